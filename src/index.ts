@@ -234,6 +234,7 @@ export {
   type MixingSublayer,
 } from "./stability/gains.ts";
 export { singularValues } from "./stability/singular-values.ts";
+export type { GroupNorms, Instruments } from "./stability/instruments.ts";
 export {
   sinkhornError,
   type SinkhornError,
@@ -263,7 +264,7 @@ export {
   type TrainerState,
 } from "./training/trainer.ts";
 export { DivergenceError, openRun, type Run, type RunOptions } from "./training/run.ts";
-export type { GainRecord, MetricRecord } from "./training/run-folder.ts";
+export type { EventRecord, GainRecord, MetricRecord } from "./training/run-folder.ts";
 
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
 export {

@@ -84,16 +84,17 @@ export const inspectCommand: Command = new Command("inspect")
       );
     }
     const gain = gains.at(-1);
-    if (gain) {
+    const { single, composite } = gain ?? {};
+    if (gain && single && composite) {
       print(`\nAmax gains at step ${gain.step}\nsublayer  single fwd  single bwd  composite fwd  composite bwd`);
-      gain.single.forward.forEach((forward, index) =>
+      single.forward.forEach((forward, index) =>
         print(
           [
             String((gain.sublayers?.[index] ?? index) + 1).padStart(8),
             forward.toFixed(4).padStart(10),
-            gain.single.backward[index]!.toFixed(4).padStart(10),
-            gain.composite.forward[index]!.toFixed(4).padStart(13),
-            gain.composite.backward[index]!.toFixed(4).padStart(13),
+            single.backward[index]!.toFixed(4).padStart(10),
+            composite.forward[index]!.toFixed(4).padStart(13),
+            composite.backward[index]!.toFixed(4).padStart(13),
           ].join("  "),
         ),
       );

@@ -128,8 +128,8 @@ export function measureRuns(sublayers: readonly MixingSublayer[], depth: number,
 }
 
 /** The largest composite gain, forward and backward; 1 for a network without stream mixing. */
-export function largestComposite(gains: Gains | undefined): { forward: number; backward: number } {
-  if (!gains) return { forward: 1, backward: 1 };
+export function largestComposite(gains: Partial<Gains> | undefined): { forward: number; backward: number } {
+  if (!gains?.composite) return { forward: 1, backward: 1 };
   return { forward: Math.max(...gains.composite.forward), backward: Math.max(...gains.composite.backward) };
 }
 

@@ -26,6 +26,7 @@ import {
   writeFileAtomically,
   type Log,
 } from "./files.ts";
+import type { Instruments } from "../stability/instruments.ts";
 import { lockFolder } from "./lock.ts";
 
 /** A line of metrics.jsonl: one step. */
@@ -46,19 +47,23 @@ export interface MetricRecord {
   readonly expertLoad?: readonly (readonly number[])[];
 }
 
-/** One value a sublayer, in order of depth. */
-export interface GainValues {
-  readonly forward: readonly number[];
-  readonly backward: readonly number[];
-}
+/** A line of gains.jsonl: what the instruments saw at one step. */
+export type GainRecord = { readonly step: number } & Instruments;
 
-/** A line of gains.jsonl: the gains at one step. */
-export interface GainRecord {
+/** A line of events.jsonl: an alarm, and what was done. */
+export interface EventRecord {
   readonly step: number;
-  readonly single: GainValues;
-  readonly composite: GainValues;
-  /** Positions in the network, from 0, of the sublayers that mix streams; absent when all do. */
-  readonly sublayers?: readonly number[];
+  /** Name of the rule, such as "gain" or "not-finite". */
+  readonly rule: string;
+  /** One line: what was seen, the likely cause and the remedy. */
+  readonly message: string;
+  readonly value?: number;
+  readonly bound?: number;
+  /** Position in the network, from 0. */
+  readonly sublayer?: number;
+  readonly action: "continue" | "stop" | "rollback";
+  /** After a rollback: the step it went back to, and the factor of the learning rate since. */
+  readonly rollback?: { readonly step: number; readonly rateFactor: number };
 }
 
 /** A text that the model wrote. */
