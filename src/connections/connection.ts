@@ -35,10 +35,17 @@ export interface SublayerResult<S extends State = State> {
   readonly coefficients?: Tensor;
 }
 
+/** What stands between a sublayer's coefficients [T, M] and their use, as an intervention does. */
+export type Adjust = (coefficients: Tensor) => Tensor;
+
 /** The connection around one block. */
 export interface Sublayer<S extends State = State> {
-  /** Read the state, run the block, write its result back. */
-  apply(state: S, block: Block): SublayerResult<S>;
+  /**
+   * Read the state, run the block, write its result back.
+   *
+   * @param adjust where n streams are mixed: makes of the coefficients those that are used. Default: as they are
+   */
+  apply(state: S, block: Block, adjust?: Adjust): SublayerResult<S>;
 }
 
 /** How a state becomes the channels that leave the network. */
@@ -71,6 +78,9 @@ export const CHANNELS_FORM = "channels";
 export function streamsForm(streams: number, precision: StreamPrecision = "float32"): string {
   return precision === "float32" ? `${streams} streams` : `${streams} streams in ${precision}`;
 }
+
+/** Use the coefficients as they are. */
+export const unadjusted: Adjust = (coefficients) => coefficients;
 
 interface Storage {
   keep(x_TNC: Tensor): Tensor;

@@ -23,6 +23,7 @@ import {
   storages,
   streamsForm,
   type SublayerOptions,
+  unadjusted,
 } from "./connection.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 
@@ -63,9 +64,9 @@ export function hyper({
     sublayer(parameters, options) {
       const coefficientsOf = (dynamic ? dynamicCoefficients : staticCoefficients)(parameters, streams, options, tanh);
       return {
-        apply(state, block) {
+        apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
-          const coefficients = coefficientsOf(x_TNC);
+          const coefficients = adjust(coefficientsOf(x_TNC));
           const y_TC = block(streamRead(x_TNC, coefficients));
           return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
         },

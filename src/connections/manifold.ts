@@ -18,7 +18,14 @@ import { collapse, expand } from "../ops/streams.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
-import { type Connection, expectStreams, storages, streamsForm, type SublayerOptions } from "./connection.ts";
+import {
+  type Connection,
+  expectStreams,
+  storages,
+  streamsForm,
+  type SublayerOptions,
+  unadjusted,
+} from "./connection.ts";
 import { composedCoefficients } from "./composed-coefficients.ts";
 import type { ConnectionParameters } from "./conventions/coefficients.ts";
 import { conventionConnection, endOf } from "./conventions/connection.ts";
@@ -99,9 +106,9 @@ export function manifold({
     sublayer(parameters, options) {
       const own = parametersOf(parameters, options);
       return {
-        apply(state, block) {
+        apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
-          const coefficients = coefficientsOf(x_TNC, own);
+          const coefficients = adjust(coefficientsOf(x_TNC, own));
           const y_TC = block(streamRead(x_TNC, coefficients));
           return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
         },

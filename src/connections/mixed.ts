@@ -37,7 +37,7 @@ export function mixed(connections: readonly Connection[]): Connection {
       const sublayer = own.sublayer(parameters, { channels, index: index - start });
       const previous = start === index ? connections[index - 1] : undefined;
       const taken = (state: State): State => (previous ? own.expand(previous.collapse(state)) : state);
-      return { apply: (state, block) => sublayer.apply(taken(state), block) };
+      return { apply: (state, block, adjust) => sublayer.apply(taken(state), block, adjust) };
     },
     collapse: (state) => last.collapse(state),
     ...(last.ending ? { ending: (parameters, options) => last.ending!(parameters, options) } : {}),

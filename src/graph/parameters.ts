@@ -4,7 +4,7 @@
 // decides how the optimiser treats it (see training/optimiser).
 
 import { parameter } from "./state.ts";
-import { type Shape, sizeOf, type Tensor } from "./tensor.ts";
+import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
 /** Initial values: drawn from a normal distribution, one constant, or listed. */
 export type Initial =
@@ -60,6 +60,25 @@ export function createParameters(): ParameterSet {
       const tensor = parameter(full, shape);
       all.push({ tensor, name: full, initial, role });
       return tensor;
+    },
+    under: (next) => at(`${prefix}${next}.`),
+  });
+  return at("");
+}
+
+/**
+ * A set for a second model over the parameters of a first: instead of making a parameter it hands out the
+ * one of that name.
+ *
+ * @throws Error from `create` when there is none of that name and shape
+ */
+export function existingParameters({ all }: ParameterSet): ParameterSet {
+  const at = (prefix: string): ParameterSet => ({
+    all,
+    create(name, shape) {
+      const found = all.find((parameter) => parameter.name === prefix + name)?.tensor;
+      if (found && sameShape(found.shape, shape)) return found;
+      throw new Error(`There is no parameter "${prefix}${name}" of shape [${shape.join(", ")}] to be used again.`);
     },
     under: (next) => at(`${prefix}${next}.`),
   });

@@ -6,7 +6,7 @@
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
-import type { State, Sublayer } from "../connections/connection.ts";
+import type { Adjust, State, Sublayer } from "../connections/connection.ts";
 import { add } from "../graph/gradients.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
@@ -46,8 +46,10 @@ export interface LanguageModel {
    * @param storeEvery store the state every so many sublayers and each block's result, and compute what
    *   lies between (reads, coefficients, norms, writes) again in the backward pass. Default: store everything
    * @param attending where keys and values come from. Default: the tokens' own sequences
+   * @param adjustments what stands between the coefficients of a sublayer and their use, by its position from
+   *   0, where streams are mixed. Default: nothing
    */
-  hidden(tokens_BT: Tensor, storeEvery?: number, attending?: Attending): Hidden;
+  hidden(tokens_BT: Tensor, storeEvery?: number, attending?: Attending, adjustments?: readonly Adjust[]): Hidden;
   /** Scores of the next token, [N, V]. */
   logits(hidden_NC: Tensor): Tensor;
   /** Mean cross-entropy over all tokens, in nats. */
@@ -87,21 +89,26 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
     const block = make(own, config, index >> 1);
     return (state: State, context: SequenceContext) =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () =>
-        wiring.apply(state, (x_NC) => {
-          const normal_NC = rmsNorm(x_NC, weight_C, normEpsilon);
-          return keep(() => block(normal_NC, context));
-        }),
+        wiring.apply(
+          state,
+          (x_NC) => {
+            const normal_NC = rmsNorm(x_NC, weight_C, normEpsilon);
+            return keep(() => block(normal_NC, context));
+          },
+          context.adjustments[index],
+        ),
       );
   }
 
   return {
     config,
-    hidden(tokens_BT, storeEvery, attending = wholeSequences) {
+    hidden(tokens_BT, storeEvery, attending = wholeSequences, adjustments = []) {
       const [batch, length] = tokens_BT.shape as [number, number];
       const context: SequenceContext = {
         batch,
         length,
         attending,
+        adjustments,
         routing: [],
         angles: attending.angles({ length, dimension: rotarySize(config), theta: config.ropeTheta }),
         ...(attending === wholeSequences ? {} : { absorbed: attending.attend }),
@@ -136,6 +143,7 @@ interface SequenceContext {
   readonly batch: number;
   readonly length: number;
   readonly attending: Attending;
+  readonly adjustments: readonly Adjust[];
   /** Set where keys and values come from a cache: latent attention then keeps only its latents. */
   readonly absorbed?: Attending["attend"];
   /** Cosines and sines of the rotary positions. */

@@ -8,12 +8,21 @@
 // sublayer reads stream 0; the end of the network reads with what the last one left.
 
 import type { ParameterSet } from "../../graph/parameters.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { lastAxis, type Tensor } from "../../graph/tensor.ts";
+import { concat } from "../../ops/concat.ts";
+import { slice } from "../../ops/slice.ts";
 import type { StreamPrecision } from "../../ops/stream-precision.ts";
 import { streamRead } from "../../ops/stream-read.ts";
 import { streamWrite } from "../../ops/stream-write.ts";
 import { collapse, expand } from "../../ops/streams.ts";
-import { type Connection, type Ending, storages, streamsForm, type SublayerOptions } from "../connection.ts";
+import {
+  type Connection,
+  type Ending,
+  storages,
+  streamsForm,
+  type SublayerOptions,
+  unadjusted,
+} from "../connection.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import { type ConnectionParameters, conventionCoefficients, endingCoefficients, firstStream } from "./coefficients.ts";
 import type { ManifoldConvention, StreamsEnd } from "./convention.ts";
@@ -54,9 +63,9 @@ function ownReads(options: ConventionOptions): Connection<Tensor> {
     sublayer(parameters, sublayer) {
       const own = parametersOf(parameters, sublayer);
       return {
-        apply(state, block) {
+        apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
-          const coefficients = conventionCoefficients(x_TNC, own, rules, iterations);
+          const coefficients = adjust(conventionCoefficients(x_TNC, own, rules, iterations));
           const y_TC = block(streamRead(x_TNC, coefficients));
           return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
         },
@@ -88,16 +97,23 @@ function previousReads(options: ConventionOptions): Connection<Carried> {
     sublayer(parameters, sublayer) {
       const own = parametersOf(parameters, sublayer);
       return {
-        apply([state, previous], block) {
+        apply([state, previous], block, adjust) {
           const x_TNC = use(state);
           const coefficients = conventionCoefficients(x_TNC, own, rules, iterations);
-          const y_TC = block(streamRead(x_TNC, previous));
-          return { state: [keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients], coefficients };
+          const adjusted = adjust?.(inUse(previous, coefficients, streams));
+          const y_TC = block(streamRead(x_TNC, adjusted ?? previous));
+          return { state: [keep(streamWrite(x_TNC, adjusted ?? coefficients, y_TC)), coefficients], coefficients };
         },
       };
     },
     collapse: ([state, last]) => streamRead(use(state), last),
   };
+}
+
+/** The maps that a sublayer uses: it reads with the previous one's coefficients, it writes and mixes with its own. */
+function inUse(previous: Tensor, own: Tensor, n: number): Tensor {
+  const axis = own.shape.length - 1;
+  return concat([slice(previous, axis, 0, n), slice(own, axis, n, lastAxis(own.shape) - n)], axis);
 }
 
 /** Starts at the mean of the streams, but for what little φ adds. */
