@@ -257,12 +257,12 @@ export {
 } from "./training/config.ts";
 export {
   createTrainer,
-  type Evaluation,
   type SavedTensor,
   type StepResult,
   type Trainer,
   type TrainerState,
 } from "./training/trainer.ts";
+export type { Evaluation } from "./training/evaluation.ts";
 export { DivergenceError, openRun, type Run, type RunOptions } from "./training/run.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/run-folder.ts";
 

@@ -11,9 +11,11 @@ import { createGenerator, type SamplingOptions } from "../model/generate.ts";
 import { sublayerRuns } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
 import { writes } from "../runtime/plan/calls.ts";
+import type { Runtime } from "../runtime/program.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { type Gains, measureRuns } from "../stability/gains.ts";
 import type { TrainingConfig } from "./config.ts";
+import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { initialValues } from "./initialise.ts";
 import { resolveRecompute } from "./recomputation.ts";
 import { learningRate } from "./schedule.ts";
@@ -34,14 +36,6 @@ export interface StepResult {
   readonly tokens: number;
   /** Tokens of each expert, for each layer with a mixture of experts; absent without one. */
   readonly expertLoad?: readonly (readonly number[])[];
-}
-
-/** The mean loss over the validation batches. */
-export interface Evaluation {
-  /** Nats a token. */
-  readonly loss: number;
-  /** Bits a byte of the text, which does not depend on the tokenizer. */
-  readonly bitsPerByte: number;
 }
 
 /** A tensor as it is saved. */
@@ -127,18 +121,13 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     const targets = input("evaluation.targets", [batch, context], "i32");
     const program = runtime.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
     return {
-      run() {
-        let [nats, count, bytes] = [0, 0, 0];
-        for (const next of batches.validationBatches()) {
+      run: () =>
+        meanLoss(batches.validationBatches(), (next) => {
           runtime.write(tokens, next.tokens);
           runtime.write(targets, next.targets);
           program.run();
-          nats += program.read("loss")[0]! * next.targets.length;
-          count += next.targets.length;
-          bytes += next.bytes;
-        }
-        return { loss: nats / count, bitsPerByte: nats / Math.LN2 / bytes };
-      },
+          return program.read("loss")[0]!;
+        }),
     };
   };
 
@@ -221,8 +210,8 @@ function firstNotFinite({ plan, peek }: WasmProgram): string | undefined {
   return calls.find((call) => writes(call).some(({ buffer }) => !peek(buffer).every(Number.isFinite)))?.label;
 }
 
-function restoreTensors(
-  runtime: WasmRuntime,
+export function restoreTensors(
+  runtime: Runtime,
   wanted: readonly Pick<Parameter, "name" | "tensor">[],
   saved: readonly SavedTensor[],
   file: string,
