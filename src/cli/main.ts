@@ -7,6 +7,7 @@ import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
 import { inspectCommand } from "./inspect.ts";
+import { interveneCommand } from "./intervene.ts";
 import { lintCommand } from "./lint.ts";
 import { planCommand } from "./plan.ts";
 import { sampleCommand } from "./sample.ts";
@@ -27,6 +28,7 @@ for (const command of [
   trainCommand,
   sampleCommand,
   inspectCommand,
+  interveneCommand,
   convertCommand,
   lintCommand,
   planCommand,

@@ -122,9 +122,13 @@ const names = {
   metrics: "metrics.jsonl",
   gains: "gains.jsonl",
   samples: "samples.txt",
+  interventions: "interventions.json",
   report: "report.html",
   checkpoints: "checkpoints",
 } as const;
+
+/** Where a report of interventions is kept; see intervene.ts. */
+export const interventionsFile: string = names.interventions;
 
 /**
  * Makes or resumes a run folder, and finds out before training starts whether it can be written to and

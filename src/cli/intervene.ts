@@ -1,0 +1,126 @@
+// birkhoff intervene: what is a part of a trained model's connections worth?
+
+import path from "node:path";
+import { Command } from "commander";
+import { createBatches } from "../data/batches.ts";
+import { reason } from "../data/files.ts";
+import { drawInterventions } from "../report/interventions-chart.ts";
+import { interventionsText } from "../report/interventions-text.ts";
+import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
+import { parseIntervention } from "../stability/interventions.ts";
+import { type CheckpointPlace, latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
+import { parseTrainingConfig } from "../training/config.ts";
+import { writeFileAtomically } from "../training/files.ts";
+import { type InterventionRow, intervene, writeInterventions } from "../training/intervene.ts";
+import { type FinishedRun, openRunFolder } from "../training/run-folder.ts";
+import { machineOptions, type MachineOptions, wholeNumber } from "./options.ts";
+import { prepareAgain } from "./session.ts";
+
+interface InterveneCommandOptions extends MachineOptions {
+  readonly step?: number;
+  readonly sublayers?: readonly string[];
+  readonly batches?: number;
+  readonly meanBatches: number;
+  readonly svg?: string;
+  readonly cache?: string;
+  readonly json?: boolean;
+}
+
+const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
+
+export const interveneCommand: Command = machineOptions(new Command("intervene"))
+  .description("Change the maps of a trained model, without training, and measure what the validation loss says.")
+  .argument("<run>", "a run folder")
+  .argument(
+    "[interventions...]",
+    "identity, mean, uniform, freeze, drop:STREAM, swap:STREAM-STREAM, iterations:NUMBER (default: all of them)",
+  )
+  .option(
+    "--sublayers <set>",
+    'all, early, late, each, or a list such as "0-5,8" (counted from 0, attention and feed-forward each); several times for several sets (default: all, early, late and each)',
+    another,
+  )
+  .option("--step <n>", "of which checkpoint (default: the last)", wholeNumber(0))
+  .option("--batches <n>", "validation batches to measure on (default: as many as the run did)", wholeNumber(1))
+  .option("--mean-batches <n>", "training batches over which the maps are averaged", wholeNumber(1), 8)
+  .option("--svg <file>", "draw the changes as one chart")
+  .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
+  .option("--json", "print the results as one JSON object")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  birkhoff intervene runs/sotu-nano-1/manifold
+  birkhoff intervene runs/sotu-nano-1/manifold identity mean --sublayers 0-3 --sublayers 4-last
+  birkhoff intervene runs/sotu-nano-1/manifold swap:0-1 --sublayers each --svg swaps.svg
+The results are also kept in the run folder, as interventions.json.`,
+  )
+  .action(async (folder: string, names: readonly string[], options: InterveneCommandOptions) => {
+    const interventions = names.map(parseIntervention);
+    const run = openRunFolder(folder);
+    const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
+    const checkpoint = loadCheckpoint(placeOf(run, options.step).folder);
+    const data = await prepareAgain(config.data, options.cache);
+    const runtime = await createWasmRuntime({
+      ...(options.threads ? { threads: options.threads } : {}),
+      revectorise: options.revectorise,
+    });
+    try {
+      const batches = createBatches({
+        train: data.train,
+        validation: data.validation,
+        byteLengths: data.tokenizer.byteLengths,
+        batchSize: config.batch,
+        contextLength: config.model.context,
+        seed: config.seed,
+        validationLimit: options.batches ?? config.evaluateBatches,
+      });
+      const report = intervene(runtime, config, checkpoint, batches, {
+        ...(interventions.length > 0 ? { interventions } : {}),
+        ...(options.sublayers ? { sublayers: options.sublayers } : {}),
+        meanBatches: options.meanBatches,
+        onRow: sayProgress,
+      });
+      writeInterventions(folder, report);
+      if (options.svg) writeSvg(options.svg, drawInterventions(report, config.name));
+      process.stdout.write(`${options.json ? JSON.stringify(report) : interventionsText(report)}\n`);
+      process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
+      if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
+    } finally {
+      runtime.close();
+      data.close();
+    }
+  });
+
+function placeOf({ folder, checkpoints }: FinishedRun, step: number | undefined): CheckpointPlace {
+  if (step === undefined) {
+    const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
+    if (place) return place;
+    throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
+  }
+  const place = checkpoints.find((each) => each.step === step);
+  if (place) return place;
+  const kept = checkpoints.map((each) => each.step).join(", ");
+  throw new Error(
+    `${folder} has no checkpoint of step ${step}; ${kept ? `there are those of ${kept}` : "it has none"}.`,
+  );
+}
+
+/** One line that is written over; in a pipe nothing, for it lasts seconds. */
+function sayProgress({ name }: InterventionRow, done: number, total: number): void {
+  if (!process.stderr.isTTY) return;
+  process.stderr.write(`\r\u001B[K${done < total ? `${done} of ${total}: ${name}` : ""}`);
+}
+
+function writeSvg(file: string, svg: string): void {
+  try {
+    writeFileAtomically(file, svg);
+  } catch (error) {
+    throw new Error(
+      `the chart could not be written to ${file}: ${reason(error)}. Name a file in a folder that exists.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}

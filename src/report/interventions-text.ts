@@ -1,0 +1,156 @@
+// Question: how do the results of interventions look in a terminal?
+//
+// A table for each group: what replaces the maps (a row for each set of sublayers), streams dropped, streams
+// swapped, and iterations (a row for each). A cell has the change of the loss in nats a token and that of the
+// perplexity in percent.
+
+import { sublayerRole } from "../model/overrides.ts";
+import {
+  type Intervention,
+  parseIntervention,
+  publishedInterventions,
+  type PublishedIntervention,
+  ranges,
+} from "../stability/interventions.ts";
+import type { InterventionReport, InterventionRow } from "../training/intervene.ts";
+import { drawTable } from "./table.ts";
+
+/** Tables under each other, and the published figures beside ours. */
+export function interventionsText(report: InterventionReport): string {
+  const count = (tokens: number): string => tokens.toLocaleString("en");
+  return [
+    `step ${report.step}: validation loss ${report.loss.toFixed(4)} nats a token over ${count(report.tokens)} tokens; ` +
+      `means of the maps over ${count(report.meanTokens)} training tokens`,
+    "change of the loss in nats a token, and of the perplexity",
+    ...groupsOf(report).map(
+      ({ title, rows, bySet }) => `\n${bySet ? bySets(title, rows) : byIntervention(title, rows)}`,
+    ),
+    ...published(report),
+  ].join("\n");
+}
+
+/** Rows that are shown together. */
+interface Group {
+  readonly title: string;
+  readonly rows: readonly InterventionRow[];
+  /** Whether the sets of sublayers are the lines of its table, and not the interventions. */
+  readonly bySet: boolean;
+}
+
+const titles: Readonly<Record<"maps" | "drop" | "swap" | "iterations", string>> = {
+  maps: "maps become",
+  drop: "stream left out",
+  swap: "streams swapped",
+  iterations: "Sinkhorn-Knopp",
+};
+
+function groupName({ kind }: Intervention): keyof typeof titles {
+  return kind === "drop" || kind === "swap" || kind === "iterations" ? kind : "maps";
+}
+
+/** The groups a report has rows of. */
+function groupsOf({ rows }: InterventionReport): Group[] {
+  return (Object.keys(titles) as (keyof typeof titles)[])
+    .map((name) => ({
+      title: titles[name],
+      rows: rows.filter(({ intervention }) => groupName(parseIntervention(intervention)) === name),
+      bySet: name === "maps",
+    }))
+    .filter((group) => group.rows.length > 0);
+}
+
+function bySets(title: string, rows: readonly InterventionRow[]): string {
+  return cross(title, rows, [
+    ({ set }) => set,
+    ({ intervention }) => intervention,
+    setLabel,
+    ({ intervention }) => interventionLabel(intervention),
+  ]);
+}
+
+function byIntervention(title: string, rows: readonly InterventionRow[]): string {
+  return cross(title, rows, [
+    ({ intervention }) => intervention,
+    ({ set }) => set,
+    ({ intervention }) => interventionLabel(intervention),
+    setLabel,
+  ]);
+}
+
+type Of = (row: InterventionRow) => string;
+
+/** A table with a line and a column for each key, and their labels. */
+function cross(
+  title: string,
+  rows: readonly InterventionRow[],
+  [line, column, lineLabel, columnLabel]: [Of, Of, Of, Of],
+): string {
+  const firstOf = (key: Of): InterventionRow[] => [...Map.groupBy(rows, key).values()].map(([first]) => first!);
+  const columns = firstOf(column);
+  const lines = firstOf(line).map((first) => [
+    lineLabel(first),
+    ...columns.map((top) => {
+      const row = rows.find((each) => line(each) === line(first) && column(each) === column(top));
+      return row ? showChange(row.change) : "";
+    }),
+  ]);
+  return drawTable([[title, ...columns.map(columnLabel)], ...lines]);
+}
+
+/** Such as "early 0-3", "3 feed-forward" and "0-5,8". */
+export function setLabel({ set, sublayers }: Pick<InterventionRow, "set" | "sublayers">): string {
+  if (/^\d+$/.test(set)) return `${set} ${sublayerRole(Number(set)) === "attention" ? "attention" : "feed-forward"}`;
+  return /^[a-z]/.test(set) && set !== "last" ? `${set} ${ranges(sublayers)}` : ranges(sublayers);
+}
+
+/** Such as "identity", "stream 2", "0 and 1" and "5 iterations". */
+export function interventionLabel(name: string): string {
+  const intervention = parseIntervention(name);
+  if (intervention.kind === "drop") return `stream ${intervention.stream}`;
+  if (intervention.kind === "swap") return intervention.streams.join(" and ");
+  if (intervention.kind !== "iterations") return intervention.kind;
+  return `${intervention.iterations} ${intervention.iterations === 1 ? "iteration" : "iterations"}`;
+}
+
+/** "+0.0124 +1.25%". */
+function showChange(change: number): string {
+  if (change === 0) return "0     0%";
+  return `${showNats(change)} ${showPercent(Math.expm1(change)).padStart(6)}`;
+}
+
+/** With a sign; what four decimals would hide is shown as a power of ten. */
+export function showNats(change: number): string {
+  const sign = change > 0 ? "+" : "";
+  if (change === 0 || !Number.isFinite(change)) return String(change);
+  return sign + (Math.abs(change) < 5e-4 ? change.toExponential(0) : change.toFixed(4));
+}
+
+function showPercent(share: number): string {
+  const percent = 100 * share;
+  const sign = percent > 0 ? "+" : "";
+  if (percent !== 0 && Math.abs(percent) < 5e-4) return "≈0%";
+  const digits = Math.abs(percent) >= 99.5 ? 0 : Math.abs(percent) >= 9.95 ? 1 : Math.abs(percent) >= 0.05 ? 2 : 3;
+  return Number.isFinite(percent) ? `${sign}${percent.toFixed(digits)}%` : String(percent);
+}
+
+/** Our row of a published one. */
+export function ourRow(
+  { rows }: InterventionReport,
+  { kind, sublayers }: PublishedIntervention,
+): InterventionRow | undefined {
+  return rows.find(({ intervention, set }) => intervention === kind && set === sublayers);
+}
+
+function published(report: InterventionReport): string[] {
+  const { model, text, source, rows } = publishedInterventions;
+  const compared = rows.flatMap((row) => {
+    const ours = ourRow(report, row);
+    if (!ours) return [];
+    return `${row.sublayers} → ${row.kind} +${Number((100 * row.perplexity).toPrecision(3))}% (here ${showPercent(Math.expm1(ours.change))})`;
+  });
+  if (compared.length === 0) return [];
+  return [
+    `\nFor reference, ${model} on ${text} (${source}), its own early and late layers, perplexity:`,
+    `  ${compared.join(", ")}`,
+  ];
+}

@@ -1,0 +1,259 @@
+// Question: what is a part of a trained model's connections worth?
+//
+// The model is measured on its own validation text, as its trainer did, once as it is and once for each
+// intervention (stability/interventions.ts). One program does all but the number of iterations: every sublayer
+// that mixes streams passes its coefficients through h' = h A + s, and A and s are written before a run.
+//
+//   change = loss with the intervention − loss, nats a token;  perplexity × exp(change)
+//
+// Shapes: h [N, M], A [M, M], s [M]. N tokens of a batch, M = n² + 2n coefficients.
+
+import path from "node:path";
+import type { Adjust } from "../connections/connection.ts";
+import type { Batch, Batches } from "../data/batches.ts";
+import { add } from "../graph/gradients.ts";
+import { createParameters, existingParameters } from "../graph/parameters.ts";
+import { input } from "../graph/state.ts";
+import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
+import {
+  type ConnectionConfig,
+  isMixed,
+  type MixedConnectionConfig,
+  type ModelConfig,
+  sublayerConnections,
+} from "../model/config.ts";
+import { languageModel } from "../model/language-model.ts";
+import { sublayerRole } from "../model/overrides.ts";
+import { streamsOf } from "../ops/manifold-coefficients.ts";
+import { matmul } from "../ops/matmul.ts";
+import { scale, subtract } from "../ops/elementwise.ts";
+import { broadcast, sumLeading } from "../ops/reductions.ts";
+import { reshape } from "../ops/reshape.ts";
+import { slice } from "../ops/slice.ts";
+import type { Runtime } from "../runtime/program.ts";
+import {
+  coefficientMap,
+  type Intervention,
+  interventionName,
+  type MapIntervention,
+  type MixedSublayers,
+  planInterventions,
+} from "../stability/interventions.ts";
+import type { TrainingConfig } from "./config.ts";
+import { meanLoss } from "./evaluation.ts";
+import { formatRecord, writeFileAtomically } from "./files.ts";
+import { interventionsFile } from "./run-folder.ts";
+import { restoreTensors, type TrainerState } from "./trainer.ts";
+
+/** What one intervention does to the loss. */
+export interface InterventionRow {
+  /** What was done to which sublayers, such as "identity, late". */
+  readonly name: string;
+  /** What was done, as `parseIntervention` takes it. */
+  readonly intervention: string;
+  /** Which sublayers were asked for: "all", "early", "late", "3" or "0-5,8". */
+  readonly set: string;
+  /** Positions of the sublayers that were changed, from 0. */
+  readonly sublayers: readonly number[];
+  /** Nats a token. */
+  readonly loss: number;
+  /** `loss` minus that of the model as it is. */
+  readonly change: number;
+}
+
+/** What interventions do to a trained model. */
+export interface InterventionReport {
+  /** Of the checkpoint. */
+  readonly step: number;
+  /** Of the model as it is, nats a token. */
+  readonly loss: number;
+  readonly rows: readonly InterventionRow[];
+  /** Validation tokens that every loss is the mean of. */
+  readonly tokens: number;
+  /** Training tokens that the means of the maps are of. */
+  readonly meanTokens: number;
+}
+
+/** What is tried, and where. */
+export interface InterveneOptions {
+  /** Default: all, as `planInterventions` lists them. */
+  readonly interventions?: readonly Intervention[];
+  /** Texts as `sublayerSets` takes them, such as "early" or "0-5,8". Default: as `planInterventions` says. */
+  readonly sublayers?: readonly string[];
+  /** Training batches over which the maps are averaged. Default 8. */
+  readonly meanBatches?: number;
+  /** Told of every row as it is measured. */
+  readonly onRow?: (row: InterventionRow, done: number, total: number) => void;
+}
+
+/**
+ * Measure a trained model as it is and changed in many ways, on the validation batches. A model that is
+ * changed by nothing has the loss that its trainer measured, to the last bit.
+ *
+ * @param runtime any; the trainer's own for the same bits
+ * @param checkpoint step and parameters, such as `trainer.save()`
+ * @param batches what to measure on, and training text for the means
+ * @throws RangeError when the model mixes no streams, and for interventions or sublayers that it does not have
+ */
+export function intervene(
+  runtime: Runtime,
+  config: TrainingConfig,
+  checkpoint: Pick<TrainerState, "step" | "model">,
+  batches: Batches,
+  { interventions, sublayers, meanBatches = 8, onRow }: InterveneOptions = {},
+): InterventionReport {
+  const { batch, model: modelConfig } = config;
+  const parameters = createParameters();
+  const model = languageModel(modelConfig, parameters);
+  const tokens = input("tokens", [batch, modelConfig.context], "i32");
+  const targets = input("targets", [batch, modelConfig.context], "i32");
+  const { adjustments, changeable } = changeableMaps(2 * modelConfig.layers);
+  const { hidden_NC } = model.hidden(tokens, undefined, undefined, adjustments);
+  const network = networkOf(modelConfig, changeable);
+  const planned = planInterventions(network, interventions, sublayers);
+
+  restoreTensors(runtime, parameters.all, checkpoint.model, "model");
+  const program = runtime.compile({
+    outputs: {
+      loss: model.loss(hidden_NC, targets),
+      ...Object.fromEntries([...changeable].map(([index, { mean_M }]) => [`mean.${index}`, mean_M])),
+    },
+  });
+  const feed = (next: Batch): void => {
+    runtime.write(tokens, next.tokens);
+    runtime.write(targets, next.targets);
+  };
+  const lossBy = ({ run, read }: Pick<typeof program, "run" | "read">): number =>
+    meanLoss(batches.validationBatches(), (next) => {
+      feed(next);
+      run();
+      return read("loss")[0]!;
+    }).loss;
+  const change = (intervention: MapIntervention | undefined, meant: readonly number[]): void => {
+    for (const [index, { streams, matrix, shift }] of changeable) {
+      const map = coefficientMap(meant.includes(index) ? intervention : undefined, streams, means.get(index) ?? []);
+      runtime.write(matrix, map.matrix);
+      runtime.write(shift, map.shift);
+    }
+  };
+
+  const means = new Map<number, Float64Array>();
+  change(undefined, []);
+  for (let step = 0; step < meanBatches; step++) {
+    feed(batches.trainingBatch(step));
+    program.run();
+    for (const [index, { streams }] of changeable) {
+      const sum = means.get(index) ?? new Float64Array(streams * streams + 2 * streams);
+      program.read(`mean.${index}`).forEach((value, m) => (sum[m]! += value));
+      means.set(index, sum);
+    }
+  }
+  for (const sum of means.values()) sum.forEach((value, m) => (sum[m] = value / meanBatches));
+  const loss = lossBy(program);
+
+  const lossOf = (intervention: Intervention, meant: readonly number[]): number => {
+    if (intervention.kind !== "iterations") {
+      change(intervention, meant);
+      return lossBy(program);
+    }
+    const other = languageModel(
+      withIterations(modelConfig, meant, intervention.iterations),
+      existingParameters(parameters),
+    );
+    return lossBy(runtime.compile({ outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } }));
+  };
+  const rows = planned.map(({ intervention, set }, index): InterventionRow => {
+    const changed = lossOf(intervention, set.sublayers);
+    const name = interventionName(intervention);
+    const row = {
+      name: `${name}, ${set.name}`,
+      intervention: name,
+      set: set.name,
+      sublayers: set.sublayers,
+      loss: changed,
+      change: changed - loss,
+    };
+    onRow?.(row, index + 1, planned.length);
+    return row;
+  });
+  const tokensOf = (count: number): number => count * batch * modelConfig.context;
+  return {
+    step: checkpoint.step,
+    loss,
+    rows,
+    tokens: tokensOf(batches.validationCount),
+    meanTokens: tokensOf(meanBatches),
+  };
+}
+
+/** Keep a report in a run folder, in place of an earlier one. */
+export function writeInterventions(runFolder: string, report: InterventionReport): void {
+  writeFileAtomically(path.join(runFolder, interventionsFile), formatRecord(report));
+}
+
+/** A sublayer's maps, with what is written to change them. */
+interface ChangeableMaps {
+  readonly streams: number;
+  readonly matrix: Tensor;
+  readonly shift: Tensor;
+  /** Mean over the tokens of a batch, before the change. */
+  readonly mean_M: Tensor;
+}
+
+/** Adjustments for every sublayer; those that mix streams are found when the graph is built. */
+function changeableMaps(depth: number): {
+  adjustments: readonly Adjust[];
+  changeable: ReadonlyMap<number, ChangeableMaps>;
+} {
+  const changeable = new Map<number, ChangeableMaps>();
+  const adjustments = Array.from({ length: depth }, (_, index): Adjust => (h_NM) => {
+    const M = lastAxis(h_NM.shape);
+    const matrix = input(`intervention.${index}.matrix`, [M, M]);
+    const shift = input(`intervention.${index}.shift`, [M]);
+    changeable.set(index, { streams: streamsOf(M), matrix, shift, mean_M: tokenMean(h_NM) });
+    return add(matmul(h_NM, matrix), broadcast(shift, h_NM.shape));
+  });
+  return { adjustments, changeable };
+}
+
+/** Taken about the first token, so that tokens that are all equal have exactly themselves as their mean. */
+function tokenMean(h_NM: Tensor): Tensor {
+  const [rows, M] = [rowCount(h_NM.shape), lastAxis(h_NM.shape)];
+  const first_M = reshape(slice(h_NM, 0, 0, 1), [M]);
+  const apart_NM = subtract(h_NM, broadcast(first_M, h_NM.shape));
+  return add(first_M, scale(sumLeading(apart_NM, 1), 1 / rows));
+}
+
+function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, ChangeableMaps>): MixedSublayers {
+  const connections = sublayerConnections(model);
+  if (changeable.size === 0) {
+    throw new RangeError(
+      `the model mixes no streams (its connection is ${[...new Set(connections.map(({ kind }) => kind))].join(" and ")}), so there are no maps to change. ` +
+        "Interventions are for models with hyper or manifold in some sublayers.",
+    );
+  }
+  return connections.map((connection, index) => {
+    const found = changeable.get(index);
+    return found && { streams: found.streams, ...iterationsOf(connection) };
+  });
+}
+
+function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
+  const { kind } = connection;
+  if (kind !== "manifold" || !/^sinkhorn/.test(connection.residualMap ?? "sinkhorn")) return {};
+  return { iterations: connection.iterations };
+}
+
+/** The model with another number of Sinkhorn-Knopp iterations in some sublayers. */
+function withIterations(model: ModelConfig, sublayers: readonly number[], iterations: number): ModelConfig {
+  const connections = sublayerConnections(model);
+  const base: MixedConnectionConfig = isMixed(model.connection)
+    ? model.connection
+    : { default: model.connection, overrides: [] };
+  const overrides = sublayers.map((index) => ({
+    layers: [index >> 1],
+    role: sublayerRole(index),
+    connection: { ...connections[index]!, iterations } as ConnectionConfig,
+  }));
+  return { ...model, connection: { ...base, overrides: [...base.overrides, ...overrides] } };
+}
