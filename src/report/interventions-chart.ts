@@ -5,7 +5,7 @@
 // every bar its number. One SVG that follows the reader's choice of light or dark.
 
 import { parseIntervention, publishedInterventions } from "../stability/interventions.ts";
-import type { InterventionReport, InterventionRow } from "../training/intervene.ts";
+import { type InterventionReport, type InterventionRow, isUndecided } from "../training/intervene.ts";
 import { interventionLabel, setLabel, showNats } from "./interventions-text.ts";
 import { escape, round } from "./svg.ts";
 
@@ -14,6 +14,8 @@ interface ChartBar {
   readonly change: number;
   /** Of several sublayers: drawn stronger than one alone. */
   readonly several: boolean;
+  /** Drawn as an outline. */
+  readonly undecided: boolean;
   /** What others published of the same, in nats a token. */
   readonly published?: number | undefined;
 }
@@ -44,8 +46,8 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 const STYLE = `
-.paper{fill:#fff}.ink{fill:#222}.dim{fill:#667}.worse{fill:#2e6fdb}.better{fill:#2f9266}.axis{stroke:#889}.mark{fill:none;stroke:#c2571a;stroke-width:1.6}
-@media (prefers-color-scheme: dark){.paper{fill:#16181d}.ink{fill:#e6e6e6}.dim{fill:#9aa0ab}.worse{fill:#6ea0f5}.better{fill:#57c796}.axis{stroke:#777}.mark{stroke:#f0a060}}`;
+.paper{fill:#fff}.ink{fill:#222}.dim{fill:#667}.worse{fill:#2e6fdb}.better{fill:#2f9266}.axis{stroke:#889}.undecided{fill-opacity:0.12;stroke-width:1}.worse.undecided{stroke:#2e6fdb}.better.undecided{stroke:#2f9266}.mark{fill:none;stroke:#c2571a;stroke-width:1.6}
+@media (prefers-color-scheme: dark){.paper{fill:#16181d}.ink{fill:#e6e6e6}.dim{fill:#9aa0ab}.worse{fill:#6ea0f5}.better{fill:#57c796}.axis{stroke:#777}.worse.undecided{stroke:#6ea0f5}.better.undecided{stroke:#57c796}.mark{stroke:#f0a060}}`;
 
 /**
  * The change of the validation loss under each intervention, as an SVG document.
@@ -75,7 +77,7 @@ export function drawInterventions(report: InterventionReport, name: string): str
     write(
       16,
       44,
-      `change of the validation loss (${report.loss.toFixed(4)} nats a token over ${report.tokens.toLocaleString("en")} tokens); each panel has its own scale`,
+      `change of the validation loss (${report.loss.toFixed(4)} nats a token over ${report.tokens.toLocaleString("en")} tokens); each panel has its own scale; outlined: within two standard errors of no change`,
       'class="dim"',
     ),
     ...drawn,
@@ -104,6 +106,7 @@ function barOf(row: InterventionRow, panel: readonly InterventionRow[]): ChartBa
     label: alike ? where : places === 1 ? what : `${what}, ${where}`,
     change: row.change,
     several: row.sublayers.length > 1,
+    undecided: isUndecided(row),
     ...(published ? { published: Math.log1p(published.perplexity) } : {}),
   };
 }
@@ -121,7 +124,7 @@ function drawPanel({ title, bars }: ChartPanel): string {
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const scale = PLOT / (high - low || 1);
   const zero = LABEL - low * scale;
-  const rows = bars.flatMap(({ label, change, several, published }, index) => {
+  const rows = bars.flatMap(({ label, change, several, undecided, published }, index) => {
     const y = HEAD + index * ROW;
     const length = Math.abs(finite(change)) * scale;
     const end = Math.max(
@@ -129,7 +132,7 @@ function drawPanel({ title, bars }: ChartPanel): string {
       zero + finite(change) * scale,
       published === undefined ? 0 : zero + published * scale + 5,
     );
-    const kind = change < 0 ? "better" : "worse";
+    const kind = `${change < 0 ? "better" : "worse"}${undecided ? " undecided" : ""}`;
     return [
       write(LABEL - 8, y + 12, label, 'class="ink" text-anchor="end"'),
       `<rect class="${kind}" x="${round(change < 0 ? zero - length : zero)}" y="${y + 2}" width="${round(length)}" height="${ROW - 5}" opacity="${several ? 1 : 0.62}"><title>${escape(`${label}: ${showNats(change)} nats a token`)}</title></rect>`,

@@ -12,7 +12,7 @@ import {
   type PublishedIntervention,
   ranges,
 } from "../stability/interventions.ts";
-import type { InterventionReport, InterventionRow } from "../training/intervene.ts";
+import { type InterventionReport, type InterventionRow, isUndecided } from "../training/intervene.ts";
 import { drawTable } from "./table.ts";
 
 /** Tables under each other, and the published figures beside ours. */
@@ -25,6 +25,9 @@ export function interventionsText(report: InterventionReport): string {
     ...groupsOf(report).map(
       ({ title, rows, bySet }) => `\n${bySet ? bySets(title, rows) : byIntervention(title, rows)}`,
     ),
+    ...(report.rows.some(isUndecided)
+      ? ["\n~ within two standard errors of no change, judged by the single batches"]
+      : []),
     ...published(report),
   ].join("\n");
 }
@@ -91,7 +94,7 @@ function cross(
     lineLabel(first),
     ...columns.map((top) => {
       const row = rows.find((each) => line(each) === line(first) && column(each) === column(top));
-      return row ? showChange(row.change) : "";
+      return row ? showChange(row) : "";
     }),
   ]);
   return drawTable([[title, ...columns.map(columnLabel)], ...lines]);
@@ -112,10 +115,9 @@ export function interventionLabel(name: string): string {
   return `${intervention.iterations} ${intervention.iterations === 1 ? "iteration" : "iterations"}`;
 }
 
-/** "+0.0124 +1.25%". */
-function showChange(change: number): string {
-  if (change === 0) return "0     0%";
-  return `${showNats(change)} ${showPercent(Math.expm1(change)).padStart(6)}`;
+/** "+0.0124 +1.25%", with ~ between them where the change cannot be told from none. */
+function showChange(row: InterventionRow): string {
+  return `${showNats(row.change)}${isUndecided(row) ? "~" : " "}${showPercent(Math.expm1(row.change)).padStart(6)}`;
 }
 
 /** With a sign; what four decimals would hide is shown as a power of ten. */
@@ -127,10 +129,10 @@ export function showNats(change: number): string {
 
 function showPercent(share: number): string {
   const percent = 100 * share;
-  const sign = percent > 0 ? "+" : "";
-  if (percent !== 0 && Math.abs(percent) < 5e-4) return "≈0%";
-  const digits = Math.abs(percent) >= 99.5 ? 0 : Math.abs(percent) >= 9.95 ? 1 : Math.abs(percent) >= 0.05 ? 2 : 3;
-  return Number.isFinite(percent) ? `${sign}${percent.toFixed(digits)}%` : String(percent);
+  const size = Math.abs(percent);
+  if (percent === 0 || !Number.isFinite(percent)) return `${percent}%`;
+  if (size < 5e-3) return "≈0%";
+  return `${percent > 0 ? "+" : ""}${percent.toFixed(size < 9.95 ? 2 : size < 99.5 ? 1 : 0)}%`;
 }
 
 /** Our row of a published one. */

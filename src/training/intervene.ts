@@ -59,6 +59,8 @@ export interface InterventionRow {
   readonly loss: number;
   /** `loss` minus that of the model as it is. */
   readonly change: number;
+  /** Standard error of `change`, from its values on the single batches; absent when there is one batch. */
+  readonly error?: number;
 }
 
 /** What interventions do to a trained model. */
@@ -123,12 +125,16 @@ export function intervene(
     runtime.write(tokens, next.tokens);
     runtime.write(targets, next.targets);
   };
-  const lossBy = ({ run, read }: Pick<typeof program, "run" | "read">): number =>
-    meanLoss(batches.validationBatches(), (next) => {
+  const measure = ({ run, read }: Pick<typeof program, "run" | "read">): Measured => {
+    const each: number[] = [];
+    const { loss } = meanLoss(batches.validationBatches(), (next) => {
       feed(next);
       run();
-      return read("loss")[0]!;
-    }).loss;
+      each.push(read("loss")[0]!);
+      return each.at(-1)!;
+    });
+    return { loss, each };
+  };
   const change = (intervention: MapIntervention | undefined, meant: readonly number[]): void => {
     for (const [index, { streams, matrix, shift }] of changeable) {
       const map = coefficientMap(meant.includes(index) ? intervention : undefined, streams, means.get(index) ?? []);
@@ -149,29 +155,30 @@ export function intervene(
     }
   }
   for (const sum of means.values()) sum.forEach((value, m) => (sum[m] = value / meanBatches));
-  const loss = lossBy(program);
+  const asItIs = measure(program);
 
-  const lossOf = (intervention: Intervention, meant: readonly number[]): number => {
+  const measureWith = (intervention: Intervention, meant: readonly number[]): Measured => {
     if (intervention.kind !== "iterations") {
       change(intervention, meant);
-      return lossBy(program);
+      return measure(program);
     }
     const other = languageModel(
       withIterations(modelConfig, meant, intervention.iterations),
       existingParameters(parameters),
     );
-    return lossBy(runtime.compile({ outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } }));
+    return measure(runtime.compile({ outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } }));
   };
   const rows = planned.map(({ intervention, set }, index): InterventionRow => {
-    const changed = lossOf(intervention, set.sublayers);
+    const changed = measureWith(intervention, set.sublayers);
     const name = interventionName(intervention);
     const row = {
       name: `${name}, ${set.name}`,
       intervention: name,
       set: set.name,
       sublayers: set.sublayers,
-      loss: changed,
-      change: changed - loss,
+      loss: changed.loss,
+      change: changed.loss - asItIs.loss,
+      ...errorOf(changed.each.map((value, at) => value - asItIs.each[at]!)),
     };
     onRow?.(row, index + 1, planned.length);
     return row;
@@ -179,11 +186,31 @@ export function intervene(
   const tokensOf = (count: number): number => count * batch * modelConfig.context;
   return {
     step: checkpoint.step,
-    loss,
+    loss: asItIs.loss,
     rows,
     tokens: tokensOf(batches.validationCount),
     meanTokens: tokensOf(meanBatches),
   };
+}
+
+/** The mean loss, and that of every batch. */
+interface Measured {
+  readonly loss: number;
+  readonly each: readonly number[];
+}
+
+/** Standard error of the mean of differences. */
+function errorOf(differences: readonly number[]): { error?: number } {
+  const count = differences.length;
+  if (count < 2) return {};
+  const mean = differences.reduce((sum, value) => sum + value, 0) / count;
+  const squares = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0);
+  return { error: Math.sqrt(squares / (count - 1) / count) };
+}
+
+/** Whether a change cannot be told from none: it lies within two of its standard errors. */
+export function isUndecided({ change, error }: Pick<InterventionRow, "change" | "error">): boolean {
+  return error !== undefined && change !== 0 && Math.abs(change) <= 2 * error;
 }
 
 /** Keep a report in a run folder, in place of an earlier one. */
