@@ -234,13 +234,15 @@ function defaultInterventions(network: MixedSublayers): Intervention[] {
   ];
 }
 
-/** Where they are tried when nobody says; a swap at the first sublayer of the late half. */
-function defaultSets({ kind }: Intervention, network: MixedSublayers): SublayerSet[] {
-  const texts = plainKinds.some((plain) => plain === kind) ? ["all", "early", "late", "each"] : ["all"];
-  const sets = texts.flatMap((text) => sublayerSets(text, network)).filter(({ sublayers }) => sublayers.length > 0);
-  if (kind !== "swap") return sets;
-  const middle = sublayerSets("late", network)[0]!.sublayers[0]!;
-  return [{ name: String(middle), sublayers: [middle] }];
+/** Where they are tried when nobody says; a swap in the middle one of the sublayers that have both streams. */
+function defaultSets(intervention: Intervention, network: MixedSublayers): SublayerSet[] {
+  if (intervention.kind === "swap") {
+    const having = network.flatMap((sublayer, index) => (sublayer && fits(intervention, sublayer) ? [index] : []));
+    const middle = having[having.length >> 1];
+    return middle === undefined ? sublayerSets("all", network) : sublayerSets(String(middle), network);
+  }
+  const texts = plainKinds.some((plain) => plain === intervention.kind) ? ["all", "early", "late", "each"] : ["all"];
+  return texts.flatMap((text) => sublayerSets(text, network)).filter(({ sublayers }) => sublayers.length > 0);
 }
 
 /** Whether a sublayer has what an intervention changes. */
@@ -254,7 +256,7 @@ function fits(intervention: Intervention, sublayer: MixedSublayer): boolean {
  *
  * @param interventions default: all of them, each stream dropped, neighbours swapped, 1 to 100 iterations
  * @param sublayers texts as `sublayerSets` takes them. Default: all, early, late and each; all where streams
- *   are dropped or iterations changed, the first of the late half where streams are swapped
+ *   are dropped or iterations changed, the middle one where streams are swapped
  * @throws RangeError for wrong texts, and when no chosen sublayer has what an intervention changes
  */
 export function planInterventions(
