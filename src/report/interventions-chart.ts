@@ -96,14 +96,14 @@ function panelsOf({ rows }: InterventionReport): ChartPanel[] {
 function barOf(row: InterventionRow, panel: readonly InterventionRow[]): ChartBar {
   const what = interventionLabel(row.intervention);
   const where = setLabel(row);
-  // What all bars of a panel share is not said at each.
-  const alike = new Set(panel.map(({ intervention }) => intervention)).size === 1;
+  // What the title says, and a place that all bars share, is not said at each.
+  const told = what in titles;
   const places = new Set(panel.map(({ set }) => set)).size;
   const published = publishedInterventions.rows.find(
     ({ kind, sublayers }) => kind === row.intervention && sublayers === row.set,
   );
   return {
-    label: alike ? where : places === 1 ? what : `${what}, ${where}`,
+    label: told ? where : places === 1 ? what : `${what}, ${where}`,
     change: row.change,
     several: row.sublayers.length > 1,
     undecided: isUndecided(row),
