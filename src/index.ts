@@ -86,6 +86,7 @@ export { describeMemory, describeSchedule, type PlanSummary, summarise } from ".
 
 // Connections: how layers pass information on; wrap any block of your own.
 export type {
+  Adjust,
   Block,
   Collapse,
   Connection,
@@ -224,7 +225,7 @@ export {
 export { samplingRandom } from "./data/random.ts";
 export type { TokenFile, TokenSource } from "./data/tokens.ts";
 
-// Stability: what is measured of a running or trained model, and what is wrong with a checkpoint.
+// Stability: what is measured of a running or trained model, what changing it does, and what is wrong with a checkpoint.
 export {
   amaxGain,
   type GainPair,
@@ -235,6 +236,13 @@ export {
 } from "./stability/gains.ts";
 export { singularValues } from "./stability/singular-values.ts";
 export type { GroupNorms, Instruments } from "./stability/instruments.ts";
+export { type Intervention, parseIntervention } from "./stability/interventions.ts";
+export {
+  intervene,
+  type InterveneOptions,
+  type InterventionReport,
+  type InterventionRow,
+} from "./training/intervene.ts";
 export {
   sinkhornError,
   type SinkhornError,

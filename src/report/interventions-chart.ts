@@ -46,8 +46,8 @@ const titles: Readonly<Record<string, string>> = {
 };
 
 const STYLE = `
-.paper{fill:#fff}.ink{fill:#222}.dim{fill:#667}.worse{fill:#2e6fdb}.better{fill:#2f9266}.axis{stroke:#889}.undecided{fill-opacity:0.12;stroke-width:1}.worse.undecided{stroke:#2e6fdb}.better.undecided{stroke:#2f9266}.mark{fill:none;stroke:#c2571a;stroke-width:1.6}
-@media (prefers-color-scheme: dark){.paper{fill:#16181d}.ink{fill:#e6e6e6}.dim{fill:#9aa0ab}.worse{fill:#6ea0f5}.better{fill:#57c796}.axis{stroke:#777}.worse.undecided{stroke:#6ea0f5}.better.undecided{stroke:#57c796}.mark{stroke:#f0a060}}`;
+.paper{fill:#fff}.ink{fill:#222}.dim{fill:#667}.worse{fill:#2e6fdb}.better{fill:#2f9266}.axis{stroke:#889}.undecided{fill-opacity:0.12;stroke-width:1}.worse.undecided{stroke:#2e6fdb}.better.undecided{stroke:#2f9266}.mark{fill:#fff;stroke:#c2571a;stroke-width:1.6}
+@media (prefers-color-scheme: dark){.paper{fill:#16181d}.ink{fill:#e6e6e6}.dim{fill:#9aa0ab}.worse{fill:#6ea0f5}.better{fill:#57c796}.axis{stroke:#777}.worse.undecided{stroke:#6ea0f5}.better.undecided{stroke:#57c796}.mark{fill:#16181d;stroke:#f0a060}}`;
 
 /**
  * The change of the validation loss under each intervention, as an SVG document.

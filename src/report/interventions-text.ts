@@ -2,7 +2,7 @@
 //
 // A table for each group: what replaces the maps (a row for each set of sublayers), streams dropped, streams
 // swapped, and iterations (a row for each). A cell has the change of the loss in nats a token and that of the
-// perplexity in percent.
+// perplexity in percent, or as a factor where it is large.
 
 import { sublayerRole } from "../model/overrides.ts";
 import {
@@ -132,6 +132,7 @@ function showPercent(share: number): string {
   const size = Math.abs(percent);
   if (percent === 0 || !Number.isFinite(percent)) return `${percent}%`;
   if (size < 5e-3) return "≈0%";
+  if (percent >= 1000) return `×${(1 + share).toPrecision(3)}`;
   return `${percent > 0 ? "+" : ""}${percent.toFixed(size < 9.95 ? 2 : size < 99.5 ? 1 : 0)}%`;
 }
 

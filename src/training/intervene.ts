@@ -78,9 +78,13 @@ export interface InterventionReport {
 
 /** What is tried, and where. */
 export interface InterveneOptions {
-  /** Default: all, as `planInterventions` lists them. */
+  /** Default: all, each stream left out, neighbours swapped, 1 to 100 iterations. */
   readonly interventions?: readonly Intervention[];
-  /** Texts as `sublayerSets` takes them, such as "early" or "0-5,8". Default: as `planInterventions` says. */
+  /**
+   * Sets of sublayers, "all", "early", "late", "each" or a list such as "0-5,8,10-last", counted from 0. Default:
+   * all, early, late and each; all where streams are left out or iterations changed, the middle one where
+   * streams are swapped.
+   */
   readonly sublayers?: readonly string[];
   /** Training batches over which the maps are averaged. Default 8. */
   readonly meanBatches?: number;
