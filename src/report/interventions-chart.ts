@@ -89,8 +89,11 @@ export function drawInterventions(report: InterventionReport, name: string): str
 }
 
 function panelsOf({ rows }: InterventionReport): ChartPanel[] {
-  const groups = Map.groupBy(rows, ({ intervention }) => parseIntervention(intervention).kind);
-  return [...groups].map(([kind, own]) => ({ title: titles[kind]!, bars: near(own.map((row) => barOf(row, own))) }));
+  const kindOf = ({ intervention }: InterventionRow): string => parseIntervention(intervention).kind;
+  return [...new Set(rows.map(kindOf))].map((kind) => {
+    const own = rows.filter((row) => kindOf(row) === kind);
+    return { title: titles[kind]!, bars: near(own.map((row) => barOf(row, own))) };
+  });
 }
 
 function barOf(row: InterventionRow, panel: readonly InterventionRow[]): ChartBar {

@@ -88,7 +88,8 @@ function cross(
   rows: readonly InterventionRow[],
   [line, column, lineLabel, columnLabel]: [Of, Of, Of, Of],
 ): string {
-  const firstOf = (key: Of): InterventionRow[] => [...Map.groupBy(rows, key).values()].map(([first]) => first!);
+  const firstOf = (key: Of): InterventionRow[] =>
+    rows.filter((row, index) => rows.findIndex((each) => key(each) === key(row)) === index);
   const columns = firstOf(column);
   const lines = firstOf(line).map((first) => [
     lineLabel(first),

@@ -271,7 +271,7 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
 
 function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
   const { kind } = connection;
-  if (kind !== "manifold" || !/^sinkhorn/.test(connection.residualMap ?? "sinkhorn")) return {};
+  if (kind !== "manifold" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
   return { iterations: connection.iterations };
 }
 

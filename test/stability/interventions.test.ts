@@ -129,8 +129,14 @@ describe("what is planned", () => {
       ["identity", "mean", "uniform", "freeze"].flatMap((kind) => sets.map((set) => `${kind} ${set}`)),
     );
     expect(planned.slice(24)).toEqual([
-      ...["drop:0 1-2,4", "drop:1 1-2,4", "drop:2 1,4", "drop:3 1,4"],
-      ...["swap:0-1 2", "swap:1-2 4", "swap:2-3 4", "swap:3-0 4"],
+      "drop:0 1-2,4",
+      "drop:1 1-2,4",
+      "drop:2 1,4",
+      "drop:3 1,4",
+      "swap:0-1 2",
+      "swap:1-2 4",
+      "swap:2-3 4",
+      "swap:3-0 4",
       ...[1, 2, 5, 7, 10, 20, 50, 100].map((count) => `iterations:${count} 1,4`),
     ]);
   });
