@@ -20,6 +20,12 @@ import { streamSizes } from "../ops/streams.ts";
 import { identities } from "./manifolds/identity.ts";
 import { matrixOf, type ResidualMap } from "./manifolds/residual-map.ts";
 
+/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
+export interface Decided {
+  readonly coefficients: Tensor;
+  readonly logits?: Tensor;
+}
+
 /**
  * The coefficients of mHC with another choice for H_res.
  *
@@ -28,7 +34,7 @@ import { matrixOf, type ResidualMap } from "./manifolds/residual-map.ts";
  * @param alpha [3], scales of the projections of pre, post and res
  * @param bias [2n + S]
  * @param epsilon added to the mean square of a token's entries
- * @returns [..., n² + 2n], pre | post | res (row-major, row = output stream)
+ * @returns coefficients [..., n² + 2n], pre | post | res (row-major, row = output stream), and logits [T, S]
  * @throws ShapeError when phi, alpha or bias do not fit
  */
 export function composedCoefficients(
@@ -38,7 +44,7 @@ export function composedCoefficients(
   bias: Tensor,
   map: ResidualMap,
   epsilon = 1e-20,
-): Tensor {
+): Decided {
   const { streams: n } = streamSizes(x);
   const size = map.size(n),
     P = 2 * n + size;
@@ -52,6 +58,8 @@ export function composedCoefficients(
   const logits = add(multiply(reshape(p, [tokens, P]), broadcast(scales, [tokens, P])), broadcast(bias, [tokens, P]));
   const pre = sigmoid(slice(logits, 1, 0, n));
   const post = scale(sigmoid(slice(logits, 1, n, n)), 2);
-  const res = size === 0 ? identities(tokens, n) : map.project(slice(logits, 1, 2 * n, size), n);
-  return reshape(concat([pre, post, res], 1), [...p.shape.slice(0, -1), n * n + 2 * n]);
+  const own = size === 0 ? undefined : slice(logits, 1, 2 * n, size);
+  const res = own ? map.project(own, n) : identities(tokens, n);
+  const coefficients = reshape(concat([pre, post, res], 1), [...p.shape.slice(0, -1), n * n + 2 * n]);
+  return own ? { coefficients, logits: own } : { coefficients };
 }

@@ -33,6 +33,10 @@ export interface SublayerResult<S extends State = State> {
   readonly state: S;
   /** Where n streams are mixed, what was decided for each token, [T, M]. */
   readonly coefficients?: Tensor;
+  /** Where n streams are mixed, the streams that enter the sublayer, [T, n, C] in float32. */
+  readonly streams?: Tensor;
+  /** The logits of H_res, before a map makes a matrix of them, [T, S]; absent where there are none. */
+  readonly logits?: Tensor;
 }
 
 /** What stands between a sublayer's coefficients [T, M] and their use, as an intervention does. */

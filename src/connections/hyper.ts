@@ -68,7 +68,7 @@ export function hyper({
           const x_TNC = use(state);
           const coefficients = adjust(coefficientsOf(x_TNC));
           const y_TC = block(streamRead(x_TNC, coefficients));
-          return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
+          return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients, streams: x_TNC };
         },
       };
     },

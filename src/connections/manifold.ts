@@ -26,7 +26,7 @@ import {
   type SublayerOptions,
   unadjusted,
 } from "./connection.ts";
-import { composedCoefficients } from "./composed-coefficients.ts";
+import { composedCoefficients, type Decided } from "./composed-coefficients.ts";
 import type { ConnectionParameters } from "./conventions/coefficients.ts";
 import { conventionConnection, endOf } from "./conventions/connection.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
@@ -35,6 +35,7 @@ import { type Initialisation, type InitialisationName, initialisations } from ".
 import { expectSupport } from "./manifolds/residual-map.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMaps } from "./manifolds/table.ts";
+import { residualLogits } from "./residual-logits.ts";
 
 /** What can be chosen of mHC. */
 export interface ManifoldOptions {
@@ -95,10 +96,11 @@ export function manifold({
     return conventionConnection({ streams, iterations, convention, end, streamPrecision, parametersOf });
   }
   const { keep, use } = storages[streamPrecision];
-  const coefficientsOf = (x_TNC: Tensor, { phi, alpha, bias }: ConnectionParameters): Tensor =>
-    residualMap === "sinkhorn"
-      ? manifoldCoefficients(x_TNC, phi, alpha, bias, { iterations })
-      : composedCoefficients(x_TNC, phi, alpha, bias, map);
+  const decide = (x_TNC: Tensor, { phi, alpha, bias }: ConnectionParameters): Decided => {
+    if (residualMap !== "sinkhorn") return composedCoefficients(x_TNC, phi, alpha, bias, map);
+    const coefficients = manifoldCoefficients(x_TNC, phi, alpha, bias, { iterations });
+    return { coefficients, logits: residualLogits(coefficients) };
+  };
   const connection: Connection<Tensor> = {
     name: "manifold",
     form: streamsForm(streams, streamPrecision),
@@ -108,9 +110,11 @@ export function manifold({
       return {
         apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
-          const coefficients = adjust(coefficientsOf(x_TNC, own));
+          const decided = decide(x_TNC, own);
+          const coefficients = adjust(decided.coefficients);
           const y_TC = block(streamRead(x_TNC, coefficients));
-          return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
+          const next = keep(streamWrite(x_TNC, coefficients, y_TC));
+          return { ...decided, state: next, coefficients, streams: x_TNC };
         },
       };
     },

@@ -6,7 +6,7 @@
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
-import type { Adjust, State, Sublayer } from "../connections/connection.ts";
+import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
 import { add } from "../graph/gradients.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
@@ -28,12 +28,23 @@ import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
 import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { sublayerRole } from "./overrides.ts";
 
+/**
+ * What can be observed of a sublayer. Where streams are mixed: coefficients [N, M], the streams [N, n, C]
+ * that enter, and the logits [N, S] of H_res where it has any.
+ */
+export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | "streams" | "logits"> {
+  /** What the block reads, before its norm, [N, C]. */
+  readonly read_NC: Tensor;
+  /** What the block returns, [N, C]. */
+  readonly result_NC: Tensor;
+}
+
 /** What a model makes of tokens before it scores the vocabulary. */
 export interface Hidden {
   /** Normalised hidden states, [N, C]. */
   readonly hidden_NC: Tensor;
-  /** Coefficients of every sublayer, [N, M], in order of depth; undefined where no streams are mixed. */
-  readonly coefficients_NM: readonly (Tensor | undefined)[];
+  /** What can be observed of every sublayer, in order of depth. */
+  readonly sublayers: readonly ObservedSublayer[];
   /** Where each mixture of experts sent the tokens, in order of depth. */
   readonly routing: readonly Routing[];
 }
@@ -87,17 +98,19 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
     const wiring: Sublayer = connection.sublayer(own.under("connection"), { channels: width, index });
     const weight_C = own.create("norm", [width], { constant: 1 }, "norm");
     const block = make(own, config, index >> 1);
-    return (state: State, context: SequenceContext) =>
-      scope(`layers.${index >> 1}.${sublayerRole(index)}`, () =>
-        wiring.apply(
-          state,
-          (x_NC) => {
-            const normal_NC = rmsNorm(x_NC, weight_C, normEpsilon);
-            return keep(() => block(normal_NC, context));
-          },
-          context.adjustments[index],
-        ),
-      );
+    return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
+      scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
+        let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
+        const observed = (read_NC: Tensor): Tensor => {
+          const normal_NC = rmsNorm(read_NC, weight_C, normEpsilon);
+          const result_NC = keep(() => block(normal_NC, context));
+          seen = { read_NC, result_NC };
+          return result_NC;
+        };
+        const result = wiring.apply(state, observed, context.adjustments[index]);
+        if (!seen) throw new Error(`${connection.name}: its sublayer did not call the block it was given.`);
+        return { ...result, ...seen };
+      });
   }
 
   return {
@@ -115,19 +128,19 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
       };
       const x_NC = embedding(table_VC, reshape(tokens_BT, [batch * length]));
       let state = connection.expand(x_NC);
-      const coefficients_NM: (Tensor | undefined)[] = [];
+      const sublayers: ObservedSublayer[] = [];
       const run = (some: typeof blocks): void => {
         for (const block of some) {
-          const result = block(state, context);
-          state = result.state;
-          coefficients_NM.push(result.coefficients);
+          const { state: next, ...observed } = block(state, context);
+          state = next;
+          sublayers.push(observed);
         }
       };
       if (storeEvery === undefined) run(blocks);
       else for (let l = 0; l < blocks.length; l += storeEvery) checkpoint(() => run(blocks.slice(l, l + storeEvery)));
       return {
         hidden_NC: rmsNorm(ending.collapse(state), norm_C, normEpsilon),
-        coefficients_NM,
+        sublayers,
         routing: context.routing,
       };
     },

@@ -44,6 +44,63 @@ export function amaxGain(matrix: ArrayLike<number>, n: number): { forward: numbe
   return { forward, backward };
 }
 
+/** Matrices [n²] averaged over tokens, one a sublayer l. */
+export interface MeanProducts {
+  /** H_l. */
+  readonly single: readonly Float64Array[];
+  /** H_l ⋯ H_1. */
+  readonly forward: readonly Float64Array[];
+  /** H_L ⋯ H_l. */
+  readonly backward: readonly Float64Array[];
+}
+
+/** Called for every token and sublayer, tokens first: its H_res and the product H_l ⋯ H_1, both to be read at once. */
+export type Visit = (layer: number, mixing: Float64Array, product: Float64Array) => void;
+
+/**
+ * The matrices of a network and their products, averaged over tokens.
+ *
+ * @param coefficients one array [tokens, n² + 2n] a sublayer, in order of depth; the first `tokens` rows are used
+ */
+export function meanProducts(
+  coefficients: readonly ArrayLike<number>[],
+  n: number,
+  tokens: number,
+  visit?: Visit,
+): MeanProducts {
+  const size = n * n;
+  const width = size + 2 * n;
+  const matrices = (): Float64Array[] => coefficients.map(() => new Float64Array(size));
+  const [single, forward, backward, mixing] = [matrices(), matrices(), matrices(), matrices()];
+  for (let token = 0; token < tokens; token++) {
+    let product: Float64Array | undefined;
+    for (const [layer, own] of mixing.entries()) {
+      for (let i = 0; i < size; i++) own[i] = coefficients[layer]![token * width + 2 * n + i]!;
+      accumulate(single[layer]!, own);
+      product = product ? times(own, product, n) : own;
+      accumulate(forward[layer]!, product);
+      visit?.(layer, own, product);
+    }
+    product = undefined;
+    for (let layer = mixing.length - 1; layer >= 0; layer--) {
+      product = product ? times(product, mixing[layer]!, n) : mixing[layer]!;
+      accumulate(backward[layer]!, product);
+    }
+  }
+  const mean = (sums: Float64Array[]): Float64Array[] => sums.map((matrix) => matrix.map((sum) => sum / tokens));
+  return { single: mean(single), forward: mean(forward), backward: mean(backward) };
+}
+
+/** The Amax gains of averaged matrices. */
+export function gainsOf({ single, forward, backward }: MeanProducts, n: number): Omit<Gains, "sublayers"> {
+  const gain = (matrices: readonly Float64Array[], way: "forward" | "backward"): number[] =>
+    matrices.map((matrix) => amaxGain(matrix, n)[way]);
+  return {
+    single: { forward: gain(single, "forward"), backward: gain(single, "backward") },
+    composite: { forward: gain(forward, "forward"), backward: gain(backward, "backward") },
+  };
+}
+
 /**
  * Gains of a network from the coefficients of its sublayers, the matrices and products averaged over tokens.
  *
@@ -53,43 +110,7 @@ export function amaxGain(matrix: ArrayLike<number>, n: number): { forward: numbe
  * @returns one value a sublayer l: composite forward of H_l ⋯ H_1, backward of H_L ⋯ H_l
  */
 export function measureGains(coefficients: readonly ArrayLike<number>[], n: number, tokens: number): Gains {
-  const size = n * n;
-  const width = size + 2 * n;
-  const depth = coefficients.length;
-  const sums = (): Float64Array[] => Array.from({ length: depth }, () => new Float64Array(size));
-  const [single, forward, backward] = [sums(), sums(), sums()];
-
-  const mixing = new Float64Array(size);
-  const load = (layer: number, token: number): void => {
-    for (let i = 0; i < size; i++) mixing[i] = coefficients[layer]![token * width + 2 * n + i]!;
-  };
-  for (let token = 0; token < tokens; token++) {
-    let product: Float64Array | undefined;
-    for (let layer = 0; layer < depth; layer++) {
-      load(layer, token);
-      accumulate(single[layer]!, mixing);
-      product = product ? times(mixing, product, n) : mixing.slice();
-      accumulate(forward[layer]!, product);
-    }
-    product = undefined;
-    for (let layer = depth - 1; layer >= 0; layer--) {
-      load(layer, token);
-      product = product ? times(product, mixing, n) : mixing.slice();
-      accumulate(backward[layer]!, product);
-    }
-  }
-  const gain = (matrices: Float64Array[], way: "forward" | "backward"): number[] =>
-    matrices.map(
-      (matrix) =>
-        amaxGain(
-          matrix.map((sum) => sum / tokens),
-          n,
-        )[way],
-    );
-  return {
-    single: { forward: gain(single, "forward"), backward: gain(single, "backward") },
-    composite: { forward: gain(forward, "forward"), backward: gain(backward, "backward") },
-  };
+  return gainsOf(meanProducts(coefficients, n, tokens), n);
 }
 
 /** Coefficients [tokens, M] of a sublayer that mixes streams, and where the run of neighbours it is in begins. */
@@ -111,11 +132,13 @@ export interface MixingSublayer {
  * @returns one value a sublayer that mixes, as in `measureGains`
  */
 export function measureRuns(sublayers: readonly MixingSublayer[], depth: number, tokens: number): Gains {
-  const measured = [...new Set(sublayers.map(({ run }) => run))].map((start) => {
-    const coefficients = sublayers.filter(({ run }) => run === start).map((sublayer) => sublayer.coefficients);
-    const streams = Math.sqrt(coefficients[0]!.length / tokens + 1) - 1;
-    return measureGains(coefficients, streams, tokens);
-  });
+  const measured = runsOf(sublayers).map((run) =>
+    measureGains(
+      run.map(({ coefficients }) => coefficients),
+      streamsIn(run[0]!, tokens),
+      tokens,
+    ),
+  );
   const joined = (of: "single" | "composite"): GainPair => ({
     forward: measured.flatMap((gains) => gains[of].forward),
     backward: measured.flatMap((gains) => gains[of].backward),
@@ -125,6 +148,16 @@ export function measureRuns(sublayers: readonly MixingSublayer[], depth: number,
     composite: joined("composite"),
     ...(sublayers.length < depth ? { sublayers: sublayers.map(({ index }) => index) } : {}),
   };
+}
+
+/** Sublayers by the run that they are in; a run's pass their streams on. */
+export function runsOf<S extends Pick<MixingSublayer, "run">>(sublayers: readonly S[]): S[][] {
+  return [...new Set(sublayers.map(({ run }) => run))].map((start) => sublayers.filter(({ run }) => run === start));
+}
+
+/** n, of coefficients [tokens, n² + 2n]. */
+export function streamsIn({ coefficients }: Pick<MixingSublayer, "coefficients">, tokens: number): number {
+  return Math.sqrt(coefficients.length / tokens + 1) - 1;
 }
 
 /** The largest composite gain, forward and backward; 1 for a network without stream mixing. */

@@ -65,7 +65,7 @@ export interface TrainingConfig {
   /** Steps between checkpoints; the last step always has one. */
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
-  /** Steps between measurements of the signal gains. */
+  /** Steps between readings of the instruments, gains.jsonl; the last step always has one. */
   readonly gainsEvery: number;
   /** The residual run that this one was made from, and the step of the checkpoint; absent for a run from scratch. */
   readonly upcycledFrom?: { readonly run: string; readonly step: number };

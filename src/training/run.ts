@@ -19,6 +19,7 @@ import {
   readMetrics,
   type RunFolder,
 } from "./run-folder.ts";
+import { rounded } from "../stability/instruments.ts";
 import { createTrainer, type Trainer } from "./trainer.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
@@ -142,7 +143,9 @@ export function openRun(
       return trainer.step >= config.steps;
     },
     advance() {
-      const result = trainer.trainStep();
+      const next = trainer.step + 1;
+      const measures = next % config.gainsEvery === 0 || next === config.steps;
+      const result = trainer.trainStep({ instruments: measures });
       if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) {
         const what = Number.isFinite(result.loss) ? "gradient" : "loss";
         throw new DivergenceError(
@@ -158,10 +161,8 @@ export function openRun(
             `${DIVERGED_NATS} nats above chance (${chance.toFixed(2)}) for ${DIVERGED_STEPS} steps. ${lastGood()} Lower the learning rate.`,
         );
       }
-      // The gains are read from the step's own outputs, so they come before any other program runs.
-      const measured = due(config.gainsEvery) ? trainer.gains() : undefined;
-      if (measured) {
-        const record = { step: result.step, ...measured };
+      if (result.instruments) {
+        const record = { step: result.step, ...rounded(result.instruments) };
         folder.appendGains(record);
         gains.push(record);
       }

@@ -14,7 +14,6 @@ import { scale } from "../ops/elementwise.ts";
 import { balanceBias } from "../ops/expert-balance.ts";
 import { clipScale, sumSquares } from "../ops/gradient-norm.ts";
 import { mean } from "../ops/reductions.ts";
-import { slice } from "../ops/slice.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
 import type { OptimiserConfig } from "./config.ts";
 
@@ -40,9 +39,9 @@ export interface StepOptions {
 }
 
 /**
- * Outputs of `micro`: loss [], clip [2] (norm and factor; in `update` when gradients accumulate), and
- * for each sublayer i that mixes streams `coefficients.i` [T, M], those of the batch's first sequence;
- * for each layer l with a mixture of experts `load.l` [E], the tokens of each expert.
+ * Outputs of `micro`: loss [], and for each layer l with a mixture of experts `load.l` [E], the tokens of
+ * each expert. Also, but in `update` when gradients accumulate: clip [2] (norm and factor) and for each trained
+ * parameter i `squares.i` [], the sum of the squares of its gradient before clipping.
  */
 export function buildStep(
   model: LanguageModel,
@@ -55,7 +54,7 @@ export function buildStep(
   const targets = input("targets", [batch, context], "i32");
   const schedule = input("schedule", [3]);
 
-  const { hidden_NC, coefficients_NM, routing } = model.hidden(tokens, storeEvery);
+  const { hidden_NC, routing } = model.hidden(tokens, storeEvery);
   const loss = model.loss(hidden_NC, targets);
   const minimised = routing.reduce(
     (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
@@ -65,17 +64,15 @@ export function buildStep(
     minimised,
     trained.map(({ tensor }) => tensor),
   );
-  const observed = Object.fromEntries([
-    ...coefficients_NM.flatMap((h_NM, index) => (h_NM ? [[`coefficients.${index}`, slice(h_NM, 0, 0, context)]] : [])),
-    ...routing.map(({ layer, load_E }) => [`load.${layer}`, load_E]),
-  ]);
+  const observed = Object.fromEntries(routing.map(({ layer, load_E }) => [`load.${layer}`, load_E]));
 
   const moments: { name: string; tensor: Tensor }[] = [];
   const updateFrom = (
     gradient: readonly Tensor[],
     loads: readonly Tensor[],
-  ): { clip: Tensor; updates: [Tensor, Tensor][] } => {
-    const clip = clipScale(gradient.map(sumSquares), optimiser.clip);
+  ): { outputs: Record<string, Tensor>; updates: [Tensor, Tensor][] } => {
+    const squares = gradient.map(sumSquares);
+    const clip = clipScale(squares, optimiser.clip);
     const updates = trained.flatMap(({ tensor: param, name, role }, index): [Tensor, Tensor][] => {
       const m = persistent(`${name}.m`, param.shape);
       const v = persistent(`${name}.v`, param.shape);
@@ -96,18 +93,19 @@ export function buildStep(
       bias_E,
       balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate),
     ]);
-    return { clip, updates: [...updates, ...balanced] };
+    const outputs = { clip, ...Object.fromEntries(squares.map((sum, index) => [`squares.${index}`, sum])) };
+    return { outputs, updates: [...updates, ...balanced] };
   };
 
   const loads = routing.map(({ load_E }) => load_E);
   if (accumulate === 1) {
-    const { clip, updates } = updateFrom(found, loads);
+    const { outputs, updates } = updateFrom(found, loads);
     return {
       tokens,
       targets,
       schedule,
       moments,
-      micro: { outputs: { loss, clip, ...observed }, updates },
+      micro: { outputs: { loss, ...outputs, ...observed }, updates },
       update: undefined,
     };
   }
@@ -115,7 +113,7 @@ export function buildStep(
   const loadSums = routing.map(({ layer, load_E }) => persistent(`load.${layer}`, load_E.shape));
   const additions = [...found, ...loads];
   const accumulated = [...sums, ...loadSums].map((sum, index): [Tensor, Tensor] => [sum, add(sum, additions[index]!)]);
-  const { clip, updates } = updateFrom(
+  const { outputs, updates } = updateFrom(
     sums.map((sum) => scale(sum, 1 / accumulate)),
     loadSums,
   );
@@ -126,6 +124,6 @@ export function buildStep(
     schedule,
     moments,
     micro: { outputs: { loss, ...observed }, updates: accumulated },
-    update: { outputs: { clip }, updates: [...updates, ...cleared] },
+    update: { outputs, updates: [...updates, ...cleared] },
   };
 }

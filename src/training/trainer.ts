@@ -4,22 +4,23 @@
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
 import type { Batches } from "../data/batches.ts";
-import { createParameters, type Parameter, parameterCount } from "../graph/parameters.ts";
+import { createParameters, type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { createGenerator, type SamplingOptions } from "../model/generate.ts";
-import { sublayerRuns } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
 import { writes } from "../runtime/plan/calls.ts";
 import type { Runtime } from "../runtime/program.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
-import { type Gains, measureRuns } from "../stability/gains.ts";
+import type { Instruments } from "../stability/instruments.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { initialValues } from "./initialise.ts";
+import { createObserver, type Observer } from "./observe.ts";
 import { resolveRecompute } from "./recomputation.ts";
 import { learningRate } from "./schedule.ts";
 import { buildStep } from "./step.ts";
+import { measureUpdate } from "./update-norms.ts";
 
 /** What one training step did. */
 export interface StepResult {
@@ -36,6 +37,14 @@ export interface StepResult {
   readonly tokens: number;
   /** Tokens of each expert, for each layer with a mixture of experts; absent without one. */
   readonly expertLoad?: readonly (readonly number[])[];
+  /** What the instruments saw, if they were asked to look; not counted in `seconds`. */
+  readonly instruments?: Instruments;
+}
+
+/** What a step does besides training. */
+export interface StepWishes {
+  /** Read the instruments: the forward pass of the batch's first sequence once more, and what the update does. */
+  readonly instruments?: boolean;
 }
 
 /** A tensor as it is saved. */
@@ -65,11 +74,9 @@ export interface Trainer {
   /** The compiled step, for looking at its plan. */
   readonly program: WasmProgram;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
-  trainStep(): StepResult;
+  trainStep(wishes?: StepWishes): StepResult;
   /** Measure all validation batches; changes no parameter. */
   evaluate(): Evaluation;
-  /** Signal gains of the last step's first sequence; undefined for a connection without streams. */
-  gains(): Gains | undefined;
   /** After a step that was not finite: the first tensor of it, in order of execution, with a value that is not. */
   findNotFinite(): string | undefined;
   /** Write on from token ids with the parameters as they are; see `Generator`. */
@@ -96,20 +103,23 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   const update = graph.update && runtime.compile(graph.update);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, config.seed));
 
-  const runs = sublayerRuns(modelConfig);
-  /** Positions of the sublayers that mix streams. */
-  const mixing = runs.flatMap((_, index) => (`coefficients.${index}` in graph.micro.outputs ? [index] : []));
+  const trained = trainedParameters(parameters);
   const loadNames = Object.keys(graph.micro.outputs).filter((name) => name.startsWith("load."));
   let step = 0;
-  let coefficients: readonly Float32Array[] = [];
   let evaluation: { run(): Evaluation } | undefined;
   let generator: ReturnType<typeof createGenerator> | undefined;
+  let observer: Observer | undefined;
 
   const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {
     runtime.write(graph.tokens, tokens);
     runtime.write(graph.targets, targets);
   };
-  const readCoefficients = (): Float32Array[] => mixing.map((index) => micro.read(`coefficients.${index}`));
+  const readTrained = (): Float32Array[] => trained.map(({ tensor }) => runtime.read(tensor) as Float32Array);
+  /** Of the next step's first sequence. */
+  const observe = (): Instruments => {
+    observer ??= createObserver(runtime, model, context);
+    return observer.observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
+  };
   const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
     name,
     shape: tensor.shape,
@@ -144,7 +154,9 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     get step() {
       return step;
     },
-    trainStep() {
+    trainStep({ instruments: asked = false } = {}) {
+      const forward = asked ? observe() : undefined;
+      const before = asked ? readTrained() : undefined;
       const started = performance.now();
       const current = step + 1;
       const rate = learningRate(optimiser, current, config.steps);
@@ -157,14 +169,19 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         loss += micro.read("loss")[0]! / accumulate;
         expertLoad = loadNames.map((name, at) => Array.from(micro.read(name), (x, e) => x + (expertLoad[at]![e] ?? 0)));
       }
-      if (update) {
-        // Its run uses the memory of the microbatch's values.
-        coefficients = readCoefficients();
-        update.run();
-      }
-      const gradientNorm = (update ?? micro).read("clip")[0]!;
+      update?.run();
+      const last = update ?? micro;
+      const gradientNorm = last.read("clip")[0]!;
       if (Number.isFinite(gradientNorm)) step = current;
       const seconds = (performance.now() - started) / 1000;
+      const instruments = before && {
+        ...forward,
+        ...measureUpdate(trained, {
+          squares: trained.map((_, index) => last.read(`squares.${index}`)[0]!),
+          before,
+          after: readTrained(),
+        }),
+      };
       return {
         step: current,
         loss,
@@ -173,15 +190,10 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         seconds,
         tokens: batch * context * accumulate,
         ...(loadNames.length > 0 ? { expertLoad } : {}),
+        ...(instruments ? { instruments } : {}),
       };
     },
     evaluate: () => (evaluation ??= makeEvaluation()).run(),
-    gains() {
-      if (mixing.length === 0) return undefined;
-      const read = update ? coefficients : readCoefficients();
-      const sublayers = mixing.map((index, at) => ({ index, run: runs[index]!, coefficients: read[at]! }));
-      return measureRuns(sublayers, runs.length, context);
-    },
     findNotFinite() {
       const program = runtime.compile(graph.micro, { keepAll: true });
       let found: string | undefined;

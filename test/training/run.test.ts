@@ -71,8 +71,15 @@ describe.each(connectionKinds)("%s", (kind) => {
     expect(losses(actual!)).toEqual(losses(expected!));
     expect(losses(actual!)).toHaveLength(12);
     expect(readGains(actual!)).toEqual(readGains(expected!));
+    const seen = readGains(actual!);
+    expect(seen.map(({ step }) => step)).toEqual([4, 8, 12]);
+    for (const { activation, blockOutput, gradient } of seen)
+      for (const values of [activation!, blockOutput!, gradient!]) {
+        expect(values).toHaveLength(4);
+        for (const value of values) expect(value).toBeGreaterThan(0);
+      }
     const mixes = kind === "hyper" || kind === "manifold";
-    expect(readGains(actual!).map(({ step }) => step)).toEqual(mixes ? [4, 8, 12] : []);
+    expect(seen.every(({ single }) => (single !== undefined) === mixes)).toBe(true);
   });
 });
 

@@ -25,6 +25,7 @@ import {
 } from "../connection.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import { type ConnectionParameters, conventionCoefficients, endingCoefficients, firstStream } from "./coefficients.ts";
+import { residualLogits } from "../residual-logits.ts";
 import type { ManifoldConvention, StreamsEnd } from "./convention.ts";
 import { type ManifoldConventionName, manifoldConventions } from "./table.ts";
 
@@ -65,9 +66,11 @@ function ownReads(options: ConventionOptions): Connection<Tensor> {
       return {
         apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
-          const coefficients = adjust(conventionCoefficients(x_TNC, own, rules, iterations));
+          const decided = conventionCoefficients(x_TNC, own, rules, iterations);
+          const coefficients = adjust(decided);
           const y_TC = block(streamRead(x_TNC, coefficients));
-          return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients };
+          const next = keep(streamWrite(x_TNC, coefficients, y_TC));
+          return { state: next, coefficients, streams: x_TNC, logits: residualLogits(decided) };
         },
       };
     },
@@ -102,7 +105,9 @@ function previousReads(options: ConventionOptions): Connection<Carried> {
           const coefficients = conventionCoefficients(x_TNC, own, rules, iterations);
           const adjusted = adjust?.(inUse(previous, coefficients, streams));
           const y_TC = block(streamRead(x_TNC, adjusted ?? previous));
-          return { state: [keep(streamWrite(x_TNC, adjusted ?? coefficients, y_TC)), coefficients], coefficients };
+          const next = keep(streamWrite(x_TNC, adjusted ?? coefficients, y_TC));
+          const logits = residualLogits(coefficients);
+          return { state: [next, coefficients], coefficients, streams: x_TNC, logits };
         },
       };
     },

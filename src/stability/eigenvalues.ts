@@ -1,0 +1,161 @@
+// Question: how large are the eigenvalues of a small matrix that need not be symmetric?
+//
+// Householder reflections bring it to Hessenberg form (zeros below the first subdiagonal). Francis' implicit
+// double-shift QR steps then drive subdiagonal entries to zero, which leaves blocks of one real eigenvalue or
+// of two, real or a complex pair (Golub and Van Loan, Matrix Computations, section 7.5). All in float64, for
+// the n × n matrices of stream mixing, n ≤ 32.
+
+/** Steps for one eigenvalue, with an unusual shift every tenth, before it is given up; three are usual. */
+const STEPS = 60;
+
+/**
+ * The moduli of all eigenvalues, largest first. A defective eigenvalue of multiplicity k comes out with an
+ * error of about ε^(1/k), as from any such method.
+ *
+ * @param matrix n × n, row-major
+ * @returns n values; all NaN where an entry is not finite
+ */
+export function eigenvalueModuli(matrix: ArrayLike<number>, n: number): number[] {
+  const h = Float64Array.from({ length: n * n }, (_, at) => matrix[at]!);
+  if (!h.every(Number.isFinite)) return Array<number>(n).fill(Number.NaN);
+  toHessenberg(h, n);
+  return moduli(h, n).sort((a, b) => b - a);
+}
+
+/** H = Qᵀ A Q with H_ij = 0 for i > j + 1, in place. */
+function toHessenberg(h: Float64Array, n: number): void {
+  const v = new Float64Array(n);
+  for (let k = 0; k + 2 < n; k++) {
+    let squares = 0;
+    for (let i = k + 1; i < n; i++) squares += (v[i] = h[i * n + k]!) ** 2;
+    const length = Math.sqrt(squares);
+    if (length === Math.abs(v[k + 1]!)) continue;
+    v[k + 1]! += v[k + 1]! < 0 ? -length : length;
+    let norm = 0;
+    for (let i = k + 1; i < n; i++) norm += v[i]! * v[i]!;
+    for (let j = k; j < n; j++) {
+      let sum = 0;
+      for (let i = k + 1; i < n; i++) sum += v[i]! * h[i * n + j]!;
+      sum *= 2 / norm;
+      for (let i = k + 1; i < n; i++) h[i * n + j]! -= sum * v[i]!;
+    }
+    for (let i = 0; i < n; i++) {
+      let sum = 0;
+      for (let j = k + 1; j < n; j++) sum += h[i * n + j]! * v[j]!;
+      sum *= 2 / norm;
+      for (let j = k + 1; j < n; j++) h[i * n + j]! -= sum * v[j]!;
+    }
+    for (let i = k + 2; i < n; i++) h[i * n + k] = 0;
+  }
+}
+
+/** Moduli of the eigenvalues of a Hessenberg matrix, which is used up. */
+function moduli(h: Float64Array, n: number): number[] {
+  const found: number[] = [];
+  let size = 0;
+  for (const value of h) size = Math.max(size, Math.abs(value));
+  let end = n - 1;
+  let steps = 0;
+  while (end >= 0) {
+    let start = end;
+    while (start > 0) {
+      const beside = Math.abs(h[(start - 1) * n + start - 1]!) + Math.abs(h[start * n + start]!);
+      if (Math.abs(h[start * n + start - 1]!) <= Number.EPSILON * (beside || size)) break;
+      start--;
+    }
+    if (start === end) {
+      found.push(Math.abs(h[end * n + end]!));
+      end -= 1;
+      steps = 0;
+    } else if (start === end - 1) {
+      found.push(...moduliOfPair(h, n, end));
+      end -= 2;
+      steps = 0;
+    } else if (steps++ === STEPS) {
+      // Never seen. The diagonal of the block is the best there is then.
+      while (end >= start) found.push(Math.abs(h[end * n + end--]!));
+      steps = 0;
+    } else {
+      francisStep(h, n, start, end, steps % 10 === 0);
+    }
+  }
+  return found;
+}
+
+/** Of the 2 × 2 block that ends on the diagonal at `end`: real ones, or a complex pair, whose modulus is √det. */
+function moduliOfPair(h: Float64Array, n: number, end: number): [number, number] {
+  const at = (end - 1) * n + end - 1;
+  const [a, b, c, d] = [h[at]!, h[at + 1]!, h[at + n]!, h[at + n + 1]!];
+  const half = (a - d) / 2;
+  const discriminant = half * half + b * c;
+  if (discriminant < 0) {
+    const modulus = Math.sqrt(Math.max(0, a * d - b * c));
+    return [modulus, modulus];
+  }
+  // The one farther from d first, without cancellation; the other from the product.
+  const root = Math.sqrt(discriminant);
+  const far = half + (half < 0 ? -root : root);
+  return [Math.abs(d + far), Math.abs(far === 0 ? d : d - (b * c) / far)];
+}
+
+/** One implicit double-shift step on the rows and columns start..end, three or more. */
+function francisStep(h: Float64Array, n: number, start: number, end: number, unusual: boolean): void {
+  const at = (i: number, j: number): number => h[i * n + j]!;
+  // The shifts are the eigenvalues of the last 2 × 2 block, by their sum and product.
+  let sum = at(end - 1, end - 1) + at(end, end);
+  let product = at(end - 1, end - 1) * at(end, end) - at(end - 1, end) * at(end, end - 1);
+  if (unusual) {
+    const w = Math.abs(at(end, end - 1)) + Math.abs(at(end - 1, end - 2));
+    sum = 1.5 * w;
+    product = w * w;
+  }
+  // First column of (H − s₁)(H − s₂).
+  const [a, b] = [at(start, start), at(start + 1, start + 1)];
+  let x = a * a + at(start, start + 1) * at(start + 1, start) - sum * a + product;
+  let y = at(start + 1, start) * (a + b - sum);
+  let z = at(start + 1, start) * at(start + 2, start + 1);
+  for (let k = start; k < end; k++) {
+    const three = k + 2 <= end;
+    reflect(h, n, { k, start, end, x, y, z: three ? z : 0, three });
+    x = k < end - 1 ? at(k + 1, k) : 0;
+    y = k + 2 <= end ? at(k + 2, k) : 0;
+    z = k + 3 <= end ? at(k + 3, k) : 0;
+  }
+  for (let i = start + 2; i <= end; i++) {
+    h[i * n + i - 2] = 0;
+    if (i > start + 2) h[i * n + i - 3] = 0;
+  }
+}
+
+interface Reflection {
+  /** The first of the two or three rows and columns that are reflected. */
+  readonly k: number;
+  readonly start: number;
+  readonly end: number;
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+  readonly three: boolean;
+}
+
+/** Reflect so that (x, y, z) becomes a multiple of e₁: rows from the left, columns from the right. */
+function reflect(h: Float64Array, n: number, { k, start, end, x, y, z, three }: Reflection): void {
+  const length = Math.sqrt(x * x + y * y + z * z);
+  if (length === 0) return;
+  const u = x + (x < 0 ? -length : length);
+  const scale = 2 / (u * u + y * y + z * z);
+  for (let j = Math.max(start, k - 1); j <= end; j++) {
+    const at = k * n + j;
+    const sum = scale * (u * h[at]! + y * h[at + n]! + (three ? z * h[at + 2 * n]! : 0));
+    h[at]! -= sum * u;
+    h[at + n]! -= sum * y;
+    if (three) h[at + 2 * n]! -= sum * z;
+  }
+  for (let i = start; i <= Math.min(end, k + 3); i++) {
+    const at = i * n + k;
+    const sum = scale * (u * h[at]! + y * h[at + 1]! + (three ? z * h[at + 2]! : 0));
+    h[at]! -= sum * u;
+    h[at + 1]! -= sum * y;
+    if (three) h[at + 2]! -= sum * z;
+  }
+}
