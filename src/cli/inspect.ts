@@ -1,15 +1,23 @@
-// birkhoff inspect: what is in a run folder?
+// birkhoff inspect: what is in a run folder, or in the connections of a safetensors file?
 
+import fs from "node:fs";
 import path from "node:path";
-import { Command } from "commander";
+import { Command, Option } from "commander";
+import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
+import { reason } from "../data/files.ts";
+import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { describeMemory, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import { type CompiledPlan, compilePlan } from "../runtime/wasm/compile.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import { type Checkpoint, latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { inspectCheckpoint, inspectFile } from "../training/inspect.ts";
+import { isFolder } from "../training/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
 import { openRunFolder, readGains, readMetrics } from "../training/run-folder.ts";
 import {
@@ -19,28 +27,49 @@ import {
   type StepMemory,
   withoutMemory,
 } from "../training/step-memory.ts";
+import { wholeNumber } from "./options.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
+
+interface InspectOptions {
+  readonly tokens?: string;
+  readonly convention?: ConventionName;
+  readonly iterations?: number;
+  readonly tensors?: boolean;
+  readonly plan?: boolean;
+  readonly json?: boolean;
+}
 
 export const inspectCommand: Command = new Command("inspect")
   .description(
-    "Show a run: configuration, what each sublayer uses, progress, gains by sublayer, tensors of the last checkpoint.",
+    "Show a run: configuration, progress, and what the instruments see of its last checkpoint: gains, errors, saturation, spectra, streams. Or the connections of a safetensors file.",
   )
-  .argument("<run>", "a run folder")
+  .argument("<run>", "a run folder, or a safetensors file with connections of HC or mHC")
+  .option("--tokens <file>", "measure on the beginning of this text (default: the run's validation text)")
+  .addOption(
+    new Option("--convention <name>", "what a safetensors file is in (default: what its names tell)").choices([
+      ...conventionNames,
+    ]),
+  )
+  .option("--iterations <n>", "Sinkhorn-Knopp iterations for a safetensors file (default: 20)", wholeNumber(1))
   .option("--tensors", "list every tensor with its size and spread")
   .option("--plan", "show the compiled training step: what runs in which phase, what lives where, and its peak memory")
   .option("--json", "print as one JSON object")
   .addHelpText(
     "after",
-    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/manifold --tensors\n  birkhoff inspect runs/sotu-nano-1/manifold --plan",
+    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/manifold --tensors\n  birkhoff inspect runs/sotu-nano-1/manifold --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/manifold --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
-  .action(async (folder: string, options: { tensors?: boolean; plan?: boolean; json?: boolean }) => {
+  .action(async (folder: string, options: InspectOptions) => {
+    if (fs.existsSync(folder) && !isFolder(folder)) return showFile(folder, options);
+    expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const metrics = readMetrics(folder);
     const gains = readGains(folder);
     const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
-    const tensors = place
-      ? loadCheckpoint(place.folder).model.map(({ name, shape, data }) => ({ name, shape, ...spread(data) }))
+    const checkpoint = place && loadCheckpoint(place.folder);
+    const measured = checkpoint && (await measure(folder, config, checkpoint, options.tokens));
+    const tensors = checkpoint
+      ? checkpoint.model.map(({ name, shape, data }) => ({ name, shape, ...spread(data) }))
       : [];
     const trained = tensors.filter(({ name }) => !name.endsWith(".routerBias"));
     const total = trained.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
@@ -50,7 +79,7 @@ export const inspectCommand: Command = new Command("inspect")
         ? await withPlan(config, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
         : undefined;
       process.stdout.write(
-        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -83,22 +112,12 @@ export const inspectCommand: Command = new Command("inspect")
         `\nbusiest expert at step ${last.step}, in shares of the mean, by mixture: ${busiest.map((x) => x.toFixed(2)).join("  ")}`,
       );
     }
-    const gain = gains.at(-1);
-    const { single, composite } = gain ?? {};
-    if (gain && single && composite) {
-      print(`\nAmax gains at step ${gain.step}\nsublayer  single fwd  single bwd  composite fwd  composite bwd`);
-      single.forward.forEach((forward, index) =>
-        print(
-          [
-            String((gain.sublayers?.[index] ?? index) + 1).padStart(8),
-            forward.toFixed(4).padStart(10),
-            single.backward[index]!.toFixed(4).padStart(10),
-            composite.forward[index]!.toFixed(4).padStart(13),
-            composite.backward[index]!.toFixed(4).padStart(13),
-          ].join("  "),
-        ),
-      );
-    }
+    const record = gains.at(-1);
+    const names = sublayerRows(model).map(({ layer, role }) => `layers.${layer}.${role}`);
+    if (measured) {
+      print(`\nstep ${measured.step}, measured on ${measured.length} tokens of ${measured.text}`);
+      print(describeInstruments(measured.instruments, names));
+    } else if (record) print(`\nas recorded at step ${record.step}\n${describeInstruments(record, names)}`);
     if (options.tensors) {
       print("\nmean        deviation   largest     tensor");
       for (const { name, shape, mean, deviation, largest } of tensors) {
@@ -109,6 +128,91 @@ export const inspectCommand: Command = new Command("inspect")
     }
     if (options.plan) print(`\n${await withPlan(config, describePlan)}`);
   });
+
+/** What the instruments saw of a checkpoint, and on what. */
+interface Measured {
+  readonly step: number;
+  readonly text: string;
+  /** Tokens of the text that were read. */
+  readonly length: number;
+  readonly instruments: Instruments;
+}
+
+/** On the text of a file, or on the run's validation text; undefined where that is gone. */
+async function measure(
+  folder: string,
+  { model, data }: TrainingConfig,
+  checkpoint: Checkpoint,
+  file: string | undefined,
+): Promise<Measured | undefined> {
+  let tokens: ArrayLike<number>;
+  try {
+    tokens = file === undefined ? validationTokens(data, model.context) : tokensOf(file, folder, model.context);
+  } catch (error) {
+    if (file !== undefined) throw error;
+    process.stderr.write(
+      `the checkpoint is not measured on its validation text: ${reason(error)}. Give a text with --tokens FILE\n`,
+    );
+    return undefined;
+  }
+  const runtime = await createWasmRuntime();
+  try {
+    const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
+    return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };
+  } finally {
+    runtime.close();
+  }
+}
+
+function validationTokens({ prepared }: TrainingConfig["data"], context: number): Int32Array {
+  if (!prepared) throw new Error("its configuration does not say where the tokens are kept");
+  const { validation, close } = openPrepared(prepared.folder, { text: prepared.text });
+  try {
+    const tokens = new Int32Array(Math.min(context, validation.length));
+    validation.read(0, tokens.length, tokens);
+    return tokens;
+  } finally {
+    close();
+  }
+}
+
+function tokensOf(file: string, folder: string, context: number): number[] {
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`--tokens: cannot read ${file}: ${reason(error)}`, { cause: error });
+  }
+  const tokens = [...readTokenizer(path.join(folder, "tokenizer.json")).encode(text)].slice(0, context);
+  if (tokens.length === 0) throw new Error(`--tokens: ${file} is empty; give a text of at least one character.`);
+  return tokens;
+}
+
+function showFile(file: string, options: InspectOptions): void {
+  expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
+  const { convention, iterations } = options;
+  const inspected = inspectFile(file, {
+    ...(convention === undefined ? {} : { convention }),
+    ...(iterations === undefined ? {} : { iterations }),
+  });
+  const { names, conventions, tokens, instruments } = inspected;
+  process.stdout.write(
+    options.json
+      ? `${JSON.stringify(inspected)}\n`
+      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n\n${describeInstruments(instruments, names)}\n`,
+  );
+}
+
+function expectNone(
+  options: InspectOptions,
+  names: readonly (keyof InspectOptions)[],
+  meant: string,
+  place: string,
+): void {
+  const given = names.find((name) => options[name] !== undefined);
+  if (given === undefined) return;
+  throw new Error(`--${given} is for ${meant}, and ${place} is ${isFolder(place) ? "a folder" : "none"}.`);
+}
 
 /** What a training step needs, state and arena together. */
 interface Peak {

@@ -7,6 +7,8 @@
 
 /** Steps for one eigenvalue, with an unusual shift every tenth, before it is given up; three are usual. */
 const STEPS = 60;
+/** What is smaller, in a matrix whose largest entry is one, counts as zero: its square would not be a normal number. */
+const TINY = 1e-150;
 
 /**
  * The moduli of all eigenvalues, largest first. A defective eigenvalue of multiplicity k comes out with an
@@ -18,8 +20,14 @@ const STEPS = 60;
 export function eigenvalueModuli(matrix: ArrayLike<number>, n: number): number[] {
   const h = Float64Array.from({ length: n * n }, (_, at) => matrix[at]!);
   if (!h.every(Number.isFinite)) return Array<number>(n).fill(Number.NaN);
+  let size = 0;
+  for (const value of h) size = Math.max(size, Math.abs(value));
+  if (size === 0) return Array<number>(n).fill(0);
+  for (let at = 0; at < h.length; at++) h[at]! /= size;
   toHessenberg(h, n);
-  return moduli(h, n).sort((a, b) => b - a);
+  return moduli(h, n)
+    .map((modulus) => size * modulus)
+    .sort((a, b) => b - a);
 }
 
 /** H = Qᵀ A Q with H_ij = 0 for i > j + 1, in place. */
@@ -29,7 +37,7 @@ function toHessenberg(h: Float64Array, n: number): void {
     let squares = 0;
     for (let i = k + 1; i < n; i++) squares += (v[i] = h[i * n + k]!) ** 2;
     const length = Math.sqrt(squares);
-    if (length === Math.abs(v[k + 1]!)) continue;
+    if (length < TINY || length === Math.abs(v[k + 1]!)) continue;
     v[k + 1]! += v[k + 1]! < 0 ? -length : length;
     let norm = 0;
     for (let i = k + 1; i < n; i++) norm += v[i]! * v[i]!;
@@ -52,15 +60,13 @@ function toHessenberg(h: Float64Array, n: number): void {
 /** Moduli of the eigenvalues of a Hessenberg matrix, which is used up. */
 function moduli(h: Float64Array, n: number): number[] {
   const found: number[] = [];
-  let size = 0;
-  for (const value of h) size = Math.max(size, Math.abs(value));
   let end = n - 1;
   let steps = 0;
   while (end >= 0) {
     let start = end;
     while (start > 0) {
       const beside = Math.abs(h[(start - 1) * n + start - 1]!) + Math.abs(h[start * n + start]!);
-      if (Math.abs(h[start * n + start - 1]!) <= Number.EPSILON * (beside || size)) break;
+      if (Math.abs(h[start * n + start - 1]!) <= Math.max(TINY, Number.EPSILON * (beside || 1))) break;
       start--;
     }
     if (start === end) {
@@ -141,7 +147,7 @@ interface Reflection {
 /** Reflect so that (x, y, z) becomes a multiple of e₁: rows from the left, columns from the right. */
 function reflect(h: Float64Array, n: number, { k, start, end, x, y, z, three }: Reflection): void {
   const length = Math.sqrt(x * x + y * y + z * z);
-  if (length === 0) return;
+  if (length < TINY) return;
   const u = x + (x < 0 ? -length : length);
   const scale = 2 / (u * u + y * y + z * z);
   for (let j = Math.max(start, k - 1); j <= end; j++) {

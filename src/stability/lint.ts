@@ -66,8 +66,8 @@ export function lintConnections(input: LintInput): LintCheck[] {
   ];
 }
 
-/** Undefined where they fit. */
-function misfit({ weights, convention }: LintConnection): string | undefined {
+/** Why the shapes of a sublayer's tensors do not fit each other; undefined where they do. */
+export function misfit({ weights, convention }: LintConnection): string | undefined {
   const { bias, phi, theta, alpha } = weights;
   if (!bias) return "there is no bias";
   const n = streamsOfBias(bias);
@@ -77,7 +77,8 @@ function misfit({ weights, convention }: LintConnection): string | undefined {
     if (!phi || !alpha) return `${phi ? "alpha" : "phi"} is missing`;
     if (phi.shape[0] !== M || phi.shape.length !== 2 || phi.shape[1]! % n !== 0)
       return `phi must be [${M}, ${n}·C] for the ${n} streams of the bias`;
-  } else if (theta && (theta.shape[0] !== n + 2 || theta.shape.length !== 2)) return `theta must be [${n + 2}, C]`;
+  } else if (convention !== "hc-static" && (!theta || !alpha)) return `${theta ? "alpha" : "theta"} is missing`;
+  else if (theta && (theta.shape[0] !== n + 2 || theta.shape.length !== 2)) return `theta must be [${n + 2}, C]`;
   if (alpha && alpha.shape.join() !== "3") return "alpha must be [3]";
   return undefined;
 }

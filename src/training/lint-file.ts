@@ -87,6 +87,11 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
   };
 }
 
+/** The sublayers' connections in a file or run folder, in order of appearance, and the convention each is in. */
+export function findFileConnections(place: string, convention?: ConventionName): LintConnection[] {
+  return [...look(place, convention).sublayers];
+}
+
 function look(place: string, asked: ConventionName | undefined): Looked {
   const run = isFolder(place) ? runOf(place) : undefined;
   const name = run?.file ?? place;

@@ -204,7 +204,24 @@ describe("afterwards", () => {
     expect(stdout).toMatch(/^manifold: 2 layers, width 16, heads 2, context 12/);
     expect(stdout).toContain("every sublayer: manifold:streams=4:iterations=20:collapse=mean; its state is 4 streams");
     expect(stdout).toContain("step 10 of 10; checkpoint step 10");
-    expect(stdout).toContain("Amax gains at step 10");
+    expect(stdout).toContain("step 10, measured on 12 tokens of the validation text");
+    expect(stdout).toMatch(
+      /^maps +gain fwd +bwd +product fwd +bwd +row error +col error +logits +\|λ₂\| +‖P − J\/n‖$/m,
+    );
+    expect(stdout).toMatch(/^4 layers\.1\.feedForward +1\.0000 /m);
+    const elsewhere = await run(place.folder, ["inspect", runFolder("manifold"), "--tokens", "text.txt", "--json"]);
+    const { instruments } = JSON.parse(elsewhere.stdout) as {
+      instruments: { step: number; length: number; instruments: { rowError: number[]; activation: number[] } };
+    };
+    expect([instruments.step, instruments.length]).toEqual([10, 12]);
+    expect(Math.max(...instruments.instruments.rowError)).toBeLessThan(1e-6);
+    expect(instruments.instruments.activation).toHaveLength(4);
+    const file = `${runFolder("manifold")}/checkpoints/step-10/model.safetensors`;
+    const foreign = await run(place.folder, ["inspect", file, "--convention", "paper"]);
+    expect(foreign.stdout).toMatch(/^.*model\.safetensors: 4 connections, paper, on 128 tokens of random streams\n/);
+    expect(foreign.stdout).toMatch(/^1 layers\.0\.attention +1\.0000 /m);
+    const misused = await run(place.folder, ["inspect", file, "--plan"]);
+    expect([misused.code, misused.stderr]).toEqual([1, `birkhoff: --plan is for a run folder, and ${file} is none.\n`]);
     expect(stdout).toContain("layers.1.feedForward.connection.phi [24, 64]");
     const json = await run(place.folder, ["inspect", runFolder("residual"), "--json"]);
     const shown = JSON.parse(json.stdout) as {

@@ -83,6 +83,26 @@ describe.each(connectionKinds)("%s", (kind) => {
   });
 });
 
+test.each(["manifold", "residual"] as const)("%s: how often the instruments are read changes no bit", (kind) => {
+  const folders = [1, 1000].map((gainsEvery) => {
+    const folder = `${kind}-every-${gainsEvery}`;
+    const run = open(configOf(kind, { gainsEvery }), folder);
+    advance(run);
+    run.close();
+    return place.at(folder);
+  });
+  const [often, once] = folders as [string, string];
+  expect(readGains(often)).toHaveLength(12);
+  expect(readGains(once)).toEqual(readGains(often).slice(-1));
+  expect(losses(often)).toEqual(losses(once));
+  for (const file of ["model", "optimizer"]) {
+    const [one, other] = folders.map((folder) =>
+      hashOf(path.join(folder, "checkpoints", "step-12", `${file}.safetensors`)),
+    );
+    expect(one).toBe(other);
+  }
+});
+
 describe("records", () => {
   test("evaluations come at their interval and at the end, seconds add up", () => {
     const run = open(configOf("residual", { steps: 10 }), "records");
