@@ -6,6 +6,7 @@
 
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
+import { instruments } from "./instruments.ts";
 import type { Group } from "./lib/group.ts";
 import { type Figure, report } from "./lib/report.ts";
 import { manifolds } from "./manifolds.ts";
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   stream,
   overheadChart,
   manifolds,
+  instruments,
 ];
 const ROUNDS = 8;
 

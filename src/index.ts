@@ -198,7 +198,7 @@ export {
   type SamplingOptions,
   type WrittenToken,
 } from "./model/generate.ts";
-export { type Hidden, type LanguageModel, languageModel } from "./model/language-model.ts";
+export { type Hidden, type LanguageModel, languageModel, type ObservedSublayer } from "./model/language-model.ts";
 export type { SamplingRules } from "./model/sampling.ts";
 export { type TextCodec, type WritingOptions, type WrittenPiece, writeTexts } from "./model/write-texts.ts";
 
@@ -235,6 +235,7 @@ export {
   type MixingSublayer,
 } from "./stability/gains.ts";
 export { singularValues } from "./stability/singular-values.ts";
+export { eigenvalueModuli } from "./stability/eigenvalues.ts";
 export type { GroupNorms, Instruments } from "./stability/instruments.ts";
 export { type Intervention, parseIntervention } from "./stability/interventions.ts";
 export {
@@ -253,6 +254,7 @@ export type { LintCheck, LintConnection, LintInput, RecordedMaps, Verdict } from
 export { lintConnections } from "./stability/lint.ts";
 export type { ReferenceConnection } from "./stability/lint-reference.ts";
 export { lintFile, type LintFileOptions, type LintReport } from "./training/lint-file.ts";
+export { inspectCheckpoint, type InspectedFile, inspectFile, type InspectFileOptions } from "./training/inspect.ts";
 
 // Training: AdamW with schedules and clipping, step by step or as a run with a folder that can be resumed.
 export {
@@ -267,6 +269,7 @@ export {
   createTrainer,
   type SavedTensor,
   type StepResult,
+  type StepWishes,
   type Trainer,
   type TrainerState,
 } from "./training/trainer.ts";

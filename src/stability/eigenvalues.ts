@@ -18,16 +18,17 @@ const TINY = 1e-150;
  * @returns n values; all NaN where an entry is not finite
  */
 export function eigenvalueModuli(matrix: ArrayLike<number>, n: number): number[] {
-  const h = Float64Array.from({ length: n * n }, (_, at) => matrix[at]!);
-  if (!h.every(Number.isFinite)) return Array<number>(n).fill(Number.NaN);
+  // Plain loops: this runs for every token and sublayer of a reading.
   let size = 0;
-  for (const value of h) size = Math.max(size, Math.abs(value));
+  for (let at = 0; at < n * n; at++) size = Math.max(size, Math.abs(matrix[at]!));
+  if (!Number.isFinite(size)) return Array<number>(n).fill(Number.NaN);
   if (size === 0) return Array<number>(n).fill(0);
-  for (let at = 0; at < h.length; at++) h[at]! /= size;
+  const h = new Float64Array(n * n);
+  for (let at = 0; at < h.length; at++) h[at] = matrix[at]! / size;
   toHessenberg(h, n);
-  return moduli(h, n)
-    .map((modulus) => size * modulus)
-    .sort((a, b) => b - a);
+  const found = moduli(h, n);
+  for (let k = 0; k < n; k++) found[k]! *= size;
+  return found.sort((a, b) => b - a);
 }
 
 /** H = Qᵀ A Q with H_ij = 0 for i > j + 1, in place. */
@@ -106,26 +107,30 @@ function moduliOfPair(h: Float64Array, n: number, end: number): [number, number]
 
 /** One implicit double-shift step on the rows and columns start..end, three or more. */
 function francisStep(h: Float64Array, n: number, start: number, end: number, unusual: boolean): void {
-  const at = (i: number, j: number): number => h[i * n + j]!;
   // The shifts are the eigenvalues of the last 2 × 2 block, by their sum and product.
-  let sum = at(end - 1, end - 1) + at(end, end);
-  let product = at(end - 1, end - 1) * at(end, end) - at(end - 1, end) * at(end, end - 1);
+  const last = end * n + end;
+  const above = last - n - 1;
+  let sum = h[above]! + h[last]!;
+  let product = h[above]! * h[last]! - h[above + 1]! * h[last - 1]!;
   if (unusual) {
-    const w = Math.abs(at(end, end - 1)) + Math.abs(at(end - 1, end - 2));
+    const w = Math.abs(h[last - 1]!) + Math.abs(h[above - 1]!);
     sum = 1.5 * w;
     product = w * w;
   }
   // First column of (H − s₁)(H − s₂).
-  const [a, b] = [at(start, start), at(start + 1, start + 1)];
-  let x = a * a + at(start, start + 1) * at(start + 1, start) - sum * a + product;
-  let y = at(start + 1, start) * (a + b - sum);
-  let z = at(start + 1, start) * at(start + 2, start + 1);
+  const first = start * n + start;
+  const [a, b, c] = [h[first]!, h[first + n + 1]!, h[first + n]!];
+  let x = a * a + h[first + 1]! * c - sum * a + product;
+  let y = c * (a + b - sum);
+  let z = c * h[first + 2 * n + 1]!;
   for (let k = start; k < end; k++) {
-    const three = k + 2 <= end;
-    reflect(h, n, { k, start, end, x, y, z: three ? z : 0, three });
-    x = k < end - 1 ? at(k + 1, k) : 0;
-    y = k + 2 <= end ? at(k + 2, k) : 0;
-    z = k + 3 <= end ? at(k + 3, k) : 0;
+    if (k > start) {
+      const below = (k + 1) * n + k - 1;
+      x = h[below - n]!;
+      y = h[below]!;
+      z = k + 2 <= end ? h[below + n]! : 0;
+    }
+    reflect(h, n, start, end, k, x, y, z);
   }
   for (let i = start + 2; i <= end; i++) {
     h[i * n + i - 2] = 0;
@@ -133,19 +138,21 @@ function francisStep(h: Float64Array, n: number, start: number, end: number, unu
   }
 }
 
-interface Reflection {
-  /** The first of the two or three rows and columns that are reflected. */
-  readonly k: number;
-  readonly start: number;
-  readonly end: number;
-  readonly x: number;
-  readonly y: number;
-  readonly z: number;
-  readonly three: boolean;
-}
-
-/** Reflect so that (x, y, z) becomes a multiple of e₁: rows from the left, columns from the right. */
-function reflect(h: Float64Array, n: number, { k, start, end, x, y, z, three }: Reflection): void {
+/**
+ * Reflect so that (x, y, z) becomes a multiple of e₁: the rows k, k + 1 and (unless k + 1 is the end) k + 2
+ * from the left, these columns from the right.
+ */
+function reflect(
+  h: Float64Array,
+  n: number,
+  start: number,
+  end: number,
+  k: number,
+  x: number,
+  y: number,
+  z: number,
+): void {
+  const three = k + 2 <= end;
   const length = Math.sqrt(x * x + y * y + z * z);
   if (length < TINY) return;
   const u = x + (x < 0 ? -length : length);

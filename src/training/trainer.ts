@@ -179,7 +179,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         ...measureUpdate(trained, {
           squares: trained.map((_, index) => last.read(`squares.${index}`)[0]!),
           before,
-          after: readTrained(),
+          after: (index) => runtime.read(trained[index]!.tensor),
         }),
       };
       return {

@@ -12,7 +12,8 @@ export interface ObservedUpdate {
   /** Sums of squares of the gradients. */
   readonly squares: readonly number[];
   readonly before: readonly ArrayLike<number>[];
-  readonly after: readonly ArrayLike<number>[];
+  /** The values of parameter i now; asked for once each, so that no two copies need be held. */
+  after(index: number): ArrayLike<number>;
 }
 
 /** Norms of what one step did to the parameters of a language model. */
@@ -23,7 +24,7 @@ export function measureUpdate(
   const groups: Record<string, GroupSquares> = {};
   const sublayers: number[] = [];
   for (const [index, { name, role }] of trained.entries()) {
-    const change = squaresOf(before[index]!, after[index]!);
+    const change = squaresOf(before[index]!, after(index));
     const sum = groups[role] ?? { gradient: 0, weight: 0, update: 0 };
     groups[role] = {
       gradient: sum.gradient + squares[index]!,

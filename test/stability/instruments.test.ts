@@ -85,7 +85,7 @@ describe("a network", () => {
       [0.5, 0.5, 0, 1],
     ];
     const c = [0, 1, 1, 0];
-    const seen = measureMixing([sublayer(0, [a!, b!]), { ...sublayer(1, [c, c]), logits: [1, -7, 3, 5] }], 2, 2);
+    const seen = measureMixing([sublayer(0, [a, b]), { ...sublayer(1, [c, c]), logits: [1, -7, 3, 5] }], 2, 2);
     expect(seen.mixing).toEqual([[0.75, 0.25, 0, 1], c]);
     expect(seen.product).toEqual([
       [0.75, 0.25, 0, 1],
