@@ -165,13 +165,13 @@ function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {
     loss: mean(metrics.slice(-20).map(({ loss }) => loss)),
     tokensPerSecond: last && median(metrics.slice(-20).map(({ tokensPerSecond }) => tokensPerSecond)),
     gradientNorm: last?.gradientNorm,
-    gain: gain && largestComposite(gain).backward,
+    gain: gain?.composite && largestComposite(gain).backward,
     bitsPerByte: metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined)?.bitsPerByte,
   };
 }
 
 export function summaryRow({ config, trainer, metrics, gains }: Run): SummaryRow {
-  const largest = gains.map(largestComposite);
+  const largest = gains.filter(({ composite }) => composite).map(largestComposite);
   return {
     name: config.name,
     parameters: trainer.parameterCount,

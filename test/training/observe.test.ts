@@ -2,14 +2,13 @@
 // runtime by formulas of their own.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/graph/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import type { ConnectionConfig, MixedConnectionConfig } from "../../src/model/config.ts";
 import { parseConnection } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { scale } from "../../src/ops/elementwise.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
