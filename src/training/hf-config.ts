@@ -59,6 +59,14 @@ export function huggingFaceConfig(model: ModelConfig): Record<string, unknown> {
   };
 }
 
+/** Fields that must be written as fractions: Hugging Face's reader refuses the whole number 1 where it wants 1.0. */
+const fractions = /("(?:rms_norm_eps|rope_theta|routed_scaling_factor|hc_eps|hc_norm_eps)": -?\d+)(?=,?\n)/g;
+
+/** The text of a config.json. */
+export function formatHuggingFaceConfig(config: HuggingFaceConfig): string {
+  return `${JSON.stringify(config, undefined, 2)}\n`.replace(fractions, "$1.0");
+}
+
 const notExpressible = (why: string): Error =>
   new Error(`this model cannot be written for Hugging Face: ${why}. Its own files are safetensors all the same`);
 

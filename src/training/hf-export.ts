@@ -12,7 +12,7 @@ import { sizeOf } from "../graph/tensor.ts";
 import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { parseTrainingConfig } from "./config.ts";
 import { isSamePlace, writeAll, writeFileAtomically } from "./files.ts";
-import { huggingFaceConfig } from "./hf-config.ts";
+import { formatHuggingFaceConfig, huggingFaceConfig } from "./hf-config.ts";
 import { gatherView, huggingFaceTensors } from "./hf-tensors.ts";
 import { openRunFolder } from "./run-folder.ts";
 import { encodeHead } from "./safetensors.ts";
@@ -92,16 +92,15 @@ export function exportHuggingFace(
       writeAll(descriptor, new Uint8Array(gatherView(view, source.data).buffer));
     }
   });
-  const json = (name: string, value: unknown): void =>
-    writeFileAtomically(path.join(out, name), `${JSON.stringify(value, undefined, 2)}\n`);
   writeFileAtomically(path.join(out, names.tokenizer), formatTokenizer(tokenizer));
-  json(names.tokenizerConfig, {
+  const tokenizerConfig = {
     tokenizer_class: "PreTrainedTokenizerFast",
     model_max_length: model.context,
     clean_up_tokenization_spaces: false,
     ...(token === undefined ? {} : { eos_token: token }),
-  });
-  json(names.config, { ...described, ...special });
+  };
+  writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
+  writeFileAtomically(path.join(out, names.config), formatHuggingFaceConfig({ ...described, ...special }));
   return {
     folder: out,
     step: place.step,

@@ -135,6 +135,14 @@ test("the names and shapes of deepseek_v3, and of deepseek_v4's connection", () 
 });
 
 describe("export", () => {
+  test("writes fractions as fractions, which Hugging Face's reader insists on", () => {
+    const { folder } = exported("latent attention", "fractions");
+    const text = fs.readFileSync(path.join(folder, "config.json"), "utf8");
+    expect(text).toMatch(/"routed_scaling_factor": 1\.0,\n/);
+    expect(text).toMatch(/"rope_theta": 10000\.0,\n/);
+    expect(text).toMatch(/"n_group": 1,\n/);
+  });
+
   test("refuses what has no names there, says what is in the way, and never replaces a run", () => {
     const wrong: [object, string][] = [
       [{ connection: { kind: "highway", bias: -2 } }, "its connection is highway"],
