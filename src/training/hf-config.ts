@@ -72,10 +72,9 @@ const notExpressible = (why: string): Error =>
 
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
-  const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? {
-    ...{ experts: 1, active: 1, shared: 0, hidden: 1, scale: 1 },
-    denseLayers: layers,
-  };
+  // Where all layers are dense, the experts' fields stand for none.
+  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, scale: 1 };
+  const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? none;
   return {
     kv_lora_rank: rank,
     q_lora_rank: queryRank,

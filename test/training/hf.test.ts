@@ -153,7 +153,7 @@ describe("export", () => {
       [{ feedForward: { kind: "moe", experts: 2, active: 1, hidden: 4 } }, "plain attention and a mixture of experts"],
     ];
     for (const [i, [changes, message]] of wrong.entries()) {
-      makeRun(at(`wrong${i}`), { ...models["grouped queries"]!.model, ...changes } as ModelConfig, []);
+      makeRun(at(`wrong${i}`), { ...models["grouped queries"]!.model, ...changes }, []);
       expect(() => exportHuggingFace(at(`wrong${i}`), at(`wrong${i}-hf`))).toThrow(message);
       expect(fs.existsSync(at(`wrong${i}-hf`))).toBe(false);
     }
