@@ -229,6 +229,8 @@ export interface ReadConfig {
  */
 export function readHuggingFaceConfig(value: unknown, name: string, context?: number): ReadConfig {
   const config = isRecord(value) ? value : fail(name, "is not a JSON object");
+  if (isRecord(config["config"]))
+    fail(name, "is that of a run already: birkhoff export makes a folder to import of it");
   const type = backboneOf(config);
   if (type === undefined) {
     const allowed = [...Object.keys(backbones), ...own].join(", ");

@@ -296,6 +296,7 @@ describe("import", () => {
     expect(() => importHuggingFace(runtime, epsilon, at("made"))).toThrow(
       "hc_eps 0.001 and hc_norm_eps 1e-20; allowed: 1e-20 and 1e-20 (paper), 0.000001 and 0.000001 (deepseek-v4)",
     );
+    expect(() => importHuggingFace(runtime, at("epsilon-run"), at("made"))).toThrow("is that of a run already");
     expect(fs.existsSync(at("made"))).toBe(false);
   });
 
