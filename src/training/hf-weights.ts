@@ -62,10 +62,13 @@ function readParameters(folder: string, { model, tied, interleaved }: ReadConfig
   expectTensors(folder, views, tied, store);
   const values = new Map(tensors.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]));
   for (const view of views) {
-    const { data } = store.of(view.name)!.read(view.name);
+    const { data, dtype } = store.of(view.name)!.read(view.name);
+    if (!(data instanceof Float32Array)) {
+      throw new Error(`${folder}: ${view.name} holds whole numbers (${dtype}); allowed: F32, F16, BF16`);
+    }
     const at = data.findIndex((value) => !Number.isFinite(value));
     if (at >= 0) throw new Error(`${folder}: number ${at} of ${view.name} is ${data[at]}; a model needs finite ones`);
-    scatterView(view, Float32Array.from(data), values.get(view.source)!);
+    scatterView(view, data, values.get(view.source)!);
   }
   return tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! }));
 }

@@ -288,6 +288,11 @@ describe("import", () => {
     expect(refused({})).toMatch(/model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/);
     fs.renameSync(file, path.join(folder, "pytorch_model.bin"));
     expect(refused({})).toMatch(/neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/);
+    const whole = exported("grouped queries", "whole").folder;
+    rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Int32Array(16) }));
+    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("model.norm.weight holds whole numbers (I32)");
+    rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Float32Array(16).fill(NaN, 3) }));
+    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("number 3 of model.norm.weight is NaN");
     const experts = exported("experts and low-rank queries", "groups").folder;
     changeConfig(experts, { n_group: 4, topk_group: 2 });
     expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group 4; allowed: 1");
