@@ -162,6 +162,10 @@ export {
   type UpcycleOptions,
 } from "./training/upcycle.ts";
 
+// Files: models in Hugging Face's form, out of runs and into them.
+export { exportHuggingFace, type HuggingFaceExport, type HuggingFaceExportOptions } from "./training/hf-export.ts";
+export { importHuggingFace, type HuggingFaceImport, type HuggingFaceImportOptions } from "./training/hf-import.ts";
+
 // Models: the transformer language model, its sizes and connections, and how it writes.
 export {
   type AttentionResidualsConfig,

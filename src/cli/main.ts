@@ -6,6 +6,8 @@ import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
 import { doctorCommand } from "./doctor.ts";
+import { exportCommand } from "./export.ts";
+import { importCommand } from "./import.ts";
 import { inspectCommand } from "./inspect.ts";
 import { interveneCommand } from "./intervene.ts";
 import { lintCommand } from "./lint.ts";
@@ -30,6 +32,8 @@ for (const command of [
   inspectCommand,
   interveneCommand,
   convertCommand,
+  exportCommand,
+  importCommand,
   lintCommand,
   planCommand,
   scheduleCommand,

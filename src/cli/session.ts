@@ -6,6 +6,7 @@
 import { homedir } from "node:os";
 import path from "node:path";
 import { openPrepared, type PreparedData, type PreparedFiles, prepareData } from "../data/prepare.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
@@ -22,6 +23,7 @@ export async function prepare(options: {
   vocabulary: number;
   splitSeed?: number;
   cache?: string | undefined;
+  tokenizer?: Tokenizer | undefined;
 }): Promise<PreparedData> {
   const say = (line: string): void => void process.stderr.write(line);
   let shown = "";
@@ -31,6 +33,7 @@ export async function prepare(options: {
       vocabularySize: options.vocabulary,
       seed: options.splitSeed ?? 0,
       cacheFolder: cacheFolder(options.cache),
+      ...(options.tokenizer ? { tokenizer: options.tokenizer } : {}),
     },
     ({ message }) => {
       if (message !== shown) say(`${message}\n`);
@@ -45,10 +48,15 @@ export async function prepare(options: {
   return data;
 }
 
-/** The data of a run that goes on: its tokens where they were kept, or made again from the same text. */
+/**
+ * The data of a run that goes on: its tokens where they were kept, or made again from the same text.
+ *
+ * @param tokenizer of a run that was imported; the tokens of others come from a tokenizer trained on the text
+ */
 export async function prepareAgain(
   { source, vocabulary, splitSeed, prepared }: DataConfig,
   cache?: string,
+  tokenizer?: Tokenizer,
 ): Promise<PreparedFiles> {
   if (prepared) {
     try {
@@ -62,7 +70,7 @@ export async function prepareAgain(
       }
     }
   }
-  const data = await prepare({ source, vocabulary, splitSeed, cache });
+  const data = await prepare({ source, vocabulary, splitSeed, cache, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
     throw new Error(

@@ -2,7 +2,8 @@
 
 import path from "node:path";
 import { Command } from "commander";
-import type { PreparedFiles } from "../data/prepare.ts";
+import { type PreparedFiles, readTokenizer } from "../data/prepare.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -41,7 +42,10 @@ Examples:
     const resumed = options.resume === undefined ? undefined : readConfig(options.resume);
     const name = path.basename(options.resume ?? options.out ?? defaultName(options));
     const { data, config } = resumed
-      ? { data: await prepareAgain(resumed.data, options.cache), config: resumed }
+      ? {
+          data: await prepareAgain(resumed.data, options.cache, importedTokenizer(resumed, options.resume!)),
+          config: resumed,
+        }
       : await begin(options, name);
     const folder = options.resume ?? options.out ?? path.join("runs", defaultName(options));
     const runtime = await createWasmRuntime({
@@ -84,6 +88,10 @@ async function begin(options: TrainOptions, name: string): Promise<{ data: Prepa
 
 function readConfig(folder: string): TrainingConfig {
   return parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
+}
+
+function importedTokenizer({ importedFrom }: TrainingConfig, folder: string): Tokenizer | undefined {
+  return importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
 }
 
 function defaultName({ data, preset, connection }: TrainOptions): string {

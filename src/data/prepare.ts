@@ -27,6 +27,8 @@ export interface PrepareOptions {
   readonly seed?: number;
   /** About which share of the bytes is for validation; 0.075 by default. */
   readonly validationShare?: number;
+  /** Write the text in the tokens of this one, instead of training one on it. */
+  readonly tokenizer?: Tokenizer;
 }
 
 /** How far the preparation is. */
@@ -97,7 +99,9 @@ export async function prepareData(
   const split = splitDocuments(corpus.documents, seed, validationShare);
   onProgress({ stage: "corpus", share: 1, message: describe(corpus, split) });
 
-  const key = sha256(JSON.stringify([version, corpus.hash, vocabularySize, seed, validationShare]));
+  const given = options.tokenizer && sha256(formatTokenizer(options.tokenizer));
+  const keyed = [version, corpus.hash, vocabularySize, seed, validationShare, ...(given ? [given] : [])];
+  const key = sha256(JSON.stringify(keyed));
   const folder = path.join(cacheFolder, `${corpus.name}-${vocabularySize}-${key.slice(0, 12)}`);
   const origin = { text: corpus.hash };
   const kept = openKept(folder, origin, (why) =>
@@ -105,10 +109,12 @@ export async function prepareData(
   );
   if (kept === undefined) {
     ensureWritableFolder(folder);
-    const tokenizer = trainTokenizer(textsOf(split.train), {
-      vocabularySize,
-      onProgress: (share) => onProgress({ stage: "tokenizer", share, message: "training the tokenizer" }),
-    });
+    const tokenizer =
+      options.tokenizer ??
+      trainTokenizer(textsOf(split.train), {
+        vocabularySize,
+        onProgress: (share) => onProgress({ stage: "tokenizer", share, message: "training the tokenizer" }),
+      });
     onProgress({ stage: "tokenizer", share: 1, message: `${tokenizer.vocabularySize} tokens in the vocabulary` });
     writeFolder(folder, corpus, split, tokenizer, onProgress);
   }
@@ -161,7 +167,8 @@ function writeFolder(
   const origin = { tokenizer: sha256(json), text: corpus.hash };
   let encoded = 0;
   function* encodedDocuments(documents: readonly Document[]) {
-    const separator = Uint32Array.of(tokenizer.endOfText!);
+    // A tokenizer from elsewhere may have no such token; then documents follow one another.
+    const separator = Uint32Array.from(tokenizer.endOfText === undefined ? [] : [tokenizer.endOfText]);
     for (const { text } of documents) {
       const ids = tokenizer.encode(text);
       const bytes = ids.reduce((sum, id) => sum + tokenizer.byteLengths[id]!, 0);

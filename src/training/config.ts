@@ -69,6 +69,8 @@ export interface TrainingConfig {
   readonly gainsEvery: number;
   /** The residual run that this one was made from, and the step of the checkpoint; absent for a run from scratch. */
   readonly upcycledFrom?: { readonly run: string; readonly step: number };
+  /** The folder in Hugging Face's form that this run's weights and tokenizer came from; absent for a run of our own. */
+  readonly importedFrom?: string;
 }
 
 const positive = z.int().min(1);
@@ -109,6 +111,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z.strictObject({
   keepCheckpoints: positive.default(2),
   gainsEvery: positive.default(10),
   upcycledFrom: z.strictObject({ run: z.string().min(1), step: z.int().min(0) }).exactOptional(),
+  importedFrom: z.string().min(1).exactOptional(),
 });
 
 /**

@@ -166,10 +166,14 @@ const partBytes = 1 << 24;
 
 function readHead(descriptor: number): { metadata: Readonly<Record<string, string>>; entries: Entry[]; start: number } {
   const size = fs.fstatSync(descriptor).size;
+  const beginning = Buffer.from(readBytes(descriptor, 0, Math.min(size, 32)));
   if (size < 8) throw new Error(`it has ${size} bytes, and the length of its header alone takes 8`);
-  const headerBytes = Number(Buffer.from(readBytes(descriptor, 0, 8)).readBigUInt64LE());
+  const headerBytes = Number(beginning.readBigUInt64LE());
   if (headerBytes > largestHeader || headerBytes > size - 8) {
-    throw new Error(`it says that its header has ${headerBytes} bytes, but it has ${size} bytes in all`);
+    const foreign = foreignFormat(beginning);
+    if (foreign !== undefined) throw new Error(`it is ${foreign}`);
+    const limit = headerBytes > size - 8 ? `it has ${size} bytes in all` : `the format allows ${largestHeader}`;
+    throw new Error(`bytes 0 to 7 say that its header has ${headerBytes} bytes, but ${limit}`);
   }
   const header = parseHeader(Buffer.from(readBytes(descriptor, 8, headerBytes)));
   const { [metadataKey]: metadata = {}, ...described } = header;
@@ -177,9 +181,28 @@ function readHead(descriptor: number): { metadata: Readonly<Record<string, strin
   const entries = Object.entries(described)
     .map(([name, entry]) => checkEntry(name, entry))
     .sort((a, b) => a.begin - b.begin || a.end - b.end);
-  checkCoverage(entries, size - start);
+  checkCoverage(entries, start, size);
   return { metadata: checkMetadata(metadata), entries, start };
 }
+
+/** Files that are taken for safetensors, by how they begin; none of these is a length that a header can have. */
+const foreignFormats: readonly (readonly [begin: string, what: string])[] = [
+  ["PK\x03\x04", "a zip archive, as PyTorch's .bin, .pt and .pth files are: save it as safetensors first"],
+  ["\x80\x02", "a Python pickle, as old PyTorch files are: save it as safetensors first"],
+  ["\x80\x03", "a Python pickle: save it as safetensors first"],
+  ["\x80\x04", "a Python pickle: save it as safetensors first"],
+  ["\x80\x05", "a Python pickle: save it as safetensors first"],
+  ["GGUF", "a GGUF file, as llama.cpp uses them: take the safetensors that it was made from"],
+  ["\x93NUMPY", "a NumPy array"],
+  ["\x89HDF", "an HDF5 file"],
+  ["\x1f\x8b", "compressed with gzip: unpack it first"],
+  ["version https://", "a pointer of Git LFS and not the file itself: fetch it with git lfs pull"],
+  ["<", "a text that begins as a web page does: the download went wrong"],
+  ["{", "a text that begins as JSON does, such as an index or a config.json"],
+];
+
+const foreignFormat = (beginning: Buffer): string | undefined =>
+  foreignFormats.find(([begin]) => beginning.toString("latin1").startsWith(begin))?.[1];
 
 function readBytes(descriptor: number, position: number, length: number): ArrayBuffer {
   const bytes = new Uint8Array(length);
@@ -192,13 +215,15 @@ function readBytes(descriptor: number, position: number, length: number): ArrayB
 }
 
 function parseHeader(bytes: Buffer): Record<string, unknown> {
+  const place = `bytes 8 to ${7 + bytes.length}`;
   let header: unknown;
   try {
     header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
-  } catch {
-    throw new Error("its header is not JSON");
+  } catch (error) {
+    const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
+    throw new Error(`its header is not JSON (${place}): ${why}`, { cause: error });
   }
-  if (!isRecord(header)) throw new Error("its header is not a JSON object");
+  if (!isRecord(header)) throw new Error(`its header is not a JSON object (${place})`);
   const repeated = repeatedKey(bytes.toString());
   if (repeated !== undefined) throw new Error(`two tensors are named ${repeated}`);
   return header;
@@ -238,7 +263,8 @@ function checkEntry(name: string, entry: unknown): Entry {
     throw new Error(`${name} has the data_offsets ${JSON.stringify(offsets)}, which are not [begin, end]`);
   }
   const [begin, end] = offsets;
-  const bytes = isDtype(dtype) ? sizeOf(shape) * dtypes[dtype].bytes : end - begin;
+  const width = isDtype(dtype) ? dtypes[dtype].bytes : otherWidths.get(dtype);
+  const bytes = width === undefined ? end - begin : sizeOf(shape) * width;
   if (end - begin !== bytes || bytes < 0) {
     throw new Error(
       `${name}, ${dtype} [${shape.join(", ")}], takes ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
@@ -250,17 +276,37 @@ function checkEntry(name: string, entry: unknown): Entry {
 const unreadable = (name: string, dtype: unknown): string =>
   `${name} has the dtype ${JSON.stringify(dtype)}; ${Object.keys(dtypes).join(", ")} can be read`;
 
-/** The tensors must cover the data from its first to its last byte, each byte once. */
-function checkCoverage(entries: readonly Entry[], dataBytes: number): void {
+/**
+ * The tensors must cover the data from its first to its last byte, each byte once.
+ *
+ * @param start the byte of the file at which the data begins
+ * @param size of the file
+ */
+function checkCoverage(entries: readonly Entry[], start: number, size: number): void {
   let covered = 0;
-  for (const { name, begin, end } of entries) {
+  let before = "the header";
+  for (const [index, { name, dtype, shape, begin, end }] of entries.entries()) {
     if (begin !== covered) {
-      throw new Error(`${name} begins at byte ${begin} of the data, but what lies before it ends at ${covered}`);
+      const what = begin < covered ? "bytes belong to both" : "bytes between them belong to no tensor";
+      throw new Error(
+        `${name} begins at byte ${start + begin} (${begin} of the data), but ${before} ends at ${start + covered}: ${Math.abs(begin - covered)} ${what}`,
+      );
+    }
+    if (start + end > size) {
+      const missing = entries.length - index - 1;
+      throw new Error(
+        `it was cut off: ${name}, ${dtype} [${shape.join(", ")}], takes bytes ${start + begin} to ${start + end - 1}, ` +
+          `but the file ends at byte ${size}${missing > 0 ? `, and ${missing} more tensors were to follow` : ""}`,
+      );
     }
     covered = end;
+    before = name;
   }
-  if (covered !== dataBytes)
-    throw new Error(`its tensors take ${covered} bytes, but it holds ${dataBytes} bytes of data`);
+  if (start + covered !== size) {
+    throw new Error(
+      `${before} ends at byte ${start + covered}, but the file has ${size} bytes: the rest belongs to no tensor`,
+    );
+  }
 }
 
 function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
@@ -298,6 +344,11 @@ const dtypes: Readonly<Record<Dtype, DtypeRule>> = {
   I32: { bytes: 4, decode: (raw) => new Int32Array(raw) },
   I64: { bytes: 8, decode: (raw, name) => Int32Array.from(new BigInt64Array(raw), (value) => narrow(value, name)) },
 };
+
+/** Bytes of an element of types that are passed on but not read. */
+const otherWidths: ReadonlyMap<string, number> = new Map(
+  Object.entries({ F64: 8, U64: 8, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1 }),
+);
 
 /** IEEE half: a sign, 5 bits of exponent, 10 of fraction. */
 function widenHalf(bits: number): number {

@@ -98,16 +98,12 @@ export function upcycle(
   const checkpoint = loadCheckpoint(place.folder);
   const config = upcycledConfig(old, to, { run: path.resolve(from), step: place.step }, connection, steps);
   const state = upcycledState(checkpoint, config);
-  const { difference, largestLogit } = compareLogits(runtime, [
+  const { difference, largestLogit } = expectSameLogits(
+    runtime,
     { config: old.model, tensors: checkpoint.model },
     { config: config.model, tensors: state.model },
-  ]);
-  if (!(difference <= TOLERANCE * Math.max(1, largestLogit))) {
-    throw new Error(
-      `the ${connection.kind} model would not compute what ${from} does: a logit differs by ${difference.toExponential(1)} ` +
-        `(the largest is ${largestLogit.toFixed(1)}). The connection must start as a residual one, as those of upcycledConnections do`,
-    );
-  }
+    from,
+  );
   const tokenizer = fs.readFileSync(path.join(from, "tokenizer.json"));
   const folder = createRunFolder(to, config, {
     existing,
@@ -165,8 +161,8 @@ function upcycledConfig(
  * The checkpoint of a model that has all parameters of an older one, and more: the old ones with their
  * moments, the others as they start, with moments of zero.
  */
-function upcycledState(
-  { model, optimizer, folder }: Checkpoint,
+export function upcycledState(
+  { model, optimizer, folder }: Pick<Checkpoint, "model" | "optimizer" | "folder">,
   { model: config, seed }: TrainingConfig,
 ): { readonly model: CheckpointTensor[]; readonly optimizer: CheckpointTensor[] } {
   const old = new Map([...model, ...optimizer].map((tensor) => [tensor.name, tensor]));
@@ -197,6 +193,27 @@ function parametersOf(config: ModelConfig): readonly Parameter[] {
   const parameters = createParameters();
   languageModel(config, parameters);
   return parameters.all;
+}
+
+/**
+ * Compares a model with its upcycled form, which must compute the same.
+ *
+ * @param from what to call the model in messages
+ */
+export function expectSameLogits(
+  runtime: Runtime,
+  old: StoredModel,
+  upcycled: StoredModel,
+  from: string,
+): ReturnType<typeof compareLogits> {
+  const compared = compareLogits(runtime, [old, upcycled]);
+  const { difference, largestLogit } = compared;
+  if (difference <= TOLERANCE * Math.max(1, largestLogit)) return compared;
+  const { connection } = upcycled.config;
+  throw new Error(
+    `the ${"kind" in connection ? connection.kind : "mixed"} model would not compute what ${from} does: a logit differs by ${difference.toExponential(1)} ` +
+      `(the largest is ${largestLogit.toFixed(1)}). The connection must start as a residual one, as those of upcycledConnections do`,
+  );
 }
 
 export interface StoredModel {

@@ -1,0 +1,69 @@
+// birkhoff export: what a run holds, in files that other programs read.
+
+import path from "node:path";
+import { Command, Option } from "commander";
+import { exportHuggingFace } from "../training/hf-export.ts";
+
+/** Where an export goes and what it may replace. */
+interface ExportTarget {
+  readonly out: string;
+  readonly overwrite: boolean;
+  readonly onWarning: (message: string) => void;
+}
+
+/** What an export tells: one JSON object, or lines for people. */
+interface Exported {
+  readonly report: object;
+  readonly lines: readonly string[];
+}
+
+interface ExportFormat {
+  readonly meaning: string;
+  write(run: string, target: ExportTarget): Exported;
+}
+
+const formats: Readonly<Record<string, ExportFormat>> = {
+  hf: {
+    meaning: "the model and its tokenizer as Hugging Face stores them: config.json, safetensors, tokenizer.json",
+    write(run, { out, ...options }) {
+      const report = exportHuggingFace(run, out, options);
+      const { step, modelType, tensors, bytes, files } = report;
+      const lines = [
+        `${out}: ${modelType}, step ${step} of ${run}; ${tensors} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB, in ${files.join(", ")}.`,
+        modelType.startsWith("birkhoff")
+          ? "No stock loader knows this model type; docs/files.md says what its connection computes."
+          : `Load it: AutoModelForCausalLM.from_pretrained(${JSON.stringify(out)})`,
+      ];
+      return { report, lines };
+    },
+  },
+};
+
+const meanings = Object.entries(formats)
+  .map(([name, { meaning }]) => `  ${name.padEnd(12)} ${meaning}`)
+  .join("\n");
+
+export const exportCommand: Command = new Command("export")
+  .description("Write what a run holds in files that other programs read.")
+  .argument("<run>", "a run folder")
+  .addOption(new Option("--format <name>", "which files").choices(Object.keys(formats)).makeOptionMandatory())
+  .option("--out <folder>", "where they go (default: a folder named after the format, in the run)")
+  .option("--overwrite", "replace files that are there already")
+  .option("--json", "print what was written as one JSON object")
+  .addHelpText(
+    "after",
+    `
+Formats:
+${meanings}
+
+Examples:
+  birkhoff export runs/my --format hf
+  birkhoff export runs/my --format hf --out ../my-model
+What each file holds, and how to load it: docs/files.md`,
+  )
+  .action((run: string, options: { format: string; out?: string; overwrite?: boolean; json?: boolean }) => {
+    const { format, out = path.join(run, format), overwrite = false, json } = options;
+    const onWarning = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
+    const { report, lines } = formats[format]!.write(run, { out, overwrite, onWarning });
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${lines.join("\n")}\n`);
+  });

@@ -1,0 +1,85 @@
+// birkhoff import: a model in Hugging Face's form becomes a run.
+
+import { Command, Option } from "commander";
+import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
+import { importHuggingFace } from "../training/hf-import.ts";
+import { type UpcycledConnection, upcycledConnections } from "../training/upcycle.ts";
+import { machineOptions, type MachineOptions, positiveNumber, wholeNumber } from "./options.ts";
+
+interface ImportOptions extends MachineOptions {
+  readonly to?: UpcycledConnection["kind"];
+  readonly streams: number;
+  readonly context?: number;
+  readonly data?: string;
+  readonly steps?: number;
+  readonly batch?: number;
+  readonly learningRate?: number;
+  readonly seed?: number;
+  readonly overwrite?: boolean;
+  readonly json?: boolean;
+}
+
+export const importCommand: Command = machineOptions(new Command("import"))
+  .description(
+    "Make a run from a model in Hugging Face's form: one that birkhoff export wrote, or a checkpoint of the kind " +
+      "of Llama or DeepSeek-V3. The run writes, trains on and is inspected as any other.",
+  )
+  .argument("<folder>", "holds config.json, model.safetensors or its shards, tokenizer.json")
+  .argument("<run>", "the folder of the new run")
+  .addOption(
+    new Option("--to <connection>", "give the model streams; it computes the same and trains on").choices(
+      Object.keys(upcycledConnections),
+    ),
+  )
+  .option("--streams <n>", "streams, with --to", wholeNumber(1), 4)
+  .option("--context <n>", "tokens in a sequence (default: what the model was made for, at most 1024)", wholeNumber(1))
+  .option("--data <source>", "what the run trains on when it goes on: sotu, a file or a folder (default: sotu)")
+  .option("--steps <n>", "steps at which it ends then (default: 700)", wholeNumber(1))
+  .option("--batch <n>", "sequences in a batch (default: 16)", wholeNumber(1))
+  .option("--learning-rate <rate>", "highest learning rate (default: 3e-4)", positiveNumber)
+  .option("--seed <n>", "seed of the batches and of new parameters (default: 1)", wholeNumber(0))
+  .option("--overwrite", "replace the run that is there already")
+  .option("--json", "print what was made as one JSON object")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  birkhoff import my-model runs/mine
+  birkhoff import llama-folder runs/wide --to manifold --data my.txt --context 256
+  birkhoff train --resume runs/wide
+What can be imported, and what not: docs/files.md`,
+  )
+  .action(async (folder: string, run: string, options: ImportOptions) => {
+    const { to, streams, threads, revectorise, overwrite, json, ...rest } = options;
+    const runtime = await createWasmRuntime({ ...(threads ? { threads } : {}), revectorise });
+    try {
+      const made = importHuggingFace(runtime, folder, run, {
+        ...rest,
+        ...(to ? { connection: upcycledConnections[to](streams) } : {}),
+        existing: overwrite ? "overwrite" : "refuse",
+        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+      });
+      const { config, parameters, noTokenizer, notes, difference } = made;
+      if (json) {
+        process.stdout.write(
+          `${JSON.stringify({ folder: run, parameters, noTokenizer, notes, difference, config })}\n`,
+        );
+        return;
+      }
+      const { layers, width, heads, connection } = config.model;
+      const kind = "kind" in connection ? connection.kind : "mixed";
+      const lines = [
+        `${run}: ${kind}, ${layers} layers, width ${width}, heads ${heads}, ${parameters.toLocaleString("en")} parameters, from ${folder}.`,
+        ...(difference === undefined
+          ? []
+          : [`Largest difference of a logit between the two: ${difference.toExponential(1)}.`]),
+        ...notes,
+        noTokenizer === undefined
+          ? `Go on: birkhoff sample ${run}, birkhoff train --resume ${run}`
+          : `It neither writes nor trains, for it has no tokenizer: ${noTokenizer}. A tokenizer.json of a byte-level BPE with ${config.model.vocabulary} tokens in ${run} mends that.`,
+      ];
+      process.stdout.write(`${lines.join("\n")}\n`);
+    } finally {
+      runtime.close();
+    }
+  });
