@@ -42,6 +42,7 @@ Examples:
   birkhoff compare --data my.txt --steps 200 --connections residual,manifold
   birkhoff compare --connections residual,manifold,manifold:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
+  birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
   birkhoff compare --resume runs/sotu-nano-1`,
   )
   .action(async (options: CompareOptions) => {

@@ -11,7 +11,8 @@ import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
-import { openRunFolder, readGains, readMetrics } from "../training/run-folder.ts";
+import { describeEvent } from "../training/alarms.ts";
+import { openRunFolder, readEvents, readGains, readMetrics } from "../training/run-folder.ts";
 import {
   makeStep,
   measureStepMemory,
@@ -38,6 +39,7 @@ export const inspectCommand: Command = new Command("inspect")
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const metrics = readMetrics(folder);
     const gains = readGains(folder);
+    const events = readEvents(folder);
     const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
     const tensors = place
       ? loadCheckpoint(place.folder).model.map(({ name, shape, data }) => ({ name, shape, ...spread(data) }))
@@ -50,7 +52,7 @@ export const inspectCommand: Command = new Command("inspect")
         ? await withPlan(config, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
         : undefined;
       process.stdout.write(
-        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -75,6 +77,8 @@ export const inspectCommand: Command = new Command("inspect")
         `\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}`,
       );
     }
+    const alarm = events.at(-1);
+    if (alarm) print(`\n${events.length} alarm${events.length > 1 ? "s" : ""}, the last: ${describeEvent(alarm)}`);
     if (last?.expertLoad) {
       const busiest = last.expertLoad.map(
         (load) => (Math.max(...load) * load.length) / load.reduce((a, b) => a + b, 0),

@@ -35,6 +35,7 @@ Examples:
   birkhoff train --data notes/ --connection hyper --streams 2 --out runs/notes
   birkhoff train --data my.txt --connection manifold:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
+  birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes`,
   )
   .action(async (options: TrainOptions) => {

@@ -14,6 +14,9 @@ export interface SummaryRow {
   readonly largestGradientNorm: number | undefined;
   readonly largestForwardGain: number | undefined;
   readonly largestBackwardGain: number | undefined;
+  /** How many alarms there were, and the last one, such as "gain at step 120". */
+  readonly alarms: number;
+  readonly lastAlarm: string | undefined;
 }
 
 const columns: readonly (readonly [title: string, show: (row: SummaryRow) => string])[] = [
@@ -25,6 +28,7 @@ const columns: readonly (readonly [title: string, show: (row: SummaryRow) => str
   ["max grad norm", ({ largestGradientNorm }) => decimal(largestGradientNorm, 3)],
   ["max gain fwd", ({ largestForwardGain }) => decimal(largestForwardGain, 4)],
   ["max gain bwd", ({ largestBackwardGain }) => decimal(largestBackwardGain, 4)],
+  ["alarms", ({ alarms, lastAlarm }) => (lastAlarm === undefined ? String(alarms) : `${alarms}, last ${lastAlarm}`)],
 ];
 
 /** Decimals, or powers of ten for what has grown beyond all bounds. */

@@ -64,8 +64,12 @@ export interface Trainer {
   readonly step: number;
   /** The compiled step, for looking at its plan. */
   readonly program: WasmProgram;
-  /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
-  trainStep(): StepResult;
+  /**
+   * Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count.
+   *
+   * @param rateFactor of the learning rate that the schedule has for the step; 1 by default
+   */
+  trainStep(rateFactor?: number): StepResult;
   /** Measure all validation batches; changes no parameter. */
   evaluate(): Evaluation;
   /** Signal gains of the last step's first sequence; undefined for a connection without streams. */
@@ -144,10 +148,10 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     get step() {
       return step;
     },
-    trainStep() {
+    trainStep(rateFactor = 1) {
       const started = performance.now();
       const current = step + 1;
-      const rate = learningRate(optimiser, current, config.steps);
+      const rate = rateFactor * learningRate(optimiser, current, config.steps);
       runtime.write(graph.schedule, [rate, 1 - optimiser.beta1 ** current, 1 - optimiser.beta2 ** current]);
       let loss = 0;
       let expertLoad = loadNames.map((): number[] => []);
