@@ -4,6 +4,7 @@ import path from "node:path";
 import { Command } from "commander";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { openRunFolder } from "../training/run-folder.ts";
@@ -49,10 +50,12 @@ Examples:
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
     });
-    const run = openRun(runtime, config, data, folder, {
+    const opened = openRun(runtime, config, data, folder, {
       existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
       onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
     });
+    const boarded = options.tensorboard || (options.resume !== undefined && hasEventFiles(folder));
+    const run = boarded ? recordTensorBoard(opened, folder) : opened;
     try {
       const { stopped } = await trainAll([run]);
       const row = summaryRow(run);

@@ -7,6 +7,8 @@ export interface SummaryRow {
   readonly name: string;
   /** It ended before its last step because it went wrong. */
   readonly diverged?: boolean;
+  /** It ended before its last step because an alarm stopped it. */
+  readonly alarmed?: boolean;
   readonly parameters: number;
   readonly bitsPerByte: number | undefined;
   readonly tokensPerSecond: number;
@@ -20,7 +22,7 @@ export interface SummaryRow {
 }
 
 const columns: readonly (readonly [title: string, show: (row: SummaryRow) => string])[] = [
-  ["model", ({ name, diverged }) => (diverged ? `${name} (diverged)` : name)],
+  ["model", ({ name, diverged, alarmed }) => (diverged ? `${name} (diverged)` : alarmed ? `${name} (stopped)` : name)],
   ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
   ["tokens/s", ({ tokensPerSecond }) => Math.round(tokensPerSecond).toLocaleString("en")],

@@ -39,8 +39,8 @@ export interface Run {
   readonly events: readonly EventRecord[];
   /**
    * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one.
-   * Throws a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError,
-   * with the step saved, when an alarm was to stop it.
+   * Throws a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
+   * an alarm was to stop it (the step is then saved) or would have it go back once too often.
    */
   advance(): MetricRecord;
   /** Save a checkpoint now, unless this step has one. */
@@ -63,7 +63,7 @@ export class DivergenceError extends Error {
   override name = "DivergenceError";
 }
 
-/** A run that an alarm has stopped, as its configuration asks; it can be resumed. */
+/** A run that an alarm has stopped, as its configuration asks, or after its last rollback. */
 export class AlarmError extends DivergenceError {
   override name = "AlarmError";
 }
@@ -208,7 +208,8 @@ export function openRun(
     const factor = rateFactorAt(events, step);
     if (!place || done.length >= alarms.rollbacks) {
       append(note(step, alarm, "stop"));
-      throw new DivergenceError(
+      const Failure = alarm.error ? DivergenceError : AlarmError;
+      throw new Failure(
         `${config.name}: ${describeEvent(events.at(-1)!)} ${
           place
             ? `It has gone back ${done.length} times, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${factor} × the configured one.`
