@@ -9,9 +9,6 @@ import { alarmNames } from "../stability/alarms.ts";
 import { extreme } from "./extremes.ts";
 import type { RunData } from "./run-data.ts";
 
-/** The Content-Type that a server answers with. */
-export const PROMETHEUS_CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8";
-
 type Labels = Readonly<Record<string, string>>;
 type Sample = readonly [value: unknown, labels?: Labels];
 
@@ -81,8 +78,8 @@ const metrics: readonly Metric[] = [
 ];
 
 /**
- * What a Prometheus server reads of runs, one sample a run and metric. Labels: run, folder (which tells runs of
- * one name apart), connection.
+ * What a Prometheus server reads of runs, one sample a run and metric; serve it as
+ * `text/plain; version=0.0.4; charset=utf-8`. Labels: run, folder (which tells runs of one name apart), connection.
  */
 export function prometheusText(runs: readonly RunData[]): string {
   return metrics.map((metric) => linesOf(metric, runs)).join("");

@@ -71,8 +71,8 @@ const float = (field: number, value: number): Buffer => {
 };
 const bytes = (field: number, value: Uint8Array): Buffer => Buffer.concat([key(field, 2), varint(value.length), value]);
 
-/** A number and the name that TensorBoard shows it under; a slash makes groups. */
-export type Scalar = readonly [tag: string, value: number];
+/** A number under the name that TensorBoard shows; a slash makes groups. */
+type Scalar = readonly [tag: string, value: number];
 
 const event = (wallTime: number, step: number, ...content: Buffer[]): Buffer =>
   record(Buffer.concat([double(1, wallTime), whole(2, step), ...content]));
