@@ -212,7 +212,7 @@ export function openRun(
       throw new Failure(
         `${config.name}: ${describeEvent(events.at(-1)!)} ${
           place
-            ? `It has gone back ${done.length} times, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${factor} × the configured one.`
+            ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${factor} × the configured one.`
             : "There is no checkpoint to go back to."
         } ${lastGood()}`,
       );
