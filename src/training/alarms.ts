@@ -118,9 +118,12 @@ export function rateFactorAt(events: readonly EventRecord[], step: number): numb
 /** An alarm and what was done, in one line. */
 export function describeEvent({ step, rule, message, action, rollback }: EventRecord): string {
   const done = rollback
-    ? ` Back to step ${rollback.step}, with ${rollback.rateFactor} × the configured learning rate from there on.`
+    ? ` Back to step ${rollback.step}, with ${shortFactor(rollback.rateFactor)} × the configured learning rate from there on.`
     : action === "stop"
       ? " The run stops."
       : "";
   return `alarm "${rule}" at step ${step}: ${message}${done}`;
 }
+
+/** A factor in four digits: products of decimal factors have many. */
+export const shortFactor = (factor: number): string => String(Number(factor.toPrecision(4)));

@@ -11,7 +11,7 @@ import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { isMixed } from "../model/config.ts";
 import { DIVERGED_STEPS, type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
-import { type AlarmAction, describeEvent, mayRollBack, planAlarms, rateFactorAt } from "./alarms.ts";
+import { type AlarmAction, describeEvent, mayRollBack, planAlarms, rateFactorAt, shortFactor } from "./alarms.ts";
 import type { TrainingConfig } from "./config.ts";
 import {
   createRunFolder,
@@ -212,7 +212,7 @@ export function openRun(
       throw new Failure(
         `${config.name}: ${describeEvent(events.at(-1)!)} ${
           place
-            ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${factor} × the configured one.`
+            ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${shortFactor(factor)} × the configured one.`
             : "There is no checkpoint to go back to."
         } ${lastGood()}`,
       );
