@@ -275,6 +275,7 @@ export {
   createTrainer,
   type SavedTensor,
   type StepResult,
+  type StepWishes,
   type Trainer,
   type TrainerState,
 } from "./training/trainer.ts";

@@ -8,7 +8,7 @@ import { type ResidualMapName, residualMapNames } from "../connections/manifolds
 import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
-import { type AlarmAction, alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
+import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 

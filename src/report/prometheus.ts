@@ -71,8 +71,11 @@ const metrics: readonly Metric[] = [
     help: "Alarms so far, by rule; a run that goes back to a checkpoint forgets those of later steps.",
     type: "counter",
     read({ events }) {
-      const rules = [...new Set([...alarmNames, ...events.map(({ rule }) => String(rule))])];
-      return rules.map((rule) => [events.filter((event) => String(event.rule) === rule).length, { rule }]);
+      const seen = events.map(({ rule }) => rule).filter((rule) => typeof rule === "string");
+      return [...new Set([...alarmNames, ...seen])].map((rule) => [
+        seen.filter((name) => name === rule).length,
+        { rule },
+      ]);
     },
   },
 ];

@@ -183,7 +183,8 @@ function largest(
   let found: Sighting | undefined;
   values?.forEach((value, at) => {
     const sublayer = sublayers?.[at] ?? at;
-    if (counts(sublayer) && (found === undefined || Number.isNaN(value) || value > found.value)) found = { value, sublayer };
+    if (counts(sublayer) && (found === undefined || Number.isNaN(value) || value > found.value))
+      found = { value, sublayer };
   });
   return found;
 }

@@ -171,14 +171,14 @@ export function readRecords<R extends StepRecord>(file: string): R[] {
 }
 
 /** Drops the records that are not wanted, a torn line, and damaged ones, of which it tells; other lines stay as they are. */
-export function keepRecords<R extends StepRecord>(
+export function keepRecords(
   file: string,
-  wanted: (record: R) => boolean,
+  wanted: (record: StepRecord) => boolean,
   onWarning: (message: string) => void,
 ): void {
   if (!fs.existsSync(file)) return;
   const text = fs.readFileSync(file, "utf8");
-  const lines = parseLines<R>(text, (line) => onWarning(`line ${line} of ${file} was damaged and is dropped`));
+  const lines = parseLines(text, (line) => onWarning(`line ${line} of ${file} was damaged and is dropped`));
   const kept = lines
     .filter(({ record }) => wanted(record))
     .map(({ line }) => `${line}\n`)

@@ -261,8 +261,8 @@ export function readEvents(folder: string): EventRecord[] {
 }
 
 /** Whether an alarm is kept when the run goes back: those up to that step, and all rollbacks, which explain it. */
-export const outlives = ({ step, rollback }: EventRecord, lastStep: number): boolean =>
-  step <= lastStep || rollback !== undefined;
+export const outlives = (event: Pick<EventRecord, "step" | "rollback">, lastStep: number): boolean =>
+  event.step <= lastStep || event.rollback !== undefined;
 
 /** The configuration file first: without it, what remains after a kill is no run that could be resumed. */
 function clear(folder: string): void {
@@ -359,7 +359,7 @@ function findCheckpoint(folder: string, onWarning: (message: string) => void): C
 function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): void {
   for (const name of [names.metrics, names.gains])
     keepRecords(path.join(folder, name), ({ step }) => step <= lastStep, onWarning);
-  keepRecords<EventRecord>(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
+  keepRecords(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
   const file = path.join(folder, names.samples);
   if (!fs.existsSync(file)) return;
   const text = fs.readFileSync(file, "utf8");

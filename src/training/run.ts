@@ -187,7 +187,7 @@ export function openRun(
     append(note(step, gravest, actionOf(gravest)));
     if (actionOf(gravest) === "stop") stop(gravest);
   };
-  const stop = ({ rule, message, error }: Alarm): never => {
+  const stop = ({ rule, error }: Alarm): never => {
     if (error) throw new DivergenceError(`${config.name}: ${error}`);
     save();
     throw new AlarmError(
@@ -249,7 +249,7 @@ export function openRun(
       return trainer.step >= config.steps;
     },
     advance() {
-      const result = trainer.trainStep(rateFactorAt(events, trainer.step + 1));
+      const result = trainer.trainStep({ rateFactor: rateFactorAt(events, trainer.step + 1) });
       const { step, loss, gradientNorm } = result;
       const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
       // The gains are read from the step's own outputs, so they come before any other program runs.

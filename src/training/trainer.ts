@@ -21,6 +21,12 @@ import { resolveRecompute } from "./recomputation.ts";
 import { learningRate } from "./schedule.ts";
 import { buildStep } from "./step.ts";
 
+/** What is asked of one training step. */
+export interface StepWishes {
+  /** Share of the learning rate that the schedule has for the step; 1 by default. */
+  readonly rateFactor?: number;
+}
+
 /** What one training step did. */
 export interface StepResult {
   /** From 1. */
@@ -64,12 +70,8 @@ export interface Trainer {
   readonly step: number;
   /** The compiled step, for looking at its plan. */
   readonly program: WasmProgram;
-  /**
-   * Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count.
-   *
-   * @param rateFactor of the learning rate that the schedule has for the step; 1 by default
-   */
-  trainStep(rateFactor?: number): StepResult;
+  /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
+  trainStep(wishes?: StepWishes): StepResult;
   /** Measure all validation batches; changes no parameter. */
   evaluate(): Evaluation;
   /** Signal gains of the last step's first sequence; undefined for a connection without streams. */
@@ -148,7 +150,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     get step() {
       return step;
     },
-    trainStep(rateFactor = 1) {
+    trainStep({ rateFactor = 1 } = {}) {
       const started = performance.now();
       const current = step + 1;
       const rate = rateFactor * learningRate(optimiser, current, config.steps);

@@ -47,7 +47,7 @@ test("every line is of the format's grammar and no series comes twice, whatever 
     runs.write("second/same", { metrics: [metric(1, { loss: "1\nx 2" as never, seconds: null as never })] }),
     runs.write("nothing", {}),
     runs.write("bad", {
-      events: [{ step: 1, rule: hostileName, message: "", action: "stop" }],
+      events: [{ step: 1, rule: hostileName, message: "", action: "stop" }, { step: 2, rule: 7 } as never],
       gains: [{ step: 1, composite: 3 } as never],
     }),
   ];

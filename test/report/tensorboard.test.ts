@@ -200,7 +200,12 @@ describe("while a run trains", () => {
     expect(events.map(({ step, started }) => (started ? `start ${step}` : step))).toEqual([
       0,
       "start 1",
-      ...[1, 2, 3, 4, 5, 6],
+      1,
+      2,
+      3,
+      4,
+      5,
+      6,
       "start 5",
       5,
     ]);

@@ -168,10 +168,10 @@ describe("rollback", () => {
       let left = kill;
       for (const call of calls) {
         const real = fs[call] as (...given: unknown[]) => unknown;
-        vi.spyOn(fs, call).mockImplementation(((...given: unknown[]) => {
+        vi.spyOn(fs, call).mockImplementation((...given: unknown[]): never => {
           if (--left <= 0) throw new Error("killed");
-          return real(...given);
-        }) as never);
+          return real(...given) as never;
+        });
       }
       // Some failures are none: what a rollback leaves behind goes with the next save.
       attempt(() => run.advance());
