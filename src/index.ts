@@ -238,6 +238,14 @@ export {
   measureRuns,
   type MixingSublayer,
 } from "./stability/gains.ts";
+export {
+  type AlarmName,
+  type AlarmSubject,
+  type AlarmWatch,
+  type Excursion,
+  type Observation,
+  watchAlarms,
+} from "./stability/alarms.ts";
 export { singularValues } from "./stability/singular-values.ts";
 export { eigenvalueModuli } from "./stability/eigenvalues.ts";
 export type { GroupNorms, Instruments } from "./stability/instruments.ts";
@@ -278,8 +286,15 @@ export {
   type TrainerState,
 } from "./training/trainer.ts";
 export type { Evaluation } from "./training/evaluation.ts";
-export { DivergenceError, openRun, type Run, type RunOptions } from "./training/run.ts";
+export { AlarmError, DivergenceError, openRun, type Run, type RunOptions } from "./training/run.ts";
+export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/run-folder.ts";
+
+// Interop: what a run recorded, for TensorBoard, spreadsheets and Prometheus.
+export { exportTensorBoard, recordTensorBoard } from "./report/tensorboard.ts";
+export { exportCsv } from "./report/csv.ts";
+export { prometheusText } from "./report/prometheus.ts";
+export { readRunData, type RunData } from "./report/run-data.ts";
 
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
 export {

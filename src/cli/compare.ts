@@ -6,10 +6,11 @@ import { Command, Option } from "commander";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { openRunFolder } from "../training/run-folder.ts";
-import { openRun, type Run } from "../training/run.ts";
+import { AlarmError, openRun, type Run } from "../training/run.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices } from "./connections.ts";
 import { configFrom, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
@@ -42,6 +43,7 @@ Examples:
   birkhoff compare --data my.txt --steps 200 --connections residual,manifold
   birkhoff compare --connections residual,manifold,manifold:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
+  birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
   birkhoff compare --resume runs/sotu-nano-1`,
   )
   .action(async (options: CompareOptions) => {
@@ -62,12 +64,13 @@ Examples:
     const runs: Run[] = [];
     try {
       for (const config of wanted) {
-        runs.push(
-          openRun(runtime, config, data, path.join(folder, config.name), {
-            existing: options.resume ? "resume" : "refuse",
-            onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
-          }),
-        );
+        const place = path.join(folder, config.name);
+        const boarded = options.tensorboard || hasEventFiles(place);
+        const run = openRun(runtime, config, data, place, {
+          existing: options.resume ? "resume" : "refuse",
+          onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        });
+        runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       const [{ config: shared }] = runs as [Run];
       process.stderr.write(
@@ -75,7 +78,10 @@ Examples:
           `${shared.steps} steps of ${shared.batch * shared.accumulate} sequences; ${runtime.threads} threads; runs in ${folder}\n`,
       );
       const { stopped, diverged } = await trainAll(runs);
-      const rows = runs.map((run) => ({ ...summaryRow(run), diverged: diverged.has(run) }));
+      const rows = runs.map((run) => {
+        const alarmed = diverged.get(run) instanceof AlarmError;
+        return { ...summaryRow(run), diverged: diverged.has(run) && !alarmed, ...(alarmed ? { alarmed } : {}) };
+      });
       if (options.json) {
         for (const row of rows)
           process.stdout.write(`${JSON.stringify({ folder: path.join(folder, row.name), stopped, ...row })}\n`);

@@ -19,7 +19,8 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { inspectCheckpoint, inspectFile } from "../training/inspect.ts";
 import { isFolder } from "../training/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
-import { openRunFolder, readGains, readMetrics } from "../training/run-folder.ts";
+import { describeEvent } from "../training/alarms.ts";
+import { openRunFolder, readEvents, readGains, readMetrics } from "../training/run-folder.ts";
 import {
   makeStep,
   measureStepMemory,
@@ -65,6 +66,7 @@ export const inspectCommand: Command = new Command("inspect")
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const metrics = readMetrics(folder);
     const gains = readGains(folder);
+    const events = readEvents(folder);
     const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
     const checkpoint = place && loadCheckpoint(place.folder);
     const measured = checkpoint && (await measure(folder, config, checkpoint, options.tokens));
@@ -79,7 +81,7 @@ export const inspectCommand: Command = new Command("inspect")
         ? await withPlan(config, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
         : undefined;
       process.stdout.write(
-        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -104,6 +106,8 @@ export const inspectCommand: Command = new Command("inspect")
         `\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}`,
       );
     }
+    const alarm = events.at(-1);
+    if (alarm) print(`\n${events.length} alarm${events.length > 1 ? "s" : ""}, the last: ${describeEvent(alarm)}`);
     if (last?.expertLoad) {
       const busiest = last.expertLoad.map(
         (load) => (Math.max(...load) * load.length) / load.reduce((a, b) => a + b, 0),

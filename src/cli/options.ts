@@ -7,6 +7,8 @@ import { type InitialisationName, initialisationNames } from "../connections/ini
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
+import { type AlarmName, alarmNames } from "../stability/alarms.ts";
+import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 
@@ -67,13 +69,44 @@ export interface TrainingOptions extends MachineOptions {
   readonly splitSeed: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
+  readonly alarm: readonly AlarmChoice[];
+  /** false after --no-alarms. */
+  readonly alarms: boolean;
+  readonly tensorboard?: boolean;
   readonly set: readonly string[];
   readonly cache?: string;
   readonly json?: boolean;
 }
 
+/** What a command line asks of one rule. */
+type AlarmChoice = readonly [rule: AlarmName, setting: "off" | AlarmSetting];
+
+/** gain, gain=100, gain:stop, gain=100:rollback or gain=off. */
+export function parseAlarm(text: string): AlarmChoice {
+  const [, name = "", bound, action] = /^([^=:]*)(?:=([^:]*))?(?::(.*))?$/.exec(text) ?? [];
+  const rule = alarmNames.find((known) => known === name);
+  if (!rule) throw new InvalidArgumentError(`"${name}" is no rule; there are ${alarmNames.join(", ")}.`);
+  if (bound === "off" && action === undefined) return [rule, "off"];
+  const number = Number(bound);
+  if (bound !== undefined && (bound.trim() === "" || !(number >= 0) || number === Number.POSITIVE_INFINITY))
+    throw new InvalidArgumentError(`The bound of ${rule} is "${bound}"; it must be off or a number of at least 0.`);
+  const known = alarmActions.find((each) => each === action);
+  if (action !== undefined && !known)
+    throw new InvalidArgumentError(`"${action}" is no action; there are ${alarmActions.join(", ")}.`);
+  return [rule, { ...(bound === undefined ? {} : { bound: number }), ...(known ? { action: known } : {}) }];
+}
+
+/** Rules that --no-alarms leaves as they are: without them a run that has gone wrong would go on for ever. */
+const alwaysOn: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
+
+function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefined {
+  const silent = alarms ? [] : alarmNames.filter((name) => !alwaysOn.has(name)).map((name) => [name, "off"] as const);
+  const rules = Object.fromEntries([...silent, ...alarm]);
+  return Object.keys(rules).length > 0 ? { rules } : undefined;
+}
+
 export function trainingOptions(command: Command): Command {
-  const collect = (text: string, earlier: string[]): string[] => [...earlier, text];
+  const collect = <T>(value: T, earlier: readonly T[]): T[] => [...earlier, value];
   return machineOptions(command)
     .option(
       "--data <source>",
@@ -118,10 +151,18 @@ export function trainingOptions(command: Command): Command {
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(
+      "--alarm <rule=bound:action>",
+      `what to do about an alarm: a rule (${alarmNames.join(", ")}), its bound or off, and ${alarmActions.join(", ")}; as gain=100:stop or spike:rollback; repeatable`,
+      (text: string, earlier: readonly AlarmChoice[]) => collect(parseAlarm(text), earlier),
+      [] as readonly AlarmChoice[],
+    )
+    .option("--no-alarms", "no alarms, but a step that is not finite and a loss that has diverged still stop the run")
+    .option("--tensorboard", "also write TensorBoard event files into the run folder")
+    .option(
       "--set <path=value>",
       "any other field of the configuration, such as optimiser.clip=0.5; repeatable",
-      collect,
-      [],
+      collect<string>,
+      [] as readonly string[],
     )
     .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
     .option("--json", "print results as JSON lines");
@@ -169,6 +210,8 @@ export function configFrom(
     evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
     checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
   };
+  const alarms = alarmsFrom(options);
+  if (alarms) config.alarms = alarms;
   for (const assignment of options.set) {
     const field = assignment.split("=")[0]!;
     if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))

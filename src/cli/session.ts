@@ -11,6 +11,8 @@ import { createLiveView, duration, type LiveRow, type LiveView } from "../report
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
 import type { DataConfig } from "../training/config.ts";
+import { describeEvent } from "../training/alarms.ts";
+import type { EventRecord } from "../training/run-folder.ts";
 import { DivergenceError, type Run } from "../training/run.ts";
 
 export function cacheFolder(given?: string): string {
@@ -92,6 +94,7 @@ export async function trainAll(
   view: LiveView = createLiveView(),
 ): Promise<{ stopped: boolean; diverged: ReadonlyMap<Run, DivergenceError> }> {
   const diverged = new Map<Run, DivergenceError>();
+  const told = new Set<EventRecord>(runs.flatMap(({ events }) => events));
   const healthy = (): Run[] => runs.filter((run) => !diverged.has(run));
   const going = (run: Run): boolean => !run.finished && !diverged.has(run);
   const user = { stopped: false };
@@ -117,6 +120,10 @@ export async function trainAll(
           diverged.set(run, error);
           if (runs.length > 1) view.note(error.message);
         }
+        // What stops a run is told by its error.
+        for (const event of run.events.filter((event) => !told.has(event) && event.action !== "stop"))
+          view.note(`${run.config.name}: ${describeEvent(event)}`);
+        for (const event of run.events) told.add(event);
         view.update(runs.map(liveRow), secondsLeft(runs, healthy(), begun, (performance.now() - started) / 1000));
         // A step is one synchronous call; signals are delivered between steps.
         await new Promise((resolve) => setImmediate(resolve));
@@ -178,8 +185,9 @@ function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {
   };
 }
 
-export function summaryRow({ config, trainer, metrics, gains }: Run): SummaryRow {
+export function summaryRow({ config, trainer, metrics, gains, events }: Run): SummaryRow {
   const largest = gains.filter(({ composite }) => composite).map(largestComposite);
+  const alarm = events.at(-1);
   return {
     name: config.name,
     parameters: trainer.parameterCount,
@@ -189,6 +197,8 @@ export function summaryRow({ config, trainer, metrics, gains }: Run): SummaryRow
     largestGradientNorm: maximum(metrics.map(({ gradientNorm }) => gradientNorm)),
     largestForwardGain: maximum(largest.map(({ forward }) => forward)),
     largestBackwardGain: maximum(largest.map(({ backward }) => backward)),
+    alarms: events.length,
+    lastAlarm: alarm && `${alarm.rule} at step ${alarm.step}`,
   };
 }
 

@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { type PreparedFiles, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { openRunFolder } from "../training/run-folder.ts";
@@ -36,6 +37,7 @@ Examples:
   birkhoff train --data notes/ --connection hyper --streams 2 --out runs/notes
   birkhoff train --data my.txt --connection manifold:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
+  birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes`,
   )
   .action(async (options: TrainOptions) => {
@@ -52,10 +54,12 @@ Examples:
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
     });
-    const run = openRun(runtime, config, data, folder, {
+    const opened = openRun(runtime, config, data, folder, {
       existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
       onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
     });
+    const boarded = options.tensorboard || (options.resume !== undefined && hasEventFiles(folder));
+    const run = boarded ? recordTensorBoard(opened, folder) : opened;
     try {
       const { stopped } = await trainAll([run]);
       const row = summaryRow(run);

@@ -7,6 +7,8 @@ export interface SummaryRow {
   readonly name: string;
   /** It ended before its last step because it went wrong. */
   readonly diverged?: boolean;
+  /** It ended before its last step because an alarm stopped it. */
+  readonly alarmed?: boolean;
   readonly parameters: number;
   readonly bitsPerByte: number | undefined;
   readonly tokensPerSecond: number;
@@ -14,10 +16,13 @@ export interface SummaryRow {
   readonly largestGradientNorm: number | undefined;
   readonly largestForwardGain: number | undefined;
   readonly largestBackwardGain: number | undefined;
+  /** How many alarms there were, and the last one, such as "gain at step 120". */
+  readonly alarms: number;
+  readonly lastAlarm: string | undefined;
 }
 
 const columns: readonly (readonly [title: string, show: (row: SummaryRow) => string])[] = [
-  ["model", ({ name, diverged }) => (diverged ? `${name} (diverged)` : name)],
+  ["model", ({ name, diverged, alarmed }) => (diverged ? `${name} (diverged)` : alarmed ? `${name} (stopped)` : name)],
   ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
   ["tokens/s", ({ tokensPerSecond }) => Math.round(tokensPerSecond).toLocaleString("en")],
@@ -25,6 +30,7 @@ const columns: readonly (readonly [title: string, show: (row: SummaryRow) => str
   ["max grad norm", ({ largestGradientNorm }) => decimal(largestGradientNorm, 3)],
   ["max gain fwd", ({ largestForwardGain }) => decimal(largestForwardGain, 4)],
   ["max gain bwd", ({ largestBackwardGain }) => decimal(largestBackwardGain, 4)],
+  ["alarms", ({ alarms, lastAlarm }) => (lastAlarm === undefined ? String(alarms) : `${alarms}, last ${lastAlarm}`)],
 ];
 
 /** Decimals, or powers of ten for what has grown beyond all bounds. */

@@ -104,12 +104,14 @@ export function listCheckpoints(runFolder: string): CheckpointPlace[] {
   return [...places.values()].sort((a, b) => a.step - b.step);
 }
 
-/** The newest sound checkpoint; a damaged one is told of and passed over. */
+/** The newest sound checkpoint, of those earlier than step `before`; a damaged one is told of and passed over. */
 export function latestCheckpoint(
   runFolder: string,
   onWarning: (message: string) => void = (message) => process.emitWarning(message),
+  before: number = Number.POSITIVE_INFINITY,
 ): CheckpointPlace | undefined {
   for (const place of listCheckpoints(runFolder).reverse()) {
+    if (place.step >= before) continue;
     try {
       const { step } = checkedState(place.folder);
       if (step !== place.step) throw damaged(place.folder, `it is of step ${step}`);
@@ -139,6 +141,23 @@ export function removeLeftovers(runFolder: string): void {
   for (const name of namesIn(root)) {
     if (unfinished.test(name) || (finished.test(name) && !listed.has(name))) remove(path.join(root, name));
   }
+}
+
+/** Removes the checkpoints of later steps, durably. Throws an Error when one cannot be removed. */
+export function removeCheckpointsAfter(runFolder: string, step: number): void {
+  removeLeftovers(runFolder);
+  for (const place of listCheckpoints(runFolder)) {
+    if (place.step <= step) continue;
+    try {
+      fs.renameSync(place.folder, path.join(path.dirname(place.folder), `.removing-${path.basename(place.folder)}`));
+    } catch (error) {
+      throw new Error(`cannot go back to step ${step}: ${place.folder} cannot be removed: ${reason(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  syncFolder(checkpointsOf(runFolder));
+  removeLeftovers(runFolder);
 }
 
 /**

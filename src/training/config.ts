@@ -4,6 +4,7 @@
 import { z } from "zod";
 import type { Role } from "../graph/parameters.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
+import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
 
 /**
  * step: the mHC paper's, full rate, × 0.316 from 80 % of the steps, × 0.1 from 90 %.
@@ -67,6 +68,8 @@ export interface TrainingConfig {
   readonly keepCheckpoints: number;
   /** Steps between readings of the instruments, gains.jsonl; the last step always has one. */
   readonly gainsEvery: number;
+  /** What to do about alarms, where it is not the default; absent in runs that were begun without a wish. */
+  readonly alarms?: AlarmsConfig;
   /** The residual run that this one was made from, and the step of the checkpoint; absent for a run from scratch. */
   readonly upcycledFrom?: { readonly run: string; readonly step: number };
   /** The folder in Hugging Face's form that this run's weights and tokenizer came from; absent for a run of our own. */
@@ -76,43 +79,49 @@ export interface TrainingConfig {
 const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
 
-const trainingSchema: z.ZodType<TrainingConfig> = z.strictObject({
-  name: z.string().min(1),
-  seed: z.int().min(0).default(1),
-  data: z.strictObject({
-    source: z.string().min(1),
-    vocabulary: positive,
-    splitSeed: z.int().min(0).default(0),
-    prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
-  }),
-  model: modelSchema,
-  batch: positive,
-  accumulate: positive.default(1),
-  recompute: z.union([z.enum(["none", "auto"]), positive]).exactOptional(),
-  steps: positive,
-  optimiser: z.strictObject({
-    learningRate: z.number().positive(),
-    warmup: z.int().min(0),
-    schedule: z.discriminatedUnion("kind", [
-      z.strictObject({ kind: z.literal("step") }),
-      z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
-      z.strictObject({ kind: z.literal("constant") }),
-    ]),
-    beta1: share.default(0.9),
-    beta2: share.default(0.95),
-    epsilon: z.number().positive().default(1e-8),
-    weightDecay: z.number().min(0).default(0.1),
-    decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
-    clip: z.number().positive().default(1),
-  }),
-  evaluateEvery: positive,
-  evaluateBatches: positive.default(8),
-  checkpointEvery: positive,
-  keepCheckpoints: positive.default(2),
-  gainsEvery: positive.default(10),
-  upcycledFrom: z.strictObject({ run: z.string().min(1), step: z.int().min(0) }).exactOptional(),
-  importedFrom: z.string().min(1).exactOptional(),
-});
+const trainingSchema: z.ZodType<TrainingConfig> = z
+  .strictObject({
+    name: z.string().min(1),
+    seed: z.int().min(0).default(1),
+    data: z.strictObject({
+      source: z.string().min(1),
+      vocabulary: positive,
+      splitSeed: z.int().min(0).default(0),
+      prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
+    }),
+    model: modelSchema,
+    batch: positive,
+    accumulate: positive.default(1),
+    recompute: z.union([z.enum(["none", "auto"]), positive]).exactOptional(),
+    steps: positive,
+    optimiser: z.strictObject({
+      learningRate: z.number().positive(),
+      warmup: z.int().min(0),
+      schedule: z.discriminatedUnion("kind", [
+        z.strictObject({ kind: z.literal("step") }),
+        z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
+        z.strictObject({ kind: z.literal("constant") }),
+      ]),
+      beta1: share.default(0.9),
+      beta2: share.default(0.95),
+      epsilon: z.number().positive().default(1e-8),
+      weightDecay: z.number().min(0).default(0.1),
+      decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
+      clip: z.number().positive().default(1),
+    }),
+    evaluateEvery: positive,
+    evaluateBatches: positive.default(8),
+    checkpointEvery: positive,
+    keepCheckpoints: positive.default(2),
+    gainsEvery: positive.default(10),
+    alarms: alarmsSchema.exactOptional(),
+    upcycledFrom: z.strictObject({ run: z.string().min(1), step: z.int().min(0) }).exactOptional(),
+    importedFrom: z.string().min(1).exactOptional(),
+  })
+  .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
+    path: ["keepCheckpoints"],
+    error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
+  });
 
 /**
  * Check a configuration and fill in its defaults.

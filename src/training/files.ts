@@ -170,13 +170,17 @@ export function readRecords<R extends StepRecord>(file: string): R[] {
   return lines.map(({ record }) => record);
 }
 
-/** Drops the records after `lastStep`, a torn line, and damaged ones, of which it tells; other lines stay as they are. */
-export function keepRecords(file: string, lastStep: number, onWarning: (message: string) => void): void {
+/** Drops the records that are not wanted, a torn line, and damaged ones, of which it tells; other lines stay as they are. */
+export function keepRecords(
+  file: string,
+  wanted: (record: StepRecord) => boolean,
+  onWarning: (message: string) => void,
+): void {
   if (!fs.existsSync(file)) return;
   const text = fs.readFileSync(file, "utf8");
   const lines = parseLines(text, (line) => onWarning(`line ${line} of ${file} was damaged and is dropped`));
   const kept = lines
-    .filter(({ record }) => record.step <= lastStep)
+    .filter(({ record }) => wanted(record))
     .map(({ line }) => `${line}\n`)
     .join("");
   if (kept !== text) writeFileAtomically(file, kept);

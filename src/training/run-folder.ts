@@ -1,9 +1,13 @@
 // Question: where is everything that a training run leaves behind?
 //
 // runs/<name>/: config.json (written first and never changed), tokenizer.json, metrics.jsonl, gains.jsonl,
-// samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that is
-// resumed goes back to its newest sound checkpoint: what the files say of later steps is dropped, so
-// they end as if nothing had happened.
+// events.jsonl, samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that
+// is resumed goes back to its newest sound checkpoint: what the files say of later steps is dropped, so they
+// end as if nothing had happened.
+//
+// A run that rolls back removes the checkpoints of the steps it gives up, then notes the event, then drops the
+// records. Killed after the first it repeats the steps up to the same event; killed after the second it goes
+// on from the checkpoint it meant to.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -11,12 +15,14 @@ import { ensureWritableFolder, reason } from "../data/files.ts";
 import {
   latestCheckpoint,
   listCheckpoints,
+  removeCheckpointsAfter,
   removeLeftovers,
   saveCheckpoint,
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
 import {
+  attempt,
   expectSpace,
   formatRecord,
   keepRecords,
@@ -94,10 +100,13 @@ export interface RunFolder extends RunDescription {
   readonly resumeFrom: CheckpointPlace | undefined;
   appendMetrics(record: MetricRecord): void;
   appendGains(record: GainRecord): void;
+  appendEvent(record: EventRecord): void;
   /** A run that is resumed at its end writes its last sample again; one that is there already is not added. */
   appendSample(sample: Sample): void;
   /** Append the records of its step before: a resumed run keeps those up to the checkpoint and repeats the others. */
   saveCheckpoint(content: CheckpointContent): CheckpointPlace;
+  /** Gives up the steps after that of the event's rollback, checkpoints and records alike, and notes the event. */
+  rollBack(event: EventRecord & Required<Pick<EventRecord, "rollback">>): void;
   /** Closes the files and unlocks the folder; harmless when repeated. */
   close(): void;
 }
@@ -121,6 +130,7 @@ const names = {
   tokenizer: "tokenizer.json",
   metrics: "metrics.jsonl",
   gains: "gains.jsonl",
+  events: "events.jsonl",
   samples: "samples.txt",
   interventions: "interventions.json",
   report: "report.html",
@@ -142,7 +152,7 @@ export function createRunFolder(folder: string, config: unknown, options: RunFol
   try {
     const resumes = options.existing === "resume" && fs.existsSync(path.join(folder, names.config));
     const start = (resumes ? resume : begin)(folder, asJson(config), options);
-    return openFiles(folder, start, options.keepCheckpoints ?? 2, unlock);
+    return openFiles(folder, start, options, unlock);
   } catch (error) {
     unlock();
     throw error;
@@ -177,17 +187,18 @@ function expectRoom(folder: string, { checkpointBytes = 0, keepCheckpoints = 2 }
   expectSpace(folder, checkpointBytes * (missing + 1), "the checkpoints of the run");
 }
 
-function openFiles(folder: string, start: Start, keep: number, unlock: () => void): RunFolder {
-  const open = (name: string): Log => openLog(path.join(folder, name));
-  const logs = { metrics: open(names.metrics), gains: open(names.gains), samples: open(names.samples) };
-  syncFolder(folder);
-  const written = new Set(readSamples(folder));
+function openFiles(folder: string, start: Start, options: RunFolderOptions, unlock: () => void): RunFolder {
+  const { keepCheckpoints: keep = 2, onWarning = (message: string) => process.emitWarning(message) } = options;
+  let logs = openLogs(folder);
+  let written = new Set(readSamples(folder));
   let closed = false;
+  const closeLogs = (): void => Object.values(logs).forEach((log) => log.close());
   return {
     folder,
     ...start,
     appendMetrics: (record) => logs.metrics.append(formatRecord(record)),
     appendGains: (record) => logs.gains.append(formatRecord(record)),
+    appendEvent: (record) => logs.events.append(formatRecord(record)),
     appendSample(sample) {
       const text = formatSample(sample);
       if (!written.has(text)) logs.samples.append(text);
@@ -197,13 +208,35 @@ function openFiles(folder: string, start: Start, keep: number, unlock: () => voi
       for (const log of Object.values(logs)) log.sync();
       return saveCheckpoint(folder, content, { keep });
     },
+    rollBack(event) {
+      removeCheckpointsAfter(folder, event.rollback.step);
+      logs.events.append(formatRecord(event));
+      logs.events.sync();
+      closeLogs();
+      goBack(folder, event.rollback.step, onWarning);
+      logs = openLogs(folder);
+      written = new Set(readSamples(folder));
+    },
     close() {
       if (closed) return;
       closed = true;
-      for (const log of Object.values(logs)) log.close();
+      // Closed already where a rollback failed halfway.
+      attempt(closeLogs);
       unlock();
     },
   };
+}
+
+function openLogs(folder: string): Record<"metrics" | "gains" | "events" | "samples", Log> {
+  const open = (name: string): Log => openLog(path.join(folder, name));
+  const logs = {
+    metrics: open(names.metrics),
+    gains: open(names.gains),
+    events: open(names.events),
+    samples: open(names.samples),
+  };
+  syncFolder(folder);
+  return logs;
 }
 
 /** Looks at a run without locking it; a trainer may be writing to it. */
@@ -220,6 +253,16 @@ export function readMetrics(folder: string): MetricRecord[] {
 export function readGains(folder: string): GainRecord[] {
   return readRecords(path.join(folder, names.gains));
 }
+
+/** A run's alarms, in the order in which they came; none for a run of before there were any. */
+export function readEvents(folder: string): EventRecord[] {
+  const file = path.join(folder, names.events);
+  return fs.existsSync(file) ? readRecords(file) : [];
+}
+
+/** Whether an alarm is kept when the run goes back: those up to that step, and all rollbacks, which explain it. */
+export const outlives = (event: Pick<EventRecord, "step" | "rollback">, lastStep: number): boolean =>
+  event.step <= lastStep || event.rollback !== undefined;
 
 /** The configuration file first: without it, what remains after a kill is no run that could be resumed. */
 function clear(folder: string): void {
@@ -314,7 +357,9 @@ function findCheckpoint(folder: string, onWarning: (message: string) => void): C
 
 /** Drops what the growing files say of steps after the last one that is kept. */
 function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): void {
-  for (const name of [names.metrics, names.gains]) keepRecords(path.join(folder, name), lastStep, onWarning);
+  for (const name of [names.metrics, names.gains])
+    keepRecords(path.join(folder, name), ({ step }) => step <= lastStep, onWarning);
+  keepRecords(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
   const file = path.join(folder, names.samples);
   if (!fs.existsSync(file)) return;
   const text = fs.readFileSync(file, "utf8");

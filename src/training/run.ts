@@ -1,8 +1,8 @@
 // Question: how does a run live on disk while it trains?
 //
 // A run joins a trainer to its folder. Each advance is one step: train, look whether all is finite,
-// measure, record, evaluate and save when due. It can be killed between any two instructions: what it
-// repeats after resuming gives the same bits.
+// measure, evaluate when due, record, ask the alarms, save when due. It can be killed between any two
+// instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
 import path from "node:path";
 import { createBatches } from "../data/batches.ts";
@@ -10,11 +10,16 @@ import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { isMixed } from "../model/config.ts";
+import { DIVERGED_STEPS, type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
+import { type AlarmAction, describeEvent, mayRollBack, planAlarms, rateFactorAt, shortFactor } from "./alarms.ts";
 import type { TrainingConfig } from "./config.ts";
 import {
   createRunFolder,
+  type EventRecord,
   type GainRecord,
   type MetricRecord,
+  outlives,
+  readEvents,
   readGains,
   readMetrics,
   type RunFolder,
@@ -31,7 +36,13 @@ export interface Run {
   /** Records of all steps so far, those of before a resume included. */
   readonly metrics: readonly MetricRecord[];
   readonly gains: readonly GainRecord[];
-  /** Do the next step. Throws a DivergenceError, with the last good checkpoint kept, when it went wrong. */
+  /** Alarms so far, with all rollbacks. */
+  readonly events: readonly EventRecord[];
+  /**
+   * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one.
+   * Throws a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
+   * an alarm was to stop it (the step is then saved) or would have it go back once too often.
+   */
   advance(): MetricRecord;
   /** Save a checkpoint now, unless this step has one. */
   checkpoint(): void;
@@ -53,9 +64,16 @@ export class DivergenceError extends Error {
   override name = "DivergenceError";
 }
 
-/** A run diverges when for this many steps in a row its loss lies this many nats above chance. */
-const DIVERGED_STEPS = 20;
-const DIVERGED_NATS = 2;
+/** A run that an alarm has stopped, as its configuration asks, or after its last rollback. */
+export class AlarmError extends DivergenceError {
+  override name = "AlarmError";
+}
+
+/** While the loss lies so many nats above chance, checkpoints are not saved. */
+const HIGH_NATS = 2;
+
+/** Of the alarms of one step, the gravest decides. */
+const gravity: Readonly<Record<AlarmAction, number>> = { continue: 0, rollback: 1, stop: 2 };
 
 /** Of the programs that decide a run's bits, for its config.json. */
 export function programVersions({ build, panelWidth }: WasmRuntime): Record<string, string> {
@@ -111,27 +129,113 @@ export function openRun(
 
   const metrics: MetricRecord[] = folder.resumeFrom ? readMetrics(folderPath) : [];
   const gains: GainRecord[] = folder.resumeFrom ? readGains(folderPath) : [];
-  const chance = Math.log(model.vocabulary);
+  const alarms = planAlarms(model, config.alarms);
+  const { chance } = alarms.subject;
+  let events = readEvents(folderPath);
+  let watch = watchRecords();
   let savedStep = folder.resumeFrom?.step;
-  let high = 0;
 
+  /** A watch that has seen all records so far. */
+  function watchRecords(): ReturnType<typeof watchAlarms> {
+    const watch = watchAlarms(alarms.bounds, alarms.subject);
+    const measured = new Map(gains.map((record) => [record.step, record]));
+    for (const record of metrics) watch.see(observation(record, measured.get(record.step)));
+    return watch;
+  }
   const due = (every: number): boolean => trainer.step % every === 0 || trainer.step === config.steps;
   const lastGood = (): string => {
     const place = latestCheckpoint(folderPath, () => undefined);
     return place ? `The last good checkpoint is step ${place.step} in ${place.folder}.` : "There is no checkpoint yet.";
   };
-  const save = (): void => {
-    if (savedStep === trainer.step) return;
+  /** Save this step, unless it is saved; returns the name of a tensor that is not finite, and then saves nothing. */
+  const trySave = (): string | undefined => {
+    if (savedStep === trainer.step) return undefined;
     const saved = trainer.save();
     const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
-    if (bad) {
-      throw new DivergenceError(
-        `${config.name}: step ${trainer.step} made ${bad.name} not finite, so it is not saved. ${lastGood()} Lower the learning rate.`,
-      );
-    }
+    if (bad) return bad.name;
     folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
     savedStep = trainer.step;
+    return undefined;
   };
+  const notSaved = (name: string): string =>
+    `step ${trainer.step} made ${name} not finite, so it is not saved. ${lastGood()} Lower the learning rate.`;
+  const save = (): void => {
+    const bad = trySave();
+    if (bad) throw new DivergenceError(`${config.name}: ${notSaved(bad)}`);
+  };
+
+  const note = (step: number, { rule, message, value, bound, sublayer }: Alarm, action: AlarmAction): EventRecord => ({
+    step,
+    rule,
+    message,
+    ...(value === undefined ? {} : { value }),
+    ...(bound === undefined ? {} : { bound }),
+    ...(sublayer === undefined ? {} : { sublayer }),
+    action,
+  });
+  const append = (event: EventRecord): void => {
+    folder.appendEvent(event);
+    events.push(event);
+  };
+  const actionOf = ({ rule }: Alarm): AlarmAction => alarms.actions.get(rule)!;
+
+  /** Do what the alarms of a step ask for. Throws when the run is to stop. */
+  const react = (step: number, found: readonly Alarm[]): void => {
+    const [gravest, ...others] = [...found].sort((a, b) => gravity[actionOf(b)] - gravity[actionOf(a)]);
+    if (!gravest) return;
+    if (actionOf(gravest) === "rollback") return goBack(step, gravest);
+    for (const alarm of others.filter((other) => actionOf(other) === "continue")) append(note(step, alarm, "continue"));
+    append(note(step, gravest, actionOf(gravest)));
+    if (actionOf(gravest) === "stop") stop(gravest);
+  };
+  const stop = ({ rule, error }: Alarm): never => {
+    if (error) throw new DivergenceError(`${config.name}: ${error}`);
+    save();
+    throw new AlarmError(
+      `${config.name}: ${describeEvent(events.at(-1)!)} It is saved in ${folderPath}; resumed, it goes on past this alarm (${rule}).`,
+    );
+  };
+  /**
+   * Back to the newest checkpoint that is at least one update before what was seen: the loss, the gradients
+   * and the gains of a step are those of the parameters that the step before left. When the run went back to
+   * that one already and has saved none since, to the one before it.
+   */
+  const goBack = (step: number, alarm: Alarm): void => {
+    const before = (limit: number): ReturnType<typeof latestCheckpoint> =>
+      latestCheckpoint(folderPath, () => undefined, limit);
+    const done = events.flatMap(({ rollback }) => rollback ?? []);
+    const newest = before(step - 1) ?? before(step);
+    const place = newest?.step === done.at(-1)?.step ? ((newest && before(newest.step)) ?? newest) : newest;
+    const factor = rateFactorAt(events, step);
+    if (!place || done.length >= alarms.rollbacks) {
+      append(note(step, alarm, "stop"));
+      const Failure = alarm.error ? DivergenceError : AlarmError;
+      throw new Failure(
+        `${config.name}: ${describeEvent(events.at(-1)!)} ${
+          place
+            ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${shortFactor(factor)} × the configured one.`
+            : "There is no checkpoint to go back to."
+        } ${lastGood()}`,
+      );
+    }
+    const event = {
+      ...note(step, alarm, "rollback"),
+      rollback: { step: place.step, rateFactor: factor * alarms.rateFactor },
+    };
+    const state = loadCheckpoint(place.folder);
+    folder.rollBack(event);
+    trainer.restore(state);
+    savedStep = place.step;
+    for (const records of [metrics, gains]) {
+      const given = records.findIndex((record) => record.step > place.step);
+      if (given >= 0) records.length = given;
+    }
+    events = [...events.filter((past) => outlives(past, place.step)), event];
+    watch = watchRecords();
+  };
+
+  // Something to go back to, whenever the first alarm comes.
+  if (!folder.resumeFrom && mayRollBack(config.alarms)) save();
 
   return {
     config,
@@ -139,51 +243,77 @@ export function openRun(
     folder,
     metrics,
     gains,
+    get events() {
+      return events;
+    },
     get finished() {
       return trainer.step >= config.steps;
     },
     advance() {
       const next = trainer.step + 1;
-      const measures = next % config.gainsEvery === 0 || next === config.steps;
-      const result = trainer.trainStep({ instruments: measures });
-      if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm)) {
-        const what = Number.isFinite(result.loss) ? "gradient" : "loss";
-        throw new DivergenceError(
-          `${config.name}: the ${what} of step ${result.step} is not finite; the first tensor that went wrong is ` +
-            `${trainer.findNotFinite() ?? "not found in a repetition"}. The step was not applied. ${lastGood()} ` +
-            "Lower the learning rate or the clipping norm.",
-        );
-      }
-      high = result.loss > chance + DIVERGED_NATS ? high + 1 : 0;
-      if (high >= DIVERGED_STEPS) {
-        throw new DivergenceError(
-          `${config.name}: the run diverges: at step ${result.step} the loss (${result.loss.toFixed(2)}) has been more than ` +
-            `${DIVERGED_NATS} nats above chance (${chance.toFixed(2)}) for ${DIVERGED_STEPS} steps. ${lastGood()} Lower the learning rate.`,
-        );
-      }
-      if (result.instruments) {
-        const record = { step: result.step, ...rounded(result.instruments) };
-        folder.appendGains(record);
-        gains.push(record);
-      }
-      const evaluation = due(config.evaluateEvery) ? trainer.evaluate() : undefined;
+      const result = trainer.trainStep({
+        instruments: next % config.gainsEvery === 0 || next === config.steps,
+        rateFactor: rateFactorAt(events, next),
+      });
+      const { step, loss, gradientNorm } = result;
+      const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
+      const evaluation = finite && due(config.evaluateEvery) ? trainer.evaluate() : undefined;
       const record: MetricRecord = {
-        step: result.step,
-        loss: result.loss,
-        gradientNorm: result.gradientNorm,
+        step,
+        loss,
+        gradientNorm,
         learningRate: result.learningRate,
         tokensPerSecond: result.tokens / result.seconds,
         seconds: (metrics.at(-1)?.seconds ?? 0) + result.seconds,
         ...(result.expertLoad ? { expertLoad: result.expertLoad } : {}),
         ...(evaluation ? { validationLoss: evaluation.loss, bitsPerByte: evaluation.bitsPerByte } : {}),
       };
+      if (!finite) {
+        const what = Number.isFinite(loss) ? "gradient" : "loss";
+        const seen =
+          `the ${what} of step ${step} is not finite; the first tensor that went wrong is ` +
+          `${trainer.findNotFinite() ?? "not found in a repetition"}. The step was not applied.`;
+        const remedy = "Lower the learning rate or the clipping norm.";
+        react(step, [{ rule: "not-finite", message: `${seen} ${remedy}`, error: `${seen} ${lastGood()} ${remedy}` }]);
+        return record;
+      }
+      // Rounded before the alarms see it: a resumed run replays what is in the file.
+      const gain = result.instruments && { step, ...rounded(result.instruments) };
+      if (gain) {
+        folder.appendGains(gain);
+        gains.push(gain);
+      }
       folder.appendMetrics(record);
       metrics.push(record);
+      const found = watch
+        .see(observation(record, gain))
+        .map((excursion) =>
+          excursion.rule === "diverged" ? { ...excursion, error: diverges(record, excursion) } : excursion,
+        );
+      react(step, found);
       // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
-      if (due(config.checkpointEvery) && high === 0) save();
+      if (trainer.step === step && due(config.checkpointEvery) && loss <= chance + HIGH_NATS) {
+        const bad = trySave();
+        if (bad) react(step, [{ rule: "not-finite", message: notSaved(bad), error: notSaved(bad) }]);
+      }
       return record;
     },
     checkpoint: save,
     close: () => folder.close(),
   };
+
+  function diverges({ step, loss }: MetricRecord, { bound }: Excursion): string {
+    return (
+      `the run diverges: at step ${step} the loss (${loss.toFixed(2)}) has been more than ${bound} nats above chance ` +
+      `(${chance.toFixed(2)}) for ${DIVERGED_STEPS} steps. ${lastGood()} Lower the learning rate.`
+    );
+  }
 }
+
+/** An excursion as the run tells of it: `error` in place of the message when it stops the run for good. */
+type Alarm = Pick<Excursion, "rule" | "message"> & Partial<Excursion> & { readonly error?: string };
+
+const observation = (record: MetricRecord, instruments: GainRecord | undefined): Observation => ({
+  ...record,
+  ...(instruments ? { instruments } : {}),
+});

@@ -41,8 +41,10 @@ export interface StepResult {
   readonly instruments?: Instruments;
 }
 
-/** What a step does besides training. */
+/** What is asked of one training step. */
 export interface StepWishes {
+  /** Share of the learning rate that the schedule has for the step; 1 by default. */
+  readonly rateFactor?: number;
   /** Read the instruments: the forward pass of the batch's first sequence once more, and what the update does. */
   readonly instruments?: boolean;
 }
@@ -154,12 +156,12 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     get step() {
       return step;
     },
-    trainStep({ instruments: asked = false } = {}) {
+    trainStep({ instruments: asked = false, rateFactor = 1 } = {}) {
       const forward = asked ? observe() : undefined;
       const before = asked ? readTrained() : undefined;
       const started = performance.now();
       const current = step + 1;
-      const rate = learningRate(optimiser, current, config.steps);
+      const rate = rateFactor * learningRate(optimiser, current, config.steps);
       runtime.write(graph.schedule, [rate, 1 - optimiser.beta1 ** current, 1 - optimiser.beta2 ** current]);
       let loss = 0;
       let expertLoad = loadNames.map((): number[] => []);

@@ -28,6 +28,7 @@ function fakeRun(name: string, failure?: { at: number; error: Error }): Run & { 
     },
     metrics,
     gains: [],
+    events: [],
     saved,
     advance() {
       if (step + 1 === failure?.at) throw failure.error;

@@ -42,6 +42,7 @@ describe("compare", () => {
       "max grad norm",
       "max gain fwd",
       "max gain bwd",
+      "alarms",
     ]);
     const rows = lines.slice(header + 2, header + 5).map((line) => line.split(/ {2,}/));
     expect(rows.map(([name]) => name)).toEqual([...kinds]);
@@ -88,6 +89,7 @@ describe("compare", () => {
       expect(fs.readdirSync(runFolder(kind)).sort()).toEqual([
         "checkpoints",
         "config.json",
+        "events.jsonl",
         "gains.jsonl",
         "metrics.jsonl",
         "samples.txt",

@@ -96,6 +96,7 @@ describe("a new run", () => {
     expect(fs.readdirSync(folder).sort()).toEqual([
       "checkpoints",
       "config.json",
+      "events.jsonl",
       "gains.jsonl",
       "metrics.jsonl",
       "samples.txt",

@@ -1,0 +1,258 @@
+// Question: which rules say that a run is not healthy, and since when?
+//
+// A rule measures one number of a step and compares it with a bound. It raises an alarm when the number passes
+// the bound, and is silent until the number has come back to `rearm` times the bound: an excursion of a thousand
+// steps is one alarm. Everything follows from the records, so a resumed run knows what the one before knew.
+//
+// Where the bounds come from:
+//   gain          mHC paper (arXiv 2512.24880), Fig. 3 and 7: over 60 sublayers the largest composite gain stays
+//                 near 1.6 with mHC and peaks near 3000 with HC. Where H_res is meant to be doubly stochastic, 3
+//                 is about twice what ending Sinkhorn-Knopp after 20 iterations explains; elsewhere 10 lies well
+//                 above that and far below HC's peak, so the growth is heard of early.
+//   column-error  the largest of 20,000 matrices after 20 iterations, n = 4: 0.035 for logits of deviation 2,
+//                 0.07 for 4, 0.12 for 6. Above 0.1, one sublayer adds or loses a tenth of a stream.
+//   saturation    logits ln 10⁶ = 13.8 apart: the ratio in a row at which an ε of 10⁻⁶ takes over, as released
+//                 code has it.
+//   spike         a loss more than max(4σ, 0.3 nats) above the median of the 50 steps before.
+//   gradient      10 times the median of the 50 norms before.
+//   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
+
+import type { Instruments } from "./instruments.ts";
+
+/** What the rules look at: a step's record, and what the instruments saw if they measured. */
+export interface Observation {
+  readonly step: number;
+  /** Nats a token. */
+  readonly loss: number;
+  /** Before clipping. */
+  readonly gradientNorm: number;
+  readonly instruments?: Instruments;
+}
+
+/** What the rules must know of the model. */
+export interface AlarmSubject {
+  /** Loss of a guess, ln V. */
+  readonly chance: number;
+  /** For every sublayer of the network, whether its H_res is meant to be doubly stochastic. */
+  readonly doublyStochastic: readonly boolean[];
+  /** Whether that holds for all sublayers that mix streams. */
+  readonly constrained: boolean;
+}
+
+/** A measured number, and the position of the sublayer it is of. */
+interface Sighting {
+  readonly value: number;
+  readonly sublayer?: number;
+}
+
+interface Rule {
+  /** What the value is, followed in messages by "is 12.3, above 10". */
+  readonly what: string;
+  bound(subject: AlarmSubject): number;
+  /** Undefined where the step tells nothing. Of the steps before, the latest last, at most WINDOW are there. */
+  see(now: Observation, before: readonly Observation[], subject: AlarmSubject): Sighting | undefined;
+  /** Share of the bound to which the value must come back before the rule speaks again. */
+  readonly rearm: number;
+  cause(subject: AlarmSubject): string;
+  remedy(subject: AlarmSubject): string;
+}
+
+/** Steps before that medians are taken of, and the fewest that have one. */
+const WINDOW = 50;
+const FEWEST = 20;
+/** Nats; four of them are 0.3. */
+const SMALLEST_DEVIATION = 0.075;
+/** Losses in a row that must be high. */
+export const DIVERGED_STEPS = 20;
+
+/** The names of all rules. */
+export const alarmNames = [
+  "not-finite",
+  "diverged",
+  "gain",
+  "column-error",
+  "saturation",
+  "spike",
+  "gradient",
+] as const;
+
+/** One of the names of the rules. */
+export type AlarmName = (typeof alarmNames)[number];
+
+/** Every rule by name. */
+export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
+  "not-finite": {
+    what: "the number of the step's loss and gradient norm that are not finite",
+    bound: () => 0,
+    see: ({ loss, gradientNorm }) => ({ value: [loss, gradientNorm].filter((x) => !Number.isFinite(x)).length }),
+    rearm: 1,
+    cause: () => "values beyond what a float holds",
+    remedy: () => "Lower the learning rate or the clipping norm.",
+  },
+  diverged: {
+    what: `the least distance of the last ${DIVERGED_STEPS} losses above chance, in nats,`,
+    bound: () => 2,
+    see({ loss }, before, { chance }) {
+      const losses = [...before.slice(1 - DIVERGED_STEPS).map((past) => past.loss), loss];
+      return losses.length < DIVERGED_STEPS ? undefined : { value: Math.min(...losses) - chance };
+    },
+    rearm: 1,
+    cause: () => "updates so large that the model has lost what it knew",
+    remedy: () => "Lower the learning rate.",
+  },
+  gain: {
+    what: "the largest composite gain",
+    bound: ({ constrained }) => (constrained ? 3 : 10),
+    see({ instruments }) {
+      if (!instruments?.composite) return undefined;
+      const { forward, backward } = instruments.composite;
+      const either = forward.map((gain, at) => larger(gain, backward[at] ?? gain));
+      return largest(either, instruments.sublayers);
+    },
+    rearm: 0.8,
+    cause: ({ constrained }) =>
+      constrained
+        ? "columns of H_res do not sum to one, and their errors multiply with depth"
+        : "nothing holds the sums of H_res at one, and their products grow with depth",
+    remedy: ({ constrained }) =>
+      constrained
+        ? "Use more Sinkhorn iterations (--iterations) or an exact map (--residual-map)."
+        : "Use mHC (--connection manifold), or lower the learning rate.",
+  },
+  "column-error": {
+    what: "the largest |column sum − 1| of H_res",
+    bound: () => 0.1,
+    see({ instruments }, _, { doublyStochastic }) {
+      return largest(
+        instruments?.columnError,
+        instruments?.sublayers,
+        (sublayer) => doublyStochastic[sublayer] ?? false,
+      );
+    },
+    rearm: 0.8,
+    cause: () => "Sinkhorn-Knopp is ended before it has converged, which takes longer the further the logits are apart",
+    remedy: () => "Use more iterations (--iterations) or an exact map (--residual-map).",
+  },
+  saturation: {
+    what: "the spread of the logits of H_res",
+    bound: () => 13.8,
+    see({ instruments }) {
+      const { smallestLogit: smallest, largestLogit } = instruments ?? {};
+      const spreads = largestLogit?.map((top, at) => {
+        const bottom = smallest?.[at] ?? undefined;
+        return top === null || bottom === undefined ? Number.NEGATIVE_INFINITY : top - bottom;
+      });
+      return largest(spreads, instruments?.sublayers);
+    },
+    rearm: 0.9,
+    cause: () =>
+      "the mixing has hardened: its small entries get almost no gradient, and Sinkhorn-Knopp converges slowly",
+    remedy: () => "Lower the learning rate, or let the connections' parameters decay (optimiser.decayed).",
+  },
+  spike: {
+    what: "the loss's distance above its running median, in deviations,",
+    bound: () => 4,
+    see({ loss }, before) {
+      if (before.length < FEWEST) return undefined;
+      const losses = before.map((past) => past.loss);
+      return { value: (loss - median(losses)) / larger(deviation(losses), SMALLEST_DEVIATION) };
+    },
+    rearm: 0.5,
+    cause: () => "an unusual batch, or an update that was too large",
+    remedy: () => "If the loss does not come back, lower the learning rate or the clipping norm.",
+  },
+  gradient: {
+    what: "the gradient norm, in running medians,",
+    bound: () => 10,
+    see({ gradientNorm }, before) {
+      if (before.length < FEWEST) return undefined;
+      return { value: gradientNorm / larger(median(before.map((past) => past.gradientNorm)), Number.MIN_VALUE) };
+    },
+    rearm: 0.5,
+    cause: () => "an unusual batch, or a loss surface that has become steep",
+    remedy: () => "Clipping bounds the update; if it happens often, lower the learning rate.",
+  },
+};
+
+/** The position of the largest of the values, one a sublayer, that are to be counted; NaN counts as the largest. */
+function largest(
+  values: readonly number[] | undefined,
+  sublayers: readonly number[] | undefined,
+  counts: (sublayer: number) => boolean = () => true,
+): Sighting | undefined {
+  let found: Sighting | undefined;
+  values?.forEach((value, at) => {
+    const sublayer = sublayers?.[at] ?? at;
+    if (counts(sublayer) && (found === undefined || Number.isNaN(value) || value > found.value))
+      found = { value, sublayer };
+  });
+  return found;
+}
+
+/** As Math.max, with NaN the largest of all. */
+const larger = (a: number, b: number): number => (a >= b || Number.isNaN(a) ? a : b);
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+function deviation(values: readonly number[]): number {
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+}
+
+/** A rule that has just found its bound passed. */
+export interface Excursion {
+  readonly rule: AlarmName;
+  readonly value: number;
+  readonly bound: number;
+  readonly sublayer?: number;
+  /** What was seen, the likely cause and the remedy, in one line. */
+  readonly message: string;
+}
+
+/** Looks at steps in their order and says which rules have just found their bounds passed. */
+export interface AlarmWatch {
+  see(now: Observation): Excursion[];
+}
+
+/**
+ * A watch over one run. One that has seen the records of a run before goes on as if it had never stopped.
+ *
+ * @param bounds of the rules that are on; the others are left out
+ */
+export function watchAlarms(bounds: ReadonlyMap<AlarmName, number>, subject: AlarmSubject): AlarmWatch {
+  const before: Observation[] = [];
+  const passed = new Set<AlarmName>();
+  return {
+    see(now) {
+      const found: Excursion[] = [];
+      for (const [rule, bound] of bounds) {
+        const seen = alarmRules[rule].see(now, before, subject);
+        if (!seen) continue;
+        // Written so that NaN passes every bound.
+        if (!(seen.value <= bound)) {
+          if (!passed.has(rule)) found.push({ rule, bound, ...seen, message: messageOf(rule, bound, seen, subject) });
+          passed.add(rule);
+        } else if (seen.value <= bound * alarmRules[rule].rearm) passed.delete(rule);
+      }
+      before.push(now);
+      if (before.length > WINDOW) before.shift();
+      return found;
+    },
+  };
+}
+
+function messageOf(name: AlarmName, bound: number, { value, sublayer }: Sighting, subject: AlarmSubject): string {
+  const { what, cause, remedy } = alarmRules[name];
+  const place = sublayer === undefined ? "" : `, at sublayer ${sublayer + 1} of ${subject.doublyStochastic.length},`;
+  return `${what}${place} is ${short(value)}, above ${short(bound)}. Likely cause: ${cause(subject)}. ${remedy(subject)}`.replaceAll(
+    ",,",
+    ",",
+  );
+}
+
+const short = (value: number): string =>
+  Math.abs(value) < 1e5 ? String(Number(value.toPrecision(4))) : value.toExponential(2);

@@ -1,0 +1,129 @@
+// Question: what does a run do when a rule of stability/alarms.ts speaks?
+//
+// A run's configuration names what differs from the defaults. By default rules speak and the run goes on;
+// a step that is not finite and a loss that has diverged stop it, because neither mends itself. A rollback
+// goes to a checkpoint from before, with a lower learning rate from there on. How low is never kept
+// anywhere but in events.jsonl, so a run that is killed and resumed has the rate of an undisturbed one.
+
+import { z } from "zod";
+import { residualMaps } from "../connections/manifolds/table.ts";
+import { type ModelConfig, sublayerConnections } from "../model/config.ts";
+import { type AlarmName, alarmNames, alarmRules, type AlarmSubject } from "../stability/alarms.ts";
+import type { EventRecord } from "./run-folder.ts";
+
+/** What a run does when a rule speaks. */
+export type AlarmAction = EventRecord["action"];
+
+/** What is changed of a rule; what is absent is as in the default. */
+export interface AlarmSetting {
+  readonly bound?: number;
+  readonly action?: AlarmAction;
+}
+
+/** What a run does about alarms, as far as it differs from the defaults. */
+export interface AlarmsConfig {
+  readonly rules?: Readonly<Partial<Record<AlarmName, "off" | AlarmSetting>>>;
+  /** The learning rate after a rollback is this share of the one before; 0.5 by default. */
+  readonly rateFactor?: number;
+  /** After so many rollbacks the next one stops the run; 3 by default. */
+  readonly rollbacks?: number;
+}
+
+/** The actions by name. */
+export const alarmActions: readonly AlarmAction[] = ["continue", "stop", "rollback"];
+
+const settingSchema = z.strictObject({
+  bound: z.number().min(0).exactOptional(),
+  action: z.enum(alarmActions).exactOptional(),
+});
+/** A step that is not finite is not applied: going on would repeat it for ever. */
+const notFiniteSchema = z.strictObject({ action: z.enum(["stop", "rollback"]).exactOptional() });
+const ruleSchema = z.union([z.literal("off"), settingSchema]).exactOptional();
+
+/** Checks the field `alarms` of a configuration; it fills in nothing. */
+export const alarmsSchema: z.ZodType<AlarmsConfig> = z.strictObject({
+  rules: z
+    .strictObject({
+      "not-finite": notFiniteSchema.exactOptional(),
+      diverged: ruleSchema,
+      gain: ruleSchema,
+      "column-error": ruleSchema,
+      saturation: ruleSchema,
+      spike: ruleSchema,
+      gradient: ruleSchema,
+    })
+    .exactOptional(),
+  rateFactor: z.number().positive().max(1).exactOptional(),
+  rollbacks: z.int().min(0).exactOptional(),
+});
+
+/** Rules whose default is not to go on. */
+const stopping: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
+
+/** What a run does about alarms, all told. */
+export interface AlarmPlan {
+  readonly subject: AlarmSubject;
+  /** Of the rules that are on. */
+  readonly bounds: ReadonlyMap<AlarmName, number>;
+  readonly actions: ReadonlyMap<AlarmName, AlarmAction>;
+  readonly rateFactor: number;
+  readonly rollbacks: number;
+}
+
+/** Whether some rule may send the run back to a checkpoint. */
+export function mayRollBack({ rules = {} }: AlarmsConfig = {}): boolean {
+  return Object.values(rules).some((setting) => setting !== "off" && setting.action === "rollback");
+}
+
+/** The rules of a run with their bounds and actions. */
+export function planAlarms(model: ModelConfig, config: AlarmsConfig = {}): AlarmPlan {
+  const subject = subjectOf(model);
+  const on = alarmNames.flatMap((name) => {
+    const setting = config.rules?.[name] ?? {};
+    return setting === "off" ? [] : [{ name, ...setting }];
+  });
+  return {
+    subject,
+    bounds: new Map(on.map(({ name, bound }) => [name, bound ?? alarmRules[name].bound(subject)])),
+    actions: new Map(on.map(({ name, action }) => [name, action ?? (stopping.has(name) ? "stop" : "continue")])),
+    rateFactor: config.rateFactor ?? 0.5,
+    rollbacks: config.rollbacks ?? 3,
+  };
+}
+
+function subjectOf(model: ModelConfig): AlarmSubject {
+  const sublayers = sublayerConnections(model);
+  const doublyStochastic = sublayers.map((connection) => {
+    if (connection.kind !== "manifold") return false;
+    const { residualMap = "sinkhorn" } = connection;
+    // Sinkhorn-Knopp means to be, and guarantees only its last normalisation.
+    return residualMap === "sinkhorn" || residualMaps[residualMap].guarantee.columns;
+  });
+  const mixes = sublayers.map(({ kind }) => kind === "hyper" || kind === "manifold");
+  return {
+    chance: Math.log(model.vocabulary),
+    doublyStochastic,
+    constrained: mixes.every((mixing, index) => !mixing || doublyStochastic[index]),
+  };
+}
+
+/**
+ * Share of the configured learning rate at a step: that of the last rollback to before it. A step of
+ * before all rollbacks that is done again, because its checkpoint was damaged, has its old rate again.
+ */
+export function rateFactorAt(events: readonly EventRecord[], step: number): number {
+  return events.findLast(({ rollback }) => rollback && rollback.step < step)?.rollback?.rateFactor ?? 1;
+}
+
+/** An alarm and what was done, in one line. */
+export function describeEvent({ step, rule, message, action, rollback }: EventRecord): string {
+  const done = rollback
+    ? ` Back to step ${rollback.step}, with ${shortFactor(rollback.rateFactor)} × the configured learning rate from there on.`
+    : action === "stop"
+      ? " The run stops."
+      : "";
+  return `alarm "${rule}" at step ${step}: ${message}${done}`;
+}
+
+/** A factor in four digits: products of decimal factors have many. */
+export const shortFactor = (factor: number): string => String(Number(factor.toPrecision(4)));

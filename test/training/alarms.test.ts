@@ -1,0 +1,305 @@
+// Alarms of real runs: marked, stopped, rolled back; a run killed anywhere in a rollback ends with the bytes
+// of an undisturbed one.
+
+import fs from "node:fs";
+import path from "node:path";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
+import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { largestComposite } from "../../src/stability/gains.ts";
+import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
+import { listCheckpoints } from "../../src/training/checkpoint.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
+import { attempt } from "../../src/training/files.ts";
+import { type EventRecord, readEvents, readGains, readMetrics } from "../../src/training/run-folder.ts";
+import { AlarmError, DivergenceError, openRun, type Run } from "../../src/training/run.ts";
+import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
+import { tinyTraining } from "./tiny.ts";
+
+const STEPS = 20;
+const place = makeWorkplace();
+let runtime: WasmRuntime;
+let data: PreparedData;
+/** Largest composite gain by step of a run without alarms. */
+let gains: Map<number, number>;
+
+beforeAll(async () => {
+  runtime = await createWasmRuntime({ threads: 1 });
+  data = await prepareData({ source: place.at("text.txt"), vocabularySize: 270, cacheFolder: place.at("cache") });
+  const run = open("plain", { rules: { gain: "off" } });
+  advance(run);
+  run.close();
+  expect(run.events).toEqual([]);
+  gains = new Map(
+    readGains(place.at("plain")).map((record) => {
+      const { forward, backward } = largestComposite(record);
+      return [record.step, Math.max(forward, backward)];
+    }),
+  );
+});
+afterEach(() => vi.restoreAllMocks());
+afterAll(() => {
+  data.close();
+  runtime.close();
+  place.remove();
+});
+
+/** HC at a high rate: its gain grows from step to step, and is measured at each. */
+function configOf(alarms?: AlarmsConfig): TrainingConfig {
+  return tinyTraining("hyper", {
+    steps: STEPS,
+    gainsEvery: 1,
+    optimiser: { learningRate: 3e-2, warmup: 0 },
+    model: { vocabulary: data.tokenizer.vocabularySize },
+    ...(alarms ? { alarms } : {}),
+  });
+}
+const open = (name: string, alarms?: AlarmsConfig, existing: "refuse" | "resume" = "refuse"): Run =>
+  openRun(runtime, configOf(alarms), data, place.at(name), { existing });
+function advance(run: Run, until = Number.POSITIVE_INFINITY): void {
+  while (!run.finished && run.trainer.step < until) run.advance();
+}
+const gain = (action: "continue" | "stop" | "rollback", bound: number): AlarmsConfig => ({
+  rules: { gain: { bound, action } },
+});
+/** A bound that is passed at a step for the first time. */
+function passedAt(step: number): number {
+  const before = Math.max(...Array.from({ length: step - 1 }, (_, index) => gains.get(index + 1)!));
+  expect(gains.get(step)!).toBeGreaterThan(before);
+  return (before + gains.get(step)!) / 2;
+}
+function errorOf(action: () => void): Error {
+  try {
+    action();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("There was no error.");
+}
+const results = (name: string): unknown => ({
+  metrics: losses(place.at(name)),
+  gains: readGains(place.at(name)),
+  events: readEvents(place.at(name)),
+  samples: fs.readFileSync(place.at(name, "samples.txt"), "utf8"),
+  checkpoints: listCheckpoints(place.at(name)).map(({ step }) => step),
+  last: ["model", "optimizer"].map((file) =>
+    hashOf(place.at(name, "checkpoints", `step-${STEPS}`, `${file}.safetensors`)),
+  ),
+});
+
+test("an alarm that goes on is recorded and changes no bit", () => {
+  const bound = passedAt(10);
+  const run = open("continue", gain("continue", bound));
+  advance(run);
+  run.close();
+  expect(run.events).toMatchObject([{ step: 10, rule: "gain", bound, value: gains.get(10), action: "continue" }]);
+  expect(readEvents(place.at("continue"))).toEqual(run.events);
+  expect(losses(place.at("continue"))).toEqual(losses(place.at("plain")));
+});
+
+test("a killed run repeats its alarms, and is silent about an excursion that lasts", () => {
+  const alarms = gain("continue", passedAt(10));
+  const first = open("repeated", alarms);
+  advance(first, 11);
+  first.close();
+  // From step 8, so the alarm of step 10 is dropped and comes again.
+  const second = open("repeated", alarms, "resume");
+  expect([second.trainer.step, second.events]).toEqual([8, []]);
+  advance(second, 14);
+  second.checkpoint();
+  second.close();
+  const third = open("repeated", alarms, "resume");
+  expect(third.events.map(({ step }) => step)).toEqual([10]);
+  advance(third);
+  third.close();
+  expect(third.events).toEqual(readEvents(place.at("continue")));
+});
+
+test("an alarm that stops saves the step, and a resumed run goes on past it", () => {
+  const alarms = gain("stop", passedAt(10));
+  const run = open("stop", alarms);
+  const error = errorOf(() => advance(run));
+  run.close();
+  expect(error).toBeInstanceOf(AlarmError);
+  expect(error.message).toMatch(
+    /^tiny: alarm "gain" at step 10: the largest composite gain, at sublayer \d of 4, is .* The run stops\. It is saved in /,
+  );
+  expect(listCheckpoints(place.at("stop")).at(-1)!.step).toBe(10);
+  const resumed = open("stop", alarms, "resume");
+  expect(resumed.events).toMatchObject([{ step: 10, action: "stop" }]);
+  advance(resumed);
+  resumed.close();
+  expect(losses(place.at("stop"))).toEqual(losses(place.at("plain")));
+});
+
+describe("rollback", () => {
+  /** So much lower that the gain never passes the bound again. */
+  const once = (): AlarmsConfig => ({ ...gain("rollback", passedAt(11)), rateFactor: 0.03 });
+
+  test("goes to the last checkpoint with a lower rate from there on; records tell one past", () => {
+    const run = open("rollback", once());
+    advance(run, 10);
+    run.checkpoint();
+    advance(run);
+    run.close();
+    expect(run.events).toMatchObject([{ step: 11, action: "rollback", rollback: { step: 8, rateFactor: 0.03 } }]);
+    const metrics = readMetrics(place.at("rollback"));
+    expect(metrics.map(({ step }) => step)).toEqual(Array.from({ length: STEPS }, (_, index) => index + 1));
+    expect(metrics).toEqual(run.metrics);
+    expect(readGains(place.at("rollback"))).toEqual(run.gains);
+    const plain = losses(place.at("plain"));
+    expect(losses(place.at("rollback")).slice(0, 8)).toEqual(plain.slice(0, 8));
+    expect(losses(place.at("rollback"))[9]).not.toEqual(plain[9]);
+    for (const { step, learningRate } of metrics) expect(learningRate).toBe(3e-2 * rateFactorAt(run.events, step));
+    expect(metrics.map(({ learningRate }) => learningRate).slice(7, 9)).toEqual([3e-2, 0.03 * 3e-2]);
+  });
+
+  test("killed at any write of a rollback and resumed, a run ends with the bytes of an undisturbed one", () => {
+    const alarms = once();
+    const expected = results("rollback");
+    const calls = ["writeSync", "renameSync", "rmSync"] as const;
+    let died = 0;
+    for (let kill = 1; ; kill++) {
+      const name = `killed-${kill}`;
+      const run = open(name, alarms);
+      advance(run, 10);
+      // A checkpoint that the rollback gives up.
+      run.checkpoint();
+      let left = kill;
+      for (const call of calls) {
+        const real = fs[call] as (...given: unknown[]) => unknown;
+        vi.spyOn(fs, call).mockImplementation((...given: unknown[]): never => {
+          if (--left <= 0) throw new Error("killed");
+          return real(...given) as never;
+        });
+      }
+      // Some failures are none: what a rollback leaves behind goes with the next save.
+      attempt(() => run.advance());
+      vi.restoreAllMocks();
+      run.close();
+      if (left > 0) break;
+      died++;
+      const resumed = open(name, alarms, "resume");
+      advance(resumed);
+      resumed.close();
+      expect(results(name), name).toEqual(expected);
+    }
+    expect(died).toBeGreaterThan(8);
+  }, 240_000);
+
+  test("resumed again and again, a run of several rollbacks has the bytes of an undisturbed one", () => {
+    const alarms: AlarmsConfig = { ...gain("rollback", passedAt(11)), rateFactor: 0.3 };
+    const undisturbed = open("several", alarms);
+    advance(undisturbed);
+    undisturbed.close();
+    expect(undisturbed.events.length).toBeGreaterThan(1);
+    for (let [round, finished] = [0, false]; !finished; round++) {
+      const run = open("disturbed", alarms, round === 0 ? "refuse" : "resume");
+      for (let steps = 0; steps < 5 + round && !run.finished; steps++) run.advance();
+      ({ finished } = run);
+      run.close();
+    }
+    expect(results("disturbed")).toEqual(results("several"));
+  });
+
+  test("an alarm that comes back at once goes one checkpoint further back, and after its limit stops", () => {
+    // Passed by the parameters of the beginning: lower rates cannot help.
+    const alarms: AlarmsConfig = { ...gain("rollback", gains.get(1)! / 2), rollbacks: 2, rateFactor: 0.1 };
+    const run = open("hopeless", alarms);
+    const error = errorOf(() => advance(run));
+    run.close();
+    expect(error).toBeInstanceOf(AlarmError);
+    expect(error.message).toMatch(/It has gone back 2 times, and 2 is the limit \(alarms\.rollbacks\)/);
+    expect(readEvents(place.at("hopeless")).map(({ action }) => action)).toEqual(["rollback", "rollback", "stop"]);
+
+    const late: AlarmsConfig = { ...gain("rollback", gains.get(9)! * 1.0001), rateFactor: 1 };
+    const again = open("further", late);
+    const stopped = errorOf(() => advance(again));
+    again.close();
+    expect(stopped).toBeInstanceOf(AlarmError);
+    const steps = readEvents(place.at("further")).map(({ rollback }) => rollback?.step);
+    expect(steps.slice(0, 2)).toEqual([8, 4]);
+  });
+
+  test("a step that is not finite goes back too, and otherwise is an event that stops", () => {
+    const poison = (run: Run): void => {
+      const state = run.trainer.save();
+      const spoil = ({ name, data, ...rest }: (typeof state.model)[number]): (typeof state.model)[number] => ({
+        name,
+        ...rest,
+        data: name === "norm" ? data.with(0, Number.NaN) : data,
+      });
+      run.trainer.restore({ ...state, model: state.model.map(spoil) });
+    };
+    const run = open("finite", { rules: { "not-finite": { action: "rollback" } } });
+    advance(run, 6);
+    poison(run);
+    expect(run.advance().loss).toBeNaN();
+    expect(run.trainer.step).toBe(4);
+    expect(run.events).toMatchObject([{ step: 7, rule: "not-finite", rollback: { step: 4, rateFactor: 0.5 } }]);
+    advance(run);
+    run.close();
+    expect(readMetrics(place.at("finite")).map(({ step }) => step)).toEqual(
+      Array.from({ length: STEPS }, (_, index) => index + 1),
+    );
+
+    const other = open("infinite");
+    advance(other, 6);
+    poison(other);
+    expect(errorOf(() => other.advance())).toBeInstanceOf(DivergenceError);
+    other.close();
+    expect(readEvents(place.at("infinite"))).toMatchObject([{ step: 7, rule: "not-finite", action: "stop" }]);
+  });
+
+  test("a run that may go back has a checkpoint of its beginning", () => {
+    const run = open("early", gain("rollback", gains.get(2)! - 1e-9));
+    expect(listCheckpoints(place.at("early")).map(({ step }) => step)).toEqual([0]);
+    run.close();
+    expect(fs.existsSync(path.join(place.at("plain"), "checkpoints", "step-0"))).toBe(false);
+  });
+});
+
+describe("configuration", () => {
+  test("an older run has no field of it, and what was asked for stays as it was", () => {
+    const { alarms: _, ...old } = configOf();
+    expect(parseTrainingConfig(old)).toEqual(old);
+    expect("alarms" in parseTrainingConfig(old)).toBe(false);
+    const given = configOf({ rules: { gain: { bound: 5 }, spike: "off" }, rollbacks: 1 });
+    expect(parseTrainingConfig(JSON.parse(JSON.stringify(given)))).toEqual(given);
+  });
+  test("a step that is not finite cannot go on, and a rollback needs two checkpoints", () => {
+    const rules = { "not-finite": { action: "continue" } } as never;
+    expect(() => configOf({ rules })).toThrow(/alarms\.rules\.not-finite\.action/);
+    const config = configOf(gain("rollback", 5));
+    expect(() => parseTrainingConfig({ ...config, keepCheckpoints: 1 })).toThrow(
+      /keepCheckpoints: an alarm that rolls back/,
+    );
+  });
+  test("bounds follow the connection", () => {
+    const bound = (kind: "hyper" | "manifold"): number => planAlarms(tinyTraining(kind).model).bounds.get("gain")!;
+    expect([bound("hyper"), bound("manifold")]).toEqual([10, 3]);
+    const { bounds, actions } = planAlarms(tinyTraining("manifold").model, {
+      rules: { spike: "off", gain: { bound: 7 } },
+    });
+    expect([bounds.get("gain"), bounds.has("spike"), actions.get("gain"), actions.get("diverged")]).toEqual([
+      7,
+      false,
+      "continue",
+      "stop",
+    ]);
+  });
+  test("the rate of a step is that of the last rollback to before it", () => {
+    const back = (step: number, to: number, rateFactor: number): EventRecord => ({
+      step,
+      rule: "spike",
+      message: "",
+      action: "rollback",
+      rollback: { step: to, rateFactor },
+    });
+    const events = [back(50, 40, 0.5), back(90, 80, 0.25), back(85, 20, 0.125)];
+    expect([20, 21, 40, 41, 80, 81].map((step) => rateFactorAt(events, step))).toEqual([
+      1, 0.125, 0.125, 0.125, 0.125, 0.125,
+    ]);
+    expect([40, 41, 80, 81].map((step) => rateFactorAt(events.slice(0, 2), step))).toEqual([1, 0.5, 0.5, 0.25]);
+  });
+});
