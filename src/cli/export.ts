@@ -2,6 +2,8 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
+import { exportCsv } from "../report/csv.ts";
+import { exportTensorBoard } from "../report/tensorboard.ts";
 import { exportHuggingFace } from "../training/hf-export.ts";
 
 /** Where an export goes and what it may replace. */
@@ -37,7 +39,19 @@ const formats: Readonly<Record<string, ExportFormat>> = {
       return { report, lines };
     },
   },
+  csv: {
+    meaning: "what was recorded, as tables: metrics.csv, gains.csv, events.csv",
+    write: (run, { out, overwrite }) => written(run, exportCsv(run, out, { overwrite })),
+  },
+  tensorboard: {
+    meaning: "what was recorded, as an event file that TensorBoard shows",
+    write: (run, { out }) => written(run, exportTensorBoard(run, out)),
+  },
 };
+
+function written(run: string, files: readonly string[]): Exported {
+  return { report: { run, files }, lines: files };
+}
 
 const meanings = Object.entries(formats)
   .map(([name, { meaning }]) => `  ${name.padEnd(12)} ${meaning}`)
@@ -59,7 +73,8 @@ ${meanings}
 Examples:
   birkhoff export runs/my --format hf
   birkhoff export runs/my --format hf --out ../my-model
-What each file holds, and how to load it: docs/files.md`,
+  birkhoff export runs/my --format csv
+What each file holds, and how to load it: docs/files.md and docs/interop.md`,
   )
   .action((run: string, options: { format: string; out?: string; overwrite?: boolean; json?: boolean }) => {
     const { format, out = path.join(run, format), overwrite = false, json } = options;
