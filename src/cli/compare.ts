@@ -6,6 +6,7 @@ import { Command, Option } from "commander";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -14,6 +15,7 @@ import { AlarmError, openRun, type Run } from "../training/run.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices } from "./connections.ts";
 import { configFrom, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
+import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
 import { writeSample } from "./text.ts";
 
@@ -62,6 +64,7 @@ Examples:
       revectorise: options.revectorise,
     });
     const runs: Run[] = [];
+    let page: PageBeside | undefined;
     try {
       for (const config of wanted) {
         const place = path.join(folder, config.name);
@@ -77,7 +80,8 @@ Examples:
         `${runs.length} models of ${shared.model.layers} layers, width ${shared.model.width}, context ${shared.model.context}; ` +
           `${shared.steps} steps of ${shared.batch * shared.accumulate} sequences; ${runtime.threads} threads; runs in ${folder}\n`,
       );
-      const { stopped, diverged } = await trainAll(runs);
+      if (options.page !== undefined) page = await showPage(runs, folder, options.page);
+      const { stopped, diverged } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
         const alarmed = diverged.get(run) instanceof AlarmError;
         return { ...summaryRow(run), diverged: diverged.has(run) && !alarmed, ...(alarmed ? { alarmed } : {}) };
@@ -119,6 +123,7 @@ Examples:
       runtime.close();
       data.close();
     }
+    await keepPage(page, !options.json);
   });
 
 async function begin(options: CompareOptions): Promise<{ data: PreparedFiles; wanted: TrainingConfig[] }> {

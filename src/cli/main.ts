@@ -14,6 +14,7 @@ import { lintCommand } from "./lint.ts";
 import { planCommand } from "./plan.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
+import { serveCommand } from "./serve.ts";
 import { trainCommand } from "./train.ts";
 
 const program = new Command("birkhoff")
@@ -37,6 +38,7 @@ for (const command of [
   lintCommand,
   planCommand,
   scheduleCommand,
+  serveCommand,
   doctorCommand,
   benchCommand,
 ])

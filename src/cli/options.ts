@@ -27,6 +27,13 @@ export function positiveNumber(text: string): number {
   return value;
 }
 
+export function portNumber(text: string): number {
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value > 65_535)
+    throw new InvalidArgumentError("It must be a whole number from 0 to 65535.");
+  return value;
+}
+
 /** none, auto or a number of sublayers. */
 export function recomputation(text: string): RecomputeConfig {
   if (text === "none" || text === "auto") return text;
@@ -75,6 +82,7 @@ export interface TrainingOptions extends MachineOptions {
   readonly tensorboard?: boolean;
   readonly set: readonly string[];
   readonly cache?: string;
+  readonly page?: number | true;
   readonly json?: boolean;
 }
 
@@ -165,6 +173,7 @@ export function trainingOptions(command: Command): Command {
       [] as readonly string[],
     )
     .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
+    .option("--page [port]", "show the runs live on a page in the browser (default port: 7333)", portNumber)
     .option("--json", "print results as JSON lines");
 }
 

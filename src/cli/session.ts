@@ -82,6 +82,11 @@ export async function prepareAgain(
   return data;
 }
 
+/** Something besides the terminal that may ask to stop or to save: the live page. */
+interface Controls {
+  listen(handler: ((action: "stop" | "checkpoint") => void) | undefined): void;
+}
+
 /** Signals closer together than this are one press of Ctrl-C. */
 const REPEATED_MS = 300;
 
@@ -92,12 +97,14 @@ const REPEATED_MS = 300;
 export async function trainAll(
   runs: readonly Run[],
   view: LiveView = createLiveView(),
+  controls?: Controls,
 ): Promise<{ stopped: boolean; diverged: ReadonlyMap<Run, DivergenceError> }> {
   const diverged = new Map<Run, DivergenceError>();
   const told = new Set<EventRecord>(runs.flatMap(({ events }) => events));
   const healthy = (): Run[] => runs.filter((run) => !diverged.has(run));
   const going = (run: Run): boolean => !run.finished && !diverged.has(run);
   const user = { stopped: false };
+  let saveAsked = false;
   let asked = 0;
   const stop = (): void => {
     // A second Ctrl-C does not wait for the checkpoint; one that npm passes on at once is still the first.
@@ -107,6 +114,10 @@ export async function trainAll(
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+  controls?.listen((action) => {
+    if (action === "stop") user.stopped = true;
+    else saveAsked = true;
+  });
   const started = performance.now();
   const begun = runs.reduce((sum, { trainer }) => sum + trainer.step, 0);
   try {
@@ -125,8 +136,10 @@ export async function trainAll(
           view.note(`${run.config.name}: ${describeEvent(event)}`);
         for (const event of run.events) told.add(event);
         view.update(runs.map(liveRow), secondsLeft(runs, healthy(), begun, (performance.now() - started) / 1000));
-        // A step is one synchronous call; signals are delivered between steps.
+        // A step is one synchronous call; signals and messages are delivered between steps.
         await new Promise((resolve) => setImmediate(resolve));
+        if (saveAsked) saveAll(healthy());
+        saveAsked = false;
       }
     }
   } catch (error) {
@@ -139,6 +152,7 @@ export async function trainAll(
   } finally {
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
+    controls?.listen(undefined);
     view.close();
   }
   saveAll(healthy());

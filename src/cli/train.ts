@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { type PreparedFiles, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -13,6 +14,7 @@ import { openRun } from "../training/run.ts";
 import type { ConnectionChoice } from "./connections.ts";
 import { configFrom, connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
+import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
 import { writeSample } from "./text.ts";
 
@@ -60,8 +62,10 @@ Examples:
     });
     const boarded = options.tensorboard || (options.resume !== undefined && hasEventFiles(folder));
     const run = boarded ? recordTensorBoard(opened, folder) : opened;
+    let page: PageBeside | undefined;
     try {
-      const { stopped } = await trainAll([run]);
+      if (options.page !== undefined) page = await showPage([run], folder, options.page);
+      const { stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
       if (options.json) process.stdout.write(`${JSON.stringify({ folder, stopped, ...row })}\n`);
       else {
@@ -73,11 +77,13 @@ Examples:
           `\n${stopped ? "Go on" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
         );
       }
+      if (stopped) return;
     } finally {
       run.close();
       runtime.close();
       data.close();
     }
+    await keepPage(page, !options.json);
   });
 
 async function begin(options: TrainOptions, name: string): Promise<{ data: PreparedFiles; config: TrainingConfig }> {

@@ -45,10 +45,27 @@ function create(file: string, holder: Holder): boolean {
   }
 }
 
+/** Whether the process that a lock's content names may still be running, this one included. */
+export function holderMayLive(content: string): boolean {
+  const holder = parse(content);
+  if (!holder) return false;
+  const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  const isOwn = holder.host === own.host && holder.pid === own.pid;
+  return isOwn ? holder.started === own.started : mayLive(holder, own);
+}
+
 /** Undefined where a kill came between the file's making and its content. */
 function read(file: string): Holder | undefined {
   try {
-    const { pid, host, started }: Holder = JSON.parse(fs.readFileSync(file, "utf8"));
+    return parse(fs.readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(content: string): Holder | undefined {
+  try {
+    const { pid, host, started }: Holder = JSON.parse(content);
     return Number.isSafeInteger(pid) && pid > 0 ? { pid, host, started } : undefined;
   } catch {
     return undefined;

@@ -1,0 +1,48 @@
+// Question: how does a process that trains show the live page?
+
+import fs from "node:fs";
+import { Worker } from "node:worker_threads";
+import type { ControlAction } from "./messages.ts";
+import type { FromWorker, WorkerData } from "./worker.ts";
+
+/** A server in a thread of its own. */
+export interface PageBeside {
+  readonly url: string;
+  /** Who hears what the page's buttons ask for; nobody when undefined. */
+  listen(handler: ((action: ControlAction) => void) | undefined): void;
+  close(): Promise<void>;
+}
+
+/** 0 lets the system choose one. */
+const OTHER_PORTS = 10;
+
+/**
+ * Serve the live page of the runs under `root` on the first free port from `port` on, for this machine only.
+ *
+ * @param folders the runs that this process trains: their stop and checkpoint buttons work
+ */
+export async function startPageBeside(root: string, folders: readonly string[], port: number): Promise<PageBeside> {
+  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const workerData: WorkerData = {
+    root,
+    folders: folders.map((folder) => fs.realpathSync.native(folder)),
+    ports: [...Array.from({ length: OTHER_PORTS }, (_, index) => port + index), 0],
+  };
+  const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData });
+  let handler: ((action: ControlAction) => void) | undefined;
+  const url = await new Promise<string>((resolve, reject) => {
+    worker.once("error", reject);
+    worker.on("message", (message: FromWorker) => {
+      if (message.kind === "listening") resolve(message.url);
+      else if (message.kind === "failed") reject(new Error(message.message));
+      else handler?.(message.action);
+    });
+  });
+  // The page must not keep a process alive that has done its work.
+  worker.unref();
+  return {
+    url,
+    listen: (wanted) => void (handler = wanted),
+    close: async () => void (await worker.terminate()),
+  };
+}

@@ -1,0 +1,189 @@
+// Question: what does the list say of a run, without reading all of it?
+//
+// The configuration and the last lines of the records, read again only when a file's size, time or
+// identity changed. Every field is taken as it comes: a folder may be of an older version, or damaged.
+
+import path from "node:path";
+import { presets } from "../../model/config.ts";
+import { holderMayLive } from "../../training/lock.ts";
+import type { RunCard, RunState } from "./messages.ts";
+import { type OpenFile, type Places, statsOf } from "./places.ts";
+import { readTags, TAGS_FILE } from "./tags.ts";
+
+export interface Cards {
+  /** Of all runs, newest first. */
+  list(): readonly RunCard[];
+}
+
+const FILES = ["config.json", "metrics.jsonl", "events.jsonl", TAGS_FILE] as const;
+const TAIL = 1 << 14;
+const LARGEST_CONFIG = 1 << 22;
+/** While the loss lies this many nats above chance the run is on its way out, as training/run.ts has it. */
+const DIVERGED_NATS = 2;
+
+/** @param controlled folders of the runs that the buttons reach */
+export function createCards(places: Places, controlled: ReadonlySet<string> = new Set()): Cards {
+  const known = new Map<string, { readonly signature: string; readonly card: RunCard }>();
+  return {
+    list() {
+      const names = places.names();
+      for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
+      const cards = names.flatMap((name) => {
+        const folder = places.folder(name);
+        if (folder === undefined) return [];
+        const held = isHeld(places, name, folder);
+        const signature = signatureOf(folder, held);
+        const before = known.get(name);
+        if (before?.signature === signature) return [before.card];
+        const card = makeCard(places, name, folder, { held, controlled: controlled.has(folder) });
+        known.set(name, { signature, card });
+        return [card];
+      });
+      return cards.sort((a, b) => b.modified - a.modified || (a.id < b.id ? -1 : 1));
+    },
+  };
+}
+
+function signatureOf(folder: string, held: boolean): string {
+  const files = FILES.map((file) => statsOf(path.join(folder, file)));
+  return files
+    .map((stats) => (stats ? `${stats.ino}:${stats.size}:${stats.mtimeMs}` : ""))
+    .concat(String(held))
+    .join(" ");
+}
+
+/** Whether a process trains in that folder. */
+function isHeld(places: Places, id: string, folder: string): boolean {
+  if (!statsOf(path.join(folder, "lock"))) return false;
+  const file = places.open(id, "lock");
+  if (!file) return false;
+  try {
+    return holderMayLive(file.read(0, 1 << 12).toString("utf8"));
+  } finally {
+    file.close();
+  }
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function makeCard(
+  places: Places,
+  id: string,
+  folder: string,
+  { held, controlled }: { readonly held: boolean; readonly controlled: boolean },
+): RunCard {
+  const problems: string[] = [];
+  const description = readConfig(places, id, problems);
+  const config = fieldsOf(description.config);
+  const model = fieldsOf(config.model);
+  const records = tailRecords(places.open(id, "metrics.jsonl"), problems);
+  const last = records.at(-1);
+  const events = tailRecords(places.open(id, "events.jsonl"), problems);
+  const step = wholeOf(last?.step) ?? 0;
+  const steps = wholeOf(config.steps);
+  const tokens = [config.batch, config.accumulate ?? 1, model.context].map(wholeOf);
+  const parent = path.posix.dirname(id);
+  return {
+    id,
+    name: path.basename(folder),
+    group: parent === "." ? "" : parent,
+    connection: connectionOf(model),
+    size: sizeOf(model),
+    state: stateOf({ step, steps, last, events, model, held }),
+    step,
+    steps,
+    loss: numberOf(last?.loss),
+    validationLoss: numberOf(records.findLast((record) => numberOf(record.validationLoss) !== null)?.validationLoss),
+    tokensPerSecond: numberOf(last?.tokensPerSecond),
+    seconds: numberOf(last?.seconds),
+    tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
+    modified: modifiedOf(folder),
+    tags: readTags(places, id),
+    controlled,
+    alarms: events.length,
+    problem: problems[0] ?? null,
+  };
+}
+
+function stateOf(run: {
+  readonly step: number;
+  readonly steps: number | null;
+  readonly last: Fields | undefined;
+  readonly events: readonly Fields[];
+  readonly model: Fields;
+  readonly held: boolean;
+}): RunState {
+  if (run.steps !== null && run.step >= run.steps) return "finished";
+  const chance = Math.log(wholeOf(run.model.vocabulary) ?? Infinity);
+  const wrong =
+    run.last !== undefined && (numberOf(run.last.loss) === null || Number(run.last.loss) > chance + DIVERGED_NATS);
+  if (run.events.at(-1)?.action === "stop" || (wrong && !run.held)) return "diverged";
+  return run.held ? "training" : "stopped";
+}
+
+function readConfig(places: Places, id: string, problems: string[]): Fields {
+  const file = places.open(id, "config.json");
+  if (!file) {
+    problems.push("config.json cannot be read");
+    return {};
+  }
+  try {
+    if (file.size > LARGEST_CONFIG) throw new Error("it is larger than 4 MiB");
+    return fieldsOf(JSON.parse(file.read(0, file.size).toString("utf8")));
+  } catch (error) {
+    problems.push(`config.json: ${(error as Error).message}`);
+    return {};
+  } finally {
+    file.close();
+  }
+}
+
+/** The sound records among a file's last lines. */
+function tailRecords(file: OpenFile | undefined, problems: string[]): Fields[] {
+  if (!file) return [];
+  try {
+    const from = Math.max(0, file.size - TAIL);
+    const lines = file.read(from, TAIL).toString("utf8").split("\n");
+    // The first was cut by us unless the file begins here; the last is being written, or was torn.
+    return lines.slice(from > 0 ? 1 : 0, -1).flatMap((line) => {
+      try {
+        return [fieldsOf(JSON.parse(line))];
+      } catch {
+        problems.push("a line of the records is damaged");
+        return [];
+      }
+    });
+  } finally {
+    file.close();
+  }
+}
+
+function connectionOf(model: Fields): string {
+  const { kind } = fieldsOf(model.connection);
+  if (typeof kind === "string") return kind.slice(0, 40);
+  return model.connection === undefined ? "unknown" : "mixed";
+}
+
+function sizeOf(model: Fields): string {
+  const same = Object.entries(presets).find(([, preset]) =>
+    (["width", "layers", "heads", "kvHeads", "hidden"] as const).every((field) => model[field] === preset[field]),
+  );
+  if (same) return same[0];
+  const [layers, width] = [wholeOf(model.layers), wholeOf(model.width)];
+  return layers !== null && width !== null ? `${layers} × ${width}` : "";
+}
+
+function modifiedOf(folder: string): number {
+  for (const file of ["metrics.jsonl", "config.json"]) {
+    const stats = statsOf(path.join(folder, file));
+    if (stats) return Math.round(stats.mtimeMs);
+  }
+  return 0;
+}
+
+const fieldsOf = (value: unknown): Fields =>
+  value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Fields) : {};
+const numberOf = (value: unknown): number | null =>
+  typeof value === "number" && Number.isFinite(value) ? value : null;
+const wholeOf = (value: unknown): number | null =>
+  Number.isSafeInteger(value) && Number(value) >= 0 ? Number(value) : null;

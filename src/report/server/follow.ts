@@ -1,0 +1,81 @@
+// Question: what was added to a growing file of lines since it was last looked at?
+//
+// A position is a number of bytes, so that it means the same to a server that was started again. A line
+// counts when its end is written. A file that became shorter, was replaced, or has no line ending
+// before the position is another one than was read: the follower begins anew and says so.
+
+import type { OpenFile } from "./places.ts";
+
+export interface Line {
+  readonly text: string;
+  /** Where it begins in the file, in bytes. */
+  readonly offset: number;
+}
+
+export interface Addition {
+  readonly lines: readonly Line[];
+  /** What was read before is void. */
+  readonly reset: boolean;
+  /** Whether more can be read at once. */
+  readonly more: boolean;
+}
+
+export interface Follower {
+  /** Bytes of whole lines read so far. */
+  readonly position: number;
+  advance(): Addition;
+}
+
+/** What is read in one go; a line longer than that is none of ours and is passed over. */
+const CHUNK = 8 << 20;
+const LARGEST_FILE = 2 ** 40;
+const NEW_LINE = 10;
+
+/** @param from a position that an earlier follower had reached */
+export function createFollower(open: () => OpenFile | undefined, from = 0): Follower {
+  let position = from;
+  let mark: string | undefined;
+  let inLongLine = false;
+
+  const isAnother = (file: OpenFile): boolean => {
+    if (mark !== undefined && mark !== file.mark) return true;
+    if (file.size < position) return true;
+    return mark === undefined && position > 0 && file.read(position - 1, 1)[0] !== NEW_LINE;
+  };
+  return {
+    get position() {
+      return position;
+    },
+    advance() {
+      const file = open();
+      if (!file) return { lines: [], reset: false, more: false };
+      try {
+        const reset = isAnother(file);
+        if (reset) position = 0;
+        mark = file.mark;
+        if (file.size <= position || file.size > LARGEST_FILE) return { lines: [], reset, more: false };
+        const bytes = file.read(position, CHUNK);
+        const end = bytes.lastIndexOf(NEW_LINE) + 1;
+        const lines = inLongLine
+          ? splitLines(bytes, bytes.indexOf(NEW_LINE) + 1, end, position)
+          : splitLines(bytes, 0, end, position);
+        if (end > 0) inLongLine = false;
+        else if (bytes.length === CHUNK) inLongLine = true;
+        position += end > 0 ? end : inLongLine ? bytes.length : 0;
+        return { lines, reset, more: bytes.length === CHUNK };
+      } finally {
+        file.close();
+      }
+    },
+  };
+}
+
+function splitLines(bytes: Buffer, start: number, end: number, position: number): Line[] {
+  const lines: Line[] = [];
+  for (let from = start; from < end;) {
+    const to = bytes.indexOf(NEW_LINE, from);
+    if (to > from) lines.push({ text: bytes.toString("utf8", from, to), offset: position + from });
+    from = to + 1;
+  }
+  return lines;
+}

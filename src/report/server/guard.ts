@@ -1,0 +1,91 @@
+// Question: whose requests are answered?
+//
+// - Host: a page of another site can let its own name point to this machine (DNS rebinding); it cannot
+//   change the name that the browser sends. Only names of this machine are answered.
+// - Token: where one is set, every request brings it, as ?token= once (then a cookie that scripts cannot
+//   read and other sites do not send) or as "Authorization: Bearer".
+// - Origin: what changes something must come from this page.
+// The headers forbid whatever the page does not need: no foreign script, style, frame or form.
+
+import { createHash, timingSafeEqual } from "node:crypto";
+import { isIP } from "node:net";
+import type { Context, MiddlewareHandler } from "hono";
+import { getCookie, setCookie } from "hono/cookie";
+
+export interface GuardOptions {
+  /** What the server listens on. */
+  readonly host: string;
+  readonly token?: string | undefined;
+}
+
+const COOKIE = "birkhoff-token";
+const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
+const WILDCARD = new Set(["0.0.0.0", "::"]);
+
+const HEADERS: Readonly<Record<string, string>> = {
+  "Content-Security-Policy":
+    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+  "Cross-Origin-Resource-Policy": "same-origin",
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Referrer-Policy": "no-referrer",
+  "X-Content-Type-Options": "nosniff",
+};
+
+/** Whether only programs of this machine reach that address. */
+export function isLoopback(host: string): boolean {
+  return LOOPBACK.has(host) || /^127(\.\d{1,3}){3}$/.test(host);
+}
+
+export function guard({ host, token }: GuardOptions): MiddlewareHandler {
+  return async (context, next) => {
+    for (const [name, value] of Object.entries(HEADERS)) context.header(name, value);
+    if (!answersTo(host, context.req.header("host"))) {
+      return context.text("This server does not answer to that name; open it by its address.\n", 403);
+    }
+    if (token !== undefined && !brings(context, token)) {
+      return context.text("This page needs its token: open the address that birkhoff serve printed.\n", 401);
+    }
+    const reads = context.req.method === "GET" || context.req.method === "HEAD";
+    if (!reads && !comesFromHere(context)) return context.text("Only the page itself may ask for that.\n", 403);
+    return next();
+  };
+}
+
+function answersTo(host: string, header: string | undefined): boolean {
+  const name = hostName(header);
+  if (name === undefined) return false;
+  if (name === host || isLoopback(name)) return true;
+  // Listening on every address, the server cannot know its own; a rebound name is never a number.
+  return WILDCARD.has(host) && isIP(name) > 0;
+}
+
+/** Without the port, and an IPv6 address without its brackets. */
+function hostName(header: string | undefined): string | undefined {
+  const match = /^(?:\[([\da-f:.]+)\]|([^:[\]/@\s]+))(?::\d{1,5})?$/i.exec(header ?? "");
+  return (match?.[1] ?? match?.[2])?.toLowerCase();
+}
+
+function brings(context: Context, token: string): boolean {
+  const query = context.req.query("token");
+  if (query !== undefined && same(query, token)) {
+    setCookie(context, COOKIE, token, { httpOnly: true, sameSite: "Strict", path: "/" });
+    return true;
+  }
+  const [, bearer] = /^Bearer (.+)$/.exec(context.req.header("authorization") ?? "") ?? [];
+  return [getCookie(context, COOKIE), bearer].some((given) => given !== undefined && same(given, token));
+}
+
+/** In a time that does not tell how much of it was right. */
+function same(given: string, token: string): boolean {
+  const [a, b] = [given, token].map((text) => createHash("sha256").update(text).digest());
+  return timingSafeEqual(a!, b!);
+}
+
+function comesFromHere(context: Context): boolean {
+  const origin = context.req.header("origin");
+  try {
+    return origin !== undefined && new URL(origin).host === context.req.header("host");
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,43 @@
+// Question: where is the built page?
+// All its files are read once: a request is answered out of a table, and no path of it reaches the disk.
+
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface PageFile {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly type: string;
+}
+
+/** By the path of its address, "/index.html". */
+export type PageFiles = ReadonlyMap<string, PageFile>;
+
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".svg": "image/svg+xml",
+};
+
+/** Beside the compiled library; when the sources run, in dist. */
+const FOLDERS = ["../../web/", "../../../dist/web/"];
+
+/** @throws Error when the page has not been built */
+export function readPageFiles(): PageFiles {
+  const folder = FOLDERS.map((relative) => fileURLToPath(new URL(relative, import.meta.url))).find((candidate) =>
+    fs.existsSync(path.join(candidate, "index.html")),
+  );
+  if (folder === undefined) throw new Error("The page has not been built. In the repository: npm run build");
+  const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  return new Map(
+    files.map((entry) => {
+      const file = path.join(entry.parentPath, entry.name);
+      const name = `/${path.relative(folder, file).replaceAll(path.sep, "/")}`;
+      return [
+        name,
+        { bytes: new Uint8Array(fs.readFileSync(file)), type: TYPES[path.extname(name)] ?? "application/octet-stream" },
+      ];
+    }),
+  );
+}

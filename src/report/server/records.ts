@@ -1,0 +1,236 @@
+// Question: what is in a run's metrics.jsonl and gains.jsonl, kept up to date at the cost of what was added?
+//
+// Columns of numbers; what is missing or no number is NaN. A record of an earlier step than the last (a
+// run that was rolled back) replaces everything from its step on. The mixing matrices stay in the file,
+// and only where their line begins is kept.
+
+import { createFollower } from "./follow.ts";
+import {
+  type CurveName,
+  type Curves,
+  curveNames,
+  gainKinds,
+  type GainKind,
+  type GainMaps,
+  type LiveRow,
+  type Mixing,
+  type Points,
+} from "./messages.ts";
+import { downsample } from "./downsample.ts";
+import type { OpenFile } from "./places.ts";
+
+export interface RunRecords {
+  /** Everything of the curves that is written by now. */
+  curves(run: string, points: number): Curves;
+  gainMaps(run: string, columns: number): GainMaps;
+  mixing(step: number): Mixing | undefined;
+}
+
+type MetricCurve = Exclude<CurveName, "forwardGain" | "backwardGain">;
+const metricCurves = curveNames.filter((name): name is MetricCurve => !name.endsWith("Gain"));
+
+interface GainRow {
+  readonly step: number;
+  readonly offset: number;
+  readonly length: number;
+  readonly gains: Readonly<Record<GainKind, readonly number[]>>;
+  readonly sublayers: readonly number[] | undefined;
+  readonly hasMixing: boolean;
+}
+
+/** @param open a file of the run by its name */
+export function createRunRecords(open: (file: string) => OpenFile | undefined): RunRecords {
+  const metrics = new Map<string, number[]>(["step", "seconds", ...metricCurves].map((name) => [name, []]));
+  const column = (name: string): number[] => metrics.get(name)!;
+  const gains: GainRow[] = [];
+  const followers = {
+    metrics: createFollower(() => open("metrics.jsonl")),
+    gains: createFollower(() => open("gains.jsonl")),
+  };
+  const cutMetrics = (step: number): void => {
+    const count = countBelow(column("step"), step);
+    for (const values of metrics.values()) values.length = count;
+  };
+  const updateMetrics = (): void => {
+    for (let more = true; more;) {
+      const added = followers.metrics.advance();
+      if (added.reset) cutMetrics(-Infinity);
+      for (const { text } of added.lines) {
+        const record = parseRecord(text);
+        if (!record) continue;
+        if (record.step <= (column("step").at(-1) ?? -1)) cutMetrics(record.step);
+        for (const [name, values] of metrics) values.push(numberOf(record[name]));
+      }
+      more = added.more;
+    }
+  };
+  const updateGains = (): void => {
+    for (let more = true; more;) {
+      const added = followers.gains.advance();
+      if (added.reset) gains.length = 0;
+      for (const { text, offset } of added.lines) {
+        const record = parseRecord(text);
+        if (!record) continue;
+        while (gains.length > 0 && gains.at(-1)!.step >= record.step) gains.pop();
+        gains.push(gainRow(record, offset, Buffer.byteLength(text)));
+      }
+      more = added.more;
+    }
+  };
+  return {
+    curves(run, points) {
+      updateMetrics();
+      updateGains();
+      const step = column("step");
+      const gainSteps = gains.map((row) => row.step);
+      const gain = (kind: GainKind): Curves["series"][CurveName] =>
+        downsample(
+          gainSteps,
+          gains.map((row) => largest(row.gains[kind])),
+          points,
+        );
+      const series = {
+        ...(Object.fromEntries(metricCurves.map((name) => [name, downsample(step, column(name), points)])) as Record<
+          MetricCurve,
+          Curves["series"][CurveName]
+        >),
+        forwardGain: gain("compositeForward"),
+        backwardGain: gain("compositeBackward"),
+      };
+      const cursor = formatCursor([followers.metrics.position, followers.gains.position]);
+      return { run, cursor, series, clock: thinned(step, column("seconds"), 400) };
+    },
+    gainMaps(run, columns) {
+      updateGains();
+      const chosen = everyNth(
+        gains.filter((row) => gainKinds.some((kind) => row.gains[kind].length > 0)),
+        columns,
+      );
+      const mapOf = (kind: GainKind): (number | null)[][] => chosen.map((row) => row.gains[kind].map(orNull));
+      const depth = chosen.reduce((most, row) => Math.max(most, ...gainKinds.map((kind) => row.gains[kind].length)), 0);
+      return {
+        run,
+        step: chosen.map((row) => row.step),
+        maps: {
+          compositeBackward: mapOf("compositeBackward"),
+          compositeForward: mapOf("compositeForward"),
+          singleBackward: mapOf("singleBackward"),
+          singleForward: mapOf("singleForward"),
+        },
+        sublayers: chosen.at(-1)?.sublayers ?? Array.from({ length: depth }, (_, index) => index),
+        mixingSteps: gains.filter((row) => row.hasMixing).map((row) => row.step),
+      };
+    },
+    mixing(step) {
+      updateGains();
+      const row = gains.find((candidate) => candidate.step === step && candidate.hasMixing);
+      const file = row && open("gains.jsonl");
+      if (!file) return undefined;
+      try {
+        const record = parseRecord(file.read(row.offset, row.length).toString("utf8"));
+        if (record?.step !== step) return undefined;
+        const mixing = listOf(record.mixing).map((matrix) => numbersOf(matrix).map(orNull));
+        return { step, mixing, sublayers: row.sublayers ?? mixing.map((_, index) => index) };
+      } finally {
+        file.close();
+      }
+    },
+  };
+}
+
+/** The live rows of some lines of metrics.jsonl. */
+export function metricRow(text: string): LiveRow | undefined {
+  const record = parseRecord(text);
+  if (!record) return undefined;
+  return [record.step, ...["seconds", ...curveNames].map((name) => orNull(numberOf(record[name])))];
+}
+
+/** The live row of a line of gains.jsonl: only the gains have values. */
+export function gainLiveRow(text: string): LiveRow | undefined {
+  const record = parseRecord(text);
+  if (!record) return undefined;
+  const { gains } = gainRow(record, 0, 0);
+  const values: Partial<Record<CurveName, number>> = {
+    forwardGain: largest(gains.compositeForward),
+    backwardGain: largest(gains.compositeBackward),
+  };
+  return [record.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
+}
+
+/** Positions in metrics.jsonl and gains.jsonl as one word. */
+export function formatCursor([metrics, gains]: readonly [number, number]): string {
+  return `${metrics}-${gains}`;
+}
+
+/** Of several runs; undefined when the text is no such list. */
+export function parseCursors(text: string, runs: number): (readonly [number, number])[] | undefined {
+  const cursors = text.split("_").map((word) => /^(\d{1,15})-(\d{1,15})$/.exec(word));
+  if (cursors.length !== runs || cursors.some((match) => !match)) return undefined;
+  return cursors.map((match) => [Number(match![1]), Number(match![2])]);
+}
+
+type RawRecord = Record<string, unknown> & { readonly step: number };
+
+/** Undefined for a line that is no record. */
+function parseRecord(text: string): RawRecord | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    const step = value !== null && typeof value === "object" && "step" in value ? value.step : undefined;
+    return Number.isSafeInteger(step) && (step as number) >= 0 ? (value as RawRecord) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function gainRow(record: RawRecord, offset: number, length: number): GainRow {
+  const pair = (value: unknown): { forward?: unknown; backward?: unknown } =>
+    value !== null && typeof value === "object" ? value : {};
+  const [single, composite] = [pair(record.single), pair(record.composite)];
+  return {
+    step: record.step,
+    offset,
+    length,
+    gains: {
+      compositeBackward: numbersOf(composite.backward),
+      compositeForward: numbersOf(composite.forward),
+      singleBackward: numbersOf(single.backward),
+      singleForward: numbersOf(single.forward),
+    },
+    sublayers: Array.isArray(record.sublayers) ? numbersOf(record.sublayers) : undefined,
+    hasMixing: listOf(record.mixing).length > 0,
+  };
+}
+
+const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
+const numbersOf = (value: unknown): readonly number[] => listOf(value).map(numberOf);
+/** Infinity that was written as a text is a number too, though none that can be drawn. */
+const numberOf = (value: unknown): number => (typeof value === "number" ? value : NaN);
+const orNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
+
+function largest(values: readonly number[]): number {
+  return values.reduce((most, value) => (value > most || Number.isNaN(most) ? value : most), NaN);
+}
+
+/** How many of the ascending values lie below a bound. */
+function countBelow(ascending: readonly number[], bound: number): number {
+  let [low, high] = [0, ascending.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (ascending[middle]! < bound) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function everyNth<T>(all: readonly T[], most: number): readonly T[] {
+  if (all.length <= most) return all;
+  return Array.from({ length: most }, (_, index) => all[Math.round((index * (all.length - 1)) / (most - 1))]!);
+}
+
+function thinned(step: readonly number[], value: readonly number[], most: number): Points {
+  const kept = everyNth(
+    step.map((_, index) => index).filter((index) => Number.isFinite(value[index])),
+    most,
+  );
+  return { step: kept.map((index) => step[index]!), value: kept.map((index) => value[index]!) };
+}

@@ -1,0 +1,154 @@
+// Question: what does the live page's server answer?
+//
+//   GET  /                       the page and its files
+//   GET  /api/runs               cards of all runs
+//   GET  /api/curves?run=        curves, downsampled
+//   GET  /api/gains?run=         layer × step maps of gains
+//   GET  /api/mixing?run=&step=  H_res of every sublayer at a step
+//   GET  /api/texts?run=         samples, alarms, configuration
+//   GET  /api/live?run=&run=&from=  events: records as they are written, cards as they change
+//   POST /api/tags               {run, tags}
+//   POST /api/control            {action}: stop or checkpoint, for runs that train beside the server
+
+import { type Context, Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import { createCards } from "./cards.ts";
+import { guard, type GuardOptions } from "./guard.ts";
+import { liveEvents } from "./live-events.ts";
+import type { ControlAction } from "./messages.ts";
+import type { PageFiles } from "./page-files.ts";
+import { createPlaces } from "./places.ts";
+import { createRunRecords, parseCursors, type RunRecords } from "./records.ts";
+import { tagsOf, writeTags } from "./tags.ts";
+import { readTexts } from "./texts.ts";
+
+export interface ServerOptions extends GuardOptions {
+  /** Where the run folders are. */
+  readonly root: string;
+  readonly page: PageFiles;
+  /** Runs that train beside the server, and what reaches them. */
+  readonly control?: {
+    /** Their folders, links resolved. */
+    readonly folders: readonly string[];
+    send(action: ControlAction): void;
+  };
+}
+
+const MOST_POINTS = 2000;
+const MOST_SELECTED = 24;
+/** Records of that many runs stay in memory. */
+const MOST_RECORDS = 32;
+const MOST_COLUMNS = 400;
+const LONGEST_BODY = 1 << 14;
+
+/** @throws Error when the root is no folder */
+export function createRoutes({ root, page, control, ...access }: ServerOptions): Hono {
+  const places = createPlaces(root);
+  const cards = createCards(places, new Set(control?.folders));
+  const records = recordsOf((run, file) => places.open(run, file));
+  const app = new Hono();
+  app.use(guard(access));
+  app.use("/api/*", async (context, next) => {
+    context.header("Cache-Control", "no-store");
+    await next();
+  });
+
+  app.get("/api/runs", (context) => context.json({ root: places.root, cards: cards.list() }));
+
+  /** Answers for the run that a request names, or says that there is none. */
+  const ofRun = (answer: (context: Context, run: string) => Response): ((context: Context) => Response) => {
+    return (context) => {
+      const run = context.req.query("run") ?? "";
+      return places.folder(run) === undefined
+        ? context.json({ error: "There is no such run." }, 404)
+        : answer(context, run);
+    };
+  };
+  app.get(
+    "/api/curves",
+    ofRun((context, run) => {
+      const points = Math.min(
+        MOST_POINTS,
+        Math.max(16, Math.trunc(Number(context.req.query("points"))) || MOST_POINTS),
+      );
+      return context.json(records(run).curves(run, points));
+    }),
+  );
+  app.get(
+    "/api/gains",
+    ofRun((context, run) => context.json(records(run).gainMaps(run, MOST_COLUMNS))),
+  );
+  app.get(
+    "/api/mixing",
+    ofRun((context, run) => {
+      const mixing = records(run).mixing(Number(context.req.query("step")));
+      return mixing
+        ? context.json(mixing)
+        : context.json({ error: "No mixing matrices were recorded at this step." }, 404);
+    }),
+  );
+  app.get(
+    "/api/texts",
+    ofRun((context, run) => context.json(readTexts(places, run))),
+  );
+
+  app.get("/api/live", (context) => {
+    const runs = context.req.queries("run") ?? [];
+    if (runs.length > MOST_SELECTED) return context.json({ error: `At most ${MOST_SELECTED} runs at a time.` }, 400);
+    const cursors = parseCursors(context.req.header("last-event-id") || context.req.query("from") || "", runs.length);
+    if (runs.length > 0 && !cursors) return context.json({ error: "from is not a position of these runs." }, 400);
+    const followed = runs.map((run, index) => ({ run, from: cursors![index]! }));
+    return streamSSE(context, (stream) => liveEvents(stream, followed, places, cards));
+  });
+
+  app.post("/api/tags", async (context) => {
+    const { run, tags } = await bodyOf(context);
+    const wanted = tagsOf(tags);
+    if (!wanted) return context.json({ error: "Tags are at most 20 texts of 1 to 40 characters." }, 400);
+    const written = typeof run === "string" && writeTags(places, run, wanted);
+    return written ? context.json({ tags: wanted }) : context.json({ error: "There is no such run." }, 404);
+  });
+  app.post("/api/control", async (context) => {
+    const { action } = await bodyOf(context);
+    if (action !== "stop" && action !== "checkpoint")
+      return context.json({ error: "action is stop or checkpoint." }, 400);
+    if (!control) return context.json({ error: "No run trains beside this server." }, 409);
+    control.send(action);
+    return context.json({ action }, 202);
+  });
+
+  app.get("*", (context) => {
+    const file = page.get(context.req.path === "/" ? "/index.html" : context.req.path);
+    if (!file) return context.text("There is nothing here.\n", 404);
+    // Names of built assets change with their content.
+    const cache = context.req.path.startsWith("/assets/") ? "private, max-age=31536000, immutable" : "no-cache";
+    return context.body(file.bytes, 200, { "Content-Type": file.type, "Cache-Control": cache });
+  });
+  app.onError((error, context) => context.json({ error: error.message }, 500));
+  return app;
+}
+
+/** Records of the runs that were asked for last. */
+function recordsOf(
+  open: (run: string, file: string) => ReturnType<ReturnType<typeof createPlaces>["open"]>,
+): (run: string) => RunRecords {
+  const kept = new Map<string, RunRecords>();
+  return (run) => {
+    const found = kept.get(run) ?? createRunRecords((file) => open(run, file));
+    kept.delete(run);
+    kept.set(run, found);
+    if (kept.size > MOST_RECORDS) kept.delete(kept.keys().next().value!);
+    return found;
+  };
+}
+
+/** The fields of a JSON body; none when it is too long or no object. */
+async function bodyOf(context: Context): Promise<Record<string, unknown>> {
+  if (Number(context.req.header("content-length") ?? Infinity) > LONGEST_BODY) return {};
+  try {
+    const value: unknown = await context.req.json();
+    return value !== null && typeof value === "object" ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

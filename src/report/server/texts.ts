@@ -1,0 +1,105 @@
+// Question: what did a run write, what alarms did it raise, and how was it configured?
+
+import fs from "node:fs";
+import path from "node:path";
+import type { EventLine, RunTexts, SampleText } from "./messages.ts";
+import type { OpenFile, Places } from "./places.ts";
+
+/** Of each file only so much of its end is shown. */
+const MOST_BYTES = 1 << 18;
+const MOST_ROWS = 200;
+const MOST_FIELDS = 400;
+
+/** Undefined when there is no such run. */
+export function readTexts(places: Places, run: string): RunTexts | undefined {
+  const folder = places.folder(run);
+  if (folder === undefined) return undefined;
+  const description = parsed(tail(places.open(run, "config.json")));
+  const { config, versions } = isObject(description) ? description : {};
+  return {
+    run,
+    samples: parseSamples(tail(places.open(run, "samples.txt"))),
+    events: parseEvents(tail(places.open(run, "events.jsonl"))),
+    checkpoints: checkpointSteps(folder),
+    config: flatten(config),
+    versions: flatten(versions),
+  };
+}
+
+function tail(file: OpenFile | undefined): string {
+  if (!file) return "";
+  try {
+    return file.read(Math.max(0, file.size - MOST_BYTES), MOST_BYTES).toString("utf8");
+  } finally {
+    file.close();
+  }
+}
+
+/** As training/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
+function parseSamples(text: string): SampleText[] {
+  const samples = text.split("\n\n").slice(0, -1);
+  return samples.slice(-MOST_ROWS).reverse().map(parseSample);
+}
+
+function parseSample(sample: string): SampleText {
+  const match = /^step (\d{1,15}), prompt (".*")\n([^]*)$/.exec(sample.trimStart());
+  const prompt = match ? parsed(match[2]!) : undefined;
+  if (!match || typeof prompt !== "string") return { step: null, prompt: "", text: sample };
+  const text = match[3]!.replace(/^ {2}/gm, "");
+  return { step: Number(match[1]), prompt, text: text.startsWith(prompt) ? text.slice(prompt.length) : text };
+}
+
+/** Newest first. */
+function parseEvents(text: string): EventLine[] {
+  return text
+    .split("\n")
+    .slice(0, -1)
+    .flatMap((line) => {
+      const event = parsed(line);
+      if (!isObject(event) || !Number.isSafeInteger(event.step)) return [];
+      const [rule, message, action] = [event.rule, event.message, event.action].map((field) =>
+        typeof field === "string" ? field : "",
+      );
+      return [{ step: event.step as number, rule: rule!, message: message!, action: action! }];
+    })
+    .slice(-MOST_ROWS)
+    .reverse();
+}
+
+function checkpointSteps(folder: string): number[] {
+  const checkpoints = path.join(folder, "checkpoints");
+  try {
+    if (fs.realpathSync.native(checkpoints) !== checkpoints) return [];
+    return fs
+      .readdirSync(checkpoints)
+      .flatMap((name) => /^step-(\d{1,15})$/.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
+  } catch {
+    return [];
+  }
+}
+
+/** Leaves of nested objects by their path; lists are leaves. */
+function flatten(value: unknown): Record<string, string> {
+  const rows: [string, string][] = [];
+  const visit = (at: string, field: unknown, depth: number): void => {
+    if (rows.length >= MOST_FIELDS) return;
+    if (isObject(field) && depth < 8) {
+      for (const [name, inner] of Object.entries(field)) visit(at ? `${at}.${name}` : name, inner, depth + 1);
+    } else if (at) rows.push([at, (typeof field === "string" ? field : JSON.stringify(field)).slice(0, 400)]);
+  };
+  visit("", value, 0);
+  return Object.fromEntries(rows);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  value !== null && typeof value === "object" && !Array.isArray(value);

@@ -1,0 +1,43 @@
+// Question: how does the live page stay quick while its process trains?
+// A step keeps the main thread busy for up to seconds, so the server has a thread of its own. What the
+// buttons ask for goes to the main thread, which looks between two steps.
+
+import { parentPort, workerData } from "node:worker_threads";
+import { listen, type PageServer } from "./listen.ts";
+import type { ControlAction } from "./messages.ts";
+import { readPageFiles } from "./page-files.ts";
+
+export interface WorkerData {
+  readonly root: string;
+  readonly folders: readonly string[];
+  /** Tried in order. */
+  readonly ports: readonly number[];
+}
+
+export type FromWorker =
+  | { readonly kind: "listening"; readonly url: string }
+  | { readonly kind: "failed"; readonly message: string }
+  | { readonly kind: "control"; readonly action: ControlAction };
+
+const say = (message: FromWorker): void => parentPort!.postMessage(message);
+
+async function start({ root, folders, ports }: WorkerData): Promise<PageServer> {
+  const page = readPageFiles();
+  const control = { folders, send: (action: ControlAction) => say({ kind: "control", action }) };
+  let failure: unknown;
+  for (const port of ports) {
+    try {
+      return await listen({ root, host: "127.0.0.1", port, page, control });
+    } catch (error) {
+      failure = error;
+    }
+  }
+  throw failure;
+}
+
+try {
+  const { url } = await start(workerData as WorkerData);
+  say({ kind: "listening", url });
+} catch (error) {
+  say({ kind: "failed", message: (error as Error).message });
+}

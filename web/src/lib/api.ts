@@ -1,0 +1,43 @@
+// How the page asks its server. Messages: src/report/server/messages.ts.
+
+import type {
+  ControlAction,
+  Curves,
+  GainMaps,
+  Mixing,
+  RunCard,
+  RunTexts,
+} from "../../../src/report/server/messages.ts";
+
+/** Points of a curve: about two a pixel of a chart. */
+const POINTS = 900;
+
+export const getRuns = (): Promise<{ root: string; cards: RunCard[] }> => get("/api/runs", {});
+export const getCurves = (run: string): Promise<Curves> => get("/api/curves", { run, points: String(POINTS) });
+export const getGains = (run: string): Promise<GainMaps> => get("/api/gains", { run });
+export const getMixing = (run: string, step: number): Promise<Mixing> =>
+  get("/api/mixing", { run, step: String(step) });
+export const getTexts = (run: string): Promise<RunTexts> => get("/api/texts", { run });
+export const setTags = (run: string, tags: readonly string[]): Promise<unknown> => post("/api/tags", { run, tags });
+export const control = (action: ControlAction): Promise<unknown> => post("/api/control", { action });
+
+async function get<T>(path: string, query: Record<string, string>): Promise<T> {
+  return answerOf(await fetch(`${path}?${new URLSearchParams(query)}`));
+}
+
+async function post<T>(path: string, body: unknown): Promise<T> {
+  const headers = { "Content-Type": "application/json" };
+  return answerOf(await fetch(path, { method: "POST", headers, body: JSON.stringify(body) }));
+}
+
+async function answerOf<T>(response: Response): Promise<T> {
+  if (response.ok) return response.json() as Promise<T>;
+  const text = await response.text();
+  let message = text;
+  try {
+    message = (JSON.parse(text) as { error: string }).error;
+  } catch {
+    // Not JSON: the text itself is the message.
+  }
+  throw new Error(message || response.statusText);
+}

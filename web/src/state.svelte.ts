@@ -1,0 +1,193 @@
+// Question: what does the page show, and how does it stay up to date?
+//
+// Cards of all runs; curves of the chosen ones, fetched once and then fed by one stream of events. Every
+// message of the stream tells the positions in the files that it reaches, so that after a pause, or after
+// the server was started again, it goes on exactly there. A run that went back to a checkpoint is fetched anew.
+
+import { SvelteSet } from "svelte/reactivity";
+import type { LiveCards, LiveRecords, RunCard } from "../../src/report/server/messages.ts";
+import { getCurves, getRuns } from "./lib/api.ts";
+import { addRow, type Axis, type RunCurves, runCurves } from "./lib/curves.ts";
+
+export const tabs = ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"] as const;
+export type Tab = (typeof tabs)[number];
+export const COLOURS = 8;
+const MOST_CHOSEN = 24;
+/** So many are shown when the page opens. */
+const FIRST_CHOSEN = 6;
+/** Live points of a run after which its curves are fetched anew, downsampled. */
+const MOST_ADDED = 20_000;
+
+export interface PageState {
+  root: string;
+  cards: RunCard[];
+  /** Ids, in the order in which they were chosen. */
+  chosen: string[];
+  tab: Tab;
+  axis: Axis;
+  /** Steps over which curves are smoothed. */
+  smoothing: number;
+  link: "starting" | "live" | "reconnecting";
+  error: string;
+  dark: boolean;
+  /** Grows whenever curves changed. */
+  version: number;
+  /** How often a run's gains, samples or alarms changed. */
+  news: Record<string, number>;
+}
+
+const wide = matchMedia("(prefers-color-scheme: dark)");
+
+export const page: PageState = $state({
+  root: "",
+  cards: [],
+  chosen: [],
+  tab: "Curves",
+  axis: "step",
+  smoothing: 0,
+  link: "starting",
+  error: "",
+  dark: wide.matches,
+  version: 0,
+  news: {},
+});
+wide.addEventListener("change", () => (page.dark = wide.matches));
+
+/** Not reactive by themselves: `page.version` says that something changed. */
+const curves = new Map<string, RunCurves>();
+const cursors = new Map<string, string>();
+const colours = new Map<string, number>();
+/** Runs whose curves are being fetched. */
+const pending: Set<string> = new SvelteSet();
+let source: EventSource | undefined;
+
+export const cardOf = (id: string): RunCard | undefined => page.cards.find((card) => card.id === id);
+export const curvesOf = (id: string): RunCurves | undefined => curves.get(id);
+/** Of the page's run colours, from 1. */
+export const colourOf = (id: string): number => (colours.get(id) ?? 0) + 1;
+export const isLoading = (): boolean => pending.size > 0;
+
+/** Load the list, choose the newest runs or those of the address, and start the stream. */
+export async function start(): Promise<void> {
+  try {
+    const { root, cards } = await getRuns();
+    page.root = root;
+    page.cards = cards;
+    const wanted = readAddress().filter((id) => cardOf(id));
+    choose(wanted.length > 0 ? wanted : newest());
+  } catch (error) {
+    page.error = `${(error as Error).message} Trying again.`;
+    setTimeout(() => void start(), 2000);
+  }
+}
+
+/** The runs of the newest comparison, or the newest runs of the root. */
+function newest(): string[] {
+  const group = page.cards[0]?.group;
+  const together = page.cards.filter((card) => card.group === group);
+  return together.slice(0, FIRST_CHOSEN).map(({ id }) => id);
+}
+
+export function choose(ids: readonly string[]): void {
+  page.chosen = ids.slice(0, MOST_CHOSEN);
+  for (const id of colours.keys()) if (!page.chosen.includes(id)) colours.delete(id);
+  for (const id of page.chosen) {
+    if (colours.has(id)) continue;
+    const used = new Set(colours.values());
+    const free = Array.from({ length: COLOURS }, (_, index) => index).find((index) => !used.has(index));
+    colours.set(id, free ?? colours.size % COLOURS);
+  }
+  for (const id of curves.keys()) if (!page.chosen.includes(id)) curves.delete(id);
+  writeAddress();
+  page.version++;
+  const missing = page.chosen.filter((id) => !curves.has(id));
+  if (missing.length > 0) void load(missing);
+  else listen();
+}
+
+export function toggle(id: string): void {
+  choose(page.chosen.includes(id) ? page.chosen.filter((other) => other !== id) : [...page.chosen, id]);
+}
+
+async function load(ids: readonly string[]): Promise<void> {
+  for (const id of ids) pending.add(id);
+  await Promise.all(
+    ids.map(async (id) => {
+      try {
+        const fetched = await getCurves(id);
+        if (!page.chosen.includes(id)) return;
+        curves.set(id, runCurves(fetched));
+        cursors.set(id, fetched.cursor);
+        page.error = "";
+      } catch (error) {
+        page.error = `${id}: ${(error as Error).message}`;
+      } finally {
+        pending.delete(id);
+        page.version++;
+      }
+    }),
+  );
+  if (pending.size === 0) listen();
+}
+
+/** One stream for all chosen runs; a new one goes on where the last one was. */
+function listen(): void {
+  source?.close();
+  const followed = page.chosen.filter((id) => curves.has(id));
+  const query = new URLSearchParams(followed.map((id) => ["run", id]));
+  query.set("from", followed.map((id) => cursors.get(id)!).join("_"));
+  const stream = new EventSource(`/api/live?${query}`);
+  source = stream;
+  const remember = (lastEventId: string): void => {
+    const positions = lastEventId.split("_");
+    if (positions.length === followed.length) followed.forEach((id, index) => cursors.set(id, positions[index]!));
+  };
+  stream.addEventListener("open", () => (page.link = "live"));
+  stream.addEventListener("error", () => {
+    if (source !== stream) return;
+    page.link = "reconnecting";
+    // The browser tries again by itself unless the answer was an error.
+    if (stream.readyState === EventSource.CLOSED) setTimeout(() => source === stream && listen(), 2000);
+  });
+  stream.addEventListener("records", ({ data, lastEventId }: MessageEvent<string>) => {
+    remember(lastEventId);
+    take(JSON.parse(data) as LiveRecords);
+  });
+  stream.addEventListener("cards", ({ data, lastEventId }: MessageEvent<string>) => {
+    remember(lastEventId);
+    takeCards(JSON.parse(data) as LiveCards);
+  });
+}
+
+function take({ run, rows, reset, texts }: LiveRecords): void {
+  const own = curves.get(run);
+  if (!own || pending.has(run)) return;
+  const sound = rows.every((row) => addRow(own, row));
+  const gains = rows.some((row) => row[1] === null);
+  if (texts || gains || reset) page.news[run] = (page.news[run] ?? 0) + 1;
+  if (reset || !sound || own.added > MOST_ADDED) void load([run]);
+  else if (rows.length > 0) page.version++;
+}
+
+function takeCards({ cards, removed }: LiveCards): void {
+  const changed = new Map(cards.map((card) => [card.id, card]));
+  const kept = page.cards.filter(({ id }) => !changed.has(id) && !removed.includes(id));
+  page.cards = [...kept, ...cards].sort((a, b) => b.modified - a.modified || (a.id < b.id ? -1 : 1));
+  if (page.chosen.some((id) => removed.includes(id))) choose(page.chosen.filter((id) => !removed.includes(id)));
+  // A run that began after the page was opened on an empty folder.
+  if (page.chosen.length === 0 && kept.length === 0 && cards.length > 0) choose(newest());
+}
+
+function readAddress(): string[] {
+  const given = new URLSearchParams(location.hash.slice(1));
+  const tab = tabs.find((name) => name === given.get("tab"));
+  if (tab) page.tab = tab;
+  return given.getAll("run");
+}
+
+/** The address keeps what is shown, for a reload or a colleague. */
+export function writeAddress(): void {
+  const shown = new URLSearchParams(page.chosen.map((id) => ["run", id]));
+  if (page.tab !== "Curves") shown.set("tab", page.tab);
+  history.replaceState(null, "", `${location.pathname}#${shown}`);
+}

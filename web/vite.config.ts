@@ -1,0 +1,9 @@
+// How the live page is built: into dist/web, from where `birkhoff serve` answers.
+
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [svelte({ configFile: false })],
+  build: { outDir: "../dist/web", emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
+});
