@@ -1,0 +1,180 @@
+// The stream of events: no record is missed or repeated, also when the server was started again in between.
+
+import fs from "node:fs";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startPageBeside } from "../../../src/report/server/beside.ts";
+import { listen, type PageServer } from "../../../src/report/server/listen.ts";
+import type { Curves, LiveCards, LiveRecords } from "../../../src/report/server/messages.ts";
+import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "./runs.ts";
+
+let place: Workplace;
+let server: PageServer;
+const servers: PageServer[] = [];
+
+async function serve(port = 0): Promise<PageServer> {
+  server = await listen({ root: place.root, host: "127.0.0.1", port, page: new Map() });
+  servers.push(server);
+  return server;
+}
+beforeEach(async () => {
+  place = makeRoot();
+  writeRun(place.at("a"), { done: 10 });
+  writeRun(place.at("b"), { done: 20 });
+  await serve();
+});
+afterEach(async () => {
+  await Promise.all(servers.splice(0).map((each) => each.close()));
+  place.remove();
+});
+
+interface Message {
+  readonly event: string;
+  readonly id: string;
+  readonly data: string;
+}
+
+/** A browser's EventSource, as far as it is needed here. */
+async function subscribe(
+  query: string,
+  lastEventId?: string,
+): Promise<{ next(event: string): Promise<Message>; close(): void }> {
+  const stop = new AbortController();
+  const response = await fetch(`${server.url}api/live?${query}`, {
+    signal: stop.signal,
+    ...(lastEventId === undefined ? {} : { headers: { "last-event-id": lastEventId } }),
+  });
+  expect(response.status).toBe(200);
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const next = async (event: string): Promise<Message> => {
+    for (;;) {
+      const end = text.indexOf("\n\n");
+      if (end >= 0) {
+        const fields = new Map(
+          text
+            .slice(0, end)
+            .split("\n")
+            .map((line) => [line.slice(0, line.indexOf(":")), line.slice(line.indexOf(":") + 2)]),
+        );
+        text = text.slice(end + 2);
+        if (fields.get("event") === event) return { event, id: fields.get("id")!, data: fields.get("data")! };
+        continue;
+      }
+      const { done, value } = await reader.read();
+      if (done) throw new Error("The stream ended.");
+      text += value;
+    }
+  };
+  return { next, close: () => stop.abort() };
+}
+const recordsOf = ({ data }: Message): LiveRecords => JSON.parse(data) as LiveRecords;
+const stepsOf = (message: Message): unknown[] => recordsOf(message).rows.map(([step]) => step);
+const cursorOf = async (run: string): Promise<string> =>
+  ((await (await fetch(`${server.url}api/curves?run=${run}`)).json()) as Curves).cursor;
+
+describe("records", () => {
+  test("come as they are written, whole lines only, from where the curves ended", async () => {
+    const from = [await cursorOf("a"), await cursorOf("b")].join("_");
+    fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(11) + metricLine(12).slice(0, 20));
+    const live = await subscribe(`run=a&run=b&from=${from}`);
+    const first = await live.next("records");
+    expect(recordsOf(first)).toMatchObject({ run: "a", reset: false, texts: false });
+    expect(recordsOf(first).rows).toEqual([[11, 5.5, expect.any(Number), null, 1, 1e-3, 1000, null, null]]);
+    fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(12).slice(20));
+    expect(stepsOf(await live.next("records"))).toEqual([12]);
+    fs.appendFileSync(place.at("b", "gains.jsonl"), gainLine(30));
+    expect(recordsOf(await live.next("records"))).toMatchObject({
+      run: "b",
+      rows: [[30, null, null, null, null, null, null, 31, 32]],
+    });
+    fs.appendFileSync(place.at("b", "samples.txt"), 'step 1, prompt "a"\n  ab\n\n');
+    expect(recordsOf(await live.next("records"))).toMatchObject({ run: "b", rows: [], texts: true });
+    live.close();
+  });
+
+  test("go on without gap or repetition after the server was started again", async () => {
+    const from = await cursorOf("a");
+    const live = await subscribe(`run=a&from=${from}`);
+    fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(11));
+    const { id } = await live.next("records");
+    const { port } = server;
+    await server.close();
+    await expect(live.next("records")).rejects.toThrow();
+    fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(12) + metricLine(13));
+    await serve(port);
+    const again = await subscribe(`run=a&from=${from}`, id);
+    expect(stepsOf(await again.next("records"))).toEqual([12, 13]);
+    fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(14));
+    expect(stepsOf(await again.next("records"))).toEqual([14]);
+    again.close();
+  });
+
+  test("of a run that went back to a checkpoint are void, connected or not", async () => {
+    const from = await cursorOf("a");
+    const live = await subscribe(`run=a&from=${from}`);
+    await live.next("cards");
+    fs.writeFileSync(place.at("a", "new"), metricLine(1) + metricLine(2));
+    fs.renameSync(place.at("a", "new"), place.at("a", "metrics.jsonl"));
+    expect(recordsOf(await live.next("records"))).toMatchObject({ run: "a", rows: [], reset: true });
+    live.close();
+    const later = await subscribe(`run=a&from=${from}`);
+    expect(recordsOf(await later.next("records")).reset).toBe(true);
+    later.close();
+  });
+
+  test("are not followed from a position that is none", async () => {
+    for (const query of [
+      "run=a",
+      "run=a&from=x",
+      "run=a&run=b&from=1-2",
+      "run=a&from=-1-2",
+      "run=a&from=99999999999999999999-1",
+    ]) {
+      expect((await fetch(`${server.url}api/live?${query}`)).status, query).toBe(400);
+    }
+  });
+});
+
+test("cards come when a run begins, changes or is removed", async () => {
+  const live = await subscribe("");
+  const cardsOf = async (): Promise<LiveCards> => JSON.parse((await live.next("cards")).data) as LiveCards;
+  expect((await cardsOf()).cards).toHaveLength(2);
+  writeRun(place.at("c"), { done: 1 });
+  expect((await cardsOf()).cards.map(({ id }) => id)).toEqual(["c"]);
+  fs.appendFileSync(place.at("c", "metrics.jsonl"), metricLine(2));
+  expect((await cardsOf()).cards).toMatchObject([{ id: "c", step: 2 }]);
+  fs.rmSync(place.at("c"), { recursive: true });
+  expect(await cardsOf()).toEqual({ cards: [], removed: ["c"] });
+  live.close();
+});
+
+test("a port that is taken is an error that names another; --page takes the next one", async () => {
+  await expect(serve(server.port)).rejects.toThrow(
+    `Port ${server.port} is taken, perhaps by another birkhoff serve. Take another: --port ${server.port + 1}`,
+  );
+});
+
+test("a server beside a training hands on what its page asks for", async () => {
+  const beside = await startPageBeside(place.root, [place.at("a")], server.port).catch((error: Error) => error);
+  if (beside instanceof Error) {
+    // The sources of the page have not been built in this checkout.
+    expect(beside.message).toContain("npm run build");
+    return;
+  }
+  const heard = new Promise((resolve) => beside.listen(resolve));
+  const { origin } = new URL(beside.url);
+  expect(new URL(beside.url).port).not.toBe(String(server.port));
+  const answer = await fetch(`${beside.url}api/control`, {
+    method: "POST",
+    headers: { origin, "content-type": "application/json" },
+    body: JSON.stringify({ action: "stop" }),
+  });
+  expect(answer.status).toBe(202);
+  expect(await heard).toBe("stop");
+  const { cards } = (await (await fetch(`${beside.url}api/runs`)).json()) as LiveCards;
+  expect(cards.map(({ id, controlled }) => [id, controlled]).sort()).toEqual([
+    ["a", true],
+    ["b", false],
+  ]);
+  await beside.close();
+});
