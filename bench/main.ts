@@ -13,6 +13,7 @@ import { manifolds } from "./manifolds.ts";
 import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
+import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { sinkhorn } from "./sinkhorn.ts";
 import { step } from "./step.ts";
@@ -28,6 +29,7 @@ const groups: readonly Group[] = [
   planning,
   sinkhorn,
   stream,
+  page,
   overheadChart,
   manifolds,
   instruments,

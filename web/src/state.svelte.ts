@@ -72,13 +72,19 @@ export async function start(): Promise<void> {
   try {
     const { root, cards } = await getRuns();
     page.root = root;
-    page.cards = cards;
+    page.cards = ordered(cards);
     const wanted = readAddress().filter((id) => cardOf(id));
     choose(wanted.length > 0 ? wanted : newest());
   } catch (error) {
     page.error = `${(error as Error).message} Trying again.`;
     setTimeout(() => void start(), 2000);
   }
+}
+
+/** Those in training first, then the newest; the order stays while records come. */
+function ordered(cards: readonly RunCard[]): RunCard[] {
+  const training = (card: RunCard): number => (card.state === "training" ? 1 : 0);
+  return [...cards].sort((a, b) => training(b) - training(a) || b.begun - a.begun || (a.id < b.id ? -1 : 1));
 }
 
 /** The runs of the newest comparison, or the newest runs of the root. */
@@ -172,7 +178,7 @@ function take({ run, rows, reset, texts }: LiveRecords): void {
 function takeCards({ cards, removed }: LiveCards): void {
   const changed = new Map(cards.map((card) => [card.id, card]));
   const kept = page.cards.filter(({ id }) => !changed.has(id) && !removed.includes(id));
-  page.cards = [...kept, ...cards].sort((a, b) => b.modified - a.modified || (a.id < b.id ? -1 : 1));
+  page.cards = ordered([...kept, ...cards]);
   if (page.chosen.some((id) => removed.includes(id))) choose(page.chosen.filter((id) => !removed.includes(id)));
   // A run that began after the page was opened on an empty folder.
   if (page.chosen.length === 0 && kept.length === 0 && cards.length > 0) choose(newest());

@@ -11,7 +11,7 @@ import { type OpenFile, type Places, statsOf } from "./places.ts";
 import { readTags, TAGS_FILE } from "./tags.ts";
 
 export interface Cards {
-  /** Of all runs, newest first. */
+  /** Of all runs, in no order. */
   list(): readonly RunCard[];
 }
 
@@ -28,7 +28,7 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
     list() {
       const names = places.names();
       for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
-      const cards = names.flatMap((name) => {
+      return names.flatMap((name) => {
         const folder = places.folder(name);
         if (folder === undefined) return [];
         const held = isHeld(places, name, folder);
@@ -39,7 +39,6 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
         known.set(name, { signature, card });
         return [card];
       });
-      return cards.sort((a, b) => b.modified - a.modified || (a.id < b.id ? -1 : 1));
     },
   };
 }
@@ -97,7 +96,7 @@ function makeCard(
     tokensPerSecond: numberOf(last?.tokensPerSecond),
     seconds: numberOf(last?.seconds),
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
-    modified: modifiedOf(folder),
+    begun: Math.round(statsOf(path.join(folder, "config.json"))?.mtimeMs ?? 0),
     tags: readTags(places, id),
     controlled,
     alarms: events.length,
@@ -171,14 +170,6 @@ function sizeOf(model: Fields): string {
   if (same) return same[0];
   const [layers, width] = [wholeOf(model.layers), wholeOf(model.width)];
   return layers !== null && width !== null ? `${layers} × ${width}` : "";
-}
-
-function modifiedOf(folder: string): number {
-  for (const file of ["metrics.jsonl", "config.json"]) {
-    const stats = statsOf(path.join(folder, file));
-    if (stats) return Math.round(stats.mtimeMs);
-  }
-  return 0;
 }
 
 const fieldsOf = (value: unknown): Fields =>

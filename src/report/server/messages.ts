@@ -26,8 +26,8 @@ export interface RunCard {
   readonly seconds: number | null;
   /** Tokens that one step trains on; null where the configuration does not tell. */
   readonly tokensPerStep: number | null;
-  /** When its records last changed, in milliseconds since 1970. */
-  readonly modified: number;
+  /** When it began, in milliseconds since 1970. */
+  readonly begun: number;
   /** Written by the user. */
   readonly tags: readonly string[];
   /** Whether the stop and checkpoint buttons reach it. */

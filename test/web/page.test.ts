@@ -1,0 +1,226 @@
+// The live page in a real browser: curves of a run under way, a server that is started again, a phone,
+// the keyboard, and names that are not what they seem. Needs Chromium (CHROMIUM names it) and the built page.
+
+import fs from "node:fs";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { listen, type PageServer } from "../../src/report/server/listen.ts";
+import type { ControlAction } from "../../src/report/server/messages.ts";
+import { type PageFiles, readPageFiles } from "../../src/report/server/page-files.ts";
+import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "../report/server/runs.ts";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const files = ((): PageFiles | undefined => {
+  try {
+    return readPageFiles();
+  } catch {
+    return undefined;
+  }
+})();
+const missing = fs.existsSync(executablePath)
+  ? files === undefined && "the page is not built (npm run build)"
+  : `there is no Chromium at ${executablePath} (CHROMIUM names another)`;
+if (missing) process.stderr.write(`The tests of the live page are skipped: ${missing}.\n`);
+
+let browser: Browser;
+let place: Workplace;
+let server: PageServer;
+let page: Page;
+const problems: string[] = [];
+const asked: ControlAction[] = [];
+
+async function serve(port = 0): Promise<void> {
+  const control = { folders: [place.at("now", "mhc")], send: (action: ControlAction) => void asked.push(action) };
+  server = await listen({ root: place.root, host: "127.0.0.1", port, page: files!, control });
+}
+async function open(size = { width: 1280, height: 800 }): Promise<void> {
+  page = await browser.newPage({ viewport: size });
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => {
+    // A connection that is lost is logged by the browser itself.
+    if (message.type() === "error" && !message.text().includes("ERR_")) problems.push(message.text());
+  });
+  page.on("dialog", (dialog) => problems.push(`a dialog: ${dialog.message()}`));
+  await page.goto(server.url);
+  await page.getByRole("status").filter({ hasText: "live" }).first().waitFor();
+}
+/** Colours on the canvas of a chart: how many pixels of it are drawn. */
+const inked = (title: string): Promise<number> =>
+  page
+    .getByRole("img", { name: title })
+    .locator("canvas")
+    .evaluate((canvas: HTMLCanvasElement) => {
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      let count = 0;
+      for (let i = 0; i < data.length; i += 4)
+        if (data[i + 3]! > 128 && Math.abs(data[i]! - data[i + 2]!) > 60) count++;
+      return count;
+    });
+
+describe.skipIf(missing)("the live page", () => {
+  beforeAll(async () => {
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  });
+  afterAll(() => browser.close());
+  beforeEach(async () => {
+    place = makeRoot();
+    writeRun(place.at("now", "mhc"), { steps: 400, done: 50 });
+    writeRun(place.at("now", "hc"), { steps: 400, done: 50, connection: "hyper" });
+    writeRun(place.at("before", "other"), { connection: "residual" });
+    const past = new Date(Date.now() - 1e6);
+    fs.utimesSync(place.at("before", "other", "config.json"), past, past);
+    await serve();
+  });
+  afterEach(async () => {
+    await page.close();
+    await server.close();
+    place.remove();
+    expect(problems.splice(0)).toEqual([]);
+  });
+  const append = (line: string, file = "metrics.jsonl"): void => fs.appendFileSync(place.at("now", "mhc", file), line);
+  const card = () => page.locator("li.card").filter({ hasText: "mhc" });
+  const chart = () => page.getByRole("region", { name: "Training loss" });
+
+  test("shows the newest runs and what a run under way adds, also after the server was started again", async () => {
+    await open();
+    expect(await page.getByRole("option", { selected: true }).count()).toBe(2);
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    append(metricLine(51, { loss: 1.2345 }));
+    await expect.poll(() => card().getByTestId("loss").textContent()).toBe("1.234");
+    await expect.poll(() => chart().locator(".values").textContent()).toContain("1.234");
+
+    const { port } = server;
+    await server.close();
+    await page.getByText("reconnecting", { exact: true }).waitFor();
+    append(metricLine(52, { loss: 0.875 }) + metricLine(53, { loss: 0.75 }));
+    await serve(port);
+    await page.getByRole("status").filter({ hasText: "live" }).first().waitFor();
+    await expect.poll(() => chart().locator(".values").textContent()).toContain("0.75");
+    append(metricLine(54, { loss: 0.5 }));
+    await expect.poll(() => card().getByTestId("loss").textContent()).toBe("0.5");
+    await expect.poll(() => card().locator("dd").first().textContent()).toBe("54");
+  });
+
+  test("shows maps, mixing matrices at any recorded step, and says where there are none", async () => {
+    const at = (weight: number): unknown => [[weight, 1 - weight, 1 - weight, weight]];
+    append(gainLine(60, { mixing: at(0.75) }) + gainLine(70, { mixing: at(0.625) }), "gains.jsonl");
+    await open();
+    await page.getByRole("tab", { name: "Mixing" }).click();
+    await expect.poll(() => page.locator(".matrix td").first().textContent()).toBe("0.63");
+    await page.getByRole("slider", { name: /step/ }).press("ArrowLeft");
+    await expect.poll(() => page.locator(".matrix td").first().textContent()).toBe("0.75");
+    expect(await page.locator(".matrix th").first().textContent()).toBe("1.00");
+    await page.getByText(/No mixing matrices in hc: the run was recorded by an older version/).waitFor();
+    append(gainLine(80, { mixing: at(0.5) }), "gains.jsonl");
+    await page.getByRole("slider", { name: /step/ }).press("End");
+    await expect.poll(() => page.locator(".matrix td").first().textContent()).toBe("0.50");
+
+    await page.getByRole("tab", { name: "Gains" }).click();
+    await page.getByRole("img", { name: /Gains of mhc/ }).press("ArrowDown");
+    await page.getByText(/step 80, layer 0 attention: gain 82/).waitFor();
+  });
+
+  test("samples and alarms appear as they are written, and configurations are compared", async () => {
+    await open();
+    await page.getByRole("tab", { name: "Samples" }).click();
+    append('step 50, prompt "We"\n  We must\n\n', "samples.txt");
+    await page.getByText("We must").waitFor();
+    await page.getByRole("tab", { name: "Alarms" }).click();
+    append('{"step":50,"rule":"gain","message":"The gain grew.","action":"continue"}\n', "events.jsonl");
+    await page.getByText("The gain grew.").waitFor();
+    await page.getByRole("tab", { name: "Configuration" }).click();
+    const rows = page.getByRole("rowheader");
+    await expect.poll(() => rows.allTextContents()).toEqual(["name", "model.connection.kind"]);
+  });
+
+  test("is used with the keyboard alone", async () => {
+    await open();
+    await page.keyboard.press("/");
+    await page.keyboard.type("residual");
+    await expect.poll(() => page.getByRole("option").count()).toBe(1);
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Space");
+    await expect.poll(() => page.locator("li.card").count()).toBe(3);
+    await page.keyboard.press("Enter");
+    await expect.poll(() => page.locator("li.card strong").allTextContents()).toEqual(["other"]);
+    await page.keyboard.press("/");
+    await page.keyboard.press("Escape");
+    await page.keyboard.press("ArrowDown");
+    await page.keyboard.press("Home");
+    const active = page.locator(".run.active .name");
+    const first = await active.textContent();
+    await page.keyboard.press("ArrowDown");
+    await expect.poll(() => active.textContent()).not.toBe(first);
+    expect(await page.locator(".runs").evaluate((list) => getComputedStyle(list).outlineStyle)).not.toBe("none");
+    await page.getByRole("tab", { name: "Curves" }).focus();
+    await page.keyboard.press("ArrowRight");
+    expect(await page.getByRole("tab", { name: "Gains" }).getAttribute("aria-selected")).toBe("true");
+    // Everything that can be pressed is reached by Tab.
+    const reached = new Set<string>();
+    await page.evaluate(() => (document.activeElement as HTMLElement).blur());
+    for (let i = 0; i < 40; i++) {
+      await page.keyboard.press("Tab");
+      reached.add(
+        await page.evaluate(
+          () =>
+            document.activeElement?.id || document.activeElement?.className || document.activeElement?.tagName || "",
+        ),
+      );
+    }
+    expect([...reached]).toEqual(expect.arrayContaining(["search", "runs", "tab-Gains", "SELECT"]));
+  });
+
+  test("fits a phone, in every part", async () => {
+    append(gainLine(60, { mixing: [[0.5, 0.5, 0.5, 0.5]] }), "gains.jsonl");
+    await open({ width: 360, height: 740 });
+    await page.getByRole("button", { name: /^Runs/ }).click();
+    await page.getByRole("option").first().waitFor();
+    for (const tab of ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"]) {
+      await page.getByRole("tab", { name: tab }).click();
+      const width = await page.evaluate(() => document.documentElement.scrollWidth);
+      expect(width, tab).toBeLessThanOrEqual(360);
+    }
+  });
+
+  test("asks a training to save or to stop, and keeps tags", async () => {
+    fs.writeFileSync(
+      place.at("now", "mhc", "lock"),
+      JSON.stringify({ pid: process.pid, host: (await import("node:os")).hostname(), started: startedAt() }),
+    );
+    await open();
+    await page.getByRole("button", { name: "Checkpoint now" }).click();
+    await expect.poll(() => asked).toEqual(["checkpoint"]);
+    await page.getByRole("button", { name: "Stop and save…" }).click();
+    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await expect.poll(() => asked.splice(0)).toEqual(["checkpoint", "stop"]);
+    await page.getByRole("button", { name: "Add a tag to mhc" }).click();
+    await page.keyboard.type("keep");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Remove the tag keep of mhc" }).waitFor();
+    expect(JSON.parse(fs.readFileSync(place.at("now", "mhc", "tags.json"), "utf8"))).toEqual({ tags: ["keep"] });
+  });
+
+  test("shows hostile names and texts as what they are", async () => {
+    const name = "<img src=x onerror=alert(1)>";
+    writeRun(place.at("now", name), { connection: "<script>alert(2)</script>" });
+    fs.writeFileSync(
+      place.at("now", name, "samples.txt"),
+      'step 1, prompt "<b>"\n  <b><img src=x onerror=alert(3)>\n\n',
+    );
+    fs.appendFileSync(place.at("now", name, "metrics.jsonl"), '{"step":101,"loss":1e999}\n{"step":102,"lo');
+    await open();
+    await page.getByRole("tab", { name: "Samples" }).click();
+    await page.getByText("onerror=alert(3)").waitFor();
+    expect(await page.locator("img[src=x], script:not([src])").count()).toBe(0);
+    await page.locator(".run .name").filter({ hasText: name }).waitFor();
+  });
+});
+
+function startedAt(): string {
+  try {
+    const stat = fs.readFileSync("/proc/self/stat", "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    return "";
+  }
+}
