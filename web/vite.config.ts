@@ -1,9 +1,11 @@
 // How the live page is built: into dist/web, from where `birkhoff serve` answers.
 
 import { svelte } from "@sveltejs/vite-plugin-svelte";
-import { defineConfig } from "vite";
+import type { UserConfig } from "vite";
 
-export default defineConfig({
+const config: UserConfig = {
   plugins: [svelte({ configFile: false })],
   build: { outDir: "../dist/web", emptyOutDir: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
-});
+};
+
+export default config;

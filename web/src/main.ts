@@ -2,8 +2,6 @@
 
 import { mount } from "svelte";
 import App from "./App.svelte";
-import "uplot/dist/uPlot.min.css";
-import "./page.css";
 
 // The token has become a cookie; it need not stay in the address.
 const address = new URL(location.href);

@@ -32,6 +32,8 @@ export interface PageState {
   dark: boolean;
   /** Grows whenever curves changed. */
   version: number;
+  /** Grows whenever all curves that were asked for have come: they are drawn at once. */
+  loads: number;
   /** How often a run's gains, samples or alarms changed. */
   news: Record<string, number>;
 }
@@ -49,6 +51,7 @@ export const page: PageState = $state({
   error: "",
   dark: wide.matches,
   version: 0,
+  loads: 0,
   news: {},
 });
 wide.addEventListener("change", () => (page.dark = wide.matches));
@@ -133,7 +136,9 @@ async function load(ids: readonly string[]): Promise<void> {
       }
     }),
   );
-  if (pending.size === 0) listen();
+  if (pending.size > 0) return;
+  page.loads++;
+  listen();
 }
 
 /** One stream for all chosen runs; a new one goes on where the last one was. */

@@ -120,8 +120,11 @@ export function createRoutes({ root, page, control, ...access }: ServerOptions):
   app.get("*", (context) => {
     const file = page.get(context.req.path === "/" ? "/index.html" : context.req.path);
     if (!file) return context.text("There is nothing here.\n", 404);
-    // Names of built assets change with their content.
-    const cache = context.req.path.startsWith("/assets/") ? "private, max-age=31536000, immutable" : "no-cache";
+    // Names of built assets change with their content; the page itself is asked for anew.
+    const kept = context.req.path.startsWith("/assets/")
+      ? "private, max-age=31536000, immutable"
+      : "private, max-age=3600";
+    const cache = file.type.startsWith("text/html") ? "no-cache" : kept;
     return context.body(file.bytes, 200, { "Content-Type": file.type, "Cache-Control": cache });
   });
   app.onError((error, context) => context.json({ error: error.message }, 500));
