@@ -7,11 +7,13 @@
 //   GET  /api/mixing?run=&step=  H_res of every sublayer at a step
 //   GET  /api/texts?run=         samples, alarms, configuration
 //   GET  /api/live?run=&run=&from=  events: records as they are written, cards as they change
+//   GET  /metrics                the ends of all runs' records for Prometheus
 //   POST /api/tags               {run, tags}
 //   POST /api/control            {action}: stop or checkpoint, for runs that train beside the server
 
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
+import type { RunData } from "../run-data.ts";
 import { createCards } from "./cards.ts";
 import { guard, type GuardOptions } from "./guard.ts";
 import { liveEvents } from "./live-events.ts";
@@ -19,6 +21,7 @@ import type { ControlAction } from "./messages.ts";
 import type { PageFiles } from "./page-files.ts";
 import { createPlaces } from "./places.ts";
 import { createRunRecords, parseCursors, type RunRecords } from "./records.ts";
+import { createScraper } from "./scrape.ts";
 import { tagsOf, writeTags } from "./tags.ts";
 import { readTexts } from "./texts.ts";
 
@@ -26,6 +29,8 @@ export interface ServerOptions extends GuardOptions {
   /** Where the run folders are. */
   readonly root: string;
   readonly page: PageFiles;
+  /** What /metrics answers of the ends of all runs' records; without it there is no such route. */
+  readonly metricsText?: (runs: readonly RunData[]) => string;
   /** Runs that train beside the server, and what reaches them. */
   readonly control?: {
     /** Their folders, links resolved. */
@@ -42,7 +47,7 @@ const MOST_COLUMNS = 400;
 const LONGEST_BODY = 1 << 14;
 
 /** @throws Error when the root is no folder */
-export function createRoutes({ root, page, control, ...access }: ServerOptions): Hono {
+export function createRoutes({ root, page, control, metricsText, ...access }: ServerOptions): Hono {
   const places = createPlaces(root);
   const cards = createCards(places, new Set(control?.folders));
   const records = recordsOf((run, file) => places.open(run, file));
@@ -116,6 +121,13 @@ export function createRoutes({ root, page, control, ...access }: ServerOptions):
     control.send(action);
     return context.json({ action }, 202);
   });
+
+  if (metricsText) {
+    const scrape = createScraper(places);
+    app.get("/metrics", (context) =>
+      context.body(metricsText(scrape()), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
+    );
+  }
 
   app.get("*", (context) => {
     const file = page.get(context.req.path === "/" ? "/index.html" : context.req.path);

@@ -7,6 +7,7 @@ import path from "node:path";
 import type { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Curves, GainMaps, Mixing, RunCard, RunTexts } from "../../../src/report/server/messages.ts";
+import type { RunData } from "../../../src/report/run-data.ts";
 import { createRoutes, type ServerOptions } from "../../../src/report/server/routes.ts";
 import { lockFolder } from "../../../src/training/lock.ts";
 import { gainLine, makeRoot, metricLine, writeRun } from "./runs.ts";
@@ -338,6 +339,34 @@ test("hostile folders break nothing", async () => {
     expect(await mixing.json()).toMatchObject({ mixing: [[], [2]] });
   } finally {
     hostile.remove();
+  }
+});
+
+test("for Prometheus the ends of all records", async () => {
+  const scraped = makeRoot();
+  try {
+    writeRun(scraped.at("run"), { done: 50 });
+    fs.appendFileSync(
+      scraped.at("run", "metrics.jsonl"),
+      metricLine(51, { validationLoss: 3 }) + metricLine(52, { loss: "Infinity" }),
+    );
+    const metricsText = vi.fn((runs: readonly RunData[]) => JSON.stringify(runs.map(({ folder }) => folder)));
+    const app = createRoutes({ root: scraped.root, host: "127.0.0.1", page, metricsText });
+    const answer = await get(app, "/metrics");
+    expect(answer.headers.get("content-type")).toBe("text/plain; version=0.0.4; charset=utf-8");
+    expect(await answer.text()).toBe('["run"]');
+    const [[run]] = metricsText.mock.lastCall as [RunData[]];
+    expect(run!.metrics).toMatchObject([
+      { step: 51, validationLoss: 3 },
+      { step: 52, loss: Infinity },
+    ]);
+    expect(run!.gains).toMatchObject([{ step: 50 }]);
+    fs.appendFileSync(scraped.at("run", "metrics.jsonl"), metricLine(53));
+    await get(app, "/metrics");
+    expect(metricsText.mock.lastCall![0][0]!.metrics.at(-1)).toMatchObject({ step: 53 });
+    expect((await get(routes(), "/metrics")).status).toBe(404);
+  } finally {
+    scraped.remove();
   }
 });
 
