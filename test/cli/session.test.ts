@@ -72,6 +72,33 @@ test("after any other error every run is saved first", async () => {
   expect([good.saved, bad.saved]).toEqual([[4], [3]]);
 });
 
+test("a page may ask for checkpoints, and for the end of all runs after the step in progress", async () => {
+  const runs = [fakeRun("one"), fakeRun("other")] as const;
+  const handlers: (((action: "stop" | "checkpoint") => void) | undefined)[] = [];
+  const controls = { listen: (handler: (typeof handlers)[number]) => void handlers.push(handler) };
+  const view = silentView();
+  let updates = 0;
+  const training = trainAll(
+    runs,
+    {
+      ...view,
+      update() {
+        updates++;
+        if (updates === 2) handlers[0]!("checkpoint");
+        if (updates === 5) handlers[0]!("stop");
+      },
+    },
+    controls,
+  );
+  expect((await training).stopped).toBe(true);
+  expect(handlers[1]).toBeUndefined();
+  expect(runs.map(({ trainer }) => trainer.step)).toEqual([3, 2]);
+  expect(runs.map(({ saved }) => saved)).toEqual([
+    [1, 3],
+    [1, 2],
+  ]);
+});
+
 test("a run without a step, and one of half a million, have a summary", async () => {
   const none = fakeRun("none");
   expect(summaryTable([{ ...summaryRow(none), diverged: true }])).toMatch(/none \(diverged\).* -/);

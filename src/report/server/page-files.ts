@@ -29,15 +29,16 @@ export function readPageFiles(): PageFiles {
     fs.existsSync(path.join(candidate, "index.html")),
   );
   if (folder === undefined) throw new Error("The page has not been built. In the repository: npm run build");
-  const files = fs.readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const files = fs.readdirSync(folder, { recursive: true, encoding: "utf8" });
   return new Map(
-    files.map((entry) => {
-      const file = path.join(entry.parentPath, entry.name);
-      const name = `/${path.relative(folder, file).replaceAll(path.sep, "/")}`;
-      return [
-        name,
-        { bytes: new Uint8Array(fs.readFileSync(file)), type: TYPES[path.extname(name)] ?? "application/octet-stream" },
-      ];
-    }),
+    files
+      .filter((file) => fs.statSync(path.join(folder, file)).isFile())
+      .map((file) => {
+        const type = TYPES[path.extname(file)] ?? "application/octet-stream";
+        return [
+          `/${file.replaceAll(path.sep, "/")}`,
+          { bytes: new Uint8Array(fs.readFileSync(path.join(folder, file))), type },
+        ];
+      }),
   );
 }

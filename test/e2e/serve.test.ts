@@ -1,0 +1,58 @@
+// `birkhoff serve` and `--page` as a person uses them.
+
+import fs from "node:fs";
+import { afterAll, expect, test } from "vitest";
+import { makeWorkplace, run, start, tiny } from "./cli.ts";
+
+const place = makeWorkplace();
+afterAll(() => place.remove());
+/** The page is built by npm test, not by this file. */
+const isBuilt = fs.existsSync(new URL("../../dist/web/index.html", import.meta.url));
+
+test.skipIf(!isBuilt)(
+  "a training with --page is seen on its page, and stopped there with everything saved",
+  async () => {
+    const options = ["--data", "text.txt", "--out", "runs/watched", "--page", "0", ...tiny, "--steps", "100000"];
+    const { child, said, finished } = start(place.folder, ["train", ...options]);
+    let stderr = "";
+    child.stderr!.on("data", (text: string) => (stderr += text));
+    await said("Live page: ");
+    const [url] = /http:\S+/.exec(stderr)!;
+    const cardOf = async (): Promise<{ step: number } & Record<string, unknown>> => {
+      const { cards } = (await (await fetch(`${url}api/runs`)).json()) as { cards: [{ step: number }] };
+      return cards[0];
+    };
+    await expect.poll(async () => (await cardOf()).step, { timeout: 30_000 }).toBeGreaterThan(3);
+    expect(await cardOf()).toMatchObject({ id: "watched", state: "training", controlled: true });
+    const headers = { origin: new URL(url).origin, "content-type": "application/json" };
+    await fetch(`${url}api/control`, { method: "POST", headers, body: JSON.stringify({ action: "stop" }) });
+    const { code, stdout } = await finished;
+    expect(code).toBe(0);
+    expect(stdout).toContain("Go on: birkhoff train --resume runs/watched");
+    expect(fs.readdirSync(place.at("runs", "watched", "checkpoints"))).not.toEqual([]);
+  },
+);
+
+test.skipIf(!isBuilt)("serve answers on a free port and ends with Ctrl-C", async () => {
+  fs.mkdirSync(place.at("none"));
+  const { child, finished } = start(place.folder, ["serve", "none", "--port", "0", "--json"]);
+  const url = await new Promise<string>((resolve) => {
+    child.stdout!.once("data", (text: string) => resolve((JSON.parse(text) as { url: string }).url));
+  });
+  expect(await (await fetch(url)).text()).toContain("<title>Birkhoff</title>");
+  child.kill("SIGINT");
+  expect((await finished).code).toBe(0);
+});
+
+test.skipIf(!isBuilt)("mistakes are answered by one line", async () => {
+  const answers = {
+    "serve nowhere": /^birkhoff: Cannot read nowhere: .*birkhoff serve FOLDER\n$/,
+    "serve . --host 0.0.0.0 --token short": /^birkhoff: --token needs at least 8 characters.\n$/,
+    "serve . --port 70000": /It must be a whole number from 0 to 65535/,
+  };
+  for (const [args, message] of Object.entries(answers)) {
+    const { code, stderr } = await run(place.folder, args.split(" "));
+    expect([code, args]).toEqual([1, args]);
+    expect(stderr).toMatch(message);
+  }
+});
