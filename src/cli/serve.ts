@@ -2,6 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
+import { prometheusText } from "../report/prometheus.ts";
 import { isLoopback } from "../report/server/guard.ts";
 import { listen } from "../report/server/listen.ts";
 import { readPageFiles } from "../report/server/page-files.ts";
@@ -33,12 +34,12 @@ Examples:
   birkhoff serve /data/runs --host 0.0.0.0           for other machines too; prints an address with a token
   ssh -L 7333:localhost:7333 machine                 the safer way to a page on another machine
 
-Nothing outside the folder is read. Tags are kept in tags.json in the run's folder.`,
+Prometheus reads /metrics. Nothing outside the folder is read. Tags are kept in tags.json in the run's folder.`,
   )
   .action(async (root: string, { host, port, token: given, open, json }: ServeOptions) => {
     if (given !== undefined && given.length < 8) throw new Error("--token needs at least 8 characters.");
     const token = given ?? (isLoopback(host) ? undefined : randomBytes(16).toString("hex"));
-    const server = await listen({ root, host, port, token, page: readPageFiles() });
+    const server = await listen({ root, host, port, token, page: readPageFiles(), metricsText: prometheusText });
     if (json) process.stdout.write(`${JSON.stringify({ url: server.url, port: server.port })}\n`);
     else process.stdout.write(`Runs under ${root}: ${server.url}\nCtrl-C ends the page.\n`);
     if (open) openBrowser(server.url);

@@ -116,7 +116,10 @@ function stateOf(run: {
   const chance = Math.log(wholeOf(run.model.vocabulary) ?? Infinity);
   const wrong =
     run.last !== undefined && (numberOf(run.last.loss) === null || Number(run.last.loss) > chance + DIVERGED_NATS);
-  if (run.events.at(-1)?.action === "stop" || (wrong && !run.held)) return "diverged";
+  // A run that was resumed after an alarm has later steps.
+  const alarm = run.events.at(-1);
+  const ended = alarm?.action === "stop" && Number(alarm.step) >= run.step;
+  if (ended || (wrong && !run.held)) return "diverged";
   return run.held ? "training" : "stopped";
 }
 
