@@ -175,5 +175,5 @@ test("latent attention that cannot be is refused with the reason", () => {
     /it must be even, for rotary embeddings/,
   );
   expect(() => modelSchema.parse({ ...valid, kvHeads: 1 })).toThrow(/it must equal heads/);
-  expect(() => modelSchema.parse({ ...valid, valueResidual: true })).toThrow(/valueResidual does not go/);
+  expect(() => modelSchema.parse({ ...valid, valueResidual: true })).toThrow(/it does not go with latent attention/);
 });
