@@ -8,6 +8,7 @@ import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/
 import { measureMachine } from "../planning/machine.ts";
 import { precisions } from "../planning/memory.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
+import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
 import { plannedModel, plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
@@ -66,7 +67,12 @@ export const planCommand: Command = new Command("plan")
   .option("--tokens <n>", "tokens to train on, such as 1e12 (default: the paper's)", positiveNumber)
   .option("--price <money>", "of one GPU hour, for the cost", positiveNumber)
   .option("--mfu <fraction>", "model FLOP utilisation of the baseline (default: 0.35; 1 of this machine)", fraction)
-  .option("--bandwidth-efficiency <fraction>", "of the memory's bandwidth, reached by mHC's kernels", fraction, 1)
+  .option(
+    "--bandwidth-efficiency <fraction>",
+    "of the memory's bandwidth, reached by mHC's kernels",
+    fraction,
+    DEFAULT_BANDWIDTH_EFFICIENCY,
+  )
   .option(
     "--compile",
     "compile the training step as well and read bytes, operations and calls off its plan; runs nothing",
