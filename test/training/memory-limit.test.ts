@@ -56,12 +56,8 @@ test("a training larger than the runtime's memory is refused with need, limit an
   const message = refusal([absurd], 2 ** 50);
   expect(message).toMatch(/^manifold: training would need \d+\.\d\d GiB of memory; the limit is 4\.00 GiB, the Web/);
   const offered = [...message.matchAll(/^ {2}(.+): needs ([\d.]+) GiB/gm)].map(([, option, size]) => [option, size]);
-  expect(
-    offered
-      .map(([option]) => option)
-      .slice(0, 2)
-      .toSorted(),
-  ).toEqual(["--batch 32 --accumulate 2", "--context 2048"]);
+  const [first, second] = offered.map(([option]) => option);
+  expect(new Set([first, second])).toEqual(new Set(["--batch 32 --accumulate 2", "--context 2048"]));
   const context = offered.find(([option]) => option === "--context 2048")!;
   const changed = { ...absurd, model: { ...absurd.model, context: 2048 } };
   expect(Number(context[1])).toBeCloseTo(planMemoryNeed([changed], machine).machineBytes / 2 ** 30, 2);

@@ -171,7 +171,7 @@ function convertEnding(
       bias: { shape: [n], data: new Float32Array(n).fill(meanBias(to)) },
     };
   }
-  const { phi, alpha, bias } = weights;
+  const { phi, bias } = weights;
   // α only scales what φ projects, and that is nothing.
   const isMean =
     Array.from(phi!.data).every((value) => value === 0) &&
