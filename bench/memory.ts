@@ -7,9 +7,9 @@
  * computes its norms again as well. 12 layers are 24 sublayers.
  */
 
-import { defaultConnection, modelSchema, presets } from "../src/model/config.ts";
+import { presets } from "../src/model/config.ts";
+import { stepConfig } from "../src/planning/step-time.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
-import { parseTrainingConfig } from "../src/training/config.ts";
 import { measureExtraMemory, predictStepMemory } from "../src/training/recomputation.ts";
 import { measureStepMemory, type StepConfig, type StepMemory } from "../src/training/step-memory.ts";
 import type { Group } from "./lib/group.ts";
@@ -26,20 +26,8 @@ const STORED = "mhc.memory.stored";
 const PREDICTION = "mhc.memory.prediction";
 
 /** The preset "micro" with more layers. */
-function stepConfig(kind: "residual" | "manifold"): StepConfig {
-  const size = { ...presets.micro, layers: LAYERS, vocabulary: VOCABULARY };
-  const model = modelSchema.parse({ ...size, connection: defaultConnection(kind) });
-  return parseTrainingConfig({
-    name: "bench",
-    data: { source: "-", vocabulary: VOCABULARY },
-    model,
-    batch: BATCH,
-    steps: 1,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
-    evaluateEvery: 1,
-    checkpointEvery: 1,
-  });
-}
+const configOf = (kind: "residual" | "manifold"): StepConfig =>
+  stepConfig({ ...presets.micro, layers: LAYERS, vocabulary: VOCABULARY }, { kind }, BATCH);
 
 function side(label: string, { stateBytes, arenaBytes }: StepMemory): Side {
   return { label, value: (stateBytes + arenaBytes) / 2 ** 20, unit: "MiB" };
@@ -55,21 +43,25 @@ export const memory: Group = {
   names: [FIGURE, STRICT, STORED, PREDICTION],
   async *measure(names, { note }) {
     note(`measuring the memory of a training step with ${2 * LAYERS} sublayers`);
-    const [config, plain] = [stepConfig("manifold"), stepConfig("residual")];
+    const [config, plain] = [configOf("manifold"), configOf("residual")];
     const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(config, plain, THREADS);
     const residual = side("residual, everything stored", baseline);
     const mhc = side(`mHC n = 4, streams stored every ${storeEvery} sublayers`, recomputed);
     if (names.includes(FIGURE)) yield extra(FIGURE, mhc, residual, 0.35);
     if (names.includes(STORED)) yield extra(STORED, side("mHC n = 4, everything stored", stored), residual);
+    if (!names.includes(STRICT) && !names.includes(PREDICTION)) return;
     const runtime = await createWasmRuntime({ threads: THREADS });
-    if (names.includes(STRICT)) {
-      yield extra(STRICT, mhc, side("residual, norms computed again", measureStepMemory(runtime, plain, 1)));
+    try {
+      if (names.includes(STRICT)) {
+        yield extra(STRICT, mhc, side("residual, norms computed again", measureStepMemory(runtime, plain, 1)));
+      }
+      if (names.includes(PREDICTION)) {
+        const predicted = side("predicted", predictStepMemory(config, runtime).of(storeEvery));
+        const figure = extra(PREDICTION, predicted, { ...mhc, label: `measured: ${mhc.label}` }, 0.02);
+        yield { ...figure, value: Math.abs(figure.value), unit: "off" };
+      }
+    } finally {
+      runtime.close();
     }
-    if (names.includes(PREDICTION)) {
-      const predicted = side("predicted", predictStepMemory(config, runtime).of(storeEvery));
-      const figure = extra(PREDICTION, predicted, { ...mhc, label: `measured: ${mhc.label}` }, 0.02);
-      yield { ...figure, value: Math.abs(figure.value), unit: "off" };
-    }
-    runtime.close();
   },
 };

@@ -57,13 +57,16 @@ async function bytesError(): Promise<Measured> {
   const pairs: [Side, Side][] = [];
   for (const { label, config } of cases) {
     const runtime = await createWasmRuntime({ threads: THREADS });
-    for (const storeEvery of [undefined, chooseRecompute(config, runtime)]) {
-      const { stateBytes, arenaBytes } = planStepMemory(config, runtime, storeEvery);
-      const name = storeEvery === undefined ? label : `${label}, L_r = ${storeEvery}`;
-      const real = compiledBytes(runtime, config, storeEvery);
-      pairs.push([side(`planned: ${name}`, stateBytes + arenaBytes), side("compiled", real)]);
+    try {
+      for (const storeEvery of [undefined, chooseRecompute(config, runtime)]) {
+        const { stateBytes, arenaBytes } = planStepMemory(config, runtime, storeEvery);
+        const name = storeEvery === undefined ? label : `${label}, L_r = ${storeEvery}`;
+        const real = compiledBytes(runtime, config, storeEvery);
+        pairs.push([side(`planned: ${name}`, stateBytes + arenaBytes), side("compiled", real)]);
+      }
+    } finally {
+      runtime.close();
     }
-    runtime.close();
   }
   return farthest(BYTES, pairs, 0);
 }
@@ -71,15 +74,18 @@ async function bytesError(): Promise<Measured> {
 async function timeError(name: string, threads: number, note: (text: string) => void): Promise<Measured> {
   const side = (label: string, seconds: number): Side => ({ label, value: 1000 * seconds, unit: "ms" });
   const runtime = await createWasmRuntime({ threads });
-  const rates = measureKernels(runtime);
-  const pairs = cases.map(({ label, config }): [Side, Side] => {
-    const predicted = side(`predicted: ${label}`, predictStepTime(config, runtime, rates));
-    const measured = side("measured", measureStepTime(runtime, config));
-    note(`${label}: ${predicted.value.toFixed(1)} ms predicted, ${measured.value.toFixed(1)} ms measured`);
-    return [predicted, measured];
-  });
-  runtime.close();
-  return farthest(name, pairs, 0.25);
+  try {
+    const rates = measureKernels(runtime);
+    const pairs = cases.map(({ label, config }): [Side, Side] => {
+      const predicted = side(`predicted: ${label}`, predictStepTime(config, runtime, rates));
+      const measured = side("measured", measureStepTime(runtime, config));
+      note(`${label}: ${predicted.value.toFixed(1)} ms predicted, ${measured.value.toFixed(1)} ms measured`);
+      return [predicted, measured];
+    });
+    return farthest(name, pairs, 0.25);
+  } finally {
+    runtime.close();
+  }
 }
 
 export const planning: Group = {

@@ -108,7 +108,7 @@ export function conventionsPage(): string {
 
 The paper of mHC fixes the formulas but not what keeps a division from zero, where the parameters start or how the streams end, and released code changed some of what it does fix. A *convention* is a named value that says all of it (\`src/connections/conventions/table.ts\`). \`manifold({ convention })\`, \`--convention\` and the field \`model.connection.convention\` of a configuration choose one; \`paper\` is used when nothing is said. The forms of HC are \`hyper\` with its options \`dynamic\` and \`tanh\`.
 
-This page is written by \`node scripts/document-conventions.ts\`, and a test holds it to the values.
+This page is written by \`npx node scripts/document-conventions.ts\`, and a test holds it to the values.
 
 ## mHC
 

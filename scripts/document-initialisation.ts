@@ -55,7 +55,7 @@ export function initialisationPage(): string {
 
 The paper gives α = 0.01 and nothing else: not φ, not the biases. Every implementation chose its own, and they differ in whether the model begins as a residual network, whether it still can tell its streams apart, and whether its mixers can move. \`manifold({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; \`default\` is used when nothing is said. They are in \`src/connections/initialisations.ts\`.
 
-This page is written by \`node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/stability/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
+This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/stability/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
 
 ## What they are
 

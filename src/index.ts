@@ -352,14 +352,13 @@ export type { Reduction } from "./planning/reductions.ts";
 export { type Amount, type Pass, type Scheme, totalTraffic, trafficOf } from "./planning/traffic.ts";
 export { type Hardware, type HardwareName, hardwareProfiles } from "./planning/hardware.ts";
 export { measureMachine } from "./planning/machine.ts";
+export { type KernelRates, measureKernels, predictStepTime } from "./planning/step-time.ts";
 export {
   type CompiledStep,
   type CompiledSteps,
-  type KernelRates,
-  measureKernels,
-  planCompiledSteps,
-  predictStepTime,
-} from "./planning/step-time.ts";
+  compileSteps,
+  type CompileStepsOptions,
+} from "./planning/compiled-step.ts";
 export {
   type ConnectionTime,
   connectionTime,

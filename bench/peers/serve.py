@@ -3,6 +3,7 @@
   python3 serve.py step --connection mhc --mode eager --layers 4 --channels 256 --heads 8 \\
       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
   python3 serve.py generate --connection mhc --threads 2
+  python3 serve.py moe --model /tmp/model.bin --threads 2
   OPENBLAS_NUM_THREADS=1 python3 serve.py gemm --size 1024 --threads 1
   python3 serve.py sinkhorn --matrices 8192 --tokens first --threads 2
 
@@ -83,6 +84,29 @@ def step(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
         "cold_seconds": time.perf_counter() - start,
         "loss": first_loss,
+    }
+    return hello, lambda: {"loss": trainer.step()}
+
+
+# --- moe: PyTorch ------------------------------------------------------------------------------
+
+
+def moe(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
+    """Steps of the model in a file, on the same batches as our-moe.ts draws."""
+    torch = load("torch")
+    torch.set_num_threads(args.threads)
+    torch.set_num_interop_threads(1)
+    base_rss_bytes = memory_bytes("VmRSS")
+    from mixture import Trainer
+
+    trainer = Trainer(args.model)
+    hello = {
+        "peer": "pytorch eager",
+        "versions": {"torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+        "base_rss_bytes": base_rss_bytes,
+        "parameters": sum(p.numel() for p in trainer.model.parameters()),
+        "loss": trainer.step(),
     }
     return hello, lambda: {"loss": trainer.step()}
 
@@ -179,7 +203,7 @@ def sinkhorn(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
 
 # --- the protocol ------------------------------------------------------------------------------
 
-OPERATIONS = {"step": step, "generate": generate, "gemm": gemm, "sinkhorn": sinkhorn}
+OPERATIONS = {"step": step, "moe": moe, "generate": generate, "gemm": gemm, "sinkhorn": sinkhorn}
 
 
 def arguments() -> argparse.Namespace:
@@ -191,6 +215,9 @@ def arguments() -> argparse.Namespace:
     sizes = {"layers": 4, "channels": 256, "heads": 8, "tokens": 256, "batch": 8, "vocabulary": 1024, "threads": 2}
     for name, size in sizes.items():
         steps.add_argument("--" + name, type=int, default=size)
+    mixtures = commands.add_parser("moe")
+    mixtures.add_argument("--model", required=True)
+    mixtures.add_argument("--threads", type=int, default=2)
     generates = commands.add_parser("generate")
     generates.add_argument("--connection", choices=["residual", "hc", "mhc"], default="residual")
     for name, size in sizes.items():

@@ -9,11 +9,12 @@ import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../training/run.ts";
-import { comparedByDefault, type ConnectionChoice, parseChoices } from "./connections.ts";
-import { configFrom, trainingOptions, type TrainingOptions } from "./options.ts";
+import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
+import { configFrom, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
@@ -36,7 +37,7 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
       .default(comparedByDefault, comparedByDefault.map(({ name }) => name).join()),
   )
   .option("--out <folder>", "folder of the run folders (default: the first free runs/<data>-<preset>-N)")
-  .option("--resume <folder>", "go on with a comparison; other options are taken from its runs")
+  .option("--resume <folder>", "go on with a comparison; options of models and training are taken from its runs")
   .addHelpText(
     "after",
     `
@@ -48,14 +49,15 @@ Examples:
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
   birkhoff compare --resume runs/sotu-nano-1`,
   )
-  .action(async (options: CompareOptions) => {
+  .action(async (options: CompareOptions, command: Command) => {
+    if (options.resume !== undefined) expectResumable(command, ["connections", "out"]);
     const folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
         `There are runs in ${folder} already: go on with them (birkhoff compare --resume ${folder}) or give another --out.`,
       );
     }
-    const configs = options.resume === undefined ? undefined : readConfigs(options.resume);
+    const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
     const { data, wanted } = configs
       ? { data: await prepareAgain(configs[0]!.data, options.cache), wanted: configs }
       : await begin(options);
@@ -66,6 +68,14 @@ Examples:
     const runs: Run[] = [];
     let page: PageBeside | undefined;
     try {
+      expectMemory(wanted, runtime, memoryLimits(options.memory), {
+        resumed: configs !== undefined,
+        connections: (field, values) =>
+          `--connections ${options.connections.map((choice, index) => writeChoice(choice, field, values[index])).join()}`,
+        alone: configs
+          ? `each alone, birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on`
+          : "each alone, birkhoff train --connection NAME",
+      });
       for (const config of wanted) {
         const place = path.join(folder, config.name);
         const boarded = options.tensorboard || hasEventFiles(place);
@@ -151,10 +161,11 @@ function runsIn(folder: string): string[] {
     .filter((run) => existsSync(path.join(run, "config.json")));
 }
 
-function readConfigs(folder: string): TrainingConfig[] {
-  const configs = runsIn(folder).map((run) =>
-    parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json")),
-  );
+function readConfigs(folder: string, recompute?: RecomputeConfig): TrainingConfig[] {
+  const configs = runsIn(folder).map((run) => {
+    const config = parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"));
+    return recompute === undefined ? config : { ...config, recompute };
+  });
   if (configs.length === 0) {
     throw new Error(
       `${folder} holds no comparison (no folders with a config.json, such as ${comparedByDefault.map(({ name }) => name).join(", ")}). To go on with one run: birkhoff train --resume ${folder}`,

@@ -40,6 +40,12 @@ export function parseChoice(text: string): ConnectionChoice {
   return { name: [kind, ...assignments].join("-").replaceAll(/[^\w.=-]/g, "_"), kind, options };
 }
 
+/** A choice as it is written on a command line, with a field changed. */
+export function writeChoice({ kind, options }: ConnectionChoice, field: string, value: unknown): string {
+  const changed = value === undefined ? options : { ...options, [field]: value };
+  return [kind, ...Object.entries(changed).map(([name, of]) => `${name}=${String(of)}`)].join(":");
+}
+
 /** Several, joined by commas, no two alike. */
 export function parseChoices(text: string): ConnectionChoice[] {
   const choices = text.split(",").map(parseChoice);

@@ -6,7 +6,7 @@ import { type ConventionName, conventionNames } from "../connections/conventions
 import { type Naming, namings } from "../training/connection-names.ts";
 import { convertFile, type ConvertReport } from "../training/convert.ts";
 import { upcycledConnections } from "../training/upcycle.ts";
-import { machineOptions, positiveNumber, wholeNumber } from "./options.ts";
+import { expectUnused, machineOptions, positiveNumber, wholeNumber } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
 interface ConvertCommandOptions {
@@ -19,6 +19,9 @@ interface ConvertCommandOptions {
   readonly json?: boolean;
 }
 
+/** Options that only one of the two forms has. */
+const converting = ["names", "iterations", "tolerance"];
+const upcycling = ["streams", "steps", "threads", "revectorise"];
 const upcycledKinds = Object.keys(upcycledConnections);
 
 export const convertCommand: Command = machineOptions(new Command("convert"))
@@ -63,13 +66,15 @@ Examples:
   birkhoff convert runs/plain runs/streams --from residual --to manifold
 What each convention is, and which can be converted into which: docs/conventions.md`,
   )
-  .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions) => {
+  .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions, command) => {
     const { from, to } = options;
     if ((from === "residual") !== upcycledKinds.includes(to)) {
       throw new Error(
         `--from ${from} --to ${to} cannot be: a residual run becomes one of ${upcycledKinds.join(" or ")} (--from residual), a file of one convention a file of another.`,
       );
     }
+    if (from === "residual") expectUnused(command, converting, "with --from residual; it is for files");
+    else expectUnused(command, upcycling, "with a file; it is for --from residual");
     if (from === "residual") return upcycleRun(input, output, options);
     const { json, overwrite, ...asked } = options;
     if (existsSync(output) && !overwrite)

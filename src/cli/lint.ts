@@ -12,7 +12,7 @@ import {
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { LintCheck, Verdict } from "../stability/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { isFolder, lintFile, type LintReport } from "../training/lint-file.ts";
+import { isFolder, lintFile, type LintReport, runIterations } from "../training/lint-file.ts";
 import { lintLoss } from "../training/lint-loss.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { wholeNumber } from "./options.ts";
@@ -57,7 +57,8 @@ Examples:
 Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
-    const found = lintFile(file, options);
+    const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
+    const found = lintFile(file, iterations === undefined ? options : { ...options, iterations });
     const folder = run ?? (isFolder(file) ? file : undefined);
     const tried = folder === undefined ? undefined : await tryOnText(found, folder, run !== undefined);
     const report = tried ? { ...found, checks: [...found.checks, tried] } : found;
@@ -70,11 +71,21 @@ async function tryOnText(report: LintReport, folder: string, asked: boolean): Pr
   const [convention, ...others] = new Set(Object.values(report.conventions));
   const name = manifoldConventionNames.find((each): each is ManifoldConventionName => each === convention);
   const damaged = report.checks.some((check) => ["shapes", "finite"].includes(check.name) && check.verdict === "error");
-  if (name === undefined || others.length > 0 || damaged) return undefined;
+  const why =
+    others.length > 0
+      ? "its connections are not all in one convention"
+      : name === undefined
+        ? `a run has no model in the convention ${convention ?? "of no connection"}`
+        : damaged
+          ? "its tensors are damaged (see the checks)"
+          : undefined;
+  if (name === undefined || why !== undefined) return untried(why!, asked);
   const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
   const runtime = await createWasmRuntime();
   try {
-    return lintLoss(runtime, report.file, config, name);
+    const tried = lintLoss(runtime, report.file, config, name);
+    if (tried) return tried;
+    return untried(`${folder} has no prepared text, or its model does not mix streams by Sinkhorn-Knopp`, asked);
   } catch (error) {
     if (asked) throw error;
     process.stderr.write(`the weights were not tried on text: ${(error as Error).message}\n`);
@@ -82,6 +93,14 @@ async function tryOnText(report: LintReport, folder: string, asked: boolean): Pr
   } finally {
     runtime.close();
   }
+}
+
+/** Where --run asked for the check, what kept it from being made. */
+function untried(why: string, asked: boolean): LintCheck | undefined {
+  const measured = `the weights were not tried on text: ${why}`;
+  return asked
+    ? { name: "orientation by the loss", verdict: "undecided", measured, expected: "a higher loss", where: [] }
+    : undefined;
 }
 
 const marks: Readonly<Record<Verdict, string>> = {

@@ -43,6 +43,23 @@ export function recomputation(text: string): RecomputeConfig {
   return value;
 }
 
+/** Bytes: 2GiB, 512MiB, 3GB or a plain number. */
+export function memorySize(text: string): number {
+  const units: Readonly<Record<string, number>> = {
+    "": 1,
+    KB: 1e3,
+    MB: 1e6,
+    GB: 1e9,
+    KiB: 2 ** 10,
+    MiB: 2 ** 20,
+    GiB: 2 ** 30,
+  };
+  const [, number, unit] = /^([\d.e]+)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
+  const bytes = Number(number) * units[unit ?? ""]!;
+  if (!(bytes > 0)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
+  return bytes;
+}
+
 export interface MachineOptions {
   readonly threads?: number;
   /** false after --no-revectorise. */
@@ -64,6 +81,8 @@ export interface TrainingOptions extends MachineOptions {
   readonly accumulate: number;
   readonly context?: number;
   readonly recompute?: RecomputeConfig;
+  /** Bytes. */
+  readonly memory?: number;
   readonly learningRate: number;
   readonly warmup?: number;
   readonly schedule: "step" | "cosine" | "constant";
@@ -131,6 +150,7 @@ export function trainingOptions(command: Command): Command {
       "save memory: store the state every n sublayers and compute what lies between again; auto: the n with the least memory (default: none)",
       recomputation,
     )
+    .option("--memory <size>", "memory that training may take, such as 2GiB (default: what is free)", memorySize)
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1))
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)
     .option("--warmup <n>", "steps of rising rate (default: 5 % of the steps)", wholeNumber(0))
@@ -175,6 +195,23 @@ export function trainingOptions(command: Command): Command {
     .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
     .option("--page [port]", "show the runs live on a page in the browser (default port: 7333)", portNumber)
     .option("--json", "print results as JSON lines");
+}
+
+/** What may be said of a run that goes on; everything else is in its configuration. */
+const RESUMED = ["recompute", "memory", "tensorboard", "threads", "revectorise", "cache", "json"];
+
+/** Refuse options that a run which goes on takes from its configuration. `own`: those of the command itself. */
+export function expectResumable(command: Command, own: readonly string[]): void {
+  const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
+  const refused = [...fixed.filter((name) => !RESUMED.includes(name)), ...own];
+  expectUnused(command, refused, "with --resume, which takes it from the run");
+}
+
+/** Refuse options that would have no effect. */
+export function expectUnused(command: Command, names: readonly string[], why: string): void {
+  for (const option of command.options)
+    if (names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli")
+      throw new Error(`${option.long} does not go ${why}. Leave it out.`);
 }
 
 /** AdamW of the mHC paper's models, for the sizes that are made as they are (Table 5). */

@@ -3,12 +3,14 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";
 import { precisions } from "../planning/memory.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
+import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
 import { plannedModel, plannedModels } from "../planning/presets.ts";
-import { type CompiledSteps, measureKernels, planCompiledSteps } from "../planning/step-time.ts";
+import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
@@ -23,6 +25,7 @@ interface PlanCommandOptions extends Omit<PlanOptions, "hardware"> {
   readonly streams?: number;
   readonly iterations?: number;
   readonly mfu?: number;
+  readonly compile?: boolean;
   readonly json?: boolean;
   readonly svg?: string;
 }
@@ -64,7 +67,16 @@ export const planCommand: Command = new Command("plan")
   .option("--tokens <n>", "tokens to train on, such as 1e12 (default: the paper's)", positiveNumber)
   .option("--price <money>", "of one GPU hour, for the cost", positiveNumber)
   .option("--mfu <fraction>", "model FLOP utilisation of the baseline (default: 0.35; 1 of this machine)", fraction)
-  .option("--bandwidth-efficiency <fraction>", "of the memory's bandwidth, reached by mHC's kernels", fraction, 1)
+  .option(
+    "--bandwidth-efficiency <fraction>",
+    "of the memory's bandwidth, reached by mHC's kernels",
+    fraction,
+    DEFAULT_BANDWIDTH_EFFICIENCY,
+  )
+  .option(
+    "--compile",
+    "compile the training step as well and read bytes, operations and calls off its plan; runs nothing",
+  )
   .option("--svg <file>", "draw memory, the curve of Eq. 20 and the extra time into this file")
   .option("--json", "print the plan as one JSON object")
   .addHelpText(
@@ -74,31 +86,51 @@ Examples:
   birkhoff plan --preset paper-27b --gpus 256 --hardware h800 --price 2.5
   birkhoff plan --preset paper-3b --gpus 16 --hardware b200 --svg plan.svg
   birkhoff plan --preset paper-9b --gpus 64 --streams 8 --json
+  birkhoff plan --preset paper-27b --compile
   birkhoff plan --preset micro --hardware this-machine --tokens 1e7`,
   )
-  .action(async ({ preset, hardware, context, streams, iterations, mfu, json, svg, ...rest }: PlanCommandOptions) => {
-    const named = plannedModel(preset);
-    const connection = {
-      streams: streams ?? named.connection.streams,
-      iterations: iterations ?? named.connection.iterations,
-    };
-    const model = { ...named, connection, context: context ?? named.context };
-    const options = { ...rest, ...(mfu === undefined ? {} : { utilisation: mfu }) };
-    const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
-      const text = compiled ? `${describePlan(plan)}\n${describeCompiled(compiled)}\n` : describePlan(plan);
-      process.stdout.write(json ? `${JSON.stringify({ ...plan, compiled })}\n` : text);
-      if (svg === undefined) return;
-      fs.mkdirSync(path.dirname(svg), { recursive: true });
-      fs.writeFileSync(svg, drawPlan(plan));
-      process.stderr.write(`drawn in ${svg}\n`);
-    };
-    if (hardware !== THIS_MACHINE)
-      return print(planTraining(model, { ...options, hardware: hardwareProfiles[hardware] }));
-    const runtime = await createWasmRuntime();
-    try {
-      const plan = planTraining(model, { ...options, hardware: measureMachine(runtime) });
-      print(plan, planCompiledSteps(model, plan.layout.microBatch, runtime, measureKernels(runtime)));
-    } finally {
-      runtime.close();
-    }
-  });
+  .action(
+    async ({
+      preset,
+      hardware,
+      context,
+      streams,
+      iterations,
+      mfu,
+      compile,
+      json,
+      svg,
+      ...rest
+    }: PlanCommandOptions) => {
+      const named = plannedModel(preset);
+      const connection = {
+        streams: streams ?? named.connection.streams,
+        iterations: iterations ?? named.connection.iterations,
+      };
+      const model = { ...named, connection, context: context ?? named.context };
+      const options = { ...rest, ...(mfu === undefined ? {} : { utilisation: mfu }) };
+      const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
+        const tokens = plan.layout.microBatch * model.context;
+        const text = compiled ? `${describePlan(plan)}\n${describeCompiled(compiled, tokens)}\n` : describePlan(plan);
+        process.stdout.write(json ? `${JSON.stringify({ ...plan, compiled })}\n` : text);
+        if (svg === undefined) return;
+        fs.mkdirSync(path.dirname(svg), { recursive: true });
+        fs.writeFileSync(svg, drawPlan(plan));
+        process.stderr.write(`drawn in ${svg}\n`);
+      };
+      if (hardware !== THIS_MACHINE) {
+        const plan = planTraining(model, { ...options, hardware: hardwareProfiles[hardware] });
+        return print(plan, compile ? compileSteps(model, { batch: plan.layout.microBatch }) : undefined);
+      }
+      const runtime = await createWasmRuntime();
+      try {
+        const plan = planTraining(model, { ...options, hardware: measureMachine(runtime) });
+        const measured = hasMeasuredKernels(model);
+        if (!compile && !measured) return print(plan);
+        const machine = { batch: plan.layout.microBatch, machine: runtime };
+        print(plan, compileSteps(model, measured ? { ...machine, rates: measureKernels(runtime) } : machine));
+      } finally {
+        runtime.close();
+      }
+    },
+  );

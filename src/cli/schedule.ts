@@ -18,7 +18,7 @@ import {
 import type { PipelineCosts } from "../planning/pipeline/task.ts";
 import { type FigureTable, timelineHtml } from "../planning/pipeline/timeline-html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "../planning/pipeline/timeline-svg.ts";
-import { positiveNumber, wholeNumber } from "./options.ts";
+import { expectUnused, positiveNumber, wholeNumber } from "./options.ts";
 
 interface ScheduleCommandOptions {
   readonly stages: number;
@@ -103,7 +103,8 @@ Examples:
   birkhoff schedule --network 100 --connection-share 0.08    another network, a measured connection
 What is simulated and what is assumed: docs/pipeline.md`,
   )
-  .action((name: ScheduleName | undefined, options: ScheduleCommandOptions) => {
+  .action((name: ScheduleName | undefined, options: ScheduleCommandOptions, command: Command) => {
+    expectUsed(name, options, command);
     const answer = name === undefined ? compareAll(options) : describeOne(name, options);
     const drawing: TimelineSvgOptions = {
       unit: options.costs === "layers" ? "layers' forward time" : "units of time",
@@ -116,6 +117,27 @@ What is simulated and what is assumed: docs/pipeline.md`,
     const shown = [title, ...tables.map(textTable), ...notes, ...drawn.map((file) => `Drawn: ${file}`)].join("\n");
     process.stdout.write(`${options.json ? JSON.stringify(answer.json) : shown}\n`);
   });
+
+const PASS_OPTIONS = ["forward", "backward", "weights", "both", "message"];
+const LAYER_OPTIONS = ["layers", "streams", "tflops", "memory", "network", "connectionShare"];
+
+/** Refuse options that would have no effect. */
+function expectUsed(
+  name: ScheduleName | undefined,
+  { costs, connection, svg, html }: ScheduleCommandOptions,
+  command: Command,
+): void {
+  if (costs === "layers") expectUnused(command, PASS_OPTIONS, "with --costs layers, whose times follow from the model");
+  else {
+    expectUnused(command, ["connection", "overlap"], "without --costs layers");
+    // Without a name the comparison of connections is one of layers.
+    if (name !== undefined) expectUnused(command, LAYER_OPTIONS, "with one schedule but for --costs layers");
+  }
+  if (connection === "residual") expectUnused(command, ["overlap"], "with --connection residual: it is mHC's");
+  if (name !== undefined && name !== "interleaved")
+    expectUnused(command, ["chunks"], `with ${name}: only interleaved has them`);
+  if (svg === undefined && html === undefined) expectUnused(command, ["window"], "without a drawing (--svg, --html)");
+}
 
 interface Answer {
   readonly title: string;
@@ -164,7 +186,7 @@ function costsOf(options: ScheduleCommandOptions): (chunks: number) => PipelineC
   return (chunks) => {
     const layers = layersOf(options);
     if (layers % chunks !== 0)
-      throw new Error(
+      throw new RangeError(
         `${layers} layers on a stage cannot be cut into ${chunks} chunks; give --layers ${Math.ceil(layers / chunks) * chunks} or other --chunks.`,
       );
     // The paper's measures are mHC's: a residual merge is a part of the kernel before it.

@@ -8,11 +8,12 @@ import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
-import { openRun } from "../training/run.ts";
-import type { ConnectionChoice } from "./connections.ts";
-import { configFrom, connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
+import { openRun, type Run } from "../training/run.ts";
+import { type ConnectionChoice, writeChoice } from "./connections.ts";
+import { configFrom, connectionOption, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
@@ -30,7 +31,10 @@ export const trainCommand: Command = trainingOptions(new Command("train"))
   .addOption(connectionOption)
   .option("--out <folder>", "the run folder (default: runs/<data>-<preset>-<connection>)")
   .option("--overwrite", "remove a run that is in the folder already")
-  .option("--resume <run>", "go on with a run from its last checkpoint; other options are taken from the run")
+  .option(
+    "--resume <run>",
+    "go on with a run from its last checkpoint; options of the model and its training are taken from the run",
+  )
   .addHelpText(
     "after",
     `
@@ -42,8 +46,9 @@ Examples:
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes`,
   )
-  .action(async (options: TrainOptions) => {
-    const resumed = options.resume === undefined ? undefined : readConfig(options.resume);
+  .action(async (options: TrainOptions, command: Command) => {
+    if (options.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
+    const resumed = options.resume === undefined ? undefined : readConfig(options.resume, options.recompute);
     const name = path.basename(options.resume ?? options.out ?? defaultName(options));
     const { data, config } = resumed
       ? {
@@ -56,14 +61,19 @@ Examples:
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
     });
-    const opened = openRun(runtime, config, data, folder, {
-      existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-      onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
-    });
-    const boarded = options.tensorboard || (options.resume !== undefined && hasEventFiles(folder));
-    const run = boarded ? recordTensorBoard(opened, folder) : opened;
+    let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
+      expectMemory([config], runtime, memoryLimits(options.memory), {
+        resumed: resumed !== undefined,
+        connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
+      });
+      run = openRun(runtime, config, data, folder, {
+        existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
+        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+      });
+      if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
+        run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
       const { stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
@@ -79,7 +89,7 @@ Examples:
       }
       if (stopped) return;
     } finally {
-      run.close();
+      run?.close();
       runtime.close();
       data.close();
     }
@@ -96,8 +106,9 @@ async function begin(options: TrainOptions, name: string): Promise<{ data: Prepa
   return { data, config: configFrom(options, options.connection, name, data) };
 }
 
-function readConfig(folder: string): TrainingConfig {
-  return parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
+function readConfig(folder: string, recompute?: RecomputeConfig): TrainingConfig {
+  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
+  return recompute === undefined ? config : { ...config, recompute };
 }
 
 function importedTokenizer({ importedFrom }: TrainingConfig, folder: string): Tokenizer | undefined {

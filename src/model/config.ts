@@ -20,6 +20,7 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { residual } from "../connections/residual.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { type MixtureConfig, mixtureSchema } from "./mixture.ts";
+import { problem, problems } from "./problems.ts";
 import { layersOf, type Override, overrideSchema, sublayerRole } from "./overrides.ts";
 
 /** The plain residual. */
@@ -225,7 +226,8 @@ const anyConnectionSchema: z.ZodType<ConnectionConfig | MixedConnectionConfig> =
     const wanted = typeof value === "object" && value !== null && "default" in value ? mixedSchema : connectionSchema;
     const result = wanted.safeParse(value);
     if (result.success) return result.data;
-    for (const { path, message } of result.error.issues) context.addIssue({ code: "custom", path, message });
+    for (const issue of result.error.issues)
+      context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value) });
     return z.NEVER;
   });
 
@@ -246,14 +248,8 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     attention: latentAttentionSchema.exactOptional(),
     feedForward: mixtureSchema.exactOptional(),
   })
-  .refine((c) => c.attention || c.width % c.heads === 0, { error: "width must be a multiple of heads" })
-  .refine((c) => c.heads % c.kvHeads === 0, { error: "heads must be a multiple of kvHeads" })
-  .refine((c) => !c.attention || c.heads === c.kvHeads, {
-    error: "kvHeads must equal heads with latent attention, whose keys and values come from the latent",
-  })
-  .refine((c) => !c.attention || !c.valueResidual, { error: "valueResidual does not go with latent attention" })
-  .refine((c) => c.attention || (c.width / c.heads) % 2 === 0, {
-    error: "width / heads must be even, for rotary embeddings",
+  .superRefine((model, context) => {
+    for (const [field, message] of misfits(model)) context.addIssue({ code: "custom", path: [field], message });
   })
   .superRefine(({ connection, layers }, context) => {
     if (!isMixed(connection)) return;
@@ -266,6 +262,41 @@ export const modelSchema: z.ZodType<ModelConfig> = z
       }
     }
   });
+
+/** Sizes that are fine alone and not together: the field to change, and what it can be. */
+function misfits(model: ModelConfig): [field: keyof ModelConfig, message: string][] {
+  const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
+  // Each that is out of its own range is told already.
+  if (Math.min(width, heads, kvHeads, layers) < 1) return [];
+  const found: [keyof ModelConfig, string][] = [];
+  const divisors = (of: number): number[] =>
+    Array.from({ length: of }, (_, index) => index + 1).filter((part) => of % part === 0);
+  const list = (values: readonly number[]): string => values.join(", ") || "nothing with this width";
+  if (!attention && (width % heads !== 0 || (width / heads) % 2 !== 0)) {
+    const fitting = divisors(width).filter((count) => (width / count) % 2 === 0);
+    found.push([
+      "heads",
+      `${heads} heads do not divide the width ${width} into heads of an even number of columns, for rotary embeddings; heads can be ${list(fitting)}`,
+    ]);
+  }
+  if (attention && kvHeads !== heads)
+    found.push([
+      "kvHeads",
+      `${kvHeads} is given; with latent attention, whose keys and values come from the latent, it must equal heads, ${heads}`,
+    ]);
+  else if (heads % kvHeads !== 0)
+    found.push([
+      "kvHeads",
+      `${kvHeads} key-value heads cannot be shared by ${heads} heads; kvHeads can be ${list(divisors(heads))}`,
+    ]);
+  if (attention && valueResidual) found.push(["valueResidual", "it does not go with latent attention"]);
+  if (feedForward && feedForward.denseLayers > layers)
+    found.push([
+      "feedForward",
+      `denseLayers is ${feedForward.denseLayers}, and the model has ${layers} layers; it must be at most ${layers}`,
+    ]);
+  return found;
+}
 
 /** Sizes without vocabulary and connection, which the data and the experiment decide. */
 export type ModelSize = Pick<
@@ -314,7 +345,7 @@ export const presets: Readonly<Record<Preset, ModelSize>> = {
 export function parseConnection(value: unknown): ConnectionConfig {
   const result = connectionSchema.safeParse(value);
   if (result.success) return result.data;
-  throw new RangeError(result.error.issues.map(({ path, message }) => [...path, message].join(": ")).join("; "));
+  throw new RangeError(problems(result.error.issues, value).join("; "));
 }
 
 /** A kind of connection with all its defaults. */

@@ -59,9 +59,13 @@ export const latentAttentionSchema: z.ZodType<LatentAttentionConfig> = z
     contentSize: positive,
     valueSize: positive,
   })
-  .refine((c) => c.rotarySize % 2 === 0, {
-    error: "rotarySize must be even, for rotary embeddings",
-    path: ["rotarySize"],
+  .superRefine(({ rotarySize }, context) => {
+    if (rotarySize % 2 !== 0)
+      context.addIssue({
+        code: "custom",
+        path: ["rotarySize"],
+        message: `${rotarySize} is given; it must be even, for rotary embeddings`,
+      });
   });
 
 /** Columns of a head that turn with the position. */

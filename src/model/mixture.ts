@@ -62,7 +62,14 @@ export const mixtureSchema: z.ZodType<MixtureConfig> = z
     balanceLoss: z.number().min(0).exactOptional(),
     scale: z.number().positive().exactOptional(),
   })
-  .refine((c) => c.active <= c.experts, { error: "active must be at most experts", path: ["active"] });
+  .superRefine(({ active, experts }, context) => {
+    if (active > experts)
+      context.addIssue({
+        code: "custom",
+        path: ["active"],
+        message: `${active} is given; it must be at most the number of experts, ${experts}`,
+      });
+  });
 
 /** What a mixture decided in one pass, and the state that balances it. */
 export interface Routing {

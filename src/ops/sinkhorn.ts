@@ -80,14 +80,20 @@ function sumOf(matrix: Float64Array, n: number, line: number, { step, next }: Li
   return sum;
 }
 
-/** A factor of a line that is normalised first is undone by that: dividing by its maximum only prevents overflow. */
+/** Where the kernels' exponential ends: e^-87.3 is about the smallest normal float32. */
+const EXP_LOWEST = -87.3;
+
+/**
+ * A factor of a line that is normalised first is undone by that: dividing by its maximum only prevents overflow.
+ * Nothing becomes zero, as in the kernels: lines of zeros could not be normalised.
+ */
 function minusMaxima(logits: Float64Array, n: number, { step, next }: Lines): Float64Array {
   const start = logits.slice();
   for (let line = 0; line < n; line++) {
     const at = (k: number): number => line * next + k * step;
     let highest = -Infinity;
     for (let k = 0; k < n; k++) highest = Math.max(highest, logits[at(k)]!);
-    for (let k = 0; k < n; k++) start[at(k)] = logits[at(k)]! - highest;
+    for (let k = 0; k < n; k++) start[at(k)] = Math.max(logits[at(k)]! - highest, EXP_LOWEST);
   }
   return start;
 }

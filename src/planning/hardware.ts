@@ -11,6 +11,9 @@
 //                64 TB/s for eight GPUs
 //   MI300X       AMD Instinct MI300X data sheet: 1307.4 and 653.7 TFLOP/s matrix, 163.4 vector; seven
 //                Infinity Fabric links of 128 GB/s
+// Others who read the same sheets: glennklockwood.com/garden/processors/h100 (989.4, 494.7 and 66.9 TFLOP/s,
+// 3.35 TB/s, 80 GB) and rooflinenotes.dev/accelerators (H200 4.8 TB/s and 141 GB; B200 2.25 PFLOP/s, 8 TB/s and
+// 180 GB; MI300X 1.3 PFLOP/s, 5.3 TB/s and 192 GB). Some list a B200 with its full 192 GB.
 
 /** What a GPU, or a measured machine, can do. */
 export interface Hardware {

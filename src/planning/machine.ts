@@ -8,7 +8,7 @@ import { performance } from "node:perf_hooks";
 import { persistent } from "../graph/state.ts";
 import { matmul } from "../ops/matmul.ts";
 import { slice } from "../ops/slice.ts";
-import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import { LARGEST_MEMORY_BYTES, type WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Hardware } from "./hardware.ts";
 
 const SIZE = 768;
@@ -16,8 +16,6 @@ const SIZE = 768;
 const ROWS = 16384;
 const COLUMNS = 1024;
 const MILLISECONDS = 300;
-/** The CPU runtime has one memory of 32-bit addresses. */
-const LARGEST_MEMORY = 4 * 2 ** 30;
 
 /**
  * A profile of this machine as the CPU runtime finds it. Takes under a second and 130 MiB of memory.
@@ -35,7 +33,7 @@ export function measureMachine(runtime: WasmRuntime): Hardware {
     name: `this machine (${runtime.threads} of ${availableParallelism()} threads, float32)`,
     peak: { bf16: rate, tf32: rate, fp32: rate },
     bandwidth: (2 * 4 * ROWS * COLUMNS) / bestSeconds(() => copy.run()),
-    memoryBytes: Math.min(totalmem(), LARGEST_MEMORY),
+    memoryBytes: Math.min(totalmem(), LARGEST_MEMORY_BYTES),
     measured: true,
   };
 }

@@ -21,7 +21,13 @@ import { countParameters, type ParameterCount } from "./parameters.ts";
 import { trainedTokens } from "./presets.ts";
 import { type Reduction, reductions } from "./reductions.ts";
 import { type ConnectionTime, connectionTime, type Fusion, fusions } from "./roofline.ts";
-import { DEFAULT_UTILISATION, PAPER_OVERHEAD, type TrainingTime, trainingTime } from "./time.ts";
+import {
+  DEFAULT_BANDWIDTH_EFFICIENCY,
+  DEFAULT_UTILISATION,
+  PAPER_OVERHEAD,
+  type TrainingTime,
+  trainingTime,
+} from "./time.ts";
 import { type Pass, type Scheme, schemes, totalTraffic, trafficOf } from "./traffic.ts";
 
 /** What a plan is for: GPUs, how the model is spread over them, and what is assumed. */
@@ -101,7 +107,7 @@ export interface TrainingPlan {
  * @throws RangeError when a size is out of its range, or the layout does not fit the model
  */
 export function planTraining(model: PlannedModel, options: PlanOptions): TrainingPlan {
-  const { hardware, price, bandwidthEfficiency = 1 } = options;
+  const { hardware, price, bandwidthEfficiency = DEFAULT_BANDWIDTH_EFFICIENCY } = options;
   const precision = options.precision ?? (hardware.measured ? "float32" : "mixed");
   const utilisation = options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
   checkRanges({ utilisation, bandwidthEfficiency }, 1);

@@ -26,7 +26,7 @@
 import { coefficientCount, type PlannedModel, sublayerCount } from "./architecture.ts";
 import { connectionFlops } from "./flops.ts";
 import type { Hardware } from "./hardware.ts";
-import { type Pass, trafficOf } from "./traffic.ts";
+import { fusedBackward, type Pass, trafficOf } from "./traffic.ts";
 
 export const fusions = ["unfused", "fused"] as const;
 /** Every operation through memory, or the kernels of the paper. */
@@ -163,18 +163,15 @@ function backwardKernels({ width, connection }: PlannedModel, { fusion, tokens }
     },
     { name: "affine, sigmoids", pass: pass([0, 3 * count], [0, count]) },
   ];
+  const { write, read, projection } = fusedBackward(n);
   if (fusion === "fused")
     return [
-      {
-        name: "H_res x + H_post y",
-        pass: pass([2 * n + 1, n * n + n], [n + 1, n * n + n]),
-        vectorFlops: 2 * flops.write,
-      },
-      { name: "H_pre x", pass: pass([2 * n + 1, n], [n, n]), vectorFlops: 2 * flops.read },
+      { name: write.name, pass: write, vectorFlops: 2 * flops.write },
+      { name: read.name, pass: read, vectorFlops: 2 * flops.read },
       ...coefficients,
       {
-        name: "norm and projection",
-        pass: pass([2 * n, 2 * count + 1], [n, 0]),
+        name: projection.name,
+        pass: projection,
         matrixFlops: products,
         vectorFlops: 6 * n * width,
         weights: phi,

@@ -15,18 +15,8 @@ import type { Call } from "../runtime/plan/calls.ts";
 import { compilePlan } from "../runtime/wasm/compile.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { chooseRecompute } from "../training/recomputation.ts";
-import {
-  loadStep,
-  type Machine,
-  makeStep,
-  planStepMemory,
-  type StepConfig,
-  type StepMemory,
-  withoutMemory,
-} from "../training/step-memory.ts";
-import type { ConnectionShape, PlannedModel } from "./architecture.ts";
-import type { MemoryVariant } from "./memory.ts";
+import { loadStep, type Machine, makeStep, type StepConfig, withoutMemory } from "../training/step-memory.ts";
+import type { ConnectionShape } from "./architecture.ts";
 
 /** How fast each kernel of the CPU runtime is on this machine. */
 export interface KernelRates {
@@ -97,17 +87,19 @@ export function measureKernels(runtime: WasmRuntime): KernelRates {
  *
  * @param storeEvery sublayers between stored states; undefined stores everything
  */
-export function predictStepTime(
-  config: StepConfig,
-  machine: Machine,
-  { seconds, parallel, otherByte }: KernelRates,
-  storeEvery?: number,
-): number {
+export function predictStepTime(config: StepConfig, machine: Machine, rates: KernelRates, storeEvery?: number): number {
   const { graph } = makeStep(config, storeEvery);
   const plans = [graph.micro, graph.update].flatMap((spec) =>
     spec ? [compilePlan(spec, withoutMemory(machine))] : [],
   );
-  const calls = plans.flatMap(({ phases }) => phases.flat().flatMap(({ calls }) => calls));
+  return callSeconds(
+    plans.flatMap(({ phases }) => phases.flat().flatMap(({ calls }) => calls)),
+    rates,
+  );
+}
+
+/** Seconds that the calls of a step will take. */
+export function callSeconds(calls: readonly Call[], { seconds, parallel, otherByte }: KernelRates): number {
   const alone = calls.reduce((sum, call) => {
     const { flop, byte } = seconds.get(call.kernel) ?? { byte: otherByte };
     return sum + (flop === undefined ? byte * operandBytes(call) : flop * call.flops);
@@ -121,48 +113,6 @@ export function measureStepTime(runtime: WasmRuntime, config: StepConfig, storeE
   return bestSeconds(() => {
     for (const program of programs) program.run();
   });
-}
-
-/** What one compiled step of a small model takes. */
-export interface CompiledStep extends StepMemory {
-  /** Sublayers between stored states; undefined when everything is stored. */
-  readonly storeEvery?: number;
-  /** Predicted. */
-  readonly seconds: number;
-}
-
-/** The steps of a model with plain residuals, and with mHC without and with recomputation. */
-export type CompiledSteps = Readonly<Record<MemoryVariant, CompiledStep>>;
-
-/**
- * The steps of a model that trains here, as the compiler plans them: bytes are those a run will have,
- * exactly; seconds are predicted. Undefined for a model whose blocks the CPU runtime's presets do not have.
- *
- * @param batch sequences
- */
-export function planCompiledSteps(
-  model: PlannedModel,
-  batch: number,
-  machine: Machine,
-  rates: KernelRates,
-): CompiledSteps | undefined {
-  if (model.known !== "shapes" || model.attention.kind !== "grouped" || model.feedForward.kind !== "dense")
-    return undefined;
-  const { context, width, layers, vocabulary, attention, feedForward, connection } = model;
-  const { heads, kvHeads } = attention;
-  const size = { context, width, layers, heads, kvHeads, vocabulary, hidden: feedForward.hidden };
-  const residual = stepConfig(size, { kind: "residual" }, batch);
-  const manifold = stepConfig(size, { kind: "manifold", ...connection }, batch);
-  const step = (config: StepConfig, storeEvery?: number): CompiledStep => ({
-    ...planStepMemory(config, machine, storeEvery),
-    seconds: predictStepTime(config, machine, rates, storeEvery),
-    ...(storeEvery === undefined ? {} : { storeEvery }),
-  });
-  return {
-    residual: step(residual),
-    stored: step(manifold),
-    recomputed: step(manifold, chooseRecompute(manifold, machine)),
-  };
 }
 
 /** Of every buffer a call touches, each once. */

@@ -11,6 +11,9 @@ export const PAPER_OVERHEAD = 0.067;
 
 export const DEFAULT_UTILISATION = 0.35;
 
+/** Part of the memory's bandwidth that the connection's kernels reach, unless it is said. */
+export const DEFAULT_BANDWIDTH_EFFICIENCY = 1;
+
 /** How long a run takes and what it costs. */
 export interface TrainingTime {
   /** GPU seconds a token. */

@@ -82,6 +82,18 @@ const table: Readonly<Record<Scheme, Passes>> = {
   ],
 };
 
+/**
+ * Backward, the paper's kernels read the gradients of their results and what they read forward, and add their
+ * part to the gradient of the streams; for one token and sublayer.
+ */
+export function fusedBackward(n: number): Readonly<Record<"write" | "read" | "projection", Pass>> {
+  return {
+    write: pass("H_res x + H_post y", [2 * n + 1, n * n + n], [n + 1, n * n + n]),
+    read: pass("H_pre x", [2 * n + 1, n], [n, n]),
+    projection: pass("norm and projection", [2 * n, 2 * coefficientCount(n) + 1], [n, 0]),
+  };
+}
+
 /** The passes of a scheme over memory, for one token and sublayer. */
 export function trafficOf(scheme: Scheme, streams: number, iterations = 20): readonly Pass[] {
   return table[scheme](streams, iterations);

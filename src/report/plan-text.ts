@@ -6,7 +6,7 @@ import { modelParts } from "../planning/parameters.ts";
 import type { TrainingPlan } from "../planning/plan.ts";
 import { fusions } from "../planning/roofline.ts";
 import type { TrainingTime } from "../planning/time.ts";
-import type { CompiledSteps } from "../planning/step-time.ts";
+import type { CompiledStep, CompiledSteps } from "../planning/compiled-step.ts";
 import { showAmount } from "../planning/traffic.ts";
 import { type Bar, drawBars, drawTable, showBytes, withPrefix } from "./table.ts";
 
@@ -123,14 +123,27 @@ function memory(plan: TrainingPlan): string {
 }
 
 /** The section on a step that the compiler has planned for this machine. */
-export function describeCompiled(steps: CompiledSteps): string {
-  const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(2);
-  return drawTable([
-    ["The compiled step on this machine", "residual", "mHC, all stored", `mHC, L_r = ${steps.recomputed.storeEvery}`],
-    ["parameters, moments, inputs, MiB", ...memoryVariants.map((variant) => mebibytes(steps[variant].stateBytes))],
-    ["arena, MiB", ...memoryVariants.map((variant) => mebibytes(steps[variant].arenaBytes))],
-    ["predicted, ms", ...memoryVariants.map((variant) => (1000 * steps[variant].seconds).toFixed(1))],
-  ]);
+export function describeCompiled(steps: CompiledSteps, tokens: number): string {
+  const row = (name: string, of: (step: CompiledStep) => string): string[] => [
+    name,
+    ...memoryVariants.map((variant) => of(steps[variant])),
+  ];
+  const rows = [
+    row("parameters, with experts' biases", ({ parameters }) => withPrefix(parameters, 4)),
+    row("operations of the step, FLOP", ({ flops }) => withPrefix(flops, 4)),
+    row("kernel calls", ({ calls }) => count(calls)),
+    row("parameters, moments, inputs", ({ stateBytes }) => binary(stateBytes)),
+    row("arena", ({ arenaBytes }) => binary(arenaBytes)),
+    ...(steps.residual.seconds === undefined
+      ? []
+      : [row("predicted, ms", ({ seconds }) => (1000 * seconds!).toFixed(1))]),
+  ];
+  const title = `The compiled step, ${count(tokens)} tokens, float32`;
+  return drawTable([[title, "residual", "mHC, all stored", `mHC, L_r = ${steps.recomputed.storeEvery}`], ...rows]);
+}
+
+function binary(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
 function traffic({ traffic: of, model }: TrainingPlan): string {

@@ -2,6 +2,7 @@
 // Plain data, validated once, kept as config.json: with the corpus it repeats the run.
 
 import { z } from "zod";
+import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
 import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
@@ -133,6 +134,5 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
 export function parseTrainingConfig(value: unknown, source = "the configuration"): TrainingConfig {
   const result = trainingSchema.safeParse(value);
   if (result.success) return result.data;
-  const problems = result.error.issues.map(({ path, message }) => `  ${path.join(".") || "(all)"}: ${message}`);
-  throw new Error(`${source} is not valid:\n${problems.join("\n")}`);
+  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, value).join("\n  ")}`);
 }

@@ -16,7 +16,7 @@ import { type ConnectionConfig, sublayerConnections } from "../model/config.ts";
 import { lintConnections } from "../stability/lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "../stability/lint-check.ts";
 import { latestCheckpoint } from "./checkpoint.ts";
-import { parseTrainingConfig } from "./config.ts";
+import { parseTrainingConfig, type TrainingConfig } from "./config.ts";
 import { type FoundConnection, findConnections } from "./connection-names.ts";
 import { conventionKey } from "./convert.ts";
 import { randomProbe } from "./probes.ts";
@@ -125,6 +125,16 @@ export function isFolder(place: string): boolean {
   return fs.statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
+/** Sinkhorn-Knopp iterations of a run's connections, the fewest; undefined where none of them iterates. */
+export function runIterations(folder: string): number | undefined {
+  return iterationsOf(parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json")));
+}
+
+function iterationsOf({ model }: TrainingConfig): number | undefined {
+  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "manifold" ? [each.iterations] : []));
+  return iterations.length > 0 ? Math.min(...iterations) : undefined;
+}
+
 type Told = { readonly convention?: ConventionName; readonly skip?: string };
 
 function runOf(folder: string) {
@@ -132,10 +142,9 @@ function runOf(folder: string) {
   const place = latestCheckpoint(folder);
   if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
   const connections = sublayerConnections(config.model);
-  const iterations = connections.flatMap((each) => (each.kind === "manifold" ? [each.iterations] : []));
   return {
     file: path.join(place.folder, "model.safetensors"),
-    iterations: iterations.length > 0 ? Math.min(...iterations) : undefined,
+    iterations: iterationsOf(config),
     conventionOf(name: string): Told | undefined {
       const [, layer, role] = /^layers\.(\d+)\.(attention|feedForward)\.connection$/.exec(name) ?? [];
       if (layer === undefined) return undefined;

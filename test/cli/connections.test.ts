@@ -43,6 +43,8 @@ test("mistakes are told of, with what is allowed", () => {
     /the options of hyper are streams, collapse, dynamic, tanh/,
   );
   expect(() => parseChoice("hyper:streams")).toThrow('"streams" is no option=value');
-  expect(() => parseChoice("hyper:streams=many")).toThrow(/hyper:streams=many: streams: .*expected number/);
+  expect(() => parseChoice("hyper:streams=many")).toThrow(
+    /hyper:streams=many: streams: "many" is given; it must be a number/,
+  );
   expect(() => parseChoice("manifold:residualMap=newt")).toThrow(/residualMap: .*"identity"/);
 });

@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import { afterAll, expect, test } from "vitest";
 import type { TrainingPlan } from "../../src/planning/plan.ts";
-import type { CompiledSteps } from "../../src/planning/step-time.ts";
+import type { CompiledSteps } from "../../src/planning/compiled-step.ts";
 import { makeWorkplace, run } from "./cli.ts";
 
 const place = makeWorkplace();

@@ -52,11 +52,23 @@ describe("birkhoff schedule", () => {
     expect(stdout).toContain("even number of stages, got 3; take 4");
   });
 
+  test("leaves out a schedule that the layers cannot be cut for, and says why", async () => {
+    const { code, stdout } = await schedule("--costs layers --layers 3 --micro-batches 16");
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/interleaved 1F1B +does not fit/);
+    expect(stdout).toContain("interleaved 1F1B: 3 layers on a stage cannot be cut into 2 chunks; give --layers 4");
+  });
+
   test.each([
     ["dualpipe --stages 4 --micro-batches 6", /at least twice its 4 stages, got 6; take 8/],
     ["pipedream", /Allowed choices are gpipe, 1f1b, interleaved, zb-h1, dualpipe/],
     ["gpipe --backward 1 --weights 2", /weights \(2\) is a part of backward \(1\)/],
     ["interleaved --costs layers --layers 3 --micro-batches 8", /3 layers .* 2 chunks; give --layers 4/],
+    ["gpipe --streams 8", /--streams does not go with one schedule but for --costs layers/],
+    ["--costs layers --forward 2", /--forward does not go with --costs layers/],
+    ["--overlap none", /--overlap does not go without --costs layers/],
+    ["gpipe --chunks 4", /--chunks does not go with gpipe/],
+    ["gpipe --window 1,3", /--window does not go without a drawing/],
     ["gpipe --window 9,3", /two times with a comma, the earlier first/],
     ["gpipe --svg text.txt/gpipe.svg", /text\.txt/],
   ] as const)("refuses %s", async (args, message) => {

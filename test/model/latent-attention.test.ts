@@ -172,8 +172,8 @@ test("latent attention that cannot be is refused with the reason", () => {
   const valid = { ...configWith(latent), attention: latent };
   expect(modelSchema.parse(valid).attention).toEqual(latent);
   expect(() => modelSchema.parse({ ...valid, attention: { ...latent, rotarySize: 3 } })).toThrow(
-    /rotarySize must be even/,
+    /it must be even, for rotary embeddings/,
   );
-  expect(() => modelSchema.parse({ ...valid, kvHeads: 1 })).toThrow(/kvHeads must equal heads/);
-  expect(() => modelSchema.parse({ ...valid, valueResidual: true })).toThrow(/valueResidual does not go/);
+  expect(() => modelSchema.parse({ ...valid, kvHeads: 1 })).toThrow(/it must equal heads/);
+  expect(() => modelSchema.parse({ ...valid, valueResidual: true })).toThrow(/it does not go with latent attention/);
 });

@@ -207,7 +207,7 @@ test("at the paper's sizes the model has the parameters of Table 5 (arXiv 2512.2
 
 test("a mixture that cannot be is refused with the reason", () => {
   expect(() => modelSchema.parse({ ...modelWith(undefined), feedForward: { ...mixture, active: 6 } })).toThrow(
-    /active must be at most experts/,
+    /it must be at most the number of experts/,
   );
   expect(modelSchema.parse(modelWith(undefined))).not.toHaveProperty("feedForward");
 });

@@ -1,14 +1,7 @@
 // A predicted step: the bytes of the programs that are then compiled, and seconds that follow from the rates.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { plannedModel } from "../../src/planning/presets.ts";
-import {
-  type KernelRates,
-  measureKernels,
-  planCompiledSteps,
-  predictStepTime,
-  stepConfig,
-} from "../../src/planning/step-time.ts";
+import { type KernelRates, measureKernels, predictStepTime, stepConfig } from "../../src/planning/step-time.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadStep } from "../../src/training/step-memory.ts";
 
@@ -41,30 +34,6 @@ describe.each(["residual", "manifold"] as const)("%s", (kind) => {
     expect(time(4)).toBeGreaterThan(time(3));
     expect(time(3, 2)).toBeGreaterThan(time(3));
   });
-});
-
-test("the planned bytes are those of the compiled programs", () => {
-  const model = plannedModel("nano");
-  if (model.known !== "shapes") throw new Error("nano has no shapes");
-  const small = { ...model, layers: 2, vocabulary: 64, context: 32 };
-  const steps = planCompiledSteps(small, 2, runtime, unit)!;
-  const { context, width, layers, vocabulary } = small;
-  const shape = { context, width, layers, vocabulary, heads: 4, kvHeads: 4, hidden: 384 };
-  for (const [variant, kind] of [
-    ["residual", "residual"],
-    ["stored", "manifold"],
-    ["recomputed", "manifold"],
-  ] as const) {
-    const { arenaBytes, storeEvery } = steps[variant];
-    const programs = loadStep(runtime, stepConfig(shape, { kind }, 2), storeEvery);
-    expect(Math.max(...programs.map((program) => program.arenaBytes)), variant).toBe(arenaBytes);
-  }
-  expect(steps.recomputed.arenaBytes).toBeLessThanOrEqual(steps.stored.arenaBytes);
-});
-
-test("a model whose blocks do not train here has no compiled step", () => {
-  for (const name of ["paper-3b", "deepseek-v4-flash"])
-    expect(planCompiledSteps(plannedModel(name), 1, runtime, unit)).toBeUndefined();
 });
 
 test("kernels are measured: every rate is a positive number, products of matrices among them", () => {

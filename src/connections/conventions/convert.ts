@@ -171,10 +171,10 @@ function convertEnding(
       bias: { shape: [n], data: new Float32Array(n).fill(meanBias(to)) },
     };
   }
-  const { phi, alpha, bias } = weights;
+  const { phi, bias } = weights;
+  // α only scales what φ projects, and that is nothing.
   const isMean =
     Array.from(phi!.data).every((value) => value === 0) &&
-    alpha!.data[0] === Math.fround(0.01) &&
     Array.from(bias!.data).every((value) => value === meanBias(from));
   if (isMean && ends.includes("mean")) return undefined;
   if (ends.includes("learned")) return weights;

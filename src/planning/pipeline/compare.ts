@@ -12,11 +12,17 @@ export type Compared =
   | { readonly schedule: ScheduleName; readonly run: SimulatedSchedule }
   | { readonly schedule: ScheduleName; readonly refused: string };
 
-/** All schedules with the same costs. */
+/** All schedules with the same costs; a RangeError of the costs is why a schedule is left out. */
 export function compareSchedules(shape: PipelineShape, costs: (chunks: number) => PipelineCosts): Compared[] {
   return scheduleNames.map((schedule) => {
     const refused = schedules[schedule].refuses(shape);
-    return refused === undefined ? { schedule, run: simulateSchedule(schedule, shape, costs) } : { schedule, refused };
+    if (refused !== undefined) return { schedule, refused };
+    try {
+      return { schedule, run: simulateSchedule(schedule, shape, costs) };
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return { schedule, refused: `${schedules[schedule].title}: ${error.message}` };
+    }
   });
 }
 

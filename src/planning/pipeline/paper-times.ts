@@ -1,29 +1,31 @@
 // Question: how long do the parts of a layer of the mHC paper's 27B model take beside each other?
 //
-// The paper gives no such times, so they are derived from its Table 5 and Table 2 (arXiv 2512.24880) and from
-// what an H800 can do at most; every assumption is a field that can be set. Per token, in FLOPs or bytes:
-//   ATTN       2 x parameters of multi-head latent attention, plus 2 x (192 + 128) x heads x context / 2 for the
-//              causal scores and values; backward twice that for the input (scores again: 2.5 x), parameters for W
-//   MLP        2 x 3 x d x FFN x (routed + shared active experts); as much again for the input and for the weights
+// The paper gives no such times, so they follow from the planner's counts (its Table 5, flops.ts; its Table 2,
+// traffic.ts; arXiv 2512.24880) and from what an H800 reaches as `birkhoff plan` assumes it (time.ts); every
+// assumption is a field that can be set. Per token, in FLOPs or bytes:
+//   ATTN       2 x parameters of multi-head latent attention, plus the causal scores and values; backward twice
+//              that for the input (scores again: 2.5 x), parameters for W
+//   MLP        2 x parameters of the experts that a token visits; as much again for the input and for the weights
 //   DISPATCH,  d elements to each of `nodes` nodes over the network (DeepSeek-V3 sends a token to 4 nodes at most),
 //   COMBINE    the same way back; backward as forward
-//   pre, post  elements of size d read and written: mHC fused (2n+1) each of the (4n+2) in all, residual 2+1 for
-//              the merge; backward twice the mHC traffic, for gradients come beside the values
+//   pre, post  elements of size d read and written by mHC's fused kernels: norm, projection and read before a
+//              sublayer, mixing and write after it; a residual has 2 + 1 for the merge
 //   PP         the state that the next stage needs: d elements, n-fold with n streams
 // Times are in units of one layer's forward computation, so that they say what hides behind what.
 
+import { type Architecture, denseHidden } from "../architecture.ts";
+import { attentionScoreFlops } from "../flops.ts";
 import { hardwareProfiles } from "../hardware.ts";
+import { attentionParameters, swigluParameters } from "../parameters.ts";
+import { plannedModel } from "../presets.ts";
+import { DEFAULT_BANDWIDTH_EFFICIENCY, DEFAULT_UTILISATION } from "../time.ts";
+import { fusedBackward, type Pass, totalTraffic, trafficOf } from "../traffic.ts";
 import type { ConnectionTimes, LayerTimes } from "./layer-costs.ts";
 
 /** A model's sizes and a device's rates, from which the times of a layer follow. */
 export interface LayerAssumptions {
-  /** Channels d of the model. */
-  readonly width: number;
-  readonly heads: number;
-  readonly context: number;
-  /** Channels of an expert, and experts that a token visits. */
-  readonly expertWidth: number;
-  readonly activeExperts: number;
+  /** The model, of which one layer with experts is taken. */
+  readonly model: Architecture;
   /** Streams n of mHC. */
   readonly streams: number;
   /** Bytes of an activation. */
@@ -43,20 +45,18 @@ export interface LayerAssumptions {
   readonly connectionShare?: number;
 }
 
+const model = plannedModel("paper-27b") as Architecture;
+
 /**
- * The mHC paper's 27B model (Table 5) on H800: 989.4 TFLOP/s of which 40 % are reached, 3.35 TB/s of which 80 % are
- * reached, 50 GB/s of network. The two shares are assumptions, not measurements.
+ * The mHC paper's 27B model (Table 5) on H800, at the share of its peaks that `birkhoff plan` assumes, with 50 GB/s
+ * of network. The shares are assumptions, not measurements.
  */
 export const paper27b: LayerAssumptions = {
-  width: 2560,
-  heads: 32,
-  context: 4096,
-  expertWidth: 1536,
-  activeExperts: 8,
-  streams: 4,
+  model,
+  streams: model.connection.streams,
   bytes: 2,
-  compute: 0.4 * hardwareProfiles.h800.peak.bf16,
-  memory: 0.8 * hardwareProfiles.h800.bandwidth,
+  compute: DEFAULT_UTILISATION * hardwareProfiles.h800.peak.bf16,
+  memory: DEFAULT_BANDWIDTH_EFFICIENCY * hardwareProfiles.h800.bandwidth,
   network: 50e9,
   nodes: 4,
 };
@@ -69,30 +69,32 @@ export function layerTimes(
   assumptions: LayerAssumptions,
   connection: ConnectionCost,
 ): { readonly times: LayerTimes; readonly unit: number } {
-  const { width, heads, context, expertWidth, activeExperts, streams, bytes, compute, memory, network, nodes } =
-    assumptions;
-  // Table 5's attention: full-rank queries, latent keys and values of rank 512 with a rotary part of 64.
-  const attentionParameters = width * heads * 192 + width * (512 + 64) + 512 * heads * 256 + heads * 128 * width;
-  const scores = 2 * (192 + 128) * heads * (context / 2);
-  const linear = 2 * attentionParameters;
-  const experts = 2 * 3 * width * expertWidth * activeExperts;
+  const { model, streams, bytes, compute, memory, network, nodes, connectionShare } = assumptions;
+  const scores = attentionScoreFlops(model);
+  const linear = 2 * attentionParameters(model);
+  const experts = 2 * swigluParameters(model.width, denseHidden(model));
   const unit = (linear + scores + experts) / compute;
 
   const flops = (count: number): number => count / compute / unit;
-  const sent = (elements: number): number => (elements * width * bytes) / network / unit;
-  const touched = (elements: number): number => (elements * width * bytes) / memory / unit;
+  const sent = (elements: number): number => (elements * model.width * bytes) / network / unit;
+  const touched = (elements: number): number => (elements * model.width * bytes) / memory / unit;
+  const plain = channels(trafficOf("residual", streams));
   const connections: Readonly<Record<ConnectionCost, () => ConnectionTimes>> = {
     // The merge forward; backward the gradients of both branches meet where the sublayer's input was read.
     residual: () => ({
-      pre: { forward: 0, backward: touched(3) },
-      post: { forward: touched(3), backward: 0 },
+      pre: { forward: 0, backward: touched(plain) },
+      post: { forward: touched(plain), backward: 0 },
       recompute: 0,
     }),
     mhc() {
-      const forward =
-        assumptions.connectionShare === undefined ? touched(2 * streams + 1) : assumptions.connectionShare / 4;
-      const both = { forward, backward: 2 * forward };
-      return { pre: both, post: both, recompute: 4 * forward };
+      const { pre, post } = kernelTraffic(streams);
+      // Two sublayers a layer, each with its kernels before and after.
+      const scale = connectionShare === undefined ? 1 : connectionShare / (2 * touched(pre.forward + post.forward));
+      const time = ({ forward, backward }: Both) => ({
+        forward: scale * touched(forward),
+        backward: scale * touched(backward),
+      });
+      return { pre: time(pre), post: time(post), recompute: 2 * (time(pre).forward + time(post).forward) };
     },
   };
   return {
@@ -106,4 +108,25 @@ export function layerTimes(
       message: sent(connection === "mhc" ? streams : 1),
     },
   };
+}
+
+interface Both {
+  readonly forward: number;
+  readonly backward: number;
+}
+
+/** Multiples of C that mHC's kernels read and write before and after a sublayer. */
+function kernelTraffic(streams: number): { readonly pre: Both; readonly post: Both } {
+  const { write, read, projection } = fusedBackward(streams);
+  const isWrite = ({ name }: Pass): boolean => name === write.name;
+  const forward = trafficOf("fused", streams);
+  return {
+    pre: { forward: channels(forward.filter((each) => !isWrite(each))), backward: channels([read, projection]) },
+    post: { forward: channels(forward.filter(isWrite)), backward: channels([write]) },
+  };
+}
+
+function channels(passes: readonly Pass[]): number {
+  const { read, write } = totalTraffic(passes);
+  return read.channels + write.channels;
 }

@@ -19,11 +19,19 @@ import type { WorkerData } from "./worker.ts";
 
 const PAGE = 65536;
 const MAXIMUM_PAGES = 65536;
+/** A memory of 32-bit addresses. */
+export const LARGEST_MEMORY_BYTES: number = MAXIMUM_PAGES * PAGE;
 const SCRATCH_BYTES = 1 << 20;
 /** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
 const THREAD_BYTES: number = SCRATCH_BYTES + 8192 + LOCAL_BYTES;
 const STATIC_BYTES = 4096;
 const CONTROL_BYTES = 64;
+
+/** What a runtime has in its memory before anything is compiled. */
+export function emptyRuntimeBytes(threads: number): number {
+  return STATIC_BYTES + CONTROL_BYTES + threads * THREAD_BYTES + SCRATCH_BYTES;
+}
+
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
 const PATTERN = 0x7fa5c3e1;
 
@@ -254,7 +262,7 @@ function createHeap(memory: WebAssembly.Memory, start: number): { allocate(bytes
           memory.grow(missing);
         } catch (error) {
           throw new Error(
-            `Out of memory: ${(next / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is 4096 MiB. ` +
+            `Out of memory: ${(next / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${LARGEST_MEMORY_BYTES / 2 ** 20} MiB. ` +
               "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
             { cause: error },
           );

@@ -172,6 +172,9 @@ test("a mean becomes a learned end that reads the mean, and comes back as none",
   expect(difference).toBeLessThan(1e-7);
   expect(conversion("deepseek-v4", "paper").ending(learned, sizes)).toBeUndefined();
   expect(conversion("deepseek-v4", "megatron").ending(learned, sizes)).toBeUndefined();
+  // Where φ is zero, α has nothing to scale, wherever training has moved it.
+  const moved = { ...learned, alpha: { shape: [1], data: Float32Array.of(0.37) } };
+  expect(conversion("deepseek-v4", "megatron").ending(moved, sizes)).toBeUndefined();
 });
 
 describe("refused, with the reason", () => {

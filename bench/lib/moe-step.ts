@@ -1,0 +1,83 @@
+/**
+ * What do the benchmarks of the mixture of experts train, step by step?
+ *
+ * A small model with 16 experts, of which a token uses 4 and a shared one, or without them a dense model
+ * that does the same multiply-adds for a token: its feed-forward is as wide as the experts a token uses.
+ * A step is forward, backward, clipping and AdamW; each has a batch of its own, so that the experts are as
+ * unevenly busy as they are when a model trains. `peers/mixture.py` draws the same batches.
+ */
+
+import { writeFileSync } from "node:fs";
+import type { ParameterSet } from "../../src/graph/parameters.ts";
+import type { MixtureConfig } from "../../src/model/mixture.ts";
+import { stepConfig } from "../../src/planning/step-time.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { initialValues } from "../../src/training/initialise.ts";
+import { makeStep } from "../../src/training/step-memory.ts";
+
+const SIZE = { layers: 4, width: 256, heads: 8, kvHeads: 8, context: 256, vocabulary: 1024 };
+const BATCH = 8;
+/** Tokens of a step. */
+export const STEP_TOKENS: number = BATCH * SIZE.context;
+
+export const mixture: MixtureConfig = {
+  kind: "moe",
+  experts: 16,
+  active: 4,
+  shared: 1,
+  hidden: 144,
+  denseLayers: 0,
+  balanceRate: 1e-3,
+};
+
+export interface Stepper {
+  readonly parameters: ParameterSet;
+  /** One training step on the next batch; returns its loss. */
+  step(): number;
+}
+
+/** @param feedForward absent: the dense model */
+export function createStepper(runtime: WasmRuntime, feedForward?: MixtureConfig): Stepper {
+  const hidden = (mixture.active + mixture.shared) * mixture.hidden;
+  const size = { ...SIZE, hidden, ...(feedForward ? { feedForward } : {}) };
+  const config = stepConfig(size, { kind: "residual" }, BATCH);
+  const { parameters, graph } = makeStep(config);
+  const program = runtime.compile(graph.micro);
+  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
+  let state = 1;
+  // Some tokens are frequent and many rare, as in a language.
+  const token = (): number => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor(SIZE.vocabulary * (state / 2 ** 32) ** 3);
+  };
+  let step = 0;
+  const { learningRate, beta1, beta2 } = config.optimiser;
+  return {
+    parameters,
+    step() {
+      step++;
+      runtime.write(graph.schedule, [learningRate, 1 - beta1 ** step, 1 - beta2 ** step]);
+      const ids = Int32Array.from({ length: BATCH * SIZE.context + 1 }, token);
+      runtime.write(graph.tokens, ids.subarray(0, -1));
+      runtime.write(graph.targets, ids.subarray(1));
+      program.run();
+      return program.read("loss")[0]!;
+    },
+  };
+}
+
+/** The model's sizes and first values for a program in another language: a line of JSON, then float32 numbers. */
+export function writeModel(file: string, parameters: ParameterSet): void {
+  const tensors = parameters.all.map(({ name, role, tensor }) => ({
+    name,
+    decayed: role === "weight",
+    shape: tensor.shape,
+  }));
+  const { experts, active, balanceRate } = mixture;
+  const head = JSON.stringify({ ...SIZE, batch: BATCH, experts, active, balanceRate, tensors });
+  const values = parameters.all.map((parameter) => {
+    const numbers = Float32Array.from(initialValues(parameter, 1));
+    return new Uint8Array(numbers.buffer);
+  });
+  writeFileSync(file, Buffer.concat([Buffer.from(`${head}\n`), ...values]));
+}

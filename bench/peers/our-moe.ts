@@ -1,0 +1,38 @@
+/**
+ * What does one training step of a small mixture of experts cost here?
+ *
+ *   npx node bench/peers/our-moe.ts --model /tmp/model.bin --threads 2
+ *
+ * The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
+ * one writes before it is ready, and draws the same batches.
+ */
+
+import { parseArgs } from "node:util";
+import { parameterCount } from "../../src/graph/parameters.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createStepper, mixture, writeModel } from "../lib/moe-step.ts";
+import { serve, type Work } from "../lib/serve.ts";
+
+const { values } = parseArgs({
+  options: { model: { type: "string" }, threads: { type: "string", default: "2" } },
+});
+
+async function start(): Promise<Work> {
+  const threads = Number(values.threads);
+  const runtime = await createWasmRuntime({ threads });
+  const { parameters, step } = createStepper(runtime, mixture);
+  if (values.model !== undefined) writeModel(values.model, parameters);
+  const loss = step();
+  return {
+    hello: {
+      peer: "birkhoff",
+      versions: { kernels: `${runtime.build} 6x${runtime.panelWidth}` },
+      threads,
+      parameters: parameterCount(parameters),
+      loss,
+    },
+    run: async () => ({ loss: step() }),
+  };
+}
+
+await serve("moe", start);

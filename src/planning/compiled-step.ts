@@ -1,0 +1,133 @@
+// Question: what does the compiler plan for the training step of a model of any size?
+//
+// The planner's other counts are formulas over shapes. Here the model's graph is built, differentiated and
+// compiled as for a run of it on the CPU runtime, and the plan is read instead of being run: kernel calls,
+// operations, and bytes in float32. Nothing is allocated, so the paper's models of 3 to 27 billion parameters
+// are compiled in seconds. All counts are JavaScript numbers, exact to 2^53; only a program that is written
+// into a runtime's memory needs 32-bit words.
+
+import { sizeOf } from "../graph/tensor.ts";
+import type { ModelConfig, ModelSize } from "../model/config.ts";
+import { compilePlan } from "../runtime/wasm/compile.ts";
+import { chooseRecompute } from "../training/recomputation.ts";
+import {
+  type Machine,
+  makeStep,
+  type StepConfig,
+  type StepMemory,
+  sumBytes,
+  withoutMemory,
+} from "../training/step-memory.ts";
+import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
+import type { MemoryVariant } from "./memory.ts";
+import { callSeconds, type KernelRates, stepConfig } from "./step-time.ts";
+
+/** What one compiled step takes. */
+export interface CompiledStep extends StepMemory {
+  /** Numbers of the model; with experts also the biases that balance them. */
+  readonly parameters: number;
+  /** Floating-point operations of the step: forward, backward, what is computed again, clipping and AdamW. */
+  readonly flops: number;
+  /** Kernel calls. */
+  readonly calls: number;
+  /** Sublayers between stored states; undefined when everything is stored. */
+  readonly storeEvery?: number;
+  /** Predicted; undefined without the rates of the kernels. */
+  readonly seconds?: number;
+}
+
+/** The steps of a model with plain residuals, and with mHC without and with recomputation. */
+export type CompiledSteps = Readonly<Record<MemoryVariant, CompiledStep>>;
+
+/** What a step is compiled for. */
+export interface CompileStepsOptions {
+  /** Sequences of a step. Default 1. */
+  readonly batch?: number;
+  /** Default: one thread, and panels of 16 columns. */
+  readonly machine?: Machine;
+  /** Of this machine's kernels, to predict seconds. */
+  readonly rates?: KernelRates;
+}
+
+/** A model whose shapes are all known, as the configuration of a model that could train here. */
+function modelSize(model: Architecture): ModelSize & Pick<ModelConfig, "vocabulary"> {
+  const { context, width, layers, vocabulary, attention, feedForward } = model;
+  const { heads } = attention;
+  return {
+    context,
+    width,
+    layers,
+    vocabulary,
+    heads,
+    kvHeads: attention.kind === "grouped" ? attention.kvHeads : heads,
+    hidden: denseHidden(model),
+    ...(attention.kind === "latent"
+      ? {
+          attention: {
+            kind: "mla" as const,
+            rank: attention.rank,
+            rotarySize: attention.rotarySize,
+            contentSize: attention.headSize,
+            valueSize: attention.headSize,
+          },
+        }
+      : {}),
+    ...(feedForward.kind === "experts"
+      ? {
+          feedForward: {
+            kind: "moe" as const,
+            experts: feedForward.routed,
+            active: feedForward.active,
+            shared: feedForward.shared,
+            hidden: feedForward.hidden,
+            denseLayers: feedForward.leadingDense,
+            balanceRate: 1e-3,
+          },
+        }
+      : {}),
+  };
+}
+
+/**
+ * Compile the training steps of a model: with plain residuals, and with mHC. Bytes are exactly those a run
+ * would have. Nothing is allocated or run.
+ *
+ * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
+ */
+export function compileSteps(
+  model: PlannedModel,
+  { batch = 1, machine = { panelWidth: 16, threads: 1 }, rates }: CompileStepsOptions = {},
+): CompiledSteps {
+  if (model.known !== "shapes")
+    throw new RangeError(
+      `${model.name} cannot be compiled: its attention is of a kind that this library's models do not have, and not all sizes of its blocks are public. What is known of it is planned by formulas.`,
+    );
+  const size = modelSize(model);
+  const residual = stepConfig(size, { kind: "residual" }, batch);
+  const manifold = stepConfig(size, { kind: "manifold", ...model.connection }, batch);
+  const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {
+    const { parameters, graph } = makeStep(config, storeEvery);
+    const options = withoutMemory(machine);
+    const { phases, memory } = compilePlan(graph.micro, options);
+    const calls = phases.flat().flatMap((group) => group.calls);
+    return {
+      parameters: parameters.all.reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0),
+      stateBytes: sumBytes(options.states.values()),
+      arenaBytes: memory.arenaBytes,
+      flops: calls.reduce((sum, call) => sum + call.flops, 0),
+      calls: calls.length,
+      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...(rates === undefined ? {} : { seconds: callSeconds(calls, rates) }),
+    };
+  };
+  return {
+    residual: compiled(residual),
+    stored: compiled(manifold),
+    recomputed: compiled(manifold, chooseRecompute(manifold, machine)),
+  };
+}
+
+/** Whether seconds can be predicted: only the kernels of plain attention and SwiGLU are measured. */
+export function hasMeasuredKernels(model: PlannedModel): boolean {
+  return model.known === "shapes" && model.attention.kind === "grouped" && model.feedForward.kind === "dense";
+}
