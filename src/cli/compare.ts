@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
@@ -14,7 +14,8 @@ import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../training/run.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
-import { configFrom, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
+import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
+import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
@@ -22,6 +23,8 @@ import { writeSample } from "./text.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
+  readonly seeds?: readonly number[];
+  readonly experiment?: ExperimentName;
   readonly out?: string;
   readonly resume?: string;
 }
@@ -36,6 +39,12 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
       .argParser(parseChoices)
       .default(comparedByDefault, comparedByDefault.map(({ name }) => name).join()),
   )
+  .option("--seeds <list>", "train each with several seeds, joined by commas: 1,2,3 (default: --seed)", wholeNumbers)
+  .addOption(
+    new Option("--experiment <name>", "an experiment with sizes, seeds and figures of its own").choices(
+      Object.keys(experiments),
+    ),
+  )
   .option("--out <folder>", "folder of the run folders (default: the first free runs/<data>-<preset>-N)")
   .option("--resume <folder>", "go on with a comparison; options of models and training are taken from its runs")
   .addHelpText(
@@ -46,11 +55,17 @@ Examples:
   birkhoff compare --data my.txt --steps 200 --connections residual,manifold
   birkhoff compare --connections residual,manifold,manifold:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
+  birkhoff compare --seeds 1,2,3 --steps 300         bands instead of single curves in the report
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
-  birkhoff compare --resume runs/sotu-nano-1`,
+  birkhoff compare --resume runs/sotu-nano-1
+
+Experiments (options given beside them come first, so each can be tried in small: --steps 50):
+${Object.entries(experiments)
+  .map(([name, { shows }]) => `  --experiment ${name.padEnd(10)} ${shows}`)
+  .join("\n")}`,
   )
   .action(async (options: CompareOptions, command: Command) => {
-    if (options.resume !== undefined) expectResumable(command, ["connections", "out"]);
+    if (options.resume !== undefined) expectResumable(command, ["connections", "seeds", "experiment", "out"]);
     const folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
@@ -60,7 +75,7 @@ Examples:
     const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
     const { data, wanted } = configs
       ? { data: await prepareAgain(configs[0]!.data, options.cache), wanted: configs }
-      : await begin(options);
+      : await begin(options, command);
     const runtime = await createWasmRuntime({
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
@@ -136,20 +151,44 @@ Examples:
     await keepPage(page, !options.json);
   });
 
-async function begin(options: CompareOptions): Promise<{ data: PreparedFiles; wanted: TrainingConfig[] }> {
+/** A configuration for every size, connection and seed. */
+async function begin(
+  asked: CompareOptions,
+  command: Command,
+): Promise<{ data: PreparedFiles; wanted: TrainingConfig[] }> {
+  const experiment = asked.experiment && experiments[asked.experiment];
+  const options = experiment ? withExperiment(asked, experiment, command) : asked;
   const data = await prepare({
     source: options.data,
     vocabulary: options.vocabulary,
     splitSeed: options.splitSeed,
     cache: options.cache,
   });
-  return { data, wanted: options.connections.map((choice) => configFrom(options, choice, choice.name, data)) };
+  const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
+  const seeds = options.seeds ?? [options.seed];
+  const wanted = sizes.flatMap((size) =>
+    options.connections.flatMap((choice) =>
+      seeds.map((seed) => {
+        const name = [choice.name, size?.name, seeds.length > 1 && `seed${seed}`].filter(Boolean).join("-");
+        const sized = size ? withSize(options, size, command) : options;
+        return configFrom({ ...sized, seed }, choice, name, data);
+      }),
+    ),
+  );
+  return { data, wanted };
 }
 
-function freeFolder({ data, preset }: CompareOptions): string {
+/** Whole numbers joined by commas, no two alike. */
+function wholeNumbers(text: string): number[] {
+  const numbers = text.split(",").map(wholeNumber(0));
+  if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Each seed can be there once.");
+  return numbers;
+}
+
+function freeFolder({ data, preset, experiment }: CompareOptions): string {
   const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
   for (let number = 1; ; number++) {
-    const folder = path.join("runs", `${source}-${preset}-${number}`);
+    const folder = path.join("runs", `${source}-${experiment ?? preset}-${number}`);
     if (!existsSync(folder)) return folder;
   }
 }

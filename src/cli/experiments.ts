@@ -1,0 +1,78 @@
+// Question: which comparisons are experiments of their own, with sizes, seeds and figures?
+//
+// An experiment is a table of what `birkhoff compare` is told otherwise. What a user says on the command
+// line comes before it, so that every experiment can be tried in small.
+
+import type { Command } from "commander";
+import { type ConnectionChoice, parseChoices } from "./connections.ts";
+import type { TrainingOptions } from "./options.ts";
+
+/** Models of one size in an experiment. */
+export interface ExperimentSize {
+  /** Part of the names of the runs; absent where an experiment has one size. */
+  readonly name?: string;
+  readonly steps: number;
+  /** Fields of the configuration, as --set takes them. */
+  readonly set: readonly string[];
+}
+
+export interface Experiment {
+  /** What it shows, in one line for --help. */
+  readonly shows: string;
+  readonly options: Partial<Pick<TrainingOptions, "vocabulary" | "batch" | "learningRate">> & {
+    readonly connections: readonly ConnectionChoice[];
+    readonly seeds: readonly number[];
+  };
+  readonly sizes: readonly ExperimentSize[];
+}
+
+const shape = (layers: number, width: number, heads: number, context: number): string[] =>
+  Object.entries({ layers, width, heads, kvHeads: heads, hidden: 3 * width, context }).map(
+    ([name, value]) => `model.${name}=${value}`,
+  );
+
+export type ExperimentName = "stability" | "scaling";
+
+export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
+  stability: {
+    shows:
+      "the mHC paper's stability experiment at a small size: deep, narrow models, its figures 2, 3, 5, 7 and 8 from our runs",
+    options: {
+      connections: parseChoices("residual,hyper,manifold"),
+      seeds: [1, 2, 3],
+      vocabulary: 512,
+      batch: 16,
+      learningRate: 2e-3,
+    },
+    sizes: [{ steps: 600, set: [...shape(24, 64, 4, 64), "gainsEvery=10"] }],
+  },
+  scaling: {
+    shows: "loss against compute, residual beside mHC, at four sizes: the form of the paper's figure 6",
+    options: {
+      connections: parseChoices("residual,manifold"),
+      seeds: [1],
+      vocabulary: 512,
+      batch: 16,
+      learningRate: 2e-3,
+    },
+    sizes: [
+      { name: "S1", steps: 300, set: shape(2, 64, 4, 64) },
+      { name: "S2", steps: 500, set: shape(4, 96, 4, 64) },
+      { name: "S3", steps: 700, set: shape(6, 128, 4, 64) },
+      { name: "S4", steps: 1000, set: shape(8, 192, 6, 64) },
+    ],
+  },
+};
+
+/** The options of an experiment, where the user has not given their own. */
+export function withExperiment<O extends TrainingOptions>(options: O, experiment: Experiment, command: Command): O {
+  const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  const changed = Object.entries(experiment.options).filter(([name]) => !given(name));
+  return { ...options, ...Object.fromEntries(changed) };
+}
+
+/** The options of the models of one size; the user's own assignments come last. */
+export function withSize<O extends TrainingOptions>(options: O, size: ExperimentSize, command: Command): O {
+  const steps = command.getOptionValueSource("steps") === "cli" ? options.steps : size.steps;
+  return { ...options, steps, set: [...size.set, ...options.set] };
+}
