@@ -83,7 +83,10 @@ Examples:
   });
 
 /** The sweep of a file and where its runs are, or that of a folder. */
-async function openSweep(file: string, { out, report }: SweepOptions): Promise<{ sweep: SweepDefinition; folder: string }> {
+async function openSweep(
+  file: string,
+  { out, report }: SweepOptions,
+): Promise<{ sweep: SweepDefinition; folder: string }> {
   if (existsSync(file) && statSync(file).isDirectory()) {
     if (!isSweepFolder(file)) throw new Error(`${file} holds no sweep (no sweep.json); give the sweep's file first.`);
     if (out !== undefined) throw new Error(`The runs of ${file} stay in it; --out is for a sweep given as a file.`);
@@ -91,7 +94,8 @@ async function openSweep(file: string, { out, report }: SweepOptions): Promise<{
   }
   const sweep = parseSweep(await readSweepFile(file), file);
   const folder = out ?? path.join("runs", sweep.name.replaceAll(/[^\w.=+-]/g, "_"));
-  if (report && !isSweepFolder(folder)) throw new Error(`${folder} holds no sweep yet; run it first, without --report.`);
+  if (report && !isSweepFolder(folder))
+    throw new Error(`${folder} holds no sweep yet; run it first, without --report.`);
   return { sweep, folder };
 }
 
@@ -120,7 +124,8 @@ async function readSweepFile(file: string): Promise<unknown> {
   } catch (error) {
     throw new Error(`cannot load the sweep ${file}: ${reason(error)}`, { cause: error });
   }
-  if (module.sweep === undefined) throw new Error(`${file} exports no \`sweep\`, such as: export const sweep = { name: ... };`);
+  if (module.sweep === undefined)
+    throw new Error(`${file} exports no \`sweep\`, such as: export const sweep = { name: ... };`);
   return module.sweep;
 }
 
@@ -170,7 +175,12 @@ async function runAll(
     view.update({
       done: before + ended.length,
       points: before + jobs.length,
-      running: [...running].map(([name, { step, loss }]) => ({ name, step, loss, steps: byName.get(name)!.config.steps })),
+      running: [...running].map(([name, { step, loss }]) => ({
+        name,
+        step,
+        loss,
+        steps: byName.get(name)!.config.steps,
+      })),
       // Early on the start of the processes would count too much.
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });
@@ -249,7 +259,9 @@ function optionsOf(
   fields: Readonly<Record<string, SweepValue>>,
   name: string,
 ): { options: TrainingOptions; connection: ReturnType<typeof parseChoice> } {
-  const command = trainingOptions(new Command("train")).exitOverride().configureOutput({ writeErr: () => {} });
+  const command = trainingOptions(new Command("train"))
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
   const args: string[] = [];
   let connection = parseChoice("manifold");
   try {
@@ -257,7 +269,8 @@ function optionsOf(
       const field = fieldOf(key);
       const text = typeof value === "string" ? value : JSON.stringify(value);
       if (field === "connection") connection = parseChoice(text);
-      else if (isOption(field)) args.push(`--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, text);
+      else if (isOption(field))
+        args.push(`--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, text);
       else args.push("--set", `${field}=${JSON.stringify(value)}`);
     }
     command.parse(args, { from: "user" });

@@ -74,18 +74,24 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
     type: "quantitative",
     title: "learning rate",
     scale: { type: "log", nice: false, padding: 8 },
-    axis: { format: "~g", labelOverlap: true, values: [...new Set(rows.map(({ rate }) => rate))].sort((a, b) => a - b) },
+    axis: {
+      format: "~g",
+      labelOverlap: true,
+      values: [...new Set(rows.map(({ rate }) => rate))].sort((a, b) => a - b),
+    },
   } as const;
   const y = { type: "quantitative", title: "validation bits per byte", scale: { zero: false } } as const;
   const color = { field: "line", type: "nominal", title: null, scale: { domain: lines, range } } as const;
   const tooltip = [
     { field: "line", title: "model" },
     { field: "rate", title: "learning rate" },
+    { field: "diverged", title: "diverged" },
+    { field: "seeds", title: "of seeds" },
+  ];
+  const measured = [
     { field: "mean", title: "bits per byte", format: ".4f" },
     { field: "min", title: "lowest seed", format: ".4f" },
     { field: "max", title: "highest seed", format: ".4f" },
-    { field: "diverged", title: "diverged" },
-    { field: "seeds", title: "of seeds" },
   ];
   const finite = [{ filter: "isValid(datum.mean)" }];
   const panel = {
@@ -110,7 +116,7 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
           y: { ...y, field: "mean" },
           color,
           shape: { field: "line", type: "nominal", title: null, scale: { domain: lines } },
-          tooltip,
+          tooltip: [...tooltip, ...measured],
         },
       },
       // A row of crosses for each model, so that none hides another.
@@ -135,7 +141,14 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
       title: { color: INK, subtitleColor: INK, fontSize: 15, subtitleFontSize: 12 },
       header: { labelColor: INK, titleColor: INK, labelFontSize: 13, labelFontWeight: "bold" },
       legend: { labelColor: INK, titleColor: INK, orient: "top", labelFontSize: 12, symbolOpacity: 1, symbolSize: 70 },
-      axis: { labelColor: INK, titleColor: INK, gridColor: GRID, domainColor: AXIS, tickColor: AXIS, titleFontWeight: "normal" },
+      axis: {
+        labelColor: INK,
+        titleColor: INK,
+        gridColor: GRID,
+        domainColor: AXIS,
+        tickColor: AXIS,
+        titleFontWeight: "normal",
+      },
       view: { stroke: GRID },
     },
     data: { values: rows },

@@ -17,13 +17,20 @@ export const showRate = (rate: number): string => {
 
 const columns: readonly Column[] = [
   ["runs", ({ runs }) => String(runs)],
-  ["best rate", ({ optimum }) => (optimum ? `${optimum.atEnd ? "≈ " : ""}${showRate(optimum.learningRate)}` : "-")],
+  [
+    "best rate",
+    ({ optimum }) => (optimum ? `${optimum.interpolated ? "" : "≈ "}${showRate(optimum.learningRate)}` : "-"),
+  ],
   ["bits/byte", ({ optimum }) => optimum?.bitsPerByte.toFixed(4) ?? "-"],
   ["± seeds", (group) => bestBand(group)?.deviation?.toFixed(4) ?? "-"],
-  ["tolerated rates", ({ tolerance }) => (tolerance ? `${showRate(tolerance.low)} to ${showRate(tolerance.high)}` : "-")],
+  [
+    "tolerated rates",
+    ({ tolerance }) => (tolerance ? `${showRate(tolerance.low)} to ${showRate(tolerance.high)}` : "-"),
+  ],
   [
     "decades",
-    ({ tolerance }) => (tolerance ? `${tolerance.openLow || tolerance.openHigh ? "≥ " : ""}${tolerance.decades.toFixed(2)}` : "-"),
+    ({ tolerance }) =>
+      tolerance ? `${tolerance.openLow || tolerance.openHigh ? "≥ " : ""}${tolerance.decades.toFixed(2)}` : "-",
   ],
   ["largest sound rate", ({ edge }) => (edge === undefined ? "-" : showRate(edge))],
   ["diverged", ({ diverged }) => String(diverged)],
@@ -55,5 +62,5 @@ export const showValue = (value: unknown): string => (typeof value === "string" 
 /** For a terminal. */
 export function sweepTable(summary: SweepSummary): string {
   const bits = summary.definitions.toleranceBits;
-  return `${drawTable(sweepRows(summary))}\nTolerated: mean validation loss within ${bits} bits per byte of the best. ≈ and ≥: the measured rates end there.`;
+  return `${drawTable(sweepRows(summary))}\nTolerated: mean validation loss within ${bits} bits per byte of the best. ≈ and ≥: at an end of the measured rates (≈ also beside a divergence).`;
 }

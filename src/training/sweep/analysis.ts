@@ -140,8 +140,8 @@ export interface RateOptimum {
   readonly bitsPerByte: number;
   /** The vertex of the parabola in log-rate; the measured rate where it lacks a neighbour. */
   readonly learningRate: number;
-  /** Whether it lies at an end of the measured rates, so that a better one may lie beyond. */
-  readonly atEnd: boolean;
+  /** Whether there is such a parabola: not at an end of the rates, where a better one may lie beyond, nor beside a divergence. */
+  readonly interpolated: boolean;
 }
 
 /** The learning rates that are nearly as good as the best. */
@@ -172,15 +172,15 @@ export function optimumRate(curve: readonly RateLoss[]): RateOptimum | undefined
   if (at === undefined) return undefined;
   const { learningRate, bitsPerByte } = curve[at]!;
   const [before, after] = [curve[at - 1], curve[at + 1]];
-  const base = { measured: learningRate, bitsPerByte, atEnd: !before || !after };
+  const measured = { measured: learningRate, bitsPerByte };
   if (!before || !after || !Number.isFinite(before.bitsPerByte) || !Number.isFinite(after.bitsPerByte))
-    return { ...base, learningRate };
+    return { ...measured, learningRate, interpolated: false };
   // Vertex of the parabola through three points, with the middle one as origin.
   const [left, right] = [Math.log(before.learningRate / learningRate), Math.log(after.learningRate / learningRate)];
   const [rise, fall] = [after.bitsPerByte - bitsPerByte, before.bitsPerByte - bitsPerByte];
   const bottom = right * fall - left * rise;
   const shift = bottom === 0 ? 0 : (right ** 2 * fall - left ** 2 * rise) / (2 * bottom);
-  return { ...base, learningRate: learningRate * Math.exp(shift) };
+  return { ...measured, learningRate: learningRate * Math.exp(shift), interpolated: true };
 }
 
 /**

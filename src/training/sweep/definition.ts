@@ -118,7 +118,8 @@ const axisSchema = z
   .superRefine((values, context) => {
     const texts = values.map((one) => JSON.stringify(one));
     texts.forEach((text, index) => {
-      if (texts.indexOf(text) < index) context.addIssue({ code: "custom", path: [index], message: `${text} is there twice` });
+      if (texts.indexOf(text) < index)
+        context.addIssue({ code: "custom", path: [index], message: `${text} is there twice` });
     });
   });
 
@@ -126,7 +127,9 @@ const definitionSchema = z
   .strictObject({
     name: z.string().min(1),
     base: keyed(value).default({}),
-    axes: keyed(axisSchema).refine((axes) => Object.keys(axes).length > 0, { error: "a sweep needs at least one axis" }),
+    axes: keyed(axisSchema).refine((axes) => Object.keys(axes).length > 0, {
+      error: "a sweep needs at least one axis",
+    }),
     where: z.array(z.record(z.string(), value)).min(1).exactOptional(),
     exclude: z.array(z.record(z.string(), value)).min(1).exactOptional(),
     keepCheckpoints: z.boolean().default(true),
@@ -149,10 +152,10 @@ const definitionSchema = z
         }
       });
     }
-    for (const [place, given] of [
-      ["base", base.preset],
-      ...(axes.preset ?? []).map((one) => ["axes", one]),
-    ] as [string, SweepValue | undefined][]) {
+    for (const [place, given] of [["base", base.preset], ...(axes.preset ?? []).map((one) => ["axes", one])] as [
+      string,
+      SweepValue | undefined,
+    ][]) {
       if (given !== undefined && !(typeof given === "string" && given in presets))
         context.addIssue({
           code: "custom",
@@ -173,7 +176,8 @@ export function parseSweep(given: unknown, source = "the sweep"): SweepDefinitio
   const result = definitionSchema.safeParse(given);
   if (!result.success) {
     const problems = result.error.issues.map(
-      ({ path, message }) => `  ${path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${message}`,
+      ({ path, message }) =>
+        `  ${path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${message}`,
     );
     throw new Error(`${source} is not valid:\n${problems.join("\n")}`);
   }
@@ -183,7 +187,11 @@ export function parseSweep(given: unknown, source = "the sweep"): SweepDefinitio
 }
 
 /** The points of a sweep: the product of its axes, the last one fastest, less what is left out. */
-export function sweepPoints({ axes, where, exclude }: Pick<SweepDefinition, "axes" | "where" | "exclude">): SweepPoint[] {
+export function sweepPoints({
+  axes,
+  where,
+  exclude,
+}: Pick<SweepDefinition, "axes" | "where" | "exclude">): SweepPoint[] {
   const names = axisNames(Object.keys(axes));
   let points: SweepPoint[] = [{ name: "", values: {} }];
   for (const [axis, values] of Object.entries(axes)) {
@@ -245,16 +253,21 @@ function isJson(text: string): boolean {
 export function sweepDifferences(before: SweepDefinition, now: SweepDefinition): string[] {
   const lines: string[] = [];
   const differ = (what: string, was: unknown, is: unknown): void => {
-    if (!same(was, is)) lines.push(`  ${what}: ${JSON.stringify(was) ?? "nothing"} in the folder, ${JSON.stringify(is) ?? "nothing"} now`);
+    if (!same(was, is))
+      lines.push(
+        `  ${what}: ${JSON.stringify(was) ?? "nothing"} in the folder, ${JSON.stringify(is) ?? "nothing"} now`,
+      );
   };
   differ("name", before.name, now.name);
   for (const key of new Set([...Object.keys(before.base), ...Object.keys(now.base)]))
     differ(`base.${key}`, before.base[key], now.base[key]);
-  if (!same(Object.keys(before.axes), Object.keys(now.axes))) differ("axes", Object.keys(before.axes), Object.keys(now.axes));
+  if (!same(Object.keys(before.axes), Object.keys(now.axes)))
+    differ("axes", Object.keys(before.axes), Object.keys(now.axes));
   else
     for (const [axis, values] of Object.entries(before.axes)) {
       const missing = values.filter((one) => !now.axes[axis]!.some((other) => same(one, other)));
-      if (missing.length > 0) lines.push(`  axes.${axis}: ${missing.map((one) => JSON.stringify(one)).join(", ")} in the folder, gone now`);
+      if (missing.length > 0)
+        lines.push(`  axes.${axis}: ${missing.map((one) => JSON.stringify(one)).join(", ")} in the folder, gone now`);
     }
   differ("where", before.where, now.where);
   differ("exclude", before.exclude, now.exclude);

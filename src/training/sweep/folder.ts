@@ -26,7 +26,14 @@ import {
   type SweepResult,
   TOLERANCE_BITS,
 } from "./analysis.ts";
-import { fieldOf, parseSweep, type SweepDefinition, sweepDifferences, type SweepPoint, sweepPoints } from "./definition.ts";
+import {
+  fieldOf,
+  parseSweep,
+  type SweepDefinition,
+  sweepDifferences,
+  type SweepPoint,
+  sweepPoints,
+} from "./definition.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;
 
@@ -170,7 +177,10 @@ export function summariseSweep(
     definitions: { spike: spikeRule, gradient: gradientRule, chanceNats: CHANCE_NATS, toleranceBits },
     groups: analyseSweep(results, toleranceBits),
   };
-  writeFileAtomically(path.join(folder, names.results), results.map((result) => `${JSON.stringify(result)}\n`).join(""));
+  writeFileAtomically(
+    path.join(folder, names.results),
+    results.map((result) => `${JSON.stringify(result)}\n`).join(""),
+  );
   writeFileAtomically(path.join(folder, names.summary), `${JSON.stringify(summary, undefined, 2)}\n`);
   return { results, summary };
 }

@@ -58,14 +58,16 @@ const parabola = (best: number, curvature: number) =>
 
 describe("the optimum", () => {
   test("of a parabola in log-rate is its vertex", () => {
-    const { learningRate, measured, atEnd } = optimumRate(parabola(2e-3, 0.3))!;
+    const { learningRate, measured, interpolated } = optimumRate(parabola(2e-3, 0.3))!;
     expect(learningRate).toBeCloseTo(2e-3, 12);
-    expect({ measured, atEnd }).toEqual({ measured: 3e-3, atEnd: false });
+    expect({ measured, interpolated }).toEqual({ measured: 3e-3, interpolated: true });
   });
   test("at an end, or beside a divergence, is the measured rate", () => {
-    expect(optimumRate(parabola(1e-6, 0.3))).toMatchObject({ learningRate: 1e-4, measured: 1e-4, atEnd: true });
-    const broken = parabola(2e-3, 0.3).map((point) => (point.learningRate > 5e-3 ? { ...point, bitsPerByte: Infinity } : point));
-    expect(optimumRate(broken)).toMatchObject({ learningRate: 3e-3, atEnd: false });
+    expect(optimumRate(parabola(1e-6, 0.3))).toMatchObject({ learningRate: 1e-4, measured: 1e-4, interpolated: false });
+    const broken = parabola(2e-3, 0.3).map((point) =>
+      point.learningRate > 5e-3 ? { ...point, bitsPerByte: Infinity } : point,
+    );
+    expect(optimumRate(broken)).toMatchObject({ learningRate: 3e-3, interpolated: false });
   });
   test("needs a finite loss", () => {
     expect(optimumRate([{ learningRate: 1, bitsPerByte: Infinity }])).toBeUndefined();
@@ -75,7 +77,10 @@ describe("the optimum", () => {
 
 describe("the tolerance", () => {
   const wedge = (slope: number) =>
-    [-3, -2, -1, 0, 1, 2, 3].map((decade) => ({ learningRate: 10 ** decade, bitsPerByte: 2 + slope * Math.abs(decade) }));
+    [-3, -2, -1, 0, 1, 2, 3].map((decade) => ({
+      learningRate: 10 ** decade,
+      bitsPerByte: 2 + slope * Math.abs(decade),
+    }));
   test("of a wedge is where its sides cross the bound", () => {
     const { low, high, decades, openLow, openHigh } = rateTolerance(wedge(0.1), 0.05)!;
     expect([low, high, decades]).toEqual([10 ** -0.5, 10 ** 0.5, 1].map((x) => expect.closeTo(x, 9)));
@@ -117,7 +122,14 @@ test("groups, and a rate at which one seed of two diverged", () => {
     largestGradientNorm: 3,
     seconds: 1,
   });
-  const [group] = analyseSweep([run(1e-2, 1, undefined), run(1e-2, 2, 1), run(1e-3, 1, 2.5), run(1e-3, 2, 2.7), run(1e-4, 1, 3), run(1e-4, 2, 3)]);
+  const [group] = analyseSweep([
+    run(1e-2, 1, undefined),
+    run(1e-2, 2, 1),
+    run(1e-3, 1, 2.5),
+    run(1e-3, 2, 2.7),
+    run(1e-4, 1, 3),
+    run(1e-4, 2, 3),
+  ]);
   expect(group).toMatchObject({
     runs: 6,
     diverged: 1,
@@ -126,5 +138,9 @@ test("groups, and a rate at which one seed of two diverged", () => {
     edge: 1e-3,
     optimum: { measured: 1e-3, bitsPerByte: expect.closeTo(2.6, 9) },
   });
-  expect(group!.rates.map(({ learningRate, diverged }) => [learningRate, diverged])).toEqual([[1e-4, 0], [1e-3, 0], [1e-2, 1]]);
+  expect(group!.rates.map(({ learningRate, diverged }) => [learningRate, diverged])).toEqual([
+    [1e-4, 0],
+    [1e-3, 0],
+    [1e-2, 1],
+  ]);
 });

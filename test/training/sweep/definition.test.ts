@@ -61,7 +61,11 @@ test("where keeps and exclude leaves out", () => {
   const names = (more: object): string[] =>
     sweepPoints(parseSweep({ name: "x", axes: { seed: [1, 2], steps: [3, 4] }, ...more })).map(({ name }) => name);
   expect(names({ exclude: [{ seed: 1, steps: [3] }] })).toEqual(["seed=1,steps=4", "seed=2,steps=3", "seed=2,steps=4"]);
-  expect(names({ where: [{ seed: 1 }, { steps: [4] }] })).toEqual(["seed=1,steps=3", "seed=1,steps=4", "seed=2,steps=4"]);
+  expect(names({ where: [{ seed: 1 }, { steps: [4] }] })).toEqual([
+    "seed=1,steps=3",
+    "seed=1,steps=4",
+    "seed=2,steps=4",
+  ]);
 });
 
 test.for<[string, Record<string, unknown>, RegExp]>([
@@ -69,10 +73,22 @@ test.for<[string, Record<string, unknown>, RegExp]>([
   ["no values", { axes: { seed: [] } }, /axes\.seed: /],
   ["no axis", { axes: {} }, /axes: a sweep needs at least one axis/],
   ["a value twice", { axes: { seed: [1, 1] } }, /axes\.seed\.1: 1 is there twice/],
-  ["both in base and axes", { base: { learningRate: 1 }, axes: { "optimiser.learningRate": [1] } }, /base\.learningRate: it is an axis too/],
-  ["one field by two names", { axes: { learningRate: [1], "optimiser.learningRate": [1] } }, /the same field as learningRate/],
+  [
+    "both in base and axes",
+    { base: { learningRate: 1 }, axes: { "optimiser.learningRate": [1] } },
+    /base\.learningRate: it is an axis too/,
+  ],
+  [
+    "one field by two names",
+    { axes: { learningRate: [1], "optimiser.learningRate": [1] } },
+    /the same field as learningRate/,
+  ],
   ["an unknown size", { base: { preset: "giant" }, axes: { seed: [1] } }, /base\.preset: "giant" is no size.*nano/],
-  ["a condition without axis", { axes: { seed: [1] }, exclude: [{ steps: 1 }] }, /exclude\.0\.steps: no axis; there are seed/],
+  [
+    "a condition without axis",
+    { axes: { seed: [1] }, exclude: [{ steps: 1 }] },
+    /exclude\.0\.steps: no axis; there are seed/,
+  ],
   ["nothing left", { axes: { seed: [1] }, exclude: [{ seed: 1 }] }, /leave no point/],
   ["a field that is none", { axes: { seed: [1] }, extra: 1 }, /extra/],
 ])("an error names the field: %s", ([, given, message]) => {
