@@ -249,7 +249,9 @@ export function analyseSweep(results: readonly SweepResult[], bits: number = TOL
     }));
     const firstBad = rates.findIndex(({ diverged }) => diverged > 0);
     const edge = (firstBad < 0 ? rates.at(-1) : rates[firstBad - 1])?.learningRate;
-    const [optimum, tolerance] = [optimumRate(curve), rateTolerance(curve, bits)];
+    const optimum = optimumRate(curve);
+    // Of one rate there is no range.
+    const tolerance = curve.length > 1 ? rateTolerance(curve, bits) : undefined;
     const total = (count: (run: SweepResult) => number): number => runs.reduce((sum, run) => sum + count(run), 0);
     return {
       group: runs[0]!.group,

@@ -47,7 +47,6 @@ export function runJobs(
   const children = new Set<ChildProcess>();
   const ended = new Map<string, "finished" | "diverged" | "stopped">();
   const failed = new Map<string, string>();
-  let stopped = false;
   const tell = (): void => onProgress({ ended: [...ended.keys(), ...failed.keys()], running });
 
   const trainOne = (job: SweepJob): Promise<void> =>
@@ -78,7 +77,7 @@ export function runJobs(
     });
 
   const work = async (): Promise<void> => {
-    for (let job = waiting.shift(); job && !stopped; job = waiting.shift()) await trainOne(job);
+    for (let job = waiting.shift(); job; job = waiting.shift()) await trainOne(job);
   };
   const result = Promise.all(Array.from({ length: Math.min(workers, jobs.length) }, work)).then(() => ({
     ended,
@@ -87,7 +86,7 @@ export function runJobs(
   return {
     result,
     stop() {
-      stopped = true;
+      waiting.length = 0;
       for (const child of children) child.kill("SIGTERM");
     },
   };
