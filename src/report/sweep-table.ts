@@ -17,10 +17,8 @@ export const showRate = (rate: number): string => {
 
 const columns: readonly Column[] = [
   ["runs", ({ runs }) => String(runs)],
-  [
-    "best rate",
-    ({ optimum }) => (optimum ? `${optimum.interpolated ? "" : "≈ "}${showRate(optimum.learningRate)}` : "-"),
-  ],
+  ["best rate", ({ optimum }) => (optimum ? showRate(optimum.measured) : "-")],
+  ["optimum", ({ optimum }) => (optimum?.interpolated ? showRate(optimum.learningRate) : "-")],
   ["bits/byte", ({ optimum }) => optimum?.bitsPerByte.toFixed(4) ?? "-"],
   ["± seeds", (group) => bestBand(group)?.deviation?.toFixed(4) ?? "-"],
   [
@@ -62,5 +60,5 @@ export const showValue = (value: unknown): string => (typeof value === "string" 
 /** For a terminal. */
 export function sweepTable(summary: SweepSummary): string {
   const bits = summary.definitions.toleranceBits;
-  return `${drawTable(sweepRows(summary))}\nTolerated: mean validation loss within ${bits} bits per byte of the best. ≈ and ≥: at an end of the measured rates (≈ also beside a divergence).`;
+  return `${drawTable(sweepRows(summary))}\nTolerated: mean validation loss within ${bits} bits per byte of the best. ≥: as far as the measured rates go.`;
 }
