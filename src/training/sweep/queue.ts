@@ -67,6 +67,9 @@ export function runJobs(
       child.on("close", (code, signal) => {
         children.delete(child);
         running.delete(job.name);
+        // One that was told to stop before it could listen has nothing to save.
+        const told = signal === "SIGTERM" || signal === "SIGINT";
+        if (!ended.has(job.name) && told) ended.set(job.name, "stopped");
         if (!ended.has(job.name))
           failed.set(job.name, failure ?? `its process ended (${signal ?? `code ${code}`}) ${said.trim()}`.trim());
         tell();
