@@ -296,6 +296,23 @@ export { exportCsv } from "./report/csv.ts";
 export { prometheusText } from "./report/prometheus.ts";
 export { readRunData, type RunData } from "./report/run-data.ts";
 
+// Sweeps: what many runs say of loss spikes, the best learning rate, and how far one may miss it.
+export {
+  analyseSweep,
+  countGradientExcursions,
+  countLossSpikes,
+  type GroupSummary,
+  optimumRate,
+  type RateLoss,
+  type RateOptimum,
+  type RateSummary,
+  type RateTolerance,
+  rateTolerance,
+  type SeedBand,
+  seedBand,
+  type SweepResult,
+} from "./training/sweep/analysis.ts";
+
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
 export {
   type Machine,

@@ -15,6 +15,7 @@ import { planCommand } from "./plan.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
 import { serveCommand } from "./serve.ts";
+import { sweepCommand } from "./sweep.ts";
 import { trainCommand } from "./train.ts";
 
 const program = new Command("birkhoff")
@@ -29,6 +30,7 @@ const program = new Command("birkhoff")
 for (const command of [
   compareCommand,
   trainCommand,
+  sweepCommand,
   sampleCommand,
   inspectCommand,
   interveneCommand,

@@ -94,8 +94,13 @@ function startOf(pid: number): string {
   }
 }
 
-const inUse = (folder: string, file: string, { pid, host }: Holder): Error =>
-  new Error(
+/** Another process, or this one, writes to the folder already. */
+export class FolderInUseError extends Error {
+  override name = "FolderInUseError";
+}
+
+const inUse = (folder: string, file: string, { pid, host }: Holder): FolderInUseError =>
+  new FolderInUseError(
     `${folder} is in use by process ${pid} on ${host}: wait for it, stop it, or train into another folder. ` +
       `If that process no longer runs, delete ${file}`,
   );

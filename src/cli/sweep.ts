@@ -1,0 +1,298 @@
+// birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
+
+import { existsSync, readFileSync, statSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { Command } from "commander";
+import { reason } from "../data/files.ts";
+import { drawSweep } from "../report/sweep-chart.ts";
+import { createSweepView } from "../report/sweep-live.ts";
+import { sweepTable } from "../report/sweep-table.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import { writeFileAtomically } from "../training/files.ts";
+import { lockFolder } from "../training/lock.ts";
+import { TOLERANCE_BITS } from "../training/sweep/analysis.ts";
+import {
+  fieldOf,
+  isOption,
+  parseSweep,
+  type SweepDefinition,
+  type SweepPoint,
+  sweepPoints,
+  type SweepValue,
+} from "../training/sweep/definition.ts";
+import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPlan } from "../training/sweep/folder.ts";
+import { type QueueResult, runJobs } from "../training/sweep/queue.ts";
+import type { SweepJob } from "../training/sweep/worker.ts";
+import { parseChoice } from "./connections.ts";
+import { configFrom, positiveNumber, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
+import { prepare } from "./session.ts";
+
+interface SweepOptions {
+  readonly out?: string;
+  readonly workers?: number;
+  readonly threads: number;
+  readonly revectorise: boolean;
+  readonly cache?: string;
+  readonly report?: boolean;
+  readonly tolerance: number;
+  readonly json?: boolean;
+}
+
+export const sweepCommand: Command = new Command("sweep")
+  .description("Train every combination of some settings, and measure optimum and tolerance of the learning rate.")
+  .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of one to go on with")
+  .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
+  .option("--workers <n>", "runs at a time (default: cores / threads)", wholeNumber(1))
+  .option("--threads <n>", "threads of each run", wholeNumber(1), 1)
+  .option("--no-revectorise", "do not ask V8 for 256-bit vectors")
+  .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
+  .option("--report", "train nothing: analyse the runs that ended")
+  .option("--tolerance <bits>", "bits per byte above the optimum that count as near it", positiveNumber, TOLERANCE_BITS)
+  .option("--json", "print the result of each run, then the summary, as JSON lines")
+  .addHelpText(
+    "after",
+    `
+A sweep has a name, a base (options of \`birkhoff train\` in camel case, and fields of the configuration) and axes:
+
+  {
+    "name": "rates",
+    "base": { "steps": 200, "vocabulary": 512, "model.width": 64 },
+    "axes": {
+      "connection": ["residual", "hyper", "manifold:streams=2"],
+      "learningRate": [1e-3, 3e-3, 1e-2],
+      "seed": [1, 2]
+    }
+  }
+
+It may also have where and exclude, lists of conditions such as { "connection": "hyper", "seed": [1, 2] }, and
+keepCheckpoints: false. It can be stopped or killed at any time; the same command goes on. Values can be added to
+its axes later.
+
+Examples:
+  birkhoff sweep examples/sweeps/lr-depth-small.json
+  birkhoff sweep rates.json --out runs/rates --workers 2
+  birkhoff sweep runs/rates                          go on, or look at the results
+  birkhoff sweep runs/rates --report --json`,
+  )
+  .action(async (file: string, options: SweepOptions) => {
+    const { sweep, folder } = await openSweep(file, options);
+    const stopped = options.report ? false : await train(sweep, folder, options);
+    await report(sweep, folder, stopped, options);
+  });
+
+/** The sweep of a file and where its runs are, or that of a folder. */
+async function openSweep(
+  file: string,
+  { out, report }: SweepOptions,
+): Promise<{ sweep: SweepDefinition; folder: string }> {
+  if (existsSync(file) && statSync(file).isDirectory()) {
+    if (!isSweepFolder(file)) throw new Error(`${file} holds no sweep (no sweep.json); give the sweep's file first.`);
+    if (out !== undefined) throw new Error(`The runs of ${file} stay in it; --out is for a sweep given as a file.`);
+    return { sweep: readSweepPlan(file).sweep, folder: file };
+  }
+  const sweep = parseSweep(await readSweepFile(file), file);
+  const folder = out ?? path.join("runs", sweep.name.replaceAll(/[^\w.=+-]/g, "_"));
+  if (report && !isSweepFolder(folder))
+    throw new Error(`${folder} holds no sweep yet; run it first, without --report.`);
+  return { sweep, folder };
+}
+
+const TYPED = [".ts", ".mts"];
+const MODULES = [".js", ".mjs", ...TYPED];
+
+async function readSweepFile(file: string): Promise<unknown> {
+  const extension = path.extname(file);
+  if (!MODULES.includes(extension)) {
+    try {
+      return JSON.parse(readFileSync(file, "utf8"));
+    } catch (error) {
+      throw new Error(
+        `cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
+        { cause: error },
+      );
+    }
+  }
+  if (TYPED.includes(extension) && !process.features.typescript)
+    throw new Error(
+      `Node ${process.versions.node} does not read TypeScript: use Node 22.18 or later, or give ${file} as .json, .js or .mjs.`,
+    );
+  let module: { readonly sweep?: unknown };
+  try {
+    module = (await import(pathToFileURL(path.resolve(file)).href)) as typeof module;
+  } catch (error) {
+    throw new Error(`cannot load the sweep ${file}: ${reason(error)}`, { cause: error });
+  }
+  if (module.sweep === undefined)
+    throw new Error(`${file} exports no \`sweep\`, such as: export const sweep = { name: ... };`);
+  return module.sweep;
+}
+
+/** Train what has not ended; true when the user stopped it. */
+async function train(sweep: SweepDefinition, folder: string, options: SweepOptions): Promise<boolean> {
+  const cores = availableParallelism();
+  const workers = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
+  if (workers * options.threads > cores)
+    process.stderr.write(
+      `warning: ${workers} workers of ${options.threads} threads are more than the ${cores} cores; each run will be slower\n`,
+    );
+  const points = sweepPoints(sweep);
+  const { jobs, texts } = await makeJobs(sweep, points, folder, options);
+  writeSweepPlan(folder, { sweep, texts });
+  const unlock = lockFolder(folder);
+  try {
+    const left = jobs.filter((job) => readOutcome(job.folder) === undefined).sort((a, b) => cost(b) - cost(a));
+    process.stderr.write(
+      `${points.length} runs, ${points.length - left.length} done; ${workers} at a time, ${options.threads} threads each; in ${folder}\n`,
+    );
+    const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
+    if (result.failed.size > 0)
+      throw new Error(
+        `${result.failed.size} runs failed; the others are kept, and the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
+      );
+    return stopped;
+  } finally {
+    unlock();
+  }
+}
+
+/** Signals closer together than this are one press of Ctrl-C. */
+const REPEATED_MS = 300;
+
+async function runAll(
+  jobs: readonly SweepJob[],
+  workers: number,
+  before: number,
+): Promise<{ result: QueueResult; stopped: boolean }> {
+  const view = createSweepView();
+  const byName = new Map(jobs.map((job) => [job.name, job]));
+  const total = sum(jobs.map(cost));
+  const started = performance.now();
+  const queue = runJobs(jobs, workers, ({ running, ended }) => {
+    const part = sum([...running].map(([name, { step }]) => costOf(byName.get(name)!.config, step)));
+    const share = (sum(ended.map((name) => cost(byName.get(name)!))) + part) / total;
+    view.update({
+      done: before + ended.length,
+      points: before + jobs.length,
+      running: [...running].map(([name, { step, loss }]) => ({
+        name,
+        step,
+        loss,
+        steps: byName.get(name)!.config.steps,
+      })),
+      // Early on the start of the processes would count too much.
+      secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
+    });
+  });
+  let asked: number | undefined;
+  const stop = (): void => {
+    if (asked !== undefined && performance.now() - asked > REPEATED_MS) process.exit(130);
+    asked ??= performance.now();
+    queue.stop();
+  };
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  try {
+    return { result: await queue.result, stopped: asked !== undefined };
+  } finally {
+    process.off("SIGINT", stop);
+    process.off("SIGTERM", stop);
+    view.close();
+  }
+}
+
+/** About how much work a run is, to begin with the longest and to say how long the rest takes. */
+const cost = ({ config }: SweepJob): number => costOf(config, config.steps);
+
+function costOf({ batch, accumulate, model }: TrainingConfig, steps: number): number {
+  const { width, hidden, layers, vocabulary, context } = model;
+  return steps * batch * accumulate * context * width * (layers * (4 * width + 3 * hidden + context) + vocabulary);
+}
+
+const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
+
+async function makeJobs(
+  sweep: SweepDefinition,
+  points: readonly SweepPoint[],
+  folder: string,
+  { threads, revectorise, cache }: SweepOptions,
+): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
+  const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
+  const texts: Record<string, string> = {};
+  try {
+    const jobs: SweepJob[] = [];
+    for (const point of points) {
+      const { options, connection } = optionsOf({ ...sweep.base, ...point.values }, point.name);
+      const { data: source, vocabulary, splitSeed } = options;
+      if (source === "-") throw new Error("A sweep cannot read standard input, which is there only once: give a file.");
+      const key = JSON.stringify([source, vocabulary, splitSeed]);
+      const data = prepared.get(key) ?? (await prepare({ source, vocabulary, splitSeed, cache }));
+      prepared.set(key, data);
+      texts[source] = data.train.origin.text;
+      jobs.push({
+        name: point.name,
+        config: configOf(options, connection, point.name, data),
+        folder: path.join(folder, point.name),
+        data: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
+        threads,
+        revectorise,
+        keepCheckpoints: sweep.keepCheckpoints,
+      });
+    }
+    return { jobs, texts };
+  } finally {
+    for (const data of prepared.values()) data.close();
+  }
+}
+
+const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
+  try {
+    return configFrom(...args);
+  } catch (error) {
+    throw new Error(`${args[2]}: ${reason(error)}`, { cause: error });
+  }
+};
+
+/** What `birkhoff train` would be asked for a point. Its own parsers check the values. */
+function optionsOf(
+  fields: Readonly<Record<string, SweepValue>>,
+  name: string,
+): { options: TrainingOptions; connection: ReturnType<typeof parseChoice> } {
+  const command = trainingOptions(new Command("train"))
+    .exitOverride()
+    .configureOutput({ writeErr: () => {} });
+  const args: string[] = [];
+  let connection = parseChoice("manifold");
+  try {
+    for (const [key, value] of Object.entries(fields)) {
+      const field = fieldOf(key);
+      const text = typeof value === "string" ? value : JSON.stringify(value);
+      if (field === "connection") connection = parseChoice(text);
+      else if (isOption(field))
+        args.push(`--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, text);
+      else args.push("--set", `${field}=${JSON.stringify(value)}`);
+    }
+    command.parse(args, { from: "user" });
+  } catch (error) {
+    throw new Error(`${name}: ${reason(error)}`, { cause: error });
+  }
+  return { options: command.opts<TrainingOptions>(), connection };
+}
+
+async function report(
+  sweep: SweepDefinition,
+  folder: string,
+  stopped: boolean,
+  { tolerance, json }: SweepOptions,
+): Promise<void> {
+  const { results, summary } = summariseSweep(folder, sweep, tolerance);
+  if (results.length > 0) writeFileAtomically(path.join(folder, "sweep.svg"), await drawSweep(summary));
+  if (json) {
+    for (const line of [...results, summary]) process.stdout.write(`${JSON.stringify(line)}\n`);
+    return;
+  }
+  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);
+  process.stdout.write(`\n${summary.ended} of ${summary.points} runs ended; chart and results in ${folder}\n`);
+  if (stopped) process.stdout.write(`Go on: birkhoff sweep ${folder}\n`);
+}

@@ -1,0 +1,173 @@
+// Question: what does a sweep look like? Validation loss against the learning rate, in log scale.
+//
+// One panel a depth (and whatever else varies), one line a connection: the mean over seeds, with a band from the
+// lowest to the highest seed. A cross at the top is a rate at which a seed diverged. The SVG takes the reader's
+// light or dark scheme.
+
+import type { TopLevelSpec } from "vega-lite";
+import { axisNames, fieldOf } from "../training/sweep/definition.ts";
+import type { SweepSummary } from "../training/sweep/folder.ts";
+import { showValue } from "./sweep-table.ts";
+
+/** Connections as they are called in papers. */
+const NAMES: Readonly<Record<string, string>> = { hyper: "HC", manifold: "mHC" };
+/** Of a few connections, the same in every chart; the others take what follows. */
+const COLOURS: Readonly<Record<string, string>> = { residual: "#7a869a", HC: "#d1495b", mHC: "#2e6fdb" };
+const MORE_COLOURS = ["#e0a030", "#3a9d6e", "#8e6bbf", "#00a3b4", "#b0703c"];
+const [PANEL_WIDTH, PANEL_HEIGHT] = [270, 230];
+/** Height of a row of crosses. */
+const CROSS = 11;
+
+/** Light and dark: what the chart is drawn in → what it is in the dark. */
+const DARK = {
+  "#ffffff": "#0f141a",
+  "#1f2933": "#e4e8ee",
+  "#9aa5b1": "#6b7683",
+  "#e4e7eb": "#2b333d",
+  "#7a869a": "#a3adbd",
+  "#d1495b": "#ef6f80",
+  "#2e6fdb": "#6ea3ff",
+} as const;
+const [PAPER, INK, AXIS, GRID] = Object.keys(DARK) as [string, string, string, string];
+
+interface Row {
+  readonly panel: string;
+  readonly line: string;
+  readonly rate: number;
+  readonly mean?: number;
+  readonly min?: number;
+  readonly max?: number;
+  readonly diverged: number;
+  readonly seeds: number;
+}
+
+function rowsOf({ groups }: SweepSummary): Row[] {
+  const axes = Object.keys(groups[0]?.group ?? {});
+  const names = axisNames(axes);
+  const lineAxis = axes.find((axis) => fieldOf(axis) === "connection") ?? axes[0];
+  return groups.flatMap(({ group, rates }) => {
+    const line = lineAxis === undefined ? "all runs" : showValue(group[lineAxis]);
+    const panel = axes
+      .filter((axis) => axis !== lineAxis)
+      .map((axis) => `${names.get(axis)} ${showValue(group[axis])}`)
+      .join(", ");
+    return rates.map(({ learningRate, band, diverged, seeds }) => ({
+      panel,
+      line: NAMES[line] ?? line,
+      rate: learningRate,
+      ...(band ? { mean: band.mean, min: band.min, max: band.max } : {}),
+      diverged,
+      seeds,
+    }));
+  });
+}
+
+/** The chart as a Vega-Lite specification with its data. */
+export function sweepChart(summary: SweepSummary): TopLevelSpec {
+  const rows = rowsOf(summary);
+  const lines = [...new Set(rows.map(({ line }) => line))];
+  const panels = [...new Set(rows.map(({ panel }) => panel))];
+  const spare = MORE_COLOURS.values();
+  const range = lines.map((line) => COLOURS[line] ?? spare.next().value ?? INK);
+  const x = {
+    field: "rate",
+    type: "quantitative",
+    title: "learning rate",
+    scale: { type: "log", nice: false, padding: 8 },
+    axis: {
+      format: "~g",
+      labelOverlap: true,
+      values: [...new Set(rows.map(({ rate }) => rate))].sort((a, b) => a - b),
+    },
+  } as const;
+  const y = { type: "quantitative", title: "validation bits per byte", scale: { zero: false } } as const;
+  const color = { field: "line", type: "nominal", title: null, scale: { domain: lines, range } } as const;
+  const tooltip = [
+    { field: "line", title: "model" },
+    { field: "rate", title: "learning rate" },
+    { field: "diverged", title: "diverged" },
+    { field: "seeds", title: "of seeds" },
+  ];
+  const measured = [
+    { field: "mean", title: "bits per byte", format: ".4f" },
+    { field: "min", title: "lowest seed", format: ".4f" },
+    { field: "max", title: "highest seed", format: ".4f" },
+  ];
+  const finite = [{ filter: "isValid(datum.mean)" }];
+  const panel = {
+    width: PANEL_WIDTH,
+    height: PANEL_HEIGHT,
+    layer: [
+      {
+        transform: finite,
+        mark: { type: "area", opacity: 0.18 },
+        encoding: { x, y: { ...y, field: "min" }, y2: { field: "max" }, color },
+      },
+      {
+        transform: finite,
+        mark: { type: "line", strokeWidth: 1.8 },
+        encoding: { x, y: { ...y, field: "mean" }, color },
+      },
+      {
+        transform: finite,
+        mark: { type: "point", filled: true, size: 42, opacity: 1 },
+        encoding: {
+          x,
+          y: { ...y, field: "mean" },
+          color,
+          shape: { field: "line", type: "nominal", title: null, scale: { domain: lines } },
+          tooltip: [...tooltip, ...measured],
+        },
+      },
+      // A row of crosses for each model, so that none hides another.
+      ...lines.map((line, index) => ({
+        transform: [{ filter: { and: [{ field: "line", equal: line }, "datum.diverged > 0"] } }],
+        mark: { type: "text", text: "×", fontSize: 16, fontWeight: "bold" },
+        encoding: { x, y: { value: CROSS * (index + 0.5) }, color, tooltip },
+      })),
+    ],
+  };
+  return {
+    background: PAPER,
+    padding: 12,
+    title: {
+      text: `${summary.name}: loss against learning rate`,
+      subtitle: "Mean and range over seeds; × at the top: a seed diverged there",
+      anchor: "start",
+      offset: 12,
+    },
+    config: {
+      font: "Helvetica, Arial, sans-serif",
+      title: { color: INK, subtitleColor: INK, fontSize: 15, subtitleFontSize: 12 },
+      header: { labelColor: INK, titleColor: INK, labelFontSize: 13, labelFontWeight: "bold" },
+      legend: { labelColor: INK, titleColor: INK, orient: "top", labelFontSize: 12, symbolOpacity: 1, symbolSize: 70 },
+      axis: {
+        labelColor: INK,
+        titleColor: INK,
+        gridColor: GRID,
+        domainColor: AXIS,
+        tickColor: AXIS,
+        titleFontWeight: "normal",
+      },
+      view: { stroke: GRID },
+    },
+    data: { values: rows },
+    facet: { field: "panel", type: "nominal", title: null, sort: panels },
+    columns: Math.min(3, panels.length),
+    spec: panel,
+  } as unknown as TopLevelSpec;
+}
+
+/** The chart as an SVG document that follows the reader's light or dark scheme. */
+export async function drawSweep(summary: SweepSummary): Promise<string> {
+  // Loaded here, as drawing is what few commands do.
+  const [{ parse, View }, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
+  const view = new View(parse(compile(sweepChart(summary)).spec), { renderer: "none" });
+  const svg = await view.toSVG();
+  view.finalize();
+  const rules = Object.entries(DARK).map(
+    ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
+  );
+  const style = `<style>@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
+  return `${svg.replace(/^(<svg[^>]*>)/, (open) => `${open}${style}`)}\n`;
+}

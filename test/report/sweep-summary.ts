@@ -1,0 +1,44 @@
+// A small sweep's summary: two connections at two depths, one seed of one of them diverged.
+
+import { analyseSweep, type SweepResult } from "../../src/training/sweep/analysis.ts";
+import type { SweepSummary } from "../../src/training/sweep/folder.ts";
+
+const result = (layers: number, connection: string, learningRate: number, bitsPerByte?: number): SweepResult => ({
+  name: `layers=${layers},connection=${connection},learningRate=${learningRate}`,
+  values: {},
+  group: { "model.layers": layers, connection },
+  learningRate,
+  seed: 1,
+  diverged: bitsPerByte === undefined,
+  steps: 10,
+  ...(bitsPerByte === undefined ? {} : { bitsPerByte }),
+  lossSpikes: 0,
+  gradientExcursions: 0,
+  largestGradientNorm: 1,
+  seconds: 1,
+});
+
+const results = [
+  result(4, "hyper", 0.003, 2.5),
+  result(4, "hyper", 0.01, 2.6),
+  result(4, "manifold", 0.003, 2.4),
+  result(4, "manifold", 0.01, 2.3),
+  result(24, "hyper", 0.003, 2.2),
+  result(24, "hyper", 0.01),
+  result(24, "manifold", 0.003, 2.1),
+  { ...result(24, "manifold", 0.003, 2.2), seed: 2 },
+];
+
+export const summary: SweepSummary = {
+  name: "example",
+  points: 8,
+  ended: 7,
+  axes: { "model.layers": [4, 24], connection: ["hyper", "manifold"], learningRate: [0.003, 0.01] },
+  definitions: {
+    spike: { deviations: 6, nats: 0.1 },
+    gradient: { factor: 5 },
+    chanceNats: 0.1,
+    toleranceBits: 0.05,
+  },
+  groups: analyseSweep(results),
+};
