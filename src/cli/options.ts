@@ -198,7 +198,7 @@ export function trainingOptions(command: Command): Command {
 }
 
 /** What may be said of a run that goes on; everything else is in its configuration. */
-const RESUMED = ["recompute", "memory", "tensorboard", "threads", "revectorise", "cache", "json"];
+const RESUMED = ["recompute", "memory", "tensorboard", "page", "threads", "revectorise", "cache", "json"];
 
 /** Refuse options that a run which goes on takes from its configuration. `own`: those of the command itself. */
 export function expectResumable(command: Command, own: readonly string[]): void {
