@@ -31,6 +31,8 @@ import {
 /** Points of a light raw curve, and of a smoothed one. */
 const RAW = 500;
 const SMOOTHED = 240;
+/** Of all light raw curves together: many runs must not make a figure heavy. */
+const RAW_TOGETHER = 6000;
 
 /** Training loss by step: smoothed, with the raw curve lightly behind and a band over seeds. */
 export function lossFigure(runs: readonly RunData[]): Figure | undefined {
@@ -167,9 +169,10 @@ function curves(series: readonly Series[], figure: CurveFigure): Figure | undefi
   const { name, title, caption, axis, value, logarithmic } = figure;
   const points = series.map(({ runs }) => runs.map(({ metrics }) => pointsOf(metrics, value)));
   if (points.flat().every((curve) => curve.length === 0)) return undefined;
+  const most = Math.min(RAW, RAW_TOGETHER / series.length);
   const raw = series.flatMap(({ label, runs }, index) =>
     runs.flatMap((run, member) =>
-      thin(points[index]![member]!, Math.ceil(RAW / runs.length)).map(([step, y]) => ({
+      thin(points[index]![member]!, Math.ceil(most / runs.length)).map(([step, y]) => ({
         step,
         y: digits(y),
         series: label,
