@@ -59,11 +59,11 @@ Examples:
       written.push(...(await writePictures(figure, options)));
     if (options.json) {
       process.stdout.write(
-        `${JSON.stringify({ written, runs: runNumbers(runs), findings: findings(runs, baseline), scale: scaleSentence(runs) })}\n`,
+        `${JSON.stringify({ written, runs: runNumbers(runs), findings: findings(runs), scale: scaleSentence(runs) })}\n`,
       );
       return;
     }
-    for (const sentence of findings(runs, baseline)) process.stdout.write(`${sentence}\n`);
+    for (const sentence of findings(runs)) process.stdout.write(`${sentence}\n`);
     process.stdout.write(`${scaleSentence(runs)}\n`);
     const pictures = written.length > 1 ? `, and ${written.length - 1} pictures` : "";
     process.stdout.write(`Report: ${out}${pictures}\n`);

@@ -6,7 +6,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { gainsAt, largestGain } from "./figures/gains.ts";
-import { baselineOf, type Series, seriesOf } from "./figures/series.ts";
+import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "./run-data.ts";
 
 /** One run in numbers; undefined where the folder does not tell. */
@@ -61,10 +61,10 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
 }
 
 /** What the runs show, in a few sentences. */
-export function findings(runs: readonly RunData[], baseline?: string): string[] {
+export function findings(runs: readonly RunData[]): string[] {
   const numbers = runNumbers(runs);
   const series = seriesOf(runs);
-  return [...lossSentences(series, numbers, baseline), ...gainSentence(series), ...troubles(numbers)];
+  return [...lossSentences(series, numbers), ...gainSentence(series), ...troubles(numbers)];
 }
 
 /** At what size the runs were measured, and what that means for other sizes. */
@@ -76,12 +76,12 @@ export function scaleSentence(runs: readonly RunData[]): string {
   });
   const models =
     counts.length > 0 ? `models of ${span(counts)} parameters` : "models of a size that the folders do not tell";
-  const texts = tokens.length > 0 ? ` trained on ${span(tokens)} tokens each` : "";
+  const texts = tokens.length > 0 ? `, trained on ${span(tokens)} tokens each` : "";
   return `All of this was measured on ${models}${texts}. Rankings of small models often do not carry over to large ones; whether these do has not been measured here.`;
 }
 
 /** Mean of a series' final losses: validation where all have it, else training. */
-function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[], baseline?: string): string[] {
+function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]): string[] {
   const sound = numbers.filter(({ diverged, loss }) => !diverged && loss !== undefined);
   const of = sound.every(({ validationLoss }) => validationLoss !== undefined) ? "validationLoss" : "loss";
   const ranked = series
@@ -95,14 +95,13 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   if (!best) return ["No run has a finite final loss."];
   const what = of === "validationLoss" ? "validation loss" : "training loss (mean of the last 5 % of the steps)";
   if (others.length === 0) return [`${best.label} ends with a ${what} of ${best.mean.toFixed(4)} nats a token.`];
-  const base = baselineOf(series, baseline);
   const rest = others.map(({ label, mean: value }) => `${label} by ${(value - best.mean).toFixed(4)}`);
   const seeds = Math.min(...ranked.map(({ values }) => values.length));
   const spread = Math.max(...ranked.map(({ values }) => Math.max(...values) - Math.min(...values)));
   const nearest = others[0]!.mean - best.mean;
   const unequal = new Set(numbers.map(({ step }) => step)).size > 1;
   return [
-    `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}${base ? ` (baseline: ${base.label})` : ""}.`,
+    `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}.`,
     ...(unequal
       ? ["The runs have not all made the same number of steps, so their final losses are not of the same age."]
       : []),
@@ -135,7 +134,7 @@ function troubles(numbers: readonly RunNumbers[]): string[] {
     ...(short.length > 0
       ? [`Not at their end: ${list(short.map(({ name, step, steps }) => `${name} (step ${step} of ${steps})`))}.`]
       : []),
-    ...(alarms > 0 ? [`${alarms} ${alarms === 1 ? "alarm was" : "alarms were"} raised; they are listed below.`] : []),
+    ...(alarms > 0 ? [alarms === 1 ? "One alarm was raised." : `${alarms} alarms were raised.`] : []),
   ];
 }
 

@@ -29,7 +29,12 @@ export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): P
   const compiled = compile(drawn as unknown as Parameters<typeof compile>[0], { logger }).spec;
   const view = new vega.View(vega.parse(compiled), { renderer: "none", logger });
   try {
-    return withPrefix(await view.toSVG(), prefix);
+    const svg = await view.toSVG();
+    // Cells of a map would show seams between them.
+    return withPrefix(
+      svg.replaceAll('<g class="mark-rect role-mark', '<g shape-rendering="crispEdges" class="mark-rect role-mark'),
+      prefix,
+    );
   } finally {
     view.finalize();
   }

@@ -79,7 +79,7 @@ export async function reportHtml(runs: readonly RunData[], options: ReportOption
   let number = 0;
   for (const { id, title: heading, body } of sections) {
     const parts: Markup[] = [];
-    for (const part of body) parts.push(isFigure(part) ? await drawFigure(part, (number += 1)) : part!);
+    for (const part of body) parts.push(isFigure(part) ? await drawFigure(part, (number += 1), heading) : part!);
     drawn.push(
       html`<section id="${id}">
         <h2>${heading}</h2>
@@ -93,7 +93,7 @@ export async function reportHtml(runs: readonly RunData[], options: ReportOption
         <h1>${title}</h1>
         <p class="soft">${aboutRuns(runs)}</p>
         <div class="summary">
-          ${findings(runs, options.baseline).map((sentence) => html`<p>${sentence}</p>`)}
+          ${findings(runs).map((sentence) => html`<p>${sentence}</p>`)}
           <p class="soft small">${scaleSentence(runs)}</p>
         </div>
         <nav aria-label="Contents">
@@ -127,14 +127,12 @@ function figureSections(runs: readonly RunData[], options: ReportOptions): Secti
 
 const isFigure = (part: Markup | Figure | undefined): part is Figure => part !== undefined && "spec" in part;
 
-async function drawFigure({ title, caption, spec }: Figure, number: number): Promise<Markup> {
+async function drawFigure({ title, caption, spec }: Figure, number: number, heading: string): Promise<Markup> {
   const svg = await renderSvg(spec, { prefix: `figure${number}-` });
   return html`<figure>
-    <h3>${title}</h3>
+    ${title !== heading && html`<h3>${title}</h3>`}
     <div class="drawing" id="figure${number}" role="img" aria-label="${title}">${trusted(svg)}</div>
-    <script type="application/json" data-figure="figure${number}">
-      ${scriptJson(spec)}
-    </script>
+    ${trusted(`<script type="application/json" data-figure="figure${number}">${scriptJson(spec).text}</script>`)}
     <figcaption>${caption}</figcaption>
   </figure> `;
 }
@@ -340,6 +338,7 @@ const upgrade = `
 
 function documentOf(title: string, body: Markup): string {
   const scripts = [...libraries(), upgrade];
+  // Scripts are put together outside of the template: their hashes are of every character between the tags.
   const hashes = scripts.map((script) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`);
   // Vega compiles its expressions with Function; nothing may be loaded or sent.
   const policy = `default-src 'none'; script-src ${hashes.join(" ")} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
@@ -356,12 +355,7 @@ function documentOf(title: string, body: Markup): string {
       </head>
       <body>
         <main>${body}</main>
-        ${scripts.map(
-          (script) =>
-            html`<script>
-              ${trusted(script)};
-            </script> `,
-        )}
+        ${scripts.map((script) => trusted(`<script>${script}</script>`))}
       </body>
     </html> `.text;
 }

@@ -25,8 +25,8 @@ a:hover { text-decoration: underline; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 14px; margin: 14px 0 0; }
 .wide { overflow-x: auto; margin: 12px 0; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: 6px 10px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
-th { font-weight: 600; color: var(--soft); font-size: 12.5px; vertical-align: bottom; }
+th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th { white-space: normal; font-weight: 600; color: var(--soft); font-size: 12.5px; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 .left th, .left td { text-align: left; }
 .wrap td { white-space: normal; overflow-wrap: anywhere; min-width: 5em; }
@@ -39,6 +39,7 @@ figure .drawing svg { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: 13px; line-height: 1.5; margin-top: 6px; max-width: 95ch; overflow-wrap: anywhere; }
 figure h3 { margin: 0 0 8px; }
 pre { background: var(--wash); border: 1px solid var(--line); border-radius: 6px; padding: 12px 14px; font: 13px/1.5 ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; white-space: pre-wrap; overflow-wrap: anywhere; margin: 8px 0 16px; }
+.mark-rect.role-mark path { shape-rendering: crispEdges; }
 .warn { color: var(--warn); }
 footer { margin-top: 60px; padding-top: 14px; border-top: 1px solid var(--line); color: var(--soft); font-size: 13px; }
 .vega-embed.has-actions { padding-right: 0 !important; }
