@@ -17,7 +17,9 @@ afterAll(() => fs.rmSync(parent, { recursive: true, force: true }));
 
 /** What `birkhoff train` makes of a command line, on data of this vocabulary. */
 function configOf(command: string, { name, data, model }: TrainingConfig): TrainingConfig {
-  const words = [...command.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain!);
+  const words = [...command.matchAll(/'((?:[^']|'\\'')*)'|(\S+)/g)].map(
+    ([, quoted, plain]) => quoted?.replaceAll("'\\''", "'") ?? plain!,
+  );
   const program = trainingOptions(new Command("train")).addOption(connectionOption);
   const options = program
     .parse(words.slice(2), { from: "user" })
