@@ -5,11 +5,12 @@ import path from "node:path";
 import { Command } from "commander";
 import { writeFileAtomically } from "../training/files.ts";
 import type { Figure } from "../report/figures/figure.ts";
+import { kindColours, kindOf } from "../report/figures/series.ts";
 import { findRuns } from "../report/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
 import { renderPng, renderSvg } from "../report/render.ts";
 import { reportFigures, reportHtml } from "../report/report-page.ts";
-import { readRunData } from "../report/run-data.ts";
+import { readRunData, type RunData } from "../report/run-data.ts";
 import { wholeNumber } from "./options.ts";
 
 interface ReportCommandOptions {
@@ -43,7 +44,7 @@ Examples:
   birkhoff report runs/sotu-nano-1 --paper --png figures`,
   )
   .action(async (paths: string[], options: ReportCommandOptions) => {
-    const runs = findRuns(paths).map(readRunData);
+    const runs = inOrder(paths, findRuns(paths).map(readRunData));
     const { baseline } = options;
     if (baseline !== undefined && !runs.some(({ name }) => name === baseline))
       throw new Error(
@@ -68,6 +69,13 @@ Examples:
     const pictures = written.length > 1 ? `, and ${written.length - 1} pictures` : "";
     process.stdout.write(`Report: ${out}${pictures}\n`);
   });
+
+/** Runs that were named stay as they were named; those of one folder stand in the order of their connections. */
+function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly RunData[] {
+  const kinds = Object.keys(kindColours);
+  const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
+  return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
+}
 
 async function writePictures({ name, spec }: Figure, { svg, png }: ReportCommandOptions): Promise<string[]> {
   const drawing = await renderSvg(spec, { background: "white" });

@@ -106,7 +106,7 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
       ? ["The runs have not all made the same number of steps, so their final losses are not of the same age."]
       : []),
     seeds < 2
-      ? "There is one seed of at least one of them, so how much of this is chance is not known."
+      ? "At least one of them has a single seed, so how much of this is chance is not known."
       : nearest > spread
         ? `Over seeds, final losses of the same configuration differ by at most ${spread.toFixed(4)}, less than the distance of the first two.`
         : `Over seeds, final losses of the same configuration differ by up to ${spread.toFixed(4)}, no less than the distance of the first two: their order may be chance.`,

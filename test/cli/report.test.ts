@@ -95,7 +95,7 @@ test("a comparison gets its report beside its runs, with its figures", async () 
   }
   const told = JSON.parse(said.join("")) as { written: string[]; runs: { name: string; loss: number }[] };
   expect(told.written[0]).toBe(path.join(folder, "report.html"));
-  expect(told.runs.map(({ name }) => name)).toEqual(["manifold", "residual"]);
+  expect(told.runs.map(({ name }) => name)).toEqual(["residual", "manifold"]);
   for (const file of told.written) expect(fs.statSync(file).size).toBeGreaterThan(1000);
   expect(fs.readdirSync(figures)).toContain("loss-gap.svg");
 });

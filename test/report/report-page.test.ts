@@ -31,7 +31,7 @@ test("a report tells what the records say, and each link of its contents leads s
   const runs = three("three");
   const page = await reportHtml(runs);
   expect(page.includes("manifold ends with the lowest validation loss")).toBe(true);
-  expect(page.includes("There is one seed")).toBe(true);
+  expect(page.includes("has a single seed")).toBe(true);
   expect(page.includes("model.connection.kind")).toBe(true);
   expect(page.includes("birkhoff train --connection hyper --steps 200 --out runs/hyper")).toBe(true);
   for (const [, id] of page.matchAll(/<a href="#([^"]+)"/g)) expect(page.includes(`<section id="${id}">`)).toBe(true);

@@ -67,7 +67,8 @@ export function gainPanels({ title, colour, record, paper }: GainPanels): Part {
     const behind = paper ? paperValues(paper, of, depth) : [];
     return gainPanel(of, own, behind, colour, depth);
   });
-  return { title, hconcat: panels, spacing: 36 };
+  // A legend shared by rows of different colours would have none of its own.
+  return { title: { text: title, subtitle: "— forward   ╌ backward" }, hconcat: panels, spacing: 36 };
 }
 
 const directions = ["forward", "backward"] as const satisfies readonly (keyof GainPair)[];
@@ -126,8 +127,7 @@ function gainPanel(
   const strokeDash = {
     field: "direction",
     type: "nominal",
-    title: null,
-    legend: { symbolType: "stroke", symbolSize: 340, symbolStrokeColor: "#8a8f98" },
+    legend: null,
     scale: { domain: directions, range: dashes },
   };
   const layers: Part[] = [
