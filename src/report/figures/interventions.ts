@@ -19,7 +19,7 @@ export function interventionsFigure(runs: readonly RunData[]): Figure | undefine
     name: "interventions",
     title: "Interventions",
     caption:
-      "Change of the validation loss, nats a token, when the trained model's mixing is changed and nothing is trained again. Near zero: the model does not need it. The first seed of each.",
+      "Change of the validation loss, nats a token, when the trained model's mixing is changed and nothing is trained again. Near zero: the model does not need it. Of many, those on several sublayers that change most are shown; interventions.json has all. The first seed of each.",
     spec: wholeSpec({
       width: WIDTH - 260,
       height: Math.max(90, names * (series.length > 1 ? 26 : 20)),
@@ -38,4 +38,18 @@ export function interventionsFigure(runs: readonly RunData[]): Figure | undefine
       },
     }),
   };
+}
+
+const MOST_ROWS = 24;
+
+type Rows = NonNullable<RunData["interventions"]>["rows"];
+
+/** Of more than fit, those on several sublayers, and of them the ones that change most. */
+function shownRows(rows: Rows): Rows {
+  const known = rows.filter(({ change }) => drawable(change));
+  if (known.length <= MOST_ROWS) return known;
+  const several = known.filter(({ sublayers }) => sublayers.length !== 1);
+  return [...(several.length > 0 ? several : known)]
+    .sort((a, b) => Math.abs(b.change) - Math.abs(a.change))
+    .slice(0, MOST_ROWS);
 }
