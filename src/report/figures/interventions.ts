@@ -9,9 +9,12 @@ import { digits, drawable, seriesOf } from "./series.ts";
 export function interventionsFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs).filter(({ runs: [run] }) => (run!.interventions?.rows.length ?? 0) > 0);
   const values = series.flatMap(({ label, runs: [run] }) =>
-    run!
-      .interventions!.rows.filter(({ change }) => drawable(change))
-      .map(({ name, change, loss }) => ({ name, change: digits(change), loss: digits(loss), series: label })),
+    shownRows(run!.interventions!.rows).map(({ name, change, loss }) => ({
+      name,
+      change: digits(change),
+      loss: digits(loss),
+      series: label,
+    })),
   );
   if (values.length === 0) return undefined;
   const names = new Set(values.map(({ name }) => name)).size;
