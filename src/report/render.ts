@@ -72,9 +72,10 @@ function loadResvg(): Promise<typeof import("@resvg/resvg-wasm")> {
 }
 
 function fonts(): Uint8Array[] {
-  fontFiles ??= ["DejaVuSans", "DejaVuSans-Bold"].map((name) =>
-    fs.readFileSync(require.resolve(`dejavu-fonts-ttf/ttf/${name}.ttf`)),
-  );
+  fontFiles ??= [
+    require.resolve("dejavu-fonts-ttf/ttf/DejaVuSans.ttf"),
+    require.resolve("dejavu-fonts-ttf/ttf/DejaVuSans-Bold.ttf"),
+  ].map((file) => fs.readFileSync(file));
   return fontFiles;
 }
 

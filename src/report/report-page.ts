@@ -364,11 +364,11 @@ function documentOf(title: string, body: Markup): string {
 function libraries(): string[] {
   const require = createRequire(import.meta.url);
   return [
-    ["vega", "vega.min.js"],
-    ["vega-lite", "vega-lite.min.js"],
-    ["vega-embed", "vega-embed.min.js"],
-  ].map(([name, file]) => {
-    const text = fs.readFileSync(path.join(path.dirname(require.resolve(name!)), file!), "utf8");
+    [require.resolve("vega"), "vega.min.js"],
+    [require.resolve("vega-lite"), "vega-lite.min.js"],
+    [require.resolve("vega-embed"), "vega-embed.min.js"],
+  ].map(([module, file]) => {
+    const text = fs.readFileSync(path.join(path.dirname(module!), file!), "utf8");
     // A map that lies nowhere beside the report would only be asked for in vain.
     const script = text.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n");
     if (/<\/script|<!--/i.test(script))
