@@ -97,7 +97,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
   const rowSums = sums(rows, (row, column) => row * n + column);
   const columnSums = sums(columns, (column, row) => row * n + column);
   const largest = Math.max(1, ...cells.map(({ value }) => Math.abs(value ?? 0)));
-  const axis = { domain: false, ticks: false, title: null, labelAngle: 0, labelFontSize: 10, labelPadding: 4 };
+  const axis = { domain: false, ticks: false, title: null, labelAngle: 0, labelFontSize: 9.5, labelPadding: 3 };
   // Labels are looked up by their place: sums stand where the numbers of streams would.
   const lookup = (values: readonly string[]): string => `${JSON.stringify(values)}[datum.value - 1]`;
   return {
@@ -157,7 +157,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
 function short(value: number): string {
   if (!Number.isFinite(value)) return "";
   const size = Math.abs(value);
-  const text =
-    size >= 1e4 ? value.toExponential(0).replace("e+", "e") : value.toFixed(size >= 99.95 ? 0 : size >= 9.995 ? 1 : 2);
+  const digitsLeft = size >= 99.95 ? 0 : size >= (value < 0 ? 0.995 : 9.995) ? 1 : 2;
+  const text = size >= 1e4 ? value.toExponential(0).replace("e+", "e") : value.toFixed(digitsLeft);
   return text.replace("-", "−").replace(/^−(0(\.0+)?)$/, "$1");
 }
