@@ -38,7 +38,11 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
   return runs.map((run) => {
     const { config, metrics, gains, events } = run;
     const last = metrics.at(-1);
-    const tail = metrics.slice(-Math.max(1, Math.ceil(metrics.length / 20))).map(({ loss }) => loss);
+    // A damaged record may lack its loss.
+    const tail = metrics
+      .slice(-Math.max(1, Math.ceil(metrics.length / 20)))
+      .map(({ loss }) => loss)
+      .filter((loss) => loss !== undefined);
     const evaluated = metrics.findLast(({ validationLoss }) => validationLoss !== undefined);
     return {
       name: run.name,
@@ -55,7 +59,9 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       largestGain: largest(gains.map((record) => largestGain(record) ?? Number.NaN)),
       tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)),
       alarms: events.length,
-      diverged: events.some(({ rule }) => rule === "not-finite") || metrics.some(({ loss }) => !Number.isFinite(loss)),
+      diverged:
+        events.some(({ rule }) => rule === "not-finite") ||
+        metrics.some(({ loss }) => typeof loss === "number" && !Number.isFinite(loss)),
     };
   });
 }

@@ -46,9 +46,6 @@ const metricFields: Readonly<Record<string, Check>> = {
   bitsPerByte: number,
   expertLoad: vectors,
 };
-/** They are there in every record; NaN stands for one that is not. */
-const requiredMetrics = ["loss", "gradientNorm", "learningRate", "tokensPerSecond", "seconds"] as const;
-
 /** One value for each sublayer that mixes streams. */
 const mixingFields: Readonly<Record<string, Check>> = {
   sublayers: listOf(count),
@@ -86,14 +83,9 @@ const eventFields: Readonly<Record<string, Check>> = {
   rollback: (value) => isObject(value) && number(value.step) && number(value.rateFactor),
 };
 
-/** A line of metrics.jsonl; a required number that is missing becomes NaN. */
+/** A line of metrics.jsonl; a damaged one may lack what its type requires. */
 export function soundMetrics(record: Record<string, unknown>): Sound {
-  const sound = withoutWrong(record, metricFields);
-  const missing = requiredMetrics.filter((field) => sound.record[field] === undefined);
-  return {
-    record: { ...sound.record, ...Object.fromEntries(missing.map((field) => [field, Number.NaN])) },
-    wrong: [...new Set([...sound.wrong, ...missing])],
-  };
+  return withoutWrong(record, metricFields);
 }
 
 /** A line of gains.jsonl; lists of another length than the gains' own are taken out. */

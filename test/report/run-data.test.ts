@@ -37,7 +37,7 @@ test("fields of the wrong type are taken out and named, the others stay", () => 
     },
   ]);
   const run = readRunData(folder);
-  expect(run.metrics.map(({ loss }) => loss)).toEqual([Number.NaN, Number.NaN, 3]);
+  expect(run.metrics.map(({ loss }) => loss)).toEqual([undefined, Number.NaN, 3]);
   expect(run.metrics[1]!.gradientNorm).toBe(Infinity);
   expect(run.metrics[2]).not.toHaveProperty("expertLoad");
   expect(Object.keys(run.gains[0]!).sort()).toEqual(["largestLogit", "single", "step"]);
