@@ -294,7 +294,7 @@ export type { EventRecord, GainRecord, MetricRecord } from "./training/run-folde
 export { exportTensorBoard, recordTensorBoard } from "./report/tensorboard.ts";
 export { exportCsv } from "./report/csv.ts";
 export { prometheusText } from "./report/prometheus.ts";
-export { readRunData, type RunData } from "./report/run-data.ts";
+export { type InterventionsData, readRunData, type RunData } from "./report/run-data.ts";
 
 // Sweeps: what many runs say of loss spikes, the best learning rate, and how far one may miss it.
 export {

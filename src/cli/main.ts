@@ -12,6 +12,7 @@ import { inspectCommand } from "./inspect.ts";
 import { interveneCommand } from "./intervene.ts";
 import { lintCommand } from "./lint.ts";
 import { planCommand } from "./plan.ts";
+import { reportCommand } from "./report.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
 import { serveCommand } from "./serve.ts";
@@ -37,6 +38,7 @@ for (const command of [
   convertCommand,
   exportCommand,
   importCommand,
+  reportCommand,
   lintCommand,
   planCommand,
   scheduleCommand,

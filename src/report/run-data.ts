@@ -9,6 +9,23 @@ import path from "node:path";
 import { reason } from "../data/files.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/run-folder.ts";
+import { isObject, type Sound, soundEvent, soundGains, soundInterventions, soundMetrics } from "./record-shapes.ts";
+
+/** What interventions.json holds: what changes in a trained model do to its validation loss, in nats a token. */
+export interface InterventionsData {
+  /** Of the checkpoint. */
+  readonly step: number;
+  /** Without any change. */
+  readonly loss: number;
+  readonly rows: readonly {
+    readonly name: string;
+    /** `loss` of the row minus that without any change. */
+    readonly change: number;
+    readonly loss: number;
+    /** Positions in the network, from 0. */
+    readonly sublayers: readonly number[];
+  }[];
+}
 
 /** What is in a run folder, as far as it can be read. */
 export interface RunData {
@@ -23,6 +40,7 @@ export interface RunData {
   readonly events: readonly EventRecord[];
   /** Text of samples.txt. */
   readonly samples: string;
+  readonly interventions: InterventionsData | undefined;
   /** Steps of the checkpoints, ascending. */
   readonly checkpoints: readonly number[];
   /** One line for everything that could not be read. */
@@ -38,7 +56,9 @@ export function readRunData(folder: string): RunData {
   const read = (name: string, required = false): string => {
     const file = path.join(folder, name);
     try {
-      if (fs.statSync(file).size > LARGEST_FILE) throw new Error("it is larger than 1 GiB");
+      const stat = fs.statSync(file);
+      if (!stat.isFile()) throw new Error("it is no file");
+      if (stat.size > LARGEST_FILE) throw new Error("it is larger than 1 GiB");
       return fs.readFileSync(file, "utf8");
     } catch (error) {
       if (required || (error as NodeJS.ErrnoException).code !== "ENOENT") problems.push(`${name}: ${reason(error)}`);
@@ -46,16 +66,18 @@ export function readRunData(folder: string): RunData {
     }
   };
   const description = parseObject(read("config.json", true), "config.json", problems);
-  const records = <R extends { step: number }>(name: string): R[] => parseRecords<R>(read(name), name, problems);
+  const records = <R extends { step: number }>(name: string, sound: SoundRecord): R[] =>
+    parseRecords<R>(read(name), name, sound, problems);
   return {
     folder,
     name: path.basename(path.resolve(folder)),
     config: configOf(description, problems),
     versions: stringsOf(description?.versions),
-    metrics: records("metrics.jsonl"),
-    gains: records("gains.jsonl"),
-    events: records("events.jsonl"),
+    metrics: records("metrics.jsonl", soundMetrics),
+    gains: records("gains.jsonl", soundGains),
+    events: records("events.jsonl", soundEvent),
     samples: read("samples.txt"),
+    interventions: interventionsOf(parseObject(read("interventions.json"), "interventions.json", problems), problems),
     checkpoints: checkpointSteps(folder),
     problems,
   };
@@ -71,10 +93,23 @@ function configOf(description: Record<string, unknown> | undefined, problems: st
   }
 }
 
+function interventionsOf(
+  value: Record<string, unknown> | undefined,
+  problems: string[],
+): InterventionsData | undefined {
+  if (!value) return undefined;
+  try {
+    return soundInterventions(value);
+  } catch (error) {
+    problems.push(`interventions.json: ${reason(error)}`);
+    return undefined;
+  }
+}
+
 function parseObject(text: string, name: string, problems: string[]): Record<string, unknown> | undefined {
   if (text === "") return undefined;
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = JSON.parse(text, revive);
     if (isObject(value)) return value;
     problems.push(`${name}: it does not hold an object`);
   } catch (error) {
@@ -83,10 +118,21 @@ function parseObject(text: string, name: string, problems: string[]): Record<str
   return undefined;
 }
 
+type SoundRecord = (record: Record<string, unknown>) => Sound;
+
+/** So many lines of a file are named when they are not sound; of the others it is said how many they are. */
+const NAMED_LINES = 5;
+
 /** The records of whole, sound lines, in order of steps; a later record of a step replaces an earlier one. */
-function parseRecords<R extends { step: number }>(text: string, name: string, problems: string[]): R[] {
+function parseRecords<R extends { step: number }>(
+  text: string,
+  name: string,
+  sound: SoundRecord,
+  problems: string[],
+): R[] {
   const bySteps = new Map<number, R>();
   const several: R[] = [];
+  const found: string[] = [];
   const lines = text.split("\n");
   // A line without its end is still being written, or was cut by a kill.
   lines.pop();
@@ -94,12 +140,16 @@ function parseRecords<R extends { step: number }>(text: string, name: string, pr
     try {
       const value: unknown = JSON.parse(line, revive);
       if (!isObject(value) || !Number.isSafeInteger(value.step)) throw new Error("no record with a step");
-      if (name === "events.jsonl") several.push(value as unknown as R);
-      else bySteps.set(value.step as number, value as unknown as R);
+      const { record, wrong } = sound(value);
+      if (wrong.length > 0) found.push(`${name}, line ${index + 1}: not of its type: ${wrong.join(", ")}`);
+      if (name === "events.jsonl") several.push(record as unknown as R);
+      else bySteps.set(value.step as number, record as unknown as R);
     } catch (error) {
-      problems.push(`${name}, line ${index + 1}: ${reason(error)}`);
+      found.push(`${name}, line ${index + 1}: ${reason(error)}`);
     }
   });
+  problems.push(...found.slice(0, NAMED_LINES));
+  if (found.length > NAMED_LINES) problems.push(`${name}: ${found.length - NAMED_LINES} lines more`);
   return [...several, ...bySteps.values()].sort((a, b) => a.step - b.step);
 }
 
@@ -128,8 +178,4 @@ function stringsOf(value: unknown): Record<string, string> {
   return Object.fromEntries(
     Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
   );
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

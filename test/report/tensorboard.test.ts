@@ -147,7 +147,10 @@ describe("export", () => {
     expect(() => exportTensorBoard(path.join(runs.folder, "none"), runs.folder)).toThrow(/there is no run in/);
     const folder = runs.write("hostile", {
       metrics: [metric(1, { loss: "high" as never }), metric(2 ** 40)],
-      gains: [{ step: 1, composite: { forward: 3, backward: [null, "x", 2] } as never }],
+      gains: [
+        { step: 1, composite: { forward: [1, 1], backward: [1, 2] } } as never,
+        { step: 2, composite: { forward: 3, backward: [null, "x", 2] } } as never,
+      ],
       events: [{ step: 1, rule: "ä\n\0", message: "", action: "continue" }],
     });
     const [, one, two] = readEvents(exportTensorBoard(folder, path.join(runs.folder, "out"))[0]!);

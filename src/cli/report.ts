@@ -1,0 +1,99 @@
+// birkhoff report: one HTML file of runs, that opens offline and prints; the figures alone as SVG or PNG.
+
+import fs from "node:fs";
+import path from "node:path";
+import { Command } from "commander";
+import { writeFileAtomically } from "../training/files.ts";
+import type { Figure } from "../report/figures/figure.ts";
+import { kindColours, kindOf } from "../report/figures/series.ts";
+import { findRuns } from "../report/find-runs.ts";
+import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
+import { renderPng, renderSvg } from "../report/render.ts";
+import { reportFigures, reportHtml } from "../report/report-page.ts";
+import { readRunData, type RunData } from "../report/run-data.ts";
+import { wholeNumber } from "./options.ts";
+
+interface ReportCommandOptions {
+  readonly out?: string;
+  readonly title?: string;
+  readonly baseline?: string;
+  readonly step?: number;
+  readonly paper?: boolean;
+  readonly svg?: string;
+  readonly png?: string;
+  readonly json?: boolean;
+}
+
+export const reportCommand: Command = new Command("report")
+  .description("Write one HTML file about runs: tables, figures, samples and the commands to train them again.")
+  .argument("<runs...>", "run folders, or folders of run folders such as a comparison")
+  .option("--out <file>", "the HTML file (default: report.html in the run, or in the folder that all runs are in)")
+  .option("--title <text>", "what stands above the report")
+  .option("--baseline <run>", "name of the run that losses are compared with (default: residual, else the first)")
+  .option("--step <n>", "show gains and matrices at this step (default: the last measured one)", wholeNumber(0))
+  .option("--paper", "also draw the figures in the form of the mHC paper's, with its values lightly behind")
+  .option("--svg <folder>", "also write every figure as an SVG file")
+  .option("--png <folder>", "also write every figure as a PNG file")
+  .option("--json", "print what was written, the runs in numbers and the findings as one JSON object")
+  .addHelpText(
+    "after",
+    `
+Examples:
+  birkhoff report runs/sotu-nano-1                   a comparison: runs/sotu-nano-1/report.html
+  birkhoff report runs/a runs/b --baseline a --out ab.html
+  birkhoff report runs/sotu-nano-1 --paper --png figures`,
+  )
+  .action(async (paths: string[], options: ReportCommandOptions) => {
+    const runs = inOrder(paths, findRuns(paths).map(readRunData));
+    const { baseline } = options;
+    if (baseline !== undefined && !runs.some(({ name }) => name === baseline))
+      throw new Error(
+        `--baseline ${baseline} is none of the runs; they are ${runs.map(({ name }) => name).join(", ")}.`,
+      );
+    for (const { name, problems } of runs)
+      for (const problem of problems) process.stderr.write(`warning: ${name}: ${problem}\n`);
+    const out = options.out ?? defaultOut(runs.map(({ folder }) => folder));
+    fs.mkdirSync(path.dirname(out), { recursive: true });
+    writeFileAtomically(out, await reportHtml(runs, options));
+    const written = [out];
+    for (const figure of options.svg === undefined && options.png === undefined ? [] : reportFigures(runs, options))
+      written.push(...(await writePictures(figure, options)));
+    if (options.json) {
+      process.stdout.write(
+        `${JSON.stringify({ written, runs: runNumbers(runs), findings: findings(runs), scale: scaleSentence(runs) })}\n`,
+      );
+      return;
+    }
+    for (const sentence of findings(runs)) process.stdout.write(`${sentence}\n`);
+    process.stdout.write(`${scaleSentence(runs)}\n`);
+    const pictures = written.length > 1 ? `, and ${written.length - 1} pictures` : "";
+    process.stdout.write(`Report: ${out}${pictures}\n`);
+  });
+
+/** Runs that were named stay as they were named; those of one folder stand in the order of their connections. */
+function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly RunData[] {
+  const kinds = Object.keys(kindColours);
+  const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
+  return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
+}
+
+async function writePictures({ name, spec }: Figure, { svg, png }: ReportCommandOptions): Promise<string[]> {
+  const drawing = await renderSvg(spec, { background: "white" });
+  const written: string[] = [];
+  const write = (folder: string, file: string, content: string | Uint8Array): void => {
+    fs.mkdirSync(folder, { recursive: true });
+    written.push(path.join(folder, file));
+    writeFileAtomically(written.at(-1)!, content);
+  };
+  if (svg !== undefined) write(svg, `${name}.svg`, `${drawing}\n`);
+  if (png !== undefined) write(png, `${name}.png`, await renderPng(drawing));
+  return written;
+}
+
+/** In the only run, or in the folder that all runs are in. */
+function defaultOut(folders: readonly string[]): string {
+  if (folders.length === 1) return path.join(folders[0]!, "report.html");
+  const parents = new Set(folders.map((folder) => path.resolve(path.dirname(folder))));
+  if (parents.size === 1) return path.join(path.dirname(folders[0]!), "report.html");
+  throw new Error("The runs are in different folders: say where the report goes, such as --out report.html.");
+}

@@ -1,0 +1,30 @@
+// Question: in what do the configurations of these runs differ?
+
+import type { RunData } from "./run-data.ts";
+
+/** A field that is not the same in all runs; values as JSON, "–" where a run has none. */
+export interface ConfigDifference {
+  /** Such as model.connection.kind. */
+  readonly field: string;
+  /** One a run. */
+  readonly values: readonly string[];
+}
+
+/** Where the text's tokens lie says nothing of a run, and its name is above every column. */
+const LEFT_OUT = /^(name|data\.prepared\.folder)$/;
+
+/** The fields in which runs differ, in the order in which they appear. */
+export function configDifferences(runs: readonly RunData[]): ConfigDifference[] {
+  const known = runs.map(({ config }) => new Map(flatten(config)));
+  const fields = [...new Set(known.flatMap((fields) => [...fields.keys()]))];
+  return fields.flatMap((field) => {
+    const values = known.map((fields) => fields.get(field) ?? "–");
+    return LEFT_OUT.test(field) || new Set(values).size < 2 ? [] : [{ field, values }];
+  });
+}
+
+function flatten(value: unknown, at = ""): [string, string][] {
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return value === undefined ? [] : [[at, JSON.stringify(value)]];
+  return Object.entries(value).flatMap(([key, inner]) => flatten(inner, at ? `${at}.${key}` : key));
+}

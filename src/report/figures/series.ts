@@ -1,0 +1,194 @@
+// Question: which curves does a figure show, and which points of them?
+//
+// Runs whose configurations differ in the seed alone are one series: its curve is the mean of theirs, its
+// band reaches from the smallest to the largest. A connection has one colour in all figures (Okabe and
+// Ito's, told apart by colour-blind readers too); several series of a connection differ in their dashes.
+// Long curves are thinned: raw ones keep the smallest and the largest value of every stretch, so no
+// spike is lost; smoothed ones keep every k-th point.
+
+import { isMixed } from "../../model/config.ts";
+import type { TrainingConfig } from "../../training/config.ts";
+import type { RunData } from "../run-data.ts";
+
+/** Runs that differ in the seed alone. */
+export interface Series {
+  /** Unique among the series of a figure. */
+  readonly label: string;
+  readonly kind: string;
+  readonly colour: string;
+  /** Lengths of strokes and gaps; [1, 0] is a whole line. */
+  readonly dash: readonly number[];
+  readonly runs: readonly RunData[];
+}
+
+/** A colour for each connection. */
+export const kindColours: Readonly<Record<string, string>> = {
+  residual: "#7b8794",
+  hyper: "#d55e00",
+  manifold: "#009e73",
+  highway: "#cc79a7",
+  dense: "#3b82c4",
+  frac: "#e69f00",
+  "attention-residuals": "#56b4e9",
+  "gated-residual": "#9a6fb0",
+  mixed: "#a0803c",
+};
+const OTHER = "#8a8a8a";
+const DASHES = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+  [8, 3, 2, 3],
+  [12, 4],
+] as const;
+
+/** What a run's connection is called in figures; "unknown" for a run whose configuration cannot be read. */
+export function kindOf({ config }: RunData): string {
+  if (!config) return "unknown";
+  const { connection } = config.model;
+  return isMixed(connection) ? "mixed" : connection.kind;
+}
+
+/** The runs by what they are besides their seed, in the order of their first ones. */
+export function seriesOf(runs: readonly RunData[]): Series[] {
+  const groups = new Map<string, RunData[]>();
+  for (const run of runs) {
+    const key = run.config ? JSON.stringify(apartFromSeed(run.config)) : `?${run.folder}`;
+    groups.set(key, [...(groups.get(key) ?? []), run]);
+  }
+  const perKind = new Map<string, number>();
+  const taken = new Set<string>();
+  return [...groups.values()].map((members) => {
+    const kind = kindOf(members[0]!);
+    const place = perKind.get(kind) ?? 0;
+    perKind.set(kind, place + 1);
+    return {
+      label: unique(labelOf(members), taken),
+      kind,
+      colour: kindColours[kind] ?? OTHER,
+      dash: DASHES[place % DASHES.length]!,
+      runs: members,
+    };
+  });
+}
+
+/** The series that others are compared with: that of the run of this name, else the first plain residual, else the first. */
+export function baselineOf(series: readonly Series[], name?: string): Series | undefined {
+  return (
+    series.find(({ label, runs }) => label === name || runs.some((run) => run.name === name)) ??
+    series.find(({ kind }) => kind === "residual") ??
+    series[0]
+  );
+}
+
+function apartFromSeed({ name: _name, seed: _seed, data, ...rest }: TrainingConfig): unknown {
+  const { prepared, ...text } = data;
+  return { ...rest, data: { ...text, text: prepared?.text } };
+}
+
+/** Longer names would leave a legend no room for its figure. */
+const LONGEST = 40;
+
+function labelOf(members: readonly RunData[]): string {
+  const [first] = members as [RunData];
+  const name = members.length === 1 ? first.name : sharedStart(members.map((run) => run.name));
+  const short = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
+  return members.length === 1 ? short : `${short} (${members.length} seeds)`;
+}
+
+function sharedStart(names: readonly string[]): string {
+  const [first] = names as [string];
+  let length = first.length;
+  for (const name of names) while (!name.startsWith(first.slice(0, length))) length--;
+  return first.slice(0, length).replace(/[\W_]*(?:s|seed)?[\W_]*$/i, "") || first;
+}
+
+function unique(label: string, taken: Set<string>): string {
+  for (let number = 1; ; number++) {
+    const candidate = number === 1 ? label : `${label} #${number}`;
+    if (taken.has(candidate)) continue;
+    taken.add(candidate);
+    return candidate;
+  }
+}
+
+export type Point = readonly [x: number, y: number];
+
+/** Beyond this a value says only that the run has gone wrong, and would flatten every other curve. */
+const LARGEST_DRAWN = 1e30;
+
+/** Whether a value can be drawn. */
+export function drawable(value: number | null | undefined): value is number {
+  return typeof value === "number" && Math.abs(value) <= LARGEST_DRAWN;
+}
+
+/** The drawable values of records, by step. */
+export function pointsOf<R extends { readonly step: number }>(
+  records: readonly R[],
+  value: (record: R) => number | null | undefined,
+): Point[] {
+  return records.flatMap((record) => {
+    const y = value(record);
+    return drawable(y) ? [[record.step, y] as const] : [];
+  });
+}
+
+/** At most `most` points: of each stretch the smallest and the largest, in their order. */
+export function thin(points: readonly Point[], most: number): readonly Point[] {
+  if (points.length <= most) return points;
+  const stretches = Math.max(1, Math.floor(most / 2));
+  return Array.from({ length: stretches }, (_, index) => {
+    const from = Math.floor((index * points.length) / stretches);
+    const stretch = points.slice(from, Math.floor(((index + 1) * points.length) / stretches));
+    const least = stretch.reduce((a, b) => (b[1] < a[1] ? b : a));
+    const largest = stretch.reduce((a, b) => (b[1] > a[1] ? b : a));
+    if (least === largest) return [least];
+    return least[0] < largest[0] ? [least, largest] : [largest, least];
+  }).flat();
+}
+
+/** Means over a window around each point: 4 % of the points, at least 5. At its ends it is as wide as the curve allows. */
+export function smooth(points: readonly Point[], share = 0.04): Point[] {
+  const half = Math.floor(Math.max(5, points.length * share) / 2);
+  const sums = new Float64Array(points.length + 1);
+  points.forEach(([, y], index) => (sums[index + 1] = sums[index]! + y));
+  return points.map(([x], index) => {
+    // At the start, where a loss falls fast, the window shrinks at both sides alike, so as not to pull it down.
+    const ahead = Math.min(half, index, points.length - 1 - index);
+    const behind = Math.min(half, index);
+    const [from, to] = [index - behind, index + ahead + 1];
+    return [x, (sums[to]! - sums[from]!) / (to - from)] as const;
+  });
+}
+
+/** Every k-th point and the last, at most `most`. */
+export function everyKth(points: readonly Point[], most: number): readonly Point[] {
+  if (points.length <= most) return points;
+  const step = Math.ceil(points.length / (most - 1));
+  return points.filter((_, index) => index % step === 0 || index === points.length - 1);
+}
+
+export interface BandPoint {
+  readonly x: number;
+  readonly mean: number;
+  readonly least: number;
+  readonly largest: number;
+}
+
+/** Mean, smallest and largest of several curves where all of them have a point. */
+export function bandOf(curves: readonly (readonly Point[])[]): BandPoint[] {
+  const [first, ...others] = curves;
+  if (!first) return [];
+  const lookups = others.map((curve) => new Map(curve));
+  return first.flatMap(([x, y]) => {
+    const values = [y, ...lookups.map((lookup) => lookup.get(x))].filter((value) => value !== undefined);
+    if (values.length < curves.length) return [];
+    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+    return [{ x, mean, least: Math.min(...values), largest: Math.max(...values) }];
+  });
+}
+
+/** Six digits: what a chart can show, in a third of the bytes. */
+export function digits(value: number): number {
+  return Number(value.toPrecision(6));
+}

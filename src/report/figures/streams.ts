@@ -1,0 +1,126 @@
+// Question: are the mixing maps saturated, and how many streams does a network really use?
+// Profiles over the sublayers at the last measured step; definitions in stability/instruments.ts.
+
+import type { GainRecord } from "../../training/run-folder.ts";
+import type { RunData } from "../run-data.ts";
+import { type Figure, logarithmicAxis, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
+import { positions } from "./gains.ts";
+import { digits, drawable, type Series, seriesOf } from "./series.ts";
+
+interface Panel {
+  readonly title: string;
+  readonly value: (record: GainRecord) => readonly (number | null)[] | undefined;
+  readonly logarithmic?: boolean;
+  readonly domain?: readonly [number, number];
+}
+
+const saturation: readonly Panel[] = [
+  { title: "largest logit", value: ({ largestLogit }) => largestLogit },
+  { title: "smallest logit", value: ({ smallestLogit }) => smallestLogit },
+  { title: "|column sum − 1|", value: ({ columnError }) => columnError, logarithmic: true },
+];
+
+const streamUse: readonly Panel[] = [
+  { title: "cosine of streams", value: ({ streamCosine }) => streamCosine, domain: [-1, 1] },
+  { title: "effective streams", value: ({ effectiveStreams }) => effectiveStreams },
+  { title: "dominant share", value: ({ dominantShare }) => dominantShare, domain: [0, 1] },
+];
+
+const mixers: readonly Panel[] = [
+  { title: "second eigenvalue", value: ({ secondEigenvalue }) => secondEigenvalue },
+  { title: "distance to J/n", value: ({ distance }) => distance },
+];
+
+/** Smallest and largest logit before normalisation, and what the iterations leave as column error. */
+export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
+  return profiles(runs, saturation, {
+    name: "saturation",
+    title: "Saturation",
+    caption:
+      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far from 0 make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step; the first seed of each.",
+  });
+}
+
+/** Whether the streams differ: cosine, effective number, share of the largest. */
+export function streamUseFigure(runs: readonly RunData[]): Figure | undefined {
+  return profiles(runs, streamUse, {
+    name: "stream-use",
+    title: "Use of the streams",
+    caption:
+      "Mean cosine between two streams (1: all alike), effective number of streams (the participation ratio of their Gram matrix's eigenvalues) and the largest stream's share of the squared norm, by sublayer at the last measured step. The first seed of each.",
+  });
+}
+
+/** How strongly single sublayers mix, and how near the product is to a mere mean. */
+export function mixingStrengthFigure(runs: readonly RunData[]): Figure | undefined {
+  return profiles(runs, mixers, {
+    name: "mixing-strength",
+    title: "How much is mixed",
+    caption:
+      "Token mean of the second largest |eigenvalue| of each H_res (1: the streams stay apart, 0: one sublayer makes them alike), and the distance of the product of all so far to J/n (0: only the streams' mean is left). The last measured step; the first seed of each.",
+  });
+}
+
+function profiles(
+  runs: readonly RunData[],
+  panels: readonly Panel[],
+  about: Pick<Figure, "name" | "title" | "caption">,
+): Figure | undefined {
+  const series = seriesOf(runs);
+  const filled = panels
+    .map((panel) => ({ panel, values: series.flatMap((one) => profile(one, panel)) }))
+    .filter(({ values }) => values.length > 0);
+  if (filled.length === 0) return undefined;
+  const present = new Set(filled.flatMap(({ values }) => values.map((value) => value.series)));
+  const shown = series.filter(({ label }) => present.has(label));
+  const width = Math.floor(WIDTH / filled.length) - 76;
+  return {
+    ...about,
+    spec: wholeSpec({
+      hconcat: filled.map(({ panel, values }): Part => {
+        const linear = panel.domain ? { domain: panel.domain } : { zero: panel !== saturation[1] };
+        const vertical = panel.logarithmic
+          ? logarithmicAxis(values.map(({ value }) => value))
+          : { scale: linear, axis: { tickCount: 5 } };
+        return {
+          width,
+          height: 170,
+          data: { values },
+          mark: { type: "line", strokeWidth: 2, point: { size: 24 }, tooltip: true },
+          encoding: {
+            x: {
+              field: "sublayer",
+              type: "quantitative",
+              scale: { nice: false, zero: false },
+              axis: { tickMinStep: 1, format: "d", tickCount: 6 },
+            },
+            y: {
+              field: "value",
+              type: "quantitative",
+              title: panel.title,
+              ...vertical,
+            },
+            ...seriesEncoding(shown),
+          },
+        };
+      }),
+      spacing: 24,
+    }),
+  };
+}
+
+interface Value {
+  readonly sublayer: number;
+  readonly value: number;
+  readonly series: string;
+}
+
+/** The last record that has the values. */
+function profile({ label, runs: [run] }: Series, { value, logarithmic = false }: Panel): Value[] {
+  const record = run!.gains.findLast((one) => value(one)?.some(drawable));
+  const measured = record ? value(record)! : [];
+  return positions(record ?? { step: 0 }, measured.length).flatMap((sublayer, index) => {
+    const one = measured[index];
+    return drawable(one) && (!logarithmic || one > 0) ? [{ sublayer, value: digits(one), series: label }] : [];
+  });
+}

@@ -1,0 +1,291 @@
+// Question: how did the training of these runs go?
+// Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
+
+import type { MetricRecord } from "../../training/run-folder.ts";
+import type { RunData } from "../run-data.ts";
+import {
+  type Figure,
+  HOVER,
+  logarithmicAxis,
+  type Part,
+  ruleAt,
+  seriesEncoding,
+  stepAxis,
+  WIDTH,
+  wholeSpec,
+} from "./figure.ts";
+import {
+  bandOf,
+  type BandPoint,
+  baselineOf,
+  digits,
+  everyKth,
+  type Point,
+  pointsOf,
+  type Series,
+  seriesOf,
+  smooth,
+  thin,
+} from "./series.ts";
+
+/** Points of a light raw curve, and of a smoothed one. */
+const RAW = 500;
+const SMOOTHED = 240;
+/** Of all light raw curves together: many runs must not make a figure heavy. */
+const RAW_TOGETHER = 6000;
+
+/** Training loss by step: smoothed, with the raw curve lightly behind and a band over seeds. */
+export function lossFigure(runs: readonly RunData[]): Figure | undefined {
+  const series = seriesOf(runs);
+  return curves(series, {
+    name: "loss",
+    title: "Training loss",
+    caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps lie lightly behind.`,
+    axis: "nats a token",
+    value: ({ loss }) => loss,
+    logarithmic: false,
+  });
+}
+
+/** Norm of all gradients before clipping, by step. */
+export function gradientNormFigure(runs: readonly RunData[]): Figure | undefined {
+  const series = seriesOf(runs);
+  return curves(series, {
+    name: "gradient-norm",
+    title: "Gradient norm",
+    caption: `Euclidean norm of all gradients before clipping, on a logarithmic axis; smoothed as the loss is, single steps lightly behind${bandNote(series)}.`,
+    axis: "gradient norm",
+    value: ({ gradientNorm }) => (gradientNorm > 0 ? gradientNorm : undefined),
+    logarithmic: true,
+  });
+}
+
+/** Loss on the validation text at the steps where it was measured. */
+export function validationFigure(runs: readonly RunData[]): Figure | undefined {
+  const series = seriesOf(runs);
+  const measured = series.map(({ label, runs: members }) => ({
+    label,
+    band: bandOf(members.map(({ metrics }) => pointsOf(metrics, ({ validationLoss }) => validationLoss))),
+  }));
+  if (measured.every(({ band }) => band.length === 0)) return undefined;
+  return {
+    name: "validation-loss",
+    title: "Validation loss",
+    caption: `Nats a token on text that is not trained on${bandNote(series)}.`,
+    spec: wholeSpec({
+      width: WIDTH - 70,
+      height: 260,
+      ...bandLayer(measured, series, { title: "nats a token", point: true }),
+    }),
+  };
+}
+
+/**
+ * Smoothed training loss of each run minus the baseline's at the same step and, where it has one, seed.
+ *
+ * @param baseline name of the run to compare with; a plain residual by default, else the first
+ */
+export function lossGapFigure(runs: readonly RunData[], baseline?: string): Figure | undefined {
+  const series = seriesOf(runs);
+  const base = baselineOf(series, baseline);
+  if (!base || series.length < 2) return undefined;
+  const gaps = series.filter((one) => one !== base).map((one) => ({ label: one.label, band: gapBand(one, base) }));
+  if (gaps.every(({ band }) => band.length === 0)) return undefined;
+  return {
+    name: "loss-gap",
+    title: `Loss compared with ${base.label}`,
+    caption: `Training loss minus that of ${base.label} at the same step, both smoothed; below the line is better${bandNote(series)}.`,
+    spec: wholeSpec({
+      width: WIDTH - 70,
+      height: 240,
+      layer: [
+        ruleAt(0),
+        bandLayer(
+          gaps,
+          series.filter((one) => one !== base),
+          { title: "loss gap, nats a token" },
+        ),
+      ],
+    }),
+  };
+}
+
+/** Loss gaps of a series' runs: to the baseline's run of the same seed, else to the mean of all its runs. */
+export function gapBand(series: Series, base: Series): BandPoint[] {
+  const mean = bandOf(base.runs.map(lossCurve)).map(({ x, mean: y }) => [x, y] as const);
+  const differences = series.runs.map((run) => {
+    const seed = run.config?.seed;
+    const twin = base.runs.find((other) => seed !== undefined && other.config?.seed === seed);
+    const reference = new Map(twin ? lossCurve(twin) : mean);
+    return lossCurve(run).flatMap(([x, y]): Point[] => {
+      const other = reference.get(x);
+      return other === undefined ? [] : [[x, y - other]];
+    });
+  });
+  return thinBand(bandOf(differences));
+}
+
+const lossCurve = ({ metrics }: RunData): Point[] => smooth(pointsOf(metrics, ({ loss }) => loss));
+
+/** Tokens that went to the busiest expert, in shares of the mean, by mixture and step. */
+export function expertLoadFigure(runs: readonly RunData[]): Figure | undefined {
+  const series = seriesOf(runs);
+  const values = series.flatMap(({ label, runs: [run] }) => {
+    const loaded = run!.metrics.filter(({ expertLoad }) => expertLoad !== undefined);
+    const busiest = loaded.map(({ step, expertLoad }) => ({
+      step,
+      share: Math.max(...expertLoad!.map((load) => Math.max(...load) / (sum(load) / load.length))),
+    }));
+    const points = pointsOf(busiest, ({ share }) => share);
+    return everyKth(smooth(points), SMOOTHED).map(([step, y]) => ({ step, y: digits(y), series: label }));
+  });
+  if (values.length === 0) return undefined;
+  return {
+    name: "expert-load",
+    title: "Load of the busiest expert",
+    caption:
+      "Tokens of the busiest expert of any layer's mixture in shares of the mean; 1 is a perfect balance. Smoothed; the first seed of each.",
+    spec: wholeSpec({
+      width: WIDTH - 70,
+      height: 200,
+      data: { values },
+      mark: { type: "line", strokeWidth: 2, tooltip: true },
+      encoding: {
+        x: stepAxis,
+        y: { field: "y", type: "quantitative", title: "shares of the mean", scale: { zero: false } },
+        ...seriesEncoding(series),
+      },
+    }),
+  };
+}
+
+interface CurveFigure extends Pick<Figure, "name" | "title" | "caption"> {
+  readonly axis: string;
+  readonly value: (record: MetricRecord) => number | undefined;
+  readonly logarithmic: boolean;
+}
+
+function curves(series: readonly Series[], figure: CurveFigure): Figure | undefined {
+  const { name, title, caption, axis, value, logarithmic } = figure;
+  const points = series.map(({ runs }) => runs.map(({ metrics }) => pointsOf(metrics, value)));
+  if (points.flat().every((curve) => curve.length === 0)) return undefined;
+  const most = Math.min(RAW, RAW_TOGETHER / series.length);
+  const raw = series.flatMap(({ label, runs }, index) =>
+    runs.flatMap((run, member) =>
+      thin(points[index]![member]!, Math.ceil(most / runs.length)).map(([step, y]) => ({
+        step,
+        y: digits(y),
+        series: label,
+        run: run.name,
+      })),
+    ),
+  );
+  const bands = series.map(({ label }, index) => ({
+    label,
+    band: thinBand(bandOf(points[index]!.map((curve) => smooth(curve)))),
+  }));
+  const shown = raw.map((value) => value.y);
+  const y = {
+    field: "y",
+    type: "quantitative",
+    title: axis,
+    ...(logarithmic ? logarithmicAxis(shown) : { scale: { zero: false } }),
+  };
+  return {
+    name,
+    title,
+    caption,
+    spec: wholeSpec({
+      width: WIDTH - 70,
+      height: 300,
+      layer: [
+        {
+          data: { values: raw },
+          mark: { type: "line", strokeWidth: 0.7, opacity: 0.3 },
+          encoding: { x: stepAxis, y, detail: { field: "run" }, ...seriesEncoding(series) },
+        },
+        bandLayer(bands, series, { title: axis, logarithmic, alongside: shown }),
+      ],
+    }),
+  };
+}
+
+interface BandLook {
+  readonly title: string;
+  readonly logarithmic?: boolean;
+  readonly point?: boolean;
+  /** Other values on the same axis. */
+  readonly alongside?: readonly number[];
+}
+
+/** A line of means, with an area from the smallest to the largest where there are several seeds. */
+export function bandLayer(
+  bands: readonly { readonly label: string; readonly band: readonly BandPoint[] }[],
+  series: readonly Series[],
+  { title, logarithmic = false, point = false, alongside = [] }: BandLook,
+): Part {
+  const several = new Set(series.filter(({ runs }) => runs.length > 1).map(({ label }) => label));
+  const values = bands.flatMap(({ label, band }) =>
+    band.map(({ x, mean, least, largest }) => ({
+      step: x,
+      y: digits(mean),
+      ...(several.has(label) ? { least: digits(least), largest: digits(largest) } : {}),
+      series: label,
+    })),
+  );
+  const extent = values.flatMap(({ y: mean, least = mean, largest = mean }) => [least, largest]);
+  const y = {
+    field: "y",
+    type: "quantitative",
+    title,
+    ...(logarithmic ? logarithmicAxis([...extent, ...alongside]) : { scale: { zero: false } }),
+  };
+  const area: Part = {
+    transform: [{ filter: "isValid(datum.least)" }],
+    mark: { type: "area", opacity: 0.2 },
+    encoding: { y: { ...y, field: "least" }, y2: { field: "largest" }, color: seriesEncoding(series).color },
+  };
+  const line: Part = {
+    mark: { type: "line", strokeWidth: 2, ...(point ? { point: { size: 30 } } : {}) },
+    encoding: { y, ...seriesEncoding(series) },
+  };
+  const quantity = (field: string, name: string): Part => ({ field, type: "quantitative", title: name, format: ".5" });
+  // Wide, invisible marks along the line: what the pointer finds.
+  const targets: Part = {
+    name: HOVER,
+    mark: { type: "circle", size: 90, opacity: 0 },
+    encoding: {
+      y,
+      tooltip: [
+        { field: "series", type: "nominal", title: "run" },
+        { field: "step", type: "quantitative", title: "step", format: "," },
+        quantity("y", title),
+        ...(several.size > 0 ? [quantity("least", "smallest"), quantity("largest", "largest")] : []),
+      ],
+    },
+  };
+  return {
+    data: { values },
+    encoding: { x: stepAxis },
+    layer: [...(several.size > 0 ? [area] : []), line, targets],
+  };
+}
+
+/** Every k-th point and the last. */
+export function thinBand(band: readonly BandPoint[]): BandPoint[] {
+  const kept = new Set(
+    everyKth(
+      band.map(({ x, mean }) => [x, mean] as const),
+      SMOOTHED,
+    ).map(([x]) => x),
+  );
+  return band.filter(({ x }) => kept.has(x));
+}
+
+function bandNote(series: readonly Series[]): string {
+  return series.some(({ runs }) => runs.length > 1)
+    ? "; over several seeds the mean, with a band from the smallest to the largest"
+    : "";
+}
+
+const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

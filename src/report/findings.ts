@@ -1,0 +1,201 @@
+// Question: what do these runs show, in numbers and in a few sentences?
+//
+// Everything is computed from the records, and nothing is said beyond them: a ranking by final loss with
+// its distance, the largest gain, alarms and what did not end well, and the size all of it holds for.
+
+import fs from "node:fs";
+import path from "node:path";
+import { gainsAt, largestGain } from "./figures/gains.ts";
+import { type Series, seriesOf } from "./figures/series.ts";
+import type { RunData } from "./run-data.ts";
+
+/** One run in numbers; undefined where the folder does not tell. */
+export interface RunNumbers {
+  readonly name: string;
+  readonly folder: string;
+  readonly label: string;
+  readonly seed: number | undefined;
+  readonly parameters: number | undefined;
+  readonly step: number | undefined;
+  readonly steps: number | undefined;
+  /** Mean training loss of the last 5 % of the steps made, nats a token. */
+  readonly loss: number | undefined;
+  /** The last one measured, nats a token. */
+  readonly validationLoss: number | undefined;
+  readonly bitsPerByte: number | undefined;
+  readonly largestGradientNorm: number | undefined;
+  /** The largest composite Amax gain of all steps. */
+  readonly largestGain: number | undefined;
+  readonly tokensPerSecond: number | undefined;
+  readonly alarms: number;
+  /** A loss or gradient norm that was not finite, or an event that says so. */
+  readonly diverged: boolean;
+}
+
+/** Every run in numbers, in order. */
+export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
+  const series = seriesOf(runs);
+  return runs.map((run) => {
+    const { config, metrics, gains, events } = run;
+    const last = metrics.at(-1);
+    // A damaged record may lack its loss.
+    const tail = metrics
+      .slice(-Math.max(1, Math.ceil(metrics.length / 20)))
+      .map(({ loss }) => loss)
+      .filter((loss) => loss !== undefined);
+    const evaluated = metrics.findLast(({ validationLoss }) => validationLoss !== undefined);
+    return {
+      name: run.name,
+      folder: run.folder,
+      label: series.find(({ runs: members }) => members.includes(run))!.label,
+      seed: config?.seed,
+      parameters: parameterCount(run),
+      step: last?.step,
+      steps: config?.steps,
+      loss: tail.length > 0 ? mean(tail) : undefined,
+      validationLoss: evaluated?.validationLoss,
+      bitsPerByte: evaluated?.bitsPerByte,
+      largestGradientNorm: largest(metrics.map(({ gradientNorm }) => gradientNorm)),
+      largestGain: largest(gains.map((record) => largestGain(record) ?? Number.NaN)),
+      tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)),
+      alarms: events.length,
+      diverged:
+        events.some(({ rule }) => rule === "not-finite") ||
+        metrics.some(({ loss }) => typeof loss === "number" && !Number.isFinite(loss)),
+    };
+  });
+}
+
+/** What the runs show, in a few sentences. */
+export function findings(runs: readonly RunData[]): string[] {
+  const numbers = runNumbers(runs);
+  const series = seriesOf(runs);
+  return [...lossSentences(series, numbers), ...gainSentence(series), ...troubles(numbers)];
+}
+
+/** At what size the runs were measured, and what that means for other sizes. */
+export function scaleSentence(runs: readonly RunData[]): string {
+  const counts = runNumbers(runs).flatMap(({ parameters }) => parameters ?? []);
+  const tokens = runs.flatMap(({ config, metrics }) => {
+    const step = metrics.at(-1)?.step;
+    return config && step !== undefined ? [step * config.batch * config.accumulate * config.model.context] : [];
+  });
+  const models =
+    counts.length > 0 ? `models of ${span(counts)} parameters` : "models of a size that the folders do not tell";
+  const texts = tokens.length > 0 ? `, trained on ${span(tokens)} tokens each` : "";
+  return `All of this was measured on ${models}${texts}. Rankings of small models often do not carry over to large ones; whether these do has not been measured here.`;
+}
+
+/** Mean of a series' final losses: validation where all have it, else training. */
+function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]): string[] {
+  const sound = numbers.filter(({ diverged, loss }) => !diverged && loss !== undefined);
+  const of = sound.every(({ validationLoss }) => validationLoss !== undefined) ? "validationLoss" : "loss";
+  const ranked = series
+    .map(({ label, runs }) => {
+      const values = sound.filter((row) => row.label === label).map((row) => row[of]!);
+      return { label, values, mean: mean(values), seeds: runs.length };
+    })
+    .filter(({ values, mean: value }) => values.length > 0 && Number.isFinite(value))
+    .sort((a, b) => a.mean - b.mean);
+  const [best, ...others] = ranked;
+  if (!best) return ["No run has a finite final loss."];
+  const what = of === "validationLoss" ? "validation loss" : "training loss (mean of the last 5 % of the steps)";
+  if (others.length === 0) return [`${best.label} ends with a ${what} of ${best.mean.toFixed(4)} nats a token.`];
+  const rest = others.map(({ label, mean: value }) => `${label} by ${(value - best.mean).toFixed(4)}`);
+  const seeds = Math.min(...ranked.map(({ values }) => values.length));
+  const spread = Math.max(...ranked.map(({ values }) => Math.max(...values) - Math.min(...values)));
+  const nearest = others[0]!.mean - best.mean;
+  const unequal = new Set(numbers.map(({ step }) => step)).size > 1;
+  return [
+    `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}.`,
+    ...(unequal
+      ? ["The runs have not all made the same number of steps, so their final losses are not of the same age."]
+      : []),
+    seeds < 2
+      ? "At least one of them has a single seed, so how much of this is chance is not known."
+      : nearest > spread
+        ? `Over seeds, final losses of the same configuration differ by at most ${spread.toFixed(4)}, less than the distance of the first two.`
+        : `Over seeds, final losses of the same configuration differ by up to ${spread.toFixed(4)}, no less than the distance of the first two: their order may be chance.`,
+  ];
+}
+
+function gainSentence(series: readonly Series[]): string[] {
+  const measured = series.flatMap(({ label, runs }) => {
+    const largestOf = largest(runs.flatMap(({ gains }) => gains.map((record) => largestGain(record) ?? Number.NaN)));
+    return largestOf === undefined || !runs.some((run) => gainsAt(run)) ? [] : [{ label, gain: largestOf }];
+  });
+  if (measured.length === 0) return [];
+  const sorted = measured.sort((a, b) => b.gain - a.gain);
+  return [
+    `Largest composite gain: ${list(sorted.map(({ label, gain }) => `${gainText(gain)} for ${label}`))} (1 passes a signal on unchanged).`,
+  ];
+}
+
+function troubles(numbers: readonly RunNumbers[]): string[] {
+  const diverged = numbers.filter((row) => row.diverged).map(({ name }) => name);
+  const short = numbers.filter(({ step, steps }) => step !== undefined && steps !== undefined && step < steps);
+  const alarms = numbers.reduce((sum, row) => sum + row.alarms, 0);
+  return [
+    ...(diverged.length > 0 ? [`Not finite at some step: ${list(diverged)}.`] : []),
+    ...(short.length > 0
+      ? [`Not at their end: ${list(short.map(({ name, step, steps }) => `${name} (step ${step} of ${steps})`))}.`]
+      : []),
+    ...(alarms > 0 ? [alarms === 1 ? "One alarm was raised." : `${alarms} alarms were raised.`] : []),
+  ];
+}
+
+/** A gain in three digits or so. */
+export function gainText(gain: number): string {
+  if (gain < 10) return gain.toFixed(3);
+  return gain < 1e5 ? gain.toFixed(1) : gain.toExponential(1);
+}
+
+const LARGEST_HEADER = 1 << 24;
+
+/** Of the newest checkpoint, from the header of its weights; balances of experts are no parameters. */
+function parameterCount({ folder, checkpoints }: RunData): number | undefined {
+  const last = checkpoints.at(-1);
+  if (last === undefined) return undefined;
+  let file: number | undefined;
+  try {
+    const name = path.join(folder, "checkpoints", `step-${last}`, "model.safetensors");
+    if (!fs.statSync(name).isFile()) return undefined;
+    file = fs.openSync(name, "r");
+    const start = Buffer.alloc(8);
+    fs.readSync(file, start);
+    const length = Number(start.readBigUInt64LE());
+    if (!(length <= LARGEST_HEADER)) return undefined;
+    const header = Buffer.alloc(length);
+    fs.readSync(file, header, 0, length, 8);
+    const tensors = Object.entries(JSON.parse(header.toString("utf8")) as Record<string, { shape?: unknown }>);
+    const sizes = tensors
+      .filter(([tensor]) => tensor !== "__metadata__" && !tensor.endsWith(".routerBias"))
+      .map(([, { shape }]) => (shape as number[]).reduce((product, size) => product * size, 1));
+    const total = sizes.reduce((sum, size) => sum + size, 0);
+    return Number.isSafeInteger(total) && total > 0 ? total : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (file !== undefined) fs.closeSync(file);
+  }
+}
+
+function span(values: readonly number[]): string {
+  const [low, high] = [Math.min(...values), Math.max(...values)].map((value) => value.toLocaleString("en"));
+  return low === high ? low! : `${low} to ${high}`;
+}
+
+function list(items: readonly string[]): string {
+  return items.length < 2 ? (items[0] ?? "") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
+}
+
+const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+function largest(values: readonly number[]): number | undefined {
+  const finite = values.filter(Number.isFinite);
+  return finite.length === 0 ? undefined : finite.reduce((a, b) => Math.max(a, b));
+}
+
+function median(values: readonly number[]): number | undefined {
+  return values.filter(Number.isFinite).sort((a, b) => a - b)[values.length >> 1];
+}

@@ -1,0 +1,378 @@
+// Question: what is in a report, and in which order?
+//
+// One HTML file that needs nothing else: every figure is a drawing (SVG) that paper and readers without
+// scripts see, and a Vega-Lite specification that becomes interactive when it comes into view, with Vega
+// itself inside the file. The page may run only the scripts whose hashes it names, and load nothing.
+
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import type { TrainingConfig } from "../training/config.ts";
+import { configDifferences } from "./config-differences.ts";
+import type { Figure } from "./figures/figure.ts";
+import { gainMapFigure, gainProfileFigure, gainTimeFigure } from "./figures/gains.ts";
+import { interventionsFigure } from "./figures/interventions.ts";
+import { mixingFigure } from "./figures/mixing.ts";
+import { paperFigures } from "./figures/paper.ts";
+import { seriesOf } from "./figures/series.ts";
+import { mixingStrengthFigure, saturationFigure, streamUseFigure } from "./figures/streams.ts";
+import {
+  expertLoadFigure,
+  gradientNormFigure,
+  lossFigure,
+  lossGapFigure,
+  validationFigure,
+} from "./figures/training.ts";
+import { findings, gainText, runNumbers, type RunNumbers, scaleSentence } from "./findings.ts";
+import { html, type Markup, scriptJson, trusted } from "./html.ts";
+import { renderSvg } from "./render.ts";
+import { reportStyle } from "./report-style.ts";
+import { reproduceCommand } from "./reproduce.ts";
+import type { RunData } from "./run-data.ts";
+
+export interface ReportOptions {
+  /** By default what the runs have in common in their place, or the run's name. */
+  readonly title?: string;
+  /** Name of the run that losses are compared with; a plain residual by default, else the first. */
+  readonly baseline?: string;
+  /** The step at which gains and matrices are shown; the last measured one by default. */
+  readonly step?: number;
+  /** Also the figures in the form of the mHC paper's, with its values behind. */
+  readonly paper?: boolean;
+  /** More figures, such as that of a scaling experiment; they stand with the paper's. */
+  readonly figures?: readonly Figure[];
+}
+
+interface Section {
+  readonly id: string;
+  readonly title: string;
+  readonly body: readonly (Markup | Figure | undefined)[];
+}
+
+/** Every figure that these runs have data for, by section. */
+export function reportFigures(runs: readonly RunData[], options: ReportOptions = {}): Figure[] {
+  return figureSections(runs, options).flatMap(({ body }) => body.filter(isFigure));
+}
+
+/**
+ * The report of runs as one HTML document that needs no other file.
+ *
+ * @param runs as `readRunData` reads them, in the order in which they are to be listed
+ */
+export async function reportHtml(runs: readonly RunData[], options: ReportOptions = {}): Promise<string> {
+  const numbers = runNumbers(runs);
+  const sections: Section[] = [
+    { id: "runs", title: "Runs", body: [summaryTable(runs, numbers)] },
+    ...figureSections(runs, options),
+    { id: "alarms", title: "Alarms", body: [alarmTable(runs)] },
+    { id: "samples", title: "Samples", body: runs.slice(0, MOST_SAMPLES).map(sampleOf) },
+    { id: "differences", title: "Configurations", body: [differenceTable(runs)] },
+    { id: "commands", title: "Train them again", body: [commands(runs)] },
+    { id: "size", title: "What this does not say", body: [html`<p>${scaleSentence(runs)}</p>`] },
+    { id: "problems", title: "What could not be read", body: [problems(runs)] },
+  ]
+    .map((section) => ({ ...section, body: section.body.filter((part) => part !== undefined) }))
+    .filter(({ body }) => body.length > 0);
+  const title = options.title ?? titleOf(runs);
+  const drawn: Markup[] = [];
+  let number = 0;
+  for (const { id, title: heading, body } of sections) {
+    const parts: Markup[] = [];
+    for (const part of body) parts.push(isFigure(part) ? await drawFigure(part, (number += 1), heading) : part!);
+    drawn.push(
+      html`<section id="${id}">
+        <h2>${heading}</h2>
+        ${parts}
+      </section> `,
+    );
+  }
+  return documentOf(
+    title,
+    html`<header>
+        <h1>${title}</h1>
+        <p class="soft">${aboutRuns(runs)}</p>
+        <div class="summary">
+          ${findings(runs).map((sentence) => html`<p>${sentence}</p>`)}
+          <p class="soft small">${scaleSentence(runs)}</p>
+        </div>
+        <nav aria-label="Contents">
+          ${sections.map(({ id, title: heading }) => html`<a href="#${id}">${heading}</a>`)}
+        </nav>
+      </header>
+      ${drawn}
+      <footer>Made by birkhoff report. Colours are the same in all figures: one for each connection.</footer>`,
+  );
+}
+
+function figureSections(runs: readonly RunData[], options: ReportOptions): Section[] {
+  const { baseline, step, paper = false, figures = [] } = options;
+  const sections: Section[] = [
+    { id: "loss", title: "Loss", body: [lossGapFigure(runs, baseline), lossFigure(runs), validationFigure(runs)] },
+    { id: "gradient-norm", title: "Gradient norm", body: [gradientNormFigure(runs)] },
+    {
+      id: "gains",
+      title: "Signal gain",
+      body: [gainProfileFigure(runs, step), gainTimeFigure(runs), gainMapFigure(runs)],
+    },
+    { id: "mixing", title: "Mixing matrices", body: [mixingFigure(runs, step), mixingStrengthFigure(runs)] },
+    { id: "saturation", title: "Saturation", body: [saturationFigure(runs)] },
+    { id: "streams", title: "Streams", body: [streamUseFigure(runs)] },
+    { id: "experts", title: "Experts", body: [expertLoadFigure(runs)] },
+    { id: "interventions", title: "Interventions", body: [interventionsFigure(runs)] },
+    { id: "paper", title: "Beside the mHC paper", body: [...(paper ? paperFigures(runs) : []), ...figures] },
+  ];
+  return sections;
+}
+
+const isFigure = (part: Markup | Figure | undefined): part is Figure => part !== undefined && "spec" in part;
+
+async function drawFigure({ title, caption, spec }: Figure, number: number, heading: string): Promise<Markup> {
+  const svg = await renderSvg(spec, { prefix: `figure${number}-` });
+  return html`<figure>
+    ${title !== heading && html`<h3>${title}</h3>`}
+    <div class="drawing" id="figure${number}" role="img" aria-label="${title}">${trusted(svg)}</div>
+    ${trusted(`<script type="application/json" data-figure="figure${number}">${scriptJson(spec).text}</script>`)}
+    <figcaption>${caption}</figcaption>
+  </figure> `;
+}
+
+const columns: readonly (readonly [title: string, show: (row: RunNumbers) => string])[] = [
+  ["seed", ({ seed }) => show(seed, String)],
+  ["parameters", ({ parameters }) => show(parameters, whole)],
+  [
+    "steps",
+    ({ step, steps }) => (step === steps ? show(step, whole) : `${show(step, whole)} of ${show(steps, whole)}`),
+  ],
+  ["training loss", ({ loss }) => show(loss, (value) => value.toFixed(4))],
+  ["validation loss", ({ validationLoss }) => show(validationLoss, (value) => value.toFixed(4))],
+  ["bits a byte", ({ bitsPerByte }) => show(bitsPerByte, (value) => value.toFixed(4))],
+  ["max gradient norm", ({ largestGradientNorm }) => show(largestGradientNorm, gainText)],
+  ["max gain", ({ largestGain }) => show(largestGain, gainText)],
+  ["tokens/s", ({ tokensPerSecond }) => show(tokensPerSecond, (value) => whole(Math.round(value)))],
+  ["alarms", ({ alarms }) => (alarms === 0 ? "" : whole(alarms))],
+];
+
+function summaryTable(runs: readonly RunData[], numbers: readonly RunNumbers[]): Markup {
+  const series = seriesOf(runs);
+  const rows = runs.map((run, index) => {
+    const row = numbers[index]!;
+    const { colour } = series.find((one) => one.runs.includes(run))!;
+    return html`<tr>
+      <td>
+        <div class="name" title="${run.folder}">
+          <span class="key" style="background:${colour}"></span
+          >${run.name}${row.diverged && html` <span class="warn">(diverged)</span>`}
+        </div>
+      </td>
+      ${columns.map(([, cell]) => html`<td>${cell(row)}</td>`)}
+    </tr>`;
+  });
+  return html`<div class="wide">
+      <table>
+        <thead>
+          <tr>
+            <th>run</th>
+            ${columns.map(([title]) => html`<th>${title}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows}
+        </tbody>
+      </table>
+    </div>
+    <p class="soft small">
+      Losses in nats a token: training over the last 5 % of the steps, validation as last measured. Max gain is the
+      largest composite Amax gain, forward or backward; a plain residual mixes no streams. Tokens a second is the median
+      of this machine, with whatever else ran on it.
+    </p>`;
+}
+
+const MOST_ALARMS = 100;
+
+function alarmTable(runs: readonly RunData[]): Markup | undefined {
+  const all = runs.flatMap(({ name, events }) => events.map((event) => ({ name, event })));
+  if (all.length === 0) return undefined;
+  return html`<div class="wide">
+      <table class="left wrap">
+        <thead>
+          <tr>
+            <th>run</th>
+            <th>step</th>
+            <th>rule</th>
+            <th>what was seen</th>
+            <th>then</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${all.slice(0, MOST_ALARMS).map(
+            ({ name, event }) =>
+              html`<tr>
+                <td>${name}</td>
+                <td>${event.step}</td>
+                <td>${event.rule}</td>
+                <td>${event.message}</td>
+                <td>${event.action === "continue" ? "went on" : event.action}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+    ${all.length > MOST_ALARMS && html`<p class="soft">${all.length - MOST_ALARMS} more are in the runs' events.jsonl.</p>`}`;
+}
+
+const MOST_SAMPLES = 12;
+const LONGEST_SAMPLE = 1500;
+
+/** The last text that a run wrote. */
+function sampleOf({ name, samples }: RunData): Markup | undefined {
+  const last = samples.split("\n\n").findLast((text) => text.trim() !== "");
+  if (last === undefined) return undefined;
+  const text = last.length > LONGEST_SAMPLE ? `${last.slice(0, LONGEST_SAMPLE)} …` : last;
+  return html`<h3>${name}</h3>
+    <pre>${text}</pre>`;
+}
+
+function differenceTable(runs: readonly RunData[]): Markup {
+  const differences = configDifferences(runs);
+  if (runs.length < 2) return html`<p>There is one run; its whole configuration is in its config.json.</p>`;
+  if (differences.length === 0) return html`<p>All configurations are the same but for their names.</p>`;
+  return html`<p>The fields in which the runs differ; all others are the same.</p>
+    <div class="wide">
+      <table class="left wrap">
+        <thead>
+          <tr>
+            <th>field</th>
+            ${runs.map(({ name }) => html`<th>${name}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${differences.map(
+            ({ field, values }) =>
+              html`<tr>
+                <td>${field}</td>
+                ${values.map((value) => html`<td>${value}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>`;
+}
+
+function commands(runs: readonly RunData[]): Markup | undefined {
+  const known = runs.filter((run): run is RunData & { config: TrainingConfig } => run.config !== undefined);
+  if (known.length === 0) return undefined;
+  const lines = known.map(({ name, config }) => `${reproduceCommand(config)} --out ${shellName(name)}`);
+  const piped = known.some(({ config }) => config.data.source === "-");
+  const upcycled = known.filter(({ config }) => config.upcycledFrom).map(({ name }) => name);
+  const versions = [...new Set(known.map((run) => JSON.stringify(run.versions)))];
+  return html`<p>The same text, options and seeds give the same numbers, bit by bit, on the same kernels.</p>
+    <pre>${lines.join("\n")}</pre>
+    ${piped && html`<p>The text came from standard input; it must be piped in again.</p>`}
+    ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began as a converted run (birkhoff convert), which these commands do not repeat.</p>`}
+    <p class="soft small">Versions: ${versions.slice(0, 5).join("; ")}</p>`;
+}
+
+/** For a POSIX shell. */
+function shellName(name: string): string {
+  const folder = `runs/${name}`;
+  return /^[\w./=-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
+}
+
+const MOST_PROBLEMS = 60;
+
+function problems(runs: readonly RunData[]): Markup | undefined {
+  const all = runs.flatMap(({ name, problems: lines }) => lines.map((line) => `${name}: ${line}`));
+  if (all.length === 0) return undefined;
+  const shown = all.slice(0, MOST_PROBLEMS).map((line) => (line.length > 400 ? `${line.slice(0, 400)} …` : line));
+  return html`<p>Everything else in these folders was read; these parts were left out.</p>
+    <pre>${shown.join("\n")}</pre>
+    ${all.length > MOST_PROBLEMS && html`<p>and ${all.length - MOST_PROBLEMS} more.</p>`}`;
+}
+
+function titleOf(runs: readonly RunData[]): string {
+  const [only] = runs;
+  if (runs.length === 1) return only!.name;
+  const parents = new Set(runs.map(({ folder }) => path.dirname(path.resolve(folder))));
+  return parents.size === 1 ? path.basename([...parents][0]!) : `${runs.length} runs`;
+}
+
+function aboutRuns(runs: readonly RunData[]): string {
+  const config = runs.find((run) => run.config)?.config;
+  const count = `${runs.length} ${runs.length === 1 ? "run" : "runs"}`;
+  if (!config) return count;
+  const { layers, width, context } = config.model;
+  const same = runs.every(
+    ({ config: other }) =>
+      other?.model.layers === layers && other.model.width === width && other.model.context === context,
+  );
+  const size = same ? ` of ${layers} layers, width ${width}, context ${context}` : " of several sizes";
+  const texts = new Set(runs.flatMap((run) => run.config?.data.source ?? []));
+  return `${count}${size}, on ${texts.size === 1 ? [...texts][0] : `${texts.size} texts`}.`;
+}
+
+function show(value: number | undefined, as: (value: number) => string): string {
+  return value === undefined || !Number.isFinite(value) ? "–" : as(value);
+}
+
+const whole = (value: number): string => value.toLocaleString("en");
+
+/** Each figure becomes interactive when it is near the window; drawings stay where that fails. */
+const upgrade = `
+(() => {
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const show = (holder) => {
+    const data = document.querySelector('script[data-figure="' + holder.id + '"]');
+    const live = document.createElement("div");
+    vegaEmbed(live, JSON.parse(data.textContent), {
+      renderer: "svg", actions: false, mode: "vega-lite", tooltip: { theme: dark.matches ? "dark" : "light" },
+    }).then(() => holder.replaceChildren(live), () => undefined);
+  };
+  const holders = document.querySelectorAll(".drawing");
+  const near = new IntersectionObserver((entries) => {
+    for (const { isIntersecting, target } of entries) if (isIntersecting) { near.unobserve(target); show(target); }
+  }, { rootMargin: "400px" });
+  for (const holder of holders) near.observe(holder);
+})();
+`;
+
+function documentOf(title: string, body: Markup): string {
+  const scripts = [...libraries(), upgrade];
+  // Scripts are put together outside of the template: their hashes are of every character between the tags.
+  const hashes = scripts.map((script) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`);
+  // Vega compiles its expressions with Function; nothing may be loaded or sent.
+  const policy = `default-src 'none'; script-src ${hashes.join(" ")} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta http-equiv="Content-Security-Policy" content="${trusted(policy)}" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title}</title>
+        <style>
+          ${trusted(reportStyle)}
+        </style>
+      </head>
+      <body>
+        <main>${body}</main>
+        ${scripts.map((script) => trusted(`<script>${script}</script>`))}
+      </body>
+    </html> `.text;
+}
+
+/** Vega's own builds for the browser, beside their modules. */
+function libraries(): string[] {
+  const require = createRequire(import.meta.url);
+  return [
+    [require.resolve("vega"), "vega.min.js"],
+    [require.resolve("vega-lite"), "vega-lite.min.js"],
+    [require.resolve("vega-embed"), "vega-embed.min.js"],
+  ].map(([module, file]) => {
+    const text = fs.readFileSync(path.join(path.dirname(module!), file!), "utf8");
+    // A map that lies nowhere beside the report would only be asked for in vain.
+    const script = text.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n");
+    if (/<\/script|<!--/i.test(script))
+      throw new Error(`${file} cannot stand inside HTML: it holds an end of a script`);
+    return script;
+  });
+}

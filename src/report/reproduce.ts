@@ -1,0 +1,105 @@
+// Question: which command trains a run again?
+//
+// The options of `birkhoff train`, of which only those are named that differ from its defaults; whatever has
+// no option of its own follows as --set. test/cli/report.test.ts holds this to what the command makes of it.
+
+import { connectionOptions, defaultConnection, isMixed, presets } from "../model/config.ts";
+import type { TrainingConfig } from "../training/config.ts";
+
+/** Values that `birkhoff train` takes when nothing is said. */
+const defaults = {
+  data: "sotu",
+  preset: "nano",
+  vocabulary: 1024,
+  steps: 700,
+  batch: 16,
+  accumulate: 1,
+  learningRate: 2e-3,
+  schedule: "step",
+  seed: 1,
+  splitSeed: 0,
+} as const;
+
+/** A shell command that makes the same configuration; the text and the machine's threads are the user's. */
+export function reproduceCommand(config: TrainingConfig): string {
+  const { data, model, optimiser, steps } = config;
+  const [preset, size] = nearestPreset(model);
+  const { schedule } = optimiser;
+  const connection = isMixed(model.connection) ? undefined : connectionChoice(model.connection);
+  const asPaper = size.feedForward !== undefined;
+  const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
+    ["--data", data.source, defaults.data],
+    ["--preset", preset, defaults.preset],
+    ["--connection", connection ?? "manifold", "manifold"],
+    ["--vocabulary", data.vocabulary, defaults.vocabulary],
+    ["--steps", steps, defaults.steps],
+    ["--batch", config.batch, defaults.batch],
+    ["--accumulate", config.accumulate, defaults.accumulate],
+    ["--context", model.context, size.context],
+    ...(config.recompute === undefined || config.recompute === "none"
+      ? []
+      : [["--recompute", config.recompute, undefined] as const]),
+    ["--learning-rate", optimiser.learningRate, defaults.learningRate],
+    ["--warmup", optimiser.warmup, Math.ceil(steps / 20)],
+    ["--schedule", schedule.kind, defaults.schedule],
+    ["--seed", config.seed, defaults.seed],
+    ["--split-seed", data.splitSeed, defaults.splitSeed],
+    ["--evaluate-every", config.evaluateEvery, Math.ceil(steps / 10)],
+    ["--checkpoint-every", config.checkpointEvery, Math.ceil(steps / 5)],
+  ];
+  const sizes = ["width", "layers", "heads", "kvHeads", "hidden", "attention", "feedForward"] as const;
+  const sets: readonly (readonly [path: string, value: unknown, usual: unknown])[] = [
+    ...sizes.map((field) => [`model.${field}`, model[field], size[field]] as const),
+    ["model.ropeTheta", model.ropeTheta, 10_000],
+    ["model.normEpsilon", model.normEpsilon, 1e-20],
+    ...(connection === undefined ? [["model.connection", model.connection, undefined] as const] : []),
+    ["optimiser.beta1", optimiser.beta1, 0.9],
+    ["optimiser.beta2", optimiser.beta2, 0.95],
+    ["optimiser.epsilon", optimiser.epsilon, asPaper ? 1e-20 : 1e-8],
+    ["optimiser.weightDecay", optimiser.weightDecay, 0.1],
+    ["optimiser.decayed", optimiser.decayed, ["weight"]],
+    ["optimiser.clip", optimiser.clip, 1],
+    ...(schedule.kind === "cosine" ? [["optimiser.schedule.final", schedule.final, 0.1] as const] : []),
+    ["evaluateBatches", config.evaluateBatches, 8],
+    ["keepCheckpoints", config.keepCheckpoints, 2],
+    ["gainsEvery", config.gainsEvery, 10],
+  ];
+  const words = [
+    ...options.filter(([, value, usual]) => value !== usual).map(([option, value]) => `${option} ${quote(`${value}`)}`),
+    ...sets
+      .filter(([, value, usual]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(usual))
+      .map(([path, value]) => `--set ${quote(`${path}=${JSON.stringify(value)}`)}`),
+  ];
+  return ["birkhoff train", ...words].join(" ");
+}
+
+/** The preset of which the fewest fields differ. */
+function nearestPreset(model: TrainingConfig["model"]): [string, (typeof presets)[keyof typeof presets]] {
+  const differing = (size: object): number =>
+    Object.entries(size).filter(
+      ([field, value]) => JSON.stringify(model[field as keyof typeof model]) !== JSON.stringify(value),
+    ).length +
+    // What a preset has and a model lacks cannot be taken away again.
+    (["attention", "feedForward"] as const).filter((field) => field in size && model[field] === undefined).length * 100;
+  return Object.entries(presets).reduce((a, b) => (differing(b[1]) < differing(a[1]) ? b : a));
+}
+
+/** kind:option=value, of the options that differ from the kind's own and the command's usual ones. */
+function connectionChoice(connection: Exclude<TrainingConfig["model"]["connection"], { default: unknown }>): string {
+  const usual = new Map<string, unknown>(Object.entries(defaultConnection(connection.kind)));
+  const shared = new Map<string, unknown>([
+    ["streams", 4],
+    ["iterations", 20],
+  ]);
+  const own = new Map<string, unknown>(Object.entries(connection));
+  const options = connectionOptions(connection.kind).filter((name) => {
+    const value = own.get(name);
+    return value !== undefined && value !== (shared.get(name) ?? usual.get(name));
+  });
+  return [connection.kind, ...options.map((name) => `${name}=${String(own.get(name))}`)].join(":");
+}
+
+/** For a POSIX shell. */
+function quote(word: string): string {
+  return /^[\w.,:=/+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}
