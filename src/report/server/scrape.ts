@@ -53,6 +53,7 @@ function endOf(places: Places, name: string, folder: string): RunData {
     events: lines<EventRecord>("events.jsonl"),
     samples: "",
     checkpoints: [],
+    interventions: undefined,
     problems: [],
   };
 }
