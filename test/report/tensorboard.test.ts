@@ -148,7 +148,7 @@ describe("export", () => {
     const folder = runs.write("hostile", {
       metrics: [metric(1, { loss: "high" as never }), metric(2 ** 40)],
       gains: [
-        { step: 1, composite: { forward: [1, 1], backward: [1, 2] } } as never,
+        { step: 1, composite: { forward: [1, 1], backward: [1, 2] } },
         { step: 2, composite: { forward: 3, backward: [null, "x", 2] } } as never,
       ],
       events: [{ step: 1, rule: "ä\n\0", message: "", action: "continue" }],
