@@ -52,6 +52,7 @@ function endOf(places: Places, name: string, folder: string): RunData {
     gains: lines<GainRecord>("gains.jsonl").slice(-1),
     events: lines<EventRecord>("events.jsonl"),
     samples: "",
+    interventions: undefined,
     checkpoints: [],
     interventions: undefined,
     problems: [],
