@@ -1,22 +1,27 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { PreparedFiles } from "../data/prepare.ts";
+import { samplingRandom } from "../data/random.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
-import { drawCurves, summaryTable } from "../report/summary.ts";
+import { findings } from "../report/findings.ts";
+import { readRunData } from "../report/run-data.ts";
+import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
+import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { writeFileAtomically } from "../training/files.ts";
 import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../training/run.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
-import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
 import { writeSample } from "./text.ts";
@@ -73,9 +78,10 @@ ${Object.entries(experiments)
       );
     }
     const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
-    const { data, wanted } = configs
-      ? { data: await prepareAgain(configs[0]!.data, options.cache), wanted: configs }
+    const { data, wanted, choices } = configs
+      ? { data: await prepareAgain(configs[0]!.data, options.cache), wanted: configs, choices: [] }
       : await begin(options, command);
+    const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
     const runtime = await createWasmRuntime({
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
@@ -86,7 +92,7 @@ ${Object.entries(experiments)
       expectMemory(wanted, runtime, memoryLimits(options.memory), {
         resumed: configs !== undefined,
         connections: (field, values) =>
-          `--connections ${options.connections.map((choice, index) => writeChoice(choice, field, values[index])).join()}`,
+          `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
           ? `each alone, birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on`
           : "each alone, birkhoff train --connection NAME",
@@ -100,11 +106,8 @@ ${Object.entries(experiments)
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
-      const [{ config: shared }] = runs as [Run];
-      process.stderr.write(
-        `${runs.length} models of ${shared.model.layers} layers, width ${shared.model.width}, context ${shared.model.context}; ` +
-          `${shared.steps} steps of ${shared.batch * shared.accumulate} sequences; ${runtime.threads} threads; runs in ${folder}\n`,
-      );
+      if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
+      process.stderr.write(`${describeRuns(wanted)}; ${runtime.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { stopped, diverged } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -116,32 +119,17 @@ ${Object.entries(experiments)
           process.stdout.write(`${JSON.stringify({ folder: path.join(folder, row.name), stopped, ...row })}\n`);
         return;
       }
-      const colour = process.stdout.isTTY;
-      const curves = runs.map(({ config, metrics }) => ({
-        name: config.name,
-        values: metrics.map(({ loss }) => loss),
-      }));
-      process.stdout.write(
-        `\nTraining loss, nats a token\n${drawCurves(curves, { colour })}\n\n${summaryTable(rows)}\n`,
-      );
-      process.stdout.write(
-        "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n",
-      );
-      process.stdout.write(
-        `Measured on models of ${rows[0]!.parameters.toLocaleString("en")} parameters; small models say little about the ranking of large ones.\n`,
-      );
+      showResults(runs, rows);
       if (stopped) {
         process.stdout.write(`\nGo on: birkhoff compare --resume ${folder}\n`);
         return;
       }
       const trained = runs.filter((run) => !diverged.has(run));
-      for (const run of trained)
-        process.stdout.write(
-          `\n── ${run.config.name}\n${writeSample(run, data.tokenizer, samplingRandom(run.config.seed))}\n`,
-        );
+      if (experiment) await reportExperiment(runs, folder);
+      else showTexts(trained, data.tokenizer);
       const last = path.join(folder, trained.at(-1)!.config.name);
       process.stdout.write(
-        `\nLook closer: birkhoff inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt "We must"\n`,
+        `\nLook closer: birkhoff ${experiment ? "" : `report ${folder}   or   birkhoff `}inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt "We must"\n`,
       );
     } finally {
       for (const run of runs) run.close();
@@ -151,11 +139,63 @@ ${Object.entries(experiments)
     await keepPage(page, !options.json);
   });
 
-/** A configuration for every size, connection and seed. */
+/** In the folder of an experiment: which one, for a comparison that goes on. */
+const EXPERIMENT = "experiment.json";
+
+function experimentOf(folder: string): ExperimentName | undefined {
+  const file = path.join(folder, EXPERIMENT);
+  if (!existsSync(file)) return undefined;
+  const { experiment } = JSON.parse(readFileSync(file, "utf8")) as { experiment?: string };
+  return Object.keys(experiments).find((name): name is ExperimentName => name === experiment);
+}
+
+/** "9 models of 24 layers, width 64, context 64; 600 steps of 16 sequences", or the range of each. */
+function describeRuns(configs: readonly TrainingConfig[]): string {
+  const range = (read: (config: TrainingConfig) => number): string =>
+    [...new Set(configs.map(read).sort((a, b) => a - b))]
+      .filter((_, k, all) => k === 0 || k === all.length - 1)
+      .join("–");
+  const of = (name: "layers" | "width" | "context"): string => range(({ model }) => model[name]);
+  return (
+    `${configs.length} models of ${of("layers")} layers, width ${of("width")}, context ${of("context")}; ` +
+    `${range(({ steps }) => steps)} steps of ${range(({ batch, accumulate }) => batch * accumulate)} sequences`
+  );
+}
+
+/** Loss curves and the table. */
+function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
+  const colour = process.stdout.isTTY;
+  const curves = runs.map(({ config, metrics }) => ({ name: config.name, values: metrics.map(({ loss }) => loss) }));
+  const sizes = [...new Set(rows.map(({ parameters }) => parameters))].sort((a, b) => a - b);
+  const between = [sizes[0]!, ...(sizes.length > 1 ? [sizes.at(-1)!] : [])].map((size) => size.toLocaleString("en"));
+  process.stdout.write(
+    `\nTraining loss, nats a token\n${drawCurves(curves, { colour })}\n\n${summaryTable(rows)}\n` +
+      "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
+      `Measured on models of ${between.join(" to ")} parameters; small models say little about the ranking of large ones.\n`,
+  );
+}
+
+/** A text by every model of the first seed. */
+function showTexts(runs: readonly Run[], tokenizer: Tokenizer): void {
+  for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed))
+    process.stdout.write(`\n── ${run.config.name}\n${writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`);
+}
+
+/** The report with the paper's figures, and all figures alone. */
+async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
+  const read = runs.map((run) => readRunData(run.folder.folder));
+  const figures = path.join(folder, "figures");
+  const places = { out: path.join(folder, "report.html"), svg: figures, png: figures };
+  const written = await writeReport(read, places, { paper: true });
+  process.stdout.write(`\n${findings(read).join("\n")}\n`);
+  process.stdout.write(`Report: ${places.out}; ${written.length - 1} pictures in ${figures}\n`);
+}
+
+/** A configuration for every size, connection and seed, and the choice of connection that each is made of. */
 async function begin(
   asked: CompareOptions,
   command: Command,
-): Promise<{ data: PreparedFiles; wanted: TrainingConfig[] }> {
+): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
   const data = await prepare({
@@ -166,16 +206,16 @@ async function begin(
   });
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
-  const wanted = sizes.flatMap((size) =>
+  const models = sizes.flatMap((size) =>
     options.connections.flatMap((choice) =>
       seeds.map((seed) => {
         const name = [choice.name, size?.name, seeds.length > 1 && `seed${seed}`].filter(Boolean).join("-");
         const sized = size ? withSize(options, size, command) : options;
-        return configFrom({ ...sized, seed }, choice, name, data);
+        return { choice, config: configFrom({ ...sized, seed }, choice, name, data) };
       }),
     ),
   );
-  return { data, wanted };
+  return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
 }
 
 /** Whole numbers joined by commas, no two alike. */

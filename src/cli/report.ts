@@ -1,16 +1,12 @@
 // birkhoff report: one HTML file of runs, that opens offline and prints; the figures alone as SVG or PNG.
 
-import fs from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
-import { writeFileAtomically } from "../training/files.ts";
-import type { Figure } from "../report/figures/figure.ts";
 import { kindColours, kindOf } from "../report/figures/series.ts";
 import { findRuns } from "../report/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
-import { renderPng, renderSvg } from "../report/render.ts";
-import { reportFigures, reportHtml } from "../report/report-page.ts";
 import { readRunData, type RunData } from "../report/run-data.ts";
+import { writeReport } from "../report/write-report.ts";
 import { wholeNumber } from "./options.ts";
 
 interface ReportCommandOptions {
@@ -53,11 +49,7 @@ Examples:
     for (const { name, problems } of runs)
       for (const problem of problems) process.stderr.write(`warning: ${name}: ${problem}\n`);
     const out = options.out ?? defaultOut(runs.map(({ folder }) => folder));
-    fs.mkdirSync(path.dirname(out), { recursive: true });
-    writeFileAtomically(out, await reportHtml(runs, options));
-    const written = [out];
-    for (const figure of options.svg === undefined && options.png === undefined ? [] : reportFigures(runs, options))
-      written.push(...(await writePictures(figure, options)));
+    const written = await writeReport(runs, { ...options, out }, options);
     if (options.json) {
       process.stdout.write(
         `${JSON.stringify({ written, runs: runNumbers(runs), findings: findings(runs), scale: scaleSentence(runs) })}\n`,
@@ -75,19 +67,6 @@ function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly R
   const kinds = Object.keys(kindColours);
   const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
   return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
-}
-
-async function writePictures({ name, spec }: Figure, { svg, png }: ReportCommandOptions): Promise<string[]> {
-  const drawing = await renderSvg(spec, { background: "white" });
-  const written: string[] = [];
-  const write = (folder: string, file: string, content: string | Uint8Array): void => {
-    fs.mkdirSync(folder, { recursive: true });
-    written.push(path.join(folder, file));
-    writeFileAtomically(written.at(-1)!, content);
-  };
-  if (svg !== undefined) write(svg, `${name}.svg`, `${drawing}\n`);
-  if (png !== undefined) write(png, `${name}.png`, await renderPng(drawing));
-  return written;
 }
 
 /** In the only run, or in the folder that all runs are in. */

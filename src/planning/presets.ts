@@ -3,7 +3,7 @@
 // The paper's (mHC, arXiv 2512.24880, Table 5), DeepSeek-V4's as far as public figures go (its report,
 // arXiv 2606.19348), and the sizes that train on a laptop.
 
-import { presets as trainable } from "../model/config.ts";
+import { type ModelConfig, type ModelSize, presets as trainable } from "../model/config.ts";
 import type { Architecture, PlannedModel, PublishedModel } from "./architecture.ts";
 
 const VOCABULARY = 129280;
@@ -99,12 +99,13 @@ const published: readonly PublishedModel[] = [
 /** These have as many tokens as their tokenizer; this is what it has at most unless told otherwise. */
 const SMALL_VOCABULARY = 1024;
 
-const laptop = (["nano", "micro", "mini", "moe-nano", "moe-micro"] as const).map((name): Architecture => {
-  const { context, width, layers, heads, kvHeads, hidden, attention: latent, feedForward: experts } = trainable[name];
+/** A model of this library's own kind as the planner sees it; with mHC it has the paper's streams. */
+export function architectureOf(name: string, model: ModelSize & Pick<ModelConfig, "vocabulary">): Architecture {
+  const { vocabulary, context, width, layers, heads, kvHeads, hidden, attention: latent, feedForward: experts } = model;
   return {
     known: "shapes",
     name,
-    vocabulary: SMALL_VOCABULARY,
+    vocabulary,
     context,
     width,
     layers,
@@ -112,11 +113,22 @@ const laptop = (["nano", "micro", "mini", "moe-nano", "moe-micro"] as const).map
       ? { kind: "latent", heads, headSize: latent.contentSize, rotarySize: latent.rotarySize, rank: latent.rank }
       : { kind: "grouped", heads, kvHeads, headSize: width / heads },
     feedForward: experts
-      ? { ...experts, kind: "experts", routed: experts.experts, leadingDense: experts.denseLayers }
+      ? {
+          kind: "experts",
+          hidden: experts.hidden,
+          routed: experts.experts,
+          active: experts.active,
+          shared: experts.shared,
+          leadingDense: experts.denseLayers,
+        }
       : { kind: "dense", hidden },
     connection,
   };
-});
+}
+
+const laptop = (["nano", "micro", "mini", "moe-nano", "moe-micro"] as const).map((name) =>
+  architectureOf(name, { ...trainable[name], vocabulary: SMALL_VOCABULARY }),
+);
 
 /** Every model that can be planned by name. */
 export const plannedModels: readonly PlannedModel[] = [...paperModels, ...published, ...laptop];

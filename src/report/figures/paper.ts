@@ -9,6 +9,7 @@ import type { RunData } from "../run-data.ts";
 import { type Figure, PAPER_COLOUR, type Part, ruleAt, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
 import { gainPanels, gainsAt } from "./gains.ts";
 import { chosenMatrices, matrixRow } from "./mixing.ts";
+import { type ScalingPoint, scalingPoints } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
 import { bandOf, digits, kindColours, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
 
@@ -90,18 +91,6 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
       "Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.",
     spec: wholeSpec({ vconcat: rows, spacing: 22 }),
   };
-}
-
-/** One size of a scaling experiment: a model with a connection, and the residual model trained alike. */
-export interface ScalingPoint {
-  readonly name: string;
-  /** The connection, such as "manifold". */
-  readonly kind: string;
-  /** Of the whole training of the residual model. */
-  readonly flops: number;
-  /** Final losses, nats a token. */
-  readonly loss: number;
-  readonly baselineLoss: number;
 }
 
 /** Figure 6: loss gap and relative loss by compute, with the paper's three sizes beside. */
@@ -189,8 +178,10 @@ export function figure6(points: readonly ScalingPoint[]): Figure | undefined {
   };
 }
 
-/** All that can be drawn of these runs. */
+/** All that can be drawn of these runs: by compute where there are several sizes, else what is of one. */
 export function paperFigures(runs: readonly RunData[]): Figure[] {
+  const points = scalingPoints(runs);
+  if (new Set(points.map(({ flops }) => flops)).size > 1) return [figure6(points) ?? []].flat();
   return [figure2, figure3, figure5, figure7, figure8].flatMap((figure) => figure(runs) ?? []);
 }
 

@@ -54,7 +54,6 @@ function endOf(places: Places, name: string, folder: string): RunData {
     samples: "",
     interventions: undefined,
     checkpoints: [],
-    interventions: undefined,
     problems: [],
   };
 }

@@ -1,0 +1,43 @@
+// Question: how does a report come to lie in a folder?
+//
+// The page, and if wished its figures alone as SVG and PNG files; every file is written beside and renamed.
+
+import fs from "node:fs";
+import path from "node:path";
+import { writeFileAtomically } from "../training/files.ts";
+import type { Figure } from "./figures/figure.ts";
+import { renderPng, renderSvg } from "./render.ts";
+import { reportFigures, reportHtml, type ReportOptions } from "./report-page.ts";
+import type { RunData } from "./run-data.ts";
+
+/** Where the parts of a report go; folders are made if missing. */
+export interface ReportPlaces {
+  /** The HTML file. */
+  readonly out: string;
+  /** A folder for the figures as SVG. */
+  readonly svg?: string;
+  /** A folder for the figures as PNG. */
+  readonly png?: string;
+}
+
+/** @returns the files' paths, the page first */
+export async function writeReport(
+  runs: readonly RunData[],
+  { out, svg, png }: ReportPlaces,
+  options: ReportOptions = {},
+): Promise<string[]> {
+  const written: string[] = [];
+  const write = (file: string, content: string | Uint8Array): void => {
+    fs.mkdirSync(path.dirname(file), { recursive: true });
+    writeFileAtomically(file, content);
+    written.push(file);
+  };
+  write(out, await reportHtml(runs, options));
+  const figures: readonly Figure[] = svg === undefined && png === undefined ? [] : reportFigures(runs, options);
+  for (const { name, spec } of figures) {
+    const drawing = await renderSvg(spec, { background: "white" });
+    if (svg !== undefined) write(path.join(svg, `${name}.svg`), `${drawing}\n`);
+    if (png !== undefined) write(path.join(png, `${name}.png`), await renderPng(drawing));
+  }
+  return written;
+}
