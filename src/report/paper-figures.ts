@@ -83,9 +83,12 @@ export const figure5Gaps: readonly PaperCurve[] = [
 export interface PaperGains {
   readonly single: Readonly<Record<keyof GainPair, PaperCurve["points"]>>;
   readonly composite: Readonly<Record<keyof GainPair, PaperCurve["points"]>>;
+  /** Single gains are known at these sublayers only; between them the plot is no line (for HC mostly 0.7 to 1.8). */
+  readonly apart?: boolean;
 }
 
 export const figure3: PaperGains = {
+  apart: true,
   single: {
     forward: [
       [1, 18.7],

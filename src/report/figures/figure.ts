@@ -135,8 +135,15 @@ export function ruleAt(y: number): Part {
 /** Grey of what is not from these runs but from a paper. */
 export const PAPER_COLOUR = "#9aa0a6";
 
-/** Name of layers of invisible marks that only the pointer finds; a drawing on paper goes without them. */
-export const HOVER = "hover";
+/**
+ * Name of a layer of invisible marks that only the pointer finds; a drawing on paper goes without them. Layers
+ * of one name would share their scales, so each is named after what it is drawn on.
+ */
+export function hoverName(owner: string): string {
+  return `${HOVER}${owner}`;
+}
+
+const HOVER = "hover: ";
 
 /** The same specification without what only a pointer finds. */
 export function onPaper<S>(spec: S): S {
@@ -148,5 +155,5 @@ export function onPaper<S>(spec: S): S {
 }
 
 function isHover(part: unknown): boolean {
-  return typeof part === "object" && part !== null && "name" in part && part.name === HOVER;
+  return typeof part === "object" && part !== null && "name" in part && String(part.name).startsWith(HOVER);
 }

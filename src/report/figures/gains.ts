@@ -65,7 +65,8 @@ export function gainPanels({ title, colour, record, paper }: GainPanels): Part {
     );
     const depth = Math.max(2, ...own.map(({ sublayer }) => sublayer));
     const behind = paper ? paperValues(paper, of, depth) : [];
-    return gainPanel(of, own, behind, colour, depth);
+    const apart = of === "single" && paper?.gains.apart === true;
+    return gainPanel(of, own, { values: behind, apart }, colour, depth);
   });
   // A legend shared by rows of different colours would have none of its own.
   return { title: { text: title, subtitle: "— forward   ╌ backward" }, hconcat: panels, spacing: 36 };
@@ -100,11 +101,11 @@ function paperValues(
 function gainPanel(
   of: "single" | "composite",
   own: readonly GainValue[],
-  behind: readonly GainValue[],
+  behind: { readonly values: readonly GainValue[]; readonly apart: boolean },
   colour: string,
   depth: number,
 ): Part {
-  const all = [...own, ...behind].map(({ gain }) => gain);
+  const all = [...own, ...behind.values].map(({ gain }) => gain);
   const linear = Math.max(...all) <= LINEAR_TOP;
   const positive = (values: readonly GainValue[]): readonly GainValue[] =>
     linear ? values : values.filter(({ gain }) => gain > 0);
@@ -152,14 +153,16 @@ function gainPanel(
     },
   ];
   const reference: Part = {
-    data: { values: positive(behind) },
-    mark: { type: "line", strokeWidth: 4, color: PAPER_COLOUR, opacity: 0.45 },
-    encoding: { x, y, strokeDash },
+    data: { values: positive(behind.values) },
+    mark: behind.apart
+      ? { type: "point", filled: true, size: 70, color: PAPER_COLOUR, opacity: 0.6 }
+      : { type: "line", strokeWidth: 4, color: PAPER_COLOUR, opacity: 0.45 },
+    encoding: behind.apart ? { x, y } : { x, y, strokeDash },
   };
   return {
     width: (WIDTH - 170) / 2,
     height: 190,
-    layer: behind.length > 0 ? [layers[0], reference, layers[1]] : layers,
+    layer: behind.values.length > 0 ? [layers[0], reference, layers[1]] : layers,
   };
 }
 

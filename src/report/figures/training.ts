@@ -5,7 +5,7 @@ import type { MetricRecord } from "../../training/run-folder.ts";
 import type { RunData } from "../run-data.ts";
 import {
   type Figure,
-  HOVER,
+  hoverName,
   logarithmicAxis,
   type Part,
   ruleAt,
@@ -252,7 +252,7 @@ export function bandLayer(
   const quantity = (field: string, name: string): Part => ({ field, type: "quantitative", title: name, format: ".5" });
   // Wide, invisible marks along the line: what the pointer finds.
   const targets: Part = {
-    name: HOVER,
+    name: hoverName(title),
     mark: { type: "circle", size: 90, opacity: 0 },
     encoding: {
       y,
