@@ -161,7 +161,7 @@ test("a sweep can be a module; mistakes are told by their field or point", async
     [[write("a.json", { name: "a", axes: { sed: [1] } })], /a\.json is not valid:\n {2}axes\.sed: no field of a run/],
     [
       [write("b.json", { name: "b", base: { data: "text.txt" }, axes: { "model.heads": [3] } })],
-      /heads=3: .*width must be a multiple of heads/s,
+      /heads=3: .*3 heads do not divide the width 128/s,
     ],
     [[write("c.json", { name: "c", base: { ...base, batch: "x" }, axes: { seed: [1] } })], /seed=1: .*--batch/],
     [["missing.json"], /cannot read the sweep missing\.json/],

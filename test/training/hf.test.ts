@@ -271,7 +271,7 @@ describe("import", () => {
     expect(refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
     expect(refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
     expect(refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
-    expect(refused({ num_attention_heads: 3, head_dim: null })).toMatch(/width must be a multiple of heads/);
+    expect(refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
     expect(refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
     expect(refused({ intermediate_size: 25 })).toMatch(
       /gate_proj\.weight has the shape \[24, 16\], and its config\.json calls for \[25, 16\]/,
