@@ -148,6 +148,9 @@ describe.skipIf(missing)("the live page", () => {
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Home");
     const active = page.locator(".run.active .name");
+    // A key is answered a moment after it was pressed.
+    const newest = page.locator(".run").first();
+    await expect.poll(() => newest.getAttribute("class")).toContain("active");
     const first = await active.textContent();
     await page.keyboard.press("ArrowDown");
     await expect.poll(() => active.textContent()).not.toBe(first);
