@@ -20,7 +20,7 @@ import {
 } from "../training/step-memory.ts";
 import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
 import type { MemoryVariant } from "./memory.ts";
-import { callSeconds, type KernelRates, stepConfig } from "./step-time.ts";
+import { planSeconds, type KernelRates, stepConfig } from "./step-time.ts";
 
 /** What one compiled step takes. */
 export interface CompiledStep extends StepMemory {
@@ -117,7 +117,7 @@ export function compileSteps(
       flops: calls.reduce((sum, call) => sum + call.flops, 0),
       calls: calls.length,
       ...(storeEvery === undefined ? {} : { storeEvery }),
-      ...(rates === undefined ? {} : { seconds: callSeconds(calls, rates) }),
+      ...(rates === undefined ? {} : { seconds: planSeconds(phases, rates) }),
     };
   };
   return {

@@ -6,12 +6,16 @@
 //
 //   seconds of an operation = Σ t / Σ f        (of a byte, Σ t / Σ b, where a kernel counts no operations)
 //
-// A step of another model then takes Σ over its calls of operations × seconds, times how much faster the
-// same small steps ran on all threads. No roofline from data sheets can do that for a CPU, whose kernels
+// A step of another model then takes, alone, Σ over its calls of operations × seconds. On all threads it
+// takes a share of that, and something for each of its phases, at whose ends threads wait for each other:
+//
+//   seconds of a step = share · Σ operations × seconds + phases · wait
+//
+// both found from the two small steps, run on all threads. No roofline from data sheets can do that for a CPU, whose kernels
 // for exponentials, norms or packing are far from either limit.
 
 import { type ModelConfig, modelSchema, type ModelSize } from "../model/config.ts";
-import type { Call } from "../runtime/plan/calls.ts";
+import type { Call, Phase } from "../runtime/plan/calls.ts";
 import { compilePlan } from "../runtime/wasm/compile.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -22,8 +26,10 @@ import type { ConnectionShape } from "./architecture.ts";
 export interface KernelRates {
   /** Seconds of an operation, or of a byte for kernels that count none, on one thread. */
   readonly seconds: ReadonlyMap<string, { readonly flop?: number; readonly byte: number }>;
-  /** Time of a step on all threads, of the sum of its calls' times on one. */
+  /** Of a step's calls' times on one thread: what all threads take. */
   readonly parallel: number;
+  /** Seconds that threads wait for each other at the end of a phase. */
+  readonly wait: number;
   /** Seconds of a byte of a kernel that was not among the measured ones. */
   readonly otherByte: number;
 }
@@ -52,7 +58,7 @@ const samples = [
 ];
 const BATCH = 2;
 const ROUNDS = 3;
-const RUNS = 8;
+const RUNS = 16;
 
 /**
  * Time every kernel in the steps of two small models. Takes a few seconds.
@@ -61,10 +67,10 @@ const RUNS = 8;
  */
 export function measureKernels(runtime: WasmRuntime): KernelRates {
   const sums = new Map<string, { seconds: number; flops: number; bytes: number }>();
-  let [alone, together] = [0, 0];
+  const steps: SmallStep[] = [];
   for (const sample of samples) {
     const [program] = loadStep(runtime, stepConfig(sample, { kind: "manifold" }, BATCH));
-    together += bestSeconds(() => program!.run());
+    let alone = 0;
     for (const { call, milliseconds } of program!.profile(ROUNDS)) {
       const sum = sums.get(call.kernel) ?? { seconds: 0, flops: 0, bytes: 0 };
       alone += milliseconds / 1000;
@@ -73,13 +79,33 @@ export function measureKernels(runtime: WasmRuntime): KernelRates {
       sum.bytes += operandBytes(call);
       sums.set(call.kernel, sum);
     }
+    // After the profile: by then the engine no longer compiles the kernels beside them.
+    const together = bestSeconds(() => program!.run());
+    steps.push({ alone, together, phases: program!.plan.phases.length });
   }
+  const alone = steps.reduce((sum, step) => sum + step.alone, 0);
   const bytes = [...sums.values()].reduce((total, sum) => total + sum.bytes, 0);
   const seconds = [...sums].map(([kernel, sum]) => {
     const rates = { byte: sum.seconds / sum.bytes, ...(sum.flops > 0 ? { flop: sum.seconds / sum.flops } : {}) };
     return [kernel, rates] as const;
   });
-  return { seconds: new Map(seconds), parallel: together / alone, otherByte: alone / bytes };
+  return { seconds: new Map(seconds), ...threadsOf(steps), otherByte: alone / bytes };
+}
+
+/** Seconds of a step: of its calls one after the other on one thread, and as it runs on all. */
+interface SmallStep {
+  readonly alone: number;
+  readonly together: number;
+  readonly phases: number;
+}
+
+/** The share and the wait that explain two steps, or the share alone where there is no wait to be seen. */
+function threadsOf([narrow, wide]: readonly SmallStep[]): Pick<KernelRates, "parallel" | "wait"> {
+  const [a, b] = [narrow!, wide!];
+  const wait = (a.together * b.alone - b.together * a.alone) / (a.phases * b.alone - b.phases * a.alone);
+  const parallel = (b.together - wait * b.phases) / b.alone;
+  if (wait > 0 && parallel > 0) return { parallel, wait };
+  return { parallel: (a.together + b.together) / (a.alone + b.alone), wait: 0 };
 }
 
 /**
@@ -92,19 +118,20 @@ export function predictStepTime(config: StepConfig, machine: Machine, rates: Ker
   const plans = [graph.micro, graph.update].flatMap((spec) =>
     spec ? [compilePlan(spec, withoutMemory(machine))] : [],
   );
-  return callSeconds(
-    plans.flatMap(({ phases }) => phases.flat().flatMap(({ calls }) => calls)),
+  return planSeconds(
+    plans.flatMap(({ phases }) => phases),
     rates,
   );
 }
 
-/** Seconds that the calls of a step will take. */
-export function callSeconds(calls: readonly Call[], { seconds, parallel, otherByte }: KernelRates): number {
+/** Seconds that the phases of a step will take. */
+export function planSeconds(phases: readonly Phase[], { seconds, parallel, wait, otherByte }: KernelRates): number {
+  const calls = phases.flat().flatMap((group) => group.calls);
   const alone = calls.reduce((sum, call) => {
     const { flop, byte } = seconds.get(call.kernel) ?? { byte: otherByte };
     return sum + (flop === undefined ? byte * operandBytes(call) : flop * call.flops);
   }, 0);
-  return alone * parallel;
+  return alone * parallel + phases.length * wait;
 }
 
 /** Seconds that a training step takes, the best of a few. */

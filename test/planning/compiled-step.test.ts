@@ -15,7 +15,7 @@ beforeAll(async () => {
 });
 afterAll(() => runtime.close());
 
-const unit: KernelRates = { seconds: new Map(), parallel: 1, otherByte: 1 };
+const unit: KernelRates = { seconds: new Map(), parallel: 1, wait: 0, otherByte: 1 };
 
 test("the planned bytes are those of the compiled programs", () => {
   const model = plannedModel("nano");

@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => runtime.close());
 
 const size = { context: 12, width: 24, layers: 3, heads: 2, kvHeads: 1, hidden: 40, vocabulary: 30 };
-const unit: KernelRates = { seconds: new Map(), parallel: 1, otherByte: 1 };
+const unit: KernelRates = { seconds: new Map(), parallel: 1, wait: 0, otherByte: 1 };
 
 describe.each(["residual", "manifold"] as const)("%s", (kind) => {
   const config = stepConfig(size, { kind }, 2);
@@ -24,6 +24,8 @@ describe.each(["residual", "manifold"] as const)("%s", (kind) => {
     const rates = { ...unit, seconds: new Map(calls.map(({ kernel }) => [kernel, { flop: 1, byte: 0 }])) };
     expect(predictStepTime(config, runtime, rates)).toBe(flops);
     expect(predictStepTime(config, runtime, { ...rates, parallel: 0.5 })).toBe(flops / 2);
+    const phases = program!.plan.phases.length;
+    expect(predictStepTime(config, runtime, { ...rates, parallel: 0.5, wait: 3 })).toBe(flops / 2 + 3 * phases);
     expect(predictStepTime(config, runtime, unit)).toBeGreaterThan(0);
   });
 
@@ -37,11 +39,12 @@ describe.each(["residual", "manifold"] as const)("%s", (kind) => {
 });
 
 test("kernels are measured: every rate is a positive number, products of matrices among them", () => {
-  const { seconds, parallel, otherByte } = measureKernels(runtime);
+  const { seconds, parallel, wait, otherByte } = measureKernels(runtime);
   const rates = [...seconds.values()].flatMap(({ flop, byte }) => (flop === undefined ? [byte] : [byte, flop]));
   for (const rate of [...rates, parallel, otherByte]) {
     expect(rate).toBeGreaterThan(0);
     expect(rate).toBeLessThan(Number.POSITIVE_INFINITY);
   }
+  expect(wait).toBeGreaterThanOrEqual(0);
   expect([...seconds.keys()].some((kernel) => kernel.startsWith("gemm"))).toBe(true);
 }, 60_000);
