@@ -3,7 +3,8 @@
  *
  * `moe.vs_dense`: against a dense model that does the same multiply-adds for a token, in one process in
  * turns. `moe.vs_torch_eager`: against the same model in PyTorch, from the same first values on the same
- * batches, with a loop over the experts; each engine in a process of its own. Whole steps, AdamW on all
+ * batches, with a loop over the experts; each engine in a process of its own; `moe.mhc.vs_torch_eager`: both
+ * with mHC in place of the plain residual. Whole steps, AdamW on all
  * weights included; see lib/moe-step.ts.
  */
 
@@ -13,12 +14,13 @@ import path from "node:path";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";
-import { createStepper, mixture, STEP_TOKENS } from "./lib/moe-step.ts";
+import { createStepper, mixture, type MoeConnection, STEP_TOKENS } from "./lib/moe-step.ts";
 import { race } from "./lib/race.ts";
 import { type Figure, milliseconds, rate, ratio, type Side } from "./lib/report.ts";
 
 const DENSE = "moe.vs_dense";
 const TORCH = "moe.vs_torch_eager";
+const TORCH_MHC = "moe.mhc.vs_torch_eager";
 const THREADS = 2;
 
 async function* againstDense(options: GroupOptions): AsyncGenerator<Figure> {
@@ -48,56 +50,74 @@ async function* againstDense(options: GroupOptions): AsyncGenerator<Figure> {
 
 // --- against PyTorch ----------------------------------------------------------------------------
 
-const OURS = "birkhoff moe";
-const THEIRS = "torch eager moe";
+const connections: Readonly<Record<string, MoeConnection>> = { [TORCH]: "residual", [TORCH_MHC]: "manifold" };
 
 /** How far the losses of the two may be apart: of the same weights, and after the steps since, which round differently. */
 const SAME_LOSS = 1e-4;
 const SAME_COURSE = 1e-2;
 
-const comparison: Comparison = {
-  name: TORCH,
-  needs: [OURS, THEIRS],
+const ours = (kind: MoeConnection): string => `birkhoff moe, ${kind}`;
+const theirs = (kind: MoeConnection): string => `torch eager moe, ${kind}`;
+
+const comparisonOf = (name: string, kind: MoeConnection): Comparison => ({
+  name,
+  needs: [ours(kind), theirs(kind)],
   measure(results) {
-    const speed = (name: string): Side =>
-      rate(results(name).timing, "median", "tokens/s", (ms) => (1000 * STEP_TOKENS) / ms);
-    return ratio(TORCH, speed(OURS), speed(THEIRS), { higher_is_better: true, bar: 2 });
+    const speed = (entrant: string): Side =>
+      rate(results(entrant).timing, "median", "tokens/s", (ms) => (1000 * STEP_TOKENS) / ms);
+    return ratio(name, speed(ours(kind)), speed(theirs(kind)), {
+      higher_is_better: true,
+      ...(name === TORCH ? { bar: 2 } : {}),
+    });
   },
-};
+});
 
 /** Both must have computed the same loss from the same weights, and have learned alike since. */
 function checkSame(results: ReadonlyMap<string, Result>): void {
-  const [ours, theirs] = [results.get(OURS), results.get(THEIRS)];
-  if (!ours || !theirs) return;
-  if (!(Math.abs(ours.hello.loss! - theirs.hello.loss!) < SAME_LOSS))
-    throw new Error(
-      `From the same weights the loss is ${ours.hello.loss} here and ${theirs.hello.loss} in PyTorch; they are to be the same model.`,
-    );
-  const [last, other] = [ours.replies.at(-1)!.loss!, theirs.replies.at(-1)!.loss!];
-  if (!(Math.abs(last - other) < SAME_COURSE && last < ours.hello.loss!))
-    throw new Error(`After the same steps the loss is ${last} here and ${other} in PyTorch, from ${ours.hello.loss}.`);
+  for (const kind of Object.values(connections)) {
+    const [mine, other] = [results.get(ours(kind)), results.get(theirs(kind))];
+    if (!mine || !other) continue;
+    if (!(Math.abs(mine.hello.loss! - other.hello.loss!) < SAME_LOSS))
+      throw new Error(
+        `From the same weights the loss is ${mine.hello.loss} here and ${other.hello.loss} in PyTorch; they are to be the same model.`,
+      );
+    const [last, peer] = [mine.replies.at(-1)!.loss!, other.replies.at(-1)!.loss!];
+    if (!(Math.abs(last - peer) < SAME_COURSE && last < mine.hello.loss!))
+      throw new Error(`After the same steps the loss is ${last} here and ${peer} in PyTorch, from ${mine.hello.loss}.`);
+  }
 }
 
-async function* againstTorch(options: GroupOptions): AsyncGenerator<Figure> {
+async function* againstTorch(names: readonly string[], options: GroupOptions): AsyncGenerator<Figure> {
   const folder = mkdtempSync(path.join(tmpdir(), "birkhoff-moe-"));
-  const args = ["--model", path.join(folder, "model.bin"), "--threads", String(THREADS)];
   const peer = (file: string): URL => new URL(`peers/${file}`, import.meta.url);
   // Ours is started first: it writes the model that the other reads.
-  const entrants: Readonly<Record<string, Entrant>> = {
-    [OURS]: { ours: true, script: peer("our-moe.ts"), args, threads: THREADS },
-    [THEIRS]: { ours: false, script: peer("serve.py"), args: ["moe", ...args], threads: THREADS },
-  };
+  const entrants = names.flatMap((name): [string, Entrant][] => {
+    const kind = connections[name]!;
+    const args = ["--model", path.join(folder, `${kind}.bin`), "--threads", String(THREADS)];
+    return [
+      [ours(kind), { ours: true, script: peer("our-moe.ts"), args: [...args, "--connection", kind], threads: THREADS }],
+      [theirs(kind), { ours: false, script: peer("serve.py"), args: ["moe", ...args], threads: THREADS }],
+    ];
+  });
   try {
-    yield* contest({ entrants, comparisons: [comparison], op: "moe", count: 2, ...options, check: checkSame });
+    yield* contest({
+      entrants: Object.fromEntries(entrants),
+      comparisons: names.map((name) => comparisonOf(name, connections[name]!)),
+      op: "moe",
+      count: 2,
+      ...options,
+      check: checkSame,
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
 export const moe: Group = {
-  names: [DENSE, TORCH],
+  names: [DENSE, TORCH, TORCH_MHC],
   async *measure(names, options) {
     if (names.includes(DENSE)) yield* againstDense(options);
-    if (names.includes(TORCH)) yield* againstTorch(options);
+    const torch = names.filter((name) => name in connections);
+    if (torch.length > 0) yield* againstTorch(torch, options);
   },
 };

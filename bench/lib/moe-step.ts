@@ -36,11 +36,17 @@ export interface Stepper {
   step(): number;
 }
 
+export type MoeConnection = "residual" | "manifold";
+
 /** @param feedForward absent: the dense model */
-export function createStepper(runtime: WasmRuntime, feedForward?: MixtureConfig): Stepper {
+export function createStepper(
+  runtime: WasmRuntime,
+  feedForward?: MixtureConfig,
+  kind: MoeConnection = "residual",
+): Stepper {
   const hidden = (mixture.active + mixture.shared) * mixture.hidden;
   const size = { ...SIZE, hidden, ...(feedForward ? { feedForward } : {}) };
-  const config = stepConfig(size, { kind: "residual" }, BATCH);
+  const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
   const program = runtime.compile(graph.micro);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
@@ -67,14 +73,14 @@ export function createStepper(runtime: WasmRuntime, feedForward?: MixtureConfig)
 }
 
 /** The model's sizes and first values for a program in another language: a line of JSON, then float32 numbers. */
-export function writeModel(file: string, parameters: ParameterSet): void {
+export function writeModel(file: string, parameters: ParameterSet, connection: MoeConnection): void {
   const tensors = parameters.all.map(({ name, role, tensor }) => ({
     name,
     decayed: role === "weight",
     shape: tensor.shape,
   }));
   const { experts, active, balanceRate } = mixture;
-  const head = JSON.stringify({ ...SIZE, batch: BATCH, experts, active, balanceRate, tensors });
+  const head = JSON.stringify({ ...SIZE, connection, batch: BATCH, experts, active, balanceRate, tensors });
   const values = parameters.all.map((parameter) => {
     const numbers = Float32Array.from(initialValues(parameter, 1));
     return new Uint8Array(numbers.buffer);

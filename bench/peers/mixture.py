@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model import rotary_table, rotate
+from model import Manifold, Residual, rotary_table, rotate
 
 NORM_EPS = 1e-20
 
@@ -85,28 +85,38 @@ class Mixture(nn.Module):
         self.bias -= rate * torch.sign(load - load.mean())
 
 
+def connect(values: dict[str, Tensor], kind: str, channels: int, sublayer: int) -> nn.Module:
+    """How a sublayer is joined to the others, with its first values; ours keeps phi as rows."""
+    if kind == "residual":
+        return Residual(channels, sublayer)
+    connection = Manifold(channels, sublayer)
+    with torch.no_grad():
+        connection.phi.copy_(values["connection.phi"].T)
+        connection.alpha.copy_(values["connection.alpha"])
+        connection.bias.copy_(values["connection.bias"])
+    return connection
+
+
 class Transformer(nn.Module):
-    def __init__(self, values: dict[str, Tensor], layers: int, heads: int, tokens: int, active: int):
+    def __init__(self, values: dict[str, Tensor], kind: str, layers: int, heads: int, tokens: int, active: int):
         super().__init__()
         self.embedding, self.norm, self.head = (nn.Parameter(values[name]) for name in ("embedding", "norm", "head"))
 
         def of(prefix: str) -> dict[str, Tensor]:
             return {name[len(prefix):]: value for name, value in values.items() if name.startswith(prefix)}
 
+        parts = [of(f"layers.{layer}.{part}.") for layer in range(layers) for part in ("attention", "feedForward")]
         self.blocks = nn.ModuleList(
-            block
-            for layer in range(layers)
-            for block in (
-                Attention(of(f"layers.{layer}.attention."), heads, tokens),
-                Mixture(of(f"layers.{layer}.feedForward."), active),
-            )
+            Mixture(part, active) if k % 2 else Attention(part, heads, tokens) for k, part in enumerate(parts)
         )
+        channels = self.embedding.shape[1]
+        self.connections = nn.ModuleList(connect(part, kind, channels, k) for k, part in enumerate(parts))
 
     def forward(self, input_BT: Tensor, target_BT: Tensor) -> Tensor:
-        x = F.embedding(input_BT, self.embedding)
-        for block in self.blocks:
-            x = x + block(x)
-        logits = rms_norm(x, self.norm) @ self.head
+        x = self.connections[0].expand(F.embedding(input_BT, self.embedding))
+        for block, connection in zip(self.blocks, self.connections):
+            x = connection(x, block)
+        logits = rms_norm(self.connections[0].collapse(x), self.norm) @ self.head
         return F.cross_entropy(logits.flatten(0, 1), target_BT.flatten())
 
 
@@ -130,8 +140,8 @@ class Trainer:
         head, values = read_model(path)
         self.vocabulary, self.batch, self.tokens = head["vocabulary"], head["batch"], head["context"]
         self.rate = head["balanceRate"]
-        self.model = Transformer(values, head["layers"], head["heads"], self.tokens, head["active"])
-        # Matrices of the blocks decay; embedding, head and norms do not.
+        self.model = Transformer(values, head["connection"], head["layers"], head["heads"], self.tokens, head["active"])
+        # Matrices of the blocks decay; embedding, head, norms and connections do not.
         decayed = [p for p in self.model.blocks.parameters() if p.ndim == 2]
         chosen = {id(p) for p in decayed}
         others = [p for p in self.model.parameters() if id(p) not in chosen]

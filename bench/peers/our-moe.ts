@@ -1,7 +1,7 @@
 /**
  * What does one training step of a small mixture of experts cost here?
  *
- *   npx node bench/peers/our-moe.ts --model /tmp/model.bin --threads 2
+ *   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection manifold --threads 2
  *
  * The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
  * one writes before it is ready, and draws the same batches.
@@ -10,18 +10,26 @@
 import { parseArgs } from "node:util";
 import { parameterCount } from "../../src/graph/parameters.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { createStepper, mixture, writeModel } from "../lib/moe-step.ts";
+import { createStepper, mixture, type MoeConnection, writeModel } from "../lib/moe-step.ts";
 import { serve, type Work } from "../lib/serve.ts";
 
 const { values } = parseArgs({
-  options: { model: { type: "string" }, threads: { type: "string", default: "2" } },
+  options: {
+    model: { type: "string" },
+    connection: { type: "string", default: "residual" },
+    threads: { type: "string", default: "2" },
+  },
 });
+
+const connections: readonly MoeConnection[] = ["residual", "manifold"];
 
 async function start(): Promise<Work> {
   const threads = Number(values.threads);
+  const connection = connections.find((known) => known === values.connection);
+  if (!connection) throw new Error(`--connection ${values.connection} is unknown; use ${connections.join(" or ")}.`);
   const runtime = await createWasmRuntime({ threads });
-  const { parameters, step } = createStepper(runtime, mixture);
-  if (values.model !== undefined) writeModel(values.model, parameters);
+  const { parameters, step } = createStepper(runtime, mixture, connection);
+  if (values.model !== undefined) writeModel(values.model, parameters, connection);
   const loss = step();
   return {
     hello: {
