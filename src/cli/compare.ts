@@ -8,10 +8,12 @@ import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { findings } from "../report/findings.ts";
+import { comparePaper } from "../report/paper-comparison.ts";
 import { readRunData } from "../report/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
+import { drawTable } from "../report/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
@@ -188,6 +190,12 @@ async function reportExperiment(runs: readonly Run[], folder: string): Promise<v
   const places = { out: path.join(folder, "report.html"), svg: figures, png: figures };
   const written = await writeReport(read, places, { paper: true });
   process.stdout.write(`\n${findings(read).join("\n")}\n`);
+  const rows = comparePaper(read);
+  if (rows.length > 0) {
+    const head = ["", "the paper's 27B models", "these runs", "at this size"];
+    const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
+    process.stdout.write(`\n${drawTable([head, ...cells])}\n`);
+  }
   process.stdout.write(`Report: ${places.out}; ${written.length - 1} pictures in ${figures}\n`);
 }
 

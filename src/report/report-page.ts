@@ -15,6 +15,7 @@ import { gainMapFigure, gainProfileFigure, gainTimeFigure } from "./figures/gain
 import { interventionsFigure } from "./figures/interventions.ts";
 import { mixingFigure } from "./figures/mixing.ts";
 import { paperFigures } from "./figures/paper.ts";
+import { paperTable } from "./paper-comparison.ts";
 import { seriesOf } from "./figures/series.ts";
 import { mixingStrengthFigure, saturationFigure, streamUseFigure } from "./figures/streams.ts";
 import {
@@ -120,7 +121,11 @@ function figureSections(runs: readonly RunData[], options: ReportOptions): Secti
     { id: "streams", title: "Streams", body: [streamUseFigure(runs)] },
     { id: "experts", title: "Experts", body: [expertLoadFigure(runs)] },
     { id: "interventions", title: "Interventions", body: [interventionsFigure(runs)] },
-    { id: "paper", title: "Beside the mHC paper", body: [...(paper ? paperFigures(runs) : []), ...figures] },
+    {
+      id: "paper",
+      title: "Beside the mHC paper",
+      body: [...(paper ? [paperTable(runs), ...paperFigures(runs)] : []), ...figures],
+    },
   ];
   return sections;
 }

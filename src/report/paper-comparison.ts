@@ -1,0 +1,151 @@
+// Question: what of the mHC paper's stability experiment shows in these runs, and what does not?
+//
+// Six statements of arXiv 2512.24880 about its 27B models (Figures 2, 3, 5 and 7), each with the same
+// quantity of the runs at hand: the mean over seeds and, of several, the smallest and the largest. A
+// difference counts as the paper's only when every seed has its sign.
+
+import { gapBand } from "./figures/training.ts";
+import { type Series, seriesOf } from "./figures/series.ts";
+import { gainText, runNumbers } from "./findings.ts";
+import { html, type Markup } from "./html.ts";
+import type { RunData } from "./run-data.ts";
+
+/** One statement of the paper, and what these runs say of it. */
+export interface PaperComparison {
+  readonly quantity: string;
+  /** Of the 27B models, with its figure. */
+  readonly paper: string;
+  readonly here: string;
+  /** Whether it shows at this size, in words. */
+  readonly verdict: string;
+}
+
+/** Values of several seeds. */
+interface Spread {
+  readonly mean: number;
+  readonly least: number;
+  readonly largest: number;
+}
+
+/** A row for every statement that these runs can be held against; none without HC or mHC runs. */
+export function comparePaper(runs: readonly RunData[]): PaperComparison[] {
+  const series = seriesOf(runs);
+  const [residual, hyper, manifold] = ["residual", "hyper", "manifold"].map((kind) =>
+    series.find((one) => one.kind === kind),
+  );
+  const seeds = Math.min(...[residual, hyper, manifold].flatMap((one) => one?.runs.length ?? []));
+  return [
+    gainRow("Largest composite gain of HC", "about 3000 (Fig. 3)", hyper, (gain) =>
+      gain >= 10 ? "shows: the product amplifies" : "does not show: the product stays small",
+    ),
+    gainRow("Largest composite gain of mHC", "about 1.65 (Fig. 7)", manifold, (gain) =>
+      gain <= 2 ? "shows: the product stays near one" : "does not show: the product leaves one",
+    ),
+    gapRow("Last training loss, HC minus mHC", "+0.005 (Fig. 2a)", 1, seeds, hyper, manifold),
+    gapRow("Last training loss, HC minus residual", "−0.017 (Fig. 5a)", -1, seeds, hyper, residual),
+    gapRow("Last training loss, mHC minus residual", "−0.021 (Fig. 5a)", -1, seeds, manifold, residual),
+    normRow(hyper, manifold),
+  ].filter((row) => row !== undefined);
+}
+
+/** The rows as a table of a report; undefined without any. */
+export function paperTable(runs: readonly RunData[]): Markup | undefined {
+  const rows = comparePaper(runs);
+  if (rows.length === 0) return undefined;
+  return html`<div class="wide">
+      <table class="left wrap">
+        <thead>
+          <tr>
+            ${["", "the paper's 27B models", "these runs", "at this size"].map((title) => html`<th>${title}</th>`)}
+          </tr>
+        </thead>
+        <tbody>
+          ${rows.map(
+            ({ quantity, paper, here, verdict }) =>
+              html`<tr>
+                ${[quantity, paper, here, verdict].map((cell) => html`<td>${cell}</td>`)}
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+    <p class="soft small">
+      Means over seeds, in brackets the smallest and the largest. Other data, a fraction of the size and of the length:
+      what shows here is no proof for large models, and what does not is none against.
+    </p>`;
+}
+
+function gainRow(
+  quantity: string,
+  paper: string,
+  series: Series | undefined,
+  verdict: (largest: number) => string,
+): PaperComparison | undefined {
+  const gains = runNumbers(series?.runs ?? []).flatMap(({ largestGain }) => largestGain ?? []);
+  if (gains.length === 0) return undefined;
+  const spread = spreadOf(gains);
+  return { quantity, paper, here: told(spread, gainText), verdict: verdict(spread.largest) };
+}
+
+function gapRow(
+  quantity: string,
+  paper: string,
+  sign: 1 | -1,
+  seeds: number,
+  series: Series | undefined,
+  base: Series | undefined,
+): PaperComparison | undefined {
+  const last = series && base && gapBand(series, base).at(-1);
+  if (!last) return undefined;
+  return { quantity, paper, here: told(last, signed), verdict: directionOf(last, sign, seeds) };
+}
+
+function normRow(hyper: Series | undefined, manifold: Series | undefined): PaperComparison | undefined {
+  if (!hyper || !manifold) return undefined;
+  const ratios = hyper.runs.flatMap((run, index) => {
+    const other = manifold.runs.find(({ config }) => config?.seed === run.config?.seed) ?? manifold.runs[index];
+    const [mine, theirs] = [laterNorm(run), other && laterNorm(other)];
+    return mine && theirs ? [mine / theirs] : [];
+  });
+  if (ratios.length === 0) return undefined;
+  const spread = spreadOf(ratios);
+  const around = { mean: spread.mean - 1, least: spread.least - 1, largest: spread.largest - 1 };
+  return {
+    quantity: "Gradient norm of HC over that of mHC, medians of the second half",
+    paper: "about 1.8 near step 39 000 (Fig. 2b)",
+    here: told(spread, (ratio) => ratio.toPrecision(3)),
+    verdict: directionOf(around, 1, ratios.length).replace("the same sign", "above one"),
+  };
+}
+
+/** Median gradient norm of the second half of a run. */
+function laterNorm({ metrics }: RunData): number | undefined {
+  const norms = metrics
+    .slice(metrics.length >> 1)
+    .map(({ gradientNorm }) => gradientNorm)
+    .filter((norm) => typeof norm === "number" && Number.isFinite(norm))
+    .sort((a, b) => a - b);
+  return norms[norms.length >> 1];
+}
+
+function directionOf({ mean, least, largest }: Spread, sign: 1 | -1, seeds: number): string {
+  if (least < 0 && largest > 0) return "not decided: seeds differ in sign";
+  const same = Math.sign(mean) === sign;
+  return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
+}
+
+function spreadOf(values: readonly number[]): Spread {
+  return {
+    mean: values.reduce((a, b) => a + b, 0) / values.length,
+    least: Math.min(...values),
+    largest: Math.max(...values),
+  };
+}
+
+function told({ mean, least, largest }: Spread, show: (value: number) => string): string {
+  return least === largest ? show(mean) : `${show(mean)} (${show(least)} to ${show(largest)})`;
+}
+
+function signed(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
+}

@@ -1,0 +1,90 @@
+// What runs say of the paper's statements, and loss by compute, from runs with known records.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, expect, test } from "vitest";
+import { paperFigures } from "../../src/report/figures/paper.ts";
+import { scalingPoints } from "../../src/report/figures/scaling.ts";
+import { comparePaper, paperTable } from "../../src/report/paper-comparison.ts";
+import { readRunData, type RunData } from "../../src/report/run-data.ts";
+import { storeRun } from "./stored-runs.ts";
+
+const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-paper-"));
+afterAll(() => fs.rmSync(place, { recursive: true }));
+
+/** Runs whose losses and gradient norms are these, the same at all steps. */
+function run(kind: "residual" | "hyper" | "manifold", seed: number, loss: number, norm: number, layers = 4): RunData {
+  const folder = storeRun(place, { name: `${kind}-${seed}-${layers}`, kind, seed, layers });
+  const data = readRunData(folder);
+  const metrics = data.metrics.map((record) => ({
+    ...record,
+    loss,
+    gradientNorm: norm,
+    ...(record.validationLoss === undefined ? {} : { validationLoss: loss + 0.5 }),
+  }));
+  return { ...data, metrics };
+}
+
+test("a difference is the paper's when every seed has its sign", () => {
+  const runs = [
+    run("residual", 1, 3, 1),
+    run("residual", 2, 3.2, 1),
+    run("hyper", 1, 2.9, 3),
+    run("hyper", 2, 3.0, 4),
+    run("manifold", 1, 2.95, 2),
+    run("manifold", 2, 2.9, 1),
+  ];
+  const rows = comparePaper(runs);
+  const row = (start: string) => rows.find(({ quantity }) => quantity.startsWith(start))!;
+  expect(row("Last training loss, HC minus mHC")).toMatchObject({
+    here: "+0.0250 (−0.0500 to +0.1000)",
+    verdict: "not decided: seeds differ in sign",
+  });
+  expect(row("Last training loss, mHC minus residual")).toMatchObject({
+    here: "−0.1750 (−0.3000 to −0.0500)",
+    verdict: "shows: the same sign in every seed",
+  });
+  expect(row("Gradient norm")).toMatchObject({
+    here: "2.75 (1.50 to 4.00)",
+    verdict: "shows: above one in every seed",
+  });
+  expect(String(paperTable(runs))).toContain("not decided");
+});
+
+test("the other way is said, and of one seed that it is one", () => {
+  const rows = comparePaper([run("residual", 1, 3, 1), run("hyper", 1, 3.1, 1), run("manifold", 1, 3.2, 2)]);
+  const verdicts = rows.map(({ verdict }) => verdict);
+  expect(verdicts).toContain("does not show: the other sign, of one seed");
+  expect(verdicts).not.toContain("shows: the same sign in every seed");
+});
+
+test("nothing is compared without HC or mHC", () => {
+  expect(comparePaper([run("residual", 1, 3, 1)])).toEqual([]);
+  expect(paperTable([])).toBeUndefined();
+});
+
+test("loss by compute: a point a size, means over seeds, against the residual model of the size", () => {
+  const small = [run("residual", 1, 3, 1, 2), run("residual", 2, 3.2, 1, 2), run("manifold", 1, 2.9, 1, 2)];
+  const large = [run("residual", 1, 2, 1, 8), run("manifold", 1, 1.8, 1, 8)];
+  const points = scalingPoints([...large, ...small]);
+  expect(points.map(({ name, kind }) => [name, kind])).toEqual([
+    ["2 layers of width 128", "manifold"],
+    ["8 layers of width 128", "manifold"],
+  ]);
+  expect(points[0]!.loss).toBeCloseTo(3.4, 12);
+  expect(points[0]!.baselineLoss).toBeCloseTo(3.6, 12);
+  // Head, projections and SwiGLU at two operations a weight, scores and sums, three times for training, by hand.
+  const layer = 2 * (4 * 128 * 128 + 3 * 128 * 384) + 4 * 2 * 32 * 129;
+  const tokens = 200 * 16 * 128;
+  expect(points[0]!.flops).toBe(3 * tokens * (2 * layer + 2 * 128 * 1024));
+  expect(points[1]!.flops).toBe(3 * tokens * (8 * layer + 2 * 128 * 1024));
+  expect(paperFigures([...large, ...small]).map(({ name }) => name)).toEqual(["figure-6"]);
+  expect(paperFigures(small).map(({ name }) => name)).not.toContain("figure-6");
+});
+
+test("unfinished runs are no points", () => {
+  const half = run("manifold", 1, 2.9, 1, 2);
+  const points = scalingPoints([run("residual", 1, 3, 1, 2), { ...half, metrics: half.metrics.slice(0, 100) }]);
+  expect(points).toEqual([]);
+});
