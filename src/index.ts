@@ -230,14 +230,7 @@ export { samplingRandom } from "./data/random.ts";
 export type { TokenFile, TokenSource } from "./data/tokens.ts";
 
 // Stability: what is measured of a running or trained model, what changing it does, and what is wrong with a checkpoint.
-export {
-  amaxGain,
-  type GainPair,
-  type Gains,
-  measureGains,
-  measureRuns,
-  type MixingSublayer,
-} from "./stability/gains.ts";
+export { amaxGain, type GainPair, type Gains, measureGains } from "./stability/gains.ts";
 export {
   type AlarmName,
   type AlarmSubject,

@@ -8,7 +8,7 @@ import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { findings } from "../report/findings.ts";
-import { comparePaper } from "../report/paper-comparison.ts";
+import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData } from "../report/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
@@ -25,7 +25,7 @@ import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } f
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
-import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
 import { writeSample } from "./text.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -81,7 +81,11 @@ ${Object.entries(experiments)
     }
     const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
     const { data, wanted, choices } = configs
-      ? { data: await prepareAgain(configs[0]!.data, options.cache), wanted: configs, choices: [] }
+      ? {
+          data: await prepareRun(configs[0]!, path.join(folder, configs[0]!.name), options.cache),
+          wanted: configs,
+          choices: [],
+        }
       : await begin(options, command);
     const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
     const runtime = await createWasmRuntime({
@@ -192,9 +196,8 @@ async function reportExperiment(runs: readonly Run[], folder: string): Promise<v
   process.stdout.write(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
-    const head = ["", "the paper's 27B models", "these runs", "at this size"];
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
-    process.stdout.write(`\n${drawTable([head, ...cells])}\n`);
+    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells])}\n`);
   }
   process.stdout.write(`Report: ${places.out}; ${written.length - 1} pictures in ${figures}\n`);
 }

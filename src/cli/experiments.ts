@@ -67,12 +67,16 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
 /** The options of an experiment, where the user has not given their own. */
 export function withExperiment<O extends TrainingOptions>(options: O, experiment: Experiment, command: Command): O {
   const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
-  const changed = Object.entries(experiment.options).filter(([name]) => !given(name));
+  const changed = Object.entries(experiment.options).filter(
+    ([name]) => !given(name) && !(name === "seeds" && given("seed")),
+  );
   return { ...options, ...Object.fromEntries(changed) };
 }
 
 /** The options of the models of one size; the user's own assignments come last. */
 export function withSize<O extends TrainingOptions>(options: O, size: ExperimentSize, command: Command): O {
   const steps = command.getOptionValueSource("steps") === "cli" ? options.steps : size.steps;
-  return { ...options, steps, set: [...size.set, ...options.set] };
+  const own = command.getOptionValueSource("context") === "cli" ? "model.context=" : undefined;
+  const set = size.set.filter((field) => own === undefined || !field.startsWith(own));
+  return { ...options, steps, set: [...set, ...options.set] };
 }

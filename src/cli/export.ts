@@ -45,7 +45,7 @@ const formats: Readonly<Record<string, ExportFormat>> = {
   },
   tensorboard: {
     meaning: "what was recorded, as an event file that TensorBoard shows",
-    write: (run, { out }) => written(run, exportTensorBoard(run, out)),
+    write: (run, { out, overwrite }) => written(run, exportTensorBoard(run, out, { overwrite })),
   },
 };
 

@@ -14,7 +14,7 @@ import { writeFileAtomically } from "../training/files.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../training/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../training/run-folder.ts";
 import { machineOptions, type MachineOptions, wholeNumber } from "./options.ts";
-import { prepareAgain } from "./session.ts";
+import { prepareRun } from "./session.ts";
 
 interface InterveneCommandOptions extends MachineOptions {
   readonly step?: number;
@@ -60,7 +60,7 @@ The results are also kept in the run folder, as interventions.json.`,
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const checkpoint = loadCheckpoint(placeOf(run, options.step).folder);
-    const data = await prepareAgain(config.data, options.cache);
+    const data = await prepareRun(config, folder, options.cache);
     const runtime = await createWasmRuntime({
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,

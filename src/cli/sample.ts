@@ -14,6 +14,7 @@ import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { openRunFolder } from "../training/run-folder.ts";
+import { restoreTensors } from "../training/trainer.ts";
 import { machineOptions, type MachineOptions, wholeNumber } from "./options.ts";
 
 interface SampleOptions extends MachineOptions {
@@ -81,15 +82,7 @@ export const sampleCommand: Command = machineOptions(new Command("sample"))
     try {
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);
-      const saved = new Map(loadCheckpoint(place.folder).model.map((tensor) => [tensor.name, tensor.data]));
-      for (const { name, tensor } of parameters.all) {
-        const values = saved.get(name);
-        if (!values)
-          throw new Error(
-            `${place.folder} has no tensor "${name}"; it belongs to another model than config.json describes.`,
-          );
-        runtime.write(tensor, values);
-      }
+      restoreTensors(runtime, parameters.all, loadCheckpoint(place.folder).model, "model");
       const pieces = writeTexts(createGenerator(runtime, model), tokenizer, prompts, {
         ...given(options, ["temperature", "topK", "topP", "minP", "repetitionPenalty", "stop"]),
         maxTokens: options.tokens,

@@ -5,12 +5,12 @@
 
 import { homedir } from "node:os";
 import path from "node:path";
-import { openPrepared, type PreparedData, type PreparedFiles, prepareData } from "../data/prepare.ts";
+import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
-import type { DataConfig } from "../training/config.ts";
+import type { DataConfig, TrainingConfig } from "../training/config.ts";
 import { describeEvent } from "../training/alarms.ts";
 import type { EventRecord } from "../training/run-folder.ts";
 import { DivergenceError, type Run } from "../training/run.ts";
@@ -55,7 +55,7 @@ export async function prepare(options: {
  *
  * @param tokenizer of a run that was imported; the tokens of others come from a tokenizer trained on the text
  */
-export async function prepareAgain(
+async function prepareAgain(
   { source, vocabulary, splitSeed, prepared }: DataConfig,
   cache?: string,
   tokenizer?: Tokenizer,
@@ -85,6 +85,19 @@ export async function prepareAgain(
 /** Something besides the terminal that may ask to stop or to save: the live page. */
 interface Controls {
   listen(handler: ((action: "stop" | "checkpoint") => void) | undefined): void;
+}
+
+/** The data of a run in a folder that goes on; one that was imported keeps its own tokenizer. */
+export function prepareRun(
+  { data, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
+  folder: string,
+  cache?: string,
+): Promise<PreparedFiles> {
+  return prepareAgain(
+    data,
+    cache,
+    importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json")),
+  );
 }
 
 /** Signals closer together than this are one press of Ctrl-C. */

@@ -2,8 +2,7 @@
 
 import path from "node:path";
 import { Command } from "commander";
-import { type PreparedFiles, readTokenizer } from "../data/prepare.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
+import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
@@ -16,7 +15,7 @@ import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { configFrom, connectionOption, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
-import { prepare, prepareAgain, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
 import { writeSample } from "./text.ts";
 
 interface TrainOptions extends TrainingOptions {
@@ -52,7 +51,7 @@ Examples:
     const name = path.basename(options.resume ?? options.out ?? defaultName(options));
     const { data, config } = resumed
       ? {
-          data: await prepareAgain(resumed.data, options.cache, importedTokenizer(resumed, options.resume!)),
+          data: await prepareRun(resumed, options.resume!, options.cache),
           config: resumed,
         }
       : await begin(options, name);
@@ -109,10 +108,6 @@ async function begin(options: TrainOptions, name: string): Promise<{ data: Prepa
 function readConfig(folder: string, recompute?: RecomputeConfig): TrainingConfig {
   const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
   return recompute === undefined ? config : { ...config, recompute };
-}
-
-function importedTokenizer({ importedFrom }: TrainingConfig, folder: string): Tokenizer | undefined {
-  return importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
 }
 
 function defaultName({ data, preset, connection }: TrainOptions): string {

@@ -20,6 +20,7 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { residual } from "../connections/residual.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { type MixtureConfig, mixtureSchema } from "./mixture.ts";
+import { misfits } from "./misfits.ts";
 import { problem, problems } from "./problems.ts";
 import { layersOf, type Override, overrideSchema, sublayerRole } from "./overrides.ts";
 
@@ -262,41 +263,6 @@ export const modelSchema: z.ZodType<ModelConfig> = z
       }
     }
   });
-
-/** Sizes that are fine alone and not together: the field to change, and what it can be. */
-function misfits(model: ModelConfig): [field: keyof ModelConfig, message: string][] {
-  const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
-  // Each that is out of its own range is told already.
-  if (Math.min(width, heads, kvHeads, layers) < 1) return [];
-  const found: [keyof ModelConfig, string][] = [];
-  const divisors = (of: number): number[] =>
-    Array.from({ length: of }, (_, index) => index + 1).filter((part) => of % part === 0);
-  const list = (values: readonly number[]): string => values.join(", ") || "nothing with this width";
-  if (!attention && (width % heads !== 0 || (width / heads) % 2 !== 0)) {
-    const fitting = divisors(width).filter((count) => (width / count) % 2 === 0);
-    found.push([
-      "heads",
-      `${heads} heads do not divide the width ${width} into heads of an even number of columns, for rotary embeddings; heads can be ${list(fitting)}`,
-    ]);
-  }
-  if (attention && kvHeads !== heads)
-    found.push([
-      "kvHeads",
-      `${kvHeads} is given; with latent attention, whose keys and values come from the latent, it must equal heads, ${heads}`,
-    ]);
-  else if (heads % kvHeads !== 0)
-    found.push([
-      "kvHeads",
-      `${kvHeads} key-value heads cannot be shared by ${heads} heads; kvHeads can be ${list(divisors(heads))}`,
-    ]);
-  if (attention && valueResidual) found.push(["valueResidual", "it does not go with latent attention"]);
-  if (feedForward && feedForward.denseLayers > layers)
-    found.push([
-      "feedForward",
-      `denseLayers is ${feedForward.denseLayers}, and the model has ${layers} layers; it must be at most ${layers}`,
-    ]);
-  return found;
-}
 
 /** Sizes without vocabulary and connection, which the data and the experiment decide. */
 export type ModelSize = Pick<

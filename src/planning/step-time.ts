@@ -11,8 +11,8 @@
 //
 //   seconds of a step = share · Σ operations × seconds + phases · wait
 //
-// both found from the two small steps, run on all threads. No roofline from data sheets can do that for a CPU, whose kernels
-// for exponentials, norms or packing are far from either limit.
+// both found from the two small steps, run on all threads. No roofline from data sheets can do that for a
+// CPU, whose kernels for exponentials, norms or packing are far from either limit.
 
 import { type ModelConfig, modelSchema, type ModelSize } from "../model/config.ts";
 import type { Call, Phase } from "../runtime/plan/calls.ts";

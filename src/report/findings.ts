@@ -28,7 +28,7 @@ export interface RunNumbers {
   readonly largestGain: number | undefined;
   readonly tokensPerSecond: number | undefined;
   readonly alarms: number;
-  /** A loss or gradient norm that was not finite, or an event that says so. */
+  /** A loss that was not finite, or an alarm that the run did not go back from: not finite, or diverged. */
   readonly diverged: boolean;
 }
 
@@ -60,7 +60,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)),
       alarms: events.length,
       diverged:
-        events.some(({ rule }) => rule === "not-finite") ||
+        events.some(({ rule, action }) => (rule === "not-finite" || rule === "diverged") && action !== "rollback") ||
         metrics.some(({ loss }) => typeof loss === "number" && !Number.isFinite(loss)),
     };
   });
@@ -127,7 +127,7 @@ function gainSentence(series: readonly Series[]): string[] {
   if (measured.length === 0) return [];
   const sorted = measured.sort((a, b) => b.gain - a.gain);
   return [
-    `Largest composite gain: ${list(sorted.map(({ label, gain }) => `${gainText(gain)} for ${label}`))} (1 passes a signal on unchanged).`,
+    `Largest composite gain: ${list(sorted.map(({ label, gain }) => `${gainText(gain)} for ${label}`))} (at 1 what all streams share is neither amplified nor weakened).`,
   ];
 }
 
@@ -136,7 +136,7 @@ function troubles(numbers: readonly RunNumbers[]): string[] {
   const short = numbers.filter(({ step, steps }) => step !== undefined && steps !== undefined && step < steps);
   const alarms = numbers.reduce((sum, row) => sum + row.alarms, 0);
   return [
-    ...(diverged.length > 0 ? [`Not finite at some step: ${list(diverged)}.`] : []),
+    ...(diverged.length > 0 ? [`Not finite, or stopped by a loss that had diverged: ${list(diverged)}.`] : []),
     ...(short.length > 0
       ? [`Not at their end: ${list(short.map(({ name, step, steps }) => `${name} (step ${step} of ${steps})`))}.`]
       : []),
@@ -197,5 +197,6 @@ function largest(values: readonly number[]): number | undefined {
 }
 
 function median(values: readonly number[]): number | undefined {
-  return values.filter(Number.isFinite).sort((a, b) => a - b)[values.length >> 1];
+  const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
+  return finite[finite.length >> 1];
 }

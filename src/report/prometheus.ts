@@ -53,7 +53,7 @@ const metrics: readonly Metric[] = [
   ),
   {
     name: "birkhoff_composite_gain_max",
-    help: "Largest composite Amax gain of the last measurement; 1 keeps the signal as it is.",
+    help: "Largest composite Amax gain of the last measurement; at 1 what all streams share keeps its size.",
     type: "gauge",
     read({ gains }) {
       const composite = gains.findLast((record) => record.composite)?.composite;

@@ -41,8 +41,6 @@ export interface ReportOptions {
   readonly step?: number;
   /** Also the figures in the form of the mHC paper's, with its values behind. */
   readonly paper?: boolean;
-  /** More figures, such as that of a scaling experiment; they stand with the paper's. */
-  readonly figures?: readonly Figure[];
 }
 
 interface Section {
@@ -107,7 +105,7 @@ export async function reportHtml(runs: readonly RunData[], options: ReportOption
 }
 
 function figureSections(runs: readonly RunData[], options: ReportOptions): Section[] {
-  const { baseline, step, paper = false, figures = [] } = options;
+  const { baseline, step, paper = false } = options;
   const sections: Section[] = [
     { id: "loss", title: "Loss", body: [lossGapFigure(runs, baseline), lossFigure(runs), validationFigure(runs)] },
     { id: "gradient-norm", title: "Gradient norm", body: [gradientNormFigure(runs)] },
@@ -124,7 +122,7 @@ function figureSections(runs: readonly RunData[], options: ReportOptions): Secti
     {
       id: "paper",
       title: "Beside the mHC paper",
-      body: [...(paper ? [paperTable(runs), ...paperFigures(runs)] : []), ...figures],
+      body: paper ? [paperTable(runs), ...paperFigures(runs)] : [],
     },
   ];
   return sections;
@@ -189,7 +187,7 @@ function summaryTable(runs: readonly RunData[], numbers: readonly RunNumbers[]):
     <p class="soft small">
       Losses in nats a token: training over the last 5 % of the steps, validation as last measured. Max gain is the
       largest composite Amax gain, forward or backward; a plain residual mixes no streams. Tokens a second is the median
-      of this machine, with whatever else ran on it.
+      of the machine that trained it, with whatever else ran there.
     </p>`;
 }
 
@@ -269,12 +267,12 @@ function commands(runs: readonly RunData[]): Markup | undefined {
   if (known.length === 0) return undefined;
   const lines = known.map(({ name, config }) => `${reproduceCommand(config)} --out ${shellName(name)}`);
   const piped = known.some(({ config }) => config.data.source === "-");
-  const upcycled = known.filter(({ config }) => config.upcycledFrom).map(({ name }) => name);
+  const upcycled = known.filter(({ config }) => config.upcycledFrom ?? config.importedFrom).map(({ name }) => name);
   const versions = [...new Set(known.map((run) => JSON.stringify(run.versions)))];
   return html`<p>The same text, options and seeds give the same numbers, bit by bit, on the same kernels.</p>
     <pre>${lines.join("\n")}</pre>
     ${piped && html`<p>The text came from standard input; it must be piped in again.</p>`}
-    ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began as a converted run (birkhoff convert), which these commands do not repeat.</p>`}
+    ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began as a converted or imported run (birkhoff convert, birkhoff import), which these commands do not repeat.</p>`}
     <p class="soft small">Versions: ${versions.slice(0, 5).join("; ")}</p>`;
 }
 

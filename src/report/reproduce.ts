@@ -52,6 +52,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ...sizes.map((field) => [`model.${field}`, model[field], size[field]] as const),
     ["model.ropeTheta", model.ropeTheta, 10_000],
     ["model.normEpsilon", model.normEpsilon, 1e-20],
+    ["model.valueResidual", model.valueResidual, undefined],
     ...(connection === undefined ? [["model.connection", model.connection, undefined] as const] : []),
     ["optimiser.beta1", optimiser.beta1, 0.9],
     ["optimiser.beta2", optimiser.beta2, 0.95],
@@ -63,6 +64,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["evaluateBatches", config.evaluateBatches, 8],
     ["keepCheckpoints", config.keepCheckpoints, 2],
     ["gainsEvery", config.gainsEvery, 10],
+    ["alarms", config.alarms, undefined],
   ];
   const words = [
     ...options.filter(([, value, usual]) => value !== usual).map(([option, value]) => `${option} ${quote(`${value}`)}`),

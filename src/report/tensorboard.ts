@@ -115,7 +115,12 @@ let opened = 0;
 
 /** Whether a folder holds event files, so that a run that is resumed goes on writing them. */
 export function hasEventFiles(folder: string): boolean {
-  return fs.existsSync(folder) && fs.readdirSync(folder).some((name) => name.startsWith("events.out.tfevents."));
+  return eventFiles(folder).length > 0;
+}
+
+function eventFiles(folder: string): string[] {
+  if (!fs.existsSync(folder)) return [];
+  return fs.readdirSync(folder).filter((name) => name.startsWith("events.out.tfevents."));
 }
 
 /**
@@ -170,11 +175,15 @@ export function recordTensorBoard(run: Run, folder: string): Run {
  * Writes all that a run folder holds as one TensorBoard event file.
  *
  * @param folder a run folder, in whatever state
- * @param out made if missing
+ * @param out made if missing; event files that are there already are an Error unless `overwrite` removes them
  * @returns the file's path
  * @throws Error when there is no run, or when `out` cannot be written to
  */
-export function exportTensorBoard(folder: string, out: string): string[] {
+export function exportTensorBoard(
+  folder: string,
+  out: string,
+  { overwrite = false }: { overwrite?: boolean } = {},
+): string[] {
   const { metrics, gains, events, config, problems } = readRunData(folder);
   if (!config && metrics.length === 0) throw new Error(`there is no run in ${folder}: ${problems.join("; ")}`);
   const begun = fs.statSync(path.join(folder, metrics.length > 0 ? "metrics.jsonl" : "config.json")).mtimeMs / 1000;
@@ -186,7 +195,7 @@ export function exportTensorBoard(folder: string, out: string): string[] {
   const chunks = [version(wallTime)];
   for (const step of [...steps].filter((step) => step >= 0).sort((a, b) => a - b)) {
     const metric = metricAt.get(step);
-    wallTime = metric ? begun - last + metric.seconds : wallTime;
+    wallTime = Number.isFinite(metric?.seconds) ? begun - last + metric!.seconds : wallTime;
     const scalars = scalarsOf(
       metric,
       gainAt.get(step),
@@ -195,6 +204,11 @@ export function exportTensorBoard(folder: string, out: string): string[] {
     if (scalars.length > 0) chunks.push(summary(wallTime, step, scalars));
   }
   fs.mkdirSync(out, { recursive: true });
+  // TensorBoard reads all event files of a folder: of several exports it would show every step several times.
+  const earlier = eventFiles(out);
+  if (earlier.length > 0 && !overwrite)
+    throw new Error(`${out} holds event files already: choose another folder, or replace them (--overwrite)`);
+  for (const name of earlier) fs.rmSync(path.join(out, name));
   const file = path.join(out, fileName(wallTime, opened++));
   fs.writeFileSync(file, Buffer.concat(chunks), { flag: "wx" });
   return [file];

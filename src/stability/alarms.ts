@@ -12,7 +12,8 @@
 //   column-error  the largest of 20,000 matrices after 20 iterations, n = 4: 0.035 for logits of deviation 2,
 //                 0.07 for 4, 0.12 for 6. Above 0.1, one sublayer adds or loses a tenth of a stream.
 //   saturation    logits ln 10⁶ = 13.8 apart: the ratio in a row at which an ε of 10⁻⁶ takes over, as released
-//                 code has it.
+//                 code has it. Taken over all rows and tokens, so it passes the bound before any one row
+//                 does; starts with logits of −50 are above it from the beginning.
 //   spike         a loss more than max(4σ, 0.3 nats) above the median of the 50 steps before.
 //   gradient      10 times the median of the 50 norms before.
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.

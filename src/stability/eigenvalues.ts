@@ -38,7 +38,7 @@ function toHessenberg(h: Float64Array, n: number): void {
     let squares = 0;
     for (let i = k + 1; i < n; i++) squares += (v[i] = h[i * n + k]!) ** 2;
     const length = Math.sqrt(squares);
-    if (length < TINY || length === Math.abs(v[k + 1]!)) continue;
+    if (length < TINY) continue;
     v[k + 1]! += v[k + 1]! < 0 ? -length : length;
     let norm = 0;
     for (let i = k + 1; i < n; i++) norm += v[i]! * v[i]!;

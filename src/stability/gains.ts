@@ -19,8 +19,6 @@ export interface GainPair {
 export interface Gains {
   readonly single: GainPair;
   readonly composite: GainPair;
-  /** Positions in the network, from 0, of the sublayers measured; absent when all are. */
-  readonly sublayers?: readonly number[];
 }
 
 /**
@@ -92,7 +90,7 @@ export function meanProducts(
 }
 
 /** The Amax gains of averaged matrices. */
-export function gainsOf({ single, forward, backward }: MeanProducts, n: number): Omit<Gains, "sublayers"> {
+export function gainsOf({ single, forward, backward }: MeanProducts, n: number): Gains {
   const gain = (matrices: readonly Float64Array[], way: "forward" | "backward"): number[] =>
     matrices.map((matrix) => amaxGain(matrix, n)[way]);
   return {
@@ -120,34 +118,6 @@ export interface MixingSublayer {
   /** Position of the first sublayer that hands the streams on to this one; products do not cross it. */
   readonly run: number;
   readonly coefficients: ArrayLike<number>;
-}
-
-/**
- * Gains of a network whose sublayers need not all mix, nor mix equally many streams: composite gains
- * are those of each run of sublayers that pass their streams on.
- *
- * @param sublayers those that mix, in order of depth
- * @param depth how many sublayers the network has
- * @param tokens length of the sequence to average over; the coefficients are of that many
- * @returns one value a sublayer that mixes, as in `measureGains`
- */
-export function measureRuns(sublayers: readonly MixingSublayer[], depth: number, tokens: number): Gains {
-  const measured = runsOf(sublayers).map((run) =>
-    measureGains(
-      run.map(({ coefficients }) => coefficients),
-      streamsIn(run[0]!, tokens),
-      tokens,
-    ),
-  );
-  const joined = (of: "single" | "composite"): GainPair => ({
-    forward: measured.flatMap((gains) => gains[of].forward),
-    backward: measured.flatMap((gains) => gains[of].backward),
-  });
-  return {
-    single: joined("single"),
-    composite: joined("composite"),
-    ...(sublayers.length < depth ? { sublayers: sublayers.map(({ index }) => index) } : {}),
-  };
 }
 
 /** Sublayers by the run that they are in; a run's pass their streams on. */

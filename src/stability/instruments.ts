@@ -156,7 +156,7 @@ function measureRun(run: readonly ObservedMixing[], tokens: number): RunFields {
     secondEigenvalue[layer]! += secondModulus(mixing, n) / tokens;
     distance[layer]! += distanceToMean(product, n) / tokens;
   });
-  const gains: Omit<Gains, "sublayers"> = gainsOf(means, n);
+  const gains: Gains = gainsOf(means, n);
   const logits = run.map((sublayer) => (sublayer.logits ? extremes(sublayer.logits) : undefined));
   return {
     ...gains,
@@ -257,8 +257,11 @@ export function groupNorms({ gradient, weight, update }: GroupSquares): GroupNor
 
 /** As many digits as float32 carries: what a record keeps of each number. */
 export function rounded(instruments: Instruments): Instruments {
-  const text = JSON.stringify(instruments, (_, value: unknown) =>
-    typeof value === "number" ? Number(value.toPrecision(7)) : value,
-  );
-  return JSON.parse(text) as Instruments;
+  const round = (value: unknown): unknown => {
+    if (typeof value === "number") return Number(value.toPrecision(7));
+    if (Array.isArray(value)) return value.map(round);
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, round(each)]));
+  };
+  return round(instruments) as Instruments;
 }

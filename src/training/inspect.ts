@@ -21,6 +21,7 @@ import type { Checkpoint } from "./checkpoint.ts";
 import { findFileConnections } from "./lint-file.ts";
 import { createObserver } from "./observe.ts";
 import { randomProbe } from "./probes.ts";
+import { restoreTensors } from "./trainer.ts";
 
 /**
  * Read the instruments of a checkpoint on a text; what needs a training step (gradients, updates) is absent.
@@ -31,22 +32,14 @@ import { randomProbe } from "./probes.ts";
 export function inspectCheckpoint(
   runtime: Runtime,
   config: ModelConfig,
-  checkpoint: Pick<Checkpoint, "folder" | "model">,
+  checkpoint: Pick<Checkpoint, "model">,
   tokens: ArrayLike<number>,
 ): Instruments {
   if (tokens.length < 1 || tokens.length > config.context)
     throw new RangeError(`inspect: give 1 to ${config.context} tokens (the model's context), got ${tokens.length}.`);
   const parameters = createParameters();
   const model = languageModel(config, parameters);
-  const saved = new Map(checkpoint.model.map(({ name, data }) => [name, data]));
-  for (const { name, tensor } of parameters.all) {
-    const values = saved.get(name);
-    if (!values)
-      throw new Error(
-        `${checkpoint.folder} has no tensor "${name}"; it belongs to another model than config.json describes.`,
-      );
-    runtime.write(tensor, values);
-  }
+  restoreTensors(runtime, parameters.all, checkpoint.model, "model");
   return createObserver(runtime, model, tokens.length).observe(tokens);
 }
 

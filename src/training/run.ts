@@ -69,9 +69,6 @@ export class AlarmError extends DivergenceError {
   override name = "AlarmError";
 }
 
-/** While the loss lies so many nats above chance, checkpoints are not saved. */
-const HIGH_NATS = 2;
-
 /** Of the alarms of one step, the gravest decides. */
 const gravity: Readonly<Record<AlarmAction, number>> = { continue: 0, rollback: 1, stop: 2 };
 
@@ -209,13 +206,15 @@ export function openRun(
     const factor = rateFactorAt(events, step);
     if (!place || done.length >= alarms.rollbacks) {
       append(note(step, alarm, "stop"));
+      // Unsaved, a resumed run would repeat the steps up to this alarm for ever.
+      if (!alarm.error) save();
       const Failure = alarm.error ? DivergenceError : AlarmError;
       throw new Failure(
         `${config.name}: ${describeEvent(events.at(-1)!)} ${
           place
             ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${shortFactor(factor)} × the configured one.`
             : "There is no checkpoint to go back to."
-        } ${lastGood()}`,
+        } ${alarm.error ? lastGood() : `It is saved in ${folderPath}; resumed, it goes on past this alarm (${alarm.rule}).`}`,
       );
     }
     const event = {
@@ -292,7 +291,11 @@ export function openRun(
         );
       react(step, found);
       // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
-      if (trainer.step === step && due(config.checkpointEvery) && loss <= chance + HIGH_NATS) {
+      if (
+        trainer.step === step &&
+        due(config.checkpointEvery) &&
+        loss <= chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY)
+      ) {
         const bad = trySave();
         if (bad) react(step, [{ rule: "not-finite", message: notSaved(bad), error: notSaved(bad) }]);
       }

@@ -37,11 +37,11 @@ test("a difference is the paper's when every seed has its sign", () => {
   ];
   const rows = comparePaper(runs);
   const row = (start: string) => rows.find(({ quantity }) => quantity.startsWith(start))!;
-  expect(row("Last training loss, HC minus mHC")).toMatchObject({
+  expect(row("Training loss at the end, HC minus mHC")).toMatchObject({
     here: "+0.0250 (−0.0500 to +0.1000)",
     verdict: "not decided: seeds differ in sign",
   });
-  expect(row("Last training loss, mHC minus residual")).toMatchObject({
+  expect(row("Training loss at the end, mHC minus residual")).toMatchObject({
     here: "−0.1750 (−0.3000 to −0.0500)",
     verdict: "shows: the same sign in every seed",
   });

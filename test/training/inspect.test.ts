@@ -37,15 +37,15 @@ describe("a checkpoint", () => {
     const { model } = trainer.save();
     const tokens = batches.trainingBatch(1).tokens.slice(0, config.model.context);
     const { gradient: _gradient, groups: _groups, ...seen } = trainer.trainStep({ instruments: true }).instruments!;
-    const inspected = inspectCheckpoint(runtime, config.model, { folder: "step-1", model }, tokens);
+    const inspected = inspectCheckpoint(runtime, config.model, { model }, tokens);
     expect(inspected).toEqual(seen);
     // A shorter text is a text too.
-    const short = inspectCheckpoint(runtime, config.model, { folder: "step-1", model }, tokens.subarray(0, 1));
+    const short = inspectCheckpoint(runtime, config.model, { model }, tokens.subarray(0, 1));
     expect(short.activation).toHaveLength(4);
   });
   test("too many tokens, too few, and another model's tensors", () => {
     const { model: config } = tinyTraining("residual");
-    const checkpoint = { folder: "step-1", model: [] };
+    const checkpoint = { model: [] };
     expect(() => inspectCheckpoint(runtime, config, checkpoint, [])).toThrow(
       "inspect: give 1 to 12 tokens (the model's context), got 0.",
     );

@@ -40,7 +40,7 @@ export function gainProfileFigure(runs: readonly RunData[], step?: number): Figu
     name: "gains",
     title: "Signal gain by sublayer",
     caption:
-      "Amax gains: the largest absolute row sum (forward) and column sum (backward) of the mixing matrices, averaged over the tokens of one sequence. Single: of each sublayer; composite: of the products, forward of sublayers 1 to l, backward of l to the last. 1 passes a signal on unchanged. The first seed of each.",
+      "Amax gains: the largest |row sum| (forward) and |column sum| (backward), of signed entries, of the mixing matrices averaged over the tokens of one sequence. Single: of each sublayer; composite: of the products, forward of sublayers 1 to l, backward of l to the last. At 1 what all streams share is neither amplified nor weakened. The first seed of each.",
     spec: wholeSpec({ vconcat: rows, spacing: 24 }),
   };
 }
@@ -178,7 +178,7 @@ export function gainTimeFigure(runs: readonly RunData[]): Figure | undefined {
     name: "gain-by-step",
     title: "Largest composite gain",
     caption:
-      "The largest composite Amax gain of any sublayer, forward or backward, on a logarithmic axis; 1 is a plain residual.",
+      "The largest composite Amax gain of any sublayer, forward or backward, on a logarithmic axis; at 1 what all streams share keeps its size.",
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 220,

@@ -22,7 +22,7 @@ export function interventionsFigure(runs: readonly RunData[]): Figure | undefine
     name: "interventions",
     title: "Interventions",
     caption:
-      "Change of the validation loss, nats a token, when the trained model's mixing is changed and nothing is trained again. Near zero: the model does not need it. Of many, those on several sublayers that change most are shown; interventions.json has all. The first seed of each.",
+      "Change of the validation loss, nats a token, when the trained model's mixing is changed and nothing is trained again. Near zero: the loss on this text hardly depends on it; how sure that is, birkhoff intervene says. Of many, those on several sublayers that change most are shown; interventions.json has all. The first seed of each.",
     spec: wholeSpec({
       width: WIDTH - 260,
       height: Math.max(90, names * (series.length > 1 ? 26 : 20)),

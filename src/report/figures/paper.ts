@@ -24,7 +24,7 @@ export function figure2(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-2",
     title: "Training instability of HC (form of Figure 2)",
-    caption: `(a) Training loss of HC minus that of mHC, smoothed. (b) Gradient norm before clipping. ${GREY_NOTE}`,
+    caption: `(a) Training loss of HC minus that of mHC, smoothed. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
         gapPanel("(a) HC minus mHC", [hyper], manifold, [hyper, manifold], [published.figure2Gap], runs),
@@ -48,7 +48,7 @@ export function figure5(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-5",
     title: "Training stability of mHC (form of Figure 5)",
-    caption: `(a) Training loss minus the residual model's, smoothed. (b) Gradient norm before clipping. ${GREY_NOTE}`,
+    caption: `(a) Training loss minus the residual model's, smoothed. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
         gapPanel(

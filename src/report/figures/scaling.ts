@@ -1,6 +1,6 @@
 // Question: how do final losses depend on the compute of training?
 //
-// Runs of the same size (the same model but for its connection, the same text and steps) are one size; a
+// Runs of the same size (all but the connection and the seed the same) are one size; a
 // point compares a connection with the residual model of that size, means over seeds. Compute is that of the
 // residual model: floating-point operations of a token, forward and backward, times the tokens of the run,
 // so that points of one size stand above each other, as in the mHC paper's Figure 6.
@@ -28,14 +28,15 @@ export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
   const sizes = groupBy(runs, ({ config }) => config && JSON.stringify(sizeOf(config)));
   return [...sizes.values()]
     .flatMap((size) => {
-      const kinds = groupBy(size, kindOf);
-      const baselineLoss = meanLoss(kinds.get("residual") ?? []);
+      const connections = groupBy(size, ({ config }) => JSON.stringify(config!.model.connection));
+      const baselineLoss = meanLoss(size.filter((run) => kindOf(run) === "residual"));
       if (baselineLoss === undefined) return [];
       const { model, steps, batch, accumulate } = size[0]!.config!;
       const tokens = steps * batch * accumulate * model.context;
       const name = `${model.layers} layers of width ${model.width}`;
       const flops = tokens * countFlops(architectureOf(name, model)).baseline.training;
-      return [...kinds].flatMap(([kind, same]): ScalingPoint[] => {
+      return [...connections.values()].flatMap((same): ScalingPoint[] => {
+        const kind = kindOf(same[0]!);
         const loss = meanLoss(same);
         return kind === "residual" || loss === undefined ? [] : [{ name, kind, flops, loss, baselineLoss }];
       });
@@ -43,9 +44,10 @@ export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
     .sort((a, b) => a.flops - b.flops);
 }
 
-/** What runs of one size share. */
-function sizeOf({ model: { connection: _connection, ...model }, data, steps, batch, accumulate }: TrainingConfig) {
-  return { model, text: data.prepared?.text ?? data.source, steps, batch, accumulate };
+/** What runs of one size share: all but the connection, the seed and the name. */
+function sizeOf({ name: _name, seed: _seed, data, model, ...rest }: TrainingConfig): unknown {
+  const { connection: _connection, ...size } = model;
+  return { ...rest, model: size, text: data.prepared?.text ?? data.source };
 }
 
 /** Mean of the last validation losses of runs that are finished. */

@@ -37,7 +37,7 @@ export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
     name: "saturation",
     title: "Saturation",
     caption:
-      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far from 0 make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step; the first seed of each.",
+      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far apart make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step; the first seed of each.",
   });
 }
 
