@@ -122,7 +122,24 @@ function writeRun(root: string, index: number): void {
     if (step % 10 !== 0) continue;
     const values = Array.from({ length: SUBLAYERS }, (_, sublayer) => 1 + (sublayer * noise(step)) / 100);
     const pair = { forward: values, backward: values };
-    gains.push(JSON.stringify({ step, single: pair, composite: pair }));
+    const matrices = values.map((value) =>
+      Array.from({ length: 16 }, (_, k) => Number((value / (k + 4)).toPrecision(7))),
+    );
+    const weights = matrices.map((matrix) => matrix.slice(0, 4));
+    gains.push(
+      JSON.stringify({
+        step,
+        single: pair,
+        composite: pair,
+        mixing: matrices,
+        product: matrices,
+        read: weights,
+        write: weights,
+        activation: values,
+        blockOutput: values,
+        gradient: values,
+      }),
+    );
   }
   fs.writeFileSync(path.join(folder, "metrics.jsonl"), `${metrics.join("\n")}\n`);
   fs.writeFileSync(path.join(folder, "gains.jsonl"), `${gains.join("\n")}\n`);

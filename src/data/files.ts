@@ -9,7 +9,9 @@ import path from "node:path";
 export function writeAtomically(file: string, write: (descriptor: number) => void): void {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    const descriptor = fs.openSync(temporary, "w");
+    // Made anew, never opened: what lies there could be a link to somewhere else.
+    fs.rmSync(temporary, { force: true });
+    const descriptor = fs.openSync(temporary, "wx");
     try {
       write(descriptor);
       fs.fsyncSync(descriptor);

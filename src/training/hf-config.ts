@@ -303,7 +303,10 @@ function readLatent(config: HuggingFaceConfig, count: (field: string) => number)
   };
   const denseLayers = Number(config["first_k_dense_replace"] ?? 0);
   if (denseLayers >= count("num_hidden_layers")) return { attention };
-  const scale = Number(config["routed_scaling_factor"] ?? 1);
+  // Absent, DeepSeek-V3 has eight groups and a factor of 2.5.
+  if (config["n_group"] === undefined)
+    throw new Error("config.json n_group is missing, which means 8 groups of experts; allowed: 1");
+  const scale = Number(config["routed_scaling_factor"] ?? 2.5);
   return {
     attention,
     feedForward: {

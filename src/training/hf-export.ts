@@ -113,7 +113,7 @@ export function exportHuggingFace(
 
 /** Both kinds of folder have a config.json: a run's must not be lost, whatever may be replaced. */
 function expectFree(run: string, out: string, overwrite: boolean): void {
-  if (isSamePlace(run, out) || fs.existsSync(path.join(out, "checkpoints"))) {
+  if (isSamePlace(run, out) || ["checkpoints", "metrics.jsonl"].some((name) => fs.existsSync(path.join(out, name)))) {
     throw new Error(`${out} is a run folder, whose config.json would be lost: give the export a folder of its own`);
   }
   const found = Object.values(names).filter((name) => fs.existsSync(path.join(out, name)));

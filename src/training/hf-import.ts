@@ -71,6 +71,10 @@ export function importHuggingFace(
   const { connection, existing = "refuse", seed = 1, onWarning } = options;
   if (fs.existsSync(to) && isSamePlace(from, to))
     throw new Error(`the run cannot be in ${to}, the folder it is read from`);
+  if (["model.safetensors", "model.safetensors.index.json"].some((name) => fs.existsSync(path.join(to, name))))
+    throw new Error(
+      `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run a folder of its own`,
+    );
   const { model: given, tensors, tied } = readHuggingFaceModel(from, options.context);
   const stored = options.context === undefined && given.context > LONGEST ? { ...given, context: LONGEST } : given;
   const notes = [

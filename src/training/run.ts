@@ -121,6 +121,12 @@ export function openRun(
       `${folderPath} was to start from ${config.upcycledFrom.run} but has no checkpoint; make it again: birkhoff convert ${config.upcycledFrom.run} ${folderPath} --from residual --to ${isMixed(model.connection) ? "manifold" : model.connection.kind} --overwrite`,
     );
   }
+  if (!folder.resumeFrom && options.existing === "resume" && config.importedFrom !== undefined) {
+    folder.close();
+    throw new Error(
+      `${folderPath} was to start from ${config.importedFrom} but has no checkpoint; make it again: birkhoff import ${config.importedFrom} ${folderPath} --overwrite`,
+    );
+  }
   if (folder.resumeFrom) trainer.restore(loadCheckpoint(folder.resumeFrom.folder));
   else writeTokenizer(path.join(folderPath, "tokenizer.json"), data.tokenizer);
 

@@ -153,10 +153,16 @@ describe("export", () => {
       ],
       events: [{ step: 1, rule: "ä\n\0", message: "", action: "continue" }],
     });
-    const [, one, two] = readEvents(exportTensorBoard(folder, path.join(runs.folder, "out"))[0]!);
+    const out = path.join(runs.folder, "damaged");
+    const [first] = exportTensorBoard(folder, out);
+    const [, one, two] = readEvents(first!);
     expect([one!.scalars["gain/composite_backward_max"], "loss/train" in one!.scalars]).toEqual([2, false]);
     expect(one!.scalars["alarm/ä\n\0"]).toBeNaN();
     expect(two!.step).toBe(2 ** 40);
+    // TensorBoard reads all event files of a folder.
+    expect(() => exportTensorBoard(folder, out)).toThrow(/holds event files already.*--overwrite/);
+    const [second] = exportTensorBoard(folder, out, { overwrite: true });
+    expect(fs.readdirSync(out)).toEqual([path.basename(second!)]);
   });
 });
 

@@ -211,6 +211,12 @@ describe("rollback", () => {
     expect(error).toBeInstanceOf(AlarmError);
     expect(error.message).toMatch(/It has gone back 2 times, and 2 is the limit \(alarms\.rollbacks\)/);
     expect(readEvents(place.at("hopeless")).map(({ action }) => action)).toEqual(["rollback", "rollback", "stop"]);
+    // It was saved, so a resumed run goes on past the alarm instead of repeating the steps up to it for ever.
+    const resumed = open("hopeless", alarms, "resume");
+    expect(resumed.trainer.step).toBe(readEvents(place.at("hopeless")).at(-1)!.step);
+    advance(resumed);
+    expect(resumed.finished).toBe(true);
+    resumed.close();
 
     const late: AlarmsConfig = { ...gain("rollback", gains.get(9)! * 1.0001), rateFactor: 1 };
     const again = open("further", late);

@@ -145,6 +145,7 @@ describe.skipIf(missing)("the live page", () => {
     await expect.poll(() => page.locator("li.card strong").allTextContents()).toEqual(["other"]);
     await page.keyboard.press("/");
     await page.keyboard.press("Escape");
+    await expect.poll(() => page.getByRole("option").count()).toBeGreaterThan(1);
     await page.keyboard.press("ArrowDown");
     await page.keyboard.press("Home");
     const active = page.locator(".run.active .name");

@@ -153,7 +153,11 @@ function listen(): void {
     const positions = lastEventId.split("_");
     if (positions.length === followed.length) followed.forEach((id, index) => cursors.set(id, positions[index]!));
   };
-  stream.addEventListener("open", () => (page.link = "live"));
+  stream.addEventListener("open", () => {
+    // What was written meanwhile besides records is not told.
+    if (page.link === "reconnecting") for (const id of followed) page.news[id] = (page.news[id] ?? 0) + 1;
+    page.link = "live";
+  });
   stream.addEventListener("error", () => {
     if (source !== stream) return;
     page.link = "reconnecting";

@@ -17,6 +17,8 @@ export interface Cards {
 
 const FILES = ["config.json", "metrics.jsonl", "events.jsonl", TAGS_FILE] as const;
 const TAIL = 1 << 14;
+/** Of alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
+const LONG_TAIL = 1 << 18;
 const LARGEST_CONFIG = 1 << 22;
 /** While the loss lies this many nats above chance the run is on its way out, as training/run.ts has it. */
 const DIVERGED_NATS = 2;
@@ -27,7 +29,8 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
   return {
     list() {
       const names = places.names();
-      for (const name of known.keys()) if (!names.includes(name)) known.delete(name);
+      const present = new Set(names);
+      for (const name of known.keys()) if (!present.has(name)) known.delete(name);
       return names.flatMap((name) => {
         const folder = places.folder(name);
         if (folder === undefined) return [];
@@ -35,7 +38,7 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
         const signature = signatureOf(folder, held);
         const before = known.get(name);
         if (before?.signature === signature) return [before.card];
-        const card = makeCard(places, name, folder, { held, controlled: controlled.has(folder) });
+        const card = makeCard(places, name, folder, { held, controlled: controlled.has(folder), before: before?.card });
         known.set(name, { signature, card });
         return [card];
       });
@@ -69,15 +72,19 @@ function makeCard(
   places: Places,
   id: string,
   folder: string,
-  { held, controlled }: { readonly held: boolean; readonly controlled: boolean },
+  {
+    held,
+    controlled,
+    before,
+  }: { readonly held: boolean; readonly controlled: boolean; readonly before?: RunCard | undefined },
 ): RunCard {
   const problems: string[] = [];
   const description = readConfig(places, id, problems);
   const config = fieldsOf(description.config);
   const model = fieldsOf(config.model);
-  const records = tailRecords(places.open(id, "metrics.jsonl"), problems);
+  const records = tailRecords(places.open(id, "metrics.jsonl"), problems, before ? TAIL : LONG_TAIL);
   const last = records.at(-1);
-  const events = tailRecords(places.open(id, "events.jsonl"), problems);
+  const events = tailRecords(places.open(id, "events.jsonl"), problems, LONG_TAIL);
   const step = wholeOf(last?.step) ?? 0;
   const steps = wholeOf(config.steps);
   const tokens = [config.batch, config.accumulate ?? 1, model.context].map(wholeOf);
@@ -92,7 +99,9 @@ function makeCard(
     step,
     steps,
     loss: numberOf(last?.loss),
-    validationLoss: numberOf(records.findLast((record) => numberOf(record.validationLoss) !== null)?.validationLoss),
+    validationLoss:
+      numberOf(records.findLast((record) => numberOf(record.validationLoss) !== null)?.validationLoss) ??
+      (before && before.step <= step ? before.validationLoss : null),
     tokensPerSecond: numberOf(last?.tokensPerSecond),
     seconds: numberOf(last?.seconds),
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
@@ -141,11 +150,11 @@ function readConfig(places: Places, id: string, problems: string[]): Fields {
 }
 
 /** The sound records among a file's last lines. */
-function tailRecords(file: OpenFile | undefined, problems: string[]): Fields[] {
+function tailRecords(file: OpenFile | undefined, problems: string[], length: number): Fields[] {
   if (!file) return [];
   try {
-    const from = Math.max(0, file.size - TAIL);
-    const lines = file.read(from, TAIL).toString("utf8").split("\n");
+    const from = Math.max(0, file.size - length);
+    const lines = file.read(from, length).toString("utf8").split("\n");
     // The first was cut by us unless the file begins here; the last is being written, or was torn.
     return lines.slice(from > 0 ? 1 : 0, -1).flatMap((line) => {
       try {

@@ -28,30 +28,33 @@ export interface Follower {
 
 /** What is read in one go; a line longer than that is none of ours and is passed over. */
 const CHUNK = 8 << 20;
-const LARGEST_FILE = 2 ** 40;
+/** As run-data.ts: no run of this library comes near. */
+const LARGEST_FILE = 2 ** 30;
 const NEW_LINE = 10;
 
 /** @param from a position that an earlier follower had reached */
 export function createFollower(open: () => OpenFile | undefined, from = 0): Follower {
+  /** What has been read, and the end of the last whole line in it. */
   let position = from;
+  let whole = from;
   let mark: string | undefined;
   let inLongLine = false;
 
   const isAnother = (file: OpenFile): boolean => {
     if (mark !== undefined && mark !== file.mark) return true;
-    if (file.size < position) return true;
-    return mark === undefined && position > 0 && file.read(position - 1, 1)[0] !== NEW_LINE;
+    // A removed file's number is used again, and the new one may be longer already: its lines end elsewhere.
+    return file.size < position || (whole > 0 && file.read(whole - 1, 1)[0] !== NEW_LINE);
   };
   return {
     get position() {
-      return position;
+      return whole;
     },
     advance() {
       const file = open();
       if (!file) return { lines: [], reset: false, more: false };
       try {
         const reset = isAnother(file);
-        if (reset) position = 0;
+        if (reset) position = whole = 0;
         mark = file.mark;
         if (file.size <= position || file.size > LARGEST_FILE) return { lines: [], reset, more: false };
         const bytes = file.read(position, CHUNK);
@@ -62,6 +65,7 @@ export function createFollower(open: () => OpenFile | undefined, from = 0): Foll
         if (end > 0) inLongLine = false;
         else if (bytes.length === CHUNK) inLongLine = true;
         position += end > 0 ? end : inLongLine ? bytes.length : 0;
+        if (end > 0) whole = position;
         return { lines, reset, more: bytes.length === CHUNK };
       } finally {
         file.close();

@@ -54,7 +54,7 @@ export function guard({ host, token }: GuardOptions): MiddlewareHandler {
 function answersTo(host: string, header: string | undefined): boolean {
   const name = hostName(header);
   if (name === undefined) return false;
-  if (name === host || isLoopback(name)) return true;
+  if (name === host.toLowerCase() || isLoopback(name)) return true;
   // Listening on every address, the server cannot know its own; a rebound name is never a number.
   return WILDCARD.has(host) && isIP(name) > 0;
 }

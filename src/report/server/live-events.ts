@@ -68,7 +68,7 @@ function followRun(places: Places, { run, from }: Followed): { look(): LiveRecor
       const sizes = textSizes(places.folder(run));
       const news = sizes !== texts;
       texts = sizes;
-      const reset = added.some((file) => file.reset || file.more) || rows.length > MOST_ROWS;
+      const reset = added.some((file) => file.reset || (file.more && file.lines.length > 0)) || rows.length > MOST_ROWS;
       return rows.length > 0 || reset || news ? { run, rows: reset ? [] : rows, reset, texts: news } : undefined;
     },
   };

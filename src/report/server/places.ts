@@ -140,8 +140,10 @@ function findRuns(root: string): string[] {
     } catch {
       return;
     }
-    if (entries.some((entry) => entry.name === "config.json")) runs.push(name || ".");
-    if (depth === DEEPEST) return;
+    const isRun = entries.some((entry) => entry.name === "config.json");
+    if (isRun) runs.push(name || ".");
+    // What lies in a run is its own: an export has a config.json too.
+    if ((isRun && name !== "") || depth === DEEPEST) return;
     for (const entry of entries) {
       if (!entry.isDirectory() || entry.name.startsWith(".") || SKIPPED.has(entry.name)) continue;
       visit(path.join(folder, entry.name), name ? `${name}/${entry.name}` : entry.name, depth + 1);

@@ -125,7 +125,7 @@ const axisSchema = z
 
 const definitionSchema = z
   .strictObject({
-    name: z.string().min(1),
+    name: z.string().regex(/[^.]/, "a name of something else than dots"),
     base: keyed(value).default({}),
     axes: keyed(axisSchema).refine((axes) => Object.keys(axes).length > 0, {
       error: "a sweep needs at least one axis",
