@@ -5,6 +5,8 @@ export default defineConfig({
   // Examples import the library by its name; tests run them on the sources.
   resolve: { alias: { birkhoff: fileURLToPath(new URL("src/index.ts", import.meta.url)) } },
   test: {
+    // A page in a browser answers late where all cores are busy.
+    expect: { poll: { timeout: 15_000 } },
     include: ["test/**/*.test.ts"],
     // Each runtime starts threads of its own; two files at a time fill two cores.
     pool: "forks",

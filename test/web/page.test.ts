@@ -193,10 +193,10 @@ describe.skipIf(missing)("the live page", () => {
     );
     await open();
     await page.getByRole("button", { name: "Checkpoint now" }).click();
-    await expect.poll(() => asked, { timeout: 10_000 }).toEqual(["checkpoint"]);
+    await expect.poll(() => asked).toEqual(["checkpoint"]);
     await page.getByRole("button", { name: "Stop and save…" }).click();
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await expect.poll(() => asked, { timeout: 10_000 }).toEqual(["checkpoint", "stop"]);
+    await expect.poll(() => asked).toEqual(["checkpoint", "stop"]);
     await page.getByRole("button", { name: "Add a tag to mhc" }).click();
     await page.keyboard.type("keep");
     await page.keyboard.press("Enter");
