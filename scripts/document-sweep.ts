@@ -19,7 +19,7 @@ export function sweepBlock({ name, points, ended, definitions, groups }: SweepSu
   return [
     `![Validation loss against learning rate, a panel for each depth, a line for each connection](sweeps/${name}.svg)`,
     table,
-    `\`birkhoff sweep examples/sweeps/${name}.json\`: ${ended} runs, ${(seconds / 3600).toFixed(2)} hours of training on one thread each, on a ${processor}, Node ${process.versions.node}, ${date}.${missing} Tolerated rates are those within ${definitions.toleranceBits} bits per byte of the best.`,
+    `\`birkhoff sweep examples/sweeps/${name}.json\`: ${ended} runs, ${(seconds / 3600).toFixed(2)} hours of training in all, on ${cpus().length} cores (${processor}), Node ${process.versions.node}, ${date}.${missing} Tolerated rates are those within ${definitions.toleranceBits} bits per byte of the best.`,
   ].join("\n\n");
 }
 

@@ -4,6 +4,7 @@
 // lowest to the highest seed. A cross at the top is a rate at which a seed diverged. The SVG takes the reader's
 // light or dark scheme.
 
+import { kindColours } from "./figures/series.ts";
 import type { TopLevelSpec } from "vega-lite";
 import { axisNames, fieldOf } from "../training/sweep/definition.ts";
 import type { SweepSummary } from "../training/sweep/folder.ts";
@@ -12,7 +13,12 @@ import { showValue } from "./sweep-table.ts";
 /** Connections as they are called in papers. */
 const NAMES: Readonly<Record<string, string>> = { hyper: "HC", manifold: "mHC" };
 /** Of a few connections, the same in every chart; the others take what follows. */
-const COLOURS: Readonly<Record<string, string>> = { residual: "#7a869a", HC: "#d1495b", mHC: "#2e6fdb" };
+/** The colours that connections have in all figures. */
+const COLOURS: Readonly<Record<string, string>> = {
+  residual: kindColours.residual!,
+  HC: kindColours.hyper!,
+  mHC: kindColours.manifold!,
+};
 const MORE_COLOURS = ["#e0a030", "#3a9d6e", "#8e6bbf", "#00a3b4", "#b0703c"];
 const [PANEL_WIDTH, PANEL_HEIGHT] = [270, 230];
 /** Height of a row of crosses. */
@@ -24,9 +30,9 @@ const DARK = {
   "#1f2933": "#e4e8ee",
   "#9aa5b1": "#6b7683",
   "#e4e7eb": "#2b333d",
-  "#7a869a": "#a3adbd",
-  "#d1495b": "#ef6f80",
-  "#2e6fdb": "#6ea3ff",
+  "#7b8794": "#a3adbd",
+  "#d55e00": "#ff8a3d",
+  "#009e73": "#2ec79a",
 } as const;
 const [PAPER, INK, AXIS, GRID] = Object.keys(DARK) as [string, string, string, string];
 
