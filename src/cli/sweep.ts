@@ -6,6 +6,8 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { reason } from "../data/files.ts";
+import { showBytes } from "../report/table.ts";
+import { memoryLimits, planMemoryNeed } from "../training/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
@@ -146,6 +148,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     process.stderr.write(
       `${points.length} runs, ${points.length - left.length} done; ${workers} at a time, ${options.threads} threads each; in ${folder}\n`,
     );
+    expectMemoryOfAll(left.slice(0, workers), options.threads);
     const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
     if (result.failed.size > 0)
       throw new Error(
@@ -155,6 +158,21 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   } finally {
     unlock();
   }
+}
+
+/** Of tiles this wide, or half of it: a machine's choice is not known before a run starts. */
+const PANEL_WIDTH = 16;
+
+/** Throw when the runs that take longest, which start together, do not fit into memory together. */
+function expectMemoryOfAll(jobs: readonly SweepJob[], threads: number): void {
+  const machine = { threads, panelWidth: PANEL_WIDTH } as const;
+  const need = sum(jobs.map(({ config }) => planMemoryNeed([config], machine).machineBytes));
+  const limits = memoryLimits();
+  if (need <= limits.machineBytes) return;
+  throw new RangeError(
+    `${jobs.length} runs at a time would need ${showBytes(need)}, and ${showBytes(limits.machineBytes)} is ${limits.machine}. ` +
+      `Run fewer at a time (--workers ${Math.max(1, jobs.length - 1)}), or give the sweep smaller models, batches or contexts.`,
+  );
 }
 
 /** Signals closer together than this are one press of Ctrl-C. */
