@@ -4,7 +4,8 @@
  * A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
  * of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
  * for which the window slides many times: the distribution of the times of its single tokens, mHC beside
- * residual. A token's time is all that a caller waits for it, JavaScript and the choice of the token included.
+ * residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
+ * is all that a caller waits for it, JavaScript and the choice of the token included.
  */
 
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
@@ -42,6 +43,12 @@ const entrants: Readonly<Record<string, Entrant>> = {
   "torch eager mhc": torch("mhc"),
   "birkhoff residual stream": birkhoff("residual", STREAM),
   "birkhoff mhc stream": birkhoff("mhc", STREAM),
+  "plain loop stream": {
+    ours: true,
+    script: new URL("peers/plain-loop.ts", import.meta.url),
+    args: ["--written", `${STREAM}`],
+    threads: 1,
+  },
 };
 
 // --- the two sides of each figure ---------------------------------------------------------------
@@ -92,7 +99,7 @@ function againstTorch(name: string, connection: string, of: (result: Result) => 
 }
 
 function tail(name: string, connection: string, bar?: number): Comparison {
-  const entrant = `birkhoff ${connection} stream`;
+  const entrant = `${connection} stream`;
   const direction = { higher_is_better: false, ...(bar === undefined ? {} : { bar }) };
   return compare(name, [entrant, quantile(quantiles.p99, "p99")], [entrant, quantile(quantiles.p50, "p50")], direction);
 }
@@ -103,8 +110,9 @@ const comparisons: readonly Comparison[] = [
   againstTorch("generate.decode.residual.vs_torch", "residual", decode),
   againstTorch("generate.prefill.vs_torch", "mhc", prefill),
   againstTorch("generate.prefill.residual.vs_torch", "residual", prefill),
-  tail("generate.p99_over_p50", "mhc", 1.5),
-  tail("generate.p99_over_p50.residual", "residual"),
+  tail("generate.p99_over_p50", "birkhoff mhc", 1.5),
+  tail("generate.p99_over_p50.residual", "birkhoff residual"),
+  tail("generate.p99_over_p50.machine", "plain loop"),
   ...Object.entries(quantiles).map(([name, share]) =>
     compare(
       `generate.latency.${name}.vs_residual`,

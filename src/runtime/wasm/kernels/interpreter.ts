@@ -15,7 +15,8 @@
 // A thread's own memory: SCRATCH bytes for kernels, ARGUMENTS bytes, then the local buffers. Their base
 // leaves 64 modulo 192, offsets and tiles are multiples of 192, so such a pointer is never null.
 
-const SPIN: i32 = 20000;
+/** Looks at the barrier before a thread sleeps, some 0.2 ms: longer than the pause between the tokens of a text. */
+const SPIN: i32 = 100000;
 const SCRATCH: usize = 1 << 20;
 const ARGUMENTS: usize = 4096;
 
