@@ -9,7 +9,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds, isMixed } from "../model/config.ts";
 import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
-import { readRunData } from "../report/run-data.ts";
+import { readRunData, type RunData } from "../report/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
@@ -73,6 +73,8 @@ ${Object.entries(experiments)
   )
   .action(async (options: CompareOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connections", "seeds", "experiment", "out"]);
+    if (options.experiment && command.getOptionValueSource("preset") === "cli")
+      throw new Error(`--experiment ${options.experiment} has models of its own: leave out --preset, or --experiment.`);
     const folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
@@ -123,6 +125,7 @@ ${Object.entries(experiments)
       if (options.json) {
         for (const row of rows)
           process.stdout.write(`${JSON.stringify({ folder: path.join(folder, row.name), stopped, ...row })}\n`);
+        if (experiment && !stopped) await writeExperiment(runs, folder);
         return;
       }
       showResults(runs, rows);
@@ -187,19 +190,23 @@ function showTexts(runs: readonly Run[], tokenizer: Tokenizer): void {
     process.stdout.write(`\n── ${run.config.name}\n${writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`);
 }
 
-/** The report with the paper's figures, and all figures alone. */
-async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
+/** Write the report with the paper's figures, and all figures alone. */
+async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ read: RunData[]; written: string[] }> {
   const read = runs.map((run) => readRunData(run.folder.folder));
   const figures = path.join(folder, "figures");
   const places = { out: path.join(folder, "report.html"), svg: figures, png: figures };
-  const written = await writeReport(read, places, { paper: true });
+  return { read, written: await writeReport(read, places, { paper: true }) };
+}
+
+async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
+  const { read, written } = await writeExperiment(runs, folder);
   process.stdout.write(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
     process.stdout.write(`\n${drawTable([comparisonColumns, ...cells])}\n`);
   }
-  process.stdout.write(`Report: ${places.out}; ${written.length - 1} pictures in ${figures}\n`);
+  process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
 }
 
 /** A configuration for every size, connection and seed, and the choice of connection that each is made of. */
