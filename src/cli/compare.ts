@@ -46,7 +46,11 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
       .argParser(parseChoices)
       .default(comparedByDefault, comparedByDefault.map(({ name }) => name).join()),
   )
-  .option("--seeds <list>", "train each with several seeds, joined by commas: 1,2,3 (default: --seed)", wholeNumbers)
+  .addOption(
+    new Option("--seeds <list>", "train each with several seeds, joined by commas: 1,2,3 (default: --seed)")
+      .argParser(wholeNumbers)
+      .conflicts("seed"),
+  )
   .addOption(
     new Option("--experiment <name>", "an experiment with sizes, seeds and figures of its own").choices(
       Object.keys(experiments),

@@ -10,7 +10,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
-import type { DataConfig, TrainingConfig } from "../training/config.ts";
+import type { TrainingConfig } from "../training/config.ts";
 import { describeEvent } from "../training/alarms.ts";
 import type { EventRecord } from "../training/run-folder.ts";
 import { DivergenceError, type Run } from "../training/run.ts";
@@ -51,14 +51,15 @@ export async function prepare(options: {
 }
 
 /**
- * The data of a run that goes on: its tokens where they were kept, or made again from the same text.
+ * The data of a run that goes on: its tokens where they were kept, or made again from the same text. A run that
+ * was imported keeps its own tokenizer; that of others is trained on the text.
  *
- * @param tokenizer of a run that was imported; the tokens of others come from a tokenizer trained on the text
+ * @param folder the run's
  */
-async function prepareAgain(
-  { source, vocabulary, splitSeed, prepared }: DataConfig,
+export async function prepareRun(
+  { data: { source, vocabulary, splitSeed, prepared }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
+  folder: string,
   cache?: string,
-  tokenizer?: Tokenizer,
 ): Promise<PreparedFiles> {
   if (prepared) {
     try {
@@ -72,6 +73,7 @@ async function prepareAgain(
       }
     }
   }
+  const tokenizer = importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
   const data = await prepare({ source, vocabulary, splitSeed, cache, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
@@ -85,19 +87,6 @@ async function prepareAgain(
 /** Something besides the terminal that may ask to stop or to save: the live page. */
 interface Controls {
   listen(handler: ((action: "stop" | "checkpoint") => void) | undefined): void;
-}
-
-/** The data of a run in a folder that goes on; one that was imported keeps its own tokenizer. */
-export function prepareRun(
-  { data, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
-  folder: string,
-  cache?: string,
-): Promise<PreparedFiles> {
-  return prepareAgain(
-    data,
-    cache,
-    importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json")),
-  );
 }
 
 /** Signals closer together than this are one press of Ctrl-C. */

@@ -170,8 +170,8 @@ function expectMemoryOfAll(jobs: readonly SweepJob[], threads: number): void {
   const limits = memoryLimits();
   if (need <= limits.machineBytes) return;
   throw new RangeError(
-    `${jobs.length} runs at a time would need ${showBytes(need)}, and ${showBytes(limits.machineBytes)} is ${limits.machine}. ` +
-      `Run fewer at a time (--workers ${Math.max(1, jobs.length - 1)}), or give the sweep smaller models, batches or contexts.`,
+    `${jobs.length === 1 ? "A run" : `${jobs.length} runs at a time`} would need ${showBytes(need)}, and ${showBytes(limits.machineBytes)} is ${limits.machine}. ` +
+      `${jobs.length > 1 ? `Run fewer at a time (--workers ${jobs.length - 1}), or give` : "Give"} the sweep smaller models, batches or contexts.`,
   );
 }
 

@@ -157,7 +157,7 @@ const isPlainRotary = (value: unknown): boolean =>
   value === null ||
   (isRecord(value) && [undefined, "default"].includes((value["rope_type"] ?? value["type"]) as string));
 
-/** A field that is absent is what it is in Llama and DeepSeek-V3, which is allowed. */
+/** A field that is absent is what it is in Llama and DeepSeek-V3, which is allowed; of n_group see readLatent. */
 const limits: readonly Limit[] = [
   { field: "attention_bias", allows: isIn(false), allowed: "false: attention here has no biases" },
   { field: "mlp_bias", allows: isIn(false), allowed: "false: the feed-forward here has no biases" },
@@ -305,7 +305,9 @@ function readLatent(config: HuggingFaceConfig, count: (field: string) => number)
   if (denseLayers >= count("num_hidden_layers")) return { attention };
   // Absent, DeepSeek-V3 has eight groups and a factor of 2.5.
   if (config["n_group"] === undefined)
-    throw new Error("config.json n_group is missing, which means 8 groups of experts; allowed: 1");
+    throw new Error(
+      "config.json n_group is missing, which means 8 groups of experts in DeepSeek-V3; allowed: 1 (write it there if the model has no groups)",
+    );
   const scale = Number(config["routed_scaling_factor"] ?? 2.5);
   return {
     attention,

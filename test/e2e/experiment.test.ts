@@ -49,4 +49,6 @@ test("an experiment has sizes of its own, and a seed can be there once", async (
   ]);
   const twice = await run(place.folder, ["compare", "--seeds", "1,1", ...small]);
   expect(twice.stderr).toContain("Each seed can be there once.");
+  const both = await run(place.folder, ["compare", "--seed", "3", "--seeds", "1,2", ...small]);
+  expect(both.stderr).toMatch(/--seeds <list>' cannot be used with option '--seed/);
 });

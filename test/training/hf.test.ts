@@ -296,6 +296,8 @@ describe("import", () => {
     const experts = exported("experts and low-rank queries", "groups").folder;
     changeConfig(experts, { n_group: 4, topk_group: 2 });
     expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group 4; allowed: 1");
+    changeConfig(experts, { n_group: undefined, topk_group: undefined });
+    expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group is missing, which means 8 groups");
     const epsilon = exported("mHC", "epsilon").folder;
     changeConfig(epsilon, { hc_eps: 1e-3 });
     expect(() => importHuggingFace(runtime, epsilon, at("made"))).toThrow(

@@ -20,7 +20,7 @@ const TAIL = 1 << 14;
 /** Of alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
 const LONG_TAIL = 1 << 18;
 const LARGEST_CONFIG = 1 << 22;
-/** While the loss lies this many nats above chance the run is on its way out, as training/run.ts has it. */
+/** While the loss lies this many nats above chance the run is on its way out: the usual bound of the alarm "diverged". */
 const DIVERGED_NATS = 2;
 
 /** @param controlled folders of the runs that the buttons reach */
