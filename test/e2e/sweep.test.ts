@@ -180,6 +180,8 @@ test("runs that do not fit into memory together are refused before one starts", 
   const file = write("large.json", { name: "large", base: large, axes: { seed: [1, 2] } });
   const { code, stderr } = await run(place.folder, args(file, "large"));
   expect(code).toBe(1);
-  expect(stderr).toMatch(/2 runs at a time would need [\d.]+ [GT]B, and .* is .*\. Run fewer at a time \(--workers 1\)/);
+  expect(stderr).toMatch(
+    /2 runs at a time would need [\d.]+ [GT]B, and .* is .*\. Run fewer at a time \(--workers 1\)/,
+  );
   expect(runsOf("large")).toEqual([]);
 });
