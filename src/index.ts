@@ -307,13 +307,8 @@ export {
 } from "./training/sweep/analysis.ts";
 
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
-export {
-  type Machine,
-  measureStepMemory,
-  planStepMemory,
-  type StepConfig,
-  type StepMemory,
-} from "./training/step-memory.ts";
+export type { Machine } from "./runtime/wasm/layout.ts";
+export { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "./training/step-memory.ts";
 export {
   blockObjective,
   blockOptimum,

@@ -18,15 +18,16 @@ import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../training/files.ts";
-import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
+import { memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../training/run.ts";
+import { expectMemory } from "../training/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
-import { writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "./text.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
@@ -101,7 +102,11 @@ ${Object.entries(experiments)
     const runs: Run[] = [];
     let page: PageBeside | undefined;
     try {
-      expectMemory(wanted, runtime, memoryLimits(options.memory), {
+      const trainings = {
+        configs: wanted,
+        sample: options.json || experiment ? undefined : sampleSize(data.tokenizer),
+      };
+      expectMemory(trainings, runtime, memoryLimits(options.memory), {
         resumed: configs !== undefined,
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,

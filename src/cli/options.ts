@@ -44,7 +44,7 @@ export function recomputation(text: string): RecomputeConfig {
 }
 
 /** Bytes: 2GiB, 512MiB, 3GB or a plain number. */
-export function memorySize(text: string): number {
+function memorySize(text: string): number {
   const units: Readonly<Record<string, number>> = {
     "": 1,
     KB: 1e3,
@@ -66,13 +66,27 @@ export interface MachineOptions {
   readonly revectorise: boolean;
 }
 
+/** Bytes that a command may take. */
+export interface MemoryOption {
+  readonly memory?: number;
+}
+
+/** @param what takes the memory */
+export function memoryOption(command: Command, what: string): Command {
+  return command.option(
+    "--memory <size>",
+    `memory that ${what} may take, such as 2GiB (default: what is free)`,
+    memorySize,
+  );
+}
+
 export function machineOptions(command: Command): Command {
   return command
     .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
     .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
-export interface TrainingOptions extends MachineOptions {
+export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
   readonly preset: Preset;
   readonly vocabulary: number;
@@ -81,8 +95,6 @@ export interface TrainingOptions extends MachineOptions {
   readonly accumulate: number;
   readonly context?: number;
   readonly recompute?: RecomputeConfig;
-  /** Bytes. */
-  readonly memory?: number;
   readonly learningRate: number;
   readonly warmup?: number;
   readonly schedule: "step" | "cosine" | "constant";
@@ -134,7 +146,7 @@ function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefine
 
 export function trainingOptions(command: Command): Command {
   const collect = <T>(value: T, earlier: readonly T[]): T[] => [...earlier, value];
-  return machineOptions(command)
+  return memoryOption(machineOptions(command), "training")
     .option(
       "--data <source>",
       "sotu (State of the Union addresses), a text file, a folder, or - for standard input",
@@ -150,7 +162,6 @@ export function trainingOptions(command: Command): Command {
       "save memory: store the state every n sublayers and compute what lies between again; auto: the n with the least memory (default: none)",
       recomputation,
     )
-    .option("--memory <size>", "memory that training may take, such as 2GiB (default: what is free)", memorySize)
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1))
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)
     .option("--warmup <n>", "steps of rising rate (default: 5 % of the steps)", wholeNumber(0))

@@ -6,8 +6,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { reason } from "../data/files.ts";
-import { showBytes } from "../report/table.ts";
-import { memoryLimits, planMemoryNeed } from "../training/memory-limit.ts";
+import { memoryLimits } from "../training/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
@@ -25,13 +24,22 @@ import {
   type SweepValue,
 } from "../training/sweep/definition.ts";
 import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPlan } from "../training/sweep/folder.ts";
+import { runsAtATime } from "../training/sweep/memory.ts";
 import { type QueueResult, runJobs } from "../training/sweep/queue.ts";
 import type { SweepJob } from "../training/sweep/worker.ts";
 import { parseChoice } from "./connections.ts";
-import { configFrom, positiveNumber, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
+import {
+  configFrom,
+  memoryOption,
+  type MemoryOption,
+  positiveNumber,
+  trainingOptions,
+  type TrainingOptions,
+  wholeNumber,
+} from "./options.ts";
 import { prepare } from "./session.ts";
 
-interface SweepOptions {
+interface SweepOptions extends MemoryOption {
   readonly out?: string;
   readonly workers?: number;
   readonly threads: number;
@@ -42,11 +50,11 @@ interface SweepOptions {
   readonly json?: boolean;
 }
 
-export const sweepCommand: Command = new Command("sweep")
+export const sweepCommand: Command = memoryOption(new Command("sweep"), "all runs together")
   .description("Train every combination of some settings, and measure optimum and tolerance of the learning rate.")
   .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of one to go on with")
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
-  .option("--workers <n>", "runs at a time (default: cores / threads)", wholeNumber(1))
+  .option("--workers <n>", "runs at a time, as far as memory allows (default: cores / threads)", wholeNumber(1))
   .option("--threads <n>", "threads of each run", wholeNumber(1), 1)
   .option("--no-revectorise", "do not ask V8 for 256-bit vectors")
   .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
@@ -134,21 +142,29 @@ async function readSweepFile(file: string): Promise<unknown> {
 /** Train what has not ended; true when the user stopped it. */
 async function train(sweep: SweepDefinition, folder: string, options: SweepOptions): Promise<boolean> {
   const cores = availableParallelism();
-  const workers = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
-  if (workers * options.threads > cores)
+  const wished = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
+  if (wished * options.threads > cores)
     process.stderr.write(
-      `warning: ${workers} workers of ${options.threads} threads are more than the ${cores} cores; each run will be slower\n`,
+      `warning: ${wished} workers of ${options.threads} threads are more than the ${cores} cores; each run will be slower\n`,
     );
   const points = sweepPoints(sweep);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
+  const values = new Map(points.map((point) => [point.name, point.values]));
+  const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
+  const workers = runsAtATime(
+    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name)! })),
+    { threads: options.threads, panelWidth: PANEL_WIDTH },
+    memoryLimits(options.memory),
+    wished,
+  );
   writeSweepPlan(folder, { sweep, texts });
   const unlock = lockFolder(folder);
   try {
-    const left = jobs.filter((job) => readOutcome(job.folder) === undefined).sort((a, b) => cost(b) - cost(a));
+    const left = unfinished().sort((a, b) => cost(b) - cost(a));
+    const fewer = workers < Math.min(wished, left.length) ? `, for more do not fit into memory` : "";
     process.stderr.write(
-      `${points.length} runs, ${points.length - left.length} done; ${workers} at a time, ${options.threads} threads each; in ${folder}\n`,
+      `${points.length} runs, ${points.length - left.length} done; ${workers} at a time${fewer}, ${options.threads} threads each; in ${folder}\n`,
     );
-    expectMemoryOfAll(left.slice(0, workers), options.threads);
     const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
     if (result.failed.size > 0)
       throw new Error(
@@ -162,18 +178,6 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
 
 /** Of tiles this wide, or half of it: a machine's choice is not known before a run starts. */
 const PANEL_WIDTH = 16;
-
-/** Throw when the runs that take longest, which start together, do not fit into memory together. */
-function expectMemoryOfAll(jobs: readonly SweepJob[], threads: number): void {
-  const machine = { threads, panelWidth: PANEL_WIDTH } as const;
-  const need = sum(jobs.map(({ config }) => planMemoryNeed([config], machine).machineBytes));
-  const limits = memoryLimits();
-  if (need <= limits.machineBytes) return;
-  throw new RangeError(
-    `${jobs.length === 1 ? "A run" : `${jobs.length} runs at a time`} would need ${showBytes(need)}, and ${showBytes(limits.machineBytes)} is ${limits.machine}. ` +
-      `${jobs.length > 1 ? `Run fewer at a time (--workers ${jobs.length - 1}), or give` : "Give"} the sweep smaller models, batches or contexts.`,
-  );
-}
 
 /** Signals closer together than this are one press of Ctrl-C. */
 const REPEATED_MS = 300;

@@ -7,6 +7,11 @@ import type { Run } from "../training/run.ts";
 export const SAMPLE_PROMPT = "The people of the United States";
 const SAMPLE_TOKENS = 80;
 
+/** How long such a sample is, in tokens. */
+export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT): { prompt: number; tokens: number } {
+  return { prompt: [...tokenizer.encode(prompt)].length, tokens: SAMPLE_TOKENS };
+}
+
 /** Let a run write, keep the text in its folder, and return it. */
 export function writeSample(
   run: Run,

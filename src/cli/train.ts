@@ -8,15 +8,16 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../report/tensorboard.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
-import { expectMemory, memoryLimits } from "../training/memory-limit.ts";
+import { memoryLimits } from "../training/memory-limit.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { openRun, type Run } from "../training/run.ts";
+import { expectMemory } from "../training/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { configFrom, connectionOption, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
-import { writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "./text.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -63,7 +64,8 @@ Examples:
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
-      expectMemory([config], runtime, memoryLimits(options.memory), {
+      const trainings = { configs: [config], sample: options.json ? undefined : sampleSize(data.tokenizer) };
+      expectMemory(trainings, runtime, memoryLimits(options.memory), {
         resumed: resumed !== undefined,
         connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
       });

@@ -4,6 +4,7 @@
 // one text at successive positions are a prompt read at once; one row each of many texts is a step of
 // decoding. The scores are those after the last L rows; what those before leave behind is in the cache.
 // Programs are compiled when first needed, for numbers of rows that are powers of two: the rest is padding.
+// Those that were used last are kept.
 
 import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -30,9 +31,18 @@ export interface Decoder {
    * @throws RangeError for a token, position or slot that does not exist
    */
   read(rows: readonly Row[], wanted: number): Float32Array | Float64Array;
+  /** Compile what reading so many rows will need. */
+  prepare(rows: number, wanted: number): void;
+  /** Give back the programs and the cache. */
+  release(): void;
 }
 
+/** A prompt's length may ask for one of each power of two; more come only where texts end one by one. */
+export const KEPT_PROGRAMS = 16;
+
 interface Compiled {
+  /** Rows, padding included. */
+  readonly count: number;
   readonly program: Program;
   readonly tokens: Tensor;
   readonly positions: Tensor;
@@ -43,33 +53,45 @@ interface Compiled {
 export function createDecoder(runtime: Runtime, model: LanguageModel, slots: number): Decoder {
   const { context, vocabulary, ropeTheta } = model.config;
   const cache = keyValueCache({ slots, length: context, dimension: rotarySize(model.config), theta: ropeTheta });
-  runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] }).run();
+  const table = runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] });
+  table.run();
+  table.release();
+  /** The one that was used last comes last. */
   const programs = new Map<string, Compiled>();
+  const states = new Set([cache.angles]);
 
   const compiled = (rows: number, wanted: number): Compiled => {
-    const key = `${rows} ${wanted}`;
-    let found = programs.get(key);
-    if (!found) {
-      const tokens = input("decode.tokens", [rows, 1], "i32");
-      const positions = input("decode.positions", [rows], "i32");
-      const slotOf = input("decode.slots", [rows], "i32");
-      const cached = cachedTexts(cache, { positions, slots: slotOf });
-      const { hidden_NC } = model.hidden(tokens, undefined, cached);
-      if (cached.updates.length !== 2 * model.config.layers)
-        throw new Error("decode: some attention layer of this model does not attend to a cache.");
-      const logits = model.logits(slice(hidden_NC, 0, rows - wanted, wanted));
-      const program = runtime.compile({ outputs: { logits }, updates: cached.updates });
-      programs.set(key, (found = { program, tokens, positions, slots: slotOf }));
-    }
+    const count = 2 ** Math.ceil(Math.log2(rows));
+    const key = `${count} ${wanted}`;
+    const found = programs.get(key) ?? compile(count, wanted);
+    programs.delete(key);
+    programs.set(key, found);
     return found;
+  };
+  const compile = (rows: number, wanted: number): Compiled => {
+    const [oldest] = programs;
+    if (oldest && programs.size >= KEPT_PROGRAMS) {
+      programs.delete(oldest[0]);
+      oldest[1].program.release();
+    }
+    const tokens = input("decode.tokens", [rows, 1], "i32");
+    const positions = input("decode.positions", [rows], "i32");
+    const slotOf = input("decode.slots", [rows], "i32");
+    const cached = cachedTexts(cache, { positions, slots: slotOf });
+    const { hidden_NC } = model.hidden(tokens, undefined, cached);
+    if (cached.updates.length !== 2 * model.config.layers)
+      throw new Error("decode: some attention layer of this model does not attend to a cache.");
+    for (const [state] of cached.updates) states.add(state);
+    const logits = model.logits(slice(hidden_NC, 0, rows - wanted, wanted));
+    const program = runtime.compile({ outputs: { logits }, updates: cached.updates });
+    return { count: rows, program, tokens, positions, slots: slotOf };
   };
 
   return {
     slots,
     read(rows, wanted) {
       for (const row of rows) expectRow(row, { slots, context, vocabulary });
-      const count = 2 ** Math.ceil(Math.log2(rows.length));
-      const { program, ...inputs } = compiled(count, wanted);
+      const { count, program, ...inputs } = compiled(rows.length, wanted);
       const padding = count - rows.length;
       const column = (fill: number, of: (row: Row) => number): Int32Array => {
         const values = new Int32Array(count).fill(fill, 0, padding);
@@ -90,6 +112,12 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
       );
       program.run();
       return program.read("logits");
+    },
+    prepare: (rows, wanted) => void compiled(rows, wanted),
+    release() {
+      for (const { program } of programs.values()) program.release();
+      programs.clear();
+      for (const state of states) runtime.forget(state);
     },
   };
 }

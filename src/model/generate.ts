@@ -9,7 +9,7 @@
 // when the window is full the shadow takes its place. So no token takes much longer than another.
 
 import type { Runtime } from "../runtime/program.ts";
-import { createDecoder, type Decoder, type Row } from "./decoder.ts";
+import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { checkRules, drawToken, logProbability, nextTokens, type SamplingRules } from "./sampling.ts";
 
@@ -44,6 +44,15 @@ export interface Generator {
   generate(prompt: readonly number[], options: SamplingOptions): Iterable<number>;
   /** The same for many prompts in turns: a token of each that has not ended, then the next of each. */
   generateBatch(prompts: readonly (readonly number[])[], options: BatchSamplingOptions): Iterable<WrittenToken>;
+  /**
+   * Compile ahead what continuing such prompts will need, so that no token waits for it.
+   *
+   * @param lengths tokens of each prompt
+   * @param maxTokens how many tokens to write at most. Default 200
+   */
+  prepare(lengths: readonly number[], maxTokens?: number): void;
+  /** Give back programs and caches. What is written later makes its own. */
+  release(): void;
 }
 
 /**
@@ -55,6 +64,7 @@ export interface Generator {
  *   makes no sense
  */
 export function createGenerator(runtime: Runtime, model: LanguageModel): Generator {
+  const { context } = model.config;
   const pools: Pool[] = [];
 
   /** Slots of one decoder, which others may be using at the same time. */
@@ -81,7 +91,6 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
       throw new RangeError(`generate: maxTokens must be a whole number of at least 0, got ${maxTokens}.`);
     checkRules(rules);
     if (prompts.length === 0 || maxTokens === 0) return;
-    const { context } = model.config;
     const windows = prompts.map(({ length }) => createWindow(context, length, maxTokens));
     const { decoder, slots, giveBack } = borrow(windows.reduce((sum, { texts }) => sum + texts, 0));
     try {
@@ -116,7 +125,36 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
     *generate(prompt, options) {
       for (const { token } of write([prompt], options)) yield token;
     },
+    prepare(lengths, maxTokens = 200) {
+      if (lengths.length === 0 || maxTokens === 0) return;
+      const windows = lengths.map((length) => createWindow(context, length, maxTokens));
+      const { decoder, giveBack } = borrow(windows.reduce((sum, { texts }) => sum + texts, 0));
+      const sliding = windows.filter(({ texts }) => texts > 1).length;
+      for (const [rows, wanted] of readings(lengths, sliding, context)) decoder.prepare(rows, wanted);
+      giveBack();
+    },
+    release() {
+      for (const { decoder } of pools.splice(0)) decoder.release();
+    },
   };
+}
+
+/**
+ * Rows that are read at once, and after how many of them scores are wanted: of the prompts and their shadows, then
+ * of all texts, with a shadow for those that slide, and of fewer when some have ended. No more than a decoder keeps.
+ */
+function readings(lengths: readonly number[], sliding: number, context: number): [rows: number, wanted: number][] {
+  const prompts = lengths.flatMap((length) => {
+    const rows = Math.min(length, context);
+    return sliding > 0 ? [rows, Math.max(1, rows - Math.ceil(context / 2))] : [rows];
+  });
+  const found: [number, number][] = [...prompts]
+    .sort((a, b) => b - a)
+    .slice(0, KEPT_PROGRAMS / 2)
+    .map((rows) => [rows, 1]);
+  for (let texts = lengths.length; texts > 0 && found.length < KEPT_PROGRAMS; texts--)
+    found.push([texts + Math.min(texts, sliding), texts], [texts, texts]);
+  return found;
 }
 
 /** A decoder and its slots that nobody uses. */

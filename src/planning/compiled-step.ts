@@ -9,15 +9,9 @@
 import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig, ModelSize } from "../model/config.ts";
 import { compilePlan } from "../runtime/wasm/compile.ts";
+import type { Machine } from "../runtime/wasm/layout.ts";
 import { chooseRecompute } from "../training/recomputation.ts";
-import {
-  type Machine,
-  makeStep,
-  type StepConfig,
-  type StepMemory,
-  sumBytes,
-  withoutMemory,
-} from "../training/step-memory.ts";
+import { makeStep, type StepConfig, type StepMemory, sumBytes, withoutMemory } from "../training/step-memory.ts";
 import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
 import type { MemoryVariant } from "./memory.ts";
 import { planSeconds, type KernelRates, stepConfig } from "./step-time.ts";

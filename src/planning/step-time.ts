@@ -19,7 +19,8 @@ import type { Call, Phase } from "../runtime/plan/calls.ts";
 import { compilePlan } from "../runtime/wasm/compile.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { loadStep, type Machine, makeStep, type StepConfig, withoutMemory } from "../training/step-memory.ts";
+import type { Machine } from "../runtime/wasm/layout.ts";
+import { loadStep, makeStep, type StepConfig, withoutMemory } from "../training/step-memory.ts";
 import type { ConnectionShape } from "./architecture.ts";
 
 /** How fast each kernel of the CPU runtime is on this machine. */

@@ -126,12 +126,26 @@ export function latestCheckpoint(
 /** Reads a checkpoint's folder; one that is not as it was written is an error. */
 export function loadCheckpoint(folder: string): Checkpoint {
   const { step, state } = checkedState(folder);
-  const read = (file: string): CheckpointTensor[] =>
-    [...readSafetensors(path.join(folder, file)).tensors].map(([name, { shape, data }]) => {
-      if (data instanceof Float32Array) return { name, shape, data };
-      throw damaged(folder, `${file}: ${name} holds whole numbers`);
-    });
-  return { step, folder, state, model: read(names.model), optimizer: read(names.optimizer) };
+  return {
+    step,
+    folder,
+    state,
+    model: readTensors(folder, names.model),
+    optimizer: readTensors(folder, names.optimizer),
+  };
+}
+
+/** The same without what only training needs, which is twice as much as the model. */
+export function loadModel(folder: string): Pick<Checkpoint, "step" | "model"> {
+  const { step } = checkedState(folder);
+  return { step, model: readTensors(folder, names.model) };
+}
+
+function readTensors(folder: string, file: string): CheckpointTensor[] {
+  return [...readSafetensors(path.join(folder, file)).tensors].map(([name, { shape, data }]) => {
+    if (data instanceof Float32Array) return { name, shape, data };
+    throw damaged(folder, `${file}: ${name} holds whole numbers`);
+  });
 }
 
 /** Removes what a killed save has left. Only for the process that writes to the run. */

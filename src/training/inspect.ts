@@ -40,7 +40,13 @@ export function inspectCheckpoint(
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
-  return createObserver(runtime, model, tokens.length).observe(tokens);
+  const observer = createObserver(runtime, model, tokens.length);
+  try {
+    return observer.observe(tokens);
+  } finally {
+    observer.release();
+    for (const { tensor } of parameters.all) runtime.forget(tensor);
+  }
 }
 
 /** What the file does not tell. */

@@ -12,7 +12,7 @@ import path from "node:path";
 import type { Adjust } from "../connections/connection.ts";
 import type { Batch, Batches } from "../data/batches.ts";
 import { add } from "../graph/gradients.ts";
-import { createParameters, existingParameters } from "../graph/parameters.ts";
+import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
 import {
@@ -30,7 +30,7 @@ import { scale, subtract } from "../ops/elementwise.ts";
 import { broadcast, sumLeading } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { ProgramSpec, Runtime } from "../runtime/program.ts";
 import {
   coefficientMap,
   type Intervention,
@@ -109,22 +109,11 @@ export function intervene(
   { interventions, sublayers, meanBatches = 8, onRow }: InterveneOptions = {},
 ): InterventionReport {
   const { batch, model: modelConfig } = config;
-  const parameters = createParameters();
-  const model = languageModel(modelConfig, parameters);
-  const tokens = input("tokens", [batch, modelConfig.context], "i32");
-  const targets = input("targets", [batch, modelConfig.context], "i32");
-  const { adjustments, changeable } = changeableMaps(2 * modelConfig.layers);
-  const { hidden_NC } = model.hidden(tokens, undefined, undefined, adjustments);
-  const network = networkOf(modelConfig, changeable);
+  const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
   const planned = planInterventions(network, interventions, sublayers);
 
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
-  const program = runtime.compile({
-    outputs: {
-      loss: model.loss(hidden_NC, targets),
-      ...Object.fromEntries([...changeable].map(([index, { mean_M }]) => [`mean.${index}`, mean_M])),
-    },
-  });
+  const program = runtime.compile(spec);
   const feed = (next: Batch): void => {
     runtime.write(tokens, next.tokens);
     runtime.write(targets, next.targets);
@@ -166,11 +155,12 @@ export function intervene(
       change(intervention, meant);
       return measure(program);
     }
-    const other = languageModel(
-      withIterations(modelConfig, meant, intervention.iterations),
-      existingParameters(parameters),
-    );
-    return measure(runtime.compile({ outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } }));
+    const changed = runtime.compile(specWithIterations(meant, intervention.iterations));
+    try {
+      return measure(changed);
+    } finally {
+      changed.release();
+    }
   };
   const rows = planned.map(({ intervention, set }, index): InterventionRow => {
     const changed = measureWith(intervention, set.sublayers);
@@ -187,6 +177,8 @@ export function intervene(
     onRow?.(row, index + 1, planned.length);
     return row;
   });
+  program.release();
+  for (const { tensor } of parameters.all) runtime.forget(tensor);
   const tokensOf = (count: number): number => count * batch * modelConfig.context;
   return {
     step: checkpoint.step,
@@ -194,6 +186,46 @@ export function intervene(
     rows,
     tokens: tokensOf(batches.validationCount),
     meanTokens: tokensOf(meanBatches),
+  };
+}
+
+/** A model whose maps can be changed, and what there is to compile of it. */
+export interface ChangeableModel {
+  readonly parameters: ParameterSet;
+  readonly tokens: Tensor;
+  readonly targets: Tensor;
+  readonly changeable: ReadonlyMap<number, ChangeableMaps>;
+  readonly network: MixedSublayers;
+  /** The loss, and of every changeable sublayer the mean of its maps. */
+  readonly spec: ProgramSpec;
+  /** The loss with another number of Sinkhorn-Knopp iterations in some sublayers. */
+  specWithIterations(sublayers: readonly number[], iterations: number): ProgramSpec;
+}
+
+/** @throws RangeError when the model mixes no streams */
+export function changeableModel({ batch, model: config }: TrainingConfig): ChangeableModel {
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  const tokens = input("tokens", [batch, config.context], "i32");
+  const targets = input("targets", [batch, config.context], "i32");
+  const { adjustments, changeable } = changeableMaps(2 * config.layers);
+  const { hidden_NC } = model.hidden(tokens, undefined, undefined, adjustments);
+  return {
+    parameters,
+    tokens,
+    targets,
+    changeable,
+    network: networkOf(config, changeable),
+    spec: {
+      outputs: {
+        loss: model.loss(hidden_NC, targets),
+        ...Object.fromEntries([...changeable].map(([index, { mean_M }]) => [`mean.${index}`, mean_M])),
+      },
+    },
+    specWithIterations(sublayers, iterations) {
+      const other = languageModel(withIterations(config, sublayers, iterations), existingParameters(parameters));
+      return { outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } };
+    },
   };
 }
 

@@ -124,7 +124,12 @@ function* pairedLosses(
         return program.read("loss")[0]!;
       });
     };
-    for (let block = 0; block < LOOKS; block++) yield [lossesWith(sets[0], block), lossesWith(sets[1], block)];
+    try {
+      for (let block = 0; block < LOOKS; block++) yield [lossesWith(sets[0], block), lossesWith(sets[1], block)];
+    } finally {
+      program.release();
+      for (const { tensor } of parameters.all) runtime.forget(tensor);
+    }
   } finally {
     prepared.close();
   }

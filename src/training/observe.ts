@@ -19,6 +19,8 @@ import { type Instruments, measureMixing, type ObservedMixing } from "../stabili
 export interface Observer {
   /** @param tokens_T ids, as many as the observer was made for */
   observe(tokens_T: ArrayLike<number>): Instruments;
+  /** Give back its program. */
+  release(): void;
 }
 
 /**
@@ -43,6 +45,7 @@ export function createObserver(runtime: Runtime, model: LanguageModel, length: n
     name in outputs ? program.read(name) : undefined;
   const rootMeanSquare = (name: string, of: Tensor): number => Math.sqrt(read(name)![0]! / sizeOf(of.shape));
   return {
+    release: () => program.release(),
     observe(tokens_T) {
       runtime.write(tokens, tokens_T);
       program.run();

@@ -24,10 +24,10 @@
 // of several tensors and tensors of several states count as they are. See docs/recomputation.md.
 
 import { compilePlan } from "../runtime/wasm/compile.ts";
+import type { Machine } from "../runtime/wasm/layout.ts";
 import { createWasmRuntime, type WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { RecomputeConfig } from "./config.ts";
 import {
-  type Machine,
   makeStep,
   measureStepMemory,
   type StepConfig,

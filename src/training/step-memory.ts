@@ -9,6 +9,7 @@ import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { Buffer } from "../runtime/plan/calls.ts";
 import { type CompileOptions, compilePlan } from "../runtime/wasm/compile.ts";
+import type { Machine } from "../runtime/wasm/layout.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { initialValues } from "./initialise.ts";
@@ -16,9 +17,6 @@ import { buildStep, type StepGraph } from "./step.ts";
 
 /** What a step's plan depends on. */
 export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimiser">;
-
-/** What it is compiled for: sizes of packed matrices depend on it. A runtime is one. */
-export type Machine = Pick<WasmRuntime, "panelWidth" | "threads">;
 
 /** Bytes of a training step; a thread's fixed scratch comes on top. */
 export interface StepMemory {

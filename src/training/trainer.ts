@@ -4,11 +4,9 @@
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
 import type { Batches } from "../data/batches.ts";
-import { createParameters, type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
-import { input } from "../graph/state.ts";
+import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
-import { createGenerator, type SamplingOptions } from "../model/generate.ts";
-import { languageModel } from "../model/language-model.ts";
+import type { SamplingOptions } from "../model/generate.ts";
 import { writes } from "../runtime/plan/calls.ts";
 import type { Runtime } from "../runtime/program.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
@@ -16,10 +14,8 @@ import type { Instruments } from "../stability/instruments.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { initialValues } from "./initialise.ts";
-import { createObserver, type Observer } from "./observe.ts";
-import { resolveRecompute } from "./recomputation.ts";
+import { compileTraining } from "./programs.ts";
 import { learningRate } from "./schedule.ts";
-import { buildStep } from "./step.ts";
 import { measureUpdate } from "./update-norms.ts";
 
 /** What one training step did. */
@@ -87,6 +83,8 @@ export interface Trainer {
   save(): TrainerState;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
+  /** Give its memory back to the runtime: programs, parameters and moments. It can train no more. */
+  release(): void;
 }
 
 /**
@@ -95,22 +93,15 @@ export interface Trainer {
  * @param batches what each step learns from and what validation measures
  */
 export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batches: Batches): Trainer {
-  const { model: modelConfig, batch, accumulate, optimiser } = config;
-  const { context } = modelConfig;
-  const parameters = createParameters();
-  const model = languageModel(modelConfig, parameters);
-  const storeEvery = resolveRecompute(config, runtime, config.recompute);
-  const graph = buildStep(model, parameters, { batch, accumulate, optimiser, storeEvery });
-  const micro = runtime.compile(graph.micro);
-  const update = graph.update && runtime.compile(graph.update);
+  const { batch, accumulate, optimiser } = config;
+  const { context } = config.model;
+  const programs = compileTraining(runtime, config);
+  const { parameters, graph, micro, update } = programs;
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, config.seed));
 
   const trained = trainedParameters(parameters);
   const loadNames = Object.keys(graph.micro.outputs).filter((name) => name.startsWith("load."));
   let step = 0;
-  let evaluation: { run(): Evaluation } | undefined;
-  let generator: ReturnType<typeof createGenerator> | undefined;
-  let observer: Observer | undefined;
 
   const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {
     runtime.write(graph.tokens, tokens);
@@ -118,30 +109,13 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   };
   const readTrained = (): Float32Array[] => trained.map(({ tensor }) => runtime.read(tensor) as Float32Array);
   /** Of the next step's first sequence. */
-  const observe = (): Instruments => {
-    observer ??= createObserver(runtime, model, context);
-    return observer.observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
-  };
+  const observe = (): Instruments =>
+    programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
   const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
     name,
     shape: tensor.shape,
     data: runtime.read(tensor) as Float32Array,
   });
-
-  const makeEvaluation = (): { run(): Evaluation } => {
-    const tokens = input("evaluation.tokens", [batch, context], "i32");
-    const targets = input("evaluation.targets", [batch, context], "i32");
-    const program = runtime.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
-    return {
-      run: () =>
-        meanLoss(batches.validationBatches(), (next) => {
-          runtime.write(tokens, next.tokens);
-          runtime.write(targets, next.targets);
-          program.run();
-          return program.read("loss")[0]!;
-        }),
-    };
-  };
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
@@ -151,7 +125,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     config,
     parameterCount: parameterCount(parameters),
     memoryBytes: stateBytes + Math.max(micro.arenaBytes, update?.arenaBytes ?? 0),
-    storeEvery,
+    storeEvery: programs.storeEvery,
     program: micro,
     get step() {
       return step;
@@ -195,26 +169,42 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         ...(instruments ? { instruments } : {}),
       };
     },
-    evaluate: () => (evaluation ??= makeEvaluation()).run(),
+    evaluate() {
+      const { tokens, targets, program } = programs.evaluation();
+      return meanLoss(batches.validationBatches(), (next) => {
+        runtime.write(tokens, next.tokens);
+        runtime.write(targets, next.targets);
+        program.run();
+        return program.read("loss")[0]!;
+      });
+    },
     findNotFinite() {
-      const program = runtime.compile(graph.micro, { keepAll: true });
+      let program: WasmProgram;
+      try {
+        program = runtime.compile(graph.micro, { keepAll: true });
+      } catch {
+        // Keeping every value takes far more memory than training: where there is none, it stays unknown.
+        return undefined;
+      }
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
         program.run();
         found = firstNotFinite(program);
       }
+      program.release();
       // Empties the sums of the gradients; they are not finite, so it changes nothing else.
       update?.run();
       return found;
     },
-    generate: (prompt, options) => (generator ??= createGenerator(runtime, model)).generate(prompt, options),
+    generate: (prompt, options) => programs.generator().generate(prompt, options),
     save: () => ({ step, model: parameters.all.map(saved), optimizer: graph.moments.map(saved) }),
     restore(state) {
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
       step = state.step;
     },
+    release: () => programs.release(),
   };
 }
 

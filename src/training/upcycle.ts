@@ -251,7 +251,10 @@ function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Float64Ar
     Int32Array.from({ length: config.context }, (_, i) => draw(i)),
   );
   program.run();
-  return Float64Array.from(program.read("logits"));
+  const logits = Float64Array.from(program.read("logits"));
+  program.release();
+  for (const { tensor } of parameters.all) runtime.forget(tensor);
+  return logits;
 }
 
 const bytesOf = (tensors: readonly CheckpointTensor[]): number =>

@@ -37,6 +37,8 @@ function generatorOf(continuations: readonly string[]): Generator {
     *generate(prompt, options) {
       for (const { token } of generateBatch([prompt], options)) yield token;
     },
+    prepare() {},
+    release() {},
   };
 }
 

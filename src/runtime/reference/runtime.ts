@@ -4,7 +4,7 @@
 
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, type Values } from "../../graph/tensor.ts";
-import { expectCount, type Program, type ProgramSpec, type Runtime } from "../program.ts";
+import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
 
 /** The float64 runtime: what it reads is Float64Array. */
 export interface ReferenceRuntime extends Runtime {
@@ -18,6 +18,8 @@ export interface ReferenceRuntime extends Runtime {
  */
 export function createReferenceRuntime(): ReferenceRuntime {
   const states = new Map<Tensor, Float64Array>();
+  /** Of each state, how many programs have it. */
+  const users = new Map<Tensor, number>();
   const stateData = (tensor: Tensor): Float64Array => {
     let data = states.get(tensor);
     if (!data)
@@ -48,8 +50,12 @@ export function createReferenceRuntime(): ReferenceRuntime {
     compile({ outputs, updates = [] }) {
       const nodes = ancestors([...Object.values(outputs), ...updates.map(([, value]) => value)]);
       const results = new Map<string, Float64Array>();
+      const own = nodes.flatMap((node) => node.outputs).filter((tensor) => stateOf(tensor));
+      let released = false;
+      for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
       return {
         run() {
+          if (released) throw new Error("This program has been released; compile it again.");
           const values = execute(nodes);
           for (const [name, tensor] of Object.entries(outputs)) results.set(name, values.get(tensor)!.data.slice());
           const next = updates.map(([state, value]) => [state, values.get(value)!.data.slice()] as const);
@@ -63,7 +69,22 @@ export function createReferenceRuntime(): ReferenceRuntime {
             );
           return data;
         },
+        release() {
+          if (released) return;
+          released = true;
+          results.clear();
+          for (const state of own) {
+            const left = users.get(state)! - 1;
+            users.set(state, left);
+            if (left === 0 && ["input", "constant"].includes(stateOf(state)!.kind)) states.delete(state);
+          }
+        },
       };
+    },
+    forget(state) {
+      const count = users.get(state) ?? 0;
+      if (count > 0) throw inUse(stateOf(state)!.name, count);
+      states.delete(state);
     },
     write(state, values) {
       expectCount(stateOf(state)?.name ?? "tensor", values.length, sizeOf(state.shape), state.shape);

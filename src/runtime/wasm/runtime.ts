@@ -1,18 +1,18 @@
 // Question: how does a program run on all cores?
 //
-// One shared memory holds everything: a control block, scratch for each thread, state, one arena that
-// the programs share (they run one at a time), and the programs themselves as words. A run is one call:
-// the threads replay the words, JavaScript only starts them. Results are bit-identical for any number
-// of threads.
+// One shared memory holds everything, the programs as words included; where it lies is layout.ts. A run is
+// one call: the threads replay the words, JavaScript only starts them. Results are bit-identical for any
+// number of threads.
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
-import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { type Buffer, type Call, LOCAL_BYTES } from "../plan/calls.ts";
+import type { Buffer, Call } from "../plan/calls.ts";
 import { expectCount, type Program, type ProgramSpec, type Runtime } from "../program.ts";
-import { type CompiledPlan, compilePlan } from "./compile.ts";
-import { type EncodedCall, encodeProgram, type Place, programSize } from "./encode.ts";
+import type { CompiledPlan } from "./compile.ts";
+import { type EncodedCall, encodeProgram } from "./encode.ts";
+import { createHeap } from "./heap.ts";
+import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
 import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
 import type { WorkerData } from "./worker.ts";
@@ -21,16 +21,6 @@ const PAGE = 65536;
 const MAXIMUM_PAGES = 65536;
 /** A memory of 32-bit addresses. */
 export const LARGEST_MEMORY_BYTES: number = MAXIMUM_PAGES * PAGE;
-const SCRATCH_BYTES = 1 << 20;
-/** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
-const THREAD_BYTES: number = SCRATCH_BYTES + 8192 + LOCAL_BYTES;
-const STATIC_BYTES = 4096;
-const CONTROL_BYTES = 64;
-
-/** What a runtime has in its memory before anything is compiled. */
-export function emptyRuntimeBytes(threads: number): number {
-  return STATIC_BYTES + CONTROL_BYTES + threads * THREAD_BYTES + SCRATCH_BYTES;
-}
 
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
 const PATTERN = 0x7fa5c3e1;
@@ -75,7 +65,7 @@ export interface WasmRuntime extends Runtime {
   readonly panelWidth: number;
   compile(spec: ProgramSpec, options?: { keepAll?: boolean }): WasmProgram;
   read(state: Tensor): Float32Array | Int32Array;
-  /** Bytes of shared memory in use: state, arena, programs, scratch. */
+  /** Bytes of shared memory that were taken at most: states, arena, programs, scratch. It never becomes shorter. */
   memoryBytes(): number;
 }
 
@@ -95,65 +85,50 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const module = await compileModule(build);
   const memory = new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
-  const heap = createHeap(memory, STATIC_BYTES);
-  const control = heap.allocate(CONTROL_BYTES);
-  const scratch = Array.from({ length: threads }, () => heap.allocate(THREAD_BYTES));
+  const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
+  const { control, scratch, probe } = reserve(heap, threads);
   const kernels = instantiate(module, memory);
-  const panelWidth =
-    build === "simd" ? 8 : probePanelWidth(kernels.exports, memory, heap.allocate(SCRATCH_BYTES)).panelWidth;
+  const panelWidth = build === "simd" ? 8 : probePanelWidth(kernels.exports, memory, probe).panelWidth;
   kernels.exports.setPanelWidth(panelWidth);
   const workers = await Promise.all(
     scratch.slice(1).map((own) => startWorker({ module, memory, control, threads, scratch: own, panelWidth })),
   );
 
-  const states = new Map<Tensor, { buffer: Buffer; address: number }>();
-  const addresses = new Map<Buffer, number>();
-  let arena = { address: 0, bytes: 0 };
+  const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
+  const layout = createLayout(
+    heap,
+    { threads, panelWidth },
+    {
+      begin({ buffer: { bytes, state }, address }) {
+        floats(address, bytes).fill(0);
+        if (state?.values) floats(address, bytes).set(state.values);
+      },
+      move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
+    },
+  );
   /** The program whose values are in the arena. */
   let latest: WasmProgram | undefined;
-
-  const stateOfTensor = (tensor: Tensor): { buffer: Buffer; address: number } => {
-    const attributes = stateOf(tensor);
-    if (!attributes)
-      throw new Error(
-        "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
-      );
-    let state = states.get(tensor);
-    if (!state) {
-      const bytes = 4 * sizeOf(tensor.shape);
-      state = { buffer: { name: attributes.name, bytes, state: attributes }, address: heap.allocate(bytes) };
-      addresses.set(state.buffer, state.address);
-      states.set(tensor, state);
-      if (attributes.values) floats(state.address, bytes).set(attributes.values);
-    }
-    return state;
-  };
-  const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
 
   return {
     threads,
     build,
     panelWidth,
     compile(spec, { keepAll = false } = {}) {
-      const plan = compilePlan(spec, {
-        panelWidth,
-        threads,
-        keepAll,
-        stateBuffer: (tensor) => stateOfTensor(tensor).buffer,
+      let calls: readonly EncodedCall[] = [];
+      const placed = layout.place(spec, keepAll, ({ plan, base, placeOf }) => {
+        const encoded = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
+        new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
+        calls = encoded.calls;
       });
-      const { offsets, arenaBytes, locals, sharing } = plan.memory;
-      if (arenaBytes > arena.bytes) arena = { address: heap.allocate(arenaBytes), bytes: arenaBytes };
-      const { address } = arena;
-      const placeOf = (buffer: Buffer): Place => {
-        const root = sharing.get(buffer) ?? buffer;
-        const local = locals.get(root);
-        return local ? { local } : { address: addresses.get(root) ?? address + offsets.get(root)! };
+      const { plan, base } = placed;
+      const { arenaBytes } = plan.memory;
+      let released = false;
+      const expectThere = (): void => {
+        if (released) throw new Error("This program has been released; compile it again.");
       };
-      const base = heap.allocate(4 * programSize(plan.phases, placeOf));
-      const { words, calls } = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
-      new Int32Array(memory.buffer, base, words.length).set(words);
       const peek = (buffer: Buffer): Float32Array => {
-        const place = placeOf(buffer);
+        expectThere();
+        const place = placed.placeOf(buffer);
         if ("local" in place)
           throw new Error(`peek: ${buffer.name} lives only within its chain; compile with keepAll to look at it.`);
         return floats(place.address, buffer.bytes).slice();
@@ -163,19 +138,25 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         arenaBytes,
         peek,
         run() {
+          expectThere();
           latest = program;
           kernels.exports.startProgram(control, base, threads, scratch[0]!);
         },
         touch() {
-          const words = new Int32Array(memory.buffer, address, arenaBytes / 4).fill(PATTERN);
+          expectThere();
+          const words = new Int32Array(memory.buffer, layout.arena().address, arenaBytes / 4).fill(PATTERN);
           program.run();
           let lines = 0;
           for (let at = 0; at < words.length; at += 16)
             if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
           return 64 * lines;
         },
-        profile: (rounds = 1) =>
-          profileCalls(calls, rounds, (record, begin, end) => kernels.exports.runOne(record, begin, end, scratch[0]!)),
+        profile(rounds = 1) {
+          expectThere();
+          return profileCalls(calls, rounds, (record, begin, end) =>
+            kernels.exports.runOne(record, begin, end, scratch[0]!),
+          );
+        },
         read(output) {
           const buffer = plan.outputs.get(output);
           if (!buffer)
@@ -188,23 +169,29 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
           const values = peek(buffer);
           return spec.outputs[output]!.dtype === "bf16" ? widened(values) : values;
         },
+        release() {
+          released = true;
+          if (latest === program) latest = undefined;
+          placed.release();
+        },
       };
       return program;
     },
     write(tensor, values) {
-      const { address, buffer } = stateOfTensor(tensor);
+      const { address, buffer } = layout.state(tensor);
       expectCount(buffer.name, values.length, sizeOf(tensor.shape), tensor.shape);
       const size = sizeOf(tensor.shape);
       if (tensor.dtype === "i32") new Int32Array(memory.buffer, address, size).set(values);
       else new Float32Array(memory.buffer, address, size).set(values);
     },
     read(tensor) {
-      const { address } = stateOfTensor(tensor);
+      const { address } = layout.state(tensor);
       const size = sizeOf(tensor.shape);
       return tensor.dtype === "i32"
         ? new Int32Array(memory.buffer, address, size).slice()
         : new Float32Array(memory.buffer, address, size).slice();
     },
+    forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
     close() {
       if (threads > 1) {
@@ -249,29 +236,19 @@ function profileCalls(
   return [...best].map(([call, times]) => ({ call, milliseconds: times.reduce((sum, time) => sum + time, 0) }));
 }
 
-/** Addresses handed out once, 64-byte aligned; the memory grows as needed and starts as zeros. */
-function createHeap(memory: WebAssembly.Memory, start: number): { allocate(bytes: number): number; used(): number } {
-  let next = start;
-  return {
-    allocate(bytes) {
-      const address = next;
-      next = Math.ceil((next + bytes + 64) / 64) * 64;
-      const missing = Math.ceil(next / PAGE) - memory.buffer.byteLength / PAGE;
-      if (missing > 0) {
-        try {
-          memory.grow(missing);
-        } catch (error) {
-          throw new Error(
-            `Out of memory: ${(next / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${LARGEST_MEMORY_BYTES / 2 ** 20} MiB. ` +
-              "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
-            { cause: error },
-          );
-        }
-      }
-      return address;
-    },
-    used: () => next,
-  };
+/** Make a memory at least so long. */
+function reach(memory: WebAssembly.Memory, bytes: number): void {
+  const missing = Math.ceil(bytes / PAGE) - memory.buffer.byteLength / PAGE;
+  if (missing <= 0) return;
+  try {
+    memory.grow(missing);
+  } catch (error) {
+    throw new Error(
+      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${LARGEST_MEMORY_BYTES / 2 ** 20} MiB. ` +
+        "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
+      { cause: error },
+    );
+  }
 }
 
 async function startWorker(workerData: WorkerData): Promise<Worker> {

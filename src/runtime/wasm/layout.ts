@@ -1,0 +1,184 @@
+// Question: where in the one memory of a runtime does everything lie, and for how long?
+//
+//   for good            a control block, scratch of each thread, scratch of the probe
+//   until forgotten     parameters and persistent states; inputs and constants with their last program
+//   until released      the words of a program
+//   the arena           values while a program runs; all programs share it, for they run one at a time
+//
+// The arena is as large as the largest program needs. When a larger one comes it grows, moves where it must,
+// and every program is written anew with the new addresses. Nothing here touches the memory itself: the same
+// layout counts what a runtime would need that does not exist (planned-runtime.ts).
+
+import { stateOf } from "../../graph/state.ts";
+import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { type Buffer, LOCAL_BYTES } from "../plan/calls.ts";
+import { inUse, type ProgramSpec } from "../program.ts";
+import { type CompiledPlan, compilePlan } from "./compile.ts";
+import { type Place, programSize } from "./encode.ts";
+import type { Heap } from "./heap.ts";
+
+/** Addresses below are the kernels' own. */
+export const STATIC_BYTES = 4096;
+const CONTROL_BYTES = 64;
+const SCRATCH_BYTES = 1 << 20;
+/** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
+const THREAD_BYTES: number = SCRATCH_BYTES + 8192 + LOCAL_BYTES;
+
+/** What programs are compiled for: sizes of packed matrices depend on it. A runtime is one. */
+export interface Machine {
+  readonly threads: number;
+  readonly panelWidth: number;
+}
+
+/** What a runtime has in its memory before anything is compiled. */
+export interface Reserved {
+  readonly control: number;
+  /** Of each thread. */
+  readonly scratch: readonly number[];
+  /** Where the width of panels is tried out. */
+  readonly probe: number;
+}
+
+export function reserve(heap: Heap, threads: number): Reserved {
+  return {
+    control: heap.allocate(CONTROL_BYTES),
+    scratch: Array.from({ length: threads }, () => heap.allocate(THREAD_BYTES)),
+    probe: heap.allocate(SCRATCH_BYTES),
+  };
+}
+
+/** A state with its place. */
+export interface PlacedState {
+  readonly buffer: Buffer;
+  readonly address: number;
+}
+
+/** A program with its place. */
+export interface PlacedProgram {
+  readonly plan: CompiledPlan;
+  /** Address of its words. */
+  readonly base: number;
+  /** Where a buffer lies now; the arena may move when another program is compiled. */
+  placeOf(buffer: Buffer): Place;
+  /** Its words can be used again, and its inputs and constants where no other program has them. */
+  release(): void;
+}
+
+/** What the layout asks of whoever has the memory. */
+export interface MemoryActions {
+  /** A state got a place: it holds its first values, or zeros. */
+  begin(state: PlacedState): void;
+  /** Values of the arena go from one address to another; the two may overlap. */
+  move(from: number, to: number, bytes: number): void;
+}
+
+export interface Layout {
+  /** A state's place, made when it is first asked for. */
+  state(tensor: Tensor): PlacedState;
+  /** Give up a state's place; throws an Error while a program has it. */
+  forget(tensor: Tensor): void;
+  /**
+   * Compile a program and give it a place.
+   *
+   * @param write puts its words at `base`; called now, and again whenever the arena has moved
+   */
+  place(spec: ProgramSpec, keepAll: boolean, write: (program: PlacedProgram) => void): PlacedProgram;
+  arena(): { readonly address: number; readonly bytes: number };
+}
+
+export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions): Layout {
+  /** `users`: programs that have the state. */
+  const states = new Map<Tensor, PlacedState & { users: number }>();
+  const addresses = new Map<Buffer, number>();
+  const rewrite = new Map<PlacedProgram, () => void>();
+  let arena: { address: number; bytes: number } | undefined;
+
+  const state = (tensor: Tensor): PlacedState & { users: number } => {
+    const attributes = stateOf(tensor);
+    if (!attributes)
+      throw new Error(
+        "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
+      );
+    let found = states.get(tensor);
+    if (!found) {
+      const bytes = 4 * sizeOf(tensor.shape);
+      const buffer = { name: attributes.name, bytes, state: attributes };
+      found = { buffer, address: heap.allocate(bytes), users: 0 };
+      states.set(tensor, found);
+      addresses.set(buffer, found.address);
+      memory.begin(found);
+    }
+    return found;
+  };
+  const remove = (tensor: Tensor, { buffer, address }: PlacedState): void => {
+    states.delete(tensor);
+    addresses.delete(buffer);
+    heap.release(address);
+  };
+  /** One program less has these. What the host has written to parameters and persistent states stays. */
+  const leave = (tensors: Iterable<Tensor>): void => {
+    for (const tensor of tensors) {
+      const left = states.get(tensor)!;
+      const kind = left.buffer.state!.kind;
+      if (--left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
+    }
+  };
+  const growArena = (bytes: number): void => {
+    if (bytes <= (arena?.bytes ?? 0)) return;
+    const before = arena;
+    arena = { address: before ? heap.resize(before.address, bytes) : heap.allocate(bytes), bytes };
+    if (!before || before.address === arena.address) return;
+    memory.move(before.address, arena.address, before.bytes);
+    for (const write of rewrite.values()) write();
+  };
+
+  return {
+    state,
+    forget(tensor) {
+      const found = states.get(tensor);
+      if (!found) return;
+      if (found.users > 0) throw inUse(found.buffer.name, found.users);
+      remove(tensor, found);
+    },
+    place(spec, keepAll, write) {
+      const has = new Set<Tensor>();
+      const stateBuffer = (tensor: Tensor): Buffer => {
+        const own = state(tensor);
+        if (!has.has(tensor)) own.users++;
+        has.add(tensor);
+        return own.buffer;
+      };
+      try {
+        const plan = compilePlan(spec, { ...machine, keepAll, stateBuffer });
+        const { offsets, arenaBytes, locals, sharing } = plan.memory;
+        const placeOf = (buffer: Buffer): Place => {
+          const root = sharing.get(buffer) ?? buffer;
+          const local = locals.get(root);
+          return local ? { local } : { address: addresses.get(root) ?? (arena?.address ?? 0) + offsets.get(root)! };
+        };
+        growArena(arenaBytes);
+        const base = heap.allocate(4 * programSize(plan.phases, placeOf));
+        const program: PlacedProgram = {
+          plan,
+          base,
+          placeOf,
+          release() {
+            if (!rewrite.delete(program)) return;
+            heap.release(base);
+            leave(has);
+            if (rewrite.size > 0 || !arena) return;
+            heap.release(arena.address);
+            arena = undefined;
+          },
+        };
+        rewrite.set(program, () => write(program));
+        write(program);
+        return program;
+      } catch (error) {
+        leave(has);
+        throw error;
+      }
+    },
+    arena: () => arena ?? { address: 0, bytes: 0 },
+  };
+}
