@@ -14,9 +14,11 @@ import { describeMemory, describeSchedule, summarise } from "../runtime/plan/des
 import { type CompiledPlan, compilePlan } from "../runtime/wasm/compile.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
-import { type Checkpoint, latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
+import { type Checkpoint, latestCheckpoint, loadModel } from "../training/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { inspectCheckpoint, inspectFile } from "../training/inspect.ts";
+import { expectFit, memoryLimits } from "../training/memory-limit.ts";
+import { planObserving, planOneStep } from "../training/memory-needs.ts";
 import { isFolder } from "../training/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
 import { describeEvent } from "../training/alarms.ts";
@@ -28,10 +30,10 @@ import {
   type StepMemory,
   withoutMemory,
 } from "../training/step-memory.ts";
-import { wholeNumber } from "./options.ts";
+import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
-interface InspectOptions {
+interface InspectOptions extends MemoryOption {
   readonly tokens?: string;
   readonly convention?: ConventionName;
   readonly iterations?: number;
@@ -40,7 +42,7 @@ interface InspectOptions {
   readonly json?: boolean;
 }
 
-export const inspectCommand: Command = new Command("inspect")
+export const inspectCommand: Command = memoryOption(new Command("inspect"), "measuring")
   .description(
     "Show a run: configuration, progress, and what the instruments see of its last checkpoint: gains, errors, saturation, spectra, streams. Or the connections of a safetensors file.",
   )
@@ -68,8 +70,8 @@ export const inspectCommand: Command = new Command("inspect")
     const gains = readGains(folder);
     const events = readEvents(folder);
     const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
-    const checkpoint = place && loadCheckpoint(place.folder);
-    const measured = checkpoint && (await measure(folder, config, checkpoint, options.tokens));
+    const checkpoint = place && loadModel(place.folder);
+    const measured = checkpoint && (await measure(folder, config, checkpoint, options));
     const tensors = checkpoint
       ? checkpoint.model.map(({ name, shape, data }) => ({ name, shape, ...spread(data) }))
       : [];
@@ -78,7 +80,7 @@ export const inspectCommand: Command = new Command("inspect")
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
       const plan = options.plan
-        ? await withPlan(config, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
+        ? await withPlan(config, options.memory, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
         : undefined;
       process.stdout.write(
         `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
@@ -130,7 +132,7 @@ export const inspectCommand: Command = new Command("inspect")
         );
       }
     }
-    if (options.plan) print(`\n${await withPlan(config, describePlan)}`);
+    if (options.plan) print(`\n${await withPlan(config, options.memory, describePlan)}`);
   });
 
 /** What the instruments saw of a checkpoint, and on what. */
@@ -146,8 +148,8 @@ interface Measured {
 async function measure(
   folder: string,
   { model, data }: TrainingConfig,
-  checkpoint: Checkpoint,
-  file: string | undefined,
+  checkpoint: Pick<Checkpoint, "step" | "model">,
+  { tokens: file, memory }: InspectOptions,
 ): Promise<Measured | undefined> {
   let tokens: ArrayLike<number>;
   try {
@@ -161,6 +163,14 @@ async function measure(
   }
   const runtime = await createWasmRuntime();
   try {
+    const half = Math.ceil(tokens.length / 2);
+    expectFit(
+      `Looking at ${tokens.length} tokens`,
+      memoryLimits(memory),
+      (made) => planObserving(model, runtime, made[0]?.length ?? tokens.length),
+      half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
+      "It is the model itself that is too large; free memory.",
+    );
     const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
     return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };
   } finally {
@@ -229,10 +239,21 @@ interface Peak {
 }
 
 /** Look at the training step as the compiler sees it, and at the memory that one step writes. */
-async function withPlan<R>(config: TrainingConfig, look: (plan: CompiledPlan, peak: Peak) => R): Promise<R> {
+async function withPlan<R>(
+  config: TrainingConfig,
+  memory: number | undefined,
+  look: (plan: CompiledPlan, peak: Peak) => R,
+): Promise<R> {
   const runtime = await createWasmRuntime();
   try {
     const storeEvery = resolveRecompute(config, runtime, config.recompute);
+    expectFit(
+      "Measuring a training step for --plan",
+      memoryLimits(memory),
+      () => planOneStep(config, runtime, storeEvery),
+      [],
+      "Leave out --plan; the rest is shown without it.",
+    );
     const plan = compilePlan(makeStep(config, storeEvery).graph.micro, withoutMemory(runtime));
     const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
     const storedBytes = total(planStepMemory(config, runtime));

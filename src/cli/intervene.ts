@@ -8,15 +8,17 @@ import { drawInterventions } from "../report/interventions-chart.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseIntervention } from "../stability/interventions.ts";
-import { type CheckpointPlace, latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
+import { type CheckpointPlace, latestCheckpoint, loadModel } from "../training/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../training/files.ts";
+import { expectFit, memoryLimits } from "../training/memory-limit.ts";
+import { planIntervening } from "../training/memory-needs.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../training/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../training/run-folder.ts";
-import { machineOptions, type MachineOptions, wholeNumber } from "./options.ts";
+import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 import { prepareRun } from "./session.ts";
 
-interface InterveneCommandOptions extends MachineOptions {
+interface InterveneCommandOptions extends MachineOptions, MemoryOption {
   readonly step?: number;
   readonly sublayers?: readonly string[];
   readonly batches?: number;
@@ -28,7 +30,7 @@ interface InterveneCommandOptions extends MachineOptions {
 
 const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
-export const interveneCommand: Command = machineOptions(new Command("intervene"))
+export const interveneCommand: Command = memoryOption(machineOptions(new Command("intervene")), "intervening")
   .description("Change the maps of a trained model, without training, and measure what the validation loss says.")
   .argument("<run>", "a run folder")
   .argument(
@@ -59,13 +61,21 @@ The results are also kept in the run folder, as interventions.json.`,
     const interventions = names.map(parseIntervention);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
-    const checkpoint = loadCheckpoint(placeOf(run, options.step).folder);
+    const place = placeOf(run, options.step);
     const data = await prepareRun(config, folder, options.cache);
     const runtime = await createWasmRuntime({
       ...(options.threads ? { threads: options.threads } : {}),
       revectorise: options.revectorise,
     });
     try {
+      expectFit(
+        `${config.name}: intervening`,
+        memoryLimits(options.memory),
+        (made) => planIntervening(config, { ...runtime, threads: made[0]?.threads ?? runtime.threads }),
+        runtime.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
+        "The loss is measured on batches as large as in training; free memory, or take a run of smaller batches.",
+      );
+      const checkpoint = loadModel(place.folder);
       const batches = createBatches({
         train: data.train,
         validation: data.validation,

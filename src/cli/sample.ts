@@ -6,18 +6,22 @@ import { Command, InvalidArgumentError } from "commander";
 import { readTokenizer } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import { createParameters } from "../graph/parameters.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { createGenerator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
 import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
+import type { Machine } from "../runtime/wasm/layout.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { latestCheckpoint, loadCheckpoint } from "../training/checkpoint.ts";
+import { latestCheckpoint, loadModel } from "../training/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
+import { type Change, expectFit, memoryLimits } from "../training/memory-limit.ts";
+import { planWriting } from "../training/memory-needs.ts";
 import { openRunFolder } from "../training/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
-import { machineOptions, type MachineOptions, wholeNumber } from "./options.ts";
+import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 
-interface SampleOptions extends MachineOptions {
+interface SampleOptions extends MachineOptions, MemoryOption {
   readonly prompt?: readonly string[];
   readonly tokens: number;
   readonly temperature: number;
@@ -45,7 +49,7 @@ function numberBetween(least: number, most: number): (text: string) => number {
 
 const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
-export const sampleCommand: Command = machineOptions(new Command("sample"))
+export const sampleCommand: Command = memoryOption(machineOptions(new Command("sample")), "writing")
   .description("Stream text from a run's last checkpoint.")
   .argument("<run>", "a run folder")
   .option("--prompt <text>", 'how the text begins; several times for several texts (default: "The")', another)
@@ -80,9 +84,11 @@ export const sampleCommand: Command = machineOptions(new Command("sample"))
       revectorise: options.revectorise,
     });
     try {
+      const lengths = prompts.map((prompt) => [...tokenizer.encode(prompt)].length);
+      expectRoom(config.model, runtime, lengths, options);
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);
-      restoreTensors(runtime, parameters.all, loadCheckpoint(place.folder).model, "model");
+      restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
       const pieces = writeTexts(createGenerator(runtime, model), tokenizer, prompts, {
         ...given(options, ["temperature", "topK", "topP", "minP", "repetitionPenalty", "stop"]),
         maxTokens: options.tokens,
@@ -96,6 +102,36 @@ export const sampleCommand: Command = machineOptions(new Command("sample"))
       runtime.close();
     }
   });
+
+/** What may be written instead of what was asked for. */
+interface Less extends Change {
+  readonly prompts?: readonly number[];
+  readonly tokens?: number;
+}
+
+/** Throw when there is not the memory to write this. */
+function expectRoom(
+  model: ModelConfig,
+  machine: Machine,
+  prompts: readonly number[],
+  { tokens, memory }: SampleOptions,
+): void {
+  const longest = Math.max(...prompts);
+  // What ends within the window needs no second place in the cache.
+  const within = model.context - longest + 1;
+  const changes: Less[] = [
+    ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
+    ...(tokens > within && within > 0 ? [{ option: `--tokens ${within}`, tokens: within }] : []),
+    ...(longest > 1 ? [{ option: "prompts of half the length", prompts: prompts.map((n) => Math.ceil(n / 2)) }] : []),
+  ];
+  expectFit(
+    prompts.length > 1 ? `Writing ${prompts.length} texts` : "Writing",
+    memoryLimits(memory),
+    (made) => planWriting(model, machine, Object.assign({ prompts, tokens }, ...made)),
+    changes,
+    "It is the model itself that is too large; free memory, or write with a smaller one.",
+  );
+}
 
 /** The options that were given. */
 function given<K extends keyof SampleOptions>(options: SampleOptions, names: readonly K[]): Pick<SampleOptions, K> {
