@@ -5,19 +5,22 @@
 //
 //   the CPU runtime's   states, arena, programs and scratch of the threads lie in one WebAssembly memory,
 //                       which has 4 GiB of addresses
-//   the machine's       the same, and copies of parameters that are made to read or write a checkpoint; what is
-//                       free now, or what the user allows
+//   the machine's       the same, the parameters outside it while a checkpoint is read, and Node's own heap;
+//                       what is free now, or what the user allows
 //
 // When the need is above a limit, changes are tried on the plan, each alone, and the two that save most are told.
 
 import { freemem, totalmem } from "node:os";
 import { LARGEST_MEMORY_BYTES } from "../runtime/wasm/runtime.ts";
 
+/** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
+export const HEAP_BYTES: number = 32 * 2 ** 20;
+
 /** Bytes that are needed at once. */
 export interface MemoryNeed {
   /** In the CPU runtime's memory: parameters, moments, inputs, caches, values of a step, programs, scratch. */
   readonly runtimeBytes: number;
-  /** Of the machine: that, and the copies of parameters and moments outside it. */
+  /** Of the machine: that, copies of parameters and moments outside it, and what Node's heap grows by. */
   readonly machineBytes: number;
 }
 

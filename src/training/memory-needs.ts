@@ -1,7 +1,7 @@
 // Question: how much memory does a trained model need to write, to be looked at, to be changed?
 //
 // As in training-memory.ts, the programs are compiled for a runtime that is only planned. Outside it lies the
-// model's file, which is read whole before it is written into the runtime.
+// model's file, which is read whole before it is written into the runtime, and what Node's heap grows by.
 
 import { createParameters, type ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -12,7 +12,7 @@ import type { Machine } from "../runtime/wasm/layout.ts";
 import { createPlannedRuntime, type PlannedRuntime } from "../runtime/wasm/planned-runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { changeableModel } from "./intervene.ts";
-import type { MemoryNeed } from "./memory-limit.ts";
+import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
 import { createObserver } from "./observe.ts";
 import { makeStep } from "./step-memory.ts";
 
@@ -33,7 +33,7 @@ function planLoaded(
   for (const { tensor } of parameters.all) runtime.write(tensor, []);
   compile(runtime, model);
   const runtimeBytes = runtime.memoryBytes();
-  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) };
+  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
 }
 
 /**
@@ -60,7 +60,8 @@ export function planOneStep(config: TrainingConfig, machine: Machine, storeEvery
   const runtime = createPlannedRuntime(machine);
   const { graph } = makeStep(config, storeEvery);
   for (const spec of [graph.micro, graph.update]) if (spec) runtime.compile(spec);
-  return { runtimeBytes: runtime.memoryBytes(), machineBytes: runtime.memoryBytes() };
+  const runtimeBytes = runtime.memoryBytes();
+  return { runtimeBytes, machineBytes: runtimeBytes + HEAP_BYTES };
 }
 
 /** What a model needs whose maps are changed, the number of iterations included. */
@@ -73,5 +74,5 @@ export function planIntervening(config: TrainingConfig, machine: Machine): Memor
   // How many iterations there are changes no size.
   if (iterated.length > 0) runtime.compile(specWithIterations(iterated, 1));
   const runtimeBytes = runtime.memoryBytes();
-  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) };
+  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
 }

@@ -46,6 +46,7 @@ export interface Run {
   advance(): MetricRecord;
   /** Save a checkpoint now, unless this step has one. */
   checkpoint(): void;
+  /** Unlock the folder, and give the trainer's memory back to the runtime. */
   close(): void;
 }
 
@@ -153,7 +154,7 @@ export function openRun(
   /** Save this step, unless it is saved; returns the name of a tensor that is not finite, and then saves nothing. */
   const trySave = (): string | undefined => {
     if (savedStep === trainer.step) return undefined;
-    const saved = trainer.save();
+    const saved = trainer.view();
     const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
     if (bad) return bad.name;
     folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
@@ -308,7 +309,10 @@ export function openRun(
       return record;
     },
     checkpoint: save,
-    close: () => folder.close(),
+    close() {
+      folder.close();
+      trainer.release();
+    },
   };
 
   function diverges({ step, loss }: MetricRecord, { bound }: Excursion): string {

@@ -81,6 +81,8 @@ export interface Trainer {
   generate(prompt: readonly number[], options: SamplingOptions): Iterable<number>;
   /** A copy of all that is trained and kept. */
   save(): TrainerState;
+  /** The same without copying: the values where they lie, until the next step. Not to be written to. */
+  view(): TrainerState;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
   /** Give its memory back to the runtime: programs, parameters and moments. It can train no more. */
@@ -111,11 +113,14 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   /** Of the next step's first sequence. */
   const observe = (): Instruments =>
     programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
-  const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
-    name,
-    shape: tensor.shape,
-    data: runtime.read(tensor) as Float32Array,
-  });
+  const stateOf = (values: (tensor: Tensor) => Float32Array | Int32Array): TrainerState => {
+    const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
+      name,
+      shape: tensor.shape,
+      data: values(tensor) as Float32Array,
+    });
+    return { step, model: parameters.all.map(saved), optimizer: graph.moments.map(saved) };
+  };
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
@@ -155,7 +160,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         ...measureUpdate(trained, {
           squares: trained.map((_, index) => last.read(`squares.${index}`)[0]!),
           before,
-          after: (index) => runtime.read(trained[index]!.tensor),
+          after: (index) => runtime.view(trained[index]!.tensor),
         }),
       };
       return {
@@ -198,7 +203,8 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       return found;
     },
     generate: (prompt, options) => programs.generator().generate(prompt, options),
-    save: () => ({ step, model: parameters.all.map(saved), optimizer: graph.moments.map(saved) }),
+    save: () => stateOf(runtime.read),
+    view: () => stateOf(runtime.view),
     restore(state) {
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");

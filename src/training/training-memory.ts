@@ -2,14 +2,15 @@
 //
 // Every program of a run is compiled for a runtime that is only planned (planned-runtime.ts): the step, what
 // evaluates and observes, what writes a sample at the end. Runs that take turns share one runtime and its arena.
-// Outside it lies the copy of the largest run's parameters and moments that a checkpoint is written from.
+// Outside it lie the parameters and moments of the largest run while a checkpoint is read, for the instruments a
+// copy of the parameters, and what Node's own heap grows by.
 
 import { connectionOptions, createConnection, isMixed } from "../model/config.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { Machine } from "../runtime/wasm/layout.ts";
 import { createPlannedRuntime } from "../runtime/wasm/planned-runtime.ts";
 import type { TrainingConfig } from "./config.ts";
-import { type Change, expectFit, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
+import { type Change, expectFit, HEAP_BYTES, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
 import { compileTraining } from "./programs.ts";
 
 /** What is trained in one runtime, and what is asked of it beside training. */
@@ -67,7 +68,7 @@ function needOf(configs: readonly TrainingConfig[], machine: Machine, sample: Tr
   if (sample) for (const run of runs) run.generator().prepare([sample.prompt], sample.tokens);
   const checkpoints = saved.map((tensors) => tensors.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0));
   const runtimeBytes = runtime.memoryBytes();
-  return { runtimeBytes, machineBytes: runtimeBytes + Math.max(...checkpoints) };
+  return { runtimeBytes, machineBytes: runtimeBytes + Math.max(...checkpoints) + HEAP_BYTES };
 }
 
 /**

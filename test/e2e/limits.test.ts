@@ -71,10 +71,10 @@ describe("a sweep", () => {
 
   test("with runs that do not fit is refused before it begins, with their values", async () => {
     fs.writeFileSync(place.at("s.json"), JSON.stringify(sweep));
-    const { code, stderr } = await run(place.folder, ["sweep", "s.json", "--out", "s", "--memory", "140MiB"]);
+    const { code, stderr } = await run(place.folder, ["sweep", "s.json", "--out", "s", "--memory", "200MiB"]);
     expect(code).toBe(1);
     expect(stderr).toMatch(
-      /2 of 4 runs do not fit into memory, even alone:\n {2}model\.hidden=65536 \(2 runs\): would need [\d.]+ MiB of memory; the limit is 140\.0 MiB/,
+      /2 of 4 runs do not fit into memory, even alone:\n {2}model\.hidden=65536 \(2 runs\): would need [\d.]+ MiB of memory; the limit is 200\.0 MiB/,
     );
     expect(fs.existsSync(place.at("s"))).toBe(false);
   });

@@ -79,6 +79,15 @@ describe("a restored trainer", () => {
     expect(steps(other, 4)).toEqual(expected);
     expect(other.save()).toEqual(trainer.save());
   });
+  test("what is viewed is what would be saved, until the next step", () => {
+    const trainer = trainerOf(tinyTraining("manifold"));
+    steps(trainer, 2);
+    const [view, saved] = [trainer.view(), trainer.save()];
+    expect(structuredClone(view)).toEqual(saved);
+    steps(trainer, 1);
+    expect(view.model.map(({ data }) => [...data])).toEqual(trainer.save().model.map(({ data }) => [...data]));
+    expect(view.model).not.toEqual(saved.model);
+  });
   test("what is saved is a copy, complete, with shapes", () => {
     const trainer = trainerOf(tinyTraining("hyper"));
     const before = trainer.save();

@@ -65,6 +65,8 @@ export interface WasmRuntime extends Runtime {
   readonly panelWidth: number;
   compile(spec: ProgramSpec, options?: { keepAll?: boolean }): WasmProgram;
   read(state: Tensor): Float32Array | Int32Array;
+  /** What `read` copies: the values where they lie, until the next program runs. Not to be written to. */
+  view(state: Tensor): Float32Array | Int32Array;
   /** Bytes of shared memory that were taken at most: states, arena, programs, scratch. It never becomes shorter. */
   memoryBytes(): number;
 }
@@ -106,6 +108,11 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
     },
   );
+  const view = (tensor: Tensor): Float32Array | Int32Array => {
+    const { address } = layout.state(tensor);
+    const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
+    return new Values(memory.buffer, address, sizeOf(tensor.shape));
+  };
   /** The program whose values are in the arena. */
   let latest: WasmProgram | undefined;
 
@@ -178,19 +185,12 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       return program;
     },
     write(tensor, values) {
-      const { address, buffer } = layout.state(tensor);
+      const { buffer } = layout.state(tensor);
       expectCount(buffer.name, values.length, sizeOf(tensor.shape), tensor.shape);
-      const size = sizeOf(tensor.shape);
-      if (tensor.dtype === "i32") new Int32Array(memory.buffer, address, size).set(values);
-      else new Float32Array(memory.buffer, address, size).set(values);
+      view(tensor).set(values);
     },
-    read(tensor) {
-      const { address } = layout.state(tensor);
-      const size = sizeOf(tensor.shape);
-      return tensor.dtype === "i32"
-        ? new Int32Array(memory.buffer, address, size).slice()
-        : new Float32Array(memory.buffer, address, size).slice();
-    },
+    read: (tensor) => view(tensor).slice(),
+    view,
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
     close() {
