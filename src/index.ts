@@ -74,13 +74,8 @@ export { cayley } from "./ops/cayley.ts";
 // Runtimes: compile a graph once, run it any number of times; on all cores, or in float64 as the oracle.
 export type { Program, ProgramSpec, Runtime } from "./runtime/program.ts";
 export { createReferenceRuntime, type ReferenceRuntime } from "./runtime/reference/runtime.ts";
-export {
-  createWasmRuntime,
-  type CallTime,
-  type WasmOptions,
-  type WasmProgram,
-  type WasmRuntime,
-} from "./runtime/wasm/runtime.ts";
+export { createWasmRuntime, type WasmOptions, type WasmProgram, type WasmRuntime } from "./runtime/wasm/runtime.ts";
+export type { CallTime } from "./runtime/wasm/stepwise.ts";
 export type { Build } from "./runtime/wasm/module.ts";
 export { describeMemory, describeSchedule, type PlanSummary, summarise } from "./runtime/plan/describe.ts";
 

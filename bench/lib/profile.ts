@@ -1,7 +1,7 @@
 /** Two programs, call by call: which kernels make the difference? */
 
 import type { Call } from "../../src/runtime/plan/calls.ts";
-import type { CallTime } from "../../src/runtime/wasm/runtime.ts";
+import type { CallTime } from "../../src/runtime/wasm/stepwise.ts";
 
 export type ProfileRow = {
   readonly name: string;

@@ -7,7 +7,7 @@ import type { Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
-import { writes } from "../runtime/plan/calls.ts";
+import type { Call } from "../runtime/plan/calls.ts";
 import type { Runtime } from "../runtime/program.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
@@ -184,20 +184,11 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       });
     },
     findNotFinite() {
-      let program: WasmProgram;
-      try {
-        program = runtime.compile(graph.micro, { keepAll: true });
-      } catch {
-        // Keeping every value takes far more memory than training: where there is none, it stays unknown.
-        return undefined;
-      }
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
-        program.run();
-        found = firstNotFinite(program);
+        found = firstNotFinite(micro);
       }
-      program.release();
       // Empties the sums of the gradients; they are not finite, so it changes nothing else.
       update?.run();
       return found;
@@ -214,10 +205,14 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   };
 }
 
-/** The first call of a program compiled with keepAll that wrote a value which is not finite. */
-function firstNotFinite({ plan, peek }: WasmProgram): string | undefined {
-  const calls = plan.phases.flat().flatMap((group) => group.calls);
-  return calls.find((call) => writes(call).some(({ buffer }) => !peek(buffer).every(Number.isFinite)))?.label;
+/** The first call of a program, run once more, that writes a value which is not finite. */
+function firstNotFinite(program: WasmProgram): string | undefined {
+  const bad = new Set<Call>();
+  program.trace((call, values) => {
+    if (!bad.has(call) && !values.every(Number.isFinite)) bad.add(call);
+  });
+  const calls = program.plan.phases.flat().flatMap((group) => group.calls);
+  return calls.find((call) => bad.has(call))?.label;
 }
 
 export function restoreTensors(

@@ -24,6 +24,11 @@ const SCRATCH_BYTES = 1 << 20;
 /** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
 const THREAD_BYTES: number = SCRATCH_BYTES + 8192 + LOCAL_BYTES;
 
+/** Where the local buffers of a thread begin, as kernels/interpreter.ts has it. */
+export function localBase(scratch: number): number {
+  return Math.floor((scratch + SCRATCH_BYTES + 4096) / 192) * 192 + 256;
+}
+
 /** What programs are compiled for: sizes of packed matrices depend on it. A runtime is one. */
 export interface Machine {
   readonly threads: number;

@@ -12,9 +12,10 @@ import { expectCount, type Program, type ProgramSpec, type Runtime } from "../pr
 import type { CompiledPlan } from "./compile.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
 import { createHeap } from "./heap.ts";
-import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
+import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
+import { type CallTime, profileCalls, traceCalls } from "./stepwise.ts";
 import type { WorkerData } from "./worker.ts";
 
 const PAGE = 65536;
@@ -35,12 +36,6 @@ export interface WasmOptions {
   readonly build?: Build;
 }
 
-/** How long one kernel call of a program took, alone on one thread. */
-export interface CallTime {
-  readonly call: Call;
-  readonly milliseconds: number;
-}
-
 /** A program of the WebAssembly runtime, with its plan to look at. */
 export interface WasmProgram extends Program {
   readonly plan: CompiledPlan;
@@ -52,6 +47,11 @@ export interface WasmProgram extends Program {
    * With several rounds every task counts with its best, which a busy machine disturbs less.
    */
   profile(rounds?: number): CallTime[];
+  /**
+   * Execute once on the calling thread alone, and show what each call has written: a part of it after each task, or
+   * all of it after the last. The values are those in memory, which later calls write over.
+   */
+  trace(look: (call: Call, values: Float32Array) => void): void;
   /** Execute once in an arena full of a pattern: how many bytes of it were written, in lines of 64. */
   touch(): number;
   /** Values of any buffer after a run; only of use when the program was compiled with keepAll. */
@@ -133,6 +133,8 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       const expectThere = (): void => {
         if (released) throw new Error("This program has been released; compile it again.");
       };
+      const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
+        kernels.exports.runOne(record, begin, end, scratch[0]!);
       const peek = (buffer: Buffer): Float32Array => {
         expectThere();
         const place = placed.placeOf(buffer);
@@ -160,9 +162,13 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         },
         profile(rounds = 1) {
           expectThere();
-          return profileCalls(calls, rounds, (record, begin, end) =>
-            kernels.exports.runOne(record, begin, end, scratch[0]!),
-          );
+          return profileCalls(calls, rounds, runTask);
+        },
+        trace(look) {
+          expectThere();
+          latest = program;
+          const { placeOf } = placed;
+          traceCalls(calls, runTask, { placeOf, localBase: localBase(scratch[0]!), floats }, look);
         },
         read(output) {
           const buffer = plan.outputs.get(output);
@@ -209,31 +215,6 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
 function widened(pairs: Float32Array): Float32Array {
   const narrow = new Uint16Array(pairs.buffer, pairs.byteOffset, 2 * pairs.length);
   return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
-}
-
-/** Chain by chain, task by task, as a program runs; the best times of a call's tasks are added up. */
-function profileCalls(
-  calls: readonly EncodedCall[],
-  rounds: number,
-  run: (record: number, begin: number, end: number) => void,
-): CallTime[] {
-  const chains = [...new Set(calls.map(({ group }) => group))].map(
-    (group) => [group, calls.filter((encoded) => encoded.group === group)] as const,
-  );
-  const best = new Map<Call, number[]>(calls.map(({ call }) => [call, []]));
-  for (let round = 0; round < rounds; round++) {
-    for (const [{ domain, grain }, chain] of chains) {
-      for (let begin = 0, task = 0; begin < domain; begin += grain, task++) {
-        for (const { call, record } of chain) {
-          const started = performance.now();
-          run(record, begin, Math.min(begin + grain, domain));
-          const times = best.get(call)!;
-          times[task] = Math.min(times[task] ?? Number.POSITIVE_INFINITY, performance.now() - started);
-        }
-      }
-    }
-  }
-  return [...best].map(([call, times]) => ({ call, milliseconds: times.reduce((sum, time) => sum + time, 0) }));
 }
 
 /** Make a memory at least so long. */

@@ -139,6 +139,29 @@ describe("memory", () => {
     const written = call.operands.find((operand) => operand?.access === "write")!;
     expect([...program.peek(written.buffer)]).toEqual([1, 4, 9, 16]);
   });
+  test("a trace shows all that every call writes, also what never leaves its chain", () => {
+    const [x, w] = [input("x", [130, 8]), parameter("w", [8, 8])];
+    const inner = scope("inner", () => square(matmul(x, w)));
+    const outer = scope("outer", () => matmul(inner, w));
+    const values = (size: number): number[] => Array.from({ length: size }, (_, i) => Math.sin(i));
+    const spec = { outputs: { loss: mean(silu(outer)) } };
+    const [kept, program] = [runtime.compile(spec, { keepAll: true }), runtime.compile(spec)];
+    runtime.write(x, values(1040));
+    runtime.write(w, values(64));
+    expect(program.plan.memory.locals.size).toBeGreaterThan(0);
+    kept.run();
+    for (const tensor of [inner, outer]) {
+      const expected = [...kept.peek(kept.plan.bufferOf(tensor))];
+      const buffer = program.plan.bufferOf(tensor);
+      const shown: number[] = [];
+      program.trace((call, part) => {
+        if (call.operands.some((operand) => operand?.access === "write" && operand.buffer === buffer))
+          shown.push(...part);
+      });
+      expect(shown).toEqual(expected);
+      kept.run();
+    }
+  });
 });
 
 test("a plan describes itself", () => {

@@ -28,12 +28,13 @@ afterAll(() => open.forEach((opened) => opened.close()));
 type Values = Record<string, Float32Array | Float64Array | Int32Array>;
 
 /** Outputs of two runs, and every state after each. */
-function runTwice(on: Runtime, { spec, states }: RandomGraph, options?: { keepAll: boolean }): Values {
-  const program = options ? (on as WasmRuntime).compile(spec, options) : on.compile(spec);
+function runTwice(on: Runtime, { spec, states }: RandomGraph, how?: "keepAll" | "trace"): Values {
+  const program = how ? (on as WasmRuntime).compile(spec, { keepAll: how === "keepAll" }) : on.compile(spec);
   for (const [state, values] of states) on.write(state, values);
   const results: Values = {};
   for (const run of [1, 2]) {
-    program.run();
+    if (how === "trace") (program as WasmProgram).trace(() => {});
+    else program.run();
     for (const name of Object.keys(spec.outputs)) results[`${name}, run ${run}`] = program.read(name);
     [...states.keys()].forEach((state, index) => (results[`state ${index}, run ${run}`] = on.read(state)));
   }
@@ -53,13 +54,14 @@ describe("random graphs", () => {
       { numRuns: 60 },
     );
   });
-  test("give the same bits on 1, 2 and 3 threads, and with every buffer kept", () => {
+  test("give the same bits on 1, 2 and 3 threads, with every buffer kept, and call by call", () => {
     fc.assert(
       fc.property(randomGraph, (graph) => {
         const [one, two, three] = open.map((opened) => runTwice(opened, graph));
         expect(two).toEqual(one);
         expect(three).toEqual(one);
-        expect(runTwice(runtime, graph, { keepAll: true })).toEqual(one);
+        expect(runTwice(runtime, graph, "keepAll")).toEqual(one);
+        expect(runTwice(runtime, graph, "trace")).toEqual(one);
       }),
       { numRuns: 30 },
     );
