@@ -175,13 +175,13 @@ test("a sweep can be a module; mistakes are told by their field or point", async
   expect(fs.existsSync(path.join(place.folder, "runs"))).toBe(false);
 });
 
-test("runs that do not fit into memory together are refused before one starts", async () => {
+test("runs that do not fit into memory are refused before one starts", async () => {
   const large = { ...base, batch: 4096, context: 1024, "model.width": 1024, "model.hidden": 8192 };
   const file = write("large.json", { name: "large", base: large, axes: { seed: [1, 2] } });
   const { code, stderr } = await run(place.folder, args(file, "large"));
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /2 runs at a time would need [\d.]+ [GT]B, and .* is .*\. Run fewer at a time \(--workers 1\)/,
+    /2 of 2 runs do not fit into memory, even alone:\n {2}every run \(2 runs\): would need [\d.]+ GiB of memory; the limit is/,
   );
   expect(runsOf("large")).toEqual([]);
 });

@@ -63,7 +63,8 @@ function refusal(
     const shared = Object.entries(group[0]!.values)
       .filter(([axis, value]) => group.every(({ values }) => JSON.stringify(values[axis]) === JSON.stringify(value)))
       .map(([axis, value]) => `${axis}=${typeof value === "string" ? value : JSON.stringify(value)}`);
-    return `  ${shared.join(", ") || group[0]!.name}${group.length > 1 ? ` (${group.length} runs)` : ""}: would need ${tooMuch(need, limits)}`;
+    // Where no axis changes a size, all runs are alike.
+    return `  ${shared.join(", ") || "every run"}${group.length > 1 ? ` (${group.length} runs)` : ""}: would need ${tooMuch(need, limits)}`;
   });
   return new RangeError(
     `${count} of ${runs} runs ${count === 1 ? "does" : "do"} not fit into memory, even alone:\n${lines.join("\n")}\n` +
