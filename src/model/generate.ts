@@ -140,20 +140,20 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
 }
 
 /**
- * Rows that are read at once, and after how many of them scores are wanted: of the prompts and their shadows, then
- * of all texts, with a shadow for those that slide, and of fewer when some have ended. No more than a decoder keeps.
+ * Rows that are read at once, and after how many of them scores are wanted, in the order of writing: the prompts and
+ * their shadows, then all texts, with a shadow for those that slide, then fewer when some have ended. The programs of
+ * fewer texts fit where a decoder has given up those of more, so they end when it would keep no more.
  */
 function readings(lengths: readonly number[], sliding: number, context: number): [rows: number, wanted: number][] {
   const prompts = lengths.flatMap((length) => {
     const rows = Math.min(length, context);
     return sliding > 0 ? [rows, Math.max(1, rows - Math.ceil(context / 2))] : [rows];
   });
-  const found: [number, number][] = [...prompts]
-    .sort((a, b) => b - a)
-    .slice(0, KEPT_PROGRAMS / 2)
-    .map((rows) => [rows, 1]);
-  for (let texts = lengths.length; texts > 0 && found.length < KEPT_PROGRAMS; texts--)
-    found.push([texts + Math.min(texts, sliding), texts], [texts, texts]);
+  const distinct = new Map(prompts.map((rows) => [Math.ceil(Math.log2(rows)), rows]));
+  const found = [...distinct.values()].map((rows): [number, number] => [rows, 1]);
+  const last = Math.max(1, lengths.length - KEPT_PROGRAMS);
+  for (let texts = lengths.length; texts >= last; texts--)
+    found.push([texts, texts], [texts + Math.min(texts, sliding), texts]);
   return found;
 }
 

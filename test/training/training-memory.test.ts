@@ -85,6 +85,27 @@ test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Chang
       ],
     ],
   ],
+  [
+    "mixtures of experts",
+    [
+      [
+        "hyper",
+        {
+          model: {
+            feedForward: {
+              kind: "moe",
+              experts: 4,
+              active: 2,
+              shared: 1,
+              hidden: 8,
+              denseLayers: 1,
+              balanceRate: 1e-3,
+            },
+          },
+        },
+      ],
+    ],
+  ],
 ])("the need is what whole runs take in the runtime: %s", async (_name, runs) => {
   const configs = runs.map(([kind, changes]) => tinyTraining(kind, changes));
   for (const threads of [1, 3]) {
