@@ -11,7 +11,7 @@ import { planMemoryNeed } from "../training-memory.ts";
 import { groupBy } from "./analysis.ts";
 import type { SweepPoint } from "./definition.ts";
 
-/** A process that trains takes this before it has a model: Node itself, and the library. */
+/** A process that trains takes this before it has a model: Node itself and the library, 80 to 105 MiB, and its data. */
 const PROCESS_BYTES = 128 * 2 ** 20;
 
 /** A run of a sweep that is to be trained. */
