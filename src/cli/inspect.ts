@@ -169,7 +169,7 @@ async function measure(
       memoryLimits(memory),
       (made) => planObserving(model, runtime, made[0]?.length ?? tokens.length),
       half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
-      "It is the model itself that is too large; free memory.",
+      "It is the model that takes most: free memory, or allow more with --memory.",
     );
     const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
     return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };

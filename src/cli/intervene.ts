@@ -73,7 +73,7 @@ The results are also kept in the run folder, as interventions.json.`,
         memoryLimits(options.memory),
         (made) => planIntervening(config, { ...runtime, threads: made[0]?.threads ?? runtime.threads }),
         runtime.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
-        "The loss is measured on batches as large as in training; free memory, or take a run of smaller batches.",
+        "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
       );
       const checkpoint = loadModel(place.folder);
       const batches = createBatches({

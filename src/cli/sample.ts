@@ -107,6 +107,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
 interface Less extends Change {
   readonly prompts?: readonly number[];
   readonly tokens?: number;
+  readonly threads?: number;
 }
 
 /** Throw when there is not the memory to write this. */
@@ -122,14 +123,18 @@ function expectRoom(
   const changes: Less[] = [
     ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
     ...(tokens > within && within > 0 ? [{ option: `--tokens ${within}`, tokens: within }] : []),
+    ...(machine.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : []),
     ...(longest > 1 ? [{ option: "prompts of half the length", prompts: prompts.map((n) => Math.ceil(n / 2)) }] : []),
   ];
   expectFit(
     prompts.length > 1 ? `Writing ${prompts.length} texts` : "Writing",
     memoryLimits(memory),
-    (made) => planWriting(model, machine, Object.assign({ prompts, tokens }, ...made)),
+    (made) => {
+      const { threads, ...text } = made.reduce<Omit<Less, "option">>((all, change) => ({ ...all, ...change }), {});
+      return planWriting(model, { ...machine, ...(threads ? { threads } : {}) }, { prompts, tokens, ...text });
+    },
     changes,
-    "It is the model itself that is too large; free memory, or write with a smaller one.",
+    "It is the model that takes most: free memory, or write with a smaller one.",
   );
 }
 

@@ -61,7 +61,7 @@ export interface Change {
  * @param what who would need the memory, such as "manifold: training"
  * @param plan the need, with some of the changes made
  * @param changes what could be changed
- * @param otherwise what to do when none of them helps
+ * @param otherwise what to do when none of them is enough
  * @returns what it needs as it is
  * @throws RangeError with the need, the limit and the two changes that reduce the need the most
  */
@@ -74,19 +74,25 @@ export function expectFit<C extends Change>(
 ): MemoryNeed {
   const need = plan([]);
   if (fits(need, limits)) return need;
-  const best = changes
+  const reduced = changes
     .map((change) => ({ made: [change], need: plan([change]) }))
-    .filter((tried) => tried.need.machineBytes < need.machineBytes)
-    .sort((a, b) => a.need.machineBytes - b.need.machineBytes)
-    .slice(0, 2);
+    // What saves too little to be seen is no help.
+    .filter((tried) => need.machineBytes - tried.need.machineBytes > 0.005 * need.machineBytes)
+    .sort((a, b) => a.need.machineBytes - b.need.machineBytes);
+  const best = reduced.slice(0, 2);
+  const suffices = (tried: { readonly need: MemoryNeed }): boolean => fits(tried.need, limits);
   const both = best.flatMap(({ made }) => made);
-  const together = both.length === 2 && !best.some((tried) => fits(tried.need, limits));
-  const lines = [...best, ...(together ? [{ made: both, need: plan(both) }] : [])].map(
-    ({ made, need: reduced }) =>
-      `  ${made.length > 1 ? "both" : made[0]!.option}: needs ${showBytes(reduced.machineBytes)}${fits(reduced, limits) ? "" : ", still too much"}`,
+  const tried = both.length < 2 || best.some(suffices) ? best : [...best, { made: both, need: plan(both) }];
+  const lines = tried.map(
+    (each) =>
+      `  ${each.made.length > 1 ? "both" : each.made[0]!.option}: needs ${showBytes(each.need.machineBytes)}${suffices(each) ? "" : ", still too much"}`,
   );
   throw new RangeError(
-    `${what} would need ${tooMuch(need, limits)}.\n${best.length === 0 ? otherwise : ["What saves most:", ...lines].join("\n")}`,
+    [
+      `${what} would need ${tooMuch(need, limits)}.`,
+      ...(lines.length > 0 ? ["What saves most:", ...lines] : []),
+      ...(tried.some(suffices) ? [] : [otherwise]),
+    ].join("\n"),
   );
 }
 
