@@ -77,7 +77,7 @@ export function expectFit<C extends Change>(
   const reduced = changes
     .map((change) => ({ made: [change], need: plan([change]) }))
     // What saves too little to be seen is no help.
-    .filter((tried) => need.machineBytes - tried.need.machineBytes > 0.005 * need.machineBytes)
+    .filter((tried) => need.machineBytes - tried.need.machineBytes > 0.001 * need.machineBytes)
     .sort((a, b) => a.need.machineBytes - b.need.machineBytes);
   const best = reduced.slice(0, 2);
   const suffices = (tried: { readonly need: MemoryNeed }): boolean => fits(tried.need, limits);

@@ -89,7 +89,7 @@ export function expectMemory(
     limits,
     (made) => planMemoryNeed(trainings, machine, made),
     changes(configs, wording).filter(({ apply }) => configs.every((config) => apply(config))),
-    "Where that is not enough, take a smaller model or free memory.",
+    "Take a smaller model, or free memory.",
   );
 }
 
