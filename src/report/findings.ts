@@ -5,7 +5,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { gainsAt, largestGain } from "./figures/gains.ts";
+import { largestGain } from "./figures/seeds.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "./run-data.ts";
 
@@ -122,7 +122,7 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
 function gainSentence(series: readonly Series[]): string[] {
   const measured = series.flatMap(({ label, runs }) => {
     const largestOf = largest(runs.flatMap(({ gains }) => gains.map((record) => largestGain(record) ?? Number.NaN)));
-    return largestOf === undefined || !runs.some((run) => gainsAt(run)) ? [] : [{ label, gain: largestOf }];
+    return largestOf === undefined ? [] : [{ label, gain: largestOf }];
   });
   if (measured.length === 0) return [];
   const sorted = measured.sort((a, b) => b.gain - a.gain);

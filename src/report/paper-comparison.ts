@@ -5,7 +5,7 @@
 // difference counts as the paper's only when every seed has its sign.
 
 import { gapBand } from "./figures/training.ts";
-import { type Series, seriesOf } from "./figures/series.ts";
+import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
 import { gainText, runNumbers } from "./findings.ts";
 import { html, type Markup } from "./html.ts";
 import type { RunData } from "./run-data.ts";
@@ -20,12 +20,7 @@ export interface PaperComparison {
   readonly verdict: string;
 }
 
-/** Values of several seeds. */
-interface Spread {
-  readonly mean: number;
-  readonly least: number;
-  readonly largest: number;
-}
+type Range = Pick<Spread, "mean" | "least" | "largest">;
 
 const KINDS = ["residual", "hyper", "manifold"] as const;
 
@@ -137,21 +132,13 @@ function laterNorm({ metrics }: RunData): number | undefined {
   return norms[norms.length >> 1];
 }
 
-function directionOf({ mean, least, largest }: Spread, sign: 1 | -1, seeds: number): string {
+function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: number): string {
   if (least < 0 && largest > 0) return "not decided: seeds differ in sign";
   const same = Math.sign(mean) === sign;
   return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
 }
 
-function spreadOf(values: readonly number[]): Spread {
-  return {
-    mean: values.reduce((a, b) => a + b, 0) / values.length,
-    least: Math.min(...values),
-    largest: Math.max(...values),
-  };
-}
-
-function told({ mean, least, largest }: Spread, show: (value: number) => string): string {
+function told({ mean, least, largest }: Range, show: (value: number) => string): string {
   return least === largest ? show(mean) : `${show(mean)} (${show(least)} to ${show(largest)})`;
 }
 

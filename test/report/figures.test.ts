@@ -66,7 +66,7 @@ describe("series", () => {
         ],
         [[1, 6]],
       ]),
-    ).toEqual([{ x: 1, mean: 4, least: 2, largest: 6 }]);
+    ).toEqual([{ x: 1, mean: 4, median: 4, least: 2, largest: 6 }]);
   });
 });
 

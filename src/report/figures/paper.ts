@@ -7,11 +7,21 @@
 import * as published from "../paper-figures.ts";
 import type { RunData } from "../run-data.ts";
 import { type Figure, PAPER_COLOUR, type Part, ruleAt, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
-import { gainPanels, gainsAt } from "./gains.ts";
-import { chosenMatrices, matrixRow } from "./mixing.ts";
+import { gainPanels } from "./gains.ts";
+import { matrixRow, middleNote, mixingRow } from "./mixing.ts";
 import { type ScalingPoint, scalingPoints } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
-import { bandOf, digits, kindColours, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
+import {
+  bandNote,
+  bandOf,
+  digits,
+  kindColours,
+  type Point,
+  pointsOf,
+  type Series,
+  seriesOf,
+  smooth,
+} from "./series.ts";
 
 const GREY_NOTE =
   "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and stretched to these runs; other data, size and length.";
@@ -76,19 +86,15 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   const rows = (["hyper", "manifold"] as const).flatMap((kind): Part[] => {
     const one = of(series, kind);
-    const record = one?.runs[0]!.gains.findLast((candidate) => chosenMatrices(candidate).length > 0);
-    if (!one || !record) return [];
-    return [
-      matrixRow(`${one.label}, step ${record.step}`, chosenMatrices(record)),
-      matrixRow(`The paper's 27B model, ${kind === "hyper" ? "HC" : "mHC"}`, published.figure8[kind], 0.35),
-    ];
+    const row = one && mixingRow(one);
+    if (!row) return [];
+    return [row, matrixRow(`The paper's 27B model, ${kind === "hyper" ? "HC" : "mHC"}`, published.figure8[kind], 0.35)];
   });
   if (rows.length === 0) return undefined;
   return {
     name: "figure-8",
     title: "Mixing matrices (form of Figure 8)",
-    caption:
-      "Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.",
+    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 22 }),
   };
 }
@@ -197,18 +203,12 @@ function gains(
   paper: published.PaperGains,
 ): Figure | undefined {
   const series = of(seriesOf(runs), kind);
-  const record = series && gainsAt(series.runs[0]!);
-  if (!record) return undefined;
-  const panels = gainPanels({
-    title: `${series.label}, step ${record.step}`,
-    colour: series.colour,
-    record,
-    paper: { gains: paper, depth: published.paperSublayers },
-  });
+  const panels = series && gainPanels(series, { paper: { gains: paper, depth: published.paperSublayers } });
+  if (!panels) return undefined;
   return {
     name,
     title,
-    caption: `Amax gain by sublayer, attention and feed-forward counted separately: of single sublayers and of their products, forward of sublayers 1 to l, backward of l to the last. ${GREY_NOTE}`,
+    caption: `Amax gain by sublayer, attention and feed-forward counted separately: of single sublayers and of their products, forward of sublayers 1 to l, backward of l to the last${bandNote([series], "median")}. ${GREY_NOTE}`,
     spec: wholeSpec(panels),
   };
 }

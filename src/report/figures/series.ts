@@ -1,7 +1,7 @@
 // Question: which curves does a figure show, and which points of them?
 //
-// Runs whose configurations differ in the seed alone are one series: its curve is the mean of theirs, its
-// band reaches from the smallest to the largest. A connection has one colour in all figures (Okabe and
+// Runs whose configurations differ in the seed alone are one series: its curve is the mean or the median of
+// theirs, its band reaches from the smallest to the largest. A connection has one colour in all figures (Okabe and
 // Ito's, told apart by colour-blind readers too); several series of a connection differ in their dashes.
 // Long curves are thinned: raw ones keep the smallest and the largest value of every stretch, so no
 // spike is lost; smoothed ones keep every k-th point.
@@ -168,24 +168,47 @@ export function everyKth(points: readonly Point[], most: number): readonly Point
   return points.filter((_, index) => index % step === 0 || index === points.length - 1);
 }
 
-export interface BandPoint {
-  readonly x: number;
+/** Values of several seeds. */
+export interface Spread {
   readonly mean: number;
+  /** Of an even number the mean of the middle two. */
+  readonly median: number;
   readonly least: number;
   readonly largest: number;
 }
 
-/** Mean, smallest and largest of several curves where all of them have a point. */
+export interface BandPoint extends Spread {
+  readonly x: number;
+}
+
+/** Mean, median, smallest and largest of several curves where all of them have a point. */
 export function bandOf(curves: readonly (readonly Point[])[]): BandPoint[] {
   const [first, ...others] = curves;
   if (!first) return [];
   const lookups = others.map((curve) => new Map(curve));
   return first.flatMap(([x, y]) => {
     const values = [y, ...lookups.map((lookup) => lookup.get(x))].filter((value) => value !== undefined);
-    if (values.length < curves.length) return [];
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    return [{ x, mean, least: Math.min(...values), largest: Math.max(...values) }];
+    return values.length < curves.length ? [] : [{ x, ...spreadOf(values) }];
   });
+}
+
+/** Mean, median, smallest and largest of at least one value. */
+export function spreadOf(values: readonly number[]): Spread {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [below, above] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
+  return {
+    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
+    median: (below + above) / 2,
+    least: sorted[0]!,
+    largest: sorted.at(-1)!,
+  };
+}
+
+/** For a caption: what is shown of several seeds, if there are any. */
+export function bandNote(series: readonly Series[], middle: "mean" | "median" = "mean"): string {
+  return series.some(({ runs }) => runs.length > 1)
+    ? `; over several seeds the ${middle}, with a band from the smallest to the largest`
+    : "";
 }
 
 /** Six digits: what a chart can show, in a third of the bytes. */
