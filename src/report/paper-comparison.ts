@@ -6,7 +6,7 @@
 
 import { gapBand } from "./figures/training.ts";
 import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
-import { gainText, runNumbers } from "./findings.ts";
+import { gainText, runNumbers, signedLoss } from "./findings.ts";
 import { html, type Markup } from "./html.ts";
 import type { RunData } from "./run-data.ts";
 
@@ -99,7 +99,7 @@ function gapRow(
   return {
     quantity,
     paper,
-    here: told(last, signed),
+    here: told(last, signedLoss),
     verdict: directionOf(last, sign, Math.min(series.runs.length, base.runs.length)),
   };
 }
@@ -140,8 +140,4 @@ function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: numbe
 
 function told({ mean, least, largest }: Range, show: (value: number) => string): string {
   return least === largest ? show(mean) : `${show(mean)} (${show(least)} to ${show(largest)})`;
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 }

@@ -34,13 +34,14 @@ export const kindColours: Readonly<Record<string, string>> = {
   mixed: "#a0803c",
 };
 const OTHER = "#8a8a8a";
-const DASHES = [
+/** Of the series of one colour, in their order. */
+export const dashes: readonly (readonly number[])[] = [
   [1, 0],
   [6, 3],
   [2, 2],
   [8, 3, 2, 3],
   [12, 4],
-] as const;
+];
 
 /** What a run's connection is called in figures; "unknown" for a run whose configuration cannot be read. */
 export function kindOf({ config }: RunData): string {
@@ -66,7 +67,7 @@ export function seriesOf(runs: readonly RunData[]): Series[] {
       label: unique(labelOf(members), taken),
       kind,
       colour: kindColours[kind] ?? OTHER,
-      dash: DASHES[place % DASHES.length]!,
+      dash: dashes[place % dashes.length]!,
       runs: members,
     };
   });
@@ -96,7 +97,8 @@ function labelOf(members: readonly RunData[]): string {
   return members.length === 1 ? short : `${short} (${members.length} seeds)`;
 }
 
-function sharedStart(names: readonly string[]): string {
+/** What names that differ in a size or a seed have in common at their start; the first where that is nothing. */
+export function sharedStart(names: readonly string[]): string {
   const [first] = names as [string];
   let length = first.length;
   for (const name of names) while (!name.startsWith(first.slice(0, length))) length--;
