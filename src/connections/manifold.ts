@@ -111,7 +111,7 @@ function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConven
 }
 
 /** Maps that normalise exp(logits): a start's own logits of H_res are meant for them. */
-const exponential: ReadonlySet<ResidualMapName> = new Set([
+export const exponentialMaps: ReadonlySet<ResidualMapName> = new Set([
   "sinkhorn",
   "sinkhorn-implicit",
   "birkhoff-newton",
@@ -127,7 +127,7 @@ function manifoldParameters(
 ): ConnectionParameters {
   const map = residualMaps[residualMap];
   const size = 2 * n + map.size(n);
-  const res = exponential.has(residualMap) ? start.res(n) : map.bias(n);
+  const res = exponentialMaps.has(residualMap) ? start.res(n) : map.bias(n);
   const bias = [...start.read(n, index), ...start.write(n, index), ...res];
   return {
     phi: parameters.create("phi", [size, n * channels], start.phi(size, n * channels), "connection"),
