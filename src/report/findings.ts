@@ -7,6 +7,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
 import { largestGain } from "./figures/seeds.ts";
+import { mean, median } from "../stability/statistics.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "./run-data.ts";
 
@@ -58,7 +59,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       bitsPerByte: evaluated?.bitsPerByte,
       largestGradientNorm: largest(metrics.map(({ gradientNorm }) => gradientNorm)),
       largestGain: largest(gains.map((record) => largestGain(record) ?? Number.NaN)),
-      tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)),
+      tokensPerSecond: median(finite(metrics.map(({ tokensPerSecond }) => tokensPerSecond))),
       alarms: events.length,
       diverged:
         events.some(({ rule, action }) => (rule === "not-finite" || rule === "diverged") && action !== "rollback") ||
@@ -218,14 +219,9 @@ function list(items: readonly string[]): string {
   return items.length < 2 ? (items[0] ?? "") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 function largest(values: readonly number[]): number | undefined {
-  const finite = values.filter(Number.isFinite);
-  return finite.length === 0 ? undefined : finite.reduce((a, b) => Math.max(a, b));
+  const known = finite(values);
+  return known.length === 0 ? undefined : known.reduce((a, b) => Math.max(a, b));
 }
 
-function median(values: readonly number[]): number | undefined {
-  const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
-  return finite[finite.length >> 1];
-}
+const finite = (values: readonly number[]): number[] => values.filter(Number.isFinite);

@@ -4,6 +4,7 @@
 // quantity of the runs at hand: the mean over seeds and, of several, the smallest and the largest. A
 // difference counts as the paper's only when every seed has its sign.
 
+import { median } from "../stability/statistics.ts";
 import { gapBand } from "./figures/training.ts";
 import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
 import { gainText, runNumbers, signedLoss } from "./findings.ts";
@@ -124,12 +125,8 @@ function normRow(hyper: Series | undefined, manifold: Series | undefined): Paper
 
 /** Median gradient norm of the second half of a run. */
 function laterNorm({ metrics }: RunData): number | undefined {
-  const norms = metrics
-    .slice(metrics.length >> 1)
-    .map(({ gradientNorm }) => gradientNorm)
-    .filter((norm) => typeof norm === "number" && Number.isFinite(norm))
-    .sort((a, b) => a - b);
-  return norms[norms.length >> 1];
+  const norms = metrics.slice(metrics.length >> 1).map(({ gradientNorm }) => gradientNorm);
+  return median(norms.filter((norm) => Number.isFinite(norm)));
 }
 
 function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: number): string {

@@ -21,6 +21,7 @@
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
 
 import type { Instruments } from "./instruments.ts";
+import { mean, median } from "./statistics.ts";
 
 /** What the rules look at: a step's record, and what the instruments saw if they measured. */
 export interface Observation {
@@ -194,15 +195,9 @@ function reachedByMost(values: readonly number[]): Sighting | undefined {
 /** As Math.max, with NaN the largest of all. */
 const larger = (a: number, b: number): number => (a >= b || Number.isNaN(a) ? a : b);
 
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
 function deviation(values: readonly number[]): number {
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / values.length);
+  const middle = mean(values);
+  return Math.sqrt(mean(values.map((value) => (value - middle) ** 2)));
 }
 
 /** A rule that has just found its bound passed. */

@@ -7,6 +7,7 @@
 // spike is lost; smoothed ones keep every k-th point.
 
 import { isMixed } from "../../model/config.ts";
+import { mean, median } from "../../stability/statistics.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../run-data.ts";
 
@@ -196,14 +197,7 @@ export function bandOf(curves: readonly (readonly Point[])[]): BandPoint[] {
 
 /** Mean, median, smallest and largest of at least one value. */
 export function spreadOf(values: readonly number[]): Spread {
-  const sorted = [...values].sort((a, b) => a - b);
-  const [below, above] = [sorted[(sorted.length - 1) >> 1]!, sorted[sorted.length >> 1]!];
-  return {
-    mean: values.reduce((sum, value) => sum + value, 0) / values.length,
-    median: (below + above) / 2,
-    least: sorted[0]!,
-    largest: sorted.at(-1)!,
-  };
+  return { mean: mean(values), median: median(values), least: Math.min(...values), largest: Math.max(...values) };
 }
 
 /** For a caption: what is shown of several seeds, if there are any. */
