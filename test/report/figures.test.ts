@@ -4,15 +4,8 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Figure } from "../../src/report/figures/figure.ts";
 import { figure6, paperFigures } from "../../src/report/figures/paper.ts";
-import {
-  bandOf,
-  kindColours,
-  type Point,
-  seriesOf,
-  smooth,
-  type Spread,
-  thin,
-} from "../../src/report/figures/series.ts";
+import { kindColours } from "../../src/report/figures/palette.ts";
+import { bandOf, type Point, seriesOf, smooth, type Spread, thin } from "../../src/report/figures/series.ts";
 import { lossFigure, lossGapFigure } from "../../src/report/figures/training.ts";
 import { figure8 } from "../../src/report/paper-figures.ts";
 import { renderPng, renderSvg } from "../../src/report/render.ts";

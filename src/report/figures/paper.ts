@@ -9,20 +9,10 @@ import type { RunData } from "../run-data.ts";
 import { type Figure, PAPER_COLOUR, type Part, ruleAt, seriesEncoding, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
 import { gainPanels } from "./gains.ts";
 import { matrixRow, middleNote, mixingRow } from "./mixing.ts";
+import { colourOf, dashes } from "./palette.ts";
 import { experimentOverSizes, type ScalingPoint } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
-import {
-  bandNote,
-  bandOf,
-  dashes,
-  digits,
-  kindColours,
-  type Point,
-  pointsOf,
-  type Series,
-  seriesOf,
-  smooth,
-} from "./series.ts";
+import { bandNote, bandOf, digits, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
 
 const GREY_NOTE =
   "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and stretched to these runs; other data, size and length.";
@@ -191,7 +181,7 @@ function curvesOf(points: readonly ScalingPoint[]): Pick<Series, "label" | "colo
   const kinds = new Map(points.map(({ label, kind }) => [label, kind]));
   return [...kinds].map(([label, kind]) => ({
     label,
-    colour: kindColours[kind] ?? PAPER_COLOUR,
+    colour: colourOf(kind),
     dash: dashes[[...kinds].filter(([, other]) => other === kind).findIndex(([name]) => name === label)] ?? [1, 0],
   }));
 }
