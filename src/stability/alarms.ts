@@ -11,8 +11,8 @@
 //                 above that and far below HC's peak, so the growth is heard of early.
 //   column-error  what most sublayers reach, not the worst one: in sound runs a few tokens, or a sublayer whose
 //                 logits are far apart, are off by up to one, and the gain says what comes of it. Most sublayers
-//                 off by more than 0.1, a tenth of a stream, means too few iterations: measured are 0.04 at most
-//                 with 20, 0.14 with 5, 0.63 with 1 (docs/alarms.md).
+//                 off by more than 0.1, a tenth of a stream, means too few iterations: sound runs with 20 reach
+//                 0.04, with 5 they reach 0.14, with 1 0.63 (docs/alarms.md).
 //   saturation    most sublayers keep their streams apart, |λ₂| > 0.99 where the usual start has 0.931 and sound
 //                 runs reach 0.973; learning rates ten times too high end at 1. Not the logits themselves: those
 //                 of a few tokens drift apart in every run. Sublayers that start above it do not count.
