@@ -10,6 +10,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
+import { mean, median } from "../stability/statistics.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { describeEvent } from "../training/alarms.ts";
 import type { EventRecord } from "../training/run-folder.ts";
@@ -193,7 +194,7 @@ function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {
     name: config.name,
     step: trainer.step,
     steps: config.steps,
-    loss: mean(metrics.slice(-20).map(({ loss }) => loss)),
+    loss: last && mean(metrics.slice(-20).map(({ loss }) => loss)),
     tokensPerSecond: last && median(metrics.slice(-20).map(({ tokensPerSecond }) => tokensPerSecond)),
     gradientNorm: last?.gradientNorm,
     gain: gain?.composite && largestComposite(gain).backward,
@@ -208,7 +209,7 @@ export function summaryRow({ config, trainer, metrics, gains, events }: Run): Su
     name: config.name,
     parameters: trainer.parameterCount,
     bitsPerByte: metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined)?.bitsPerByte,
-    tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)) ?? 0,
+    tokensPerSecond: metrics.length > 0 ? median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)) : 0,
     memoryBytes: trainer.memoryBytes,
     largestGradientNorm: maximum(metrics.map(({ gradientNorm }) => gradientNorm)),
     largestForwardGain: maximum(largest.map(({ forward }) => forward)),
@@ -221,12 +222,4 @@ export function summaryRow({ config, trainer, metrics, gains, events }: Run): Su
 /** Of any number of values: Math.max(...values) overflows the stack of a long run. */
 function maximum(values: readonly number[]): number | undefined {
   return values.length === 0 ? undefined : values.reduce((a, b) => Math.max(a, b));
-}
-
-function mean(values: readonly number[]): number | undefined {
-  return values.length === 0 ? undefined : values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-function median(values: readonly number[]): number | undefined {
-  return [...values].sort((a, b) => a - b)[values.length >> 1];
 }

@@ -12,20 +12,11 @@ import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
 import { broadcast } from "../ops/reductions.ts";
-import { collapse, expand } from "../ops/streams.ts";
+import { collapse } from "../ops/streams.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { streamRead } from "../ops/stream-read.ts";
-import { streamWrite } from "../ops/stream-write.ts";
-import {
-  type Collapse,
-  type Connection,
-  expectStreams,
-  storages,
-  streamsForm,
-  type SublayerOptions,
-  unadjusted,
-} from "./connection.ts";
+import { type Collapse, type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
+import { streamsConnection } from "./streams.ts";
 
 /** What can be chosen of Hyper-Connections. */
 export interface HyperOptions {
@@ -56,24 +47,16 @@ export function hyper({
   streamPrecision = "float32",
 }: HyperOptions = {}): Connection<Tensor> {
   expectStreams("hyper", streams);
-  const { keep, use } = storages[streamPrecision];
-  return {
+  return streamsConnection({
     name: "hyper",
-    form: streamsForm(streams, streamPrecision),
-    expand: (x_TC) => keep(expand(x_TC, streams)),
-    sublayer(parameters, options) {
+    streams,
+    streamPrecision,
+    deciding(parameters, options) {
       const coefficientsOf = (dynamic ? dynamicCoefficients : staticCoefficients)(parameters, streams, options, tanh);
-      return {
-        apply(state, block, adjust = unadjusted) {
-          const x_TNC = use(state);
-          const coefficients = adjust(coefficientsOf(x_TNC));
-          const y_TC = block(streamRead(x_TNC, coefficients));
-          return { state: keep(streamWrite(x_TNC, coefficients, y_TC)), coefficients, streams: x_TNC };
-        },
-      };
+      return (x_TNC) => ({ coefficients: coefficientsOf(x_TNC) });
     },
-    collapse: (state) => collapse(use(state), how),
-  };
+    collapse: (x_TNC) => collapse(x_TNC, how),
+  });
 }
 
 type CoefficientsOf = (x_TNC: Tensor) => Tensor;

@@ -1,6 +1,6 @@
 // Manifold-Constrained Hyper-Connections (DeepSeek, arXiv 2512.24880), the whole idea in one screen:
 //
-//   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                                             (Eq. 3)
+//   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                                 (Eq. 3; streams.ts)
 //   x⃗' = RMSNorm(vec x_l)                      over all n·C entries of a token together
 //   H̃  = α · (x⃗' φ) + b                         one small projection for all three maps     (Eq. 7)
 //   H_pre = σ(H̃_pre)    H_post = 2σ(H̃_post)    H_res = Sinkhorn-Knopp(exp H̃_res)          (Eq. 8)
@@ -14,19 +14,10 @@
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { manifoldCoefficients } from "../ops/manifold-coefficients.ts";
-import { collapse, expand } from "../ops/streams.ts";
+import { collapse } from "../ops/streams.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { streamRead } from "../ops/stream-read.ts";
-import { streamWrite } from "../ops/stream-write.ts";
-import {
-  type Connection,
-  expectStreams,
-  storages,
-  streamsForm,
-  type SublayerOptions,
-  unadjusted,
-} from "./connection.ts";
-import { composedCoefficients, type Decided } from "./composed-coefficients.ts";
+import { type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import { composedCoefficients } from "./composed-coefficients.ts";
 import type { ConnectionParameters } from "./conventions/coefficients.ts";
 import { conventionConnection, endOf } from "./conventions/connection.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
@@ -36,6 +27,7 @@ import { expectSupport } from "./manifolds/residual-map.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMaps } from "./manifolds/table.ts";
 import { residualLogits } from "./residual-logits.ts";
+import { streamsConnection } from "./streams.ts";
 
 /** What can be chosen of mHC. */
 export interface ManifoldOptions {
@@ -95,32 +87,20 @@ export function manifold({
     expectSinkhorn(residualMap, convention, end);
     return conventionConnection({ streams, iterations, convention, end, streamPrecision, parametersOf });
   }
-  const { keep, use } = storages[streamPrecision];
-  const decide = (x_TNC: Tensor, { phi, alpha, bias }: ConnectionParameters): Decided => {
-    if (residualMap !== "sinkhorn") return composedCoefficients(x_TNC, phi, alpha, bias, map);
-    const coefficients = manifoldCoefficients(x_TNC, phi, alpha, bias, { iterations });
-    return { coefficients, logits: residualLogits(coefficients) };
-  };
-  const connection: Connection<Tensor> = {
+  return streamsConnection({
     name: "manifold",
-    form: streamsForm(streams, streamPrecision),
-    expand: (x_TC) => keep(expand(x_TC, streams)),
-    sublayer(parameters, options) {
-      const own = parametersOf(parameters, options);
-      return {
-        apply(state, block, adjust = unadjusted) {
-          const x_TNC = use(state);
-          const decided = decide(x_TNC, own);
-          const coefficients = adjust(decided.coefficients);
-          const y_TC = block(streamRead(x_TNC, coefficients));
-          const next = keep(streamWrite(x_TNC, coefficients, y_TC));
-          return { ...decided, state: next, coefficients, streams: x_TNC };
-        },
+    streams,
+    streamPrecision,
+    deciding(parameters, sublayer) {
+      const { phi, alpha, bias } = parametersOf(parameters, sublayer);
+      if (residualMap !== "sinkhorn") return (x_TNC) => composedCoefficients(x_TNC, phi, alpha, bias, map);
+      return (x_TNC) => {
+        const coefficients = manifoldCoefficients(x_TNC, phi, alpha, bias, { iterations });
+        return { coefficients, logits: residualLogits(coefficients) };
       };
     },
-    collapse: (state) => collapse(use(state), end),
-  };
-  return connection;
+    collapse: (x_TNC) => collapse(x_TNC, end),
+  });
 }
 
 function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConventionName, end: StreamsEnd): void {
@@ -131,7 +111,7 @@ function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConven
 }
 
 /** Maps that normalise exp(logits): a start's own logits of H_res are meant for them. */
-const exponential: ReadonlySet<ResidualMapName> = new Set([
+export const exponentialMaps: ReadonlySet<ResidualMapName> = new Set([
   "sinkhorn",
   "sinkhorn-implicit",
   "birkhoff-newton",
@@ -147,7 +127,7 @@ function manifoldParameters(
 ): ConnectionParameters {
   const map = residualMaps[residualMap];
   const size = 2 * n + map.size(n);
-  const res = exponential.has(residualMap) ? start.res(n) : map.bias(n);
+  const res = exponentialMaps.has(residualMap) ? start.res(n) : map.bias(n);
   const bias = [...start.read(n, index), ...start.write(n, index), ...res];
   return {
     phi: parameters.create("phi", [size, n * channels], start.phi(size, n * channels), "connection"),

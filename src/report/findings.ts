@@ -5,7 +5,9 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { gainsAt, largestGain } from "./figures/gains.ts";
+import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
+import { largestGain } from "./figures/seeds.ts";
+import { mean, median } from "../stability/statistics.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "./run-data.ts";
 
@@ -57,7 +59,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       bitsPerByte: evaluated?.bitsPerByte,
       largestGradientNorm: largest(metrics.map(({ gradientNorm }) => gradientNorm)),
       largestGain: largest(gains.map((record) => largestGain(record) ?? Number.NaN)),
-      tokensPerSecond: median(metrics.map(({ tokensPerSecond }) => tokensPerSecond)),
+      tokensPerSecond: median(finite(metrics.map(({ tokensPerSecond }) => tokensPerSecond))),
       alarms: events.length,
       diverged:
         events.some(({ rule, action }) => (rule === "not-finite" || rule === "diverged") && action !== "rollback") ||
@@ -70,7 +72,9 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
 export function findings(runs: readonly RunData[]): string[] {
   const numbers = runNumbers(runs);
   const series = seriesOf(runs);
-  return [...lossSentences(series, numbers), ...gainSentence(series), ...troubles(numbers)];
+  const points = experimentOverSizes(runs);
+  const losses = points.length > 0 ? scalingSentences(points) : lossSentences(series, numbers);
+  return [...losses, ...gainSentence(series), ...troubles(numbers)];
 }
 
 /** At what size the runs were measured, and what that means for other sizes. */
@@ -119,10 +123,31 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   ];
 }
 
+/** Of runs of several sizes: how far each connection ends from the residual model of the size. */
+function scalingSentences(points: readonly ScalingPoint[]): string[] {
+  const labels = [...new Set(points.map(({ label }) => label))];
+  const [fewest, most] = [Math.min, Math.max].map((end) => end(...points.map(({ seeds }) => seeds)));
+  return [
+    ...labels.map((label) => {
+      const own = points.filter((point) => point.label === label);
+      const better = own.filter(({ gap }) => gap.largest < 0).length;
+      const worse = own.filter(({ gap }) => gap.least > 0).length;
+      const sizes = own.map(({ name, seeds, gap: { mean: middle, least, largest: top } }) => {
+        const range = seeds > 1 ? ` (${signedLoss(least)} to ${signedLoss(top)})` : "";
+        return `${signedLoss(middle)}${range} at ${name}`;
+      });
+      return `${label} minus residual, final validation losses in nats a token: ${list(sizes)}. ${most! > 1 ? "In every seed it" : "It"} ends below at ${better} of ${own.length} sizes, above at ${worse}.`;
+    }),
+    most === 1
+      ? "There is one seed of each, so how much of this is chance is not known."
+      : `Means over ${fewest === most ? most : `${fewest} to ${most}`} seeds, each against the residual model of its seed; in brackets the smallest and the largest.`,
+  ];
+}
+
 function gainSentence(series: readonly Series[]): string[] {
   const measured = series.flatMap(({ label, runs }) => {
     const largestOf = largest(runs.flatMap(({ gains }) => gains.map((record) => largestGain(record) ?? Number.NaN)));
-    return largestOf === undefined || !runs.some((run) => gainsAt(run)) ? [] : [{ label, gain: largestOf }];
+    return largestOf === undefined ? [] : [{ label, gain: largestOf }];
   });
   if (measured.length === 0) return [];
   const sorted = measured.sort((a, b) => b.gain - a.gain);
@@ -142,6 +167,11 @@ function troubles(numbers: readonly RunNumbers[]): string[] {
       : []),
     ...(alarms > 0 ? [alarms === 1 ? "One alarm was raised." : `${alarms} alarms were raised.`] : []),
   ];
+}
+
+/** A difference of losses with its sign. */
+export function signedLoss(value: number): string {
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 }
 
 /** A gain in three digits or so. */
@@ -189,14 +219,9 @@ function list(items: readonly string[]): string {
   return items.length < 2 ? (items[0] ?? "") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
-
 function largest(values: readonly number[]): number | undefined {
-  const finite = values.filter(Number.isFinite);
-  return finite.length === 0 ? undefined : finite.reduce((a, b) => Math.max(a, b));
+  const known = finite(values);
+  return known.length === 0 ? undefined : known.reduce((a, b) => Math.max(a, b));
 }
 
-function median(values: readonly number[]): number | undefined {
-  const finite = values.filter(Number.isFinite).sort((a, b) => a - b);
-  return finite[finite.length >> 1];
-}
+const finite = (values: readonly number[]): number[] => values.filter(Number.isFinite);

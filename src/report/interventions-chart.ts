@@ -7,7 +7,8 @@
 import { parseIntervention, publishedInterventions } from "../stability/interventions.ts";
 import { type InterventionReport, type InterventionRow, isUndecided } from "../training/intervene.ts";
 import { interventionLabel, setLabel, showNats } from "./interventions-text.ts";
-import { escape, round } from "./svg.ts";
+import { escape } from "./html.ts";
+import { round, textAt } from "./svg.ts";
 
 interface ChartBar {
   readonly label: string;
@@ -73,8 +74,8 @@ export function drawInterventions(report: InterventionReport, name: string): str
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" font-family="Helvetica, Arial, sans-serif" font-size="12">`,
     `<style>${STYLE}</style>`,
     `<rect class="paper" width="${width}" height="${height}"/>`,
-    write(16, 26, `Interventions: ${name}, step ${report.step}`, 'class="ink" font-size="16" font-weight="bold"'),
-    write(
+    textAt(16, 26, `Interventions: ${name}, step ${report.step}`, 'class="ink" font-size="16" font-weight="bold"'),
+    textAt(
       16,
       44,
       `change of the validation loss (${report.loss.toFixed(4)} nats a token over ${report.tokens.toLocaleString("en")} tokens); each panel has its own scale; outlined: within two standard errors of no change`,
@@ -82,7 +83,7 @@ export function drawInterventions(report: InterventionReport, name: string): str
     ),
     ...drawn,
     marked
-      ? `${diamond(22, height - 16)}${write(32, height - 12, `${model} on ${text} (${source}): ln of its perplexity ratio; its own early and late layers; left out where far beyond the bars`, 'class="dim"')}`
+      ? `${diamond(22, height - 16)}${textAt(32, height - 12, `${model} on ${text} (${source}): ln of its perplexity ratio; its own early and late layers; left out where far beyond the bars`, 'class="dim"')}`
       : "",
     "</svg>\n",
   ].join("\n");
@@ -137,14 +138,14 @@ function drawPanel({ title, bars }: ChartPanel): string {
     );
     const kind = `${change < 0 ? "better" : "worse"}${undecided ? " undecided" : ""}`;
     return [
-      write(LABEL - 8, y + 12, label, 'class="ink" text-anchor="end"'),
+      textAt(LABEL - 8, y + 12, label, 'class="ink" text-anchor="end"'),
       `<rect class="${kind}" x="${round(change < 0 ? zero - length : zero)}" y="${y + 2}" width="${round(length)}" height="${ROW - 5}" opacity="${several ? 1 : 0.62}"><title>${escape(`${label}: ${showNats(change)} nats a token`)}</title></rect>`,
       published === undefined ? "" : diamond(zero + published * scale, y + 8.5),
-      write(round(end) + 5, y + 12, showNats(change), 'class="dim"'),
+      textAt(round(end) + 5, y + 12, showNats(change), 'class="dim"'),
     ];
   });
   const axis = `<path class="axis" d="M${round(zero)} ${HEAD - 2}v${bars.length * ROW + 3}"/>`;
-  return [write(0, 14, title, 'class="ink" font-weight="bold"'), ...rows, axis].join("\n");
+  return [textAt(0, 14, title, 'class="ink" font-weight="bold"'), ...rows, axis].join("\n");
 }
 
 /** A loss that is not finite has no bar; its number says so. */
@@ -154,8 +155,4 @@ function finite(value: number): number {
 
 function diamond(x: number, y: number): string {
   return `<path class="mark" d="M${round(x - 4.5)} ${y}l4.5 -4.5l4.5 4.5l-4.5 4.5z"/>`;
-}
-
-function write(x: number, y: number, content: string, attributes: string): string {
-  return `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`;
 }

@@ -4,9 +4,10 @@
 // quantity of the runs at hand: the mean over seeds and, of several, the smallest and the largest. A
 // difference counts as the paper's only when every seed has its sign.
 
+import { median } from "../stability/statistics.ts";
 import { gapBand } from "./figures/training.ts";
-import { type Series, seriesOf } from "./figures/series.ts";
-import { gainText, runNumbers } from "./findings.ts";
+import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
+import { gainText, runNumbers, signedLoss } from "./findings.ts";
 import { html, type Markup } from "./html.ts";
 import type { RunData } from "./run-data.ts";
 
@@ -20,12 +21,7 @@ export interface PaperComparison {
   readonly verdict: string;
 }
 
-/** Values of several seeds. */
-interface Spread {
-  readonly mean: number;
-  readonly least: number;
-  readonly largest: number;
-}
+type Range = Pick<Spread, "mean" | "least" | "largest">;
 
 const KINDS = ["residual", "hyper", "manifold"] as const;
 
@@ -104,7 +100,7 @@ function gapRow(
   return {
     quantity,
     paper,
-    here: told(last, signed),
+    here: told(last, signedLoss),
     verdict: directionOf(last, sign, Math.min(series.runs.length, base.runs.length)),
   };
 }
@@ -129,32 +125,16 @@ function normRow(hyper: Series | undefined, manifold: Series | undefined): Paper
 
 /** Median gradient norm of the second half of a run. */
 function laterNorm({ metrics }: RunData): number | undefined {
-  const norms = metrics
-    .slice(metrics.length >> 1)
-    .map(({ gradientNorm }) => gradientNorm)
-    .filter((norm) => typeof norm === "number" && Number.isFinite(norm))
-    .sort((a, b) => a - b);
-  return norms[norms.length >> 1];
+  const norms = metrics.slice(metrics.length >> 1).map(({ gradientNorm }) => gradientNorm);
+  return median(norms.filter((norm) => Number.isFinite(norm)));
 }
 
-function directionOf({ mean, least, largest }: Spread, sign: 1 | -1, seeds: number): string {
+function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: number): string {
   if (least < 0 && largest > 0) return "not decided: seeds differ in sign";
   const same = Math.sign(mean) === sign;
   return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
 }
 
-function spreadOf(values: readonly number[]): Spread {
-  return {
-    mean: values.reduce((a, b) => a + b, 0) / values.length,
-    least: Math.min(...values),
-    largest: Math.max(...values),
-  };
-}
-
-function told({ mean, least, largest }: Spread, show: (value: number) => string): string {
+function told({ mean, least, largest }: Range, show: (value: number) => string): string {
   return least === largest ? show(mean) : `${show(mean)} (${show(least)} to ${show(largest)})`;
-}
-
-function signed(value: number): string {
-  return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 }

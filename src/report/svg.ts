@@ -3,6 +3,7 @@
 // Two kinds: horizontal bars of stacked parts, and a curve over whole numbers. Each is a panel, a piece of
 // SVG of a known size; panels are set under each other in one drawing.
 
+import { escape } from "./html.ts";
 import type { Bar } from "./table.ts";
 
 export interface Panel {
@@ -38,7 +39,7 @@ export function drawSvg(title: string, panels: readonly Panel[]): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${top}" width="${WIDTH}" height="${top}" font-family="Helvetica, Arial, sans-serif" font-size="12" fill="#222">`,
     `<rect width="${WIDTH}" height="${top}" fill="white"/>`,
-    text(16, 26, title, 'font-size="16" font-weight="bold"'),
+    textAt(16, 26, title, 'font-size="16" font-weight="bold"'),
     ...placed,
     "</svg>\n",
   ].join("\n");
@@ -61,24 +62,24 @@ export function barPanel(title: string, bars: readonly Bar[], show: (value: numb
       return piece;
     });
     return [
-      text(LEFT - 8, y + 15, label, 'text-anchor="end"'),
+      textAt(LEFT - 8, y + 15, label, 'text-anchor="end"'),
       ...pieces,
-      text(round(x) + 6, y + 15, show(sums[index]!), ""),
+      textAt(round(x) + 6, y + 15, show(sums[index]!), ""),
     ];
   });
   const bottom = 28 + bars.length * ROW;
   const legend = bars[0]!.parts.map(({ name }, part) => {
     const x = LEGEND + part * STEP;
-    return `<rect x="${x}" y="${bottom + 6}" width="11" height="11" fill="${COLOURS[part % COLOURS.length]}"/>${text(x + 16, bottom + 16, name, "")}`;
+    return `<rect x="${x}" y="${bottom + 6}" width="11" height="11" fill="${COLOURS[part % COLOURS.length]}"/>${textAt(x + 16, bottom + 16, name, "")}`;
   });
   const x = LEGEND + legend.length * STEP;
   const line = near && [
     `<path d="M${round(LEFT + near.value * scale)} 22V${bottom}M${x + 5} ${bottom + 3}v16" stroke="#222" stroke-dasharray="4 3"/>`,
-    text(x + 16, bottom + 16, near.label, ""),
+    textAt(x + 16, bottom + 16, near.label, ""),
   ];
   return {
     height: bottom + 24,
-    body: [text(16, 12, title, 'font-weight="bold"'), ...rows, ...(line ?? []), ...legend].join("\n"),
+    body: [textAt(16, 12, title, 'font-weight="bold"'), ...rows, ...(line ?? []), ...legend].join("\n"),
   };
 }
 
@@ -99,26 +100,23 @@ export function curvePanel(
   return {
     height: height + 46,
     body: [
-      text(16, 12, title, 'font-weight="bold"'),
+      textAt(16, 12, title, 'font-weight="bold"'),
       `<path d="M${LEFT} 20V${20 + height}H${LEFT + PLOT}" fill="none" stroke="#999"/>`,
-      text(LEFT - 8, 26, String(top), 'text-anchor="end"'),
-      text(LEFT - 8, 24 + height, "0", 'text-anchor="end"'),
+      textAt(LEFT - 8, 26, String(top), 'text-anchor="end"'),
+      textAt(LEFT - 8, 24 + height, "0", 'text-anchor="end"'),
       `<polyline points="${points.map(at).join(" ")}" fill="none" stroke="${COLOURS[0]}" stroke-width="1.6"/>`,
       `<circle cx="${x}" cy="${y}" r="4" fill="${COLOURS[4]}"/>`,
-      text(x, y - 8, marked.label, ""),
-      text(LEFT, 36 + height, String(first), 'text-anchor="middle"'),
-      text(LEFT + PLOT, 36 + height, String(last), 'text-anchor="middle"'),
-      text(LEFT + PLOT / 2, 36 + height, axis, 'text-anchor="middle"'),
+      textAt(x, y - 8, marked.label, ""),
+      textAt(LEFT, 36 + height, String(first), 'text-anchor="middle"'),
+      textAt(LEFT + PLOT, 36 + height, String(last), 'text-anchor="middle"'),
+      textAt(LEFT + PLOT / 2, 36 + height, axis, 'text-anchor="middle"'),
     ].join("\n"),
   };
 }
 
-function text(x: number, y: number, content: string, attributes: string): string {
+/** A line of text in an SVG, with attributes as they are to be written. */
+export function textAt(x: number, y: number, content: string, attributes: string): string {
   return `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`;
-}
-
-export function escape(content: string): string {
-  return content.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
 }
 
 export function round(value: number): number {

@@ -16,6 +16,7 @@ import {
   small,
 } from "./lint-check.ts";
 import { type ReferenceConnection, resLayouts, relativeTo } from "./lint-reference.ts";
+import { mean, sampleVariance } from "./statistics.ts";
 
 /** Standard errors from zero at which the statistic of φ decides. */
 const DECIDES = 4;
@@ -25,10 +26,9 @@ export function checkSources(sublayers: readonly ManifoldLint[]): LintCheck {
   const expected =
     "a res row i ← j of φ has more energy over stream j than over stream i, where training has shaped it";
   const values = sublayers.map(sourceExcess);
-  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  const variance = values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / (values.length - 1);
-  const z = mean / Math.sqrt(variance / values.length);
-  const text = `ln(energy over source / energy over target) ${mean.toFixed(3)} on average over ${values.length} sublayers${Number.isFinite(z) ? `, ${z.toFixed(1)} standard errors from zero` : ""}`;
+  const average = mean(values);
+  const z = average / Math.sqrt(sampleVariance(values) / values.length);
+  const text = `ln(energy over source / energy over target) ${average.toFixed(3)} on average over ${values.length} sublayers${Number.isFinite(z) ? `, ${z.toFixed(1)} standard errors from zero` : ""}`;
   if (values.length >= 4 && z > DECIDES)
     return { name: "orientation", verdict: "good", measured: text, expected, where: [] };
   if (values.length >= 4 && z < -DECIDES) {

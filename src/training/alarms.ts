@@ -6,9 +6,13 @@
 // anywhere but in events.jsonl, so a run that is killed and resumed has the rate of an undisturbed one.
 
 import { z } from "zod";
+import { initialisations } from "../connections/initialisations.ts";
+import { exponentialMaps } from "../connections/manifold.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
-import { type ModelConfig, sublayerConnections } from "../model/config.ts";
-import { type AlarmName, alarmNames, alarmRules, type AlarmSubject } from "../stability/alarms.ts";
+import { type ConnectionConfig, type ModelConfig, sublayerConnections } from "../model/config.ts";
+import { sinkhornResult } from "../ops/sinkhorn.ts";
+import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
+import { secondModulus } from "../stability/instruments.ts";
 import type { EventRecord } from "./run-folder.ts";
 
 /** What a run does when a rule speaks. */
@@ -104,7 +108,16 @@ function subjectOf(model: ModelConfig): AlarmSubject {
     chance: Math.log(model.vocabulary),
     doublyStochastic,
     constrained: mixes.every((mixing, index) => !mixing || doublyStochastic[index]),
+    startsMixing: sublayers.map(startsMixing),
   };
+}
+
+/** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
+function startsMixing(connection: ConnectionConfig): boolean {
+  if (connection.kind !== "manifold") return false;
+  const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
+  const logits = Float64Array.from(initialisations[initialisation].res(n));
+  return exponentialMaps.has(residualMap) && secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
 }
 
 /**

@@ -39,6 +39,7 @@ import {
   type MixedSublayers,
   planInterventions,
 } from "../stability/interventions.ts";
+import { sampleVariance } from "../stability/statistics.ts";
 import type { TrainingConfig } from "./config.ts";
 import { meanLoss } from "./evaluation.ts";
 import { formatRecord, writeFileAtomically } from "./files.ts";
@@ -239,9 +240,7 @@ interface Measured {
 function errorOf(differences: readonly number[]): { error?: number } {
   const count = differences.length;
   if (count < 2) return {};
-  const mean = differences.reduce((sum, value) => sum + value, 0) / count;
-  const squares = differences.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { error: Math.sqrt(squares / (count - 1) / count) };
+  return { error: Math.sqrt(sampleVariance(differences) / count) };
 }
 
 /** Whether a change cannot be told from none: it lies within two of its standard errors. */

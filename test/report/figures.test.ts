@@ -4,7 +4,8 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Figure } from "../../src/report/figures/figure.ts";
 import { figure6, paperFigures } from "../../src/report/figures/paper.ts";
-import { bandOf, kindColours, type Point, seriesOf, smooth, thin } from "../../src/report/figures/series.ts";
+import { kindColours } from "../../src/report/figures/palette.ts";
+import { bandOf, type Point, seriesOf, smooth, type Spread, thin } from "../../src/report/figures/series.ts";
 import { lossFigure, lossGapFigure } from "../../src/report/figures/training.ts";
 import { figure8 } from "../../src/report/paper-figures.ts";
 import { renderPng, renderSvg } from "../../src/report/render.ts";
@@ -66,7 +67,7 @@ describe("series", () => {
         ],
         [[1, 6]],
       ]),
-    ).toEqual([{ x: 1, mean: 4, least: 2, largest: 6 }]);
+    ).toEqual([{ x: 1, mean: 4, median: 4, least: 2, largest: 6 }]);
   });
 });
 
@@ -166,10 +167,21 @@ describe("beside the paper", () => {
   });
 });
 
-const scaling = [
-  { name: "small", kind: "manifold", flops: 1e13, loss: 3.1, baselineLoss: 3.12 },
-  { name: "large", kind: "manifold", flops: 5e13, loss: 2.9, baselineLoss: 2.93 },
-];
+const spread = (mean: number, width: number): Spread => ({
+  mean,
+  median: mean,
+  least: mean - width,
+  largest: mean + width,
+});
+const scaling = [1e13, 5e13].map((flops, index) => ({
+  name: `${index + 1} layers`,
+  label: "manifold",
+  kind: "manifold",
+  flops,
+  seeds: 3,
+  gap: spread(-0.02, 0.005),
+  relative: spread(99, 0.1),
+}));
 
 interface Value {
   readonly series?: string;

@@ -5,7 +5,8 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
 import { paperFigures } from "../../src/report/figures/paper.ts";
-import { scalingPoints } from "../../src/report/figures/scaling.ts";
+import { experimentOverSizes, scalingPoints } from "../../src/report/figures/scaling.ts";
+import { findings } from "../../src/report/findings.ts";
 import { comparePaper, paperTable } from "../../src/report/paper-comparison.ts";
 import { readRunData, type RunData } from "../../src/report/run-data.ts";
 import { storeRun } from "./stored-runs.ts";
@@ -64,16 +65,25 @@ test("nothing is compared without HC or mHC", () => {
   expect(paperTable([])).toBeUndefined();
 });
 
-test("loss by compute: a point a size, means over seeds, against the residual model of the size", () => {
-  const small = [run("residual", 1, 3, 1, 2), run("residual", 2, 3.2, 1, 2), run("manifold", 1, 2.9, 1, 2)];
+test("loss by compute: a point a size, against the residual model of the size and seed", () => {
+  const small = [
+    run("residual", 1, 3, 1, 2),
+    run("residual", 2, 3.2, 1, 2),
+    run("manifold", 1, 2.9, 1, 2),
+    run("manifold", 2, 2.8, 1, 2),
+    run("manifold", 3, 3.2, 1, 2),
+  ];
   const large = [run("residual", 1, 2, 1, 8), run("manifold", 1, 1.8, 1, 8)];
   const points = scalingPoints([...large, ...small]);
-  expect(points.map(({ name, kind }) => [name, kind])).toEqual([
-    ["2 layers of width 128", "manifold"],
-    ["8 layers of width 128", "manifold"],
+  expect(points.map(({ name, label, kind, seeds }) => [name, label, kind, seeds])).toEqual([
+    ["2 layers of width 128", "manifold", "manifold", 3],
+    ["8 layers of width 128", "manifold", "manifold", 1],
   ]);
-  expect(points[0]!.loss).toBeCloseTo(3.4, 12);
-  expect(points[0]!.baselineLoss).toBeCloseTo(3.6, 12);
+  // Validation losses are 0.5 above; the third seed has no twin and stands against the mean of the others.
+  const { gap, relative } = points[0]!;
+  expect(gap.mean).toBeCloseTo((-0.1 - 0.4 + 0.1) / 3, 12);
+  expect([gap.least, gap.largest]).toEqual([expect.closeTo(-0.4, 12), expect.closeTo(0.1, 12)]);
+  expect(relative.least).toBeCloseTo((100 * 3.3) / 3.7, 10);
   // Head, projections and SwiGLU at two operations a weight, scores and sums, three times for training, by hand.
   const layer = 2 * (4 * 128 * 128 + 3 * 128 * 384) + 4 * 2 * 32 * 129;
   const tokens = 200 * 16 * 128;
@@ -81,6 +91,33 @@ test("loss by compute: a point a size, means over seeds, against the residual mo
   expect(points[1]!.flops).toBe(3 * tokens * (8 * layer + 2 * 128 * 1024));
   expect(paperFigures([...large, ...small]).map(({ name }) => name)).toEqual(["figure-6"]);
   expect(paperFigures(small).map(({ name }) => name)).not.toContain("figure-6");
+  const [figure] = paperFigures([...large, ...small]);
+  expect(figure!.caption).toContain("over up to 3 seeds the mean, with a band");
+  expect(findings([...large, ...small]).slice(0, 2)).toEqual([
+    "manifold minus residual, final validation losses in nats a token: −0.1333 (−0.4000 to +0.1000) at 2 layers of width 128 and −0.2000 at 8 layers of width 128. In every seed it ends below at 1 of 2 sizes, above at 0.",
+    "Means over 1 to 3 seeds, each against the residual model of its seed; in brackets the smallest and the largest.",
+  ]);
+});
+
+test("two connections of a kind are two curves; several runs of one and a size are no experiment over sizes", () => {
+  const two = [1, 8].flatMap((layers) => {
+    const mine = run("manifold", 1, 1.9, 1, layers);
+    const { config } = mine;
+    const connection = { ...config!.model.connection, iterations: 5 } as NonNullable<
+      typeof config
+    >["model"]["connection"];
+    const other = {
+      ...mine,
+      name: `manifold-short-S${layers}`,
+      config: { ...config!, model: { ...config!.model, connection } },
+    };
+    return [run("residual", 1, 2, 1, layers), { ...mine, name: `manifold-S${layers}` }, other];
+  });
+  expect(experimentOverSizes(two).map(({ label }) => label)).toEqual(
+    expect.arrayContaining(["manifold", "manifold-short"]),
+  );
+  const clipped = two.map((one) => ({ ...one, config: { ...one.config!, evaluateBatches: 3 } }));
+  expect(experimentOverSizes([...two, ...clipped])).toEqual([]);
 });
 
 test("unfinished runs are no points", () => {

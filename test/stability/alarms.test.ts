@@ -11,12 +11,14 @@ import {
   type Observation,
   watchAlarms,
 } from "../../src/stability/alarms.ts";
-import type { Instruments } from "../../src/stability/instruments.ts";
+import { figure8 } from "../../src/report/paper-figures.ts";
+import { type Instruments, secondModulus } from "../../src/stability/instruments.ts";
 
 const subject = (...doublyStochastic: boolean[]): AlarmSubject => ({
   chance: Math.log(256),
   doublyStochastic,
   constrained: doublyStochastic.every(Boolean),
+  startsMixing: doublyStochastic,
 });
 const manifold = subject(true, true, true, true);
 const hyper = subject(false, false, false, false);
@@ -71,21 +73,33 @@ describe("gain", () => {
 });
 
 describe("column error and saturation", () => {
-  test("a tenth of a stream, and only where H_res is to be doubly stochastic", () => {
-    const series = [0.035, 0.099, 0.12, 0.3].map((error) => seen({ columnError: [5, error], rowError: [0, 0] }));
-    expect(watch("column-error", series, { of: subject(false, true) })).toMatchObject([
-      { step: 3, value: 0.12, sublayer: 1 },
-    ]);
-    expect(watch("column-error", series, { of: hyper })).toEqual([]);
+  test("a tenth of a stream in most sublayers, and only where H_res is to be doubly stochastic", () => {
+    const series = [0.035, 0.099, 0.12, 0.3].map((error) =>
+      seen({ columnError: [0.01, error, error, 5, 5], rowError: [0, 0, 0, 0, 0], sublayers: [0, 1, 2, 4, 5] }),
+    );
+    const mixed = subject(true, true, true, true, false, false);
+    expect(watch("column-error", series, { of: mixed })).toMatchObject([{ step: 3, value: 0.12 }]);
+    expect(watch("column-error", series, { of: subject(false, false, false, false, false, false) })).toEqual([]);
   });
-  test("logits further apart than ln 10⁶; maps without logits have none", () => {
-    const series = [
-      seen({ smallestLogit: [0, null], largestLogit: [4, null] }),
-      seen({ smallestLogit: [-6, null], largestLogit: [7, null] }),
-      seen({ smallestLogit: [-7, null], largestLogit: [7, null] }),
-    ];
-    expect(watch("saturation", series)).toMatchObject([{ step: 3, value: 14, sublayer: 0 }]);
-    expect(Math.log(1e6)).toBeCloseTo(alarmRules.saturation.bound(manifold), 1);
+  test("one sublayer that is far off is none, and neither are two of four", () => {
+    expect(watch("column-error", [seen({ columnError: [0, 0.04, 0.9, 1] })])).toEqual([]);
+    expect(watch("column-error", [seen({ columnError: [0, 0.2, 0.9, Number.NaN] })])).toMatchObject([{ value: 0.2 }]);
+  });
+
+  const hardness = (...values: number[]): Partial<Observation> => seen({ secondEigenvalue: values });
+  test("streams that are kept apart in most sublayers", () => {
+    const series = [hardness(0.93, 0.93, 0.93), hardness(0.95, 1, 0.98), hardness(0.95, 1, 0.995), hardness(1, 1, 1)];
+    const found = watch("saturation", series);
+    expect(found).toMatchObject([{ step: 3, value: 0.995 }]);
+    expect(found[0]!.message).toMatch(/^the \|λ₂\| of H_res that most sublayers reach is 0\.995, above 0\.99\. /);
+  });
+  test("sublayers that keep them apart from the start do not count", () => {
+    expect(watch("saturation", [hardness(1, 1, 0.93)], { of: subject(false, false, true) })).toEqual([]);
+    expect(watch("saturation", [hardness(1, 1, 1)], { of: hyper })).toEqual([]);
+  });
+  test("the mixing that the paper prints of its 27B model is not saturated", () => {
+    for (const { matrix } of figure8.manifold)
+      if (matrix) expect(secondModulus(matrix, 4)).toBeLessThan(alarmRules.saturation.bound(manifold));
   });
 });
 

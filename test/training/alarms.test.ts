@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { largestComposite } from "../../src/stability/gains.ts";
+import type { ManifoldConfig } from "../../src/model/config.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
 import { listCheckpoints } from "../../src/training/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
@@ -293,6 +294,21 @@ describe("configuration", () => {
       "continue",
       "stop",
     ]);
+  });
+  test("what can harden follows the start and the map", () => {
+    const { model } = tinyTraining("manifold");
+    const starts = (change: Partial<ManifoldConfig>): boolean[] => [
+      ...new Set(
+        planAlarms({ ...model, connection: { ...model.connection, ...change } as ManifoldConfig }).subject.startsMixing,
+      ),
+    ];
+    expect(starts({})).toEqual([true]);
+    expect(starts({ initialisation: "zero" })).toEqual([true]);
+    // 0 on the diagonal and −8 or −50 off it.
+    expect(starts({ initialisation: "mhc-lite" })).toEqual([false]);
+    expect(starts({ initialisation: "gpt2-equivalent" })).toEqual([false]);
+    expect(starts({ residualMap: "cayley" })).toEqual([false]);
+    expect(planAlarms(tinyTraining("hyper").model).subject.startsMixing).toContain(false);
   });
   test("the rate of a step is that of the last rollback to before it", () => {
     const back = (step: number, to: number, rateFactor: number): EventRecord => ({

@@ -15,17 +15,11 @@ import type { StreamPrecision } from "../../ops/stream-precision.ts";
 import { streamRead } from "../../ops/stream-read.ts";
 import { streamWrite } from "../../ops/stream-write.ts";
 import { collapse, expand } from "../../ops/streams.ts";
-import {
-  type Connection,
-  type Ending,
-  storages,
-  streamsForm,
-  type SublayerOptions,
-  unadjusted,
-} from "../connection.ts";
+import { type Connection, type Ending, storages, streamsForm, type SublayerOptions } from "../connection.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import { type ConnectionParameters, conventionCoefficients, endingCoefficients, firstStream } from "./coefficients.ts";
 import { residualLogits } from "../residual-logits.ts";
+import { streamsConnection } from "../streams.ts";
 import type { ManifoldConvention, StreamsEnd } from "./convention.ts";
 import { type ManifoldConventionName, manifoldConventions } from "./table.ts";
 
@@ -47,42 +41,34 @@ export function conventionConnection(options: ConventionOptions): Connection<Ten
 
 function ownReads(options: ConventionOptions): Connection<Tensor> {
   const { streams, iterations, convention, end, streamPrecision, parametersOf } = options;
-  const { keep, use } = storages[streamPrecision];
   const rules = manifoldConventions[convention];
-  const learned = end === "learned";
-  const joined = (x_TNC: Tensor): Tensor => {
-    if (end === "mean" || end === "sum") return collapse(x_TNC, end);
-    throw new Error(
-      `${convention}: its end is learned, so it stands at the end of a network only: make its parameters with ending() and ` +
-        'collapse with what that returns, or choose convention "paper", whose end is the mean.',
-    );
-  };
-  return {
+  const connection = streamsConnection({
     name: "manifold",
-    form: streamsForm(streams, streamPrecision),
-    expand: (x_TC) => keep(expand(x_TC, streams)),
-    sublayer(parameters, sublayer) {
+    streams,
+    streamPrecision,
+    deciding(parameters, sublayer) {
       const own = parametersOf(parameters, sublayer);
-      return {
-        apply(state, block, adjust = unadjusted) {
-          const x_TNC = use(state);
-          const decided = conventionCoefficients(x_TNC, own, rules, iterations);
-          const coefficients = adjust(decided);
-          const y_TC = block(streamRead(x_TNC, coefficients));
-          const next = keep(streamWrite(x_TNC, coefficients, y_TC));
-          return { state: next, coefficients, streams: x_TNC, logits: residualLogits(decided) };
-        },
+      return (x_TNC) => {
+        const coefficients = conventionCoefficients(x_TNC, own, rules, iterations);
+        return { coefficients, logits: residualLogits(coefficients) };
       };
     },
-    collapse: (state) => joined(use(state)),
-    ...(learned
-      ? {
-          ending(parameters, { channels }) {
-            const { collapse: joinedBy } = learnedEnding(parameters, streams, channels, rules);
-            return { collapse: (state) => joinedBy(use(state)) };
-          },
-        }
-      : {}),
+    collapse(x_TNC) {
+      if (end === "mean" || end === "sum") return collapse(x_TNC, end);
+      throw new Error(
+        `${convention}: its end is learned, so it stands at the end of a network only: make its parameters with ending() and ` +
+          'collapse with what that returns, or choose convention "paper", whose end is the mean.',
+      );
+    },
+  });
+  if (end !== "learned") return connection;
+  const { use } = storages[streamPrecision];
+  return {
+    ...connection,
+    ending(parameters, { channels }) {
+      const { collapse: joinedBy } = learnedEnding(parameters, streams, channels, rules);
+      return { collapse: (state) => joinedBy(use(state)) };
+    },
   };
 }
 

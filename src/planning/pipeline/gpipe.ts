@@ -1,14 +1,12 @@
 // GPipe: all forward passes, then all backward passes (Huang et al., arXiv 1811.06965). With p stages and m
 // micro-batches of equal time a stage idles for (p-1)/(m+p-1) of the step, and holds m micro-batches.
 
-import { only, range, type PipelineSchedule } from "./orders.ts";
+import { onePiece, only, range, type PipelineSchedule } from "./orders.ts";
 
 export const gpipe: PipelineSchedule = {
   title: "GPipe",
   source: "arXiv 1811.06965",
-  copies: 1,
-  chunks: () => 1,
-  refuses: () => undefined,
+  ...onePiece,
   orders: ({ stages, microBatches }) =>
     range(stages).map((stage) => [
       ...range(microBatches).map((microBatch) => only("forward", stage, microBatch)),

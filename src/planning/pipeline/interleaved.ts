@@ -3,7 +3,7 @@
 // (p-1)/(vm+p-1) of the step; there are v times as many messages, and stage 0 holds p + (p-1)/v micro-batches.
 // Passes go in groups of p micro-batches through one piece after the other.
 
-import { only, range, type PipelineSchedule } from "./orders.ts";
+import { inTurns, only, range, type PipelineSchedule } from "./orders.ts";
 import type { Slot } from "./task.ts";
 
 export const interleaved: PipelineSchedule = {
@@ -18,7 +18,6 @@ export const interleaved: PipelineSchedule = {
   orders: ({ stages, microBatches, chunks }) =>
     range(stages).map((stage) => {
       const passes = microBatches * chunks;
-      const ahead = Math.min(passes, 2 * (stages - 1 - stage) + (chunks - 1) * stages);
       const slot = (pass: "forward" | "backward", index: number): Slot => {
         const inGroup = index % (stages * chunks);
         const step = Math.floor(inGroup / stages);
@@ -26,10 +25,11 @@ export const interleaved: PipelineSchedule = {
         const microBatch = Math.floor(index / (stages * chunks)) * stages + (inGroup % stages);
         return only(pass, chunk * stages + stage, microBatch);
       };
-      return [
-        ...range(ahead).map((index) => slot("forward", index)),
-        ...range(passes - ahead).flatMap((index) => [slot("forward", ahead + index), slot("backward", index)]),
-        ...range(ahead).map((index) => slot("backward", passes - ahead + index)),
-      ];
+      return inTurns(
+        passes,
+        2 * (stages - 1 - stage) + (chunks - 1) * stages,
+        (index) => slot("forward", index),
+        (index) => [slot("backward", index)],
+      );
     }),
 };

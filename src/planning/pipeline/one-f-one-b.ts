@@ -2,24 +2,19 @@
 // stages behind it, then alternates. The bubble is GPipe's, (p-1)(F+B), but stage i holds only
 // min(p - i, m) micro-batches.
 
-import { only, range, type PipelineSchedule } from "./orders.ts";
+import { inTurns, onePiece, only, range, type PipelineSchedule } from "./orders.ts";
 
 export const oneForwardOneBackward: PipelineSchedule = {
   title: "1F1B",
   source: "arXiv 2006.09503",
-  copies: 1,
-  chunks: () => 1,
-  refuses: () => undefined,
+  ...onePiece,
   orders: ({ stages, microBatches }) =>
-    range(stages).map((stage) => {
-      const ahead = Math.min(stages - 1 - stage, microBatches);
-      return [
-        ...range(ahead).map((microBatch) => only("forward", stage, microBatch)),
-        ...range(microBatches - ahead).flatMap((microBatch) => [
-          only("forward", stage, ahead + microBatch),
-          only("backward", stage, microBatch),
-        ]),
-        ...range(ahead).map((i) => only("backward", stage, microBatches - ahead + i)),
-      ];
-    }),
+    range(stages).map((stage) =>
+      inTurns(
+        microBatches,
+        stages - 1 - stage,
+        (microBatch) => only("forward", stage, microBatch),
+        (microBatch) => [only("backward", stage, microBatch)],
+      ),
+    ),
 };

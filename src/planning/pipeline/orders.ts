@@ -26,6 +26,29 @@ export interface PipelineSchedule {
   orders(shape: PipelineShape): Slot[][];
 }
 
+/** Of schedules with one copy of one piece a stage, which fit every shape. */
+export const onePiece: Pick<PipelineSchedule, "copies" | "chunks" | "refuses"> = {
+  copies: 1,
+  chunks: () => 1,
+  refuses: () => undefined,
+};
+
+/**
+ * One forward, one backward: a stage runs some forward passes ahead, then one more and what follows the oldest
+ * of them in turns.
+ */
+export function inTurns(
+  passes: number,
+  ahead: number,
+  forward: (index: number) => Slot,
+  after: (index: number) => readonly Slot[],
+): Slot[] {
+  return [
+    ...range(Math.min(ahead, passes)).map(forward),
+    ...range(passes).flatMap((index) => [...(ahead + index < passes ? [forward(ahead + index)] : []), ...after(index)]),
+  ];
+}
+
 export const range = (count: number): number[] => Array.from({ length: Math.max(0, count) }, (_, i) => i);
 
 export const only = (pass: PipelinePass, position: number, microBatch: number): Slot => [

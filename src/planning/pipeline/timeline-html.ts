@@ -1,6 +1,6 @@
 // Question: how are timelines shown with their figures on one page that needs no other file?
 
-import { type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
+import { escape, type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
 
 /** Rows of text under a caption; numbers in all columns but the first. */
 export interface FigureTable {
@@ -17,8 +17,6 @@ export interface TimelinePage {
   readonly tables: readonly FigureTable[];
   readonly pictures: readonly Picture[];
 }
-
-const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 
 const STYLE = `
 :root{color-scheme:light dark;--page:#fff;--text:#1f2733;--quiet:#5d6b80;--line:#d9dfe8}

@@ -44,10 +44,11 @@ const LINK = 13;
 const GAP = 6;
 const EDGE = 1.6;
 
-const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
-const pixels = (value: number): string => String(Math.round(value * 10) / 10);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+/** Text as it may stand in an SVG or HTML document. */
+export const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+/** One digit after the point: of a length, or of a number to read. */
 const short = (value: number): string => String(Math.round(value * 10) / 10);
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /**
  * Draw timelines, one below the other on one scale of time, as an SVG for light and dark pages.
@@ -128,8 +129,8 @@ function panel(title: string, run: SimulatedSchedule, { top, from, to, scale, ho
     const y = first + row * stage;
     lines.push(
       `<text x="${LEFT - 8}" y="${y + 16}" text-anchor="end">stage ${stage}</text>`,
-      `<rect class="lane" x="${LEFT}" y="${y}" width="${pixels(end - LEFT)}" height="${row - GAP}"/>`,
-      `<text class="quiet" x="${pixels(end + 8)}" y="${y + 16}">idle ${percent(bubble)}, holds ${short(peakMemory)}</text>`,
+      `<rect class="lane" x="${LEFT}" y="${y}" width="${short(end - LEFT)}" height="${row - GAP}"/>`,
+      `<text class="quiet" x="${short(end + 8)}" y="${y + 16}">idle ${percent(bubble)}, holds ${short(peakMemory)}</text>`,
     );
   }
   const fromBack = timeline.tasks.some(({ kind }) => kind === "both") || run.schedule === "dualpipe";
@@ -150,13 +151,13 @@ function panel(title: string, run: SimulatedSchedule, { top, from, to, scale, ho
         const text = fitting(task, part, w, h);
         if (text !== undefined)
           lines.push(
-            `<text class="in" x="${pixels(x + w / 2)}" y="${pixels(at.y + h / 2 + 2.9)}">${escape(text)}</text>`,
+            `<text class="in" x="${short(x + w / 2)}" y="${short(at.y + h / 2 + 2.9)}">${escape(text)}</text>`,
           );
       }
     }
   }
   for (const tick of ticks(from, Math.min(report.makespan, to))) {
-    const x = pixels(place(tick));
+    const x = short(place(tick));
     lines.push(
       `<line class="tick" x1="${x}" x2="${x}" y1="${bottom}" y2="${bottom + 4}"/>`,
       `<text class="quiet" x="${x}" y="${bottom + 15}" text-anchor="middle">${short(tick)}</text>`,
@@ -179,7 +180,7 @@ interface Box {
 }
 
 const rect = (classes: string, { x, y, w, h }: Box): string =>
-  `<rect class="${classes}" x="${pixels(x)}" y="${pixels(y)}" width="${pixels(w)}" height="${pixels(h)}"/>`;
+  `<rect class="${classes}" x="${short(x)}" y="${short(y)}" width="${short(w)}" height="${short(h)}"/>`;
 
 function box(kind: TaskKind, at: Box, hover: string | undefined): string {
   // Lines between tasks would cover tasks of a pixel or two.

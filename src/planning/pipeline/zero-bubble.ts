@@ -4,27 +4,23 @@
 // as the first stage of 1F1B does. The bubble is (p-1)(F + B_input - W), where W takes no longer than F and
 // B_input.
 
-import { only, range, type PipelineSchedule } from "./orders.ts";
+import { inTurns, onePiece, only, range, type PipelineSchedule } from "./orders.ts";
 
 export const zeroBubble: PipelineSchedule = {
   title: "ZB-H1",
   source: "arXiv 2401.10241",
-  copies: 1,
-  chunks: () => 1,
-  refuses: () => undefined,
+  ...onePiece,
   orders: ({ stages, microBatches }) =>
-    range(stages).map((stage) => {
-      const ahead = Math.min(stages - 1 - stage, microBatches);
-      return [
-        ...range(ahead).map((microBatch) => only("forward", stage, microBatch)),
-        ...range(microBatches).flatMap((microBatch) => [
-          ...(ahead + microBatch < microBatches ? [only("forward", stage, ahead + microBatch)] : []),
+    range(stages).map((stage) => [
+      ...inTurns(
+        microBatches,
+        stages - 1 - stage,
+        (microBatch) => only("forward", stage, microBatch),
+        (microBatch) => [
           only("input", stage, microBatch),
           ...(microBatch >= stage ? [only("weights", stage, microBatch - stage)] : []),
-        ]),
-        ...range(Math.min(stage, microBatches)).map((i) =>
-          only("weights", stage, Math.max(0, microBatches - stage) + i),
-        ),
-      ];
-    }),
+        ],
+      ),
+      ...range(Math.min(stage, microBatches)).map((i) => only("weights", stage, Math.max(0, microBatches - stage) + i)),
+    ]),
 };

@@ -74,21 +74,21 @@ export function wholeSpec(part: Part): VegaLiteSpec {
 }
 
 /** Colour and dashes by the field `series`, with one legend for both. */
-export function seriesEncoding(series: readonly Series[], legend = true): Part {
+export function seriesEncoding(series: readonly Pick<Series, "label" | "colour" | "dash">[]): Part {
   const domain = series.map(({ label }) => label);
-  const shared = legend ? { title: null, symbolType: "stroke", symbolOpacity: 1, symbolSize: 340 } : null;
+  const legend = { title: null, symbolType: "stroke", symbolOpacity: 1, symbolSize: 340 };
   return {
     color: {
       field: "series",
       type: "nominal",
       scale: { domain, range: series.map(({ colour }) => colour) },
-      legend: shared,
+      legend,
     },
     strokeDash: {
       field: "series",
       type: "nominal",
       scale: { domain, range: series.map(({ dash }) => dash) },
-      legend: shared,
+      legend,
     },
   };
 }
@@ -119,7 +119,7 @@ export function logarithmicAxis(values: readonly number[]): { readonly scale: Pa
     .filter((tick) => tick >= from && tick <= to);
   return {
     scale: { type: "log", domain: [from, to], nice: false },
-    axis: ticks.length > 1 ? { values: ticks, format: ".3~g" } : { tickCount: 4, format: ".3~g" },
+    axis: ticks.length > 1 ? { values: ticks, format: "~g" } : { tickCount: 4, format: "~g" },
   };
 }
 

@@ -1,28 +1,22 @@
 // Question: how much do these networks amplify a signal, where and when?
 //
 // Amax gains as in stability/gains.ts. Networks whose mixing is bounded are drawn on a linear axis from 0 to
-// 2, as in the mHC paper's Figure 7; those that leave it on a logarithmic one, as in Figure 3.
+// 2, as in the mHC paper's Figure 7; those that leave it on a logarithmic one, as in Figure 3. Over seeds the
+// median, in a band from the smallest to the largest: gains multiply, and one seed's would carry a mean away.
 
 import type { GainPair } from "../../stability/gains.ts";
 import type { GainRecord } from "../../training/run-folder.ts";
 import type { PaperGains } from "../paper-figures.ts";
 import type { RunData } from "../run-data.ts";
 import { type Figure, logarithmicAxis, PAPER_COLOUR, type Part, WIDTH, wholeSpec } from "./figure.ts";
+import { largestGain, type MeasuredStep, measuredAt, profileOf } from "./seeds.ts";
 import { bandLayer, thinBand } from "./training.ts";
-import { bandOf, digits, drawable, pointsOf, type Series, seriesOf } from "./series.ts";
+import { bandNote, bandOf, digits, pointsOf, type Series, seriesOf } from "./series.ts";
 
 /** Composite gains from these on are no matter of rounding: the axis becomes logarithmic. */
 const LINEAR_TOP = 2;
 
-/** The record of a step, or the last one before it; the last of all when no step is given. */
-export function gainsAt({ gains }: RunData, step: number = Infinity): GainRecord | undefined {
-  return gains.findLast((record) => record.step <= step && record.composite !== undefined);
-}
-
-/** Position in the network, from 1, of each value of a record. */
-export function positions(record: GainRecord, count: number): number[] {
-  return Array.from({ length: count }, (_, index) => (record.sublayers?.[index] ?? index) + 1);
-}
+const hasGains = ({ composite }: GainRecord): boolean => composite !== undefined;
 
 /**
  * Gains by sublayer at one step: single on the left, composite on the right, one row a series.
@@ -30,46 +24,37 @@ export function positions(record: GainRecord, count: number): number[] {
  * @param step the last measured one by default
  */
 export function gainProfileFigure(runs: readonly RunData[], step?: number): Figure | undefined {
-  const rows = seriesOf(runs).flatMap((series) => {
-    const [run] = series.runs as [RunData];
-    const record = gainsAt(run, step);
-    return record ? [gainPanels({ title: `${series.label}, step ${record.step}`, colour: series.colour, record })] : [];
-  });
+  const series = seriesOf(runs);
+  const rows = series.flatMap((one) => gainPanels(one, { step }) ?? []);
   if (rows.length === 0) return undefined;
   return {
     name: "gains",
     title: "Signal gain by sublayer",
-    caption:
-      "Amax gains: the largest |row sum| (forward) and |column sum| (backward), of signed entries, of the mixing matrices averaged over the tokens of one sequence. Single: of each sublayer; composite: of the products, forward of sublayers 1 to l, backward of l to the last. At 1 what all streams share is neither amplified nor weakened. The first seed of each.",
+    caption: `Amax gains: the largest |row sum| (forward) and |column sum| (backward), of signed entries, of the mixing matrices averaged over the tokens of one sequence. Single: of each sublayer; composite: of the products, forward of sublayers 1 to l, backward of l to the last. At 1 what all streams share is neither amplified nor weakened${bandNote(series, "median")}.`,
     spec: wholeSpec({ vconcat: rows, spacing: 24 }),
   };
 }
 
-export interface GainPanels {
-  readonly title: string;
-  readonly colour: string;
-  readonly record: GainRecord;
+export interface GainPanelOptions {
+  /** The last measured one by default. */
+  readonly step?: number | undefined;
   /** Drawn lightly behind, its sublayers scaled to the same depth. */
   readonly paper?: { readonly gains: PaperGains; readonly depth: number };
 }
 
-/** Two panels side by side, on the axes that fit the values. */
-export function gainPanels({ title, colour, record, paper }: GainPanels): Part {
+/** Two panels side by side, on the axes that fit the values; undefined for a series without gains. */
+export function gainPanels(series: Series, { step, paper }: GainPanelOptions = {}): Part | undefined {
+  const measured = measuredAt(series, hasGains, step);
+  if (!measured) return undefined;
   const panels = (["single", "composite"] as const).map((of) => {
-    const pair = record[of] ?? { forward: [], backward: [] };
-    const own = directions.flatMap((direction) =>
-      positions(record, pair[direction].length).flatMap((sublayer, index) => {
-        const gain = pair[direction][index]!;
-        return drawable(gain) ? [{ sublayer, gain: digits(gain), direction }] : [];
-      }),
-    );
+    const own = directions.flatMap((direction) => gainValues(measured, of, direction));
     const depth = Math.max(2, ...own.map(({ sublayer }) => sublayer));
     const behind = paper ? paperValues(paper, of, depth) : [];
     const apart = of === "single" && paper?.gains.apart === true;
-    return gainPanel(of, own, { values: behind, apart }, colour, depth);
+    return gainPanel(of, own, { values: behind, apart }, series.colour, depth);
   });
   // A legend shared by rows of different colours would have none of its own.
-  return { title: { text: title, subtitle: "— forward   ╌ backward" }, hconcat: panels, spacing: 36 };
+  return { title: { text: measured.title, subtitle: "— forward   ╌ backward" }, hconcat: panels, spacing: 36 };
 }
 
 const directions = ["forward", "backward"] as const satisfies readonly (keyof GainPair)[];
@@ -82,10 +67,26 @@ interface GainValue {
   readonly sublayer: number;
   readonly gain: number;
   readonly direction: string;
+  /** Of several seeds, whose median `gain` is. */
+  readonly least?: number;
+  readonly largest?: number;
+}
+
+function gainValues({ seeds }: MeasuredStep, of: "single" | "composite", direction: keyof GainPair): GainValue[] {
+  const band = profileOf(
+    seeds.map(({ record }) => record),
+    (record) => record[of]?.[direction],
+  );
+  return band.map(({ x, median, least, largest }) => ({
+    sublayer: x,
+    gain: digits(median),
+    direction,
+    ...(seeds.length > 1 ? { least: digits(least), largest: digits(largest) } : {}),
+  }));
 }
 
 function paperValues(
-  { gains, depth: paperDepth }: NonNullable<GainPanels["paper"]>,
+  { gains, depth: paperDepth }: NonNullable<GainPanelOptions["paper"]>,
   of: "single" | "composite",
   depth: number,
 ): GainValue[] {
@@ -105,10 +106,10 @@ function gainPanel(
   colour: string,
   depth: number,
 ): Part {
-  const all = [...own, ...behind.values].map(({ gain }) => gain);
+  const all = [...own, ...behind.values].flatMap(({ gain, least = gain, largest = gain }) => [least, largest]);
   const linear = Math.max(...all) <= LINEAR_TOP;
   const positive = (values: readonly GainValue[]): readonly GainValue[] =>
-    linear ? values : values.filter(({ gain }) => gain > 0);
+    linear ? values : values.filter(({ gain, least = gain }) => least > 0);
   const vertical = linear
     ? { scale: { domain: [0, LINEAR_TOP] }, axis: { tickCount: 5 } }
     : logarithmicAxis([...all, 1]);
@@ -131,27 +132,35 @@ function gainPanel(
     legend: null,
     scale: { domain: directions, range: dashes },
   };
-  const layers: Part[] = [
-    {
-      data: { values: [{ gain: 1 }] },
-      mark: { type: "rule", opacity: 0.4, strokeDash: [2, 2] },
-      encoding: { y },
+  const several = own.some(({ least }) => least !== undefined);
+  const level: Part = {
+    data: { values: [{ gain: 1 }] },
+    mark: { type: "rule", opacity: 0.4, strokeDash: [2, 2] },
+    encoding: { y },
+  };
+  const band: Part = {
+    data: { values: positive(own) },
+    mark: { type: "area", color: colour, opacity: 0.2 },
+    encoding: { x, y: { ...y, field: "least" }, y2: { field: "largest" }, detail: { field: "direction" } },
+  };
+  const line: Part = {
+    data: { values: positive(own) },
+    mark: { type: "line", strokeWidth: 2, color: colour, point: { size: depth > 40 ? 12 : 24, color: colour } },
+    encoding: {
+      x,
+      y,
+      strokeDash,
+      tooltip: [
+        { field: "sublayer", type: "quantitative" },
+        { field: "direction", type: "nominal" },
+        ...(several ? ["gain", "least", "largest"] : ["gain"]).map((field) => ({
+          field,
+          type: "quantitative",
+          format: ".5",
+        })),
+      ],
     },
-    {
-      data: { values: positive(own) },
-      mark: { type: "line", strokeWidth: 2, color: colour, point: { size: depth > 40 ? 12 : 24, color: colour } },
-      encoding: {
-        x,
-        y,
-        strokeDash,
-        tooltip: [
-          { field: "sublayer", type: "quantitative" },
-          { field: "direction", type: "nominal" },
-          { field: "gain", type: "quantitative", format: ".5" },
-        ],
-      },
-    },
-  ];
+  };
   const reference: Part = {
     data: { values: positive(behind.values) },
     mark: behind.apart
@@ -162,13 +171,13 @@ function gainPanel(
   return {
     width: (WIDTH - 170) / 2,
     height: 190,
-    layer: behind.values.length > 0 ? [layers[0], reference, layers[1]] : layers,
+    layer: [level, ...(behind.values.length > 0 ? [reference] : []), ...(several ? [band] : []), line],
   };
 }
 
 /** The largest composite gain, backward and forward, by step. */
 export function gainTimeFigure(runs: readonly RunData[]): Figure | undefined {
-  const series = seriesOf(runs).filter(({ runs: members }) => members.some((run) => gainsAt(run)));
+  const series = seriesOf(runs).filter(({ runs: members }) => members.some(({ gains }) => gains.some(hasGains)));
   const largest = series.map(({ label, runs: members }) => ({
     label,
     band: thinBand(bandOf(members.map((run) => pointsOf(run.gains, largestGain)))),
@@ -177,21 +186,13 @@ export function gainTimeFigure(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "gain-by-step",
     title: "Largest composite gain",
-    caption:
-      "The largest composite Amax gain of any sublayer, forward or backward, on a logarithmic axis; at 1 what all streams share keeps its size.",
+    caption: `The largest composite Amax gain of any sublayer, forward or backward, on a logarithmic axis; at 1 what all streams share keeps its size${bandNote(series, "median")}.`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 220,
-      ...bandLayer(largest, series, { title: "composite gain", logarithmic: true }),
+      ...bandLayer(largest, series, { title: "composite gain", logarithmic: true, middle: "median" }),
     }),
   };
-}
-
-/** The largest composite gain of a record, if it is more than zero. */
-export function largestGain({ composite }: GainRecord): number | undefined {
-  if (!composite) return undefined;
-  const largest = [...composite.forward, ...composite.backward].reduce((a, b) => Math.max(a, b), 0);
-  return largest > 0 ? largest : undefined;
 }
 
 /** So many steps and sublayers a map shows; beyond it shows every k-th step. */
@@ -199,35 +200,35 @@ const MAP_STEPS = 80;
 
 /** Composite backward gain by sublayer and step, one map a series: where amplification begins, and when. */
 export function gainMapFigure(runs: readonly RunData[]): Figure | undefined {
-  const maps = seriesOf(runs).flatMap((series) => {
-    const [run] = series.runs as [RunData];
-    return run.gains.some(({ composite }) => composite && composite.backward.length > 0) ? [gainMap(series, run)] : [];
-  });
+  const series = seriesOf(runs);
+  const maps = series.flatMap((one) => gainMap(one) ?? []);
   if (maps.length === 0) return undefined;
+  const several = series.some(({ runs: members }) => members.length > 1);
   return {
     name: "gain-map",
     title: "Composite backward gain by sublayer and step",
-    caption:
-      "How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks. The first seed of each.",
+    caption: `How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks${several ? "; the median over the seeds that measured the step" : ""}.`,
     spec: wholeSpec({ vconcat: maps, spacing: 20, resolve: { scale: { color: "shared", x: "independent" } } }),
   };
 }
 
-function gainMap(series: Series, run: RunData): Part {
-  const records = run.gains.filter(({ composite }) => composite !== undefined);
-  const every = Math.ceil(records.length / MAP_STEPS);
-  const shown = records.filter((_, index) => (records.length - 1 - index) % every === 0);
-  const values = shown.flatMap((record) => {
-    const { backward } = record.composite!;
-    return positions(record, backward.length).flatMap((sublayer, index) => {
-      const gain = backward[index]!;
-      return drawable(gain) && gain > 0 ? [{ step: record.step, sublayer, gain: digits(gain) }] : [];
-    });
-  });
+function gainMap({ label, runs }: Series): Part | undefined {
+  const measured = new Map<number, GainRecord[]>();
+  for (const record of runs.flatMap(({ gains }) => gains.filter(hasGains)))
+    measured.set(record.step, [...(measured.get(record.step) ?? []), record]);
+  const steps = [...measured.keys()].sort((a, b) => a - b);
+  const every = Math.ceil(steps.length / MAP_STEPS);
+  const shown = steps.filter((_, index) => (steps.length - 1 - index) % every === 0);
+  const values = shown.flatMap((step) =>
+    profileOf(measured.get(step)!, ({ composite }) => composite!.backward)
+      .filter(({ median }) => median > 0)
+      .map(({ x, median }) => ({ step, sublayer: x, gain: digits(median) })),
+  );
+  if (values.length === 0) return undefined;
   const depth = new Set(values.map(({ sublayer }) => sublayer)).size;
   const axis = { domain: false, ticks: false, labelAngle: 0, labelOverlap: "greedy" };
   return {
-    title: series.label,
+    title: label,
     width: WIDTH - 170,
     height: Math.min(260, Math.max(60, depth * 14)),
     data: { values },

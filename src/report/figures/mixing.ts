@@ -9,7 +9,8 @@ import type { GainRecord } from "../../training/run-folder.ts";
 import { times } from "../../stability/gains.ts";
 import type { RunData } from "../run-data.ts";
 import { type Figure, type Part, WIDTH, wholeSpec } from "./figure.ts";
-import { digits, drawable, seriesOf } from "./series.ts";
+import { measuredAt, middleSeed } from "./seeds.ts";
+import { digits, drawable, type Series, seriesOf } from "./series.ts";
 
 /** A matrix to draw, n × n row-major; of some of a paper's only the sums are known. */
 export interface NamedMatrix {
@@ -21,19 +22,32 @@ export interface NamedMatrix {
 }
 
 /** Heat maps of each series' last measured matrices; undefined when no run has any. */
-export function mixingFigure(runs: readonly RunData[], step: number = Infinity): Figure | undefined {
-  const rows = seriesOf(runs).flatMap(({ label, runs: [run] }) => {
-    const record = run!.gains.findLast((one) => one.step <= step && chosenMatrices(one).length > 0);
-    return record ? [matrixRow(`${label}, step ${record.step}`, chosenMatrices(record))] : [];
-  });
+export function mixingFigure(runs: readonly RunData[], step?: number): Figure | undefined {
+  const series = seriesOf(runs);
+  const rows = series.flatMap((one) => mixingRow(one, step) ?? []);
   if (rows.length === 0) return undefined;
   return {
     name: "mixing",
     title: "Mixing matrices H_res",
-    caption:
-      "Averaged over the tokens of one sequence: the first, a middle and the last sublayer, then the products (∏; that of the second half is a product of averages). On the left the row sums, what a forward signal is multiplied with; below the column sums, for a backward one. The first seed of each.",
+    caption: `Averaged over the tokens of one sequence: the first, a middle and the last sublayer, then the products (∏; that of the second half is a product of averages). On the left the row sums, what a forward signal is multiplied with; below the column sums, for a backward one.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 26 }),
   };
+}
+
+/** Heat maps of a series, of several seeds those of the middle one; undefined without matrices. */
+export function mixingRow(series: Series, step?: number): Part | undefined {
+  const measured = measuredAt(series, (record) => chosenMatrices(record).length > 0, step);
+  if (!measured) return undefined;
+  const { run, record } = middleSeed(measured.seeds);
+  const seed = series.runs.length > 1 ? `, seed ${run.config?.seed}` : "";
+  return matrixRow(`${measured.title}${seed}`, chosenMatrices(record));
+}
+
+/** For a caption: whose matrices are shown of several seeds, if there are any. */
+export function middleNote(series: readonly Series[]): string {
+  return series.some(({ runs }) => runs.length > 1)
+    ? " Of several seeds the one whose largest composite gain is the median (of an even number, the lower of the middle two)."
+    : "";
 }
 
 /** First, middle and last sublayer and the products of both halves and of all, as far as a record has them. */

@@ -6,12 +6,13 @@
 
 import * as published from "../paper-figures.ts";
 import type { RunData } from "../run-data.ts";
-import { type Figure, PAPER_COLOUR, type Part, ruleAt, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
-import { gainPanels, gainsAt } from "./gains.ts";
-import { chosenMatrices, matrixRow } from "./mixing.ts";
-import { type ScalingPoint, scalingPoints } from "./scaling.ts";
+import { type Figure, PAPER_COLOUR, type Part, ruleAt, seriesEncoding, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
+import { gainPanels } from "./gains.ts";
+import { matrixRow, middleNote, mixingRow } from "./mixing.ts";
+import { colourOf, dashes } from "./palette.ts";
+import { experimentOverSizes, type ScalingPoint } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
-import { bandOf, digits, kindColours, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
+import { bandNote, bandOf, digits, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
 
 const GREY_NOTE =
   "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and stretched to these runs; other data, size and length.";
@@ -76,19 +77,15 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   const rows = (["hyper", "manifold"] as const).flatMap((kind): Part[] => {
     const one = of(series, kind);
-    const record = one?.runs[0]!.gains.findLast((candidate) => chosenMatrices(candidate).length > 0);
-    if (!one || !record) return [];
-    return [
-      matrixRow(`${one.label}, step ${record.step}`, chosenMatrices(record)),
-      matrixRow(`The paper's 27B model, ${kind === "hyper" ? "HC" : "mHC"}`, published.figure8[kind], 0.35),
-    ];
+    const row = one && mixingRow(one);
+    if (!row) return [];
+    return [row, matrixRow(`The paper's 27B model, ${kind === "hyper" ? "HC" : "mHC"}`, published.figure8[kind], 0.35)];
   });
   if (rows.length === 0) return undefined;
   return {
     name: "figure-8",
     title: "Mixing matrices (form of Figure 8)",
-    caption:
-      "Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.",
+    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 22 }),
   };
 }
@@ -96,92 +93,103 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
 /** Figure 6: loss gap and relative loss by compute, with the paper's three sizes beside. */
 export function figure6(points: readonly ScalingPoint[]): Figure | undefined {
   if (points.length === 0) return undefined;
-  const paperLosses = [98.52, 98.68, 98.66];
-  const ours = points.map(({ name, kind, flops, loss, baselineLoss }) => ({
-    name,
-    kind,
-    flops,
-    gap: digits(loss - baselineLoss),
-    relative: digits((100 * loss) / baselineLoss),
-  }));
-  const paper = published.figure6Compute.points.map(([flops, gap], index) => ({
-    name: ["3B", "9B", "27B"][index],
-    flops,
-    gap,
-    relative: paperLosses[index],
-  }));
-  const kinds = [...new Set(points.map(({ kind }) => kind))];
-  const panel = (field: "gap" | "relative", title: string): Part => {
-    const all = [...ours, ...paper].map((value) => value[field]!);
-    const rest = field === "gap" ? 0 : 100;
-    const [low, high] = [Math.min(rest, ...all), Math.max(rest, ...all)];
-    const margin = 0.08 * (high - low || 1);
-    const y = {
-      field,
-      type: "quantitative",
-      title,
-      scale: { domain: [low - margin, high + margin], nice: false },
-    };
-    const x = {
-      field: "flops",
-      type: "quantitative",
-      scale: { type: "log", nice: false, padding: 24 },
-      axis: { format: "~e", tickCount: 4 },
-    };
-    const rule = { data: { values: [{ [field]: rest }] }, mark: { type: "rule", opacity: 0.4, strokeDash: [2, 2] } };
-    const line = { type: "line", strokeWidth: 2, point: { size: 50 } };
-    return {
-      hconcat: [
-        {
-          width: 390,
-          height: 190,
-          layer: [
-            { ...rule, encoding: { y } },
-            {
-              data: { values: ours },
-              mark: { ...line, tooltip: true },
-              encoding: {
-                x: { ...x, title: "FLOPs of training, these runs" },
-                y,
-                color: {
-                  field: "kind",
-                  type: "nominal",
-                  title: null,
-                  scale: { domain: kinds, range: kinds.map((kind) => kindColours[kind] ?? PAPER_COLOUR) },
-                },
-              },
-            },
-          ],
-        },
-        {
-          width: 190,
-          height: 190,
-          layer: [
-            { ...rule, encoding: { y: { ...y, title: null } } },
-            {
-              data: { values: paper },
-              mark: { ...line, color: PAPER_COLOUR, opacity: 0.6, point: { color: PAPER_COLOUR, size: 50 } },
-              encoding: { x: { ...x, title: "the paper's 3B, 9B, 27B" }, y: { ...y, title: null } },
-            },
-          ],
-        },
-      ],
-      spacing: 16,
-    };
-  };
+  const most = Math.max(...points.map(({ seeds }) => seeds));
   return {
     name: "figure-6",
     title: "Loss by compute (form of Figure 6)",
-    caption:
-      "Final loss minus the residual model's of the same size, and as a share of it. On the right in grey the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.",
-    spec: wholeSpec({ vconcat: [panel("gap", "loss gap, nats a token"), panel("relative", "relative loss, %")] }),
+    caption: `Final loss minus the residual model's of the same size${most > 1 ? " and seed" : ""}, and as a share of it${most > 1 ? `; over up to ${most} seeds the mean, with a band from the smallest to the largest` : "; one seed each"}. On the right in grey the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.`,
+    spec: wholeSpec({
+      vconcat: [
+        computePanel(points, "gap", { title: "loss gap, nats a token", level: 0 }),
+        computePanel(points, "relative", { title: "relative loss, %", level: 100 }),
+      ],
+    }),
   };
+}
+
+/** Relative losses printed beside Figure 6a, of 3B, 9B and 27B, in per cent. */
+const paperRelative = [98.52, 98.68, 98.66];
+
+/** One value by compute: of these runs on the left, of the paper's on the right, on the same vertical axis. */
+function computePanel(
+  points: readonly ScalingPoint[],
+  field: "gap" | "relative",
+  { title, level }: { readonly title: string; readonly level: number },
+): Part {
+  const own = points.map(({ name, label, flops, seeds, [field]: { mean, least, largest } }) => {
+    const band = seeds > 1 ? { least: digits(least), largest: digits(largest) } : {};
+    return { size: name, series: label, flops, value: digits(mean), ...band };
+  });
+  const paper = published.figure6Compute.points.map(([flops, gap], index) => ({
+    size: ["3B", "9B", "27B"][index],
+    flops,
+    value: field === "gap" ? gap : paperRelative[index]!,
+  }));
+  const extent = own.flatMap(({ value, least = value, largest = value }) => [least, largest]);
+  const all = [level, ...extent, ...paper.map(({ value }) => value)];
+  const [low, high] = [Math.min(...all), Math.max(...all)];
+  const margin = 0.08 * (high - low || 1);
+  const y = {
+    field: "value",
+    type: "quantitative",
+    title,
+    scale: { domain: [low - margin, high + margin], nice: false },
+  };
+  const x = {
+    field: "flops",
+    type: "quantitative",
+    scale: { type: "log", nice: false, padding: 24 },
+    axis: { format: "~e", tickCount: 4 },
+  };
+  const style = seriesEncoding(curvesOf(points));
+  const line = { type: "line", strokeWidth: 2, point: { size: 50 } };
+  const band: Part = {
+    mark: { type: "area", opacity: 0.2 },
+    encoding: { y: { ...y, field: "least" }, y2: { field: "largest" }, color: style.color },
+  };
+  const panel = (width: number, values: readonly unknown[], name: string, vertical: Part, layer: Part[]): Part => ({
+    width,
+    height: 190,
+    layer: [
+      {
+        data: { values: [{ value: level }] },
+        mark: { type: "rule", opacity: 0.4, strokeDash: [2, 2] },
+        encoding: { y: vertical },
+      },
+      { data: { values }, encoding: { x: { ...x, title: name } }, layer },
+    ],
+  });
+  return {
+    hconcat: [
+      panel(390, own, "FLOPs of training, these runs", y, [
+        ...(own.some(({ least }) => least !== undefined) ? [band] : []),
+        { mark: { ...line, tooltip: { content: "data" } }, encoding: { y, ...style } },
+      ]),
+      panel(190, paper, "the paper's 3B, 9B, 27B", { ...y, title: null }, [
+        {
+          mark: { ...line, color: PAPER_COLOUR, opacity: 0.6, point: { color: PAPER_COLOUR, size: 50 } },
+          encoding: { y: { ...y, title: null } },
+        },
+      ]),
+    ],
+    spacing: 16,
+  };
+}
+
+/** The look of each connection's curve. */
+function curvesOf(points: readonly ScalingPoint[]): Pick<Series, "label" | "colour" | "dash">[] {
+  const kinds = new Map(points.map(({ label, kind }) => [label, kind]));
+  return [...kinds].map(([label, kind]) => ({
+    label,
+    colour: colourOf(kind),
+    dash: dashes[[...kinds].filter(([, other]) => other === kind).findIndex(([name]) => name === label)] ?? [1, 0],
+  }));
 }
 
 /** All that can be drawn of these runs: by compute where there are several sizes, else what is of one. */
 export function paperFigures(runs: readonly RunData[]): Figure[] {
-  const points = scalingPoints(runs);
-  if (new Set(points.map(({ flops }) => flops)).size > 1) return [figure6(points) ?? []].flat();
+  const points = experimentOverSizes(runs);
+  if (points.length > 0) return [figure6(points) ?? []].flat();
   return [figure2, figure3, figure5, figure7, figure8].flatMap((figure) => figure(runs) ?? []);
 }
 
@@ -197,18 +205,12 @@ function gains(
   paper: published.PaperGains,
 ): Figure | undefined {
   const series = of(seriesOf(runs), kind);
-  const record = series && gainsAt(series.runs[0]!);
-  if (!record) return undefined;
-  const panels = gainPanels({
-    title: `${series.label}, step ${record.step}`,
-    colour: series.colour,
-    record,
-    paper: { gains: paper, depth: published.paperSublayers },
-  });
+  const panels = series && gainPanels(series, { paper: { gains: paper, depth: published.paperSublayers } });
+  if (!panels) return undefined;
   return {
     name,
     title,
-    caption: `Amax gain by sublayer, attention and feed-forward counted separately: of single sublayers and of their products, forward of sublayers 1 to l, backward of l to the last. ${GREY_NOTE}`,
+    caption: `Amax gain by sublayer, attention and feed-forward counted separately: of single sublayers and of their products, forward of sublayers 1 to l, backward of l to the last${bandNote([series], "median")}. ${GREY_NOTE}`,
     spec: wholeSpec(panels),
   };
 }

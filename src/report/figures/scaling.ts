@@ -1,7 +1,7 @@
 // Question: how do final losses depend on the compute of training?
 //
-// Runs of the same size (all but the connection and the seed the same) are one size; a
-// point compares a connection with the residual model of that size, means over seeds. Compute is that of the
+// Runs of the same size (all but the connection and the seed the same) are one size; a point compares a
+// connection with the residual model of that size, seed for seed where both have it. Compute is that of the
 // residual model: floating-point operations of a token, forward and backward, times the tokens of the run,
 // so that points of one size stand above each other, as in the mHC paper's Figure 6.
 
@@ -9,40 +9,78 @@ import { countFlops } from "../../planning/flops.ts";
 import { architectureOf } from "../../planning/presets.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../run-data.ts";
-import { drawable, kindOf } from "./series.ts";
+import { drawable, kindOf, sharedStart, type Spread, spreadOf } from "./series.ts";
 
-/** One size of a scaling experiment: a model with a connection, and the residual model trained alike. */
+/** One size of a scaling experiment: a model with a connection, against the residual model trained alike. */
 export interface ScalingPoint {
+  /** Of the size. */
   readonly name: string;
-  /** The connection, such as "manifold". */
+  /** Of the connection: its kind, or the start of its runs' names where several are of the kind. */
+  readonly label: string;
+  /** Of the connection, such as "manifold". */
   readonly kind: string;
   /** Of the whole training of the residual model. */
   readonly flops: number;
-  /** Final losses, nats a token. */
-  readonly loss: number;
-  readonly baselineLoss: number;
+  /** Runs with the connection. */
+  readonly seeds: number;
+  /** Final loss minus the residual model's, nats a token. */
+  readonly gap: Spread;
+  /** Final loss in per cent of the residual model's. */
+  readonly relative: Spread;
 }
 
 /** A point for every connection but the residual at every size, by compute; sizes without a residual run have none. */
 export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
-  const sizes = groupBy(runs, ({ config }) => config && JSON.stringify(sizeOf(config)));
+  const labels = labelsOf(runs);
+  const sizes = groupBy(runs.filter(isFinished), ({ config }) => JSON.stringify(sizeOf(config!)));
   return [...sizes.values()]
     .flatMap((size) => {
-      const connections = groupBy(size, ({ config }) => JSON.stringify(config!.model.connection));
-      const baselineLoss = meanLoss(size.filter((run) => kindOf(run) === "residual"));
-      if (baselineLoss === undefined) return [];
+      const baselines = size.filter((run) => kindOf(run) === "residual" && finalLoss(run) !== undefined);
+      if (baselines.length === 0) return [];
+      const usual = spreadOf(baselines.map((run) => finalLoss(run)!)).mean;
       const { model, steps, batch, accumulate } = size[0]!.config!;
       const tokens = steps * batch * accumulate * model.context;
       const name = `${model.layers} layers of width ${model.width}`;
       const flops = tokens * countFlops(architectureOf(name, model)).baseline.training;
-      return [...connections.values()].flatMap((same): ScalingPoint[] => {
+      return [...groupBy(size, connectionOf)].flatMap(([connection, same]): ScalingPoint[] => {
         const kind = kindOf(same[0]!);
-        const loss = meanLoss(same);
-        return kind === "residual" || loss === undefined ? [] : [{ name, kind, flops, loss, baselineLoss }];
+        const pairs = same.flatMap((run) => {
+          const loss = finalLoss(run);
+          const twin = baselines.find(({ config }) => config!.seed === run.config!.seed);
+          return loss === undefined ? [] : [{ loss, baseline: (twin && finalLoss(twin)) ?? usual }];
+        });
+        if (kind === "residual" || pairs.length === 0) return [];
+        const gap = spreadOf(pairs.map(({ loss, baseline }) => loss - baseline));
+        const relative = spreadOf(pairs.map(({ loss, baseline }) => (100 * loss) / baseline));
+        return [{ name, label: labels.get(connection)!, kind, flops, seeds: pairs.length, gap, relative }];
       });
     })
     .sort((a, b) => a.flops - b.flops);
 }
+
+/** The points of an experiment over sizes: of several sizes, and one a connection and size; else none. */
+export function experimentOverSizes(runs: readonly RunData[]): ScalingPoint[] {
+  const points = scalingPoints(runs);
+  const sizes = new Set(points.map(({ flops }) => flops));
+  const places = new Set(points.map(({ label, flops }) => `${label} ${flops}`));
+  return sizes.size > 1 && places.size === points.length ? points : [];
+}
+
+function labelsOf(runs: readonly RunData[]): Map<string, string> {
+  const connections = [...groupBy(runs, connectionOf)];
+  const kinds = connections.map(([, same]) => kindOf(same[0]!));
+  return new Map(
+    connections.map(([connection, same], index) => {
+      const several = kinds.filter((kind) => kind === kinds[index]).length > 1;
+      return [connection, several ? sharedStart(same.map(({ name }) => name)) : kinds[index]!];
+    }),
+  );
+}
+
+const connectionOf = ({ config }: RunData): string | undefined => config && JSON.stringify(config.model.connection);
+
+const isFinished = ({ config, metrics }: RunData): boolean =>
+  config !== undefined && metrics.at(-1)?.step === config.steps;
 
 /** What runs of one size share: all but the connection, the seed and the name. */
 function sizeOf({ name: _name, seed: _seed, data, model, ...rest }: TrainingConfig): unknown {
@@ -50,13 +88,10 @@ function sizeOf({ name: _name, seed: _seed, data, model, ...rest }: TrainingConf
   return { ...rest, model: size, text: data.prepared?.text ?? data.source };
 }
 
-/** Mean of the last validation losses of runs that are finished. */
-function meanLoss(runs: readonly RunData[]): number | undefined {
-  const losses = runs
-    .filter(({ config, metrics }) => config && metrics.at(-1)?.step === config.steps)
-    .map(({ metrics }) => metrics.findLast(({ validationLoss }) => validationLoss !== undefined)?.validationLoss)
-    .filter(drawable);
-  return losses.length === 0 ? undefined : losses.reduce((a, b) => a + b, 0) / losses.length;
+/** The last validation loss. */
+function finalLoss({ metrics }: RunData): number | undefined {
+  const loss = metrics.findLast(({ validationLoss }) => validationLoss !== undefined)?.validationLoss;
+  return drawable(loss) ? loss : undefined;
 }
 
 function groupBy<T>(items: readonly T[], keyOf: (item: T) => string | undefined): Map<string, T[]> {

@@ -1,14 +1,15 @@
 // Question: which curves does a figure show, and which points of them?
 //
-// Runs whose configurations differ in the seed alone are one series: its curve is the mean of theirs, its
-// band reaches from the smallest to the largest. A connection has one colour in all figures (Okabe and
-// Ito's, told apart by colour-blind readers too); several series of a connection differ in their dashes.
-// Long curves are thinned: raw ones keep the smallest and the largest value of every stretch, so no
-// spike is lost; smoothed ones keep every k-th point.
+// Runs whose configurations differ in the seed alone are one series: its curve is the mean or the median of
+// theirs, its band reaches from the smallest to the largest. Colours and dashes: palette.ts. Long curves are
+// thinned: raw ones keep the smallest and the largest value of every stretch, so no spike is lost; smoothed
+// ones keep every k-th point.
 
 import { isMixed } from "../../model/config.ts";
+import { mean, median } from "../../stability/statistics.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../run-data.ts";
+import { colourOf, dashes } from "./palette.ts";
 
 /** Runs that differ in the seed alone. */
 export interface Series {
@@ -20,27 +21,6 @@ export interface Series {
   readonly dash: readonly number[];
   readonly runs: readonly RunData[];
 }
-
-/** A colour for each connection. */
-export const kindColours: Readonly<Record<string, string>> = {
-  residual: "#7b8794",
-  hyper: "#d55e00",
-  manifold: "#009e73",
-  highway: "#cc79a7",
-  dense: "#3b82c4",
-  frac: "#e69f00",
-  "attention-residuals": "#56b4e9",
-  "gated-residual": "#9a6fb0",
-  mixed: "#a0803c",
-};
-const OTHER = "#8a8a8a";
-const DASHES = [
-  [1, 0],
-  [6, 3],
-  [2, 2],
-  [8, 3, 2, 3],
-  [12, 4],
-] as const;
 
 /** What a run's connection is called in figures; "unknown" for a run whose configuration cannot be read. */
 export function kindOf({ config }: RunData): string {
@@ -65,8 +45,8 @@ export function seriesOf(runs: readonly RunData[]): Series[] {
     return {
       label: unique(labelOf(members), taken),
       kind,
-      colour: kindColours[kind] ?? OTHER,
-      dash: DASHES[place % DASHES.length]!,
+      colour: colourOf(kind),
+      dash: dashes[place % dashes.length]!,
       runs: members,
     };
   });
@@ -96,7 +76,8 @@ function labelOf(members: readonly RunData[]): string {
   return members.length === 1 ? short : `${short} (${members.length} seeds)`;
 }
 
-function sharedStart(names: readonly string[]): string {
+/** What names that differ in a size or a seed have in common at their start; the first where that is nothing. */
+export function sharedStart(names: readonly string[]): string {
   const [first] = names as [string];
   let length = first.length;
   for (const name of names) while (!name.startsWith(first.slice(0, length))) length--;
@@ -168,24 +149,40 @@ export function everyKth(points: readonly Point[], most: number): readonly Point
   return points.filter((_, index) => index % step === 0 || index === points.length - 1);
 }
 
-export interface BandPoint {
-  readonly x: number;
+/** Values of several seeds. */
+export interface Spread {
   readonly mean: number;
+  /** Of an even number the mean of the middle two. */
+  readonly median: number;
   readonly least: number;
   readonly largest: number;
 }
 
-/** Mean, smallest and largest of several curves where all of them have a point. */
+export interface BandPoint extends Spread {
+  readonly x: number;
+}
+
+/** Mean, median, smallest and largest of several curves where all of them have a point. */
 export function bandOf(curves: readonly (readonly Point[])[]): BandPoint[] {
   const [first, ...others] = curves;
   if (!first) return [];
   const lookups = others.map((curve) => new Map(curve));
   return first.flatMap(([x, y]) => {
     const values = [y, ...lookups.map((lookup) => lookup.get(x))].filter((value) => value !== undefined);
-    if (values.length < curves.length) return [];
-    const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-    return [{ x, mean, least: Math.min(...values), largest: Math.max(...values) }];
+    return values.length < curves.length ? [] : [{ x, ...spreadOf(values) }];
   });
+}
+
+/** Mean, median, smallest and largest of at least one value. */
+export function spreadOf(values: readonly number[]): Spread {
+  return { mean: mean(values), median: median(values), least: Math.min(...values), largest: Math.max(...values) };
+}
+
+/** For a caption: what is shown of several seeds, if there are any. */
+export function bandNote(series: readonly Series[], middle: "mean" | "median" = "mean"): string {
+  return series.some(({ runs }) => runs.length > 1)
+    ? `; over several seeds the ${middle}, with a band from the smallest to the largest`
+    : "";
 }
 
 /** Six digits: what a chart can show, in a third of the bytes. */

@@ -1,34 +1,36 @@
 // Question: are the mixing maps saturated, and how many streams does a network really use?
-// Profiles over the sublayers at the last measured step; definitions in stability/instruments.ts.
+// Profiles over the sublayers at the last measured step, over seeds the median in a band from the smallest to
+// the largest; definitions in stability/instruments.ts.
 
 import type { GainRecord } from "../../training/run-folder.ts";
 import type { RunData } from "../run-data.ts";
 import { type Figure, logarithmicAxis, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
-import { positions } from "./gains.ts";
-import { digits, drawable, type Series, seriesOf } from "./series.ts";
+import { measuredAt, profileOf } from "./seeds.ts";
+import { bandNote, digits, drawable, type Series, seriesOf } from "./series.ts";
 
 interface Panel {
   readonly title: string;
   readonly value: (record: GainRecord) => readonly (number | null)[] | undefined;
   readonly logarithmic?: boolean;
-  readonly domain?: readonly [number, number];
+  /** Ends of the axis; from zero, or what the values span, where not given. */
+  readonly scale?: Part;
 }
 
 const saturation: readonly Panel[] = [
   { title: "largest logit", value: ({ largestLogit }) => largestLogit },
-  { title: "smallest logit", value: ({ smallestLogit }) => smallestLogit },
+  { title: "smallest logit", value: ({ smallestLogit }) => smallestLogit, scale: { zero: false } },
   { title: "|column sum − 1|", value: ({ columnError }) => columnError, logarithmic: true },
 ];
 
 const streamUse: readonly Panel[] = [
-  { title: "cosine of streams", value: ({ streamCosine }) => streamCosine, domain: [-1, 1] },
-  { title: "effective streams", value: ({ effectiveStreams }) => effectiveStreams },
-  { title: "dominant share", value: ({ dominantShare }) => dominantShare, domain: [0, 1] },
+  { title: "cosine of streams", value: ({ streamCosine }) => streamCosine, scale: { domain: [-1, 1] } },
+  { title: "effective streams", value: ({ effectiveStreams }) => effectiveStreams, scale: { domainMin: 1 } },
+  { title: "dominant share", value: ({ dominantShare }) => dominantShare, scale: { domain: [0, 1] } },
 ];
 
 const mixers: readonly Panel[] = [
   { title: "second eigenvalue", value: ({ secondEigenvalue }) => secondEigenvalue },
-  { title: "distance to J/n", value: ({ distance }) => distance },
+  { title: "distance to J/n", value: ({ distance }) => distance, logarithmic: true },
 ];
 
 /** Smallest and largest logit before normalisation, and what the iterations leave as column error. */
@@ -37,7 +39,7 @@ export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
     name: "saturation",
     title: "Saturation",
     caption:
-      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far apart make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step; the first seed of each.",
+      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far apart make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step",
   });
 }
 
@@ -47,7 +49,7 @@ export function streamUseFigure(runs: readonly RunData[]): Figure | undefined {
     name: "stream-use",
     title: "Use of the streams",
     caption:
-      "Mean cosine between two streams (1: all alike), effective number of streams (the participation ratio of their Gram matrix's eigenvalues) and the largest stream's share of the squared norm, by sublayer at the last measured step. The first seed of each.",
+      "Mean cosine between two streams (1: all alike), effective number of streams (the participation ratio of their Gram matrix's eigenvalues) and the largest stream's share of the squared norm, by sublayer at the last measured step",
   });
 }
 
@@ -57,7 +59,7 @@ export function mixingStrengthFigure(runs: readonly RunData[]): Figure | undefin
     name: "mixing-strength",
     title: "How much is mixed",
     caption:
-      "Token mean of the second largest |eigenvalue| of each H_res (1: the streams stay apart, 0: one sublayer makes them alike), and the distance of the product of all so far to J/n (0: only the streams' mean is left). The last measured step; the first seed of each.",
+      "Token mean of the second largest |eigenvalue| of each H_res (1: the streams stay apart, 0: one sublayer makes them alike), and the distance of the product of all so far to J/n (0: only the streams' mean is left). The last measured step",
   });
 }
 
@@ -76,17 +78,30 @@ function profiles(
   const width = Math.floor(WIDTH / filled.length) - 76;
   return {
     ...about,
+    caption: `${about.caption}${bandNote(shown, "median")}.`,
     spec: wholeSpec({
       hconcat: filled.map(({ panel, values }): Part => {
-        const linear = panel.domain ? { domain: panel.domain } : { zero: panel !== saturation[1] };
+        const extent = values.flatMap(({ value, least = value, largest = value }) => [least, largest]);
         const vertical = panel.logarithmic
-          ? logarithmicAxis(values.map(({ value }) => value))
-          : { scale: linear, axis: { tickCount: 5 } };
+          ? logarithmicAxis(extent)
+          : { scale: panel.scale ?? { zero: true }, axis: { tickCount: 5 } };
+        const y = { field: "value", type: "quantitative", title: panel.title, ...vertical };
+        const band: Part = {
+          mark: { type: "area", opacity: 0.2 },
+          encoding: {
+            y: { ...y, field: "least" },
+            y2: { field: "largest" },
+            color: seriesEncoding(shown).color,
+          },
+        };
+        const line: Part = {
+          mark: { type: "line", strokeWidth: 2, point: { size: 24 }, tooltip: { content: "data" } },
+          encoding: { y, ...seriesEncoding(shown) },
+        };
         return {
           width,
           height: 170,
           data: { values },
-          mark: { type: "line", strokeWidth: 2, point: { size: 24 }, tooltip: true },
           encoding: {
             x: {
               field: "sublayer",
@@ -94,14 +109,8 @@ function profiles(
               scale: { nice: false, zero: false },
               axis: { tickMinStep: 1, format: "d", tickCount: 6 },
             },
-            y: {
-              field: "value",
-              type: "quantitative",
-              title: panel.title,
-              ...vertical,
-            },
-            ...seriesEncoding(shown),
           },
+          layer: values.some(({ least }) => least !== undefined) ? [band, line] : [line],
         };
       }),
       spacing: 24,
@@ -113,14 +122,25 @@ interface Value {
   readonly sublayer: number;
   readonly value: number;
   readonly series: string;
+  /** Of several seeds, whose median `value` is. */
+  readonly least?: number;
+  readonly largest?: number;
 }
 
-/** The last record that has the values. */
-function profile({ label, runs: [run] }: Series, { value, logarithmic = false }: Panel): Value[] {
-  const record = run!.gains.findLast((one) => value(one)?.some(drawable));
-  const measured = record ? value(record)! : [];
-  return positions(record ?? { step: 0 }, measured.length).flatMap((sublayer, index) => {
-    const one = measured[index];
-    return drawable(one) && (!logarithmic || one > 0) ? [{ sublayer, value: digits(one), series: label }] : [];
-  });
+/** The last records that have the values. */
+function profile(series: Series, { value, logarithmic = false }: Panel): Value[] {
+  const measured = measuredAt(series, (record) => value(record)?.some(drawable) ?? false);
+  if (!measured) return [];
+  const { seeds } = measured;
+  return profileOf(
+    seeds.map(({ record }) => record),
+    value,
+  )
+    .filter(({ least }) => !logarithmic || least > 0)
+    .map(({ x, median, least, largest }) => ({
+      sublayer: x,
+      value: digits(median),
+      series: series.label,
+      ...(seeds.length > 1 ? { least: digits(least), largest: digits(largest) } : {}),
+    }));
 }

@@ -15,6 +15,7 @@ import {
   wholeSpec,
 } from "./figure.ts";
 import {
+  bandNote,
   bandOf,
   type BandPoint,
   baselineOf,
@@ -127,36 +128,30 @@ export function gapBand(series: Series, base: Series): BandPoint[] {
 
 const lossCurve = ({ metrics }: RunData): Point[] => smooth(pointsOf(metrics, ({ loss }) => loss));
 
-/** Tokens that went to the busiest expert, in shares of the mean, by mixture and step. */
+/** Tokens that went to the busiest expert, in shares of the mean, of the layer where they are most, by step. */
 export function expertLoadFigure(runs: readonly RunData[]): Figure | undefined {
-  const series = seriesOf(runs);
-  const values = series.flatMap(({ label, runs: [run] }) => {
-    const loaded = run!.metrics.filter(({ expertLoad }) => expertLoad !== undefined);
-    const busiest = loaded.map(({ step, expertLoad }) => ({
-      step,
-      share: Math.max(...expertLoad!.map((load) => Math.max(...load) / (sum(load) / load.length))),
-    }));
-    const points = pointsOf(busiest, ({ share }) => share);
-    return everyKth(smooth(points), SMOOTHED).map(([step, y]) => ({ step, y: digits(y), series: label }));
-  });
-  if (values.length === 0) return undefined;
+  const series = seriesOf(runs).filter(({ runs: members }) =>
+    members.some(({ metrics }) => metrics.some((record) => busiestShare(record) !== undefined)),
+  );
+  if (series.length === 0) return undefined;
+  const bands = series.map(({ label, runs: members }) => ({
+    label,
+    band: thinBand(bandOf(members.map(({ metrics }) => smooth(pointsOf(metrics, busiestShare))))),
+  }));
   return {
     name: "expert-load",
     title: "Load of the busiest expert",
-    caption:
-      "Tokens of the busiest expert of any layer's mixture in shares of the mean; 1 is a perfect balance. Smoothed; the first seed of each.",
+    caption: `Tokens of the busiest expert of any layer's mixture in shares of the mean; 1 is a perfect balance. Smoothed as the loss is${bandNote(series)}.`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 200,
-      data: { values },
-      mark: { type: "line", strokeWidth: 2, tooltip: true },
-      encoding: {
-        x: stepAxis,
-        y: { field: "y", type: "quantitative", title: "shares of the mean", scale: { zero: false } },
-        ...seriesEncoding(series),
-      },
+      ...bandLayer(bands, series, { title: "shares of the mean" }),
     }),
   };
+}
+
+function busiestShare({ expertLoad }: MetricRecord): number | undefined {
+  return expertLoad && Math.max(...expertLoad.map((load) => Math.max(...load) / (sum(load) / load.length)));
 }
 
 interface CurveFigure extends Pick<Figure, "name" | "title" | "caption"> {
@@ -214,26 +209,28 @@ interface BandLook {
   readonly title: string;
   readonly logarithmic?: boolean;
   readonly point?: boolean;
+  /** What the line shows of several seeds; the mean by default. */
+  readonly middle?: "mean" | "median";
   /** Other values on the same axis. */
   readonly alongside?: readonly number[];
 }
 
-/** A line of means, with an area from the smallest to the largest where there are several seeds. */
+/** A line of means or medians, with an area from the smallest to the largest where there are several seeds. */
 export function bandLayer(
   bands: readonly { readonly label: string; readonly band: readonly BandPoint[] }[],
   series: readonly Series[],
-  { title, logarithmic = false, point = false, alongside = [] }: BandLook,
+  { title, logarithmic = false, point = false, middle = "mean", alongside = [] }: BandLook,
 ): Part {
   const several = new Set(series.filter(({ runs }) => runs.length > 1).map(({ label }) => label));
   const values = bands.flatMap(({ label, band }) =>
-    band.map(({ x, mean, least, largest }) => ({
+    band.map(({ x, least, largest, [middle]: y }) => ({
       step: x,
-      y: digits(mean),
+      y: digits(y),
       ...(several.has(label) ? { least: digits(least), largest: digits(largest) } : {}),
       series: label,
     })),
   );
-  const extent = values.flatMap(({ y: mean, least = mean, largest = mean }) => [least, largest]);
+  const extent = values.flatMap(({ y: line, least = line, largest = line }) => [least, largest]);
   const y = {
     field: "y",
     type: "quantitative",
@@ -280,12 +277,6 @@ export function thinBand(band: readonly BandPoint[]): BandPoint[] {
     ).map(([x]) => x),
   );
   return band.filter(({ x }) => kept.has(x));
-}
-
-function bandNote(series: readonly Series[]): string {
-  return series.some(({ runs }) => runs.length > 1)
-    ? "; over several seeds the mean, with a band from the smallest to the largest"
-    : "";
 }
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

@@ -18,6 +18,8 @@
 //   edge            the largest rate below the first at which a seed diverged
 //   band            minimum, maximum and standard deviation (n − 1) over the seeds of a rate
 
+import { mean, median, sampleVariance } from "../../stability/statistics.ts";
+
 /** Values that the running median looks back over. */
 const WINDOW = 20;
 /** Before so many values there is no median to exceed. */
@@ -30,12 +32,6 @@ export const gradientRule = { factor: 5 } as const;
 export const CHANCE_NATS = 0.1;
 /** Bits per byte above the optimum that still count as near it. */
 export const TOLERANCE_BITS = 0.05;
-
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-};
 
 /** How often a series leaves its own recent past upwards; see the definition of an excursion above. */
 function countExcursions(values: readonly number[], threshold: (window: readonly number[]) => number): number {
@@ -227,10 +223,8 @@ function lowest(curve: readonly RateLoss[]): number | undefined {
 export function seedBand(values: readonly number[]): SeedBand | undefined {
   const n = values.length;
   if (n === 0) return undefined;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  const band = { mean, min: Math.min(...values), max: Math.max(...values) };
-  return n === 1 ? band : { ...band, deviation: Math.sqrt(squares / (n - 1)) };
+  const band = { mean: mean(values), min: Math.min(...values), max: Math.max(...values) };
+  return n === 1 ? band : { ...band, deviation: Math.sqrt(sampleVariance(values)) };
 }
 
 /** Optimum, tolerance, seed bands and counts of each group, in order of first appearance. */

@@ -1,0 +1,57 @@
+// Question: what do connections that read, mix and write n streams have in common?
+//
+//   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                      (Eq. 3 of mHC, arXiv 2512.24880)
+//
+// Each says how it decides the coefficients (H_pre | H_post | H_res) of a token from its streams, and how the
+// streams become one at the end; the rest is here. State: the streams [T, n, C] as they are stored.
+
+import type { ParameterSet } from "../graph/parameters.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import type { StreamPrecision } from "../ops/stream-precision.ts";
+import { streamRead } from "../ops/stream-read.ts";
+import { streamWrite } from "../ops/stream-write.ts";
+import { expand } from "../ops/streams.ts";
+import type { Decided } from "./composed-coefficients.ts";
+import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
+
+/** What tells one such connection from another. */
+export interface StreamsConnection {
+  readonly name: string;
+  /** Number n. */
+  readonly streams: number;
+  readonly streamPrecision: StreamPrecision;
+  /** Make the parameters of a sublayer; what is returned decides by them, from streams [T, n, C] in float32. */
+  deciding(parameters: ParameterSet, options: SublayerOptions): (x_TNC: Tensor) => Decided;
+  /** [T, n, C] → [T, C] */
+  collapse(x_TNC: Tensor): Tensor;
+}
+
+/** A connection of n streams around its decisions. */
+export function streamsConnection({
+  name,
+  streams,
+  streamPrecision,
+  deciding,
+  collapse,
+}: StreamsConnection): Connection<Tensor> {
+  const { keep, use } = storages[streamPrecision];
+  return {
+    name,
+    form: streamsForm(streams, streamPrecision),
+    expand: (x_TC) => keep(expand(x_TC, streams)),
+    sublayer(parameters, options) {
+      const decide = deciding(parameters, options);
+      return {
+        apply(state, block, adjust = unadjusted) {
+          const x_TNC = use(state);
+          const decided = decide(x_TNC);
+          const coefficients = adjust(decided.coefficients);
+          const y_TC = block(streamRead(x_TNC, coefficients));
+          const next = keep(streamWrite(x_TNC, coefficients, y_TC));
+          return { ...decided, state: next, coefficients, streams: x_TNC };
+        },
+      };
+    },
+    collapse: (state) => collapse(use(state)),
+  };
+}
