@@ -2,7 +2,8 @@
 
 import path from "node:path";
 import { Command } from "commander";
-import { kindColours, kindOf } from "../report/figures/series.ts";
+import { kindColours } from "../report/figures/palette.ts";
+import { kindOf } from "../report/figures/series.ts";
 import { findRuns } from "../report/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
 import { readRunData, type RunData } from "../report/run-data.ts";

@@ -4,7 +4,7 @@
 // lowest to the highest seed. A cross at the top is a rate at which a seed diverged. The SVG takes the reader's
 // light or dark scheme.
 
-import { kindColours } from "./figures/series.ts";
+import { kindColours } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
 import { axisNames, fieldOf } from "../training/sweep/definition.ts";
 import type { SweepSummary } from "../training/sweep/folder.ts";

@@ -11,7 +11,8 @@ import { gainPanels, gainsAt } from "./gains.ts";
 import { chosenMatrices, matrixRow } from "./mixing.ts";
 import { type ScalingPoint, scalingPoints } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
-import { bandOf, digits, kindColours, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
+import { bandOf, digits, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
+import { kindColours } from "./palette.ts";
 
 const GREY_NOTE =
   "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and stretched to these runs; other data, size and length.";

@@ -1,14 +1,13 @@
 // Question: which curves does a figure show, and which points of them?
 //
 // Runs whose configurations differ in the seed alone are one series: its curve is the mean of theirs, its
-// band reaches from the smallest to the largest. A connection has one colour in all figures (Okabe and
-// Ito's, told apart by colour-blind readers too); several series of a connection differ in their dashes.
-// Long curves are thinned: raw ones keep the smallest and the largest value of every stretch, so no
+// band reaches from the smallest to the largest. Colours and dashes: palette.ts. Long curves are thinned: raw ones keep the smallest and the largest value of every stretch, so no
 // spike is lost; smoothed ones keep every k-th point.
 
 import { isMixed } from "../../model/config.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../run-data.ts";
+import { dashes, kindColours, OTHER_COLOUR } from "./palette.ts";
 
 /** Runs that differ in the seed alone. */
 export interface Series {
@@ -20,27 +19,6 @@ export interface Series {
   readonly dash: readonly number[];
   readonly runs: readonly RunData[];
 }
-
-/** A colour for each connection. */
-export const kindColours: Readonly<Record<string, string>> = {
-  residual: "#7b8794",
-  hyper: "#d55e00",
-  manifold: "#009e73",
-  highway: "#cc79a7",
-  dense: "#3b82c4",
-  frac: "#e69f00",
-  "attention-residuals": "#56b4e9",
-  "gated-residual": "#9a6fb0",
-  mixed: "#a0803c",
-};
-const OTHER = "#8a8a8a";
-const DASHES = [
-  [1, 0],
-  [6, 3],
-  [2, 2],
-  [8, 3, 2, 3],
-  [12, 4],
-] as const;
 
 /** What a run's connection is called in figures; "unknown" for a run whose configuration cannot be read. */
 export function kindOf({ config }: RunData): string {
@@ -65,8 +43,8 @@ export function seriesOf(runs: readonly RunData[]): Series[] {
     return {
       label: unique(labelOf(members), taken),
       kind,
-      colour: kindColours[kind] ?? OTHER,
-      dash: DASHES[place % DASHES.length]!,
+      colour: kindColours[kind] ?? OTHER_COLOUR,
+      dash: dashes[place % dashes.length]!,
       runs: members,
     };
   });

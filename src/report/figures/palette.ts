@@ -1,0 +1,30 @@
+// Question: how are curves told apart, in the report's figures and on the live page?
+//
+// A connection has one colour everywhere (Okabe and Ito's, told apart by colour-blind readers too); several
+// curves of a connection differ in their dashes, on the page first in their shades. Without imports: the page
+// is built with it.
+
+/** A colour for each connection. */
+export const kindColours: Readonly<Record<string, string>> = {
+  residual: "#7b8794",
+  hyper: "#d55e00",
+  manifold: "#009e73",
+  highway: "#cc79a7",
+  dense: "#3b82c4",
+  frac: "#e69f00",
+  "attention-residuals": "#56b4e9",
+  "gated-residual": "#9a6fb0",
+  mixed: "#a0803c",
+};
+
+/** Of a connection that has none of its own. */
+export const OTHER_COLOUR = "#8a8a8a";
+
+/** Lengths of strokes and gaps; [1, 0] is a whole line. */
+export const dashes: readonly (readonly number[])[] = [
+  [1, 0],
+  [6, 3],
+  [2, 2],
+  [8, 3, 2, 3],
+  [12, 4],
+];
