@@ -5,7 +5,6 @@
 // and only where their line begins is kept.
 
 import { type Left, recordOf } from "../record-shapes.ts";
-import type { GainRecord } from "../../training/run-folder.ts";
 import { createFollower } from "./follow.ts";
 import {
   type CurveName,
@@ -84,10 +83,10 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
       const added = followers.gains.advance();
       if (added.reset) gains.length = 0;
       for (const { text, offset } of added.lines) {
-        const record = gainRecordOf(text);
-        if (!record) continue;
-        while (gains.length > 0 && gains.at(-1)!.step >= record.step) gains.pop();
-        gains.push(gainRow(record, offset, Buffer.byteLength(text)));
+        const row = gainRow(text, offset);
+        if (!row) continue;
+        while (gains.length > 0 && gains.at(-1)!.step >= row.step) gains.pop();
+        gains.push(row);
       }
       more = added.more;
     }
@@ -146,9 +145,9 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
       const file = row && open("gains.jsonl");
       if (!file) return undefined;
       try {
-        const record = gainRecordOf(file.read(row.offset, row.length).toString("utf8"));
-        if (record?.step !== step) return undefined;
-        const mixing = (record.mixing ?? []).map((matrix) => Array.from(matrix, orNull));
+        const record = recordOf("gains.jsonl", file.read(row.offset, row.length).toString("utf8"), gainFields);
+        if (record?.step !== step || !record.mixing) return undefined;
+        const mixing = record.mixing.map((matrix) => Array.from(matrix, orNull));
         return { step, mixing, sublayers: row.sublayers ?? mixing.map((_, index) => index) };
       } finally {
         file.close();
@@ -166,14 +165,14 @@ export function metricRow(text: string): LiveRow | undefined {
 
 /** The live row of a line of gains.jsonl: only the gains have values. */
 export function gainLiveRow(text: string): LiveRow | undefined {
-  const record = gainRecordOf(text);
-  if (!record) return undefined;
-  const { gains } = gainRow(record, 0, 0);
+  const row = gainRow(text, 0);
+  if (!row) return undefined;
+  const { gains } = row;
   const values: Partial<Record<CurveName, number>> = {
     forwardGain: largest(gains.compositeForward),
     backwardGain: largest(gains.compositeBackward),
   };
-  return [record.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
+  return [row.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
 }
 
 /** Positions in metrics.jsonl and gains.jsonl as one word. */
@@ -188,19 +187,19 @@ export function parseCursors(text: string, runs: number): (readonly [number, num
   return cursors.map((match) => [Number(match![1]), Number(match![2])]);
 }
 
-/** A line of gains.jsonl, without what only reports draw. */
-const gainRecordOf = (text: string): Left<GainRecord> | undefined =>
-  recordOf("gains.jsonl", text, ["single", "composite", "sublayers", "mixing"]);
+/** What the page shows of a record. */
+const gainFields = ["single", "composite", "sublayers", "mixing"] as const;
 
-function gainRow(
-  { step, single, composite, sublayers, mixing }: Left<GainRecord>,
-  offset: number,
-  length: number,
-): GainRow {
+/** Undefined for a line that is no record. */
+function gainRow(text: string, offset: number): GainRow | undefined {
+  const head = beforeMatrices(text);
+  const record = recordOf("gains.jsonl", head ?? text, gainFields);
+  if (!record) return undefined;
+  const { step, single, composite, sublayers, mixing } = record;
   return {
     step,
     offset,
-    length,
+    length: Buffer.byteLength(text),
     gains: {
       compositeBackward: composite?.backward ?? [],
       compositeForward: composite?.forward ?? [],
@@ -208,8 +207,18 @@ function gainRow(
       singleForward: single?.forward ?? [],
     },
     sublayers,
-    hasMixing: (mixing?.length ?? 0) > 0,
+    hasMixing: head !== undefined || (mixing?.length ?? 0) > 0,
   };
+}
+
+/**
+ * The fields before the mixing matrices, as a record of their own. Matrices are nine tenths of a line and are read
+ * when one is looked at. Undefined when there are none, or when something that is shown comes after them.
+ */
+function beforeMatrices(text: string): string | undefined {
+  const at = text.indexOf(',"mixing":[[');
+  const isLast = at > 0 && ['"single":', '"composite":', '"sublayers":'].every((field) => !text.includes(field, at));
+  return isLast ? `${text.slice(0, at)}}` : undefined;
 }
 
 /** What is no number was taken out of the record; Infinity is one, though none that can be drawn. */
