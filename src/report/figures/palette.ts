@@ -18,7 +18,12 @@ export const kindColours: Readonly<Record<string, string>> = {
 };
 
 /** Of a connection that has none of its own. */
-export const OTHER_COLOUR = "#8a8a8a";
+const OTHER = "#8a8a8a";
+
+/** The colour of a connection, whatever a run's configuration calls it. */
+export function colourOf(kind: string): string {
+  return Object.hasOwn(kindColours, kind) ? kindColours[kind]! : OTHER;
+}
 
 /** Lengths of strokes and gaps; [1, 0] is a whole line. */
 export const dashes: readonly (readonly number[])[] = [

@@ -7,7 +7,7 @@
 import { isMixed } from "../../model/config.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../run-data.ts";
-import { dashes, kindColours, OTHER_COLOUR } from "./palette.ts";
+import { colourOf, dashes } from "./palette.ts";
 
 /** Runs that differ in the seed alone. */
 export interface Series {
@@ -43,7 +43,7 @@ export function seriesOf(runs: readonly RunData[]): Series[] {
     return {
       label: unique(labelOf(members), taken),
       kind,
-      colour: kindColours[kind] ?? OTHER_COLOUR,
+      colour: colourOf(kind),
       dash: dashes[place % dashes.length]!,
       runs: members,
     };

@@ -4,7 +4,7 @@
 // then in dash: their variant. A shown run keeps its variant whatever else is shown or hidden, and one that
 // comes back has the one it had, unless another has taken it meanwhile.
 
-import { dashes, kindColours, OTHER_COLOUR } from "../../../src/report/figures/palette.ts";
+import { colourOf, dashes } from "../../../src/report/figures/palette.ts";
 
 export interface Look {
   /** As #rrggbb. */
@@ -19,10 +19,9 @@ const INK = { light: "#15171c", dark: "#f4f4f6" } as const;
 
 /** @param variant from 0, the connection's colour itself */
 export function lookOf(kind: string, variant: number, dark: boolean): Look {
-  const colour = kindColours[kind] ?? OTHER_COLOUR;
   const share = SHADES[variant % SHADES.length]!;
   const dash = dashes[Math.floor(variant / SHADES.length) % dashes.length]!;
-  return { colour: mixed(colour, dark ? INK.dark : INK.light, share), dash };
+  return { colour: mixed(colourOf(kind), dark ? INK.dark : INK.light, share), dash };
 }
 
 /** A look as the background of a swatch: stripes as wide as the strokes, in half their size. */
