@@ -130,7 +130,7 @@ function stateOf(run: {
     run.last !== undefined && (numberOf(run.last.loss) === null || Number(run.last.loss) > chance + DIVERGED_NATS);
   // A run that was resumed after an alarm has later steps.
   const alarm = run.events.at(-1);
-  const ended = alarm?.action === "stop" && Number(alarm.step) >= run.step;
+  const ended = alarm?.action === "stop" && alarm.step >= run.step;
   if (ended || (wrong && !run.held)) return "diverged";
   return run.held ? "training" : "stopped";
 }
