@@ -2,6 +2,7 @@
 
 import fs from "node:fs";
 import { afterAll, expect, test } from "vitest";
+import type { RunCard } from "../../src/report/server/messages.ts";
 import { makeWorkplace, run, start, tiny } from "./cli.ts";
 
 const place = makeWorkplace();
@@ -43,10 +44,8 @@ test.skipIf(!isBuilt)(
     child.stderr!.on("data", (text: string) => (stderr += text));
     await said("Live page: ");
     const [url] = /http:\S+/.exec(stderr)!;
-    const cards = async (): Promise<Record<string, { step: number; state: string }>> => {
-      const { cards } = (await (await fetch(`${url}api/runs`)).json()) as {
-        cards: { id: string; step: number; state: string }[];
-      };
+    const cards = async (): Promise<Record<string, RunCard>> => {
+      const { cards } = (await (await fetch(`${url}api/runs`)).json()) as { cards: RunCard[] };
       return Object.fromEntries(cards.map((card) => [card.id.split("/").at(-1), card]));
     };
     const ask = async (body: unknown): Promise<unknown> => {
@@ -63,6 +62,7 @@ test.skipIf(!isBuilt)(
     // Its folder is free: another process finds it and the lock of the one that trains.
     const other = start(place.folder, ["train", "--resume", "runs/both/manifold"]);
     await expect.poll(async () => (await cards()).manifold!.step, { timeout: 30_000 }).toBeGreaterThan(manifold!.step);
+    expect(await cards()).toMatchObject({ manifold: { controlled: false }, residual: { controlled: true } });
     other.child.kill("SIGINT");
     expect((await other.finished).code).toBe(0);
     await ask({ action: "stop" });

@@ -5,7 +5,7 @@
 
 import path from "node:path";
 import { presets } from "../../model/config.ts";
-import { holderMayLive } from "../../training/lock.ts";
+import { holderOf } from "../../training/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/run-folder.ts";
 import { isObject, type Left, recordOf, type RecordFiles } from "../record-shapes.ts";
 import { endLines, endText } from "./ends.ts";
@@ -39,11 +39,16 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
       return names.flatMap((name) => {
         const folder = places.folder(name);
         if (folder === undefined) return [];
-        const held = isHeld(places, name, folder);
-        const signature = signatureOf(folder, held);
+        const holder = holderIn(places, name, folder);
+        const signature = signatureOf(folder, holder);
         const before = known.get(name);
         if (before?.signature === signature) return [before.card];
-        const card = makeCard(places, name, folder, { held, controlled: controlled.has(folder), before: before?.card });
+        const card = makeCard(places, name, folder, {
+          held: holder !== undefined,
+          // Stopped alone and resumed by another process, it hears that one's buttons only.
+          controlled: controlled.has(folder) && holder !== "another",
+          before: before?.card,
+        });
         known.set(name, { signature, card });
         return [card];
       });
@@ -51,19 +56,21 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
   };
 }
 
-function signatureOf(folder: string, held: boolean): string {
+type Holder = ReturnType<typeof holderOf>;
+
+function signatureOf(folder: string, holder: Holder): string {
   const files = FILES.map((file) => statsOf(path.join(folder, file)));
   return files
     .map((stats) => (stats ? `${stats.ino}:${stats.size}:${stats.mtimeMs}` : ""))
-    .concat(String(held))
+    .concat(String(holder))
     .join(" ");
 }
 
-/** Whether a process trains in that folder. */
-function isHeld(places: Places, id: string, folder: string): boolean {
-  if (!statsOf(path.join(folder, "lock"))) return false;
+/** Which process trains in that folder. */
+function holderIn(places: Places, id: string, folder: string): Holder {
+  if (!statsOf(path.join(folder, "lock"))) return undefined;
   const file = places.open(id, "lock");
-  return file !== undefined && holderMayLive(endText(file, 1 << 12));
+  return file && holderOf(endText(file, 1 << 12));
 }
 
 type Fields = Readonly<Record<string, unknown>>;
