@@ -266,6 +266,25 @@ describe.skipIf(missing)("the live page", () => {
     }
   });
 
+  test("zooms under a finger", async () => {
+    writeRun(place.at("now", "mhc"), { steps: 6000, done: 6000 });
+    await open({ width: 390, height: 844 });
+    const plot = page.getByRole("img", { name: "Training loss" }).locator(".u-over");
+    await plot.scrollIntoViewIfNeeded();
+    const { x, y, width } = (await plot.boundingBox())!;
+    const touch = await page.context().newCDPSession(page);
+    const send = (type: "touchStart" | "touchMove" | "touchEnd", share?: number): Promise<unknown> =>
+      touch.send("Input.dispatchTouchEvent", {
+        type,
+        touchPoints: share === undefined ? [] : [{ x: x + share * width, y: y + 60 }],
+      });
+    await send("touchStart", 0.5);
+    for (const share of [0.55, 0.6, 0.7, 0.75]) await send("touchMove", share);
+    await send("touchEnd");
+    await page.getByRole("button", { name: /^steps (2,9|3,0)\d\d to 4,[45]\d\d/ }).click();
+    await expect.poll(() => page.getByRole("button", { name: /^steps/ }).count()).toBe(0);
+  });
+
   test("asks a training to save or to stop, all its runs or one, and keeps tags", async () => {
     const lock = JSON.stringify({ pid: process.pid, host: os.hostname(), started: startedAt() });
     fs.writeFileSync(place.at("now", "mhc", "lock"), lock);
