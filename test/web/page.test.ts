@@ -145,6 +145,17 @@ describe.skipIf(missing)("the live page", () => {
     await expect.poll(shown).toEqual({ ...all, other: "rgb(123, 135, 148)" });
   });
 
+  test("lets the run under the pointer stand out", async () => {
+    await open();
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    const both = await inked("Training loss");
+    // The last one drawn lies over the other: without it some of the other's points show.
+    await page.locator("li.card").first().hover();
+    await expect.poll(() => inked("Training loss")).not.toBe(both);
+    await page.getByRole("tab", { name: "Curves" }).hover();
+    await expect.poll(() => inked("Training loss")).toBe(both);
+  });
+
   test("shows every point of a stretch that is zoomed into, by pointer and by keys", async () => {
     writeRun(place.at("now", "mhc"), { steps: 6000, done: 6000 });
     await open();

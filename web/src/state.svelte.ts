@@ -23,6 +23,8 @@ export interface PageState {
   cards: RunCard[];
   /** Ids, in the order in which they were chosen. */
   chosen: string[];
+  /** The run under the pointer: its curves stand out. */
+  pointed: string | null;
   tab: Tab;
   axis: Axis;
   /** Steps over which curves are smoothed. */
@@ -44,6 +46,7 @@ export const page: PageState = $state({
   root: "",
   cards: [],
   chosen: [],
+  pointed: null,
   tab: "Curves",
   axis: "step",
   smoothing: 0,
@@ -111,6 +114,7 @@ function newest(): string[] {
 export function choose(ids: readonly string[]): void {
   const before = new Set(page.chosen);
   page.chosen = ids.slice(0, MOST_CHOSEN);
+  if (!page.chosen.includes(page.pointed ?? "")) page.pointed = null;
   assignVariants(page.chosen, kindOf, variants, before);
   for (const id of curves.keys()) if (!page.chosen.includes(id)) curves.delete(id);
   writeAddress();
@@ -118,6 +122,14 @@ export function choose(ids: readonly string[]): void {
   const missing = page.chosen.filter((id) => !curves.has(id));
   if (missing.length > 0) void load(missing);
   else listen();
+}
+
+/** For an element that stands for a run: while the pointer is on it, the run's curves stand out. */
+export function pointsAt(id: string): { onpointerenter(event: PointerEvent): void; onpointerleave(): void } {
+  return {
+    onpointerenter: ({ pointerType }) => void (pointerType === "mouse" && page.chosen.includes(id) && (page.pointed = id)),
+    onpointerleave: () => void (page.pointed = null),
+  };
 }
 
 export function toggle(id: string): void {
