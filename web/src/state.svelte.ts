@@ -127,7 +127,8 @@ export function choose(ids: readonly string[]): void {
 /** For an element that stands for a run: while the pointer is on it, the run's curves stand out. */
 export function pointsAt(id: string): { onpointerenter(event: PointerEvent): void; onpointerleave(): void } {
   return {
-    onpointerenter: ({ pointerType }) => void (pointerType === "mouse" && page.chosen.includes(id) && (page.pointed = id)),
+    onpointerenter: ({ pointerType }) =>
+      void (pointerType === "mouse" && page.chosen.includes(id) && (page.pointed = id)),
     onpointerleave: () => void (page.pointed = null),
   };
 }
