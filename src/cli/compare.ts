@@ -126,14 +126,22 @@ ${Object.entries(experiments)
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
       process.stderr.write(`${describeRuns(wanted)}; ${runtime.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
-      const { stopped, diverged } = await trainAll(runs, undefined, page);
+      const { stopped, diverged, left } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
         const alarmed = diverged.get(run) instanceof AlarmError;
-        return { ...summaryRow(run), diverged: diverged.has(run) && !alarmed, ...(alarmed ? { alarmed } : {}) };
+        const halted = left.has(run);
+        return {
+          ...summaryRow(run),
+          diverged: diverged.has(run) && !alarmed,
+          ...(alarmed ? { alarmed } : {}),
+          ...(halted ? { halted } : {}),
+        };
       });
       if (options.json) {
-        for (const row of rows)
-          process.stdout.write(`${JSON.stringify({ folder: path.join(folder, row.name), stopped, ...row })}\n`);
+        for (const { halted = false, ...row } of rows) {
+          const place = path.join(folder, row.name);
+          process.stdout.write(`${JSON.stringify({ folder: place, stopped: stopped || halted, ...row })}\n`);
+        }
         if (experiment && !stopped) await writeExperiment(runs, folder);
         return;
       }
@@ -142,10 +150,11 @@ ${Object.entries(experiments)
         process.stdout.write(`\nGo on: birkhoff compare --resume ${folder}\n`);
         return;
       }
-      const trained = runs.filter((run) => !diverged.has(run));
+      const trained = runs.filter((run) => !diverged.has(run) && !left.has(run));
+      if (left.size > 0) process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
       if (experiment) await reportExperiment(runs, folder);
       else showTexts(trained, data.tokenizer);
-      const last = path.join(folder, trained.at(-1)!.config.name);
+      const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
         `\nLook closer: birkhoff ${experiment ? "" : `report ${folder}   or   birkhoff `}inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt "We must"\n`,
       );

@@ -85,29 +85,35 @@ export async function prepareRun(
   return data;
 }
 
-/** Something besides the terminal that may ask to stop or to save: the live page. */
+type Ask = (action: "stop" | "checkpoint", folder?: string) => void;
+
+/** Something besides the terminal that may ask to stop or to save the run of a folder, or all: the live page. */
 interface Controls {
-  listen(handler: ((action: "stop" | "checkpoint") => void) | undefined): void;
+  listen(handler: Ask | undefined): void;
 }
 
 /** Signals closer together than this are one press of Ctrl-C. */
 const REPEATED_MS = 300;
 
 /**
- * Train runs in turns until all are finished or the user stops. A run that diverges ends, and the others
- * go on; whatever else goes wrong, every other run is saved before the error goes up.
+ * Train runs in turns until all are finished or the user stops. A run that diverges ends, as does one that the
+ * user stops alone, and the others go on; whatever else goes wrong, every other run is saved before the error goes up.
+ *
+ * @returns `stopped` when the user ended it all, the runs that went wrong, and those that were stopped alone: they
+ *   are saved and closed, so that they can go on elsewhere at once
  */
 export async function trainAll(
   runs: readonly Run[],
   view: LiveView = createLiveView(),
   controls?: Controls,
-): Promise<{ stopped: boolean; diverged: ReadonlyMap<Run, DivergenceError> }> {
+): Promise<{ stopped: boolean; diverged: ReadonlyMap<Run, DivergenceError>; left: ReadonlySet<Run> }> {
   const diverged = new Map<Run, DivergenceError>();
+  const left = new Set<Run>();
   const told = new Set<EventRecord>(runs.flatMap(({ events }) => events));
-  const healthy = (): Run[] => runs.filter((run) => !diverged.has(run));
-  const going = (run: Run): boolean => !run.finished && !diverged.has(run);
+  const healthy = (): Run[] => runs.filter((run) => !diverged.has(run) && !left.has(run));
+  const going = (run: Run): boolean => !run.finished && !diverged.has(run) && !left.has(run);
   const user = { stopped: false };
-  let saveAsked = false;
+  const asks: Parameters<Ask>[] = [];
   let asked = 0;
   const stop = (): void => {
     // A second Ctrl-C does not wait for the checkpoint; one that npm passes on at once is still the first.
@@ -117,16 +123,28 @@ export async function trainAll(
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
-  controls?.listen((action) => {
-    if (action === "stop") user.stopped = true;
-    else saveAsked = true;
-  });
+  const answer: Ask = (action, folder) => {
+    const meant = healthy().filter((run) => folder === undefined || run.folder.folder === folder);
+    const ending = meant.filter(going);
+    const others = runs.some((run) => going(run) && !meant.includes(run));
+    if (action === "checkpoint") saveAll(meant);
+    else if (others) ending.forEach(leave);
+    else if (ending.length > 0) user.stopped = true;
+  };
+  const leave = (run: Run): void => {
+    run.checkpoint();
+    run.close();
+    left.add(run);
+    view.note(`${run.config.name} is stopped and saved at step ${run.trainer.step}; the others go on.`);
+  };
+  controls?.listen((...ask) => void asks.push(ask));
   const started = performance.now();
   const begun = runs.reduce((sum, { trainer }) => sum + trainer.step, 0);
   try {
     while (!user.stopped && runs.some(going)) {
       for (const run of runs.filter(going)) {
         if (user.stopped) break;
+        if (!going(run)) continue;
         try {
           run.advance();
         } catch (error) {
@@ -141,8 +159,7 @@ export async function trainAll(
         view.update(runs.map(liveRow), secondsLeft(runs, healthy(), begun, (performance.now() - started) / 1000));
         // A step is one synchronous call; signals and messages are delivered between steps.
         await new Promise((resolve) => setImmediate(resolve));
-        if (saveAsked) saveAll(healthy());
-        saveAsked = false;
+        for (const ask of asks.splice(0)) answer(...ask);
       }
     }
   } catch (error) {
@@ -164,7 +181,7 @@ export async function trainAll(
   if (user.stopped)
     process.stderr.write(`Stopped after ${duration((performance.now() - started) / 1000)}; every run is saved.\n`);
   if (diverged.size > 0) process.exitCode = 1;
-  return { ...user, diverged };
+  return { ...user, diverged, left };
 }
 
 /** Save every run, also after one that cannot be saved; then say what went wrong. */

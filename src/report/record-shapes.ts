@@ -4,15 +4,29 @@
 // a number (NaN and ±Infinity too), a list of sublayers has a value for each, a matrix is square. What
 // was taken out is named. Formats: training/run-folder.ts and stability/instruments.ts.
 
+import { parseJson } from "../training/files.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../training/run-folder.ts";
 import type { InterventionsData } from "./run-data.ts";
 
 type Check = (value: unknown) => boolean;
 
+type Fields = Readonly<Record<string, unknown>>;
+
 /** Names of the fields that were taken out, and what is left. */
-export interface Sound {
-  readonly record: Record<string, unknown>;
+interface Sound {
+  readonly record: Fields;
   readonly wrong: readonly string[];
 }
+
+/** The files of records in a run folder, and what a line of each is. */
+export interface RecordFiles {
+  readonly "metrics.jsonl": MetricRecord;
+  readonly "gains.jsonl": GainRecord;
+  readonly "events.jsonl": EventRecord;
+}
+
+/** What is left of a record: fields that its type requires may be missing, those that are there are of their types. */
+export type Left<R> = Partial<R> & { readonly step: number };
 
 const number: Check = (value) => typeof value === "number";
 const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
@@ -83,13 +97,46 @@ const eventFields: Readonly<Record<string, Check>> = {
   rollback: (value) => isObject(value) && number(value.step) && number(value.rateFactor),
 };
 
-/** A line of metrics.jsonl; a damaged one may lack what its type requires. */
-export function soundMetrics(record: Record<string, unknown>): Sound {
-  return withoutWrong(record, metricFields);
+const shapes: Readonly<Record<keyof RecordFiles, (record: Fields) => Sound>> = {
+  "metrics.jsonl": (record) => withoutWrong(record, metricFields),
+  "gains.jsonl": soundGains,
+  "events.jsonl": soundEvent,
+};
+
+/**
+ * A whole line of a file of records.
+ *
+ * @param only fields besides the step that are looked at; the others are left out, which for the long lines of
+ *   gains saves time
+ * @throws Error when the line is no record of a step
+ */
+export function parseRecord<F extends keyof RecordFiles>(
+  file: F,
+  line: string,
+  only?: readonly (keyof RecordFiles[F] & string)[],
+): { readonly record: Left<RecordFiles[F]>; readonly wrong: readonly string[] } {
+  const value = parseJson(line);
+  if (!isObject(value) || !count(value.step)) throw new Error("no record with a step");
+  const wanted = only ? Object.fromEntries(["step", ...only].map((field) => [field, value[field]])) : value;
+  const { record, wrong } = shapes[file](wanted);
+  return { record: record as Left<RecordFiles[F]>, wrong };
 }
 
-/** A line of gains.jsonl; lists of another length than the gains' own are taken out. */
-export function soundGains(record: Record<string, unknown>): Sound {
+/** The same, undefined for a line that is no record of a step. */
+export function recordOf<F extends keyof RecordFiles>(
+  file: F,
+  line: string,
+  only?: readonly (keyof RecordFiles[F] & string)[],
+): Left<RecordFiles[F]> | undefined {
+  try {
+    return parseRecord(file, line, only).record;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Lists of another length than the gains' own are taken out. */
+function soundGains(record: Fields): Sound {
   const sound = withoutWrong(record, gainFields);
   const present = Object.keys(mixingFields).filter((field) => sound.record[field] !== undefined);
   const lengths = present.map((field) => lengthOf(sound.record[field]));
@@ -101,8 +148,8 @@ export function soundGains(record: Record<string, unknown>): Sound {
   };
 }
 
-/** A line of events.jsonl; undefined when it names no rule. */
-export function soundEvent(record: Record<string, unknown>): Sound {
+/** An alarm without a name or a message is one still. */
+function soundEvent(record: Fields): Sound {
   const sound = withoutWrong(record, eventFields);
   const defaults = { rule: "unknown", message: "", action: "continue" };
   return { ...sound, record: { ...defaults, ...sound.record } };
@@ -128,14 +175,18 @@ export function soundInterventions(value: unknown): InterventionsData {
   };
 }
 
-function withoutWrong(record: Record<string, unknown>, fields: Readonly<Record<string, Check>>): Sound {
-  const wrong = Object.entries(fields)
-    .filter(([field, check]) => record[field] !== undefined && !check(record[field]))
-    .map(([field]) => field);
+/** A page opens with tens of thousands of records: nothing is made for those that are sound. */
+function withoutWrong(record: Fields, fields: Readonly<Record<string, Check>>): Sound {
+  const wrong: string[] = [];
+  for (const field in fields) {
+    const value = record[field];
+    if (value !== undefined && !fields[field]!(value)) wrong.push(field);
+  }
   return { record: without(record, wrong), wrong };
 }
 
-function without(record: Record<string, unknown>, fields: readonly string[]): Record<string, unknown> {
+function without(record: Fields, fields: readonly string[]): Fields {
+  if (fields.length === 0) return record;
   return Object.fromEntries(Object.entries(record).filter(([field]) => !fields.includes(field)));
 }
 

@@ -8,8 +8,9 @@ import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../data/files.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseJson } from "../training/files.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/run-folder.ts";
-import { isObject, type Sound, soundEvent, soundGains, soundInterventions, soundMetrics } from "./record-shapes.ts";
+import { isObject, parseRecord, type RecordFiles, soundInterventions } from "./record-shapes.ts";
 
 /** What interventions.json holds: what changes in a trained model do to its validation loss, in nats a token. */
 export interface InterventionsData {
@@ -66,16 +67,15 @@ export function readRunData(folder: string): RunData {
     }
   };
   const description = parseObject(read("config.json", true), "config.json", problems);
-  const records = <R extends { step: number }>(name: string, sound: SoundRecord): R[] =>
-    parseRecords<R>(read(name), name, sound, problems);
+  const records = <F extends keyof RecordFiles>(name: F): RecordFiles[F][] => parseRecords(read(name), name, problems);
   return {
     folder,
     name: path.basename(path.resolve(folder)),
     config: configOf(description, problems),
     versions: stringsOf(description?.versions),
-    metrics: records("metrics.jsonl", soundMetrics),
-    gains: records("gains.jsonl", soundGains),
-    events: records("events.jsonl", soundEvent),
+    metrics: records("metrics.jsonl"),
+    gains: records("gains.jsonl"),
+    events: records("events.jsonl"),
     samples: read("samples.txt"),
     interventions: interventionsOf(parseObject(read("interventions.json"), "interventions.json", problems), problems),
     checkpoints: checkpointSteps(folder),
@@ -109,7 +109,7 @@ function interventionsOf(
 function parseObject(text: string, name: string, problems: string[]): Record<string, unknown> | undefined {
   if (text === "") return undefined;
   try {
-    const value: unknown = JSON.parse(text, revive);
+    const value = parseJson(text);
     if (isObject(value)) return value;
     problems.push(`${name}: it does not hold an object`);
   } catch (error) {
@@ -118,32 +118,23 @@ function parseObject(text: string, name: string, problems: string[]): Record<str
   return undefined;
 }
 
-type SoundRecord = (record: Record<string, unknown>) => Sound;
-
 /** So many lines of a file are named when they are not sound; of the others it is said how many they are. */
 const NAMED_LINES = 5;
 
 /** The records of whole, sound lines, in order of steps; a later record of a step replaces an earlier one. */
-function parseRecords<R extends { step: number }>(
-  text: string,
-  name: string,
-  sound: SoundRecord,
-  problems: string[],
-): R[] {
-  const bySteps = new Map<number, R>();
-  const several: R[] = [];
+function parseRecords<F extends keyof RecordFiles>(text: string, name: F, problems: string[]): RecordFiles[F][] {
+  const bySteps = new Map<number, RecordFiles[F]>();
+  const several: RecordFiles[F][] = [];
   const found: string[] = [];
   const lines = text.split("\n");
   // A line without its end is still being written, or was cut by a kill.
   lines.pop();
   lines.forEach((line, index) => {
     try {
-      const value: unknown = JSON.parse(line, revive);
-      if (!isObject(value) || !Number.isSafeInteger(value.step)) throw new Error("no record with a step");
-      const { record, wrong } = sound(value);
+      const { record, wrong } = parseRecord(name, line);
       if (wrong.length > 0) found.push(`${name}, line ${index + 1}: not of its type: ${wrong.join(", ")}`);
-      if (name === "events.jsonl") several.push(record as unknown as R);
-      else bySteps.set(value.step as number, record as unknown as R);
+      if (name === "events.jsonl") several.push(record as RecordFiles[F]);
+      else bySteps.set(record.step, record as RecordFiles[F]);
     } catch (error) {
       found.push(`${name}, line ${index + 1}: ${reason(error)}`);
     }
@@ -151,13 +142,6 @@ function parseRecords<R extends { step: number }>(
   problems.push(...found.slice(0, NAMED_LINES));
   if (found.length > NAMED_LINES) problems.push(`${name}: ${found.length - NAMED_LINES} lines more`);
   return [...several, ...bySteps.values()].sort((a, b) => a.step - b.step);
-}
-
-/** What is not finite is written as text, which JSON has no number for. */
-const NOT_FINITE: Readonly<Record<string, number>> = { NaN, Infinity, "-Infinity": -Infinity };
-
-function revive(_: string, value: unknown): unknown {
-  return typeof value === "string" && Object.hasOwn(NOT_FINITE, value) ? NOT_FINITE[value] : value;
 }
 
 function checkpointSteps(folder: string): number[] {

@@ -9,6 +9,8 @@ export interface SummaryRow {
   readonly diverged?: boolean;
   /** It ended before its last step because an alarm stopped it. */
   readonly alarmed?: boolean;
+  /** It ended before its last step because the user stopped it alone. */
+  readonly halted?: boolean;
   readonly parameters: number;
   readonly bitsPerByte: number | undefined;
   readonly tokensPerSecond: number;
@@ -22,7 +24,11 @@ export interface SummaryRow {
 }
 
 const columns: readonly (readonly [title: string, show: (row: SummaryRow) => string])[] = [
-  ["model", ({ name, diverged, alarmed }) => (diverged ? `${name} (diverged)` : alarmed ? `${name} (stopped)` : name)],
+  [
+    "model",
+    ({ name, diverged, alarmed, halted }) =>
+      diverged ? `${name} (diverged)` : alarmed || halted ? `${name} (stopped)` : name,
+  ],
   ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
   ["tokens/s", ({ tokensPerSecond }) => Math.round(tokensPerSecond).toLocaleString("en")],

@@ -45,13 +45,14 @@ function create(file: string, holder: Holder): boolean {
   }
 }
 
-/** Whether the process that a lock's content names may still be running, this one included. */
-export function holderMayLive(content: string): boolean {
+/** Which process a lock's content names: this one or another that may still be running; undefined for one that is gone. */
+export function holderOf(content: string): "this" | "another" | undefined {
   const holder = parse(content);
-  if (!holder) return false;
+  if (!holder) return undefined;
   const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
   const isOwn = holder.host === own.host && holder.pid === own.pid;
-  return isOwn ? holder.started === own.started : mayLive(holder, own);
+  if (isOwn) return holder.started === own.started ? "this" : undefined;
+  return mayLive(holder, own) ? "another" : undefined;
 }
 
 /** Undefined where a kill came between the file's making and its content. */

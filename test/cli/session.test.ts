@@ -13,6 +13,7 @@ function fakeRun(name: string, failure?: { at: number; error: Error }): Run & { 
   const metrics: MetricRecord[] = [];
   const saved: number[] = [];
   let step = 0;
+  let closed = false;
   return {
     config: { name, steps: STEPS } as Run["config"],
     trainer: {
@@ -22,7 +23,7 @@ function fakeRun(name: string, failure?: { at: number; error: Error }): Run & { 
       parameterCount: 7,
       memoryBytes: 2 ** 20,
     } as Run["trainer"],
-    folder: undefined as unknown as Run["folder"],
+    folder: { folder: `runs/${name}` } as Run["folder"],
     get finished() {
       return step >= STEPS;
     },
@@ -31,6 +32,7 @@ function fakeRun(name: string, failure?: { at: number; error: Error }): Run & { 
     events: [],
     saved,
     advance() {
+      if (closed) throw new Error(`${name} is closed`);
       if (step + 1 === failure?.at) throw failure.error;
       step++;
       const record = { step, loss: 1, gradientNorm: step, learningRate: 1, tokensPerSecond: 1, seconds: 1 };
@@ -38,7 +40,7 @@ function fakeRun(name: string, failure?: { at: number; error: Error }): Run & { 
       return record;
     },
     checkpoint: () => void saved.push(step),
-    close() {},
+    close: () => void (closed = true),
   };
 }
 
@@ -97,6 +99,39 @@ test("a page may ask for checkpoints, and for the end of all runs after the step
     [1, 3],
     [1, 2],
   ]);
+});
+
+test("a page may stop one run, which is saved and closed while the others go on, or the last that is left", async () => {
+  const runs = [fakeRun("one"), fakeRun("other"), fakeRun("third")] as const;
+  let ask: ((action: "stop" | "checkpoint", folder?: string) => void) | undefined;
+  const controls = { listen: (handler: typeof ask) => void (ask = handler) };
+  const view = silentView();
+  let updates = 0;
+  const { stopped, left } = await trainAll(
+    runs,
+    {
+      ...view,
+      update() {
+        updates++;
+        // During the first run's second step: the second run has done one.
+        if (updates === 4) ask!("stop", "runs/other");
+        if (updates === 5) ask!("checkpoint", "runs/third");
+        if (updates === 6) ask!("stop", "runs/none");
+      },
+    },
+    controls,
+  );
+  expect(stopped).toBe(false);
+  expect([...left]).toEqual([runs[1]]);
+  expect(runs.map(({ trainer }) => trainer.step)).toEqual([STEPS, 1, STEPS]);
+  expect(runs.map(({ saved }) => saved)).toEqual([[STEPS], [1], [2, STEPS]]);
+  expect(view.notes).toEqual(["other is stopped and saved at step 1; the others go on."]);
+
+  const [last, gone] = [fakeRun("last"), fakeRun("gone", { at: 1, error: new DivergenceError("gone diverged") })];
+  const code = process.exitCode;
+  const end = await trainAll([gone, last], { ...silentView(), update: () => ask!("stop", "runs/last") }, controls);
+  process.exitCode = code;
+  expect([end.stopped, end.left.size, last.trainer.step]).toEqual([true, 0, 0]);
 });
 
 test("a run without a step, and one of half a million, have a summary", async () => {

@@ -2,10 +2,11 @@
 // the keyboard, and names that are not what they seem. Needs Chromium (CHROMIUM names it) and the built page.
 
 import fs from "node:fs";
+import os from "node:os";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { listen, type PageServer } from "../../src/report/server/listen.ts";
-import type { ControlAction } from "../../src/report/server/messages.ts";
+import type { ControlAction, Curves } from "../../src/report/server/messages.ts";
 import { type PageFiles, readPageFiles } from "../../src/report/server/page-files.ts";
 import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "../report/server/runs.ts";
 
@@ -22,15 +23,20 @@ const missing = fs.existsSync(executablePath)
   : `there is no Chromium at ${executablePath} (CHROMIUM names another)`;
 if (missing) process.stderr.write(`The tests of the live page are skipped: ${missing}.\n`);
 
+/** The colour that src/report/figures/palette.ts gives to mHC, as a browser writes it. */
+const MANIFOLD = "rgb(0, 158, 115)";
 let browser: Browser;
 let place: Workplace;
 let server: PageServer;
 let page: Page;
 const problems: string[] = [];
-const asked: ControlAction[] = [];
+const asked: [ControlAction, folder?: string][] = [];
 
 async function serve(port = 0): Promise<void> {
-  const control = { folders: [place.at("now", "mhc")], send: (action: ControlAction) => void asked.push(action) };
+  const control = {
+    folders: [place.at("now", "mhc"), place.at("now", "hc")],
+    send: (...ask: (typeof asked)[number]) => void asked.push(ask),
+  };
   server = await listen({ root: place.root, host: "127.0.0.1", port, page: files!, control });
 }
 async function open(size = { width: 1280, height: 800 }): Promise<void> {
@@ -75,6 +81,7 @@ describe.skipIf(missing)("the live page", () => {
     await page.close();
     await server.close();
     place.remove();
+    asked.length = 0;
     expect(problems.splice(0)).toEqual([]);
   });
   const append = (line: string, file = "metrics.jsonl"): void => fs.appendFileSync(place.at("now", "mhc", file), line);
@@ -101,8 +108,92 @@ describe.skipIf(missing)("the live page", () => {
     await expect.poll(() => card().locator("dd").first().textContent()).toBe("54");
   });
 
+  test("forgets runs that were removed while the server was away", async () => {
+    await open();
+    await expect.poll(() => page.getByRole("option").count()).toBe(3);
+    const { port } = server;
+    await server.close();
+    await page.getByText("reconnecting", { exact: true }).waitFor();
+    for (const run of [place.at("now", "hc"), place.at("before", "other")]) fs.rmSync(run, { recursive: true });
+    await serve(port);
+    await expect.poll(() => page.locator(".run .name").allTextContents()).toEqual(["mhc"]);
+    await expect.poll(() => page.locator("li.card strong").allTextContents()).toEqual(["mhc"]);
+  });
+
+  test("draws a connection in one colour, and its runs in shades that stay", async () => {
+    writeRun(place.at("now", "mhc-2"), { steps: 400, done: 50 });
+    await open();
+    const shown = (): Promise<Record<string, string>> =>
+      page
+        .locator("li.card")
+        .evaluateAll((cards) =>
+          Object.fromEntries(
+            cards.map((card) => [card.querySelector("strong")!.textContent, getComputedStyle(card).borderTopColor]),
+          ),
+        );
+    await expect.poll(() => page.locator("li.card").count()).toBe(3);
+    const all = await shown();
+    const [first, second] = [all["mhc"]!, all["mhc-2"]!].sort((a) => (a === MANIFOLD ? -1 : 1));
+    expect([first, all["hc"]]).toEqual([MANIFOLD, "rgb(213, 94, 0)"]);
+    expect(second).not.toBe(first);
+    const base = Object.keys(all).find((name) => all[name] === first)!;
+    await page.getByRole("button", { name: `Hide ${base}`, exact: true }).click();
+    const { [base]: _, ...others } = all;
+    await expect.poll(shown).toEqual(others);
+    await page.getByRole("option").filter({ hasText: "residual" }).click();
+    await page.locator(".run .name").getByText(base, { exact: true }).click();
+    await expect.poll(shown).toEqual({ ...all, other: "rgb(123, 135, 148)" });
+  });
+
+  test("lets the run under the pointer stand out", async () => {
+    await open();
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    const both = await inked("Training loss");
+    // The last one drawn lies over the other: without it some of the other's points show.
+    await page.locator("li.card").first().hover();
+    await expect.poll(() => inked("Training loss")).not.toBe(both);
+    await page.getByRole("tab", { name: "Curves" }).hover();
+    await expect.poll(() => inked("Training loss")).toBe(both);
+  });
+
+  test("shows every point of a stretch that is zoomed into, by pointer and by keys", async () => {
+    writeRun(place.at("now", "mhc"), { steps: 6000, done: 6000 });
+    await open();
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    const finer = (): Promise<Curves> =>
+      page
+        .waitForResponse((answer) => answer.url().includes("run=now%2Fmhc") && answer.url().includes("from="))
+        .then((answer) => answer.json() as Promise<Curves>);
+    const plot = page.getByRole("img", { name: "Training loss" }).locator(".u-over");
+    const { x, y, width } = (await plot.boundingBox())!;
+    const fetched = finer();
+    await page.mouse.move(x + width / 2, y + 50);
+    await page.mouse.down();
+    await page.mouse.move(x + width * 0.55, y + 60, { steps: 3 });
+    await page.mouse.up();
+    const { step } = (await fetched).series.loss;
+    expect(step.length).toBeGreaterThan(200);
+    expect(step.at(-1)! - step[0]!).toBe(step.length - 1);
+    const zoomed = page.getByRole("button", { name: /^steps (2,9|3,0)\d\d to 3,[23]\d\d/ });
+    await zoomed.waitFor();
+    await plot.dblclick();
+    await zoomed.waitFor({ state: "detached" });
+
+    await page.getByRole("group", { name: /^Gradient norm/ }).focus();
+    await page.keyboard.press("+");
+    await page.keyboard.press("+");
+    await page.keyboard.press("+");
+    const moved = finer();
+    await page.keyboard.press("ArrowRight");
+    const right = (await moved).series.gradientNorm.step;
+    expect([right[0]! > 2600, right.at(-1)! < 3700]).toEqual([true, true]);
+    await page.getByRole("button", { name: /^steps/ }).waitFor();
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: /^steps/ }).waitFor({ state: "detached" });
+  });
+
   test("shows maps, mixing matrices at any recorded step, and says where there are none", async () => {
-    const at = (weight: number): unknown => [[weight, 1 - weight, 1 - weight, weight]];
+    const at = (weight: number): unknown => [0, 1].map(() => [weight, 1 - weight, 1 - weight, weight]);
     append(gainLine(60, { mixing: at(0.75) }) + gainLine(70, { mixing: at(0.625) }), "gains.jsonl");
     await open();
     await page.getByRole("tab", { name: "Mixing" }).click();
@@ -165,17 +256,17 @@ describe.skipIf(missing)("the live page", () => {
     for (let i = 0; i < 40; i++) {
       await page.keyboard.press("Tab");
       reached.add(
-        await page.evaluate(
-          () =>
-            document.activeElement?.id || document.activeElement?.className || document.activeElement?.tagName || "",
-        ),
+        await page.evaluate(() => {
+          const { id, classList, tagName } = document.activeElement!;
+          return id || [...classList].find((name) => !name.startsWith("svelte-")) || tagName;
+        }),
       );
     }
     expect([...reached]).toEqual(expect.arrayContaining(["search", "runs", "tab-Gains", "SELECT"]));
   });
 
   test("fits a phone, in every part", async () => {
-    append(gainLine(60, { mixing: [[0.5, 0.5, 0.5, 0.5]] }), "gains.jsonl");
+    append(gainLine(60, { mixing: [0, 1].map(() => [0.5, 0.5, 0.5, 0.5]) }), "gains.jsonl");
     await open({ width: 360, height: 740 });
     await page.getByRole("button", { name: /^Runs/ }).click();
     await page.getByRole("option").first().waitFor();
@@ -186,17 +277,43 @@ describe.skipIf(missing)("the live page", () => {
     }
   });
 
-  test("asks a training to save or to stop, and keeps tags", async () => {
-    fs.writeFileSync(
-      place.at("now", "mhc", "lock"),
-      JSON.stringify({ pid: process.pid, host: (await import("node:os")).hostname(), started: startedAt() }),
-    );
+  test("zooms under a finger", async () => {
+    writeRun(place.at("now", "mhc"), { steps: 6000, done: 6000 });
+    await open({ width: 390, height: 844 });
+    const plot = page.getByRole("img", { name: "Training loss" }).locator(".u-over");
+    await plot.scrollIntoViewIfNeeded();
+    const { x, y, width } = (await plot.boundingBox())!;
+    const touch = await page.context().newCDPSession(page);
+    const send = (type: "touchStart" | "touchMove" | "touchEnd", share?: number): Promise<unknown> =>
+      touch.send("Input.dispatchTouchEvent", {
+        type,
+        touchPoints: share === undefined ? [] : [{ x: x + share * width, y: y + 60 }],
+      });
+    await send("touchStart", 0.5);
+    for (const share of [0.55, 0.6, 0.7, 0.75]) await send("touchMove", share);
+    await send("touchEnd");
+    await page.getByRole("button", { name: /^steps (2,9|3,0)\d\d to 4,[45]\d\d/ }).click();
+    await expect.poll(() => page.getByRole("button", { name: /^steps/ }).count()).toBe(0);
+  });
+
+  test("asks a training to save or to stop, all its runs or one, and keeps tags", async () => {
+    const lock = JSON.stringify({ pid: process.pid, host: os.hostname(), started: startedAt() });
+    fs.writeFileSync(place.at("now", "mhc", "lock"), lock);
     await open();
     await page.getByRole("button", { name: "Checkpoint now" }).click();
-    await expect.poll(() => asked).toEqual(["checkpoint"]);
+    await expect.poll(() => asked).toEqual([["checkpoint"]]);
     await page.getByRole("button", { name: "Stop and save…" }).click();
     await page.getByRole("button", { name: "Stop", exact: true }).click();
-    await expect.poll(() => asked).toEqual(["checkpoint", "stop"]);
+    await expect.poll(() => asked).toEqual([["checkpoint"], ["stop"]]);
+    // With a second one in training each has buttons of its own.
+    expect(await page.getByRole("button", { name: "Checkpoint of mhc" }).count()).toBe(0);
+    fs.writeFileSync(place.at("now", "hc", "lock"), lock);
+    await page.getByRole("button", { name: "Checkpoint of hc" }).click();
+    await expect.poll(() => asked.slice(2)).toEqual([["checkpoint", place.at("now", "hc")]]);
+    await page.getByRole("button", { name: "Stop mhc and save it…" }).click();
+    await page.getByRole("button", { name: "Stop mhc", exact: true }).click();
+    await expect.poll(() => asked.slice(3)).toEqual([["stop", place.at("now", "mhc")]]);
+    await page.getByText("Stopping mhc: it is saved, and the others go on.").waitFor();
     await page.getByRole("button", { name: "Add a tag to mhc" }).click();
     await page.keyboard.type("keep");
     await page.keyboard.press("Enter");

@@ -4,14 +4,14 @@
 // message of the stream tells the positions in the files that it reaches, so that after a pause, or after
 // the server was started again, it goes on exactly there. A run that went back to a checkpoint is fetched anew.
 
-import { SvelteSet } from "svelte/reactivity";
+import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import type { LiveCards, LiveRecords, RunCard } from "../../src/report/server/messages.ts";
 import { getCurves, getRuns } from "./lib/api.ts";
 import { addRow, type Axis, type RunCurves, runCurves } from "./lib/curves.ts";
+import { assignVariants, type Look, lookOf } from "./lib/looks.ts";
 
 export const tabs = ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"] as const;
 export type Tab = (typeof tabs)[number];
-export const COLOURS = 8;
 const MOST_CHOSEN = 24;
 /** So many are shown when the page opens. */
 const FIRST_CHOSEN = 6;
@@ -23,6 +23,8 @@ export interface PageState {
   cards: RunCard[];
   /** Ids, in the order in which they were chosen. */
   chosen: string[];
+  /** The run under the pointer: its curves stand out. */
+  pointed: string | null;
   tab: Tab;
   axis: Axis;
   /** Steps over which curves are smoothed. */
@@ -44,6 +46,7 @@ export const page: PageState = $state({
   root: "",
   cards: [],
   chosen: [],
+  pointed: null,
   tab: "Curves",
   axis: "step",
   smoothing: 0,
@@ -59,15 +62,16 @@ wide.addEventListener("change", () => (page.dark = wide.matches));
 /** Not reactive by themselves: `page.version` says that something changed. */
 const curves = new Map<string, RunCurves>();
 const cursors = new Map<string, string>();
-const colours = new Map<string, number>();
+/** Which of its connection's looks a run has, from 0. */
+const variants: Map<string, number> = new SvelteMap();
 /** Runs whose curves are being fetched. */
 const pending: Set<string> = new SvelteSet();
 let source: EventSource | undefined;
 
 export const cardOf = (id: string): RunCard | undefined => page.cards.find((card) => card.id === id);
 export const curvesOf = (id: string): RunCurves | undefined => curves.get(id);
-/** Of the page's run colours, from 1. */
-export const colourOf = (id: string): number => (colours.get(id) ?? 0) + 1;
+const kindOf = (id: string): string => cardOf(id)?.connection ?? "";
+export const lookOfRun = (id: string): Look => lookOf(kindOf(id), variants.get(id) ?? 0, page.dark);
 export const isLoading = (): boolean => pending.size > 0;
 
 /** Load the list, choose the newest runs or those of the address, and start the stream. */
@@ -90,28 +94,43 @@ function ordered(cards: readonly RunCard[]): RunCard[] {
   return [...cards].sort((a, b) => training(b) - training(a) || b.begun - a.begun || (a.id < b.id ? -1 : 1));
 }
 
-/** The runs of the newest comparison, or the newest runs of the root. */
+/** Some runs of the newest comparison, or the newest runs of the root: one of each connection, then a second of each. */
 function newest(): string[] {
   const group = page.cards[0]?.group;
-  const together = page.cards.filter((card) => card.group === group);
-  return together.slice(0, FIRST_CHOSEN).map(({ id }) => id);
+  const seen = new Map<string, number>();
+  const together = page.cards
+    .filter((card) => card.group === group)
+    .map(({ id, connection }) => {
+      const place = seen.get(connection) ?? 0;
+      seen.set(connection, place + 1);
+      return { id, place };
+    });
+  return together
+    .sort((a, b) => a.place - b.place)
+    .slice(0, FIRST_CHOSEN)
+    .map(({ id }) => id);
 }
 
 export function choose(ids: readonly string[]): void {
+  const before = new Set(page.chosen);
   page.chosen = ids.slice(0, MOST_CHOSEN);
-  for (const id of colours.keys()) if (!page.chosen.includes(id)) colours.delete(id);
-  for (const id of page.chosen) {
-    if (colours.has(id)) continue;
-    const used = new Set(colours.values());
-    const free = Array.from({ length: COLOURS }, (_, index) => index).find((index) => !used.has(index));
-    colours.set(id, free ?? colours.size % COLOURS);
-  }
+  if (!page.chosen.includes(page.pointed ?? "")) page.pointed = null;
+  assignVariants(page.chosen, kindOf, variants, before);
   for (const id of curves.keys()) if (!page.chosen.includes(id)) curves.delete(id);
   writeAddress();
   page.version++;
   const missing = page.chosen.filter((id) => !curves.has(id));
   if (missing.length > 0) void load(missing);
   else listen();
+}
+
+/** For an element that stands for a run: while the pointer is on it, the run's curves stand out. */
+export function pointsAt(id: string): { onpointerenter(event: PointerEvent): void; onpointerleave(): void } {
+  return {
+    onpointerenter: ({ pointerType }) =>
+      void (pointerType === "mouse" && page.chosen.includes(id) && (page.pointed = id)),
+    onpointerleave: () => void (page.pointed = null),
+  };
 }
 
 export function toggle(id: string): void {
@@ -184,13 +203,15 @@ function take({ run, rows, reset, texts }: LiveRecords): void {
   else if (rows.length > 0) page.version++;
 }
 
-function takeCards({ cards, removed }: LiveCards): void {
-  const changed = new Map(cards.map((card) => [card.id, card]));
-  const kept = page.cards.filter(({ id }) => !changed.has(id) && !removed.includes(id));
+function takeCards({ cards, removed, whole }: LiveCards): void {
+  const gone = new Set([...removed, ...cards.map(({ id }) => id)]);
+  const kept = whole ? [] : page.cards.filter(({ id }) => !gone.has(id));
+  const wasEmpty = page.cards.length === 0;
   page.cards = ordered([...kept, ...cards]);
-  if (page.chosen.some((id) => removed.includes(id))) choose(page.chosen.filter((id) => !removed.includes(id)));
+  const left = page.chosen.filter((id) => cardOf(id));
+  if (left.length < page.chosen.length) choose(left.length > 0 ? left : newest());
   // A run that began after the page was opened on an empty folder.
-  if (page.chosen.length === 0 && kept.length === 0 && cards.length > 0) choose(newest());
+  else if (wasEmpty && left.length === 0 && cards.length > 0) choose(newest());
 }
 
 function readAddress(): string[] {

@@ -8,10 +8,12 @@ import type { FromWorker, WorkerData } from "./worker.ts";
 /** A server in a thread of its own. */
 export interface PageBeside {
   readonly url: string;
-  /** Who hears what the page's buttons ask for; nobody when undefined. */
-  listen(handler: ((action: ControlAction) => void) | undefined): void;
+  /** Who hears what the page's buttons ask for: of one run, by its folder as it was given, or of all. Nobody when undefined. */
+  listen(handler: ControlHandler | undefined): void;
   close(): Promise<void>;
 }
+
+type ControlHandler = (action: ControlAction, folder?: string) => void;
 
 /** 0 lets the system choose one. */
 const OTHER_PORTS = 10;
@@ -23,19 +25,20 @@ const OTHER_PORTS = 10;
  */
 export async function startPageBeside(root: string, folders: readonly string[], port: number): Promise<PageBeside> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
+  const given = new Map(folders.map((folder) => [fs.realpathSync.native(folder), folder]));
   const workerData: WorkerData = {
     root,
-    folders: folders.map((folder) => fs.realpathSync.native(folder)),
+    folders: [...given.keys()],
     ports: [...Array.from({ length: OTHER_PORTS }, (_, index) => port + index), 0],
   };
   const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData });
-  let handler: ((action: ControlAction) => void) | undefined;
+  let handler: ControlHandler | undefined;
   const url = await new Promise<string>((resolve, reject) => {
     worker.once("error", reject);
     worker.on("message", (message: FromWorker) => {
       if (message.kind === "listening") resolve(message.url);
       else if (message.kind === "failed") reject(new Error(message.message));
-      else handler?.(message.action);
+      else handler?.(message.action, message.folder === undefined ? undefined : given.get(message.folder));
     });
   });
   // The page must not keep a process alive that has done its work.

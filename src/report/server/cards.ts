@@ -5,9 +5,12 @@
 
 import path from "node:path";
 import { presets } from "../../model/config.ts";
-import { holderMayLive } from "../../training/lock.ts";
+import { holderOf } from "../../training/lock.ts";
+import type { EventRecord, MetricRecord } from "../../training/run-folder.ts";
+import { isObject, type Left, recordOf, type RecordFiles } from "../record-shapes.ts";
+import { endLines, endText } from "./ends.ts";
 import type { RunCard, RunState } from "./messages.ts";
-import { type OpenFile, type Places, statsOf } from "./places.ts";
+import { type Places, statsOf } from "./places.ts";
 import { readTags, TAGS_FILE } from "./tags.ts";
 
 export interface Cards {
@@ -19,6 +22,8 @@ const FILES = ["config.json", "metrics.jsonl", "events.jsonl", TAGS_FILE] as con
 const TAIL = 1 << 14;
 /** Of alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
 const LONG_TAIL = 1 << 18;
+/** So many of the last lines are looked at for damage. */
+const LAST = 64;
 const LARGEST_CONFIG = 1 << 22;
 /** While the loss lies this many nats above chance the run is on its way out: the usual bound of the alarm "diverged". */
 const DIVERGED_NATS = 2;
@@ -34,11 +39,16 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
       return names.flatMap((name) => {
         const folder = places.folder(name);
         if (folder === undefined) return [];
-        const held = isHeld(places, name, folder);
-        const signature = signatureOf(folder, held);
+        const holder = holderIn(places, name, folder);
+        const signature = signatureOf(folder, holder);
         const before = known.get(name);
         if (before?.signature === signature) return [before.card];
-        const card = makeCard(places, name, folder, { held, controlled: controlled.has(folder), before: before?.card });
+        const card = makeCard(places, name, folder, {
+          held: holder !== undefined,
+          // Stopped alone and resumed by another process, it hears that one's buttons only.
+          controlled: controlled.has(folder) && holder !== "another",
+          before: before?.card,
+        });
         known.set(name, { signature, card });
         return [card];
       });
@@ -46,24 +56,21 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
   };
 }
 
-function signatureOf(folder: string, held: boolean): string {
+type Holder = ReturnType<typeof holderOf>;
+
+function signatureOf(folder: string, holder: Holder): string {
   const files = FILES.map((file) => statsOf(path.join(folder, file)));
   return files
     .map((stats) => (stats ? `${stats.ino}:${stats.size}:${stats.mtimeMs}` : ""))
-    .concat(String(held))
+    .concat(String(holder))
     .join(" ");
 }
 
-/** Whether a process trains in that folder. */
-function isHeld(places: Places, id: string, folder: string): boolean {
-  if (!statsOf(path.join(folder, "lock"))) return false;
+/** Which process trains in that folder. */
+function holderIn(places: Places, id: string, folder: string): Holder {
+  if (!statsOf(path.join(folder, "lock"))) return undefined;
   const file = places.open(id, "lock");
-  if (!file) return false;
-  try {
-    return holderMayLive(file.read(0, 1 << 12).toString("utf8"));
-  } finally {
-    file.close();
-  }
+  return file && holderOf(endText(file, 1 << 12));
 }
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -82,9 +89,13 @@ function makeCard(
   const description = readConfig(places, id, problems);
   const config = fieldsOf(description.config);
   const model = fieldsOf(config.model);
-  const records = tailRecords(places.open(id, "metrics.jsonl"), problems, before ? TAIL : LONG_TAIL);
-  const last = records.at(-1);
-  const events = tailRecords(places.open(id, "events.jsonl"), problems, LONG_TAIL);
+  const lines = endLines(places.open(id, "metrics.jsonl"), before ? TAIL : LONG_TAIL);
+  const last = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).at(-1);
+  const validated = lines.filter((line) => line.includes('"validationLoss"'));
+  const validation = soundRecords("metrics.jsonl", validated.slice(-LAST), []).findLast(
+    (record) => numberOf(record.validationLoss) !== null,
+  );
+  const events = soundRecords("events.jsonl", endLines(places.open(id, "events.jsonl"), LONG_TAIL), problems);
   const step = wholeOf(last?.step) ?? 0;
   const steps = wholeOf(config.steps);
   const tokens = [config.batch, config.accumulate ?? 1, model.context].map(wholeOf);
@@ -100,8 +111,7 @@ function makeCard(
     steps,
     loss: numberOf(last?.loss),
     validationLoss:
-      numberOf(records.findLast((record) => numberOf(record.validationLoss) !== null)?.validationLoss) ??
-      (before && before.step <= step ? before.validationLoss : null),
+      numberOf(validation?.validationLoss) ?? (before && before.step <= step ? before.validationLoss : null),
     tokensPerSecond: numberOf(last?.tokensPerSecond),
     seconds: numberOf(last?.seconds),
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
@@ -116,8 +126,8 @@ function makeCard(
 function stateOf(run: {
   readonly step: number;
   readonly steps: number | null;
-  readonly last: Fields | undefined;
-  readonly events: readonly Fields[];
+  readonly last: Left<MetricRecord> | undefined;
+  readonly events: readonly Left<EventRecord>[];
   readonly model: Fields;
   readonly held: boolean;
 }): RunState {
@@ -127,7 +137,7 @@ function stateOf(run: {
     run.last !== undefined && (numberOf(run.last.loss) === null || Number(run.last.loss) > chance + DIVERGED_NATS);
   // A run that was resumed after an alarm has later steps.
   const alarm = run.events.at(-1);
-  const ended = alarm?.action === "stop" && Number(alarm.step) >= run.step;
+  const ended = alarm?.action === "stop" && alarm.step >= run.step;
   if (ended || (wrong && !run.held)) return "diverged";
   return run.held ? "training" : "stopped";
 }
@@ -149,24 +159,17 @@ function readConfig(places: Places, id: string, problems: string[]): Fields {
   }
 }
 
-/** The sound records among a file's last lines. */
-function tailRecords(file: OpenFile | undefined, problems: string[], length: number): Fields[] {
-  if (!file) return [];
-  try {
-    const from = Math.max(0, file.size - length);
-    const lines = file.read(from, length).toString("utf8").split("\n");
-    // The first was cut by us unless the file begins here; the last is being written, or was torn.
-    return lines.slice(from > 0 ? 1 : 0, -1).flatMap((line) => {
-      try {
-        return [fieldsOf(JSON.parse(line))];
-      } catch {
-        problems.push("a line of the records is damaged");
-        return [];
-      }
-    });
-  } finally {
-    file.close();
-  }
+/** What a file's last lines say; a line that is no record is told of. */
+function soundRecords<F extends keyof RecordFiles>(
+  file: F,
+  lines: readonly string[],
+  problems: string[],
+): Left<RecordFiles[F]>[] {
+  return lines.flatMap((line) => {
+    const record = recordOf(file, line);
+    if (!record) problems.push("a line of the records is damaged");
+    return record ?? [];
+  });
 }
 
 function connectionOf(model: Fields): string {
@@ -184,8 +187,7 @@ function sizeOf(model: Fields): string {
   return layers !== null && width !== null ? `${layers} × ${width}` : "";
 }
 
-const fieldsOf = (value: unknown): Fields =>
-  value !== null && typeof value === "object" && !Array.isArray(value) ? (value as Fields) : {};
+const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
 const numberOf = (value: unknown): number | null =>
   typeof value === "number" && Number.isFinite(value) ? value : null;
 const wholeOf = (value: unknown): number | null =>

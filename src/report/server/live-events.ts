@@ -32,6 +32,8 @@ export async function liveEvents(
 ): Promise<void> {
   const runs = followed.map((each) => followRun(places, each));
   const sent = new Map<string, string>();
+  // A page that was away cannot know what was removed meanwhile.
+  let whole = true;
   let spoke = performance.now();
   const say = async (event: string, data: LiveRecords | LiveCards): Promise<void> => {
     spoke = performance.now();
@@ -44,7 +46,8 @@ export async function liveEvents(
       if (news) await say("records", news);
     }
     const changes = changedCards(cards, sent);
-    if (changes) await say("cards", changes);
+    if (changes || whole) await say("cards", { cards: [], removed: [], ...changes, whole });
+    whole = false;
     if (performance.now() - spoke > SILENCE_MS) {
       spoke = performance.now();
       await stream.write(": still here\n\n");
@@ -80,7 +83,7 @@ function textSizes(folder: string | undefined): string {
 }
 
 /** The cards that are not as they were last sent. */
-function changedCards(cards: Cards, sent: Map<string, string>): LiveCards | undefined {
+function changedCards(cards: Cards, sent: Map<string, string>): Omit<LiveCards, "whole"> | undefined {
   const list = cards.list();
   const changed = list.filter((card) => {
     const text = JSON.stringify(card);

@@ -84,6 +84,8 @@ export interface LiveRecords {
 export interface LiveCards {
   readonly cards: readonly RunCard[];
   readonly removed: readonly string[];
+  /** These are all runs there are: the first message of a stream, also of one that goes on. */
+  readonly whole: boolean;
 }
 
 export const gainKinds = ["compositeBackward", "compositeForward", "singleBackward", "singleForward"] as const;
@@ -132,3 +134,9 @@ export interface RunTexts {
 }
 
 export type ControlAction = "stop" | "checkpoint";
+
+export interface ControlRequest {
+  readonly action: ControlAction;
+  /** Only this run; else all that train beside the server. */
+  readonly run?: string;
+}

@@ -4,6 +4,7 @@
 // run that was rolled back) replaces everything from its step on. The mixing matrices stay in the file,
 // and only where their line begins is kept.
 
+import { type Left, recordOf } from "../record-shapes.ts";
 import { createFollower } from "./follow.ts";
 import {
   type CurveName,
@@ -20,14 +21,27 @@ import { downsample } from "./downsample.ts";
 import type { OpenFile } from "./places.ts";
 
 export interface RunRecords {
-  /** Everything of the curves that is written by now. */
-  curves(run: string, points: number): Curves;
+  /**
+   * Everything of the curves that is written by now.
+   *
+   * @param points at most so many of a curve, at least 4
+   * @param within only the steps from the first to the last, both included
+   */
+  curves(run: string, points: number, within?: StepRange): Curves;
   gainMaps(run: string, columns: number): GainMaps;
   mixing(step: number): Mixing | undefined;
 }
 
+/** From the first to the last step, both included. */
+export type StepRange = readonly [from: number, to: number];
+
+const EVERYTHING: StepRange = [0, Infinity];
+
 type MetricCurve = Exclude<CurveName, "forwardGain" | "backwardGain">;
 const metricCurves = curveNames.filter((name): name is MetricCurve => !name.endsWith("Gain"));
+
+/** A record of metrics.jsonl whose fields are looked up by the names of curves. */
+type MetricFields = Left<Readonly<Record<string, unknown>>>;
 
 interface GainRow {
   readonly step: number;
@@ -56,7 +70,7 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
       const added = followers.metrics.advance();
       if (added.reset) cutMetrics(-Infinity);
       for (const { text } of added.lines) {
-        const record = parseRecord(text);
+        const record: MetricFields | undefined = recordOf("metrics.jsonl", text);
         if (!record) continue;
         if (record.step <= (column("step").at(-1) ?? -1)) cutMetrics(record.step);
         for (const [name, values] of metrics) values.push(numberOf(record[name]));
@@ -69,36 +83,40 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
       const added = followers.gains.advance();
       if (added.reset) gains.length = 0;
       for (const { text, offset } of added.lines) {
-        const record = parseRecord(text);
-        if (!record) continue;
-        while (gains.length > 0 && gains.at(-1)!.step >= record.step) gains.pop();
-        gains.push(gainRow(record, offset, Buffer.byteLength(text)));
+        const row = gainRow(text, offset);
+        if (!row) continue;
+        while (gains.length > 0 && gains.at(-1)!.step >= row.step) gains.pop();
+        gains.push(row);
       }
       more = added.more;
     }
   };
   return {
-    curves(run, points) {
+    curves(run, points, within = EVERYTHING) {
       updateMetrics();
       updateGains();
-      const step = column("step");
-      const gainSteps = gains.map((row) => row.step);
+      const part = cut(column("step"), within);
+      const step = part(column("step"));
+      const shownGains = cut(
+        gains.map((row) => row.step),
+        within,
+      )(gains);
+      const gainSteps = shownGains.map((row) => row.step);
       const gain = (kind: GainKind): Curves["series"][CurveName] =>
         downsample(
           gainSteps,
-          gains.map((row) => largest(row.gains[kind])),
+          shownGains.map((row) => largest(row.gains[kind])),
           points,
         );
       const series = {
-        ...(Object.fromEntries(metricCurves.map((name) => [name, downsample(step, column(name), points)])) as Record<
-          MetricCurve,
-          Curves["series"][CurveName]
-        >),
+        ...(Object.fromEntries(
+          metricCurves.map((name) => [name, downsample(step, part(column(name)), points)]),
+        ) as Record<MetricCurve, Curves["series"][CurveName]>),
         forwardGain: gain("compositeForward"),
         backwardGain: gain("compositeBackward"),
       };
       const cursor = formatCursor([followers.metrics.position, followers.gains.position]);
-      return { run, cursor, series, clock: thinned(step, column("seconds"), 400) };
+      return { run, cursor, series, clock: thinned(step, part(column("seconds")), 400) };
     },
     gainMaps(run, columns) {
       updateGains();
@@ -127,9 +145,9 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
       const file = row && open("gains.jsonl");
       if (!file) return undefined;
       try {
-        const record = parseRecord(file.read(row.offset, row.length).toString("utf8"));
-        if (record?.step !== step) return undefined;
-        const mixing = listOf(record.mixing).map((matrix) => numbersOf(matrix).map(orNull));
+        const record = recordOf("gains.jsonl", file.read(row.offset, row.length).toString("utf8"), gainFields);
+        if (record?.step !== step || !record.mixing) return undefined;
+        const mixing = record.mixing.map((matrix) => Array.from(matrix, orNull));
         return { step, mixing, sublayers: row.sublayers ?? mixing.map((_, index) => index) };
       } finally {
         file.close();
@@ -140,21 +158,21 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
 
 /** The live rows of some lines of metrics.jsonl. */
 export function metricRow(text: string): LiveRow | undefined {
-  const record = parseRecord(text);
+  const record: MetricFields | undefined = recordOf("metrics.jsonl", text);
   if (!record) return undefined;
   return [record.step, ...["seconds", ...curveNames].map((name) => orNull(numberOf(record[name])))];
 }
 
 /** The live row of a line of gains.jsonl: only the gains have values. */
 export function gainLiveRow(text: string): LiveRow | undefined {
-  const record = parseRecord(text);
-  if (!record) return undefined;
-  const { gains } = gainRow(record, 0, 0);
+  const row = gainRow(text, 0);
+  if (!row) return undefined;
+  const { gains } = row;
   const values: Partial<Record<CurveName, number>> = {
     forwardGain: largest(gains.compositeForward),
     backwardGain: largest(gains.compositeBackward),
   };
-  return [record.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
+  return [row.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
 }
 
 /** Positions in metrics.jsonl and gains.jsonl as one word. */
@@ -169,41 +187,41 @@ export function parseCursors(text: string, runs: number): (readonly [number, num
   return cursors.map((match) => [Number(match![1]), Number(match![2])]);
 }
 
-type RawRecord = Record<string, unknown> & { readonly step: number };
+/** What the page shows of a record. */
+const gainFields = ["single", "composite", "sublayers", "mixing"] as const;
 
 /** Undefined for a line that is no record. */
-function parseRecord(text: string): RawRecord | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    const step = value !== null && typeof value === "object" && "step" in value ? value.step : undefined;
-    return Number.isSafeInteger(step) && (step as number) >= 0 ? (value as RawRecord) : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-function gainRow(record: RawRecord, offset: number, length: number): GainRow {
-  const pair = (value: unknown): { forward?: unknown; backward?: unknown } =>
-    value !== null && typeof value === "object" ? value : {};
-  const [single, composite] = [pair(record.single), pair(record.composite)];
+function gainRow(text: string, offset: number): GainRow | undefined {
+  const head = beforeMatrices(text);
+  const record = recordOf("gains.jsonl", head ?? text, gainFields);
+  if (!record) return undefined;
+  const { step, single, composite, sublayers, mixing } = record;
   return {
-    step: record.step,
+    step,
     offset,
-    length,
+    length: Buffer.byteLength(text),
     gains: {
-      compositeBackward: numbersOf(composite.backward),
-      compositeForward: numbersOf(composite.forward),
-      singleBackward: numbersOf(single.backward),
-      singleForward: numbersOf(single.forward),
+      compositeBackward: composite?.backward ?? [],
+      compositeForward: composite?.forward ?? [],
+      singleBackward: single?.backward ?? [],
+      singleForward: single?.forward ?? [],
     },
-    sublayers: Array.isArray(record.sublayers) ? numbersOf(record.sublayers) : undefined,
-    hasMixing: listOf(record.mixing).length > 0,
+    sublayers,
+    hasMixing: head !== undefined || (mixing?.length ?? 0) > 0,
   };
 }
 
-const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const numbersOf = (value: unknown): readonly number[] => listOf(value).map(numberOf);
-/** Infinity that was written as a text is a number too, though none that can be drawn. */
+/**
+ * The fields before the mixing matrices, as a record of their own. Matrices are nine tenths of a line and are read
+ * when one is looked at. Undefined when there are none, or when something that is shown comes after them.
+ */
+function beforeMatrices(text: string): string | undefined {
+  const at = text.indexOf(',"mixing":[[');
+  const isLast = at > 0 && ['"single":', '"composite":', '"sublayers":'].every((field) => !text.includes(field, at));
+  return isLast ? `${text.slice(0, at)}}` : undefined;
+}
+
+/** What is no number was taken out of the record; Infinity is one, though none that can be drawn. */
 const numberOf = (value: unknown): number => (typeof value === "number" ? value : NaN);
 const orNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 
@@ -220,6 +238,12 @@ function countBelow(ascending: readonly number[], bound: number): number {
     else high = middle;
   }
   return low;
+}
+
+/** Takes the part of a column that belongs to those of the ascending steps. */
+function cut(steps: readonly number[], [from, to]: StepRange): <T>(column: readonly T[]) => readonly T[] {
+  const [first, end] = [countBelow(steps, from), countBelow(steps, to + 1)];
+  return (column) => (first === 0 && end === steps.length ? column : column.slice(first, end));
 }
 
 function everyNth<T>(all: readonly T[], most: number): readonly T[] {

@@ -2,14 +2,14 @@
 //
 //   GET  /                       the page and its files
 //   GET  /api/runs               cards of all runs
-//   GET  /api/curves?run=        curves, downsampled
+//   GET  /api/curves?run=&points=&from=&to=  curves, downsampled; of all steps or those from one to another
 //   GET  /api/gains?run=         layer × step maps of gains
 //   GET  /api/mixing?run=&step=  H_res of every sublayer at a step
 //   GET  /api/texts?run=         samples, alarms, configuration
 //   GET  /api/live?run=&run=&from=  events: records as they are written, cards as they change
 //   GET  /metrics                the ends of all runs' records for Prometheus
 //   POST /api/tags               {run, tags}
-//   POST /api/control            {action}: stop or checkpoint, for runs that train beside the server
+//   POST /api/control            {action, run}: stop or checkpoint one run that trains beside the server, or all
 
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
@@ -35,7 +35,8 @@ export interface ServerOptions extends GuardOptions {
   readonly control?: {
     /** Their folders, links resolved. */
     readonly folders: readonly string[];
-    send(action: ControlAction): void;
+    /** @param folder of one of them; else all are meant */
+    send(action: ControlAction, folder?: string): void;
   };
 }
 
@@ -72,11 +73,12 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   app.get(
     "/api/curves",
     ofRun((context, run) => {
-      const points = Math.min(
-        MOST_POINTS,
-        Math.max(16, Math.trunc(Number(context.req.query("points"))) || MOST_POINTS),
-      );
-      return context.json(records(run).curves(run, points));
+      const { points, from = "0", to = "Infinity" } = context.req.query();
+      const wanted = Math.min(MOST_POINTS, Math.max(16, Math.trunc(Number(points)) || MOST_POINTS));
+      const [first, last] = [Number(from), Number(to)];
+      if (!(first <= last))
+        return context.json({ error: "from and to are steps, the first no later than the last." }, 400);
+      return context.json(records(run).curves(run, wanted, [first, last]));
     }),
   );
   app.get(
@@ -114,11 +116,17 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
     return written ? context.json({ tags: wanted }) : context.json({ error: "There is no such run." }, 404);
   });
   app.post("/api/control", async (context) => {
-    const { action } = await bodyOf(context);
+    const { action, run } = await bodyOf(context);
     if (action !== "stop" && action !== "checkpoint")
       return context.json({ error: "action is stop or checkpoint." }, 400);
     if (!control) return context.json({ error: "No run trains beside this server." }, 409);
-    control.send(action);
+    if (run === undefined) control.send(action);
+    else {
+      const folder = typeof run === "string" ? places.folder(run) : undefined;
+      if (folder === undefined) return context.json({ error: "There is no such run." }, 404);
+      if (!control.folders.includes(folder)) return context.json({ error: "That run trains elsewhere." }, 409);
+      control.send(action, folder);
+    }
     return context.json({ action }, 202);
   });
 

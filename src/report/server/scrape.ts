@@ -4,9 +4,11 @@
 
 import path from "node:path";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
-import type { EventRecord, GainRecord, MetricRecord } from "../../training/run-folder.ts";
+import { parseJson } from "../../training/files.ts";
+import { type RecordFiles, recordOf } from "../record-shapes.ts";
 import type { RunData } from "../run-data.ts";
-import { type OpenFile, type Places, statsOf } from "./places.ts";
+import { endLines, endText } from "./ends.ts";
+import { type Places, statsOf } from "./places.ts";
 
 /** Holds the last validation of nearly every run. */
 const TAIL = 1 << 18;
@@ -31,26 +33,23 @@ export function createScraper(places: Places): () => readonly RunData[] {
 }
 
 function endOf(places: Places, name: string, folder: string): RunData {
-  const lines = <R>(file: string): R[] => {
-    const { text, cut } = tail(places.open(name, file));
-    return text
-      .split("\n")
-      .slice(cut ? 1 : 0, -1)
-      .flatMap((line) => {
-        const record = parsed(line);
-        return record !== null && typeof record === "object" && "step" in record ? [record as R] : [];
-      });
+  const lines = (file: keyof RecordFiles): string[] => endLines(places.open(name, file), TAIL);
+  const sound = <F extends keyof RecordFiles>(file: F, texts: readonly string[]): RecordFiles[F][] =>
+    texts.flatMap((line) => (recordOf(file, line) as RecordFiles[F] | undefined) ?? []);
+  const last = <F extends keyof RecordFiles>(file: F, texts: string[]): RecordFiles[F][] => {
+    const line = texts.findLast((text) => recordOf(file, text));
+    return line === undefined ? [] : sound(file, [line]);
   };
-  const metrics = lines<MetricRecord>("metrics.jsonl");
-  const validated = metrics.findLast(({ validationLoss }) => validationLoss !== undefined);
+  const metrics = lines("metrics.jsonl");
+  const validated = metrics.filter((line) => line.includes('"validationLoss"'));
   return {
     folder: name,
     name: path.basename(folder),
-    config: configOf(parsed(tail(places.open(name, "config.json")).text)),
+    config: configOf(endText(places.open(name, "config.json"), TAIL)),
     versions: {},
-    metrics: [...(validated ? [validated] : []), ...metrics.slice(-1)],
-    gains: lines<GainRecord>("gains.jsonl").slice(-1),
-    events: lines<EventRecord>("events.jsonl"),
+    metrics: [...last("metrics.jsonl", validated), ...last("metrics.jsonl", metrics)],
+    gains: last("gains.jsonl", lines("gains.jsonl")),
+    events: sound("events.jsonl", lines("events.jsonl")),
     samples: "",
     interventions: undefined,
     checkpoints: [],
@@ -58,32 +57,9 @@ function endOf(places: Places, name: string, folder: string): RunData {
   };
 }
 
-function tail(file: OpenFile | undefined): { readonly text: string; readonly cut: boolean } {
-  if (!file) return { text: "", cut: false };
+function configOf(text: string): TrainingConfig | undefined {
   try {
-    const from = Math.max(0, file.size - TAIL);
-    return { text: file.read(from, TAIL).toString("utf8"), cut: from > 0 };
-  } finally {
-    file.close();
-  }
-}
-
-function configOf(description: unknown): TrainingConfig | undefined {
-  try {
-    return parseTrainingConfig((description as { config?: unknown } | undefined)?.config);
-  } catch {
-    return undefined;
-  }
-}
-
-/** What is not finite is written as text. */
-const NOT_FINITE: ReadonlyMap<unknown, number> = new Map(
-  [NaN, Infinity, -Infinity].map((value) => [String(value), value]),
-);
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text, (_, value: unknown) => NOT_FINITE.get(value) ?? value);
+    return parseTrainingConfig((parseJson(text) as { config?: unknown } | null)?.config);
   } catch {
     return undefined;
   }

@@ -2,8 +2,10 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { isObject, recordOf } from "../record-shapes.ts";
+import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";
-import type { OpenFile, Places } from "./places.ts";
+import type { Places } from "./places.ts";
 
 /** Of each file only so much of its end is shown. */
 const MOST_BYTES = 1 << 18;
@@ -14,25 +16,16 @@ const MOST_FIELDS = 400;
 export function readTexts(places: Places, run: string): RunTexts | undefined {
   const folder = places.folder(run);
   if (folder === undefined) return undefined;
-  const description = parsed(tail(places.open(run, "config.json")));
+  const description = parsed(endText(places.open(run, "config.json"), MOST_BYTES));
   const { config, versions } = isObject(description) ? description : {};
   return {
     run,
-    samples: parseSamples(tail(places.open(run, "samples.txt"))),
-    events: parseEvents(tail(places.open(run, "events.jsonl"))),
+    samples: parseSamples(endText(places.open(run, "samples.txt"), MOST_BYTES)),
+    events: parseEvents(endLines(places.open(run, "events.jsonl"), MOST_BYTES)),
     checkpoints: checkpointSteps(folder),
     config: flatten(config),
     versions: flatten(versions),
   };
-}
-
-function tail(file: OpenFile | undefined): string {
-  if (!file) return "";
-  try {
-    return file.read(Math.max(0, file.size - MOST_BYTES), MOST_BYTES).toString("utf8");
-  } finally {
-    file.close();
-  }
 }
 
 /** As training/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
@@ -50,18 +43,10 @@ function parseSample(sample: string): SampleText {
 }
 
 /** Newest first. */
-function parseEvents(text: string): EventLine[] {
-  return text
-    .split("\n")
-    .slice(0, -1)
-    .flatMap((line) => {
-      const event = parsed(line);
-      if (!isObject(event) || !Number.isSafeInteger(event.step)) return [];
-      const [rule, message, action] = [event.rule, event.message, event.action].map((field) =>
-        typeof field === "string" ? field : "",
-      );
-      return [{ step: event.step as number, rule: rule!, message: message!, action: action! }];
-    })
+function parseEvents(lines: readonly string[]): EventLine[] {
+  return lines
+    .flatMap((line) => recordOf("events.jsonl", line) ?? [])
+    .map(({ step, rule = "", message = "", action = "" }) => ({ step, rule, message, action }))
     .slice(-MOST_ROWS)
     .reverse();
 }
@@ -100,6 +85,3 @@ function parsed(text: string): unknown {
     return undefined;
   }
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  value !== null && typeof value === "object" && !Array.isArray(value);

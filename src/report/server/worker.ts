@@ -17,17 +17,18 @@ export interface WorkerData {
 export type FromWorker =
   | { readonly kind: "listening"; readonly url: string }
   | { readonly kind: "failed"; readonly message: string }
-  | { readonly kind: "control"; readonly action: ControlAction };
+  | { readonly kind: "control"; readonly action: ControlAction; readonly folder?: string };
 
 const say = (message: FromWorker): void => parentPort!.postMessage(message);
 
 async function start({ root, folders, ports }: WorkerData): Promise<PageServer> {
   const page = readPageFiles();
-  const control = { folders, send: (action: ControlAction) => say({ kind: "control", action }) };
+  const send = (action: ControlAction, folder?: string): void =>
+    say({ kind: "control", action, ...(folder === undefined ? {} : { folder }) });
   let failure: unknown;
   for (const port of ports) {
     try {
-      return await listen({ root, host: "127.0.0.1", port, page, control });
+      return await listen({ root, host: "127.0.0.1", port, page, control: { folders, send } });
     } catch (error) {
       failure = error;
     }

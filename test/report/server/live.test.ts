@@ -1,6 +1,7 @@
 // The stream of events: no record is missed or repeated, also when the server was started again in between.
 
 import fs from "node:fs";
+import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startPageBeside } from "../../../src/report/server/beside.ts";
 import { listen, type PageServer } from "../../../src/report/server/listen.ts";
@@ -140,14 +141,25 @@ describe("records", () => {
 test("cards come when a run begins, changes or is removed", async () => {
   const live = await subscribe("");
   const cardsOf = async (): Promise<LiveCards> => JSON.parse((await live.next("cards")).data) as LiveCards;
-  expect((await cardsOf()).cards).toHaveLength(2);
+  const first = await cardsOf();
+  expect([first.cards.length, first.whole]).toEqual([2, true]);
   writeRun(place.at("c"), { done: 1 });
   expect((await cardsOf()).cards.map(({ id }) => id)).toEqual(["c"]);
   fs.appendFileSync(place.at("c", "metrics.jsonl"), metricLine(2));
   expect((await cardsOf()).cards).toMatchObject([{ id: "c", step: 2 }]);
   fs.rmSync(place.at("c"), { recursive: true });
-  expect(await cardsOf()).toEqual({ cards: [], removed: ["c"] });
+  expect(await cardsOf()).toEqual({ cards: [], removed: ["c"], whole: false });
   live.close();
+  for (const run of ["a", "b"]) fs.rmSync(place.at(run), { recursive: true });
+  // What was removed while nobody listened is missing in the first message of the next stream, be it empty.
+  await expect
+    .poll(async () => (await (await fetch(`${server.url}api/runs`)).json()) as unknown)
+    .toMatchObject({
+      cards: [],
+    });
+  const again = await subscribe("");
+  expect(JSON.parse((await again.next("cards")).data)).toEqual({ cards: [], removed: [], whole: true });
+  again.close();
 });
 
 test("a port that is taken is an error that names another; --page takes the next one", async () => {
@@ -157,17 +169,25 @@ test("a port that is taken is an error that names another; --page takes the next
 });
 
 test.skipIf(!isBuilt)("a server beside a training hands on what its page asks for", async () => {
-  const beside = await startPageBeside(place.root, [place.at("a")], server.port);
-  const heard = new Promise((resolve) => beside.listen(resolve));
+  // As a user gives it: what is heard names it the same.
+  const given = path.relative(".", place.at("a"));
+  const beside = await startPageBeside(place.root, [given], server.port);
+  let hear: (heard: unknown[]) => void = () => undefined;
+  const heard = (): Promise<unknown[]> => new Promise((resolve) => (hear = resolve));
+  beside.listen((...ask) => hear(ask));
   const { origin } = new URL(beside.url);
   expect(new URL(beside.url).port).not.toBe(String(server.port));
-  const answer = await fetch(`${beside.url}api/control`, {
-    method: "POST",
-    headers: { origin, "content-type": "application/json" },
-    body: JSON.stringify({ action: "stop" }),
-  });
-  expect(answer.status).toBe(202);
-  expect(await heard).toBe("stop");
+  const ask = async (body: unknown): Promise<number> => {
+    const headers = { origin, "content-type": "application/json" };
+    return (await fetch(`${beside.url}api/control`, { method: "POST", headers, body: JSON.stringify(body) })).status;
+  };
+  const all = heard();
+  expect(await ask({ action: "stop" })).toBe(202);
+  expect(await all).toEqual(["stop", undefined]);
+  const one = heard();
+  expect(await ask({ action: "checkpoint", run: "a" })).toBe(202);
+  expect(await one).toEqual(["checkpoint", given]);
+  expect([await ask({ action: "stop", run: "b" }), await ask({ action: "stop", run: "../a" })]).toEqual([409, 404]);
   const { cards } = (await (await fetch(`${beside.url}api/runs`)).json()) as LiveCards;
   expect(Object.fromEntries(cards.map(({ id, controlled }) => [id, controlled]))).toEqual({ a: true, b: false });
   await beside.close();

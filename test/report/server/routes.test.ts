@@ -118,6 +118,21 @@ describe("curves", () => {
     expect(series.backwardGain.value.at(-1)).toBe(9002);
   });
 
+  test("of a range of steps have finer points, up to every one", async () => {
+    const app = routes();
+    const shown = async (rest: string): Promise<Curves> => json(app, `/api/curves${query("long", rest)}`);
+    const { series } = await shown("&points=500&from=4001&to=4400");
+    expect(series.loss.step).toEqual(Array.from({ length: 400 }, (_, index) => 4001 + index));
+    expect(series.loss.mean).toBeUndefined();
+    expect(series.backwardGain.step).toEqual(Array.from({ length: 40 }, (_, index) => 4010 + 10 * index));
+    const wide = (await shown("&points=500&from=4001&to=9500")).series.loss;
+    expect([wide.step[0], wide.step.at(-1), wide.step.length <= 500]).toEqual([4001, 9500, true]);
+    expect(wide.value[wide.step.indexOf(9001)]).toBe(77);
+    expect((await shown("&from=20000")).series.loss.step).toEqual([]);
+    for (const rest of ["&from=9&to=8", "&from=x", "&to=NaN"])
+      expect((await get(app, `/api/curves${query("long", rest)}`)).status, rest).toBe(400);
+  });
+
   test("follow a file that grows, goes back and is replaced", async () => {
     const [app, file] = [routes(), place.at("grows", "metrics.jsonl")];
     writeRun(place.at("grows"), { done: 10 });
@@ -282,7 +297,10 @@ describe("who is answered", () => {
     expect(send).not.toHaveBeenCalled();
     expect((await post(app, "/api/control", body)).status).toBe(202);
     expect((await post(app, "/api/control", { action: "rm" })).status).toBe(400);
-    expect(send.mock.calls).toEqual([["checkpoint"]]);
+    expect((await post(app, "/api/control", { action: "stop", run: "first/mhc" })).status).toBe(202);
+    expect((await post(app, "/api/control", { action: "stop", run: "first/hc" })).status).toBe(409);
+    expect((await post(app, "/api/control", { action: "stop", run: 7 })).status).toBe(404);
+    expect(send.mock.calls).toEqual([["checkpoint"], ["stop", place.at("first", "mhc")]]);
     expect((await post(routes(), "/api/control", body)).status).toBe(409);
     expect((await cards(app)).filter(({ controlled }) => controlled).map(({ id }) => id)).toEqual(["first/mhc"]);
   });
@@ -335,8 +353,7 @@ test("hostile folders break nothing", async () => {
     }
     const { series } = await json<Curves>(app, `/api/curves${query(name)}`);
     expect(series.loss).toEqual({ step: [3], value: [expect.any(Number)] });
-    const mixing = await get(app, `/api/mixing${query(name, "&step=2")}`);
-    expect(await mixing.json()).toMatchObject({ mixing: [[], [2]] });
+    expect((await get(app, `/api/mixing${query(name, "&step=2")}`)).status).toBe(404);
   } finally {
     hostile.remove();
   }

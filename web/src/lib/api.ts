@@ -1,7 +1,7 @@
 // How the page asks its server. Messages: src/report/server/messages.ts.
 
 import type {
-  ControlAction,
+  ControlRequest,
   Curves,
   GainMaps,
   Mixing,
@@ -13,13 +13,19 @@ import type {
 const POINTS = 900;
 
 export const getRuns = (): Promise<{ root: string; cards: RunCard[] }> => get("/api/runs", {});
-export const getCurves = (run: string): Promise<Curves> => get("/api/curves", { run, points: String(POINTS) });
+/** @param steps the first and the last; else all */
+export const getCurves = (run: string, steps?: readonly [from: number, to: number]): Promise<Curves> =>
+  get("/api/curves", {
+    run,
+    points: String(POINTS),
+    ...(steps ? { from: String(steps[0]), to: String(steps[1]) } : {}),
+  });
 export const getGains = (run: string): Promise<GainMaps> => get("/api/gains", { run });
 export const getMixing = (run: string, step: number): Promise<Mixing> =>
   get("/api/mixing", { run, step: String(step) });
 export const getTexts = (run: string): Promise<RunTexts> => get("/api/texts", { run });
 export const setTags = (run: string, tags: readonly string[]): Promise<unknown> => post("/api/tags", { run, tags });
-export const control = (action: ControlAction): Promise<unknown> => post("/api/control", { action });
+export const control = (request: ControlRequest): Promise<unknown> => post("/api/control", request);
 
 async function get<T>(path: string, query: Record<string, string>): Promise<T> {
   return answerOf(await fetch(`${path}?${new URLSearchParams(query)}`));

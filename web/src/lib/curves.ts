@@ -1,4 +1,4 @@
-// Question: what are the curves of a run in the page, and how do they grow, smooth and change their axis?
+// Question: what are the curves of a run in the page, and how do they grow, become finer, smooth and change their axis?
 
 import {
   type CurveName,
@@ -15,7 +15,7 @@ interface GrowingPoints {
   value: number[];
 }
 
-interface Curve extends GrowingPoints {
+export interface Curve extends GrowingPoints {
   mean: GrowingPoints | undefined;
 }
 
@@ -57,6 +57,41 @@ export function addRow(run: RunCurves, [step, seconds, ...values]: LiveRow): boo
   return true;
 }
 
+/** The same curves in finer points over some steps. */
+export interface Detail {
+  /** Of which it is a part; fetched anew, they make the detail void. */
+  readonly whole: RunCurves;
+  readonly from: number;
+  readonly to: number;
+  /** The last step there was when it was asked for: what came later is in the whole. */
+  readonly until: number;
+  readonly fine: RunCurves;
+}
+
+/** The whole curve, with the finer points where there are such. */
+export function withDetail(name: CurveName, { whole, from, to, until, fine }: Detail): Curve {
+  const [outer, inner] = [whole.curves[name], fine.curves[name]];
+  const end = Math.min(to, Math.max(until, inner.step.at(-1) ?? -1));
+  const join = (coarse: Points, points: Points): GrowingPoints => {
+    const before = coarse.step.findIndex((step) => step >= from);
+    const [first, after] = [before < 0 ? coarse.step.length : before, coarse.step.findIndex((step) => step > end)];
+    const rest = after < 0 ? coarse.step.length : after;
+    const put = (around: readonly number[], within: readonly number[]): number[] => [
+      ...around.slice(0, first),
+      ...within,
+      ...around.slice(rest),
+    ];
+    return { step: put(coarse.step, points.step), value: put(coarse.value, points.value) };
+  };
+  const mean = outer.mean || inner.mean ? join(outer.mean ?? outer, inner.mean ?? inner) : undefined;
+  return { ...join(outer, inner), mean };
+}
+
+/** Whether the server has more points of some steps than the whole curves show. */
+export function isCoarse({ curves }: RunCurves): boolean {
+  return Object.values(curves).some(({ mean }) => mean !== undefined);
+}
+
 /**
  * Exponential mean over about `window` steps, the same however many steps lie between two points.
  * 0 leaves the points as they are.
@@ -76,12 +111,31 @@ export function smoothed({ step, value }: Points, window: number): number[] {
 export function onAxis(steps: readonly number[], axis: Axis, tokensPerStep: number | null, clock: Points): number[] {
   if (axis === "tokens" && tokensPerStep !== null) return steps.map((step) => step * tokensPerStep);
   if (axis === "step" || axis === "tokens" || clock.step.length === 0) return [...steps];
+  return interpolated(steps, clock.step, clock.value);
+}
+
+/** The first and the last step within a stretch of an axis. */
+export function stepsWithin(
+  stretch: readonly [from: number, to: number],
+  axis: Axis,
+  tokensPerStep: number | null,
+  clock: Points,
+): readonly [from: number, to: number] {
+  let [from, to] = stretch;
+  if (axis === "tokens" && tokensPerStep !== null) [from, to] = [from / tokensPerStep, to / tokensPerStep];
+  if (axis === "time" && clock.step.length > 0)
+    [from, to] = interpolated([from, to], clock.value, clock.step) as [number, number];
+  return [Math.max(0, Math.floor(from)), Math.max(0, Math.ceil(to))];
+}
+
+/** Values at some places between known ones, all ascending; a line goes on from the origin and past the last. */
+function interpolated(places: readonly number[], xs: readonly number[], ys: readonly number[]): number[] {
   let at = 0;
-  const last = clock.step.length - 1;
-  return steps.map((step) => {
-    while (at < last && clock.step[at]! < step) at++;
-    const [x1, y1] = [clock.step[at]!, clock.value[at]!];
-    const [x0, y0] = at === 0 ? [0, 0] : [clock.step[at - 1]!, clock.value[at - 1]!];
-    return x1 === x0 ? y1 : y0 + ((y1 - y0) * (step - x0)) / (x1 - x0);
+  const last = xs.length - 1;
+  return places.map((x) => {
+    while (at < last && xs[at]! < x) at++;
+    const [x1, y1] = [xs[at]!, ys[at]!];
+    const [x0, y0] = at === 0 ? [0, 0] : [xs[at - 1]!, ys[at - 1]!];
+    return x1 === x0 ? y1 : y0 + ((y1 - y0) * (x - x0)) / (x1 - x0);
   });
 }

@@ -1,5 +1,7 @@
 // Question: how are numbers written so that a reader takes them in at a glance?
 
+import type { Axis } from "./curves.ts";
+
 /** Four digits that matter; powers of ten for what is very large or small; a dash for what is missing. */
 export function short(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
@@ -26,6 +28,11 @@ export function counted(value: number): string {
   ] as const;
   const [unit, letter] = units.find(([size]) => Math.abs(value) >= size) ?? [1, ""];
   return `${Number((value / unit).toPrecision(3))}${letter}`;
+}
+
+/** A place on the horizontal axis of the curves. */
+export function axisText(value: number, axis: Axis): string {
+  return axis === "time" ? duration(value) : axis === "step" ? Math.round(value).toLocaleString("en") : counted(value);
 }
 
 /** 75 → 1 min 15 s. */
