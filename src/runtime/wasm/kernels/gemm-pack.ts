@@ -51,6 +51,52 @@ export function packAlong(src: usize, ld: usize, k: i32, count: i32, dst: usize,
   }
 }
 
+/**
+ * packAlong where row i of the source is one of many: at `src + ld * (order[i] / active)`, times
+ * weights[order[i]] unless `weights` is 0. `rows` has room for ALONG addresses and factors.
+ */
+export function packGathered(
+  src: usize, ld: usize, order: usize, weights: usize, active: i32,
+  k: i32, count: i32, dst: usize, stride: usize, width: i32, rows: usize,
+): void {
+  for (let i = 0; i < k; i += ALONG) {
+    const depth = min(ALONG, k - i);
+    for (let r = 0; r < depth; r++) {
+      const pair = load<i32>(order + (<usize>(i + r) << 2));
+      store<usize>(rows + (<usize>r << 3), src + ld * <usize>(pair / active));
+      store<f32>(rows + (<usize>r << 3), weights == 0 ? 1 : load<f32>(weights + (<usize>pair << 2)), 4);
+    }
+    let to = dst + (<usize>(i * width) << 2);
+    for (let j = 0; j < count; j += width) {
+      const column = <usize>j << 2;
+      const filled = min(width, count - j);
+      if (width == 16) gatherPanel(rows, column, depth, filled, to, 16);
+      else if (width == 8) gatherPanel(rows, column, depth, filled, to, 8);
+      else if (width == 6) gatherPanel(rows, column, depth, filled, to, 6);
+      else gatherPanel(rows, column, depth, filled, to, 4);
+      to += stride;
+    }
+  }
+}
+
+/** copyPanel from `k` rows at [address, factor] each, from byte `column` on. */
+@inline
+function gatherPanel(rows: usize, column: usize, k: i32, count: i32, dst: usize, width: i32): void {
+  const m0 = laneMask(count), m1 = laneMask(count - 4), m2 = laneMask(count - 8), m3 = laneMask(count - 12);
+  for (let i = 0; i < k; i++) {
+    const src = load<usize>(rows) + column, factor = v128.load32_splat(rows, 4);
+    v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src), m0)));
+    if (width == 6) v128.store64_lane(dst + 16, f32x4.mul(factor, v128.and(v128.load64_zero(src + 16), m1)), 0);
+    if (width >= 8) v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 16), m1)), 16);
+    if (width >= 16) {
+      v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 32), m2)), 32);
+      v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 48), m3)), 48);
+    }
+    rows += 8;
+    dst += <usize>width << 2;
+  }
+}
+
 /** copyPanel from bfloat16 rows, for panels of 8 and 16; reads `width` values of each row. */
 @inline
 function widenPanel(src: usize, ld: usize, k: i32, count: i32, dst: usize, width: i32): void {
