@@ -15,7 +15,7 @@
 //   row order[r] / active, times weights[order[r]] if there are weights.
 
 import { multiplyRows } from "./gemm";
-import { panelWidth } from "./gemm-micro";
+import { panelWidth } from "./gemm-tile";
 import { gatheredSource, outerTile } from "./gemm-outer";
 import { packAcross, packAlong } from "./gemm-pack";
 

@@ -1,8 +1,8 @@
 // Question: how is C = Aᵀ B (+ C0) computed, the sum running over all tokens (a weight gradient)?
 //
 // A [T, M] and B [T, N] are row-major with one row a token; C is [M, N]. C is cut into a grid of
-// down x across tiles, one task each, of at most 256 x 320. A task walks T in blocks, packs its columns
-// of A and B, and adds to its tile: every element is one sum in the order of the tokens, whatever the
+// down x across tiles, one task each, of at most 256 x 320. A task walks T in blocks, packs its columns of B,
+// and of A if its rows are far apart, and adds to its tile: every element is one sum in the order of the tokens, whatever the
 // grid and whoever computes it. `gemm-grid.ts` chooses the grid on the host.
 //
 // Where the rows of A or B come from is a *source*, six words in scratch: the matrix, the bytes between its
@@ -13,13 +13,15 @@
 //   words: A [T, M], B [T, N], C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N],
 //          T, M, N, lda, ldb, ldc (strides in elements), down, across, whether B is bfloat16
 
-import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-micro";
+import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAlong, packAlongNarrow, packGathered } from "./gemm-pack";
 
 /** Rows of a tile at most; what scratch holds behind their panels is enough for 320 columns. */
 const ROWS: i32 = 256;
-/** Tokens packed at once: (256 + 320) x 256 floats are 576 KiB of the second-level cache at most. */
-const DEPTH: i32 = 256;
+/** Tokens of a block: (256 + 320) x 128 floats are 288 KiB of the second-level cache at most. */
+const DEPTH: i32 = 128;
+/** Bytes from one token to the next in A up to which its columns are read where they are: each token is a line then. */
+const NEAR: usize = 1024;
 
 /** Behind what the register tile needs: two sources, a block of gathered rows, the panels. */
 const SOURCE: usize = 24;
@@ -85,13 +87,21 @@ export function outerTile(
   const row = cut(y, down, M, MR), rows = cut(y + 1, down, M, MR) - row;
   const col = cut(x, across, N, width), cols = cut(x + 1, across, N, width) - col;
   const corner = ldc * <usize>row + (<usize>col << 2);
+  const source = scratch + TILE_SCRATCH;
+  const matrix = load<usize>(source), lda = load<usize>(source, 4);
+  const near = load<usize>(source, 12) == 0 && lda <= NEAR;
   let c0: usize = C0 == 0 ? 0 : C0 + corner;
   for (let t = 0; t < T; t += DEPTH) {
     const depth = min(DEPTH, T - t);
     const strideB = <usize>(depth * width) << 2;
-    packSource(scratch, 0, first + t, depth, row, rows, panelA, <usize>(depth * MR) << 2, MR);
     packSource(scratch, 1, first + t, depth, col, cols, panelB, strideB, width);
-    multiplyPanels(panelA, panelB, strideB, depth, c0, ldc, C + corner, ldc, rows, cols, scratch);
+    let a = panelA, aStep = <usize>MR << 2, aPanel = <usize>(depth * MR) << 2;
+    if (near) {
+      a = matrix + lda * <usize>(first + t) + (<usize>row << 2);
+      aStep = lda;
+      aPanel = <usize>MR << 2;
+    } else packSource(scratch, 0, first + t, depth, row, rows, panelA, aPanel, MR);
+    multiplyPanels(a, 4, aStep, aPanel, panelB, strideB, depth, c0, ldc, C + corner, ldc, rows, cols, scratch);
     c0 = C + corner;
   }
   if (T > 0 || c0 == C + corner) return;
