@@ -4,12 +4,12 @@
 // less, more tiles share the work better. No element depends on the grid, so it may follow the number of
 // threads and the results still do not.
 
-/** Largest side of a tile: what the kernel's scratch holds. */
-const LARGEST = 256;
+/** Largest sides of a tile: what the kernel's scratch holds. */
+const LARGEST = { rows: 256, cols: 320 };
 /** A tile side is a multiple of this, but for the last: panels are 6 rows or 16 columns. */
 const UNIT = { rows: 6, cols: 16 };
 /** Tasks a thread should find, so that a delayed thread leaves its share to the others. */
-const TASKS_PER_THREAD = 4;
+const TASKS_PER_THREAD = 2;
 /** Packing one element costs as much as about this many multiply-adds (measured). */
 const PACKING = 14;
 
@@ -26,8 +26,8 @@ export interface OuterGrid {
 export function outerGrid(rows: number, cols: number, threads: number, matrices = 1): OuterGrid {
   const tasks = Math.ceil((TASKS_PER_THREAD * threads) / matrices);
   let best = { down: 1, across: 1, cost: Infinity };
-  for (const down of counts(rows, UNIT.rows, tasks)) {
-    for (const across of counts(cols, UNIT.cols, tasks)) {
+  for (const down of counts(rows, LARGEST.rows, UNIT.rows, tasks)) {
+    for (const across of counts(cols, LARGEST.cols, UNIT.cols, tasks)) {
       const height = Math.ceil(Math.ceil(rows / UNIT.rows) / down) * UNIT.rows;
       const width = Math.ceil(Math.ceil(cols / UNIT.cols) / across) * UNIT.cols;
       const rounds = Math.max(TASKS_PER_THREAD, Math.ceil((matrices * down * across) / threads));
@@ -39,8 +39,8 @@ export function outerGrid(rows: number, cols: number, threads: number, matrices 
 }
 
 /** Every count of tiles worth trying along one side. */
-function counts(size: number, unit: number, tasks: number): number[] {
-  const least = Math.ceil(size / LARGEST);
+function counts(size: number, largest: number, unit: number, tasks: number): number[] {
+  const least = Math.ceil(size / largest);
   const most = Math.max(least, Math.min(Math.ceil(size / unit), tasks));
   return Array.from({ length: most - least + 1 }, (_, i) => least + i);
 }

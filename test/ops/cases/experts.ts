@@ -92,24 +92,29 @@ function outerCase(mixture: Mixture): OperationCase {
   };
 }
 
-/** The whole sublayer, from the scores: choice, dispatch, two products, the way back. */
-function mixtureCase(mixture: Mixture): OperationCase {
+/**
+ * The whole sublayer, from the scores: choice, dispatch, two products, the way back. The gradients of the
+ * weights gather the rows of tokens themselves, with the weights of the way back; transposed, on the other side.
+ */
+function mixtureCase(mixture: Mixture, transposed = false): OperationCase {
   const { tokens, experts, active, channels, hidden } = mixture;
   return {
-    name: `mixture of experts, ${show(mixture)}`,
+    name: `mixture of experts${transposed ? " transposed" : ""}, ${show(mixture)}`,
     inputs: {
       scores: scores([tokens, experts]),
       bias: { shape: [experts] },
       x: { shape: [tokens, channels] },
-      gateUp: { shape: [experts, channels, 2 * hidden] },
-      down: { shape: [experts, hidden, channels] },
+      gateUp: { shape: transposed ? [experts, 2 * hidden, channels] : [experts, channels, 2 * hidden] },
+      down: { shape: transposed ? [experts, channels, hidden] : [experts, hidden, channels] },
     },
     constant: ["bias"],
     build({ scores, bias, x, gateUp, down }) {
       const choice = chooseExperts(scores!, bias!, { active });
       const sent: Dispatch = dispatch(choice.experts, experts);
       const apply = (rows: Tensor): Tensor =>
-        expertMatmul(swiglu(expertMatmul(rows, gateUp!, sent.offsets)), down!, sent.offsets);
+        expertMatmul(swiglu(expertMatmul(rows, gateUp!, sent.offsets, { transposed })), down!, sent.offsets, {
+          transposed,
+        });
       return expertSum(apply(expertRows(x!, sent)), sent, choice.weights);
     },
   };
@@ -166,7 +171,7 @@ export const expertCases: OperationCase[] = [
     productCase(mixture, true),
     outerCase(mixture),
   ]),
-  ...[one, few, many].map(mixtureCase),
+  ...[one, few, many].flatMap((mixture) => [mixtureCase(mixture), mixtureCase(mixture, true)]),
   balanceCase(1, 3),
   balanceCase(9, 3),
   balanceCase(9, Infinity),

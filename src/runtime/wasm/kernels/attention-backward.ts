@@ -10,11 +10,10 @@
 // Domain B * kvHeads, grain 1: a task owns dk and dv of one key head and dq of its query heads, and adds
 // in a fixed order. Every element of dqkv is written. Layouts as in attention.ts; D and V are at most 512.
 
-import { MR } from "./gemm-micro";
 import { LOG2_E, keysOfPanel, keysPerBlock } from "./attention";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
 import { expTimesPanel, maskPanel } from "./attention-softmax";
-import { tile } from "./attention-tile";
+import { MR, tile } from "./gemm-tile";
 
 /** Minus a.b for rows of D floats. */
 function minusDot(a: usize, b: usize, D: i32): f32 {

@@ -13,10 +13,9 @@
 // attention  args: qkv, out, lse, T, heads, kvHeads, D, scale (f32), E, V.  Domain B * heads, grain 1.
 // D and V are at most 512. See attention-backward.ts for the gradient.
 
-import { MR } from "./gemm-micro";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
 import { expHalfPanel, maskPanel, maxPanel } from "./attention-softmax";
-import { tile } from "./attention-tile";
+import { MR, tile } from "./gemm-tile";
 import { exp1, log4 } from "./math";
 
 export const LOG2_E: f32 = 1.44269504088896341;

@@ -1,16 +1,16 @@
 // Question: how are many small products C[b] = op(A[b]) op(B[b]) computed?
 //
 // op(A) is [M, K] (stored [K, M] when transA), op(B) is [K, N] (stored [N, K] when transB); every matrix
-// is dense and row-major. Each task packs its rows of A and the whole of B in its scratch, in blocks.
+// is dense and row-major. Each task packs the whole of B in its scratch, in blocks; A is read as it lies.
 //
 // gemmBatched  domain: batch * ceil(M / rowsPerTask), grain 1 (tasks of one b follow one another)
 //   words: A, B, C, strideA, strideB, strideC (elements from one b to the next; 0 for an operand that
 //          all share), M, N, K, transA, transB, rowsPerTask
 
-import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-micro";
+import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
 
-/** A block: 96 x 256 of A and 256 x 256 of B, 352 KiB. */
+/** A block: 96 x 256 of A and 256 x 256 of B, 352 KiB of the second-level cache. */
 const ROWS: i32 = 96;
 const COLS: i32 = 256;
 const DEPTH: i32 = 256;
@@ -38,19 +38,20 @@ function product(
 ): void {
   const width = panelWidth();
   const lda = <usize>(transA ? M : K) << 2, ldb = <usize>(transB ? K : N) << 2, ldc = <usize>N << 2;
-  const panelA = scratch + TILE_SCRATCH;
-  const panelB = panelA + <usize>(ROWS * DEPTH << 2);
+  const panelB = scratch + TILE_SCRATCH;
+  const aRow: usize = transA ? 4 : lda, aStep: usize = transA ? lda : 4;
   for (let k = 0; k < K; k += DEPTH) {
     const depth = min(DEPTH, K - k);
-    const strideA = <usize>(depth * MR) << 2, strideB = <usize>(depth * width) << 2;
-    if (transA) packAlong(a + lda * <usize>k + (<usize>row << 2), lda, depth, rows, panelA, strideA, MR);
-    else packAcross(a + lda * <usize>row + (<usize>k << 2), lda, depth, rows, panelA, strideA, MR);
+    const strideB = <usize>(depth * width) << 2;
+    const rowsOfA = a + aRow * <usize>row + aStep * <usize>k;
     for (let col = 0; col < N; col += COLS) {
       const cols = min(COLS, N - col);
       if (transB) packAcross(b + ldb * <usize>col + (<usize>k << 2), ldb, depth, cols, panelB, strideB, width);
       else packAlong(b + ldb * <usize>k + (<usize>col << 2), ldb, depth, cols, panelB, strideB, width);
       const corner = c + ldc * <usize>row + (<usize>col << 2);
-      multiplyPanels(panelA, panelB, strideB, depth, k == 0 ? 0 : corner, ldc, corner, ldc, rows, cols, scratch);
+      multiplyPanels(
+        rowsOfA, aRow, aStep, aRow * MR, panelB, strideB, depth, k == 0 ? 0 : corner, ldc, corner, ldc, rows, cols, scratch,
+      );
     }
   }
 }

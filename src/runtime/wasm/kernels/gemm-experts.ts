@@ -9,12 +9,14 @@
 // gemmExperts   row-wise over P rows
 //   words: A [P, K], packed, offsets [E + 1], C [P, N], K, N, E
 // outerExperts  domain: E * down * across tiles, grain 1; see gemm-outer.ts
-//   words: A [P, M], B [P, N], offsets [E + 1], C0 [E, M, N] (0 for none; C itself is allowed), C [E, M, N],
-//          M, N, down, across
+//   words: A, order of A, weights of A, B, order of B, weights of B, offsets [E + 1],
+//          C0 [E, M, N] (0 for none; C itself is allowed), C [E, M, N], M, N, down, across, active of A, active of B
+//   Without an order A is [P, M] and B [P, N]. With one, [P], the matrix has a row a token, of which row r is
+//   row order[r] / active, times weights[order[r]] if there are weights.
 
 import { multiplyRows } from "./gemm";
-import { panelWidth } from "./gemm-micro";
-import { outerTile } from "./gemm-outer";
+import { panelWidth } from "./gemm-tile";
+import { gatheredSource, outerTile } from "./gemm-outer";
 import { packAcross, packAlong } from "./gemm-pack";
 
 export function packExperts(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -48,17 +50,21 @@ export function gemmExperts(args: usize, begin: i32, end: i32, scratch: usize): 
 }
 
 export function outerExperts(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const A = <usize>load<i32>(args), B = <usize>load<i32>(args, 4), offsets = <usize>load<i32>(args, 8);
-  const C0 = <usize>load<i32>(args, 12), C = <usize>load<i32>(args, 16);
-  const M = load<i32>(args, 20), N = load<i32>(args, 24), down = load<i32>(args, 28), across = load<i32>(args, 32);
-  const lda = <usize>M << 2, ldb = <usize>N << 2;
+  const offsets = <usize>load<i32>(args, 24), C0 = <usize>load<i32>(args, 28), C = <usize>load<i32>(args, 32);
+  const M = load<i32>(args, 36), N = load<i32>(args, 40), down = load<i32>(args, 44), across = load<i32>(args, 48);
+  const ldc = <usize>N << 2;
+  gatheredSource(
+    scratch, 0, <usize>load<i32>(args), <usize>M << 2, <usize>load<i32>(args, 4), <usize>load<i32>(args, 8), load<i32>(args, 52),
+  );
+  gatheredSource(
+    scratch, 1, <usize>load<i32>(args, 12), ldc, <usize>load<i32>(args, 16), <usize>load<i32>(args, 20), load<i32>(args, 56),
+  );
   for (let item = begin; item < end; item++) {
     const e = item / (down * across);
     const first = load<i32>(offsets + (<usize>e << 2)), rows = load<i32>(offsets + (<usize>e << 2), 4) - first;
     const matrix = <usize>(e * M * N) << 2;
     outerTile(
-      A + lda * <usize>first, B + ldb * <usize>first, C0 == 0 ? 0 : C0 + matrix, C + matrix, rows, M, N, lda, ldb, ldb,
-      down, across, item - e * down * across, false, scratch,
+      first, C0 == 0 ? 0 : C0 + matrix, C + matrix, rows, M, N, ldc, down, across, item - e * down * across, scratch,
     );
   }
 }

@@ -1,7 +1,7 @@
-// Question: how do the operands of a matrix product become the panels that gemm-micro.ts reads?
+// Question: how do the operands of a matrix product become the panels that gemm-tile.ts reads?
 //
-// A panel holds `width` rows of A (or columns of B) as [k, width] contiguous: the micro kernel reads it
-// front to back. `width` is MR for A, panelWidth() for B. Panels follow each other at `stride` bytes;
+// A panel holds `width` columns of B (or rows of A) as [k, width] contiguous: the tile reads it
+// front to back. `width` is panelWidth() for B, MR for A (4 or 6). Panels follow each other at `stride` bytes;
 // the last is padded with zeros. Sources with k along their rows are transposed (packAcross), sources
 // with k down their columns are copied (packAlong). Strides are in bytes.
 
@@ -48,6 +48,52 @@ export function packAlong(src: usize, ld: usize, k: i32, count: i32, dst: usize,
       to += stride;
     }
     src += ld * ALONG;
+  }
+}
+
+/**
+ * packAlong where row i of the source is one of many: at `src + ld * (order[i] / active)`, times
+ * weights[order[i]] unless `weights` is 0. `rows` has room for ALONG addresses and factors.
+ */
+export function packGathered(
+  src: usize, ld: usize, order: usize, weights: usize, active: i32,
+  k: i32, count: i32, dst: usize, stride: usize, width: i32, rows: usize,
+): void {
+  for (let i = 0; i < k; i += ALONG) {
+    const depth = min(ALONG, k - i);
+    for (let r = 0; r < depth; r++) {
+      const pair = load<i32>(order + (<usize>(i + r) << 2));
+      store<usize>(rows + (<usize>r << 3), src + ld * <usize>(pair / active));
+      store<f32>(rows + (<usize>r << 3), weights == 0 ? 1 : load<f32>(weights + (<usize>pair << 2)), 4);
+    }
+    let to = dst + (<usize>(i * width) << 2);
+    for (let j = 0; j < count; j += width) {
+      const column = <usize>j << 2;
+      const filled = min(width, count - j);
+      if (width == 16) gatherPanel(rows, column, depth, filled, to, 16);
+      else if (width == 8) gatherPanel(rows, column, depth, filled, to, 8);
+      else if (width == 6) gatherPanel(rows, column, depth, filled, to, 6);
+      else gatherPanel(rows, column, depth, filled, to, 4);
+      to += stride;
+    }
+  }
+}
+
+/** copyPanel from `k` rows at [address, factor] each, from byte `column` on. */
+@inline
+function gatherPanel(rows: usize, column: usize, k: i32, count: i32, dst: usize, width: i32): void {
+  const m0 = laneMask(count), m1 = laneMask(count - 4), m2 = laneMask(count - 8), m3 = laneMask(count - 12);
+  for (let i = 0; i < k; i++) {
+    const src = load<usize>(rows) + column, factor = v128.load32_splat(rows, 4);
+    v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src), m0)));
+    if (width == 6) v128.store64_lane(dst + 16, f32x4.mul(factor, v128.and(v128.load64_zero(src + 16), m1)), 0);
+    if (width >= 8) v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 16), m1)), 16);
+    if (width >= 16) {
+      v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 32), m2)), 32);
+      v128.store(dst, f32x4.mul(factor, v128.and(v128.load(src, 48), m3)), 48);
+    }
+    rows += 8;
+    dst += <usize>width << 2;
   }
 }
 
@@ -114,32 +160,6 @@ function transposeQuad(src: usize, ld: usize, rows: i32, k: i32, dst: usize, ste
   }
 }
 
-/** The same for two columns: the fifth and sixth row of an A panel of 6. */
-function transposePair(src: usize, ld: usize, rows: i32, k: i32, dst: usize, step: usize): void {
-  let p0 = src;
-  let p1 = rows > 1 ? p0 + ld : p0;
-  const mask = i32x4.shuffle(laneMask(rows), laneMask(rows), 0, 1, 0, 1);
-  const whole = k & ~3;
-  for (let i = 0; i < whole; i += 4) {
-    const r0 = v128.load(p0), r1 = v128.load(p1);
-    const lo = v128.and(i32x4.shuffle(r0, r1, 0, 4, 1, 5), mask), hi = v128.and(i32x4.shuffle(r0, r1, 2, 6, 3, 7), mask);
-    v128.store64_lane(dst, lo, 0);
-    dst += step;
-    v128.store64_lane(dst, lo, 1);
-    dst += step;
-    v128.store64_lane(dst, hi, 0);
-    dst += step;
-    v128.store64_lane(dst, hi, 1);
-    dst += step;
-    p0 += 16; p1 += 16;
-  }
-  for (let i = whole; i < k; i++) {
-    v128.store64_lane(dst, v128.and(f32x4(load<f32>(p0), load<f32>(p1), 0, 0), mask), 0);
-    dst += step;
-    p0 += 4; p1 += 4;
-  }
-}
-
 /** Depth of k transposed before the next four columns: the written lines are then still in the cache. */
 const ACROSS: i32 = 64;
 
@@ -154,8 +174,7 @@ export function packAcross(src: usize, ld: usize, k: i32, count: i32, dst: usize
         const row = min(j + q, count - 1);
         const from = src + ld * <usize>row + (<usize>i << 2);
         const to = dst + (<usize>(i * width + q) << 2);
-        if (width - q >= 4) transposeQuad(from, ld, count - j - q, depth, to, step);
-        else transposePair(from, ld, count - j - q, depth, to, step);
+        transposeQuad(from, ld, count - j - q, depth, to, step);
       }
     }
     dst += stride;

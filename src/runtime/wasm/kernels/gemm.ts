@@ -1,8 +1,8 @@
 // Question: how is C = A B (+ C0) computed for the rows (tokens) of a tile?
 //
 // All matrices are row-major float32; strides (lda, ...) are in elements. B is packed once a step by
-// `packB` (a parameter changes only once a step); A is packed by each task from its own rows.
-// The order of the sum over k is the same for every element: see gemm-micro.ts.
+// `packB` (a parameter changes only once a step), A is read as it lies.
+// The order of the sum over k is the same for every element: see gemm-tile.ts.
 //
 // packB     domain: panels, ceil(N / panelWidth()); a grain of 4 or more reads longer runs
 //   words: src, dst, K, N, ldb, transposed (0: src is [K, N]; 1: src is [N, K]; ldb is src's own stride)
@@ -11,7 +11,7 @@
 // gemmRows  domain: M rows, row-wise
 //   words: A [M, K], packedB, C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N], K, N, lda, ldc
 
-import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-micro";
+import { DEPTH, MR, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
 
 export function packB(args: usize, begin: i32, end: i32, scratch: usize): void {
@@ -27,10 +27,6 @@ export function packB(args: usize, begin: i32, end: i32, scratch: usize): void {
   else packAlong(src + (<usize>first << 2), ldb, K, columns, to, stride, width);
 }
 
-/** Rows packed together, and depth of a block of k: 48 x 768 floats are 144 KiB of the second-level cache. */
-const ROWS: i32 = 48;
-const DEPTH: i32 = 768;
-
 export function gemmRows(args: usize, begin: i32, end: i32, scratch: usize): void {
   multiplyRows(
     <usize>load<i32>(args), <usize>load<i32>(args, 4), <usize>load<i32>(args, 8), <usize>load<i32>(args, 12),
@@ -43,17 +39,14 @@ export function gemmRows(args: usize, begin: i32, end: i32, scratch: usize): voi
 export function multiplyRows(
   A: usize, B: usize, C0: usize, C: usize, K: i32, N: i32, lda: usize, ldc: usize, begin: i32, end: i32, scratch: usize,
 ): void {
-  const panelA = scratch + TILE_SCRATCH;
   const step = <usize>panelWidth() << 2;
-  for (let row = begin; row < end; row += ROWS) {
-    const rows = min(ROWS, end - row);
-    const c = C + ldc * <usize>row;
-    let c0: usize = C0 == 0 ? 0 : C0 + ldc * <usize>row;
-    for (let k = 0; k < K; k += DEPTH) {
-      const depth = min(DEPTH, K - k);
-      packAcross(A + lda * <usize>row + (<usize>k << 2), lda, depth, rows, panelA, <usize>(depth * MR) << 2, MR);
-      multiplyPanels(panelA, B + step * <usize>k, step * <usize>K, depth, c0, ldc, c, ldc, rows, N, scratch);
-      c0 = c;
-    }
+  const c = C + ldc * <usize>begin;
+  let c0: usize = C0 == 0 ? 0 : C0 + ldc * <usize>begin;
+  for (let k = 0; k < K; k += DEPTH) {
+    multiplyPanels(
+      A + lda * <usize>begin + (<usize>k << 2), lda, 4, lda * MR, B + step * <usize>k, step * <usize>K, min(DEPTH, K - k),
+      c0, ldc, c, ldc, end - begin, N, scratch,
+    );
+    c0 = c;
   }
 }

@@ -2,7 +2,7 @@
 //
 // B is read as it lies, once, a few of its rows at a time, along the columns of a task. The results gather in
 // scratch, so the columns need be no multiple of anything. Every element is the same chain of multiply-adds
-// in the order of k as in gemm-micro.ts: the two give the same bits.
+// in the order of k as in gemm-tile.ts: the two give the same bits.
 //
 // gemv  domain: blocks of columns, grain 1
 //   words: A [M, K], B [K, N], C0 [M, N] (0 for none; C itself is allowed), C [M, N], M, K, N, columns a block

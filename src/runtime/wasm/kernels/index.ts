@@ -10,7 +10,7 @@ export { packB, gemmRows } from "./gemm";
 export { gemmOuter } from "./gemm-outer";
 export { gemmExperts, outerExperts, packExperts } from "./gemm-experts";
 export { gemmBatched } from "./gemm-batched";
-export { panelWidth, setPanelWidth } from "./gemm-micro";
+export { panelWidth, setPanelWidth } from "./gemm-tile";
 export * from "./copying";
 export * from "./elementwise";
 export * from "./reductions";

@@ -16,7 +16,7 @@
 //          addend [R, K] (0 for none), K, P, rows a token
 
 import { gemmRows } from "./gemm";
-import { panelWidth } from "./gemm-micro";
+import { panelWidth } from "./gemm-tile";
 import { COLUMNS, projectFour, TOKENS } from "./stream-project-four";
 import { combineRows, dotRows } from "./stream-rows";
 

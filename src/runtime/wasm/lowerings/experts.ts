@@ -2,6 +2,7 @@
 
 import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { ExpertChoiceAttributes } from "../../../ops/expert-choice.ts";
+import { expertRowsOperation, expertSumBackwardOperation } from "../../../ops/dispatch.ts";
 import type { ExpertMatmulAttributes } from "../../../ops/expert-matmul.ts";
 import type { SequenceBalanceAttributes } from "../../../ops/expert-balance.ts";
 import { type Operand, ROW_TILE, type Word } from "../../plan/calls.ts";
@@ -129,10 +130,34 @@ const expertMatmul: Lowering = {
   },
 };
 
+/** Rows that were gathered by a dispatch, as what they were gathered from: they need not be kept. */
+interface Gathered {
+  readonly matrix: Tensor;
+  readonly order?: Tensor;
+  readonly weights?: Tensor;
+  readonly active: number;
+}
+
+/** A tensor as the rows of tokens it is made of: those of `expertRows`, or `expertSumBackward`'s dx with their weights. */
+function gathered(tensor: Tensor): Gathered {
+  const { op, inputs } = tensor.node;
+  if (op.name === expertRowsOperation.name) {
+    const [matrix, order, position] = inputs as [Tensor, Tensor, Tensor];
+    return { matrix, order, active: lastAxis(position.shape) };
+  }
+  if (op.name === expertSumBackwardOperation.name && tensor.index === 0) {
+    const [, order, weights, matrix] = inputs as [Tensor, Tensor, Tensor, Tensor];
+    return { matrix, order, weights, active: lastAxis(weights.shape) };
+  }
+  return { matrix: tensor, active: 1 };
+}
+
 const expertOuter: Lowering = {
   accumulates: true,
   lower(node, context, addend) {
     const [a, b, offsets] = node.inputs as [Tensor, Tensor, Tensor];
+    const sources = [gathered(a), gathered(b)];
+    const whole = (tensor: Tensor | undefined): Operand | undefined => tensor && read(context.buffer(tensor), false);
     const [weights] = node.outputs as [Tensor];
     const [experts, rows, columns] = weights.shape as [number, number, number];
     const { down, across } = outerGrid(rows, columns, context.threads, experts);
@@ -142,14 +167,13 @@ const expertOuter: Lowering = {
       domain: experts * down * across,
       grain: 1,
       operands: [
-        read(context.buffer(a), false),
-        read(context.buffer(b), false),
-        read(context.buffer(offsets), false),
+        ...sources.flatMap(({ matrix, order, weights }) => [matrix, order, weights].map(whole)),
+        whole(offsets),
         addend && read(context.buffer(addend), true),
         write(context.buffer(weights), true),
       ],
-      words: [rows, columns, down, across].map(i32),
-      inPlace: [[3, 4]],
+      words: [rows, columns, down, across, ...sources.map(({ active }) => active)].map(i32),
+      inPlace: [[7, 8]],
     });
   },
 };

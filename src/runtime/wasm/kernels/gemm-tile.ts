@@ -1,7 +1,12 @@
-// Question: how does a small tile of C accumulate the product of two packed panels?
+// Question: how does a small tile of C accumulate the product of two matrices?
 //
-// C[MR, NR] = C0[MR, NR] + sum over k of A[k, MR] (outer product) B[k, NR]
-// Packed A: panels of MR rows, each [k, MR] contiguous. Packed B: panels of NR columns, each [k, NR].
+// C[MR, width] = C0 + A[MR, k] B[k, width], width 8 or 16. All strides are in bytes: A[r, i] is at
+// a + r aRow + i aStep, so that A may lie in rows, in columns or in packed panels; rows of B, C0 and C are
+// contiguous. C0 may have stride 0: one row for the whole tile (zeros, or minus the log-sum-exp of each column).
+// B is read once for each tile, a row of it per k, and is therefore packed: panels of panelWidth() columns, each
+// [k, panelWidth()], of which one stays in the first-level cache for all rows. A is read where it lies: packing its
+// rows first was as fast for wide B, and slower the narrower it is (5 % at 256 columns, 30 % at 16).
+//
 // The whole tile lives in registers: 6x16 in 12 registers of 256 bits where the engine pairs
 // 128-bit operations (or on a processor with 32 registers), 6x8 in 12 registers of 128 bits elsewhere,
 // 4x8 where multiply-add is two operations and needs a temporary.
@@ -18,8 +23,11 @@ import { fma } from "./simd";
 /** Rows of a register tile. */
 export const MR: i32 = ASC_FEATURE_RELAXED_SIMD ? 6 : 4;
 
-/** Bytes that `microTile` needs beside its panels: a row of zeros, then one tile. */
-export const TILE_SCRATCH: usize = 64 + 6 * 16 * 4;
+/** Depth of a product at most. */
+export const DEPTH: i32 = 768;
+
+/** Bytes that `multiplyPanels` needs: a row of zeros, one tile, MR rows of A. */
+export const TILE_SCRATCH: usize = 64 + 6 * 16 * 4 + 6 * DEPTH * 4;
 
 let nr: i32 = 8;
 
@@ -32,7 +40,9 @@ export function panelWidth(): i32 {
   return nr;
 }
 
-function tile6x16(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize): void {
+function tile6x16(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
   let x00 = v128.load(c0), x01 = v128.load(c0, 16), x02 = v128.load(c0, 32), x03 = v128.load(c0, 48);
   c0 += ldc0;
   let x10 = v128.load(c0), x11 = v128.load(c0, 16), x12 = v128.load(c0, 32), x13 = v128.load(c0, 48);
@@ -48,18 +58,18 @@ function tile6x16(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, 
     const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
     let s = v128.load32_splat(a);
     x00 = fma(s, b0, x00); x01 = fma(s, b1, x01); x02 = fma(s, b2, x02); x03 = fma(s, b3, x03);
-    s = v128.load32_splat(a, 4);
+    s = v128.load32_splat(a + aRow);
     x10 = fma(s, b0, x10); x11 = fma(s, b1, x11); x12 = fma(s, b2, x12); x13 = fma(s, b3, x13);
-    s = v128.load32_splat(a, 8);
+    s = v128.load32_splat(a + 2 * aRow);
     x20 = fma(s, b0, x20); x21 = fma(s, b1, x21); x22 = fma(s, b2, x22); x23 = fma(s, b3, x23);
-    s = v128.load32_splat(a, 12);
+    s = v128.load32_splat(a + 3 * aRow);
     x30 = fma(s, b0, x30); x31 = fma(s, b1, x31); x32 = fma(s, b2, x32); x33 = fma(s, b3, x33);
-    s = v128.load32_splat(a, 16);
+    s = v128.load32_splat(a + 4 * aRow);
     x40 = fma(s, b0, x40); x41 = fma(s, b1, x41); x42 = fma(s, b2, x42); x43 = fma(s, b3, x43);
-    s = v128.load32_splat(a, 20);
+    s = v128.load32_splat(a + 5 * aRow);
     x50 = fma(s, b0, x50); x51 = fma(s, b1, x51); x52 = fma(s, b2, x52); x53 = fma(s, b3, x53);
-    a += 24;
-    b += 64;
+    a += aStep;
+    b += bStep;
   }
   v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
   c += ldc;
@@ -74,8 +84,9 @@ function tile6x16(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, 
   v128.store(c, x50); v128.store(c, x51, 16); v128.store(c, x52, 32); v128.store(c, x53, 48);
 }
 
-/** `stepB` is the width in bytes of the panel, so that it also serves the left half of a panel of 16. */
-function tile6x8(a: usize, b: usize, stepB: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize): void {
+function tile6x8(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
   let x00 = v128.load(c0), x01 = v128.load(c0, 16);
   c0 += ldc0;
   let x10 = v128.load(c0), x11 = v128.load(c0, 16);
@@ -91,18 +102,18 @@ function tile6x8(a: usize, b: usize, stepB: usize, k: i32, c0: usize, ldc0: usiz
     const b0 = v128.load(b), b1 = v128.load(b, 16);
     let s = v128.load32_splat(a);
     x00 = fma(s, b0, x00); x01 = fma(s, b1, x01);
-    s = v128.load32_splat(a, 4);
+    s = v128.load32_splat(a + aRow);
     x10 = fma(s, b0, x10); x11 = fma(s, b1, x11);
-    s = v128.load32_splat(a, 8);
+    s = v128.load32_splat(a + 2 * aRow);
     x20 = fma(s, b0, x20); x21 = fma(s, b1, x21);
-    s = v128.load32_splat(a, 12);
+    s = v128.load32_splat(a + 3 * aRow);
     x30 = fma(s, b0, x30); x31 = fma(s, b1, x31);
-    s = v128.load32_splat(a, 16);
+    s = v128.load32_splat(a + 4 * aRow);
     x40 = fma(s, b0, x40); x41 = fma(s, b1, x41);
-    s = v128.load32_splat(a, 20);
+    s = v128.load32_splat(a + 5 * aRow);
     x50 = fma(s, b0, x50); x51 = fma(s, b1, x51);
-    a += 24;
-    b += stepB;
+    a += aStep;
+    b += bStep;
   }
   v128.store(c, x00); v128.store(c, x01, 16);
   c += ldc;
@@ -117,7 +128,9 @@ function tile6x8(a: usize, b: usize, stepB: usize, k: i32, c0: usize, ldc0: usiz
   v128.store(c, x50); v128.store(c, x51, 16);
 }
 
-function tile4x8(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize): void {
+function tile4x8(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
   let x00 = v128.load(c0), x01 = v128.load(c0, 16);
   c0 += ldc0;
   let x10 = v128.load(c0), x11 = v128.load(c0, 16);
@@ -129,14 +142,14 @@ function tile4x8(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, l
     const b0 = v128.load(b), b1 = v128.load(b, 16);
     let s = v128.load32_splat(a);
     x00 = fma(s, b0, x00); x01 = fma(s, b1, x01);
-    s = v128.load32_splat(a, 4);
+    s = v128.load32_splat(a + aRow);
     x10 = fma(s, b0, x10); x11 = fma(s, b1, x11);
-    s = v128.load32_splat(a, 8);
+    s = v128.load32_splat(a + 2 * aRow);
     x20 = fma(s, b0, x20); x21 = fma(s, b1, x21);
-    s = v128.load32_splat(a, 12);
+    s = v128.load32_splat(a + 3 * aRow);
     x30 = fma(s, b0, x30); x31 = fma(s, b1, x31);
-    a += 16;
-    b += 32;
+    a += aStep;
+    b += bStep;
   }
   v128.store(c, x00); v128.store(c, x01, 16);
   c += ldc;
@@ -145,6 +158,25 @@ function tile4x8(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, l
   v128.store(c, x20); v128.store(c, x21, 16);
   c += ldc;
   v128.store(c, x30); v128.store(c, x31, 16);
+}
+
+/** MR rows (see gemm-tile.ts) and 8 or 16 columns. */
+@inline
+export function tile(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+  width: i32,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (width == 16 && nr == 16) {
+      tile6x16(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+    } else {
+      tile6x8(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+      if (width == 16) tile6x8(a, aRow, aStep, b + 32, bStep, k, c0 + 32, ldc0, c + 32, ldc);
+    }
+  } else {
+    tile4x8(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+    if (width == 16) tile4x8(a, aRow, aStep, b + 32, bStep, k, c0 + 32, ldc0, c + 32, ldc);
+  }
 }
 
 /** Move `rows` x `cols` floats; the strides are in bytes. */
@@ -158,58 +190,48 @@ function copyTile(from: usize, ldFrom: usize, to: usize, ldTo: usize, rows: i32,
   }
 }
 
-/** A whole tile, `half` being the left 8 columns of a panel of 16. */
-@inline
-function wholeTile(a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize, half: bool): void {
-  if (!ASC_FEATURE_RELAXED_SIMD) tile4x8(a, b, k, c0, ldc0, c, ldc);
-  else if (nr == 16 && !half) tile6x16(a, b, k, c0, ldc0, c, ldc);
-  else tile6x8(a, b, <usize>nr << 2, k, c0, ldc0, c, ldc);
-}
-
 /**
- * C[rows, cols] = C0 + Aᵀ B for one packed A panel [k, MR] and one packed B panel [k, panelWidth()].
- * rows is 1 to MR, cols 1 to panelWidth(); nothing outside rows x cols is touched in C or C0.
- * `c0` may be 0 (start from zero) or C itself; `ldc0` and `ldc` are in bytes; `temp` has TILE_SCRATCH bytes.
- */
-export function microTile(
-  a: usize, b: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize, rows: i32, cols: i32, temp: usize,
-): void {
-  if (c0 == 0) {
-    const zero = f32x4.splat(0);
-    v128.store(temp, zero); v128.store(temp, zero, 16); v128.store(temp, zero, 32); v128.store(temp, zero, 48);
-    c0 = temp;
-    ldc0 = 0;
-  }
-  const half = cols <= 8;
-  if (rows == MR && (cols == nr || cols == 8)) {
-    wholeTile(a, b, k, c0, ldc0, c, ldc, half);
-    return;
-  }
-  const tile = temp + 64;
-  const ldt: usize = half ? 32 : 64;
-  copyTile(c0, ldc0, tile, ldt, rows, cols);
-  wholeTile(a, b, k, tile, ldt, tile, ldt, half);
-  copyTile(tile, ldt, c, ldc, rows, cols);
-}
-
-/**
- * C[rows, cols] = C0 + A B for packed panels. B panel j starts at `b + j * strideB` and A panels follow
- * one another (k * MR floats each). One B panel stays in the first-level cache for all rows.
+ * C[rows, cols] = C0 + A B, all strides in bytes, k at most DEPTH. A panel i of MR rows begins at `a + i * aPanel`,
+ * B panel j at `b + j * strideB`. Nothing outside rows x cols is touched in C or C0, nor read of an A that lies in
+ * rows (aStep 4); of one in columns up to 20 bytes behind each are read. `c0` may be 0 (start from zero) or C
+ * itself; `temp` has TILE_SCRATCH bytes.
  */
 export function multiplyPanels(
-  a: usize, b: usize, strideB: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize, rows: i32, cols: i32, temp: usize,
+  a: usize, aRow: usize, aStep: usize, aPanel: usize, b: usize, strideB: usize, k: i32,
+  c0: usize, ldc0: usize, c: usize, ldc: usize, rows: i32, cols: i32, temp: usize,
 ): void {
-  const strideA = <usize>(k * MR) << 2;
+  const edge = temp + 64;
+  if (c0 == 0) {
+    memory.fill(temp, 0, 64);
+    ldc0 = 0;
+  }
+  const whole = rows / MR * MR;
+  // The last panel, if it has fewer rows: those are copied, for the tile reads MR.
+  let last = a + aPanel * <usize>(rows / MR), lastRow = aRow;
+  if (whole < rows && aStep == 4) {
+    const copied = edge + 6 * 16 * 4, bytes = <usize>k << 2;
+    for (let r = 0; r < rows - whole; r++) memory.copy(copied + bytes * <usize>r, last + aRow * <usize>r, bytes);
+    last = copied;
+    lastRow = bytes;
+  }
+  const stepB = <usize>nr << 2;
   for (let j = 0; j < cols; j += nr) {
     const width = min(nr, cols - j);
-    let panelA = a;
-    let from: usize = c0 == 0 ? 0 : c0 + (<usize>j << 2);
+    const half = width <= 8 ? 8 : 16;
+    let panel = a;
+    let from = c0 == 0 ? temp : c0 + (<usize>j << 2);
     let to = c + (<usize>j << 2);
     for (let i = 0; i < rows; i += MR) {
-      microTile(panelA, b, k, from, ldc0, to, ldc, min(MR, rows - i), width, temp);
-      panelA += strideA;
+      if (i < whole && width == half) tile(panel, aRow, aStep, b, stepB, k, from, ldc0, to, ldc, half);
+      else {
+        const height = min(MR, rows - i);
+        copyTile(from, ldc0, edge, 64, height, width);
+        tile(i < whole ? panel : last, i < whole ? aRow : lastRow, aStep, b, stepB, k, edge, 64, edge, 64, half);
+        copyTile(edge, 64, to, ldc, height, width);
+      }
+      panel += aPanel;
+      from += ldc0 * MR;
       to += ldc * MR;
-      if (from != 0) from += ldc0 * MR;
     }
     b += strideB;
   }
