@@ -129,6 +129,10 @@ export function parseAlarm(text: string): AlarmChoice {
   const number = Number(bound);
   if (bound !== undefined && (bound.trim() === "" || !(number >= 0) || number === Number.POSITIVE_INFINITY))
     throw new InvalidArgumentError(`The bound of ${rule} is "${bound}"; it must be off or a number of at least 0.`);
+  if (rule === "saturation" && number >= 1)
+    throw new InvalidArgumentError(
+      `The bound of saturation is ${bound}, which |λ₂| never passes; give one below 1, such as 0.995.`,
+    );
   const known = alarmActions.find((each) => each === action);
   if (action !== undefined && !known)
     throw new InvalidArgumentError(`"${action}" is no action; there are ${alarmActions.join(", ")}.`);

@@ -159,7 +159,14 @@ export async function trainAll(
         view.update(runs.map(liveRow), secondsLeft(runs, healthy(), begun, (performance.now() - started) / 1000));
         // A step is one synchronous call; signals and messages are delivered between steps.
         await new Promise((resolve) => setImmediate(resolve));
-        for (const ask of asks.splice(0)) answer(...ask);
+        for (const ask of asks.splice(0)) {
+          try {
+            answer(...ask);
+          } catch (error) {
+            // A save that only a button asked for; those that are due by themselves decide.
+            view.note(`What the page asked for failed: ${(error as Error).message}`);
+          }
+        }
       }
     }
   } catch (error) {

@@ -97,7 +97,7 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   const ranked = series
     .map(({ label, runs }) => {
       const values = sound.filter((row) => row.label === label).map((row) => row[of]!);
-      return { label, values, mean: mean(values), seeds: runs.length };
+      return { label, values, mean: mean(values) };
     })
     .filter(({ values, mean: value }) => values.length > 0 && Number.isFinite(value))
     .sort((a, b) => a.mean - b.mean);
@@ -140,7 +140,7 @@ function scalingSentences(points: readonly ScalingPoint[]): string[] {
     }),
     most === 1
       ? "There is one seed of each, so how much of this is chance is not known."
-      : `Means over ${fewest === most ? most : `${fewest} to ${most}`} seeds, each against the residual model of its seed; in brackets the smallest and the largest.`,
+      : `Means over ${fewest === most ? most : `${fewest} to ${most}`} seeds, each against the residual model of its seed, or the mean of all where that is missing; in brackets the smallest and the largest.`,
   ];
 }
 

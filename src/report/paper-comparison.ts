@@ -35,11 +35,15 @@ export function comparePaper(runs: readonly RunData[]): PaperComparison[] {
   if (KINDS.some((kind) => series.filter((one) => one.kind === kind).length > 1)) return [];
   const [residual, hyper, manifold] = KINDS.map((kind) => series.find((one) => one.kind === kind));
   return [
-    gainRow("Largest composite gain of HC", "about 3000 (Fig. 3)", hyper, ({ least }) =>
-      least >= 10 ? "shows: the product amplifies" : "does not show: the product stays small",
+    gainRow("Largest composite gain of HC", "about 3000 (Fig. 3)", hyper, ({ least, largest }) =>
+      least >= 10 ? "shows: the product amplifies" : largest >= 10 ? DIFFER : "does not show: the product stays small",
     ),
-    gainRow("Largest composite gain of mHC", "about 1.65 (Fig. 7)", manifold, ({ largest }) =>
-      largest <= 2 ? "shows: the product stays near one" : "does not show: the product leaves one",
+    gainRow("Largest composite gain of mHC", "about 1.65 (Fig. 7)", manifold, ({ least, largest }) =>
+      largest <= 2
+        ? "shows: the product stays near one"
+        : least <= 2
+          ? DIFFER
+          : "does not show: the product leaves one",
     ),
     gapRow("Training loss at the end, HC minus mHC", "+0.005 (Fig. 2a)", 1, hyper, manifold),
     gapRow("Training loss at the end, HC minus residual", "−0.017 (Fig. 5a)", -1, hyper, residual),
@@ -97,18 +101,21 @@ function gapRow(
 ): PaperComparison | undefined {
   const last = series && base && gapBand(series, base).at(-1);
   if (!last) return undefined;
+  const whole = last.x === series.runs[0]!.config?.steps;
   return {
-    quantity,
+    quantity: whole ? quantity : quantity.replace("the end", `step ${last.x}`),
     paper,
     here: told(last, signedLoss),
-    verdict: directionOf(last, sign, Math.min(series.runs.length, base.runs.length)),
+    verdict: whole
+      ? directionOf(last, sign, Math.min(series.runs.length, base.runs.length))
+      : "not decided: not all runs reached the end",
   };
 }
 
 function normRow(hyper: Series | undefined, manifold: Series | undefined): PaperComparison | undefined {
   if (!hyper || !manifold) return undefined;
-  const ratios = hyper.runs.flatMap((run, index) => {
-    const other = manifold.runs.find(({ config }) => config?.seed === run.config?.seed) ?? manifold.runs[index];
+  const ratios = hyper.runs.flatMap((run) => {
+    const other = manifold.runs.find(({ config }) => config?.seed === run.config?.seed);
     const [mine, theirs] = [laterNorm(run), other && laterNorm(other)];
     return mine && theirs ? [mine / theirs] : [];
   });
@@ -129,8 +136,10 @@ function laterNorm({ metrics }: RunData): number | undefined {
   return median(norms.filter((norm) => Number.isFinite(norm)));
 }
 
+const DIFFER = "not decided: seeds differ";
+
 function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: number): string {
-  if (least < 0 && largest > 0) return "not decided: seeds differ in sign";
+  if (least < 0 && largest > 0) return `${DIFFER} in sign`;
   const same = Math.sign(mean) === sign;
   return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
 }

@@ -10,11 +10,12 @@
 //                 is about twice what ending Sinkhorn-Knopp after 20 iterations explains; elsewhere 10 lies well
 //                 above that and far below HC's peak, so the growth is heard of early.
 //   column-error  what most sublayers reach, not the worst one: in sound runs a few tokens, or a sublayer whose
-//                 logits are far apart, are off by up to one, and the gain says what comes of it. Most sublayers
+//                 logits are far apart, are off by up to one, and the gain says what comes of it. Rows count where
+//                 a convention normalises columns last: what the iterations leave is then in them. Most sublayers
 //                 off by more than 0.1, a tenth of a stream, means too few iterations: sound runs with 20 reach
 //                 0.04, with 5 they reach 0.14, with 1 0.63 (docs/alarms.md).
 //   saturation    most sublayers keep their streams apart, |λ₂| > 0.99 where the usual start has 0.931 and sound
-//                 runs reach 0.973; learning rates ten times too high end at 1. Not the logits themselves: those
+//                 runs reach 0.973; learning rates thirty times too high take deep models to 1. Not the logits themselves: those
 //                 of a few tokens drift apart in every run. Sublayers that start above it do not count.
 //   spike         a loss more than max(4σ, 0.3 nats) above the median of the 50 steps before.
 //   gradient      10 times the median of the 50 norms before.
@@ -125,14 +126,15 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
     remedy: ({ constrained }) =>
       constrained
         ? "Use more Sinkhorn iterations (--iterations) or an exact map (--residual-map)."
-        : "Use mHC (--connection manifold), or lower the learning rate.",
+        : "Use mHC with Sinkhorn-Knopp (--connection manifold), or lower the learning rate.",
   },
   "column-error": {
-    what: "the largest |column sum − 1| of H_res that most sublayers reach",
+    what: "the largest |row or column sum − 1| of H_res that most sublayers reach",
     bound: () => 0.1,
     see({ instruments }, _, { doublyStochastic }) {
-      const { columnError = [], sublayers } = instruments ?? {};
-      return reachedByMost(columnError.filter((_value, at) => doublyStochastic[sublayers?.[at] ?? at]));
+      const { columnError = [], rowError, sublayers } = instruments ?? {};
+      const errors = columnError.map((error, at) => larger(error, rowError?.[at] ?? error));
+      return reachedByMost(errors.filter((_value, at) => doublyStochastic[sublayers?.[at] ?? at]));
     },
     rearm: 0.8,
     cause: () => "Sinkhorn-Knopp is ended before it has converged, which takes longer the further the logits are apart",

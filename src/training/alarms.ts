@@ -95,13 +95,15 @@ export function planAlarms(model: ModelConfig, config: AlarmsConfig = {}): Alarm
   };
 }
 
+/** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */
+const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]);
+
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
   const doublyStochastic = sublayers.map((connection) => {
     if (connection.kind !== "manifold") return false;
     const { residualMap = "sinkhorn" } = connection;
-    // Sinkhorn-Knopp means to be, and guarantees only its last normalisation.
-    return residualMap === "sinkhorn" || residualMaps[residualMap].guarantee.columns;
+    return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
   const mixes = sublayers.map(({ kind }) => kind === "hyper" || kind === "manifold");
   return {

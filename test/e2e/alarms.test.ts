@@ -88,6 +88,7 @@ test("--no-alarms is silent and changes nothing else", async () => {
 
 describe("mistakes", () => {
   test.each([
+    ["saturation=13.8", /The bound of saturation is 13\.8, which \|λ₂\| never passes/],
     ["gian=3", /"gian" is no rule; there are not-finite, diverged, gain, /],
     ["gain=high", /The bound of gain is "high"; it must be off or a number of at least 0\./],
     ["gain=", /The bound of gain is ""/],

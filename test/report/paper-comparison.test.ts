@@ -60,6 +60,30 @@ test("the other way is said, and of one seed that it is one", () => {
   expect(verdicts).not.toContain("shows: the same sign in every seed");
 });
 
+test("runs that ended early decide nothing, and the step is said", () => {
+  const [hyper, manifold] = [run("hyper", 1, 2.9, 1), run("manifold", 1, 3, 1)];
+  const cut = { ...hyper, metrics: hyper.metrics.slice(0, -3) };
+  const row = (runs: readonly RunData[]) =>
+    comparePaper(runs).find(({ quantity }) => quantity.startsWith("Training loss"))!;
+  expect(row([hyper, manifold]).verdict).toContain("the other sign");
+  expect(row([cut, manifold])).toMatchObject({
+    quantity: `Training loss at step ${cut.metrics.at(-1)!.step}, HC minus mHC`,
+    verdict: "not decided: not all runs reached the end",
+  });
+});
+
+test("a gain that only some seeds show is not decided", () => {
+  const runs = [1, 2].map((seed) => run("hyper", seed, 3, 1));
+  const gains = (largest: number) => [
+    { step: 1, composite: { forward: [1, largest], backward: [1, 1] }, single: { forward: [1, 1], backward: [1, 1] } },
+  ];
+  const verdict = (...largest: number[]): string =>
+    comparePaper(runs.map((data, index) => ({ ...data, gains: gains(largest[index]!) })))[0]!.verdict;
+  expect(verdict(20, 30)).toBe("shows: the product amplifies");
+  expect(verdict(2, 30)).toBe("not decided: seeds differ");
+  expect(verdict(2, 3)).toBe("does not show: the product stays small");
+});
+
 test("nothing is compared without HC or mHC", () => {
   expect(comparePaper([run("residual", 1, 3, 1)])).toEqual([]);
   expect(paperTable([])).toBeUndefined();
@@ -95,7 +119,7 @@ test("loss by compute: a point a size, against the residual model of the size an
   expect(figure!.caption).toContain("over up to 3 seeds the mean, with a band");
   expect(findings([...large, ...small]).slice(0, 2)).toEqual([
     "manifold minus residual, final validation losses in nats a token: −0.1333 (−0.4000 to +0.1000) at 2 layers of width 128 and −0.2000 at 8 layers of width 128. In every seed it ends below at 1 of 2 sizes, above at 0.",
-    "Means over 1 to 3 seeds, each against the residual model of its seed; in brackets the smallest and the largest.",
+    "Means over 1 to 3 seeds, each against the residual model of its seed, or the mean of all where that is missing; in brackets the smallest and the largest.",
   ]);
 });
 

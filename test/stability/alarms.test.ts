@@ -48,7 +48,7 @@ describe("gain", () => {
     expect(alarm).toMatchObject({ rule: "gain", value: 2700, bound: 10, sublayer: 2 });
     expect(alarm!.message).toBe(
       "the largest composite gain, at sublayer 3 of 4, is 2700, above 10. Likely cause: nothing holds the sums of H_res " +
-        "at one, and their products grow with depth. Use mHC (--connection manifold), or lower the learning rate.",
+        "at one, and their products grow with depth. Use mHC with Sinkhorn-Knopp (--connection manifold), or lower the learning rate.",
     );
   });
   test("one alarm an excursion; it speaks again only after a value of at most 0.8 of the bound", () => {
@@ -84,6 +84,11 @@ describe("column error and saturation", () => {
   test("one sublayer that is far off is none, and neither are two of four", () => {
     expect(watch("column-error", [seen({ columnError: [0, 0.04, 0.9, 1] })])).toEqual([]);
     expect(watch("column-error", [seen({ columnError: [0, 0.2, 0.9, Number.NaN] })])).toMatchObject([{ value: 0.2 }]);
+  });
+
+  test("rows count where columns are normalised last", () => {
+    const series = [seen({ columnError: [1e-16, 1e-16], rowError: [0.9, 0.9] })];
+    expect(watch("column-error", series)).toMatchObject([{ value: 0.9 }]);
   });
 
   const hardness = (...values: number[]): Partial<Observation> => seen({ secondEigenvalue: values });

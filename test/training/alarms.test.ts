@@ -295,6 +295,15 @@ describe("configuration", () => {
       "stop",
     ]);
   });
+  test("every map by Sinkhorn-Knopp is meant to be doubly stochastic", () => {
+    const { model } = tinyTraining("manifold");
+    const bound = (residualMap: "sinkhorn" | "sinkhorn-implicit" | "row-softmax"): number | undefined =>
+      planAlarms({
+        ...model,
+        connection: { ...model.connection, residualMap } as ManifoldConfig,
+      }).bounds.get("gain");
+    expect([bound("sinkhorn"), bound("sinkhorn-implicit"), bound("row-softmax")]).toEqual([3, 3, 10]);
+  });
   test("what can harden follows the start and the map", () => {
     const { model } = tinyTraining("manifold");
     const starts = (change: Partial<ManifoldConfig>): boolean[] => [

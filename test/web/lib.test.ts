@@ -63,7 +63,8 @@ describe("curves in finer points", () => {
     const { step } = withDetail("loss", { whole, from: 11, to: 100, until: 20, fine });
     expect(step).toEqual([0, 10, 11, 12, 13, 20, 30, 40]);
     const nothing = runCurves(curvesOf({ step: [], value: [] }));
-    expect(withDetail("loss", { whole, from: 50, to: 60, until: 40, fine: nothing }).step).toEqual([0, 10, 20, 30, 40]);
+    // A stretch that begins after the run's last step of then.
+    expect(withDetail("loss", { whole, from: 35, to: 60, until: 20, fine: nothing }).step).toEqual([0, 10, 20, 30, 40]);
   });
 
   test("are asked for by the steps that lie within a stretch of any axis", () => {

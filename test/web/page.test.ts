@@ -2,7 +2,7 @@
 // the keyboard, and names that are not what they seem. Needs Chromium (CHROMIUM names it) and the built page.
 
 import fs from "node:fs";
-import os from "node:os";
+import { lockFolder } from "../../src/training/lock.ts";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { listen, type PageServer } from "../../src/report/server/listen.ts";
@@ -297,8 +297,7 @@ describe.skipIf(missing)("the live page", () => {
   });
 
   test("asks a training to save or to stop, all its runs or one, and keeps tags", async () => {
-    const lock = JSON.stringify({ pid: process.pid, host: os.hostname(), started: startedAt() });
-    fs.writeFileSync(place.at("now", "mhc", "lock"), lock);
+    lockFolder(place.at("now", "mhc"));
     await open();
     await page.getByRole("button", { name: "Checkpoint now" }).click();
     await expect.poll(() => asked).toEqual([["checkpoint"]]);
@@ -307,7 +306,7 @@ describe.skipIf(missing)("the live page", () => {
     await expect.poll(() => asked).toEqual([["checkpoint"], ["stop"]]);
     // With a second one in training each has buttons of its own.
     expect(await page.getByRole("button", { name: "Checkpoint of mhc" }).count()).toBe(0);
-    fs.writeFileSync(place.at("now", "hc", "lock"), lock);
+    lockFolder(place.at("now", "hc"));
     await page.getByRole("button", { name: "Checkpoint of hc" }).click();
     await expect.poll(() => asked.slice(2)).toEqual([["checkpoint", place.at("now", "hc")]]);
     await page.getByRole("button", { name: "Stop mhc and save it…" }).click();
@@ -318,7 +317,17 @@ describe.skipIf(missing)("the live page", () => {
     await page.keyboard.type("keep");
     await page.keyboard.press("Enter");
     await page.getByRole("button", { name: "Remove the tag keep of mhc" }).waitFor();
-    expect(JSON.parse(fs.readFileSync(place.at("now", "mhc", "tags.json"), "utf8"))).toEqual({ tags: ["keep"] });
+    // A tag it has already changes nothing, and the page still hears what comes.
+    await page.getByRole("button", { name: "Add a tag to mhc" }).click();
+    await page.keyboard.type("keep");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Add a tag to mhc" }).click();
+    await page.keyboard.type("second");
+    await page.keyboard.press("Enter");
+    await page.getByRole("button", { name: "Remove the tag second of mhc" }).waitFor();
+    expect(JSON.parse(fs.readFileSync(place.at("now", "mhc", "tags.json"), "utf8"))).toEqual({
+      tags: ["keep", "second"],
+    });
   });
 
   test("shows hostile names and texts as what they are", async () => {
@@ -336,12 +345,3 @@ describe.skipIf(missing)("the live page", () => {
     await page.locator(".run .name").filter({ hasText: name }).waitFor();
   });
 });
-
-function startedAt(): string {
-  try {
-    const stat = fs.readFileSync("/proc/self/stat", "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
-  } catch {
-    return "";
-  }
-}

@@ -138,6 +138,8 @@ export function toggle(id: string): void {
 }
 
 async function load(ids: readonly string[]): Promise<void> {
+  // What it told of these runs would be dropped, and its place remembered beyond what is fetched.
+  source?.close();
   for (const id of ids) pending.add(id);
   await Promise.all(
     ids.map(async (id) => {
@@ -173,9 +175,14 @@ function listen(): void {
     if (positions.length === followed.length) followed.forEach((id, index) => cursors.set(id, positions[index]!));
   };
   stream.addEventListener("open", () => {
-    // What was written meanwhile besides records is not told.
-    if (page.link === "reconnecting") for (const id of followed) page.news[id] = (page.news[id] ?? 0) + 1;
+    const wasAway = page.link === "reconnecting";
     page.link = "live";
+    if (!wasAway) return;
+    page.error = "";
+    // What was written meanwhile besides records is not told, and what was asked for meanwhile was not answered.
+    for (const id of followed) page.news[id] = (page.news[id] ?? 0) + 1;
+    const missing = page.chosen.filter((id) => !curves.has(id) && !pending.has(id));
+    if (missing.length > 0) void load(missing);
   });
   stream.addEventListener("error", () => {
     if (source !== stream) return;

@@ -195,7 +195,7 @@ export function gainTimeFigure(runs: readonly RunData[]): Figure | undefined {
   };
 }
 
-/** So many steps and sublayers a map shows; beyond it shows every k-th step. */
+/** So many steps a map shows; beyond it shows every k-th step. */
 const MAP_STEPS = 80;
 
 /** Composite backward gain by sublayer and step, one map a series: where amplification begins, and when. */

@@ -25,7 +25,7 @@ export function figure2(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-2",
     title: "Training instability of HC (form of Figure 2)",
-    caption: `(a) Training loss of HC minus that of mHC, smoothed. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
+    caption: `(a) Training loss of HC minus that of mHC, smoothed${bandNote([hyper, manifold])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
         gapPanel("(a) HC minus mHC", [hyper], manifold, [hyper, manifold], [published.figure2Gap], runs),
@@ -49,7 +49,7 @@ export function figure5(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-5",
     title: "Training stability of mHC (form of Figure 5)",
-    caption: `(a) Training loss minus the residual model's, smoothed. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
+    caption: `(a) Training loss minus the residual model's, smoothed${bandNote([residual, hyper, manifold])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
         gapPanel(
@@ -97,7 +97,7 @@ export function figure6(points: readonly ScalingPoint[]): Figure | undefined {
   return {
     name: "figure-6",
     title: "Loss by compute (form of Figure 6)",
-    caption: `Final loss minus the residual model's of the same size${most > 1 ? " and seed" : ""}, and as a share of it${most > 1 ? `; over up to ${most} seeds the mean, with a band from the smallest to the largest` : "; one seed each"}. On the right in grey the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.`,
+    caption: `Final loss minus the residual model's of the same size${most > 1 ? " and, where it has one, seed" : ""}, and as a share of it${most > 1 ? `; over up to ${most} seeds the mean, with a band from the smallest to the largest` : "; one seed each"}. On the right in grey the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.`,
     spec: wholeSpec({
       vconcat: [
         computePanel(points, "gap", { title: "loss gap, nats a token", level: 0 }),

@@ -8,6 +8,7 @@
 import { countFlops } from "../../planning/flops.ts";
 import { architectureOf } from "../../planning/presets.ts";
 import type { TrainingConfig } from "../../training/config.ts";
+import { groupBy } from "../../training/sweep/analysis.ts";
 import type { RunData } from "../run-data.ts";
 import { drawable, kindOf, sharedStart, type Spread, spreadOf } from "./series.ts";
 
@@ -67,7 +68,12 @@ export function experimentOverSizes(runs: readonly RunData[]): ScalingPoint[] {
 }
 
 function labelsOf(runs: readonly RunData[]): Map<string, string> {
-  const connections = [...groupBy(runs, connectionOf)];
+  const connections = [
+    ...groupBy(
+      runs.filter(({ config }) => config),
+      connectionOf,
+    ),
+  ];
   const kinds = connections.map(([, same]) => kindOf(same[0]!));
   return new Map(
     connections.map(([connection, same], index) => {
@@ -77,7 +83,8 @@ function labelsOf(runs: readonly RunData[]): Map<string, string> {
   );
 }
 
-const connectionOf = ({ config }: RunData): string | undefined => config && JSON.stringify(config.model.connection);
+/** Of a run whose configuration is known. */
+const connectionOf = ({ config }: RunData): string => JSON.stringify(config!.model.connection);
 
 const isFinished = ({ config, metrics }: RunData): boolean =>
   config !== undefined && metrics.at(-1)?.step === config.steps;
@@ -92,13 +99,4 @@ function sizeOf({ name: _name, seed: _seed, data, model, ...rest }: TrainingConf
 function finalLoss({ metrics }: RunData): number | undefined {
   const loss = metrics.findLast(({ validationLoss }) => validationLoss !== undefined)?.validationLoss;
   return drawable(loss) ? loss : undefined;
-}
-
-function groupBy<T>(items: readonly T[], keyOf: (item: T) => string | undefined): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  for (const item of items) {
-    const key = keyOf(item);
-    if (key !== undefined) groups.set(key, [...(groups.get(key) ?? []), item]);
-  }
-  return groups;
 }

@@ -19,7 +19,7 @@ interface Panel {
 const saturation: readonly Panel[] = [
   { title: "largest logit", value: ({ largestLogit }) => largestLogit },
   { title: "smallest logit", value: ({ smallestLogit }) => smallestLogit, scale: { zero: false } },
-  { title: "|column sum − 1|", value: ({ columnError }) => columnError, logarithmic: true },
+  { title: "|row or column sum − 1|", value: normalisationError, logarithmic: true },
 ];
 
 const streamUse: readonly Panel[] = [
@@ -33,13 +33,21 @@ const mixers: readonly Panel[] = [
   { title: "distance to J/n", value: ({ distance }) => distance, logarithmic: true },
 ];
 
-/** Smallest and largest logit before normalisation, and what the iterations leave as column error. */
+/** What the iterations leave: in the columns, or in the rows where a convention normalises columns last. */
+function normalisationError({ columnError, rowError }: GainRecord): readonly (number | null)[] | undefined {
+  return columnError?.map((error, at) => {
+    const other = rowError?.[at] ?? error;
+    return error === null || other === null ? null : Math.max(error, other);
+  });
+}
+
+/** Smallest and largest logit before normalisation, and what the iterations leave undone. */
 export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
   return profiles(runs, saturation, {
     name: "saturation",
     title: "Saturation",
     caption:
-      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |column sum − 1| that the iterations leave. Logits far apart make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step",
+      "The largest and smallest logit of H_res of any token before it is normalised, and the largest |row or column sum − 1| that the iterations leave. Logits far apart make the iterations slow: the error grows, and the gradient of the logits fades. The last measured step",
   });
 }
 

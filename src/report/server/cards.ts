@@ -89,7 +89,9 @@ function makeCard(
   const description = readConfig(places, id, problems);
   const config = fieldsOf(description.config);
   const model = fieldsOf(config.model);
-  const lines = endLines(places.open(id, "metrics.jsonl"), before ? TAIL : LONG_TAIL);
+  const newest = before ? endLines(places.open(id, "metrics.jsonl"), TAIL) : [];
+  // None where a single record is longer.
+  const lines = newest.length > 0 ? newest : endLines(places.open(id, "metrics.jsonl"), LONG_TAIL);
   const last = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).at(-1);
   const validated = lines.filter((line) => line.includes('"validationLoss"'));
   const validation = soundRecords("metrics.jsonl", validated.slice(-LAST), []).findLast(
@@ -133,8 +135,8 @@ function stateOf(run: {
 }): RunState {
   if (run.steps !== null && run.step >= run.steps) return "finished";
   const chance = Math.log(wholeOf(run.model.vocabulary) ?? Infinity);
-  const wrong =
-    run.last !== undefined && (numberOf(run.last.loss) === null || Number(run.last.loss) > chance + DIVERGED_NATS);
+  const loss = run.last?.loss;
+  const wrong = loss !== undefined && !(Number.isFinite(loss) && loss <= chance + DIVERGED_NATS);
   // A run that was resumed after an alarm has later steps.
   const alarm = run.events.at(-1);
   const ended = alarm?.action === "stop" && alarm.step >= run.step;
@@ -179,8 +181,10 @@ function connectionOf(model: Fields): string {
 }
 
 function sizeOf(model: Fields): string {
-  const same = Object.entries(presets).find(([, preset]) =>
-    (["width", "layers", "heads", "kvHeads", "hidden"] as const).every((field) => model[field] === preset[field]),
+  const same = Object.entries(presets).find(
+    ([, preset]) =>
+      fieldsOf(model.feedForward).kind === preset.feedForward?.kind &&
+      (["width", "layers", "heads", "kvHeads", "hidden"] as const).every((field) => model[field] === preset[field]),
   );
   if (same) return same[0];
   const [layers, width] = [wholeOf(model.layers), wholeOf(model.width)];

@@ -54,7 +54,7 @@ export function createFollower(open: () => OpenFile | undefined, from = 0): Foll
       if (!file) return { lines: [], reset: false, more: false };
       try {
         const reset = isAnother(file);
-        if (reset) position = whole = 0;
+        if (reset) [position, whole, inLongLine] = [0, 0, false];
         mark = file.mark;
         if (file.size <= position || file.size > LARGEST_FILE) return { lines: [], reset, more: false };
         const bytes = file.read(position, CHUNK);

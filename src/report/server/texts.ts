@@ -23,8 +23,8 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
     samples: parseSamples(endText(places.open(run, "samples.txt"), MOST_BYTES)),
     events: parseEvents(endLines(places.open(run, "events.jsonl"), MOST_BYTES)),
     checkpoints: checkpointSteps(folder),
-    config: flatten(config),
-    versions: flatten(versions),
+    config: shown(config),
+    versions: shown(versions),
   };
 }
 
@@ -62,6 +62,15 @@ function checkpointSteps(folder: string): number[] {
       .sort((a, b) => a - b);
   } catch {
     return [];
+  }
+}
+
+/** Their leaves; none where they lie too deep to be written. */
+function shown(fields: unknown): Record<string, string> {
+  try {
+    return flatten(fields);
+  } catch {
+    return {};
   }
 }
 

@@ -24,7 +24,8 @@ export const getGains = (run: string): Promise<GainMaps> => get("/api/gains", { 
 export const getMixing = (run: string, step: number): Promise<Mixing> =>
   get("/api/mixing", { run, step: String(step) });
 export const getTexts = (run: string): Promise<RunTexts> => get("/api/texts", { run });
-export const setTags = (run: string, tags: readonly string[]): Promise<unknown> => post("/api/tags", { run, tags });
+export const setTags = (run: string, tags: readonly string[]): Promise<{ tags: string[] }> =>
+  post("/api/tags", { run, tags });
 export const control = (request: ControlRequest): Promise<unknown> => post("/api/control", request);
 
 async function get<T>(path: string, query: Record<string, string>): Promise<T> {

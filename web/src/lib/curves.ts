@@ -75,7 +75,7 @@ export function withDetail(name: CurveName, { whole, from, to, until, fine }: De
   const join = (coarse: Points, points: Points): GrowingPoints => {
     const before = coarse.step.findIndex((step) => step >= from);
     const [first, after] = [before < 0 ? coarse.step.length : before, coarse.step.findIndex((step) => step > end)];
-    const rest = after < 0 ? coarse.step.length : after;
+    const rest = Math.max(first, after < 0 ? coarse.step.length : after);
     const put = (around: readonly number[], within: readonly number[]): number[] => [
       ...around.slice(0, first),
       ...within,

@@ -23,7 +23,7 @@ export function fetched<T>(fetch: (run: string) => Promise<T>): { readonly all: 
     } finally {
       busy.delete(run);
     }
-    if (page.chosen.includes(run) && (page.news[run] ?? 0) !== news) await get(run, page.news[run] ?? 0);
+    if (page.chosen.includes(run) && (page.news[run] ?? 0) !== news) void get(run, page.news[run] ?? 0);
   };
   $effect(() => {
     const wanted = page.chosen.map((run) => [run, page.news[run] ?? 0] as const);
