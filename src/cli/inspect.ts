@@ -70,11 +70,10 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     const gains = readGains(folder);
     const events = readEvents(folder);
     const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
-    const checkpoint = place && loadModel(place.folder);
+    // Not before there is known to be the memory for what is measured.
+    const checkpoint = place && once(() => loadModel(place.folder));
     const measured = checkpoint && (await measure(folder, config, checkpoint, options));
-    const tensors = checkpoint
-      ? checkpoint.model.map(({ name, shape, data }) => ({ name, shape, ...spread(data) }))
-      : [];
+    const tensors = (checkpoint?.().model ?? []).map(({ name, shape, data }) => ({ name, shape, ...spread(data) }));
     const trained = tensors.filter(({ name }) => !name.endsWith(".routerBias"));
     const total = trained.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
@@ -144,11 +143,14 @@ interface Measured {
   readonly instruments: Instruments;
 }
 
-/** On the text of a file, or on the run's validation text; undefined where that is gone. */
+/**
+ * On the text of a file, or on the run's validation text; undefined where that is gone, or where there is not the
+ * memory and nobody asked for it: the rest can be shown.
+ */
 async function measure(
   folder: string,
   { model, data }: TrainingConfig,
-  checkpoint: Pick<Checkpoint, "step" | "model">,
+  load: () => Pick<Checkpoint, "step" | "model">,
   { tokens: file, memory }: InspectOptions,
 ): Promise<Measured | undefined> {
   let tokens: ArrayLike<number>;
@@ -164,18 +166,32 @@ async function measure(
   const runtime = await createWasmRuntime();
   try {
     const half = Math.ceil(tokens.length / 2);
-    expectFit(
-      `Looking at ${tokens.length} tokens`,
-      memoryLimits(memory),
-      (made) => planObserving(model, runtime, made[0]?.length ?? tokens.length),
-      half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
-      "It is the model that takes most: free memory, or allow more with --memory.",
-    );
+    const expectRoom = (): unknown =>
+      expectFit(
+        `Looking at ${tokens.length} tokens`,
+        memoryLimits(memory),
+        (made) => planObserving(model, runtime, made[0]?.length ?? tokens.length),
+        half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
+        "It is the model that takes most: free memory, or allow more with --memory.",
+      );
+    try {
+      expectRoom();
+    } catch (error) {
+      if (file !== undefined || memory !== undefined) throw error;
+      process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
+      return undefined;
+    }
+    const checkpoint = load();
     const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
     return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };
   } finally {
     runtime.close();
   }
+}
+
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
 }
 
 function validationTokens({ prepared }: TrainingConfig["data"], context: number): Int32Array {

@@ -108,6 +108,8 @@ interface Less extends Change {
   readonly prompts?: readonly number[];
   readonly tokens?: number;
   readonly threads?: number;
+  /** Prompts of half the length, however many. */
+  readonly half?: true;
 }
 
 /** Throw when there is not the memory to write this. */
@@ -124,14 +126,22 @@ function expectRoom(
     ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
     ...(tokens > within && within > 0 ? [{ option: `--tokens ${within}`, tokens: within }] : []),
     ...(machine.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : []),
-    ...(longest > 1 ? [{ option: "prompts of half the length", prompts: prompts.map((n) => Math.ceil(n / 2)) }] : []),
+    ...(longest > 1 ? [{ option: "prompts of half the length", half: true as const }] : []),
   ];
   expectFit(
     prompts.length > 1 ? `Writing ${prompts.length} texts` : "Writing",
     memoryLimits(memory),
     (made) => {
-      const { threads, ...text } = made.reduce<Omit<Less, "option">>((all, change) => ({ ...all, ...change }), {});
-      return planWriting(model, { ...machine, ...(threads ? { threads } : {}) }, { prompts, tokens, ...text });
+      const { threads, half, ...text } = made.reduce<Omit<Less, "option">>(
+        (all, change) => ({ ...all, ...change }),
+        {},
+      );
+      const lengths = text.prompts ?? prompts;
+      return planWriting(
+        model,
+        { ...machine, ...(threads ? { threads } : {}) },
+        { tokens, ...text, prompts: half ? lengths.map((n) => Math.ceil(n / 2)) : lengths },
+      );
     },
     changes,
     "It is the model that takes most: free memory, or write with a smaller one.",

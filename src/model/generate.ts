@@ -45,7 +45,8 @@ export interface Generator {
   /** The same for many prompts in turns: a token of each that has not ended, then the next of each. */
   generateBatch(prompts: readonly (readonly number[])[], options: BatchSamplingOptions): Iterable<WrittenToken>;
   /**
-   * Compile ahead what continuing such prompts will need, so that no token waits for it.
+   * Compile what continuing such prompts will need, in the order of writing. Of more programs than a decoder keeps
+   * the first are given up again; with few texts no token then waits for one.
    *
    * @param lengths tokens of each prompt
    * @param maxTokens how many tokens to write at most. Default 200
@@ -130,8 +131,11 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
       const windows = lengths.map((length) => createWindow(context, length, maxTokens));
       const { decoder, giveBack } = borrow(windows.reduce((sum, { texts }) => sum + texts, 0));
       const sliding = windows.filter(({ texts }) => texts > 1).length;
-      for (const [rows, wanted] of readings(lengths, sliding, context)) decoder.prepare(rows, wanted);
-      giveBack();
+      try {
+        for (const [rows, wanted] of readings(lengths, sliding, context)) decoder.prepare(rows, wanted);
+      } finally {
+        giveBack();
+      }
     },
     release() {
       for (const { decoder } of pools.splice(0)) decoder.release();

@@ -109,27 +109,26 @@ export function openRun(
     validationLimit: config.evaluateBatches,
   });
   const trainer = createTrainer(runtime, config, batches);
-  const folder = createRunFolder(folderPath, config, {
-    existing: options.existing ?? "refuse",
-    versions: programVersions(runtime),
-    keepCheckpoints: config.keepCheckpoints,
-    checkpointBytes: 12 * trainer.parameterCount,
-    ...(options.onWarning ? { onWarning: options.onWarning } : {}),
-  });
-  if (!folder.resumeFrom && options.existing === "resume" && config.upcycledFrom) {
-    folder.close();
-    throw new Error(
-      `${folderPath} was to start from ${config.upcycledFrom.run} but has no checkpoint; make it again: birkhoff convert ${config.upcycledFrom.run} ${folderPath} --from residual --to ${isMixed(model.connection) ? "manifold" : model.connection.kind} --overwrite`,
-    );
+  let folder: RunFolder;
+  try {
+    folder = createRunFolder(folderPath, config, {
+      existing: options.existing ?? "refuse",
+      versions: programVersions(runtime),
+      keepCheckpoints: config.keepCheckpoints,
+      checkpointBytes: 12 * trainer.parameterCount,
+      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
+    });
+  } catch (error) {
+    trainer.release();
+    throw error;
   }
-  if (!folder.resumeFrom && options.existing === "resume" && config.importedFrom !== undefined) {
+  try {
+    startFrom(trainer, folder, config, data, options);
+  } catch (error) {
     folder.close();
-    throw new Error(
-      `${folderPath} was to start from ${config.importedFrom} but has no checkpoint; make it again: birkhoff import ${config.importedFrom} ${folderPath} --overwrite`,
-    );
+    trainer.release();
+    throw error;
   }
-  if (folder.resumeFrom) trainer.restore(loadCheckpoint(folder.resumeFrom.folder));
-  else writeTokenizer(path.join(folderPath, "tokenizer.json"), data.tokenizer);
 
   const metrics: MetricRecord[] = folder.resumeFrom ? readMetrics(folderPath) : [];
   const gains: GainRecord[] = folder.resumeFrom ? readGains(folderPath) : [];
@@ -330,3 +329,30 @@ const observation = (record: MetricRecord, instruments: GainRecord | undefined):
   ...record,
   ...(instruments ? { instruments } : {}),
 });
+
+/** Restore the newest checkpoint, or write what a new run needs. */
+function startFrom(
+  trainer: Trainer,
+  { folder, resumeFrom }: RunFolder,
+  { upcycledFrom, importedFrom, model }: TrainingConfig,
+  { tokenizer }: PreparedFiles,
+  { existing }: RunOptions,
+): void {
+  if (resumeFrom) {
+    trainer.restore(loadCheckpoint(resumeFrom.folder));
+    return;
+  }
+  if (existing === "resume" && upcycledFrom) {
+    const { run } = upcycledFrom;
+    const to = isMixed(model.connection) ? "manifold" : model.connection.kind;
+    throw new Error(
+      `${folder} was to start from ${run} but has no checkpoint; make it again: birkhoff convert ${run} ${folder} --from residual --to ${to} --overwrite`,
+    );
+  }
+  if (existing === "resume" && importedFrom !== undefined) {
+    throw new Error(
+      `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
+    );
+  }
+  writeTokenizer(path.join(folder, "tokenizer.json"), tokenizer);
+}

@@ -85,7 +85,7 @@ export interface Trainer {
   view(): TrainerState;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
-  /** Give its memory back to the runtime: programs, parameters and moments. It can train no more. */
+  /** Give its memory back to the runtime: programs, parameters and moments. All else then throws an Error. */
   release(): void;
 }
 
@@ -104,6 +104,10 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   const trained = trainedParameters(parameters);
   const loadNames = Object.keys(graph.micro.outputs).filter((name) => name.startsWith("load."));
   let step = 0;
+  let released = false;
+  const expectThere = (): void => {
+    if (released) throw new Error("This trainer has been released; make another, or read its checkpoint.");
+  };
 
   const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {
     runtime.write(graph.tokens, tokens);
@@ -114,6 +118,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   const observe = (): Instruments =>
     programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
   const stateOf = (values: (tensor: Tensor) => Float32Array | Int32Array): TrainerState => {
+    expectThere();
     const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
       name,
       shape: tensor.shape,
@@ -136,6 +141,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       return step;
     },
     trainStep({ instruments: asked = false, rateFactor = 1 } = {}) {
+      expectThere();
       const forward = asked ? observe() : undefined;
       const before = asked ? readTrained() : undefined;
       const started = performance.now();
@@ -175,6 +181,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       };
     },
     evaluate() {
+      expectThere();
       const { tokens, targets, program } = programs.evaluation();
       return meanLoss(batches.validationBatches(), (next) => {
         runtime.write(tokens, next.tokens);
@@ -184,6 +191,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       });
     },
     findNotFinite() {
+      expectThere();
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
@@ -193,15 +201,22 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       update?.run();
       return found;
     },
-    generate: (prompt, options) => programs.generator().generate(prompt, options),
+    generate(prompt, options) {
+      expectThere();
+      return programs.generator().generate(prompt, options);
+    },
     save: () => stateOf(runtime.read),
     view: () => stateOf(runtime.view),
     restore(state) {
+      expectThere();
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
       step = state.step;
     },
-    release: () => programs.release(),
+    release() {
+      released = true;
+      programs.release();
+    },
   };
 }
 

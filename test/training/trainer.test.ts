@@ -218,3 +218,21 @@ describe("a step that is not finite", () => {
     expect(trainer.save()).toEqual(huge);
   });
 });
+
+test("a released trainer refuses everything rather than working with zeros", () => {
+  const trainer = trainerOf(tinyTraining("manifold"));
+  steps(trainer, 1);
+  const saved = trainer.save();
+  trainer.release();
+  const refused = "This trainer has been released; make another, or read its checkpoint.";
+  for (const use of [
+    () => trainer.trainStep(),
+    () => trainer.evaluate(),
+    () => trainer.save(),
+    () => trainer.view(),
+    () => trainer.restore(saved),
+    () => trainer.findNotFinite(),
+    () => [...trainer.generate([1], { temperature: 0, maxTokens: 1, random: () => 0 })],
+  ])
+    expect(use).toThrow(refused);
+});

@@ -1,7 +1,7 @@
 // Question: into how many tiles is a weight gradient C[M, N] = Aᵀ B cut?
 //
-// Each tile is a task that packs its own columns of A and B (kernels/gemm-outer.ts). A larger tile packs
-// less, more tiles share the work better. No element depends on the grid, so it may follow the number of
+// Each tile is a task that packs its own columns of B, and of A where its rows are far apart
+// (kernels/gemm-outer.ts). A larger tile packs less, more tiles share the work better. No element depends on the grid, so it may follow the number of
 // threads and the results still do not.
 
 /** Largest sides of a tile: what the kernel's scratch holds. */
@@ -10,7 +10,7 @@ const LARGEST = { rows: 256, cols: 320 };
 const UNIT = { rows: 6, cols: 16 };
 /** Tasks a thread should find, so that a delayed thread leaves its share to the others. */
 const TASKS_PER_THREAD = 2;
-/** Packing one element costs as much as about this many multiply-adds (measured). */
+/** Packing one element costs as much as about this many multiply-adds (measured where both are packed). */
 const PACKING = 14;
 
 export interface OuterGrid {

@@ -137,6 +137,13 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
     for (const write of rewrite.values()) write();
   };
 
+  /** Without programs nothing needs one. */
+  const dropArena = (): void => {
+    if (rewrite.size > 0 || !arena) return;
+    heap.release(arena.address);
+    arena = undefined;
+  };
+
   return {
     state,
     forget(tensor) {
@@ -171,9 +178,7 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
             if (!rewrite.delete(program)) return;
             heap.release(base);
             leave(has);
-            if (rewrite.size > 0 || !arena) return;
-            heap.release(arena.address);
-            arena = undefined;
+            dropArena();
           },
         };
         rewrite.set(program, () => write(program));
@@ -181,6 +186,7 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
         return program;
       } catch (error) {
         leave(has);
+        dropArena();
         throw error;
       }
     },

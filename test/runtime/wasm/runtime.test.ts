@@ -224,6 +224,22 @@ describe("memory that is given back", () => {
       }
     }
   });
+  test("a program that is released right after its run leaves no thread behind in its last barrier", () => {
+    const x = input("x", [4]);
+    for (const on of open.slice(1)) {
+      on.write(x, [1, 2, 3, 4]);
+      const kept = on.compile({ outputs: { y: square(x) } });
+      // The next program lies where the last one did; a thread that still read its words would wait for ever.
+      for (let round = 0; round < 300; round++) {
+        const program = on.compile({ outputs: { y: square(x) } });
+        program.run();
+        expect([...program.read("y")]).toEqual([1, 4, 9, 16]);
+        program.release();
+      }
+      kept.release();
+    }
+  });
+
   test("what another program has stays; a released program cannot run, and a state in use cannot be forgotten", () => {
     for (const on of [runtime, createReferenceRuntime()]) {
       const [x, w] = [input("x", [2]), parameter("w", [2])];

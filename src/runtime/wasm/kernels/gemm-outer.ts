@@ -2,8 +2,8 @@
 //
 // A [T, M] and B [T, N] are row-major with one row a token; C is [M, N]. C is cut into a grid of
 // down x across tiles, one task each, of at most 256 x 320. A task walks T in blocks, packs its columns of B,
-// and of A if its rows are far apart, and adds to its tile: every element is one sum in the order of the tokens, whatever the
-// grid and whoever computes it. `gemm-grid.ts` chooses the grid on the host.
+// and of A if its rows are far apart, and adds to its tile: every element is one sum in the order of the
+// tokens, whatever the grid and whoever computes it. `gemm-grid.ts` chooses the grid on the host.
 //
 // Where the rows of A or B come from is a *source*, six words in scratch: the matrix, the bytes between its
 // rows, whether it is bfloat16, and for rows that are gathered their order, their weights (0 for none) and

@@ -160,7 +160,7 @@ function tile4x8(
   v128.store(c, x30); v128.store(c, x31, 16);
 }
 
-/** MR rows (see gemm-tile.ts) and 8 or 16 columns. */
+/** MR rows and 8 or 16 columns. */
 @inline
 export function tile(
   a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,

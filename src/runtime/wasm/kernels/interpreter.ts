@@ -1,7 +1,7 @@
 // Question: how do several threads replay one program without JavaScript?
 //
 // A program is a list of groups in shared memory (all words are 32 bits):
-//   program: [groupCount, barrierArrived, barrierGeneration, reserved] then one pointer per group
+//   program: [groupCount, reserved, reserved, reserved] then one pointer per group
 //   group:   [barrierBefore, nextTask (atomic), domain, grain, callCount] then callCount calls
 //   call:    [kernel, args, argWords, localCount] then localCount times [position in args, offset, rowBytes]
 // Every thread walks all groups. Within a group it claims tasks with an atomic counter and runs
@@ -47,9 +47,9 @@ function runCall(call: usize, begin: i32, end: i32, scratch: usize): usize {
 }
 
 /** Meet the other threads: the last to arrive resets the count and opens the next generation. */
-function barrier(program: usize, threads: i32): void {
-  const arrived = program + 4;
-  const generation = program + 8;
+function barrier(control: usize, threads: i32): void {
+  const arrived = control + 8;
+  const generation = control + 12;
   const current = atomic.load<i32>(generation);
   if (atomic.add<i32>(arrived, 1) == threads - 1) {
     atomic.store<i32>(arrived, 0);
@@ -63,12 +63,12 @@ function barrier(program: usize, threads: i32): void {
   while (atomic.load<i32>(generation) == current) atomic.wait<i32>(generation, current, -1);
 }
 
-function runProgram(program: usize, threads: i32, scratch: usize): void {
+function runProgram(control: usize, program: usize, threads: i32, scratch: usize): void {
   const groups = load<i32>(program);
   const list = program + 16;
   for (let g = 0; g < groups; g++) {
     const group = <usize>load<i32>(list + (<usize>g << 2));
-    if (threads > 1 && load<i32>(group) != 0) barrier(program, threads);
+    if (threads > 1 && load<i32>(group) != 0) barrier(control, threads);
     const domain = load<i32>(group, 8);
     const grain = load<i32>(group, 12);
     const calls = load<i32>(group, 16);
@@ -80,7 +80,7 @@ function runProgram(program: usize, threads: i32, scratch: usize): void {
       for (let c = 0; c < calls; c++) call = runCall(call, begin, end, scratch);
     }
   }
-  if (threads > 1) barrier(program, threads);
+  if (threads > 1) barrier(control, threads);
 }
 
 /** Before a run: no task of any group is taken. */
@@ -93,7 +93,8 @@ function resetProgram(program: usize): void {
 
 /**
  * The life of a worker: sleep until the epoch moves, replay the program named in the control block,
- * end when there is none. Control block: [epoch, program].
+ * end when there is none. Control block: [epoch, program, barrierArrived, barrierGeneration]. The barrier is not
+ * in the program, whose words may be given back while a thread is still leaving it.
  */
 export function workerLoop(control: usize, threads: i32, scratch: usize): void {
   let seen = 0;
@@ -103,7 +104,7 @@ export function workerLoop(control: usize, threads: i32, scratch: usize): void {
     seen = atomic.load<i32>(control);
     const program = <usize>load<i32>(control, 4);
     if (program == 0) return;
-    runProgram(program, threads, scratch);
+    runProgram(control, program, threads, scratch);
   }
 }
 
@@ -115,7 +116,7 @@ export function startProgram(control: usize, program: usize, threads: i32, scrat
     atomic.add<i32>(control, 1);
     atomic.notify(control, threads);
   }
-  runProgram(program, threads, scratch);
+  runProgram(control, program, threads, scratch);
 }
 
 /** Copy `bytes` words: [from, to, bytes]. */
