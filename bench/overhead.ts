@@ -6,9 +6,10 @@
  * medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
  * both are measured, and the better one counts.
  *
- * The chart (`chart.overhead.*`) has another measure: call by call on one thread, every task's best of the rounds.
+ * The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
  */
 
+import { groupBy } from "../src/training/sweep/analysis.ts";
 import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";
@@ -108,30 +109,38 @@ export function chartPoint(name: string): ChartPoint | undefined {
   return found && { width: found.width, streams: found.streams, precision: found.precision };
 }
 
-/** Milliseconds of a program on one thread, every task at its best. */
-function profiled(label: string, program: WasmProgram, rounds: number) {
-  program.profile(); // not counted: V8 optimises meanwhile
-  return { label, value: program.profile(rounds).reduce((sum, call) => sum + call.milliseconds, 0), unit: "ms" };
+/** Milliseconds of programs on one thread, in turns: the sum over the calls of each call's best turn. */
+function profiled(programs: readonly WasmProgram[], turns: number): number[] {
+  for (const program of programs) program.profile(); // not counted: V8 optimises meanwhile
+  const best = programs.map((): number[] => []);
+  for (let turn = 0; turn < turns; turn++)
+    for (const [index, program] of programs.entries())
+      program.profile().forEach(({ milliseconds }, call) => {
+        best[index]![call] = Math.min(best[index]![call] ?? Number.POSITIVE_INFINITY, milliseconds);
+      });
+  return best.map((calls) => calls.reduce((sum, milliseconds) => sum + milliseconds, 0));
 }
 
-/** One thread, the best time of each task: small differences between many models, which neighbours would drown. */
+/** One thread, the best time of each call: small differences between many models, which neighbours would drown. */
 export const overheadChart: Group = {
   names: chartPoints.map(({ name }) => name),
   onRequest: true,
   async *measure(names, { rounds, note }) {
     // One number of streams at a time: all models of a wide one at once would not fit the runtime's memory.
     const chosen = chartPoints.filter(({ name }) => names.includes(name));
-    for (const points of Map.groupBy(chosen, ({ width, streams }) => `${width} ${streams}`).values()) {
+    for (const points of groupBy(chosen, ({ width, streams }) => `${width} ${streams}`).values()) {
       const { width, streams } = points[0]!;
       const runtime = await createWasmRuntime({ threads: 1 });
       try {
         note(`profiling C = ${width}, n = ${streams}: ${rounds} rounds`);
-        const measure = (label: string, connection: object) =>
-          profiled(label, forwardBackward(runtime, sizes[width]!, connection), rounds);
-        const theirs = measure(`residual C = ${width}`, { kind: "residual" });
-        for (const { name, precision } of points) {
-          const connection = { kind: "manifold", streams, ...precisions[precision] };
-          const ours = measure(`mHC n = ${streams} ${precision} C = ${width}`, connection);
+        const connections = points.map(({ precision }) => ({ kind: "manifold", streams, ...precisions[precision] }));
+        const programs = [{ kind: "residual" }, ...connections].map((connection) =>
+          forwardBackward(runtime, sizes[width]!, connection),
+        );
+        const [residual, ...times] = profiled(programs, rounds);
+        const theirs = { label: `residual C = ${width}`, value: residual!, unit: "ms" };
+        for (const [index, { name, precision }] of points.entries()) {
+          const ours = { label: `mHC n = ${streams} ${precision} C = ${width}`, value: times[index]!, unit: "ms" };
           yield { name, value: ours.value / theirs.value - 1, unit: "extra", higher_is_better: false, ours, theirs };
         }
       } finally {

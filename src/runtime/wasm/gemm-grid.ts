@@ -1,8 +1,8 @@
 // Question: into how many tiles is a weight gradient C[M, N] = Aᵀ B cut?
 //
 // Each tile is a task that packs its own columns of B, and of A where its rows are far apart
-// (kernels/gemm-outer.ts). A larger tile packs less, more tiles share the work better. No element depends on the grid, so it may follow the number of
-// threads and the results still do not.
+// (kernels/gemm-outer.ts). A larger tile packs less, more tiles share the work better. No element depends on
+// the grid, so it may follow the number of threads and the results still do not.
 
 /** Largest sides of a tile: what the kernel's scratch holds. */
 const LARGEST = { rows: 256, cols: 320 };
