@@ -95,7 +95,7 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   const sound = numbers.filter(({ diverged, loss }) => !diverged && loss !== undefined);
   const of = sound.every(({ validationLoss }) => validationLoss !== undefined) ? "validationLoss" : "loss";
   const ranked = series
-    .map(({ label, runs }) => {
+    .map(({ label }) => {
       const values = sound.filter((row) => row.label === label).map((row) => row[of]!);
       return { label, values, mean: mean(values) };
     })
