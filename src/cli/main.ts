@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // The command line. One file a command; this one only lists them and turns errors into messages.
 
+import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
@@ -19,8 +20,13 @@ import { serveCommand } from "./serve.ts";
 import { sweepCommand } from "./sweep.ts";
 import { trainCommand } from "./train.ts";
 
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
 const program = new Command("birkhoff")
   .description("Train and study transformers with learned residual connections (mHC, HC) on any machine with npm.")
+  .version(version, "-V, --version", "print the version")
   .option("--debug", "show where an error came from")
   .showHelpAfterError("(birkhoff COMMAND --help shows the options and an example)")
   .addHelpText(
