@@ -166,7 +166,7 @@ async function measure(
   const runtime = await createWasmRuntime();
   try {
     const half = Math.ceil(tokens.length / 2);
-    const expectRoom = (): unknown =>
+    try {
       expectFit(
         `Looking at ${tokens.length} tokens`,
         memoryLimits(memory),
@@ -174,8 +174,6 @@ async function measure(
         half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
         "It is the model that takes most: free memory, or allow more with --memory.",
       );
-    try {
-      expectRoom();
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
       process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
