@@ -6,7 +6,9 @@
 export type { DType, Node, Shape, Tensor, TensorSpec } from "./graph/tensor.ts";
 export { checkpoint, keep, scope, ShapeError } from "./graph/tensor.ts";
 export { constant, input, parameter, persistent } from "./graph/state.ts";
-export { add, fill, gradients } from "./graph/gradients.ts";
+export { add } from "./ops/elementwise.ts";
+export { fill } from "./ops/fill.ts";
+export { gradients } from "./ops/gradients.ts";
 export type { Initial, Parameter, ParameterSet, Role } from "./graph/parameters.ts";
 export { createParameters, parameterCount, trainedParameters } from "./graph/parameters.ts";
 

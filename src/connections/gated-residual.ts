@@ -14,7 +14,7 @@
 // the pre-norm residual; the random W_inject (deviation 0.02) makes a_j = 1 ± a few percent, which tells
 // the streams apart.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";

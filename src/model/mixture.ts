@@ -14,7 +14,7 @@
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
 import { z } from "zod";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { dispatch, expertRows, expertSum } from "../ops/dispatch.ts";

@@ -19,7 +19,7 @@
 // Backward: entropicBackward (sinkhorn-implicit.ts), exact because P is. Derivation:
 // docs/derivations/manifolds.md. Shapes: L, P [..., n, n].
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { columnWeights, solveColumns } from "./column-graph.ts";
 import { expectShapes } from "./shapes.ts";
 import { entropicBackwardOperation } from "./sinkhorn-implicit.ts";
@@ -92,8 +92,10 @@ function columnError(p: Float64Array, n: number): number {
   return Math.max(...columnSums(p, n).map((c) => Math.abs(c - 1)));
 }
 
-export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
+export const birkhoffProjectionOperation: Operation<["logits"], ["p"]> = positional<["logits"], ["p"], unknown>({
   name: "birkhoffProjection",
+  inputs: ["logits"],
+  outputs: ["p"],
   infer([logits]) {
     expectShapes(
       logits!.shape.length >= 2 && lastAxis(logits!.shape) === logits!.shape.at(-2),
@@ -103,7 +105,7 @@ export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
     );
     return [{ shape: logits!.shape, dtype: "f32" }];
   },
-  gradient: ({ outputs: [p] }, [g]) => [apply(entropicBackwardOperation, [p!, g!], {})],
+  gradient: ({ outputs: [p] }, [g]) => [applyOne(entropicBackwardOperation, [p!, g!], {})],
   // How many steps a matrix takes depends on its logits; about seven for a deviation of 4.
   flops: ({ inputs: [logits] }) => 7 * (20 + 2 * lastAxis(logits!.shape)) * sizeOf(logits!.shape),
   reference([logits], [out]) {
@@ -112,7 +114,7 @@ export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
       out!.data.set(projectEntropically(logits!.data.subarray(at, at + n * n), n), at);
     }
   },
-};
+});
 
 /**
  * The exact entropic projection onto the doubly stochastic matrices: exp(logits) with rows and columns scaled
@@ -128,5 +130,5 @@ export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
  * @throws ShapeError when the last two axes differ
  */
 export function birkhoffProjection(logits: Tensor): Tensor {
-  return apply(birkhoffProjectionOperation, [logits], {});
+  return applyOne(birkhoffProjectionOperation, [logits], {});
 }

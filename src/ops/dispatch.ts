@@ -14,22 +14,9 @@
 //   expertSum     y[n] = Σ_j w[n, j] · x[position[n, j]]         [P, C] → [N, C]
 //                 dx[r] = w[p] · g[n],  dw[p] = x[r] · g[n]       with p = order[r], n = p div k
 
-import {
-  apply,
-  applyAll,
-  f32,
-  lastAxis,
-  type Operation,
-  rowCount,
-  sameShape,
-  sizeOf,
-  type Tensor,
-  type TensorSpec,
-} from "../graph/tensor.ts";
+import { applyAll, applyOne, f32, lastAxis, type Operation, positional, rowCount, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
 import { expectIndex } from "./gather.ts";
 import { expectShapes } from "./shapes.ts";
-
-type NoAttributes = Record<string, never>;
 
 /** Where the pairs of tokens and experts lie; see the head of this file. */
 export interface Dispatch {
@@ -39,8 +26,10 @@ export interface Dispatch {
   readonly load: Tensor;
 }
 
-export const dispatchOperation: Operation<{ readonly experts: number }> = {
+export const dispatchOperation: Operation<["chosen"], ["order", "position", "offsets", "load"], { readonly experts: number }> = positional<["chosen"], ["order", "position", "offsets", "load"], { readonly experts: number }>({
   name: "dispatch",
+  inputs: ["chosen"],
+  outputs: ["order", "position", "offsets", "load"],
   infer([chosen], { experts }) {
     expectShapes(
       chosen!.dtype === "i32" && chosen!.shape.length === 2,
@@ -69,11 +58,13 @@ export const dispatchOperation: Operation<{ readonly experts: number }> = {
       position!.data[pair] = row;
     });
   },
-};
+});
 
 /** (x, order, position) → the rows of x, one for each pair. */
-export const expertRowsOperation: Operation<NoAttributes> = {
+export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> = positional<["x", "order", "position"], ["y"], unknown>({
   name: "expertRows",
+  inputs: ["x", "order", "position"],
+  outputs: ["y"],
   infer([x, order, position]) {
     expectPairs("expertRows", order!, position!);
     expectShapes(
@@ -85,7 +76,7 @@ export const expertRowsOperation: Operation<NoAttributes> = {
     return [f32(order!.shape[0]!, x!.shape[1]!)];
   },
   gradient: ({ inputs: [, order, position] }, [g]) => [
-    apply(tokenSumOperation, [g!, order!, position!], {}),
+    applyOne(tokenSumOperation, [g!, order!, position!], {}),
     undefined,
     undefined,
   ],
@@ -98,24 +89,28 @@ export const expertRowsOperation: Operation<NoAttributes> = {
       for (let c = 0; c < size; c++) y!.data[row * size + c] = x!.data[n * size + c]!;
     });
   },
-};
+});
 
 /** (x, order, position) → the sum of each token's rows. */
-export const tokenSumOperation: Operation<NoAttributes> = {
+export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = positional<["x", "order", "position"], ["y"], unknown>({
   name: "tokenSum",
+  inputs: ["x", "order", "position"],
+  outputs: ["y"],
   infer: ([x, order, position]) => [sumSpec("tokenSum", x!, order!, position!)],
   gradient: ({ inputs: [, order, position] }, [g]) => [
-    apply(expertRowsOperation, [g!, order!, position!], {}),
+    applyOne(expertRowsOperation, [g!, order!, position!], {}),
     undefined,
     undefined,
   ],
   flops: ({ inputs: [x] }) => sizeOf(x!.shape),
   reference: ([x, , position], [y]) => addRows(x!.data, position!.data, undefined, y!.data, lastAxis(y!.shape)),
-};
+});
 
 /** (x, order, position, weights) → the weighted sum of each token's rows. */
-export const expertSumOperation: Operation<NoAttributes> = {
+export const expertSumOperation: Operation<["x", "order", "position", "weights"], ["y"]> = positional<["x", "order", "position", "weights"], ["y"], unknown>({
   name: "expertSum",
+  inputs: ["x", "order", "position", "weights"],
+  outputs: ["y"],
   infer([x, order, position, weights]) {
     expectShapes(
       sameShape(position!.shape, weights!.shape),
@@ -132,11 +127,13 @@ export const expertSumOperation: Operation<NoAttributes> = {
   flops: ({ inputs: [x] }) => 2 * sizeOf(x!.shape),
   reference: ([x, , position, weights], [y]) =>
     addRows(x!.data, position!.data, weights!.data, y!.data, lastAxis(y!.shape)),
-};
+});
 
 /** (x, order, weights, g) → (dx, dweights). */
-export const expertSumBackwardOperation: Operation<NoAttributes> = {
+export const expertSumBackwardOperation: Operation<["x", "order", "weights", "g"], ["dx", "dWeights"]> = positional<["x", "order", "weights", "g"], ["dx", "dWeights"], unknown>({
   name: "expertSumBackward",
+  inputs: ["x", "order", "weights", "g"],
+  outputs: ["dx", "dWeights"],
   infer: ([x, , weights]) => [f32(...x!.shape), f32(...weights!.shape)],
   flops: ({ inputs: [x] }) => 3 * sizeOf(x!.shape),
   reference([x, order, weights, g], [dx, dWeights]) {
@@ -150,7 +147,7 @@ export const expertSumBackwardOperation: Operation<NoAttributes> = {
       }
     });
   },
-};
+});
 
 function addRows(
   x: Float64Array,
@@ -210,7 +207,7 @@ export function dispatch(chosen: Tensor, experts: number): Dispatch {
  * @throws ShapeError when x holds other tokens than were dispatched
  */
 export function expertRows(x: Tensor, { order, position }: Dispatch): Tensor {
-  return apply(expertRowsOperation, [x, order, position], {});
+  return applyOne(expertRowsOperation, [x, order, position], {});
 }
 
 /**
@@ -222,5 +219,5 @@ export function expertRows(x: Tensor, { order, position }: Dispatch): Tensor {
  * @throws ShapeError when x or the weights do not belong to the dispatch
  */
 export function expertSum(x: Tensor, { order, position }: Dispatch, weights: Tensor): Tensor {
-  return apply(expertSumOperation, [x, order, position, weights], {});
+  return applyOne(expertSumOperation, [x, order, position, weights], {});
 }

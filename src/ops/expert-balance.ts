@@ -9,12 +9,14 @@
 // The second is a loss for each sequence of T tokens; how often an expert was chosen is a constant in it.
 // Shapes: bias, load [E]; clip [2] from clipScale(); scores [B·T, E], experts i32 [B·T, k], L [B].
 
-import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** (bias, load, clip) → bias'. */
-export const balanceBiasOperation: Operation<{ readonly rate: number }> = {
+export const balanceBiasOperation: Operation<["bias", "load", "clip"], ["next"], { readonly rate: number }> = positional<["bias", "load", "clip"], ["next"], { readonly rate: number }>({
   name: "balanceBias",
+  inputs: ["bias", "load", "clip"],
+  outputs: ["next"],
   infer([bias, load, clip]) {
     expectShapes(
       bias!.shape.length === 1 && load!.shape.length === 1 && bias!.shape[0] === load!.shape[0],
@@ -37,7 +39,7 @@ export const balanceBiasOperation: Operation<{ readonly rate: number }> = {
     for (let e = 0; e < next!.data.length; e++)
       next!.data[e] = bias!.data[e]! + moved * Math.sign(mean - load!.data[e]!);
   },
-};
+});
 
 export interface SequenceBalanceAttributes {
   /** T: tokens of a sequence. */
@@ -45,8 +47,10 @@ export interface SequenceBalanceAttributes {
 }
 
 /** (scores, experts) → L. */
-export const sequenceBalanceOperation: Operation<SequenceBalanceAttributes> = {
+export const sequenceBalanceOperation: Operation<["scores", "chosen"], ["loss"], SequenceBalanceAttributes> = positional<["scores", "chosen"], ["loss"], SequenceBalanceAttributes>({
   name: "sequenceBalance",
+  inputs: ["scores", "chosen"],
+  outputs: ["loss"],
   infer([scores, chosen], { length }) {
     expectShapes(
       scores!.shape.length === 2 &&
@@ -61,7 +65,7 @@ export const sequenceBalanceOperation: Operation<SequenceBalanceAttributes> = {
     return [f32(scores!.shape[0]! / length)];
   },
   gradient: ({ inputs: [scores, chosen], attributes }, [g]) => [
-    apply(sequenceBalanceBackwardOperation, [scores!, chosen!, g!], attributes),
+    applyOne(sequenceBalanceBackwardOperation, [scores!, chosen!, g!], attributes),
     undefined,
   ],
   flops: ({ inputs: [scores] }) => 4 * sizeOf(scores!.shape),
@@ -76,11 +80,13 @@ export const sequenceBalanceOperation: Operation<SequenceBalanceAttributes> = {
       }
     }
   },
-};
+});
 
 /** (scores, experts, g) → dscores. */
-export const sequenceBalanceBackwardOperation: Operation<SequenceBalanceAttributes> = {
+export const sequenceBalanceBackwardOperation: Operation<["scores", "chosen", "g"], ["dScores"], SequenceBalanceAttributes> = positional<["scores", "chosen", "g"], ["dScores"], SequenceBalanceAttributes>({
   name: "sequenceBalanceBackward",
+  inputs: ["scores", "chosen", "g"],
+  outputs: ["dScores"],
   infer: ([scores]) => [f32(...scores!.shape)],
   flops: ({ inputs: [scores] }) => 6 * sizeOf(scores!.shape),
   reference([scores, chosen, g], [dScores], { length }) {
@@ -96,7 +102,7 @@ export const sequenceBalanceBackwardOperation: Operation<SequenceBalanceAttribut
       }
     }
   },
-};
+});
 
 /** f of one sequence: how often each expert was chosen, 1 on average. */
 function frequencies(
@@ -120,7 +126,7 @@ function frequencies(
  * @param rate how far a bias moves
  */
 export function balanceBias(bias: Tensor, load: Tensor, clip: Tensor, rate: number): Tensor {
-  return apply(balanceBiasOperation, [bias, load, clip], { rate });
+  return applyOne(balanceBiasOperation, [bias, load, clip], { rate });
 }
 
 /**
@@ -132,5 +138,5 @@ export function balanceBias(bias: Tensor, load: Tensor, clip: Tensor, rate: numb
  * @returns [B]
  */
 export function sequenceBalance(scores: Tensor, experts: Tensor, length: number): Tensor {
-  return apply(sequenceBalanceOperation, [scores, experts], { length });
+  return applyOne(sequenceBalanceOperation, [scores, experts], { length });
 }

@@ -7,7 +7,7 @@
 // gradient. The chosen come in descending order of s + b; of equals the earlier expert is chosen.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
-import { apply, applyAll, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyAll, applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface ExpertChoiceAttributes {
@@ -19,8 +19,10 @@ export interface ExpertChoiceAttributes {
 
 const EPSILON = 1e-20;
 
-export const expertChoiceOperation: Operation<ExpertChoiceAttributes> = {
+export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> = positional<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes>({
   name: "expertChoice",
+  inputs: ["scores", "bias"],
+  outputs: ["weights", "chosen"],
   infer([scores, bias], { active }) {
     const operands = { scores: scores!, bias: bias! };
     expectShapes(
@@ -39,7 +41,7 @@ export const expertChoiceOperation: Operation<ExpertChoiceAttributes> = {
     return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
   },
   gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
-    g && apply(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
+    g && applyOne(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
     undefined,
   ],
   flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
@@ -57,11 +59,13 @@ export const expertChoiceOperation: Operation<ExpertChoiceAttributes> = {
       }
     }
   },
-};
+});
 
 /** (scores, experts, weights, g) → dscores. */
-export const expertChoiceBackwardOperation: Operation<ExpertChoiceAttributes> = {
+export const expertChoiceBackwardOperation: Operation<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes> = positional<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes>({
   name: "expertChoiceBackward",
+  inputs: ["scores", "chosen", "weights", "g"],
+  outputs: ["dScores"],
   infer: ([scores]) => [f32(...scores!.shape)],
   flops: ({ inputs: [, , weights] }) => 6 * sizeOf(weights!.shape),
   reference([scores, chosen, weights, g], [dScores], { active, scale }) {
@@ -74,7 +78,7 @@ export const expertChoiceBackwardOperation: Operation<ExpertChoiceAttributes> = 
       for (const slot of slots) dScores!.data[place(slot)] = (scale * g!.data[slot]! - along) / sum;
     }
   },
-};
+});
 
 /**
  * Choose k experts for every token.

@@ -6,20 +6,13 @@
 // Indices are the host's duty: they must lie in [0, V) before a program runs. The reference checks
 // them; the kernels of the other runtimes do not.
 
-import {
-  apply,
-  f32,
-  lastAxis,
-  type Operation,
-  sameShape,
-  sizeOf,
-  type Tensor,
-  type TensorSpec,
-} from "../graph/tensor.ts";
+import { applyOne, f32, lastAxis, type Operation, positional, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const gatherOperation: Operation<Record<string, never>> = {
+export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>({
   name: "gather",
+  inputs: ["table", "indices"],
+  outputs: ["y"],
   infer([table, indices]) {
     expectShapes(
       table!.shape.length === 2,
@@ -39,10 +32,12 @@ export const gatherOperation: Operation<Record<string, never>> = {
       for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
     });
   },
-};
+});
 
-export const scatterAddOperation: Operation<{ readonly rows: number }> = {
+export const scatterAddOperation: Operation<["indices", "g"], ["y"], { readonly rows: number }> = positional<["indices", "g"], ["y"], { readonly rows: number }>({
   name: "scatterAdd",
+  inputs: ["indices", "g"],
+  outputs: ["y"],
   infer([indices, g], { rows }) {
     expectIndices("scatterAdd", indices!, g!);
     expectShapes(
@@ -62,7 +57,7 @@ export const scatterAddOperation: Operation<{ readonly rows: number }> = {
       for (let c = 0; c < size; c++) y!.data[index * size + c]! += g!.data[i * size + c]!;
     });
   },
-};
+});
 
 function expectIndices(operation: string, indices: TensorSpec, values: TensorSpec): void {
   expectShapes(
@@ -90,7 +85,7 @@ export function expectIndex(operation: string, index: number, position: number, 
  * @throws ShapeError when the table has not two axes or the indices are not i32
  */
 export function gather(table: Tensor, indices: Tensor): Tensor {
-  return apply(gatherOperation, [table, indices], {});
+  return applyOne(gatherOperation, [table, indices], {});
 }
 
 /**
@@ -112,5 +107,5 @@ export function embedding(table: Tensor, tokens: Tensor): Tensor {
  * @returns [rows, C]
  */
 export function scatterAdd(indices: Tensor, g: Tensor, rows: number): Tensor {
-  return apply(scatterAddOperation, [indices, g], { rows });
+  return applyOne(scatterAddOperation, [indices, g], { rows });
 }

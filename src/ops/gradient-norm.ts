@@ -5,25 +5,29 @@
 //
 // Shapes: sumSquares [...] → []; clipScale [], [], ... → [2] = norm, scale. No gradients.
 
-import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const sumSquaresOperation: Operation<Record<string, never>> = {
+export const sumSquaresOperation: Operation<["x"], ["total"]> = positional<["x"], ["total"], unknown>({
   name: "sumSquares",
+  inputs: ["x"],
+  outputs: ["total"],
   infer: () => [f32()],
   flops: ({ inputs: [x] }) => 2 * sizeOf(x!.shape),
   reference([x], [sum]) {
     for (const value of x!.data) sum!.data[0]! += value * value;
   },
-};
+});
 
 export interface ClipScaleAttributes {
   /** Largest norm that passes unchanged; Infinity never clips. */
   readonly limit: number;
 }
 
-export const clipScaleOperation: Operation<ClipScaleAttributes> = {
+export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttributes> = positional<["...sums"], ["clip"], ClipScaleAttributes>({
   name: "clipScale",
+  inputs: ["...sums"],
+  outputs: ["clip"],
   infer(inputs, { limit }) {
     for (const sum of inputs) {
       expectShapes(
@@ -43,11 +47,11 @@ export const clipScaleOperation: Operation<ClipScaleAttributes> = {
     out!.data[0] = norm;
     out!.data[1] = limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6));
   },
-};
+});
 
 /** The sum of the squares of all elements: [...] → []. Has no gradient. */
 export function sumSquares(x: Tensor): Tensor {
-  return apply(sumSquaresOperation, [x], {});
+  return applyOne(sumSquaresOperation, [x], {});
 }
 
 /**
@@ -60,5 +64,5 @@ export function sumSquares(x: Tensor): Tensor {
  * @throws RangeError when the limit is not positive; ShapeError when a sum is not one element
  */
 export function clipScale(sums: readonly Tensor[], limit: number = Number.POSITIVE_INFINITY): Tensor {
-  return apply(clipScaleOperation, sums, { limit });
+  return applyOne(clipScaleOperation, sums, { limit });
 }

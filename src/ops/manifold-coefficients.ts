@@ -13,16 +13,7 @@
 // Released implementations add an epsilon to pre, scale post by another number than 2, and run another
 // form of Sinkhorn-Knopp: CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
-import {
-  apply,
-  applyAll,
-  lastAxis,
-  type Operation,
-  type Shape,
-  sizeOf,
-  type Tensor,
-  type TensorSpec,
-} from "../graph/tensor.ts";
+import { applyAll, applyOne, lastAxis, type Operation, positional, type Shape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import {
   expectForm,
@@ -69,8 +60,10 @@ export function tokenCoefficients(
   return h;
 }
 
-export const manifoldCoefficientsOperation: Operation<ManifoldCoefficientsAttributes> = {
+export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> = positional<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes>({
   name: "manifoldCoefficients",
+  inputs: ["p", "alpha", "bias"],
+  outputs: ["h"],
   infer([p, alpha, bias], { iterations, form }) {
     expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
     expectIterations("manifoldCoefficients", iterations);
@@ -88,11 +81,13 @@ export const manifoldCoefficientsOperation: Operation<ManifoldCoefficientsAttrib
       h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
     }
   },
-};
+});
 
 /** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
-export const manifoldCoefficientsBackwardOperation: Operation<ManifoldCoefficientsAttributes> = {
+export const manifoldCoefficientsBackwardOperation: Operation<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes>({
   name: "manifoldCoefficientsBackward",
+  inputs: ["p", "alpha", "bias", "dh"],
+  outputs: ["dp", "dalpha", "dbias"],
   infer: ([p, alpha, bias]) => [p!, alpha!, bias!].map(({ shape }) => ({ shape, dtype: "f32" })),
   flops: ({ inputs: [p], attributes: { iterations } }) =>
     sizeOf(p!.shape) * (8 + sinkhornFlops(iterations) + 6 * iterations),
@@ -117,7 +112,7 @@ export const manifoldCoefficientsBackwardOperation: Operation<ManifoldCoefficien
       }
     }
   },
-};
+});
 
 /** l = α_group · p + b of one token. */
 function affine(p: Float64Array, alpha: Float64Array, bias: Float64Array, n: number): Float64Array {
@@ -202,7 +197,7 @@ export function coefficientsOfProjections(
   bias: Tensor,
   { iterations = 20, form }: Omit<ManifoldCoefficientsOptions, "epsilon"> = {},
 ): Tensor {
-  return apply(
+  return applyOne(
     manifoldCoefficientsOperation,
     [p, alpha, bias],
     form === undefined ? { iterations } : { iterations, form },

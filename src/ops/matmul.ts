@@ -6,16 +6,7 @@
 // Gradients are products again: with G the gradient of C,
 //   d op(A) = G · op(B)ᵀ,  d op(B) = op(A)ᵀ · G.
 
-import {
-  apply,
-  lastAxis,
-  type Operation,
-  rowCount,
-  sameShape,
-  type Shape,
-  sizeOf,
-  type Tensor,
-} from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, rowCount, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** Which operands of a product are transposed; neither unless said. */
@@ -49,8 +40,10 @@ export function batchedMatmulExtents(
   return { batch: sizeOf(a.slice(0, -2)), ...matmulExtents(a.slice(-2), b.slice(-2), attributes) };
 }
 
-export const matmulOperation: Operation<MatmulAttributes> = {
+export const matmulOperation: Operation<["a", "b"], ["c"], MatmulAttributes> = positional<["a", "b"], ["c"], MatmulAttributes>({
   name: "matmul",
+  inputs: ["a", "b"],
+  outputs: ["c"],
   infer([a, b], attributes) {
     const { transposeA, transposeB } = attributes;
     const operands = { a: a!, b: b! };
@@ -93,10 +86,12 @@ export const matmulOperation: Operation<MatmulAttributes> = {
   reference([a, b], [c], attributes) {
     multiply(a!.data, b!.data, c!.data, matmulExtents(a!.shape, b!.shape, attributes), attributes);
   },
-};
+});
 
-export const batchedMatmulOperation: Operation<MatmulAttributes> = {
+export const batchedMatmulOperation: Operation<["a", "b"], ["c"], MatmulAttributes> = positional<["a", "b"], ["c"], MatmulAttributes>({
   name: "batchedMatmul",
+  inputs: ["a", "b"],
+  outputs: ["c"],
   infer([a, b], attributes) {
     const operands = { a: a!, b: b! };
     expectShapes(
@@ -134,7 +129,7 @@ export const batchedMatmulOperation: Operation<MatmulAttributes> = {
       );
     }
   },
-};
+});
 
 function multiply(
   a: Float64Array,
@@ -190,7 +185,7 @@ function ruleForB(inner: number, { transposeA, transposeB }: MatmulAttributes, l
  * @throws ShapeError when the operands do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> = {}): Tensor {
-  return apply(matmulOperation, [a, b], { transposeA: false, transposeB: false, ...options });
+  return applyOne(matmulOperation, [a, b], { transposeA: false, transposeB: false, ...options });
 }
 
 /**
@@ -202,5 +197,5 @@ export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> 
  * @throws ShapeError when the operands do not fit
  */
 export function batchedMatmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> = {}): Tensor {
-  return apply(batchedMatmulOperation, [a, b], { transposeA: false, transposeB: false, ...options });
+  return applyOne(batchedMatmulOperation, [a, b], { transposeA: false, transposeB: false, ...options });
 }

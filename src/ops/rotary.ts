@@ -10,7 +10,7 @@
 // the leading `heads` of them (queries and keys) turn, everything else (values) passes unchanged.
 // The cosines and sines are a table [T, R] = cos | sin, made once a program and shared by all layers.
 
-import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, f32, lastAxis, type Operation, positional, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The sizes and the base of a table of angles. */
@@ -32,8 +32,10 @@ export interface RotaryAttributes {
 }
 
 /** () → [T, R]: the cosines of a position's angles, then their sines. */
-export const rotaryTableOperation: Operation<RotaryTableAttributes> = {
+export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttributes> = positional<[], ["table"], RotaryTableAttributes>({
   name: "rotaryTable",
+  inputs: [],
+  outputs: ["table"],
   infer(_inputs, { length, dimension, theta }) {
     expectShapes(
       dimension % 2 === 0,
@@ -55,11 +57,13 @@ export const rotaryTableOperation: Operation<RotaryTableAttributes> = {
       }
     }
   },
-};
+});
 
 /** (x, table) → y. */
-export const rotaryOperation: Operation<RotaryAttributes> = {
+export const rotaryOperation: Operation<["x", "table"], ["y"], RotaryAttributes> = positional<["x", "table"], ["y"], RotaryAttributes>({
   name: "rotary",
+  inputs: ["x", "table"],
+  outputs: ["y"],
   infer([x, table], { heads, headSize }) {
     const operands = { x: x!, table: table! };
     expectShapes(
@@ -83,7 +87,7 @@ export const rotaryOperation: Operation<RotaryAttributes> = {
     return [{ shape: x!.shape, dtype: "f32" }];
   },
   gradient({ inputs: [, table], attributes }, [g]) {
-    return [apply(rotaryOperation, [g!, table!], { ...attributes, inverse: !attributes.inverse }), undefined];
+    return [applyOne(rotaryOperation, [g!, table!], { ...attributes, inverse: !attributes.inverse }), undefined];
   },
   flops: ({ inputs: [x, table], attributes: { heads } }) =>
     3 * heads * lastAxis(table!.shape) * (sizeOf(x!.shape) / lastAxis(x!.shape)),
@@ -105,7 +109,7 @@ export const rotaryOperation: Operation<RotaryAttributes> = {
       }
     }
   },
-};
+});
 
 /**
  * Cosines and sines for `rotary`: [length, dimension], one row a position.
@@ -117,7 +121,7 @@ export function rotaryTable({
   dimension,
   theta = 10000,
 }: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {
-  return apply(rotaryTableOperation, [], { length, dimension, theta });
+  return applyOne(rotaryTableOperation, [], { length, dimension, theta });
 }
 
 /**
@@ -130,5 +134,5 @@ export function rotaryTable({
  * @throws ShapeError when x, the table and the heads do not fit
  */
 export function rotary(x: Tensor, table: Tensor, { heads, headSize }: { heads: number; headSize: number }): Tensor {
-  return apply(rotaryOperation, [x, table], { heads, headSize, inverse: false });
+  return applyOne(rotaryOperation, [x, table], { heads, headSize, inverse: false });
 }

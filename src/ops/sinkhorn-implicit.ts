@@ -18,7 +18,7 @@
 //
 // Derivation: docs/derivations/manifolds.md. Shapes: L, R, G [..., n, n].
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { columnWeights, solveColumns } from "./column-graph.ts";
 import { expectShapes } from "./shapes.ts";
 import { type SinkhornAttributes, sinkhornOperation } from "./sinkhorn.ts";
@@ -49,24 +49,29 @@ function forPairs(n: number, visit: (row: number, j: number, k: number) => void)
   }
 }
 
-export const sinkhornImplicitOperation: Operation<SinkhornAttributes> = {
-  ...sinkhornOperation,
+export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAttributes> = {
   name: "sinkhornImplicit",
-  infer(inputs, attributes) {
+  inputs: ["logits"],
+  outputs: ["r"],
+  infer({ logits }, attributes) {
     const { iterations } = attributes;
     if (iterations === 0) {
       throw new RangeError(
         "sinkhornImplicit: iterations must be 1 or more, got 0: the gradient needs rows that sum to one.",
       );
     }
-    return sinkhornOperation.infer(inputs, attributes);
+    return { r: sinkhornOperation.infer({ logits }, attributes).h };
   },
-  gradient: ({ outputs: [r] }, [g]) => [apply(entropicBackwardOperation, [r!, g!], {})],
+  gradient: ({ r }, { r: g }) => ({ logits: applyOne(entropicBackwardOperation, [r, g], undefined) }),
+  flops: ({ logits }, attributes) => sinkhornOperation.flops({ logits, h: logits }, attributes),
+  reference: ({ logits }, { r }, attributes) => sinkhornOperation.reference({ logits }, { h: r }, attributes),
 };
 
 /** (R, g) → dL, for whatever scaled exp(L) to R. */
-export const entropicBackwardOperation: Operation<Record<string, never>> = {
+export const entropicBackwardOperation: Operation<["r", "g"], ["dlogits"]> = positional<["r", "g"], ["dlogits"], unknown>({
   name: "entropicBackward",
+  inputs: ["r", "g"],
+  outputs: ["dlogits"],
   infer: ([r]) => [{ shape: r!.shape, dtype: "f32" }],
   flops: ({ inputs: [r] }) => 11 * lastAxis(r!.shape) * sizeOf(r!.shape),
   reference([r, g], [out]) {
@@ -76,7 +81,7 @@ export const entropicBackwardOperation: Operation<Record<string, never>> = {
       out!.data.set(implicitGradient(r!.data.subarray(at, end), g!.data.subarray(at, end), n), at);
     }
   },
-};
+});
 
 /**
  * Sinkhorn-Knopp normalisation with the implicit gradient: the values of `sinkhorn`, the gradient of
@@ -92,5 +97,5 @@ export const entropicBackwardOperation: Operation<Record<string, never>> = {
  */
 export function sinkhornImplicit(logits: Tensor, { iterations = 20 }: Partial<SinkhornAttributes> = {}): Tensor {
   expectShapes(logits.shape.length >= 2, "sinkhornImplicit", { logits }, "logits must be matrices [..., n, n].");
-  return apply(sinkhornImplicitOperation, [logits], { iterations });
+  return applyOne(sinkhornImplicitOperation, [logits], { iterations });
 }

@@ -9,7 +9,7 @@
 // Legend of all stream operations: T tokens, n streams, C channels, M = n² + 2n coefficients, laid out
 // pre (n) | post (n) | res (n², row = output stream, column = source stream): an [n + 2, n] matrix a token.
 
-import { apply, lastAxis, type Operation, type Shape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, type Shape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface StreamSizes {
@@ -48,8 +48,10 @@ export interface ExpandAttributes {
   readonly scale: number;
 }
 
-export const expandOperation: Operation<ExpandAttributes> = {
+export const expandOperation: Operation<["u"], ["x"], ExpandAttributes> = positional<["u"], ["x"], ExpandAttributes>({
   name: "expand",
+  inputs: ["u"],
+  outputs: ["x"],
   infer: ([u], { streams }) => {
     expectShapes(
       u!.shape.length >= 2,
@@ -59,7 +61,7 @@ export const expandOperation: Operation<ExpandAttributes> = {
     );
     return [{ shape: [...u!.shape.slice(0, -1), streams, lastAxis(u!.shape)], dtype: "f32" }];
   },
-  gradient: ({ attributes: { scale } }, [g]) => [apply(collapseOperation, [g!], { scale })],
+  gradient: ({ attributes: { scale } }, [g]) => [applyOne(collapseOperation, [g!], { scale })],
   flops: ({ outputs: [x], attributes: { scale } }) => (scale === 1 ? 0 : sizeOf(x!.shape)),
   reference([u], [x], { scale }) {
     const { tokens, streams: n, channels: C } = streamSizes(x!);
@@ -69,16 +71,18 @@ export const expandOperation: Operation<ExpandAttributes> = {
       }
     }
   },
-};
+});
 
-export const collapseOperation: Operation<{ readonly scale: number }> = {
+export const collapseOperation: Operation<["x"], ["u"], { readonly scale: number }> = positional<["x"], ["u"], { readonly scale: number }>({
   name: "collapse",
+  inputs: ["x"],
+  outputs: ["u"],
   infer: ([x]) => {
     expectStreams("collapse", x!);
     return [{ shape: [...x!.shape.slice(0, -2), lastAxis(x!.shape)], dtype: "f32" }];
   },
   gradient: ({ inputs: [x], attributes: { scale } }, [g]) => [
-    apply(expandOperation, [g!], { streams: streamSizes(x!).streams, scale }),
+    applyOne(expandOperation, [g!], { streams: streamSizes(x!).streams, scale }),
   ],
   flops: ({ inputs: [x] }) => 2 * sizeOf(x!.shape),
   reference([x], [u], { scale }) {
@@ -89,7 +93,7 @@ export const collapseOperation: Operation<{ readonly scale: number }> = {
       }
     }
   },
-};
+});
 
 /**
  * Replicate channels into n streams.
@@ -100,7 +104,7 @@ export const collapseOperation: Operation<{ readonly scale: number }> = {
  * @throws ShapeError when x has no axis of tokens
  */
 export function expand(x: Tensor, streams: number): Tensor {
-  return apply(expandOperation, [x], { streams, scale: 1 });
+  return applyOne(expandOperation, [x], { streams, scale: 1 });
 }
 
 /**
@@ -112,5 +116,5 @@ export function expand(x: Tensor, streams: number): Tensor {
  * @throws ShapeError when x is not a tensor of streams
  */
 export function collapse(x: Tensor, how: "mean" | "sum"): Tensor {
-  return apply(collapseOperation, [x], { scale: how === "mean" ? 1 / streamSizes(x).streams : 1 });
+  return applyOne(collapseOperation, [x], { scale: how === "mean" ? 1 / streamSizes(x).streams : 1 });
 }

@@ -11,7 +11,7 @@
 import path from "node:path";
 import type { Adjust } from "../connections/connection.ts";
 import type { Batch, Batches } from "../data/batches.ts";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";

@@ -2,7 +2,9 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { add, fill, gradients } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
+import { fill } from "../../src/ops/fill.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input, parameter } from "../../src/graph/state.ts";
 import { scope, ShapeError, type Tensor } from "../../src/graph/tensor.ts";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { residual } from "../../src/connections/residual.ts";
 import { manifold } from "../../src/connections/manifold.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
-import { add } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
 import { input, persistent, stateOf } from "../../src/graph/state.ts";
 import { ancestors, scope, ShapeError, showShape, type Tensor } from "../../src/graph/tensor.ts";
 import { attention } from "../../src/ops/attention.ts";

@@ -4,7 +4,7 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { birkhoffProjection, projectEntropically } from "../../src/ops/birkhoff-projection.ts";
 import { multiply } from "../../src/ops/elementwise.ts";

@@ -10,7 +10,7 @@
 // for large logits H grows as |αW|^(K+1). `cayley` is exact, and here as fast.
 // Start: l = 0, the identity exactly, |λ₂| = 1.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { scale } from "../../ops/elementwise.ts";
 import { batchedMatmul, matmul } from "../../ops/matmul.ts";

@@ -7,7 +7,7 @@
 // entries may be negative: a stream can be subtracted from another.
 // Start: U = V = I, σ = 2 (the paper's 4 leaves a slope of 0.001): at n = 4 a diagonal of 0.973, |λ₂| = 0.964.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { rotationSize } from "../../ops/cayley.ts";
 import { multiply, tanh } from "../../ops/elementwise.ts";

@@ -2,6 +2,7 @@
 //
 // The oracle: every node in order, in float64, by the plain loops of its operation. Slow, and nothing else.
 
+import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, type Values } from "../../graph/tensor.ts";
 import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
@@ -40,7 +41,7 @@ export function createReferenceRuntime(): ReferenceRuntime {
         shape: tensor.shape,
         data: new Float64Array(sizeOf(tensor.shape)),
       }));
-      node.op.reference(inputs, outputs, node.attributes);
+      node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
       node.outputs.forEach((tensor, index) => values.set(tensor, outputs[index]!));
     }
     return values;

@@ -2,7 +2,7 @@
 // more rows than a tile and no multiple of it.
 
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import { type Dispatch, dispatch, expertRows, expertSum } from "../../../src/ops/dispatch.ts";
 import { balanceBias, sequenceBalance } from "../../../src/ops/expert-balance.ts";
 import { chooseExperts } from "../../../src/ops/expert-choice.ts";
@@ -88,7 +88,7 @@ function outerCase(mixture: Mixture): OperationCase {
       a: { shape: [tokens * active, channels] },
       b: { shape: [tokens * active, hidden] },
     },
-    build: ({ chosen, a, b }) => apply(expertOuterOperation, [a!, b!, dispatch(chosen!, experts).offsets], {}),
+    build: ({ chosen, a, b }) => apply(expertOuterOperation, { a: a!, b: b!, offsets: dispatch(chosen!, experts).offsets }).weights,
   };
 }
 

@@ -1,7 +1,7 @@
 // The stream operations at odd sizes: one token, one to eight streams, channels that are no multiple of
 // a vector, several tiles of 48 tokens.
 
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { hyperCoefficients } from "../../../src/ops/hyper-coefficients.ts";
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";

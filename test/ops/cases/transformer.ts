@@ -1,6 +1,6 @@
 // The transformer's operations at odd sizes: one row, no multiple of a vector, several tiles of 48 rows.
 
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
 import { latentHeads } from "../../../src/ops/latent-heads.ts";

@@ -83,8 +83,8 @@ function reference({ attributes, qkv, g }: Case): { out: Float64Array; lse: Floa
   const out = zeros(g.shape);
   const lse = zeros([batch, attributes.heads, T]);
   const dqkv = zeros(qkv.shape);
-  attentionOperation.reference([qkv], [out, lse], attributes);
-  attentionBackwardOperation.reference([qkv, out, lse, g], [dqkv], attributes);
+  attentionOperation.reference({ qkv }, { out, lse }, attributes);
+  attentionBackwardOperation.reference({ qkv, out, lse, g }, { dqkv }, attributes);
   return { out: out.data, lse: lse.data, dqkv: dqkv.data };
 }
 

@@ -1,7 +1,8 @@
 // What the compiler does to a graph: sums that cost nothing, updates in place, views, and what it cannot do.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, gradients } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { input, parameter, persistent } from "../../../src/graph/state.ts";
 import { apply, type Operation, scope, type Tensor } from "../../../src/graph/tensor.ts";
 import { cachedAttention } from "../../../src/ops/cached-attention.ts";
@@ -183,12 +184,14 @@ test("a plan describes itself", () => {
 });
 
 test("an operation without a kernel is named with its place", () => {
-  const strange: Operation<object> = {
+  const strange: Operation<["x"], ["y"]> = {
     name: "strange",
-    infer: ([x]) => [x!],
+    inputs: ["x"],
+    outputs: ["y"],
+    infer: ({ x }) => ({ y: x }),
     flops: () => 0,
-    reference: ([x], [y]) => y!.data.set(x!.data),
+    reference: ({ x }, { y }) => y.data.set(x.data),
   };
-  const y = scope("layers.3", () => apply(strange, [input("x", [2])], {}));
+  const y = scope("layers.3", () => apply(strange, { x: input("x", [2]) }).y);
   expect(() => compile({ y })).toThrow("compile: the CPU runtime has no kernel for layers.3:strange.");
 });

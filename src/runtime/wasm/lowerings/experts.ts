@@ -1,6 +1,6 @@
 // Question: which calls do the operations of a mixture of experts become?
 
-import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { flopsOf, lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { ExpertChoiceAttributes } from "../../../ops/expert-choice.ts";
 import { expertRowsOperation, expertSumBackwardOperation } from "../../../ops/dispatch.ts";
 import type { ExpertMatmulAttributes } from "../../../ops/expert-matmul.ts";
@@ -118,7 +118,7 @@ const expertMatmul: Lowering = {
       kernel: "gemmExperts",
       domain: rowCount(x.shape),
       grain: ROW_TILE,
-      flops: node.op.flops(node),
+      flops: flopsOf(node),
       operands: [
         read(context.buffer(x), true),
         read(packed, false),

@@ -1,6 +1,6 @@
 // Question: which kernels compute the transformer's operations?
 
-import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { flopsOf, lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { AttentionAttributes } from "../../../ops/attention.ts";
 import type { LatentHeadsAttributes } from "../../../ops/latent-heads.ts";
 import type { CachedAttentionAttributes } from "../../../ops/cached-attention.ts";
@@ -54,7 +54,7 @@ function matmulRows(node: Node<MatmulAttributes>, context: LoweringContext, adde
     kernel: "gemmRows",
     domain: rows,
     grain: ROW_TILE,
-    flops: node.op.flops(node),
+    flops: flopsOf(node),
     operands: [
       read(context.buffer(a), true),
       read(panels, false),
