@@ -4,7 +4,16 @@
 // inputs that the host writes before a run. Constants, such as a fixed basis, hold the values they were
 // made with. Everything else lives in the planned arena.
 
-import { applyOne, type DType, type Operation, positional, type Shape, showShape, sizeOf, type Tensor } from "./tensor.ts";
+import {
+  applyOne,
+  type DType,
+  type Operation,
+  positional,
+  type Shape,
+  showShape,
+  sizeOf,
+  type Tensor,
+} from "./tensor.ts";
 
 /**
  * parameter: trained and saved. state: kept by the optimiser. input: written by the host before each run.

@@ -60,10 +60,70 @@ export interface Again {
 /** A part of the graph that is recomputed in the backward pass instead of stored; see `checkpoint`. */
 export type Segment = symbol;
 
-/** One tensor's float64 values, row-major, for the reference runtime. */
-export interface Values {
+/**
+ * One tensor's float64 values, row-major, for the reference runtime. They are read and written by index, as on
+ * paper: x.at(t, j, c) is x_tjc. The last indices are those of the last axes; the first one counts all axes before
+ * them as one, so that a formula is written once for any number of leading axes.
+ */
+export class Values {
   readonly shape: Shape;
   readonly data: Float64Array;
+  readonly dtype: DType;
+  /** Sizes of the last two axes. */
+  private readonly rows: number;
+  private readonly columns: number;
+
+  /** @param data as many as the shape holds; zeros unless given */
+  constructor(shape: Shape, data: Float64Array = new Float64Array(sizeOf(shape)), dtype: DType = "f32") {
+    this.shape = shape;
+    this.data = data;
+    this.dtype = dtype;
+    this.rows = shape.at(-2) ?? 1;
+    this.columns = lastAxis(shape);
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.data.length;
+  }
+
+  /** The value of an index among all, of a row and a column, or of a matrix, a row and a column. */
+  at(i: number, j?: number, k?: number): number {
+    return this.data[
+      j === undefined ? i : k === undefined ? i * this.columns + j : (i * this.rows + j) * this.columns + k
+    ]!;
+  }
+
+  /** Set the value of an index, as `at` takes it; the value comes last. */
+  set(i: number, value: number): void;
+  set(i: number, j: number, value: number): void;
+  set(i: number, j: number, k: number, value: number): void;
+  set(i: number, j: number, k?: number, value?: number): void {
+    if (k === undefined) this.data[i] = j;
+    else if (value === undefined) this.data[i * this.columns + j] = k;
+    else this.data[(i * this.rows + j) * this.columns + k] = value;
+  }
+
+  /** Add to the value of an index; what is added comes last. */
+  add(i: number, value: number): void;
+  add(i: number, j: number, value: number): void;
+  add(i: number, j: number, k: number, value: number): void;
+  add(i: number, j: number, k?: number, value?: number): void {
+    if (k === undefined) this.data[i]! += j;
+    else if (value === undefined) this.data[i * this.columns + j]! += k;
+    else this.data[(i * this.rows + j) * this.columns + k]! += value;
+  }
+
+  /** Set every value from its index among all. */
+  each(value: (i: number) => number): void {
+    for (let i = 0; i < this.data.length; i++) this.data[i] = value(i);
+  }
+
+  /** The matrix of the last two axes at an index of the axes before them: the same memory. */
+  matrix(i: number): Values {
+    const size = this.rows * this.columns;
+    return new Values([this.rows, this.columns], this.data.subarray(i * size, (i + 1) * size));
+  }
 }
 
 /**
@@ -286,8 +346,15 @@ interface ByPosition<I extends Names, O extends Names, A> {
   readonly outputs: O;
   readonly takesBfloat16?: true;
   infer(inputs: readonly TensorSpec[], attributes: A): TensorSpec[];
-  gradient?(node: Pick<Node<A>, "inputs" | "outputs" | "attributes">, outputGradients: readonly (Tensor | undefined)[]): (Tensor | undefined)[];
-  flops(node: { readonly inputs: readonly TensorSpec[]; readonly outputs: readonly TensorSpec[]; readonly attributes: A }): number;
+  gradient?(
+    node: Pick<Node<A>, "inputs" | "outputs" | "attributes">,
+    outputGradients: readonly (Tensor | undefined)[],
+  ): (Tensor | undefined)[];
+  flops(node: {
+    readonly inputs: readonly TensorSpec[];
+    readonly outputs: readonly TensorSpec[];
+    readonly attributes: A;
+  }): number;
   reference(inputs: readonly Values[], outputs: readonly Values[], attributes: A): void;
 }
 
@@ -325,7 +392,11 @@ export function positional<I extends Names, O extends Names, A>(old: ByPosition<
 }
 
 /** The outputs of an operation as a list. */
-export function applyAll<A>(op: Operation<Names, Names, A>, inputs: readonly Tensor[], attributes: A): readonly Tensor[] {
+export function applyAll<A>(
+  op: Operation<Names, Names, A>,
+  inputs: readonly Tensor[],
+  attributes: A,
+): readonly Tensor[] {
   return createNode(op, inputs, attributes).outputs;
 }
 

@@ -25,7 +25,11 @@ export interface AdamwAttributes {
 }
 
 /** (param, gradient, m, v, schedule, clip) → (param', m', v'). */
-export const adamwOperation: Operation<["param", "gradient", "m", "v", "schedule", "clip"], ["newParam", "newM", "newV"], AdamwAttributes> = positional<["param", "gradient", "m", "v", "schedule", "clip"], ["newParam", "newM", "newV"], AdamwAttributes>({
+export const adamwOperation: Operation<
+  ["param", "gradient", "m", "v", "schedule", "clip"],
+  ["newParam", "newM", "newV"],
+  AdamwAttributes
+> = positional<["param", "gradient", "m", "v", "schedule", "clip"], ["newParam", "newM", "newV"], AdamwAttributes>({
   name: "adamw",
   inputs: ["param", "gradient", "m", "v", "schedule", "clip"],
   outputs: ["newParam", "newM", "newV"],

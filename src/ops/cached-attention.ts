@@ -27,7 +27,15 @@ export interface CachedAttentionAttributes {
 }
 
 /** (qkv, keys, values, positions, slots) → (out [R, heads · V], keys, values). */
-export const cachedAttentionOperation: Operation<["qkv", "keys", "values", "positions", "slots"], ["out", "newKeys", "newValues"], CachedAttentionAttributes> = positional<["qkv", "keys", "values", "positions", "slots"], ["out", "newKeys", "newValues"], CachedAttentionAttributes>({
+export const cachedAttentionOperation: Operation<
+  ["qkv", "keys", "values", "positions", "slots"],
+  ["out", "newKeys", "newValues"],
+  CachedAttentionAttributes
+> = positional<
+  ["qkv", "keys", "values", "positions", "slots"],
+  ["out", "newKeys", "newValues"],
+  CachedAttentionAttributes
+>({
   name: "cachedAttention",
   inputs: ["qkv", "keys", "values", "positions", "slots"],
   outputs: ["out", "newKeys", "newValues"],

@@ -25,7 +25,11 @@ export function rotationSize(m: number): number {
   return (m * (m - 1)) / 2;
 }
 
-export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = positional<["logits"], ["q"], CayleyAttributes>({
+export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = positional<
+  ["logits"],
+  ["q"],
+  CayleyAttributes
+>({
   name: "cayley",
   inputs: ["logits"],
   outputs: ["q"],
@@ -50,7 +54,11 @@ export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = p
 });
 
 /** (Q, g) → dlogits. */
-export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyAttributes> = positional<["q", "g"], ["dlogits"], CayleyAttributes>({
+export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyAttributes> = positional<
+  ["q", "g"],
+  ["dlogits"],
+  CayleyAttributes
+>({
   name: "cayleyBackward",
   inputs: ["q", "g"],
   outputs: ["dlogits"],

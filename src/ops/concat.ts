@@ -5,7 +5,11 @@ import { applyOne, type Operation, positional, sameShape, type Tensor } from "..
 import { expectShapes } from "./shapes.ts";
 import { copyPart, expectAxis, slice } from "./slice.ts";
 
-export const concatOperation: Operation<["...parts"], ["y"], { readonly axis: number }> = positional<["...parts"], ["y"], { readonly axis: number }>({
+export const concatOperation: Operation<["...parts"], ["y"], { readonly axis: number }> = positional<
+  ["...parts"],
+  ["y"],
+  { readonly axis: number }
+>({
   name: "concat",
   inputs: ["...parts"],
   outputs: ["y"],

@@ -7,14 +7,27 @@
 // element and writes over the logits, and a penalty on lse (z-loss) costs nothing more.
 // Shapes: logits [..., V], targets i32 [...], loss and lse [...].
 
-import { applyAll, applyOne, lastAxis, type Operation, positional, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { add } from "./elementwise.ts";
 import { fill } from "./fill.ts";
 import { expectIndex } from "./gather.ts";
 import { expectShapes } from "./shapes.ts";
 import { logSumExp } from "./softmax.ts";
 
-export const crossEntropyOperation: Operation<["logits", "targets"], ["loss", "lse"]> = positional<["logits", "targets"], ["loss", "lse"], unknown>({
+export const crossEntropyOperation: Operation<["logits", "targets"], ["loss", "lse"]> = positional<
+  ["logits", "targets"],
+  ["loss", "lse"],
+  unknown
+>({
   name: "crossEntropy",
   inputs: ["logits", "targets"],
   outputs: ["loss", "lse"],
@@ -54,7 +67,11 @@ export const crossEntropyOperation: Operation<["logits", "targets"], ["loss", "l
 });
 
 /** (logits, targets, lse, gradient of loss, that plus the gradient of lse) → gradient of logits. */
-export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse", "g", "s"], ["dlogits"]> = positional<["logits", "targets", "lse", "g", "s"], ["dlogits"], unknown>({
+export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse", "g", "s"], ["dlogits"]> = positional<
+  ["logits", "targets", "lse", "g", "s"],
+  ["dlogits"],
+  unknown
+>({
   name: "crossEntropyBackward",
   inputs: ["logits", "targets", "lse", "g", "s"],
   outputs: ["dlogits"],

@@ -6,7 +6,18 @@
 // y makes it shorter; that tensor is what the backward pass keeps. Shapes: all operands alike [...].
 
 import { constantOf, fill } from "./fill.ts";
-import { apply, isKept, keep, type Operation, sameShape, ShapeError, showShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import {
+  apply,
+  isKept,
+  keep,
+  type Operation,
+  sameShape,
+  ShapeError,
+  showShape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 interface Curve {

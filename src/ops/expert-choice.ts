@@ -19,50 +19,55 @@ export interface ExpertChoiceAttributes {
 
 const EPSILON = 1e-20;
 
-export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> = positional<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes>({
-  name: "expertChoice",
-  inputs: ["scores", "bias"],
-  outputs: ["weights", "chosen"],
-  infer([scores, bias], { active }) {
-    const operands = { scores: scores!, bias: bias! };
-    expectShapes(
-      scores!.shape.length === 2 && bias!.shape.length === 1 && bias!.shape[0] === scores!.shape[1],
-      "expertChoice",
-      operands,
-      "scores must be [N, E] and the bias [E].",
-    );
-    const [tokens, experts] = scores!.shape as [number, number];
-    expectShapes(
-      Number.isInteger(active) && active >= 1 && active <= experts,
-      "expertChoice",
-      operands,
-      `a token goes to 1 to ${experts} experts, not ${active}.`,
-    );
-    return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
-  },
-  gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
-    g && applyOne(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
-    undefined,
-  ],
-  flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
-  reference([scores, bias], [weights, chosen], { active, scale }) {
-    const [tokens, experts] = scores!.shape as [number, number];
-    for (let n = 0; n < tokens; n++) {
-      const s = scores!.data.subarray(n * experts, (n + 1) * experts);
-      const order = Array.from({ length: experts }, (_, e) => e);
-      order.sort((a, b) => s[b]! + bias!.data[b]! - (s[a]! + bias!.data[a]!) || a - b);
-      const best = order.slice(0, active);
-      const sum = best.reduce((total, e) => total + s[e]!, EPSILON);
-      for (const [j, e] of best.entries()) {
-        chosen!.data[n * active + j] = e;
-        weights!.data[n * active + j] = (scale * s[e]!) / sum;
+export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> =
+  positional<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes>({
+    name: "expertChoice",
+    inputs: ["scores", "bias"],
+    outputs: ["weights", "chosen"],
+    infer([scores, bias], { active }) {
+      const operands = { scores: scores!, bias: bias! };
+      expectShapes(
+        scores!.shape.length === 2 && bias!.shape.length === 1 && bias!.shape[0] === scores!.shape[1],
+        "expertChoice",
+        operands,
+        "scores must be [N, E] and the bias [E].",
+      );
+      const [tokens, experts] = scores!.shape as [number, number];
+      expectShapes(
+        Number.isInteger(active) && active >= 1 && active <= experts,
+        "expertChoice",
+        operands,
+        `a token goes to 1 to ${experts} experts, not ${active}.`,
+      );
+      return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
+    },
+    gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
+      g && applyOne(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
+      undefined,
+    ],
+    flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
+    reference([scores, bias], [weights, chosen], { active, scale }) {
+      const [tokens, experts] = scores!.shape as [number, number];
+      for (let n = 0; n < tokens; n++) {
+        const s = scores!.data.subarray(n * experts, (n + 1) * experts);
+        const order = Array.from({ length: experts }, (_, e) => e);
+        order.sort((a, b) => s[b]! + bias!.data[b]! - (s[a]! + bias!.data[a]!) || a - b);
+        const best = order.slice(0, active);
+        const sum = best.reduce((total, e) => total + s[e]!, EPSILON);
+        for (const [j, e] of best.entries()) {
+          chosen!.data[n * active + j] = e;
+          weights!.data[n * active + j] = (scale * s[e]!) / sum;
+        }
       }
-    }
-  },
-});
+    },
+  });
 
 /** (scores, experts, weights, g) → dscores. */
-export const expertChoiceBackwardOperation: Operation<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes> = positional<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes>({
+export const expertChoiceBackwardOperation: Operation<
+  ["scores", "chosen", "weights", "g"],
+  ["dScores"],
+  ExpertChoiceAttributes
+> = positional<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes>({
   name: "expertChoiceBackward",
   inputs: ["scores", "chosen", "weights", "g"],
   outputs: ["dScores"],

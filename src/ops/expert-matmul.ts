@@ -16,7 +16,11 @@ export interface ExpertMatmulAttributes {
 }
 
 /** (x, W, offsets) → y. */
-export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes> = positional<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes>({
+export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes> = positional<
+  ["x", "weights", "offsets"],
+  ["y"],
+  ExpertMatmulAttributes
+>({
   name: "expertMatmul",
   inputs: ["x", "weights", "offsets"],
   outputs: ["y"],
@@ -54,7 +58,11 @@ export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"]
 });
 
 /** (a, b, offsets) → W. */
-export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]> = positional<["a", "b", "offsets"], ["weights"], unknown>({
+export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]> = positional<
+  ["a", "b", "offsets"],
+  ["weights"],
+  unknown
+>({
   name: "expertOuter",
   inputs: ["a", "b", "offsets"],
   outputs: ["weights"],

@@ -6,35 +6,51 @@
 // Indices are the host's duty: they must lie in [0, V) before a program runs. The reference checks
 // them; the kernels of the other runtimes do not.
 
-import { applyOne, f32, lastAxis, type Operation, positional, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import {
+  applyOne,
+  f32,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>({
-  name: "gather",
-  inputs: ["table", "indices"],
-  outputs: ["y"],
-  infer([table, indices]) {
-    expectShapes(
-      table!.shape.length === 2,
-      "gather",
-      { table: table!, indices: indices! },
-      "the table must have two axes, [V, C].",
-    );
-    expectIndices("gather", indices!, table!);
-    return [f32(...indices!.shape, table!.shape[1]!)];
+export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>(
+  {
+    name: "gather",
+    inputs: ["table", "indices"],
+    outputs: ["y"],
+    infer([table, indices]) {
+      expectShapes(
+        table!.shape.length === 2,
+        "gather",
+        { table: table!, indices: indices! },
+        "the table must have two axes, [V, C].",
+      );
+      expectIndices("gather", indices!, table!);
+      return [f32(...indices!.shape, table!.shape[1]!)];
+    },
+    gradient: ({ inputs: [table, indices] }, [g]) => [scatterAdd(indices!, g!, table!.shape[0]!), undefined],
+    flops: () => 0,
+    reference([table, indices], [y]) {
+      const [rows, size] = table!.shape as [number, number];
+      indices!.data.forEach((index, i) => {
+        expectIndex("gather", index, i, rows);
+        for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
+      });
+    },
   },
-  gradient: ({ inputs: [table, indices] }, [g]) => [scatterAdd(indices!, g!, table!.shape[0]!), undefined],
-  flops: () => 0,
-  reference([table, indices], [y]) {
-    const [rows, size] = table!.shape as [number, number];
-    indices!.data.forEach((index, i) => {
-      expectIndex("gather", index, i, rows);
-      for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
-    });
-  },
-});
+);
 
-export const scatterAddOperation: Operation<["indices", "g"], ["y"], { readonly rows: number }> = positional<["indices", "g"], ["y"], { readonly rows: number }>({
+export const scatterAddOperation: Operation<["indices", "g"], ["y"], { readonly rows: number }> = positional<
+  ["indices", "g"],
+  ["y"],
+  { readonly rows: number }
+>({
   name: "scatterAdd",
   inputs: ["indices", "g"],
   outputs: ["y"],

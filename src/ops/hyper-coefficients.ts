@@ -19,28 +19,33 @@ export interface HyperCoefficientsAttributes {
   readonly tanh: boolean;
 }
 
-export const hyperCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes> = positional<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes>({
-  name: "hyperCoefficients",
-  inputs: ["p", "alpha", "bias"],
-  outputs: ["h"],
-  infer([p, alpha, bias]) {
-    const { coefficients: M } = tokenSizes(p!.shape);
-    expectGroups("hyperCoefficients", M, alpha!, bias!);
-    return [{ shape: [...p!.shape.slice(0, -2), M], dtype: "f32" }];
-  },
-  gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
-    applyAll(hyperCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
-  flops: ({ inputs: [p], attributes: { tanh } }) => sizeOf(p!.shape) * (tanh ? 16 : 2),
-  reference([p, alpha, bias], [h], { tanh }) {
-    const bend = tanh ? Math.tanh : (value: number): number => value;
-    forEachCoefficient(p!.shape, ({ projection, coefficient, m, group }) => {
-      h!.data[coefficient] = alpha!.data[group]! * bend(p!.data[projection]!) + bias!.data[m]!;
-    });
-  },
-});
+export const hyperCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes> =
+  positional<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes>({
+    name: "hyperCoefficients",
+    inputs: ["p", "alpha", "bias"],
+    outputs: ["h"],
+    infer([p, alpha, bias]) {
+      const { coefficients: M } = tokenSizes(p!.shape);
+      expectGroups("hyperCoefficients", M, alpha!, bias!);
+      return [{ shape: [...p!.shape.slice(0, -2), M], dtype: "f32" }];
+    },
+    gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
+      applyAll(hyperCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
+    flops: ({ inputs: [p], attributes: { tanh } }) => sizeOf(p!.shape) * (tanh ? 16 : 2),
+    reference([p, alpha, bias], [h], { tanh }) {
+      const bend = tanh ? Math.tanh : (value: number): number => value;
+      forEachCoefficient(p!.shape, ({ projection, coefficient, m, group }) => {
+        h!.data[coefficient] = alpha!.data[group]! * bend(p!.data[projection]!) + bias!.data[m]!;
+      });
+    },
+  });
 
 /** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
-export const hyperCoefficientsBackwardOperation: Operation<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], HyperCoefficientsAttributes> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], HyperCoefficientsAttributes>({
+export const hyperCoefficientsBackwardOperation: Operation<
+  ["p", "alpha", "bias", "dh"],
+  ["dp", "dalpha", "dbias"],
+  HyperCoefficientsAttributes
+> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], HyperCoefficientsAttributes>({
   name: "hyperCoefficientsBackward",
   inputs: ["p", "alpha", "bias", "dh"],
   outputs: ["dp", "dalpha", "dbias"],

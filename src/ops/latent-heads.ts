@@ -9,7 +9,17 @@
 // Shapes: q [..., H·(R + K)], kv [..., H·(K + V)] with [ c_h | v_h ] for each head, r [..., R];
 // output [..., 2·H·(R + K) + H·V].
 
-import { applyAll, applyOne, f32, lastAxis, type Operation, positional, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  f32,
+  lastAxis,
+  type Operation,
+  positional,
+  rowCount,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -26,7 +36,11 @@ export interface LatentHeadsAttributes {
 }
 
 /** (q, kv, r) → qkv. */
-export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes> = positional<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes>({
+export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes> = positional<
+  ["q", "kv", "r"],
+  ["qkv"],
+  LatentHeadsAttributes
+>({
   name: "latentHeads",
   inputs: ["q", "kv", "r"],
   outputs: ["qkv"],
@@ -56,7 +70,11 @@ export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHe
 });
 
 /** g → (dq, dkv, dr). */
-export const latentHeadsBackwardOperation: Operation<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes> = positional<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes>({
+export const latentHeadsBackwardOperation: Operation<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes> = positional<
+  ["g"],
+  ["dq", "dkv", "dr"],
+  LatentHeadsAttributes
+>({
   name: "latentHeadsBackward",
   inputs: ["g"],
   outputs: ["dq", "dkv", "dr"],

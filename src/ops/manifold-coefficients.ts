@@ -13,7 +13,17 @@
 // Released implementations add an epsilon to pre, scale post by another number than 2, and run another
 // form of Sinkhorn-Knopp: CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
-import { applyAll, applyOne, lastAxis, type Operation, positional, type Shape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import {
   expectForm,
@@ -60,31 +70,36 @@ export function tokenCoefficients(
   return h;
 }
 
-export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> = positional<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes>({
-  name: "manifoldCoefficients",
-  inputs: ["p", "alpha", "bias"],
-  outputs: ["h"],
-  infer([p, alpha, bias], { iterations, form }) {
-    expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
-    expectIterations("manifoldCoefficients", iterations);
-    expectForm("manifoldCoefficients", form?.res);
-    return [{ shape: p!.shape, dtype: "f32" }];
-  },
-  gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
-    applyAll(manifoldCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
-  flops: ({ inputs: [p], attributes: { iterations } }) => sizeOf(p!.shape) * (2 + sinkhornFlops(iterations)),
-  reference([p, alpha, bias], [h], { iterations, form }) {
-    const M = lastAxis(p!.shape),
-      n = streamsOf(M);
-    for (let at = 0; at < p!.data.length; at += M) {
-      const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
-      h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
-    }
-  },
-});
+export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> =
+  positional<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes>({
+    name: "manifoldCoefficients",
+    inputs: ["p", "alpha", "bias"],
+    outputs: ["h"],
+    infer([p, alpha, bias], { iterations, form }) {
+      expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
+      expectIterations("manifoldCoefficients", iterations);
+      expectForm("manifoldCoefficients", form?.res);
+      return [{ shape: p!.shape, dtype: "f32" }];
+    },
+    gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
+      applyAll(manifoldCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
+    flops: ({ inputs: [p], attributes: { iterations } }) => sizeOf(p!.shape) * (2 + sinkhornFlops(iterations)),
+    reference([p, alpha, bias], [h], { iterations, form }) {
+      const M = lastAxis(p!.shape),
+        n = streamsOf(M);
+      for (let at = 0; at < p!.data.length; at += M) {
+        const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
+        h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
+      }
+    },
+  });
 
 /** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
-export const manifoldCoefficientsBackwardOperation: Operation<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes>({
+export const manifoldCoefficientsBackwardOperation: Operation<
+  ["p", "alpha", "bias", "dh"],
+  ["dp", "dalpha", "dbias"],
+  ManifoldCoefficientsAttributes
+> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes>({
   name: "manifoldCoefficientsBackward",
   inputs: ["p", "alpha", "bias", "dh"],
   outputs: ["dp", "dalpha", "dbias"],

@@ -5,7 +5,11 @@
 import { applyOne, type Operation, positional, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const permuteOperation: Operation<["x"], ["y"], { readonly axes: readonly number[] }> = positional<["x"], ["y"], { readonly axes: readonly number[] }>({
+export const permuteOperation: Operation<["x"], ["y"], { readonly axes: readonly number[] }> = positional<
+  ["x"],
+  ["y"],
+  { readonly axes: readonly number[] }
+>({
   name: "permute",
   inputs: ["x"],
   outputs: ["y"],

@@ -4,7 +4,16 @@
 //   sumLast      x [..., C]    → [...]         broadcastLast   x [...]  → [..., C]
 //   sum          x [...]       → []
 
-import { applyOne, lastAxis, type Operation, positional, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  type Shape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { scale } from "./elementwise.ts";
 import { constantOf, fill } from "./fill.ts";
 import { expectShapes } from "./shapes.ts";
@@ -19,7 +28,11 @@ export const sumOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], un
   reference: ([x], [y]) => void (y!.data[0] = x!.data.reduce((total, value) => total + value, 0)),
 });
 
-export const sumLeadingOperation: Operation<["x"], ["y"], { readonly keepAxes: number }> = positional<["x"], ["y"], { readonly keepAxes: number }>({
+export const sumLeadingOperation: Operation<["x"], ["y"], { readonly keepAxes: number }> = positional<
+  ["x"],
+  ["y"],
+  { readonly keepAxes: number }
+>({
   name: "sumLeading",
   inputs: ["x"],
   outputs: ["y"],
@@ -55,7 +68,11 @@ export const sumLastOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"]
   },
 });
 
-export const broadcastOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<["x"], ["y"], { readonly shape: Shape }>({
+export const broadcastOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
+  ["x"],
+  ["y"],
+  { readonly shape: Shape }
+>({
   name: "broadcast",
   inputs: ["x"],
   outputs: ["y"],
@@ -75,7 +92,11 @@ export const broadcastOperation: Operation<["x"], ["y"], { readonly shape: Shape
   },
 });
 
-export const broadcastLastOperation: Operation<["x"], ["y"], { readonly size: number }> = positional<["x"], ["y"], { readonly size: number }>({
+export const broadcastLastOperation: Operation<["x"], ["y"], { readonly size: number }> = positional<
+  ["x"],
+  ["y"],
+  { readonly size: number }
+>({
   name: "broadcastLast",
   inputs: ["x"],
   outputs: ["y"],

@@ -4,7 +4,11 @@
 import { applyOne, type Operation, positional, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const reshapeOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<["x"], ["y"], { readonly shape: Shape }>({
+export const reshapeOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
+  ["x"],
+  ["y"],
+  { readonly shape: Shape }
+>({
   name: "reshape",
   inputs: ["x"],
   outputs: ["y"],

@@ -12,7 +12,11 @@ export interface RmsNormAttributes {
   readonly epsilon: number;
 }
 
-export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> = positional<["x", "w"], ["y"], RmsNormAttributes>({
+export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> = positional<
+  ["x", "w"],
+  ["y"],
+  RmsNormAttributes
+>({
   name: "rmsNorm",
   inputs: ["x", "w"],
   outputs: ["y"],
@@ -40,7 +44,11 @@ export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> =
 });
 
 /** (x, w, g) → (dx, dw). */
-export const rmsNormBackwardOperation: Operation<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes> = positional<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes>({
+export const rmsNormBackwardOperation: Operation<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes> = positional<
+  ["x", "w", "g"],
+  ["dx", "dw"],
+  RmsNormAttributes
+>({
   name: "rmsNormBackward",
   inputs: ["x", "w", "g"],
   outputs: ["dx", "dw"],

@@ -1,6 +1,6 @@
 // Question: how does an operation say that shapes do not fit?
 
-import { positional, type Shape, ShapeError, showShape, type TensorSpec } from "../graph/tensor.ts";
+import { type Shape, ShapeError, showShape, type TensorSpec } from "../graph/tensor.ts";
 
 /**
  * Throw a ShapeError unless `condition` holds. The message names the operation, the operands with

@@ -165,7 +165,11 @@ function transposed(matrix: Float64Array, n: number): Float64Array {
   return matrix.map((_, index) => matrix[(index % n) * n + Math.floor(index / n)]!);
 }
 
-export const sinkhornOperation: Operation<["logits"], ["h"], SinkhornAttributes> = positional<["logits"], ["h"], SinkhornAttributes>({
+export const sinkhornOperation: Operation<["logits"], ["h"], SinkhornAttributes> = positional<
+  ["logits"],
+  ["h"],
+  SinkhornAttributes
+>({
   name: "sinkhorn",
   inputs: ["logits"],
   outputs: ["h"],
@@ -191,7 +195,11 @@ export const sinkhornOperation: Operation<["logits"], ["h"], SinkhornAttributes>
 });
 
 /** (logits, g) → dlogits; the iterates are computed again. */
-export const sinkhornBackwardOperation: Operation<["logits", "g"], ["dlogits"], SinkhornAttributes> = positional<["logits", "g"], ["dlogits"], SinkhornAttributes>({
+export const sinkhornBackwardOperation: Operation<["logits", "g"], ["dlogits"], SinkhornAttributes> = positional<
+  ["logits", "g"],
+  ["dlogits"],
+  SinkhornAttributes
+>({
   name: "sinkhornBackward",
   inputs: ["logits", "g"],
   outputs: ["dlogits"],

@@ -8,7 +8,15 @@
 // A row of length K is one token's n·C entries together (mHC: `over` "token"), or one stream's C (HC:
 // `over` "stream"). Shapes: x [..., n, C]; w [P, K]; p [..., P] or [..., n, P]; s as p with P = 1.
 
-import { applyAll, type Operation, positional, type Shape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import {
+  applyAll,
+  type Operation,
+  positional,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { matmul } from "./matmul.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
@@ -29,7 +37,11 @@ export function projectionRows(
   return over === "token" ? { rows: tokens, length: streams * channels } : { rows: tokens * streams, length: channels };
 }
 
-export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], StreamProjectionAttributes> = positional<["x", "w"], ["p", "s"], StreamProjectionAttributes>({
+export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], StreamProjectionAttributes> = positional<
+  ["x", "w"],
+  ["p", "s"],
+  StreamProjectionAttributes
+>({
   name: "streamProjection",
   inputs: ["x", "w"],
   outputs: ["p", "s"],
@@ -72,7 +84,11 @@ export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], Stream
 });
 
 /** (x, w, p, s, dp) → (dx, draw), draw being the gradient of x wᵀ. */
-export const streamProjectionBackwardOperation: Operation<["x", "w", "p", "s", "dp"], ["dx", "draw"], StreamProjectionAttributes> = positional<["x", "w", "p", "s", "dp"], ["dx", "draw"], StreamProjectionAttributes>({
+export const streamProjectionBackwardOperation: Operation<
+  ["x", "w", "p", "s", "dp"],
+  ["dx", "draw"],
+  StreamProjectionAttributes
+> = positional<["x", "w", "p", "s", "dp"], ["dx", "draw"], StreamProjectionAttributes>({
   name: "streamProjectionBackward",
   inputs: ["x", "w", "p", "s", "dp"],
   outputs: ["dx", "draw"],

@@ -5,7 +5,17 @@
 //
 // Shapes: x [..., n, C], h [..., M] (pre | post | res), u [..., C]. Derivation: docs/derivations/read.md.
 
-import { applyAll, applyOne, lastAxis, type Operation, positional, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
@@ -31,7 +41,11 @@ export const streamReadOperation: Operation<["x", "h"], ["u"]> = positional<["x"
 });
 
 /** (x, h, du) → (dx, dh); the post and res parts of dh are zero. */
-export const streamReadBackwardOperation: Operation<["x", "h", "du"], ["dx", "dh"]> = positional<["x", "h", "du"], ["dx", "dh"], unknown>({
+export const streamReadBackwardOperation: Operation<["x", "h", "du"], ["dx", "dh"]> = positional<
+  ["x", "h", "du"],
+  ["dx", "dh"],
+  unknown
+>({
   name: "streamReadBackward",
   inputs: ["x", "h", "du"],
   outputs: ["dx", "dh"],

@@ -5,12 +5,25 @@
 //
 // Shapes: x, x', g [..., n, C], h [..., M] (pre | post | res), y [..., C]. Derivation: docs/derivations/write.md.
 
-import { applyAll, applyOne, lastAxis, type Operation, positional, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectCoefficients } from "./stream-read.ts";
 import { streamSizes } from "./streams.ts";
 
-export const streamWriteOperation: Operation<["x", "h", "y"], ["next"]> = positional<["x", "h", "y"], ["next"], unknown>({
+export const streamWriteOperation: Operation<["x", "h", "y"], ["next"]> = positional<
+  ["x", "h", "y"],
+  ["next"],
+  unknown
+>({
   name: "streamWrite",
   inputs: ["x", "h", "y"],
   outputs: ["next"],
@@ -46,7 +59,11 @@ export const streamWriteOperation: Operation<["x", "h", "y"], ["next"]> = positi
 });
 
 /** (x, h, y, g) → (dx, dy, dh); the pre part of dh is zero. */
-export const streamWriteBackwardOperation: Operation<["x", "h", "y", "g"], ["dx", "dy", "dh"]> = positional<["x", "h", "y", "g"], ["dx", "dy", "dh"], unknown>({
+export const streamWriteBackwardOperation: Operation<["x", "h", "y", "g"], ["dx", "dy", "dh"]> = positional<
+  ["x", "h", "y", "g"],
+  ["dx", "dy", "dh"],
+  unknown
+>({
   name: "streamWriteBackward",
   inputs: ["x", "h", "y", "g"],
   outputs: ["dx", "dy", "dh"],

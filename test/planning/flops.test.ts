@@ -22,8 +22,7 @@ describe.each(["nano", "mini"] as const)("%s", (name) => {
   const nodes = ancestors([language.loss(language.hidden(tokens).hidden_NC, tokens)]);
   /** Of one token. */
   const real = (...operations: string[]): number =>
-    nodes.filter(({ op }) => operations.includes(op.name)).reduce((sum, node) => sum + flopsOf(node), 0) /
-    size.context;
+    nodes.filter(({ op }) => operations.includes(op.name)).reduce((sum, node) => sum + flopsOf(node), 0) / size.context;
   const { parts } = countFlops(model);
 
   test("products as in the graph", () => {

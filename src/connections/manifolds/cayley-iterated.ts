@@ -13,7 +13,8 @@
 import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { scale } from "../../ops/elementwise.ts";
-import { batchedMatmul, matmul } from "../../ops/matmul.ts";
+import { batchedMatmul } from "../../ops/batched-matmul.ts";
+import { matmul } from "../../ops/matmul.ts";
 import { broadcast } from "../../ops/reductions.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { identityMatrix } from "../initialisation.ts";

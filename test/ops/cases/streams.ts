@@ -10,7 +10,7 @@ import { sinkhorn, type SinkhornForm } from "../../../src/ops/sinkhorn.ts";
 import { streamNarrow, streamWiden } from "../../../src/ops/stream-precision.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
-import { collapse, expand } from "../../../src/ops/streams.ts";
+import { collapse, expand } from "../../../src/ops/expand.ts";
 import type { OperationCase } from "../case.ts";
 
 /** [tokens, streams, channels]. */

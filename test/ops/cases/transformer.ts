@@ -6,9 +6,11 @@ import { attention } from "../../../src/ops/attention.ts";
 import { latentHeads } from "../../../src/ops/latent-heads.ts";
 import { cachedAttention } from "../../../src/ops/cached-attention.ts";
 import { gather } from "../../../src/ops/gather.ts";
-import { batchedMatmul, matmul, type MatmulAttributes } from "../../../src/ops/matmul.ts";
+import { batchedMatmul } from "../../../src/ops/batched-matmul.ts";
+import { matmul, type MatmulAttributes } from "../../../src/ops/matmul.ts";
 import { rmsNorm } from "../../../src/ops/rms-norm.ts";
-import { rotary, rotaryTable } from "../../../src/ops/rotary.ts";
+import { rotary } from "../../../src/ops/rotary.ts";
+import { rotaryTable } from "../../../src/ops/rotary-table.ts";
 import { swiglu } from "../../../src/ops/swiglu.ts";
 import type { OperationCase } from "../case.ts";
 

@@ -8,7 +8,8 @@ import { apply, type Operation, scope, type Tensor } from "../../../src/graph/te
 import { cachedAttention } from "../../../src/ops/cached-attention.ts";
 import { adamw } from "../../../src/ops/adamw.ts";
 import { multiply, scale, silu, square } from "../../../src/ops/elementwise.ts";
-import { clipScale, sumSquares } from "../../../src/ops/gradient-norm.ts";
+import { clipScale } from "../../../src/ops/clip-scale.ts";
+import { sumSquares } from "../../../src/ops/sum-squares.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { reshape } from "../../../src/ops/reshape.ts";

@@ -4,10 +4,12 @@ import { flopsOf, lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../
 import type { AttentionAttributes } from "../../../ops/attention.ts";
 import type { LatentHeadsAttributes } from "../../../ops/latent-heads.ts";
 import type { CachedAttentionAttributes } from "../../../ops/cached-attention.ts";
-import { batchedMatmulExtents, type MatmulAttributes, matmulExtents } from "../../../ops/matmul.ts";
+import { batchedMatmulExtents } from "../../../ops/batched-matmul.ts";
+import { type MatmulAttributes, matmulExtents } from "../../../ops/matmul.ts";
 import { reshapeOperation } from "../../../ops/reshape.ts";
 import type { RmsNormAttributes } from "../../../ops/rms-norm.ts";
-import type { RotaryAttributes, RotaryTableAttributes } from "../../../ops/rotary.ts";
+import type { RotaryAttributes } from "../../../ops/rotary.ts";
+import type { RotaryTableAttributes } from "../../../ops/rotary-table.ts";
 import { streamWidenOperation } from "../../../ops/stream-precision.ts";
 import { type Operand, ROW_TILE, type Word } from "../../plan/calls.ts";
 import { outerGrid } from "../gemm-grid.ts";
