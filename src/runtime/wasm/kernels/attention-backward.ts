@@ -10,6 +10,7 @@
 // Domain B * kvHeads, grain 1: a task owns dk and dv of one key head and dq of its query heads, and adds
 // in a fixed order. Every element of dqkv is written. Layouts as in attention.ts; D and V are at most 512.
 
+import { AttentionBackwardArguments } from "./arguments";
 import { LOG2_E, keysOfPanel, keysPerBlock } from "./attention";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
 import { expTimesPanel, maskPanel } from "./attention-softmax";
@@ -126,13 +127,13 @@ function backwardHeads(
   }
 }
 
-export function attentionBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const qkv = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), lse = <usize>load<i32>(args, 8);
-  const dout = <usize>load<i32>(args, 12), dqkv = <usize>load<i32>(args, 16);
-  const T = load<i32>(args, 20), heads = load<i32>(args, 24), kvHeads = load<i32>(args, 28), D = load<i32>(args, 32);
-  const scale = load<f32>(args, 36);
-  const stride = <usize>load<i32>(args, 40) << 2;
-  const V = load<i32>(args, 44);
+export function attentionBackward(args: AttentionBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const qkv = args.qkv, out = args.out, lse = args.logSumExp;
+  const dout = args.dout, dqkv = args.dqkv;
+  const T = args.length, heads = args.heads, kvHeads = args.kvHeads, D = args.headSize;
+  const scale = args.scale;
+  const stride = <usize>args.width << 2;
+  const V = args.valueSize;
   const strideOut = <usize>(heads * V) << 2;
   const shared = heads / kvHeads;
   for (let item = begin; item < end; item++) {

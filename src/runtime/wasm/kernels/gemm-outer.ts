@@ -13,6 +13,7 @@
 //   words: A [T, M], B [T, N], C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N],
 //          T, M, N, lda, ldb, ldc (strides in elements), down, across, whether B is bfloat16
 
+import { GemmOuterArguments } from "./arguments";
 import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAlong, packAlongNarrow, packGathered } from "./gemm-pack";
 
@@ -27,15 +28,15 @@ const NEAR: usize = 1024;
 const SOURCE: usize = 24;
 const GATHERED: usize = 128;
 
-export function gemmOuter(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const T = load<i32>(args, 16), M = load<i32>(args, 20), N = load<i32>(args, 24);
-  plainSource(scratch, 0, <usize>load<i32>(args), <usize>load<i32>(args, 28) << 2, false);
-  const narrow = load<i32>(args, 48) != 0;
-  plainSource(scratch, 1, <usize>load<i32>(args, 4), <usize>load<i32>(args, 32) << (narrow ? 1 : 2), narrow);
+export function gemmOuter(args: GemmOuterArguments, begin: i32, end: i32, scratch: usize): void {
+  const T = args.T, M = args.M, N = args.N;
+  plainSource(scratch, 0, args.A, <usize>args.lda << 2, false);
+  const narrow = args.narrow != 0;
+  plainSource(scratch, 1, args.B, <usize>args.ldb << (narrow ? 1 : 2), narrow);
   for (let tile = begin; tile < end; tile++) {
     outerTile(
-      0, <usize>load<i32>(args, 8), <usize>load<i32>(args, 12), T, M, N, <usize>load<i32>(args, 36) << 2,
-      load<i32>(args, 40), load<i32>(args, 44), tile, scratch,
+      0, args.C0, args.C, T, M, N, <usize>args.ldc << 2,
+      args.down, args.across, tile, scratch,
     );
   }
 }

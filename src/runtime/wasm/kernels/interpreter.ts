@@ -15,6 +15,8 @@
 // A thread's own memory: SCRATCH bytes for kernels, ARGUMENTS bytes, then the local buffers. Their base
 // leaves 64 modulo 192, offsets and tiles are multiples of 192, so such a pointer is never null.
 
+import { CopyArguments } from "./arguments";
+
 /** Looks at the barrier before a thread sleeps, some 0.2 ms: longer than the pause between the tokens of a text. */
 const SPIN: i32 = 100000;
 const SCRATCH: usize = 1 << 20;
@@ -120,8 +122,8 @@ export function startProgram(control: usize, program: usize, threads: i32, scrat
 }
 
 /** Copy `bytes` words: [from, to, bytes]. */
-export function copy(args: usize, begin: i32, end: i32, scratch: usize): void {
-  memory.copy(<usize>load<i32>(args, 4), <usize>load<i32>(args), <usize>load<i32>(args, 8));
+export function copy(args: CopyArguments, begin: i32, end: i32, scratch: usize): void {
+  memory.copy(args.to, args.from, <usize>args.bytes);
 }
 
 /** Run the call recorded at `call` on one task, by itself: for profiling. */

@@ -16,6 +16,10 @@
 //   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
 //          dbias partials [tiles, M], n, iterations, form, epsilon, ε_read, s, grain
 
+import {
+  SinkhornFormArguments, SinkhornFormBackwardArguments, ManifoldCoefficientsFormArguments,
+  ManifoldCoefficientsFormBackwardArguments,
+} from "./arguments";
 import { expRow, sigmoid4 } from "./math";
 import { fma } from "./simd";
 import { normaliseLines, subtractMaximum, unnormaliseLines } from "./sinkhorn";
@@ -114,9 +118,9 @@ function gatesBackward(l: usize, dh: usize, scale: f32, n: i32): void {
   }
 }
 
-export function sinkhornForm(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), iterations = load<i32>(args, 12), form = load<i32>(args, 16), epsilon = load<f32>(args, 20);
+export function sinkhornForm(args: SinkhornFormArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.y;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
   const size = n * n;
   for (let r = begin; r < end; r += LANES) {
     const rows = min(LANES, end - r), at = <usize>(r * size) << 2;
@@ -126,9 +130,9 @@ export function sinkhornForm(args: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
-export function sinkhornFormBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), iterations = load<i32>(args, 16), form = load<i32>(args, 20), epsilon = load<f32>(args, 24);
+export function sinkhornFormBackward(args: SinkhornFormBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, g = args.g, dlogits = args.dlogits;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
   const size = n * n;
   const gradient = scratch + LANE_STEP * <usize>size;
   const sums = gradient + LANE_STEP * <usize>size;
@@ -142,10 +146,10 @@ export function sinkhornFormBackward(args: usize, begin: i32, end: i32, scratch:
   }
 }
 
-export function manifoldCoefficientsForm(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), h = <usize>load<i32>(args, 12);
-  const n = load<i32>(args, 16), iterations = load<i32>(args, 20), form = load<i32>(args, 24), epsilon = load<f32>(args, 28);
-  const readEpsilon = load<f32>(args, 32), writeScale = load<f32>(args, 36);
+export function manifoldCoefficientsForm(args: ManifoldCoefficientsFormArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, h = args.h;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
+  const readEpsilon = args.readEpsilon, writeScale = args.writeScale;
   const M = n * (n + 2), group = LANE_STEP * <usize>n;
   for (let t = begin; t < end; t += LANES) {
     const tokens = min(LANES, end - t), at = <usize>(t * M) << 2;
@@ -158,11 +162,11 @@ export function manifoldCoefficientsForm(args: usize, begin: i32, end: i32, scra
   }
 }
 
-export function manifoldCoefficientsFormBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), dh = <usize>load<i32>(args, 12);
-  const dp = <usize>load<i32>(args, 16), dalpha = <usize>load<i32>(args, 20), dbias = <usize>load<i32>(args, 24);
-  const n = load<i32>(args, 28), iterations = load<i32>(args, 32), form = load<i32>(args, 36), epsilon = load<f32>(args, 40);
-  const writeScale = load<f32>(args, 48), tile = <usize>(begin / load<i32>(args, 52));
+export function manifoldCoefficientsFormBackward(args: ManifoldCoefficientsFormBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, dh = args.dh;
+  const dp = args.dp, dalpha = args.dalphaPartials, dbias = args.dbiasPartials;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
+  const writeScale = args.writeScale, tile = <usize>(begin / args.tile);
   const M = n * (n + 2), group = LANE_STEP * <usize>n, all = LANE_STEP * <usize>M;
   const q = scratch, value = q + all, e = value + all, biasSums = e + all, alphaSums = biasSums + all, sums = alphaSums + 3 * LANE_STEP;
   memory.fill(biasSums, 0, all + 3 * LANE_STEP);

@@ -13,6 +13,7 @@
 // sinkhornBackward  row-wise over matrices
 //   words: logits [R, n, n], g [R, n, n], dlogits [R, n, n], n, iterations
 
+import { SinkhornArguments, SinkhornBackwardArguments } from "./arguments";
 import { expRow } from "./math";
 import { fma } from "./simd";
 import { roomBytes, sinkhornFour, sinkhornFourBackward } from "./sinkhorn-four";
@@ -167,9 +168,9 @@ export function unnormaliseLines(matrix: usize, g: usize, step: usize, next: usi
   }
 }
 
-export function sinkhorn(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), iterations = load<i32>(args, 12);
+export function sinkhorn(args: SinkhornArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.y;
+  const n = args.n, iterations = args.iterations;
   const size = n * n, rows = <usize>size << 2, room = scratch + LANE_STEP * <usize>size;
   const step = pairStep(size, n, iterations);
   for (let r = begin; r < end; r += LANES) {
@@ -184,9 +185,9 @@ export function sinkhorn(args: usize, begin: i32, end: i32, scratch: usize): voi
   }
 }
 
-export function sinkhornBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), iterations = load<i32>(args, 16);
+export function sinkhornBackward(args: SinkhornBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, g = args.g, dlogits = args.dlogits;
+  const n = args.n, iterations = args.iterations;
   const size = n * n, rows = <usize>size << 2;
   const gradient = scratch + LANE_STEP * <usize>size, room = gradient + LANE_STEP * <usize>size;
   const step = pairStep(2 * size, n, iterations);

@@ -4,11 +4,13 @@
 // Arguments: partials [count, size], out [size]; words: count, size.
 // Domain: ceil(size / 256) blocks of 256 columns, grain 1.
 
+import { SumPartialsArguments } from "./arguments";
+
 const BLOCK: i32 = 256;
 
-export function sumPartials(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const partials = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const count = load<i32>(args, 8), size = load<i32>(args, 12);
+export function sumPartials(args: SumPartialsArguments, begin: i32, end: i32, scratch: usize): void {
+  const partials = args.partials, out = args.y;
+  const count = args.count, size = args.size;
   const stride = <usize>size << 2;
   const first = <usize>(begin * BLOCK) << 2, last = <usize>min(end * BLOCK, size) << 2;
   let c = first;
