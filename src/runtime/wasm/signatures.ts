@@ -20,7 +20,7 @@ export const signatures = {
   copy: { pointers: { from: "[bytes]", to: "[bytes]" }, words: { bytes: "i32" } },
   sumPartials: { pointers: { partials: "[count, size]", y: "[size]" }, words: { count: "i32", size: "i32" } },
 
-  // elementwise.ts
+  // elementwise.ts; a task makes elements [begin · item, end · item) of `all`; `saved` is the curve's operand or result
   add: { pointers: { a: "[...]", b: "[...]", y: "[...]" }, words: { item: "i32", all: "i32" } },
   subtract: { pointers: { a: "[...]", b: "[...]", y: "[...]" }, words: { item: "i32", all: "i32" } },
   multiply: { pointers: { a: "[...]", b: "[...]", y: "[...]" }, words: { item: "i32", all: "i32" } },
@@ -116,6 +116,7 @@ export const signatures = {
   },
 
   // gemm.ts and its relatives; strides (lda, ...) are in elements
+  // packB: ldb is the stride of B as it lies, [K, N] or transposed [N, K]
   packB: {
     pointers: { B: "[K, N], or [N, K] if transposed", packed: "[panels, K, panel width]" },
     words: { K: "i32", N: "i32", ldb: "i32", transposed: "i32" },
@@ -124,10 +125,12 @@ export const signatures = {
     pointers: { A: "[M, K]", B: "as packB leaves it", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
     words: { K: "i32", N: "i32", lda: "i32", ldc: "i32" },
   },
+  // gemv: `block` columns a task
   gemv: {
     pointers: { A: "[M, K]", B: "[K, N]", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
     words: { M: "i32", K: "i32", N: "i32", block: "i32" },
   },
+  // gemmOuter: `narrow` says that B is bfloat16
   gemmOuter: {
     pointers: { A: "[T, M]", B: "[T, N]", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
     words: {
@@ -142,6 +145,7 @@ export const signatures = {
       narrow: "i32",
     },
   },
+  // gemmBatched: a stride is from one matrix to the next, 0 for one that all share
   gemmBatched: {
     pointers: { A: "[batch, M, K]", B: "[batch, K, N]", C: "[batch, M, N]" },
     words: {
@@ -164,6 +168,7 @@ export const signatures = {
     pointers: { A: "[P, K]", B: "as packExperts leaves it", offsets: "[E + 1]", C: "[P, N]" },
     words: { K: "i32", N: "i32", E: "i32" },
   },
+  // outerExperts: with an order, `active` pairs share a row of the matrix
   outerExperts: {
     pointers: {
       A: "[P, M]; with an order [T, M]",
@@ -196,6 +201,7 @@ export const signatures = {
   swigluBackward: { pointers: { x: "[rows, 2H]", g: "[rows, H]", dx: "[rows, 2H]" }, words: { H: "i32" } },
 
   // rotary.ts, latent-heads.ts, attention*.ts, cached-attention.ts
+  // rotaryTable: ratio = theta^(−2 / R)
   rotaryTable: { pointers: { table: "[T, R]: cos | sin" }, words: { R: "i32", ratio: "f64" } },
   rotary: {
     pointers: { x: "[rows, E]", table: "[T, R]", y: "[rows, E]" },
@@ -345,6 +351,7 @@ export const signatures = {
     pointers: { p: "[T, M]", alpha: "[3]", bias: "[M]", h: "[T, M]" },
     words: { n: "i32", iterations: "i32" },
   },
+  // ...Form: the bits FORM_... of constants.ts
   manifoldCoefficientsForm: {
     pointers: { p: "[T, M]", alpha: "[3]", bias: "[M]", h: "[T, M]" },
     words: { n: "i32", iterations: "i32", form: "i32", epsilon: "f32", readEpsilon: "f32", writeScale: "f32" },

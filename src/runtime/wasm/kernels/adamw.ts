@@ -5,8 +5,6 @@
 // and p' = p, m' = m, v' = v where the norm is not finite.
 //
 // adamw  elementwise; p', m', v' may be p, m, v
-//   words: p, gradient, m, v, schedule [3] = learning rate, c₁, c₂, clip [2] = norm, factor, p', m', v',
-//          elements an item, elements, then as f32: β₁, 1 − β₁, β₂, 1 − β₂, ε, λ, scale of the learning rate
 
 import { AdamwArguments } from "./arguments";
 import { fma } from "./simd";

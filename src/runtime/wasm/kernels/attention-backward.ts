@@ -6,8 +6,9 @@
 // Both products of a block of scores start from a row that is already subtracted, so one pass over the
 // block gives p = 2^x and ds = p * y:   x = log2(e) (scale k.q - lse),   y = v.g - delta.
 //
-// attentionBackward  args: qkv, out, lse, dout, dqkv, T, heads, kvHeads, D, scale (f32), E, V.
-// Domain B * kvHeads, grain 1: a task owns dk and dv of one key head and dq of its query heads, and adds
+// attentionBackward  domain: B * kvHeads, grain 1
+//
+// A task owns dk and dv of one key head and dq of its query heads, and adds
 // in a fixed order. Every element of dqkv is written. Layouts as in attention.ts; D and V are at most 512.
 
 import { AttentionBackwardArguments } from "./arguments";

@@ -10,7 +10,8 @@
 // What earlier keys gave, (out, lse), counts as one more key with score lse and value out. Tiles above the
 // diagonal are skipped; in tiles on it the later keys are masked.
 //
-// attention  args: qkv, out, lse, T, heads, kvHeads, D, scale (f32), E, V.  Domain B * heads, grain 1.
+// attention  domain: B * heads, grain 1
+//
 // D and V are at most 512. See attention-backward.ts for the gradient.
 
 import { AttentionArguments } from "./arguments";

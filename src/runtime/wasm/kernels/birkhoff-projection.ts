@@ -7,7 +7,6 @@
 // has arrived is left alone, bit by bit, so no result depends on a matrix's neighbours.
 //
 // birkhoffProjection  row-wise over matrices
-//   words: logits [M, n, n], out [M, n, n], n
 
 import { BirkhoffProjectionArguments } from "./arguments";
 import { columnWeights, eliminateColumns, solveColumnsShort } from "./column-graph";

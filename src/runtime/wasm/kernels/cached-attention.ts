@@ -3,10 +3,8 @@
 //   keys[s, :, t] = k,  values[s, t] = v;  s_j = scale q.keys[s, :, j],  out = sum_j softmax(s)_j values[s, j],  j <= t
 //
 // cachedAttention  domain: slots * kvHeads, grain 1
-//   words: qkv [R, E], keys [S, kvHeads, D, T], values [S, kvHeads, T, V], positions [R], slots [R], out [R, heads V],
-//          new keys, new values (both may be the old ones), R, T, heads, kvHeads, D, V, scale (f32)
 //
-// A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
+// The new caches may be the old ones. A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
 // where the new one lies elsewhere. Padding (slot -1) gives zeros, written by the tasks of slot 0.
 // Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
 

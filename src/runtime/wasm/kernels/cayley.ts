@@ -6,9 +6,7 @@
 // As in ops/cayley.ts; eight matrices at a time (token-lanes.ts): entry i, j at [i m + j].
 //
 // cayley          row-wise over matrices
-//   words: logits [R, m (m − 1)/2], out [R, m, m], m
 // cayleyBackward  row-wise over matrices
-//   words: Q [R, m, m], G [R, m, m], dlogits [R, m (m − 1)/2], m
 
 import { CayleyArguments, CayleyBackwardArguments } from "./arguments";
 import { fma } from "./simd";

@@ -1,9 +1,10 @@
 // Question: how are floats moved: repeated, permuted, cut out, joined, looked up?
 //
-// Kernels with words [elements an item, all elements] produce the output's elements
-// [begin * item, end * item) and work for any cut. A tensor seen along one axis is rows of `period`
+// Kernels with the words `item` and `all` produce the output's elements [begin * item, end * item) and work for
+// any cut. A tensor seen along one axis is rows of `period`
 // floats, of which an operand holds `chunk` floats from `before` on.
 
+import { SCATTER_COLUMNS } from "../constants";
 import {
   BroadcastArguments, BroadcastLastArguments, PermuteArguments, SliceArguments, PlaceArguments, ConcatArguments, ConcatWords, afterList,
   GatherArguments, ScatterAddArguments,
@@ -35,7 +36,7 @@ function elementOf<A>(index: i32, args: A): i32 {
   return min(index * args.item, args.all);
 }
 
-/** out[i] = x[i mod size]. Arguments: x, out; words: item, all, size. */
+/** out[i] = x[i mod size]. */
 export function broadcast(args: BroadcastArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y, size = args.size;
   const first = elementOf(begin, args), last = elementOf(end, args);
@@ -47,7 +48,7 @@ export function broadcast(args: BroadcastArguments, begin: i32, end: i32, scratc
   }
 }
 
-/** out[row, c] = x[row]. Arguments: x, out; words: size of an output row. Domain: elements of x. */
+/** out[row, c] = x[row]. Domain: elements of x. */
 export function broadcastLast(args: BroadcastLastArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y, size = args.size;
   for (let row = begin; row < end; row++) {
@@ -56,8 +57,8 @@ export function broadcastLast(args: BroadcastLastArguments, begin: i32, end: i32
 }
 
 /**
- * Axes in another order. Arguments: x, out; words: rank, the output's sizes, then x's stride (in floats)
- * for each of the output's axes. Domain: rows of the output (all axes but the last).
+ * Axes in another order: the output has `sizes`, and along each of its axes x has a stride (in floats).
+ * Domain: rows of the output (all axes but the last).
  */
 export function permute(args: PermuteArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y, rank = args.rank;
@@ -76,7 +77,7 @@ export function permute(args: PermuteArguments, begin: i32, end: i32, scratch: u
   }
 }
 
-/** The chunk of every row. Arguments: x, out; words: item, all, period, before, chunk. */
+/** The chunk of every row. */
 export function slice(args: SliceArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y;
   const period = args.period, before = args.before, chunk = args.chunk;
@@ -88,7 +89,7 @@ export function slice(args: SliceArguments, begin: i32, end: i32, scratch: usize
   }
 }
 
-/** Zeros around the chunk of every row. Arguments: x, out; words: item, all, period, before, chunk. */
+/** Zeros around the chunk of every row. */
 export function place(args: PlaceArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y;
   const period = args.period, before = args.before, chunk = args.chunk, after = before + chunk;
@@ -102,7 +103,7 @@ export function place(args: PlaceArguments, begin: i32, end: i32, scratch: usize
   }
 }
 
-/** Rows side by side. Arguments: out, x1, x2, ..., null; words: item, all, period, chunk of x1, chunk of x2, ... */
+/** Rows side by side. */
 export function concat(args: ConcatArguments, begin: i32, end: i32, scratch: usize): void {
   const out = args.y, words = changetype<ConcatWords>(afterList(args.parts));
   const period = words.period, last = elementOf(end, words);
@@ -120,7 +121,7 @@ export function concat(args: ConcatArguments, begin: i32, end: i32, scratch: usi
   }
 }
 
-/** out[i] = table[indices[i]]. Arguments: table [V, C], indices, out; words: C. Domain: indices. */
+/** out[i] = table[indices[i]]. Domain: indices. */
 export function gather(args: GatherArguments, begin: i32, end: i32, scratch: usize): void {
   const table = args.table, indices = args.indices, out = args.y;
   const size = args.C;
@@ -130,19 +131,16 @@ export function gather(args: GatherArguments, begin: i32, end: i32, scratch: usi
   }
 }
 
-/** Columns of a task of scatterAdd: four cache lines, so that a row's share is worth its jump. */
-const COLUMNS: i32 = 64;
-
 /**
  * out = addend (or 0), then out[indices[i]] += g[i], i in order. Every task walks all indices for its own
  * columns, so no two tasks write the same place and the order of the sum is fixed.
- * Arguments: indices [N], g [N, C], addend [V, C] or null, out [V, C]; words: N, C, V. Domain: ceil(C / 64).
+ * Domain: blocks of SCATTER_COLUMNS columns.
  */
 export function scatterAdd(args: ScatterAddArguments, begin: i32, end: i32, scratch: usize): void {
   const indices = args.indices, g = args.g;
   const addend = args.addend, out = args.y;
   const count = args.N, size = args.C, vocabulary = args.V;
-  const first = begin * COLUMNS, columns = min(end * COLUMNS, size) - first;
+  const first = begin * SCATTER_COLUMNS, columns = min(end * SCATTER_COLUMNS, size) - first;
   const stride = <usize>size << 2, offset = <usize>first << 2;
   if (addend != out) {
     for (let v = 0; v < vocabulary; v++) {

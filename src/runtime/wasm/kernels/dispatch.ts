@@ -4,10 +4,9 @@
 // position[p] its row. See ops/dispatch.ts. Every sum is in the order of the choices.
 //
 // dispatch           domain 1
-//   words: chosen [N, k], order [P], position [N, k], offsets [E + 1], load [E] (f32), P, E
-// expertRows         row-wise over P rows:   words: x [N, C], order, y [P, C], k, C
-// expertSum          row-wise over N tokens: words: x [P, C], position, weights or 0, y [N, C], k, C
-// expertSumBackward  row-wise over P rows:   words: x [P, C], order, weights, g [N, C], dx [P, C], dweights [N, k], k, C
+// expertRows         row-wise over P rows
+// expertSum          row-wise over N tokens
+// expertSumBackward  row-wise over P rows
 //   dx may be x
 
 import { DispatchArguments, ExpertRowsArguments, ExpertSumArguments, ExpertSumBackwardArguments } from "./arguments";

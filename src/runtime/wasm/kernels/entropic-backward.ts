@@ -6,7 +6,6 @@
 // As in ops/sinkhorn-implicit.ts; eight matrices at a time (token-lanes.ts).
 //
 // entropicBackward  row-wise over matrices
-//   words: R [M, n, n], G [M, n, n], dL [M, n, n], n
 
 import { EntropicBackwardArguments } from "./arguments";
 import { eliminateColumns, solveColumns } from "./column-graph";

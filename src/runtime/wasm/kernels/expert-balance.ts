@@ -2,11 +2,8 @@
 // The formulas are those of ops/expert-balance.ts.
 //
 // balanceBias              domain 1
-//   words: bias [E], load [E], clip [2], next [E], E, rate (f32)
 // sequenceBalance          domain: B sequences, grain 1
-//   words: scores [B T, E], experts [B T, k], loss [B], T, E, k
 // sequenceBalanceBackward  domain: B sequences, grain 1
-//   words: scores, experts, g [B], dscores [B T, E], T, E, k
 
 import { BalanceBiasArguments, SequenceBalanceArguments, SequenceBalanceBackwardArguments } from "./arguments";
 

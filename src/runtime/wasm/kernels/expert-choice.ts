@@ -4,9 +4,7 @@
 // Of equals the earlier expert is chosen; a row of NaN chooses some expert, so that nothing goes astray.
 //
 // expertChoice          row-wise over N tokens
-//   words: scores [N, E], bias [E], weights [N, k], experts [N, k], E, k, scale (f32)
 // expertChoiceBackward  row-wise
-//   words: scores, experts, weights, g [N, k], dscores [N, E], E, k, scale (f32)
 
 import { ExpertChoiceArguments, ExpertChoiceBackwardArguments } from "./arguments";
 

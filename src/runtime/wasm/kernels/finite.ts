@@ -1,7 +1,6 @@
 // Question: how many elements are NaN or infinite?
 //
 // countNotFinite  domain: blocks. One partial a block; sumPartials adds them.
-//   words: x [all], partials [blocks], elements of a block, all
 
 import { CountNotFiniteArguments } from "./arguments";
 

@@ -4,8 +4,6 @@
 // is dense and row-major. Each task packs the whole of B in its scratch, in blocks; A is read as it lies.
 //
 // gemmBatched  domain: batch * ceil(M / rowsPerTask), grain 1 (tasks of one b follow one another)
-//   words: A, B, C, strideA, strideB, strideC (elements from one b to the next; 0 for an operand that
-//          all share), M, N, K, transA, transB, rowsPerTask
 
 import { GemmBatchedArguments } from "./arguments";
 import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";

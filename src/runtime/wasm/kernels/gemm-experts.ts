@@ -5,12 +5,8 @@
 // expert and the beginning of the next is two products.
 //
 // packExperts   domain: E * ceil(N / panelWidth()) panels
-//   words: src [E, K, N] (or [E, N, K] with transposed), dst, K, N, transposed
 // gemmExperts   row-wise over P rows
-//   words: A [P, K], packed, offsets [E + 1], C [P, N], K, N, E
 // outerExperts  domain: E * down * across tiles, grain 1; see gemm-outer.ts
-//   words: A, order of A, weights of A, B, order of B, weights of B, offsets [E + 1],
-//          C0 [E, M, N] (0 for none; C itself is allowed), C [E, M, N], M, N, down, across, active of A, active of B
 //   Without an order A is [P, M] and B [P, N]. With one, [P], the matrix has a row a token, of which row r is
 //   row order[r] / active, times weights[order[r]] if there are weights.
 

@@ -10,16 +10,13 @@
 // how many pairs share a row: row r is then row order[r] / active of the matrix, times weights[order[r]].
 //
 // gemmOuter  domain: down * across tiles, grain 1
-//   words: A [T, M], B [T, N], C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N],
-//          T, M, N, lda, ldb, ldc (strides in elements), down, across, whether B is bfloat16
 
+import { OUTER_ROWS } from "../constants";
 import { GemmOuterArguments } from "./arguments";
 import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAlong, packAlongNarrow, packGathered } from "./gemm-pack";
 
-/** Rows of a tile at most; what scratch holds behind their panels is enough for 320 columns. */
-const ROWS: i32 = 256;
-/** Tokens of a block: (256 + 320) x 128 floats are 288 KiB of the second-level cache at most. */
+/** Tokens of a block: (OUTER_ROWS + OUTER_COLUMNS) x 128 floats are 288 KiB of the second-level cache at most. */
 const DEPTH: i32 = 128;
 /** Bytes from one token to the next in A up to which its columns are read where they are: each token is a line then. */
 const NEAR: usize = 1024;
@@ -83,7 +80,7 @@ export function outerTile(
 ): void {
   const width = panelWidth();
   const panelA = scratch + TILE_SCRATCH + 2 * SOURCE + GATHERED;
-  const panelB = panelA + <usize>((ROWS + MR) * DEPTH << 2);
+  const panelB = panelA + <usize>((OUTER_ROWS + MR) * DEPTH << 2);
   const y = tile / across, x = tile - y * across;
   const row = cut(y, down, M, MR), rows = cut(y + 1, down, M, MR) - row;
   const col = cut(x, across, N, width), cols = cut(x + 1, across, N, width) - col;

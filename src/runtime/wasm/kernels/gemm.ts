@@ -5,11 +5,7 @@
 // The order of the sum over k is the same for every element: see gemm-tile.ts.
 //
 // packB     domain: panels, ceil(N / panelWidth()); a grain of 4 or more reads longer runs
-//   words: src, dst, K, N, ldb, transposed (0: src is [K, N]; 1: src is [N, K]; ldb is src's own stride)
-//   dst:   ceil(N / panelWidth()) * panelWidth() * K floats
-//
 // gemmRows  domain: M rows, row-wise
-//   words: A [M, K], packedB, C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N], K, N, lda, ldc
 
 import { PackBArguments, GemmRowsArguments } from "./arguments";
 import { DEPTH, MR, multiplyPanels, panelWidth } from "./gemm-tile";

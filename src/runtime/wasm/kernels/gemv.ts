@@ -5,7 +5,6 @@
 // in the order of k as in gemm-tile.ts: the two give the same bits.
 //
 // gemv  domain: blocks of columns, grain 1
-//   words: A [M, K], B [K, N], C0 [M, N] (0 for none; C itself is allowed), C [M, N], M, K, N, columns a block
 //   M * (columns a block + 8) floats must fit into scratch.
 
 import { GemvArguments } from "./arguments";

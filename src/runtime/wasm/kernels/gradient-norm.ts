@@ -1,9 +1,7 @@
 // Question: how long is a gradient, and by what must it shrink?
 //
 // sumSquares  domain: blocks. One partial a block; sumPartials adds them.
-//   words: x [all], partials [blocks], elements of a block, all
 // clipScale   domain: 1
-//   words: out [2] = norm, factor, then one pointer per sum of squares, 0, limit (f32)
 
 import { SumSquaresArguments, ClipScaleArguments, ClipScaleWords } from "./arguments";
 import { fma } from "./simd";

@@ -7,10 +7,7 @@
 // (token-lanes.ts). M = n (n + 2).
 //
 // hyperCoefficients          row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], h [T, M], n, tanh (0 or 1)
 // hyperCoefficientsBackward  row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
-//          dbias partials [tiles, M], n, tanh, grain
 
 import { HyperCoefficientsArguments, HyperCoefficientsBackwardArguments } from "./arguments";
 import { tanh4 } from "./math";

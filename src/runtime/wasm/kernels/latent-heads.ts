@@ -2,8 +2,8 @@
 //
 // A row is [ q_1 .. q_H | r c_1 .. r c_H | v_1 .. v_H ]; see ops/latent-heads.ts.
 //
-// latentHeads          row-wise;  words: q, kv, r, qkv, heads, R, K, V
-// latentHeadsBackward  row-wise;  words: g, dq, dkv, dr, heads, R, K, V
+// latentHeads          row-wise
+// latentHeadsBackward  row-wise
 
 import { LatentHeadsArguments, LatentHeadsBackwardArguments } from "./arguments";
 

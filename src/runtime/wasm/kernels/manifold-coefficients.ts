@@ -7,10 +7,7 @@
 // Eight tokens at a time, or two groups of eight (token-lanes.ts); M = n² + 2n.
 //
 // manifoldCoefficients          row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], h [T, M], n, iterations
 // manifoldCoefficientsBackward  row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
-//          dbias partials [tiles, M], n, iterations, grain
 
 import { ManifoldCoefficientsArguments, ManifoldCoefficientsBackwardArguments } from "./arguments";
 import { sigmoid4 } from "./math";

@@ -22,13 +22,13 @@ function sumFloats(x: usize, count: i32): f32 {
   return <f32>sum;
 }
 
-/** out[row] = sum over c of x[row, c]. Arguments: x, out; words: size of a row. Domain: rows. */
+/** out[row] = sum over c of x[row, c]. Domain: rows. */
 export function sumLast(args: SumLastArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, out = args.y, size = args.size;
   for (let row = begin; row < end; row++) store<f32>(out + (<usize>row << 2), sumFloats(x + (<usize>row * size << 2), size));
 }
 
-/** partials[begin] = sum of one block. Arguments: x, partials; words: elements of a block, all. Domain: blocks, grain 1. */
+/** partials[begin] = sum of one block. Domain: blocks, grain 1. */
 export function sumBlocks(args: SumBlocksArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, partials = args.partials;
   const block = args.block, all = args.all;
@@ -38,7 +38,7 @@ export function sumBlocks(args: SumBlocksArguments, begin: i32, end: i32, scratc
   }
 }
 
-/** partials[begin / tile, c] = sum over the task's rows of x[row, c]. Arguments: x, partials; words: size, rows of a tile. */
+/** partials[begin / tile, c] = sum over the task's rows of x[row, c]. */
 export function sumRows(args: SumRowsArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, size = args.size, stride = <usize>size << 2;
   const out = args.partials + <usize>(begin / args.tile) * stride;

@@ -6,10 +6,7 @@
 // Sums over a row run in 8 or 16 lanes of float32; what is made of them is float64.
 //
 // rmsNorm          row-wise; y may be x
-//   words: x [rows, C], w [C], y [rows, C], C, epsilon (f32)
 // rmsNormBackward  row-wise; dx may be x, g or addend
-//   words: x [rows, C], w [C], g [rows, C], addend [rows, C] (0 for none), dx [rows, C] = gradient + addend,
-//          partials of dw [ceil(rows / grain), C], C, epsilon (f32), grain
 
 import { RmsNormArguments, RmsNormBackwardArguments } from "./arguments";
 import { squares } from "./gradient-norm";

@@ -3,9 +3,7 @@
 //   y_i = x_i cos φ − x_{i+R/2} sin φ,  y_{i+R/2} = x_{i+R/2} cos φ + x_i sin φ,  φ = t · ratio^i
 //
 // rotaryTable  row-wise, rows are positions
-//   words: table [T, R] = cos | sin, R, ratio = theta^(−2/R) (f64, two words)
 // rotary       row-wise; y may be x
-//   words: x [rows, E], table [T, R], y [rows, E], T, R, E, heads that turn, headSize, inverse (0 or 1)
 
 import { RotaryTableArguments, RotaryArguments } from "./arguments";
 import { fma } from "./simd";

@@ -72,7 +72,7 @@ function dot(x: usize, y: usize, count: i32): f32 {
   return total;
 }
 
-/** y = e^(x - maximum) / sum. Arguments: x, y; words: size of a row. */
+/** y = e^(x - maximum) / sum. */
 export function softmax(args: SoftmaxArguments, begin: i32, end: i32, scratch: usize): void {
   const size = args.size, stride = <usize>size << 2;
   let x = args.x + <usize>begin * stride, y = args.y + <usize>begin * stride;
@@ -83,7 +83,7 @@ export function softmax(args: SoftmaxArguments, begin: i32, end: i32, scratch: u
   }
 }
 
-/** dx = y (g - sum(y g)). Arguments: y, g, dx; words: size of a row. */
+/** dx = y (g - sum(y g)). */
 export function softmaxBackward(args: SoftmaxBackwardArguments, begin: i32, end: i32, scratch: usize): void {
   const size = args.size, stride = <usize>size << 2;
   const y = args.y, g = args.g, dx = args.dx;
@@ -100,7 +100,7 @@ export function softmaxBackward(args: SoftmaxBackwardArguments, begin: i32, end:
   }
 }
 
-/** lse = log sum e^x, loss = lse - x[target]. Arguments: logits, targets, loss, lse; words: size of a row. */
+/** lse = log sum e^x, loss = lse - x[target]. */
 export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, scratch: usize): void {
   const logits = args.logits, targets = args.targets;
   const loss = args.loss, lse = args.logSumExp;
@@ -122,8 +122,8 @@ export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, 
 }
 
 /**
- * dx = softmax(x) s - onehot(target) g, where g is the gradient of the loss and s that of the loss and of
- * lse together. Arguments: logits, targets, lse, g, s, dx; words: size of a row.
+ * dx = softmax(x) s - onehot(target) g, where g is the gradient of the loss and s, `total`, that of the
+ * loss and of lse together.
  */
 export function crossEntropyBackward(args: CrossEntropyBackwardArguments, begin: i32, end: i32, scratch: usize): void {
   const logits = args.logits, targets = args.targets, lse = args.logSumExp;

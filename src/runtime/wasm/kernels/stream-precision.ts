@@ -1,9 +1,7 @@
 // Question: how are streams narrowed to bfloat16 for keeping and widened for use?
 //
 // streamNarrow  row-wise over tokens
-//   words: x f32 [T, K], narrow bf16 [T, K], K = n C
 // streamWiden   row-wise over tokens
-//   words: narrow bf16 [T, K], x f32 [T, K], K
 
 import { StreamNarrowArguments, StreamWidenArguments } from "./arguments";
 import { narrow, narrowOne, widenHigh, widenLow, widenOne } from "./bfloat16";

@@ -8,12 +8,8 @@
 // follow while the rows are in the cache.
 //
 // streamProjection          row-wise over tokens
-//   words: x [R, K], packed w (transposed: K by P), p [R, P], s [R], K, P, rows a token, epsilon (f32)
 // streamProjectionFew       row-wise over tokens; w as it lies, for so few tokens that packing it would not pay
-//   words: x [R, K], w [P, K], p [R, P], s [R], K, P, rows a token, epsilon (f32)
 // streamProjectionBackward  row-wise over tokens; dx may be addend
-//   words: x [R, K], packed w (P by K), p [R, P], s [R], dp [R, P], dx [R, K], draw [R, P],
-//          addend [R, K] (0 for none), K, P, rows a token
 
 import {
   GemmRowsArguments, StreamProjectionArguments, StreamProjectionFewArguments, StreamProjectionBackwardArguments,

@@ -3,9 +3,7 @@
 //   u = Σ_j pre_j x_j;  dx_j = addend_j + pre_j du,  dpre_j = <du, x_j>
 //
 // streamRead          row-wise over tokens
-//   words: x [T, n, C], h [T, M], u [T, C], n, C
 // streamReadBackward  row-wise over tokens; dx may be addend
-//   words: x [T, n, C], h [T, M], du [T, C], dx [T, n, C], dh [T, M] (zero but for pre), addend [T, n, C] (0 for none), n, C
 //
 // Streams are taken one after the other: memory that is read front to back arrives in time.
 

@@ -4,11 +4,8 @@
 //   dx_j = Σ_i res_ij g_i,  dy = Σ_i post_i g_i,  dres_ij = <g_i, x_j>,  dpost_i = <g_i, y>
 //
 // streamWrite          row-wise over tokens
-//   words: x [T, n, C], h [T, M], y [T, C], x' [T, n, C], n, C
 // streamWriteGather    row-wise over tokens: what flows back into the block
-//   words: h [T, M], g [T, n, C], dy [T, C], n, C
 // streamWriteBackward  row-wise over tokens: what flows back into streams and coefficients; dx may be g
-//   words: x [T, n, C], h [T, M], y [T, C], g [T, n, C], dx [T, n, C], dh [T, M] (pre is zero), n, C
 //
 // What is read from memory is first read row by row (stream-rows.ts); then it is in the first-level cache.
 // Four streams have loops of their own.

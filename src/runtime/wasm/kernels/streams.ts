@@ -1,9 +1,7 @@
 // Question: how do channels become n streams, and streams one?
 //
 // expand    x_j = scale u for every stream j; row-wise over tokens
-//   words: u [T, C], x [T, n, C], n, C, scale (f32)
 // collapse  u = scale Σ_j x_j; row-wise over tokens
-//   words: x [T, n, C], u [T, C], n, C, scale (f32)
 
 import { ExpandArguments, CollapseArguments } from "./arguments";
 import { combineRows } from "./stream-rows";

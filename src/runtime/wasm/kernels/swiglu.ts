@@ -4,9 +4,7 @@
 // of 8 floats an iteration does the rest.
 //
 // swiglu          row-wise
-//   words: x [rows, 2H] = a | u, y [rows, H], H
 // swigluBackward  row-wise; dx may be x
-//   words: x [rows, 2H], g [rows, H], dx [rows, 2H], H
 
 import { SwigluArguments, SwigluBackwardArguments } from "./arguments";
 import { expRow } from "./math";

@@ -3,9 +3,7 @@
 //   y_t = Σ_i w_ti s_i,t;  dw_ti = <g_t, s_i,t>,  ds_i,t = w_ti g_t
 //
 // weightedSum          row-wise; the list of sources ends with a null pointer
-//   words: w [T, k], y [T, C], s_1 [T, C] … s_k, 0, k, C
 // weightedSumBackward  row-wise; the list of pairs likewise
-//   words: w [T, k], g [T, C], dw [T, k], s_1 [T, C], ds_1 [T, C] … s_k, ds_k, 0, k, C
 
 import {
   afterList, WeightedSumArguments, WeightedSumBackwardArguments, WeightedSumBackwardWords, WeightedSumWords,
