@@ -1,13 +1,11 @@
-/**
- * Is this checkout as fast as another one, for example the commit before?
- *
- *   node bench/against.ts ../other step mhc.overhead generate page --turns 5 --rounds 2
- *
- * The two checkouts take turns: each turn is a whole `birkhoff bench` of one checkout, in processes of its
- * own, so a slow minute of the machine slows both alike. Of every figure both sides it was made from are
- * compared: the ratio of the medians over the turns, this checkout divided by the other. A figure that was
- * renamed on the way is found by its older name.
- */
+// Question: is this checkout as fast as another one, for example the commit before?
+//
+//   node bench/against.ts ../other step mhc.overhead generate page --turns 5 --rounds 2
+//
+// The two checkouts take turns: each turn is a whole `birkhoff bench` of one checkout, in processes of its
+// own, so a slow minute of the machine slows both alike. Of every figure both sides it was made from are
+// compared: the ratio of the medians over the turns, this checkout divided by the other. A figure that was
+// renamed on the way is found by its older name.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
