@@ -3,7 +3,7 @@
 // Used by the trainer (most frequent pair) and by the encoder (earliest merge). The order `before` must be
 // total, so that what comes out depends only on what went in.
 
-export class Heap<Item> {
+export class PriorityQueue<Item> {
   readonly #items: Item[] = [];
   readonly #before: (a: Item, b: Item) => boolean;
 
