@@ -1,21 +1,18 @@
-/**
- * What is there to learn from? A corpus is a list of documents: the State of the Union addresses, a
- * text file, a folder of text files or standard input.
- *
- * Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
- */
+// Question: what is there to learn from?
+//
+// A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
+// standard input.
+//
+// Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
+
 import { constants, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { finished } from "node:stream/promises";
-import { reason } from "./files.ts";
-
-export interface Document {
-  readonly name: string;
-  readonly text: string;
-}
+import { reason } from "../files/atomic.ts";
+import type { Document } from "./split.ts";
 
 export interface Corpus {
   /** A short name, fit for a folder. */

@@ -1,20 +1,19 @@
-/**
- * From text to tokens on disk in one call: corpus, split, tokenizer, token files.
- *
- * Each combination of corpus, vocabulary, seed and validation share has a folder of its own in the
- * cache folder, with `tokenizer.json`, `train.safetensors` and `validation.safetensors`. What is there
- * is used again if it was made from the same text by the same tokenizer and its checksums hold, and
- * otherwise made anew. The tokenizer learns from the training part only.
- */
+// Question: how does a text become tokens on disk, in one call?
+//
+// Corpus, split, tokenizer, token files. Each combination of corpus, vocabulary, seed and validation share has
+// a folder of its own in the cache folder, with `tokenizer.json`, `train.safetensors` and
+// `validation.safetensors`. What is there is used again if it was made from the same text by the same tokenizer
+// and its checksums hold, and otherwise it is made anew. The tokenizer learns from the training part only.
+
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { parseSource, readCorpus, type Corpus, type CorpusSource, type Document } from "./corpus.ts";
-import { ensureWritableFolder, reason, writeAtomically } from "./files.ts";
-import { splitDocuments, type Split } from "./split.ts";
+import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
+import { type Document, type Split, splitDocuments } from "./split.ts";
+import { ensureWritableFolder, reason, writeAtomically } from "../files/atomic.ts";
 import { formatTokenizer, parseTokenizer } from "./tokenizer-json.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./tokens.ts";
+import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 
 /** What to prepare, and where to keep it. */
 export interface PrepareOptions {

@@ -469,5 +469,3 @@ export const signatures = {
     words: { length: "i32", E: "i32", k: "i32" },
   },
 } as const;
-
-export type KernelName = keyof typeof signatures;
