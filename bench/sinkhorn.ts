@@ -6,6 +6,7 @@
  * with the tokens last, [4, 4, tokens], it vectorises better, and is measured beside it.
  */
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";
 import { rate, ratio, type Side } from "./lib/report.ts";
@@ -31,7 +32,7 @@ function speed({ timing }: Result): Side {
 }
 
 function against(name: string, theirs: string, bar?: number): Comparison {
-  const direction = { higher_is_better: true, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: true, ...given({ bar }) };
   return {
     name,
     needs: ["birkhoff", theirs],
