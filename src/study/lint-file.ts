@@ -4,7 +4,6 @@
 // the names themselves tell; and residual maps somebody recorded, [..., n, n] tensors named h_res, hRes
 // (as they mix the streams) or comb (as Sinkhorn-Knopp left them).
 
-import fs from "node:fs";
 import path from "node:path";
 import {
   type ConventionName,
