@@ -42,7 +42,8 @@ import {
 import { sampleVariance } from "../stability/statistics.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { meanLoss } from "../training/evaluation.ts";
-import { formatRecord, writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { formatRecord } from "../files/records.ts";
 import { interventionsFile } from "../runs/run-folder.ts";
 import { restoreTensors, type TrainerState } from "../training/trainer.ts";
 
