@@ -7,6 +7,11 @@
 // Shapes: scores [B·T, E], chosen i32 [B·T, k], L [B].
 
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { multiply, reciprocal, scale, subtract } from "./elementwise.ts";
+import { oneHot, scaleRows } from "./masks.ts";
+import { transpose } from "./permute.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface SequenceBalanceAttributes {
@@ -44,6 +49,11 @@ export const sequenceBalanceOperation: Operation<["scores", "chosen"], ["loss"],
       }
     }
   },
+  compose({ scores, chosen }, { length }) {
+    const shares = scaleRows(scores, reciprocal(sumLast(scores)));
+    const along = sumLast(multiply(shares, composedFrequencies(chosen, length, lastAxis(scores.shape))));
+    return { loss: scale(sumLast(reshape(along, [sizeOf(along.shape) / length, length])), 1 / length) };
+  },
 };
 
 export const sequenceBalanceBackwardOperation: Operation<
@@ -66,6 +76,14 @@ export const sequenceBalanceBackwardOperation: Operation<
       }
     }
   },
+  compose({ scores, chosen, g }, { length }) {
+    const perSum = reciprocal(sumLast(scores));
+    const f = composedFrequencies(chosen, length, lastAxis(scores.shape));
+    const along = sumLast(multiply(f, scaleRows(scores, perSum)));
+    const ofTokens = reshape(broadcastLast(scale(g, 1 / length), length), along.shape);
+    const difference = subtract(f, broadcastLast(along, lastAxis(scores.shape)));
+    return { dScores: scaleRows(difference, multiply(ofTokens, perSum)) };
+  },
 };
 
 /** f of one sequence: how often each expert was chosen, 1 on average. */
@@ -74,6 +92,15 @@ function frequencies(chosen: Values, sequence: number, length: number, experts: 
   const f = new Float64Array(experts);
   for (const expert of chosen.data.subarray(sequence * pairs, (sequence + 1) * pairs)) f[expert]! += experts / pairs;
   return f;
+}
+
+/** f by operations, of the sequence of each token: [B · T, E]. */
+function composedFrequencies(chosen: Tensor, length: number, experts: number): Tensor {
+  const [tokens, active] = [rowCount(chosen.shape), lastAxis(chosen.shape)];
+  const sequences = tokens / length;
+  const pairs = reshape(oneHot(chosen, experts), [sequences, length * active, experts]);
+  const f = scale(sumLast(transpose(pairs)), experts / (length * active));
+  return reshape(transpose(broadcastLast(f, length)), [tokens, experts]);
 }
 
 function rowSum(x: Values, row: number): number {

@@ -5,7 +5,7 @@
 import { flopsOf, lastAxis, type Node, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { HyperCoefficientsAttributes } from "../../../ops/hyper-coefficients.ts";
 import { type ManifoldCoefficientsAttributes, streamsOf } from "../../../ops/manifold-coefficients.ts";
-import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn.ts";
+import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn-form.ts";
 import { projectionRows, type StreamProjectionAttributes } from "../../../ops/stream-projection.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import { type Buffer, ROW_TILE, type Word } from "../../plan/calls.ts";
