@@ -1,11 +1,11 @@
 // birkhoff: build a graph, wrap any block in a learned residual connection, train it, and look at what the
-// connection learned. Operations are in birkhoff/ops; models, training runs, studies and planning have entries
-// of their own. Every group below, with its docstrings, is a page of docs/api (npm run docs).
+// connection learned. Operations are in birkhoff/ops; models, training, studies and planning have entries of
+// their own.
 
 // Graphs: make a graph of symbolic tensors with static shapes, name its parameters, take its gradients.
 export { type DType, type Shape, type Tensor, ShapeError } from "./graph/tensor.ts";
 export { constant, input, parameter, persistent } from "./graph/state.ts";
-export { gradients } from "./graph/gradients.ts";
+export { gradients } from "./ops/gradients.ts";
 export {
   type Initial,
   type Parameter,

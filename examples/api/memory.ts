@@ -1,13 +1,11 @@
+import { presets } from "birkhoff/models";
 import { blockOptimum, chooseRecompute, planStepMemory } from "birkhoff/planning";
 import { parseTrainingConfig } from "birkhoff/training";
 
 const config = parseTrainingConfig({
   name: "plan",
   data: { source: "-", vocabulary: 270 },
-  model: {
-    ...{ vocabulary: 270, context: 128, width: 128, layers: 8, heads: 4, kvHeads: 4, hidden: 384 },
-    connection: { kind: "manifold" },
-  },
+  model: { ...presets.nano, vocabulary: 270, connection: { kind: "manifold" } },
   batch: 4,
   steps: 1,
   optimiser: { learningRate: 3e-3, warmup: 0, schedule: { kind: "constant" } },

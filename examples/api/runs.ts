@@ -1,3 +1,4 @@
+import { presets } from "birkhoff/models";
 import { openRun, prepareData, readRunData } from "birkhoff/runs";
 import { createWasmRuntime } from "birkhoff/runtime";
 import { parseTrainingConfig } from "birkhoff/training";
@@ -6,18 +7,7 @@ const data = await prepareData({ source: "my.txt", vocabularySize: 270, cacheFol
 const config = parseTrainingConfig({
   name: "tiny",
   data: { source: "my.txt", vocabulary: 270 },
-  model: {
-    ...{
-      vocabulary: data.tokenizer.vocabularySize,
-      context: 16,
-      width: 32,
-      layers: 2,
-      heads: 2,
-      kvHeads: 2,
-      hidden: 64,
-    },
-    connection: { kind: "manifold" },
-  },
+  model: { ...presets.nano, vocabulary: data.tokenizer.vocabularySize, context: 32, connection: { kind: "manifold" } },
   batch: 4,
   steps: 4,
   optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },

@@ -1,13 +1,11 @@
+import { presets } from "birkhoff/models";
 import { parseTrainingConfig } from "birkhoff/training";
 
 // What is left out has a default; a field that is wrong is named, with what is allowed.
 const config = parseTrainingConfig({
   name: "my-nano",
   data: { source: "my.txt", vocabulary: 270 },
-  model: {
-    ...{ vocabulary: 270, context: 16, width: 32, layers: 2, heads: 2, kvHeads: 2, hidden: 64 },
-    connection: { kind: "manifold" },
-  },
+  model: { ...presets.nano, vocabulary: 270, context: 32, connection: { kind: "manifold" } },
   batch: 4,
   steps: 8,
   optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },

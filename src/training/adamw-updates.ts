@@ -8,12 +8,13 @@
 //
 // What changes from step to step is one input, schedule [3] = η, 1 − β₁^t, 1 − β₂^t. See ops/adamw.ts.
 
-import { gradients } from "../graph/gradients.ts";
+import { gradients } from "../ops/gradients.ts";
 import { type Parameter, type ParameterSet, type Role, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { adamw } from "../ops/adamw.ts";
-import { clipScale, sumSquares } from "../ops/gradient-norm.ts";
+import { clipScale } from "../ops/clip-scale.ts";
+import { sumSquares } from "../ops/sum-squares.ts";
 import type { Runtime } from "../runtime/program.ts";
 
 /** The constants of AdamW for all parameters of a model. */

@@ -1,10 +1,9 @@
 // A loss and its AdamW updates against the formulas in plain numbers: two parameters, one of which decays.
 
 import { expect, test } from "vitest";
-import { add } from "../../src/graph/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import { square } from "../../src/ops/elementwise.ts";
+import { add, square } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { adamwUpdates } from "../../src/training/adamw-updates.ts";
