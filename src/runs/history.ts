@@ -3,6 +3,7 @@
 // The same records stand in the folder's files and in memory, those of before a resume included, and the alarms
 // have seen each of them. A rollback takes the later ones back in both.
 
+import { given } from "../basics/given.ts";
 import { type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
 import type { AlarmPlan } from "../training/alarms.ts";
 import type { RollbackEvent } from "../training/reactions.ts";
@@ -68,5 +69,5 @@ export function openHistory(folder: RunFolder, { bounds, subject }: AlarmPlan): 
 
 const observation = (record: MetricRecord, instruments: GainRecord | undefined): Observation => ({
   ...record,
-  ...(instruments ? { instruments } : {}),
+  ...given({ instruments }),
 });

@@ -5,6 +5,7 @@
 // killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
 import path from "node:path";
+import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
 import { isMixed } from "../model/config.ts";
@@ -90,7 +91,7 @@ export function openRun(
       versions: programVersions(runtime),
       keepCheckpoints: config.keepCheckpoints,
       checkpointBytes: 12 * trainer.parameterCount,
-      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
+      ...given({ onWarning: options.onWarning }),
     });
     startFrom(trainer, folder, config, data, options);
     return trainIn(folder, trainer);
@@ -259,6 +260,9 @@ const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evalua
   learningRate: result.learningRate,
   tokensPerSecond: result.tokens / result.seconds,
   seconds: secondsBefore + result.seconds,
-  ...(result.expertLoad ? { expertLoad: result.expertLoad } : {}),
-  ...(evaluation ? { validationLoss: evaluation.loss, bitsPerByte: evaluation.bitsPerByte } : {}),
+  ...given({
+    expertLoad: result.expertLoad,
+    validationLoss: evaluation?.loss,
+    bitsPerByte: evaluation?.bitsPerByte,
+  }),
 });

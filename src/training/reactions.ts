@@ -8,6 +8,7 @@
 //
 // So every run ends: it does each step at most once between two rollbacks, and their number has a limit.
 
+import { given } from "../basics/given.ts";
 import { DIVERGED_STEPS, type Excursion } from "../stability/alarms.ts";
 import { type AlarmAction, type AlarmPlan, describeEvent, rateFactorAt, shortFactor } from "./alarms.ts";
 import type { EventRecord, MetricRecord } from "./records.ts";
@@ -121,15 +122,7 @@ function goBack({ rollbacks, rateFactor }: AlarmPlan, situation: Situation, alar
 }
 
 function eventOf(step: number, { rule, message, value, bound, sublayer }: Alarm, action: AlarmAction): EventRecord {
-  return {
-    step,
-    rule,
-    message,
-    ...(value === undefined ? {} : { value }),
-    ...(bound === undefined ? {} : { bound }),
-    ...(sublayer === undefined ? {} : { sublayer }),
-    action,
-  };
+  return { step, rule, message, ...given({ value, bound, sublayer }), action };
 }
 
 const savedIn = (folder: string, rule: string): string =>
