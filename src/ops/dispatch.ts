@@ -26,7 +26,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
-import { expectIndex } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 type NoAttributes = Record<string, never>;
@@ -189,7 +189,7 @@ function sumSpec(operation: string, x: TensorSpec, order: TensorSpec, position: 
 /**
  * Sort the pairs of tokens and experts by expert.
  *
- * @param chosen i32 [N, k], each in [0, experts); not checked when the program runs
+ * @param chosen i32 [N, k], each in [0, experts)
  * @param experts E
  */
 export function dispatch(chosen: Tensor, experts: number): Dispatch {

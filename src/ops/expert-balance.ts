@@ -10,6 +10,7 @@
 // Shapes: bias, load [E]; clip [2] from clipScale(); scores [B·T, E], experts i32 [B·T, k], L [B].
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** (bias, load, clip) → bias'. */
@@ -68,7 +69,7 @@ export const sequenceBalanceOperation: Operation<SequenceBalanceAttributes> = {
   reference([scores, chosen], [loss], { length }) {
     const experts = scores!.shape[1]!;
     for (let b = 0; b < loss!.data.length; b++) {
-      const f = frequencies(chosen!, b, length, experts);
+      const f = frequencies("sequenceBalance", chosen!, b, length, experts);
       for (let t = b * length; t < (b + 1) * length; t++) {
         const s = scores!.data.subarray(t * experts, (t + 1) * experts);
         const sum = s.reduce((total, x) => total + x, 0);
@@ -86,7 +87,7 @@ export const sequenceBalanceBackwardOperation: Operation<SequenceBalanceAttribut
   reference([scores, chosen, g], [dScores], { length }) {
     const experts = scores!.shape[1]!;
     for (let b = 0; b < g!.data.length; b++) {
-      const f = frequencies(chosen!, b, length, experts);
+      const f = frequencies("sequenceBalanceBackward", chosen!, b, length, experts);
       for (let t = b * length; t < (b + 1) * length; t++) {
         const s = scores!.data.subarray(t * experts, (t + 1) * experts);
         const sum = s.reduce((total, x) => total + x, 0);
@@ -100,6 +101,7 @@ export const sequenceBalanceBackwardOperation: Operation<SequenceBalanceAttribut
 
 /** f of one sequence: how often each expert was chosen, 1 on average. */
 function frequencies(
+  operation: string,
   { data, shape }: { readonly data: Float64Array; readonly shape: readonly number[] },
   sequence: number,
   length: number,
@@ -107,7 +109,11 @@ function frequencies(
 ): Float64Array {
   const pairs = shape[1]! * length;
   const f = new Float64Array(experts);
-  for (const expert of data.subarray(sequence * pairs, (sequence + 1) * pairs)) f[expert]! += experts / pairs;
+  for (let pair = sequence * pairs; pair < (sequence + 1) * pairs; pair++) {
+    const expert = data[pair]!;
+    expectIndex(operation, expert, pair, experts);
+    f[expert]! += experts / pairs;
+  }
   return f;
 }
 

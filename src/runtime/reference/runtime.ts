@@ -4,6 +4,7 @@
 
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, type Values } from "../../graph/tensor.ts";
+import { IndexError } from "../../ops/indices.ts";
 import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
 
 /** The float64 runtime: what it reads is Float64Array. */
@@ -40,7 +41,11 @@ export function createReferenceRuntime(): ReferenceRuntime {
         shape: tensor.shape,
         data: new Float64Array(sizeOf(tensor.shape)),
       }));
-      node.op.reference(inputs, outputs, node.attributes);
+      try {
+        node.op.reference(inputs, outputs, node.attributes);
+      } catch (error) {
+        throw error instanceof IndexError ? error.within(node.scope) : error;
+      }
       node.outputs.forEach((tensor, index) => values.set(tensor, outputs[index]!));
     }
     return values;
