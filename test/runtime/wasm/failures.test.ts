@@ -2,13 +2,15 @@
 // every number of threads and on the reference, and a trap of any thread as an error that ends the runtime.
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { gradients } from "../../../src/graph/gradients.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { input, parameter } from "../../../src/graph/state.ts";
 import { scope, type Tensor } from "../../../src/graph/tensor.ts";
 import { cachedAttention } from "../../../src/ops/cached-attention.ts";
 import { crossEntropy } from "../../../src/ops/cross-entropy.ts";
-import { dispatch, expertRows, expertSum } from "../../../src/ops/dispatch.ts";
-import { sequenceBalance } from "../../../src/ops/expert-balance.ts";
+import { dispatch } from "../../../src/ops/dispatch.ts";
+import { expertRows } from "../../../src/ops/expert-rows.ts";
+import { expertSum } from "../../../src/ops/expert-sum.ts";
+import { sequenceBalance } from "../../../src/ops/sequence-balance.ts";
 import { embedding, gather, scatterAdd } from "../../../src/ops/gather.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
