@@ -12,7 +12,16 @@ export {
   readTokenizer,
 } from "./data/prepare.ts";
 export type { TokenFile } from "./data/token-file.ts";
-export { AlarmError, DivergenceError, openRun, type Run, type RunOptions } from "./runs/run.ts";
+export { openRun, type Run, type RunOptions } from "./runs/run.ts";
+export {
+  type RunRequest,
+  type RunRequests,
+  trainInTurns,
+  type TurnOptions,
+  type TurnRun,
+  type TurnsResult,
+} from "./runs/train-runs.ts";
+export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts";
 export { type InterventionsData, readRunData, type RunData } from "./runs/run-data.ts";
 
 // Sweeps: count what many runs say of loss spikes and of the best learning rate.
