@@ -8,7 +8,8 @@
 
 import { createBatches } from "../src/data/batches.ts";
 import { memoryTokens } from "../src/data/tokens.ts";
-import { type ConnectionKind, defaultConnection, type Preset, presets } from "../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../src/connections/table.ts";
+import { type Preset, presets } from "../src/model/config.ts";
 import { createWasmRuntime, type WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { rounded } from "../src/stability/instruments.ts";
 import { parseTrainingConfig } from "../src/training/config.ts";

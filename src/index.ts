@@ -91,20 +91,29 @@ export type {
   SublayerOptions,
   SublayerResult,
 } from "./connections/connection.ts";
-export { residual } from "./connections/residual.ts";
-export { hyper, type HyperOptions } from "./connections/hyper.ts";
-export { manifold, type ManifoldOptions } from "./connections/manifold.ts";
+export { residual, type ResidualConfig } from "./connections/residual.ts";
+export { hyper, type HyperConfig, type HyperOptions } from "./connections/hyper.ts";
+export { manifold, type ManifoldConfig, type ManifoldOptions } from "./connections/manifold.ts";
 export type { Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";
-export { highway, type HighwayOptions } from "./connections/highway.ts";
-export { dense, type DenseState } from "./connections/dense.ts";
-export { frac, type FracOptions } from "./connections/frac.ts";
+export { highway, type HighwayConfig, type HighwayOptions } from "./connections/highway.ts";
+export { dense, type DenseConfig, type DenseState } from "./connections/dense.ts";
+export { frac, type FracConfig, type FracOptions } from "./connections/frac.ts";
 export {
   attentionResiduals,
+  type AttentionResidualsConfig,
   type AttentionResidualsOptions,
   type AttentionResidualsState,
 } from "./connections/attention-residuals.ts";
-export { gatedResidual, type GatedResidualOptions } from "./connections/gated-residual.ts";
+export { gatedResidual, type GatedResidualConfig, type GatedResidualOptions } from "./connections/gated-residual.ts";
+export type { Configuration } from "./connections/entry.ts";
+export {
+  type ConnectionConfig,
+  type ConnectionKind,
+  connectionKinds,
+  createConnection,
+  defaultConnection,
+} from "./connections/table.ts";
 export { mixed } from "./connections/mixed.ts";
 
 // Conventions: whose formulas exactly, as data; weights and checkpoints from one convention to another.
@@ -162,33 +171,18 @@ export { exportHuggingFace, type HuggingFaceExport, type HuggingFaceExportOption
 export { importHuggingFace, type HuggingFaceImport, type HuggingFaceImportOptions } from "./training/hf-import.ts";
 
 // Models: the transformer language model, its sizes and connections, and how it writes.
-export {
-  type AttentionResidualsConfig,
-  type ConnectionConfig,
-  type ConnectionKind,
-  connectionKinds,
-  createConnection,
-  defaultConnection,
-  type DenseConfig,
-  type FracConfig,
-  type GatedResidualConfig,
-  type HighwayConfig,
-  type HyperConfig,
-  isMixed,
-  type ManifoldConfig,
-  type MixedConnectionConfig,
-  modelConnection,
-  type ModelConfig,
-  type ModelSize,
-  type Preset,
-  parseConnection,
-  presets,
-  type ResidualConfig,
-  sublayerConnections,
-} from "./model/config.ts";
+export { type ModelConfig, type ModelSize, parseConnection, type Preset, presets } from "./model/config.ts";
 export type { LatentAttentionConfig } from "./model/latent-attention.ts";
 export { inactiveParameters, type MixtureConfig, type Routing } from "./model/mixture.ts";
-export type { Override, SublayerRole } from "./model/overrides.ts";
+export {
+  isMixed,
+  type MixedConnectionConfig,
+  modelConnection,
+  type ModelConnection,
+  type Override,
+  sublayerConnections,
+  type SublayerRole,
+} from "./model/overrides.ts";
 export type { Attending, Heads } from "./model/attending.ts";
 export {
   type BatchSamplingOptions,

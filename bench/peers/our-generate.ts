@@ -11,7 +11,8 @@
 
 import { parseArgs } from "node:util";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
-import { type ConnectionKind, defaultConnection, modelSchema } from "../../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
 import { createGenerator } from "../../src/model/generate.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";

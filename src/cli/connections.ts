@@ -13,8 +13,8 @@ import {
   type ConnectionKind,
   connectionKinds,
   connectionOptions,
-  parseConnection,
-} from "../model/config.ts";
+} from "../connections/table.ts";
+import { parseConnection } from "../model/config.ts";
 
 export interface ConnectionChoice {
   /** Unique among choices: the kind, then its options, fit for a file name. */

@@ -8,6 +8,7 @@
 // Nothing bounds H_res, so the product over many layers can grow: the reason mHC exists.
 // Start: θ = 0, α = 0.01, H_pre = e_(l mod n), H_post = 1, H_res = I: exactly the pre-norm residual.
 
+import { z } from "zod";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
@@ -15,6 +16,7 @@ import { broadcast } from "../ops/reductions.ts";
 import { collapse } from "../ops/streams.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { type Collapse, type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 import { streamsConnection } from "./streams.ts";
 
@@ -82,3 +84,18 @@ function staticPart(parameters: ParameterSet, n: number, { index }: SublayerOpti
   const values = [...oneHot(n, index % n), ...Array<number>(n).fill(1), ...identityMatrix(n, 1)];
   return parameters.create("bias", [n * n + 2 * n], { values }, "connection");
 }
+
+/** Hyper-Connections as plain data. */
+export type HyperConfig = Configuration<"hyper", HyperOptions, "streams" | "collapse">;
+
+export const hyperEntry: ConnectionEntry<HyperConfig> = {
+  kind: "hyper",
+  options: {
+    streams: streamsOption,
+    collapse: z.enum(["mean", "sum"]).default("sum"),
+    dynamic: z.boolean().exactOptional(),
+    tanh: z.boolean().exactOptional(),
+    streamPrecision: streamPrecisionOption,
+  },
+  make: hyper,
+};

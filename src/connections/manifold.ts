@@ -1,6 +1,13 @@
-// Manifold-Constrained Hyper-Connections (DeepSeek, arXiv 2512.24880), the whole idea in one screen:
+// Question: what is mHC?
+//
+// Manifold-Constrained Hyper-Connections (DeepSeek, arXiv 2512.24880), the whole idea in one screen. Instead of
+// one residual stream there are n of them. Each sublayer F reads a mixture of the streams, mixes them among
+// each other, and writes its result back to all:
 //
 //   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                                 (Eq. 3; streams.ts)
+//
+// What a token reads, writes and mixes with, it decides itself:
+//
 //   x⃗' = RMSNorm(vec x_l)                      over all n·C entries of a token together
 //   H̃  = α · (x⃗' φ) + b                         one small projection for all three maps     (Eq. 7)
 //   H_pre = σ(H̃_pre)    H_post = 2σ(H̃_post)    H_res = Sinkhorn-Knopp(exp H̃_res)          (Eq. 8)
@@ -11,23 +18,103 @@
 // Other choices for H_res are in manifolds/, by the option residualMap; what others made of the formulas
 // above is in conventions/, by the option convention.
 
+import { z } from "zod";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { manifoldCoefficients } from "../ops/manifold-coefficients.ts";
-import { collapse } from "../ops/streams.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
 import { composedCoefficients } from "./composed-coefficients.ts";
-import type { ConnectionParameters } from "./conventions/coefficients.ts";
-import { conventionConnection, endOf } from "./conventions/connection.ts";
+import { type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import { carriedConnection } from "./conventions/carried.ts";
+import { type ConnectionParameters, conventionCoefficients } from "./conventions/coefficients.ts";
+import { endingOf, endOf } from "./conventions/ending.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
-import type { ManifoldConventionName } from "./conventions/table.ts";
-import { type Initialisation, type InitialisationName, initialisations } from "./initialisations.ts";
-import { expectSupport } from "./manifolds/residual-map.ts";
+import { type ManifoldConventionName, manifoldConventionNames, manifoldConventions } from "./conventions/table.ts";
+import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
+import {
+  type Initialisation,
+  type InitialisationName,
+  initialisationNames,
+  initialisations,
+} from "./initialisations.ts";
+import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
-import { type ResidualMapName, residualMaps } from "./manifolds/table.ts";
-import { residualLogits } from "./residual-logits.ts";
-import { streamsConnection } from "./streams.ts";
+import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
+import { streamsConnection, type StreamsConnection } from "./streams.ts";
+
+/**
+ * mHC: read, mix and write n streams, the mixing projected onto the doubly stochastic matrices (DeepSeek,
+ * arXiv 2512.24880). State [T, n, C], in the convention "deepseek-v4.1" with the coefficients [T, n² + 2n]
+ * that read it next; with Sinkhorn-Knopp (n² + 2n)(nC + 1) + 3 parameters a sublayer, and n(nC + 1) + 1
+ * for an end that is learned.
+ *
+ * @throws RangeError unless streams is a whole number from 1 to 32 that the residual map supports, and for an
+ *   end or a residual map that the convention does not have
+ */
+export function manifold(
+  options?: ManifoldOptions & { readonly convention?: Exclude<ManifoldConventionName, "deepseek-v4.1"> },
+): Connection<Tensor>;
+export function manifold(options: ManifoldOptions): Connection;
+export function manifold({
+  streams = 4,
+  iterations = 20,
+  residualMap = "sinkhorn",
+  initialisation = "default",
+  convention = "paper",
+  collapse,
+  streamPrecision = "float32",
+}: ManifoldOptions = {}): Connection<Tensor> | Connection {
+  expectStreams("manifold", streams);
+  const end = endOf(convention, collapse);
+  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
+  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
+  expectSupport(residualMap, map, streams);
+  expectSinkhorn(residualMap, convention, end);
+
+  const { norm, form } = manifoldConventions[convention];
+  // The paper's form has kernels of its own. Networks with a learned end have always used the general ones,
+  // whose last bits differ; they keep them, so that old runs resume to the bit.
+  const rules = { norm, form: convention === "paper" && end !== "learned" ? undefined : form };
+  const kept: Omit<StreamsConnection, "collapse"> = {
+    name: "manifold",
+    streams,
+    streamPrecision,
+    deciding(parameters, sublayer) {
+      const own = sublayerParameters(parameters, start, map, streams, sublayer); // φ, α, b
+      return (x_TNC) =>
+        residualMap === "sinkhorn"
+          ? conventionCoefficients(x_TNC, own, rules, iterations)
+          : composedCoefficients(x_TNC, own, map);
+    },
+  };
+  return end === "carried"
+    ? carriedConnection(kept)
+    : streamsConnection({ ...kept, ...endingOf(end, convention, streams) });
+}
+
+/** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
+function sublayerParameters(
+  parameters: ParameterSet,
+  start: Initialisation,
+  map: ResidualMap,
+  n: number,
+  { channels, index }: SublayerOptions,
+): ConnectionParameters {
+  const size = 2 * n + map.size(n);
+  const res = map.exponential ? start.res(n) : map.bias(n);
+  const bias = [...start.read(n, index), ...start.write(n, index), ...res];
+  return {
+    phi: parameters.create("phi", [size, n * channels], start.phi(size, n * channels), "connection"),
+    alpha: parameters.create("alpha", [3], { constant: start.alpha }, "connection"),
+    bias: parameters.create("bias", [size], { values: bias }, "connection"),
+  };
+}
+
+function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConventionName, end: StreamsEnd): void {
+  if (residualMap === "sinkhorn" || (convention === "paper" && (end === "mean" || end === "sum"))) return;
+  throw new RangeError(
+    `manifold: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+  );
+}
 
 /** What can be chosen of mHC. */
 export interface ManifoldOptions {
@@ -54,84 +141,23 @@ export interface ManifoldOptions {
   readonly streamPrecision?: StreamPrecision;
 }
 
-/**
- * mHC: read, mix and write n streams, the mixing projected onto the doubly stochastic matrices (DeepSeek,
- * arXiv 2512.24880). State [T, n, C], in the convention "deepseek-v4.1" with the coefficients [T, n² + 2n]
- * that read it next; with Sinkhorn-Knopp (n² + 2n)(nC + 1) + 3 parameters a sublayer, and n(nC + 1) + 1
- * for an end that is learned.
- *
- * @throws RangeError unless streams is a whole number from 1 to 32 that the residual map supports, and for an
- *   end or a residual map that the convention does not have
- */
-export function manifold(
-  options?: ManifoldOptions & { readonly convention?: Exclude<ManifoldConventionName, "deepseek-v4.1"> },
-): Connection<Tensor>;
-export function manifold(options: ManifoldOptions): Connection;
-export function manifold({
-  streams = 4,
-  iterations = 20,
-  residualMap = "sinkhorn",
-  initialisation = "default",
-  convention = "paper",
-  collapse: asked,
-  streamPrecision = "float32",
-}: ManifoldOptions = {}): Connection<Tensor> | Connection {
-  expectStreams("manifold", streams);
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
-  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
-  expectSupport(residualMap, map, streams);
-  const end = endOf(convention, asked);
-  const parametersOf = (parameters: ParameterSet, options: SublayerOptions): ConnectionParameters =>
-    manifoldParameters(parameters, start, residualMap, streams, options);
-  if (convention !== "paper" || end === "learned" || end === "carried") {
-    expectSinkhorn(residualMap, convention, end);
-    return conventionConnection({ streams, iterations, convention, end, streamPrecision, parametersOf });
-  }
-  return streamsConnection({
-    name: "manifold",
-    streams,
-    streamPrecision,
-    deciding(parameters, sublayer) {
-      const { phi, alpha, bias } = parametersOf(parameters, sublayer);
-      if (residualMap !== "sinkhorn") return (x_TNC) => composedCoefficients(x_TNC, phi, alpha, bias, map);
-      return (x_TNC) => {
-        const coefficients = manifoldCoefficients(x_TNC, phi, alpha, bias, { iterations });
-        return { coefficients, logits: residualLogits(coefficients) };
-      };
-    },
-    collapse: (x_TNC) => collapse(x_TNC, end),
-  });
-}
+/** mHC as plain data; its start by name. */
+export type ManifoldConfig = Configuration<
+  "manifold",
+  Omit<ManifoldOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
+  "streams" | "iterations"
+>;
 
-function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConventionName, end: StreamsEnd): void {
-  if (residualMap === "sinkhorn") return;
-  throw new RangeError(
-    `manifold: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
-  );
-}
-
-/** Maps that normalise exp(logits): a start's own logits of H_res are meant for them. */
-export const exponentialMaps: ReadonlySet<ResidualMapName> = new Set([
-  "sinkhorn",
-  "sinkhorn-implicit",
-  "birkhoff-newton",
-  "row-softmax",
-]);
-
-function manifoldParameters(
-  parameters: ParameterSet,
-  start: Initialisation,
-  residualMap: ResidualMapName,
-  n: number,
-  { channels, index }: SublayerOptions,
-): ConnectionParameters {
-  const map = residualMaps[residualMap];
-  const size = 2 * n + map.size(n);
-  const res = exponentialMaps.has(residualMap) ? start.res(n) : map.bias(n);
-  const bias = [...start.read(n, index), ...start.write(n, index), ...res];
-  return {
-    phi: parameters.create("phi", [size, n * channels], start.phi(size, n * channels), "connection"),
-    alpha: parameters.create("alpha", [3], { constant: start.alpha }, "connection"),
-    bias: parameters.create("bias", [size], { values: bias }, "connection"),
-  };
-}
+export const manifoldEntry: ConnectionEntry<ManifoldConfig> = {
+  kind: "manifold",
+  options: {
+    streams: streamsOption,
+    iterations: positive.default(20),
+    residualMap: z.enum(residualMapNames).exactOptional(),
+    initialisation: z.enum(initialisationNames).exactOptional(),
+    convention: z.enum(manifoldConventionNames).exactOptional(),
+    collapse: z.enum(["mean", "sum", "learned", "carried"]).exactOptional(),
+    streamPrecision: streamPrecisionOption,
+  },
+  make: (config) => manifold(config),
+};

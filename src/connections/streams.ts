@@ -24,6 +24,8 @@ export interface StreamsConnection {
   deciding(parameters: ParameterSet, options: SublayerOptions): (x_TNC: Tensor) => Decided;
   /** [T, n, C] → [T, C] */
   collapse(x_TNC: Tensor): Tensor;
+  /** Where the end of the network is learned: make its parameters; what is returned collapses by them. */
+  ending?(parameters: ParameterSet, options: Pick<SublayerOptions, "channels">): (x_TNC: Tensor) => Tensor;
 }
 
 /** A connection of n streams around its decisions. */
@@ -33,6 +35,7 @@ export function streamsConnection({
   streamPrecision,
   deciding,
   collapse,
+  ending,
 }: StreamsConnection): Connection<Tensor> {
   const { keep, use } = storages[streamPrecision];
   return {
@@ -53,5 +56,11 @@ export function streamsConnection({
       };
     },
     collapse: (state) => collapse(use(state)),
+    ...(ending && {
+      ending(parameters, options) {
+        const joined = ending(parameters, options);
+        return { collapse: (state) => joined(use(state)) };
+      },
+    }),
   };
 }

@@ -3,7 +3,9 @@
 // The options of `birkhoff train`, of which only those are named that differ from its defaults; whatever has
 // no option of its own follows as --set. test/cli/report.test.ts holds this to what the command makes of it.
 
-import { connectionOptions, defaultConnection, isMixed, presets } from "../model/config.ts";
+import { connectionOptions, defaultConnection } from "../connections/table.ts";
+import { presets } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import type { TrainingConfig } from "../training/config.ts";
 
 /** Values that `birkhoff train` takes when nothing is said. */

@@ -7,9 +7,10 @@
 
 import { z } from "zod";
 import { initialisations } from "../connections/initialisations.ts";
-import { exponentialMaps } from "../connections/manifold.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
-import { type ConnectionConfig, type ModelConfig, sublayerConnections } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
 import { secondModulus } from "../stability/instruments.ts";
@@ -118,8 +119,9 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 function startsMixing(connection: ConnectionConfig): boolean {
   if (connection.kind !== "manifold") return false;
   const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
+  if (!residualMaps[residualMap].exponential) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));
-  return exponentialMaps.has(residualMap) && secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
+  return secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
 }
 
 /**

@@ -10,7 +10,9 @@
 // refused with the field, its value and what is allowed.
 
 import { manifoldConventions } from "../connections/conventions/table.ts";
-import { type ConnectionConfig, isMixed, type ModelConfig, modelSchema } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import { type ModelConfig, modelSchema } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 
 /** A config.json, or what is to be one. */
 export type HuggingFaceConfig = Readonly<Record<string, unknown>>;

@@ -15,8 +15,9 @@
 // Names: llama and deepseek_v3 of the transformers library as they are stored, and deepseek_v4's for the
 // connection. Legend: C channels, H heads, R, K, V columns of a head of MLA, n streams.
 
-import type { ConnectionConfig, ModelConfig } from "../model/config.ts";
-import { isMixed } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import { mixtureOf } from "../model/mixture.ts";
 import { connectionTensorName } from "./connection-names.ts";
 

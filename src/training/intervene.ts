@@ -15,15 +15,10 @@ import { add } from "../graph/gradients.ts";
 import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
-import {
-  type ConnectionConfig,
-  isMixed,
-  type MixedConnectionConfig,
-  type ModelConfig,
-  sublayerConnections,
-} from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed, type MixedConnectionConfig, sublayerConnections, sublayerRole } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
-import { sublayerRole } from "../model/overrides.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";
 import { matmul } from "../ops/matmul.ts";
 import { scale, subtract } from "../ops/elementwise.ts";

@@ -12,7 +12,8 @@ import {
   type ManifoldConventionName,
   manifoldConventions,
 } from "../connections/conventions/table.ts";
-import { type ConnectionConfig, sublayerConnections } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { lintConnections } from "../stability/lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "../stability/lint-check.ts";
 import { latestCheckpoint } from "./checkpoint.ts";

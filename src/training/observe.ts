@@ -8,7 +8,7 @@
 
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
-import { sublayerRuns } from "../model/config.ts";
+import { sublayerRuns } from "../model/overrides.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/gradient-norm.ts";
 import { batchedMatmul } from "../ops/matmul.ts";

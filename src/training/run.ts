@@ -9,7 +9,7 @@ import { createBatches } from "../data/batches.ts";
 import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
-import { isMixed } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import { DIVERGED_STEPS, type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
 import { type AlarmAction, describeEvent, mayRollBack, planAlarms, rateFactorAt, shortFactor } from "./alarms.ts";
 import type { TrainingConfig } from "./config.ts";

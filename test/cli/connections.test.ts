@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { comparedByDefault, connectionOf, parseChoice, parseChoices } from "../../src/cli/connections.ts";
 import { connectionText } from "../../src/cli/sublayers.ts";
-import { connectionKinds, connectionOptions, defaultConnection } from "../../src/model/config.ts";
+import { connectionKinds, connectionOptions, defaultConnection } from "../../src/connections/table.ts";
 
 test("a kind with options of its own has a name fit for a folder, and a configuration", () => {
   const choice = parseChoice(" hyper:streams=2:dynamic=false ");

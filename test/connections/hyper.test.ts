@@ -1,7 +1,8 @@
 // Hyper-Connections at their start: the pre-norm residual network, exactly.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ConnectionConfig, modelSchema } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/program.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";

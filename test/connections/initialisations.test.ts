@@ -7,7 +7,7 @@ import { initialisationNames, initialisations, readersOf } from "../../src/conne
 import { manifold } from "../../src/connections/manifold.ts";
 import { residualMaps } from "../../src/connections/manifolds/table.ts";
 import { createParameters, type Parameter } from "../../src/graph/parameters.ts";
-import { createConnection, defaultConnection } from "../../src/model/config.ts";
+import { createConnection, defaultConnection } from "../../src/connections/table.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";

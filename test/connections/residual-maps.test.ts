@@ -9,7 +9,9 @@ import { type ResidualMapName, residualMapNames, residualMaps } from "../../src/
 import { gradients } from "../../src/graph/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { defaultConnection, modelConnection, modelSchema } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
+import { modelConnection } from "../../src/model/overrides.ts";
 import { ancestors, type Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
 import { manifoldCoefficients } from "../../src/ops/manifold-coefficients.ts";
@@ -45,7 +47,8 @@ describe("the connection", () => {
   test("composed from operations, Sinkhorn's coefficients and gradients are those of the fused operation", () => {
     const fused = run(({ x, phi, alpha, bias: b }) => manifoldCoefficients(x!, phi!, alpha!, b!));
     const composed = run(
-      ({ x, phi, alpha, bias: b }) => composedCoefficients(x!, phi!, alpha!, b!, residualMaps.sinkhorn).coefficients,
+      ({ x, phi, alpha, bias: b }) =>
+        composedCoefficients(x!, { phi: phi!, alpha: alpha!, bias: b! }, residualMaps.sinkhorn).coefficients,
     );
     expect(Object.keys(composed)).toEqual([
       "output 0",
@@ -101,9 +104,7 @@ describe("the connection", () => {
   test("leading axes stay", () => {
     const { coefficients: h } = composedCoefficients(
       input("x", [2, 5, 3, 4]),
-      input("phi", [9, 12]),
-      input("alpha", [3]),
-      input("bias", [9]),
+      { phi: input("phi", [9, 12]), alpha: input("alpha", [3]), bias: input("bias", [9]) },
       residualMaps.circulant,
     );
     expect(h.shape).toEqual([2, 5, 15]);

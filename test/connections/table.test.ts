@@ -8,7 +8,8 @@ import type { State } from "../../src/connections/connection.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { connectionKinds, createConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { connectionKinds, createConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { tanh } from "../../src/ops/elementwise.ts";
 

@@ -5,7 +5,7 @@
 
 import { defaultDevice, init, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ConnectionConfig } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { indices, loss, type Parameters, type Sizes } from "./jax-transformer.ts";

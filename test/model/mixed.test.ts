@@ -6,18 +6,16 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeSublayers, sublayerRows } from "../../src/cli/sublayers.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
+import { createConnection, defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import {
-  createConnection,
-  defaultConnection,
+  layersOf,
   type MixedConnectionConfig,
-  type ModelConfig,
   modelConnection,
-  modelSchema,
   sublayerConnections,
   sublayerRuns,
-} from "../../src/model/config.ts";
+} from "../../src/model/overrides.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { layersOf } from "../../src/model/overrides.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";

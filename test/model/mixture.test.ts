@@ -5,7 +5,8 @@ import { createParameters, type ParameterSet, parameterCount } from "../../src/g
 import { gradients } from "../../src/graph/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { defaultConnection, type ModelConfig, modelSchema } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { inactiveParameters, type MixtureConfig } from "../../src/model/mixture.ts";
 import type { Runtime } from "../../src/runtime/program.ts";

@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { checkLayout, type Layout, possibleLayouts, stagesOf } from "../../src/planning/layout.ts";
 import { memoryClasses, memoryVariants, peakMemory, precisions, stageMemories } from "../../src/planning/memory.ts";
 import { countParameters } from "../../src/planning/parameters.ts";

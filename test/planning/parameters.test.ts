@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
-import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { connectionParameters, countParameters, modelParts } from "../../src/planning/parameters.ts";
 import { plannedModel, plannedModels, trainedTokens } from "../../src/planning/presets.ts";

@@ -2,7 +2,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { defaultConnection } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
 import { type TrainingConfig, parseTrainingConfig } from "../../src/training/config.ts";
 import type { GainRecord, MetricRecord } from "../../src/training/run-folder.ts";
 

@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vite
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { largestComposite } from "../../src/stability/gains.ts";
-import type { ManifoldConfig } from "../../src/model/config.ts";
+import type { ManifoldConfig } from "../../src/connections/manifold.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
 import { listCheckpoints } from "../../src/training/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";

@@ -2,12 +2,8 @@
 // and the numbers are those of other models that compute the same, in float64.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import {
-  type ConnectionConfig,
-  connectionKinds,
-  defaultConnection,
-  type MixedConnectionConfig,
-} from "../../src/model/config.ts";
+import { type ConnectionConfig, connectionKinds, defaultConnection } from "../../src/connections/table.ts";
+import type { MixedConnectionConfig } from "../../src/model/overrides.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseIntervention } from "../../src/stability/interventions.ts";

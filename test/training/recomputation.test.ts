@@ -1,13 +1,8 @@
 // Eq. 20 of the paper, what a training step is predicted to need and what it writes, and that nothing else changes.
 
 import { describe, expect, test } from "vitest";
-import {
-  type ConnectionConfig,
-  connectionKinds,
-  defaultConnection,
-  modelSchema,
-  presets,
-} from "../../src/model/config.ts";
+import { type ConnectionConfig, connectionKinds, defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig } from "../../src/training/config.ts";
 import {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
-import { type ConnectionKind, connectionKinds } from "../../src/model/config.ts";
+import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { listCheckpoints } from "../../src/training/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";

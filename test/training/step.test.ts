@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gradients } from "../../src/graph/gradients.ts";
 import { createParameters, type ParameterSet, trainedParameters } from "../../src/graph/parameters.ts";
-import { connectionKinds } from "../../src/model/config.ts";
+import { connectionKinds } from "../../src/connections/table.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import type { Runtime } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";

@@ -1,7 +1,7 @@
 // A trainer's steps: bits, accumulation, restoring, gains, evaluation, text, and steps that go wrong.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connectionKinds, type ConnectionKind } from "../../src/model/config.ts";
+import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";

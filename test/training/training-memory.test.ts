@@ -1,7 +1,8 @@
 // Trainings are refused before they start when they do not fit, and what is offered instead does.
 
 import { expect, test } from "vitest";
-import { defaultConnection, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { presets } from "../../src/model/config.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { memoryLimits, type MemoryNeed } from "../../src/training/memory-limit.ts";

@@ -1,7 +1,7 @@
 // Runs of a sweep that do not fit are named before it starts, and no more are trained at a time than fit.
 
 import { expect, test } from "vitest";
-import { defaultConnection } from "../../../src/model/config.ts";
+import { defaultConnection } from "../../../src/connections/table.ts";
 import { memoryLimits } from "../../../src/training/memory-limit.ts";
 import { runsAtATime, type SweepRun } from "../../../src/training/sweep/memory.ts";
 import { planMemoryNeed } from "../../../src/training/training-memory.ts";
