@@ -9,7 +9,7 @@
  * The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
  */
 
-import { groupBy } from "../src/training/sweep/analysis.ts";
+import { groupBy } from "../src/runs/sweep/analysis.ts";
 import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";

@@ -16,7 +16,7 @@ import {
   manifoldConventionNames,
   manifoldConventions,
 } from "../src/connections/conventions/table.ts";
-import { randomProbe, randomWeights } from "../src/training/probes.ts";
+import { randomProbe, randomWeights } from "../src/interop/probes.ts";
 
 const STREAMS = 4;
 const CHANNELS = 64;

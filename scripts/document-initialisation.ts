@@ -5,7 +5,7 @@ import { writeFileSync } from "node:fs";
 import { hyper } from "../src/connections/hyper.ts";
 import { initialisationNames, initialisations } from "../src/connections/initialisations.ts";
 import { manifold } from "../src/connections/manifold.ts";
-import { measureStart, type Start } from "../src/stability/start.ts";
+import { measureStart, type Start } from "../src/study/start.ts";
 
 const STREAMS = 4;
 /** Below this a value is rounding. */
@@ -55,7 +55,7 @@ export function initialisationPage(): string {
 
 The paper gives α = 0.01 and nothing else: not φ, not the biases. Every implementation chose its own, and they differ in whether the model begins as a residual network, whether it still can tell its streams apart, and whether its mixers can move. \`manifold({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; \`default\` is used when nothing is said. They are in \`src/connections/initialisations.ts\`.
 
-This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/stability/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
+This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/study/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
 
 ## What they are
 
@@ -123,7 +123,7 @@ ${table(
 
 ## Upcycling
 
-A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to manifold\` copies all its weights and the moments of its optimiser, adds maps that start as \`pre-norm\` (\`--to hyper\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/training/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
+A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to manifold\` copies all its weights and the moments of its optimiser, adds maps that start as \`pre-norm\` (\`--to hyper\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
 `;
 }
 

@@ -7,7 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { drawSweep } from "../src/report/sweep-chart.ts";
 import { sweepRows } from "../src/report/sweep-table.ts";
-import { readSweepPlan, type SweepSummary, summariseSweep } from "../src/training/sweep/folder.ts";
+import { readSweepPlan, type SweepSummary, summariseSweep } from "../src/runs/sweep/folder.ts";
 
 /** What stands in the page: the chart, the table, and how and where it was measured. */
 export function sweepBlock({ name, points, ended, definitions, groups }: SweepSummary, seconds: number): string {

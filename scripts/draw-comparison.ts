@@ -6,7 +6,7 @@ import path from "node:path";
 import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { largestComposite } from "../src/stability/gains.ts";
-import { readGains, readMetrics } from "../src/training/run-folder.ts";
+import { readGains, readMetrics } from "../src/runs/run-folder.ts";
 
 const [folder, output] = process.argv.slice(2);
 if (!folder || !output) throw new Error("usage: node scripts/draw-comparison.ts COMPARISON_FOLDER OUTPUT.svg");

@@ -11,7 +11,7 @@ import { normal, streams } from "../src/data/random.ts";
 import { input } from "../src/graph/state.ts";
 import { createWasmRuntime, type WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { singularValues } from "../src/stability/singular-values.ts";
-import { sinkhornError } from "../src/stability/sinkhorn-error.ts";
+import { sinkhornError } from "../src/study/sinkhorn-error.ts";
 
 const [N, MATRICES] = [4, 2000];
 const SCALES = [1, 4, 10];

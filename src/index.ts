@@ -146,8 +146,8 @@ export {
   type Probe,
   type Weights,
 } from "./connections/conventions/evaluate.ts";
-export { type ConvertedConnection, convertFile, type ConvertOptions, type ConvertReport } from "./training/convert.ts";
-export type { Naming } from "./training/connection-names.ts";
+export { type ConvertedConnection, convertFile, type ConvertOptions, type ConvertReport } from "./interop/convert.ts";
+export type { Naming } from "./interop/connection-names.ts";
 
 // Initialisation: how parameters start, what a start makes of a model, and starting from a trained residual model.
 export {
@@ -156,7 +156,7 @@ export {
   initialisationNames,
   initialisations,
 } from "./connections/initialisations.ts";
-export { type FixedAndStarted, measureStart, type Mixing, type Start, type StartOptions } from "./stability/start.ts";
+export { type FixedAndStarted, measureStart, type Mixing, type Start, type StartOptions } from "./study/start.ts";
 export { initialValues } from "./training/initialise.ts";
 export {
   upcycle,
@@ -164,11 +164,11 @@ export {
   type Upcycled,
   type UpcycledConnection,
   type UpcycleOptions,
-} from "./training/upcycle.ts";
+} from "./interop/upcycle.ts";
 
 // Files: models in Hugging Face's form, out of runs and into them.
-export { exportHuggingFace, type HuggingFaceExport, type HuggingFaceExportOptions } from "./training/hf-export.ts";
-export { importHuggingFace, type HuggingFaceImport, type HuggingFaceImportOptions } from "./training/hf-import.ts";
+export { exportHuggingFace, type HuggingFaceExport, type HuggingFaceExportOptions } from "./interop/hf/export.ts";
+export { importHuggingFace, type HuggingFaceImport, type HuggingFaceImportOptions } from "./interop/hf/import.ts";
 
 // Models: the transformer language model, its sizes and connections, and how it writes.
 export { type ModelConfig, type ModelSize, parseConnection, type Preset, presets } from "./model/config.ts";
@@ -216,7 +216,8 @@ export {
   trainTokenizer,
 } from "./data/tokenizer.ts";
 export { samplingRandom } from "./data/random.ts";
-export type { TokenFile, TokenSource } from "./data/tokens.ts";
+export type { TokenFile } from "./data/token-file.ts";
+export type { TokenSource } from "./data/tokens.ts";
 
 // Stability: what is measured of a running or trained model, what changing it does, and what is wrong with a checkpoint.
 export { amaxGain, type GainPair, type Gains, measureGains } from "./stability/gains.ts";
@@ -231,24 +232,14 @@ export {
 export { singularValues } from "./stability/singular-values.ts";
 export { eigenvalueModuli } from "./stability/eigenvalues.ts";
 export type { GroupNorms, Instruments } from "./stability/instruments.ts";
-export { type Intervention, parseIntervention } from "./stability/interventions.ts";
-export {
-  intervene,
-  type InterveneOptions,
-  type InterventionReport,
-  type InterventionRow,
-} from "./training/intervene.ts";
-export {
-  sinkhornError,
-  type SinkhornError,
-  type SinkhornErrorOptions,
-  type Spread,
-} from "./stability/sinkhorn-error.ts";
-export type { LintCheck, LintConnection, LintInput, RecordedMaps, Verdict } from "./stability/lint-check.ts";
-export { lintConnections } from "./stability/lint.ts";
-export type { ReferenceConnection } from "./stability/lint-reference.ts";
-export { lintFile, type LintFileOptions, type LintReport } from "./training/lint-file.ts";
-export { inspectCheckpoint, type InspectedFile, inspectFile, type InspectFileOptions } from "./training/inspect.ts";
+export { type Intervention, parseIntervention } from "./study/interventions.ts";
+export { intervene, type InterveneOptions, type InterventionReport, type InterventionRow } from "./study/intervene.ts";
+export { sinkhornError, type SinkhornError, type SinkhornErrorOptions, type Spread } from "./study/sinkhorn-error.ts";
+export type { LintCheck, LintConnection, LintInput, RecordedMaps, Verdict } from "./study/lint-check.ts";
+export { lintConnections } from "./study/lint.ts";
+export type { ReferenceConnection } from "./study/lint-reference.ts";
+export { lintFile, type LintFileOptions, type LintReport } from "./study/lint-file.ts";
+export { inspectCheckpoint, type InspectedFile, inspectFile, type InspectFileOptions } from "./study/inspect.ts";
 
 // Training: AdamW with schedules and clipping, step by step or as a run with a folder that can be resumed.
 export {
@@ -268,15 +259,15 @@ export {
   type TrainerState,
 } from "./training/trainer.ts";
 export type { Evaluation } from "./training/evaluation.ts";
-export { AlarmError, DivergenceError, openRun, type Run, type RunOptions } from "./training/run.ts";
+export { AlarmError, DivergenceError, openRun, type Run, type RunOptions } from "./runs/run.ts";
 export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
-export type { EventRecord, GainRecord, MetricRecord } from "./training/run-folder.ts";
+export type { EventRecord, GainRecord, MetricRecord } from "./training/records.ts";
 
 // Interop: what a run recorded, for TensorBoard, spreadsheets and Prometheus.
-export { exportTensorBoard, recordTensorBoard } from "./report/tensorboard.ts";
-export { exportCsv } from "./report/csv.ts";
-export { prometheusText } from "./report/prometheus.ts";
-export { type InterventionsData, readRunData, type RunData } from "./report/run-data.ts";
+export { exportTensorBoard, recordTensorBoard } from "./interop/tensorboard.ts";
+export { exportCsv } from "./interop/csv.ts";
+export { prometheusText } from "./interop/prometheus.ts";
+export { type InterventionsData, readRunData, type RunData } from "./runs/run-data.ts";
 
 // Sweeps: what many runs say of loss spikes, the best learning rate, and how far one may miss it.
 export {
@@ -293,7 +284,7 @@ export {
   type SeedBand,
   seedBand,
   type SweepResult,
-} from "./training/sweep/analysis.ts";
+} from "./runs/sweep/analysis.ts";
 
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
 export type { Machine } from "./runtime/wasm/layout.ts";
@@ -341,7 +332,7 @@ export {
   precisions,
   type StageMemory,
   stageMemories,
-} from "./planning/memory.ts";
+} from "./planning/gpu-memory.ts";
 export type { Reduction } from "./planning/reductions.ts";
 export { type Amount, type Pass, type Scheme, totalTraffic, trafficOf } from "./planning/traffic.ts";
 export { type Hardware, type HardwareName, hardwareProfiles } from "./planning/hardware.ts";
@@ -397,5 +388,5 @@ export {
   type TimedTask,
   type Timeline,
 } from "./planning/pipeline/task.ts";
-export { type Picture, timelineSvg, type TimelineSvgOptions } from "./planning/pipeline/timeline-svg.ts";
-export { type FigureTable, timelineHtml, type TimelinePage } from "./planning/pipeline/timeline-html.ts";
+export { type Picture, timelineSvg, type TimelineSvgOptions } from "./report/timeline-svg.ts";
+export { type FigureTable, timelineHtml, type TimelinePage } from "./report/timeline-html.ts";

@@ -1,55 +1,125 @@
-// The order of the rooms: each imports only from itself and from rooms above it in this list. Stability
-// stands above training because a run measures its own gains while it trains.
+// The order of the rooms: each imports only from itself and from rooms above it in this list. What runs in a
+// browser imports nothing of Node. docs/architecture.md says what each room answers.
 
 import { readdirSync, readFileSync } from "node:fs";
-import { dirname, relative, resolve } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 
-const rooms = [
-  "graph",
-  "ops",
-  "runtime",
-  "connections",
-  "model",
-  "data",
-  "stability",
-  "training",
-  "evaluation",
-  "planning",
-  "distributed",
-  "report",
-  "cli",
-];
 const source = fileURLToPath(new URL("../src", import.meta.url));
-const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
 
+/** From the ground up. `browser`: all of it, or the files that are not for a browser. */
+const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFor?: readonly string[] }>> = {
+  files: { browser: false },
+  graph: { browser: true },
+  ops: { browser: true },
+  runtime: { browser: true, butFor: ["wasm/runtime.ts", "wasm/module.ts", "wasm/worker.ts"] },
+  connections: { browser: true },
+  data: { browser: true, butFor: ["corpus.ts", "prepare.ts", "token-file.ts"] },
+  model: { browser: true },
+  stability: { browser: true },
+  training: { browser: true },
+  runs: { browser: false },
+  interop: { browser: false },
+  study: { browser: false },
+  planning: { browser: true, butFor: ["here/", "machine.ts"] },
+  report: { browser: false },
+  cli: { browser: false },
+};
+const order = Object.keys(rooms);
+const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+const roomOf = (file: string): string => file.split("/")[0]!;
+
+/** What a file imports: files of src by their path in it, packages by their name. */
 function importsOf(file: string): string[] {
   const text = readFileSync(resolve(source, file), "utf8");
-  return [...text.matchAll(/(?:from|import)\s*\(?\s*"(\.[^"]+)"/g)].map(([, target]) =>
-    relative(source, resolve(source, dirname(file), target!)),
+  return [...text.matchAll(/^(?:import|export)\b[^;]*?from\s*"([^"]+)"|^import "([^"]+)"|import\("([^"]+)"\)/gm)].map(
+    ([, from, bare, lazy]) => {
+      const target = (from ?? bare ?? lazy)!;
+      return target.startsWith(".") ? relative(source, resolve(source, dirname(file), target)) : target;
+    },
   );
 }
 
-test("every file lies in a known room, or is the public entry", () => {
-  expect(
-    files.filter((file) => (file.includes("/") ? !rooms.includes(file.split("/")[0]!) : file !== "index.ts")),
-  ).toEqual([]);
+const isFile = (target: string): boolean => target.endsWith(".ts");
+
+test("every file lies in a known room, or is a public entry", () => {
+  expect(files.filter((file) => file.includes("/") && !order.includes(roomOf(file)))).toEqual([]);
+});
+
+test("every room has files", () => {
+  expect(order.filter((room) => !files.some((file) => roomOf(file) === room))).toEqual([]);
 });
 
 test("a room imports only from the rooms above it", () => {
-  const wrong: string[] = [];
-  for (const file of files) {
-    const from = rooms.indexOf(file.split("/")[0]!);
-    if (from < 0) continue;
-    for (const target of importsOf(file)) {
-      const to = rooms.indexOf(target.split("/")[0]!);
-      if (to < 0 || to > from) wrong.push(`${file} imports ${target}`);
-    }
-  }
+  const wrong = files
+    .filter((file) => file.includes("/"))
+    .flatMap((file) =>
+      importsOf(file)
+        .filter((target) => isFile(target) && order.indexOf(roomOf(target)) > order.indexOf(roomOf(file)))
+        .map((target) => `${file} imports ${target}`),
+    );
   expect(wrong).toEqual([]);
+});
+
+test("nothing but the public entries imports a public entry", () => {
+  const entries = files.filter((file) => !file.includes("/"));
+  expect(files.flatMap((file) => importsOf(file).filter((target) => entries.includes(target)))).toEqual([]);
+});
+
+/** Still bound to one runtime. */
+const BOUND = ["planning/step-time.ts", "training/recomputation.ts", "training/step-memory.ts", "training/trainer.ts"];
+
+/** Files of rooms that run in a browser, but for those that are said not to. */
+const forBrowsers = files.filter((file) => {
+  const room = rooms[roomOf(file)];
+  return room?.browser && !room.butFor?.some((name) => join(roomOf(file), name) === file || file.includes(`/${name}`));
+});
+
+describe("what runs in a browser", () => {
+  test("imports nothing of Node, and no file that does", () => {
+    const allowed = new Set(forBrowsers);
+    const wrong = forBrowsers
+      .filter((file) => !file.startsWith("runtime/wasm/kernels/"))
+      .filter((file) => !BOUND.includes(file))
+      .flatMap((file) =>
+        importsOf(file)
+          .filter((target) => (isFile(target) ? !allowed.has(target) : target.startsWith("node:")))
+          .map((target) => `${file} imports ${target}`),
+      );
+    expect(wrong).toEqual([]);
+  });
+
+  test("the files that are said not to do exist, and do import Node", () => {
+    for (const [room, { butFor = [] }] of Object.entries(rooms)) {
+      for (const name of butFor) {
+        const meant = files.filter((file) => file.startsWith(`${room}/${name}`));
+        expect(meant, `${room}/${name}`).not.toEqual([]);
+      }
+    }
+  });
+});
+
+test("no import goes in a circle", () => {
+  const state = new Map<string, "open" | "done">();
+  const circles: string[] = [];
+  const visit = (file: string, path: readonly string[]): void => {
+    if (state.get(file) === "done") return;
+    if (state.get(file) === "open") {
+      circles.push([...path.slice(path.indexOf(file)), file].join(" -> "));
+      return;
+    }
+    state.set(file, "open");
+    for (const target of importsOf(file)) if (isFile(target)) visit(target, [...path, file]);
+    state.set(file, "done");
+  };
+  for (const file of files) visit(file, []);
+  expect(
+    circles.filter((circle) => !circle.startsWith("model/config.ts") && !circle.startsWith("runs/run-data.ts")),
+  ).toEqual([]);
 });
 
 test("the check sees imports at all", () => {
   expect(importsOf("graph/state.ts")).toContain("graph/tensor.ts");
+  expect(importsOf("data/token-file.ts")).toContain("node:fs");
 });

@@ -3,9 +3,9 @@
 import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
-import { type Naming, namings } from "../training/connection-names.ts";
-import { convertFile, type ConvertReport } from "../training/convert.ts";
-import { upcycledConnections } from "../training/upcycle.ts";
+import { type Naming, namings } from "../interop/connection-names.ts";
+import { convertFile, type ConvertReport } from "../interop/convert.ts";
+import { upcycledConnections } from "../interop/upcycle.ts";
 import { expectUnused, machineOptions, positiveNumber, wholeNumber } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 

@@ -2,9 +2,9 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
-import { exportCsv } from "../report/csv.ts";
-import { exportTensorBoard } from "../report/tensorboard.ts";
-import { exportHuggingFace } from "../training/hf-export.ts";
+import { exportCsv } from "../interop/csv.ts";
+import { exportTensorBoard } from "../interop/tensorboard.ts";
+import { exportHuggingFace } from "../interop/hf/export.ts";
 
 /** Where an export goes and what it may replace. */
 interface ExportTarget {

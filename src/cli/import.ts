@@ -2,8 +2,8 @@
 
 import { Command, Option } from "commander";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { importHuggingFace } from "../training/hf-import.ts";
-import { type UpcycledConnection, upcycledConnections } from "../training/upcycle.ts";
+import { importHuggingFace } from "../interop/hf/import.ts";
+import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import { machineOptions, type MachineOptions, positiveNumber, wholeNumber } from "./options.ts";
 
 interface ImportOptions extends MachineOptions {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
-import { reason } from "../data/files.ts";
+import { reason } from "../files/atomic.ts";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -14,15 +14,15 @@ import { describeMemory, describeSchedule, summarise } from "../runtime/plan/des
 import { type CompiledPlan, compilePlan } from "../runtime/wasm/compile.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
-import { type Checkpoint, latestCheckpoint, loadModel } from "../training/checkpoint.ts";
+import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { inspectCheckpoint, inspectFile } from "../training/inspect.ts";
-import { expectFit, memoryLimits } from "../training/memory-limit.ts";
-import { planObserving, planOneStep } from "../training/memory-needs.ts";
-import { isFolder } from "../training/lint-file.ts";
+import { inspectCheckpoint, inspectFile } from "../study/inspect.ts";
+import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { planObserving, planOneStep } from "../planning/here/model-memory.ts";
+import { isFolder } from "../study/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
 import { describeEvent } from "../training/alarms.ts";
-import { openRunFolder, readEvents, readGains, readMetrics } from "../training/run-folder.ts";
+import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";
 import {
   makeStep,
   measureStepMemory,

@@ -3,18 +3,18 @@
 import path from "node:path";
 import { Command } from "commander";
 import { createBatches } from "../data/batches.ts";
-import { reason } from "../data/files.ts";
+import { reason } from "../files/atomic.ts";
 import { drawInterventions } from "../report/interventions-chart.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { parseIntervention } from "../stability/interventions.ts";
-import { type CheckpointPlace, latestCheckpoint, loadModel } from "../training/checkpoint.ts";
+import { parseIntervention } from "../study/interventions.ts";
+import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../training/files.ts";
-import { expectFit, memoryLimits } from "../training/memory-limit.ts";
-import { planIntervening } from "../training/memory-needs.ts";
-import { type InterventionRow, intervene, writeInterventions } from "../training/intervene.ts";
-import { type FinishedRun, openRunFolder } from "../training/run-folder.ts";
+import { writeFileAtomically } from "../files/records.ts";
+import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { planIntervening } from "../planning/here/model-memory.ts";
+import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
+import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 import { prepareRun } from "./session.ts";
 

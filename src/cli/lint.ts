@@ -10,11 +10,11 @@ import {
   manifoldConventionNames,
 } from "../connections/conventions/table.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import type { LintCheck, Verdict } from "../stability/lint-check.ts";
+import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { isFolder, lintFile, type LintReport, runIterations } from "../training/lint-file.ts";
-import { lintLoss } from "../training/lint-loss.ts";
-import { openRunFolder } from "../training/run-folder.ts";
+import { isFolder, lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
+import { lintLoss } from "../study/lint-loss.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
 import { wholeNumber } from "./options.ts";
 
 interface LintCommandOptions {

@@ -3,7 +3,7 @@
 import { realpathSync } from "node:fs";
 import path from "node:path";
 import { type PageBeside, startPageBeside } from "../report/server/beside.ts";
-import type { Run } from "../training/run.ts";
+import type { Run } from "../runs/run.ts";
 import { openBrowser } from "./browser.ts";
 
 /**

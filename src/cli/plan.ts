@@ -6,7 +6,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";
-import { precisions } from "../planning/memory.ts";
+import { precisions } from "../planning/gpu-memory.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
 import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
 import { plannedModel, plannedModels } from "../planning/presets.ts";

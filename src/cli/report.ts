@@ -4,9 +4,9 @@ import path from "node:path";
 import { Command } from "commander";
 import { kindColours } from "../report/figures/palette.ts";
 import { kindOf } from "../report/figures/series.ts";
-import { findRuns } from "../report/find-runs.ts";
+import { findRuns } from "../runs/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
-import { readRunData, type RunData } from "../report/run-data.ts";
+import { readRunData, type RunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
 import { wholeNumber } from "./options.ts";
 

@@ -13,11 +13,11 @@ import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
 import type { Machine } from "../runtime/wasm/layout.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { latestCheckpoint, loadModel } from "../training/checkpoint.ts";
+import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { type Change, expectFit, memoryLimits } from "../training/memory-limit.ts";
-import { planWriting } from "../training/memory-needs.ts";
-import { openRunFolder } from "../training/run-folder.ts";
+import { type Change, expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { planWriting } from "../planning/here/model-memory.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
 import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 

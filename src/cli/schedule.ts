@@ -16,8 +16,8 @@ import {
   type SimulatedSchedule,
 } from "../planning/pipeline/schedules.ts";
 import type { PipelineCosts } from "../planning/pipeline/task.ts";
-import { type FigureTable, timelineHtml } from "../planning/pipeline/timeline-html.ts";
-import { type Picture, timelineSvg, type TimelineSvgOptions } from "../planning/pipeline/timeline-svg.ts";
+import { type FigureTable, timelineHtml } from "../report/timeline-html.ts";
+import { type Picture, timelineSvg, type TimelineSvgOptions } from "../report/timeline-svg.ts";
 import { expectUnused, positiveNumber, wholeNumber } from "./options.ts";
 
 interface ScheduleCommandOptions {

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
-import { prometheusText } from "../report/prometheus.ts";
+import { prometheusText } from "../interop/prometheus.ts";
 import { isLoopback } from "../report/server/guard.ts";
 import { listen } from "../report/server/listen.ts";
 import { readPageFiles } from "../report/server/page-files.ts";

@@ -13,8 +13,8 @@ import { largestComposite } from "../stability/gains.ts";
 import { mean, median } from "../stability/statistics.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { describeEvent } from "../training/alarms.ts";
-import type { EventRecord } from "../training/run-folder.ts";
-import { DivergenceError, type Run } from "../training/run.ts";
+import type { EventRecord } from "../training/records.ts";
+import { DivergenceError, type Run } from "../runs/run.ts";
 
 export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");

@@ -5,15 +5,15 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
-import { reason } from "../data/files.ts";
-import { memoryLimits } from "../training/memory-limit.ts";
+import { reason } from "../files/atomic.ts";
+import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
 import type { TrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../training/files.ts";
-import { lockFolder } from "../training/lock.ts";
-import { TOLERANCE_BITS } from "../training/sweep/analysis.ts";
+import { writeFileAtomically } from "../files/records.ts";
+import { lockFolder } from "../files/lock.ts";
+import { TOLERANCE_BITS } from "../runs/sweep/analysis.ts";
 import {
   fieldOf,
   isOption,
@@ -22,11 +22,11 @@ import {
   type SweepPoint,
   sweepPoints,
   type SweepValue,
-} from "../training/sweep/definition.ts";
-import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPlan } from "../training/sweep/folder.ts";
-import { runsAtATime } from "../training/sweep/memory.ts";
-import { type QueueResult, runJobs } from "../training/sweep/queue.ts";
-import type { SweepJob } from "../training/sweep/worker.ts";
+} from "../runs/sweep/definition.ts";
+import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPlan } from "../runs/sweep/folder.ts";
+import { runsAtATime } from "../planning/here/sweep-memory.ts";
+import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
+import type { SweepJob } from "../runs/sweep/worker.ts";
 import { parseChoice } from "./connections.ts";
 import {
   configFrom,

@@ -1,7 +1,7 @@
 // Question: how does a run write a text after training?
 
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { Run } from "../training/run.ts";
+import type { Run } from "../runs/run.ts";
 
 /** The prompt of the samples at the end of training. */
 export const SAMPLE_PROMPT = "The people of the United States";

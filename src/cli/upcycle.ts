@@ -4,7 +4,7 @@
 // new run goes on.
 
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
-import { upcycle, type UpcycledConnection, upcycledConnections } from "../training/upcycle.ts";
+import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import type { MachineOptions } from "./options.ts";
 
 export interface UpcycleCommandOptions extends MachineOptions {

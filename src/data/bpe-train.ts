@@ -9,7 +9,7 @@
  * Ties: the greater weight first; among equals the smaller left token, then the smaller right token.
  * The merges are therefore a function of the words and their counts, not of the order of documents.
  */
-import { Heap } from "./heap.ts";
+import { Heap } from "./priority-queue.ts";
 
 /** Two tokens that become one. Merge m makes token 256 + m; tokens 0 to 255 are the bytes. */
 export type Merge = readonly [left: number, right: number];

@@ -10,12 +10,8 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { finished } from "node:stream/promises";
-import { reason } from "./files.ts";
-
-export interface Document {
-  readonly name: string;
-  readonly text: string;
-}
+import { reason } from "../files/atomic.ts";
+import type { Document } from "./split.ts";
 
 export interface Corpus {
   /** A short name, fit for a folder. */

@@ -9,12 +9,12 @@
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { parseSource, readCorpus, type Corpus, type CorpusSource, type Document } from "./corpus.ts";
-import { ensureWritableFolder, reason, writeAtomically } from "./files.ts";
-import { splitDocuments, type Split } from "./split.ts";
+import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
+import { type Document, type Split, splitDocuments } from "./split.ts";
+import { ensureWritableFolder, reason, writeAtomically } from "../files/atomic.ts";
 import { formatTokenizer, parseTokenizer } from "./tokenizer-json.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
-import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./tokens.ts";
+import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 
 /** What to prepare, and where to keep it. */
 export interface PrepareOptions {

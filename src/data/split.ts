@@ -11,8 +11,12 @@
  *
  * Both parts put together are the corpus; nothing is dropped.
  */
-import type { Document } from "./corpus.ts";
 import { streams, uniformInteger } from "./random.ts";
+
+export interface Document {
+  readonly name: string;
+  readonly text: string;
+}
 
 export interface Split {
   readonly train: readonly Document[];

@@ -8,7 +8,7 @@
  * nothing is put before or after the text.
  */
 import { trainMerges, type Merge } from "./bpe-train.ts";
-import { Heap } from "./heap.ts";
+import { Heap } from "./priority-queue.ts";
 import { forEachWord, wordPattern, type WordRule } from "./pretokenise.ts";
 
 /** The token put after every document. */

@@ -14,7 +14,7 @@
 // Every sum is one of differences weighted by products of entries: nothing cancels when R nears a
 // permutation, where the equations themselves are nearly singular. The forward iterates are not needed, so this
 // costs the same for any T. It is the gradient of what was computed only as far as T iterations converge;
-// stability/sinkhorn-error.ts says how far.
+// study/sinkhorn-error.ts says how far.
 //
 // Derivation: docs/derivations/manifolds.md. Shapes: L, R, G [..., n, n].
 

@@ -13,7 +13,7 @@ import type { Machine } from "../runtime/wasm/layout.ts";
 import { chooseRecompute } from "../training/recomputation.ts";
 import { makeStep, type StepConfig, type StepMemory, sumBytes, withoutMemory } from "../training/step-memory.ts";
 import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
-import type { MemoryVariant } from "./memory.ts";
+import type { MemoryVariant } from "./gpu-memory.ts";
 import { planSeconds, type KernelRates, stepConfig } from "./step-time.ts";
 
 /** What one compiled step takes. */

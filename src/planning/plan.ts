@@ -16,7 +16,7 @@ import {
   type PrecisionName,
   precisions,
   type StageMemory,
-} from "./memory.ts";
+} from "./gpu-memory.ts";
 import { countParameters, type ParameterCount } from "./parameters.ts";
 import { trainedTokens } from "./presets.ts";
 import { type Reduction, reductions } from "./reductions.ts";

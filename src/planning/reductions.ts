@@ -5,7 +5,7 @@
 
 import type { PlannedModel } from "./architecture.ts";
 import type { LayoutWishes } from "./layout.ts";
-import { chooseLayout, type PrecisionName, precisions } from "./memory.ts";
+import { chooseLayout, type PrecisionName, precisions } from "./gpu-memory.ts";
 
 /** One change, and the memory of the fullest GPU with it. */
 export interface Reduction {

@@ -1,6 +1,6 @@
 // Question: in what do the configurations of these runs differ?
 
-import type { RunData } from "./run-data.ts";
+import type { RunData } from "../runs/run-data.ts";
 
 /** A field that is not the same in all runs; values as JSON, "–" where a run has none. */
 export interface ConfigDifference {

@@ -9,7 +9,7 @@ import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
 import { largestGain } from "./figures/seeds.ts";
 import { mean, median } from "../stability/statistics.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
-import type { RunData } from "./run-data.ts";
+import type { RunData } from "../runs/run-data.ts";
 
 /** One run in numbers; undefined where the folder does not tell. */
 export interface RunNumbers {

@@ -4,8 +4,8 @@
 // sublayers), then dropped streams, swapped streams and iterations. Each panel has a scale of its own, and
 // every bar its number. One SVG that follows the reader's choice of light or dark.
 
-import { parseIntervention, publishedInterventions } from "../stability/interventions.ts";
-import { type InterventionReport, type InterventionRow, isUndecided } from "../training/intervene.ts";
+import { parseIntervention, publishedInterventions } from "../study/interventions.ts";
+import { type InterventionReport, type InterventionRow, isUndecided } from "../study/intervene.ts";
 import { interventionLabel, setLabel, showNats } from "./interventions-text.ts";
 import { escape } from "./html.ts";
 import { round, textAt } from "./svg.ts";

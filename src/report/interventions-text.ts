@@ -11,8 +11,8 @@ import {
   publishedInterventions,
   type PublishedIntervention,
   ranges,
-} from "../stability/interventions.ts";
-import { type InterventionReport, type InterventionRow, isUndecided } from "../training/intervene.ts";
+} from "../study/interventions.ts";
+import { type InterventionReport, type InterventionRow, isUndecided } from "../study/intervene.ts";
 import { drawTable } from "./table.ts";
 
 /** Tables under each other, and the published figures beside ours. */

@@ -9,7 +9,7 @@ import { gapBand } from "./figures/training.ts";
 import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
 import { gainText, runNumbers, signedLoss } from "./findings.ts";
 import { html, type Markup } from "./html.ts";
-import type { RunData } from "./run-data.ts";
+import type { RunData } from "../runs/run-data.ts";
 
 /** One statement of the paper, and what these runs say of it. */
 export interface PaperComparison {

@@ -1,7 +1,7 @@
 // Question: what does a plan say, to someone who reads it in a terminal?
 
 import { TRAINING_FACTOR } from "../planning/flops.ts";
-import { type MemoryClass, memoryClasses, type MemoryVariant, memoryVariants } from "../planning/memory.ts";
+import { type MemoryClass, memoryClasses, type MemoryVariant, memoryVariants } from "../planning/gpu-memory.ts";
 import { modelParts } from "../planning/parameters.ts";
 import type { TrainingPlan } from "../planning/plan.ts";
 import { fusions } from "../planning/roofline.ts";

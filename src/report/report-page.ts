@@ -30,7 +30,7 @@ import { html, type Markup, scriptJson, trusted } from "./html.ts";
 import { renderSvg } from "./render.ts";
 import { reportStyle } from "./report-style.ts";
 import { reproduceCommand } from "./reproduce.ts";
-import type { RunData } from "./run-data.ts";
+import type { RunData } from "../runs/run-data.ts";
 
 export interface ReportOptions {
   /** By default what the runs have in common in their place, or the run's name. */

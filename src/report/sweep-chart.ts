@@ -6,8 +6,8 @@
 
 import { kindColours } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
-import { axisNames, fieldOf } from "../training/sweep/definition.ts";
-import type { SweepSummary } from "../training/sweep/folder.ts";
+import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
+import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { showValue } from "./sweep-table.ts";
 
 /** Connections as they are called in papers. */

@@ -2,9 +2,9 @@
 //
 // One row a group (a connection at a depth): optimum, tolerance, edge, seed spread, and what went wrong how often.
 
-import { axisNames } from "../training/sweep/definition.ts";
-import type { GroupSummary } from "../training/sweep/analysis.ts";
-import type { SweepSummary } from "../training/sweep/folder.ts";
+import { axisNames } from "../runs/sweep/definition.ts";
+import type { GroupSummary } from "../runs/sweep/analysis.ts";
+import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { drawTable } from "./table.ts";
 
 type Column = readonly [title: string, show: (group: GroupSummary) => string];

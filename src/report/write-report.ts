@@ -4,11 +4,11 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { writeFileAtomically } from "../training/files.ts";
+import { writeFileAtomically } from "../files/records.ts";
 import type { Figure } from "./figures/figure.ts";
 import { renderPng, renderSvg } from "./render.ts";
 import { reportFigures, reportHtml, type ReportOptions } from "./report-page.ts";
-import type { RunData } from "./run-data.ts";
+import type { RunData } from "../runs/run-data.ts";
 
 /** Where the parts of a report go; folders are made if missing. */
 export interface ReportPlaces {

@@ -14,7 +14,7 @@ import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
 import { secondModulus } from "../stability/instruments.ts";
-import type { EventRecord } from "./run-folder.ts";
+import type { EventRecord } from "./records.ts";
 
 /** What a run does when a rule speaks. */
 export type AlarmAction = EventRecord["action"];

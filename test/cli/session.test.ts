@@ -3,8 +3,8 @@
 import { expect, test } from "vitest";
 import { summaryRow, trainAll } from "../../src/cli/session.ts";
 import { drawCurves, summaryTable } from "../../src/report/summary.ts";
-import type { MetricRecord } from "../../src/training/run-folder.ts";
-import { DivergenceError, type Run } from "../../src/training/run.ts";
+import type { MetricRecord } from "../../src/training/records.ts";
+import { DivergenceError, type Run } from "../../src/runs/run.ts";
 
 const STEPS = 5;
 

@@ -2,7 +2,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
-import type { Document } from "../../src/data/corpus.ts";
+import type { Document } from "../../src/data/split.ts";
 import { openPrepared, prepareData, type PrepareOptions } from "../../src/data/prepare.ts";
 import type { TokenSource } from "../../src/data/tokens.ts";
 

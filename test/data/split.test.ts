@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { readCorpus, type Document } from "../../src/data/corpus.ts";
+import { readCorpus } from "../../src/data/corpus.ts";
+import type { Document } from "../../src/data/split.ts";
 import { splitDocuments } from "../../src/data/split.ts";
 
 const share = 0.075;

@@ -2,7 +2,8 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { memoryTokens, openTokenFile, writeTokenFile } from "../../src/data/tokens.ts";
+import { openTokenFile, writeTokenFile } from "../../src/data/token-file.ts";
+import { memoryTokens } from "../../src/data/tokens.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-tokens-"));
 afterAll(() => fs.rmSync(folder, { recursive: true }));

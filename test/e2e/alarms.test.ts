@@ -2,7 +2,7 @@
 
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { readEvents } from "../../src/training/run-folder.ts";
+import { readEvents } from "../../src/runs/run-folder.ts";
 import { losses, makeWorkplace, run, tiny } from "./cli.ts";
 
 const place = makeWorkplace();

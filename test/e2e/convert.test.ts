@@ -3,8 +3,8 @@
 
 import fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeSafetensors, readSafetensors } from "../../src/training/safetensors.ts";
-import { type Layout, misplaced } from "../../src/stability/lint-reference.ts";
+import { encodeSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { type Layout, misplaced } from "../../src/study/lint-reference.ts";
 import { makeWorkplace, run, tiny } from "./cli.ts";
 
 const place = makeWorkplace();

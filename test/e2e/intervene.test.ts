@@ -2,7 +2,7 @@
 
 import fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { InterventionReport } from "../../src/training/intervene.ts";
+import type { InterventionReport } from "../../src/study/intervene.ts";
 import { losses, makeWorkplace, run, tiny } from "./cli.ts";
 
 const place = makeWorkplace();

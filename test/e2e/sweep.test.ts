@@ -4,8 +4,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, expect, test, vi } from "vitest";
-import type { SweepResult } from "../../src/training/sweep/analysis.ts";
-import type { SweepSummary } from "../../src/training/sweep/folder.ts";
+import type { SweepResult } from "../../src/runs/sweep/analysis.ts";
+import type { SweepSummary } from "../../src/runs/sweep/folder.ts";
 import { losses, makeWorkplace, run, start } from "./cli.ts";
 
 // Patience for a machine that others use too.

@@ -18,7 +18,7 @@ import {
 import { languageModel } from "../../src/model/language-model.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { loadCheckpoint, saveCheckpoint } from "../../src/training/checkpoint.ts";
+import { loadCheckpoint, saveCheckpoint } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinySize, tinyTraining } from "../training/tiny.ts";

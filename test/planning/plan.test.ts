@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { hardwareProfiles } from "../../src/planning/hardware.ts";
-import { peakMemory, precisions } from "../../src/planning/memory.ts";
+import { peakMemory, precisions } from "../../src/planning/gpu-memory.ts";
 import { planTraining } from "../../src/planning/plan.ts";
 import { plannedModel, plannedModels } from "../../src/planning/presets.ts";
 import { trainingTime } from "../../src/planning/time.ts";

@@ -10,7 +10,7 @@ import { lossFigure, lossGapFigure } from "../../src/report/figures/training.ts"
 import { figure8 } from "../../src/report/paper-figures.ts";
 import { renderPng, renderSvg } from "../../src/report/render.ts";
 import { reportFigures } from "../../src/report/report-page.ts";
-import { readRunData, type RunData } from "../../src/report/run-data.ts";
+import { readRunData, type RunData } from "../../src/runs/run-data.ts";
 import { amaxGain } from "../../src/stability/gains.ts";
 import { storeRun } from "./stored-runs.ts";
 

@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { drawInterventions } from "../../src/report/interventions-chart.ts";
 import { interventionsText } from "../../src/report/interventions-text.ts";
-import type { InterventionReport, InterventionRow } from "../../src/training/intervene.ts";
+import type { InterventionReport, InterventionRow } from "../../src/study/intervene.ts";
 
 const row = (intervention: string, set: string, change: number, error?: number): InterventionRow => ({
   name: `${intervention}, ${set}`,

@@ -8,7 +8,7 @@ import { paperFigures } from "../../src/report/figures/paper.ts";
 import { experimentOverSizes, scalingPoints } from "../../src/report/figures/scaling.ts";
 import { findings } from "../../src/report/findings.ts";
 import { comparePaper, paperTable } from "../../src/report/paper-comparison.ts";
-import { readRunData, type RunData } from "../../src/report/run-data.ts";
+import { readRunData, type RunData } from "../../src/runs/run-data.ts";
 import { storeRun } from "./stored-runs.ts";
 
 const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-paper-"));

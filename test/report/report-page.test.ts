@@ -7,7 +7,7 @@ import { configDifferences } from "../../src/report/config-differences.ts";
 import { findings } from "../../src/report/findings.ts";
 import { html, scriptJson } from "../../src/report/html.ts";
 import { reportHtml } from "../../src/report/report-page.ts";
-import { readRunData, type RunData } from "../../src/report/run-data.ts";
+import { readRunData, type RunData } from "../../src/runs/run-data.ts";
 import { storeRun, writeLines } from "./stored-runs.ts";
 
 const parent = fs.mkdtempSync(path.join(os.tmpdir(), "report-"));

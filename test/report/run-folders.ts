@@ -3,8 +3,8 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import type { EventRecord, GainRecord, MetricRecord } from "../../src/training/run-folder.ts";
-import { formatRecord } from "../../src/training/files.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../../src/training/records.ts";
+import { formatRecord } from "../../src/files/records.ts";
 import { tinyTraining } from "../training/tiny.ts";
 
 export interface WrittenRun {

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { defaultConnection } from "../../src/connections/table.ts";
 import { type TrainingConfig, parseTrainingConfig } from "../../src/training/config.ts";
-import type { GainRecord, MetricRecord } from "../../src/training/run-folder.ts";
+import type { GainRecord, MetricRecord } from "../../src/training/records.ts";
 
 export interface StoredRun {
   readonly name: string;

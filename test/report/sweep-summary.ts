@@ -1,7 +1,7 @@
 // A small sweep's summary: two connections at two depths, one seed of one of them diverged.
 
-import { analyseSweep, type SweepResult } from "../../src/training/sweep/analysis.ts";
-import type { SweepSummary } from "../../src/training/sweep/folder.ts";
+import { analyseSweep, type SweepResult } from "../../src/runs/sweep/analysis.ts";
+import type { SweepSummary } from "../../src/runs/sweep/folder.ts";
 
 const result = (layers: number, connection: string, learningRate: number, bitsPerByte?: number): SweepResult => ({
   name: `layers=${layers},connection=${connection},learningRate=${learningRate}`,

@@ -3,7 +3,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { sweepBlock, withSweep } from "../../scripts/document-sweep.ts";
-import { parseSweep, sweepPoints } from "../../src/training/sweep/definition.ts";
+import { parseSweep, sweepPoints } from "../../src/runs/sweep/definition.ts";
 import { summary } from "../report/sweep-summary.ts";
 
 const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");

@@ -9,11 +9,12 @@ import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runt
 import { largestComposite } from "../../src/stability/gains.ts";
 import type { ManifoldConfig } from "../../src/connections/manifold.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
-import { listCheckpoints } from "../../src/training/checkpoint.ts";
+import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
-import { attempt } from "../../src/training/files.ts";
-import { type EventRecord, readEvents, readGains, readMetrics } from "../../src/training/run-folder.ts";
-import { AlarmError, DivergenceError, openRun, type Run } from "../../src/training/run.ts";
+import { attempt } from "../../src/files/records.ts";
+import type { EventRecord } from "../../src/training/records.ts";
+import { readEvents, readGains, readMetrics } from "../../src/runs/run-folder.ts";
+import { AlarmError, DivergenceError, openRun, type Run } from "../../src/runs/run.ts";
 import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
 import { tinyTraining } from "./tiny.ts";
 

@@ -2,7 +2,7 @@
 // the keyboard, and names that are not what they seem. Needs Chromium (CHROMIUM names it) and the built page.
 
 import fs from "node:fs";
-import { lockFolder } from "../../src/training/lock.ts";
+import { lockFolder } from "../../src/files/lock.ts";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { listen, type PageServer } from "../../src/report/server/listen.ts";

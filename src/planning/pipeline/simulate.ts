@@ -5,7 +5,7 @@
 // timeline. A task on the priority stream interrupts the computation that runs, which later continues where it
 // was: the time of a kernel is the same wherever it runs, no processor does two things at once.
 
-import { Heap } from "../../data/heap.ts";
+import { Heap } from "../../data/priority-queue.ts";
 import type { PipelineTask, Timeline } from "./task.ts";
 
 interface Running {

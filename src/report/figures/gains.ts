@@ -5,9 +5,9 @@
 // median, in a band from the smallest to the largest: gains multiply, and one seed's would carry a mean away.
 
 import type { GainPair } from "../../stability/gains.ts";
-import type { GainRecord } from "../../training/run-folder.ts";
+import type { GainRecord } from "../../training/records.ts";
 import type { PaperGains } from "../paper-figures.ts";
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, logarithmicAxis, PAPER_COLOUR, type Part, WIDTH, wholeSpec } from "./figure.ts";
 import { largestGain, type MeasuredStep, measuredAt, profileOf } from "./seeds.ts";
 import { bandLayer, thinBand } from "./training.ts";

@@ -3,7 +3,7 @@
 // Bars of the change in validation loss, from the runs' interventions.json. Of several seeds a bar is the
 // median, with a line from the smallest to the largest; a row needs a number of each of them.
 
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
 import { digits, drawable, type Series, seriesOf, type Spread, spreadOf } from "./series.ts";
 

@@ -5,9 +5,9 @@
 // column sums (a backward one) below. Matrices and the products from the first sublayer on are token means of
 // one sequence; the product of the second half is that of token means, since no record holds its own.
 
-import type { GainRecord } from "../../training/run-folder.ts";
+import type { GainRecord } from "../../training/records.ts";
 import { times } from "../../stability/gains.ts";
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, type Part, WIDTH, wholeSpec } from "./figure.ts";
 import { measuredAt, middleSeed } from "./seeds.ts";
 import { digits, drawable, type Series, seriesOf } from "./series.ts";

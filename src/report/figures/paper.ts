@@ -5,7 +5,7 @@
 // steps and 60 sublayers are stretched to those of the runs: what can be compared is the form.
 
 import * as published from "../paper-figures.ts";
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, PAPER_COLOUR, type Part, ruleAt, seriesEncoding, stepAxis, WIDTH, wholeSpec } from "./figure.ts";
 import { gainPanels } from "./gains.ts";
 import { matrixRow, middleNote, mixingRow } from "./mixing.ts";

@@ -8,8 +8,8 @@
 import { countFlops } from "../../planning/flops.ts";
 import { architectureOf } from "../../planning/presets.ts";
 import type { TrainingConfig } from "../../training/config.ts";
-import { groupBy } from "../../training/sweep/analysis.ts";
-import type { RunData } from "../run-data.ts";
+import { groupBy } from "../../runs/sweep/analysis.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { drawable, kindOf, sharedStart, type Spread, spreadOf } from "./series.ts";
 
 /** One size of a scaling experiment: a model with a connection, against the residual model trained alike. */

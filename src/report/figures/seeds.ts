@@ -6,8 +6,8 @@
 // the smallest and the largest value of each sublayer; where one seed has to stand for all, as for matrices,
 // it is the one whose largest composite gain is the median.
 
-import type { GainRecord } from "../../training/run-folder.ts";
-import type { RunData } from "../run-data.ts";
+import type { GainRecord } from "../../training/records.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { bandOf, type BandPoint, drawable, type Series } from "./series.ts";
 
 /** A seed's record of the step that is shown. */

@@ -8,7 +8,7 @@
 import { isMixed } from "../../model/overrides.ts";
 import { mean, median } from "../../stability/statistics.ts";
 import type { TrainingConfig } from "../../training/config.ts";
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { colourOf, dashes } from "./palette.ts";
 
 /** Runs that differ in the seed alone. */

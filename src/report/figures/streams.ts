@@ -2,8 +2,8 @@
 // Profiles over the sublayers at the last measured step, over seeds the median in a band from the smallest to
 // the largest; definitions in stability/instruments.ts.
 
-import type { GainRecord } from "../../training/run-folder.ts";
-import type { RunData } from "../run-data.ts";
+import type { GainRecord } from "../../training/records.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, logarithmicAxis, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
 import { measuredAt, profileOf } from "./seeds.ts";
 import { bandNote, digits, drawable, type Series, seriesOf } from "./series.ts";

@@ -1,8 +1,8 @@
 // Question: how did the training of these runs go?
 // Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
-import type { MetricRecord } from "../../training/run-folder.ts";
-import type { RunData } from "../run-data.ts";
+import type { MetricRecord } from "../../training/records.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import {
   type Figure,
   hoverName,

@@ -5,9 +5,9 @@
 
 import path from "node:path";
 import { presets } from "../../model/config.ts";
-import { holderOf } from "../../training/lock.ts";
-import type { EventRecord, MetricRecord } from "../../training/run-folder.ts";
-import { isObject, type Left, recordOf, type RecordFiles } from "../record-shapes.ts";
+import { holderOf } from "../../files/lock.ts";
+import type { EventRecord, MetricRecord } from "../../training/records.ts";
+import { isObject, type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
 import { endLines, endText } from "./ends.ts";
 import type { RunCard, RunState } from "./messages.ts";
 import { type Places, statsOf } from "./places.ts";

@@ -4,7 +4,7 @@
 // run that was rolled back) replaces everything from its step on. The mixing matrices stay in the file,
 // and only where their line begins is kept.
 
-import { type Left, recordOf } from "../record-shapes.ts";
+import { type Left, recordOf } from "../../runs/record-shapes.ts";
 import { createFollower } from "./follow.ts";
 import {
   type CurveName,

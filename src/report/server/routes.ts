@@ -13,7 +13,7 @@
 
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
-import type { RunData } from "../run-data.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { createCards } from "./cards.ts";
 import { guard, type GuardOptions } from "./guard.ts";
 import { liveEvents } from "./live-events.ts";

@@ -4,9 +4,9 @@
 
 import path from "node:path";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
-import { parseJson } from "../../training/files.ts";
-import { type RecordFiles, recordOf } from "../record-shapes.ts";
-import type { RunData } from "../run-data.ts";
+import { parseJson } from "../../files/records.ts";
+import { type RecordFiles, recordOf } from "../../runs/record-shapes.ts";
+import type { RunData } from "../../runs/run-data.ts";
 import { endLines, endText } from "./ends.ts";
 import { type Places, statsOf } from "./places.ts";
 

@@ -2,7 +2,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject, recordOf } from "../record-shapes.ts";
+import { isObject, recordOf } from "../../runs/record-shapes.ts";
 import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";
 import type { Places } from "./places.ts";
@@ -28,7 +28,7 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
   };
 }
 
-/** As training/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
+/** As runs/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
 function parseSamples(text: string): SampleText[] {
   const samples = text.split("\n\n").slice(0, -1);
   return samples.slice(-MOST_ROWS).reverse().map(parseSample);

@@ -7,9 +7,9 @@ import path from "node:path";
 import type { Hono } from "hono";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Curves, GainMaps, Mixing, RunCard, RunTexts } from "../../../src/report/server/messages.ts";
-import type { RunData } from "../../../src/report/run-data.ts";
+import type { RunData } from "../../../src/runs/run-data.ts";
 import { createRoutes, type ServerOptions } from "../../../src/report/server/routes.ts";
-import { lockFolder } from "../../../src/training/lock.ts";
+import { lockFolder } from "../../../src/files/lock.ts";
 import { gainLine, makeRoot, metricLine, writeRun } from "./runs.ts";
 
 const place = makeRoot();

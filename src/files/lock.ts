@@ -1,0 +1,107 @@
+// Question: does another process already write to this run folder?
+//
+// A file names the process that does. The lock of a process that is gone is taken over, so a kill
+// leaves nothing to clear up; process numbers are used again, so the time the process started counts too.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { reason } from "./atomic.ts";
+import { hasCode } from "./records.ts";
+
+interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** When the process started, in the system's own terms; empty where it does not tell. */
+  readonly started: string;
+}
+
+/** Locks that this process holds. */
+const held = new Set<string>();
+
+/** Locks a folder for this process and returns how to unlock it; locked by another one, it is an error. */
+export function lockFolder(folder: string): () => void {
+  const file = path.join(fs.realpathSync(folder), "lock");
+  const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  for (let attempt = 0; !create(file, own); attempt++) {
+    const holder = read(file);
+    if (held.has(file) || attempt === 3 || (holder && mayLive(holder, own))) throw inUse(folder, file, holder ?? own);
+    fs.rmSync(file, { force: true });
+  }
+  held.add(file);
+  return () => {
+    if (held.delete(file)) fs.rmSync(file, { force: true });
+  };
+}
+
+/** False when the file is there already. */
+function create(file: string, holder: Holder): boolean {
+  try {
+    fs.writeFileSync(file, `${JSON.stringify(holder)}\n`, { flag: "wx" });
+    return true;
+  } catch (error) {
+    if (hasCode(error, "EEXIST")) return false;
+    throw new Error(`cannot write ${file}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** Which process a lock's content names: this one or another that may still be running; undefined for one that is gone. */
+export function holderOf(content: string): "this" | "another" | undefined {
+  const holder = parse(content);
+  if (!holder) return undefined;
+  const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  const isOwn = holder.host === own.host && holder.pid === own.pid;
+  if (isOwn) return holder.started === own.started ? "this" : undefined;
+  return mayLive(holder, own) ? "another" : undefined;
+}
+
+/** Undefined where a kill came between the file's making and its content. */
+function read(file: string): Holder | undefined {
+  try {
+    return parse(fs.readFileSync(file, "utf8"));
+  } catch {
+    return undefined;
+  }
+}
+
+function parse(content: string): Holder | undefined {
+  try {
+    const { pid, host, started }: Holder = JSON.parse(content);
+    return Number.isSafeInteger(pid) && pid > 0 ? { pid, host, started } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a process may still be running; of another machine's processes nothing can be known. */
+function mayLive({ pid, host, started }: Holder, own: Holder): boolean {
+  if (host !== own.host) return true;
+  if (pid === own.pid) return false;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (hasCode(error, "ESRCH")) return false;
+  }
+  return started === startOf(pid);
+}
+
+/** Linux tells when a process started: field 22 of its stat, after a name that may hold anything but a last ")". */
+function startOf(pid: number): string {
+  try {
+    const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? "";
+  } catch {
+    return "";
+  }
+}
+
+/** Another process, or this one, writes to the folder already. */
+export class FolderInUseError extends Error {
+  override name = "FolderInUseError";
+}
+
+const inUse = (folder: string, file: string, { pid, host }: Holder): FolderInUseError =>
+  new FolderInUseError(
+    `${folder} is in use by process ${pid} on ${host}: wait for it, stop it, or train into another folder. ` +
+      `If that process no longer runs, delete ${file}`,
+  );

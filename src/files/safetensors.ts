@@ -1,0 +1,365 @@
+// Question: how do named tensors become a file that any safetensors reader opens, and come back?
+//
+// The file: a u64 n, n bytes of JSON padded with spaces so that the data starts at a multiple of 8,
+// then the tensors' bytes, row-major, one after the other. All numbers are little-endian, as on every
+// machine that WebAssembly's memory can be viewed on. The JSON gives each tensor's dtype, shape and
+// data_offsets [begin, end), counted from the end of the JSON, and texts under `__metadata__`.
+// Source: https://github.com/huggingface/safetensors#format
+//
+// The reader trusts nothing: every number is checked against the file before memory is taken for it.
+
+import fs from "node:fs";
+import { reason } from "./atomic.ts";
+
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array;
+}
+
+/** Element types that are read; F32 and I32 are written. */
+export type Dtype = "F32" | "F16" | "BF16" | "I32" | "I64";
+
+export interface StoredTensor {
+  /** As in the file; the values are widened to float32, or narrowed to int32 where they fit. */
+  readonly dtype: Dtype;
+  readonly shape: readonly number[];
+  readonly data: Float32Array | Int32Array;
+}
+
+export interface Safetensors {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of their bytes. */
+  readonly tensors: ReadonlyMap<string, StoredTensor>;
+}
+
+const metadataKey = "__metadata__";
+/** The limit of the format's own library. */
+const largestHeader = 100_000_000;
+const largestRead = 1 << 30;
+
+/** What the header says of a tensor; the bytes follow in the order of the list. */
+export interface DescribedTensor {
+  readonly name: string;
+  /** Any that a reader may know, not only those read here. */
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly bytes: number;
+}
+
+/** The head of a file: everything before the tensors' bytes. */
+export function encodeHead(
+  tensors: readonly DescribedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array {
+  const entries = new Map<string, unknown>();
+  if (Object.keys(metadata).length > 0) entries.set(metadataKey, metadata);
+  let end = 0;
+  for (const { name, dtype, shape, bytes } of tensors) {
+    if (name === metadataKey) throw new Error(`no tensor can be named ${metadataKey}: the format keeps that name`);
+    if (entries.has(name)) throw new Error(`two tensors are named ${name}: give each a name of its own`);
+    const begin = end;
+    end += bytes;
+    entries.set(name, { dtype, shape, data_offsets: [begin, end] });
+  }
+  // From entries, because assigning a tensor named "__proto__" would not make a property.
+  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
+  const head = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
+  head.writeBigUInt64LE(BigInt(head.length - 8));
+  json.copy(head, 8);
+  return head;
+}
+
+/**
+ * The file as chunks to write one after the other. The tensors are not copied: their chunks are views,
+ * to be written before the values change.
+ */
+export function encodeSafetensors(
+  tensors: readonly NamedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array[] {
+  const described = tensors.map(({ name, shape, data }) => {
+    if (sizeOf(shape) !== data.length) {
+      throw new Error(`${name} has the shape [${shape.join(", ")}], which is not that of ${data.length} values`);
+    }
+    return { name, dtype: data instanceof Int32Array ? "I32" : "F32", shape, bytes: data.byteLength };
+  });
+  return [
+    encodeHead(described, metadata),
+    ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
+  ];
+}
+
+/** Reads and checks a whole file; the error names the file and what is wrong in it. */
+export function readSafetensors(file: string): Safetensors {
+  const opened = openSafetensors(file);
+  try {
+    return {
+      metadata: opened.metadata,
+      tensors: new Map(opened.tensors.map(({ name }) => [name, opened.read(name)])),
+    };
+  } finally {
+    opened.close();
+  }
+}
+
+/** A file whose head was read and checked, and whose tensors are read one by one. */
+export interface OpenSafetensors {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of their bytes. */
+  readonly tensors: readonly DescribedTensor[];
+  /** A tensor's values; an error if its dtype is none that is read here. */
+  read(name: string): StoredTensor;
+  /** A tensor's bytes as they are, from its first to its last, in parts of moderate size. */
+  bytes(name: string): Generator<Uint8Array>;
+  close(): void;
+}
+
+/** Opens a file that need not fit into memory; the errors name it and what is wrong in it. */
+export function openSafetensors(file: string): OpenSafetensors {
+  let descriptor: number;
+  try {
+    descriptor = fs.openSync(file, "r");
+  } catch (error) {
+    throw new Error(`cannot read the tensors ${file}: ${reason(error)}`, { cause: error });
+  }
+  const told = <R>(action: () => R): R => {
+    try {
+      return action();
+    } catch (error) {
+      throw new Error(`${file} is not a sound safetensors file: ${reason(error)}`, { cause: error });
+    }
+  };
+  try {
+    const { metadata, entries, start } = told(() => readHead(descriptor));
+    const byName = new Map(entries.map((entry) => [entry.name, entry]));
+    const entryOf = (name: string): Entry => {
+      const entry = byName.get(name);
+      if (!entry) throw new Error(`${file} has no tensor ${name}`);
+      return entry;
+    };
+    return {
+      metadata,
+      tensors: entries.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, bytes: end - begin })),
+      read: (name) =>
+        told(() => {
+          const { dtype, shape, begin, end } = entryOf(name);
+          if (!isDtype(dtype)) throw new Error(unreadable(name, dtype));
+          return { dtype, shape, data: dtypes[dtype].decode(readBytes(descriptor, start + begin, end - begin), name) };
+        }),
+      *bytes(name) {
+        const { begin, end } = entryOf(name);
+        for (let at = begin; at < end; at += partBytes) {
+          yield new Uint8Array(told(() => readBytes(descriptor, start + at, Math.min(partBytes, end - at))));
+        }
+      },
+      close: () => fs.closeSync(descriptor),
+    };
+  } catch (error) {
+    fs.closeSync(descriptor);
+    throw error;
+  }
+}
+
+/** What is in memory at a time of a tensor that is passed on. */
+const partBytes = 1 << 24;
+
+function readHead(descriptor: number): { metadata: Readonly<Record<string, string>>; entries: Entry[]; start: number } {
+  const size = fs.fstatSync(descriptor).size;
+  const beginning = Buffer.from(readBytes(descriptor, 0, Math.min(size, 32)));
+  if (size < 8) throw new Error(`it has ${size} bytes, and the length of its header alone takes 8`);
+  const headerBytes = Number(beginning.readBigUInt64LE());
+  if (headerBytes > largestHeader || headerBytes > size - 8) {
+    const foreign = foreignFormat(beginning);
+    if (foreign !== undefined) throw new Error(`it is ${foreign}`);
+    const limit = headerBytes > size - 8 ? `it has ${size} bytes in all` : `the format allows ${largestHeader}`;
+    throw new Error(`bytes 0 to 7 say that its header has ${headerBytes} bytes, but ${limit}`);
+  }
+  const header = parseHeader(Buffer.from(readBytes(descriptor, 8, headerBytes)));
+  const { [metadataKey]: metadata = {}, ...described } = header;
+  const start = 8 + headerBytes;
+  const entries = Object.entries(described)
+    .map(([name, entry]) => checkEntry(name, entry))
+    .sort((a, b) => a.begin - b.begin || a.end - b.end);
+  checkCoverage(entries, start, size);
+  return { metadata: checkMetadata(metadata), entries, start };
+}
+
+/** Files that are taken for safetensors, by how they begin; none of these is a length that a header can have. */
+const foreignFormats: readonly (readonly [begin: string, what: string])[] = [
+  ["PK\x03\x04", "a zip archive, as PyTorch's .bin, .pt and .pth files are: save it as safetensors first"],
+  ["\x80\x02", "a Python pickle, as old PyTorch files are: save it as safetensors first"],
+  ["\x80\x03", "a Python pickle: save it as safetensors first"],
+  ["\x80\x04", "a Python pickle: save it as safetensors first"],
+  ["\x80\x05", "a Python pickle: save it as safetensors first"],
+  ["GGUF", "a GGUF file, as llama.cpp uses them: take the safetensors that it was made from"],
+  ["\x93NUMPY", "a NumPy array"],
+  ["\x89HDF", "an HDF5 file"],
+  ["\x1f\x8b", "compressed with gzip: unpack it first"],
+  ["version https://", "a pointer of Git LFS and not the file itself: fetch it with git lfs pull"],
+  ["<", "a text that begins as a web page does: the download went wrong"],
+  ["{", "a text that begins as JSON does, such as an index or a config.json"],
+];
+
+const foreignFormat = (beginning: Buffer): string | undefined =>
+  foreignFormats.find(([begin]) => beginning.toString("latin1").startsWith(begin))?.[1];
+
+function readBytes(descriptor: number, position: number, length: number): ArrayBuffer {
+  const bytes = new Uint8Array(length);
+  for (let done = 0; done < length;) {
+    const got = fs.readSync(descriptor, bytes, done, Math.min(length - done, largestRead), position + done);
+    if (got === 0) throw new Error("it became shorter while it was read");
+    done += got;
+  }
+  return bytes.buffer;
+}
+
+function parseHeader(bytes: Buffer): Record<string, unknown> {
+  const place = `bytes 8 to ${7 + bytes.length}`;
+  let header: unknown;
+  try {
+    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
+    throw new Error(`its header is not JSON (${place}): ${why}`, { cause: error });
+  }
+  if (!isRecord(header)) throw new Error(`its header is not a JSON object (${place})`);
+  const repeated = repeatedKey(bytes.toString());
+  if (repeated !== undefined) throw new Error(`two tensors are named ${repeated}`);
+  return header;
+}
+
+/** A key that the outermost object has twice: JSON.parse would silently keep the last. */
+function repeatedKey(json: string): string | undefined {
+  const seen = new Set<string>();
+  let depth = 0;
+  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?|[{}[\]]/g)) {
+    if (token === "{" || token === "[") depth++;
+    else if (token === "}" || token === "]") depth--;
+    else if (depth === 1 && token.endsWith(":")) {
+      const key: string = JSON.parse(token.slice(0, -1));
+      if (seen.has(key)) return key;
+      seen.add(key);
+    }
+  }
+  return undefined;
+}
+
+interface Entry {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
+}
+
+function checkEntry(name: string, entry: unknown): Entry {
+  if (!isRecord(entry)) throw new Error(`${name} is not described by an object`);
+  const { dtype, shape, data_offsets: offsets } = entry;
+  if (typeof dtype !== "string") throw new Error(unreadable(name, dtype));
+  if (!areCounts(shape))
+    throw new Error(`${name} has the shape ${JSON.stringify(shape)}, which is not a list of sizes`);
+  if (!isRange(offsets)) {
+    throw new Error(`${name} has the data_offsets ${JSON.stringify(offsets)}, which are not [begin, end]`);
+  }
+  const [begin, end] = offsets;
+  const width = isDtype(dtype) ? dtypes[dtype].bytes : otherWidths.get(dtype);
+  const bytes = width === undefined ? end - begin : sizeOf(shape) * width;
+  if (end - begin !== bytes || bytes < 0) {
+    throw new Error(
+      `${name}, ${dtype} [${shape.join(", ")}], takes ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
+    );
+  }
+  return { name, dtype, shape, begin, end };
+}
+
+const unreadable = (name: string, dtype: unknown): string =>
+  `${name} has the dtype ${JSON.stringify(dtype)}; ${Object.keys(dtypes).join(", ")} can be read`;
+
+/**
+ * The tensors must cover the data from its first to its last byte, each byte once.
+ *
+ * @param start the byte of the file at which the data begins
+ * @param size of the file
+ */
+function checkCoverage(entries: readonly Entry[], start: number, size: number): void {
+  let covered = 0;
+  let before = "the header";
+  for (const [index, { name, dtype, shape, begin, end }] of entries.entries()) {
+    if (begin !== covered) {
+      const what = begin < covered ? "bytes belong to both" : "bytes between them belong to no tensor";
+      throw new Error(
+        `${name} begins at byte ${start + begin} (${begin} of the data), but ${before} ends at ${start + covered}: ${Math.abs(begin - covered)} ${what}`,
+      );
+    }
+    if (start + end > size) {
+      const missing = entries.length - index - 1;
+      throw new Error(
+        `it was cut off: ${name}, ${dtype} [${shape.join(", ")}], takes bytes ${start + begin} to ${start + end - 1}, ` +
+          `but the file ends at byte ${size}${missing > 0 ? `, and ${missing} more tensors were to follow` : ""}`,
+      );
+    }
+    covered = end;
+    before = name;
+  }
+  if (start + covered !== size) {
+    throw new Error(
+      `${before} ends at byte ${start + covered}, but the file has ${size} bytes: the rest belongs to no tensor`,
+    );
+  }
+}
+
+function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
+  if (isRecord(metadata) && areTexts(metadata)) return metadata;
+  throw new Error(`its ${metadataKey} is not an object of texts`);
+}
+
+const areTexts = (values: Record<string, unknown>): values is Record<string, string> =>
+  Object.values(values).every((value) => typeof value === "string");
+
+const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+const isRecord = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isDtype = (value: unknown): value is Dtype => typeof value === "string" && Object.hasOwn(dtypes, value);
+
+const areCounts = (value: unknown): value is number[] =>
+  Array.isArray(value) && value.every((count) => Number.isSafeInteger(count) && count >= 0);
+
+const isRange = (value: unknown): value is [begin: number, end: number] => areCounts(value) && value.length === 2;
+
+interface DtypeRule {
+  readonly bytes: number;
+  readonly decode: (raw: ArrayBuffer, name: string) => Float32Array | Int32Array;
+}
+
+const dtypes: Readonly<Record<Dtype, DtypeRule>> = {
+  F32: { bytes: 4, decode: (raw) => new Float32Array(raw) },
+  F16: { bytes: 2, decode: (raw) => Float32Array.from(new Uint16Array(raw), widenHalf) },
+  BF16: {
+    bytes: 2,
+    decode: (raw) => new Float32Array(Uint32Array.from(new Uint16Array(raw), (bits) => bits << 16).buffer),
+  },
+  I32: { bytes: 4, decode: (raw) => new Int32Array(raw) },
+  I64: { bytes: 8, decode: (raw, name) => Int32Array.from(new BigInt64Array(raw), (value) => narrow(value, name)) },
+};
+
+/** Bytes of an element of types that are passed on but not read. */
+const otherWidths: ReadonlyMap<string, number> = new Map(
+  Object.entries({ F64: 8, U64: 8, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1 }),
+);
+
+/** IEEE half: a sign, 5 bits of exponent, 10 of fraction. */
+function widenHalf(bits: number): number {
+  const sign = bits & 0x8000 ? -1 : 1;
+  const exponent = (bits >> 10) & 31;
+  const fraction = bits & 1023;
+  if (exponent === 31) return fraction ? NaN : sign * Infinity;
+  return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction / 1024) : 2 ** -14 * (fraction / 1024));
+}
+
+function narrow(value: bigint, name: string): number {
+  if (BigInt.asIntN(32, value) !== value) throw new Error(`${name} holds ${value}, which is too large for 32 bits`);
+  return Number(value);
+}

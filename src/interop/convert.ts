@@ -1,0 +1,285 @@
+// Question: how does a checkpoint of one convention become one of another?
+//
+// The tensors of its connections are converted in memory, before anything is written; all others, of any
+// dtype, are copied as they are, a part at a time, so a file larger than the memory is no trouble. The new
+// file is written under a temporary name, synced and renamed. The measured error comes from evaluating
+// both forms of every connection in float64 on the same random streams.
+
+import {
+  conversion,
+  type ConversionDifference,
+  conversionDifference,
+  ConversionError,
+  endingDifference,
+} from "../connections/conventions/convert.ts";
+import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
+import {
+  type ConventionName,
+  type ManifoldConventionName,
+  manifoldConventions,
+} from "../connections/conventions/table.ts";
+import { writeAtomically } from "../files/atomic.ts";
+import { connectionTensorName, type FoundConnection, findConnections, type Naming } from "./connection-names.ts";
+import { isSamePlace, writeAll } from "../files/records.ts";
+import { randomProbe } from "./probes.ts";
+import { type DescribedTensor, encodeHead, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
+
+/** How a file is converted. */
+export interface ConvertOptions {
+  readonly from: ConventionName;
+  readonly to: ConventionName;
+  /** How the new file names the connections' tensors. Default: deepseek for its conventions, else birkhoff. */
+  readonly names?: Naming;
+  /** Sinkhorn-Knopp iterations of the model. Default 20. */
+  readonly iterations?: number;
+  /**
+   * Nothing is written if some coefficient differs by more. Default: 1e-3 between conventions that meet only as
+   * iterations grow; none between those that differ by their epsilons, as no weights come closer.
+   */
+  readonly tolerance?: number;
+  /** Random tokens on which the forms are compared. Default 8. */
+  readonly tokens?: number;
+}
+
+/** One connection of a file, and how far its two forms are apart. */
+export interface ConvertedConnection {
+  readonly name: string;
+  /** The largest differences on the random streams; of an end, those of its weights. */
+  readonly difference: ConversionDifference;
+}
+
+/** What `convertFile` did. */
+export interface ConvertReport {
+  readonly from: ConventionName;
+  readonly to: ConventionName;
+  readonly agreement: "same" | "epsilons" | "limit";
+  readonly notes: readonly string[];
+  readonly converted: readonly ConvertedConnection[];
+  /** Tensors that were copied as they are. */
+  readonly passed: number;
+  readonly bytes: number;
+  /** The largest of all. */
+  readonly difference: ConversionDifference;
+}
+
+/** Metadata that says which convention a file is in. */
+export const conventionKey = "birkhoff.convention";
+
+const wellNamed = (to: ConventionName): Naming => (to.startsWith("deepseek") ? "deepseek" : "birkhoff");
+
+interface NewTensor extends DescribedTensor {
+  /** Converted values; absent: the bytes of the tensor of the old file named here. */
+  readonly data?: Float32Array;
+  readonly source?: string;
+}
+
+/**
+ * Convert the connections of a safetensors file to another convention; all other tensors are copied as they
+ * are. The new file appears under its name only when it is whole.
+ *
+ * @param input a safetensors file, whatever it names its connections' tensors
+ * @param output another file
+ * @returns what was done and the measured error
+ * @throws ConversionError when it cannot be expressed, is in another convention than said, has no connections, or is
+ *   further apart than the tolerance; Error when the output is the input: nothing is written then
+ */
+export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
+  if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file a name of its own`);
+  const file = openSafetensors(input);
+  try {
+    return convertOpened(file, input, output, options);
+  } finally {
+    file.close();
+  }
+}
+
+function convertOpened(
+  file: OpenSafetensors,
+  input: string,
+  output: string,
+  { from, to, names = wellNamed(to), iterations = 20, tolerance: asked, tokens = 8 }: ConvertOptions,
+): ConvertReport {
+  const stated = file.metadata[conventionKey];
+  if (stated !== undefined && stated !== from) {
+    throw new ConversionError(`${input} says that it is in the convention ${stated}: convert it --from ${stated}`);
+  }
+  const { agreement, notes, sublayer, ending } = conversion(from, to);
+  const tolerance = asked ?? (agreement === "limit" ? 1e-3 : Infinity);
+  const found = findConnections(file.tensors);
+  const sublayers = found.filter(({ kind }) => kind === "sublayer");
+  if (sublayers.length === 0) {
+    throw new ConversionError(
+      `${input} has no connections: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi`,
+    );
+  }
+
+  const converted: ConvertedConnection[] = [];
+  const replaced = new Map<string, readonly NewTensor[]>();
+  const weightsOf = (connection: FoundConnection): ConnectionWeights => readConnection(file, connection, from);
+  const replace = (connection: FoundConnection, weights: ConnectionWeights | undefined): void => {
+    const made = newTensors(connection.name, weights ?? {}, names);
+    const old = Object.values(connection.tensors);
+    // In the place of the connection's first tensor; the others give way.
+    for (const [index, name] of old.entries()) replaced.set(name, index === 0 ? made : []);
+  };
+  let sizes: { streams: number; channels: number } | undefined;
+  for (const connection of sublayers) {
+    const before = weightsOf(connection);
+    sizes = sizesOf(before, connection.name);
+    const after = told(connection.name, () => sublayer(before, sizes));
+    const probe = randomProbe({ tokens, ...sizes });
+    const difference = conversionDifference(
+      { convention: from, weights: before },
+      { convention: to, weights: after },
+      probe,
+      iterations,
+    );
+    converted.push({ name: connection.name, difference });
+    replace(connection, after);
+  }
+
+  const added: NewTensor[] = [];
+  const ends = found.filter(({ kind }) => kind === "ending");
+  if (from in manifoldConventions) {
+    const probe = randomProbe({ tokens, ...sizes! });
+    const compare = (
+      name: string,
+      before: ConnectionWeights | undefined,
+      after: ConnectionWeights | undefined,
+    ): void => {
+      const sides = [
+        { convention: from, weights: before },
+        { convention: to, weights: after },
+      ] as [End, End];
+      const coefficients = endingDifference(...sides, probe);
+      converted.push({ name, difference: { coefficients, output: coefficients } });
+    };
+    for (const end of ends) {
+      const before = weightsOf(end);
+      const after = told(end.name, () => ending(before, sizes!));
+      compare(end.name, before, after);
+      replace(end, after);
+    }
+    if (ends.length === 0) {
+      const after = ending(undefined, sizes!);
+      if (after !== undefined) {
+        compare("ending (made of the mean)", undefined, after);
+        added.push(...newTensors("ending", after, names));
+      }
+    }
+  }
+
+  const difference = largest(converted);
+  if (!(difference.coefficients <= tolerance)) {
+    const worst = converted.find((each) => each.difference.coefficients === difference.coefficients);
+    if (worst === undefined)
+      throw new ConversionError("Some weights are not finite; birkhoff lint finds them. Nothing was written.");
+    throw new ConversionError(
+      `${from} and ${to} are ${difference.coefficients.toExponential(1)} apart in ${worst.name}, more than the tolerance ${tolerance}: ` +
+        `${agreement === "limit" ? "its logits are too large for the number of iterations. " : ""}Nothing was written; a larger --tolerance accepts it.`,
+    );
+  }
+  const passed = file.tensors.filter(({ name }) => !replaced.has(name));
+  const tensors = [
+    ...file.tensors.flatMap(
+      (tensor): readonly NewTensor[] => replaced.get(tensor.name) ?? [{ ...tensor, source: tensor.name }],
+    ),
+    ...added,
+  ];
+  write(output, tensors, { ...file.metadata, [conventionKey]: to }, file);
+  return {
+    from,
+    to,
+    agreement,
+    notes,
+    converted,
+    passed: passed.length,
+    bytes: passed.reduce((sum, { bytes }) => sum + bytes, 0),
+    difference,
+  };
+}
+
+interface End {
+  readonly convention: ManifoldConventionName;
+  readonly weights: ConnectionWeights | undefined;
+}
+
+function largest(converted: readonly ConvertedConnection[]): ConversionDifference {
+  const of = (key: keyof ConversionDifference): number =>
+    converted.reduce((most, { difference }) => Math.max(most, difference[key]), 0);
+  return { coefficients: of("coefficients"), output: of("output") };
+}
+
+/** Say of which connection an error is. */
+function told<R>(name: string, action: () => R): R {
+  try {
+    return action();
+  } catch (error) {
+    if (error instanceof ConversionError) error.message = `${name}: ${error.message}`;
+    throw error;
+  }
+}
+
+/** A connection's tensors as float32, whatever they were stored as; those that a convention needs must be there. */
+export function readConnection(
+  file: Pick<OpenSafetensors, "read">,
+  { name, tensors, kind }: FoundConnection,
+  convention: ConventionName,
+): ConnectionWeights {
+  const needed = convention in manifoldConventions || kind === "ending" ? ["phi", "alpha", "bias"] : ["bias"];
+  const missing = needed.find((part) => tensors[part] === undefined);
+  if (missing !== undefined) {
+    throw new ConversionError(
+      `${name} has ${Object.values(tensors).join(", ")}, but no ${missing} in this file: join the shards that hold it`,
+    );
+  }
+  return Object.fromEntries(Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)]));
+}
+
+/** n and C of a sublayer, checked against every tensor it has. */
+export function sizesOf(weights: ConnectionWeights, name: string): { streams: number; channels: number } {
+  const { bias, phi, theta, alpha } = weights;
+  const streams = streamsOfBias(bias!);
+  const channels = phi ? phi.shape[1]! / streams : (theta?.shape[1] ?? 1);
+  const M = bias!.shape[0]!;
+  const fits =
+    Number.isInteger(streams) &&
+    bias!.shape.length === 1 &&
+    Number.isInteger(channels) &&
+    (!phi || (phi.shape.length === 2 && phi.shape[0] === M)) &&
+    (!theta || (theta.shape.length === 2 && theta.shape[0] === streams + 2)) &&
+    (!alpha || (alpha.shape.length === 1 && alpha.shape[0] === 3));
+  if (fits) return { streams, channels };
+  const shapes = Object.entries(weights).map(([part, { shape }]) => `${part} [${shape.join(", ")}]`);
+  throw new ConversionError(
+    `${name} has ${shapes.join(", ")}; a connection has bias [n² + 2n], alpha [3] and phi [n² + 2n, nC] (HC: theta [n + 2, C])`,
+  );
+}
+
+function newTensors(connection: string, weights: ConnectionWeights, names: Naming): NewTensor[] {
+  return Object.entries(weights).map(([part, { shape, data }]) => {
+    const values = Float32Array.from(data);
+    return {
+      name: connectionTensorName(names, connection, part),
+      dtype: "F32",
+      shape,
+      bytes: values.byteLength,
+      data: values,
+    };
+  });
+}
+
+function write(
+  output: string,
+  tensors: readonly NewTensor[],
+  metadata: Readonly<Record<string, string>>,
+  file: OpenSafetensors,
+): void {
+  writeAtomically(output, (descriptor) => {
+    writeAll(descriptor, encodeHead(tensors, metadata));
+    for (const { data, source } of tensors) {
+      if (data) writeAll(descriptor, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      else for (const part of file.bytes(source!)) writeAll(descriptor, part);
+    }
+  });
+}

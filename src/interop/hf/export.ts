@@ -1,0 +1,124 @@
+// Question: how does a run become a folder that Hugging Face's tools read?
+//
+// config.json, model.safetensors, tokenizer.json and tokenizer_config.json, from the run's last checkpoint.
+// Every number is copied as it is (hf-tensors.ts says where), a tensor at a time.
+
+import fs from "node:fs";
+import path from "node:path";
+import { ensureWritableFolder, writeAtomically } from "../../files/atomic.ts";
+import { formatTokenizer } from "../../data/tokenizer-json.ts";
+import { readTokenizer } from "../../data/prepare.ts";
+import { sizeOf } from "../../graph/tensor.ts";
+import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
+import { parseTrainingConfig } from "../../training/config.ts";
+import { isSamePlace, writeAll, writeFileAtomically } from "../../files/records.ts";
+import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
+import { gatherView, huggingFaceTensors } from "./tensors.ts";
+import { openRunFolder } from "../../runs/run-folder.ts";
+import { encodeHead } from "../../files/safetensors.ts";
+
+/** What may be replaced, and who hears of what is odd. */
+export interface HuggingFaceExportOptions {
+  /** Whether files that are there already may be replaced. Default false. */
+  readonly overwrite?: boolean;
+  readonly onWarning?: (message: string) => void;
+}
+
+/** What `exportHuggingFace` wrote. */
+export interface HuggingFaceExport {
+  readonly folder: string;
+  /** The step of the checkpoint. */
+  readonly step: number;
+  /** As config.json says it: llama, deepseek_v3, birkhoff_manifold or birkhoff_hyper. */
+  readonly modelType: string;
+  readonly files: readonly string[];
+  readonly tensors: number;
+  /** Of all tensors together. */
+  readonly bytes: number;
+}
+
+const names = {
+  tensors: "model.safetensors",
+  tokenizer: "tokenizer.json",
+  tokenizerConfig: "tokenizer_config.json",
+  config: "config.json",
+} as const;
+
+/**
+ * Write a run's last checkpoint as Hugging Face stores models: residual models as llama or deepseek_v3, those
+ * with streams under the same names with deepseek_v4's for the connection; docs/files.md has the table.
+ *
+ * @param run a run folder; it is only read
+ * @param out a folder of its own, made if missing
+ * @throws Error when the run has no checkpoint, the model has no such names, `out` is a run, or files are
+ *   there already and may not be replaced; nothing is written then
+ */
+export function exportHuggingFace(
+  run: string,
+  out: string,
+  { overwrite = false, onWarning }: HuggingFaceExportOptions = {},
+): HuggingFaceExport {
+  const { model } = parseTrainingConfig(openRunFolder(run).config, path.join(run, names.config));
+  const described = huggingFaceConfig(model);
+  const place = latestCheckpoint(run, onWarning);
+  if (!place) throw new Error(`${run} has no checkpoint to export; train it first: birkhoff train --resume ${run}`);
+  expectFree(run, out, overwrite);
+
+  const saved = new Map(loadCheckpoint(place.folder).model.map((tensor) => [tensor.name, tensor]));
+  const views = huggingFaceTensors(model);
+  const sourceOf = (name: string): CheckpointTensor => {
+    const found = saved.get(name);
+    if (found) return found;
+    throw new Error(`${place.folder} has no tensor "${name}"; it belongs to another model than config.json describes`);
+  };
+  const stored = views.map((view) => ({
+    view,
+    source: sourceOf(view.source),
+    described: { name: view.name, dtype: "F32", shape: view.shape, bytes: 4 * sizeOf(view.shape) },
+  }));
+  const tokenizer = readTokenizer(path.join(run, names.tokenizer));
+  const special = tokenizer.endOfText === undefined ? {} : { eos_token_id: tokenizer.endOfText };
+  const token = tokenizer.definition.added.find(({ id }) => id === tokenizer.endOfText)?.content;
+
+  ensureWritableFolder(out);
+  writeAtomically(path.join(out, names.tensors), (descriptor) => {
+    // Loaders of PyTorch look for this format before they open a file.
+    const head = encodeHead(
+      stored.map((tensor) => tensor.described),
+      { format: "pt" },
+    );
+    writeAll(descriptor, head);
+    for (const { view, source } of stored) {
+      writeAll(descriptor, new Uint8Array(gatherView(view, source.data).buffer));
+    }
+  });
+  writeFileAtomically(path.join(out, names.tokenizer), formatTokenizer(tokenizer));
+  const tokenizerConfig = {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    model_max_length: model.context,
+    clean_up_tokenization_spaces: false,
+    ...(token === undefined ? {} : { eos_token: token }),
+  };
+  writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
+  writeFileAtomically(path.join(out, names.config), formatHuggingFaceConfig({ ...described, ...special }));
+  return {
+    folder: out,
+    step: place.step,
+    modelType: String(described["model_type"]),
+    files: Object.values(names),
+    tensors: stored.length,
+    bytes: stored.reduce((sum, tensor) => sum + tensor.described.bytes, 0),
+  };
+}
+
+/** Both kinds of folder have a config.json: a run's must not be lost, whatever may be replaced. */
+function expectFree(run: string, out: string, overwrite: boolean): void {
+  if (isSamePlace(run, out) || ["checkpoints", "metrics.jsonl"].some((name) => fs.existsSync(path.join(out, name)))) {
+    throw new Error(`${out} is a run folder, whose config.json would be lost: give the export a folder of its own`);
+  }
+  const found = Object.values(names).filter((name) => fs.existsSync(path.join(out, name)));
+  if (found.length === 0 || overwrite) return;
+  throw new Error(
+    `${out} holds ${found.join(", ")} already: replace them (--overwrite), or give another folder (--out)`,
+  );
+}

@@ -1,0 +1,181 @@
+// Question: how does a model from elsewhere become a run?
+//
+// A run folder at step 0: its configuration, a checkpoint with the weights and moments of zero, the
+// tokenizer. It trains on, is sampled, inspected, converted and exported as any other. With a connection of
+// streams, the weights are upcycled (upcycle.ts): the new model computes what the old one does, and that is
+// measured before anything is written.
+
+import fs from "node:fs";
+import path from "node:path";
+import { reason } from "../../files/atomic.ts";
+import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
+import { Tokenizer } from "../../data/tokenizer.ts";
+import type { WasmRuntime } from "../../runtime/wasm/runtime.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
+import { isSamePlace } from "../../files/records.ts";
+import { readHuggingFaceModel } from "./weights.ts";
+import { createRunFolder } from "../../runs/run-folder.ts";
+import { programVersions } from "../../runs/run.ts";
+import { expectSameLogits, type UpcycledConnection, upcycledState } from "../upcycle.ts";
+
+/** What the run is to be. */
+export interface HuggingFaceImportOptions {
+  /** Give the model streams, such as `upcycledConnections.manifold(4)`. Default: what joins its layers in the folder. */
+  readonly connection?: UpcycledConnection;
+  /** Tokens of a sequence. Default: max_position_embeddings, at most 1024. */
+  readonly context?: number;
+  /** Text to train on later: `sotu`, a file or a folder. Default `sotu`. */
+  readonly data?: string;
+  /** Steps at which training ends. Default 700. */
+  readonly steps?: number;
+  /** Sequences of a batch. Default 16. */
+  readonly batch?: number;
+  /** Highest learning rate. Default 3e-4. */
+  readonly learningRate?: number;
+  readonly seed?: number;
+  /** When there is a run in the folder already. Default "refuse". */
+  readonly existing?: "refuse" | "overwrite";
+  readonly onWarning?: (message: string) => void;
+}
+
+/** What `importHuggingFace` made. */
+export interface HuggingFaceImport {
+  readonly config: TrainingConfig;
+  readonly parameters: number;
+  /** Why the run has no tokenizer, so that it neither writes nor trains; undefined where it has one. */
+  readonly noTokenizer: string | undefined;
+  /** What is not as in the folder, in sentences. */
+  readonly notes: readonly string[];
+  /** Of a logit between the model and its upcycled form; undefined where it was not upcycled. */
+  readonly difference: number | undefined;
+}
+
+const LONGEST = 1024;
+
+/**
+ * Make a run from a folder in Hugging Face's form: one that `exportHuggingFace` wrote, or a checkpoint of the
+ * model types llama, mistral (without its window) or deepseek_v3.
+ *
+ * @param from the folder: config.json, model.safetensors or its shards, tokenizer.json; it is only read
+ * @param to folder of the new run
+ * @throws Error for a model that this library does not have (the field, its value, what is allowed), for
+ *   tensors that are missing, left over or of another shape, and whatever making a run folder throws; nothing
+ *   is written then
+ */
+export function importHuggingFace(
+  runtime: WasmRuntime,
+  from: string,
+  to: string,
+  options: HuggingFaceImportOptions = {},
+): HuggingFaceImport {
+  const { connection, existing = "refuse", seed = 1, onWarning } = options;
+  if (fs.existsSync(to) && isSamePlace(from, to))
+    throw new Error(`the run cannot be in ${to}, the folder it is read from`);
+  if (["model.safetensors", "model.safetensors.index.json"].some((name) => fs.existsSync(path.join(to, name))))
+    throw new Error(
+      `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run a folder of its own`,
+    );
+  const { model: given, tensors, tied } = readHuggingFaceModel(from, options.context);
+  const stored = options.context === undefined && given.context > LONGEST ? { ...given, context: LONGEST } : given;
+  const notes = [
+    ...(stored.context < given.context
+      ? [`Its context is ${stored.context} tokens here, of ${given.context} that it was made for (--context).`]
+      : []),
+    ...(tied
+      ? ["Its output matrix was the embedding; here it is a copy of its own, which training changes by itself."]
+      : []),
+  ];
+  if (connection && (stored.connection as { kind?: string }).kind !== "residual") {
+    throw new Error(`${from} has streams already: import it as it is, without another connection`);
+  }
+  const model = connection ? { ...stored, connection } : stored;
+  const config = importedConfig(path.resolve(from), path.resolve(to), model, { ...options, seed });
+  const old = { config: stored, tensors };
+  const state = upcycledState({ model: tensors, optimizer: [], folder: from }, config);
+  const difference =
+    connection && expectSameLogits(runtime, old, { config: model, tensors: state.model }, from).difference;
+  const tokenizer = tokenizerOf(from, model.vocabulary);
+
+  const bytes = [...state.model, ...state.optimizer].reduce((sum, { data }) => sum + data.byteLength, 0);
+  const folder = createRunFolder(to, config, {
+    existing,
+    versions: programVersions(runtime),
+    keepCheckpoints: config.keepCheckpoints,
+    checkpointBytes: bytes,
+    ...(onWarning ? { onWarning } : {}),
+  });
+  try {
+    if (tokenizer.found) writeTokenizer(path.join(to, "tokenizer.json"), tokenizer.found);
+    folder.saveCheckpoint({ step: 0, state: { seed }, ...state });
+  } finally {
+    folder.close();
+  }
+  return {
+    config,
+    parameters: state.model.reduce((sum, { data }) => sum + data.length, 0),
+    noTokenizer: tokenizer.why,
+    notes: [...notes, ...tokenizer.notes],
+    difference,
+  };
+}
+
+function importedConfig(
+  from: string,
+  to: string,
+  model: TrainingConfig["model"],
+  options: HuggingFaceImportOptions,
+): TrainingConfig {
+  const { data = "sotu", steps = 700, batch = 16, learningRate = 3e-4, seed } = options;
+  if (data === "-") throw new Error("a run that is imported cannot read standard input later; give a file or a folder");
+  const every = (share: number): number => Math.max(1, Math.round(steps / share));
+  return parseTrainingConfig(
+    {
+      name: path.basename(to),
+      seed,
+      data: { source: data, vocabulary: model.vocabulary },
+      model,
+      batch,
+      steps,
+      optimiser: { learningRate, warmup: Math.round(steps / 20), schedule: { kind: "step" } },
+      evaluateEvery: every(10),
+      checkpointEvery: every(5),
+      importedFrom: from,
+    },
+    "The configuration of the imported run",
+  );
+}
+
+interface FoundTokenizer {
+  readonly found?: Tokenizer;
+  readonly why?: string;
+  readonly notes: readonly string[];
+}
+
+/**
+ * The folder's tokenizer with as many tokens as the model has rows: models are often padded to a round
+ * number, and what stands for no text gets a name.
+ */
+function tokenizerOf(folder: string, vocabulary: number): FoundTokenizer {
+  let tokenizer: Tokenizer;
+  try {
+    tokenizer = readTokenizer(path.join(folder, "tokenizer.json"));
+  } catch (error) {
+    return { why: reason(error), notes: [] };
+  }
+  const { definition, vocabularySize } = tokenizer;
+  if (vocabularySize > vocabulary) {
+    return { why: `its tokenizer has ${vocabularySize} tokens, the model ${vocabulary}`, notes: [] };
+  }
+  if (vocabularySize === vocabulary) return { found: tokenizer, notes: [] };
+  const unused = Array.from({ length: vocabulary - vocabularySize }, (_, i) => ({
+    id: vocabularySize + i,
+    content: `<|unused_${vocabularySize + i}|>`,
+    special: true,
+  }));
+  return {
+    found: new Tokenizer({ ...definition, added: [...definition.added, ...unused] }),
+    notes: [
+      `Its tokenizer has ${vocabularySize} tokens and the model ${vocabulary}: the others are named ${unused[0]!.content} and so on.`,
+    ],
+  };
+}

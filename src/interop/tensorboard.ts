@@ -1,0 +1,215 @@
+// Question: how does TensorBoard read a run?
+//
+// An event file is a row of TFRecords, each one Event of TensorFlow's event.proto:
+//   u64 length | u32 masked CRC-32C of the length | the Event | u32 masked CRC-32C of the Event      little-endian
+//   masked(c) = (c rotated right by 15) + 0xa282ead8
+//   Event: 1 wall_time double, 2 step int64, 3 file_version string, 5 summary, 7 session_log
+//   Summary: 1 value (repeated): 1 tag string, 2 simple_value float.   SessionLog: 1 status, START = 1
+// The first event names the version. A run that goes back, after a kill or an alarm, says START with the step
+// from which it repeats: TensorBoard then forgets what it had read of that step and later ones.
+//
+// Sources: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.h, tensorboard's
+// EventAccumulator (purging of orphaned data). CRC-32C: RFC 3720, appendix B.4.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { reason } from "../files/atomic.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import type { Run } from "../runs/run.ts";
+import { extreme } from "../runs/extremes.ts";
+import { readRunData } from "../runs/run-data.ts";
+
+/** Reflected polynomial of Castagnoli. */
+const POLYNOMIAL = 0x82f63b78;
+const TABLE: Uint32Array = Uint32Array.from({ length: 256 }, (_, byte) => {
+  let remainder = byte;
+  for (let bit = 0; bit < 8; bit++) remainder = (remainder >>> 1) ^ (remainder & 1 ? POLYNOMIAL : 0);
+  return remainder;
+});
+
+/** CRC-32C of the bytes, an unsigned number of 32 bits. */
+export function crc32c(bytes: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of bytes) crc = (crc >>> 8) ^ TABLE[(crc ^ byte) & 255]!;
+  return (crc ^ 0xffffffff) >>> 0;
+}
+
+/** As records keep it, so that a CRC of data that holds CRCs stays a good one. */
+export function maskedCrc32c(bytes: Uint8Array): number {
+  const crc = crc32c(bytes);
+  return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
+}
+
+function record(data: Uint8Array): Buffer {
+  const framed = Buffer.alloc(16 + data.length);
+  framed.writeBigUInt64LE(BigInt(data.length));
+  framed.writeUInt32LE(maskedCrc32c(framed.subarray(0, 8)), 8);
+  framed.set(data, 12);
+  framed.writeUInt32LE(maskedCrc32c(data), 12 + data.length);
+  return framed;
+}
+
+// Protocol buffers, as much as is needed: a field is its number and wire type, then its value.
+const varint = (value: number): Buffer => {
+  const bytes: number[] = [];
+  let rest = BigInt(value);
+  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
+  return Buffer.from([...bytes, Number(rest)]);
+};
+const key = (field: number, wire: number): Buffer => Buffer.from([(field << 3) | wire]);
+const whole = (field: number, value: number): Buffer => Buffer.concat([key(field, 0), varint(value)]);
+const double = (field: number, value: number): Buffer => {
+  const bytes = Buffer.alloc(8);
+  bytes.writeDoubleLE(value);
+  return Buffer.concat([key(field, 1), bytes]);
+};
+const float = (field: number, value: number): Buffer => {
+  const bytes = Buffer.alloc(4);
+  bytes.writeFloatLE(value);
+  return Buffer.concat([key(field, 5), bytes]);
+};
+const bytes = (field: number, value: Uint8Array): Buffer => Buffer.concat([key(field, 2), varint(value.length), value]);
+
+/** A number under the name that TensorBoard shows; a slash makes groups. */
+type Scalar = readonly [tag: string, value: number];
+
+const event = (wallTime: number, step: number, ...content: Buffer[]): Buffer =>
+  record(Buffer.concat([double(1, wallTime), whole(2, step), ...content]));
+const version = (wallTime: number): Buffer => event(wallTime, 0, bytes(3, Buffer.from("brain.Event:2")));
+const sessionStart = (wallTime: number, step: number): Buffer => event(wallTime, step, bytes(7, whole(1, 1)));
+const summary = (wallTime: number, step: number, scalars: readonly Scalar[]): Buffer => {
+  const values = scalars.map(([tag, value]) => bytes(1, Buffer.concat([bytes(1, Buffer.from(tag)), float(2, value)])));
+  return event(wallTime, step, bytes(5, Buffer.concat(values)));
+};
+
+/** What TensorBoard shows of a step. */
+function scalarsOf(
+  metric: MetricRecord | undefined,
+  gain: GainRecord | undefined,
+  events: readonly EventRecord[],
+): Scalar[] {
+  const candidates: readonly (readonly [string, unknown])[] = [
+    ["loss/train", metric?.loss],
+    ["loss/validation", metric?.validationLoss],
+    ["loss/bits_per_byte", metric?.bitsPerByte],
+    ["gradient/norm", metric?.gradientNorm],
+    ["rate", metric?.learningRate],
+    ["speed/tokens_per_second", metric?.tokensPerSecond],
+    ["gain/composite_forward_max", extreme(gain?.composite?.forward)],
+    ["gain/composite_backward_max", extreme(gain?.composite?.backward)],
+    ["mixing/column_error_max", extreme(gain?.columnError)],
+    ["mixing/row_error_max", extreme(gain?.rowError)],
+    ["mixing/logit_max", extreme(gain?.largestLogit)],
+    ["mixing/logit_min", extreme(gain?.smallestLogit, "smallest")],
+    ...events.map(({ rule, value }) => [`alarm/${rule}`, value ?? Number.NaN] as const),
+  ];
+  return candidates.filter((candidate): candidate is Scalar => typeof candidate[1] === "number");
+}
+
+/** A name that sorts after those of files opened earlier, as TensorBoard reads them in that order. */
+const fileName = (wallTime: number, count: number): string =>
+  `events.out.tfevents.${Math.floor(wallTime)}.${os.hostname().replace(/[^\w-]/g, "_")}.${process.pid}.${count}`;
+
+let opened = 0;
+
+/** Whether a folder holds event files, so that a run that is resumed goes on writing them. */
+export function hasEventFiles(folder: string): boolean {
+  return eventFiles(folder).length > 0;
+}
+
+function eventFiles(folder: string): string[] {
+  if (!fs.existsSync(folder)) return [];
+  return fs.readdirSync(folder).filter((name) => name.startsWith("events.out.tfevents."));
+}
+
+/**
+ * Writes what a run records to a TensorBoard event file in a folder, step by step while it trains.
+ *
+ * @returns the same run, whose `advance` and `close` also tend to the file
+ */
+export function recordTensorBoard(run: Run, folder: string): Run {
+  const now = (): number => Date.now() / 1000;
+  const file = path.join(folder, fileName(now(), opened++));
+  const descriptor = fs.openSync(file, "ax");
+  const write = (data: Buffer): void => {
+    try {
+      fs.writeSync(descriptor, data);
+    } catch (error) {
+      throw new Error(`cannot write to ${file}: ${reason(error)}`, { cause: error });
+    }
+  };
+  let written = run.trainer.step;
+  let closed = false;
+  write(Buffer.concat([version(now()), sessionStart(now(), written + 1)]));
+
+  const catchUp = (): void => {
+    const { step } = run.trainer;
+    if (step < written) write(sessionStart(now(), step + 1));
+    written = Math.min(written, step);
+    const metric = run.metrics.at(-1);
+    if (!metric || metric.step <= written) return;
+    const gain = run.gains.at(-1);
+    const events = run.events.filter((record) => record.step === metric.step);
+    write(summary(now(), metric.step, scalarsOf(metric, gain?.step === metric.step ? gain : undefined, events)));
+    written = metric.step;
+  };
+  const recording: Pick<Run, "advance" | "close"> = {
+    advance() {
+      try {
+        return run.advance();
+      } finally {
+        catchUp();
+      }
+    },
+    close() {
+      if (!closed) fs.closeSync(descriptor);
+      closed = true;
+      run.close();
+    },
+  };
+  return Object.assign(Object.create(run) as Run, recording);
+}
+
+/**
+ * Writes all that a run folder holds as one TensorBoard event file.
+ *
+ * @param folder a run folder, in whatever state
+ * @param out made if missing; event files that are there already are an Error unless `overwrite` removes them
+ * @returns the file's path
+ * @throws Error when there is no run, or when `out` cannot be written to
+ */
+export function exportTensorBoard(
+  folder: string,
+  out: string,
+  { overwrite = false }: { overwrite?: boolean } = {},
+): string[] {
+  const { metrics, gains, events, config, problems } = readRunData(folder);
+  if (!config && metrics.length === 0) throw new Error(`there is no run in ${folder}: ${problems.join("; ")}`);
+  const begun = fs.statSync(path.join(folder, metrics.length > 0 ? "metrics.jsonl" : "config.json")).mtimeMs / 1000;
+  const last = metrics.at(-1)?.seconds ?? 0;
+  const metricAt = new Map(metrics.map((metric) => [metric.step, metric]));
+  const gainAt = new Map(gains.map((gain) => [gain.step, gain]));
+  const steps = new Set([...metricAt.keys(), ...gainAt.keys(), ...events.map(({ step }) => step)]);
+  let wallTime = begun - last;
+  const chunks = [version(wallTime)];
+  for (const step of [...steps].filter((step) => step >= 0).sort((a, b) => a - b)) {
+    const metric = metricAt.get(step);
+    wallTime = Number.isFinite(metric?.seconds) ? begun - last + metric!.seconds : wallTime;
+    const scalars = scalarsOf(
+      metric,
+      gainAt.get(step),
+      events.filter((record) => record.step === step),
+    );
+    if (scalars.length > 0) chunks.push(summary(wallTime, step, scalars));
+  }
+  fs.mkdirSync(out, { recursive: true });
+  // TensorBoard reads all event files of a folder: of several exports it would show every step several times.
+  const earlier = eventFiles(out);
+  if (earlier.length > 0 && !overwrite)
+    throw new Error(`${out} holds event files already: choose another folder, or replace them (--overwrite)`);
+  for (const name of earlier) fs.rmSync(path.join(out, name));
+  const file = path.join(out, fileName(wallTime, opened++));
+  fs.writeFileSync(file, Buffer.concat(chunks), { flag: "wx" });
+  return [file];
+}

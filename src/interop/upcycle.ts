@@ -1,0 +1,263 @@
+// Question: how does a trained residual model become one with streams that computes the same, and trains on?
+//
+// All weights of the residual model are kept. The streams are n copies of the embedding, they are joined by
+// their mean, and the new parameters start where the mean of the streams is exactly the residual stream:
+//
+//   hyper     its own start: reads one stream, writes 1 to all, mixes by I, θ = 0 (arXiv 2409.19606)
+//   manifold  the start `pre-norm`, with its proof: connections/initialisations.ts. H_res is not saturated,
+//             φ = 0 but α is not: every map has a gradient, no two streams have the same.
+//
+// AdamW's moments of the kept weights are kept, those of the new parameters start at zero; the count of steps
+// goes on, so the bias correction of the old moments is right, and so does the order of the batches.
+// That both models agree is measured before anything is written.
+
+import fs from "node:fs";
+import path from "node:path";
+import { random, streams as randomStreams } from "../data/random.ts";
+import { createParameters, type Parameter } from "../graph/parameters.ts";
+import { input } from "../graph/state.ts";
+import { sizeOf } from "../graph/tensor.ts";
+import type { HyperConfig } from "../connections/hyper.ts";
+import type { ManifoldConfig } from "../connections/manifold.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { languageModel } from "../model/language-model.ts";
+import type { Runtime } from "../runtime/program.ts";
+import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { isSamePlace, writeFileAtomically } from "../files/records.ts";
+import { initialValues } from "../training/initialise.ts";
+import { createRunFolder, openRunFolder } from "../runs/run-folder.ts";
+import { programVersions } from "../runs/run.ts";
+
+/** The connections whose start can be a residual model. */
+export type UpcycledConnection = HyperConfig | ManifoldConfig;
+
+/** How long the new run goes on, and what it may replace. */
+export interface UpcycleOptions {
+  /** Steps at which the new run ends, those of the old one included. Default: the old run's, or as many again when it is finished. */
+  readonly steps?: number;
+  /** When there is a run in the folder already. Default "refuse". */
+  readonly existing?: "refuse" | "overwrite";
+  readonly onWarning?: (message: string) => void;
+}
+
+/** What `upcycle` made. */
+export interface Upcycled {
+  /** Of the new run. */
+  readonly config: TrainingConfig;
+  /** Where it goes on. */
+  readonly step: number;
+  /** Numbers that the old model did not have. */
+  readonly addedParameters: number;
+  /** Largest difference of a logit between the two models, in float32, on random text, and the largest logit. */
+  readonly difference: number;
+  readonly largestLogit: number;
+}
+
+/** Larger differences, as a share of the largest logit or of one, are not rounding. */
+const TOLERANCE = 1e-5;
+
+/** The connections of n streams that start as a residual model, by kind. */
+export const upcycledConnections: Readonly<
+  Record<UpcycledConnection["kind"], (streams: number) => UpcycledConnection>
+> = {
+  hyper: (streams) => ({ kind: "hyper", streams, collapse: "mean" }),
+  manifold: (streams) => ({
+    kind: "manifold",
+    streams,
+    iterations: 20,
+    initialisation: "pre-norm",
+    collapse: "mean",
+  }),
+};
+
+/**
+ * Make a new run from the last checkpoint of a residual one. `birkhoff train --resume` goes on with it.
+ *
+ * @param runtime compares the two models before anything is written
+ * @param from folder of the residual run; it is only read
+ * @param to folder of the new run
+ * @param connection what joins its layers, such as upcycledConnections.manifold(4)
+ * @throws Error when the run has no checkpoint or is no residual one, when the two models differ by more than
+ *   rounding (1e-5 of the largest logit), and whatever making a run folder throws; nothing is written then
+ */
+export function upcycle(
+  runtime: WasmRuntime,
+  from: string,
+  to: string,
+  connection: UpcycledConnection,
+  { steps, existing = "refuse", onWarning }: UpcycleOptions = {},
+): Upcycled {
+  const old = parseTrainingConfig(openRunFolder(from).config, path.join(from, "config.json"));
+  expectResidual(from, old.model.connection);
+  const place = latestCheckpoint(from, onWarning);
+  if (!place)
+    throw new Error(`${from} has no checkpoint to start from; train it first: birkhoff train --resume ${from}`);
+  if (isSamePlace(from, to)) {
+    throw new Error(`the new run cannot be in ${to}, the folder of the old one; give it another`);
+  }
+  const checkpoint = loadCheckpoint(place.folder);
+  const config = upcycledConfig(old, to, { run: path.resolve(from), step: place.step }, connection, steps);
+  const state = upcycledState(checkpoint, config);
+  const { difference, largestLogit } = expectSameLogits(
+    runtime,
+    { config: old.model, tensors: checkpoint.model },
+    { config: config.model, tensors: state.model },
+    from,
+  );
+  const tokenizer = fs.readFileSync(path.join(from, "tokenizer.json"));
+  const folder = createRunFolder(to, config, {
+    existing,
+    versions: programVersions(runtime),
+    keepCheckpoints: config.keepCheckpoints,
+    checkpointBytes: bytesOf(state.model) + bytesOf(state.optimizer),
+    ...(onWarning ? { onWarning } : {}),
+  });
+  try {
+    writeFileAtomically(path.join(to, "tokenizer.json"), tokenizer);
+    folder.saveCheckpoint({ step: place.step, state: checkpoint.state, ...state });
+  } finally {
+    folder.close();
+  }
+  return {
+    config,
+    step: place.step,
+    addedParameters: (bytesOf(state.model) - bytesOf(checkpoint.model)) / 4,
+    difference,
+    largestLogit,
+  };
+}
+
+function expectResidual(run: string, connection: ModelConfig["connection"]): void {
+  const kind = "kind" in connection ? connection.kind : "mixed";
+  if (kind === "residual") return;
+  throw new Error(
+    `${run} is a ${kind} model already; upcycling starts from a residual one (birkhoff train --connection residual)`,
+  );
+}
+
+function upcycledConfig(
+  old: TrainingConfig,
+  to: string,
+  upcycledFrom: { readonly run: string; readonly step: number },
+  connection: UpcycledConnection,
+  steps = old.steps > upcycledFrom.step ? old.steps : upcycledFrom.step + old.steps,
+): TrainingConfig {
+  if (steps <= upcycledFrom.step) {
+    throw new RangeError(
+      `the new run is to end at step ${steps}, but it starts at step ${upcycledFrom.step}, where the old one is; give more steps`,
+    );
+  }
+  const config = {
+    ...old,
+    name: path.basename(path.resolve(to)),
+    steps,
+    model: { ...old.model, connection },
+    upcycledFrom,
+  };
+  return parseTrainingConfig(config, "The configuration of the upcycled run");
+}
+
+/**
+ * The checkpoint of a model that has all parameters of an older one, and more: the old ones with their
+ * moments, the others as they start, with moments of zero.
+ */
+export function upcycledState(
+  { model, optimizer, folder }: Pick<Checkpoint, "model" | "optimizer" | "folder">,
+  { model: config, seed }: TrainingConfig,
+): { readonly model: CheckpointTensor[]; readonly optimizer: CheckpointTensor[] } {
+  const old = new Map([...model, ...optimizer].map((tensor) => [tensor.name, tensor]));
+  const wanted = parametersOf(config);
+  const names = new Set(wanted.map(({ name }) => name));
+  const lost = model.find(({ name }) => !names.has(name));
+  if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model has no place for`);
+  const kept = (name: string, shape: readonly number[], start: () => Float32Array): CheckpointTensor => {
+    const found = old.get(name);
+    if (found && found.shape.join() !== shape.join()) {
+      throw new Error(
+        `"${name}" of ${folder} has shape [${found.shape.join(", ")}], the new model's [${shape.join(", ")}]`,
+      );
+    }
+    return found ?? { name, shape, data: start() };
+  };
+  return {
+    model: wanted.map((parameter) =>
+      kept(parameter.name, parameter.tensor.shape, () => initialValues(parameter, seed)),
+    ),
+    optimizer: wanted.flatMap(({ name, tensor: { shape } }) =>
+      [`${name}.m`, `${name}.v`].map((moment) => kept(moment, shape, () => new Float32Array(sizeOf(shape)))),
+    ),
+  };
+}
+
+function parametersOf(config: ModelConfig): readonly Parameter[] {
+  const parameters = createParameters();
+  languageModel(config, parameters);
+  return parameters.all;
+}
+
+/**
+ * Compares a model with its upcycled form, which must compute the same.
+ *
+ * @param from what to call the model in messages
+ */
+export function expectSameLogits(
+  runtime: Runtime,
+  old: StoredModel,
+  upcycled: StoredModel,
+  from: string,
+): ReturnType<typeof compareLogits> {
+  const compared = compareLogits(runtime, [old, upcycled]);
+  const { difference, largestLogit } = compared;
+  if (difference <= TOLERANCE * Math.max(1, largestLogit)) return compared;
+  const { connection } = upcycled.config;
+  throw new Error(
+    `the ${"kind" in connection ? connection.kind : "mixed"} model would not compute what ${from} does: a logit differs by ${difference.toExponential(1)} ` +
+      `(the largest is ${largestLogit.toFixed(1)}). The connection must start as a residual one, as those of upcycledConnections do`,
+  );
+}
+
+export interface StoredModel {
+  readonly config: ModelConfig;
+  readonly tensors: readonly CheckpointTensor[];
+}
+
+/**
+ * The largest difference between the logits of two models of one vocabulary and context, on a sequence of
+ * random tokens, and the largest logit of the first.
+ */
+export function compareLogits(
+  runtime: Runtime,
+  models: readonly [StoredModel, StoredModel],
+): { readonly difference: number; readonly largestLogit: number } {
+  const [first, second] = models.map((model) => logitsOf(runtime, model));
+  const largest = (values: ArrayLike<number>): number =>
+    Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  return {
+    difference: largest(first!.map((value, i) => value - second![i]!)),
+    largestLogit: largest(first!),
+  };
+}
+
+function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Float64Array {
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  const tokens = input("tokens", [1, config.context], "i32");
+  const program = runtime.compile({ outputs: { logits: model.logits(model.hidden(tokens).hidden_NC) } });
+  const values = new Map(tensors.map(({ name, data }) => [name, data]));
+  for (const { name, tensor } of parameters.all) runtime.write(tensor, values.get(name)!);
+  const draw = (i: number): number => random(0, randomStreams.sampling, i) % config.vocabulary;
+  runtime.write(
+    tokens,
+    Int32Array.from({ length: config.context }, (_, i) => draw(i)),
+  );
+  program.run();
+  const logits = Float64Array.from(program.read("logits"));
+  program.release();
+  for (const { tensor } of parameters.all) runtime.forget(tensor);
+  return logits;
+}
+
+const bytesOf = (tensors: readonly CheckpointTensor[]): number =>
+  tensors.reduce((sum, { data }) => sum + data.byteLength, 0);

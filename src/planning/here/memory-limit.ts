@@ -1,0 +1,115 @@
+// Question: does what is asked for fit into memory, and if not, what would make it?
+//
+// The plan knows every byte before anything is allocated (training-memory.ts, memory-needs.ts). Two limits hold
+// at once:
+//
+//   the CPU runtime's   states, arena, programs and scratch of the threads lie in one WebAssembly memory,
+//                       which has 4 GiB of addresses
+//   the machine's       the same, the parameters outside it while a checkpoint is read, and Node's own heap;
+//                       what is free now, or what the user allows
+//
+// When the need is above a limit, changes are tried on the plan, each alone, and the two that save most are told.
+
+import { freemem, totalmem } from "node:os";
+import { LARGEST_MEMORY_BYTES } from "../../runtime/wasm/runtime.ts";
+
+/** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
+export const HEAP_BYTES: number = 32 * 2 ** 20;
+
+/** Bytes that are needed at once. */
+export interface MemoryNeed {
+  /** In the CPU runtime's memory: parameters, moments, inputs, caches, values of a step, programs, scratch. */
+  readonly runtimeBytes: number;
+  /** Of the machine: that, copies of parameters and moments outside it, and what Node's heap grows by. */
+  readonly machineBytes: number;
+}
+
+/** What must not be exceeded. */
+export interface MemoryLimits {
+  readonly runtimeBytes: number;
+  readonly machineBytes: number;
+  /** Where the machine's limit comes from, in words. */
+  readonly machine: string;
+}
+
+/** The limits of this machine; `allowed` bytes in place of those that are free now. */
+export function memoryLimits(allowed?: number): MemoryLimits {
+  const limit = (machineBytes: number, machine: string): MemoryLimits => ({
+    runtimeBytes: LARGEST_MEMORY_BYTES,
+    machineBytes,
+    machine,
+  });
+  if (allowed !== undefined) return limit(allowed, "what --memory allows");
+  // Of a container, where 0 or more than there is means no limit.
+  const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY;
+  const left = constrained - process.memoryUsage.rss();
+  // Only Linux tells how much can be had; elsewhere caches count as used.
+  const free = process.platform === "linux" ? freemem() : totalmem();
+  return left < free && constrained < totalmem()
+    ? limit(left, "what this container has left")
+    : limit(free, process.platform === "linux" ? "what is free on this machine" : "the memory of this machine");
+}
+
+/** What may be asked for instead, in the words of the command line. */
+export interface Change {
+  readonly option: string;
+}
+
+/**
+ * Make sure that something fits before it is begun.
+ *
+ * @param what who would need the memory, such as "manifold: training"
+ * @param plan the need, with some of the changes made
+ * @param changes what could be changed
+ * @param otherwise what to do when none of them is enough
+ * @returns what it needs as it is
+ * @throws RangeError with the need, the limit and the two changes that reduce the need the most
+ */
+export function expectFit<C extends Change>(
+  what: string,
+  limits: MemoryLimits,
+  plan: (made: readonly C[]) => MemoryNeed,
+  changes: readonly C[],
+  otherwise: string,
+): MemoryNeed {
+  const need = plan([]);
+  if (fits(need, limits)) return need;
+  const reduced = changes
+    .map((change) => ({ made: [change], need: plan([change]) }))
+    // What saves too little to be seen is no help.
+    .filter((tried) => need.machineBytes - tried.need.machineBytes > 0.001 * need.machineBytes)
+    .sort((a, b) => a.need.machineBytes - b.need.machineBytes);
+  const best = reduced.slice(0, 2);
+  const suffices = (tried: { readonly need: MemoryNeed }): boolean => fits(tried.need, limits);
+  const both = best.flatMap(({ made }) => made);
+  const tried = both.length < 2 || best.some(suffices) ? best : [...best, { made: both, need: plan(both) }];
+  const lines = tried.map(
+    (each) =>
+      `  ${each.made.length > 1 ? "both" : each.made[0]!.option}: needs ${showBytes(each.need.machineBytes)}${suffices(each) ? "" : ", still too much"}`,
+  );
+  throw new RangeError(
+    [
+      `${what} would need ${tooMuch(need, limits)}.`,
+      ...(lines.length > 0 ? ["What saves most:", ...lines] : []),
+      ...(tried.some(suffices) ? [] : [otherwise]),
+    ].join("\n"),
+  );
+}
+
+export function fits(need: MemoryNeed, limits: MemoryLimits): boolean {
+  return need.runtimeBytes <= limits.runtimeBytes && need.machineBytes <= limits.machineBytes;
+}
+
+/** The need beside the limit that it breaks, the smaller one where it breaks both. */
+export function tooMuch({ runtimeBytes, machineBytes }: MemoryNeed, limits: MemoryLimits): string {
+  const broken = [
+    { need: machineBytes, limit: limits.machineBytes, what: `, ${limits.machine}` },
+    { need: runtimeBytes, limit: limits.runtimeBytes, what: ", the WebAssembly memory of the CPU runtime" },
+  ].filter(({ need, limit }) => need > limit);
+  const { need, limit, what } = broken.reduce((a, b) => (b.limit < a.limit ? b : a));
+  return `${showBytes(need)} of memory; the limit is ${showBytes(limit)}${what}`;
+}
+
+export function showBytes(bytes: number): string {
+  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
+}

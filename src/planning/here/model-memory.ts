@@ -1,0 +1,78 @@
+// Question: how much memory does a trained model need to write, to be looked at, to be changed?
+//
+// As in training-memory.ts, the programs are compiled for a runtime that is only planned. Outside it lies the
+// model's file, which is read whole before it is written into the runtime, and what Node's heap grows by.
+
+import { createParameters, type ParameterSet } from "../../graph/parameters.ts";
+import { sizeOf } from "../../graph/tensor.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { createGenerator } from "../../model/generate.ts";
+import { type LanguageModel, languageModel } from "../../model/language-model.ts";
+import type { Machine } from "../../runtime/wasm/layout.ts";
+import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/wasm/planned-runtime.ts";
+import type { TrainingConfig } from "../../training/config.ts";
+import { changeableModel } from "../../study/intervene.ts";
+import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
+import { createObserver } from "../../training/observe.ts";
+import { makeStep } from "../../training/step-memory.ts";
+
+/** Of a model's file: a number takes four bytes. */
+function fileBytes({ all }: ParameterSet): number {
+  return all.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0);
+}
+
+/** What a model needs, loaded from a checkpoint, with the programs that `compile` makes of it. */
+function planLoaded(
+  config: ModelConfig,
+  machine: Machine,
+  compile: (runtime: PlannedRuntime, model: LanguageModel) => void,
+): MemoryNeed {
+  const runtime = createPlannedRuntime(machine);
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  for (const { tensor } of parameters.all) runtime.write(tensor, []);
+  compile(runtime, model);
+  const runtimeBytes = runtime.memoryBytes();
+  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
+}
+
+/**
+ * What a model needs to write texts side by side.
+ *
+ * @param prompts tokens of each prompt
+ * @param tokens how many it writes at most after each
+ */
+export function planWriting(
+  config: ModelConfig,
+  machine: Machine,
+  { prompts, tokens }: { readonly prompts: readonly number[]; readonly tokens: number },
+): MemoryNeed {
+  return planLoaded(config, machine, (runtime, model) => createGenerator(runtime, model).prepare(prompts, tokens));
+}
+
+/** What the instruments need to look at a model on a text of so many tokens. */
+export function planObserving(config: ModelConfig, machine: Machine, tokens: number): MemoryNeed {
+  return planLoaded(config, machine, (runtime, model) => void createObserver(runtime, model, tokens));
+}
+
+/** What a step of training needs that runs once, to be measured. */
+export function planOneStep(config: TrainingConfig, machine: Machine, storeEvery?: number): MemoryNeed {
+  const runtime = createPlannedRuntime(machine);
+  const { graph } = makeStep(config, storeEvery);
+  for (const spec of [graph.micro, graph.update]) if (spec) runtime.compile(spec);
+  const runtimeBytes = runtime.memoryBytes();
+  return { runtimeBytes, machineBytes: runtimeBytes + HEAP_BYTES };
+}
+
+/** What a model needs whose maps are changed, the number of iterations included. */
+export function planIntervening(config: TrainingConfig, machine: Machine): MemoryNeed {
+  const runtime = createPlannedRuntime(machine);
+  const { parameters, network, spec, specWithIterations } = changeableModel(config);
+  for (const { tensor } of parameters.all) runtime.write(tensor, []);
+  runtime.compile(spec);
+  const iterated = network.flatMap((sublayer, index) => (sublayer?.iterations === undefined ? [] : [index]));
+  // How many iterations there are changes no size.
+  if (iterated.length > 0) runtime.compile(specWithIterations(iterated, 1));
+  const runtimeBytes = runtime.memoryBytes();
+  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
+}

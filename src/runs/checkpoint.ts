@@ -1,0 +1,303 @@
+// Question: how is a training state kept so that a kill, a full disk or a damaged file costs at most
+// the steps since the last checkpoint?
+//
+// checkpoints/step-N/ holds model.safetensors, optimizer.safetensors and state.json. The last has the
+// sizes and SHA-256 of the other two, and one of itself. The folder is written as
+// .writing-step-N-<pid>, every file and the folder synced, and then renamed: a folder named step-N is
+// whole. Older ones go only after that. A step that is saved again is put in place of its predecessor,
+// which for that moment is named step-N.replaced and still counts.
+
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import { reason } from "../files/atomic.ts";
+import { attempt, hasCode, syncFolder, writeAll } from "../files/records.ts";
+import { encodeSafetensors, readSafetensors } from "../files/safetensors.ts";
+
+/** What the trainer keeps besides tensors; comes back through JSON. */
+export type TrainingState = Readonly<Record<string, unknown>>;
+
+export interface CheckpointTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface CheckpointContent {
+  readonly step: number;
+  readonly model: readonly CheckpointTensor[];
+  readonly optimizer: readonly CheckpointTensor[];
+  readonly state: TrainingState;
+}
+
+export interface CheckpointPlace {
+  readonly step: number;
+  readonly folder: string;
+}
+
+export interface Checkpoint extends CheckpointContent, CheckpointPlace {}
+
+export interface SaveOptions {
+  /** How many checkpoints stay, this one included; 2 by default. */
+  readonly keep?: number;
+  /** How bytes reach the disk; a test lets it fail. */
+  readonly write?: (descriptor: number, bytes: Uint8Array) => void;
+}
+
+const format = 1;
+const names = { model: "model.safetensors", optimizer: "optimizer.safetensors", state: "state.json" } as const;
+const tensorFiles = [names.model, names.optimizer] as const;
+const finished = /^step-(\d+)(\.replaced)?$/;
+const unfinished = /^\.(writing|removing)-step-/;
+
+/** Saves a checkpoint and then removes all but the newest `keep` of this and earlier steps. */
+export function saveCheckpoint(
+  runFolder: string,
+  { step, model, optimizer, state }: CheckpointContent,
+  { keep = 2, write = writeAll }: SaveOptions = {},
+): CheckpointPlace {
+  if (!Number.isSafeInteger(step) || step < 0)
+    throw new RangeError(`a checkpoint's step is ${step}; it must be 0, 1, 2, …`);
+  if (!Number.isInteger(keep) || keep < 1)
+    throw new RangeError(`${keep} checkpoints were to be kept; at least 1 must be`);
+  const metadata = { step: String(step) };
+  const tensors = {
+    [names.model]: encodeSafetensors(model, metadata),
+    [names.optimizer]: encodeSafetensors(optimizer, metadata),
+  };
+  const root = checkpointsOf(runFolder);
+  const folder = path.join(root, `step-${step}`);
+  const writing = path.join(root, `.writing-step-${step}-${process.pid}`);
+  try {
+    fs.mkdirSync(root, { recursive: true });
+    syncFolder(runFolder);
+    removeLeftovers(runFolder);
+    fs.mkdirSync(writing);
+    const files: Record<string, FileMark> = {};
+    for (const name of tensorFiles) files[name] = writeFile(path.join(writing, name), tensors[name], write);
+    writeFile(path.join(writing, names.state), [Buffer.from(formatState({ format, step, files, state }))], write);
+    syncFolder(writing);
+    if (fs.existsSync(folder)) fs.renameSync(folder, `${folder}.replaced`);
+    fs.renameSync(writing, folder);
+    syncFolder(root);
+  } catch (error) {
+    remove(writing);
+    throw new Error(
+      `the checkpoint of step ${step} could not be written to ${root}: ${reason(error)}. ${lastGood(runFolder)} ` +
+        `Free ${Math.ceil(bytesOf(tensors) / 2 ** 20)} MiB or mend the disk, then resume the run`,
+      { cause: error },
+    );
+  }
+  prune(runFolder, step, keep);
+  return { step, folder };
+}
+
+/** A run's checkpoints, oldest first; whether they are sound is not looked at. */
+export function listCheckpoints(runFolder: string): CheckpointPlace[] {
+  const root = checkpointsOf(runFolder);
+  const places = new Map<number, CheckpointPlace>();
+  // Backwards by name, so that step-N comes after step-N.replaced and takes its place.
+  for (const name of namesIn(root).sort().reverse()) {
+    const step = Number(finished.exec(name)?.[1] ?? NaN);
+    if (!Number.isNaN(step)) places.set(step, { step, folder: path.join(root, name) });
+  }
+  return [...places.values()].sort((a, b) => a.step - b.step);
+}
+
+/** The newest sound checkpoint, of those earlier than step `before`; a damaged one is told of and passed over. */
+export function latestCheckpoint(
+  runFolder: string,
+  onWarning: (message: string) => void = (message) => process.emitWarning(message),
+  before: number = Number.POSITIVE_INFINITY,
+): CheckpointPlace | undefined {
+  for (const place of listCheckpoints(runFolder).reverse()) {
+    if (place.step >= before) continue;
+    try {
+      const { step } = checkedState(place.folder);
+      if (step !== place.step) throw damaged(place.folder, `it is of step ${step}`);
+      return place;
+    } catch (error) {
+      onWarning(`${reason(error)}; it is passed over`);
+    }
+  }
+  return undefined;
+}
+
+/** Reads a checkpoint's folder; one that is not as it was written is an error. */
+export function loadCheckpoint(folder: string): Checkpoint {
+  const { step, state } = checkedState(folder);
+  return {
+    step,
+    folder,
+    state,
+    model: readTensors(folder, names.model),
+    optimizer: readTensors(folder, names.optimizer),
+  };
+}
+
+/** The same without what only training needs, which is twice as much as the model. */
+export function loadModel(folder: string): Pick<Checkpoint, "step" | "model"> {
+  const { step } = checkedState(folder);
+  return { step, model: readTensors(folder, names.model) };
+}
+
+function readTensors(folder: string, file: string): CheckpointTensor[] {
+  return [...readSafetensors(path.join(folder, file)).tensors].map(([name, { shape, data }]) => {
+    if (data instanceof Float32Array) return { name, shape, data };
+    throw damaged(folder, `${file}: ${name} holds whole numbers`);
+  });
+}
+
+/** Removes what a killed save has left. Only for the process that writes to the run. */
+export function removeLeftovers(runFolder: string): void {
+  const root = checkpointsOf(runFolder);
+  const listed = new Set(listCheckpoints(runFolder).map(({ folder }) => path.basename(folder)));
+  for (const name of namesIn(root)) {
+    if (unfinished.test(name) || (finished.test(name) && !listed.has(name))) remove(path.join(root, name));
+  }
+}
+
+/** Removes the checkpoints of later steps, durably. Throws an Error when one cannot be removed. */
+export function removeCheckpointsAfter(runFolder: string, step: number): void {
+  removeLeftovers(runFolder);
+  for (const place of listCheckpoints(runFolder)) {
+    if (place.step <= step) continue;
+    try {
+      fs.renameSync(place.folder, path.join(path.dirname(place.folder), `.removing-${path.basename(place.folder)}`));
+    } catch (error) {
+      throw new Error(`cannot go back to step ${step}: ${place.folder} cannot be removed: ${reason(error)}`, {
+        cause: error,
+      });
+    }
+  }
+  syncFolder(checkpointsOf(runFolder));
+  removeLeftovers(runFolder);
+}
+
+/**
+ * Later steps than the one just saved are of a past that the run went back from. What fails here (on
+ * Windows, when some reader has a file open) must not fail the save; the next one tries again.
+ */
+function prune(runFolder: string, step: number, keep: number): void {
+  const places = listCheckpoints(runFolder);
+  const kept = new Set(places.filter((place) => place.step <= step).slice(-keep));
+  for (const place of places) {
+    if (kept.has(place)) continue;
+    // Renamed first: a kill amid the removal must not leave half a checkpoint under a good name.
+    const removing = path.join(path.dirname(place.folder), `.removing-${path.basename(place.folder)}`);
+    attempt(() => fs.renameSync(place.folder, removing));
+  }
+  removeLeftovers(runFolder);
+}
+
+/** The folder `checkpoints` of a run. */
+const checkpointsOf = (runFolder: string): string => path.join(runFolder, "checkpoints");
+
+function namesIn(folder: string): string[] {
+  try {
+    return fs.readdirSync(folder);
+  } catch (error) {
+    if (hasCode(error, "ENOENT")) return [];
+    throw new Error(`cannot list ${folder}: ${reason(error)}`, { cause: error });
+  }
+}
+
+/** What cannot be removed now is a leftover for the next save. */
+const remove = (folder: string): void => attempt(() => fs.rmSync(folder, { recursive: true, force: true }));
+
+function lastGood(runFolder: string): string {
+  let place: CheckpointPlace | undefined;
+  attempt(() => (place = latestCheckpoint(runFolder, () => {})));
+  return place
+    ? `Nothing that was saved is lost: the last good checkpoint is ${place.folder}.`
+    : "There is no earlier checkpoint.";
+}
+
+const bytesOf = (files: Readonly<Record<string, readonly Uint8Array[]>>): number =>
+  Object.values(files)
+    .flat()
+    .reduce((sum, { length }) => sum + length, 0);
+
+/** By what a file is known to be the one that was written. */
+interface FileMark {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullable<SaveOptions["write"]>): FileMark {
+  const hash = createHash("sha256");
+  const descriptor = fs.openSync(file, "wx");
+  try {
+    for (const chunk of chunks) {
+      write(descriptor, chunk);
+      hash.update(chunk);
+    }
+    fs.fsyncSync(descriptor);
+  } finally {
+    fs.closeSync(descriptor);
+  }
+  return { bytes: bytesOf({ file: chunks }), sha256: hash.digest("hex") };
+}
+
+function markOf(file: string): FileMark {
+  const hash = createHash("sha256");
+  const buffer = new Uint8Array(1 << 20);
+  const descriptor = fs.openSync(file, "r");
+  try {
+    for (let bytes = 0; ;) {
+      const got = fs.readSync(descriptor, buffer);
+      if (got === 0) return { bytes, sha256: hash.digest("hex") };
+      hash.update(buffer.subarray(0, got));
+      bytes += got;
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+interface StateFile {
+  readonly format: number;
+  readonly step: number;
+  readonly files: Readonly<Record<string, FileMark>>;
+  readonly state: TrainingState;
+}
+
+const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
+
+/** The state's checksum is that of its JSON without indentation, so it outlives a pretty-printer. */
+const formatState = (state: StateFile): string =>
+  `${JSON.stringify({ ...state, sha256: sha256(JSON.stringify(state)) }, undefined, 2)}\n`;
+
+const damaged = (folder: string, how: string): Error => new Error(`the checkpoint ${folder} is damaged (${how})`);
+
+/** A checkpoint's state, after its own bytes and those of the tensors were compared with the marks. */
+function checkedState(folder: string): StateFile {
+  let parsed: StateFile & { readonly sha256: string };
+  try {
+    parsed = JSON.parse(fs.readFileSync(path.join(folder, names.state), "utf8"));
+  } catch (error) {
+    throw damaged(folder, `${names.state}: ${reason(error)}`);
+  }
+  if (parsed?.format !== format) {
+    throw new Error(
+      `the checkpoint ${folder} is of format ${parsed?.format}; this version of birkhoff reads format ${format}`,
+    );
+  }
+  const { sha256: expected, ...state } = parsed;
+  if (sha256(JSON.stringify(state)) !== expected) throw damaged(folder, `${names.state}: its checksum is wrong`);
+  for (const name of tensorFiles) {
+    const problem = compare(path.join(folder, name), state.files[name]!);
+    if (problem !== undefined) throw damaged(folder, `${name}: ${problem}`);
+  }
+  return state;
+}
+
+function compare(file: string, expected: FileMark): string | undefined {
+  try {
+    const { size } = fs.statSync(file);
+    if (size !== expected.bytes) return `it has ${size} bytes and should have ${expected.bytes}`;
+    return markOf(file).sha256 === expected.sha256 ? undefined : "its checksum is wrong";
+  } catch (error) {
+    return reason(error);
+  }
+}

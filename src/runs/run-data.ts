@@ -1,0 +1,165 @@
+// Question: what can be shown of a run folder, whatever state it is in?
+//
+// For reports and pages: a folder may be of a run under way, of a killed one, of an older version, or
+// damaged, and one bad line must not hide the rest. Nothing here throws; what could not be read is said
+// in `problems`. Writers and resumed runs use runs/run-folder.ts, which is strict.
+
+import fs from "node:fs";
+import path from "node:path";
+import { reason } from "../files/atomic.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseJson } from "../files/records.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { isObject, parseRecord, type RecordFiles, soundInterventions } from "./record-shapes.ts";
+
+/** What interventions.json holds: what changes in a trained model do to its validation loss, in nats a token. */
+export interface InterventionsData {
+  /** Of the checkpoint. */
+  readonly step: number;
+  /** Without any change. */
+  readonly loss: number;
+  readonly rows: readonly {
+    readonly name: string;
+    /** `loss` of the row minus that without any change. */
+    readonly change: number;
+    readonly loss: number;
+    /** Positions in the network, from 0. */
+    readonly sublayers: readonly number[];
+  }[];
+}
+
+/** What is in a run folder, as far as it can be read. */
+export interface RunData {
+  readonly folder: string;
+  /** The folder's own name. */
+  readonly name: string;
+  /** Undefined when config.json is missing or not valid. */
+  readonly config: TrainingConfig | undefined;
+  readonly versions: Readonly<Record<string, string>>;
+  readonly metrics: readonly MetricRecord[];
+  readonly gains: readonly GainRecord[];
+  readonly events: readonly EventRecord[];
+  /** Text of samples.txt. */
+  readonly samples: string;
+  readonly interventions: InterventionsData | undefined;
+  /** Steps of the checkpoints, ascending. */
+  readonly checkpoints: readonly number[];
+  /** One line for everything that could not be read. */
+  readonly problems: readonly string[];
+}
+
+/** Files larger than this are not read: no run of this library comes near. */
+const LARGEST_FILE = 1 << 30;
+
+/** Read a run folder without locking it and without ever throwing. */
+export function readRunData(folder: string): RunData {
+  const problems: string[] = [];
+  const read = (name: string, required = false): string => {
+    const file = path.join(folder, name);
+    try {
+      const stat = fs.statSync(file);
+      if (!stat.isFile()) throw new Error("it is no file");
+      if (stat.size > LARGEST_FILE) throw new Error("it is larger than 1 GiB");
+      return fs.readFileSync(file, "utf8");
+    } catch (error) {
+      if (required || (error as NodeJS.ErrnoException).code !== "ENOENT") problems.push(`${name}: ${reason(error)}`);
+      return "";
+    }
+  };
+  const description = parseObject(read("config.json", true), "config.json", problems);
+  const records = <F extends keyof RecordFiles>(name: F): RecordFiles[F][] => parseRecords(read(name), name, problems);
+  return {
+    folder,
+    name: path.basename(path.resolve(folder)),
+    config: configOf(description, problems),
+    versions: stringsOf(description?.versions),
+    metrics: records("metrics.jsonl"),
+    gains: records("gains.jsonl"),
+    events: records("events.jsonl"),
+    samples: read("samples.txt"),
+    interventions: interventionsOf(parseObject(read("interventions.json"), "interventions.json", problems), problems),
+    checkpoints: checkpointSteps(folder),
+    problems,
+  };
+}
+
+function configOf(description: Record<string, unknown> | undefined, problems: string[]): TrainingConfig | undefined {
+  if (!description) return undefined;
+  try {
+    return parseTrainingConfig(description.config, "config.json");
+  } catch (error) {
+    problems.push(reason(error));
+    return undefined;
+  }
+}
+
+function interventionsOf(
+  value: Record<string, unknown> | undefined,
+  problems: string[],
+): InterventionsData | undefined {
+  if (!value) return undefined;
+  try {
+    return soundInterventions(value);
+  } catch (error) {
+    problems.push(`interventions.json: ${reason(error)}`);
+    return undefined;
+  }
+}
+
+function parseObject(text: string, name: string, problems: string[]): Record<string, unknown> | undefined {
+  if (text === "") return undefined;
+  try {
+    const value = parseJson(text);
+    if (isObject(value)) return value;
+    problems.push(`${name}: it does not hold an object`);
+  } catch (error) {
+    problems.push(`${name}: ${reason(error)}`);
+  }
+  return undefined;
+}
+
+/** So many lines of a file are named when they are not sound; of the others it is said how many they are. */
+const NAMED_LINES = 5;
+
+/** The records of whole, sound lines, in order of steps; a later record of a step replaces an earlier one. */
+function parseRecords<F extends keyof RecordFiles>(text: string, name: F, problems: string[]): RecordFiles[F][] {
+  const bySteps = new Map<number, RecordFiles[F]>();
+  const several: RecordFiles[F][] = [];
+  const found: string[] = [];
+  const lines = text.split("\n");
+  // A line without its end is still being written, or was cut by a kill.
+  lines.pop();
+  lines.forEach((line, index) => {
+    try {
+      const { record, wrong } = parseRecord(name, line);
+      if (wrong.length > 0) found.push(`${name}, line ${index + 1}: not of its type: ${wrong.join(", ")}`);
+      if (name === "events.jsonl") several.push(record as RecordFiles[F]);
+      else bySteps.set(record.step, record as RecordFiles[F]);
+    } catch (error) {
+      found.push(`${name}, line ${index + 1}: ${reason(error)}`);
+    }
+  });
+  problems.push(...found.slice(0, NAMED_LINES));
+  if (found.length > NAMED_LINES) problems.push(`${name}: ${found.length - NAMED_LINES} lines more`);
+  return [...several, ...bySteps.values()].sort((a, b) => a.step - b.step);
+}
+
+function checkpointSteps(folder: string): number[] {
+  let names: string[];
+  try {
+    names = fs.readdirSync(path.join(folder, "checkpoints"));
+  } catch {
+    return [];
+  }
+  return names
+    .flatMap((name) => /^step-(\d+)$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+function stringsOf(value: unknown): Record<string, string> {
+  if (!isObject(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+}

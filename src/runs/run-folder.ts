@@ -1,0 +1,349 @@
+// Question: where is everything that a training run leaves behind?
+//
+// runs/<name>/: config.json (written first and never changed), tokenizer.json, metrics.jsonl, gains.jsonl,
+// events.jsonl, samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that
+// is resumed goes back to its newest sound checkpoint: what the files say of later steps is dropped, so they
+// end as if nothing had happened.
+//
+// A run that rolls back removes the checkpoints of the steps it gives up, then notes the event, then drops the
+// records. Killed after the first it repeats the steps up to the same event; killed after the second it goes
+// on from the checkpoint it meant to.
+
+import fs from "node:fs";
+import path from "node:path";
+import { ensureWritableFolder, reason } from "../files/atomic.ts";
+import {
+  latestCheckpoint,
+  listCheckpoints,
+  removeCheckpointsAfter,
+  removeLeftovers,
+  saveCheckpoint,
+  type CheckpointContent,
+  type CheckpointPlace,
+} from "./checkpoint.ts";
+import {
+  attempt,
+  expectSpace,
+  formatRecord,
+  keepRecords,
+  openLog,
+  readRecords,
+  syncFolder,
+  writeFileAtomically,
+  type Log,
+} from "../files/records.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { lockFolder } from "../files/lock.ts";
+
+/** A text that the model wrote. */
+export interface Sample {
+  readonly step: number;
+  readonly prompt: string;
+  readonly text: string;
+}
+
+/** What config.json holds. */
+export interface RunDescription {
+  readonly config: unknown;
+  /** Of the programs that began the run. */
+  readonly versions: Readonly<Record<string, string>>;
+}
+
+/** A run as others see it. */
+export interface FinishedRun extends RunDescription {
+  readonly folder: string;
+  /** Oldest first. */
+  readonly checkpoints: readonly CheckpointPlace[];
+}
+
+/** A run as its trainer has it: locked, with its files open. */
+export interface RunFolder extends RunDescription {
+  readonly folder: string;
+  /** Where a resumed run goes on; undefined for one that starts at its beginning. */
+  readonly resumeFrom: CheckpointPlace | undefined;
+  appendMetrics(record: MetricRecord): void;
+  appendGains(record: GainRecord): void;
+  appendEvent(record: EventRecord): void;
+  /** A run that is resumed at its end writes its last sample again; one that is there already is not added. */
+  appendSample(sample: Sample): void;
+  /** Append the records of its step before: a resumed run keeps those up to the checkpoint and repeats the others. */
+  saveCheckpoint(content: CheckpointContent): CheckpointPlace;
+  /** Gives up the steps after that of the event's rollback, checkpoints and records alike, and notes the event. */
+  rollBack(event: EventRecord & Required<Pick<EventRecord, "rollback">>): void;
+  /** Closes the files and unlocks the folder; harmless when repeated. */
+  close(): void;
+}
+
+export interface RunFolderOptions {
+  /**
+   * When there is a run in the folder already: refuse (the default), go on with it (its configuration
+   * must be the same), or remove its files and start anew.
+   */
+  readonly existing?: "refuse" | "resume" | "overwrite";
+  readonly versions?: Readonly<Record<string, string>>;
+  /** How many checkpoints stay; 2 by default. */
+  readonly keepCheckpoints?: number;
+  /** Size of one checkpoint, to see beforehand whether all fit; with AdamW 12 bytes a parameter. */
+  readonly checkpointBytes?: number;
+  readonly onWarning?: (message: string) => void;
+}
+
+const names = {
+  config: "config.json",
+  tokenizer: "tokenizer.json",
+  metrics: "metrics.jsonl",
+  gains: "gains.jsonl",
+  events: "events.jsonl",
+  samples: "samples.txt",
+  interventions: "interventions.json",
+  report: "report.html",
+  checkpoints: "checkpoints",
+} as const;
+
+/** Where a report of interventions is kept; see intervene.ts. */
+export const interventionsFile: string = names.interventions;
+
+/**
+ * Makes or resumes a run folder, and finds out before training starts whether it can be written to and
+ * has room for the checkpoints.
+ *
+ * @param config plain data that repeats the run; kept as JSON
+ */
+export function createRunFolder(folder: string, config: unknown, options: RunFolderOptions = {}): RunFolder {
+  ensureWritableFolder(folder);
+  const unlock = lockFolder(folder);
+  try {
+    const resumes = options.existing === "resume" && fs.existsSync(path.join(folder, names.config));
+    const start = (resumes ? resume : begin)(folder, asJson(config), options);
+    return openFiles(folder, start, options, unlock);
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}
+
+type Start = RunDescription & Pick<RunFolder, "resumeFrom">;
+
+function begin(folder: string, config: unknown, options: RunFolderOptions): Start {
+  if (options.existing === "overwrite") clear(folder);
+  expectNoRun(folder);
+  expectRoom(folder, options);
+  const description = { config, versions: options.versions ?? { node: process.versions.node } };
+  writeFileAtomically(path.join(folder, names.config), `${JSON.stringify(description, undefined, 2)}\n`);
+  return { ...description, resumeFrom: undefined };
+}
+
+function resume(folder: string, config: unknown, options: RunFolderOptions): Start {
+  const { onWarning = (message: string) => process.emitWarning(message) } = options;
+  const description = readDescription(folder);
+  expectSameConfig(folder, description.config, config);
+  removeLeftovers(folder);
+  expectRoom(folder, options);
+  const resumeFrom = findCheckpoint(folder, onWarning);
+  goBack(folder, resumeFrom?.step ?? -1, onWarning);
+  return { ...description, resumeFrom };
+}
+
+/** Room for what is not there yet, and one checkpoint more: the new one is written before the oldest goes. */
+function expectRoom(folder: string, { checkpointBytes = 0, keepCheckpoints = 2 }: RunFolderOptions): void {
+  const missing = Math.max(0, keepCheckpoints - listCheckpoints(folder).length);
+  expectSpace(folder, checkpointBytes * (missing + 1), "the checkpoints of the run");
+}
+
+function openFiles(folder: string, start: Start, options: RunFolderOptions, unlock: () => void): RunFolder {
+  const { keepCheckpoints: keep = 2, onWarning = (message: string) => process.emitWarning(message) } = options;
+  let logs = openLogs(folder);
+  let written = new Set(readSamples(folder));
+  let closed = false;
+  const closeLogs = (): void => Object.values(logs).forEach((log) => log.close());
+  return {
+    folder,
+    ...start,
+    appendMetrics: (record) => logs.metrics.append(formatRecord(record)),
+    appendGains: (record) => logs.gains.append(formatRecord(record)),
+    appendEvent: (record) => logs.events.append(formatRecord(record)),
+    appendSample(sample) {
+      const text = formatSample(sample);
+      if (!written.has(text)) logs.samples.append(text);
+      written.add(text);
+    },
+    saveCheckpoint(content) {
+      for (const log of Object.values(logs)) log.sync();
+      return saveCheckpoint(folder, content, { keep });
+    },
+    rollBack(event) {
+      removeCheckpointsAfter(folder, event.rollback.step);
+      logs.events.append(formatRecord(event));
+      logs.events.sync();
+      closeLogs();
+      goBack(folder, event.rollback.step, onWarning);
+      logs = openLogs(folder);
+      written = new Set(readSamples(folder));
+    },
+    close() {
+      if (closed) return;
+      closed = true;
+      // Closed already where a rollback failed halfway.
+      attempt(closeLogs);
+      unlock();
+    },
+  };
+}
+
+function openLogs(folder: string): Record<"metrics" | "gains" | "events" | "samples", Log> {
+  const open = (name: string): Log => openLog(path.join(folder, name));
+  const logs = {
+    metrics: open(names.metrics),
+    gains: open(names.gains),
+    events: open(names.events),
+    samples: open(names.samples),
+  };
+  syncFolder(folder);
+  return logs;
+}
+
+/** Looks at a run without locking it; a trainer may be writing to it. */
+export function openRunFolder(folder: string): FinishedRun {
+  return { folder, ...readDescription(folder), checkpoints: listCheckpoints(folder) };
+}
+
+/** A run's metrics, in order of steps. */
+export function readMetrics(folder: string): MetricRecord[] {
+  return readRecords(path.join(folder, names.metrics));
+}
+
+/** A run's signal gains, in order of steps. */
+export function readGains(folder: string): GainRecord[] {
+  return readRecords(path.join(folder, names.gains));
+}
+
+/** A run's alarms, in the order in which they came; none for a run of before there were any. */
+export function readEvents(folder: string): EventRecord[] {
+  const file = path.join(folder, names.events);
+  return fs.existsSync(file) ? readRecords(file) : [];
+}
+
+/** Whether an alarm is kept when the run goes back: those up to that step, and all rollbacks, which explain it. */
+export const outlives = (event: Pick<EventRecord, "step" | "rollback">, lastStep: number): boolean =>
+  event.step <= lastStep || event.rollback !== undefined;
+
+/** The configuration file first: without it, what remains after a kill is no run that could be resumed. */
+function clear(folder: string): void {
+  for (const name of Object.values(names)) {
+    try {
+      fs.rmSync(path.join(folder, name), { recursive: true, force: true });
+    } catch (error) {
+      throw new Error(
+        `cannot remove ${path.join(folder, name)}: ${reason(error)}. Remove it, or choose another folder`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+function expectNoRun(folder: string): void {
+  const found = Object.values(names).filter((name) => fs.existsSync(path.join(folder, name)));
+  if (found.length === 0) return;
+  throw new Error(
+    found.includes(names.config)
+      ? `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name`
+      : `${folder} holds ${found.join(" and ")} but no run: remove or replace them (--overwrite), or give the run another name`,
+  );
+}
+
+function readDescription(folder: string): RunDescription {
+  const file = path.join(folder, names.config);
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`there is no run in ${folder} (${names.config}: ${reason(error)})${runsAround(folder)}`, {
+      cause: error,
+    });
+  }
+  try {
+    const { config, versions }: RunDescription = JSON.parse(text);
+    return { config, versions };
+  } catch (error) {
+    throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
+      cause: error,
+    });
+  }
+}
+
+/** Where the user may have meant: runs in the folder, else beside it. */
+function runsAround(folder: string): string {
+  for (const parent of [folder, path.dirname(path.resolve(folder))]) {
+    const runs = fs.existsSync(parent)
+      ? fs.readdirSync(parent).filter((name) => fs.existsSync(path.join(parent, name, names.config)))
+      : [];
+    if (runs.length > 0) return `; there are runs in ${parent}: ${runs.sort().join(", ")}`;
+  }
+  return "";
+}
+
+const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
+
+function expectSameConfig(folder: string, saved: unknown, given: unknown): void {
+  const changes = differences(saved, given);
+  if (changes.length === 0) return;
+  throw new Error(
+    `the run in ${folder} was begun with another configuration:\n${changes.join("\n")}\n` +
+      "Resume it with its own configuration, or give the new one another name",
+  );
+}
+
+function differences(saved: unknown, given: unknown, at = ""): string[] {
+  if (isObject(saved) && isObject(given)) {
+    const keys = new Set([...Object.keys(saved), ...Object.keys(given)]);
+    // What is computed again changes no number of a run, so it may change when less memory is left.
+    if (at === "") keys.delete("recompute");
+    return [...keys].flatMap((key) => differences(saved[key], given[key], at ? `${at}.${key}` : key));
+  }
+  const [was, is] = [saved, given].map((value) => JSON.stringify(value));
+  return was === is ? [] : [`  ${at || "(all)"}: ${was ?? "nothing"} in the run, ${is ?? "nothing"} now`];
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+function findCheckpoint(folder: string, onWarning: (message: string) => void): CheckpointPlace | undefined {
+  const problems: string[] = [];
+  const found = latestCheckpoint(folder, (message) => problems.push(message));
+  if (!found && problems.length > 0) {
+    throw new Error(
+      `no checkpoint of ${folder} can be used:\n  ${problems.join("\n  ")}\n` +
+        `Put sound ones in their place, or remove ${path.join(folder, names.checkpoints)} to train from the beginning`,
+    );
+  }
+  problems.forEach(onWarning);
+  return found;
+}
+
+/** Drops what the growing files say of steps after the last one that is kept. */
+function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): void {
+  for (const name of [names.metrics, names.gains])
+    keepRecords(path.join(folder, name), ({ step }) => step <= lastStep, onWarning);
+  keepRecords(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
+  const file = path.join(folder, names.samples);
+  if (!fs.existsSync(file)) return;
+  const text = fs.readFileSync(file, "utf8");
+  const keptText = readSamples(folder)
+    .filter((sample) => !(Number(/^step (\d+), /.exec(sample)?.[1]) > lastStep))
+    .join("");
+  if (keptText !== text) writeFileAtomically(file, keptText);
+}
+
+/** The samples of a run as they were written; one that a kill has torn is left out. */
+function readSamples(folder: string): string[] {
+  const file = path.join(folder, names.samples);
+  if (!fs.existsSync(file)) return [];
+  const whole = fs.readFileSync(file, "utf8").split(sampleEnd).slice(0, -1);
+  return whole.map((sample) => sample + sampleEnd);
+}
+
+/** The text is indented, so none of its lines is empty: only the end of a sample is an empty line. */
+const formatSample = ({ step, prompt, text }: Sample): string =>
+  `step ${step}, prompt ${JSON.stringify(prompt)}\n${`\n${prompt}${text}`.replaceAll("\n", "\n  ").slice(1)}${sampleEnd}`;
+
+const sampleEnd = "\n\n";

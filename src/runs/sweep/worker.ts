@@ -1,0 +1,105 @@
+// Question: how does one process train one run of a sweep?
+//
+// A child process of queue.ts. It gets a job, trains, and says how far it is. It saves a checkpoint and ends
+// when it is told to stop, on Ctrl-C, and when its parent is gone. Its last message says how it ended.
+
+import fs from "node:fs";
+import path from "node:path";
+import { openPrepared } from "../../data/prepare.ts";
+import { createWasmRuntime } from "../../runtime/wasm/runtime.ts";
+import type { TrainingConfig } from "../../training/config.ts";
+import { FolderInUseError } from "../../files/lock.ts";
+import { DivergenceError, openRun, type Run } from "../run.ts";
+import { readOutcome, writeOutcome } from "./folder.ts";
+
+/** One run to train. */
+export interface SweepJob {
+  readonly name: string;
+  readonly config: TrainingConfig;
+  /** The run folder. */
+  readonly folder: string;
+  /** Where the prepared tokens are, and the SHA-256 of their text. */
+  readonly data: { readonly folder: string; readonly text: string };
+  readonly threads: number;
+  readonly revectorise: boolean;
+  readonly keepCheckpoints: boolean;
+}
+
+/** What a worker says. */
+export type WorkerMessage =
+  | { readonly kind: "progress"; readonly step: number; readonly loss: number }
+  | { readonly kind: "end"; readonly how: "finished" | "diverged" | "stopped" }
+  | { readonly kind: "error"; readonly message: string };
+
+const REPORT_MS = 500;
+/** A worker of a killed sweep saves and goes; until then its run is locked. */
+const LOCK_WAIT_MS = 20_000;
+
+const state = { stopped: false };
+const stop = (): void => void (state.stopped = true);
+const say = (message: WorkerMessage): void => void (process.connected && process.send?.(message));
+const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, milliseconds));
+
+async function open(runtime: Awaited<ReturnType<typeof createWasmRuntime>>, job: SweepJob): Promise<Run> {
+  const data = openPrepared(job.data.folder, { text: job.data.text });
+  for (const started = performance.now(); ; await pause(200)) {
+    try {
+      return openRun(runtime, job.config, data, job.folder, {
+        existing: "resume",
+        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+      });
+    } catch (error) {
+      if (!(error instanceof FolderInUseError) || performance.now() - started > LOCK_WAIT_MS) throw error;
+    }
+  }
+}
+
+async function train(job: SweepJob): Promise<"finished" | "diverged" | "stopped"> {
+  const runtime = await createWasmRuntime({ threads: job.threads, revectorise: job.revectorise });
+  const run = await open(runtime, job);
+  let said = 0;
+  try {
+    while (!run.finished && !state.stopped) {
+      const { step, loss } = run.advance();
+      if (performance.now() - said > REPORT_MS) {
+        said = performance.now();
+        say({ kind: "progress", step, loss });
+      }
+      // Signals and messages come between steps.
+      await new Promise((resolve) => void setImmediate(resolve));
+    }
+    run.checkpoint();
+    if (!run.finished) return "stopped";
+    writeOutcome(job.folder, { outcome: "finished", step: run.trainer.step });
+    if (!job.keepCheckpoints) fs.rmSync(path.join(job.folder, "checkpoints"), { recursive: true, force: true });
+    return "finished";
+  } catch (error) {
+    if (!(error instanceof DivergenceError)) throw error;
+    writeOutcome(job.folder, { outcome: "diverged", step: run.trainer.step, message: error.message });
+    return "diverged";
+  } finally {
+    run.close();
+    runtime.close();
+  }
+}
+
+process.on("SIGINT", stop);
+process.on("SIGTERM", stop);
+process.on("disconnect", stop);
+process.once("message", (job: SweepJob) => {
+  // What another process has done while this one waited is not done again.
+  const ended = readOutcome(job.folder)?.outcome;
+  const training = ended ? Promise.resolve(ended) : train(job);
+  training.then(
+    (how) => {
+      say({ kind: "end", how });
+      process.exitCode = 0;
+      if (process.connected) process.disconnect();
+    },
+    (error: Error) => {
+      say({ kind: "error", message: error.message });
+      process.exitCode = 1;
+      if (process.connected) process.disconnect();
+    },
+  );
+});

@@ -1,0 +1,122 @@
+// Question: what do the instruments say of a model that is not training?
+//
+// Of a checkpoint of a run: its forward pass on a text. Of a safetensors file in a known convention, of whose
+// network nothing is known: its connections alone, each on the same random streams, standard normal; what
+// depends on the streams' own history (their cosine, activations) is left out.
+
+import { evaluateConnection, logitsOf } from "../connections/conventions/evaluate.ts";
+import {
+  type ConventionName,
+  type ManifoldConventionName,
+  manifoldConventions,
+} from "../connections/conventions/table.ts";
+import { createParameters } from "../graph/parameters.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { languageModel } from "../model/language-model.ts";
+import type { Runtime } from "../runtime/program.ts";
+import { misfit } from "./lint.ts";
+import type { LintConnection } from "./lint-check.ts";
+import { type Instruments, measureMixing, type ObservedMixing } from "../stability/instruments.ts";
+import type { Checkpoint } from "../runs/checkpoint.ts";
+import { findFileConnections } from "./lint-file.ts";
+import { createObserver } from "../training/observe.ts";
+import { randomProbe } from "../interop/probes.ts";
+import { restoreTensors } from "../training/trainer.ts";
+
+/**
+ * Read the instruments of a checkpoint on a text; what needs a training step (gradients, updates) is absent.
+ *
+ * @param tokens ids, from one to the model's context of them
+ * @throws RangeError for another number of tokens, Error when a tensor of the model is missing
+ */
+export function inspectCheckpoint(
+  runtime: Runtime,
+  config: ModelConfig,
+  checkpoint: Pick<Checkpoint, "model">,
+  tokens: ArrayLike<number>,
+): Instruments {
+  if (tokens.length < 1 || tokens.length > config.context)
+    throw new RangeError(`inspect: give 1 to ${config.context} tokens (the model's context), got ${tokens.length}.`);
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  restoreTensors(runtime, parameters.all, checkpoint.model, "model");
+  const observer = createObserver(runtime, model, tokens.length);
+  try {
+    return observer.observe(tokens);
+  } finally {
+    observer.release();
+    for (const { tensor } of parameters.all) runtime.forget(tensor);
+  }
+}
+
+/** What the file does not tell. */
+export interface InspectFileOptions {
+  /** Default: what the file or its names tell. */
+  readonly convention?: ConventionName;
+  /** Sinkhorn-Knopp iterations. Default 20. */
+  readonly iterations?: number;
+  /** Random tokens. Default 128. */
+  readonly tokens?: number;
+}
+
+/** The connections of a file, as the instruments see them. */
+export interface InspectedFile {
+  readonly file: string;
+  readonly tokens: number;
+  /** Of the sublayers, in order of depth. */
+  readonly names: readonly string[];
+  readonly conventions: readonly ConventionName[];
+  readonly instruments: Instruments;
+}
+
+/**
+ * Read the instruments of the connections in a safetensors file, on random streams. Sublayers are taken in the
+ * order of the numbers in their names; products do not cross from one family of names (layers, mtp) to another.
+ *
+ * @throws Error when there are no connections of HC or mHC, or one does not fit the convention
+ */
+export function inspectFile(file: string, options: InspectFileOptions = {}): InspectedFile {
+  const { iterations = 20, tokens = 128 } = options;
+  const order = new Intl.Collator("en", { numeric: true });
+  const sublayers = findFileConnections(file, options.convention).sort((a, b) => order.compare(a.name, b.name));
+  if (sublayers.length === 0) {
+    throw new Error(
+      `${file} has no connections of HC or mHC: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi`,
+    );
+  }
+  const runs = new Map<string, number>();
+  const observed = sublayers.map((connection, index): ObservedMixing => {
+    const seen = observeConnection(connection, tokens, iterations);
+    const family = `${connection.name.replace(/\d.*$/, "")} ${seen.coefficients.length}`;
+    if (!runs.has(family)) runs.set(family, index);
+    return { index, run: runs.get(family)!, ...seen };
+  });
+  return {
+    file,
+    tokens,
+    names: sublayers.map(({ name }) => name.replace(/\.connection$/, "")),
+    conventions: sublayers.map(({ convention }) => convention),
+    instruments: measureMixing(observed, observed.length, tokens),
+  };
+}
+
+function observeConnection(
+  connection: LintConnection,
+  tokens: number,
+  iterations: number,
+): Pick<ObservedMixing, "coefficients" | "logits"> {
+  const { name, convention, weights } = connection;
+  const problem = misfit(connection);
+  if (problem !== undefined)
+    throw new Error(
+      `${name} does not fit the convention ${convention}: ${problem}. Name another with --convention, or look at it with: birkhoff lint`,
+    );
+  const n = Math.sqrt(weights.bias!.shape[0]! + 1) - 1;
+  const channels = weights.phi ? weights.phi.shape[1]! / n : (weights.theta?.shape[1] ?? 1);
+  const probe = randomProbe({ tokens, streams: n, channels });
+  const { coefficients } = evaluateConnection(convention, weights, probe, iterations);
+  if (!(convention in manifoldConventions)) return { coefficients };
+  const all = logitsOf(manifoldConventions[convention as ManifoldConventionName], weights, probe);
+  const M = n * n + 2 * n;
+  return { coefficients, logits: all.filter((_, at) => at % M >= 2 * n) };
+}

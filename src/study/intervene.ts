@@ -1,0 +1,316 @@
+// Question: what is a part of a trained model's connections worth?
+//
+// The model is measured on its own validation text, as its trainer did, once as it is and once for each
+// intervention (study/interventions.ts). One program does all but the number of iterations: every sublayer
+// that mixes streams passes its coefficients through h' = h A + s, and A and s are written before a run.
+//
+//   change = loss with the intervention − loss, nats a token;  perplexity × exp(change)
+//
+// Shapes: h [N, M], A [M, M], s [M]. N tokens of a batch, M = n² + 2n coefficients.
+
+import path from "node:path";
+import type { Adjust } from "../connections/connection.ts";
+import type { Batch, Batches } from "../data/batches.ts";
+import { add } from "../graph/gradients.ts";
+import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
+import { input } from "../graph/state.ts";
+import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed, type MixedConnectionConfig, sublayerConnections, sublayerRole } from "../model/overrides.ts";
+import { languageModel } from "../model/language-model.ts";
+import { streamsOf } from "../ops/manifold-coefficients.ts";
+import { matmul } from "../ops/matmul.ts";
+import { scale, subtract } from "../ops/elementwise.ts";
+import { broadcast, sumLeading } from "../ops/reductions.ts";
+import { reshape } from "../ops/reshape.ts";
+import { slice } from "../ops/slice.ts";
+import type { ProgramSpec, Runtime } from "../runtime/program.ts";
+import {
+  coefficientMap,
+  type Intervention,
+  interventionName,
+  type MapIntervention,
+  type MixedSublayers,
+  planInterventions,
+} from "./interventions.ts";
+import { sampleVariance } from "../stability/statistics.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import { meanLoss } from "../training/evaluation.ts";
+import { formatRecord, writeFileAtomically } from "../files/records.ts";
+import { interventionsFile } from "../runs/run-folder.ts";
+import { restoreTensors, type TrainerState } from "../training/trainer.ts";
+
+/** What one intervention does to the loss. */
+export interface InterventionRow {
+  /** What was done to which sublayers, such as "identity, late". */
+  readonly name: string;
+  /** What was done, as `parseIntervention` takes it. */
+  readonly intervention: string;
+  /** Which sublayers were asked for: "all", "early", "late", "3" or "0-5,8". */
+  readonly set: string;
+  /** Positions of the sublayers that were changed, from 0. */
+  readonly sublayers: readonly number[];
+  /** Nats a token. */
+  readonly loss: number;
+  /** `loss` minus that of the model as it is. */
+  readonly change: number;
+  /** Standard error of `change`, from its values on the single batches; absent when there is one batch. */
+  readonly error?: number;
+}
+
+/** What interventions do to a trained model. */
+export interface InterventionReport {
+  /** Of the checkpoint. */
+  readonly step: number;
+  /** Of the model as it is, nats a token. */
+  readonly loss: number;
+  readonly rows: readonly InterventionRow[];
+  /** Validation tokens that every loss is the mean of. */
+  readonly tokens: number;
+  /** Training tokens that the means of the maps are of. */
+  readonly meanTokens: number;
+}
+
+/** What is tried, and where. */
+export interface InterveneOptions {
+  /** Default: all, each stream left out, neighbours swapped, 1 to 100 iterations. */
+  readonly interventions?: readonly Intervention[];
+  /**
+   * Sets of sublayers, "all", "early", "late", "each" or a list such as "0-5,8,10-last", counted from 0. Default:
+   * all, early, late and each; all where streams are left out or iterations changed, the middle one where
+   * streams are swapped.
+   */
+  readonly sublayers?: readonly string[];
+  /** Training batches over which the maps are averaged. Default 8. */
+  readonly meanBatches?: number;
+  /** Told of every row as it is measured. */
+  readonly onRow?: (row: InterventionRow, done: number, total: number) => void;
+}
+
+/**
+ * Measure a trained model as it is and changed in many ways, on the validation batches. A model that is
+ * changed by nothing has the loss that its trainer measured, to the last bit.
+ *
+ * @param runtime any; the trainer's own for the same bits
+ * @param checkpoint step and parameters, such as `trainer.save()`
+ * @param batches what to measure on, and training text for the means
+ * @throws RangeError when the model mixes no streams, and for interventions or sublayers that it does not have
+ */
+export function intervene(
+  runtime: Runtime,
+  config: TrainingConfig,
+  checkpoint: Pick<TrainerState, "step" | "model">,
+  batches: Batches,
+  { interventions, sublayers, meanBatches = 8, onRow }: InterveneOptions = {},
+): InterventionReport {
+  const { batch, model: modelConfig } = config;
+  const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
+  const planned = planInterventions(network, interventions, sublayers);
+
+  restoreTensors(runtime, parameters.all, checkpoint.model, "model");
+  const program = runtime.compile(spec);
+  const feed = (next: Batch): void => {
+    runtime.write(tokens, next.tokens);
+    runtime.write(targets, next.targets);
+  };
+  const measure = ({ run, read }: Pick<typeof program, "run" | "read">): Measured => {
+    const each: number[] = [];
+    const { loss } = meanLoss(batches.validationBatches(), (next) => {
+      feed(next);
+      run();
+      each.push(read("loss")[0]!);
+      return each.at(-1)!;
+    });
+    return { loss, each };
+  };
+  const change = (intervention: MapIntervention | undefined, meant: readonly number[]): void => {
+    for (const [index, { streams, matrix, shift }] of changeable) {
+      const map = coefficientMap(meant.includes(index) ? intervention : undefined, streams, means.get(index) ?? []);
+      runtime.write(matrix, map.matrix);
+      runtime.write(shift, map.shift);
+    }
+  };
+
+  const means = new Map<number, Float64Array>();
+  change(undefined, []);
+  for (let step = 0; step < meanBatches; step++) {
+    feed(batches.trainingBatch(step));
+    program.run();
+    for (const [index, { streams }] of changeable) {
+      const sum = means.get(index) ?? new Float64Array(streams * streams + 2 * streams);
+      program.read(`mean.${index}`).forEach((value, m) => (sum[m]! += value));
+      means.set(index, sum);
+    }
+  }
+  for (const sum of means.values()) sum.forEach((value, m) => (sum[m] = value / meanBatches));
+  const asItIs = measure(program);
+
+  const measureWith = (intervention: Intervention, meant: readonly number[]): Measured => {
+    if (intervention.kind !== "iterations") {
+      change(intervention, meant);
+      return measure(program);
+    }
+    const changed = runtime.compile(specWithIterations(meant, intervention.iterations));
+    try {
+      return measure(changed);
+    } finally {
+      changed.release();
+    }
+  };
+  const rows = planned.map(({ intervention, set }, index): InterventionRow => {
+    const changed = measureWith(intervention, set.sublayers);
+    const name = interventionName(intervention);
+    const row = {
+      name: `${name}, ${set.name}`,
+      intervention: name,
+      set: set.name,
+      sublayers: set.sublayers,
+      loss: changed.loss,
+      change: changed.loss - asItIs.loss,
+      ...errorOf(changed.each.map((value, at) => value - asItIs.each[at]!)),
+    };
+    onRow?.(row, index + 1, planned.length);
+    return row;
+  });
+  program.release();
+  for (const { tensor } of parameters.all) runtime.forget(tensor);
+  const tokensOf = (count: number): number => count * batch * modelConfig.context;
+  return {
+    step: checkpoint.step,
+    loss: asItIs.loss,
+    rows,
+    tokens: tokensOf(batches.validationCount),
+    meanTokens: tokensOf(meanBatches),
+  };
+}
+
+/** A model whose maps can be changed, and what there is to compile of it. */
+export interface ChangeableModel {
+  readonly parameters: ParameterSet;
+  readonly tokens: Tensor;
+  readonly targets: Tensor;
+  readonly changeable: ReadonlyMap<number, ChangeableMaps>;
+  readonly network: MixedSublayers;
+  /** The loss, and of every changeable sublayer the mean of its maps. */
+  readonly spec: ProgramSpec;
+  /** The loss with another number of Sinkhorn-Knopp iterations in some sublayers. */
+  specWithIterations(sublayers: readonly number[], iterations: number): ProgramSpec;
+}
+
+/** @throws RangeError when the model mixes no streams */
+export function changeableModel({ batch, model: config }: TrainingConfig): ChangeableModel {
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  const tokens = input("tokens", [batch, config.context], "i32");
+  const targets = input("targets", [batch, config.context], "i32");
+  const { adjustments, changeable } = changeableMaps(2 * config.layers);
+  const { hidden_NC } = model.hidden(tokens, undefined, undefined, adjustments);
+  return {
+    parameters,
+    tokens,
+    targets,
+    changeable,
+    network: networkOf(config, changeable),
+    spec: {
+      outputs: {
+        loss: model.loss(hidden_NC, targets),
+        ...Object.fromEntries([...changeable].map(([index, { mean_M }]) => [`mean.${index}`, mean_M])),
+      },
+    },
+    specWithIterations(sublayers, iterations) {
+      const other = languageModel(withIterations(config, sublayers, iterations), existingParameters(parameters));
+      return { outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } };
+    },
+  };
+}
+
+/** The mean loss, and that of every batch. */
+interface Measured {
+  readonly loss: number;
+  readonly each: readonly number[];
+}
+
+/** Standard error of the mean of differences. */
+function errorOf(differences: readonly number[]): { error?: number } {
+  const count = differences.length;
+  if (count < 2) return {};
+  return { error: Math.sqrt(sampleVariance(differences) / count) };
+}
+
+/** Whether a change cannot be told from none: it lies within two of its standard errors. */
+export function isUndecided({ change, error }: Pick<InterventionRow, "change" | "error">): boolean {
+  return error !== undefined && change !== 0 && Math.abs(change) <= 2 * error;
+}
+
+/** Keep a report in a run folder, in place of an earlier one. */
+export function writeInterventions(runFolder: string, report: InterventionReport): void {
+  writeFileAtomically(path.join(runFolder, interventionsFile), formatRecord(report));
+}
+
+/** A sublayer's maps, with what is written to change them. */
+interface ChangeableMaps {
+  readonly streams: number;
+  readonly matrix: Tensor;
+  readonly shift: Tensor;
+  /** Mean over the tokens of a batch, before the change. */
+  readonly mean_M: Tensor;
+}
+
+/** Adjustments for every sublayer; those that mix streams are found when the graph is built. */
+function changeableMaps(depth: number): {
+  adjustments: readonly Adjust[];
+  changeable: ReadonlyMap<number, ChangeableMaps>;
+} {
+  const changeable = new Map<number, ChangeableMaps>();
+  const adjustments = Array.from({ length: depth }, (_, index): Adjust => (h_NM) => {
+    const M = lastAxis(h_NM.shape);
+    const matrix = input(`intervention.${index}.matrix`, [M, M]);
+    const shift = input(`intervention.${index}.shift`, [M]);
+    changeable.set(index, { streams: streamsOf(M), matrix, shift, mean_M: tokenMean(h_NM) });
+    return add(matmul(h_NM, matrix), broadcast(shift, h_NM.shape));
+  });
+  return { adjustments, changeable };
+}
+
+/** Taken about the first token, so that tokens that are all equal have exactly themselves as their mean. */
+function tokenMean(h_NM: Tensor): Tensor {
+  const [rows, M] = [rowCount(h_NM.shape), lastAxis(h_NM.shape)];
+  const first_M = reshape(slice(h_NM, 0, 0, 1), [M]);
+  const apart_NM = subtract(h_NM, broadcast(first_M, h_NM.shape));
+  return add(first_M, scale(sumLeading(apart_NM, 1), 1 / rows));
+}
+
+function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, ChangeableMaps>): MixedSublayers {
+  const connections = sublayerConnections(model);
+  if (changeable.size === 0) {
+    throw new RangeError(
+      `the model mixes no streams (its connection is ${[...new Set(connections.map(({ kind }) => kind))].join(" and ")}), so there are no maps to change. ` +
+        "Interventions are for models with hyper or manifold in some sublayers.",
+    );
+  }
+  return connections.map((connection, index) => {
+    const found = changeable.get(index);
+    return found && { streams: found.streams, ...iterationsOf(connection) };
+  });
+}
+
+function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
+  const { kind } = connection;
+  if (kind !== "manifold" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
+  return { iterations: connection.iterations };
+}
+
+/** The model with another number of Sinkhorn-Knopp iterations in some sublayers. */
+function withIterations(model: ModelConfig, sublayers: readonly number[], iterations: number): ModelConfig {
+  const connections = sublayerConnections(model);
+  const base: MixedConnectionConfig = isMixed(model.connection)
+    ? model.connection
+    : { default: model.connection, overrides: [] };
+  const overrides = sublayers.map((index) => ({
+    layers: [index >> 1],
+    role: sublayerRole(index),
+    connection: { ...connections[index]!, iterations } as ConnectionConfig,
+  }));
+  return { ...model, connection: { ...base, overrides: [...base.overrides, ...overrides] } };
+}

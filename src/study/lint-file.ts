@@ -1,0 +1,190 @@
+// Question: what does the lint look at in a file or a run folder?
+//
+// The connections by their names, in the convention that the file's metadata, the run's configuration or
+// the names themselves tell; and residual maps somebody recorded, [..., n, n] tensors named h_res, hRes
+// (as they mix the streams) or comb (as Sinkhorn-Knopp left them).
+
+import fs from "node:fs";
+import path from "node:path";
+import {
+  type ConventionName,
+  conventionNames,
+  type ManifoldConventionName,
+  manifoldConventions,
+} from "../connections/conventions/table.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import { sublayerConnections } from "../model/overrides.ts";
+import { lintConnections } from "./lint.ts";
+import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
+import { latestCheckpoint } from "../runs/checkpoint.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { type FoundConnection, findConnections } from "../interop/connection-names.ts";
+import { conventionKey } from "../interop/convert.ts";
+import { randomProbe } from "../interop/probes.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
+import { openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
+
+/** What is not told by the file, and what to compare it with. */
+export interface LintFileOptions {
+  /** What the connections are in; default: told by the file. */
+  readonly convention?: ConventionName;
+  /** A file or run folder that should compute the same function. */
+  readonly against?: string;
+  /** What `against` is in; default: told by it. */
+  readonly againstConvention?: ConventionName;
+  /** Sinkhorn-Knopp iterations; default: the run's, else 20. */
+  readonly iterations?: number;
+  /** Random tokens. Default 32. */
+  readonly tokens?: number;
+}
+
+/** What `lintFile` found. */
+export interface LintReport {
+  readonly file: string;
+  /** Of each connection that was looked at. */
+  readonly conventions: Readonly<Record<string, ConventionName>>;
+  readonly checks: readonly LintCheck[];
+  /** Connections that are none of mHC's or HC's, and why they were left out. */
+  readonly skipped: readonly string[];
+}
+
+interface Looked {
+  readonly file: string;
+  readonly sublayers: readonly LintConnection[];
+  readonly endings: readonly LintConnection[];
+  readonly maps: readonly RecordedMaps[];
+  readonly skipped: readonly string[];
+  readonly iterations: number | undefined;
+}
+
+/**
+ * Look for what is wrong with the connections of a safetensors file, or of the last checkpoint of a run
+ * folder; see `lintConnections`.
+ *
+ * @param place a file or a run folder; it is only read
+ * @throws Error when there are no connections to look at, or no file
+ */
+export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
+  const { file, sublayers, endings, maps, skipped, iterations } = look(place, options.convention);
+  if (sublayers.length + maps.length === 0) {
+    throw new Error(
+      `${file} has no connections of HC or mHC${skipped.length > 0 ? ` that can be checked (${skipped.join("; ")})` : ": no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi"}`,
+    );
+  }
+  const other = options.against === undefined ? undefined : look(options.against, options.againstConvention);
+  const checks = lintConnections({
+    sublayers,
+    endings,
+    maps,
+    ...(other ? { reference: new Map(other.sublayers.map((each) => [each.name, each])) } : {}),
+    iterations: options.iterations ?? iterations ?? 20,
+    probe: (streams, channels) => randomProbe({ tokens: options.tokens ?? 32, streams, channels }),
+  });
+  return {
+    file,
+    conventions: Object.fromEntries(sublayers.map(({ name, convention }) => [name, convention])),
+    checks,
+    skipped,
+  };
+}
+
+/** The sublayers' connections in a file or run folder, in order of appearance, and the convention each is in. */
+export function findFileConnections(place: string, convention?: ConventionName): LintConnection[] {
+  return [...look(place, convention).sublayers];
+}
+
+function look(place: string, asked: ConventionName | undefined): Looked {
+  const run = isFolder(place) ? runOf(place) : undefined;
+  const name = run?.file ?? place;
+  const file = openSafetensors(name);
+  try {
+    const stated = conventionNames.find((each) => each === file.metadata[conventionKey]);
+    const found = findConnections(file.tensors);
+    const skipped: string[] = [];
+    const sublayers: LintConnection[] = [];
+    for (const connection of found.filter(({ kind }) => kind === "sublayer")) {
+      const told = run?.conventionOf(connection.name);
+      if (told?.skip !== undefined) skipped.push(`${connection.name}: ${told.skip}`);
+      else sublayers.push(read(file, connection, asked ?? told?.convention ?? stated ?? byNames(connection)));
+    }
+    const convention = asked ?? sublayers[0]?.convention ?? stated ?? "paper";
+    return {
+      file: name,
+      sublayers,
+      endings: found.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
+      maps: convention in manifoldConventions ? recorded(file, convention as ManifoldConventionName) : [],
+      skipped,
+      iterations: run?.iterations,
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** Whether a place is a folder, and so a run. */
+export function isFolder(place: string): boolean {
+  return fs.statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Sinkhorn-Knopp iterations of a run's connections, the fewest; undefined where none of them iterates. */
+export function runIterations(folder: string): number | undefined {
+  return iterationsOf(parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json")));
+}
+
+function iterationsOf({ model }: TrainingConfig): number | undefined {
+  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "manifold" ? [each.iterations] : []));
+  return iterations.length > 0 ? Math.min(...iterations) : undefined;
+}
+
+type Told = { readonly convention?: ConventionName; readonly skip?: string };
+
+function runOf(folder: string) {
+  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
+  const place = latestCheckpoint(folder);
+  if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
+  const connections = sublayerConnections(config.model);
+  return {
+    file: path.join(place.folder, "model.safetensors"),
+    iterations: iterationsOf(config),
+    conventionOf(name: string): Told | undefined {
+      const [, layer, role] = /^layers\.(\d+)\.(attention|feedForward)\.connection$/.exec(name) ?? [];
+      if (layer === undefined) return undefined;
+      return conventionOf(connections[2 * Number(layer) + (role === "attention" ? 0 : 1)]!);
+    },
+  };
+}
+
+function conventionOf(config: ConnectionConfig): Told {
+  if (config.kind === "manifold") {
+    if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
+      return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
+    return { convention: config.convention ?? "paper" };
+  }
+  if (config.kind !== "hyper") return { skip: `it is ${config.kind}` };
+  if (config.dynamic === false) return { convention: "hc-static" };
+  return { convention: config.tanh === false ? "hc-dynamic-no-tanh" : "hc-dynamic" };
+}
+
+function byNames({ naming, tensors }: FoundConnection): ConventionName {
+  if (naming !== "birkhoff") return "deepseek-v4";
+  if (tensors.theta !== undefined) return "hc-dynamic";
+  return tensors.phi === undefined ? "hc-static" : "paper";
+}
+
+function read(file: OpenSafetensors, { name, tensors }: FoundConnection, convention: ConventionName): LintConnection {
+  const stored = Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)] as const);
+  return {
+    name,
+    convention,
+    weights: Object.fromEntries(stored),
+    dtypes: Object.fromEntries(stored.map(([part, { dtype }]) => [part, dtype])),
+  };
+}
+
+function recorded(file: OpenSafetensors, convention: ManifoldConventionName): RecordedMaps[] {
+  return file.tensors.flatMap(({ name, shape }) => {
+    const [, word] = /(?:^|[._])(h_res|hRes|comb)(?:$|[._]\d+$)/.exec(name) ?? [];
+    if (word === undefined || shape.length < 2 || shape.at(-1) !== shape.at(-2) || shape.at(-1)! < 2) return [];
+    return [{ name, shape, data: file.read(name).data, applied: word !== "comb", convention }];
+  });
+}

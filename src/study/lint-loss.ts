@@ -1,0 +1,137 @@
+// Question: which orientation of its residual maps does a model compute better with?
+//
+// Weights may not tell a map from its transpose, but text does: the loss of the model as it is and with the
+// res rows of φ and of the bias transposed in every sublayer, on the same batches, so that the differences
+// between texts cancel. The verdict is that of the paired differences.
+
+import { transposeRes } from "../connections/conventions/convert.ts";
+import type { ManifoldConventionName } from "../connections/conventions/table.ts";
+import { createBatches } from "../data/batches.ts";
+import { openPrepared } from "../data/prepare.ts";
+import { createParameters } from "../graph/parameters.ts";
+import { input } from "../graph/state.ts";
+import { sizeOf } from "../graph/tensor.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
+import { languageModel } from "../model/language-model.ts";
+import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { LintCheck } from "./lint-check.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import { readSafetensors } from "../files/safetensors.ts";
+
+const ROWS = 4;
+/** Batches between two looks at the differences, and the most looks. */
+const BLOCK = 32;
+const LOOKS = 8;
+/** Standard errors from zero at which the difference decides; high enough to look several times. */
+const DECIDES = 4;
+/** Share of the loss that a difference must be worth: maps that have hardly moved from a symmetric start say nothing. */
+const LEAST_SHARE = 1e-5;
+
+/**
+ * Try a model's weights on the text it was trained on, which tells more than text that is new to it.
+ *
+ * @param file weights under this library's names
+ * @param config of the run whose model and text it is; the text must still be prepared
+ * @param convention what the weights are in
+ * @returns undefined where the model mixes no streams by Sinkhorn-Knopp
+ */
+export function lintLoss(
+  runtime: WasmRuntime,
+  file: string,
+  config: TrainingConfig,
+  convention: ManifoldConventionName,
+): LintCheck | undefined {
+  const { connection } = config.model;
+  if (isMixed(connection) || connection.kind !== "manifold" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
+    return undefined;
+  if (!config.data.prepared) return undefined;
+  const model: ModelConfig = { ...config.model, connection: { ...connection, convention } };
+  const weights = readSafetensors(file).tensors;
+  const asItIs: Lookup = (name) => weights.get(name)?.data;
+  const flipped: Lookup = (name) => {
+    const tensor = weights.get(name);
+    return tensor && /connection\.(phi|bias)$/.test(name) ? transposeRes(tensor).data : tensor?.data;
+  };
+  const right: number[] = [],
+    differences: number[] = [];
+  let [mean, z] = [0, 0];
+  for (const [own, other] of pairedLosses(runtime, config, model, asItIs, flipped)) {
+    right.push(...own);
+    differences.push(...other.map((loss, index) => loss - own[index]!));
+    mean = average(differences);
+    const variance = average(differences.map((value) => (value - mean) ** 2));
+    z = mean / Math.sqrt(variance / (differences.length - 1));
+    if (Math.abs(z) > DECIDES) break;
+  }
+  const check = {
+    name: "orientation by the loss",
+    measured: `transposing every residual map changes the loss by ${mean >= 0 ? "+" : ""}${mean.toExponential(2)} nats a token (of ${average(right).toFixed(3)}), ${z.toFixed(1)} standard errors from zero over ${right.length} batches of the text it was trained on`,
+    expected: "a higher loss",
+    where: [],
+  };
+  if (!(Math.abs(z) > DECIDES && Math.abs(mean) > LEAST_SHARE * average(right)))
+    return { ...check, verdict: "undecided" };
+  if (z > 0) return { ...check, verdict: "good" };
+  return {
+    ...check,
+    verdict: "error",
+    mend: "The model computes better with the transposed maps: transpose the res rows of φ and the res part of the bias in every sublayer.",
+  };
+}
+
+const average = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+type Lookup = (name: string) => ArrayLike<number> | undefined;
+
+/** The losses of a block of batches, with one set of weights and with another; block by block. */
+function* pairedLosses(
+  runtime: WasmRuntime,
+  { data, seed }: TrainingConfig,
+  config: ModelConfig,
+  ...sets: readonly [Lookup, Lookup]
+): Generator<readonly [number[], number[]]> {
+  const { folder, text } = data.prepared!;
+  const prepared = openPrepared(folder, { text });
+  try {
+    const { context } = config;
+    const batches = createBatches({
+      train: prepared.train,
+      validation: prepared.validation,
+      byteLengths: prepared.tokenizer.byteLengths,
+      batchSize: ROWS,
+      contextLength: context,
+      seed,
+    });
+    const parameters = createParameters();
+    const model = languageModel(config, parameters);
+    const tokens = input("tokens", [ROWS, context], "i32"),
+      targets = input("targets", [ROWS, context], "i32");
+    const program = runtime.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
+    const lossesWith = (lookup: Lookup, block: number): number[] => {
+      for (const { name, tensor } of parameters.all) {
+        const values = lookup(name);
+        if (!values || values.length !== sizeOf(tensor.shape))
+          throw new Error(
+            `the weights have no "${name}" of shape [${tensor.shape.join(", ")}], which the run's model needs`,
+          );
+        runtime.write(tensor, Float32Array.from(values));
+      }
+      return Array.from({ length: BLOCK }, (_, index) => {
+        const batch = batches.trainingBatch(block * BLOCK + index);
+        runtime.write(tokens, batch.tokens);
+        runtime.write(targets, batch.targets);
+        program.run();
+        return program.read("loss")[0]!;
+      });
+    };
+    try {
+      for (let block = 0; block < LOOKS; block++) yield [lossesWith(sets[0], block), lossesWith(sets[1], block)];
+    } finally {
+      program.release();
+      for (const { tensor } of parameters.all) runtime.forget(tensor);
+    }
+  } finally {
+    prepared.close();
+  }
+}

@@ -1,0 +1,155 @@
+// Question: are the residual maps of a checkpoint transposed?
+//
+// Three kinds of evidence, see the head of lint.ts: recorded maps, another checkpoint, φ alone.
+
+import { streamsOfBias } from "../connections/conventions/evaluate.ts";
+import { conversion, lastLines } from "../connections/conventions/convert.ts";
+import { manifoldConventions } from "../connections/conventions/table.ts";
+import {
+  EXACT,
+  lineError,
+  type LintCheck,
+  type LintConnection,
+  type ManifoldLint,
+  most,
+  type RecordedMaps,
+  small,
+} from "./lint-check.ts";
+import { type ReferenceConnection, resLayouts, relativeTo } from "./lint-reference.ts";
+import { mean, sampleVariance } from "../stability/statistics.ts";
+
+/** Standard errors from zero at which the statistic of φ decides. */
+const DECIDES = 4;
+
+/** Evidence (c) of the head of this file. */
+export function checkSources(sublayers: readonly ManifoldLint[]): LintCheck {
+  const expected =
+    "a res row i ← j of φ has more energy over stream j than over stream i, where training has shaped it";
+  const values = sublayers.map(sourceExcess);
+  const average = mean(values);
+  const z = average / Math.sqrt(sampleVariance(values) / values.length);
+  const text = `ln(energy over source / energy over target) ${average.toFixed(3)} on average over ${values.length} sublayers${Number.isFinite(z) ? `, ${z.toFixed(1)} standard errors from zero` : ""}`;
+  if (values.length >= 4 && z > DECIDES)
+    return { name: "orientation", verdict: "good", measured: text, expected, where: [] };
+  if (values.length >= 4 && z < -DECIDES) {
+    const [{ convention }] = sublayers as [ManifoldLint];
+    const transposes = manifoldConventions[convention].form.res.transposed;
+    return {
+      name: "orientation",
+      verdict: "error",
+      measured: text,
+      expected,
+      where: sublayers.map(({ name }) => name),
+      mend: `The res rows seem to be those of the transposed map. ${transposes ? "The file says DeepSeek's layout, [source, target]" : "The file says the layout [target, source]"}: if it came from a converter, that one ${transposes ? "transposed where it must not" : "forgot to transpose"}. Compare with the original: birkhoff lint FILE --against ORIGINAL.`,
+    };
+  }
+  return {
+    name: "orientation",
+    verdict: "undecided",
+    measured: `${text}: too little to tell a map from its transpose, which is as stochastic`,
+    expected,
+    where: [],
+    mend: "To be sure, compare with the checkpoint it was made from: birkhoff lint FILE --against ORIGINAL.",
+  };
+}
+
+function sourceExcess({ convention, weights: { phi } }: ManifoldLint): number {
+  const n = streamsOfBias({ shape: [phi!.shape[0]!], data: [] });
+  const K = phi!.shape[1]!,
+    C = K / n;
+  const { transposed } = manifoldConventions[convention].form.res;
+  const energy = (row: number, stream: number): number => {
+    let sum = 0;
+    for (let c = 0; c < C; c++) sum += phi!.data[row * K + stream * C + c]! ** 2;
+    return sum;
+  };
+  let excess = 0;
+  for (let a = 0; a < n; a++) {
+    for (let b = 0; b < n; b++) {
+      if (a === b) continue;
+      const row = 2 * n + a * n + b;
+      const [target, source] = transposed ? [b, a] : [a, b];
+      excess += Math.log((energy(row, source) + Number.MIN_VALUE) / (energy(row, target) + Number.MIN_VALUE));
+    }
+  }
+  return excess / (n * (n - 1));
+}
+
+/** Evidence (a): recorded maps. */
+export function checkRecorded({ name, shape, data, applied, convention }: RecordedMaps): LintCheck {
+  const n = shape.at(-1)!;
+  const values = Float64Array.from(data);
+  let [rows, columns, lowest] = [0, 0, 0];
+  for (let at = 0; at < values.length; at += n * n) {
+    const map = values.subarray(at, at + n * n);
+    rows = Math.max(rows, lineError(map, n, 1, n));
+    columns = Math.max(columns, lineError(map, n, n, 1));
+    lowest = map.reduce((a, b) => Math.min(a, b), lowest);
+  }
+  const last = applied ? lastLines(convention) : manifoldConventions[convention].form.res.last;
+  const other = last === "rows" ? "columns" : "rows";
+  const errors = { rows, columns };
+  const check = {
+    name: `recorded maps ${name}`,
+    measured: `${values.length / (n * n)} maps: rows off by ${small(rows)} at most, columns by ${small(columns)}, smallest entry ${lowest.toFixed(6)}`,
+    expected: `${last} within ${EXACT} of one in ${convention}${applied ? "" : ", before it is applied"}, nothing below zero`,
+  };
+  if (errors[last] <= EXACT && lowest >= -1e-6) return { ...check, verdict: "good", where: [] };
+  const flipped = errors[other] <= EXACT && lowest >= -1e-6;
+  return {
+    ...check,
+    verdict: "error",
+    where: [name],
+    mend: flipped
+      ? `The ${other} are the exact ones: these are the transposes of what ${convention} mixes the streams with. Transpose where they are applied, or the res rows of φ and of the bias.`
+      : "Neither marginal is one: not the result of Sinkhorn-Knopp, or of 16-bit arithmetic, or overflowed logits.",
+  };
+}
+
+/** Evidence (b): another checkpoint of the same function. */
+export function checkReference(
+  sublayers: readonly LintConnection[],
+  reference: ReadonlyMap<string, ReferenceConnection>,
+): LintCheck {
+  const shared = sublayers.filter(({ name }) => reference.has(name));
+  const expected = "the weights that the other file has after conversion, sublayer by sublayer";
+  if (shared.length === 0) {
+    return {
+      name: "against the other file",
+      verdict: "undecided",
+      measured: "the files have no connection of the same name",
+      expected,
+      where: [],
+    };
+  }
+  const matched = shared.map((connection) => {
+    const other = reference.get(connection.name)!;
+    const right = conversion(other.convention, connection.convention).sublayer(other.weights);
+    return { name: connection.name, ...relativeTo(connection.weights, right) };
+  });
+  const wrong = matched.filter(({ layout }) => layout !== "as expected");
+  const apart = most(matched.map(({ difference }) => difference));
+  if (wrong.length === 0) {
+    return {
+      name: "against the other file",
+      verdict: "good",
+      measured: `${shared.length} sublayers agree, largest difference of a weight ${small(apart)}`,
+      expected,
+      where: [],
+    };
+  }
+  // One sublayer of other weights must not hide what is wrong with the rest.
+  const first = wrong.find(({ layout }) => layout !== "different") ?? wrong[0]!;
+  const known = first.layout !== "different";
+  const alike = wrong.filter(({ layout }) => layout === first.layout);
+  return {
+    name: "against the other file",
+    verdict: known ? "error" : "note",
+    measured: `${alike.length} of ${shared.length} sublayers are ${known ? first.layout : "of other weights"}, such as ${first.name}: largest difference ${small(first.expectedDifference)} as they are${known ? `, ${small(first.difference)} when that is undone` : ""}`,
+    expected,
+    where: alike.map(({ name }) => name),
+    mend: known
+      ? resLayouts[first.layout as keyof typeof resLayouts]
+      : "The files are of different training steps, or one of them was changed: nothing about the layout follows.",
+  };
+}

@@ -1,0 +1,281 @@
+// Question: what does a connection make of a model before the first update?
+//
+// A stack of L sublayers F(x) = tanh(RMSNorm(x) W) on T tokens of C channels, in float64, against the plain
+// residual stack of the same W, and the gradients of one random linear function of its end:
+//
+//   difference  max |hidden − hidden of the residual stack| / max |hidden|, hidden = RMSNorm(collapse(state))
+//   bare        the same for blocks tanh(x W) without a norm, which see the scale of what they read
+//   mixing      H_res of the first sublayer, and the product of all L
+//   |λ₂|        spectral radius of H_res on the differences between streams (without their mean direction)
+//   symmetry    how different the gradients of any two streams are in H_pre and H_post: 0 means that there
+//               are streams that stay equal for ever
+//
+// φ = 0 takes away the part of the maps that depends on the token and, with random φ, on chance: `fixed`.
+// As the parameters really start: `started`.
+
+import { times } from "../stability/gains.ts";
+import type { Connection } from "../connections/connection.ts";
+import { normal, streams as randomStreams } from "../data/random.ts";
+import { add, gradients } from "../graph/gradients.ts";
+import { createParameters, type Parameter, type ParameterSet } from "../graph/parameters.ts";
+import { input } from "../graph/state.ts";
+import { sizeOf, type Tensor } from "../graph/tensor.ts";
+import { multiply, tanh } from "../ops/elementwise.ts";
+import { streamsOf } from "../ops/manifold-coefficients.ts";
+import { matmul } from "../ops/matmul.ts";
+import { sum } from "../ops/reductions.ts";
+import { rmsNorm } from "../ops/rms-norm.ts";
+import { createReferenceRuntime } from "../runtime/reference/runtime.ts";
+
+/** Means of the entries of an n × n matrix; off the diagonal NaN for one stream. */
+export interface Mixing {
+  readonly diagonal: number;
+  readonly offDiagonal: number;
+}
+
+/** Two answers: with φ = 0, and as the parameters start. */
+export interface FixedAndStarted {
+  readonly fixed: number;
+  readonly started: number;
+}
+
+/** How a connection starts, in numbers. */
+export interface Start {
+  readonly streams: number;
+  /** H_res of one sublayer, with φ = 0. */
+  readonly mixing: Mixing;
+  /** |λ₂| of it; NaN for one stream. */
+  readonly second: number;
+  /** H_L ⋯ H_1, with φ = 0. */
+  readonly product: Mixing;
+  /** Σ H_pre and the mean of H_post of the first sublayer, with φ = 0. */
+  readonly read: number;
+  readonly write: number;
+  /** From the plain residual stack, relative to its largest value; 0 up to rounding: the models are equal. */
+  readonly difference: FixedAndStarted;
+  readonly bare: FixedAndStarted;
+  /** Largest difference of the gradients (of φ's rows and the bias) of the two streams most alike, by the largest entry; 0 for one stream. */
+  readonly symmetry: FixedAndStarted;
+  /** Which parameters have a gradient at all, as they start. */
+  readonly alive: Readonly<Record<"phi" | "alpha" | "res", boolean>>;
+}
+
+/** The stack of sublayers that is measured. */
+export interface StartOptions {
+  /** L. Default 60, as in the 27B model of the paper of mHC. */
+  readonly depth?: number;
+  /** C. Default 32. */
+  readonly channels?: number;
+  /** T. Default 4. */
+  readonly tokens?: number;
+}
+
+/**
+ * Measure how a connection with coefficients (hyper or manifold) starts: a stack of sublayers and its
+ * gradients in float64, against the plain residual stack.
+ *
+ * @throws TypeError for a connection without coefficients, such as the plain residual
+ */
+export function measureStart(connection: Connection, options: StartOptions = {}): Start {
+  const sizes = { depth: 60, channels: 32, tokens: 4, ...options };
+  const [fixed, started, bareFixed, bareStarted] = [
+    evaluate(connection, sizes, { normed: true, phi: false }),
+    evaluate(connection, sizes, { normed: true, phi: true }),
+    evaluate(connection, sizes, { normed: false, phi: false }),
+    evaluate(connection, sizes, { normed: false, phi: true }),
+  ];
+  const n = streamsOf(fixed.coefficients[0]!.length);
+  const mixers = fixed.coefficients.map((h) => h.subarray(2 * n, 2 * n + n * n));
+  const [first] = fixed.coefficients;
+  return {
+    streams: n,
+    mixing: mixingOf(mixers[0]!, n),
+    second: secondEigenvalue(mixers[0]!, n),
+    product: mixingOf(
+      mixers.reduce((product, mixer) => times(mixer, product, n)),
+      n,
+    ),
+    read: total(first!.subarray(0, n)),
+    write: total(first!.subarray(n, 2 * n)) / n,
+    difference: { fixed: fixed.difference, started: started.difference },
+    bare: { fixed: bareFixed.difference, started: bareStarted.difference },
+    symmetry: { fixed: asymmetry(fixed.gradients, n), started: asymmetry(started.gradients, n) },
+    alive: {
+      phi: started.gradients.some(({ name, data }) => isPhi(name) && largest(data) > 0),
+      alpha: started.gradients.some(({ name, data }) => name.endsWith("alpha") && largest(data) > 0),
+      res: resGradient(started.gradients, n) > ALIVE,
+    },
+  };
+}
+
+/** Of every norm, as in the models: too little for a model to see whether its streams were summed or averaged. */
+const EPSILON = 1e-20;
+
+/** A gradient of H_res's logits below this share of the bias's largest gradient is rounding, or as good as none. */
+const ALIVE = 1e-9;
+
+interface Gradient {
+  readonly name: string;
+  readonly data: Float64Array;
+}
+
+interface Evaluated {
+  readonly difference: number;
+  /** Of the first token, one array [n² + 2n] a sublayer. */
+  readonly coefficients: readonly Float64Array[];
+  /** Of the connections' parameters. */
+  readonly gradients: readonly Gradient[];
+}
+
+type Sizes = Required<StartOptions>;
+
+/** φ of mHC, θ of HC. */
+const isPhi = (name: string): boolean => name.endsWith("phi") || name.endsWith("theta");
+
+function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; phi: boolean }): Evaluated {
+  const { depth, channels, tokens } = sizes;
+  const parameters = createParameters();
+  const x_TC = input("x", [tokens, channels]);
+  const cotangent_TC = input("cotangent", [tokens, channels]);
+  const one_C = parameters.create("one", [channels], { constant: 1 }, "norm");
+  const norm = (from_TC: Tensor): Tensor => rmsNorm(from_TC, one_C, EPSILON);
+  const blocks = Array.from({ length: depth }, (_, index) => {
+    const weight_CC = parameters.create(
+      `weight.${index}`,
+      [channels, channels],
+      { normal: channels ** -0.5 },
+      "weight",
+    );
+    return (from_TC: Tensor): Tensor => tanh(matmul(how.normed ? norm(from_TC) : from_TC, weight_CC));
+  });
+
+  let plain_TC = x_TC;
+  let state = connection.expand(x_TC);
+  const coefficients: Tensor[] = [];
+  for (const [index, block] of blocks.entries()) {
+    plain_TC = add(plain_TC, block(plain_TC));
+    const own: ParameterSet = parameters.under(`connection.${index}`);
+    const result = connection.sublayer(own, { channels, index }).apply(state, block);
+    if (!result.coefficients) {
+      throw new TypeError(
+        `measureStart: ${connection.name} has no coefficients to measure; give hyper() or manifold().`,
+      );
+    }
+    state = result.state;
+    coefficients.push(result.coefficients);
+  }
+  const hidden_TC = norm(connection.collapse(state));
+  const learned = parameters.all.filter(({ role }) => role === "connection");
+  const found = gradients(
+    sum(multiply(hidden_TC, cotangent_TC)),
+    learned.map(({ tensor }) => tensor),
+  );
+
+  const runtime = createReferenceRuntime();
+  const named = (prefix: string, tensors: readonly Tensor[]): Record<string, Tensor> =>
+    Object.fromEntries(tensors.map((tensor, index) => [`${prefix}.${index}`, tensor]));
+  const program = runtime.compile({
+    outputs: {
+      hidden: hidden_TC,
+      plain: norm(plain_TC),
+      ...named("coefficients", coefficients),
+      ...named("gradient", found),
+    },
+  });
+  for (const [index, tensor] of [x_TC, cotangent_TC].entries()) {
+    runtime.write(tensor, normals(sizeOf(tensor.shape), index, 1));
+  }
+  for (const [index, parameter] of parameters.all.entries()) {
+    runtime.write(parameter.tensor, valuesOf(parameter, index + 2, how.phi));
+  }
+  program.run();
+  const read = (output: string): Float64Array => Float64Array.from(program.read(output));
+  const [hidden, plain] = [read("hidden"), read("plain")];
+  return {
+    difference: largest(hidden.map((value, i) => value - plain[i]!)) / largest(plain),
+    coefficients: coefficients.map(({ shape }, index) => read(`coefficients.${index}`).subarray(0, shape.at(-1))),
+    gradients: learned.map(({ name }, index) => ({ name, data: read(`gradient.${index}`) })),
+  };
+}
+
+function valuesOf({ name, tensor, initial }: Parameter, seed: number, phi: boolean): ArrayLike<number> {
+  const size = sizeOf(tensor.shape);
+  if ("values" in initial) return initial.values;
+  if (isPhi(name) && !phi) return new Float64Array(size);
+  return "constant" in initial ? new Float64Array(size).fill(initial.constant) : normals(size, seed, initial.normal);
+}
+
+function normals(size: number, seed: number, deviation: number): Float64Array {
+  return Float64Array.from({ length: size }, (_, i) => deviation * normal(seed, randomStreams.initial, i));
+}
+
+/**
+ * Of the two most similar streams, the largest difference in any sublayer. Where all streams are equal, the
+ * gradients of H_pre are rounding, for blocks that do not see the scale of what they read: so differences are
+ * by the largest entry of H_pre's and H_post's gradients together.
+ */
+function asymmetry(found: readonly Gradient[], n: number): number {
+  const apart = new Float64Array(n * n);
+  for (const { name, data } of found) {
+    if (!name.endsWith("phi") && !name.endsWith("bias")) continue;
+    // bias [n² + 2n], φ [n² + 2n, nC]: rows pre (n) | post (n) | res.
+    const width = name.endsWith("bias") ? 1 : data.length / rowsOf(found, name);
+    const rows = data.subarray(0, 2 * n * width);
+    const scale = largest(rows);
+    if (scale === 0) continue;
+    for (let pair = 0; pair < n * n; pair++) {
+      const [j, k] = [Math.floor(pair / n), pair % n];
+      for (const [a, b] of [
+        [j, k],
+        [n + j, n + k],
+      ] as const) {
+        for (let c = 0; c < width; c++) {
+          apart[pair] = Math.max(apart[pair]!, Math.abs(rows[a * width + c]! - rows[b * width + c]!) / scale);
+        }
+      }
+    }
+  }
+  return n === 1 ? 0 : Math.min(...apart.filter((_, pair) => Math.floor(pair / n) < pair % n));
+}
+
+/** Rows of a φ: as many as the bias of the same connection has entries. */
+function rowsOf(found: readonly Gradient[], name: string): number {
+  return found.find((other) => other.name === name.replace(/phi$/, "bias"))!.data.length;
+}
+
+function resGradient(found: readonly Gradient[], n: number): number {
+  const biases = found.filter(({ name }) => name.endsWith("bias"));
+  return (
+    Math.max(...biases.map(({ data }) => largest(data.subarray(2 * n)))) /
+    Math.max(...biases.map(({ data }) => largest(data)))
+  );
+}
+
+function mixingOf(matrix: ArrayLike<number>, n: number): Mixing {
+  const trace = total(Array.from({ length: n }, (_, i) => matrix[i * (n + 1)]!));
+  return { diagonal: trace / n, offDiagonal: (total(Array.from(matrix)) - trace) / (n * (n - 1)) };
+}
+
+/**
+ * |λ₂| of a matrix whose rows sum to one: the spectral radius of (I − J/n) H (I − J/n), by squaring it until
+ * only the largest eigenvalue is left.
+ */
+function secondEigenvalue(matrix: Float64Array, n: number): number {
+  if (n === 1) return NaN;
+  const centre = Float64Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0) - 1 / n);
+  let power = times(centre, times(matrix, centre, n), n);
+  let logarithm = 0;
+  const squarings = 40;
+  for (let k = 0; k < squarings; k++) {
+    const scale = largest(power);
+    if (scale < 1e-12) return 0;
+    logarithm += Math.log(scale) / 2 ** k;
+    power = power.map((value) => value / scale);
+    power = times(power, power, n);
+  }
+  return Math.exp(logarithm);
+}
+
+const total = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0);
+
+const largest = (values: Float64Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -1,0 +1,352 @@
+// Runs go out as Hugging Face stores models and come back, and models of that form become runs.
+
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { writeTokenizer } from "../../src/data/prepare.ts";
+import { Tokenizer } from "../../src/data/tokenizer.ts";
+import { createParameters } from "../../src/graph/parameters.ts";
+import { sizeOf } from "../../src/graph/tensor.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { languageModel } from "../../src/model/language-model.ts";
+import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../src/runs/checkpoint.ts";
+import { exportHuggingFace } from "../../src/interop/hf/export.ts";
+import { importHuggingFace } from "../../src/interop/hf/import.ts";
+import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";
+import { encodeHead, encodeSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { upcycledConnections } from "../../src/interop/upcycle.ts";
+import { logitsOf, makeRun, models, tokenizer, trainedWeights } from "./hf.ts";
+
+const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-hf-"));
+const at = (...names: string[]): string => path.join(place, ...names);
+let runtime: WasmRuntime;
+beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 1 })));
+afterAll(() => {
+  runtime.close();
+  fs.rmSync(place, { recursive: true });
+});
+
+const weightsOf = (run: string): readonly CheckpointTensor[] => loadCheckpoint(latestCheckpoint(run)!.folder).model;
+const sameBits = (a: Float32Array, b: Float32Array): boolean =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
+
+/** An exported folder to change and import; the model is the one of that name. */
+function exported(name: string, out: string): { folder: string; model: ModelConfig; weights: CheckpointTensor[] } {
+  const { model } = models[name]!;
+  const weights = trainedWeights(model);
+  makeRun(at(`${out}-run`), model, weights);
+  return { folder: exportHuggingFace(at(`${out}-run`), at(out)).folder, model, weights };
+}
+
+function changeConfig(folder: string, changes: object): void {
+  const file = path.join(folder, "config.json");
+  fs.writeFileSync(file, JSON.stringify({ ...JSON.parse(fs.readFileSync(file, "utf8")), ...changes }));
+}
+
+describe.each(Object.entries(models))("%s", (name, { model, type }) => {
+  test("the tensors there are views of every number here, each once", () => {
+    const parameters = createParameters();
+    languageModel(model, parameters);
+    const seen = new Map(parameters.all.map((each) => [each.name, new Uint8Array(sizeOf(each.tensor.shape))]));
+    for (const { source, shape, offsets, stride } of huggingFaceTensors(model)) {
+      expect(offsets.length).toBe(shape[0]);
+      const width = sizeOf(shape) / shape[0]!;
+      for (const offset of offsets) for (let i = 0; i < width; i++) seen.get(source)![offset + i * stride]!++;
+    }
+    for (const [parameter, counts] of seen)
+      expect(
+        counts.every((count) => count === 1),
+        parameter,
+      ).toBe(true);
+  });
+
+  test("goes out and comes back bit by bit, and computes the same", () => {
+    const { folder, weights } = exported(name, `back ${name}`);
+    expect(JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"))).toMatchObject({ model_type: type });
+    const { config, noTokenizer } = importHuggingFace(runtime, folder, at(`again ${name}`));
+    expect(noTokenizer).toBeUndefined();
+    const back = weightsOf(at(`again ${name}`));
+    expect(back.map((tensor) => tensor.name)).toEqual(weights.map((tensor) => tensor.name));
+    for (const [i, { name: tensor, data }] of weights.entries())
+      expect(sameBits(back[i]!.data, data), tensor).toBe(true);
+    expect(logitsOf(runtime, config.model, back)).toEqual(logitsOf(runtime, model, weights));
+    expect(fs.readFileSync(at(`again ${name}`, "tokenizer.json"), "utf8")).toBe(
+      fs.readFileSync(at(`back ${name}-run`, "tokenizer.json"), "utf8"),
+    );
+  });
+});
+
+const listed = (name: string): string[] =>
+  huggingFaceTensors(models[name]!.model).map((view) => `${view.name} ${view.shape.join("x")}`);
+
+test("the names and shapes of llama", () => {
+  expect(listed("grouped queries").filter((line) => !line.includes("layers.1."))).toEqual([
+    "model.embed_tokens.weight 270x16",
+    "model.layers.0.input_layernorm.weight 16",
+    "model.layers.0.self_attn.q_proj.weight 16x16",
+    "model.layers.0.self_attn.k_proj.weight 8x16",
+    "model.layers.0.self_attn.v_proj.weight 8x16",
+    "model.layers.0.self_attn.o_proj.weight 16x16",
+    "model.layers.0.post_attention_layernorm.weight 16",
+    "model.layers.0.mlp.gate_proj.weight 24x16",
+    "model.layers.0.mlp.up_proj.weight 24x16",
+    "model.layers.0.mlp.down_proj.weight 16x24",
+    "model.norm.weight 16",
+    "lm_head.weight 270x16",
+  ]);
+});
+
+test("the names and shapes of deepseek_v3, and of deepseek_v4's connection", () => {
+  const experts = listed("experts and low-rank queries").filter(
+    (line) => /layers\.2\./.test(line) && !/experts\.[1-4]/.test(line),
+  );
+  expect(experts.map((line) => line.replace("model.layers.2.", ""))).toEqual([
+    "input_layernorm.weight 16",
+    "self_attn.q_a_proj.weight 8x16",
+    "self_attn.q_a_layernorm.weight 8",
+    "self_attn.q_b_proj.weight 33x8",
+    "self_attn.kv_a_proj_with_mqa.weight 18x16",
+    "self_attn.kv_a_layernorm.weight 12",
+    "self_attn.kv_b_proj.weight 36x12",
+    "self_attn.o_proj.weight 16x21",
+    "post_attention_layernorm.weight 16",
+    "mlp.gate.weight 5x16",
+    "mlp.gate.e_score_correction_bias 5",
+    "mlp.experts.0.gate_proj.weight 9x16",
+    "mlp.experts.0.up_proj.weight 9x16",
+    "mlp.experts.0.down_proj.weight 16x9",
+    "mlp.shared_experts.gate_proj.weight 18x16",
+    "mlp.shared_experts.up_proj.weight 18x16",
+    "mlp.shared_experts.down_proj.weight 16x18",
+  ]);
+  expect(listed("mHC with a learned end").filter((line) => /layers\.1\..*_hc|hc_head/.test(line))).toEqual([
+    "model.layers.1.attn_hc.fn 8x32",
+    "model.layers.1.attn_hc.scale 3",
+    "model.layers.1.attn_hc.base 8",
+    "model.layers.1.ffn_hc.fn 8x32",
+    "model.layers.1.ffn_hc.scale 3",
+    "model.layers.1.ffn_hc.base 8",
+    "model.hc_head.hc_fn 2x32",
+    "model.hc_head.hc_scale 1",
+    "model.hc_head.hc_base 2",
+  ]);
+});
+
+describe("export", () => {
+  test("writes fractions as fractions, which Hugging Face's reader insists on", () => {
+    const { folder } = exported("latent attention", "fractions");
+    const text = fs.readFileSync(path.join(folder, "config.json"), "utf8");
+    expect(text).toMatch(/"routed_scaling_factor": 1\.0,\n/);
+    expect(text).toMatch(/"rope_theta": 10000\.0,\n/);
+    expect(text).toMatch(/"n_group": 1,\n/);
+  });
+
+  test("refuses what has no names there, says what is in the way, and never replaces a run", () => {
+    const wrong: [object, string][] = [
+      [{ connection: { kind: "highway", bias: -2 } }, "its connection is highway"],
+      [{ connection: { default: { kind: "residual" }, overrides: [] } }, "different connections"],
+      [{ connection: { kind: "manifold", streams: 2, convention: "liger" } }, "its convention is liger"],
+      [{ connection: { kind: "manifold", streams: 2, residualMap: "cayley" } }, "its residual map is cayley"],
+      [{ valueResidual: true }, "it has valueResidual"],
+      [{ feedForward: { kind: "moe", experts: 2, active: 1, hidden: 4 } }, "plain attention and a mixture of experts"],
+    ];
+    for (const [i, [changes, message]] of wrong.entries()) {
+      makeRun(at(`wrong${i}`), { ...models["grouped queries"]!.model, ...changes }, []);
+      expect(() => exportHuggingFace(at(`wrong${i}`), at(`wrong${i}-hf`))).toThrow(message);
+      expect(fs.existsSync(at(`wrong${i}-hf`))).toBe(false);
+    }
+    const { folder, model, weights } = exported("grouped queries", "there");
+    expect(() => exportHuggingFace(at("there-run"), folder)).toThrow(/holds model\.safetensors.*already/);
+    exportHuggingFace(at("there-run"), folder, { overwrite: true });
+    makeRun(at("other-run"), model, weights);
+    for (const run of ["there-run", "other-run"])
+      expect(() => exportHuggingFace(at("there-run"), at(run), { overwrite: true })).toThrow("is a run folder");
+  });
+});
+
+describe("import", () => {
+  test("reads shards, halves and bfloat16 as float32", () => {
+    const { folder, model, weights } = exported("grouped queries", "shards");
+    const whole = readSafetensors(path.join(folder, "model.safetensors")).tensors;
+    fs.rmSync(path.join(folder, "model.safetensors"));
+    const weight_map: Record<string, string> = {};
+    const shards: { name: string; dtype: string; shape: readonly number[]; raw: Uint8Array }[][] = [[], [], []];
+    for (const [i, [name, { shape, data }]] of [...whole].entries()) {
+      const bits = new Uint32Array(Float32Array.from(data).buffer);
+      const dtype = ["F32", "BF16", "F16"][i % 3]!;
+      const raw = {
+        F32: () => bits,
+        BF16: () => Uint16Array.from(bits, (value) => value >>> 16),
+        F16: () => Uint16Array.from(data, halfOf),
+      }[dtype]!();
+      shards[i % 3]!.push({ name, dtype, shape, raw: new Uint8Array(raw.buffer) });
+      weight_map[name] = `model-0000${(i % 3) + 1}-of-00003.safetensors`;
+    }
+    for (const [i, tensors] of shards.entries()) {
+      const head = encodeHead(tensors.map(({ raw, ...tensor }) => ({ ...tensor, bytes: raw.length })));
+      fs.writeFileSync(
+        path.join(folder, `model-0000${i + 1}-of-00003.safetensors`),
+        Buffer.concat([head, ...tensors.map(({ raw }) => raw)]),
+      );
+    }
+    fs.writeFileSync(path.join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
+    importHuggingFace(runtime, folder, at("from-shards"));
+    const old = logitsOf(runtime, model, weights);
+    const read = logitsOf(runtime, model, weightsOf(at("from-shards")));
+    const difference = old.reduce((most, value, i) => Math.max(most, Math.abs(value - read[i]!)), 0);
+    expect(difference).toBeGreaterThan(0);
+    expect(difference).toBeLessThan(0.05);
+    const [embedding] = weightsOf(at("from-shards"));
+    expect(sameBits(embedding!.data, weights[0]!.data)).toBe(true);
+
+    weight_map["model.norm.weight"] = "../elsewhere.safetensors";
+    fs.writeFileSync(path.join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
+    expect(() => importHuggingFace(runtime, folder, at("none"))).toThrow('puts model.norm.weight in "../elsewhere');
+  });
+
+  test("gives a model streams, with the same logits", () => {
+    const { folder, model, weights } = exported("grouped queries", "wide");
+    for (const kind of ["manifold", "hyper"] as const) {
+      const connection = upcycledConnections[kind](3);
+      const { config, difference } = importHuggingFace(runtime, folder, at(`wide-${kind}`), { connection });
+      expect(config.model.connection).toMatchObject({ kind, streams: 3 });
+      expect(difference).toBeLessThan(1e-4);
+      const [old, wide] = [
+        logitsOf(runtime, model, weights),
+        logitsOf(runtime, config.model, weightsOf(at(`wide-${kind}`))),
+      ];
+      for (const [i, value] of old.entries()) expect(Math.abs(value - wide[i]!)).toBeLessThan(1e-4);
+    }
+    const streams = exported("mHC", "streams").folder;
+    expect(() =>
+      importHuggingFace(runtime, streams, at("none"), { connection: upcycledConnections.manifold(4) }),
+    ).toThrow("has streams already");
+  });
+
+  test("makes an output matrix of its own where it was the embedding", () => {
+    const { folder, model, weights } = exported("grouped queries", "tied");
+    rewrite(folder, (tensors) => tensors.delete("lm_head.weight"));
+    changeConfig(folder, { tie_word_embeddings: true });
+    const { notes } = importHuggingFace(runtime, folder, at("untied"));
+    expect(notes).toEqual([expect.stringContaining("Its output matrix was the embedding")]);
+    const read = new Map(weightsOf(at("untied")).map(({ name, data }) => [name, data]));
+    const embedding = weights.find(({ name }) => name === "embedding")!.data;
+    expect(sameBits(read.get("embedding")!, embedding)).toBe(true);
+    const { vocabulary: V, width: C } = model;
+    for (let v = 0; v < V; v++)
+      for (let c = 0; c < C; c++) expect(read.get("head")![c * V + v]).toBe(embedding[v * C + c]);
+  });
+
+  test("reads heads whose turned columns are not in pairs", () => {
+    const { folder } = exported("latent attention", "halves");
+    changeConfig(folder, { rope_interleave: false });
+    importHuggingFace(runtime, folder, at("from-halves"));
+    const [query] = weightsOf(at("from-halves")).filter(({ name }) => name === "layers.0.attention.query");
+    const stored = readSafetensors(path.join(folder, "model.safetensors")).tensors.get(
+      "model.layers.0.self_attn.q_proj.weight",
+    )!;
+    // Head 0, input 0: six turned columns here first, there after the five of content, in the same order.
+    for (let j = 0; j < 6; j++) expect(query!.data[j]).toBe(stored.data[(5 + j) * 16]);
+  });
+
+  test("says which field, which tensor, which file does not fit, and makes no run", () => {
+    const { folder } = exported("grouped queries", "refused");
+    const original = fs.readFileSync(path.join(folder, "config.json"));
+    const tensors = fs.readFileSync(path.join(folder, "model.safetensors"));
+    const refused = (changes: object): string => {
+      fs.writeFileSync(path.join(folder, "config.json"), original);
+      changeConfig(folder, changes);
+      return errorOf(() => importHuggingFace(runtime, folder, at("made")));
+    };
+    expect(refused({ attention_bias: true })).toMatch(/config\.json has attention_bias true; allowed: false/);
+    expect(refused({ hidden_act: "gelu" })).toMatch(/hidden_act "gelu"; allowed: "silu"/);
+    expect(refused({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toMatch(
+      /rope_scaling .*llama3.*; allowed: null/,
+    );
+    expect(refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
+    expect(refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(/sliding_window 4096; allowed: null/);
+    expect(refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
+    expect(refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
+    expect(refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
+    expect(refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
+    expect(refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
+    expect(refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
+    expect(refused({ intermediate_size: 25 })).toMatch(
+      /gate_proj\.weight has the shape \[24, 16\], and its config\.json calls for \[25, 16\]/,
+    );
+    expect(refused({ num_hidden_layers: 3 })).toMatch(/has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/);
+    expect(refused({ num_hidden_layers: 1 })).toMatch(
+      /has a tensor model\.layers\.1\.\S+ and 8 others that this model has no place for/,
+    );
+    expect(refused({ model_type: "mistral", sliding_window: null })).toBe("no error");
+    fs.rmSync(at("made"), { recursive: true });
+
+    const file = path.join(folder, "model.safetensors");
+    fs.writeFileSync(file, tensors.subarray(0, tensors.length - 100));
+    expect(refused({})).toMatch(/model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/);
+    fs.renameSync(file, path.join(folder, "pytorch_model.bin"));
+    expect(refused({})).toMatch(/neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/);
+    const whole = exported("grouped queries", "whole").folder;
+    rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Int32Array(16) }));
+    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("model.norm.weight holds whole numbers (I32)");
+    rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Float32Array(16).fill(NaN, 3) }));
+    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("number 3 of model.norm.weight is NaN");
+    const experts = exported("experts and low-rank queries", "groups").folder;
+    changeConfig(experts, { n_group: 4, topk_group: 2 });
+    expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group 4; allowed: 1");
+    changeConfig(experts, { n_group: undefined, topk_group: undefined });
+    expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group is missing, which means 8 groups");
+    const epsilon = exported("mHC", "epsilon").folder;
+    changeConfig(epsilon, { hc_eps: 1e-3 });
+    expect(() => importHuggingFace(runtime, epsilon, at("made"))).toThrow(
+      "hc_eps 0.001 and hc_norm_eps 1e-20; allowed: 1e-20 and 1e-20 (paper), 0.000001 and 0.000001 (deepseek-v4)",
+    );
+    expect(() => importHuggingFace(runtime, at("epsilon-run"), at("made"))).toThrow("is that of a run already");
+    expect(fs.existsSync(at("made"))).toBe(false);
+  });
+
+  test("makes a run without a tokenizer where it cannot be used, and names tokens that stand for nothing", () => {
+    const { folder } = exported("grouped queries", "words");
+    const padded = path.join(folder, "tokenizer.json");
+    writeTokenizer(padded, new Tokenizer({ ...tokenizer.definition, added: [] }));
+    const { notes, noTokenizer } = importHuggingFace(runtime, folder, at("padded"));
+    expect([noTokenizer, notes]).toEqual([
+      undefined,
+      ["Its tokenizer has 269 tokens and the model 270: the others are named <|unused_269|> and so on."],
+    ]);
+    const model: { type: string } = { type: "Unigram" };
+    fs.writeFileSync(padded, JSON.stringify({ model }));
+    const none = importHuggingFace(runtime, folder, at("unigram"));
+    expect(none.noTokenizer).toContain('its model is "Unigram", not BPE');
+    expect(fs.existsSync(at("unigram", "tokenizer.json"))).toBe(false);
+  });
+});
+
+function rewrite(
+  folder: string,
+  change: (tensors: Map<string, { shape: readonly number[]; data: Float32Array | Int32Array }>) => void,
+): void {
+  const file = path.join(folder, "model.safetensors");
+  const tensors = new Map(readSafetensors(file).tensors);
+  change(tensors);
+  const named = [...tensors].map(([name, { shape, data }]) => ({ name, shape, data }));
+  fs.writeFileSync(file, Buffer.concat(encodeSafetensors(named)));
+}
+
+function errorOf(action: () => void): string {
+  try {
+    action();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "no error";
+}
+
+/** A number as a half, what does not fit cut off; for numbers below 1, of which those below 2^-14 become zero. */
+function halfOf(value: number): number {
+  const [bits] = new Uint32Array(Float32Array.of(value).buffer);
+  const exponent = ((bits! >>> 23) & 255) - 127 + 15;
+  return ((bits! >>> 16) & 0x8000) | (exponent <= 0 ? 0 : (exponent << 10) | ((bits! >>> 13) & 1023));
+}

@@ -1,0 +1,188 @@
+// Trainings are refused before they start when they do not fit, and what is offered instead does.
+
+import { expect, test } from "vitest";
+import { defaultConnection } from "../../../src/connections/table.ts";
+import { presets } from "../../../src/model/config.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../../../src/training/config.ts";
+import { memoryLimits, type MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
+import { createTrainer } from "../../../src/training/trainer.ts";
+import { expectMemory, planMemoryNeed } from "../../../src/planning/here/training-memory.ts";
+import { type Changes, tinyBatches, tinySize, tinyTraining } from "../../training/tiny.ts";
+
+const machine = { panelWidth: 16, threads: 2 };
+
+function config(kind: "residual" | "hyper" | "manifold", more: object = {}, model: object = {}): TrainingConfig {
+  return parseTrainingConfig({
+    name: kind,
+    data: { source: "-", vocabulary: 300 },
+    model: { ...presets.nano, vocabulary: 300, connection: defaultConnection(kind), ...model },
+    batch: 4,
+    steps: 1,
+    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    evaluateEvery: 1,
+    checkpointEvery: 1,
+    ...more,
+  });
+}
+
+const need = (configs: readonly TrainingConfig[]): MemoryNeed => planMemoryNeed({ configs }, machine);
+
+function refusal(configs: readonly TrainingConfig[], allowed?: number, wording = {}): string {
+  try {
+    expectMemory({ configs }, machine, memoryLimits(allowed), wording);
+  } catch (error) {
+    return (error as Error).message;
+  }
+  throw new Error("It was not refused.");
+}
+
+/** Whole short runs that take turns, as a comparison trains them: steps, instruments, evaluations, a text each. */
+async function memoryOfRuns(
+  configs: readonly TrainingConfig[],
+  threads: number,
+): Promise<[used: number, need: number]> {
+  const runtime = await createWasmRuntime({ threads });
+  try {
+    const sample = { prompt: 5, tokens: 30 };
+    const { runtimeBytes } = planMemoryNeed({ configs, sample }, runtime);
+    const trainers = configs.map((each) => createTrainer(runtime, each, tinyBatches(each)));
+    for (let step = 0; step < 2; step++) {
+      for (const trainer of trainers) {
+        trainer.trainStep({ instruments: step > 0 });
+        trainer.evaluate();
+        trainer.restore(trainer.save());
+      }
+    }
+    for (const trainer of trainers)
+      for (const token of trainer.generate([1, 2, 3, 4, 5], { maxTokens: 30, random: () => 0.3 }))
+        expect(token).toBeLessThan(tinySize.vocabulary);
+    return [runtime.memoryBytes(), runtimeBytes];
+  } finally {
+    runtime.close();
+  }
+}
+
+test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Changes])[]]>([
+  ["one model", [["manifold", {}]]],
+  [
+    "three that take turns",
+    [
+      ["residual", {}],
+      ["hyper", { accumulate: 2 }],
+      ["manifold", { recompute: "auto" }],
+    ],
+  ],
+  [
+    "one whose evaluation needs more than its step",
+    [["manifold", { recompute: 1, model: { layers: 6, context: 48 } }]],
+  ],
+  [
+    "latent attention",
+    [
+      [
+        "manifold",
+        { model: { kvHeads: 2, attention: { kind: "mla", rank: 7, rotarySize: 4, contentSize: 6, valueSize: 5 } } },
+      ],
+    ],
+  ],
+  [
+    "mixtures of experts",
+    [
+      [
+        "hyper",
+        {
+          model: {
+            feedForward: {
+              kind: "moe",
+              experts: 4,
+              active: 2,
+              shared: 1,
+              hidden: 8,
+              denseLayers: 1,
+              balanceRate: 1e-3,
+            },
+          },
+        },
+      ],
+    ],
+  ],
+])("the need is what whole runs take in the runtime: %s", async (_name, runs) => {
+  const configs = runs.map(([kind, changes]) => tinyTraining(kind, changes));
+  for (const threads of [1, 3]) {
+    const [used, planned] = await memoryOfRuns(configs, threads);
+    expect(used).toBeLessThanOrEqual(planned);
+    expect(used).toBeGreaterThan(0.99 * planned);
+  }
+});
+
+test("trainers that are made and released in turn do not let the memory grow, and learn the same", async () => {
+  const runtime = await createWasmRuntime({ threads: 2 });
+  const round = (): number[] =>
+    (["residual", "manifold", "hyper"] as const)
+      .map((kind, index) => {
+        const each = tinyTraining(kind, { model: { layers: 1 + index }, accumulate: 1 + index });
+        const trainer = createTrainer(runtime, each, tinyBatches(each));
+        trainer.trainStep({ instruments: true });
+        const { loss } = trainer.trainStep();
+        const evaluated = trainer.evaluate().loss;
+        const [token] = trainer.generate([1, 2], { maxTokens: 40, random: () => 0.5 });
+        trainer.release();
+        expect(() => trainer.program.run()).toThrow("This program has been released");
+        return [loss, evaluated, token!];
+      })
+      .flat();
+  try {
+    const expected = round();
+    const bytes = runtime.memoryBytes();
+    for (let i = 0; i < 3; i++) expect(round()).toEqual(expected);
+    expect(runtime.memoryBytes()).toBe(bytes);
+  } finally {
+    runtime.close();
+  }
+});
+
+test("a training larger than the runtime's memory is refused with need, limit and the two best changes", () => {
+  const absurd = config(
+    "manifold",
+    { batch: 64 },
+    { heads: 64, kvHeads: 64, width: 8192, hidden: 24576, context: 4096, layers: 2 },
+  );
+  const message = refusal([absurd], 2 ** 50);
+  expect(message).toMatch(/^manifold: training would need \d+\.\d\d GiB of memory; the limit is 4\.00 GiB, the Web/);
+  const offered = [...message.matchAll(/^ {2}(.+): needs ([\d.]+) GiB/gm)].map(([, option, size]) => [option, size]);
+  const [first, second] = offered.map(([option]) => option);
+  expect(new Set([first, second])).toEqual(new Set(["--batch 32 --accumulate 2", "--context 2048"]));
+  const context = offered.find(([option]) => option === "--context 2048")!;
+  const changed = { ...absurd, model: { ...absurd.model, context: 2048 } };
+  expect(Number(context[1])).toBeCloseTo(need([changed]).machineBytes / 2 ** 30, 2);
+});
+
+test("runs that are compared need their sum, and each alone less", () => {
+  const configs = [config("residual"), config("hyper"), config("manifold")];
+  const { machineBytes } = need(configs);
+  const needs = configs.map((each) => need([each]).machineBytes);
+  expect(machineBytes).toBeGreaterThan(Math.max(...needs));
+  const message = refusal(configs, machineBytes - 1, { alone: "one by one" });
+  expect(message).toContain("residual, hyper, manifold: training would need");
+  expect(message).toContain("what --memory allows");
+  expect(message).toMatch(/ {2}one by one: needs [\d.]+ MiB$/m);
+  expect(expectMemory({ configs }, machine, memoryLimits(machineBytes)).machineBytes).toBe(machineBytes);
+});
+
+test("a change of the connection is offered in the command's words; a run that goes on can only compute again", () => {
+  const wide = config("manifold", { batch: 8 }, { connection: { ...defaultConnection("manifold"), streams: 16 } });
+  const asked: unknown[] = [];
+  const connections = (field: string, values: readonly unknown[]): string => {
+    asked.push([field, values]);
+    return `${field} ${String(values[0])}`;
+  };
+  expect(refusal([wide], 2 ** 20, { connections })).toMatch(/ {2}(streams 8|--context 64): needs/);
+  expect(asked).toEqual([
+    ["streams", [8]],
+    ["streamPrecision", ["bfloat16"]],
+  ]);
+  const resumed = refusal([wide], 2 ** 20, { resumed: true });
+  expect(resumed.match(/needs/g)).toHaveLength(1);
+  expect(resumed).toContain("--recompute auto: needs");
+});

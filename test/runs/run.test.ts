@@ -1,0 +1,206 @@
+// Runs on disk: resuming gives the same bytes, and a run that goes wrong keeps what was good.
+
+import fs from "node:fs";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
+import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
+import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { listCheckpoints } from "../../src/runs/checkpoint.ts";
+import type { TrainingConfig } from "../../src/training/config.ts";
+import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
+import { DivergenceError, openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
+import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
+import { type Changes, tinyTraining } from "../training/tiny.ts";
+
+const place = makeWorkplace();
+let runtime: WasmRuntime;
+let data: PreparedData;
+beforeAll(async () => {
+  runtime = await createWasmRuntime({ threads: 2 });
+  data = await prepareData({ source: place.at("text.txt"), vocabularySize: 270, cacheFolder: place.at("cache") });
+});
+afterAll(() => {
+  data.close();
+  runtime.close();
+  place.remove();
+});
+
+function configOf(kind: ConnectionKind, { model, ...changes }: Changes = {}): TrainingConfig {
+  return tinyTraining(kind, { ...changes, model: { ...model, vocabulary: data.tokenizer.vocabularySize } });
+}
+const open = (config: TrainingConfig, folder: string, options?: RunOptions): Run =>
+  openRun(runtime, config, data, place.at(folder), options);
+
+/** Advance a run until a step, or to its end. */
+function advance(run: Run, until = Number.POSITIVE_INFINITY): void {
+  while (!run.finished && run.trainer.step < until) run.advance();
+}
+
+function errorOf(action: () => void): Error {
+  try {
+    action();
+  } catch (error) {
+    return error as Error;
+  }
+  throw new Error("There was no error.");
+}
+
+describe.each(connectionKinds)("%s", (kind) => {
+  test("a run resumed from step 8 ends with the bytes of an undisturbed one", () => {
+    const undisturbed = open(configOf(kind), `${kind}-undisturbed`);
+    advance(undisturbed);
+    undisturbed.close();
+    const first = open(configOf(kind), `${kind}-resumed`);
+    advance(first, 10);
+    first.close();
+    const second = open(configOf(kind), `${kind}-resumed`, { existing: "resume" });
+    expect(second.trainer.step).toBe(8);
+    expect(second.metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    advance(second);
+    second.close();
+
+    const [expected, actual] = ["undisturbed", "resumed"].map((name) => place.at(`${kind}-${name}`));
+    expect(listCheckpoints(actual!).map(({ step }) => step)).toEqual([8, 12]);
+    for (const file of ["model", "optimizer"]) {
+      const [one, other] = [expected, actual].map((folder) =>
+        hashOf(path.join(folder!, "checkpoints", "step-12", `${file}.safetensors`)),
+      );
+      expect(other).toBe(one);
+    }
+    expect(losses(actual!)).toEqual(losses(expected!));
+    expect(losses(actual!)).toHaveLength(12);
+    expect(readGains(actual!)).toEqual(readGains(expected!));
+    const seen = readGains(actual!);
+    expect(seen.map(({ step }) => step)).toEqual([4, 8, 12]);
+    for (const { activation, blockOutput, gradient } of seen)
+      for (const values of [activation!, blockOutput!, gradient!]) {
+        expect(values).toHaveLength(4);
+        for (const value of values) expect(value).toBeGreaterThan(0);
+      }
+    const mixes = kind === "hyper" || kind === "manifold";
+    expect(seen.every(({ single }) => (single !== undefined) === mixes)).toBe(true);
+  });
+});
+
+test.each(["manifold", "residual"] as const)("%s: how often the instruments are read changes no bit", (kind) => {
+  const folders = [1, 1000].map((gainsEvery) => {
+    const folder = `${kind}-every-${gainsEvery}`;
+    const run = open(configOf(kind, { gainsEvery }), folder);
+    advance(run);
+    run.close();
+    return place.at(folder);
+  });
+  const [often, once] = folders as [string, string];
+  expect(readGains(often)).toHaveLength(12);
+  expect(readGains(once)).toEqual(readGains(often).slice(-1));
+  expect(losses(often)).toEqual(losses(once));
+  for (const file of ["model", "optimizer"]) {
+    const [one, other] = folders.map((folder) =>
+      hashOf(path.join(folder, "checkpoints", "step-12", `${file}.safetensors`)),
+    );
+    expect(one).toBe(other);
+  }
+});
+
+describe("records", () => {
+  test("evaluations come at their interval and at the end, seconds add up", () => {
+    const run = open(configOf("residual", { steps: 10 }), "records");
+    advance(run);
+    run.close();
+    const metrics = readMetrics(place.at("records"));
+    expect(metrics).toEqual(run.metrics);
+    expect(metrics.filter(({ bitsPerByte }) => bitsPerByte !== undefined).map(({ step }) => step)).toEqual([4, 8, 10]);
+    expect(metrics.every(({ seconds }, index) => index === 0 || seconds > metrics[index - 1]!.seconds)).toBe(true);
+    expect(metrics[1]!.learningRate).toBeCloseTo((5e-3 * 2) / 3, 12);
+    expect(fs.existsSync(place.at("records", "tokenizer.json"))).toBe(true);
+  });
+  test("a checkpoint that is there already is not written again", () => {
+    const run = open(configOf("residual"), "twice");
+    advance(run, 4);
+    const file = place.at("twice", "checkpoints", "step-4", "state.json");
+    const { ino } = fs.statSync(file);
+    run.checkpoint();
+    expect(fs.statSync(file).ino).toBe(ino);
+    run.advance();
+    run.checkpoint();
+    run.close();
+    expect(listCheckpoints(place.at("twice")).map(({ step }) => step)).toEqual([4, 5]);
+  });
+});
+
+describe("a run that goes wrong", () => {
+  function poison(run: Run, name: string, value: number): void {
+    const state = run.trainer.save();
+    run.trainer.restore({
+      ...state,
+      model: state.model.map((tensor) =>
+        tensor.name === name ? { ...tensor, data: tensor.data.with(3, value) } : tensor,
+      ),
+    });
+  }
+
+  test("stops with the step, the first tensor and the last good checkpoint, and applies nothing", () => {
+    const run = open(configOf("manifold"), "poisoned");
+    advance(run, 6);
+    poison(run, "layers.0.attention.qkv", Number.NaN);
+    const before = run.trainer.save();
+    const error = errorOf(() => run.advance());
+    expect(error).toBeInstanceOf(DivergenceError);
+    expect(error.message).toBe(
+      "tiny: the loss of step 7 is not finite; the first tensor that went wrong is layers.0.attention:matmul. The step was not applied. " +
+        `The last good checkpoint is step 4 in ${place.at("poisoned", "checkpoints", "step-4")}. Lower the learning rate or the clipping norm.`,
+    );
+    expect(run.trainer.save()).toEqual(before);
+    expect(readMetrics(place.at("poisoned"))).toHaveLength(6);
+    expect(errorOf(() => run.checkpoint()).message).toMatch(
+      /^tiny: step 6 made layers\.0\.attention\.qkv not finite, so it is not saved\. The last good checkpoint is step 4/,
+    );
+    run.close();
+    const resumed = open(configOf("manifold"), "poisoned", { existing: "resume" });
+    expect(resumed.trainer.step).toBe(4);
+    advance(resumed);
+    resumed.close();
+    const undisturbed = open(configOf("manifold"), "healthy");
+    advance(undisturbed);
+    undisturbed.close();
+    const [actual, expected] = ["poisoned", "healthy"].map((name) =>
+      hashOf(place.at(name, "checkpoints", "step-12", "model.safetensors")),
+    );
+    expect(actual).toBe(expected);
+  });
+  test("before the first checkpoint there is none to go back to", () => {
+    const run = open(configOf("residual"), "early");
+    poison(run, "norm", Number.POSITIVE_INFINITY);
+    expect(errorOf(() => run.advance()).message).toContain("There is no checkpoint yet.");
+    run.close();
+  });
+  test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", () => {
+    const run = open(configOf("hyper", { steps: 200, keepCheckpoints: 1, optimiser: { warmup: 0 } }), "rate");
+    advance(run, 4);
+    const { optimiser } = run.config as { optimiser: { learningRate: number } };
+    optimiser.learningRate = 1e6;
+    const error = errorOf(() => advance(run));
+    run.close();
+    expect(error).toBeInstanceOf(DivergenceError);
+    expect(error.message).toMatch(
+      /^tiny: (the (loss|gradient) of step \d+ is not finite; the first tensor that went wrong is \S+\.|the run diverges: at step \d+ the loss )/,
+    );
+    expect(error.message).toContain(
+      `The last good checkpoint is step 4 in ${place.at("rate", "checkpoints", "step-4")}.`,
+    );
+    expect(listCheckpoints(place.at("rate")).map(({ step }) => step)).toEqual([4]);
+  });
+  test("a loss far above chance for twenty steps is a divergence", () => {
+    const run = open(
+      configOf("residual", { steps: 100, optimiser: { learningRate: 3, warmup: 0, weightDecay: 0, clip: 1e9 } }),
+      "high",
+    );
+    const error = errorOf(() => advance(run));
+    run.close();
+    expect(error).toBeInstanceOf(DivergenceError);
+    expect(error.message).toMatch(
+      /^tiny: the run diverges: at step \d+ the loss \(\d+\.\d\d\) has been more than 2 nats above chance \(\d\.\d\d\) for 20 steps\. .*Lower the learning rate\.$/,
+    );
+  });
+});
