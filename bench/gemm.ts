@@ -1,7 +1,7 @@
-/**
- * How fast is the product of two 1024 x 1024 float32 matrices, against native BLAS and against the
- * WebAssembly of others? In GFLOP/s, 2 n³ operations a product, the best of each side.
- */
+// Question: how fast is the product of two 1024 x 1024 float32 matrices, against native BLAS and against the
+// WebAssembly of others?
+//
+// In GFLOP/s, 2 n³ operations a product, the best of each side.
 
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";

@@ -1,12 +1,10 @@
-/**
- * How fast does a model write, and how much does one token differ from another?
- *
- * A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
- * of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
- * for which the window slides many times: the distribution of the times of its single tokens, mHC beside
- * residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
- * is all that a caller waits for it, JavaScript and the choice of the token included.
- */
+// Question: how fast does a model write, and how much does one token differ from another?
+//
+// A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
+// of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
+// for which the window slides many times: the distribution of the times of its single tokens, mHC beside
+// residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
+// is all that a caller waits for it, JavaScript and the choice of the token included.
 
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";

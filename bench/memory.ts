@@ -1,11 +1,9 @@
-/**
- * How much more memory does training with mHC take than training with plain residuals?
- *
- * Bytes of a training step: parameters, moments, inputs, and what a run writes of the memory for everything
- * computed. mHC stores the streams every few sublayers and each block's result, and computes the rest of
- * the connection again, norms included; the residual model stores everything, or (the stricter comparison)
- * computes its norms again as well. 12 layers are 24 sublayers.
- */
+// Question: how much more memory does training with mHC take than training with plain residuals?
+//
+// Bytes of a training step: parameters, moments, inputs, and what a run writes of the memory for everything
+// computed. mHC stores the streams every few sublayers and each block's result, and computes the rest of
+// the connection again, norms included; the residual model stores everything, or (the stricter comparison)
+// computes its norms again as well. 12 layers are 24 sublayers.
 
 import { presets } from "../src/model/config.ts";
 import { stepConfig } from "../src/planning/step-time.ts";

@@ -1,13 +1,11 @@
-/**
- * How much longer does a model take with mHC than with plain residuals?
- *
- * Forward and backward of a whole transformer (attention and SwiGLU sublayers), n streams, 20 Sinkhorn
- * iterations, against the residual model of the same width; the extra time as a fraction, from the
- * medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
- * both are measured, and the better one counts.
- *
- * The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
- */
+// Question: how much longer does a model take with mHC than with plain residuals?
+//
+// Forward and backward of a whole transformer (attention and SwiGLU sublayers), n streams, 20 Sinkhorn
+// iterations, against the residual model of the same width; the extra time as a fraction, from the
+// medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
+// both are measured, and the better one counts.
+//
+// The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
 
 import { groupBy } from "../src/runs/sweep/analysis.ts";
 import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";

@@ -1,9 +1,8 @@
-/**
- * What does one training step cost, against the same model in PyTorch and against our own residual one?
- *
- * A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads, of the model
- * below joined by plain residuals, HC or mHC with four streams. Speeds compare medians.
- */
+// Question: what does one training step cost, against the same model in PyTorch and against our own residual
+// one?
+//
+// A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads, of the model
+// below joined by plain residuals, HC or mHC with four streams. Speeds compare medians.
 
 import { type Comparison, contest, type Entrant, labelOf, type Result } from "./lib/contest.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";

@@ -1,10 +1,8 @@
-/**
- * What is a measured figure, and how is it printed?
- *
- * A figure has a name, a value and both sides it was made from; or the reason why it was skipped.
- * For machines it is one line of JSON as soon as it is known; for people, a table at the end,
- * in Markdown so that it can go into a page as it is.
- */
+// Question: what is a measured figure, and how is it printed?
+//
+// A figure has a name, a value and both sides it was made from; or the reason why it was skipped.
+// For machines it is one line of JSON as soon as it is known; for people, a table at the end,
+// in Markdown so that it can go into a page as it is.
 
 import type { Timing } from "./interleave.ts";
 
