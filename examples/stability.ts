@@ -12,10 +12,10 @@ import {
   createParameters,
   createWasmRuntime,
   type Gains,
-  hyper,
+  hc,
   initialValues,
   input,
-  manifold,
+  mhc,
   matmul,
   measureGains,
   rmsNorm,
@@ -62,8 +62,8 @@ async function gainsOf(connection: Connection): Promise<Gains> {
 }
 
 export const gains: { readonly hc: Gains; readonly mhc: Gains } = {
-  hc: await gainsOf(hyper({ streams })),
-  mhc: await gainsOf(manifold({ streams })),
+  hc: await gainsOf(hc({ streams })),
+  mhc: await gainsOf(mhc({ streams })),
 };
 
 const show = (gain: number): string => gain.toPrecision(3).padStart(9);

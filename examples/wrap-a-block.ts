@@ -9,7 +9,7 @@ import {
   gradients,
   initialValues,
   input,
-  manifold,
+  mhc,
   matmul,
   mean,
   persistent,
@@ -22,7 +22,7 @@ import {
 
 const [tokens, channels, depth] = [64, 32, 6];
 const parameters = createParameters();
-const connection = manifold({ streams: 4 }); // or residual(), or hyper({ streams: 4 })
+const connection = mhc({ streams: 4 }); // or residual(), or hc({ streams: 4 })
 
 // A stack of six blocks F(u) = silu(u A) B, joined by the connection.
 const x = input("x", [tokens, channels]);

@@ -92,8 +92,8 @@ export type {
   SublayerResult,
 } from "./connections/connection.ts";
 export { residual, type ResidualConfig } from "./connections/residual.ts";
-export { hyper, type HyperConfig, type HyperOptions } from "./connections/hyper.ts";
-export { manifold, type ManifoldConfig, type ManifoldOptions } from "./connections/manifold.ts";
+export { hc, type HcConfig, type HcOptions } from "./connections/hc.ts";
+export { mhc, type MhcConfig, type MhcOptions } from "./connections/mhc.ts";
 export type { Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";
 export { highway, type HighwayConfig, type HighwayOptions } from "./connections/highway.ts";
@@ -121,14 +121,14 @@ export {
   type ConventionName,
   conventionNames,
   conventions,
-  type HyperConventionName,
-  type ManifoldConventionName,
+  type HcConventionName,
+  type MhcConventionName,
 } from "./connections/conventions/table.ts";
 export type {
   Convention,
   ConventionFacts,
-  HyperConvention,
-  ManifoldConvention,
+  HcConvention,
+  MhcConvention,
   StreamsEnd,
 } from "./connections/conventions/convention.ts";
 export {

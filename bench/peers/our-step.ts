@@ -19,8 +19,8 @@ import { serve, type Work } from "../lib/serve.ts";
 
 const CONNECTIONS: Readonly<Record<string, ConnectionKind>> = {
   residual: "residual",
-  hc: "hyper",
-  mhc: "manifold",
+  hc: "hc",
+  mhc: "mhc",
 };
 
 const { values } = parseArgs({

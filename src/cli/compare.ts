@@ -65,8 +65,8 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
     `
 Examples:
   birkhoff compare                                   the State of the Union addresses, about five minutes
-  birkhoff compare --data my.txt --steps 200 --connections residual,manifold
-  birkhoff compare --connections residual,manifold,manifold:residualMap=identity
+  birkhoff compare --data my.txt --steps 200 --connections residual,mhc
+  birkhoff compare --connections residual,mhc,mhc:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
   birkhoff compare --seeds 1,2,3 --steps 300         bands instead of single curves in the report
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves

@@ -12,15 +12,15 @@ import type { ConnectionEntry } from "./entry.ts";
 import { type FracConfig, fracEntry } from "./frac.ts";
 import { type GatedResidualConfig, gatedResidualEntry } from "./gated-residual.ts";
 import { type HighwayConfig, highwayEntry } from "./highway.ts";
-import { type HyperConfig, hyperEntry } from "./hyper.ts";
-import { type ManifoldConfig, manifoldEntry } from "./manifold.ts";
+import { type HcConfig, hcEntry } from "./hc.ts";
+import { type MhcConfig, mhcEntry } from "./mhc.ts";
 import { type ResidualConfig, residualEntry } from "./residual.ts";
 
 /** A connection as plain data; `createConnection` makes it. */
 export type ConnectionConfig =
   | ResidualConfig
-  | HyperConfig
-  | ManifoldConfig
+  | HcConfig
+  | MhcConfig
   | HighwayConfig
   | DenseConfig
   | FracConfig
@@ -34,8 +34,8 @@ type Of<K extends ConnectionKind> = Extract<ConnectionConfig, { kind: K }>;
 
 const table: { readonly [K in ConnectionKind]: ConnectionEntry<Of<K>> } = {
   residual: residualEntry,
-  hyper: hyperEntry,
-  manifold: manifoldEntry,
+  hc: hcEntry,
+  mhc: mhcEntry,
   highway: highwayEntry,
   dense: denseEntry,
   frac: fracEntry,
@@ -51,12 +51,42 @@ export function connectionOptions(kind: ConnectionKind): readonly string[] {
   return Object.keys(table[kind].options);
 }
 
+/** What older versions called two of the kinds, in configurations and on the command line. */
+const olderNames: Readonly<Record<string, ConnectionKind>> = { hyper: "hc", manifold: "mhc" };
+
+/** A kind by its name, or by the name it had in older versions. */
+export function connectionKind(name: string): ConnectionKind | undefined {
+  return olderNames[name] ?? connectionKinds.find((kind) => kind === name);
+}
+
+/**
+ * A configuration in today's form. Where an older one called mHC "manifold", its collapse "mean" also stood for
+ * "nobody chose", and a convention with another end took its own: that is what an absent collapse says today.
+ */
+function inTodaysForm(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !("kind" in value)) return value;
+  const kind = typeof value.kind === "string" ? olderNames[value.kind] : undefined;
+  if (kind === undefined) return value;
+  if (kind !== "mhc" || !("collapse" in value) || value.collapse !== "mean") return { ...value, kind };
+  const { collapse: _, ...rest } = value;
+  return { ...rest, kind };
+}
+
 const [first, ...others] = Object.values(table).map(({ kind, options }) =>
   z.strictObject({ kind: z.literal(kind), ...options }),
 );
+const anyKind = z.discriminatedUnion("kind", [first!, ...others]) as unknown as z.ZodType<ConnectionConfig>;
 
-/** Checks a connection's configuration and fills in its defaults. */
-export const connectionSchema: z.ZodType<ConnectionConfig> = z.discriminatedUnion("kind", [first!, ...others]) as never;
+/** Checks a connection's configuration, fills in its defaults, and reads those of older versions. */
+export const connectionSchema: z.ZodType<ConnectionConfig> = z
+  .preprocess(inTodaysForm, anyKind)
+  .superRefine((config, context) => {
+    try {
+      createConnection(config);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+    }
+  });
 
 /** A kind of connection with all its defaults. */
 export function defaultConnection(kind: ConnectionKind): ConnectionConfig {

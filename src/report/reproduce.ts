@@ -32,7 +32,7 @@ export function reproduceCommand(config: TrainingConfig): string {
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
     ["--data", data.source, defaults.data],
     ["--preset", preset, defaults.preset],
-    ["--connection", connection ?? "manifold", "manifold"],
+    ["--connection", connection ?? "mhc", "mhc"],
     ["--vocabulary", data.vocabulary, defaults.vocabulary],
     ["--steps", steps, defaults.steps],
     ["--batch", config.batch, defaults.batch],

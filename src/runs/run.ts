@@ -342,7 +342,7 @@ function startFrom(
   }
   if (existing === "resume" && upcycledFrom) {
     const { run } = upcycledFrom;
-    const to = isMixed(model.connection) ? "manifold" : model.connection.kind;
+    const to = isMixed(model.connection) ? "mhc" : model.connection.kind;
     throw new Error(
       `${folder} was to start from ${run} but has no checkpoint; make it again: birkhoff convert ${run} ${folder} --from residual --to ${to} --overwrite`,
     );

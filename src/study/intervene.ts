@@ -286,7 +286,7 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
   if (changeable.size === 0) {
     throw new RangeError(
       `the model mixes no streams (its connection is ${[...new Set(connections.map(({ kind }) => kind))].join(" and ")}), so there are no maps to change. ` +
-        "Interventions are for models with hyper or manifold in some sublayers.",
+        "Interventions are for models with hc or mhc in some sublayers.",
     );
   }
   return connections.map((connection, index) => {
@@ -297,7 +297,7 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
 
 function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
   const { kind } = connection;
-  if (kind !== "manifold" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
+  if (kind !== "mhc" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
   return { iterations: connection.iterations };
 }
 

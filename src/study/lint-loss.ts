@@ -5,7 +5,7 @@
 // between texts cancel. The verdict is that of the paired differences.
 
 import { transposeRes } from "../connections/conventions/convert.ts";
-import type { ManifoldConventionName } from "../connections/conventions/table.ts";
+import type { MhcConventionName } from "../connections/conventions/table.ts";
 import { createBatches } from "../data/batches.ts";
 import { openPrepared } from "../data/prepare.ts";
 import { createParameters } from "../graph/parameters.ts";
@@ -40,10 +40,10 @@ export function lintLoss(
   runtime: WasmRuntime,
   file: string,
   config: TrainingConfig,
-  convention: ManifoldConventionName,
+  convention: MhcConventionName,
 ): LintCheck | undefined {
   const { connection } = config.model;
-  if (isMixed(connection) || connection.kind !== "manifold" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
+  if (isMixed(connection) || connection.kind !== "mhc" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
     return undefined;
   if (!config.data.prepared) return undefined;
   const model: ModelConfig = { ...config.model, connection: { ...connection, convention } };

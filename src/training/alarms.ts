@@ -102,11 +102,11 @@ const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
   const doublyStochastic = sublayers.map((connection) => {
-    if (connection.kind !== "manifold") return false;
+    if (connection.kind !== "mhc") return false;
     const { residualMap = "sinkhorn" } = connection;
     return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
-  const mixes = sublayers.map(({ kind }) => kind === "hyper" || kind === "manifold");
+  const mixes = sublayers.map(({ kind }) => kind === "hc" || kind === "mhc");
   return {
     chance: Math.log(model.vocabulary),
     doublyStochastic,
@@ -117,7 +117,7 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 
 /** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
 function startsMixing(connection: ConnectionConfig): boolean {
-  if (connection.kind !== "manifold") return false;
+  if (connection.kind !== "mhc") return false;
   const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
   if (!residualMaps[residualMap].exponential) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));

@@ -4,7 +4,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { composedCoefficients } from "../../src/connections/composed-coefficients.ts";
 import { RES_DIAGONAL } from "../../src/connections/initialisation.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "../../src/connections/manifolds/table.ts";
 import { gradients } from "../../src/graph/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
@@ -66,7 +66,7 @@ describe("the connection", () => {
     (residualMap) => {
       const parameters = createParameters();
       const x = input("x", [3, 1, 8]);
-      const { coefficients } = manifold({ streams: 1, residualMap })
+      const { coefficients } = mhc({ streams: 1, residualMap })
         .sublayer(parameters, { channels: 8, index: 0 })
         .apply(x, (x_TC) => x_TC);
       const program = wasm.compile({ outputs: { h: coefficients! } });
@@ -83,7 +83,7 @@ describe("the connection", () => {
   test.each(residualMapNames)("tokens of zeros stay finite with %s, forward and backward", (residualMap) => {
     const parameters = createParameters();
     const x = input("x", [3, 4, 8]);
-    const { state, coefficients } = manifold({ residualMap })
+    const { state, coefficients } = mhc({ residualMap })
       .sublayer(parameters, { channels: 8, index: 0 })
       .apply(x, (x_TC) => x_TC);
     const tensors = [x, ...parameters.all.map(({ tensor }) => tensor)];
@@ -112,7 +112,7 @@ describe("the connection", () => {
 
   test("Sinkhorn, the default, keeps its kernel", () => {
     const operations = (residualMap?: ResidualMapName): string => {
-      const connection = manifold(residualMap ? { residualMap } : {});
+      const connection = mhc(residualMap ? { residualMap } : {});
       const { coefficients } = connection
         .sublayer(createParameters(), { channels: 8, index: 0 })
         .apply(input("x", [3, 4, 8]), (x_TC) => x_TC);
@@ -124,7 +124,7 @@ describe("the connection", () => {
   });
 
   test("Sinkhorn with the implicit gradient does as many iterations as it is told", () => {
-    const { coefficients } = manifold({ residualMap: "sinkhorn-implicit", iterations: 7 })
+    const { coefficients } = mhc({ residualMap: "sinkhorn-implicit", iterations: 7 })
       .sublayer(createParameters(), { channels: 8, index: 0 })
       .apply(input("x", [3, 4, 8]), (x_TC) => x_TC);
     const [node] = ancestors([coefficients!]).filter(({ op }) => op.name === "sinkhornImplicit");
@@ -136,13 +136,13 @@ describe("configuration", () => {
   const size = { vocabulary: 9, context: 4, width: 8, layers: 1, heads: 1, kvHeads: 1, hidden: 8 };
 
   test("one without the field reads back as it was written, so that older runs resume", () => {
-    const connection = { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" };
+    const connection = { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" };
     expect(JSON.stringify(modelSchema.parse({ ...size, connection }).connection)).toBe(JSON.stringify(connection));
-    expect(defaultConnection("manifold")).not.toHaveProperty("residualMap");
+    expect(defaultConnection("mhc")).not.toHaveProperty("residualMap");
   });
   test("the names of the table are allowed, others are not", () => {
     const parse = (residualMap: unknown) =>
-      modelSchema.safeParse({ ...size, connection: { kind: "manifold", residualMap } });
+      modelSchema.safeParse({ ...size, connection: { kind: "mhc", residualMap } });
     for (const name of residualMapNames) expect(parse(name).success).toBe(true);
     expect(parse("newton").success).toBe(false);
     expect(modelConnection(parse("identity").data!).form).toBe("4 streams");
@@ -150,8 +150,8 @@ describe("configuration", () => {
 });
 
 test.each(residualMapNames)("a model with %s trains", (residualMap) => {
-  const connection = { ...defaultConnection("manifold"), residualMap } as ReturnType<typeof defaultConnection>;
-  const config = tinyTraining("manifold", { model: { connection }, steps: 3 });
+  const connection = { ...defaultConnection("mhc"), residualMap } as ReturnType<typeof defaultConnection>;
+  const config = tinyTraining("mhc", { model: { connection }, steps: 3 });
   const trainer = createTrainer(wasm, config, tinyBatches(config));
   const results = [1, 2, 3].map(() => trainer.trainStep());
   for (const { loss } of results) expect(Number.isFinite(loss)).toBe(true);

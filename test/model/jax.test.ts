@@ -15,10 +15,10 @@ const NOISE = 0.3;
 
 const connections: Readonly<Record<string, ConnectionConfig>> = {
   residual: { kind: "residual" },
-  "hyper, 4 streams, sum": { kind: "hyper", streams: 4, collapse: "sum" },
-  "hyper, 3 streams, mean": { kind: "hyper", streams: 3, collapse: "mean" },
-  "manifold, 4 streams, 20 iterations, mean": { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" },
-  "manifold, 2 streams, 5 iterations, sum": { kind: "manifold", streams: 2, iterations: 5, collapse: "sum" },
+  "hc, 4 streams, sum": { kind: "hc", streams: 4, collapse: "sum" },
+  "hc, 3 streams, mean": { kind: "hc", streams: 3, collapse: "mean" },
+  "mhc, 4 streams, 20 iterations, mean": { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" },
+  "mhc, 2 streams, 5 iterations, sum": { kind: "mhc", streams: 2, iterations: 5, collapse: "sum" },
 };
 
 const runtimes: WasmRuntime[] = [];

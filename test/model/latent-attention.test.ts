@@ -149,7 +149,7 @@ describe.each([latent, { ...latent, queryRank: 5 }, { ...latent, contentSize: 2,
 test("a model with latent attention and a mixture of experts learns, on every connection of the comparison", async () => {
   const runtime = await createWasmRuntime({ threads: 2 });
   try {
-    for (const kind of ["residual", "hyper", "manifold"] as const) {
+    for (const kind of ["residual", "hc", "mhc"] as const) {
       const config = tinyTraining(kind, {
         steps: 60,
         model: {

@@ -35,7 +35,7 @@ const modelWith = (feedForward: MixtureConfig | undefined): ModelConfig => ({
   ...tinySize,
   ropeTheta: 10000,
   normEpsilon: 1e-20,
-  connection: defaultConnection("manifold"),
+  connection: defaultConnection("mhc"),
   ...(feedForward && { feedForward }),
 });
 
@@ -194,7 +194,7 @@ test("at the paper's sizes the model has the parameters of Table 5 (arXiv 2512.2
       heads,
       kvHeads: heads,
       hidden: 8 * hidden,
-      connection: defaultConnection("manifold"),
+      connection: defaultConnection("mhc"),
       attention: { kind: "mla", rank: 512, rotarySize: 64, contentSize: 128, valueSize: 128 },
       feedForward: { kind: "moe", experts, active: 6, shared: 2, hidden, denseLayers: 1 },
     });

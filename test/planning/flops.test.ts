@@ -16,7 +16,7 @@ describe.each(["nano", "mini"] as const)("%s", (name) => {
   if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
   const size = { ...presets[name], vocabulary: model.vocabulary };
   const language = languageModel(
-    modelSchema.parse({ ...size, connection: defaultConnection("manifold") }),
+    modelSchema.parse({ ...size, connection: defaultConnection("mhc") }),
     createParameters(),
   );
   const tokens = input("tokens", [1, size.context], "i32");

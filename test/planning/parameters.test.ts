@@ -68,7 +68,7 @@ test.each(["nano", "micro", "mini", "moe-nano", "moe-micro"] as const)(
     const model = plannedModel(name);
     if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
     const count = countParameters(model);
-    const real = (kind: "manifold" | "residual"): number => {
+    const real = (kind: "mhc" | "residual"): number => {
       const parameters = createParameters();
       languageModel(
         modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
@@ -76,7 +76,7 @@ test.each(["nano", "micro", "mini", "moe-nano", "moe-micro"] as const)(
       );
       return parameterCount(parameters);
     };
-    expect(count.total).toBe(real("manifold"));
+    expect(count.total).toBe(real("mhc"));
     expect(count.total - count.parts.connection.total).toBe(real("residual"));
   },
 );

@@ -140,9 +140,9 @@ describe.each(connectionKinds)("%s", (kind) => {
 });
 
 test("by default only the matrices of the network decay", () => {
-  const { optimiser } = tinyTraining("manifold");
+  const { optimiser } = tinyTraining("mhc");
   expect(optimiser.decayed).toEqual(["weight"]);
-  const { parameters } = build(tinyTraining("manifold"));
+  const { parameters } = build(tinyTraining("mhc"));
   const decayed = parameters.all
     .filter(({ role }) => optimiser.decayed.includes(role))
     .map(({ name }) => name.replace(/^layers\.\d\./, ""));
@@ -155,7 +155,7 @@ test("by default only the matrices of the network decay", () => {
 });
 
 test("outputs and programs: one without accumulation, two with", () => {
-  const { graph: one, parameters } = build(tinyTraining("manifold"));
+  const { graph: one, parameters } = build(tinyTraining("mhc"));
   const trained = trainedParameters(parameters).map((_, index) => `squares.${index}`);
   expect(Object.keys(one.micro.outputs)).toEqual(["loss", "clip", ...trained]);
   expect(one.update).toBeUndefined();

@@ -19,7 +19,7 @@ import { streamSizes } from "../../ops/streams.ts";
 import type { Decided } from "../composed-coefficients.ts";
 import { perGroup } from "../per-group.ts";
 import { residualLogits } from "../residual-logits.ts";
-import type { ManifoldConvention } from "./convention.ts";
+import type { MhcConvention } from "./convention.ts";
 
 /** Keeps a token of zeros finite where ε is not under the root. */
 const TINY = 1e-20;
@@ -27,7 +27,7 @@ const TINY = 1e-20;
 export type ConnectionParameters = Readonly<Record<"phi" | "alpha" | "bias", Tensor>>;
 
 /** RMS-normalised tokens times φ: [..., rows]. */
-function projection(x: Tensor, phi: Tensor, { epsilon, added }: ManifoldConvention["norm"]): Tensor {
+function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["norm"]): Tensor {
   if (added === "mean square") return streamProjection(x, phi, { over: "token", epsilon });
   const p = streamProjection(x, phi, { over: "token", epsilon: TINY });
   const { streams, channels } = streamSizes(x);
@@ -48,7 +48,7 @@ function projection(x: Tensor, phi: Tensor, { epsilon, added }: ManifoldConventi
 export function conventionCoefficients(
   x: Tensor,
   { phi, alpha, bias }: ConnectionParameters,
-  { norm, form }: Pick<ManifoldConvention, "norm"> & { readonly form?: CoefficientForm | undefined },
+  { norm, form }: Pick<MhcConvention, "norm"> & { readonly form?: CoefficientForm | undefined },
   iterations: number,
 ): Decided & { readonly logits: Tensor } {
   const p = projection(x, phi, norm);
@@ -65,7 +65,7 @@ export function conventionCoefficients(
 export function endingCoefficients(
   x: Tensor,
   { phi, alpha, bias }: ConnectionParameters,
-  { norm, form }: Pick<ManifoldConvention, "norm" | "form">,
+  { norm, form }: Pick<MhcConvention, "norm" | "form">,
 ): Tensor {
   const { streams: n, coefficients: M } = streamSizes(x);
   const p = projection(x, phi, norm);

@@ -13,27 +13,27 @@ import { collapse } from "../../ops/streams.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import type { StreamsConnection } from "../streams.ts";
 import { endingCoefficients } from "./coefficients.ts";
-import type { ManifoldConvention, StreamsEnd } from "./convention.ts";
-import { type ManifoldConventionName, manifoldConventions } from "./table.ts";
+import type { MhcConvention, StreamsEnd } from "./convention.ts";
+import { type MhcConventionName, mhcConventions } from "./table.ts";
 
 /**
  * The end of a convention's network: the one asked for, or its own.
  *
  * @throws RangeError when the convention does not admit it
  */
-export function endOf(convention: ManifoldConventionName, asked: StreamsEnd | undefined): StreamsEnd {
-  const { ends } = manifoldConventions[convention];
+export function endOf(convention: MhcConventionName, asked: StreamsEnd | undefined): StreamsEnd {
+  const { ends } = mhcConventions[convention];
   if (asked === undefined) return ends[0];
   if (ends.includes(asked)) return asked;
   throw new RangeError(
-    `manifold: convention "${convention}" ends with ${ends.map((end) => `"${end}"`).join(" or ")}, got collapse "${asked}". Leave collapse out, or choose convention "paper".`,
+    `mhc: convention "${convention}" ends with ${ends.map((end) => `"${end}"`).join(" or ")}, got collapse "${asked}". Leave collapse out, or choose convention "paper".`,
   );
 }
 
 /** What a connection of n streams does at the end of a network. */
 export function endingOf(
   end: Exclude<StreamsEnd, "carried">,
-  convention: ManifoldConventionName,
+  convention: MhcConventionName,
   streams: number,
 ): Pick<StreamsConnection, "collapse" | "ending"> {
   if (end !== "learned") return { collapse: (x_TNC) => collapse(x_TNC, end) };
@@ -44,7 +44,7 @@ export function endingOf(
           'collapse with what that returns, or choose convention "paper", whose end is the mean.',
       );
     },
-    ending: (parameters, { channels }) => learnedEnding(parameters, streams, channels, manifoldConventions[convention]),
+    ending: (parameters, { channels }) => learnedEnding(parameters, streams, channels, mhcConventions[convention]),
   };
 }
 
@@ -53,7 +53,7 @@ function learnedEnding(
   parameters: ParameterSet,
   n: number,
   channels: number,
-  rules: ManifoldConvention,
+  rules: MhcConvention,
 ): (x_TNC: Tensor) => Tensor {
   // No sigmoid reaches one: a single stream is read almost whole.
   const share = logit(Math.min(1 / n, 0.999));

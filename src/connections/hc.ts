@@ -21,7 +21,7 @@ import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 import { streamsConnection } from "./streams.ts";
 
 /** What can be chosen of Hyper-Connections. */
-export interface HyperOptions {
+export interface HcOptions {
   /** Number n of streams. Default 4. */
   readonly streams?: number;
   /** How streams join at the end. Default "sum", as in the paper. */
@@ -41,16 +41,16 @@ export interface HyperOptions {
  *
  * @throws RangeError unless streams is a whole number from 1 to 32
  */
-export function hyper({
+export function hc({
   streams = 4,
   collapse: how = "sum",
   dynamic = true,
   tanh = true,
   streamPrecision = "float32",
-}: HyperOptions = {}): Connection<Tensor> {
-  expectStreams("hyper", streams);
+}: HcOptions = {}): Connection<Tensor> {
+  expectStreams("hc", streams);
   return streamsConnection({
-    name: "hyper",
+    name: "hc",
     streams,
     streamPrecision,
     deciding(parameters, options) {
@@ -86,10 +86,10 @@ function staticPart(parameters: ParameterSet, n: number, { index }: SublayerOpti
 }
 
 /** Hyper-Connections as plain data. */
-export type HyperConfig = Configuration<"hyper", HyperOptions, "streams" | "collapse">;
+export type HcConfig = Configuration<"hc", HcOptions, "streams" | "collapse">;
 
-export const hyperEntry: ConnectionEntry<HyperConfig> = {
-  kind: "hyper",
+export const hcEntry: ConnectionEntry<HcConfig> = {
+  kind: "hc",
   options: {
     streams: streamsOption,
     collapse: z.enum(["mean", "sum"]).default("sum"),
@@ -97,5 +97,5 @@ export const hyperEntry: ConnectionEntry<HyperConfig> = {
     tanh: z.boolean().exactOptional(),
     streamPrecision: streamPrecisionOption,
   },
-  make: hyper,
+  make: hc,
 };

@@ -28,7 +28,7 @@ import { carriedConnection } from "./conventions/carried.ts";
 import { type ConnectionParameters, conventionCoefficients } from "./conventions/coefficients.ts";
 import { endingOf, endOf } from "./conventions/ending.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
-import { type ManifoldConventionName, manifoldConventionNames, manifoldConventions } from "./conventions/table.ts";
+import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
 import {
   type Initialisation,
@@ -50,11 +50,11 @@ import { streamsConnection, type StreamsConnection } from "./streams.ts";
  * @throws RangeError unless streams is a whole number from 1 to 32 that the residual map supports, and for an
  *   end or a residual map that the convention does not have
  */
-export function manifold(
-  options?: ManifoldOptions & { readonly convention?: Exclude<ManifoldConventionName, "deepseek-v4.1"> },
+export function mhc(
+  options?: MhcOptions & { readonly convention?: Exclude<MhcConventionName, "deepseek-v4.1"> },
 ): Connection<Tensor>;
-export function manifold(options: ManifoldOptions): Connection;
-export function manifold({
+export function mhc(options: MhcOptions): Connection;
+export function mhc({
   streams = 4,
   iterations = 20,
   residualMap = "sinkhorn",
@@ -62,20 +62,20 @@ export function manifold({
   convention = "paper",
   collapse,
   streamPrecision = "float32",
-}: ManifoldOptions = {}): Connection<Tensor> | Connection {
-  expectStreams("manifold", streams);
+}: MhcOptions = {}): Connection<Tensor> | Connection {
+  expectStreams("mhc", streams);
   const end = endOf(convention, collapse);
   const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
 
-  const { norm, form } = manifoldConventions[convention];
+  const { norm, form } = mhcConventions[convention];
   // The paper's form has kernels of its own. Networks with a learned end have always used the general ones,
   // whose last bits differ; they keep them, so that old runs resume to the bit.
   const rules = { norm, form: convention === "paper" && end !== "learned" ? undefined : form };
   const kept: Omit<StreamsConnection, "collapse"> = {
-    name: "manifold",
+    name: "mhc",
     streams,
     streamPrecision,
     deciding(parameters, sublayer) {
@@ -109,15 +109,15 @@ function sublayerParameters(
   };
 }
 
-function expectSinkhorn(residualMap: ResidualMapName, convention: ManifoldConventionName, end: StreamsEnd): void {
+function expectSinkhorn(residualMap: ResidualMapName, convention: MhcConventionName, end: StreamsEnd): void {
   if (residualMap === "sinkhorn" || (convention === "paper" && (end === "mean" || end === "sum"))) return;
   throw new RangeError(
-    `manifold: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+    `mhc: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
   );
 }
 
 /** What can be chosen of mHC. */
-export interface ManifoldOptions {
+export interface MhcOptions {
   /** Number n of streams. Default 4, as in the paper. */
   readonly streams?: number;
   /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
@@ -131,7 +131,7 @@ export interface ManifoldOptions {
    */
   readonly initialisation?: InitialisationName | Initialisation;
   /** Whose formulas exactly; docs/conventions.md compares them. Default "paper". */
-  readonly convention?: ManifoldConventionName;
+  readonly convention?: MhcConventionName;
   /**
    * How streams join at the end. Default: the convention's own way; in the paper's "mean", which keeps the
    * scale of a plain residual.
@@ -142,22 +142,22 @@ export interface ManifoldOptions {
 }
 
 /** mHC as plain data; its start by name. */
-export type ManifoldConfig = Configuration<
-  "manifold",
-  Omit<ManifoldOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
+export type MhcConfig = Configuration<
+  "mhc",
+  Omit<MhcOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
   "streams" | "iterations"
 >;
 
-export const manifoldEntry: ConnectionEntry<ManifoldConfig> = {
-  kind: "manifold",
+export const mhcEntry: ConnectionEntry<MhcConfig> = {
+  kind: "mhc",
   options: {
     streams: streamsOption,
     iterations: positive.default(20),
     residualMap: z.enum(residualMapNames).exactOptional(),
     initialisation: z.enum(initialisationNames).exactOptional(),
-    convention: z.enum(manifoldConventionNames).exactOptional(),
+    convention: z.enum(mhcConventionNames).exactOptional(),
     collapse: z.enum(["mean", "sum", "learned", "carried"]).exactOptional(),
     streamPrecision: streamPrecisionOption,
   },
-  make: (config) => manifold(config),
+  make: (config) => mhc(config),
 };
