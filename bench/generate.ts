@@ -6,6 +6,7 @@
 // residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
 // is all that a caller waits for it, JavaScript and the choice of the token included.
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";
 import { median } from "./lib/interleave.ts";
@@ -92,13 +93,13 @@ function compare(
 }
 
 function againstTorch(name: string, connection: string, of: (result: Result) => Side, bar?: number): Comparison {
-  const direction = { higher_is_better: true, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: true, ...given({ bar }) };
   return compare(name, [`birkhoff ${connection}`, of], [`torch eager ${connection}`, of], direction);
 }
 
 function tail(name: string, connection: string, bar?: number): Comparison {
   const entrant = `${connection} stream`;
-  const direction = { higher_is_better: false, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: false, ...given({ bar }) };
   return compare(name, [entrant, quantile(quantiles.p99, "p99")], [entrant, quantile(quantiles.p50, "p50")], direction);
 }
 

@@ -5,6 +5,7 @@
 // the connection again, norms included; the residual model stores everything, or (the stricter comparison)
 // computes its norms again as well. 12 layers are 24 sublayers.
 
+import { given } from "../src/basics/given.ts";
 import { presets } from "../src/model/config.ts";
 import { stepConfig } from "../src/planning/step-time.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
@@ -33,7 +34,7 @@ function side(label: string, { stateBytes, arenaBytes }: StepMemory): Side {
 
 /** How much larger ours is, as a fraction of theirs. */
 function extra(name: string, ours: Side, theirs: Side, bar?: number): Measured {
-  const figure = ratio(name, ours, theirs, { higher_is_better: false, ...(bar === undefined ? {} : { bar }) });
+  const figure = ratio(name, ours, theirs, { higher_is_better: false, ...given({ bar }) });
   return { ...figure, value: figure.value - 1, unit: "extra" };
 }
 

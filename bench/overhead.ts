@@ -7,6 +7,7 @@
 //
 // The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
 
+import { given } from "../src/basics/given.ts";
 import { groupBy } from "../src/runs/sweep/analysis.ts";
 import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
@@ -32,7 +33,7 @@ export const precisions: Readonly<Record<string, object>> = {
 export function overhead(name: string, connected: Timing, residual: Timing, bar?: number): Measured {
   const [ours, theirs] = [milliseconds(connected, "median"), milliseconds(residual, "median")];
   const value = ours.value / theirs.value - 1;
-  return { name, value, unit: "extra", higher_is_better: false, ...(bar === undefined ? {} : { bar }), ours, theirs };
+  return { name, value, unit: "extra", higher_is_better: false, ...given({ bar }), ours, theirs };
 }
 
 type Variant = { readonly streams: number; readonly precision: string };

@@ -4,6 +4,7 @@
 // the one everybody writes, exp and then 40 sums and divisions of [tokens, 4, 4], differentiated by autograd;
 // with the tokens last, [4, 4, tokens], it vectorises better, and is measured beside it.
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";
 import { rate, ratio, type Side } from "./lib/report.ts";
@@ -29,7 +30,7 @@ function speed({ timing }: Result): Side {
 }
 
 function against(name: string, theirs: string, bar?: number): Comparison {
-  const direction = { higher_is_better: true, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: true, ...given({ bar }) };
   return {
     name,
     needs: ["birkhoff", theirs],

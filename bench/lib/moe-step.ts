@@ -6,6 +6,7 @@
 // unevenly busy as they are when a model trains. `peers/mixture.py` draws the same batches.
 
 import { writeFileSync } from "node:fs";
+import { given } from "../../src/basics/given.ts";
 import type { ParameterSet } from "../../src/graph/parameters.ts";
 import type { MixtureConfig } from "../../src/model/mixture.ts";
 import { stepConfig } from "../../src/planning/step-time.ts";
@@ -43,7 +44,7 @@ export function createStepper(
   kind: MoeConnection = "residual",
 ): Stepper {
   const hidden = (mixture.active + mixture.shared) * mixture.hidden;
-  const size = { ...SIZE, hidden, ...(feedForward ? { feedForward } : {}) };
+  const size = { ...SIZE, hidden, ...given({ feedForward }) };
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
   const program = runtime.compile(graph.micro);

@@ -18,11 +18,11 @@ interface Running {
 interface Stage {
   readonly order: PipelineTask[];
   next: number;
-  interrupted?: PipelineTask;
+  interrupted: PipelineTask | undefined;
   readonly priority: PriorityQueue<PipelineTask>;
   readonly transfers: PriorityQueue<PipelineTask>;
-  compute?: Running;
-  link?: Running;
+  compute: Running | undefined;
+  link: Running | undefined;
 }
 
 /**
@@ -45,6 +45,9 @@ export function simulate(tasks: readonly PipelineTask[], stages: number): Timeli
     next: 0,
     priority: new PriorityQueue(firstReady),
     transfers: new PriorityQueue(firstReady),
+    interrupted: undefined,
+    compute: undefined,
+    link: undefined,
   }));
   for (const task of tasks) if (task.stream === "compute") state[task.stage]!.order.push(task);
 
