@@ -19,12 +19,7 @@ import { identities } from "./manifolds/identity.ts";
 import type { ConnectionParameters } from "./conventions/coefficients.ts";
 import type { ResidualMap } from "./manifolds/residual-map.ts";
 import { perGroup } from "./per-group.ts";
-
-/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
-export interface Decided {
-  readonly coefficients: Tensor;
-  readonly logits?: Tensor;
-}
+import type { Decided } from "./streams.ts";
 
 /**
  * The coefficients of mHC with another choice for H_res.

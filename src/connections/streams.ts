@@ -11,8 +11,13 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/streams.ts";
-import type { Decided } from "./composed-coefficients.ts";
 import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
+
+/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
+export interface Decided {
+  readonly coefficients: Tensor;
+  readonly logits?: Tensor;
+}
 
 /** What tells one such connection from another. */
 export interface StreamsConnection {

@@ -18,9 +18,9 @@ test("options for all kinds go to those that have them, and a choice's own come 
   const [plain, hc, own, dense] = parseChoices("mhc,hc,mhc:streams=2,dense").map((choice) =>
     connectionOf(choice, shared),
   );
-  expect(plain).toEqual({ kind: "mhc", streams: 8, iterations: 5, collapse: "mean" });
+  expect(plain).toEqual({ kind: "mhc", streams: 8, iterations: 5 });
   expect(hc).toEqual({ kind: "hc", streams: 8, collapse: "sum" });
-  expect(own).toEqual({ kind: "mhc", streams: 2, iterations: 5, collapse: "mean" });
+  expect(own).toEqual({ kind: "mhc", streams: 2, iterations: 5 });
   expect(dense).toEqual({ kind: "dense" });
 });
 

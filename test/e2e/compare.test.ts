@@ -171,7 +171,7 @@ describe("variants", () => {
     expect(again.code, again.stderr).toBe(0);
     const { stdout } = await run(place.folder, ["inspect", "mixed"]);
     expect(stdout).toMatch(/^1 +feedForward +residual +channels \(anew\) +0$/m);
-    expect(stdout).toMatch(/^0 +attention +mhc:streams=4:iterations=20:collapse=mean +4 streams +1,563$/m);
+    expect(stdout).toMatch(/^0 +attention +mhc:streams=4:iterations=20 +4 streams +1,563$/m);
     const maps = stdout.slice(stdout.indexOf("maps ")).split("\n");
     expect(maps.slice(2, 6).map((line) => line.split(" ")[0])).toEqual(["1", "2", "3", ""]);
     const sample = await run(place.folder, ["sample", "mixed", "--prompt", "We", "--tokens", "5", "--seed", "1"]);
@@ -204,7 +204,7 @@ describe("afterwards", () => {
     const { code, stdout } = await run(place.folder, ["inspect", runFolder("mhc"), "--tensors"]);
     expect(code).toBe(0);
     expect(stdout).toMatch(/^mhc: 2 layers, width 16, heads 2, context 12/);
-    expect(stdout).toContain("every sublayer: mhc:streams=4:iterations=20:collapse=mean; its state is 4 streams");
+    expect(stdout).toContain("every sublayer: mhc:streams=4:iterations=20; its state is 4 streams");
     expect(stdout).toContain("step 10 of 10; checkpoint step 10");
     expect(stdout).toContain("step 10, measured on 12 tokens of the validation text");
     expect(stdout).toMatch(

@@ -259,7 +259,7 @@ describe("what inspect says", () => {
     const lines = describeSublayers(rows).split("\n");
     expect(lines).toHaveLength(13);
     expect(lines[0]).toMatch(/^layer +role +connection +state +parameters$/);
-    expect(lines[4]).toMatch(/^1 +feedForward +mhc:streams=2:iterations=20:collapse=mean +2 streams \(anew\) +267$/);
+    expect(lines[4]).toMatch(/^1 +feedForward +mhc:streams=2:iterations=20 +2 streams \(anew\) +267$/);
   });
   test("one line where all are alike", () => {
     const model = modelSchema.parse({ ...tinySize, connection: { kind: "dense" } });

@@ -16,9 +16,9 @@ import { broadcast, broadcastLast, meanLast } from "../../ops/reductions.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { streamProjection } from "../../ops/stream-projection.ts";
 import { streamSizes } from "../../ops/streams.ts";
-import type { Decided } from "../composed-coefficients.ts";
 import { perGroup } from "../per-group.ts";
 import { residualLogits } from "../residual-logits.ts";
+import type { Decided } from "../streams.ts";
 import type { MhcConvention } from "./convention.ts";
 
 /** Keeps a token of zeros finite where ε is not under the root. */

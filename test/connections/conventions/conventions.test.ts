@@ -16,8 +16,6 @@ import { gradients } from "../../../src/graph/gradients.ts";
 import { createParameters } from "../../../src/graph/parameters.ts";
 import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { createConnection } from "../../../src/connections/table.ts";
-import { modelSchema, parseConnection } from "../../../src/model/config.ts";
 import { scale, square, subtract, tanh } from "../../../src/ops/elementwise.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
@@ -300,7 +298,7 @@ describe("HC", () => {
 });
 
 test.each(mhcConventionNames)("a model trains: %s", (convention) => {
-  const tiny = tinyModel(tinyConfig({ kind: "mhc", streams: 4, iterations: 20, convention, collapse: "mean" }));
+  const tiny = tinyModel(tinyConfig({ kind: "mhc", streams: 4, iterations: 20, convention }));
   const step = wasm.compile({
     outputs: { loss: tiny.loss },
     updates: tiny.parameters.all.map(
@@ -317,7 +315,7 @@ test.each(mhcConventionNames)("a model trains: %s", (convention) => {
 
 test.each(mhcConventionNames)("streams kept as bfloat16 change little: %s", (convention) => {
   const [exact, narrow] = (["float32", "bfloat16"] as const).map((streamPrecision) => {
-    const connection = { kind: "mhc", streams: 4, iterations: 20, convention, collapse: "mean" } as const;
+    const connection = { kind: "mhc", streams: 4, iterations: 20, convention } as const;
     const tiny = tinyModel(tinyConfig({ ...connection, streamPrecision }));
     return runTiny(wasm, tiny, { logits: tiny.logits }, tinyValues(tiny, 0.1)).logits!;
   });
@@ -331,15 +329,4 @@ test("no convention named is the paper's, to the last bit", () => {
     return runTiny(wasm, tiny, { loss: tiny.loss, ...tiny.gradients }, tinyValues(tiny, 0.3));
   });
   expect(paper).toEqual(unnamed);
-});
-
-test("a configuration keeps its convention, and old ones stay as they were", () => {
-  const sizes = { vocabulary: 9, context: 4, width: 8, layers: 1, heads: 1, kvHeads: 1, hidden: 8 };
-  const parse = (connection: object): unknown => modelSchema.parse({ ...sizes, connection }).connection;
-  const learned = parseConnection({ kind: "mhc", convention: "deepseek-v4" });
-  expect(createConnection(learned).ending).toBeDefined();
-  const old = { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" };
-  expect(parse(old)).toEqual(old);
-  expect(parse({ kind: "mhc", convention: "megatron" })).toEqual({ ...old, convention: "megatron" });
-  expect(() => parse({ kind: "mhc", convention: "hc-static" })).toThrow();
 });
