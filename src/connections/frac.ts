@@ -12,11 +12,11 @@
 // Start: b = 1, Y = A = I, θ = 0, s = 0.01: exactly the pre-norm residual.
 
 import { z } from "zod";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply, tanh } from "../ops/elementwise.ts";
-import { batchedMatmul } from "../ops/matmul.ts";
+import { batchedMatmul } from "../ops/batched-matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";

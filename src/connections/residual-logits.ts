@@ -5,7 +5,7 @@
 // The kernel that makes a token's coefficients never writes its logits, so they are written down again from
 // what it is given. Nothing is computed unless somebody looks. Shapes: p [..., M], alpha [3], bias [M] → [T, n²].
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply } from "../ops/elementwise.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";

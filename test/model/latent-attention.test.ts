@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { reshape } from "../../src/ops/reshape.ts";
-import { rotaryTable } from "../../src/ops/rotary.ts";
+import { rotaryTable } from "../../src/ops/rotary-table.ts";
 import { defaultConnection } from "../../src/connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { wholeSequences } from "../../src/model/attending.ts";

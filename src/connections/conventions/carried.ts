@@ -12,7 +12,7 @@ import { concat } from "../../ops/concat.ts";
 import { slice } from "../../ops/slice.ts";
 import { streamRead } from "../../ops/stream-read.ts";
 import { streamWrite } from "../../ops/stream-write.ts";
-import { expand } from "../../ops/streams.ts";
+import { expand } from "../../ops/expand.ts";
 import { type Connection, storages, streamsForm } from "../connection.ts";
 import type { StreamsConnection } from "../streams.ts";
 import { firstStream } from "./coefficients.ts";

@@ -9,7 +9,7 @@
 import type { ParameterSet } from "../../graph/parameters.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { streamRead } from "../../ops/stream-read.ts";
-import { collapse } from "../../ops/streams.ts";
+import { collapse } from "../../ops/expand.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import type { StreamsConnection } from "../streams.ts";
 import { endingCoefficients } from "./coefficients.ts";

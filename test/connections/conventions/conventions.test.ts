@@ -12,7 +12,7 @@ import {
 } from "../../../src/connections/conventions/table.ts";
 import { hc } from "../../../src/connections/hc.ts";
 import { mhc, type MhcOptions } from "../../../src/connections/mhc.ts";
-import { gradients } from "../../../src/graph/gradients.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { createParameters } from "../../../src/graph/parameters.ts";
 import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
