@@ -7,7 +7,7 @@ import {
   createParameters,
   initialise,
   input,
-  manifold,
+  mhc,
   parameterCount,
   type ParameterSet,
   residual,
@@ -35,11 +35,10 @@ const linear: Network = (pixels, _, parameters) =>
 
 /** Train a network with the plain residual and with mHC, and a linear model of the pixels beside them. */
 export async function compare(name: string, network: Network, steps: number): Promise<Accuracies> {
-  const mhc = manifold({ streams: 4 });
   const accuracies = {
     linear: await train("linear model", linear, residual(), steps),
     residual: await train(`${name}, residual`, network, residual(), steps),
-    mhc: await train(`${name}, mHC`, network, mhc, steps),
+    mhc: await train(`${name}, mHC`, network, mhc({ streams: 4 }), steps),
   };
   process.stdout.write("Models of this size say nothing about which connection is better at another.\n");
   return accuracies;

@@ -11,10 +11,10 @@ import {
   type Connection,
   createParameters,
   type Gains,
-  hyper,
+  hc,
   initialValues,
   input,
-  manifold,
+  mhc,
   measureGains,
   type Tensor,
 } from "birkhoff";
@@ -60,8 +60,8 @@ async function gainsOf(connection: Connection): Promise<Gains> {
 }
 
 export const gains: { readonly hc: Gains; readonly mhc: Gains } = {
-  hc: await gainsOf(hyper({ streams })),
-  mhc: await gainsOf(manifold({ streams })),
+  hc: await gainsOf(hc({ streams })),
+  mhc: await gainsOf(mhc({ streams })),
 };
 
 const show = (gain: number): string => gain.toPrecision(3).padStart(9);

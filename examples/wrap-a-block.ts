@@ -1,13 +1,13 @@
 // Wrap a block of your own in mHC, train it, and look at what the connection learned.
 // Run: node examples/wrap-a-block.ts
 
-import { adamwUpdates, createParameters, initialise, input, manifold, measureGains, type Tensor } from "birkhoff";
+import { adamwUpdates, createParameters, initialise, input, mhc, measureGains, type Tensor } from "birkhoff";
 import { matmul, mean, silu, square, subtract } from "birkhoff/ops";
 import { createWasmRuntime } from "birkhoff/runtime";
 
 const [tokens, channels, streams] = [64, 32, 4];
 const parameters = createParameters();
-const connection = manifold({ streams }); // or residual(), or hyper({ streams })
+const connection = mhc({ streams }); // or residual(), or hc({ streams })
 
 const x = input("x", [tokens, channels]);
 let state = connection.expand(x);

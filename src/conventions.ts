@@ -2,12 +2,7 @@
 
 // Conventions: know whose formulas a connection follows, and bring its weights from one convention to another.
 export { type ConventionName, conventionNames, conventions } from "./connections/conventions/table.ts";
-export type {
-  Convention,
-  ConventionFacts,
-  HyperConvention,
-  ManifoldConvention,
-} from "./connections/conventions/convention.ts";
+export type { Convention, ConventionFacts, HcConvention, MhcConvention } from "./connections/conventions/convention.ts";
 export {
   type Conversion,
   conversion,

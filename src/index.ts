@@ -29,8 +29,8 @@ export type {
   SublayerResult,
 } from "./connections/connection.ts";
 export { residual } from "./connections/residual.ts";
-export { hyper, type HyperOptions } from "./connections/hyper.ts";
-export { manifold, type ManifoldOptions } from "./connections/manifold.ts";
+export { hc, type HcOptions } from "./connections/hc.ts";
+export { mhc, type MhcOptions } from "./connections/mhc.ts";
 export type { Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";
 export { highway, type HighwayOptions } from "./connections/highway.ts";
@@ -43,7 +43,7 @@ export {
 } from "./connections/attention-residuals.ts";
 export { gatedResidual, type GatedResidualOptions } from "./connections/gated-residual.ts";
 export { mixed } from "./connections/mixed.ts";
-export type { HyperConventionName, ManifoldConventionName } from "./connections/conventions/table.ts";
+export type { HcConventionName, MhcConventionName } from "./connections/conventions/table.ts";
 export type { StreamsEnd } from "./connections/conventions/convention.ts";
 export {
   type Initialisation,

@@ -36,7 +36,7 @@ export interface Stepper {
   step(): number;
 }
 
-export type MoeConnection = "residual" | "manifold";
+export type MoeConnection = "residual" | "mhc";
 
 /** @param feedForward absent: the dense model */
 export function createStepper(

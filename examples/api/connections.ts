@@ -1,7 +1,7 @@
-import { createParameters, input, manifold } from "birkhoff";
+import { createParameters, input, mhc } from "birkhoff";
 import { relu } from "birkhoff/ops";
 
-const connection = manifold({ streams: 4, initialisation: "pre-norm" });
+const connection = mhc({ streams: 4, initialisation: "pre-norm" });
 const parameters = createParameters();
 let state = connection.expand(input("x", [64, 32]));
 for (let index = 0; index < 3; index++) {

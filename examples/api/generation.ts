@@ -4,7 +4,7 @@ import { createWasmRuntime } from "birkhoff/runtime";
 
 const sizes = { vocabulary: 256, ropeTheta: 10000, normEpsilon: 1e-6 };
 const parameters = createParameters();
-const model = languageModel({ ...presets.nano, ...sizes, connection: defaultConnection("manifold") }, parameters);
+const model = languageModel({ ...presets.nano, ...sizes, connection: defaultConnection("mhc") }, parameters);
 const runtime = await createWasmRuntime();
 initialise(runtime, parameters, 1); // or the values of a checkpoint
 const generator = createGenerator(runtime, model);

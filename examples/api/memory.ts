@@ -5,7 +5,7 @@ import { parseTrainingConfig } from "birkhoff/training";
 const config = parseTrainingConfig({
   name: "plan",
   data: { source: "-", vocabulary: 270 },
-  model: { ...presets.nano, vocabulary: 270, connection: { kind: "manifold" } },
+  model: { ...presets.nano, vocabulary: 270, connection: { kind: "mhc" } },
   batch: 4,
   steps: 1,
   optimiser: { learningRate: 3e-3, warmup: 0, schedule: { kind: "constant" } },

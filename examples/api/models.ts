@@ -3,7 +3,7 @@ import { defaultConnection, languageModel, presets } from "birkhoff/models";
 
 const sizes = { vocabulary: 256, ropeTheta: 10000, normEpsilon: 1e-6 };
 const parameters = createParameters();
-const config = { ...presets.nano, ...sizes, connection: defaultConnection("manifold") };
+const config = { ...presets.nano, ...sizes, connection: defaultConnection("mhc") };
 const model = languageModel(config, parameters);
 const tokens = input("tokens", [2, config.context], "i32");
 const targets = input("targets", [2, config.context], "i32");

@@ -7,7 +7,7 @@ const data = await prepareData({ source: "my.txt", vocabularySize: 270, cacheFol
 const config = parseTrainingConfig({
   name: "tiny",
   data: { source: "my.txt", vocabulary: 270 },
-  model: { ...presets.nano, vocabulary: data.tokenizer.vocabularySize, context: 32, connection: { kind: "manifold" } },
+  model: { ...presets.nano, vocabulary: data.tokenizer.vocabularySize, context: 32, connection: { kind: "mhc" } },
   batch: 4,
   steps: 4,
   optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },

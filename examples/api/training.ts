@@ -5,7 +5,7 @@ import { parseTrainingConfig } from "birkhoff/training";
 const config = parseTrainingConfig({
   name: "my-nano",
   data: { source: "my.txt", vocabulary: 270 },
-  model: { ...presets.nano, vocabulary: 270, context: 32, connection: { kind: "manifold" } },
+  model: { ...presets.nano, vocabulary: 270, context: 32, connection: { kind: "mhc" } },
   batch: 4,
   steps: 8,
   optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },
