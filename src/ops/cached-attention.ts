@@ -15,6 +15,7 @@
 
 import { apply, f32, lastAxis, type Operation, rowCount, sameShape, type Tensor } from "../graph/tensor.ts";
 import { composedCachedAttention } from "./cached-attention-composed.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface CachedAttentionAttributes {
@@ -68,7 +69,8 @@ export const cachedAttentionOperation: Operation<
     slots.data.forEach((slot, r) => {
       if (slot < 0) return;
       const t = positions.at(r);
-      expectPlace(slot, rowCount(keys.shape) / (kvHeads * D), t, lastAxis(keys.shape), r);
+      expectIndex("cachedAttention", slot, r, rowCount(keys.shape) / (kvHeads * D));
+      expectIndex("cachedAttention", t, r, lastAxis(keys.shape));
       for (let h = 0; h < kvHeads; h++) {
         const cache = slot * kvHeads + h;
         for (let d = 0; d < D; d++) newKeys.set(cache, d, t, qkv.at(r, (heads + h) * D + d));
@@ -94,13 +96,6 @@ export const cachedAttentionOperation: Operation<
   compose: composedCachedAttention,
 };
 
-function expectPlace(slot: number, slots: number, position: number, length: number, row: number): void {
-  if (slot < slots && position >= 0 && position < length) return;
-  throw new RangeError(
-    `cachedAttention: row ${row} is at position ${position} of slot ${slot}; there are ${slots} slots of ${length} positions.`,
-  );
-}
-
 export interface CachedAttention {
   /** [R, heads · valueSize] */
   readonly out: Tensor;
@@ -114,8 +109,7 @@ export interface CachedAttention {
  *
  * @param qkv [R, (heads + kvHeads) · headSize + kvHeads · valueSize]: query heads, key heads, value heads
  * @param cache keys [S, kvHeads, headSize, T] and values [S, kvHeads, T, valueSize]
- * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding; not checked
- *   when the program runs
+ * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding;
  * @throws ShapeError when these do not fit
  */
 export function cachedAttention(

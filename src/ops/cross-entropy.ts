@@ -10,7 +10,7 @@
 import { apply, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, exp, multiply, subtract } from "./elementwise.ts";
 import { fill } from "./fill.ts";
-import { expectIndex } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { oneHot, scaleRows } from "./masks.ts";
 import { broadcastLast, sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
@@ -65,6 +65,7 @@ export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse
   flops: ({ dlogits }) => 13 * sizeOf(dlogits.shape),
   reference({ logits, targets, lse, g, s }, { dlogits }) {
     targets.data.forEach((target, row) => {
+      expectIndex("crossEntropyBackward", target, row, lastAxis(logits.shape));
       for (let v = 0; v < lastAxis(logits.shape); v++)
         dlogits.set(row, v, Math.exp(logits.at(row, v) - lse.at(row)) * s.at(row));
       dlogits.add(row, target, -g.at(row));
@@ -81,7 +82,7 @@ export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse
  * Cross-entropy of each row, in nats: log Σ_v e^(x_v) − x_target. To leave a row out, multiply its loss by 0.
  *
  * @param logits [..., V]
- * @param targets i32 [...], each in [0, V); not checked when the program runs
+ * @param targets i32 [...], each in [0, V)
  * @returns the loss of each row [...]
  * @throws ShapeError unless there is one i32 target for each row
  */

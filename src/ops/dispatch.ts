@@ -13,7 +13,8 @@ import { apply, f32, type Operation, sameShape, sizeOf, type Tensor, type Tensor
 import { concat } from "./concat.ts";
 import { add, multiply, scale, shift } from "./elementwise.ts";
 import { fill } from "./fill.ts";
-import { expectIndex, scatterAdd } from "./gather.ts";
+import { scatterAdd } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { lowerTriangle, oneHot, positions } from "./masks.ts";
 import { matmul } from "./matmul.ts";
 import { broadcast, sumLast, sumLeading } from "./reductions.ts";
@@ -109,7 +110,7 @@ export function tokensInOrder(order: Tensor, active: number): Tensor {
 /**
  * Sort the pairs of tokens and experts by expert.
  *
- * @param chosen i32 [N, k], each in [0, experts); not checked when the program runs
+ * @param chosen i32 [N, k], each in [0, experts)
  * @param experts E
  */
 export function dispatch(chosen: Tensor, experts: number): Dispatch {

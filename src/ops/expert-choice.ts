@@ -11,6 +11,7 @@ import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } f
 import { concat } from "./concat.ts";
 import { add, multiply, negate, reciprocal, scale as times, shift, subtract } from "./elementwise.ts";
 import { fill } from "./fill.ts";
+import { expectIndex } from "./indices.ts";
 import { oneHot, positions, scaleRows } from "./masks.ts";
 import { maxLast } from "./max-last.ts";
 import { broadcast, broadcastLast, sumLast } from "./reductions.ts";
@@ -96,6 +97,8 @@ export const expertChoiceBackwardOperation: Operation<
   reference({ scores, chosen, weights, g }, { dScores }, { active, scale }) {
     const slots = Array.from({ length: active }, (_, j) => j);
     for (let n = 0; n < rowCount(scores.shape); n++) {
+      for (const j of slots)
+        expectIndex("expertChoiceBackward", chosen.at(n, j), n * active + j, lastAxis(scores.shape));
       const sum = slots.reduce((total, j) => total + scores.at(n, chosen.at(n, j)), EPSILON);
       const along = slots.reduce((total, j) => total + g.at(n, j) * weights.at(n, j), 0);
       for (const j of slots) dScores.set(n, chosen.at(n, j), (scale * g.at(n, j) - along) / sum);

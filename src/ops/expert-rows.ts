@@ -17,6 +17,7 @@ import {
 } from "../graph/tensor.ts";
 import { type Dispatch, expectPairs, tokensInOrder } from "./dispatch.ts";
 import { gather } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { transpose } from "./permute.ts";
 import { sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
@@ -41,6 +42,7 @@ export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> =
   reference({ x, order, position }, { y }) {
     const active = lastAxis(position.shape);
     order.data.forEach((pair, row) => {
+      expectIndex("expertRows", pair, row, order.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(x.shape); c++) y.set(row, c, x.at(n, c));
     });
@@ -59,6 +61,7 @@ export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = {
   reference({ x, position }, { y }) {
     const active = lastAxis(position.shape);
     position.data.forEach((row, pair) => {
+      expectIndex("tokenSum", row, pair, position.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, x.at(row, c));
     });

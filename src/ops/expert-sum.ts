@@ -10,6 +10,7 @@ import { type Dispatch, tokensInOrder } from "./dispatch.ts";
 import { multiply } from "./elementwise.ts";
 import { sumOfRows } from "./expert-rows.ts";
 import { gather, scatterAdd } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { scaleRows } from "./masks.ts";
 import { transpose } from "./permute.ts";
 import { sumLast } from "./reductions.ts";
@@ -38,6 +39,7 @@ export const expertSumOperation: Operation<["x", "order", "position", "weights"]
   reference({ x, position, weights }, { y }) {
     const active = lastAxis(position.shape);
     position.data.forEach((row, pair) => {
+      expectIndex("expertSum", row, pair, position.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, weights.at(pair) * x.at(row, c));
     });
@@ -54,6 +56,7 @@ export const expertSumBackwardOperation: Operation<["x", "order", "weights", "g"
   reference({ x, order, weights, g }, { dx, dWeights }) {
     const active = lastAxis(weights.shape);
     order.data.forEach((pair, row) => {
+      expectIndex("expertSumBackward", pair, row, order.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(x.shape); c++) {
         dx.set(row, c, weights.at(pair) * g.at(n, c));

@@ -3,8 +3,7 @@
 //   gather       y[i] = table[indices[i]]                     table [V, C], indices i32 [...], y [..., C]
 //   scatterAdd   y[v] = Σ over i with indices[i] = v of g[i]  indices i32 [...], g [..., C], y [V, C]
 //
-// Each is the other's gradient. Indices are the host's duty: they must lie in [0, V) before a program runs. The
-// reference checks them; the kernels of the other runtimes do not.
+// Each is the other's gradient. An index outside [0, V) is an error when the program runs: indices.ts.
 
 import {
   apply,
@@ -17,6 +16,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export const gatherOperation: Operation<["table", "indices"], ["y"]> = {
@@ -77,19 +77,11 @@ function expectIndices(operation: string, indices: TensorSpec, values: TensorSpe
   );
 }
 
-/** For references: throw unless an index names one of `rows` rows. */
-export function expectIndex(operation: string, index: number, position: number, rows: number): void {
-  if (Number.isInteger(index) && index >= 0 && index < rows) return;
-  throw new RangeError(
-    `${operation}: index ${index} at position ${position} must be a whole number from 0 to ${rows - 1}; check the token ids against the vocabulary.`,
-  );
-}
-
 /**
  * Rows of a table.
  *
  * @param table [V, C]
- * @param indices i32 [...], each in [0, V); not checked when the program runs
+ * @param indices i32 [...], each in [0, V)
  * @returns [..., C]
  * @throws ShapeError when the table has not two axes or the indices are not i32
  */
@@ -111,7 +103,7 @@ export function embedding(table: Tensor, tokens: Tensor): Tensor {
 /**
  * Sum rows of g into a table of zeros.
  *
- * @param indices i32 [...], each in [0, rows); not checked when the program runs
+ * @param indices i32 [...], each in [0, rows)
  * @param g [..., C]
  * @returns [rows, C]
  */
