@@ -6,7 +6,7 @@
 // ones keep every k-th point.
 
 import { isMixed } from "../../model/config.ts";
-import { mean, median } from "../../stability/statistics.ts";
+import { mean, median } from "../../basics/numbers.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { colourOf, dashes } from "./palette.ts";
