@@ -50,7 +50,7 @@ describe("compare", () => {
       expect(Number(parameters!.replaceAll(",", ""))).toBeGreaterThan(10_000);
       expect(Number(bits)).toBeGreaterThan(1);
       expect(Number(bits)).toBeLessThan(8);
-      expect(memory).toMatch(/^[1-9]\d*\.\d MiB$/);
+      expect(memory).toMatch(/^[1-9]\d*\.\d [KM]iB$/);
       for (const value of [speed!.replaceAll(",", ""), norm]) expect(Number(value)).toBeGreaterThan(0);
       for (const gain of [forward, backward]) {
         if (name === "residual") expect(gain).toBe("-");
