@@ -25,6 +25,8 @@ export interface InterventionsData {
     readonly loss: number;
     /** Positions in the network, from 0. */
     readonly sublayers: readonly number[];
+    /** Standard error of `change`; absent when it is not known. */
+    readonly error?: number;
   }[];
 }
 
