@@ -22,7 +22,7 @@
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
 
 import type { Instruments } from "./instruments.ts";
-import { mean, median } from "./statistics.ts";
+import { mean, median } from "../basics/numbers.ts";
 
 /** What the rules look at: a step's record, and what the instruments saw if they measured. */
 export interface Observation {
@@ -126,7 +126,7 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
     remedy: ({ constrained }) =>
       constrained
         ? "Use more Sinkhorn iterations (--iterations) or an exact map (--residual-map)."
-        : "Use mHC with Sinkhorn-Knopp (--connection manifold), or lower the learning rate.",
+        : "Use mHC with Sinkhorn-Knopp (--connection mhc), or lower the learning rate.",
   },
   "column-error": {
     what: "the largest |row or column sum − 1| of H_res that most sublayers reach",
