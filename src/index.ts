@@ -258,7 +258,7 @@ export { inspectCheckpoint, type InspectedFile, inspectFile, type InspectFileOpt
 // Training: AdamW with schedules and clipping, step by step or as a run with a folder that can be resumed.
 export {
   type DataConfig,
-  type OptimiserConfig,
+  type OptimizerConfig,
   parseTrainingConfig,
   type RecomputeConfig,
   type ScheduleConfig,

@@ -56,7 +56,7 @@ export function createStepper(
     return Math.floor(SIZE.vocabulary * (state / 2 ** 32) ** 3);
   };
   let step = 0;
-  const { learningRate, beta1, beta2 } = config.optimiser;
+  const { learningRate, beta1, beta2 } = config.optimizer;
   return {
     parameters,
     step() {

@@ -18,14 +18,14 @@ import { clipScale } from "../ops/clip-scale.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { mean } from "../ops/reductions.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
-import type { OptimiserConfig } from "./config.ts";
+import type { OptimizerConfig } from "./config.ts";
 
 export interface StepGraph {
   readonly tokens: Tensor;
   readonly targets: Tensor;
   /** [3]: learning rate, 1 − beta1^t, 1 − beta2^t. */
   readonly schedule: Tensor;
-  /** Optimiser state, saved beside the parameters. */
+  /** Optimizer state, saved beside the parameters. */
   readonly moments: readonly { readonly name: string; readonly tensor: Tensor }[];
   /** Forward and backward of a microbatch; updates the parameters too unless gradients accumulate. */
   readonly micro: ProgramSpec;
@@ -36,7 +36,7 @@ export interface StepGraph {
 export interface StepOptions {
   readonly batch: number;
   readonly accumulate: number;
-  readonly optimiser: OptimiserConfig;
+  readonly optimizer: OptimizerConfig;
   /** Sublayers between stored states; undefined stores everything. See `LanguageModel.hidden`. */
   readonly storeEvery?: number | undefined;
 }
@@ -49,7 +49,7 @@ export interface StepOptions {
 export function buildStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { batch, accumulate, optimiser, storeEvery }: StepOptions,
+  { batch, accumulate, optimizer, storeEvery }: StepOptions,
 ): StepGraph {
   const { context, feedForward } = model.config;
   const trained = trainedParameters(parameters);
@@ -75,13 +75,13 @@ export function buildStep(
     loads: readonly Tensor[],
   ): { outputs: Record<string, Tensor>; updates: [Tensor, Tensor][] } => {
     const squares = gradient.map(sumSquares);
-    const clip = clipScale(squares, optimiser.clip);
+    const clip = clipScale(squares, optimizer.clip);
     const updates = trained.flatMap(({ tensor: param, name, role }, index): [Tensor, Tensor][] => {
       const m = persistent(`${name}.m`, param.shape);
       const v = persistent(`${name}.v`, param.shape);
       moments.push({ name: `${name}.m`, tensor: m }, { name: `${name}.v`, tensor: v });
-      const { beta1, beta2, epsilon } = optimiser;
-      const weightDecay = optimiser.decayed.includes(role) ? optimiser.weightDecay : 0;
+      const { beta1, beta2, epsilon } = optimizer;
+      const weightDecay = optimizer.decayed.includes(role) ? optimizer.weightDecay : 0;
       const next = adamw(
         { param, gradient: gradient[index]!, m, v, schedule, clip },
         { beta1, beta2, epsilon, weightDecay },

@@ -18,7 +18,7 @@ function config(kind: "residual" | "hyper" | "manifold", more: object = {}, mode
     model: { ...presets.nano, vocabulary: 300, connection: defaultConnection(kind), ...model },
     batch: 4,
     steps: 1,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1,
     checkpointEvery: 1,
     ...more,
