@@ -57,10 +57,10 @@ test("names are readable, and paths are cut where that is clear", () => {
   const { name } = sweepPoints(
     parseSweep({
       name: "x",
-      axes: { "optimizer.learningRate": [3e-3], "model.layers": [12], connection: ["manifold:streams=2"], seed: [1] },
+      axes: { "optimizer.learningRate": [3e-3], "model.layers": [12], connection: ["mhc:streams=2"], seed: [1] },
     }),
   )[0]!;
-  expect(name).toBe("learningRate=0.003,layers=12,connection=manifold+streams=2,seed=1");
+  expect(name).toBe("learningRate=0.003,layers=12,connection=mhc+streams=2,seed=1");
 });
 
 test("fields by their older names mean the same, and name their runs as before", () => {
