@@ -6,7 +6,7 @@
 
 import { named, type Named, type Names } from "../../graph/named.ts";
 import { type Operation, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { type Buffer, type Operand, ROW_TILE } from "../plan/calls.ts";
+import type { Buffer, Operand } from "../plan/calls.ts";
 import {
   type InPlace,
   inPlacePairs,
@@ -18,7 +18,7 @@ import {
   wordList,
   type Words,
 } from "./call.ts";
-import { SUM_COLUMNS } from "./constants.ts";
+import { ROW_TILE, SUM_COLUMNS } from "./constants.ts";
 import type { Lowering, LoweringContext } from "./lowering.ts";
 
 /** How the CPU does an operation. */

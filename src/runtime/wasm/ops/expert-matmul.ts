@@ -4,7 +4,8 @@ import { lastAxis, rowCount, type Tensor } from "../../../graph/tensor.ts";
 import { expertMatmulOperation, expertOuterOperation } from "../../../ops/expert-matmul.ts";
 import { expertRowsOperation } from "../../../ops/expert-rows.ts";
 import { expertSumBackwardOperation } from "../../../ops/expert-sum.ts";
-import { type Operand, ROW_TILE } from "../../plan/calls.ts";
+import type { Operand } from "../../plan/calls.ts";
+import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import { type Implementation, implement, inputsOf, PACK_GRAIN } from "../implement.ts";
 
