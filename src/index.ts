@@ -237,7 +237,8 @@ export {
 } from "./stability/alarms.ts";
 export { singularValues } from "./stability/singular-values.ts";
 export { eigenvalueModuli } from "./stability/eigenvalues.ts";
-export type { GroupNorms, Instruments } from "./stability/instruments.ts";
+export type { GroupNorms } from "./stability/fields.ts";
+export type { Instruments } from "./stability/instruments.ts";
 export { type Intervention, parseIntervention } from "./study/interventions.ts";
 export { intervene, type InterveneOptions, type InterventionReport, type InterventionRow } from "./study/intervene.ts";
 export { sinkhornError, type SinkhornError, type SinkhornErrorOptions, type Spread } from "./study/sinkhorn-error.ts";
@@ -273,7 +274,8 @@ export type { EventRecord, GainRecord, MetricRecord } from "./training/records.t
 export { exportTensorBoard, recordTensorBoard } from "./interop/tensorboard.ts";
 export { exportCsv } from "./interop/csv.ts";
 export { prometheusText } from "./interop/prometheus.ts";
-export { type InterventionsData, readRunData, type RunData } from "./runs/run-data.ts";
+export type { InterventionsData } from "./runs/interventions-data.ts";
+export { readRunData, type RunData } from "./runs/run-data.ts";
 
 // Sweeps: what many runs say of loss spikes, the best learning rate, and how far one may miss it.
 export {

@@ -12,7 +12,7 @@ import { residualMaps } from "../connections/manifolds/table.ts";
 import { type ConnectionConfig, type ModelConfig, sublayerConnections } from "../model/config.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
-import { secondModulus } from "../stability/instruments.ts";
+import { secondModulus } from "../stability/measure.ts";
 import type { EventRecord } from "./records.ts";
 
 /** What a run does when a rule speaks. */

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { kindColours } from "../../src/report/figures/palette.ts";
-import { curveNames, type Curves, type Series } from "../../src/report/server/messages.ts";
+import type { Curves, Series } from "../../src/report/server/messages.ts";
+import { curves } from "../../src/training/scalars.ts";
 import { isCoarse, onAxis, runCurves, stepsWithin, withDetail } from "../../web/src/lib/curves.ts";
 import { assignVariants, lookOf, striped } from "../../web/src/lib/looks.ts";
 
@@ -38,7 +39,7 @@ describe("looks", () => {
 describe("curves in finer points", () => {
   const curvesOf = (loss: Series): Curves => {
     const none = { step: [], value: [] };
-    const series = Object.fromEntries(curveNames.map((name) => [name, name === "loss" ? loss : none]));
+    const series = Object.fromEntries(curves.map(({ curve: { name } }) => [name, name === "loss" ? loss : none]));
     return {
       run: "a",
       cursor: "0-0",

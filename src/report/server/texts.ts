@@ -2,7 +2,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject, recordOf } from "../../runs/record-shapes.ts";
+import { recordOf } from "../../runs/record-shapes.ts";
+import { isObject } from "../../stability/shapes.ts";
 import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";
 import type { Places } from "./places.ts";
