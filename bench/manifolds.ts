@@ -1,12 +1,11 @@
-/**
- * What does each choice for H_res cost? In nanoseconds a token, from logits to matrices and from the gradient of
- * the matrices to that of the logits, on one thread, the median. Beside it stands Sinkhorn, which took turns
- * with it.
- */
+// Question: what does each choice for H_res cost?
+//
+// In nanoseconds a token, from logits to matrices and from the gradient of the matrices to that of the logits,
+// on one thread, the median. Beside it stands Sinkhorn, which took turns with it.
 
 import { type ResidualMapName, residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
 import { normal, streams } from "../src/data/random.ts";
-import { gradients } from "../src/graph/gradients.ts";
+import { gradients } from "../src/ops/gradients.ts";
 import { input } from "../src/graph/state.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { multiply } from "../src/ops/elementwise.ts";

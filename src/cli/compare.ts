@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -17,7 +18,7 @@ import { drawTable } from "../report/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../runs/run.ts";
@@ -133,8 +134,7 @@ ${Object.entries(experiments)
         return {
           ...summaryRow(run),
           diverged: diverged.has(run) && !alarmed,
-          ...(alarmed ? { alarmed } : {}),
-          ...(halted ? { halted } : {}),
+          ...given({ alarmed: alarmed || undefined, halted: halted || undefined }),
         };
       });
       if (options.json) {

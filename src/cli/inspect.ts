@@ -3,8 +3,10 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
+import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
+import { isFolder } from "../files/places.ts";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -19,7 +21,6 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { inspectCheckpoint, inspectFile } from "../study/inspect.ts";
 import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planObserving, planOneStep } from "../planning/here/model-memory.ts";
-import { isFolder } from "../study/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";
@@ -220,8 +221,7 @@ function showFile(file: string, options: InspectOptions): void {
   expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
   const { convention, iterations } = options;
   const inspected = inspectFile(file, {
-    ...(convention === undefined ? {} : { convention }),
-    ...(iterations === undefined ? {} : { iterations }),
+    ...given({ convention, iterations }),
   });
   const { names, conventions, tokens, instruments } = inspected;
   process.stdout.write(
@@ -272,7 +272,7 @@ async function withPlan<R>(
     const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
     const storedBytes = total(planStepMemory(config, runtime));
     const peak = {
-      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...given({ storeEvery }),
       predictedBytes: storeEvery ? total(predictStepMemory(config, runtime).of(storeEvery)) : storedBytes,
       measuredBytes: total(measureStepMemory(runtime, config, storeEvery)),
       storedBytes,

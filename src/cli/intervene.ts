@@ -2,15 +2,16 @@
 
 import path from "node:path";
 import { Command } from "commander";
+import { given } from "../basics/given.ts";
 import { createBatches } from "../data/batches.ts";
-import { reason } from "../files/atomic.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
 import { drawInterventions } from "../report/interventions-chart.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../files/records.ts";
 import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
@@ -87,7 +88,7 @@ The results are also kept in the run folder, as interventions.json.`,
       });
       const report = intervene(runtime, config, checkpoint, batches, {
         ...(interventions.length > 0 ? { interventions } : {}),
-        ...(options.sublayers ? { sublayers: options.sublayers } : {}),
+        ...given({ sublayers: options.sublayers }),
         meanBatches: options.meanBatches,
         onRow: sayProgress,
       });

@@ -11,7 +11,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
 import type { Shape, Table } from "../stability/fields.ts";
 import { instrumentFields } from "../stability/instruments.ts";
 import { isObject } from "../stability/shapes.ts";

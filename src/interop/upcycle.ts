@@ -13,6 +13,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { given } from "../basics/given.ts";
 import { random, streams as randomStreams } from "../data/random.ts";
 import { createParameters, type Parameter } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
@@ -23,7 +24,8 @@ import type { Runtime } from "../runtime/program.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { isSamePlace, writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { isSamePlace } from "../files/places.ts";
 import { initialValues } from "../training/initialise.ts";
 import { createRunFolder, openRunFolder } from "../runs/run-folder.ts";
 import { programVersions } from "../runs/run.ts";
@@ -110,7 +112,7 @@ export function upcycle(
     versions: programVersions(runtime),
     keepCheckpoints: config.keepCheckpoints,
     checkpointBytes: bytesOf(state.model) + bytesOf(state.optimizer),
-    ...(onWarning ? { onWarning } : {}),
+    ...given({ onWarning }),
   });
   try {
     writeFileAtomically(path.join(to, "tokenizer.json"), tokenizer);

@@ -3,6 +3,7 @@
 // Puts together what the other files of this room count, as plain data that can be printed, drawn or kept
 // as JSON. docs/planning.md explains every number of it.
 
+import { given } from "../basics/given.ts";
 import { blockObjective, blockOptimum } from "../training/recomputation.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
@@ -34,10 +35,10 @@ import { type Pass, type Scheme, schemes, totalTraffic, trafficOf } from "./traf
 export interface PlanOptions {
   readonly hardware: Hardware;
   readonly gpus: number;
-  /** P and E; absent, the smallest with which mHC fits, with recomputation. */
+  /** P and E; absent, the smallest with which mHC fits when it recomputes. */
   readonly pipeline?: number;
   readonly expert?: number;
-  /** Whether copies share the optimiser's states among them. Default true. */
+  /** Whether the copies share the optimizer's states (ZeRO-1). Default true. */
   readonly sharded?: boolean;
   /** Sequences of a micro-batch on one GPU. Default 1. */
   readonly microBatch?: number;
@@ -49,7 +50,7 @@ export interface PlanOptions {
   readonly bandwidthEfficiency?: number;
   /** Default: those the model was trained on, where that is public. */
   readonly tokens?: number;
-  /** Of one GPU hour. */
+  /** Price of one GPU hour. */
   readonly price?: number;
 }
 
@@ -64,7 +65,7 @@ export interface SchemeTraffic {
 /** How much longer training takes with mHC, and how long then. */
 export interface Extra {
   readonly kernels: ConnectionTime;
-  /** Of the baseline's time. */
+  /** As a share of the baseline's time. */
   readonly fraction: number;
   readonly training: TrainingTime;
 }
@@ -78,7 +79,7 @@ export interface TrainingPlan {
   readonly assumptions: { readonly utilisation: number; readonly bandwidthEfficiency: number };
   readonly parameters: ParameterCount;
   readonly flops: FlopCount;
-  /** On the GPUs of the stage that needs the most. */
+  /** On each GPU of the stage that needs the most. */
   readonly memory: Readonly<Record<MemoryVariant, StageMemory & { readonly fits: boolean }>>;
   /** What would reduce the memory of mHC with recomputation, the best first; empty when it fits. */
   readonly reductions: readonly Reduction[];
@@ -97,7 +98,7 @@ export interface TrainingPlan {
   readonly baseline: TrainingTime;
   /** mHC with recomputation as its memory above, and how much longer it takes. */
   readonly extra: Readonly<Record<Fusion, Extra>>;
-  /** 6.7 %, for comparison. */
+  /** The paper's own figure, 6.7 %, for comparison. */
   readonly paperOverhead: number;
 }
 
@@ -117,8 +118,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
     gpus,
     sharded,
     microBatch,
-    ...(pipeline === undefined ? {} : { pipeline }),
-    ...(expert === undefined ? {} : { expert }),
+    ...given({ pipeline, expert }),
   };
   const { layout } = chooseLayout(model, wishes, precisions[precision], hardware.memoryBytes);
   const memory = memoriesOf(model, layout, precision, hardware);
@@ -126,8 +126,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
   const tokens = options.tokens ?? trainedTokens(model);
   const times = {
     gpus: layout.gpus,
-    ...(tokens === undefined ? {} : { tokens }),
-    ...(price === undefined ? {} : { price }),
+    ...given({ tokens, price }),
   };
   const peak = precision === "float32" ? hardware.peak.tf32 : hardware.peak.bf16;
   const seconds = flops.baseline.training / (peak * utilisation);
@@ -139,7 +138,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
       streamBytes,
       bandwidthEfficiency,
       tokens: layout.microBatch * model.context,
-      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...given({ storeEvery }),
     });
     return { kernels, fraction: kernels.total / seconds, training: trainingTime(seconds + kernels.total, times) };
   };

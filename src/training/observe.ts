@@ -6,12 +6,13 @@
 //
 // Legend: T tokens, n streams, C channels, M = n² + 2n, S logits.
 
+import { given } from "../basics/given.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { sublayerRuns } from "../model/config.ts";
 import type { LanguageModel } from "../model/language-model.ts";
-import { sumSquares } from "../ops/gradient-norm.ts";
-import { batchedMatmul } from "../ops/matmul.ts";
+import { sumSquares } from "../ops/sum-squares.ts";
+import { batchedMatmul } from "../ops/batched-matmul.ts";
 import type { Runtime } from "../runtime/program.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
@@ -54,9 +55,7 @@ export function createObserver(runtime: Runtime, model: LanguageModel, length: n
         const coefficients = read(`coefficients.${index}`);
         if (!coefficients) return [];
         const [logits, products] = [read(`logits.${index}`), read(`products.${index}`)];
-        return [
-          { index, run: runs[index]!, coefficients, ...(logits ? { logits } : {}), ...(products ? { products } : {}) },
-        ];
+        return [{ index, run: runs[index]!, coefficients, ...given({ logits, products }) }];
       });
       return {
         ...measureMixing(mixing, sublayers.length, length),

@@ -5,17 +5,19 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { ensureWritableFolder, writeAtomically } from "../../files/atomic.ts";
+import { given } from "../../basics/given.ts";
+import { writeAll, writeAtomically, writeFileAtomically } from "../../files/atomic.ts";
+import { isSamePlace } from "../../files/places.ts";
+import { ensureWritableFolder } from "../../files/space.ts";
+import { encodeHead } from "../../files/write-safetensors.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
 import { readTokenizer } from "../../data/prepare.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../../training/config.ts";
-import { isSamePlace, writeAll, writeFileAtomically } from "../../files/records.ts";
 import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
 import { gatherView, huggingFaceTensors } from "./tensors.ts";
 import { openRunFolder } from "../../runs/run-folder.ts";
-import { encodeHead } from "../../files/safetensors.ts";
 
 /** What may be replaced, and who hears of what is odd. */
 export interface HuggingFaceExportOptions {
@@ -97,7 +99,7 @@ export function exportHuggingFace(
     tokenizer_class: "PreTrainedTokenizerFast",
     model_max_length: model.context,
     clean_up_tokenization_spaces: false,
-    ...(token === undefined ? {} : { eos_token: token }),
+    ...given({ eos_token: token }),
   };
   writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
   writeFileAtomically(path.join(out, names.config), formatHuggingFaceConfig({ ...described, ...special }));

@@ -2,8 +2,9 @@
 //
 // The oracle: every node in order, in float64, by the plain loops of its operation. Slow, and nothing else.
 
+import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
-import { ancestors, type Node, sizeOf, type Tensor, type Values } from "../../graph/tensor.ts";
+import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
 import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
 
 /** The float64 runtime: what it reads is Float64Array. */
@@ -32,15 +33,12 @@ export function createReferenceRuntime(): ReferenceRuntime {
     for (const node of nodes) {
       const [first] = node.outputs;
       if (first && stateOf(first)) {
-        values.set(first, { shape: first.shape, data: stateData(first) });
+        values.set(first, new Values(first.shape, stateData(first), first.dtype));
         continue;
       }
       const inputs = node.inputs.map((tensor) => values.get(tensor)!);
-      const outputs = node.outputs.map((tensor) => ({
-        shape: tensor.shape,
-        data: new Float64Array(sizeOf(tensor.shape)),
-      }));
-      node.op.reference(inputs, outputs, node.attributes);
+      const outputs = node.outputs.map(({ shape, dtype }) => new Values(shape, new Float64Array(sizeOf(shape)), dtype));
+      node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
       node.outputs.forEach((tensor, index) => values.set(tensor, outputs[index]!));
     }
     return values;

@@ -3,9 +3,9 @@
 // Nodes are lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
 // can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
 
-import { addOperation } from "../../graph/gradients.ts";
+import { addOperation } from "../../ops/elementwise.ts";
 import { stateOf } from "../../graph/state.ts";
-import { ancestors, byteSize, type Node, type Tensor } from "../../graph/tensor.ts";
+import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Call, Phase } from "../plan/calls.ts";
 import { type MemoryPlan, planMemory } from "../plan/memory.ts";
 import { schedule } from "../plan/schedule.ts";
@@ -92,7 +92,7 @@ function lowerGraph(spec: ProgramSpec, options: CompileOptions): { calls: Call[]
     if ((first && stateOf(first)) || adds.has(node)) continue;
     const rule = lowerings[node.op.name];
     if (!rule) throw new Error(`compile: the CPU runtime has no kernel for ${labelOf(node)}.`);
-    let flops = node.op.flops(node);
+    let flops = flopsOf(node);
     const context: LoweringContext = {
       panelWidth: options.panelWidth,
       threads: options.threads,

@@ -13,6 +13,7 @@ import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { type Buffer, LOCAL_BYTES } from "../plan/calls.ts";
 import { inUse, type ProgramSpec } from "../program.ts";
+import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type CompiledPlan, compilePlan } from "./compile.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
@@ -20,13 +21,12 @@ import type { Heap } from "./heap.ts";
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
 const CONTROL_BYTES = 64;
-const SCRATCH_BYTES = 1 << 20;
 /** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
-const THREAD_BYTES: number = SCRATCH_BYTES + 8192 + LOCAL_BYTES;
+const THREAD_BYTES: number = SCRATCH_BYTES + 2 * ARGUMENT_BYTES + LOCAL_BYTES;
 
 /** Where the local buffers of a thread begin, as kernels/interpreter.ts has it. */
 export function localBase(scratch: number): number {
-  return Math.floor((scratch + SCRATCH_BYTES + 4096) / 192) * 192 + 256;
+  return Math.floor((scratch + SCRATCH_BYTES + ARGUMENT_BYTES) / LOCAL_ALIGNMENT) * LOCAL_ALIGNMENT + LOCAL_BEGIN;
 }
 
 /** What programs are compiled for: sizes of packed matrices depend on it. A runtime is one. */

@@ -6,6 +6,7 @@
 
 import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { type Buffer, type Call, type Operand, ROW_TILE, type Word } from "../plan/calls.ts";
+import { SUM_COLUMNS } from "./constants.ts";
 
 export interface LoweringContext {
   /** Columns of a packed GEMM panel: 8 or 16. */
@@ -41,8 +42,6 @@ export function write(buffer: Buffer, aligned: boolean): Operand {
 export const FEW_ROWS = 16;
 /** Panels packed by one task. */
 export const PACK_GRAIN = 4;
-/** Columns that one item of kernels/sum-partials.ts adds up. */
-const SUM_COLUMNS = 256;
 
 /**
  * A matrix packed for the GEMM's kernels, `inner` by `columns`.
