@@ -54,9 +54,9 @@ const leaves: ReadonlyMap<unknown, Check> = new Map<unknown, Check>([
 const checks = new Map<Shape, Check>();
 
 /**
- * Whether a value has a shape. Says what `schemaOf(shape).safeParse` says, without making anything.
- *
- * TIMES
+ * Whether a value has a shape. Says what `schemaOf(shape).safeParse` says, without making anything: the fields of
+ * 10,000 lines of metrics.jsonl take 1 ms instead of 12, those of 10,000 lines of gains.jsonl of 24 sublayers 320 ms
+ * instead of 920, beside 1,000 ms of JSON.parse (Node 24, one core of a shared machine).
  */
 export function checkOf(shape: Shape): Check {
   let check = checks.get(shape);
