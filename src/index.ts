@@ -274,7 +274,16 @@ export {
   type TrainerState,
 } from "./training/trainer.ts";
 export type { Evaluation } from "./training/evaluation.ts";
-export { AlarmError, DivergenceError, openRun, type Run, type RunOptions } from "./runs/run.ts";
+export { openRun, type Run, type RunOptions } from "./runs/run.ts";
+export {
+  type RunRequest,
+  type RunRequests,
+  trainInTurns,
+  type TurnOptions,
+  type TurnRun,
+  type TurnsResult,
+} from "./runs/train-runs.ts";
+export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts";
 export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/records.ts";
 

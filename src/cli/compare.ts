@@ -21,7 +21,8 @@ import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { AlarmError, openRun, type Run } from "../runs/run.ts";
+import { openRun, type Run } from "../runs/run.ts";
+import { AlarmError } from "../training/reactions.ts";
 import { expectMemory } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
@@ -127,13 +128,13 @@ ${Object.entries(experiments)
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
       process.stderr.write(`${describeRuns(wanted)}; ${runtime.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
-      const { stopped, diverged, left } = await trainAll(runs, undefined, page);
+      const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
-        const alarmed = diverged.get(run) instanceof AlarmError;
-        const halted = left.has(run);
+        const alarmed = failed.get(run) instanceof AlarmError;
+        const halted = dismissed.has(run);
         return {
           ...summaryRow(run),
-          diverged: diverged.has(run) && !alarmed,
+          diverged: failed.has(run) && !alarmed,
           ...given({ alarmed: alarmed || undefined, halted: halted || undefined }),
         };
       });
@@ -150,8 +151,9 @@ ${Object.entries(experiments)
         process.stdout.write(`\nGo on: birkhoff compare --resume ${folder}\n`);
         return;
       }
-      const trained = runs.filter((run) => !diverged.has(run) && !left.has(run));
-      if (left.size > 0) process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
+      const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
+      if (dismissed.size > 0)
+        process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
       if (experiment) await reportExperiment(runs, folder);
       else showTexts(trained, data.tokenizer);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);

@@ -37,6 +37,7 @@ import {
   type TrainingOptions,
   wholeNumber,
 } from "./options.ts";
+import { listenForInterrupt } from "./interrupt.ts";
 import { prepare } from "./session.ts";
 
 interface SweepOptions extends MemoryOption {
@@ -179,9 +180,6 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
 /** Of tiles this wide, or half of it: a machine's choice is not known before a run starts. */
 const PANEL_WIDTH = 16;
 
-/** Signals closer together than this are one press of Ctrl-C. */
-const REPEATED_MS = 300;
-
 async function runAll(
   jobs: readonly SweepJob[],
   workers: number,
@@ -207,19 +205,13 @@ async function runAll(
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });
   });
-  let asked: number | undefined;
-  const stop = (): void => {
-    if (asked !== undefined && performance.now() - asked > REPEATED_MS) process.exit(130);
-    asked ??= performance.now();
-    queue.stop();
-  };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  const interrupt = listenForInterrupt();
+  const { signal } = interrupt;
+  signal.addEventListener("abort", queue.stop);
   try {
-    return { result: await queue.result, stopped: asked !== undefined };
+    return { result: await queue.result, stopped: signal.aborted };
   } finally {
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
+    interrupt.close();
     view.close();
   }
 }

@@ -76,7 +76,7 @@ Examples:
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
-      const { stopped } = await trainAll([run], undefined, page);
+      const { interrupted: stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
       if (options.json) process.stdout.write(`${JSON.stringify({ folder, stopped, ...row })}\n`);
       else {

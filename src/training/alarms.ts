@@ -61,15 +61,23 @@ export const alarmsSchema: z.ZodType<AlarmsConfig> = z.strictObject({
   rollbacks: z.int().min(0).exactOptional(),
 });
 
-/** Rules whose default is not to go on. */
-const stopping: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
+const defaultActions: Readonly<Record<AlarmName, AlarmAction>> = {
+  "not-finite": "stop",
+  diverged: "stop",
+  gain: "continue",
+  "column-error": "continue",
+  saturation: "continue",
+  spike: "continue",
+  gradient: "continue",
+};
 
 /** What a run does about alarms, all told. */
 export interface AlarmPlan {
   readonly subject: AlarmSubject;
   /** Of the rules that are on. */
   readonly bounds: ReadonlyMap<AlarmName, number>;
-  readonly actions: ReadonlyMap<AlarmName, AlarmAction>;
+  /** Of all rules; those that are off have the default. */
+  readonly actions: Readonly<Record<AlarmName, AlarmAction>>;
   readonly rateFactor: number;
   readonly rollbacks: number;
 }
@@ -82,17 +90,15 @@ export function mayRollBack({ rules = {} }: AlarmsConfig = {}): boolean {
 /** The rules of a run with their bounds and actions. */
 export function planAlarms(model: ModelConfig, config: AlarmsConfig = {}): AlarmPlan {
   const subject = subjectOf(model);
-  const on = alarmNames.flatMap((name) => {
+  const bounds = new Map<AlarmName, number>();
+  const actions = { ...defaultActions };
+  for (const name of alarmNames) {
     const setting = config.rules?.[name] ?? {};
-    return setting === "off" ? [] : [{ name, ...setting }];
-  });
-  return {
-    subject,
-    bounds: new Map(on.map(({ name, bound }) => [name, bound ?? alarmRules[name].bound(subject)])),
-    actions: new Map(on.map(({ name, action }) => [name, action ?? (stopping.has(name) ? "stop" : "continue")])),
-    rateFactor: config.rateFactor ?? 0.5,
-    rollbacks: config.rollbacks ?? 3,
-  };
+    if (setting === "off") continue;
+    bounds.set(name, setting.bound ?? alarmRules[name].bound(subject));
+    actions[name] = setting.action ?? defaultActions[name];
+  }
+  return { subject, bounds, actions, rateFactor: config.rateFactor ?? 0.5, rollbacks: config.rollbacks ?? 3 };
 }
 
 /** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */

@@ -9,7 +9,8 @@ import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runt
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
-import { DivergenceError, openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
+import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
+import { DivergenceError } from "../../src/training/reactions.ts";
 import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
 import { type Changes, tinyTraining } from "../training/tiny.ts";
 

@@ -5,6 +5,7 @@
 import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
+import { IndexError } from "../../ops/indices.ts";
 import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
 
 /** The float64 runtime: what it reads is Float64Array. */
@@ -38,7 +39,11 @@ export function createReferenceRuntime(): ReferenceRuntime {
       }
       const inputs = node.inputs.map((tensor) => values.get(tensor)!);
       const outputs = node.outputs.map(({ shape, dtype }) => new Values(shape, new Float64Array(sizeOf(shape)), dtype));
-      node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
+      try {
+        node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
+      } catch (error) {
+        throw error instanceof IndexError ? error.within(node.scope) : error;
+      }
       node.outputs.forEach((tensor, index) => values.set(tensor, outputs[index]!));
     }
     return values;

@@ -13,14 +13,13 @@ import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { type Buffer, LOCAL_BYTES } from "../plan/calls.ts";
 import { inUse, type ProgramSpec } from "../program.ts";
-import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
+import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type CompiledPlan, compilePlan } from "./compile.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
-const CONTROL_BYTES = 64;
 /** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
 const THREAD_BYTES: number = SCRATCH_BYTES + 2 * ARGUMENT_BYTES + LOCAL_BYTES;
 

@@ -11,6 +11,7 @@ import type { Buffer, Call } from "../plan/calls.ts";
 import { expectCount, type Program, type ProgramSpec, type Runtime } from "../program.ts";
 import type { CompiledPlan } from "./compile.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
+import { watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
@@ -96,6 +97,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     scratch.slice(1).map((own) => startWorker({ module, memory, control, threads, scratch: own, panelWidth })),
   );
 
+  const watch = watchThreads(memory, control, kernels.exports.currentCall);
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
   const layout = createLayout(
     heap,
@@ -134,7 +136,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         if (released) throw new Error("This program has been released; compile it again.");
       };
       const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
-        kernels.exports.runOne(record, begin, end, scratch[0]!);
+        kernels.exports.runOne(control, record, begin, end, scratch[0]!);
       const peek = (buffer: Buffer): Float32Array => {
         expectThere();
         const place = placed.placeOf(buffer);
@@ -149,7 +151,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         run() {
           expectThere();
           latest = program;
-          kernels.exports.startProgram(control, base, threads, scratch[0]!);
+          watch.over(calls, () => kernels.exports.startProgram(control, base, threads, scratch[0]!));
         },
         touch() {
           expectThere();
@@ -162,13 +164,14 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         },
         profile(rounds = 1) {
           expectThere();
-          return profileCalls(calls, rounds, runTask);
+          return watch.over(calls, () => profileCalls(calls, rounds, runTask));
         },
         trace(look) {
           expectThere();
           latest = program;
           const { placeOf } = placed;
-          traceCalls(calls, runTask, { placeOf, localBase: localBase(scratch[0]!), floats }, look);
+          const traced = { placeOf, localBase: localBase(scratch[0]!), floats };
+          watch.over(calls, () => traceCalls(calls, runTask, traced, look));
         },
         read(output) {
           const buffer = plan.outputs.get(output);
