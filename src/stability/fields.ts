@@ -116,6 +116,9 @@ export interface Field {
 /** Fields by their names. */
 export type Table = Readonly<Record<string, Field>>;
 
+/** A table whose names are known. */
+export type TableOf<T extends Table> = Table & { readonly [K in keyof T]: Field };
+
 /** The names of the fields that every record has. */
 type Always<T extends Table> = { [K in keyof T]: T[K] extends { readonly always: true } ? K : never }[keyof T];
 

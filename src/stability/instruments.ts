@@ -9,10 +9,10 @@
 // Legend: n streams, J the matrix of ones; H is H_res of a token, n × n, row = output stream; products have the
 // later sublayer on the left; G_ij = Σ_t <x_ti, x_tj> of the streams that enter a sublayer.
 
-import type { Recorded, Table } from "./fields.ts";
+import type { Recorded, TableOf } from "./fields.ts";
 
-/** The instruments, in the order in which they are written and shown. */
-export const instruments = {
+/** In the order in which they are written and shown. */
+const instruments = {
   sublayers: {
     title: "Sublayers",
     about: "positions in the network, from 0, of the sublayers that mix streams; absent when all do",
@@ -205,40 +205,43 @@ export const instruments = {
   },
 } as const;
 
+/** The type of the table, to tell names and shapes by. */
+export type InstrumentTable = typeof instruments;
+
 /** The name of an instrument. */
-export type InstrumentName = keyof typeof instruments;
+export type InstrumentName = keyof InstrumentTable;
 
 /**
  * What was measured at one step. Fields are absent where a connection has nothing of the kind; docs/instruments.md
  * says what each is.
  */
-export type Instruments = Recorded<typeof instruments>;
+export type Instruments = Recorded<InstrumentTable>;
 
 /** The instruments that are matrices, which have a file of their own. */
 export type MatrixName = {
-  [K in InstrumentName]: (typeof instruments)[K]["shape"] extends "matrices" ? K : never;
+  [K in InstrumentName]: InstrumentTable[K]["shape"] extends "matrices" ? K : never;
 }[InstrumentName];
 
-/** The same entries, whatever they have. */
-export const instrumentFields: Table = instruments;
+/** The instruments, in the order in which they are written and shown. */
+export const instrumentFields: TableOf<InstrumentTable> = instruments;
 
 const names = Object.keys(instruments) as InstrumentName[];
 
 /** The instruments with a value for each sublayer that mixes streams, their positions among them. */
-export const mixingNames: readonly InstrumentName[] = names.filter((name) => instrumentFields[name]!.of === "mixing");
+export const mixingNames: readonly InstrumentName[] = names.filter((name) => instrumentFields[name].of === "mixing");
 
 /** The instruments that are matrices. */
 export const matrixNames: readonly MatrixName[] = names.filter(
-  (name): name is MatrixName => instruments[name].shape === "matrices",
+  (name): name is MatrixName => instrumentFields[name].shape === "matrices",
 );
 
 /** As many digits as float32 carries: what a record keeps of each number. */
-export function rounded(instruments: Instruments): Instruments {
+export function rounded(seen: Instruments): Instruments {
   const round = (value: unknown): unknown => {
     if (typeof value === "number") return Number(value.toPrecision(7));
     if (Array.isArray(value)) return value.map(round);
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([name, each]) => [name, round(each)]));
   };
-  return round(instruments) as Instruments;
+  return round(seen) as Instruments;
 }

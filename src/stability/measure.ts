@@ -14,7 +14,7 @@
 import { eigenvalueModuli } from "./eigenvalues.ts";
 import type { GroupNorms } from "./fields.ts";
 import { type Gains, gainsOf, type GainPair, type MeanProducts, meanProducts, runsOf, streamsIn } from "./gains.ts";
-import { type InstrumentName, type Instruments, type instruments } from "./instruments.ts";
+import { type InstrumentName, type Instruments, type InstrumentTable } from "./instruments.ts";
 
 /** Sums of squares of a group of parameters. */
 export interface GroupSquares {
@@ -39,7 +39,7 @@ export interface ObservedMixing {
 
 /** The instruments that are measured of sublayers that mix streams. */
 type MixingName = {
-  [K in InstrumentName]: (typeof instruments)[K] extends { readonly of: "mixing" } ? K : never;
+  [K in InstrumentName]: InstrumentTable[K] extends { readonly of: "mixing" } ? K : never;
 }[InstrumentName];
 type Measures = Exclude<MixingName, "sublayers">;
 type MixingFields = Pick<Instruments, MixingName>;

@@ -3,11 +3,10 @@
 // Metrics, one line a step of metrics.jsonl; alarms, events.jsonl; what the instruments saw, gains.jsonl and
 // mixing.jsonl (stability/instruments.ts). The tables are also how these are shown and exported.
 
-import type { Recorded, Table } from "../stability/fields.ts";
+import type { Recorded, TableOf } from "../stability/fields.ts";
 import type { Instruments } from "../stability/instruments.ts";
 
-/** What every step records, in the order of the columns of metrics.csv. */
-export const metrics = {
+const metrics = {
   loss: {
     title: "Training loss",
     unit: "nats/token",
@@ -110,8 +109,7 @@ export const metrics = {
   },
 } as const;
 
-/** What an alarm records, in the order of the columns of events.csv. */
-export const events = {
+const events = {
   rule: { title: "Rule", about: 'name of the rule, such as "gain" or "not-finite"', shape: "text", always: true },
   action: { title: "Action", about: "what was done: continue, stop or rollback", shape: "action", always: true },
   value: { title: "Value", about: "what was measured", shape: "number" },
@@ -131,18 +129,24 @@ export const events = {
   },
 } as const;
 
+/** The types of the tables, to tell names and shapes by. */
+export type MetricTable = typeof metrics;
+type EventTable = typeof events;
+
 /** A line of metrics.jsonl: one step. docs/instruments.md says what each field is. */
-export type MetricRecord = { readonly step: number } & Recorded<typeof metrics>;
+export type MetricRecord = { readonly step: number } & Recorded<MetricTable>;
 
 /** What the instruments saw at one step: a line of gains.jsonl, and of mixing.jsonl where streams are mixed. */
 export type GainRecord = { readonly step: number } & Instruments;
 
 /** A line of events.jsonl: an alarm, and what was done. */
-export type EventRecord = { readonly step: number } & Recorded<typeof events>;
+export type EventRecord = { readonly step: number } & Recorded<EventTable>;
 
 /** The name of a metric. */
-export type MetricName = keyof typeof metrics;
+export type MetricName = keyof MetricTable;
 
-/** The same entries, whatever they have. */
-export const metricFields: Table = metrics;
-export const eventFields: Table = events;
+/** What every step records, in the order of the columns of metrics.csv. */
+export const metricFields: TableOf<MetricTable> = metrics;
+
+/** What an alarm records, in the order of the columns of events.csv. */
+export const eventFields: TableOf<EventTable> = events;

@@ -5,8 +5,8 @@
 
 import type { CurveLook, Field, ScalarField } from "../stability/fields.ts";
 import { extreme } from "../stability/extremes.ts";
-import { instrumentFields, type instruments } from "../stability/instruments.ts";
-import { metricFields, type metrics } from "./records.ts";
+import { instrumentFields, type InstrumentTable } from "../stability/instruments.ts";
+import { metricFields, type MetricTable } from "./records.ts";
 
 /** One number of a step. */
 export interface Scalar extends ScalarField {
@@ -47,7 +47,7 @@ type CurveNameIn<T> = {
 }[keyof T];
 
 /** The name of a number that is drawn over the steps. */
-export type CurveName = CurveNameIn<typeof metrics> | CurveNameIn<typeof instruments>;
+export type CurveName = CurveNameIn<MetricTable> | CurveNameIn<InstrumentTable>;
 
 /** A number that is drawn over the steps. */
 export interface CurveScalar extends Omit<Scalar, "curve"> {

@@ -1,7 +1,7 @@
 // Question: how did the training of these runs go?
 // Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
-import { metricFields, type MetricName, type MetricRecord, metrics } from "../../training/records.ts";
+import { metricFields, type MetricName, type MetricRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import {
   type Figure,
@@ -31,7 +31,7 @@ import {
 
 /** The vertical axis of a metric: its unit, or its name where it has none. */
 function axisOf(name: MetricName): Pick<CurveFigure, "axis" | "logarithmic"> {
-  const { title, unit, scalars } = metricFields[name]!;
+  const { title, unit, scalars } = metricFields[name];
   return {
     axis: unit ?? title.toLowerCase(),
     logarithmic: scalars?.some(({ curve }) => curve?.logarithmic) ?? false,
@@ -49,7 +49,7 @@ export function lossFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   return curves(series, {
     name: "loss",
-    title: metrics.loss.title,
+    title: metricFields.loss.title,
     caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps lie lightly behind.`,
     ...axisOf("loss"),
     value: ({ loss }) => loss,
@@ -61,7 +61,7 @@ export function gradientNormFigure(runs: readonly RunData[]): Figure | undefined
   const series = seriesOf(runs);
   return curves(series, {
     name: "gradient-norm",
-    title: metrics.gradientNorm.title,
+    title: metricFields.gradientNorm.title,
     caption: `Euclidean norm of all gradients before clipping, on a logarithmic axis; smoothed as the loss is, single steps lightly behind${bandNote(series)}.`,
     ...axisOf("gradientNorm"),
     value: ({ gradientNorm }) => (gradientNorm > 0 ? gradientNorm : undefined),
@@ -78,7 +78,7 @@ export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   if (measured.every(({ band }) => band.length === 0)) return undefined;
   return {
     name: "validation-loss",
-    title: metrics.validationLoss.title,
+    title: metricFields.validationLoss.title,
     caption: `Nats a token on text that is not trained on${bandNote(series)}.`,
     spec: wholeSpec({
       width: WIDTH - 70,
