@@ -7,7 +7,8 @@ import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { connectionKinds, isMixed } from "../model/config.ts";
+import { connectionKinds } from "../connections/table.ts";
+import { isMixed } from "../model/overrides.ts";
 import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
@@ -66,8 +67,8 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
     `
 Examples:
   birkhoff compare                                   the State of the Union addresses, about five minutes
-  birkhoff compare --data my.txt --steps 200 --connections residual,manifold
-  birkhoff compare --connections residual,manifold,manifold:residualMap=identity
+  birkhoff compare --data my.txt --steps 200 --connections residual,mhc
+  birkhoff compare --connections residual,mhc,mhc:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
   birkhoff compare --seeds 1,2,3 --steps 300         bands instead of single curves in the report
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves

@@ -71,13 +71,13 @@ A sweep has a name, a base (options of \`birkhoff train\` in camel case, and fie
     "name": "rates",
     "base": { "steps": 200, "vocabulary": 512, "model.width": 64 },
     "axes": {
-      "connection": ["residual", "hyper", "manifold:streams=2"],
+      "connection": ["residual", "hc", "mhc:streams=2"],
       "learningRate": [1e-3, 3e-3, 1e-2],
       "seed": [1, 2]
     }
   }
 
-It may also have where and exclude, lists of conditions such as { "connection": "hyper", "seed": [1, 2] }, and
+It may also have where and exclude, lists of conditions such as { "connection": "hc", "seed": [1, 2] }, and
 keepCheckpoints: false. It can be stopped or killed at any time; the same command goes on. Values can be added to
 its axes later.
 
@@ -277,7 +277,7 @@ function optionsOf(
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   const args: string[] = [];
-  let connection = parseChoice("manifold");
+  let connection = parseChoice("mhc");
   try {
     for (const [key, value] of Object.entries(fields)) {
       const field = fieldOf(key);

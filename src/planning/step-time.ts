@@ -38,7 +38,7 @@ export interface KernelRates {
 /** A training step as the planner measures and predicts it: AdamW, clipping, one batch. */
 export function stepConfig(
   size: ModelSize & Pick<ModelConfig, "vocabulary">,
-  connection: { readonly kind: "residual" } | ({ readonly kind: "manifold" } & Partial<ConnectionShape>),
+  connection: { readonly kind: "residual" } | ({ readonly kind: "mhc" } & Partial<ConnectionShape>),
   batch: number,
 ): StepConfig {
   return parseTrainingConfig({
@@ -70,7 +70,7 @@ export function measureKernels(runtime: WasmRuntime): KernelRates {
   const sums = new Map<string, { seconds: number; flops: number; bytes: number }>();
   const steps: SmallStep[] = [];
   for (const sample of samples) {
-    const [program] = loadStep(runtime, stepConfig(sample, { kind: "manifold" }, BATCH));
+    const [program] = loadStep(runtime, stepConfig(sample, { kind: "mhc" }, BATCH));
     let alone = 0;
     for (const { call, milliseconds } of program!.profile(ROUNDS)) {
       const sum = sums.get(call.kernel) ?? { seconds: 0, flops: 0, bytes: 0 };

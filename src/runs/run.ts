@@ -8,7 +8,7 @@ import path from "node:path";
 import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
-import { isMixed } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
 import { rounded } from "../stability/instruments.ts";
@@ -135,7 +135,7 @@ function startFrom(
   }
   if (existing === "resume" && upcycledFrom) {
     const { run } = upcycledFrom;
-    const to = isMixed(model.connection) ? "manifold" : model.connection.kind;
+    const to = isMixed(model.connection) ? "mhc" : model.connection.kind;
     throw new Error(
       `${folder} was to start from ${run} but has no checkpoint; make it again: birkhoff convert ${run} ${folder} --from residual --to ${to} --overwrite`,
     );

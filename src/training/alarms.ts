@@ -7,9 +7,10 @@
 
 import { z } from "zod";
 import { initialisations } from "../connections/initialisations.ts";
-import { exponentialMaps } from "../connections/manifold.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
-import { type ConnectionConfig, type ModelConfig, sublayerConnections } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
 import { secondModulus } from "../stability/measure.ts";
@@ -107,11 +108,11 @@ const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
   const doublyStochastic = sublayers.map((connection) => {
-    if (connection.kind !== "manifold") return false;
+    if (connection.kind !== "mhc") return false;
     const { residualMap = "sinkhorn" } = connection;
     return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
-  const mixes = sublayers.map(({ kind }) => kind === "hyper" || kind === "manifold");
+  const mixes = sublayers.map(({ kind }) => kind === "hc" || kind === "mhc");
   return {
     chance: Math.log(model.vocabulary),
     doublyStochastic,
@@ -122,10 +123,11 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 
 /** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
 function startsMixing(connection: ConnectionConfig): boolean {
-  if (connection.kind !== "manifold") return false;
+  if (connection.kind !== "mhc") return false;
   const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
+  if (!residualMaps[residualMap].exponential) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));
-  return exponentialMaps.has(residualMap) && secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
+  return secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
 }
 
 /**
