@@ -14,7 +14,7 @@ import path from "node:path";
 import { reason } from "../files/errors.ts";
 import type { Shape, Table } from "../stability/fields.ts";
 import { instrumentFields } from "../stability/instruments.ts";
-import { isObject } from "../stability/shapes.ts";
+import { isObject } from "../basics/objects.ts";
 import { eventFields, type GainRecord, metricFields } from "../training/records.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 

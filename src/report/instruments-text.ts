@@ -3,10 +3,11 @@
 // A table of the maps, one of the streams and blocks, one of the groups of parameters, and the averaged H_res
 // as in Fig. 8 of the mHC paper. Columns and tables of which nothing is known are left out.
 
+import { showDecimal } from "../basics/show.ts";
+import { drawTable } from "../basics/table.ts";
 import type { Column } from "../stability/fields.ts";
 import type { GainPair } from "../stability/gains.ts";
 import { instrumentFields, type InstrumentName, type Instruments } from "../stability/instruments.ts";
-import { drawTable } from "./table.ts";
 
 /** One value a row. */
 type Cells = readonly string[];
@@ -15,7 +16,7 @@ type Show = (value: number | null) => string;
 const fixed =
   (digits: number): Show =>
   (value) =>
-    value === null ? "–" : Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
+    value === null ? "–" : showDecimal(value, digits);
 const small: Show = (value) => (value === null ? "–" : value === 0 ? "0" : value.toExponential(1));
 const plain: Show = (value) => (value === null || Math.abs(value) >= 1e-3 ? fixed(4) : small)(value);
 const shows: Readonly<Record<string, Show>> = { small, plain };

@@ -14,7 +14,8 @@ import {
   matrixNames,
   mixingNames,
 } from "../stability/instruments.ts";
-import { type Check, checkOf, isObject } from "../stability/shapes.ts";
+import { type Check, checkOf } from "../stability/shapes.ts";
+import { isObject } from "../basics/objects.ts";
 import {
   eventFields,
   type EventRecord,

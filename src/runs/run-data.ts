@@ -10,7 +10,7 @@ import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/records.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
-import { isObject } from "../stability/shapes.ts";
+import { isObject } from "../basics/objects.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
 import { parseRecord, type RecordFiles, together } from "./record-shapes.ts";
 

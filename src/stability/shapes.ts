@@ -4,6 +4,7 @@
 // with tens of thousands of lines.
 
 import { z } from "zod";
+import { isObject } from "../basics/objects.ts";
 import type { Shape, Shapes } from "./fields.ts";
 
 /** Any number: NaN and the infinities are values that a run records. */
@@ -90,9 +91,4 @@ function compiled(schema: unknown): Check {
   }
   if (schema instanceof z.ZodType) return (value) => schema.safeParse(value).success;
   throw new Error("a shape is no zod schema");
-}
-
-/** Whether a value is an object that is no list. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

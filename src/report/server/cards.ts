@@ -8,7 +8,7 @@ import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
 import { type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
-import { isObject } from "../../stability/shapes.ts";
+import { isObject } from "../../basics/objects.ts";
 import { endLines, endText } from "./ends.ts";
 import type { RunCard, RunState } from "./messages.ts";
 import { type Places, statsOf } from "./places.ts";
