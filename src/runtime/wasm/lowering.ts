@@ -5,26 +5,11 @@
 // `rowwise` (one item per token row) and `elementwise` (any cut of the elements).
 
 import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { type Buffer, type Call, type Operand, ROW_TILE, type Word } from "../plan/calls.ts";
+import type { Buffer, Operand, Word } from "../plan/calls.ts";
+import type { Lowering, LoweringContext } from "../plan/machine.ts";
+import { ROW_TILE } from "./device.ts";
 
-export interface LoweringContext {
-  /** Columns of a packed GEMM panel: 8 or 16. */
-  readonly panelWidth: number;
-  /** Only for choosing sizes of tasks where no result depends on them. */
-  readonly threads: number;
-  buffer(tensor: Tensor): Buffer;
-  temporary(name: string, bytes: number): Buffer;
-  /** Let a view share its source's buffer. */
-  alias(view: Tensor, source: Tensor): void;
-  emit(call: Omit<Call, "label" | "flops" | "inPlace"> & { inPlace?: Call["inPlace"]; flops?: number }): void;
-}
-
-export interface Lowering {
-  /** Emit the calls of a node. `addend` is given only to rules that accumulate: output = addend + result. */
-  lower(node: Node, context: LoweringContext, addend?: Tensor): void;
-  /** The kernel can add a tensor of the output's shape on the way: add(x, this) costs nothing. */
-  readonly accumulates?: boolean;
-}
+export type { Lowering, LoweringContext } from "../plan/machine.ts";
 
 export const i32 = (value: number): Word => ({ i32: value });
 export const f32 = (value: number): Word => ({ f32: value });

@@ -5,7 +5,8 @@ import type { ExpertChoiceAttributes } from "../../../ops/expert-choice.ts";
 import { expertRowsOperation, expertSumBackwardOperation } from "../../../ops/dispatch.ts";
 import type { ExpertMatmulAttributes } from "../../../ops/expert-matmul.ts";
 import type { SequenceBalanceAttributes } from "../../../ops/expert-balance.ts";
-import { type Operand, ROW_TILE, type Word } from "../../plan/calls.ts";
+import type { Operand, Word } from "../../plan/calls.ts";
+import { ROW_TILE } from "../device.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import { f32, i32, type Lowering, type LoweringContext, PACK_GRAIN, read, rowwise, write } from "../lowering.ts";
 

@@ -3,7 +3,8 @@
 import { type Node, lastAxis, rowCount, type Shape, sizeOf } from "../../../graph/tensor.ts";
 import { permutedStrides } from "../../../ops/permute.ts";
 import type { PlaceAttributes, SliceAttributes } from "../../../ops/slice.ts";
-import { type Operand, ROW_TILE, type Word } from "../../plan/calls.ts";
+import type { Operand, Word } from "../../plan/calls.ts";
+import { ROW_TILE } from "../device.ts";
 import {
   elementwise,
   i32,

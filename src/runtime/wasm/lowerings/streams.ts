@@ -8,7 +8,8 @@ import { type ManifoldCoefficientsAttributes, streamsOf } from "../../../ops/man
 import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn.ts";
 import { projectionRows, type StreamProjectionAttributes } from "../../../ops/stream-projection.ts";
 import { streamSizes } from "../../../ops/streams.ts";
-import { type Buffer, ROW_TILE, type Word } from "../../plan/calls.ts";
+import type { Buffer, Word } from "../../plan/calls.ts";
+import { ROW_TILE } from "../device.ts";
 import {
   f32,
   FEW_ROWS,

@@ -9,7 +9,8 @@ import { reshapeOperation } from "../../../ops/reshape.ts";
 import type { RmsNormAttributes } from "../../../ops/rms-norm.ts";
 import type { RotaryAttributes, RotaryTableAttributes } from "../../../ops/rotary.ts";
 import { streamWidenOperation } from "../../../ops/stream-precision.ts";
-import { type Operand, ROW_TILE, type Word } from "../../plan/calls.ts";
+import type { Operand, Word } from "../../plan/calls.ts";
+import { ROW_TILE } from "../device.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import {
   f32,

@@ -1,0 +1,31 @@
+// Question: which numbers has the CPU, as WebAssembly sees it?
+
+import type { Device } from "../device.ts";
+
+/** Rows of a tile: a multiple of the GEMM's six, small enough that a chain's tile stays in the cache. */
+export const ROW_TILE = 48;
+
+/** Bytes. */
+export const PAGE = 65536;
+/** Pages of a memory of 32-bit addresses. */
+export const MAXIMUM_PAGES = 65536;
+
+/** What is measured or chosen when the runtime starts; the rest is the same on every CPU. */
+export type CpuChoices = Pick<Device, "threads" | "panelWidth">;
+
+export function cpuDevice({ threads, panelWidth }: CpuChoices): Device {
+  return {
+    threads,
+    panelWidth,
+    rowTile: ROW_TILE,
+    elementBlock: 4096,
+    localBytes: 2 << 20,
+    // See `localBase` in kernels/interpreter.ts.
+    localAlignment: 192,
+    // What a thread copies for each task of a call with local buffers.
+    localArguments: 1024,
+    alignment: 64,
+    padding: 64,
+    largestMemory: MAXIMUM_PAGES * PAGE,
+  };
+}
