@@ -1,8 +1,9 @@
-/**
- * How fast is the product of two 1024 x 1024 float32 matrices, against native BLAS and against the
- * WebAssembly of others? In GFLOP/s, 2 n³ operations a product, the best of each side.
- */
+// Question: how fast is the product of two 1024 x 1024 float32 matrices, against native BLAS and against the
+// WebAssembly of others?
+//
+// In GFLOP/s, 2 n³ operations a product, the best of each side.
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";
 import { rate, ratio, type Side } from "./lib/report.ts";
@@ -26,7 +27,7 @@ function speed({ timing }: Result): Side {
 }
 
 function compare(name: string, mine: string, theirs: string, bar?: number): Comparison {
-  const direction = { higher_is_better: true, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: true, ...given({ bar }) };
   return {
     name,
     needs: [mine, theirs],

@@ -1,13 +1,12 @@
-/**
- * How fast does a model write, and how much does one token differ from another?
- *
- * A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
- * of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
- * for which the window slides many times: the distribution of the times of its single tokens, mHC beside
- * residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
- * is all that a caller waits for it, JavaScript and the choice of the token included.
- */
+// Question: how fast does a model write, and how much does one token differ from another?
+//
+// A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
+// of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
+// for which the window slides many times: the distribution of the times of its single tokens, mHC beside
+// residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
+// is all that a caller waits for it, JavaScript and the choice of the token included.
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group } from "./lib/group.ts";
 import { median } from "./lib/interleave.ts";
@@ -94,13 +93,13 @@ function compare(
 }
 
 function againstTorch(name: string, connection: string, of: (result: Result) => Side, bar?: number): Comparison {
-  const direction = { higher_is_better: true, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: true, ...given({ bar }) };
   return compare(name, [`birkhoff ${connection}`, of], [`torch eager ${connection}`, of], direction);
 }
 
 function tail(name: string, connection: string, bar?: number): Comparison {
   const entrant = `${connection} stream`;
-  const direction = { higher_is_better: false, ...(bar === undefined ? {} : { bar }) };
+  const direction = { higher_is_better: false, ...given({ bar }) };
   return compare(name, [entrant, quantile(quantiles.p99, "p99")], [entrant, quantile(quantiles.p50, "p50")], direction);
 }
 

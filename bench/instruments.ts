@@ -1,10 +1,8 @@
-/**
- * What share of training time do the instruments take at their default interval?
- *
- * Training steps as they are and training steps that also read the instruments, of the same trainer in turns.
- * Between two readings there are `gainsEvery` steps, so the share is (with / without - 1) / gainsEvery, from
- * medians. A reading counts with its line of gains.jsonl, all but the writing to disk.
- */
+// Question: what share of training time do the instruments take at their default interval?
+//
+// Training steps as they are and training steps that also read the instruments, of the same trainer in turns.
+// Between two readings there are `gainsEvery` steps, so the share is (with / without - 1) / gainsEvery, from
+// medians. A reading counts with its line of gains.jsonl, all but the writing to disk.
 
 import { createBatches } from "../src/data/batches.ts";
 import { memoryTokens } from "../src/data/tokens.ts";

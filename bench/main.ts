@@ -1,8 +1,8 @@
-/**
- * Which figures does `birkhoff bench` measure? See README.md here for what each means.
- *
- * Figures go to standard output, one line of JSON each or a table at the end; progress to standard error.
- */
+// Question: which figures does `birkhoff bench` measure?
+//
+// See README.md here for what each means.
+//
+// Figures go to standard output, one line of JSON each or a table at the end; progress to standard error.
 
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";

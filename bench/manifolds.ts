@@ -1,8 +1,7 @@
-/**
- * What does each choice for H_res cost? In nanoseconds a token, from logits to matrices and from the gradient of
- * the matrices to that of the logits, on one thread, the median. Beside it stands Sinkhorn, which took turns
- * with it.
- */
+// Question: what does each choice for H_res cost?
+//
+// In nanoseconds a token, from logits to matrices and from the gradient of the matrices to that of the logits,
+// on one thread, the median. Beside it stands Sinkhorn, which took turns with it.
 
 import { type ResidualMapName, residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
 import { normal, streams } from "../src/data/random.ts";

@@ -1,12 +1,11 @@
-/**
- * How much more memory does training with mHC take than training with plain residuals?
- *
- * Bytes of a training step: parameters, moments, inputs, and what a run writes of the memory for everything
- * computed. mHC stores the streams every few sublayers and each block's result, and computes the rest of
- * the connection again, norms included; the residual model stores everything, or (the stricter comparison)
- * computes its norms again as well. 12 layers are 24 sublayers.
- */
+// Question: how much more memory does training with mHC take than training with plain residuals?
+//
+// Bytes of a training step: parameters, moments, inputs, and what a run writes of the memory for everything
+// computed. mHC stores the streams every few sublayers and each block's result, and computes the rest of
+// the connection again, norms included; the residual model stores everything, or (the stricter comparison)
+// computes its norms again as well. 12 layers are 24 sublayers.
 
+import { given } from "../src/basics/given.ts";
 import { presets } from "../src/model/config.ts";
 import { stepConfig } from "../src/planning/step-time.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
@@ -35,7 +34,7 @@ function side(label: string, { stateBytes, arenaBytes }: StepMemory): Side {
 
 /** How much larger ours is, as a fraction of theirs. */
 function extra(name: string, ours: Side, theirs: Side, bar?: number): Measured {
-  const figure = ratio(name, ours, theirs, { higher_is_better: false, ...(bar === undefined ? {} : { bar }) });
+  const figure = ratio(name, ours, theirs, { higher_is_better: false, ...given({ bar }) });
   return { ...figure, value: figure.value - 1, unit: "extra" };
 }
 

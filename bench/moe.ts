@@ -1,12 +1,10 @@
-/**
- * What does a training step with a mixture of experts cost, against a dense model and against PyTorch?
- *
- * `moe.vs_dense`: against a dense model that does the same multiply-adds for a token, in one process in
- * turns. `moe.vs_torch_eager`: against the same model in PyTorch, from the same first values on the same
- * batches, with a loop over the experts; each engine in a process of its own; `moe.mhc.vs_torch_eager`: both
- * with mHC in place of the plain residual. Whole steps, AdamW on all
- * weights included; see lib/moe-step.ts.
- */
+// Question: what does a training step with a mixture of experts cost, against a dense model and against PyTorch?
+//
+// `moe.vs_dense`: against a dense model that does the same multiply-adds for a token, in one process in
+// turns. `moe.vs_torch_eager`: against the same model in PyTorch, from the same first values on the same
+// batches, with a loop over the experts; each engine in a process of its own; `moe.mhc.vs_torch_eager`: both
+// with mHC in place of the plain residual. Whole steps, AdamW on all
+// weights included; see lib/moe-step.ts.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -1,14 +1,13 @@
-/**
- * How much longer does a model take with mHC than with plain residuals?
- *
- * Forward and backward of a whole transformer (attention and SwiGLU sublayers), n streams, 20 Sinkhorn
- * iterations, against the residual model of the same width; the extra time as a fraction, from the
- * medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
- * both are measured, and the better one counts.
- *
- * The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
- */
+// Question: how much longer does a model take with mHC than with plain residuals?
+//
+// Forward and backward of a whole transformer (attention and SwiGLU sublayers), n streams, 20 Sinkhorn
+// iterations, against the residual model of the same width; the extra time as a fraction, from the
+// medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
+// both are measured, and the better one counts.
+//
+// The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
 
+import { given } from "../src/basics/given.ts";
 import { groupBy } from "../src/runs/sweep/analysis.ts";
 import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
@@ -34,7 +33,7 @@ export const precisions: Readonly<Record<string, object>> = {
 export function overhead(name: string, connected: Timing, residual: Timing, bar?: number): Measured {
   const [ours, theirs] = [milliseconds(connected, "median"), milliseconds(residual, "median")];
   const value = ours.value / theirs.value - 1;
-  return { name, value, unit: "extra", higher_is_better: false, ...(bar === undefined ? {} : { bar }), ours, theirs };
+  return { name, value, unit: "extra", higher_is_better: false, ...given({ bar }), ours, theirs };
 }
 
 type Variant = { readonly streams: number; readonly precision: string };

@@ -1,11 +1,9 @@
-/**
- * How long does the live page take to open on many long runs?
- *
- * 100 runs of 10,000 steps in a temporary folder, the server in a process of its own as `birkhoff serve`
- * starts it, the page in Chromium: from the request for the page until the list of all runs is shown and
- * the curves of the newest comparison, six runs, are drawn. Server and browser are started before. Each
- * round is a new server and a new browser context, so that nothing is in a cache of theirs.
- */
+// Question: how long does the live page take to open on many long runs?
+//
+// 100 runs of 10,000 steps in a temporary folder, the server in a process of its own as `birkhoff serve`
+// starts it, the page in Chromium: from the request for the page until the list of all runs is shown and
+// the curves of the newest comparison, six runs, are drawn. Server and browser are started before. Each
+// round is a new server and a new browser context, so that nothing is in a cache of theirs.
 
 import { spawn } from "node:child_process";
 import fs from "node:fs";

@@ -1,10 +1,8 @@
-/**
- * How far is the planner from what a training step really takes?
- *
- * Bytes: the states and the arena it plans, against those of the programs that are then compiled in a
- * runtime; they must be the same. Seconds: predicted from kernels timed in two other small models, against
- * the best of some steps of the presets, residual and mHC, in turns. The largest error of all of them is the figure.
- */
+// Question: how far is the planner from what a training step really takes?
+//
+// Bytes: the states and the arena it plans, against those of the programs that are then compiled in a
+// runtime; they must be the same. Seconds: predicted from kernels timed in two other small models, against
+// the best of some steps of the presets, residual and mHC, in turns. The largest error of all of them is the figure.
 
 import { type Preset, presets } from "../src/model/config.ts";
 import { measureKernels, measureStepTime, predictStepTime, stepConfig } from "../src/planning/step-time.ts";

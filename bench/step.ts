@@ -1,10 +1,10 @@
-/**
- * What does one training step cost, against the same model in PyTorch and against our own residual one?
- *
- * A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads, of the model
- * below joined by plain residuals, HC or mHC with four streams. Speeds compare medians.
- */
+// Question: what does one training step cost, against the same model in PyTorch and against our own residual
+// one?
+//
+// A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads, of the model
+// below joined by plain residuals, HC or mHC with four streams. Speeds compare medians.
 
+import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, labelOf, type Result } from "./lib/contest.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";
 import { timing } from "./lib/interleave.ts";
@@ -84,7 +84,7 @@ function compare(
 
 function againstTorch(name: string, mode: "eager" | "compile", connection: string, bar?: number): Comparison {
   const sides: [string, string] = [`birkhoff ${connection}`, `torch ${mode} ${connection}`];
-  return compare(name, speed, sides, { higher_is_better: true, ...(bar === undefined ? {} : { bar }) });
+  return compare(name, speed, sides, { higher_is_better: true, ...given({ bar }) });
 }
 
 const comparisons: readonly Comparison[] = [

@@ -1,14 +1,12 @@
-/**
- * Which share of the memory's speed do the stream kernels reach?
- *
- * A kernel's bytes are those it must read and write, each once: streams, channels and coefficients of
- * every token. They are divided by its time, and so are the bytes of a plain copy that reads half as
- * many and writes the other half, on the same threads, in turns. The share is the kernel's bytes a
- * second over the copy's; the figure is the smaller of read and write, and the others are beside it.
- *
- * C = 256 has the most coefficients for each channel, so it is the hardest of the widths. 16384 tokens make
- * 64 MiB of streams: more than a last-level cache holds, so that everything comes from memory.
- */
+// Question: which share of the memory's speed do the stream kernels reach?
+//
+// A kernel's bytes are those it must read and write, each once: streams, channels and coefficients of
+// every token. They are divided by its time, and so are the bytes of a plain copy that reads half as
+// many and writes the other half, on the same threads, in turns. The share is the kernel's bytes a
+// second over the copy's; the figure is the smaller of read and write, and the others are beside it.
+//
+// C = 256 has the most coefficients for each channel, so it is the hardest of the widths. 16384 tokens make
+// 64 MiB of streams: more than a last-level cache holds, so that everything comes from memory.
 
 import { add, gradients } from "../src/graph/gradients.ts";
 import { input, persistent } from "../src/graph/state.ts";

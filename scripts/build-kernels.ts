@@ -1,13 +1,17 @@
 // Question: how do the AssemblyScript kernels become the two WebAssembly modules?
-// Run: node scripts/build-kernels.ts. Writes src/runtime/wasm/build/{relaxed,simd}.wasm.
+// Run: node scripts/build-kernels.ts. Writes src/runtime/wasm/kernels/arguments.ts and then
+// src/runtime/wasm/build/{relaxed,simd}.wasm.
 
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { signatures } from "../src/runtime/wasm/signatures.ts";
 import { compileAssemblyScript } from "./asc.ts";
+import { argumentClasses } from "./kernel-arguments.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const builds = { relaxed: ["--enable", "relaxed-simd"], simd: [] } satisfies Record<string, string[]>;
 
+await writeFile(`${root}/src/runtime/wasm/kernels/arguments.ts`, argumentClasses(signatures));
 await mkdir(`${root}/src/runtime/wasm/build`, { recursive: true });
 for (const [name, features] of Object.entries(builds)) {
   const out = `src/runtime/wasm/build/${name}.wasm`;

@@ -1,10 +1,8 @@
-/**
- * How busy do other programs keep this machine while it is measured?
- *
- * Watched in pauses, when every contestant sleeps. It matters: threads that wait for each other at
- * barriers run many times slower when one of them has to share its core, so a comparison made on a
- * busy machine says more about who waits how than about who computes how fast.
- */
+// Question: how busy do other programs keep this machine while it is measured?
+//
+// Watched in pauses, when every contestant sleeps. It matters: threads that wait for each other at
+// barriers run many times slower when one of them has to share its core, so a comparison made on a
+// busy machine says more about who waits how than about who computes how fast.
 
 import { cpus } from "node:os";
 

@@ -1,10 +1,8 @@
-/**
- * How do several engines, each in a process of its own, become figures that compare them?
- *
- * The entrants that the wanted figures need are started, take turns (`interleave.ts`), are checked to
- * have done the same work, and are closed. Ours must run, or the benchmark fails; a peer may be
- * missing, which skips its figures with the reason.
- */
+// Question: how do several engines, each in a process of its own, become figures that compare them?
+//
+// The entrants that the wanted figures need are started, take turns (`interleave.ts`), are checked to
+// have done the same work, and are closed. Ours must run, or the benchmark fails; a peer may be
+// missing, which skips its figures with the reason.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBackground } from "./background.ts";

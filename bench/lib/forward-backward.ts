@@ -1,11 +1,9 @@
-/**
- * Which program is the forward and backward pass of a whole model, and nothing else?
- *
- * A language model's loss and the gradient of every parameter are its outputs: no clipping, no AdamW.
- * An output is not copied; its buffer only lives to the end, as gradients do in training, where the
- * norm of all of them is needed before the first is used. So each side of a comparison does all the
- * work of its gradients and no more.
- */
+// Question: which program is the forward and backward pass of a whole model, and nothing else?
+//
+// A language model's loss and the gradient of every parameter are its outputs: no clipping, no AdamW.
+// An output is not copied; its buffer only lives to the end, as gradients do in training, where the
+// norm of all of them is needed before the first is used. So each side of a comparison does all the
+// work of its gradients and no more.
 
 import { createParameters } from "../../src/graph/parameters.ts";
 import { gradients } from "../../src/graph/gradients.ts";

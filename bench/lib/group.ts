@@ -1,4 +1,6 @@
-/** What does a file of benchmarks offer? Figures by name, measured together because they share entrants. */
+// Question: what does a file of benchmarks offer?
+//
+// Figures by name, measured together because they share entrants.
 
 import type { Figure } from "./report.ts";
 

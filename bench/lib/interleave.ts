@@ -1,9 +1,7 @@
-/**
- * Which of several programs is faster, on a machine that is never quiet?
- *
- * They take turns, A B A B ..., so that a slow minute of the machine slows all of them alike.
- * Two statistics are kept: the median (what a user meets) and the best (what the code can do).
- */
+// Question: which of several programs is faster, on a machine that is never quiet?
+//
+// They take turns, A B A B ..., so that a slow minute of the machine slows all of them alike.
+// Two statistics are kept: the median (what a user meets) and the best (what the code can do).
 
 import { setTimeout as sleep } from "node:timers/promises";
 

@@ -1,13 +1,12 @@
-/**
- * What do the benchmarks of the mixture of experts train, step by step?
- *
- * A small model with 16 experts, of which a token uses 4 and a shared one, or without them a dense model
- * that does the same multiply-adds for a token: its feed-forward is as wide as the experts a token uses.
- * A step is forward, backward, clipping and AdamW; each has a batch of its own, so that the experts are as
- * unevenly busy as they are when a model trains. `peers/mixture.py` draws the same batches.
- */
+// Question: what do the benchmarks of the mixture of experts train, step by step?
+//
+// A small model with 16 experts, of which a token uses 4 and a shared one, or without them a dense model
+// that does the same multiply-adds for a token: its feed-forward is as wide as the experts a token uses.
+// A step is forward, backward, clipping and AdamW; each has a batch of its own, so that the experts are as
+// unevenly busy as they are when a model trains. `peers/mixture.py` draws the same batches.
 
 import { writeFileSync } from "node:fs";
+import { given } from "../../src/basics/given.ts";
 import type { ParameterSet } from "../../src/graph/parameters.ts";
 import type { MixtureConfig } from "../../src/model/mixture.ts";
 import { stepConfig } from "../../src/planning/step-time.ts";
@@ -45,7 +44,7 @@ export function createStepper(
   kind: MoeConnection = "residual",
 ): Stepper {
   const hidden = (mixture.active + mixture.shared) * mixture.hidden;
-  const size = { ...SIZE, hidden, ...(feedForward ? { feedForward } : {}) };
+  const size = { ...SIZE, hidden, ...given({ feedForward }) };
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
   const program = runtime.compile(graph.micro);

@@ -1,12 +1,10 @@
-/**
- * How does a benchmark steer a program in another process, so that the two can take turns?
- *
- * A peer is a script that prints one line of JSON when it is ready (or says why it cannot be), then
- * answers every line of JSON with one line; see `peers/serve.py` and, for Node, `serve.ts`. It ends
- * when its standard input does, so that it cannot outlive the benchmark.
- *
- * A peer that cannot be had is no error: its figures are skipped, with the reason.
- */
+// Question: how does a benchmark steer a program in another process, so that the two can take turns?
+//
+// A peer is a script that prints one line of JSON when it is ready (or says why it cannot be), then
+// answers every line of JSON with one line; see `peers/serve.py` and, for Node, `serve.ts`. It ends
+// when its standard input does, so that it cannot outlive the benchmark.
+//
+// A peer that cannot be had is no error: its figures are skipped, with the reason.
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** Two programs, call by call: which kernels make the difference? */
+// Question: of two programs, call by call, which kernels make the difference?
 
 import type { Call } from "../../src/runtime/plan/calls.ts";
 import type { CallTime } from "../../src/runtime/wasm/stepwise.ts";

@@ -1,9 +1,7 @@
-/**
- * How do several programs of this library, in one process, become timings that can be compared?
- *
- * They share one runtime, so they have the same threads, the same kernels and the same tile sizes, and
- * take turns (`interleave.ts`). Engines of different makers have a process each: see `contest.ts`.
- */
+// Question: how do several programs of this library, in one process, become timings that can be compared?
+//
+// They share one runtime, so they have the same threads, the same kernels and the same tile sizes, and
+// take turns (`interleave.ts`). Engines of different makers have a process each: see `contest.ts`.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBackground } from "./background.ts";

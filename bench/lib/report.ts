@@ -1,11 +1,10 @@
-/**
- * What is a measured figure, and how is it printed?
- *
- * A figure has a name, a value and both sides it was made from; or the reason why it was skipped.
- * For machines it is one line of JSON as soon as it is known; for people, a table at the end,
- * in Markdown so that it can go into a page as it is.
- */
+// Question: what is a measured figure, and how is it printed?
+//
+// A figure has a name, a value and both sides it was made from; or the reason why it was skipped.
+// For machines it is one line of JSON as soon as it is known; for people, a table at the end,
+// in Markdown so that it can go into a page as it is.
 
+import { given } from "../../src/basics/given.ts";
 import type { Timing } from "./interleave.ts";
 
 /** One of the two things compared. `value` is what entered the figure; median and best are in the same unit. */
@@ -64,7 +63,7 @@ export function ratio(
     );
   }
   const value = ours.value / theirs.value;
-  return { name, value, unit: "×", higher_is_better, ...(bar === undefined ? {} : { bar }), ours, theirs };
+  return { name, value, unit: "×", higher_is_better, ...given({ bar }), ours, theirs };
 }
 
 export function meetsBar({ value, bar, higher_is_better }: Measured): boolean {

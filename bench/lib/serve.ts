@@ -1,9 +1,7 @@
-/**
- * How does a Node program become a peer (see `peer.ts`)?
- *
- * The counterpart of `peers/serve.py`: says hello or why not, then answers each line
- * `{"op", "count"}` with `{"ms", "peak_rss_bytes", ...}` until its standard input ends.
- */
+// Question: how does a Node program become a peer (see `peer.ts`)?
+//
+// The counterpart of `peers/serve.py`: says hello or why not, then answers each line
+// `{"op", "count"}` with `{"ms", "peak_rss_bytes", ...}` until its standard input ends.
 
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";

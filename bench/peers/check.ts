@@ -1,11 +1,9 @@
-/**
- * Are the peers we measure against present, correct and fast?
- *
- *   node bench/peers/check.ts [--rounds 5] [--json] [gemm | step ...]
- *
- * Prints each peer's own figures, measured in turns. It fails when the engines do not agree:
- * on every matrix product exactly, and on a model's loss, eager against compiled, to 1e-3.
- */
+// Question: are the peers we measure against present, correct and fast?
+//
+//   node bench/peers/check.ts [--rounds 5] [--json] [gemm | step ...]
+//
+// Prints each peer's own figures, measured in turns. It fails when the engines do not agree:
+// on every matrix product exactly, and on a model's loss, eager against compiled, to 1e-3.
 
 import { parseArgs } from "node:util";
 import { interleave, type Timing } from "../lib/interleave.ts";

@@ -1,10 +1,8 @@
-/**
- * How fast is the product of two float32 matrices in jax-js, on its WebAssembly backend?
- *
- *   node bench/peers/jax-gemm.ts --size 1024
- *
- * The same protocol and the same integers as `serve.py gemm`. In Node it uses one thread.
- */
+// Question: how fast is the product of two float32 matrices in jax-js, on its WebAssembly backend?
+//
+//   node bench/peers/jax-gemm.ts --size 1024
+//
+// The same protocol and the same integers as `serve.py gemm`. In Node it uses one thread.
 
 import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";

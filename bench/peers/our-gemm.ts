@@ -1,11 +1,9 @@
-/**
- * How fast is the product of two float32 matrices here, in this library?
- *
- *   node bench/peers/our-gemm.ts --size 1024 --threads 1
- *
- * The same protocol and the same integers as `serve.py gemm`. What is timed is one run of a compiled
- * program: B is packed and C = A B computed, as in a training step.
- */
+// Question: how fast is the product of two float32 matrices here, in this library?
+//
+//   node bench/peers/our-gemm.ts --size 1024 --threads 1
+//
+// The same protocol and the same integers as `serve.py gemm`. What is timed is one run of a compiled
+// program: B is packed and C = A B computed, as in a training step.
 
 import { parseArgs } from "node:util";
 import { input } from "../../src/graph/state.ts";

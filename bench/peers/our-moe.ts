@@ -1,11 +1,9 @@
-/**
- * What does one training step of a small mixture of experts cost here?
- *
- *   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection manifold --threads 2
- *
- * The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
- * one writes before it is ready, and draws the same batches.
- */
+// Question: what does one training step of a small mixture of experts cost here?
+//
+//   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection manifold --threads 2
+//
+// The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
+// one writes before it is ready, and draws the same batches.
 
 import { parseArgs } from "node:util";
 import { parameterCount } from "../../src/graph/parameters.ts";

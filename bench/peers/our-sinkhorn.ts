@@ -1,11 +1,9 @@
-/**
- * How fast does this library make 4 x 4 matrices doubly stochastic, forward and backward?
- *
- *   node bench/peers/our-sinkhorn.ts --matrices 8192 --threads 2
- *
- * The same protocol and the same numbers as `serve.py sinkhorn`. What is timed is one run of a compiled
- * program whose outputs are the matrices and the gradient of the logits.
- */
+// Question: how fast does this library make 4 x 4 matrices doubly stochastic, forward and backward?
+//
+//   node bench/peers/our-sinkhorn.ts --matrices 8192 --threads 2
+//
+// The same protocol and the same numbers as `serve.py sinkhorn`. What is timed is one run of a compiled
+// program whose outputs are the matrices and the gradient of the logits.
 
 import { parseArgs } from "node:util";
 import { input } from "../../src/graph/state.ts";

@@ -1,13 +1,11 @@
-/**
- * What does one training step cost here, in this library?
- *
- *   node bench/peers/our-step.ts --connection mhc --layers 4 --channels 256 --heads 8 \
- *       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
- *
- * The same protocol and the same model as `serve.py step`. What is timed is `trainStep` of the trainer
- * that `birkhoff train` uses: draw a batch, write it into the runtime's memory, run the compiled step
- * (forward, backward, clipping, AdamW), read the loss and the gradient norm.
- */
+// Question: what does one training step cost here, in this library?
+//
+//   node bench/peers/our-step.ts --connection mhc --layers 4 --channels 256 --heads 8 \
+//       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
+//
+// The same protocol and the same model as `serve.py step`. What is timed is `trainStep` of the trainer
+// that `birkhoff train` uses: draw a batch, write it into the runtime's memory, run the compiled step
+// (forward, backward, clipping, AdamW), read the loss and the gradient norm.
 
 import { parseArgs } from "node:util";
 import { createBatches, type Batches } from "../../src/data/batches.ts";

@@ -1,12 +1,10 @@
-/**
- * How evenly does this machine itself run?
- *
- *   npx node bench/peers/plain-loop.ts --written 2048
- *
- * The same protocol as `our-generate.ts`: for each "token" a fixed loop of arithmetic on one thread, over
- * numbers that stay in its first-level cache. It waits for no other thread and no memory, so what its times
- * differ by is what other programs, and a hypervisor, take.
- */
+// Question: how evenly does this machine itself run?
+//
+//   npx node bench/peers/plain-loop.ts --written 2048
+//
+// The same protocol as `our-generate.ts`: for each "token" a fixed loop of arithmetic on one thread, over
+// numbers that stay in its first-level cache. It waits for no other thread and no memory, so what its times
+// differ by is what other programs, and a hypervisor, take.
 
 import { parseArgs } from "node:util";
 import { serve, type Work } from "../lib/serve.ts";

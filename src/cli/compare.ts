@@ -3,6 +3,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -133,8 +134,7 @@ ${Object.entries(experiments)
         return {
           ...summaryRow(run),
           diverged: diverged.has(run) && !alarmed,
-          ...(alarmed ? { alarmed } : {}),
-          ...(halted ? { halted } : {}),
+          ...given({ alarmed: alarmed || undefined, halted: halted || undefined }),
         };
       });
       if (options.json) {

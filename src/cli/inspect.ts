@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
+import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/atomic.ts";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
@@ -220,8 +221,7 @@ function showFile(file: string, options: InspectOptions): void {
   expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
   const { convention, iterations } = options;
   const inspected = inspectFile(file, {
-    ...(convention === undefined ? {} : { convention }),
-    ...(iterations === undefined ? {} : { iterations }),
+    ...given({ convention, iterations }),
   });
   const { names, conventions, tokens, instruments } = inspected;
   process.stdout.write(
@@ -272,7 +272,7 @@ async function withPlan<R>(
     const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
     const storedBytes = total(planStepMemory(config, runtime));
     const peak = {
-      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...given({ storeEvery }),
       predictedBytes: storeEvery ? total(predictStepMemory(config, runtime).of(storeEvery)) : storedBytes,
       measuredBytes: total(measureStepMemory(runtime, config, storeEvery)),
       storedBytes,

@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { Command } from "commander";
+import { given } from "../basics/given.ts";
 import { createBatches } from "../data/batches.ts";
 import { reason } from "../files/atomic.ts";
 import { drawInterventions } from "../report/interventions-chart.ts";
@@ -87,7 +88,7 @@ The results are also kept in the run folder, as interventions.json.`,
       });
       const report = intervene(runtime, config, checkpoint, batches, {
         ...(interventions.length > 0 ? { interventions } : {}),
-        ...(options.sublayers ? { sublayers: options.sublayers } : {}),
+        ...given({ sublayers: options.sublayers }),
         meanBatches: options.meanBatches,
         onRow: sayProgress,
       });

@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { given } from "../basics/given.ts";
 import { type ManifoldConventionName, manifoldConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
@@ -136,7 +137,7 @@ export function parseAlarm(text: string): AlarmChoice {
   const known = alarmActions.find((each) => each === action);
   if (action !== undefined && !known)
     throw new InvalidArgumentError(`"${action}" is no action; there are ${alarmActions.join(", ")}.`);
-  return [rule, { ...(bound === undefined ? {} : { bound: number }), ...(known ? { action: known } : {}) }];
+  return [rule, given({ bound: bound === undefined ? undefined : number, action: known })];
 }
 
 /** Rules that --no-alarms leaves as they are: without them a run that has gone wrong would go on for ever. */
@@ -260,7 +261,7 @@ export function configFrom(
     },
     batch: options.batch,
     accumulate: options.accumulate,
-    ...(options.recompute === undefined ? {} : { recompute: options.recompute }),
+    ...given({ recompute: options.recompute }),
     steps,
     optimiser: {
       learningRate: options.learningRate,

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { given } from "../basics/given.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";
@@ -108,7 +109,7 @@ Examples:
         iterations: iterations ?? named.connection.iterations,
       };
       const model = { ...named, connection, context: context ?? named.context };
-      const options = { ...rest, ...(mfu === undefined ? {} : { utilisation: mfu }) };
+      const options = { ...rest, ...given({ utilisation: mfu }) };
       const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
         const tokens = plan.layout.microBatch * model.context;
         const text = compiled ? `${describePlan(plan)}\n${describeCompiled(compiled, tokens)}\n` : describePlan(plan);

@@ -3,6 +3,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
 import type { PipelineShape } from "../planning/pipeline/orders.ts";
@@ -108,7 +109,7 @@ What is simulated and what is assumed: docs/pipeline.md`,
     const answer = name === undefined ? compareAll(options) : describeOne(name, options);
     const drawing: TimelineSvgOptions = {
       unit: options.costs === "layers" ? "layers' forward time" : "units of time",
-      ...(options.window ? { window: options.window } : {}),
+      ...given({ window: options.window }),
     };
     const { title, notes, tables, pictures } = answer;
     if (options.svg !== undefined) write(options.svg, timelineSvg(pictures, drawing));
@@ -172,7 +173,7 @@ const assumptionsOf = ({ streams, tflops, memory, network, connectionShare }: Sc
     compute: tflops * 1e12,
     memory: memory * 1e12,
     network: network * 1e9,
-    ...(connectionShare === undefined ? {} : { connectionShare }),
+    ...given({ connectionShare }),
   }) satisfies LayerAssumptions;
 
 /** Layers of a stage: 30 shared among the stages, in as many as the chunks divide. */

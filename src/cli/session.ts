@@ -5,6 +5,7 @@
 
 import { homedir } from "node:os";
 import path from "node:path";
+import { given } from "../basics/given.ts";
 import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
@@ -36,7 +37,7 @@ export async function prepare(options: {
       vocabularySize: options.vocabulary,
       seed: options.splitSeed ?? 0,
       cacheFolder: cacheFolder(options.cache),
-      ...(options.tokenizer ? { tokenizer: options.tokenizer } : {}),
+      ...given({ tokenizer: options.tokenizer }),
     },
     ({ message }) => {
       if (message !== shown) say(`${message}\n`);

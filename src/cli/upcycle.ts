@@ -3,6 +3,7 @@
 // It makes a run with streams from a trained residual one, says how far their logits are apart, and how the
 // new run goes on.
 
+import { given } from "../basics/given.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import type { MachineOptions } from "./options.ts";
@@ -31,7 +32,7 @@ export async function upcycleRun(run: string, out: string, options: UpcycleComma
       out,
       upcycledConnections[to](streams),
       {
-        ...(steps === undefined ? {} : { steps }),
+        ...given({ steps }),
         existing: overwrite ? "overwrite" : "refuse",
         onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
       },

@@ -1,10 +1,8 @@
-/**
- * How does `tokenizer.json`, a text file, write down a token that is any string of bytes?
- *
- * With GPT-2's alphabet of 256 printable characters, one a byte: a byte that is a visible Latin-1
- * character stands for itself, the 68 others take the characters from U+0100 on, in order. So a
- * space is written Ġ (U+0120) and a line feed Ċ (U+010A).
- */
+// Question: how does `tokenizer.json`, a text file, write down a token that is any string of bytes?
+//
+// With GPT-2's alphabet of 256 printable characters, one a byte: a byte that is a visible Latin-1
+// character stands for itself, the 68 others take the characters from U+0100 on, in order. So a
+// space is written Ġ (U+0120) and a line feed Ċ (U+010A).
 
 const isVisible = (byte: number): boolean =>
   (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte <= 0xac) || (byte >= 0xae && byte <= 0xff);

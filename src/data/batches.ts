@@ -1,17 +1,16 @@
-/**
- * Which tokens does step k learn from, and which does validation measure?
- *
- * A batch is B windows of T tokens and, as targets, the same windows one token later.
- * Shapes: B windows, T tokens of context; arrays are [B * T], row after row.
- *
- * Training windows start anywhere, chosen by the counter-based generator from the seed, the step and
- * the row: no state, so a resumed run sees the batches it would have seen. Microbatch m of B rows has
- * rows m B to m B + B - 1 of its step, so two microbatches of 8 are one batch of 16.
- *
- * Validation windows lie one after the other from the start of the file, window i over tokens i T to
- * i T + T, so every target is predicted once. What does not fill a batch at the end is left out; a
- * file of fewer windows than one batch fills it up by starting again.
- */
+// Question: which tokens does step k learn from, and which does validation measure?
+//
+// A batch is B windows of T tokens and, as targets, the same windows one token later.
+// Shapes: B windows, T tokens of context; arrays are [B * T], row after row.
+//
+// Training windows start anywhere, chosen by the counter-based generator from the seed, the step and
+// the row: no state, so a resumed run sees the batches it would have seen. Microbatch m of B rows has
+// rows m B to m B + B - 1 of its step, so two microbatches of 8 are one batch of 16.
+//
+// Validation windows lie one after the other from the start of the file, window i over tokens i T to
+// i T + T, so every target is predicted once. What does not fill a batch at the end is left out; a
+// file of fewer windows than one batch fills it up by starting again.
+
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
 

@@ -1,15 +1,16 @@
-/**
- * Which pairs should become tokens? Byte-pair encoding (Sennrich, Haddow and Birch 2016): start from
- * bytes, and again and again give the most frequent adjacent pair a token of its own.
- *
- * Equal words are counted once and carry their count as a weight. All words lie in one flat array of
- * symbols, linked to their neighbours; each pair knows its total weight and the positions where it
- * starts. A merge then touches only the places where its pair occurs.
- *
- * Ties: the greater weight first; among equals the smaller left token, then the smaller right token.
- * The merges are therefore a function of the words and their counts, not of the order of documents.
- */
-import { Heap } from "./priority-queue.ts";
+// Question: which pairs should become tokens?
+//
+// Byte-pair encoding (Sennrich, Haddow and Birch 2016): start from bytes, and again and again give the most
+// frequent adjacent pair a token of its own.
+//
+// Equal words are counted once and carry their count as a weight. All words lie in one flat array of
+// symbols, linked to their neighbours; each pair knows its total weight and the positions where it
+// starts. A merge then touches only the places where its pair occurs.
+//
+// Ties: the greater weight first; among equals the smaller left token, then the smaller right token.
+// The merges are therefore a function of the words and their counts, not of the order of documents.
+
+import { PriorityQueue } from "./priority-queue.ts";
 
 /** Two tokens that become one. Merge m makes token 256 + m; tokens 0 to 255 are the bytes. */
 export type Merge = readonly [left: number, right: number];
@@ -71,7 +72,7 @@ export function trainMerges(
   for (let position = 0; position < symbols.length; position++) {
     if (next[position] !== none) add(position);
   }
-  const queue = new Heap<Candidate>(comesFirst);
+  const queue = new PriorityQueue<Candidate>(comesFirst);
   for (const pair of pairs.values()) queue.push({ pair, weight: pair.weight });
 
   const merges: Merge[] = [];

@@ -1,9 +1,10 @@
-/**
- * What is there to learn from? A corpus is a list of documents: the State of the Union addresses, a
- * text file, a folder of text files or standard input.
- *
- * Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
- */
+// Question: what is there to learn from?
+//
+// A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
+// standard input.
+//
+// Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
+
 import { constants, isUtf8 } from "node:buffer";
 import { createHash } from "node:crypto";
 import fs from "node:fs";

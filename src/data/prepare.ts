@@ -1,11 +1,10 @@
-/**
- * From text to tokens on disk in one call: corpus, split, tokenizer, token files.
- *
- * Each combination of corpus, vocabulary, seed and validation share has a folder of its own in the
- * cache folder, with `tokenizer.json`, `train.safetensors` and `validation.safetensors`. What is there
- * is used again if it was made from the same text by the same tokenizer and its checksums hold, and
- * otherwise made anew. The tokenizer learns from the training part only.
- */
+// Question: how does a text become tokens on disk, in one call?
+//
+// Corpus, split, tokenizer, token files. Each combination of corpus, vocabulary, seed and validation share has
+// a folder of its own in the cache folder, with `tokenizer.json`, `train.safetensors` and
+// `validation.safetensors`. What is there is used again if it was made from the same text by the same tokenizer
+// and its checksums hold, and otherwise it is made anew. The tokenizer learns from the training part only.
+
 import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";

@@ -1,14 +1,15 @@
-/**
- * Where may a token never cross? Text is first cut into words; merges stay inside a word.
- *
- * Our rule is GPT-2's (the `ByteLevel` pre-tokenizer of Hugging Face): English contractions, then runs
- * of letters, of digits, of other signs, each with the one space before it, then white space. Every
- * character falls under one of the alternatives, so the words put together are the text. Tokenizers
- * read from elsewhere may cut by another expression or not at all.
- *
- * In our rule `\s` is JavaScript's, as in `@huggingface/tokenizers`; the Rust library's differs at two characters
- * (U+0085 and U+FEFF). That can change which tokens are chosen beside them, never what they decode to.
- */
+// Question: where may a token never cross?
+//
+// Text is first cut into words; merges stay inside a word.
+//
+// Our rule is GPT-2's (the `ByteLevel` pre-tokenizer of Hugging Face): English contractions, then runs
+// of letters, of digits, of other signs, each with the one space before it, then white space. Every
+// character falls under one of the alternatives, so the words put together are the text. Tokenizers
+// read from elsewhere may cut by another expression or not at all.
+//
+// In our rule `\s` is JavaScript's, as in `@huggingface/tokenizers`; the Rust library's differs at two characters
+// (U+0085 and U+FEFF). That can change which tokens are chosen beside them, never what they decode to.
+
 const gpt2 = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /** `regex`: words are its matches and what lies between them (Hugging Face's `Split`, `Isolated`). */

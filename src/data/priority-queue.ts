@@ -1,9 +1,9 @@
-/**
- * A binary heap: which of these comes first? Used by the trainer (most frequent pair) and by the
- * encoder (earliest merge). The order `before` must be total, so that what comes out depends only on
- * what went in.
- */
-export class Heap<Item> {
+// Question: which of these items comes first? A binary heap knows.
+//
+// Used by the trainer (most frequent pair) and by the encoder (earliest merge). The order `before` must be
+// total, so that what comes out depends only on what went in.
+
+export class PriorityQueue<Item> {
   readonly #items: Item[] = [];
   readonly #before: (a: Item, b: Item) => boolean;
 

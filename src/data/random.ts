@@ -1,13 +1,11 @@
-/**
- * Which random number belongs to this seed, this purpose and this count?
- *
- * Philox-4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
- * SC 2011): ten rounds that mix a 128-bit counter under a 64-bit key into 128 random bits. There is
- * no state to carry or to save: the number drawn at step k is a function of k, so a run resumed at
- * step k needs no replay, and two draws never depend on the order in which they are made.
- *
- * Only 32-bit integer arithmetic is used, so the values are the same on every engine.
- */
+// Question: which random number belongs to this seed, this purpose and this count?
+//
+// Philox-4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011): ten rounds that mix a 128-bit counter under a 64-bit key into 128 random bits. There is
+// no state to carry or to save: the number drawn at step k is a function of k, so a run resumed at
+// step k needs no replay, and two draws never depend on the order in which they are made.
+//
+// Only 32-bit integer arithmetic is used, so the values are the same on every engine.
 
 /** Two 32-bit words: the key. */
 export type Key = readonly [number, number];

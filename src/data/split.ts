@@ -1,16 +1,17 @@
-/**
- * Which text is kept back for validation? About a share of the bytes, by default 7.5 %.
- *
- * - Of many documents, whole ones: the documents in their order are cut into runs of k = 1 / share,
- *   and the seeded generator takes one document of each run. So validation is spread evenly over the
- *   corpus (for the addresses: over the years), and nothing of a validation document is trained on.
- *   Of several such draws the one whose bytes come closest to the share is used.
- * - Of few documents (fewer than two runs), or where one document is so large that no draw comes near
- *   the share: the end of every document, cut at the paragraph break nearest to the share, else at a
- *   line break, else at a space, else between two characters.
- *
- * Both parts put together are the corpus; nothing is dropped.
- */
+// Question: which text is kept back for validation?
+//
+// About a share of the bytes, by default 7.5 %.
+//
+// - Of many documents, whole ones: the documents in their order are cut into runs of k = 1 / share,
+//   and the seeded generator takes one document of each run. So validation is spread evenly over the
+//   corpus (for the addresses: over the years), and nothing of a validation document is trained on.
+//   Of several such draws the one whose bytes come closest to the share is used.
+// - Of few documents (fewer than two runs), or where one document is so large that no draw comes near
+//   the share: the end of every document, cut at the paragraph break nearest to the share, else at a
+//   line break, else at a space, else between two characters.
+//
+// Both parts put together are the corpus; nothing is dropped.
+
 import { streams, uniformInteger } from "./random.ts";
 
 export interface Document {

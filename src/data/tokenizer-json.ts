@@ -1,10 +1,11 @@
-/**
- * How is a tokenizer kept? As Hugging Face's `tokenizer.json`, so that every reader of that format
- * can use ours, and we can use any tokenizer of that format that is a byte-level BPE: GPT-2's layout
- * (`ByteLevel`) and that of Llama 3 and Qwen (`Split` by a regular expression, then `ByteLevel`).
- *
- * The post-processor is not read: it adds tokens around a text, which is for the caller to do.
- */
+// Question: how is a tokenizer kept?
+//
+// As Hugging Face's `tokenizer.json`, so that every reader of that format can use ours, and we can use any
+// tokenizer of that format that is a byte-level BPE: GPT-2's layout (`ByteLevel`) and that of Llama 3 and Qwen
+// (`Split` by a regular expression, then `ByteLevel`).
+//
+// The post-processor is not read: it adds tokens around a text, which is for the caller to do.
+
 import { spell, unspell } from "./alphabet.ts";
 import { wordPattern, type WordRule } from "./pretokenise.ts";
 import { Tokenizer, type AddedToken, type TokenizerDefinition } from "./tokenizer.ts";

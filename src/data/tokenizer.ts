@@ -1,14 +1,15 @@
-/**
- * How does text become token numbers and back? Byte-level byte-pair encoding.
- *
- * A text is cut at added tokens (`<|endoftext|>`), then into words (`pretokenise.ts`); each word starts
- * as its UTF-8 bytes and its pairs are merged, the earliest learned merge first, the leftmost first
- * among equals. Any text can be encoded, and decoding gives it back (a lone surrogate, which UTF-8
- * cannot write, becomes U+FFFD). Equal to Hugging Face's `tokenizers` without its post-processor:
- * nothing is put before or after the text.
- */
+// Question: how does text become token numbers and back?
+//
+// Byte-level byte-pair encoding.
+//
+// A text is cut at added tokens (`<|endoftext|>`), then into words (`pretokenise.ts`); each word starts
+// as its UTF-8 bytes and its pairs are merged, the earliest learned merge first, the leftmost first
+// among equals. Any text can be encoded, and decoding gives it back (a lone surrogate, which UTF-8
+// cannot write, becomes U+FFFD). Equal to Hugging Face's `tokenizers` without its post-processor:
+// nothing is put before or after the text.
+
 import { trainMerges, type Merge } from "./bpe-train.ts";
-import { Heap } from "./priority-queue.ts";
+import { PriorityQueue } from "./priority-queue.ts";
 import { forEachWord, wordPattern, type WordRule } from "./pretokenise.ts";
 
 /** The token put after every document. */
@@ -210,7 +211,7 @@ export class Tokenizer {
       next[position]! < length
         ? this.#pairs.get(symbols[position]! * this.vocabularySize + symbols[next[position]!]!)
         : undefined;
-    const queue = new Heap<{ rank: number; position: number }>((a, b) =>
+    const queue = new PriorityQueue<{ rank: number; position: number }>((a, b) =>
       a.rank !== b.rank ? a.rank < b.rank : a.position < b.position,
     );
     const offer = (position: number): void => {

@@ -13,6 +13,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { given } from "../basics/given.ts";
 import { random, streams as randomStreams } from "../data/random.ts";
 import { createParameters, type Parameter } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
@@ -110,7 +111,7 @@ export function upcycle(
     versions: programVersions(runtime),
     keepCheckpoints: config.keepCheckpoints,
     checkpointBytes: bytesOf(state.model) + bytesOf(state.optimizer),
-    ...(onWarning ? { onWarning } : {}),
+    ...given({ onWarning }),
   });
   try {
     writeFileAtomically(path.join(to, "tokenizer.json"), tokenizer);

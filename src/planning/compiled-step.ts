@@ -6,6 +6,7 @@
 // are compiled in seconds. All counts are JavaScript numbers, exact to 2^53; only a program that is written
 // into a runtime's memory needs 32-bit words.
 
+import { given } from "../basics/given.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig, ModelSize } from "../model/config.ts";
 import { compilePlan } from "../runtime/wasm/compile.ts";
@@ -110,7 +111,7 @@ export function compileSteps(
       arenaBytes: memory.arenaBytes,
       flops: calls.reduce((sum, call) => sum + call.flops, 0),
       calls: calls.length,
-      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...given({ storeEvery }),
       ...(rates === undefined ? {} : { seconds: planSeconds(phases, rates) }),
     };
   };

@@ -24,6 +24,7 @@
 // The last stage has the logits and their gradient of one micro-batch, float32. Not counted: temporary
 // buffers of kernels and communication, fragmentation.
 
+import { given } from "../basics/given.ts";
 import { blockObjective } from "../training/recomputation.ts";
 import { type Architecture, coefficientCount, denseHidden, type PlannedModel } from "./architecture.ts";
 import {
@@ -99,7 +100,7 @@ export function stageMemories(
     const { storeEvery, bytes: streams } = streamBytes(model, layout, precision, stage, variant);
     const bytes = { ...states, activations: activationBytes(model, layout, precision, stage, variant), streams };
     const total = memoryClasses.reduce((sum, name) => sum + (Number.isNaN(bytes[name]) ? 0 : bytes[name]), 0);
-    return { stage, bytes, total, ...(storeEvery === undefined ? {} : { storeEvery }) };
+    return { stage, bytes, total, ...given({ storeEvery }) };
   });
 }
 

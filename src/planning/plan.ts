@@ -3,6 +3,7 @@
 // Puts together what the other files of this room count, as plain data that can be printed, drawn or kept
 // as JSON. docs/planning.md explains every number of it.
 
+import { given } from "../basics/given.ts";
 import { blockObjective, blockOptimum } from "../training/recomputation.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
@@ -117,8 +118,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
     gpus,
     sharded,
     microBatch,
-    ...(pipeline === undefined ? {} : { pipeline }),
-    ...(expert === undefined ? {} : { expert }),
+    ...given({ pipeline, expert }),
   };
   const { layout } = chooseLayout(model, wishes, precisions[precision], hardware.memoryBytes);
   const memory = memoriesOf(model, layout, precision, hardware);
@@ -126,8 +126,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
   const tokens = options.tokens ?? trainedTokens(model);
   const times = {
     gpus: layout.gpus,
-    ...(tokens === undefined ? {} : { tokens }),
-    ...(price === undefined ? {} : { price }),
+    ...given({ tokens, price }),
   };
   const peak = precision === "float32" ? hardware.peak.tf32 : hardware.peak.bf16;
   const seconds = flops.baseline.training / (peak * utilisation);
@@ -139,7 +138,7 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
       streamBytes,
       bandwidthEfficiency,
       tokens: layout.microBatch * model.context,
-      ...(storeEvery === undefined ? {} : { storeEvery }),
+      ...given({ storeEvery }),
     });
     return { kernels, fraction: kernels.total / seconds, training: trainingTime(seconds + kernels.total, times) };
   };

@@ -5,6 +5,7 @@
 
 import fs from "node:fs";
 import { createRequire } from "node:module";
+import { given } from "../basics/given.ts";
 import { onPaper, type VegaLiteSpec } from "./figures/figure.ts";
 
 export interface SvgOptions {
@@ -25,7 +26,7 @@ export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): P
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
   const { background, prefix = "", onWarning } = options;
   const logger = warnings(onWarning ?? (() => undefined));
-  const drawn = { ...onPaper(spec), ...(background === undefined ? {} : { background }) };
+  const drawn = { ...onPaper(spec), ...given({ background }) };
   const compiled = compile(drawn as unknown as Parameters<typeof compile>[0], { logger }).spec;
   const view = new vega.View(vega.parse(compiled), { renderer: "none", logger });
   try {

@@ -11,7 +11,14 @@ import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { isMixed } from "../model/config.ts";
 import { DIVERGED_STEPS, type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
-import { type AlarmAction, describeEvent, mayRollBack, planAlarms, rateFactorAt, shortFactor } from "../training/alarms.ts";
+import {
+  type AlarmAction,
+  describeEvent,
+  mayRollBack,
+  planAlarms,
+  rateFactorAt,
+  shortFactor,
+} from "../training/alarms.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { createRunFolder, outlives, readEvents, readGains, readMetrics, type RunFolder } from "./run-folder.ts";

@@ -6,6 +6,7 @@
 //
 // Legend: T tokens, n streams, C channels, M = n² + 2n, S logits.
 
+import { given } from "../basics/given.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { sublayerRuns } from "../model/config.ts";
@@ -53,9 +54,7 @@ export function createObserver(runtime: Runtime, model: LanguageModel, length: n
         const coefficients = read(`coefficients.${index}`);
         if (!coefficients) return [];
         const [logits, products] = [read(`logits.${index}`), read(`products.${index}`)];
-        return [
-          { index, run: runs[index]!, coefficients, ...(logits ? { logits } : {}), ...(products ? { products } : {}) },
-        ];
+        return [{ index, run: runs[index]!, coefficients, ...given({ logits, products }) }];
       });
       return {
         ...measureMixing(mixing, sublayers.length, length),

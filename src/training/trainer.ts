@@ -3,6 +3,7 @@
 // A trainer holds a model's compiled programs and the position in the run. It touches no files: what
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
+import { given } from "../basics/given.ts";
 import type { Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -177,7 +178,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         seconds,
         tokens: batch * context * accumulate,
         ...(loadNames.length > 0 ? { expertLoad } : {}),
-        ...(instruments ? { instruments } : {}),
+        ...given({ instruments }),
       };
     },
     evaluate() {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import { timing } from "../../bench/lib/interleave.ts";
 import {
   type Figure,
@@ -54,9 +55,7 @@ describe("meetsBar", () => {
     [1.26, false, 1.25, false],
     [1.26, false, undefined, true],
   ])("%d, higher is better: %s, bar %d → %s", (value, higher_is_better, bar, met) => {
-    expect(meetsBar({ name: "x", value, unit: "×", higher_is_better, ...(bar === undefined ? {} : { bar }) })).toBe(
-      met,
-    );
+    expect(meetsBar({ name: "x", value, unit: "×", higher_is_better, ...given({ bar }) })).toBe(met);
   });
 });
 

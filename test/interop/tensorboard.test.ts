@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import { prepareData, type PreparedData } from "../../src/data/prepare.ts";
 import {
   crc32c,
@@ -82,7 +83,7 @@ function readEvents(file: string): Read[] {
     events.push({
       wallTime: (fields.get(1)![0] as Buffer).readDoubleLE(),
       step: Number(fields.get(2)![0]),
-      ...(version ? { version } : {}),
+      ...given({ version }),
       ...(session ? { started: fieldsOf(session).get(1)![0] === 1n } : {}),
       scalars: Object.fromEntries(
         ((summary ? fieldsOf(summary).get(1) : undefined) ?? []).map((value) => {

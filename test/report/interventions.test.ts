@@ -1,6 +1,7 @@
 // The table and the chart of interventions: every number is there, published ones stand beside, odd ones break nothing.
 
 import { expect, test } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import { drawInterventions } from "../../src/report/interventions-chart.ts";
 import { interventionsText } from "../../src/report/interventions-text.ts";
 import type { InterventionReport, InterventionRow } from "../../src/study/intervene.ts";
@@ -12,7 +13,7 @@ const row = (intervention: string, set: string, change: number, error?: number):
   sublayers: { all: [0, 1, 2, 3], early: [0, 1], late: [2, 3] }[set] ?? [Number(set)],
   loss: 4 + change,
   change,
-  ...(error === undefined ? {} : { error }),
+  ...given({ error }),
 });
 
 const report: InterventionReport = {

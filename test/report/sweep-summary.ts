@@ -1,5 +1,6 @@
 // A small sweep's summary: two connections at two depths, one seed of one of them diverged.
 
+import { given } from "../../src/basics/given.ts";
 import { analyseSweep, type SweepResult } from "../../src/runs/sweep/analysis.ts";
 import type { SweepSummary } from "../../src/runs/sweep/folder.ts";
 
@@ -11,7 +12,7 @@ const result = (layers: number, connection: string, learningRate: number, bitsPe
   seed: 1,
   diverged: bitsPerByte === undefined,
   steps: 10,
-  ...(bitsPerByte === undefined ? {} : { bitsPerByte }),
+  ...given({ bitsPerByte }),
   lossSpikes: 0,
   gradientExcursions: 0,
   largestGradientNorm: 1,

@@ -102,7 +102,7 @@ describe("the comparison of connections", () => {
 });
 
 describe("docs/pipeline", () => {
-  const read = (name: string): string => readFileSync(new URL(`../../../docs/${name}`, import.meta.url), "utf8");
+  const read = (name: string): string => readFileSync(new URL(`../../docs/${name}`, import.meta.url), "utf8");
 
   test("has a line for every schedule and the figures of today's defaults", () => {
     const page = read("pipeline.md");

@@ -9,7 +9,14 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CheckpointContent } from "../../src/runs/checkpoint.ts";
 import { expectSpace, openLog, readRecords, writeFileAtomically } from "../../src/files/records.ts";
 import type { MetricRecord } from "../../src/training/records.ts";
-import { createRunFolder, openRunFolder, readGains, readMetrics, type RunFolder, type RunFolderOptions } from "../../src/runs/run-folder.ts";
+import {
+  createRunFolder,
+  openRunFolder,
+  readGains,
+  readMetrics,
+  type RunFolder,
+  type RunFolderOptions,
+} from "../../src/runs/run-folder.ts";
 
 let parent: string;
 let folder: string;

@@ -2,6 +2,7 @@
 // and the numbers are those of other models that compute the same, in float64.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import {
   type ConnectionConfig,
   connectionKinds,
@@ -38,7 +39,7 @@ const measure = (
 ): InterventionReport =>
   intervene(runtime, config, state, tinyBatches(config), {
     ...(names ? { interventions: names.map(parseIntervention) } : {}),
-    ...(sublayers ? { sublayers } : {}),
+    ...given({ sublayers }),
   });
 
 /** The change of every row, by its name. */

@@ -4,6 +4,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { largestComposite } from "../../src/stability/gains.ts";
@@ -53,7 +54,7 @@ function configOf(alarms?: AlarmsConfig): TrainingConfig {
     gainsEvery: 1,
     optimiser: { learningRate: 3e-2, warmup: 0 },
     model: { vocabulary: data.tokenizer.vocabularySize },
-    ...(alarms ? { alarms } : {}),
+    ...given({ alarms }),
   });
 }
 const open = (name: string, alarms?: AlarmsConfig, existing: "refuse" | "resume" = "refuse"): Run =>

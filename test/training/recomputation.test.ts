@@ -1,6 +1,7 @@
 // Eq. 20 of the paper, what a training step is predicted to need and what it writes, and that nothing else changes.
 
 import { describe, expect, test } from "vitest";
+import { given } from "../../src/basics/given.ts";
 import {
   type ConnectionConfig,
   connectionKinds,
@@ -119,7 +120,7 @@ describe("a trainer", () => {
       const train = (recompute?: RecomputeConfig) => {
         const config = tinyTraining(connection.kind, {
           model: { connection },
-          ...(recompute === undefined ? {} : { recompute }),
+          ...given({ recompute }),
         });
         return createTrainer(runtime, config, tinyBatches(config));
       };

@@ -5,6 +5,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { given } from "../../basics/given.ts";
 import { ensureWritableFolder, writeAtomically } from "../../files/atomic.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
 import { readTokenizer } from "../../data/prepare.ts";
@@ -97,7 +98,7 @@ export function exportHuggingFace(
     tokenizer_class: "PreTrainedTokenizerFast",
     model_max_length: model.context,
     clean_up_tokenization_spaces: false,
-    ...(token === undefined ? {} : { eos_token: token }),
+    ...given({ eos_token: token }),
   };
   writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
   writeFileAtomically(path.join(out, names.config), formatHuggingFaceConfig({ ...described, ...special }));

@@ -7,6 +7,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { given } from "../../basics/given.ts";
 import { reason } from "../../files/atomic.ts";
 import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
@@ -75,11 +76,12 @@ export function importHuggingFace(
     throw new Error(
       `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run a folder of its own`,
     );
-  const { model: given, tensors, tied } = readHuggingFaceModel(from, options.context);
-  const stored = options.context === undefined && given.context > LONGEST ? { ...given, context: LONGEST } : given;
+  const { model: published, tensors, tied } = readHuggingFaceModel(from, options.context);
+  const stored =
+    options.context === undefined && published.context > LONGEST ? { ...published, context: LONGEST } : published;
   const notes = [
-    ...(stored.context < given.context
-      ? [`Its context is ${stored.context} tokens here, of ${given.context} that it was made for (--context).`]
+    ...(stored.context < published.context
+      ? [`Its context is ${stored.context} tokens here, of ${published.context} that it was made for (--context).`]
       : []),
     ...(tied
       ? ["Its output matrix was the embedding; here it is a copy of its own, which training changes by itself."]
@@ -102,7 +104,7 @@ export function importHuggingFace(
     versions: programVersions(runtime),
     keepCheckpoints: config.keepCheckpoints,
     checkpointBytes: bytes,
-    ...(onWarning ? { onWarning } : {}),
+    ...given({ onWarning }),
   });
   try {
     if (tokenizer.found) writeTokenizer(path.join(to, "tokenizer.json"), tokenizer.found);

@@ -1,4 +1,4 @@
-// Questions: which schedule is best for a pipeline, and what does mHC cost in DualPipe, with and without the
+// Question: which schedule is best for a pipeline, and what does mHC cost in DualPipe, with and without the
 // paper's overlap?
 
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "./layer-costs.ts";

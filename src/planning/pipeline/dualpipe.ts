@@ -1,3 +1,5 @@
+// Question: in which order does a stage of DualPipe work?
+//
 // DualPipe (DeepSeek-V3 report, arXiv 2412.19437, section 3.2.1; the order as in github.com/deepseek-ai/DualPipe):
 // micro-batches enter the pipeline from both ends. Stage i holds position i for those that enter at the front
 // and position p-1-i for those from the back, hence two copies of the parameters. In the middle of the step each

@@ -1,3 +1,5 @@
+// Question: in which order does a stage of interleaved 1F1B work?
+//
 // Interleaved 1F1B (Narayanan et al., arXiv 2104.04473): stage i holds v pieces of the model, at positions
 // i, i+p, i+2p, ... The pipeline fills in pieces of 1/v, so the bubble shrinks to (p-1)(F+B)/v, a share of
 // (p-1)/(vm+p-1) of the step; there are v times as many messages, and stage 0 holds p + (p-1)/v micro-batches.

@@ -136,7 +136,7 @@ class SlotBuilder {
   readonly #part: Readonly<Record<Direction, number>>;
   readonly #weightsAlone: boolean;
   /** The last piece of each direction's chain, and what weight gradients of the layer at hand need. */
-  readonly #last: Partial<Record<Direction | "recompute" | "weights", number>> = {};
+  readonly #last: { [Kind in Direction | "recompute" | "weights"]?: number | undefined } = {};
   readonly #done: Record<Direction, number> = { forward: 0, backward: 0 };
 
   constructor(times: LayerTimes, layers: number, overlap: Overlap, passes: readonly PipelinePass[]) {

@@ -5,7 +5,7 @@
 // timeline. A task on the priority stream interrupts the computation that runs, which later continues where it
 // was: the time of a kernel is the same wherever it runs, no processor does two things at once.
 
-import { Heap } from "../../data/priority-queue.ts";
+import { PriorityQueue } from "../../data/priority-queue.ts";
 import type { PipelineTask, Timeline } from "./task.ts";
 
 interface Running {
@@ -18,11 +18,11 @@ interface Running {
 interface Stage {
   readonly order: PipelineTask[];
   next: number;
-  interrupted?: PipelineTask;
-  readonly priority: Heap<PipelineTask>;
-  readonly transfers: Heap<PipelineTask>;
-  compute?: Running;
-  link?: Running;
+  interrupted: PipelineTask | undefined;
+  readonly priority: PriorityQueue<PipelineTask>;
+  readonly transfers: PriorityQueue<PipelineTask>;
+  compute: Running | undefined;
+  link: Running | undefined;
 }
 
 /**
@@ -43,12 +43,15 @@ export function simulate(tasks: readonly PipelineTask[], stages: number): Timeli
   const state = Array.from({ length: stages }, (): Stage => ({
     order: [],
     next: 0,
-    priority: new Heap(firstReady),
-    transfers: new Heap(firstReady),
+    priority: new PriorityQueue(firstReady),
+    transfers: new PriorityQueue(firstReady),
+    interrupted: undefined,
+    compute: undefined,
+    link: undefined,
   }));
   for (const task of tasks) if (task.stream === "compute") state[task.stage]!.order.push(task);
 
-  const ends = new Heap<Running>((a, b) => a.end < b.end || (a.end === b.end && a.task.id < b.task.id));
+  const ends = new PriorityQueue<Running>((a, b) => a.end < b.end || (a.end === b.end && a.task.id < b.task.id));
   let now = 0;
   let finished = 0;
 

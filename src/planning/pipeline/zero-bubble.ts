@@ -1,3 +1,5 @@
+// Question: in which order does a stage of zero-bubble ZB-H1 work?
+//
 // ZB-H1 (Qi et al., arXiv 2401.10241): the backward pass is split. B, the gradient of the input, goes to the
 // previous stage at once; W, the gradient of the weights, nobody waits for, so it fills what would be a bubble.
 // The order is that of 1F1B; stage i puts its W off by i micro-batches, so that every stage holds p at most,

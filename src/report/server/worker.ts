@@ -3,6 +3,7 @@
 // buttons ask for goes to the main thread, which looks between two steps.
 
 import { parentPort, workerData } from "node:worker_threads";
+import { given } from "../../basics/given.ts";
 import { listen, type PageServer } from "./listen.ts";
 import type { ControlAction } from "./messages.ts";
 import { readPageFiles } from "./page-files.ts";
@@ -23,8 +24,7 @@ const say = (message: FromWorker): void => parentPort!.postMessage(message);
 
 async function start({ root, folders, ports }: WorkerData): Promise<PageServer> {
   const page = readPageFiles();
-  const send = (action: ControlAction, folder?: string): void =>
-    say({ kind: "control", action, ...(folder === undefined ? {} : { folder }) });
+  const send = (action: ControlAction, folder?: string): void => say({ kind: "control", action, ...given({ folder }) });
   let failure: unknown;
   for (const port of ports) {
     try {

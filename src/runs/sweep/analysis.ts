@@ -18,6 +18,7 @@
 //   edge            the largest rate below the first at which a seed diverged
 //   band            minimum, maximum and standard deviation (n − 1) over the seeds of a rate
 
+import { given } from "../../basics/given.ts";
 import { mean, median, sampleVariance } from "../../stability/statistics.ts";
 
 /** Values that the running median looks back over. */
@@ -235,7 +236,7 @@ export function analyseSweep(results: readonly SweepResult[], bits: number = TOL
       .map(([learningRate, seeds]): RateSummary => {
         const band = seedBand(seeds.flatMap(({ diverged, bitsPerByte }) => (diverged ? [] : (bitsPerByte ?? []))));
         const diverged = seeds.filter((run) => run.diverged).length;
-        return { learningRate, seeds: seeds.length, diverged, ...(band ? { band } : {}) };
+        return { learningRate, seeds: seeds.length, diverged, ...given({ band }) };
       });
     const curve = rates.map(({ learningRate, diverged, band }) => ({
       learningRate,
@@ -254,9 +255,7 @@ export function analyseSweep(results: readonly SweepResult[], bits: number = TOL
       lossSpikes: total((run) => run.lossSpikes),
       gradientExcursions: total((run) => run.gradientExcursions),
       rates,
-      ...(optimum ? { optimum } : {}),
-      ...(tolerance ? { tolerance } : {}),
-      ...(edge === undefined ? {} : { edge }),
+      ...given({ optimum, tolerance, edge }),
     };
   });
 }

@@ -11,6 +11,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { given } from "../../basics/given.ts";
 import { ensureWritableFolder, reason } from "../../files/atomic.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
 import { hasCode, writeFileAtomically } from "../../files/records.ts";
@@ -147,9 +148,7 @@ function resultOf(run: string, { name, values }: SweepPoint, { outcome, step, me
     seed: config.seed,
     diverged: outcome === "diverged" || !learnt(validationLoss, config),
     steps: step,
-    ...(message === undefined ? {} : { message }),
-    ...(validationLoss === undefined ? {} : { validationLoss }),
-    ...(bitsPerByte === undefined ? {} : { bitsPerByte }),
+    ...given({ message, validationLoss, bitsPerByte }),
     lossSpikes: countLossSpikes(metrics.map(({ loss }) => loss)),
     gradientExcursions: countGradientExcursions(metrics.map(({ gradientNorm }) => gradientNorm)),
     largestGradientNorm: metrics.reduce((largest, { gradientNorm }) => Math.max(largest, gradientNorm), 0),

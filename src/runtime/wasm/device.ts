@@ -1,6 +1,7 @@
 // Question: which numbers has the CPU, as WebAssembly sees it?
 
 import type { Device } from "../device.ts";
+import { ARGUMENT_BYTES, LOCAL_ALIGNMENT } from "./constants.ts";
 
 /** Rows of a tile: a multiple of the GEMM's six, small enough that a chain's tile stays in the cache. */
 export const ROW_TILE = 48;
@@ -20,10 +21,8 @@ export function cpuDevice({ threads, panelWidth }: CpuChoices): Device {
     rowTile: ROW_TILE,
     elementBlock: 4096,
     localBytes: 2 << 20,
-    // See `localBase` in kernels/interpreter.ts.
-    localAlignment: 192,
-    // What a thread copies for each task of a call with local buffers.
-    localArguments: 1024,
+    localAlignment: LOCAL_ALIGNMENT,
+    localArguments: ARGUMENT_BYTES / 4,
     alignment: 64,
     padding: 64,
     largestMemory: MAXIMUM_PAGES * PAGE,

@@ -4,8 +4,8 @@
 // (kernels/gemm-outer.ts). A larger tile packs less, more tiles share the work better. No element depends on
 // the grid, so it may follow the number of threads and the results still do not.
 
-/** Largest sides of a tile: what the kernel's scratch holds. */
-const LARGEST = { rows: 256, cols: 320 };
+import { OUTER_COLUMNS, OUTER_ROWS } from "./constants.ts";
+
 /** A tile side is a multiple of this, but for the last: panels are 6 rows or 16 columns. */
 const UNIT = { rows: 6, cols: 16 };
 /** Tasks a thread should find, so that a delayed thread leaves its share to the others. */
@@ -26,8 +26,8 @@ export interface OuterGrid {
 export function outerGrid(rows: number, cols: number, threads: number, matrices = 1): OuterGrid {
   const tasks = Math.ceil((TASKS_PER_THREAD * threads) / matrices);
   let best = { down: 1, across: 1, cost: Infinity };
-  for (const down of counts(rows, LARGEST.rows, UNIT.rows, tasks)) {
-    for (const across of counts(cols, LARGEST.cols, UNIT.cols, tasks)) {
+  for (const down of counts(rows, OUTER_ROWS, UNIT.rows, tasks)) {
+    for (const across of counts(cols, OUTER_COLUMNS, UNIT.cols, tasks)) {
       const height = Math.ceil(Math.ceil(rows / UNIT.rows) / down) * UNIT.rows;
       const width = Math.ceil(Math.ceil(cols / UNIT.cols) / across) * UNIT.cols;
       const rounds = Math.max(TASKS_PER_THREAD, Math.ceil((matrices * down * across) / threads));

@@ -15,17 +15,17 @@ import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
 import { expectState, inUse, type ProgramSpec } from "../program.ts";
+import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
 const CONTROL_BYTES = 64;
-const SCRATCH_BYTES = 1 << 20;
 
 /** Where the local buffers of a thread begin, as kernels/interpreter.ts has it. */
 export function localBase(scratch: number): number {
-  return Math.floor((scratch + SCRATCH_BYTES + 4096) / 192) * 192 + 256;
+  return Math.floor((scratch + SCRATCH_BYTES + ARGUMENT_BYTES) / LOCAL_ALIGNMENT) * LOCAL_ALIGNMENT + LOCAL_BEGIN;
 }
 
 /** What a runtime has in its memory before anything is compiled. */
@@ -39,7 +39,7 @@ export interface Reserved {
 
 export function reserve(heap: Heap, { threads, localBytes }: Device): Reserved {
   // Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts.
-  const threadBytes = SCRATCH_BYTES + 8192 + localBytes;
+  const threadBytes = SCRATCH_BYTES + 2 * ARGUMENT_BYTES + localBytes;
   return {
     control: heap.allocate(CONTROL_BYTES),
     scratch: Array.from({ length: threads }, () => heap.allocate(threadBytes)),

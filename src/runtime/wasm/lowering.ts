@@ -7,6 +7,7 @@
 import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Operand, Word } from "../plan/calls.ts";
 import type { Lowering, LoweringContext } from "../plan/machine.ts";
+import { SUM_COLUMNS } from "./constants.ts";
 import { ROW_TILE } from "./device.ts";
 
 export type { Lowering, LoweringContext } from "../plan/machine.ts";
@@ -26,8 +27,6 @@ export function write(buffer: Buffer, aligned: boolean): Operand {
 export const FEW_ROWS = 16;
 /** Panels packed by one task. */
 export const PACK_GRAIN = 4;
-/** Columns that one item of kernels/sum-partials.ts adds up. */
-const SUM_COLUMNS = 256;
 
 /**
  * A matrix packed for the GEMM's kernels, `inner` by `columns`.

@@ -1,6 +1,7 @@
 // What a sweep counts and measures, on series and curves made by hand whose answers are known.
 
 import { describe, expect, test } from "vitest";
+import { given } from "../../../src/basics/given.ts";
 import {
   analyseSweep,
   countGradientExcursions,
@@ -116,7 +117,7 @@ test("groups, and a rate at which one seed of two diverged", () => {
     seed,
     diverged: bitsPerByte === undefined,
     steps: 9,
-    ...(bitsPerByte === undefined ? {} : { bitsPerByte }),
+    ...given({ bitsPerByte }),
     lossSpikes: 1,
     gradientExcursions: 2,
     largestGradientNorm: 3,

@@ -5,16 +5,15 @@
 // and p' = p, m' = m, v' = v where the norm is not finite.
 //
 // adamw  elementwise; p', m', v' may be p, m, v
-//   words: p, gradient, m, v, schedule [3] = learning rate, c₁, c₂, clip [2] = norm, factor, p', m', v',
-//          elements an item, elements, then as f32: β₁, 1 − β₁, β₂, 1 − β₂, ε, λ, scale of the learning rate
 
+import { AdamwArguments } from "./arguments";
 import { fma } from "./simd";
 
-export function adamw(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), m = <usize>load<i32>(args, 8), v = <usize>load<i32>(args, 12);
-  const schedule = <usize>load<i32>(args, 16), clip = <usize>load<i32>(args, 20);
-  const newP = <usize>load<i32>(args, 24), newM = <usize>load<i32>(args, 28), newV = <usize>load<i32>(args, 32);
-  const item = load<i32>(args, 36), total = load<i32>(args, 40);
+export function adamw(args: AdamwArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, g = args.gradient, m = args.m, v = args.v;
+  const schedule = args.schedule, clip = args.clip;
+  const newP = args.newP, newM = args.newM, newV = args.newV;
+  const item = args.item, total = args.all;
   const first = <usize>min(begin * item, total) << 2, last = <usize>min(end * item, total) << 2;
 
   if (!isFinite(load<f32>(clip))) {
@@ -24,12 +23,12 @@ export function adamw(args: usize, begin: i32, end: i32, scratch: usize): void {
     return;
   }
 
-  const rate = <f64>load<f32>(schedule) * <f64>load<f32>(args, 68);
+  const rate = <f64>load<f32>(schedule) * <f64>args.learningRateScale;
   const factor = f32x4.splat(load<f32>(clip, 4));
-  const beta1 = v128.load32_splat(args, 44), rest1 = v128.load32_splat(args, 48);
-  const beta2 = v128.load32_splat(args, 52), rest2 = v128.load32_splat(args, 56);
-  const epsilon = v128.load32_splat(args, 60);
-  const keep = f32x4.splat(<f32>(1 - rate * <f64>load<f32>(args, 64)));
+  const beta1 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("beta1")), rest1 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("rest1"));
+  const beta2 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("beta2")), rest2 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("rest2"));
+  const epsilon = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("epsilon"));
+  const keep = f32x4.splat(<f32>(1 - rate * <f64>args.weightDecay));
   const minusStep = f32x4.splat(<f32>(-rate / <f64>load<f32>(schedule, 4)));
   const scaleV = f32x4.splat(<f32>(1 / sqrt<f64>(<f64>load<f32>(schedule, 8))));
 

@@ -6,10 +6,12 @@
 // Both products of a block of scores start from a row that is already subtracted, so one pass over the
 // block gives p = 2^x and ds = p * y:   x = log2(e) (scale k.q - lse),   y = v.g - delta.
 //
-// attentionBackward  args: qkv, out, lse, dout, dqkv, T, heads, kvHeads, D, scale (f32), E, V.
-// Domain B * kvHeads, grain 1: a task owns dk and dv of one key head and dq of its query heads, and adds
+// attentionBackward  domain: B * kvHeads, grain 1
+//
+// A task owns dk and dv of one key head and dq of its query heads, and adds
 // in a fixed order. Every element of dqkv is written. Layouts as in attention.ts; D and V are at most 512.
 
+import { AttentionBackwardArguments } from "./arguments";
 import { LOG2_E, keysOfPanel, keysPerBlock } from "./attention";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
 import { expTimesPanel, maskPanel } from "./attention-softmax";
@@ -126,13 +128,13 @@ function backwardHeads(
   }
 }
 
-export function attentionBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const qkv = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), lse = <usize>load<i32>(args, 8);
-  const dout = <usize>load<i32>(args, 12), dqkv = <usize>load<i32>(args, 16);
-  const T = load<i32>(args, 20), heads = load<i32>(args, 24), kvHeads = load<i32>(args, 28), D = load<i32>(args, 32);
-  const scale = load<f32>(args, 36);
-  const stride = <usize>load<i32>(args, 40) << 2;
-  const V = load<i32>(args, 44);
+export function attentionBackward(args: AttentionBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const qkv = args.qkv, out = args.out, lse = args.logSumExp;
+  const dout = args.dout, dqkv = args.dqkv;
+  const T = args.length, heads = args.heads, kvHeads = args.kvHeads, D = args.headSize;
+  const scale = args.scale;
+  const stride = <usize>args.width << 2;
+  const V = args.valueSize;
   const strideOut = <usize>(heads * V) << 2;
   const shared = heads / kvHeads;
   for (let item = begin; item < end; item++) {

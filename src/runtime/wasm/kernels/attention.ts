@@ -10,9 +10,11 @@
 // What earlier keys gave, (out, lse), counts as one more key with score lse and value out. Tiles above the
 // diagonal are skipped; in tiles on it the later keys are masked.
 //
-// attention  args: qkv, out, lse, T, heads, kvHeads, D, scale (f32), E, V.  Domain B * heads, grain 1.
+// attention  domain: B * heads, grain 1
+//
 // D and V are at most 512. See attention-backward.ts for the gradient.
 
+import { AttentionArguments } from "./arguments";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
 import { expHalfPanel, maskPanel, maxPanel } from "./attention-softmax";
 import { MR, tile } from "./gemm-tile";
@@ -116,12 +118,12 @@ function forwardHead(
   }
 }
 
-export function attention(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const qkv = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), lse = <usize>load<i32>(args, 8);
-  const T = load<i32>(args, 12), heads = load<i32>(args, 16), kvHeads = load<i32>(args, 20), D = load<i32>(args, 24);
-  const scale = load<f32>(args, 28);
-  const stride = <usize>load<i32>(args, 32) << 2;
-  const V = load<i32>(args, 36);
+export function attention(args: AttentionArguments, begin: i32, end: i32, scratch: usize): void {
+  const qkv = args.qkv, out = args.out, lse = args.logSumExp;
+  const T = args.length, heads = args.heads, kvHeads = args.kvHeads, D = args.headSize;
+  const scale = args.scale;
+  const stride = <usize>args.width << 2;
+  const V = args.valueSize;
   const strideOut = <usize>(heads * V) << 2;
   for (let item = begin; item < end; item++) {
     const b = item / heads, h = item % heads;

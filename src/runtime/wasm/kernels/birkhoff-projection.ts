@@ -7,8 +7,8 @@
 // has arrived is left alone, bit by bit, so no result depends on a matrix's neighbours.
 //
 // birkhoffProjection  row-wise over matrices
-//   words: logits [M, n, n], out [M, n, n], n
 
+import { BirkhoffProjectionArguments } from "./arguments";
 import { columnWeights, eliminateColumns, solveColumnsShort } from "./column-graph";
 import { exp4, expRow } from "./math";
 import { gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
@@ -152,9 +152,9 @@ function projectLanes(l: usize, n: i32, p: usize, work: usize): void {
   }
 }
 
-export function birkhoffProjection(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), size = n * n;
+export function birkhoffProjection(args: BirkhoffProjectionArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.y;
+  const n = args.n, size = n * n;
   const p = scratch + LANE_STEP * <usize>size, work = p + LANE_STEP * <usize>size;
   for (let m = begin; m < end; m += LANES) {
     const count = min(LANES, end - m), at = <usize>(m * size) << 2;

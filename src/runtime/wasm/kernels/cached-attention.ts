@@ -3,13 +3,12 @@
 //   keys[s, :, t] = k,  values[s, t] = v;  s_j = scale q.keys[s, :, j],  out = sum_j softmax(s)_j values[s, j],  j <= t
 //
 // cachedAttention  domain: slots * kvHeads, grain 1
-//   words: qkv [R, E], keys [S, kvHeads, D, T], values [S, kvHeads, T, V], positions [R], slots [R], out [R, heads V],
-//          new keys, new values (both may be the old ones), R, T, heads, kvHeads, D, V, scale (f32)
 //
-// A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
+// The new caches may be the old ones. A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
 // where the new one lies elsewhere. Padding (slot -1) gives zeros, written by the tasks of slot 0.
 // Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
 
+import { CachedAttentionArguments } from "./arguments";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
@@ -135,12 +134,12 @@ function attend(
   for (let i: usize = 0; i < rowValues; i += 4) store<f32>(out + i, share * load<f32>(result + i));
 }
 
-export function cachedAttention(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const qkv = <usize>load<i32>(args), oldKeys = <usize>load<i32>(args, 4), oldValues = <usize>load<i32>(args, 8);
-  const positions = <usize>load<i32>(args, 12), slots = <usize>load<i32>(args, 16);
-  const out = <usize>load<i32>(args, 20), newKeys = <usize>load<i32>(args, 24), newValues = <usize>load<i32>(args, 28);
-  const R = load<i32>(args, 32), T = load<i32>(args, 36), heads = load<i32>(args, 40), kvHeads = load<i32>(args, 44);
-  const D = load<i32>(args, 48), V = load<i32>(args, 52), scale = load<f32>(args, 56);
+export function cachedAttention(args: CachedAttentionArguments, begin: i32, end: i32, scratch: usize): void {
+  const qkv = args.qkv, oldKeys = args.keys, oldValues = args.values;
+  const positions = args.positions, slots = args.slots;
+  const out = args.out, newKeys = args.newKeys, newValues = args.newValues;
+  const R = args.rows, T = args.length, heads = args.heads, kvHeads = args.kvHeads;
+  const D = args.headSize, V = args.valueSize, scale = args.scale;
   const head = <usize>D << 2, valueHead = <usize>V << 2;
   const row = head * <usize>(heads + kvHeads) + valueHead * <usize>kvHeads, outRow = valueHead * <usize>heads;
   const bytesKeys = head * <usize>T, bytesValues = valueHead * <usize>T;

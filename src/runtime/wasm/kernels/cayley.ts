@@ -6,10 +6,9 @@
 // As in ops/cayley.ts; eight matrices at a time (token-lanes.ts): entry i, j at [i m + j].
 //
 // cayley          row-wise over matrices
-//   words: logits [R, m (m − 1)/2], out [R, m, m], m
 // cayleyBackward  row-wise over matrices
-//   words: Q [R, m, m], G [R, m, m], dlogits [R, m (m − 1)/2], m
 
+import { CayleyArguments, CayleyBackwardArguments } from "./arguments";
 import { fma } from "./simd";
 import { gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
 
@@ -93,9 +92,9 @@ function addDiagonal(matrix: usize, m: i32, value: f32): void {
   }
 }
 
-export function cayley(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const m = load<i32>(args, 8), size = m * m, count = (m * (m - 1)) >> 1;
+export function cayley(args: CayleyArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.q;
+  const m = args.m, size = m * m, count = (m * (m - 1)) >> 1;
   const across = LANE_STEP, down = LANE_STEP * <usize>m, all = down * <usize>m;
   const matrix = scratch, x = matrix + all, work = x + all, correction = work + all;
   const two = f32x4.splat(2);
@@ -117,9 +116,9 @@ export function cayley(args: usize, begin: i32, end: i32, scratch: usize): void 
   }
 }
 
-export function cayleyBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const q = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const m = load<i32>(args, 12), size = m * m, count = (m * (m - 1)) >> 1;
+export function cayleyBackward(args: CayleyBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const q = args.q, g = args.g, dlogits = args.dlogits;
+  const m = args.m, size = m * m, count = (m * (m - 1)) >> 1;
   const across = LANE_STEP, down = LANE_STEP * <usize>m, all = down * <usize>m;
   const y = scratch, gradient = y + all, work = gradient + all;
   const minusHalf = f32x4.splat(-0.5);

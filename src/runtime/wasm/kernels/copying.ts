@@ -1,8 +1,14 @@
 // Question: how are floats moved: repeated, permuted, cut out, joined, looked up?
 //
-// Kernels with words [elements an item, all elements] produce the output's elements
-// [begin * item, end * item) and work for any cut. A tensor seen along one axis is rows of `period`
+// Kernels with the words `item` and `all` produce the output's elements [begin * item, end * item) and work for
+// any cut. A tensor seen along one axis is rows of `period`
 // floats, of which an operand holds `chunk` floats from `before` on.
+
+import { SCATTER_COLUMNS } from "../constants";
+import {
+  BroadcastArguments, BroadcastLastArguments, PermuteArguments, SliceArguments, PlaceArguments, ConcatArguments, ConcatWords, afterList,
+  GatherArguments, ScatterAddArguments,
+} from "./arguments";
 
 @inline
 function copyFloats(from: usize, to: usize, count: i32): void {
@@ -24,15 +30,16 @@ function fillFloats(to: usize, value: f32, count: i32): void {
   for (; i < last; i += 4) store<f32>(to + i, value);
 }
 
+/** Element where item `index` begins. */
 @inline
-function elementOf(index: i32, words: usize): i32 {
-  return min(index * load<i32>(words), load<i32>(words, 4));
+function elementOf<A>(index: i32, args: A): i32 {
+  return min(index * args.item, args.all);
 }
 
-/** out[i] = x[i mod size]. Arguments: x, out; words: item, all, size. */
-export function broadcast(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), size = load<i32>(args, 16);
-  const first = elementOf(begin, args + 8), last = elementOf(end, args + 8);
+/** out[i] = x[i mod size]. */
+export function broadcast(args: BroadcastArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y, size = args.size;
+  const first = elementOf(begin, args), last = elementOf(end, args);
   if (size == 1) return fillFloats(out + (<usize>first << 2), load<f32>(x), last - first);
   for (let i = first, count = 0; i < last; i += count) {
     const within = i % size;
@@ -41,21 +48,21 @@ export function broadcast(args: usize, begin: i32, end: i32, scratch: usize): vo
   }
 }
 
-/** out[row, c] = x[row]. Arguments: x, out; words: size of an output row. Domain: elements of x. */
-export function broadcastLast(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), size = load<i32>(args, 8);
+/** out[row, c] = x[row]. Domain: elements of x. */
+export function broadcastLast(args: BroadcastLastArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y, size = args.size;
   for (let row = begin; row < end; row++) {
     fillFloats(out + (<usize>row * size << 2), load<f32>(x + (<usize>row << 2)), size);
   }
 }
 
 /**
- * Axes in another order. Arguments: x, out; words: rank, the output's sizes, then x's stride (in floats)
- * for each of the output's axes. Domain: rows of the output (all axes but the last).
+ * Axes in another order: the output has `sizes`, and along each of its axes x has a stride (in floats).
+ * Domain: rows of the output (all axes but the last).
  */
-export function permute(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), rank = load<i32>(args, 8);
-  const sizes = args + 12, strides = sizes + (<usize>rank << 2), inner = <usize>(rank - 1) << 2;
+export function permute(args: PermuteArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y, rank = args.rank;
+  const sizes = args.sizes, strides = sizes + (<usize>rank << 2), inner = <usize>(rank - 1) << 2;
   const size = load<i32>(sizes + inner), stride = <usize>load<i32>(strides + inner) << 2;
   for (let row = begin; row < end; row++) {
     let rest = row, offset = 0;
@@ -70,24 +77,24 @@ export function permute(args: usize, begin: i32, end: i32, scratch: usize): void
   }
 }
 
-/** The chunk of every row. Arguments: x, out; words: item, all, period, before, chunk. */
-export function slice(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const period = load<i32>(args, 16), before = load<i32>(args, 20), chunk = load<i32>(args, 24);
-  const last = elementOf(end, args + 8);
-  for (let i = elementOf(begin, args + 8), count = 0; i < last; i += count) {
+/** The chunk of every row. */
+export function slice(args: SliceArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y;
+  const period = args.period, before = args.before, chunk = args.chunk;
+  const last = elementOf(end, args);
+  for (let i = elementOf(begin, args), count = 0; i < last; i += count) {
     const row = i / chunk, within = i - row * chunk;
     count = min(chunk - within, last - i);
     copyFloats(x + (<usize>(row * period + before + within) << 2), out + (<usize>i << 2), count);
   }
 }
 
-/** Zeros around the chunk of every row. Arguments: x, out; words: item, all, period, before, chunk. */
-export function place(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const period = load<i32>(args, 16), before = load<i32>(args, 20), chunk = load<i32>(args, 24), after = before + chunk;
-  const last = elementOf(end, args + 8);
-  for (let i = elementOf(begin, args + 8), count = 0; i < last; i += count) {
+/** Zeros around the chunk of every row. */
+export function place(args: PlaceArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y;
+  const period = args.period, before = args.before, chunk = args.chunk, after = before + chunk;
+  const last = elementOf(end, args);
+  for (let i = elementOf(begin, args), count = 0; i < last; i += count) {
     const row = i / period, within = i - row * period, to = out + (<usize>i << 2);
     const inside = within >= before && within < after;
     count = min((within < before ? before : inside ? after : period) - within, last - i);
@@ -96,16 +103,13 @@ export function place(args: usize, begin: i32, end: i32, scratch: usize): void {
   }
 }
 
-/** Rows side by side. Arguments: out, x1, x2, ..., null; words: item, all, period, chunk of x1, chunk of x2, ... */
-export function concat(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const out = <usize>load<i32>(args);
-  let words = args + 4;
-  while (load<i32>(words) != 0) words += 4;
-  words += 4;
-  const period = load<i32>(words, 8), last = elementOf(end, words);
+/** Rows side by side. */
+export function concat(args: ConcatArguments, begin: i32, end: i32, scratch: usize): void {
+  const out = args.y, words = changetype<ConcatWords>(afterList(args.parts));
+  const period = words.period, last = elementOf(end, words);
   for (let i = elementOf(begin, words), count = 0; i < last; i += count) {
     const row = i / period;
-    let within = i - row * period, pointer = args + 4, chunkWord = words + 12;
+    let within = i - row * period, pointer = args.parts, chunkWord = words.chunks;
     while (within >= load<i32>(chunkWord)) {
       within -= load<i32>(chunkWord);
       chunkWord += 4;
@@ -117,29 +121,26 @@ export function concat(args: usize, begin: i32, end: i32, scratch: usize): void 
   }
 }
 
-/** out[i] = table[indices[i]]. Arguments: table [V, C], indices, out; words: C. Domain: indices. */
-export function gather(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const table = <usize>load<i32>(args), indices = <usize>load<i32>(args, 4), out = <usize>load<i32>(args, 8);
-  const size = load<i32>(args, 12);
+/** out[i] = table[indices[i]]. Domain: indices. */
+export function gather(args: GatherArguments, begin: i32, end: i32, scratch: usize): void {
+  const table = args.table, indices = args.indices, out = args.y;
+  const size = args.C;
   for (let i = begin; i < end; i++) {
     const row = load<i32>(indices + (<usize>i << 2));
     copyFloats(table + (<usize>row * size << 2), out + (<usize>i * size << 2), size);
   }
 }
 
-/** Columns of a task of scatterAdd: four cache lines, so that a row's share is worth its jump. */
-const COLUMNS: i32 = 64;
-
 /**
  * out = addend (or 0), then out[indices[i]] += g[i], i in order. Every task walks all indices for its own
  * columns, so no two tasks write the same place and the order of the sum is fixed.
- * Arguments: indices [N], g [N, C], addend [V, C] or null, out [V, C]; words: N, C, V. Domain: ceil(C / 64).
+ * Domain: blocks of SCATTER_COLUMNS columns.
  */
-export function scatterAdd(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const indices = <usize>load<i32>(args), g = <usize>load<i32>(args, 4);
-  const addend = <usize>load<i32>(args, 8), out = <usize>load<i32>(args, 12);
-  const count = load<i32>(args, 16), size = load<i32>(args, 20), vocabulary = load<i32>(args, 24);
-  const first = begin * COLUMNS, columns = min(end * COLUMNS, size) - first;
+export function scatterAdd(args: ScatterAddArguments, begin: i32, end: i32, scratch: usize): void {
+  const indices = args.indices, g = args.g;
+  const addend = args.addend, out = args.y;
+  const count = args.N, size = args.C, vocabulary = args.V;
+  const first = begin * SCATTER_COLUMNS, columns = min(end * SCATTER_COLUMNS, size) - first;
   const stride = <usize>size << 2, offset = <usize>first << 2;
   if (addend != out) {
     for (let v = 0; v < vocabulary; v++) {

@@ -4,18 +4,18 @@
 // position[p] its row. See ops/dispatch.ts. Every sum is in the order of the choices.
 //
 // dispatch           domain 1
-//   words: chosen [N, k], order [P], position [N, k], offsets [E + 1], load [E] (f32), P, E
-// expertRows         row-wise over P rows:   words: x [N, C], order, y [P, C], k, C
-// expertSum          row-wise over N tokens: words: x [P, C], position, weights or 0, y [N, C], k, C
-// expertSumBackward  row-wise over P rows:   words: x [P, C], order, weights, g [N, C], dx [P, C], dweights [N, k], k, C
+// expertRows         row-wise over P rows
+// expertSum          row-wise over N tokens
+// expertSumBackward  row-wise over P rows
 //   dx may be x
 
+import { DispatchArguments, ExpertRowsArguments, ExpertSumArguments, ExpertSumBackwardArguments } from "./arguments";
 import { fma, horizontalSum } from "./simd";
 
-export function dispatch(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const chosen = <usize>load<i32>(args), order = <usize>load<i32>(args, 4), position = <usize>load<i32>(args, 8);
-  const offsets = <usize>load<i32>(args, 12), loads = <usize>load<i32>(args, 16);
-  const pairs = load<i32>(args, 20), experts = load<i32>(args, 24);
+export function dispatch(args: DispatchArguments, begin: i32, end: i32, scratch: usize): void {
+  const chosen = args.chosen, order = args.order, position = args.position;
+  const offsets = args.offsets, loads = args.load;
+  const pairs = args.pairs, experts = args.experts;
   // offsets[e + 1] counts, then is where expert e goes on, and so ends as where expert e + 1 begins.
   memory.fill(offsets, 0, <usize>(experts + 1) << 2);
   for (let p = 0; p < pairs; p++) {
@@ -39,9 +39,9 @@ export function dispatch(args: usize, begin: i32, end: i32, scratch: usize): voi
   }
 }
 
-export function expertRows(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), order = <usize>load<i32>(args, 4), y = <usize>load<i32>(args, 8);
-  const k = load<i32>(args, 12), bytes = <usize>load<i32>(args, 16) << 2;
+export function expertRows(args: ExpertRowsArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, order = args.order, y = args.y;
+  const k = args.k, bytes = <usize>args.C << 2;
   for (let row = begin; row < end; row++) {
     const n = load<i32>(order + (<usize>row << 2)) / k;
     memory.copy(y + <usize>row * bytes, x + <usize>n * bytes, bytes);
@@ -62,10 +62,10 @@ function addRow(x: usize, y: usize, w: f32, bytes: usize, first: bool): void {
   for (; i < bytes; i += 4) store<f32>(y + i, w * load<f32>(x + i) + (first ? 0 : load<f32>(y + i)));
 }
 
-export function expertSum(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), position = <usize>load<i32>(args, 4), weights = <usize>load<i32>(args, 8);
-  const y = <usize>load<i32>(args, 12);
-  const k = load<i32>(args, 16), bytes = <usize>load<i32>(args, 20) << 2;
+export function expertSum(args: ExpertSumArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, position = args.position, weights = args.weights;
+  const y = args.y;
+  const k = args.k, bytes = <usize>args.C << 2;
   for (let n = begin; n < end; n++) {
     const to = y + <usize>n * bytes;
     for (let p = n * k; p < (n + 1) * k; p++) {
@@ -77,10 +77,10 @@ export function expertSum(args: usize, begin: i32, end: i32, scratch: usize): vo
   }
 }
 
-export function expertSumBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), order = <usize>load<i32>(args, 4), weights = <usize>load<i32>(args, 8);
-  const g = <usize>load<i32>(args, 12), dx = <usize>load<i32>(args, 16), dWeights = <usize>load<i32>(args, 20);
-  const k = load<i32>(args, 24), bytes = <usize>load<i32>(args, 28) << 2;
+export function expertSumBackward(args: ExpertSumBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, order = args.order, weights = args.weights;
+  const g = args.g, dx = args.dx, dWeights = args.dweights;
+  const k = args.k, bytes = <usize>args.C << 2;
   for (let row = begin; row < end; row++) {
     const p = load<i32>(order + (<usize>row << 2));
     const from = x + <usize>row * bytes, to = dx + <usize>row * bytes, gradient = g + <usize>(p / k) * bytes;

@@ -1,19 +1,24 @@
 // Question: how is arithmetic done element by element?
 //
-// Arguments: inputs, output; words: elements an item, all elements, then the operation's constants.
 // A class is one function of four floats; the loops take it as a type, so each kernel is compiled for
 // its function and calls nothing inside the loop. A slope takes what ops/elementwise.ts saves, and g.
 
+import { AddArguments, AffineArguments, ExpArguments, ExpBackwardArguments, FillArguments } from "./arguments";
 import { expRow, log4, tanh4 } from "./math";
 import { fma } from "./simd";
+
+// Of each kind there are many kernels with the same arguments.
+type Curve = ExpArguments;
+type Pair = AddArguments;
+type Slope = ExpBackwardArguments;
 
 /** 1, unknown to the compiler: a splat of a known constant inside a loop keeps V8 from pairing (see math.ts). */
 let ONE: f32 = 1 + <f32>(memory.size() >>> 17);
 
-/** Byte where item `index` begins; `words` is the address of [elements an item, all elements]. */
+/** Byte where item `index` begins. */
 @inline
-function byteOf(index: i32, words: usize): usize {
-  return <usize>min(index * load<i32>(words), load<i32>(words, 4)) << 2;
+function byteOf<A>(index: i32, args: A): usize {
+  return <usize>min(index * args.item, args.all) << 2;
 }
 
 @inline
@@ -49,16 +54,18 @@ function zipRange<F>(a: usize, b: usize, y: usize, first: usize, last: usize): v
 }
 
 @inline
-function map<F>(args: usize, begin: i32, end: i32): void {
-  mapRange<F>(<usize>load<i32>(args), <usize>load<i32>(args, 4), byteOf(begin, args + 8), byteOf(end, args + 8));
+function map<F>(args: Curve, begin: i32, end: i32): void {
+  mapRange<F>(args.x, args.y, byteOf(begin, args), byteOf(end, args));
 }
 
 @inline
-function zip<F>(args: usize, begin: i32, end: i32): void {
-  zipRange<F>(
-    <usize>load<i32>(args), <usize>load<i32>(args, 4), <usize>load<i32>(args, 8),
-    byteOf(begin, args + 12), byteOf(end, args + 12),
-  );
+function zip<F>(args: Pair, begin: i32, end: i32): void {
+  zipRange<F>(args.a, args.b, args.y, byteOf(begin, args), byteOf(end, args));
+}
+
+@inline
+function slope<F>(args: Slope, begin: i32, end: i32): void {
+  zipRange<F>(args.saved, args.g, args.dx, byteOf(begin, args), byteOf(end, args));
 }
 
 @final class Add { @inline of(a: v128, b: v128): v128 { return f32x4.add(a, b); } }
@@ -66,10 +73,10 @@ function zip<F>(args: usize, begin: i32, end: i32): void {
 @final class Multiply { @inline of(a: v128, b: v128): v128 { return f32x4.mul(a, b); } }
 @final class Divide { @inline of(a: v128, b: v128): v128 { return f32x4.div(a, b); } }
 
-export function add(args: usize, begin: i32, end: i32, scratch: usize): void { zip<Add>(args, begin, end); }
-export function subtract(args: usize, begin: i32, end: i32, scratch: usize): void { zip<Subtract>(args, begin, end); }
-export function multiply(args: usize, begin: i32, end: i32, scratch: usize): void { zip<Multiply>(args, begin, end); }
-export function divide(args: usize, begin: i32, end: i32, scratch: usize): void { zip<Divide>(args, begin, end); }
+export function add(args: Pair, begin: i32, end: i32, scratch: usize): void { zip<Add>(args, begin, end); }
+export function subtract(args: Pair, begin: i32, end: i32, scratch: usize): void { zip<Subtract>(args, begin, end); }
+export function multiply(args: Pair, begin: i32, end: i32, scratch: usize): void { zip<Multiply>(args, begin, end); }
+export function divide(args: Pair, begin: i32, end: i32, scratch: usize): void { zip<Divide>(args, begin, end); }
 
 @final class Log { @inline of(x: v128): v128 { return log4(x); } }
 @final class LogSlope { @inline of(x: v128, g: v128): v128 { return f32x4.div(g, x); } }
@@ -86,27 +93,27 @@ export function divide(args: usize, begin: i32, end: i32, scratch: usize): void 
 @final class Reciprocal { @inline of(x: v128): v128 { return f32x4.div(f32x4.splat(1), x); } }
 @final class ReciprocalSlope { @inline of(y: v128, g: v128): v128 { return f32x4.neg(f32x4.mul(g, f32x4.mul(y, y))); } }
 
-export function expBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<Multiply>(args, begin, end); }
-export function log(args: usize, begin: i32, end: i32, scratch: usize): void { map<Log>(args, begin, end); }
-export function logBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<LogSlope>(args, begin, end); }
-export function tanh(args: usize, begin: i32, end: i32, scratch: usize): void { map<Tanh>(args, begin, end); }
-export function tanhBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<TanhSlope>(args, begin, end); }
-export function sigmoidBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<SigmoidSlope>(args, begin, end); }
-export function relu(args: usize, begin: i32, end: i32, scratch: usize): void { map<Relu>(args, begin, end); }
-export function reluBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<ReluSlope>(args, begin, end); }
-export function square(args: usize, begin: i32, end: i32, scratch: usize): void { map<Square>(args, begin, end); }
-export function squareBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<SquareSlope>(args, begin, end); }
-export function sqrt(args: usize, begin: i32, end: i32, scratch: usize): void { map<Sqrt>(args, begin, end); }
-export function sqrtBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<SqrtSlope>(args, begin, end); }
-export function reciprocal(args: usize, begin: i32, end: i32, scratch: usize): void { map<Reciprocal>(args, begin, end); }
-export function reciprocalBackward(args: usize, begin: i32, end: i32, scratch: usize): void { zip<ReciprocalSlope>(args, begin, end); }
+export function expBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<Multiply>(args, begin, end); }
+export function log(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Log>(args, begin, end); }
+export function logBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<LogSlope>(args, begin, end); }
+export function tanh(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Tanh>(args, begin, end); }
+export function tanhBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<TanhSlope>(args, begin, end); }
+export function sigmoidBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<SigmoidSlope>(args, begin, end); }
+export function relu(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Relu>(args, begin, end); }
+export function reluBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<ReluSlope>(args, begin, end); }
+export function square(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Square>(args, begin, end); }
+export function squareBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<SquareSlope>(args, begin, end); }
+export function sqrt(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Sqrt>(args, begin, end); }
+export function sqrtBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<SqrtSlope>(args, begin, end); }
+export function reciprocal(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Reciprocal>(args, begin, end); }
+export function reciprocalBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<ReciprocalSlope>(args, begin, end); }
 
 /** y = factor x + offset. Words after [item, all]: factor, offset. */
-export function affine(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), y = <usize>load<i32>(args, 4);
-  const last = byteOf(end, args + 8);
-  const factor = f32x4.splat(load<f32>(args, 16)), offset = f32x4.splat(load<f32>(args, 20));
-  let i = byteOf(begin, args + 8);
+export function affine(args: AffineArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, y = args.y;
+  const last = byteOf(end, args);
+  const factor = f32x4.splat(args.factor), offset = f32x4.splat(args.offset);
+  let i = byteOf(begin, args);
   for (; i + 32 <= last; i += 32) {
     const p = fma(v128.load(x + i), factor, offset), q = fma(v128.load(x + i, 16), factor, offset);
     v128.store(y + i, p);
@@ -116,10 +123,10 @@ export function affine(args: usize, begin: i32, end: i32, scratch: usize): void 
 }
 
 /** y = value. Words after [item, all]: value. */
-export function fill(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const y = <usize>load<i32>(args), last = byteOf(end, args + 4);
-  const value = f32x4.splat(load<f32>(args, 12));
-  let i = byteOf(begin, args + 4);
+export function fill(args: FillArguments, begin: i32, end: i32, scratch: usize): void {
+  const y = args.y, last = byteOf(end, args);
+  const value = f32x4.splat(args.value);
+  let i = byteOf(begin, args);
   for (; i + 16 <= last; i += 16) v128.store(y + i, value);
   for (; i < last; i += 4) storeFirst(y + i, value);
 }
@@ -130,15 +137,15 @@ export function fill(args: usize, begin: i32, end: i32, scratch: usize): void {
 /** Bytes of a block: with its operands it stays in the first-level cache. */
 const BLOCK: usize = 8192;
 
-export function exp(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const first = byteOf(begin, args + 8), last = byteOf(end, args + 8);
-  expRow(<usize>load<i32>(args) + first, <usize>load<i32>(args, 4) + first, <i32>((last - first) >> 2));
+export function exp(args: Curve, begin: i32, end: i32, scratch: usize): void {
+  const first = byteOf(begin, args), last = byteOf(end, args);
+  expRow(args.x + first, args.y + first, <i32>((last - first) >> 2));
 }
 
-export function sigmoid(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), y = <usize>load<i32>(args, 4), last = byteOf(end, args + 8);
+export function sigmoid(args: Curve, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, y = args.y, last = byteOf(end, args);
   const one = f32x4.splat(ONE);
-  for (let block = byteOf(begin, args + 8); block < last; block += BLOCK) {
+  for (let block = byteOf(begin, args); block < last; block += BLOCK) {
     const stop = min(block + BLOCK, last);
     expRow(x + block, scratch, <i32>((stop - block) >> 2));
     let i = block, from = scratch;
@@ -181,10 +188,10 @@ function gateExponentials(x: usize, to: usize, bytes: usize, linear: f32, cubic:
   expRow(to, to, count);
 }
 
-function gate(args: usize, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
-  const x = <usize>load<i32>(args), y = <usize>load<i32>(args, 4), last = byteOf(end, args + 8);
+function gate(args: Curve, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
+  const x = args.x, y = args.y, last = byteOf(end, args);
   const one = f32x4.splat(ONE);
-  for (let block = byteOf(begin, args + 8); block < last; block += BLOCK) {
+  for (let block = byteOf(begin, args); block < last; block += BLOCK) {
     const stop = min(block + BLOCK, last);
     gateExponentials(x + block, scratch, stop - block, linear, cubic);
     let i = block, from = scratch;
@@ -209,11 +216,11 @@ function gateSlope(x: v128, e: v128, g: v128, one: v128, linear: v128, cubic3: v
   return f32x4.mul(f32x4.mul(g, f32x4.mul(e, rest)), along);
 }
 
-function gateBackward(args: usize, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
-  const x = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dx = <usize>load<i32>(args, 8);
-  const last = byteOf(end, args + 12);
+function gateBackward(args: Slope, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
+  const x = args.saved, g = args.g, dx = args.dx;
+  const last = byteOf(end, args);
   const one = f32x4.splat(ONE), c1 = f32x4.splat(linear), c3 = f32x4.splat(3 * cubic);
-  for (let block = byteOf(begin, args + 12); block < last; block += BLOCK) {
+  for (let block = byteOf(begin, args); block < last; block += BLOCK) {
     const stop = min(block + BLOCK, last);
     gateExponentials(x + block, scratch, stop - block, linear, cubic);
     let i = block, from = scratch;
@@ -230,15 +237,15 @@ function gateBackward(args: usize, begin: i32, end: i32, scratch: usize, linear:
   }
 }
 
-export function silu(args: usize, begin: i32, end: i32, scratch: usize): void {
+export function silu(args: Curve, begin: i32, end: i32, scratch: usize): void {
   gate(args, begin, end, scratch, 1, 0);
 }
-export function siluBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
+export function siluBackward(args: Slope, begin: i32, end: i32, scratch: usize): void {
   gateBackward(args, begin, end, scratch, 1, 0);
 }
-export function gelu(args: usize, begin: i32, end: i32, scratch: usize): void {
+export function gelu(args: Curve, begin: i32, end: i32, scratch: usize): void {
   gate(args, begin, end, scratch, GELU_LINEAR, GELU_CUBIC);
 }
-export function geluBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
+export function geluBackward(args: Slope, begin: i32, end: i32, scratch: usize): void {
   gateBackward(args, begin, end, scratch, GELU_LINEAR, GELU_CUBIC);
 }

@@ -6,8 +6,8 @@
 // As in ops/sinkhorn-implicit.ts; eight matrices at a time (token-lanes.ts).
 //
 // entropicBackward  row-wise over matrices
-//   words: R [M, n, n], G [M, n, n], dL [M, n, n], n
 
+import { EntropicBackwardArguments } from "./arguments";
 import { eliminateColumns, solveColumns } from "./column-graph";
 import { fma } from "./simd";
 import { gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
@@ -73,9 +73,9 @@ function subtractColumns(g: usize, x: usize, n: i32): void {
   }
 }
 
-export function entropicBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const r = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), size = n * n;
+export function entropicBackward(args: EntropicBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const r = args.r, g = args.g, dlogits = args.dlogits;
+  const n = args.n, size = n * n;
   const all = LANE_STEP * <usize>size;
   const matrix = scratch, gradient = matrix + all, work = gradient + all, flows = work + all, x = flows + all;
   for (let m = begin; m < end; m += LANES) {

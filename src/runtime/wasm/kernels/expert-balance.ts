@@ -2,17 +2,16 @@
 // The formulas are those of ops/expert-balance.ts.
 //
 // balanceBias              domain 1
-//   words: bias [E], load [E], clip [2], next [E], E, rate (f32)
 // sequenceBalance          domain: B sequences, grain 1
-//   words: scores [B T, E], experts [B T, k], loss [B], T, E, k
 // sequenceBalanceBackward  domain: B sequences, grain 1
-//   words: scores, experts, g [B], dscores [B T, E], T, E, k
 
-export function balanceBias(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const bias = <usize>load<i32>(args), loads = <usize>load<i32>(args, 4), clip = <usize>load<i32>(args, 8);
-  const next = <usize>load<i32>(args, 12), last = <usize>load<i32>(args, 16) << 2;
+import { BalanceBiasArguments, SequenceBalanceArguments, SequenceBalanceBackwardArguments } from "./arguments";
+
+export function balanceBias(args: BalanceBiasArguments, begin: i32, end: i32, scratch: usize): void {
+  const bias = args.bias, loads = args.load, clip = args.clip;
+  const next = args.next, last = <usize>args.E << 2;
   const norm = load<f32>(clip);
-  const rate: f32 = norm - norm == 0 ? load<f32>(args, 20) : 0;
+  const rate: f32 = norm - norm == 0 ? args.rate : 0;
   let sum: f64 = 0;
   for (let i: usize = 0; i < last; i += 4) sum += load<f32>(loads + i);
   const mean = sum / <f64>(last >> 2);
@@ -33,11 +32,11 @@ function frequencies(chosen: usize, pairs: i32, E: i32, f: usize): void {
   for (let e: usize = 0; e < <usize>E << 2; e += 4) store<f32>(f + e, share * load<f32>(f + e));
 }
 
-export function sequenceBalance(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const T = load<i32>(args, 12), E = load<i32>(args, 16), k = load<i32>(args, 20);
+export function sequenceBalance(args: SequenceBalanceArguments, begin: i32, end: i32, scratch: usize): void {
+  const T = args.length, E = args.E, k = args.k;
   for (let b = begin; b < end; b++) {
-    frequencies(<usize>load<i32>(args, 4) + (<usize>(b * T * k) << 2), T * k, E, scratch);
-    let s = <usize>load<i32>(args) + (<usize>(b * T * E) << 2);
+    frequencies(args.chosen + (<usize>(b * T * k) << 2), T * k, E, scratch);
+    let s = args.scores + (<usize>(b * T * E) << 2);
     let total: f64 = 0;
     for (let t = 0; t < T; t++) {
       let sum: f64 = 0, along: f64 = 0;
@@ -48,16 +47,16 @@ export function sequenceBalance(args: usize, begin: i32, end: i32, scratch: usiz
       total += along / sum;
       s += <usize>E << 2;
     }
-    store<f32>(<usize>load<i32>(args, 8) + (<usize>b << 2), <f32>(total / <f64>T));
+    store<f32>(args.loss + (<usize>b << 2), <f32>(total / <f64>T));
   }
 }
 
-export function sequenceBalanceBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const T = load<i32>(args, 16), E = load<i32>(args, 20), k = load<i32>(args, 24);
+export function sequenceBalanceBackward(args: SequenceBalanceBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const T = args.length, E = args.E, k = args.k;
   for (let b = begin; b < end; b++) {
-    frequencies(<usize>load<i32>(args, 4) + (<usize>(b * T * k) << 2), T * k, E, scratch);
-    const share = load<f32>(<usize>load<i32>(args, 8) + (<usize>b << 2)) / <f32>T;
-    let s = <usize>load<i32>(args) + (<usize>(b * T * E) << 2), ds = <usize>load<i32>(args, 12) + (<usize>(b * T * E) << 2);
+    frequencies(args.chosen + (<usize>(b * T * k) << 2), T * k, E, scratch);
+    const share = load<f32>(args.g + (<usize>b << 2)) / <f32>T;
+    let s = args.scores + (<usize>(b * T * E) << 2), ds = args.dscores + (<usize>(b * T * E) << 2);
     for (let t = 0; t < T; t++) {
       let sum: f64 = 0, along: f64 = 0;
       for (let e: usize = 0; e < <usize>E << 2; e += 4) {

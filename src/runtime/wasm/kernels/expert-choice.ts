@@ -4,19 +4,19 @@
 // Of equals the earlier expert is chosen; a row of NaN chooses some expert, so that nothing goes astray.
 //
 // expertChoice          row-wise over N tokens
-//   words: scores [N, E], bias [E], weights [N, k], experts [N, k], E, k, scale (f32)
 // expertChoiceBackward  row-wise
-//   words: scores, experts, weights, g [N, k], dscores [N, E], E, k, scale (f32)
+
+import { ExpertChoiceArguments, ExpertChoiceBackwardArguments } from "./arguments";
 
 const EPSILON: f32 = 1e-20;
 
-export function expertChoice(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const bias = <usize>load<i32>(args, 4);
-  const E = load<i32>(args, 16), k = load<i32>(args, 20), scale = load<f32>(args, 24);
+export function expertChoice(args: ExpertChoiceArguments, begin: i32, end: i32, scratch: usize): void {
+  const bias = args.bias;
+  const E = args.E, k = args.k, scale = args.scale;
   for (let n = begin; n < end; n++) {
-    const s = <usize>load<i32>(args) + (<usize>(n * E) << 2);
-    const weights = <usize>load<i32>(args, 8) + (<usize>(n * k) << 2);
-    const experts = <usize>load<i32>(args, 12) + (<usize>(n * k) << 2);
+    const s = args.scores + (<usize>(n * E) << 2);
+    const weights = args.weights + (<usize>(n * k) << 2);
+    const experts = args.experts + (<usize>(n * k) << 2);
     for (let e: usize = 0; e < <usize>E << 2; e += 4) store<f32>(scratch + e, load<f32>(s + e) + load<f32>(bias + e));
     let sum = EPSILON;
     for (let j: usize = 0; j < <usize>k << 2; j += 4) {
@@ -39,12 +39,12 @@ export function expertChoice(args: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
-export function expertChoiceBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const E = load<i32>(args, 20), k = load<i32>(args, 24), scale = load<f32>(args, 28);
+export function expertChoiceBackward(args: ExpertChoiceBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const E = args.E, k = args.k, scale = args.scale;
   for (let n = begin; n < end; n++) {
-    const s = <usize>load<i32>(args) + (<usize>(n * E) << 2), ds = <usize>load<i32>(args, 16) + (<usize>(n * E) << 2);
+    const s = args.scores + (<usize>(n * E) << 2), ds = args.dscores + (<usize>(n * E) << 2);
     const at = <usize>(n * k) << 2;
-    const experts = <usize>load<i32>(args, 4) + at, weights = <usize>load<i32>(args, 8) + at, g = <usize>load<i32>(args, 12) + at;
+    const experts = args.experts + at, weights = args.weights + at, g = args.g + at;
     memory.fill(ds, 0, <usize>E << 2);
     let sum = EPSILON;
     let along: f32 = 0;

@@ -1,11 +1,12 @@
 // Question: how many elements are NaN or infinite?
 //
 // countNotFinite  domain: blocks. One partial a block; sumPartials adds them.
-//   words: x [all], partials [blocks], elements of a block, all
 
-export function countNotFinite(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), partials = <usize>load<i32>(args, 4);
-  const block = load<i32>(args, 8), all = load<i32>(args, 12);
+import { CountNotFiniteArguments } from "./arguments";
+
+export function countNotFinite(args: CountNotFiniteArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, partials = args.partials;
+  const block = args.block, all = args.all;
   for (let i = begin; i < end; i++) {
     const first = i * block;
     store<f32>(partials + (<usize>i << 2), <f32>count(x + (<usize>first << 2), min(block, all - first)));

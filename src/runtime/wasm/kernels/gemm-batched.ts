@@ -4,9 +4,8 @@
 // is dense and row-major. Each task packs the whole of B in its scratch, in blocks; A is read as it lies.
 //
 // gemmBatched  domain: batch * ceil(M / rowsPerTask), grain 1 (tasks of one b follow one another)
-//   words: A, B, C, strideA, strideB, strideC (elements from one b to the next; 0 for an operand that
-//          all share), M, N, K, transA, transB, rowsPerTask
 
+import { GemmBatchedArguments } from "./arguments";
 import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
 
@@ -15,11 +14,11 @@ const ROWS: i32 = 96;
 const COLS: i32 = 256;
 const DEPTH: i32 = 256;
 
-export function gemmBatched(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const A = <usize>load<i32>(args), B = <usize>load<i32>(args, 4), C = <usize>load<i32>(args, 8);
-  const strideA = <usize>load<i32>(args, 12) << 2, strideB = <usize>load<i32>(args, 16) << 2, strideC = <usize>load<i32>(args, 20) << 2;
-  const M = load<i32>(args, 24), N = load<i32>(args, 28), K = load<i32>(args, 32);
-  const transA = load<i32>(args, 36), transB = load<i32>(args, 40), rowsPerTask = load<i32>(args, 44);
+export function gemmBatched(args: GemmBatchedArguments, begin: i32, end: i32, scratch: usize): void {
+  const A = args.A, B = args.B, C = args.C;
+  const strideA = <usize>args.strideA << 2, strideB = <usize>args.strideB << 2, strideC = <usize>args.strideC << 2;
+  const M = args.M, N = args.N, K = args.K;
+  const transA = args.transposeA, transB = args.transposeB, rowsPerTask = args.rowsPerTask;
   const tasks = (M + rowsPerTask - 1) / rowsPerTask;
   for (let item = begin; item < end; item++) {
     const b = item / tasks;

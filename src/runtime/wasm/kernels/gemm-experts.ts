@@ -5,23 +5,20 @@
 // expert and the beginning of the next is two products.
 //
 // packExperts   domain: E * ceil(N / panelWidth()) panels
-//   words: src [E, K, N] (or [E, N, K] with transposed), dst, K, N, transposed
 // gemmExperts   row-wise over P rows
-//   words: A [P, K], packed, offsets [E + 1], C [P, N], K, N, E
 // outerExperts  domain: E * down * across tiles, grain 1; see gemm-outer.ts
-//   words: A, order of A, weights of A, B, order of B, weights of B, offsets [E + 1],
-//          C0 [E, M, N] (0 for none; C itself is allowed), C [E, M, N], M, N, down, across, active of A, active of B
 //   Without an order A is [P, M] and B [P, N]. With one, [P], the matrix has a row a token, of which row r is
 //   row order[r] / active, times weights[order[r]] if there are weights.
 
+import { PackExpertsArguments, GemmExpertsArguments, OuterExpertsArguments } from "./arguments";
 import { multiplyRows } from "./gemm";
 import { panelWidth } from "./gemm-tile";
 import { gatheredSource, outerTile } from "./gemm-outer";
 import { packAcross, packAlong } from "./gemm-pack";
 
-export function packExperts(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const src = <usize>load<i32>(args), dst = <usize>load<i32>(args, 4);
-  const K = load<i32>(args, 8), N = load<i32>(args, 12), transposed = load<i32>(args, 16);
+export function packExperts(args: PackExpertsArguments, begin: i32, end: i32, scratch: usize): void {
+  const src = args.B, dst = args.packed;
+  const K = args.K, N = args.N, transposed = args.transposed;
   const width = panelWidth();
   const panels = (N + width - 1) / width;
   const stride = <usize>(K * width) << 2;
@@ -36,10 +33,10 @@ export function packExperts(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-export function gemmExperts(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const A = <usize>load<i32>(args), B = <usize>load<i32>(args, 4), offsets = <usize>load<i32>(args, 8);
-  const C = <usize>load<i32>(args, 12);
-  const K = load<i32>(args, 16), N = load<i32>(args, 20), E = load<i32>(args, 24);
+export function gemmExperts(args: GemmExpertsArguments, begin: i32, end: i32, scratch: usize): void {
+  const A = args.A, B = args.B, offsets = args.offsets;
+  const C = args.C;
+  const K = args.K, N = args.N, E = args.E;
   const width = panelWidth();
   const matrix = <usize>((N + width - 1) / width * width * K) << 2;
   for (let e = 0; e < E; e++) {
@@ -49,15 +46,15 @@ export function gemmExperts(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-export function outerExperts(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const offsets = <usize>load<i32>(args, 24), C0 = <usize>load<i32>(args, 28), C = <usize>load<i32>(args, 32);
-  const M = load<i32>(args, 36), N = load<i32>(args, 40), down = load<i32>(args, 44), across = load<i32>(args, 48);
+export function outerExperts(args: OuterExpertsArguments, begin: i32, end: i32, scratch: usize): void {
+  const offsets = args.offsets, C0 = args.C0, C = args.C;
+  const M = args.M, N = args.N, down = args.down, across = args.across;
   const ldc = <usize>N << 2;
   gatheredSource(
-    scratch, 0, <usize>load<i32>(args), <usize>M << 2, <usize>load<i32>(args, 4), <usize>load<i32>(args, 8), load<i32>(args, 52),
+    scratch, 0, args.A, <usize>M << 2, args.orderA, args.weightsA, args.activeA,
   );
   gatheredSource(
-    scratch, 1, <usize>load<i32>(args, 12), ldc, <usize>load<i32>(args, 16), <usize>load<i32>(args, 20), load<i32>(args, 56),
+    scratch, 1, args.B, ldc, args.orderB, args.weightsB, args.activeB,
   );
   for (let item = begin; item < end; item++) {
     const e = item / (down * across);

@@ -10,15 +10,13 @@
 // how many pairs share a row: row r is then row order[r] / active of the matrix, times weights[order[r]].
 //
 // gemmOuter  domain: down * across tiles, grain 1
-//   words: A [T, M], B [T, N], C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N],
-//          T, M, N, lda, ldb, ldc (strides in elements), down, across, whether B is bfloat16
 
+import { OUTER_ROWS } from "../constants";
+import { GemmOuterArguments } from "./arguments";
 import { MR, TILE_SCRATCH, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAlong, packAlongNarrow, packGathered } from "./gemm-pack";
 
-/** Rows of a tile at most; what scratch holds behind their panels is enough for 320 columns. */
-const ROWS: i32 = 256;
-/** Tokens of a block: (256 + 320) x 128 floats are 288 KiB of the second-level cache at most. */
+/** Tokens of a block: (OUTER_ROWS + OUTER_COLUMNS) x 128 floats are 288 KiB of the second-level cache at most. */
 const DEPTH: i32 = 128;
 /** Bytes from one token to the next in A up to which its columns are read where they are: each token is a line then. */
 const NEAR: usize = 1024;
@@ -27,15 +25,15 @@ const NEAR: usize = 1024;
 const SOURCE: usize = 24;
 const GATHERED: usize = 128;
 
-export function gemmOuter(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const T = load<i32>(args, 16), M = load<i32>(args, 20), N = load<i32>(args, 24);
-  plainSource(scratch, 0, <usize>load<i32>(args), <usize>load<i32>(args, 28) << 2, false);
-  const narrow = load<i32>(args, 48) != 0;
-  plainSource(scratch, 1, <usize>load<i32>(args, 4), <usize>load<i32>(args, 32) << (narrow ? 1 : 2), narrow);
+export function gemmOuter(args: GemmOuterArguments, begin: i32, end: i32, scratch: usize): void {
+  const T = args.T, M = args.M, N = args.N;
+  plainSource(scratch, 0, args.A, <usize>args.lda << 2, false);
+  const narrow = args.narrow != 0;
+  plainSource(scratch, 1, args.B, <usize>args.ldb << (narrow ? 1 : 2), narrow);
   for (let tile = begin; tile < end; tile++) {
     outerTile(
-      0, <usize>load<i32>(args, 8), <usize>load<i32>(args, 12), T, M, N, <usize>load<i32>(args, 36) << 2,
-      load<i32>(args, 40), load<i32>(args, 44), tile, scratch,
+      0, args.C0, args.C, T, M, N, <usize>args.ldc << 2,
+      args.down, args.across, tile, scratch,
     );
   }
 }
@@ -82,7 +80,7 @@ export function outerTile(
 ): void {
   const width = panelWidth();
   const panelA = scratch + TILE_SCRATCH + 2 * SOURCE + GATHERED;
-  const panelB = panelA + <usize>((ROWS + MR) * DEPTH << 2);
+  const panelB = panelA + <usize>((OUTER_ROWS + MR) * DEPTH << 2);
   const y = tile / across, x = tile - y * across;
   const row = cut(y, down, M, MR), rows = cut(y + 1, down, M, MR) - row;
   const col = cut(x, across, N, width), cols = cut(x + 1, across, N, width) - col;

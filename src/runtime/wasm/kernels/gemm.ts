@@ -5,19 +5,16 @@
 // The order of the sum over k is the same for every element: see gemm-tile.ts.
 //
 // packB     domain: panels, ceil(N / panelWidth()); a grain of 4 or more reads longer runs
-//   words: src, dst, K, N, ldb, transposed (0: src is [K, N]; 1: src is [N, K]; ldb is src's own stride)
-//   dst:   ceil(N / panelWidth()) * panelWidth() * K floats
-//
 // gemmRows  domain: M rows, row-wise
-//   words: A [M, K], packedB, C0 [M, N] (0 for none; C itself is allowed; strides of C), C [M, N], K, N, lda, ldc
 
+import { PackBArguments, GemmRowsArguments } from "./arguments";
 import { DEPTH, MR, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
 
-export function packB(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const src = <usize>load<i32>(args), dst = <usize>load<i32>(args, 4);
-  const K = load<i32>(args, 8), N = load<i32>(args, 12);
-  const ldb = <usize>load<i32>(args, 16) << 2, transposed = load<i32>(args, 20);
+export function packB(args: PackBArguments, begin: i32, end: i32, scratch: usize): void {
+  const src = args.B, dst = args.packed;
+  const K = args.K, N = args.N;
+  const ldb = <usize>args.ldb << 2, transposed = args.transposed;
   const width = panelWidth();
   const first = begin * width;
   const columns = min(end * width, N) - first;
@@ -27,10 +24,10 @@ export function packB(args: usize, begin: i32, end: i32, scratch: usize): void {
   else packAlong(src + (<usize>first << 2), ldb, K, columns, to, stride, width);
 }
 
-export function gemmRows(args: usize, begin: i32, end: i32, scratch: usize): void {
+export function gemmRows(args: GemmRowsArguments, begin: i32, end: i32, scratch: usize): void {
   multiplyRows(
-    <usize>load<i32>(args), <usize>load<i32>(args, 4), <usize>load<i32>(args, 8), <usize>load<i32>(args, 12),
-    load<i32>(args, 16), load<i32>(args, 20), <usize>load<i32>(args, 24) << 2, <usize>load<i32>(args, 28) << 2,
+    args.A, args.B, args.C0, args.C,
+    args.K, args.N, <usize>args.lda << 2, <usize>args.ldc << 2,
     begin, end, scratch,
   );
 }

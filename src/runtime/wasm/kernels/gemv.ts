@@ -5,9 +5,9 @@
 // in the order of k as in gemm-tile.ts: the two give the same bits.
 //
 // gemv  domain: blocks of columns, grain 1
-//   words: A [M, K], B [K, N], C0 [M, N] (0 for none; C itself is allowed), C [M, N], M, K, N, columns a block
 //   M * (columns a block + 8) floats must fit into scratch.
 
+import { GemvArguments } from "./arguments";
 import { fma } from "./simd";
 
 /** sums[j] += a[0..3] . B[0..3, j] for `count` columns, a multiple of 8; rows of B are `stride` bytes apart. */
@@ -65,10 +65,10 @@ function addOne(a: usize, b: usize, sums: usize, count: i32): void {
   }
 }
 
-export function gemv(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const A = <usize>load<i32>(args), B = <usize>load<i32>(args, 4);
-  const C0 = <usize>load<i32>(args, 8), C = <usize>load<i32>(args, 12);
-  const M = load<i32>(args, 16), K = load<i32>(args, 20), N = load<i32>(args, 24), block = load<i32>(args, 28);
+export function gemv(args: GemvArguments, begin: i32, end: i32, scratch: usize): void {
+  const A = args.A, B = args.B;
+  const C0 = args.C0, C = args.C;
+  const M = args.M, K = args.K, N = args.N, block = args.block;
   const rowA = <usize>K << 2, rowB = <usize>N << 2;
   const first = begin * block, columns = min(end * block, N) - first;
   const padded = (columns + 7) & ~7;

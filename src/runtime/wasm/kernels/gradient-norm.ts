@@ -1,15 +1,14 @@
 // Question: how long is a gradient, and by what must it shrink?
 //
 // sumSquares  domain: blocks. One partial a block; sumPartials adds them.
-//   words: x [all], partials [blocks], elements of a block, all
 // clipScale   domain: 1
-//   words: out [2] = norm, factor, then one pointer per sum of squares, 0, limit (f32)
 
+import { SumSquaresArguments, ClipScaleArguments, ClipScaleWords } from "./arguments";
 import { fma } from "./simd";
 
-export function sumSquares(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), partials = <usize>load<i32>(args, 4);
-  const block = load<i32>(args, 8), all = load<i32>(args, 12);
+export function sumSquares(args: SumSquaresArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, partials = args.partials;
+  const block = args.block, all = args.all;
   for (let i = begin; i < end; i++) {
     const first = i * block;
     store<f32>(partials + (<usize>i << 2), <f32>squares(x + (<usize>first << 2), min(block, all - first)));
@@ -35,12 +34,12 @@ export function squares(x: usize, count: i32): f64 {
   return sum;
 }
 
-export function clipScale(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const out = <usize>load<i32>(args);
+export function clipScale(args: ClipScaleArguments, begin: i32, end: i32, scratch: usize): void {
+  const out = args.y;
   let sum: f64 = 0;
-  let word = args + 4;
+  let word = args.sums;
   for (; load<i32>(word) != 0; word += 4) sum += load<f32>(<usize>load<i32>(word));
-  const limit = load<f32>(word, 4);
+  const limit = changetype<ClipScaleWords>(word + 4).limit;
   const norm = sqrt<f64>(sum);
   store<f32>(out, <f32>norm);
   store<f32>(out, limit == Infinity ? 1 : <f32>min<f64>(1, <f64>limit / (norm + 1e-6)), 4);

@@ -7,11 +7,9 @@
 // (token-lanes.ts). M = n (n + 2).
 //
 // hyperCoefficients          row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], h [T, M], n, tanh (0 or 1)
 // hyperCoefficientsBackward  row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
-//          dbias partials [tiles, M], n, tanh, grain
 
+import { HyperCoefficientsArguments, HyperCoefficientsBackwardArguments } from "./arguments";
 import { tanh4 } from "./math";
 import { affineCoefficients, affineCoefficientsBackward, foldLanes, gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
 
@@ -31,9 +29,9 @@ function bentProjections(p: usize, n: i32, bend: i32, tokens: i32, work: usize, 
   for (let at: usize = 0; at < LANE_STEP * <usize>M; at += 16) v128.store(t + at, tanh4(v128.load(t + at)));
 }
 
-export function hyperCoefficients(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), h = <usize>load<i32>(args, 12);
-  const n = load<i32>(args, 16), bend = load<i32>(args, 20);
+export function hyperCoefficients(args: HyperCoefficientsArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, h = args.h;
+  const n = args.n, bend = args.tanh;
   const M = n * (n + 2);
   const t = scratch + LANE_STEP * <usize>M;
   for (let token = begin; token < end; token += LANES) {
@@ -44,10 +42,10 @@ export function hyperCoefficients(args: usize, begin: i32, end: i32, scratch: us
   }
 }
 
-export function hyperCoefficientsBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), dh = <usize>load<i32>(args, 12);
-  const dp = <usize>load<i32>(args, 16), dalpha = <usize>load<i32>(args, 20), dbias = <usize>load<i32>(args, 24);
-  const n = load<i32>(args, 28), bend = load<i32>(args, 32), tile = <usize>(begin / load<i32>(args, 36));
+export function hyperCoefficientsBackward(args: HyperCoefficientsBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, dh = args.dh;
+  const dp = args.dp, dalpha = args.dalphaPartials, dbias = args.dbiasPartials;
+  const n = args.n, bend = args.tanh, tile = <usize>(begin / args.tile);
   const M = n * (n + 2), all = LANE_STEP * <usize>M;
   const work = scratch, t = work + all, e = t + all, biasSums = e + all, alphaSums = biasSums + all;
   memory.fill(biasSums, 0, all + 3 * LANE_STEP);

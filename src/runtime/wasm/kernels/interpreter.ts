@@ -12,18 +12,19 @@
 // address depends on the thread and the task: the thread copies the call's arguments to its own memory
 // and sets these pointers so that row `begin` is the first of its room.
 //
-// A thread's own memory: SCRATCH bytes for kernels, ARGUMENTS bytes, then the local buffers. Their base
-// leaves 64 modulo 192, offsets and tiles are multiples of 192, so such a pointer is never null.
+// A thread's own memory: SCRATCH_BYTES for kernels, ARGUMENT_BYTES, then the local buffers. Their base leaves 64
+// modulo LOCAL_ALIGNMENT, offsets and tiles are multiples of it, so such a pointer is never null.
+
+import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "../constants";
+import { CopyArguments } from "./arguments";
 
 /** Looks at the barrier before a thread sleeps, some 0.2 ms: longer than the pause between the tokens of a text. */
 const SPIN: i32 = 100000;
-const SCRATCH: usize = 1 << 20;
-const ARGUMENTS: usize = 4096;
 
 /** Where the local buffers of a thread begin. */
 @inline
 function localBase(scratch: usize): usize {
-  return (scratch + SCRATCH + ARGUMENTS) / 192 * 192 + 256;
+  return (scratch + SCRATCH_BYTES + ARGUMENT_BYTES) / LOCAL_ALIGNMENT * LOCAL_ALIGNMENT + LOCAL_BEGIN;
 }
 
 /** Run one call on items [begin, end). Returns where the next call's record lies. */
@@ -33,7 +34,7 @@ function runCall(call: usize, begin: i32, end: i32, scratch: usize): usize {
   let args = <usize>load<i32>(call, 4);
   let local = call + 16;
   if (locals > 0) {
-    const own = scratch + SCRATCH;
+    const own = scratch + SCRATCH_BYTES;
     memory.copy(own, args, <usize>load<i32>(call, 8) << 2);
     args = own;
     const base = localBase(scratch);
@@ -119,9 +120,9 @@ export function startProgram(control: usize, program: usize, threads: i32, scrat
   runProgram(control, program, threads, scratch);
 }
 
-/** Copy `bytes` words: [from, to, bytes]. */
-export function copy(args: usize, begin: i32, end: i32, scratch: usize): void {
-  memory.copy(<usize>load<i32>(args, 4), <usize>load<i32>(args), <usize>load<i32>(args, 8));
+/** Domain 1. */
+export function copy(args: CopyArguments, begin: i32, end: i32, scratch: usize): void {
+  memory.copy(args.to, args.from, <usize>args.bytes);
 }
 
 /** Run the call recorded at `call` on one task, by itself: for profiling. */

@@ -2,8 +2,10 @@
 //
 // A row is [ q_1 .. q_H | r c_1 .. r c_H | v_1 .. v_H ]; see ops/latent-heads.ts.
 //
-// latentHeads          row-wise;  words: q, kv, r, qkv, heads, R, K, V
-// latentHeadsBackward  row-wise;  words: g, dq, dkv, dr, heads, R, K, V
+// latentHeads          row-wise
+// latentHeadsBackward  row-wise
+
+import { LatentHeadsArguments, LatentHeadsBackwardArguments } from "./arguments";
 
 @inline
 function copyBytes(from: usize, to: usize, bytes: usize): void {
@@ -12,16 +14,16 @@ function copyBytes(from: usize, to: usize, bytes: usize): void {
   for (; i < bytes; i += 4) store<f32>(to + i, load<f32>(from + i));
 }
 
-export function latentHeads(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const heads = <usize>load<i32>(args, 16);
-  const R = <usize>load<i32>(args, 20) << 2, K = <usize>load<i32>(args, 24) << 2, V = <usize>load<i32>(args, 28) << 2;
+export function latentHeads(args: LatentHeadsArguments, begin: i32, end: i32, scratch: usize): void {
+  const heads = <usize>args.heads;
+  const R = <usize>args.rotary << 2, K = <usize>args.content << 2, V = <usize>args.value << 2;
   const queries = heads * (R + K), pairs = heads * (K + V), width = 2 * queries + heads * V;
   for (let row = begin; row < end; row++) {
     const n = <usize>row;
-    const r = <usize>load<i32>(args, 8) + n * R;
-    let from = <usize>load<i32>(args, 4) + n * pairs;
-    let key = <usize>load<i32>(args, 12) + n * width;
-    copyBytes(<usize>load<i32>(args) + n * queries, key, queries);
+    const r = args.r + n * R;
+    let from = args.kv + n * pairs;
+    let key = args.qkv + n * width;
+    copyBytes(args.q + n * queries, key, queries);
     key += queries;
     let value = key + queries;
     for (let h: usize = 0; h < heads; h++) {
@@ -35,16 +37,16 @@ export function latentHeads(args: usize, begin: i32, end: i32, scratch: usize): 
   }
 }
 
-export function latentHeadsBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const heads = <usize>load<i32>(args, 16);
-  const R = <usize>load<i32>(args, 20) << 2, K = <usize>load<i32>(args, 24) << 2, V = <usize>load<i32>(args, 28) << 2;
+export function latentHeadsBackward(args: LatentHeadsBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const heads = <usize>args.heads;
+  const R = <usize>args.rotary << 2, K = <usize>args.content << 2, V = <usize>args.value << 2;
   const queries = heads * (R + K), pairs = heads * (K + V), width = 2 * queries + heads * V;
   for (let row = begin; row < end; row++) {
     const n = <usize>row;
-    const dr = <usize>load<i32>(args, 12) + n * R;
-    let to = <usize>load<i32>(args, 8) + n * pairs;
-    let key = <usize>load<i32>(args) + n * width;
-    copyBytes(key, <usize>load<i32>(args, 4) + n * queries, queries);
+    const dr = args.dr + n * R;
+    let to = args.dkv + n * pairs;
+    let key = args.g + n * width;
+    copyBytes(key, args.dq + n * queries, queries);
     key += queries;
     let value = key + queries;
     for (let h: usize = 0; h < heads; h++) {

@@ -7,11 +7,9 @@
 // Eight tokens at a time, or two groups of eight (token-lanes.ts); M = n² + 2n.
 //
 // manifoldCoefficients          row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], h [T, M], n, iterations
 // manifoldCoefficientsBackward  row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
-//          dbias partials [tiles, M], n, iterations, grain
 
+import { ManifoldCoefficientsArguments, ManifoldCoefficientsBackwardArguments } from "./arguments";
 import { sigmoid4 } from "./math";
 import { pairStep, sinkhornBackwardLanes, sinkhornLanes } from "./sinkhorn";
 import { affineCoefficients, affineCoefficientsBackward, foldLanes, gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
@@ -42,9 +40,9 @@ function beginGroup(p: usize, alpha: usize, bias: usize, n: i32, tokens: i32, q:
   sigmoids(value + LANE_STEP * <usize>n, 2, n);
 }
 
-export function manifoldCoefficients(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), h = <usize>load<i32>(args, 12);
-  const n = load<i32>(args, 16), iterations = load<i32>(args, 20);
+export function manifoldCoefficients(args: ManifoldCoefficientsArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, h = args.h;
+  const n = args.n, iterations = args.iterations;
   const M = n * (n + 2), row = <usize>M << 2, res = LANE_STEP * <usize>(2 * n), room = scratch + LANE_STEP * <usize>M;
   const step = pairStep(M, n, iterations);
   for (let t = begin; t < end; t += LANES) {
@@ -59,10 +57,10 @@ export function manifoldCoefficients(args: usize, begin: i32, end: i32, scratch:
   }
 }
 
-export function manifoldCoefficientsBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), dh = <usize>load<i32>(args, 12);
-  const dp = <usize>load<i32>(args, 16), dalpha = <usize>load<i32>(args, 20), dbias = <usize>load<i32>(args, 24);
-  const n = load<i32>(args, 28), iterations = load<i32>(args, 32), tile = <usize>(begin / load<i32>(args, 36));
+export function manifoldCoefficientsBackward(args: ManifoldCoefficientsBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, dh = args.dh;
+  const dp = args.dp, dalpha = args.dalphaPartials, dbias = args.dbiasPartials;
+  const n = args.n, iterations = args.iterations, tile = <usize>(begin / args.tile);
   const M = n * (n + 2), row = <usize>M << 2, group = LANE_STEP * <usize>n, all = LANE_STEP * <usize>M;
   const biasSums = scratch, alphaSums = biasSums + all;
   const q = alphaSums + 3 * LANE_STEP, value = q + all, e = value + all, room = e + all;

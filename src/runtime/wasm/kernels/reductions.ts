@@ -1,6 +1,8 @@
 // Question: how are elements summed: of each row, over rows, all of them?
 // Sums over rows leave a partial per task, which sumPartials adds in order.
 
+import { SumLastArguments, SumBlocksArguments, SumRowsArguments } from "./arguments";
+
 /** Sum of `count` floats: eight lanes in float32, the lanes in float64. */
 @inline
 function sumFloats(x: usize, count: i32): f32 {
@@ -20,26 +22,26 @@ function sumFloats(x: usize, count: i32): f32 {
   return <f32>sum;
 }
 
-/** out[row] = sum over c of x[row, c]. Arguments: x, out; words: size of a row. Domain: rows. */
-export function sumLast(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), out = <usize>load<i32>(args, 4), size = load<i32>(args, 8);
+/** out[row] = sum over c of x[row, c]. Domain: rows. */
+export function sumLast(args: SumLastArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, out = args.y, size = args.size;
   for (let row = begin; row < end; row++) store<f32>(out + (<usize>row << 2), sumFloats(x + (<usize>row * size << 2), size));
 }
 
-/** partials[begin] = sum of one block. Arguments: x, partials; words: elements of a block, all. Domain: blocks, grain 1. */
-export function sumBlocks(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), partials = <usize>load<i32>(args, 4);
-  const block = load<i32>(args, 8), all = load<i32>(args, 12);
+/** partials[begin] = sum of one block. Domain: blocks, grain 1. */
+export function sumBlocks(args: SumBlocksArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, partials = args.partials;
+  const block = args.block, all = args.all;
   for (let i = begin; i < end; i++) {
     const first = i * block;
     store<f32>(partials + (<usize>i << 2), sumFloats(x + (<usize>first << 2), min(block, all - first)));
   }
 }
 
-/** partials[begin / tile, c] = sum over the task's rows of x[row, c]. Arguments: x, partials; words: size, rows of a tile. */
-export function sumRows(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), size = load<i32>(args, 8), stride = <usize>size << 2;
-  const out = <usize>load<i32>(args, 4) + <usize>(begin / load<i32>(args, 12)) * stride;
+/** partials[begin / tile, c] = sum over the task's rows of x[row, c]. */
+export function sumRows(args: SumRowsArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, size = args.size, stride = <usize>size << 2;
+  const out = args.partials + <usize>(begin / args.tile) * stride;
   const first = x + <usize>begin * stride;
   let c: usize = 0;
   for (; c + 32 <= stride; c += 32) {

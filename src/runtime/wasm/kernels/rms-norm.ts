@@ -6,17 +6,15 @@
 // Sums over a row run in 8 or 16 lanes of float32; what is made of them is float64.
 //
 // rmsNorm          row-wise; y may be x
-//   words: x [rows, C], w [C], y [rows, C], C, epsilon (f32)
 // rmsNormBackward  row-wise; dx may be x, g or addend
-//   words: x [rows, C], w [C], g [rows, C], addend [rows, C] (0 for none), dx [rows, C] = gradient + addend,
-//          partials of dw [ceil(rows / grain), C], C, epsilon (f32), grain
 
+import { RmsNormArguments, RmsNormBackwardArguments } from "./arguments";
 import { squares } from "./gradient-norm";
 import { fma } from "./simd";
 
-export function rmsNorm(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), w = <usize>load<i32>(args, 4), y = <usize>load<i32>(args, 8);
-  const C = load<i32>(args, 12), epsilon = load<f32>(args, 16);
+export function rmsNorm(args: RmsNormArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, w = args.w, y = args.y;
+  const C = args.C, epsilon = args.epsilon;
   for (let row = begin; row < end; row++) {
     const at = <usize>(C << 2) * <usize>row;
     const s = inverseRms(squares(x + at, C), C, epsilon);
@@ -24,10 +22,10 @@ export function rmsNorm(args: usize, begin: i32, end: i32, scratch: usize): void
   }
 }
 
-export function rmsNormBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), w = <usize>load<i32>(args, 4), g = <usize>load<i32>(args, 8);
-  const addend = <usize>load<i32>(args, 12), dx = <usize>load<i32>(args, 16), partials = <usize>load<i32>(args, 20);
-  const C = load<i32>(args, 24), epsilon = load<f32>(args, 28), grain = load<i32>(args, 32);
+export function rmsNormBackward(args: RmsNormBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, w = args.w, g = args.g;
+  const addend = args.addend, dx = args.dx, partials = args.dwPartials;
+  const C = args.C, epsilon = args.epsilon, grain = args.tile;
   const bytes = <usize>C << 2;
   const dw = partials + bytes * <usize>(begin / grain);
   memory.fill(dw, 0, bytes);

@@ -3,15 +3,14 @@
 //   y_i = x_i cos φ − x_{i+R/2} sin φ,  y_{i+R/2} = x_{i+R/2} cos φ + x_i sin φ,  φ = t · ratio^i
 //
 // rotaryTable  row-wise, rows are positions
-//   words: table [T, R] = cos | sin, R, ratio = theta^(−2/R) (f64, two words)
 // rotary       row-wise; y may be x
-//   words: x [rows, E], table [T, R], y [rows, E], T, R, E, heads that turn, headSize, inverse (0 or 1)
 
+import { RotaryTableArguments, RotaryArguments } from "./arguments";
 import { fma } from "./simd";
 
-export function rotaryTable(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const table = <usize>load<i32>(args);
-  const R = load<i32>(args, 4), ratio = load<f64>(args, 8);
+export function rotaryTable(args: RotaryTableArguments, begin: i32, end: i32, scratch: usize): void {
+  const table = args.table;
+  const R = args.R, ratio = args.ratio;
   const half = <usize>(R << 1);
   for (let t = begin; t < end; t++) {
     let cos = table + <usize>(R << 2) * <usize>t;
@@ -43,11 +42,11 @@ function storeCosSin(x: f64, cos: usize, sin: usize): void {
   store<f32>(sin, <f32>(quarter >= 2 ? -b : b));
 }
 
-export function rotary(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), table = <usize>load<i32>(args, 4), y = <usize>load<i32>(args, 8);
-  const T = load<i32>(args, 12), R = load<i32>(args, 16), E = load<i32>(args, 20);
-  const heads = load<i32>(args, 24), headSize = load<i32>(args, 28);
-  const sign: f32 = load<i32>(args, 32) ? -1 : 1;
+export function rotary(args: RotaryArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, table = args.table, y = args.y;
+  const T = args.T, R = args.R, E = args.E;
+  const heads = args.heads, headSize = args.headSize;
+  const sign: f32 = args.inverse ? -1 : 1;
   const still = <usize>(headSize - R) << 2;
   const headBytes = <usize>headSize << 2, rowBytes = <usize>E << 2;
   const turning = headBytes * <usize>heads;

@@ -7,62 +7,56 @@
 // manifold-coefficients.ts), which these do not touch. Lanes as in token-lanes.ts.
 //
 // sinkhornForm                      row-wise over matrices
-//   words: logits [R, n, n], out [R, n, n], n, iterations, form, epsilon
 // sinkhornFormBackward              row-wise over matrices
-//   words: logits [R, n, n], g [R, n, n], dlogits [R, n, n], n, iterations, form, epsilon
 // manifoldCoefficientsForm          row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], h [T, M], n, iterations, form, epsilon, ε_read, s
 // manifoldCoefficientsFormBackward  row-wise over tokens
-//   words: p [T, M], alpha [3], bias [M], dh [T, M], dp [T, M], dalpha partials [tiles, 3],
-//          dbias partials [tiles, M], n, iterations, form, epsilon, ε_read, s, grain
 
+import { FORM_COLUMNS_LAST, FORM_FLOOR, FORM_SOFTMAX, FORM_TRANSPOSED } from "../constants";
+import {
+  SinkhornFormArguments, SinkhornFormBackwardArguments, ManifoldCoefficientsFormArguments,
+  ManifoldCoefficientsFormBackwardArguments,
+} from "./arguments";
 import { expRow, sigmoid4 } from "./math";
 import { fma } from "./simd";
-import { normaliseLines, subtractMaximum, unnormaliseLines } from "./sinkhorn";
+import { normaliseLines, subtractMaximum, unnormaliseLines } from "./sinkhorn-lines";
 import { affineCoefficients, affineCoefficientsBackward, foldLanes, gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
-
-// The bits of the word `form`.
-const SOFTMAX: i32 = 1;
-const COLUMNS_LAST: i32 = 2;
-const FLOOR: i32 = 4;
-const TRANSPOSED: i32 = 8;
 
 /** logits → result, in place. `sums` is 0, or where to keep the 2T n divisors. */
 function formLanes(matrix: usize, n: i32, iterations: i32, form: i32, epsilon: f32, sums: usize): void {
   const across = LANE_STEP, down = LANE_STEP * <usize>n;
   // A line of the first normalisation is `step` bytes from entry to entry, `next` from line to line.
-  const step = form & COLUMNS_LAST ? across : down, next = form & COLUMNS_LAST ? down : across;
+  const step = form & FORM_COLUMNS_LAST ? across : down, next = form & FORM_COLUMNS_LAST ? down : across;
   if (iterations > 0) for (let line = 0; line < n; line++) subtractMaximum(matrix + next * <usize>line, step, n);
   expRow(matrix, matrix, n * n * LANES);
   const kept: usize = sums == 0 ? 0 : down;
-  const added: f32 = form & FLOOR ? 0 : epsilon, least: f32 = form & FLOOR ? epsilon : 0;
+  const added: f32 = form & FORM_FLOOR ? 0 : epsilon, least: f32 = form & FORM_FLOOR ? epsilon : 0;
   for (let t = 0; t < iterations; t++) {
     // The lines of the first normalisation hold a one: nothing to guard.
     normaliseLines(matrix, step, next, n, sums, t == 0 ? 0 : added, t == 0 ? 0 : least);
-    if (t == 0 && form & SOFTMAX) addToAll(matrix, n, epsilon);
+    if (t == 0 && form & FORM_SOFTMAX) addToAll(matrix, n, epsilon);
     sums += kept;
     normaliseLines(matrix, next, step, n, sums, added, least);
     sums += kept;
   }
-  if (form & TRANSPOSED) transposeSquare(matrix, n);
+  if (form & FORM_TRANSPOSED) transposeSquare(matrix, n);
 }
 
 /** result and gradient of it (in `g`) → gradient of the logits (in `g`); the result is used up. */
 function formBackwardLanes(matrix: usize, g: usize, n: i32, iterations: i32, form: i32, epsilon: f32, sums: usize): void {
   const across = LANE_STEP, down = LANE_STEP * <usize>n;
-  const step = form & COLUMNS_LAST ? across : down, next = form & COLUMNS_LAST ? down : across;
-  if (form & TRANSPOSED) {
+  const step = form & FORM_COLUMNS_LAST ? across : down, next = form & FORM_COLUMNS_LAST ? down : across;
+  if (form & FORM_TRANSPOSED) {
     transposeSquare(matrix, n);
     transposeSquare(g, n);
   }
   const bytes = LANE_STEP * <usize>(n * n);
   for (let at: usize = 0; at < bytes; at += 16) v128.store(g + at, f32x4.mul(v128.load(matrix + at), v128.load(g + at)));
-  const least: f32 = form & FLOOR ? epsilon : 0;
+  const least: f32 = form & FORM_FLOOR ? epsilon : 0;
   sums += down * <usize>(2 * iterations);
   for (let t = iterations - 1; t >= 0; t--) {
     sums -= down;
     unnormaliseLines(matrix, g, next, step, n, sums, least);
-    if (t == 0 && form & SOFTMAX) takeFromAll(matrix, g, n, epsilon);
+    if (t == 0 && form & FORM_SOFTMAX) takeFromAll(matrix, g, n, epsilon);
     sums -= down;
     unnormaliseLines(matrix, g, step, next, n, sums, t == 0 ? 0 : least);
   }
@@ -114,9 +108,9 @@ function gatesBackward(l: usize, dh: usize, scale: f32, n: i32): void {
   }
 }
 
-export function sinkhornForm(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), iterations = load<i32>(args, 12), form = load<i32>(args, 16), epsilon = load<f32>(args, 20);
+export function sinkhornForm(args: SinkhornFormArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.y;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
   const size = n * n;
   for (let r = begin; r < end; r += LANES) {
     const rows = min(LANES, end - r), at = <usize>(r * size) << 2;
@@ -126,9 +120,9 @@ export function sinkhornForm(args: usize, begin: i32, end: i32, scratch: usize):
   }
 }
 
-export function sinkhornFormBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), iterations = load<i32>(args, 16), form = load<i32>(args, 20), epsilon = load<f32>(args, 24);
+export function sinkhornFormBackward(args: SinkhornFormBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, g = args.g, dlogits = args.dlogits;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
   const size = n * n;
   const gradient = scratch + LANE_STEP * <usize>size;
   const sums = gradient + LANE_STEP * <usize>size;
@@ -142,10 +136,10 @@ export function sinkhornFormBackward(args: usize, begin: i32, end: i32, scratch:
   }
 }
 
-export function manifoldCoefficientsForm(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), h = <usize>load<i32>(args, 12);
-  const n = load<i32>(args, 16), iterations = load<i32>(args, 20), form = load<i32>(args, 24), epsilon = load<f32>(args, 28);
-  const readEpsilon = load<f32>(args, 32), writeScale = load<f32>(args, 36);
+export function manifoldCoefficientsForm(args: ManifoldCoefficientsFormArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, h = args.h;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
+  const readEpsilon = args.readEpsilon, writeScale = args.writeScale;
   const M = n * (n + 2), group = LANE_STEP * <usize>n;
   for (let t = begin; t < end; t += LANES) {
     const tokens = min(LANES, end - t), at = <usize>(t * M) << 2;
@@ -158,11 +152,11 @@ export function manifoldCoefficientsForm(args: usize, begin: i32, end: i32, scra
   }
 }
 
-export function manifoldCoefficientsFormBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const p = <usize>load<i32>(args), alpha = <usize>load<i32>(args, 4), bias = <usize>load<i32>(args, 8), dh = <usize>load<i32>(args, 12);
-  const dp = <usize>load<i32>(args, 16), dalpha = <usize>load<i32>(args, 20), dbias = <usize>load<i32>(args, 24);
-  const n = load<i32>(args, 28), iterations = load<i32>(args, 32), form = load<i32>(args, 36), epsilon = load<f32>(args, 40);
-  const writeScale = load<f32>(args, 48), tile = <usize>(begin / load<i32>(args, 52));
+export function manifoldCoefficientsFormBackward(args: ManifoldCoefficientsFormBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const p = args.p, alpha = args.alpha, bias = args.bias, dh = args.dh;
+  const dp = args.dp, dalpha = args.dalphaPartials, dbias = args.dbiasPartials;
+  const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
+  const writeScale = args.writeScale, tile = <usize>(begin / args.tile);
   const M = n * (n + 2), group = LANE_STEP * <usize>n, all = LANE_STEP * <usize>M;
   const q = scratch, value = q + all, e = value + all, biasSums = e + all, alphaSums = biasSums + all, sums = alphaSums + 3 * LANE_STEP;
   memory.fill(biasSums, 0, all + 3 * LANE_STEP);

@@ -6,7 +6,7 @@
 //
 // 16 multiply-adds and four divisions, where dividing the matrix itself also loads and stores it. K is the
 // result of one step done in place: its rows sum to one and its columns to 1/16 at least, so that u and v can
-// only grow by a factor of 4 a step; every BLOCK steps they are multiplied into K.
+// only grow by a factor of 4 a step; every FOUR_STEPS steps they are multiplied into K.
 //
 // Backward, with G = P dP the gradient of log P, a of log u and b of log v:
 //
@@ -19,19 +19,18 @@
 // sums of the first step (8), then for each block K (16), u = 1 (4), and v (4) and u (4) of every step;
 // behind them lies what the backward pass works with.
 
+import { FOUR_STEPS } from "../constants";
 import { fma } from "./simd";
-import { normaliseLines, unnormaliseLines } from "./sinkhorn";
+import { normaliseLines, unnormaliseLines } from "./sinkhorn-lines";
 import { LANE_STEP } from "./token-lanes";
 
-/** Steps between two multiplications of u and v into K. */
-const BLOCK: i32 = 32;
 const FOUR: usize = 4 * LANE_STEP;
 const MATRIX: usize = 16 * LANE_STEP;
-const BLOCK_BYTES: usize = MATRIX + FOUR + 2 * FOUR * <usize>BLOCK;
+const BLOCK_BYTES: usize = MATRIX + FOUR + 2 * FOUR * <usize>FOUR_STEPS;
 
 /** Bytes of the room for so many iterations, the way back included. */
 export function roomBytes(iterations: i32): usize {
-  return 2 * FOUR + BLOCK_BYTES * <usize>((iterations + BLOCK - 1) / BLOCK) + 6 * FOUR + MATRIX;
+  return 2 * FOUR + BLOCK_BYTES * <usize>((iterations + FOUR_STEPS - 1) / FOUR_STEPS) + 6 * FOUR + MATRIX;
 }
 
 /**
@@ -46,8 +45,8 @@ export function sinkhornFour(matrix: usize, iterations: i32, room: usize, keep: 
     other += apart;
   } while (other == apart && apart != 0);
   let at = room + 2 * FOUR;
-  for (let left = iterations - 1; left > 0; left -= BLOCK) {
-    const steps = min(BLOCK, left);
+  for (let left = iterations - 1; left > 0; left -= FOUR_STEPS) {
+    const steps = min(FOUR_STEPS, left);
     if (keep) {
       copyMatrix(matrix, at);
       if (apart != 0) copyMatrix(matrix + apart, at + apart);
@@ -72,12 +71,12 @@ export function sinkhornFour(matrix: usize, iterations: i32, room: usize, keep: 
 
 /** result and g = P dP → gradient of L (in `g`), from what sinkhornFour kept; the result is used up. */
 export function sinkhornFourBackward(matrix: usize, g: usize, iterations: i32, room: usize, apart: usize): void {
-  const blocks = (iterations - 1 + BLOCK - 1) / BLOCK;
+  const blocks = (iterations - 1 + FOUR_STEPS - 1) / FOUR_STEPS;
   const first = room + 2 * FOUR;
   const work = first + BLOCK_BYTES * <usize>blocks;
   for (let block = blocks - 1; block >= 0; block--) {
     const K = first + BLOCK_BYTES * <usize>block;
-    blockBackward(K, g, min(BLOCK, iterations - 1 - block * BLOCK), K + MATRIX, work, apart);
+    blockBackward(K, g, min(FOUR_STEPS, iterations - 1 - block * FOUR_STEPS), K + MATRIX, work, apart);
     copyMatrix(K, matrix);
     if (apart != 0) copyMatrix(K + apart, matrix + apart);
   }

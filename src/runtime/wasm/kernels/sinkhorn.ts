@@ -9,13 +9,12 @@
 // Four streams have a faster way of their own (sinkhorn-four.ts).
 //
 // sinkhorn          row-wise over matrices
-//   words: logits [R, n, n], out [R, n, n], n, iterations
 // sinkhornBackward  row-wise over matrices
-//   words: logits [R, n, n], g [R, n, n], dlogits [R, n, n], n, iterations
 
+import { SinkhornArguments, SinkhornBackwardArguments } from "./arguments";
 import { expRow } from "./math";
-import { fma } from "./simd";
 import { roomBytes, sinkhornFour, sinkhornFourBackward } from "./sinkhorn-four";
+import { normaliseLines, subtractMaximum, unnormaliseLines } from "./sinkhorn-lines";
 import { gatherLanes, LANE_STEP, LANES, scatterLanes } from "./token-lanes";
 
 /** Bytes of the sums that the backward pass needs. */
@@ -85,91 +84,9 @@ function multiplyEntries(g: usize, matrix: usize, n: i32): void {
   }
 }
 
-/** A line of logits, `step` bytes from entry to entry, minus its maximum. */
-export function subtractMaximum(line: usize, step: usize, n: i32): void {
-  let low = v128.load(line), high = v128.load(line, 16);
-  let entry = line;
-  for (let k = 1; k < n; k++) {
-    entry += step;
-    low = f32x4.pmax(low, v128.load(entry));
-    high = f32x4.pmax(high, v128.load(entry, 16));
-  }
-  for (let k = 0; k < n; k++) {
-    const a = f32x4.sub(v128.load(line), low), b = f32x4.sub(v128.load(line, 16), high);
-    v128.store(line, a);
-    v128.store(line, b, 16);
-    line += step;
-  }
-}
-
-/**
- * Divide n lines by max(sum + added, least), both 0 in the paper's form; `step` leads along a line, `next` to
- * the next line. The divisors are kept if `sums` is not 0.
- */
-export function normaliseLines(matrix: usize, step: usize, next: usize, n: i32, sums: usize, added: f32, least: f32): void {
-  const one = f32x4.splat(1), term = f32x4.splat(added), floor = f32x4.splat(least);
-  for (let line = 0; line < n; line++) {
-    let low = v128.load(matrix), high = v128.load(matrix, 16);
-    let entry = matrix;
-    for (let k = 1; k < n; k++) {
-      entry += step;
-      low = f32x4.add(low, v128.load(entry));
-      high = f32x4.add(high, v128.load(entry, 16));
-    }
-    low = f32x4.pmax(f32x4.add(low, term), floor);
-    high = f32x4.pmax(f32x4.add(high, term), floor);
-    if (sums != 0) {
-      v128.store(sums, low);
-      v128.store(sums, high, 16);
-      sums += LANE_STEP;
-    }
-    low = f32x4.div(one, low);
-    high = f32x4.div(one, high);
-    entry = matrix;
-    for (let k = 0; k < n; k++) {
-      const a = f32x4.mul(v128.load(entry), low), b = f32x4.mul(v128.load(entry, 16), high);
-      v128.store(entry, a);
-      v128.store(entry, b, 16);
-      entry += step;
-    }
-    matrix += next;
-  }
-}
-
-/** The way back through normaliseLines: g ← g − P Σ_line g unless `least` was the divisor, then P ← P · divisor. */
-export function unnormaliseLines(matrix: usize, g: usize, step: usize, next: usize, n: i32, sums: usize, least: f32): void {
-  const floor = f32x4.splat(least);
-  for (let line = 0; line < n; line++) {
-    let low = v128.load(g), high = v128.load(g, 16);
-    let at = step;
-    for (let k = 1; k < n; k++) {
-      low = f32x4.add(low, v128.load(g + at));
-      high = f32x4.add(high, v128.load(g + at, 16));
-      at += step;
-    }
-    const sumLow = v128.load(sums), sumHigh = v128.load(sums, 16);
-    // A divisor of exactly the floor is a constant.
-    low = v128.and(f32x4.neg(low), f32x4.gt(sumLow, floor));
-    high = v128.and(f32x4.neg(high), f32x4.gt(sumHigh, floor));
-    at = 0;
-    for (let k = 0; k < n; k++) {
-      const p = v128.load(matrix + at), q = v128.load(matrix + at, 16);
-      const a = fma(p, low, v128.load(g + at)), b = fma(q, high, v128.load(g + at, 16));
-      v128.store(g + at, a);
-      v128.store(g + at, b, 16);
-      v128.store(matrix + at, f32x4.mul(p, sumLow));
-      v128.store(matrix + at, f32x4.mul(q, sumHigh), 16);
-      at += step;
-    }
-    matrix += next;
-    g += next;
-    sums += LANE_STEP;
-  }
-}
-
-export function sinkhorn(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), iterations = load<i32>(args, 12);
+export function sinkhorn(args: SinkhornArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, out = args.y;
+  const n = args.n, iterations = args.iterations;
   const size = n * n, rows = <usize>size << 2, room = scratch + LANE_STEP * <usize>size;
   const step = pairStep(size, n, iterations);
   for (let r = begin; r < end; r += LANES) {
@@ -184,9 +101,9 @@ export function sinkhorn(args: usize, begin: i32, end: i32, scratch: usize): voi
   }
 }
 
-export function sinkhornBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dlogits = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), iterations = load<i32>(args, 16);
+export function sinkhornBackward(args: SinkhornBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, g = args.g, dlogits = args.dlogits;
+  const n = args.n, iterations = args.iterations;
   const size = n * n, rows = <usize>size << 2;
   const gradient = scratch + LANE_STEP * <usize>size, room = gradient + LANE_STEP * <usize>size;
   const step = pairStep(2 * size, n, iterations);

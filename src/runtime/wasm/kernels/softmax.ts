@@ -3,6 +3,9 @@
 // Each row is read for its maximum, then for exponentials of x - maximum, which expRow takes block by
 // block while they are in the first-level cache.
 
+import {
+  SoftmaxArguments, SoftmaxBackwardArguments, CrossEntropyArguments, CrossEntropyBackwardArguments,
+} from "./arguments";
 import { expRow, log1 } from "./math";
 import { horizontalSum } from "./simd";
 
@@ -69,10 +72,10 @@ function dot(x: usize, y: usize, count: i32): f32 {
   return total;
 }
 
-/** y = e^(x - maximum) / sum. Arguments: x, y; words: size of a row. */
-export function softmax(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const size = load<i32>(args, 8), stride = <usize>size << 2;
-  let x = <usize>load<i32>(args) + <usize>begin * stride, y = <usize>load<i32>(args, 4) + <usize>begin * stride;
+/** y = e^(x - maximum) / sum. */
+export function softmax(args: SoftmaxArguments, begin: i32, end: i32, scratch: usize): void {
+  const size = args.size, stride = <usize>size << 2;
+  let x = args.x + <usize>begin * stride, y = args.y + <usize>begin * stride;
   for (let row = begin; row < end; row++, x += stride, y += stride) {
     affineRow(x, y, size, 1, -maximum(x, size));
     expRow(y, y, size);
@@ -80,10 +83,10 @@ export function softmax(args: usize, begin: i32, end: i32, scratch: usize): void
   }
 }
 
-/** dx = y (g - sum(y g)). Arguments: y, g, dx; words: size of a row. */
-export function softmaxBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const size = load<i32>(args, 12), stride = <usize>size << 2;
-  const y = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dx = <usize>load<i32>(args, 8);
+/** dx = y (g - sum(y g)). */
+export function softmaxBackward(args: SoftmaxBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const size = args.size, stride = <usize>size << 2;
+  const y = args.y, g = args.g, dx = args.dx;
   for (let row = begin; row < end; row++) {
     const at = <usize>row * stride, along = dot(y + at, g + at, size), mean = f32x4.splat(along);
     let i = at;
@@ -97,11 +100,11 @@ export function softmaxBackward(args: usize, begin: i32, end: i32, scratch: usiz
   }
 }
 
-/** lse = log sum e^x, loss = lse - x[target]. Arguments: logits, targets, loss, lse; words: size of a row. */
-export function crossEntropy(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), targets = <usize>load<i32>(args, 4);
-  const loss = <usize>load<i32>(args, 8), lse = <usize>load<i32>(args, 12);
-  const size = load<i32>(args, 16), stride = <usize>size << 2;
+/** lse = log sum e^x, loss = lse - x[target]. */
+export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, targets = args.targets;
+  const loss = args.loss, lse = args.logSumExp;
+  const size = args.size, stride = <usize>size << 2;
   for (let row = begin; row < end; row++) {
     const x = logits + <usize>row * stride, at = <usize>row << 2;
     const largest = maximum(x, size);
@@ -119,13 +122,13 @@ export function crossEntropy(args: usize, begin: i32, end: i32, scratch: usize):
 }
 
 /**
- * dx = softmax(x) s - onehot(target) g, where g is the gradient of the loss and s that of the loss and of
- * lse together. Arguments: logits, targets, lse, g, s, dx; words: size of a row.
+ * dx = softmax(x) s - onehot(target) g, where g is the gradient of the loss and s, `total`, that of the
+ * loss and of lse together.
  */
-export function crossEntropyBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const logits = <usize>load<i32>(args), targets = <usize>load<i32>(args, 4), lse = <usize>load<i32>(args, 8);
-  const g = <usize>load<i32>(args, 12), s = <usize>load<i32>(args, 16), dx = <usize>load<i32>(args, 20);
-  const size = load<i32>(args, 24), stride = <usize>size << 2;
+export function crossEntropyBackward(args: CrossEntropyBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const logits = args.logits, targets = args.targets, lse = args.logSumExp;
+  const g = args.g, s = args.total, dx = args.dlogits;
+  const size = args.size, stride = <usize>size << 2;
   for (let row = begin; row < end; row++) {
     const x = logits + <usize>row * stride, y = dx + <usize>row * stride, at = <usize>row << 2;
     const offset = -load<f32>(lse + at), factor = load<f32>(s + at);

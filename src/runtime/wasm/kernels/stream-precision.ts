@@ -1,18 +1,17 @@
 // Question: how are streams narrowed to bfloat16 for keeping and widened for use?
 //
 // streamNarrow  row-wise over tokens
-//   words: x f32 [T, K], narrow bf16 [T, K], K = n C
 // streamWiden   row-wise over tokens
-//   words: narrow bf16 [T, K], x f32 [T, K], K
 
+import { StreamNarrowArguments, StreamWidenArguments } from "./arguments";
 import { narrow, narrowOne, widenHigh, widenLow, widenOne } from "./bfloat16";
 
 /** Values narrowed before a look whether all were numbers. */
 const BLOCK: usize = 512;
 
-export function streamNarrow(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const K = load<i32>(args, 8), count = <usize>((end - begin) * K);
-  const x = <usize>load<i32>(args) + (<usize>(begin * K) << 2), to = <usize>load<i32>(args, 4) + (<usize>(begin * K) << 1);
+export function streamNarrow(args: StreamNarrowArguments, begin: i32, end: i32, scratch: usize): void {
+  const K = args.K, count = <usize>((end - begin) * K);
+  const x = args.x + (<usize>(begin * K) << 2), to = args.narrow + (<usize>(begin * K) << 1);
   for (let i: usize = 0; i < count; i += BLOCK) narrowBlock(x + (i << 2), to + (i << 1), min(BLOCK, count - i));
 }
 
@@ -33,9 +32,9 @@ function narrowBlock(x: usize, to: usize, count: usize): void {
   for (; i < count; i++) narrowOne(load<f32>(x + (i << 2)), to + (i << 1));
 }
 
-export function streamWiden(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const K = load<i32>(args, 8), count = <usize>((end - begin) * K);
-  const from = <usize>load<i32>(args) + (<usize>(begin * K) << 1), x = <usize>load<i32>(args, 4) + (<usize>(begin * K) << 2);
+export function streamWiden(args: StreamWidenArguments, begin: i32, end: i32, scratch: usize): void {
+  const K = args.K, count = <usize>((end - begin) * K);
+  const from = args.narrow + (<usize>(begin * K) << 1), x = args.x + (<usize>(begin * K) << 2);
   let i: usize = 0;
   for (; i + 16 <= count; i += 16) {
     const at = from + (i << 1), to = x + (i << 2);

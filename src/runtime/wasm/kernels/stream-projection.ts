@@ -8,13 +8,12 @@
 // follow while the rows are in the cache.
 //
 // streamProjection          row-wise over tokens
-//   words: x [R, K], packed w (transposed: K by P), p [R, P], s [R], K, P, rows a token, epsilon (f32)
 // streamProjectionFew       row-wise over tokens; w as it lies, for so few tokens that packing it would not pay
-//   words: x [R, K], w [P, K], p [R, P], s [R], K, P, rows a token, epsilon (f32)
 // streamProjectionBackward  row-wise over tokens; dx may be addend
-//   words: x [R, K], packed w (P by K), p [R, P], s [R], dp [R, P], dx [R, K], draw [R, P],
-//          addend [R, K] (0 for none), K, P, rows a token
 
+import {
+  GemmRowsArguments, StreamProjectionArguments, StreamProjectionFewArguments, StreamProjectionBackwardArguments,
+} from "./arguments";
 import { gemmRows } from "./gemm";
 import { panelWidth } from "./gemm-tile";
 import { COLUMNS, projectFour, TOKENS } from "./stream-project-four";
@@ -27,21 +26,21 @@ const CHUNK: i32 = 12;
 
 /** C = A B (+ C0) for rows [begin, end), dense rows. */
 function product(a: usize, packed: usize, c0: usize, c: usize, K: i32, N: i32, begin: i32, end: i32, scratch: usize): void {
-  const words = scratch + GEMM_WORDS;
-  store<usize>(words, a);
-  store<usize>(words, packed, 4);
-  store<usize>(words, c0, 8);
-  store<usize>(words, c, 12);
-  store<i32>(words, K, 16);
-  store<i32>(words, N, 20);
-  store<i32>(words, K, 24);
-  store<i32>(words, N, 28);
+  const words = changetype<GemmRowsArguments>(scratch + GEMM_WORDS);
+  words.A = a;
+  words.B = packed;
+  words.C0 = c0;
+  words.C = c;
+  words.K = K;
+  words.N = N;
+  words.lda = K;
+  words.ldc = N;
   gemmRows(words, begin, end, scratch);
 }
 
-export function streamProjection(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), packed = <usize>load<i32>(args, 4), p = <usize>load<i32>(args, 8), s = <usize>load<i32>(args, 12);
-  const K = load<i32>(args, 16), P = load<i32>(args, 20), rows = load<i32>(args, 24), epsilon = load<f32>(args, 28);
+export function streamProjection(args: StreamProjectionArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, packed = args.w, p = args.p, s = args.s;
+  const K = args.K, P = args.P, rows = args.rows, epsilon = args.epsilon;
   const first = begin * rows, last = end * rows;
   const whole = P == COLUMNS ? (last - first) / TOKENS * TOKENS : 0;
   if (whole > 0) projectFour(x + (<usize>K << 2) * <usize>first, packed, p + (<usize>P << 2) * <usize>first, K, whole, panelWidth());
@@ -54,9 +53,9 @@ export function streamProjection(args: usize, begin: i32, end: i32, scratch: usi
   }
 }
 
-export function streamProjectionFew(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), w = <usize>load<i32>(args, 4), p = <usize>load<i32>(args, 8), s = <usize>load<i32>(args, 12);
-  const K = load<i32>(args, 16), P = load<i32>(args, 20), rows = load<i32>(args, 24), epsilon = load<f32>(args, 28);
+export function streamProjectionFew(args: StreamProjectionFewArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, w = args.w, p = args.p, s = args.s;
+  const K = args.K, P = args.P, rows = args.rows, epsilon = args.epsilon;
   const bytes = <usize>K << 2;
   for (let r = begin * rows; r < end * rows; r++) {
     const row = x + bytes * <usize>r, projected = p + (<usize>P << 2) * <usize>r;
@@ -66,10 +65,10 @@ export function streamProjectionFew(args: usize, begin: i32, end: i32, scratch: 
   }
 }
 
-export function streamProjectionBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), packed = <usize>load<i32>(args, 4), p = <usize>load<i32>(args, 8), s = <usize>load<i32>(args, 12);
-  const dp = <usize>load<i32>(args, 16), dx = <usize>load<i32>(args, 20), draw = <usize>load<i32>(args, 24), addend = <usize>load<i32>(args, 28);
-  const K = load<i32>(args, 32), P = load<i32>(args, 36), rows = load<i32>(args, 40);
+export function streamProjectionBackward(args: StreamProjectionBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, packed = args.w, p = args.p, s = args.s;
+  const dp = args.dp, dx = args.dx, draw = args.draw, addend = args.addend;
+  const K = args.K, P = args.P, rows = args.rows;
   for (let first = begin * rows; first < end * rows; first += CHUNK) {
     const last = min(first + CHUNK, end * rows);
     for (let r = first; r < last; r++) {

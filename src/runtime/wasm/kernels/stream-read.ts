@@ -3,28 +3,27 @@
 //   u = Σ_j pre_j x_j;  dx_j = addend_j + pre_j du,  dpre_j = <du, x_j>
 //
 // streamRead          row-wise over tokens
-//   words: x [T, n, C], h [T, M], u [T, C], n, C
 // streamReadBackward  row-wise over tokens; dx may be addend
-//   words: x [T, n, C], h [T, M], du [T, C], dx [T, n, C], dh [T, M] (zero but for pre), addend [T, n, C] (0 for none), n, C
 //
 // Streams are taken one after the other: memory that is read front to back arrives in time.
 
+import { StreamReadArguments, StreamReadBackwardArguments } from "./arguments";
 import { fma } from "./simd";
 import { combineRowsInTurn, DOT_BYTES, foldLanes, keepLanes } from "./stream-rows";
 
-export function streamRead(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), h = <usize>load<i32>(args, 4), u = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), C = load<i32>(args, 16);
+export function streamRead(args: StreamReadArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, h = args.h, u = args.u;
+  const n = args.n, C = args.C;
   const row = <usize>C << 2, coefficients = <usize>(n * (n + 2)) << 2;
   for (let t = begin; t < end; t++) {
     combineRowsInTurn(0, 0, h + coefficients * <usize>t, 4, x + row * <usize>(t * n), row, n, u + row * <usize>t, C);
   }
 }
 
-export function streamReadBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), h = <usize>load<i32>(args, 4), du = <usize>load<i32>(args, 8);
-  const dx = <usize>load<i32>(args, 12), dh = <usize>load<i32>(args, 16), addend = <usize>load<i32>(args, 20);
-  const n = load<i32>(args, 24), C = load<i32>(args, 28);
+export function streamReadBackward(args: StreamReadBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, h = args.h, du = args.du;
+  const dx = args.dx, dh = args.dh, addend = args.addend;
+  const n = args.n, C = args.C;
   const row = <usize>C << 2, coefficients = <usize>(n * (n + 2)) << 2;
   const zeros = scratch + DOT_BYTES;
   if (addend == 0) memory.fill(zeros, 0, row); // a row of zeros stands for the addend's

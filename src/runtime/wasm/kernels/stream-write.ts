@@ -4,15 +4,13 @@
 //   dx_j = Σ_i res_ij g_i,  dy = Σ_i post_i g_i,  dres_ij = <g_i, x_j>,  dpost_i = <g_i, y>
 //
 // streamWrite          row-wise over tokens
-//   words: x [T, n, C], h [T, M], y [T, C], x' [T, n, C], n, C
 // streamWriteGather    row-wise over tokens: what flows back into the block
-//   words: h [T, M], g [T, n, C], dy [T, C], n, C
 // streamWriteBackward  row-wise over tokens: what flows back into streams and coefficients; dx may be g
-//   words: x [T, n, C], h [T, M], y [T, C], g [T, n, C], dx [T, n, C], dh [T, M] (pre is zero), n, C
 //
 // What is read from memory is first read row by row (stream-rows.ts); then it is in the first-level cache.
 // Four streams have loops of their own.
 
+import { StreamWriteArguments, StreamWriteGatherArguments, StreamWriteBackwardArguments } from "./arguments";
 import { fma } from "./simd";
 import { combineRows, combineRowsInTurn, dotFour, dotRows } from "./stream-rows";
 
@@ -22,9 +20,9 @@ function bytesOf(n: i32): usize {
   return <usize>n << 2;
 }
 
-export function streamWrite(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), h = <usize>load<i32>(args, 4), y = <usize>load<i32>(args, 8), next = <usize>load<i32>(args, 12);
-  const n = load<i32>(args, 16), C = load<i32>(args, 20);
+export function streamWrite(args: StreamWriteArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, h = args.h, y = args.y, next = args.next;
+  const n = args.n, C = args.C;
   const row = bytesOf(C), coefficients = bytesOf(n * (n + 2));
   for (let t = begin; t < end; t++) {
     const at = row * <usize>(t * n), result = y + row * <usize>t;
@@ -64,9 +62,9 @@ function mixFour(post: f32, y: usize, res: usize, x: usize, row: usize, out: usi
   if (rest > 0) combineRows(post, y + c, res, 4, x + c, row, 4, out + c, rest);
 }
 
-export function streamWriteGather(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const h = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dy = <usize>load<i32>(args, 8);
-  const n = load<i32>(args, 12), C = load<i32>(args, 16);
+export function streamWriteGather(args: StreamWriteGatherArguments, begin: i32, end: i32, scratch: usize): void {
+  const h = args.h, g = args.g, dy = args.dy;
+  const n = args.n, C = args.C;
   const row = bytesOf(C), coefficients = bytesOf(n * (n + 2));
   for (let t = begin; t < end; t++) {
     const post = h + coefficients * <usize>t + bytesOf(n);
@@ -74,10 +72,10 @@ export function streamWriteGather(args: usize, begin: i32, end: i32, scratch: us
   }
 }
 
-export function streamWriteBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), h = <usize>load<i32>(args, 4), y = <usize>load<i32>(args, 8), g = <usize>load<i32>(args, 12);
-  const dx = <usize>load<i32>(args, 16), dh = <usize>load<i32>(args, 20);
-  const n = load<i32>(args, 24), C = load<i32>(args, 28);
+export function streamWriteBackward(args: StreamWriteBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, h = args.h, y = args.y, g = args.g;
+  const dx = args.dx, dh = args.dh;
+  const n = args.n, C = args.C;
   const row = bytesOf(C), group = bytesOf(n), coefficients = bytesOf(n * (n + 2));
   const unrolled = n == 4 ? C & ~7 : 0;
   for (let t = begin; t < end; t++) {

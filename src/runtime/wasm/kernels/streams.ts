@@ -1,15 +1,14 @@
 // Question: how do channels become n streams, and streams one?
 //
 // expand    x_j = scale u for every stream j; row-wise over tokens
-//   words: u [T, C], x [T, n, C], n, C, scale (f32)
 // collapse  u = scale Σ_j x_j; row-wise over tokens
-//   words: x [T, n, C], u [T, C], n, C, scale (f32)
 
+import { ExpandArguments, CollapseArguments } from "./arguments";
 import { combineRows } from "./stream-rows";
 
-export function expand(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const u = <usize>load<i32>(args), x = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), C = load<i32>(args, 12), scale = load<f32>(args, 16);
+export function expand(args: ExpandArguments, begin: i32, end: i32, scratch: usize): void {
+  const u = args.u, x = args.x;
+  const n = args.n, C = args.C, scale = args.scale;
   const row = <usize>C << 2;
   for (let t = begin; t < end; t++) {
     const from = u + row * <usize>t, to = x + row * <usize>(t * n);
@@ -17,9 +16,9 @@ export function expand(args: usize, begin: i32, end: i32, scratch: usize): void 
   }
 }
 
-export function collapse(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), u = <usize>load<i32>(args, 4);
-  const n = load<i32>(args, 8), C = load<i32>(args, 12), scale = args + 16;
+export function collapse(args: CollapseArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, u = args.u;
+  const n = args.n, C = args.C, scale = changetype<usize>(args) + offsetof<CollapseArguments>("scale");
   const row = <usize>C << 2;
   for (let t = begin; t < end; t++) combineRows(0, 0, scale, 0, x + row * <usize>(t * n), row, n, u + row * <usize>t, C);
 }

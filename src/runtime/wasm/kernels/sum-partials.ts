@@ -1,16 +1,17 @@
 // Question: how do partial sums become one, the same for any number of threads?
 //
 // out[c] = sum over p of partials[p, c], p in order: the second half of every reduction over rows.
-// Arguments: partials [count, size], out [size]; words: count, size.
-// Domain: ceil(size / 256) blocks of 256 columns, grain 1.
+//
+// sumPartials  domain: blocks of SUM_COLUMNS columns, grain 1
 
-const BLOCK: i32 = 256;
+import { SUM_COLUMNS } from "../constants";
+import { SumPartialsArguments } from "./arguments";
 
-export function sumPartials(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const partials = <usize>load<i32>(args), out = <usize>load<i32>(args, 4);
-  const count = load<i32>(args, 8), size = load<i32>(args, 12);
+export function sumPartials(args: SumPartialsArguments, begin: i32, end: i32, scratch: usize): void {
+  const partials = args.partials, out = args.y;
+  const count = args.count, size = args.size;
   const stride = <usize>size << 2;
-  const first = <usize>(begin * BLOCK) << 2, last = <usize>min(end * BLOCK, size) << 2;
+  const first = <usize>(begin * SUM_COLUMNS) << 2, last = <usize>min(end * SUM_COLUMNS, size) << 2;
   let c = first;
   for (; c + 64 <= last; c += 64) {
     let from = partials + c;

@@ -4,10 +4,9 @@
 // of 8 floats an iteration does the rest.
 //
 // swiglu          row-wise
-//   words: x [rows, 2H] = a | u, y [rows, H], H
 // swigluBackward  row-wise; dx may be x
-//   words: x [rows, 2H], g [rows, H], dx [rows, 2H], H
 
+import { SwigluArguments, SwigluBackwardArguments } from "./arguments";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
@@ -17,9 +16,9 @@ let ONE: f32 = 1 + <f32>(memory.size() >>> 17);
 /** Floats of a block: 4 KiB of e beside 12 KiB of operands stay in the first-level cache. */
 const BLOCK: i32 = 1024;
 
-export function swiglu(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), y = <usize>load<i32>(args, 4);
-  const H = load<i32>(args, 8);
+export function swiglu(args: SwigluArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, y = args.y;
+  const H = args.H;
   const bytes = <usize>H << 2;
   for (let row = begin; row < end; row++) {
     const a = x + 2 * bytes * <usize>row;
@@ -50,9 +49,9 @@ function forward(a: usize, u: usize, y: usize, count: i32, e: usize): void {
   }
 }
 
-export function swigluBackward(args: usize, begin: i32, end: i32, scratch: usize): void {
-  const x = <usize>load<i32>(args), g = <usize>load<i32>(args, 4), dx = <usize>load<i32>(args, 8);
-  const H = load<i32>(args, 12);
+export function swigluBackward(args: SwigluBackwardArguments, begin: i32, end: i32, scratch: usize): void {
+  const x = args.x, g = args.g, dx = args.dx;
+  const H = args.H;
   const bytes = <usize>H << 2;
   for (let row = begin; row < end; row++) {
     const a = 2 * bytes * <usize>row;

@@ -4,9 +4,10 @@
 // are what runs in parallel: value m of eight tokens lies together, [count][8] floats, and every formula
 // is written once for two v128. A group of fewer than eight tokens is filled up with zeros.
 
+import { LANES } from "../constants";
 import { fma, horizontalSum } from "./simd";
 
-export const LANES: i32 = 8;
+export { LANES };
 /** Bytes from one value's lanes to the next's. */
 export const LANE_STEP: usize = 32;
 

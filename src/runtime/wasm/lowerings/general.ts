@@ -4,6 +4,7 @@ import { type Node, lastAxis, rowCount, type Shape, sizeOf } from "../../../grap
 import { permutedStrides } from "../../../ops/permute.ts";
 import type { PlaceAttributes, SliceAttributes } from "../../../ops/slice.ts";
 import type { Operand, Word } from "../../plan/calls.ts";
+import { SCATTER_COLUMNS } from "../constants.ts";
 import { ROW_TILE } from "../device.ts";
 import {
   elementwise,
@@ -19,8 +20,6 @@ import {
 
 /** Elements of a block of a sum over everything. */
 const SUM_BLOCK = 4096;
-/** Columns of a task of scatterAdd; its kernel holds the same number. */
-const SCATTER_COLUMNS = 64;
 
 /** A call that leaves `count` partials of `size` floats, and the call that adds them in order. */
 function emitReduction(

@@ -1,0 +1,31 @@
+// Question: which numbers must the kernels and the host agree on?
+//
+// TypeScript and AssemblyScript read this very file, so it holds nothing but literals: no expressions, no types.
+
+/** Bytes of scratch that a kernel may use; every thread has its own. */
+export const SCRATCH_BYTES = 1048576;
+/** Behind the scratch: the arguments of one call with local buffers, which the thread copies for each task. */
+export const ARGUMENT_BYTES = 4096;
+/** Offsets of local buffers and their tiles are multiples of this. */
+export const LOCAL_ALIGNMENT = 192;
+/** What the base of the local buffers leaves modulo LOCAL_ALIGNMENT, above a whole multiple: no pointer is ever null. */
+export const LOCAL_BEGIN = 256;
+
+/** Columns that one item of sumPartials adds up. */
+export const SUM_COLUMNS = 256;
+/** Columns of a task of scatterAdd: four cache lines, so that a row's share is worth its jump. */
+export const SCATTER_COLUMNS = 64;
+/** The largest tile of gemmOuter and outerExperts: what the scratch holds. */
+export const OUTER_ROWS = 256;
+export const OUTER_COLUMNS = 320;
+
+/** Tokens that share a vector operation of the coefficients (token-lanes.ts). */
+export const LANES = 8;
+/** Steps of sinkhorn-four.ts between two multiplications of its scalings into the matrix. */
+export const FOUR_STEPS = 32;
+
+/** Bits of the word `form` of the kernels in sinkhorn-forms.ts. */
+export const FORM_SOFTMAX = 1;
+export const FORM_COLUMNS_LAST = 2;
+export const FORM_FLOOR = 4;
+export const FORM_TRANSPOSED = 8;
