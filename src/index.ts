@@ -72,12 +72,20 @@ export { birkhoffProjection } from "./ops/birkhoff-projection.ts";
 export { cayley } from "./ops/cayley.ts";
 
 // Runtimes: compile a graph once, run it any number of times; on all cores, or in float64 as the oracle.
-export type { Program, ProgramSpec, Runtime } from "./runtime/program.ts";
-export { createReferenceRuntime, type ReferenceRuntime } from "./runtime/reference/runtime.ts";
+export type { Outputs, ProgramSpec, TensorValues, ValuesOf } from "./runtime/program.ts";
+export type {
+  CallTime,
+  Program,
+  Runtime,
+  SynchronousProgram,
+  SynchronousRuntime,
+  TracedCall,
+} from "./runtime/runtime.ts";
+export type { Device } from "./runtime/device.ts";
+export { createReferenceRuntime } from "./runtime/reference/runtime.ts";
 export { createWasmRuntime, type WasmOptions, type WasmProgram, type WasmRuntime } from "./runtime/wasm/runtime.ts";
-export type { CallTime } from "./runtime/wasm/stepwise.ts";
 export type { Build } from "./runtime/wasm/module.ts";
-export { describeMemory, describeSchedule, type PlanSummary, summarise } from "./runtime/plan/describe.ts";
+export { describeArena, describeSchedule, type PlanSummary, summarise } from "./runtime/plan/describe.ts";
 
 // Connections: how layers pass information on; wrap any block of your own.
 export type {
@@ -293,7 +301,8 @@ export {
 } from "./runs/sweep/analysis.ts";
 
 // Memory: what a training step needs, planned, predicted and measured; the best selective recomputation.
-export type { Machine } from "./runtime/wasm/layout.ts";
+export type { Machine } from "./runtime/plan/machine.ts";
+export { plannedMachine } from "./runtime/machines.ts";
 export { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "./training/step-memory.ts";
 export {
   blockObjective,

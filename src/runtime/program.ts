@@ -18,7 +18,11 @@ export type Outputs = { readonly [name: string]: Output };
 export type Output = Tensor | undefined | readonly Output[] | Outputs;
 
 /** The values of any output. */
-export type OutputValues = TensorValues | undefined | readonly OutputValues[] | { readonly [name: string]: OutputValues };
+export type OutputValues =
+  | TensorValues
+  | undefined
+  | readonly OutputValues[]
+  | { readonly [name: string]: OutputValues };
 
 /** What an output is read as: values in place of tensors. */
 export type ValuesOf<O> = [Output] extends [O]
@@ -28,6 +32,9 @@ export type ValuesOf<O> = [Output] extends [O]
     : O extends Tensor
       ? TensorValues
       : { readonly [K in keyof O]: ValuesOf<O[K]> };
+
+/** The values of a program's outputs, by name. */
+export type Readings<O extends Outputs> = { readonly [N in keyof O]: ValuesOf<O[N]> };
 
 /** What a program computes, and what it changes. */
 export interface ProgramSpec<O extends Outputs = Outputs> {

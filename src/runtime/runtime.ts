@@ -7,7 +7,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { Device } from "./device.ts";
 import type { Call, CompiledPlan } from "./plan/calls.ts";
 import type { Machine } from "./plan/machine.ts";
-import type { Outputs, ProgramSpec, TensorValues, ValuesOf } from "./program.ts";
+import type { Outputs, ProgramSpec, Readings, TensorValues } from "./program.ts";
 
 /** How long one kernel call of a program took, alone on one thread. */
 export interface CallTime {
@@ -24,19 +24,19 @@ export interface TracedCall {
 }
 
 /**
- * A compiled graph. Running it allocates nothing and builds nothing. What is marked with a question mark is a
+ * A compiled graph; R is what its outputs are read as. Running it allocates nothing and builds nothing. What is marked with a question mark is a
  * capability: some runtimes have it, and whoever wants it asks.
  */
-export interface Program<O extends Outputs = Outputs> {
+export interface ProgramOf<R> {
   /** Execute once. On some runtimes it has only been begun when this returns; what fails is then told by a read. */
   run(): void;
   /**
    * A copy of an output of the last run, row-major, nested as it was asked for. To be asked for before another program
    * of the runtime runs.
    */
-  read<N extends keyof O & string>(name: N): Promise<ValuesOf<O[N]>>;
+  read<N extends keyof R & string>(name: N): Promise<R[N]>;
   /** The same at once, where memory is at hand. */
-  readNow?<N extends keyof O & string>(name: N): ValuesOf<O[N]>;
+  readNow?<N extends keyof R & string>(name: N): R[N];
   /**
    * Give back what the program takes, with the inputs and constants that no other program has: an input must then
    * be written again before a later program reads it. Parameters and persistent states stay; see `Runtime.forget`.
@@ -55,6 +55,9 @@ export interface Program<O extends Outputs = Outputs> {
   /** Execute once in an arena full of a pattern: how many bytes of it were written. */
   touch?(): number | Promise<number>;
 }
+
+/** A program by its outputs: what they are read as follows from them. */
+export type Program<O extends Outputs = Outputs> = ProgramOf<Readings<O>>;
 
 /**
  * What every runtime offers: compile graphs, and hold the values of the state tensors they share
@@ -88,14 +91,18 @@ export interface Runtime {
   forget(state: Tensor): void;
   /** Bytes that were taken at most: states, arena, programs and scratch. */
   memoryBytes?(): number;
+  /** Wait until all that was asked for is done. */
+  finish(): Promise<void>;
   /** End the runtime: all else then throws an Error. To close it once more does nothing. */
   close(): void;
 }
 
 /** A program whose outputs can be read at once. */
-export interface SynchronousProgram<O extends Outputs = Outputs> extends Program<O> {
-  readNow<N extends keyof O & string>(name: N): ValuesOf<O[N]>;
+export interface SynchronousProgramOf<R> extends ProgramOf<R> {
+  readNow<N extends keyof R & string>(name: N): R[N];
 }
+
+export type SynchronousProgram<O extends Outputs = Outputs> = SynchronousProgramOf<Readings<O>>;
 
 /** A runtime that has done what it is asked for when the call returns. */
 export interface SynchronousRuntime extends Runtime {

@@ -11,7 +11,7 @@
 // When the need is above a limit, changes are tried on the plan, each alone, and the two that save most are told.
 
 import { freemem, totalmem } from "node:os";
-import { LARGEST_MEMORY_BYTES } from "../../runtime/wasm/runtime.ts";
+import type { Device } from "../../runtime/device.ts";
 
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
 export const HEAP_BYTES: number = 32 * 2 ** 20;
@@ -32,10 +32,10 @@ export interface MemoryLimits {
   readonly machine: string;
 }
 
-/** The limits of this machine; `allowed` bytes in place of those that are free now. */
-export function memoryLimits(allowed?: number): MemoryLimits {
+/** The limits of a device of this machine; `allowed` bytes in place of those that are free now. */
+export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, allowed?: number): MemoryLimits {
   const limit = (machineBytes: number, machine: string): MemoryLimits => ({
-    runtimeBytes: LARGEST_MEMORY_BYTES,
+    runtimeBytes: largestMemory,
     machineBytes,
     machine,
   });

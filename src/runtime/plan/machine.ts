@@ -16,6 +16,8 @@ export interface Machine {
   implementationOf(op: Operation): Lowering | undefined;
   /** A call of the machine's kernel that copies one buffer to another of the same size. */
   copy(label: string, from: Buffer, to: Buffer): Call;
+  /** The same with another number of threads. */
+  withThreads(threads: number): Machine;
   /** A memory like the runtime's, in which nothing lies: it only counts. */
   plannedMemory(): PlannedMemory;
 }

@@ -38,6 +38,7 @@ export function createPlannedRuntime(machine: Machine): PlannedRuntime {
     readNow: zeros,
     forget: (tensor) => memory.forget(tensor),
     memoryBytes: () => memory.usedBytes(),
+    finish: () => Promise.resolve(),
     close() {},
   };
 }

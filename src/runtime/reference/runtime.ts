@@ -13,6 +13,7 @@ import {
   outputOf,
   type Outputs,
   type ProgramSpec,
+  type Readings,
   resultsOf,
   tensorsOf,
   type TensorValues,
@@ -96,7 +97,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
       for (const [state, data] of next) stateData(state).set(data);
       latest = program;
     };
-    const readNow = <N extends keyof O & string>(name: N): ReturnType<typeof valuesOf<O[N]>> => {
+    const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
       expectOpen();
       const output = outputOf(outputs, name);
       if (latest !== program) throw notRun(name);
@@ -144,6 +145,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
       expectCount(stateOf(state)?.name ?? "tensor", values.length, data.length, state.shape);
       data.set(values);
     },
+    finish: () => Promise.resolve(),
     close() {
       closed = true;
       states.clear();

@@ -15,6 +15,7 @@ export function wasmMachine(choices: CpuChoices): Machine {
     device,
     implementationOf: ({ name }) => lowerings[name],
     copy,
+    withThreads: (threads) => wasmMachine({ ...choices, threads }),
     plannedMemory() {
       const heap = createHeap(STATIC_BYTES);
       reserve(heap, device);

@@ -16,11 +16,11 @@ import {
   outputOf,
   type Outputs,
   type ProgramSpec,
+  type Readings,
   type TensorValues,
-  type ValuesOf,
   valuesOf,
 } from "../program.ts";
-import type { CallTime, SynchronousProgram, SynchronousRuntime, TracedCall } from "../runtime.ts";
+import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
 import { createHeap } from "./heap.ts";
@@ -45,7 +45,7 @@ export interface WasmOptions {
 }
 
 /** A program of the WebAssembly runtime, with its plan to look at. */
-export interface WasmProgram<O extends Outputs = Outputs> extends SynchronousProgram<O> {
+export interface WasmProgramOf<R> extends SynchronousProgramOf<R> {
   readonly plan: CompiledPlan;
   /**
    * Execute on the calling thread alone, call by call, and time each: where does a step go?
@@ -59,6 +59,8 @@ export interface WasmProgram<O extends Outputs = Outputs> extends SynchronousPro
   /** Values of any buffer after a run; only of use when the program was compiled with keepAll. */
   peek(buffer: Buffer): Float32Array;
 }
+
+export type WasmProgram<O extends Outputs = Outputs> = WasmProgramOf<Readings<O>>;
 
 /** The WebAssembly runtime: float32, all cores, results bit-identical for any number of threads. */
 export interface WasmRuntime extends SynchronousRuntime {
@@ -149,7 +151,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         throw new Error(`peek: ${buffer.name} lives only within its chain; compile with keepAll to look at it.`);
       return place.address;
     };
-    const readNow = <N extends keyof O & string>(name: N): ValuesOf<O[N]> => {
+    const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
       expectThere();
       const output = outputOf(spec.outputs, name);
       if (latest !== program) throw notRun(name);
@@ -215,6 +217,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     view,
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
+    finish: () => Promise.resolve(),
     close() {
       if (closed) return;
       closed = true;
