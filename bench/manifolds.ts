@@ -5,7 +5,7 @@
 
 import { type ResidualMapName, residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
 import { normal, streams } from "../src/data/random.ts";
-import { gradients } from "../src/graph/gradients.ts";
+import { gradients } from "../src/ops/gradients.ts";
 import { input } from "../src/graph/state.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
 import { multiply } from "../src/ops/elementwise.ts";

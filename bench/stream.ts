@@ -8,9 +8,9 @@
 // C = 256 has the most coefficients for each channel, so it is the hardest of the widths. 16384 tokens make
 // 64 MiB of streams: more than a last-level cache holds, so that everything comes from memory.
 
-import { add, gradients } from "../src/graph/gradients.ts";
+import { gradientsFrom } from "../src/ops/gradients.ts";
 import { input, persistent } from "../src/graph/state.ts";
-import { apply, f32, type Operation, sizeOf, type Tensor } from "../src/graph/tensor.ts";
+import { sizeOf, type Tensor } from "../src/graph/tensor.ts";
 import { manifoldCoefficients } from "../src/ops/manifold-coefficients.ts";
 import { slice } from "../src/ops/slice.ts";
 import { streamRead } from "../src/ops/stream-read.ts";
@@ -39,21 +39,6 @@ export type StreamKernel = {
 
 type StreamInputs = Readonly<Record<"x" | "h" | "y" | "g" | "du" | "phi" | "alpha" | "bias", Tensor>>;
 
-/** <x, g>, only to be differentiated: the gradient of x is g, and no kernel computes the number. */
-const pairing: Operation<Record<string, never>> = {
-  name: "pairing",
-  infer: () => [f32()],
-  gradient: ({ inputs: [, g] }) => [g, undefined],
-  flops: () => 0,
-  reference: () => undefined,
-};
-
-/** Gradients of `wrt` for given gradients of results. */
-function pullBack(pairs: readonly (readonly [result: Tensor, gradient: Tensor])[], wrt: readonly Tensor[]): Tensor[] {
-  const parts = pairs.map(([result, gradient]) => apply(pairing, [result, gradient], {}));
-  return gradients(parts.reduce(add), wrt);
-}
-
 function named(prefix: string, tensors: readonly Tensor[]): Record<string, Tensor> {
   return Object.fromEntries(tensors.map((tensor, index) => [`${prefix}.${index}`, tensor]));
 }
@@ -79,12 +64,12 @@ export const streamKernels: readonly StreamKernel[] = [
   {
     name: "read backward", // x, h, du → dx, dh
     traffic: { streams: 2, channels: 1, coefficients: 2 },
-    outputs: ({ x, h, du }) => named("gradient", pullBack([[streamRead(x, h), du]], [x, h])),
+    outputs: ({ x, h, du }) => named("gradient", gradientsFrom([[streamRead(x, h), du]], [x, h])),
   },
   {
     name: "write backward", // x, h, y, g → dx, dh, dy
     traffic: { streams: 3, channels: 2, coefficients: 2 },
-    outputs: ({ x, h, y, g }) => named("gradient", pullBack([[streamWrite(x, h, y), g]], [x, h, y])),
+    outputs: ({ x, h, y, g }) => named("gradient", gradientsFrom([[streamWrite(x, h, y), g]], [x, h, y])),
   },
   {
     name: "seam", // x, h, y → x', h', u'
@@ -97,7 +82,7 @@ export const streamKernels: readonly StreamKernel[] = [
     outputs(inputs) {
       const { x, h, y, g, du, phi, alpha, bias } = inputs;
       const { next, coefficients, u } = seam(inputs);
-      const found = pullBack(
+      const found = gradientsFrom(
         [
           [next, g],
           [u, du],

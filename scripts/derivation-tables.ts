@@ -4,10 +4,11 @@
 // tensors, FLOPs from their `flops`, and what a compiled step moves from its plan. Nothing runs.
 // scripts/update-derivations.ts puts them into the pages; a test holds the pages to them.
 
-import { add, gradients } from "../src/graph/gradients.ts";
+import { add } from "../src/ops/elementwise.ts";
+import { gradients } from "../src/ops/gradients.ts";
 import { createParameters } from "../src/graph/parameters.ts";
 import { input, stateOf } from "../src/graph/state.ts";
-import { ancestors, byteSize, type Node, type Tensor } from "../src/graph/tensor.ts";
+import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../src/graph/tensor.ts";
 import { modelSchema } from "../src/model/config.ts";
 import { languageModel } from "../src/model/language-model.ts";
 import { multiply } from "../src/ops/elementwise.ts";
@@ -121,7 +122,7 @@ function flopsFormula(name: string): string {
   const formula = flopsFormulas[name]!;
   for (const sizes of TELLING) {
     const node = find(name, sizes);
-    const counted = node.op.flops(node) / sizes.tokens;
+    const counted = flopsOf(node) / sizes.tokens;
     if (counted === evaluate(formula, sizes)) continue;
     throw new Error(
       `${name} counts ${counted} FLOPs a token at n = ${sizes.streams}, C = ${sizes.channels}; the formula "${formula}" in ` +
@@ -155,7 +156,7 @@ export function numberTable(names: readonly string[]): string {
     return [
       [code(name), "bytes, float32 streams", ...moved(4)],
       ["", "bytes, bfloat16 streams", ...moved(2)],
-      ["", "FLOPs", ...of((node, { tokens }) => node.op.flops(node) / tokens)],
+      ["", "FLOPs", ...of((node, { tokens }) => flopsOf(node) / tokens)],
     ];
   });
   return table(["operation", "a token, n = 4", ...WIDTHS.map((width) => `C = ${width}`)], rows);

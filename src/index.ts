@@ -6,7 +6,9 @@
 export type { DType, Node, Shape, Tensor, TensorSpec } from "./graph/tensor.ts";
 export { checkpoint, keep, scope, ShapeError } from "./graph/tensor.ts";
 export { constant, input, parameter, persistent } from "./graph/state.ts";
-export { add, fill, gradients } from "./graph/gradients.ts";
+export { add } from "./ops/elementwise.ts";
+export { fill } from "./ops/fill.ts";
+export { gradients } from "./ops/gradients.ts";
 export type { Initial, Parameter, ParameterSet, Role } from "./graph/parameters.ts";
 export { createParameters, parameterCount, trainedParameters } from "./graph/parameters.ts";
 
@@ -35,13 +37,16 @@ export {
   type Unary,
 } from "./ops/elementwise.ts";
 export { embedding, gather } from "./ops/gather.ts";
-export { clipScale, sumSquares } from "./ops/gradient-norm.ts";
-export { batchedMatmul, matmul, type MatmulAttributes } from "./ops/matmul.ts";
+export { clipScale } from "./ops/clip-scale.ts";
+export { sumSquares } from "./ops/sum-squares.ts";
+export { batchedMatmul } from "./ops/batched-matmul.ts";
+export { matmul, type MatmulAttributes } from "./ops/matmul.ts";
 export { permute } from "./ops/permute.ts";
 export { broadcast, broadcastLast, mean, meanLast, sum, sumLast, sumLeading } from "./ops/reductions.ts";
 export { reshape } from "./ops/reshape.ts";
 export { rmsNorm } from "./ops/rms-norm.ts";
-export { rotary, rotaryTable, type RotaryTableAttributes } from "./ops/rotary.ts";
+export { rotary } from "./ops/rotary.ts";
+export { rotaryTable, type RotaryTableAttributes } from "./ops/rotary-table.ts";
 export { slice } from "./ops/slice.ts";
 export { softmax } from "./ops/softmax.ts";
 export { swiglu } from "./ops/swiglu.ts";
@@ -49,9 +54,12 @@ export { weightedSum } from "./ops/weighted-sum.ts";
 
 // Experts and latents: what a mixture of experts and multi-head latent attention are made of.
 export { chooseExperts } from "./ops/expert-choice.ts";
-export { type Dispatch, dispatch, expertRows, expertSum } from "./ops/dispatch.ts";
+export { type Dispatch, dispatch } from "./ops/dispatch.ts";
+export { expertRows } from "./ops/expert-rows.ts";
+export { expertSum } from "./ops/expert-sum.ts";
 export { expertMatmul, type ExpertMatmulAttributes } from "./ops/expert-matmul.ts";
-export { balanceBias, sequenceBalance } from "./ops/expert-balance.ts";
+export { balanceBias } from "./ops/balance-bias.ts";
+export { sequenceBalance } from "./ops/sequence-balance.ts";
 export { latentHeads, type LatentHeadsAttributes } from "./ops/latent-heads.ts";
 
 // Stream operations: what mHC and HC are made of, for connections of your own; projections onto matrices that mix.
@@ -64,7 +72,7 @@ export {
 } from "./ops/manifold-coefficients.ts";
 export { streamRead } from "./ops/stream-read.ts";
 export { streamWrite } from "./ops/stream-write.ts";
-export { collapse, expand } from "./ops/streams.ts";
+export { collapse, expand } from "./ops/expand.ts";
 export { streamNarrow, type StreamPrecision, streamWiden } from "./ops/stream-precision.ts";
 export { paperSinkhorn, sinkhorn, type SinkhornAttributes, type SinkhornForm } from "./ops/sinkhorn.ts";
 export { sinkhornImplicit } from "./ops/sinkhorn-implicit.ts";

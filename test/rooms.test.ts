@@ -122,5 +122,5 @@ test("no import goes in a circle", () => {
 
 test("the check sees imports at all", () => {
   expect(importsOf("graph/state.ts")).toContain("graph/tensor.ts");
-  expect(importsOf("data/token-file.ts")).toContain("node:fs");
+  expect(importsOf("data/corpus.ts")).toContain("node:fs");
 });

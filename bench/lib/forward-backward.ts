@@ -6,7 +6,7 @@
 // work of its gradients and no more.
 
 import { createParameters } from "../../src/graph/parameters.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { type ConnectionConfig, type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";

@@ -24,7 +24,7 @@ async function start(): Promise<Work> {
   const logits = input("logits", [matrices, N, N]);
   const upstream = input("upstream", [matrices, N, N]);
   const result = sinkhorn(logits, { iterations: ITERATIONS });
-  const gradient = apply(sinkhornBackwardOperation, [logits, upstream], { iterations: ITERATIONS });
+  const gradient = apply(sinkhornBackwardOperation, { logits, g: upstream }, { iterations: ITERATIONS }).dlogits;
   const program = runtime.compile({ outputs: { result, gradient } });
 
   const size = matrices * N * N;

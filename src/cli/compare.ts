@@ -18,7 +18,7 @@ import { drawTable } from "../report/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { AlarmError, openRun, type Run } from "../runs/run.ts";

@@ -5,7 +5,8 @@ import path from "node:path";
 import { Command, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
+import { isFolder } from "../files/places.ts";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -21,7 +22,6 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { inspectCheckpoint, inspectFile } from "../study/inspect.ts";
 import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planObserving, planOneStep } from "../planning/here/model-memory.ts";
-import { isFolder } from "../study/lint-file.ts";
 import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";

@@ -9,10 +9,11 @@ import {
   type ManifoldConventionName,
   manifoldConventionNames,
 } from "../connections/conventions/table.ts";
+import { isFolder } from "../files/places.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { isFolder, lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
+import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { wholeNumber } from "./options.ts";

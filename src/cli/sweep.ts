@@ -6,13 +6,13 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
-import { reason } from "../files/atomic.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
 import type { TrainingConfig } from "../training/config.ts";
-import { writeFileAtomically } from "../files/records.ts";
 import { lockFolder } from "../files/lock.ts";
 import { TOLERANCE_BITS } from "../runs/sweep/analysis.ts";
 import {

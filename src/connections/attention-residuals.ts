@@ -14,7 +14,7 @@
 // Start: q = 0, all weights equal: h is the mean of what pre-norm sums. A block that normalises what it
 // reads cannot tell the two apart, so a pre-norm network computes exactly what it does with the residual.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { sumLast } from "../ops/reductions.ts";

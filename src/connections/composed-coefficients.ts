@@ -6,7 +6,7 @@
 // The same as ops/manifold-coefficients.ts, which fuses all of it for Sinkhorn, composed from operations.
 // Shapes: x [..., n, C], φ [2n + S, nC], alpha [3], bias [2n + S] → [..., n² + 2n].
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";

@@ -7,7 +7,7 @@
 // l + 2 scalars, shared by all tokens. Costs l + 2 passes over [T, C] a sublayer.
 // Start: a = (0, …, 0, 1), exactly the pre-norm residual.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";

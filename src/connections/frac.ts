@@ -11,12 +11,13 @@
 // dynamic, (1 + 2m) C/m + 3. Costs about (1 + 4m) C multiplications a token.
 // Start: b = 1, Y = A = I, θ = 0, s = 0.01: exactly the pre-norm residual.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply, tanh } from "../ops/elementwise.ts";
-import { batchedMatmul, matmul } from "../ops/matmul.ts";
+import { batchedMatmul } from "../ops/batched-matmul.ts";
+import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";

@@ -14,17 +14,18 @@
 // the pre-norm residual; the random W_inject (deviation 0.02) makes a_j = 1 ± a few percent, which tells
 // the streams apart.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply, scale, sigmoid, silu } from "../ops/elementwise.ts";
-import { batchedMatmul, matmul } from "../ops/matmul.ts";
+import { batchedMatmul } from "../ops/batched-matmul.ts";
+import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { collapse, expand } from "../ops/streams.ts";
+import { collapse, expand } from "../ops/expand.ts";
 import { type Connection, expectStreams, storages, streamsForm } from "./connection.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 

@@ -8,7 +8,7 @@
 // Start: W = 0 and b < 0, so every gate is σ(b) and little of F passes: with b = −2,
 // x_{l+1} = 0.881 x_l + 0.119 F(x_l). Not the residual: the network's input fades by 0.881 a sublayer.
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { multiply, sigmoid, subtract } from "../ops/elementwise.ts";
 import { matmul } from "../ops/matmul.ts";

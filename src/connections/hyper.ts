@@ -12,7 +12,7 @@ import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
 import { broadcast } from "../ops/reductions.ts";
-import { collapse } from "../ops/streams.ts";
+import { collapse } from "../ops/expand.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { type Collapse, type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";

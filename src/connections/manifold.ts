@@ -14,7 +14,7 @@
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { manifoldCoefficients } from "../ops/manifold-coefficients.ts";
-import { collapse } from "../ops/streams.ts";
+import { collapse } from "../ops/expand.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
 import { composedCoefficients } from "./composed-coefficients.ts";

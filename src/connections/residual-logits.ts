@@ -4,7 +4,7 @@
 // was given: l_res = α_res · p_res + b_res (Eq. 7 of mHC, arXiv 2512.24880). Nothing is computed unless
 // somebody looks. Shapes: p [..., M], alpha [3], bias [M] → [T, n²].
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply } from "../ops/elementwise.ts";
 import { manifoldCoefficientsOperation, streamsOf } from "../ops/manifold-coefficients.ts";

@@ -1,6 +1,6 @@
 // The plain residual connection (He et al. 2015, arXiv 1512.03385): x_{l+1} = x_l + F(x_l).
 
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { CHANNELS_FORM, type Connection } from "./connection.ts";
 

@@ -10,7 +10,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
-import { expand } from "../ops/streams.ts";
+import { expand } from "../ops/expand.ts";
 import type { Decided } from "./composed-coefficients.ts";
 import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
 

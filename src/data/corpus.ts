@@ -6,12 +6,12 @@
 // Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
 
 import { constants, isUtf8 } from "node:buffer";
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { finished } from "node:stream/promises";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
+import { newSha256 } from "../files/hash.ts";
 import type { Document } from "./split.ts";
 
 export interface Corpus {
@@ -62,7 +62,7 @@ export function corpusOf(name: string, documents: readonly Document[]): Corpus {
   if (written.every(({ text }) => text.trim() === "")) {
     throw new Error(`${name} holds no text: give a file, a folder or an input with text in it`);
   }
-  const hash = createHash("sha256");
+  const hash = newSha256();
   let bytes = 0;
   for (const { text } of written) {
     const length = Buffer.byteLength(text);

@@ -5,12 +5,14 @@
 // `validation.safetensors`. What is there is used again if it was made from the same text by the same tokenizer
 // and its checksums hold, and otherwise it is made anew. The tokenizer learns from the training part only.
 
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { ensureWritableFolder, reason, writeAtomically } from "../files/atomic.ts";
+import { writeAtomically } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
+import { sha256 } from "../files/hash.ts";
+import { ensureWritableFolder } from "../files/space.ts";
 import { formatTokenizer, parseTokenizer } from "./tokenizer-json.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
@@ -142,8 +144,6 @@ export async function prepareData(
     },
   };
 }
-
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 const describe = (corpus: Corpus, { train, validation, rule }: Split): string =>
   `${corpus.documents.length} documents, ${(corpus.bytes / 1e6).toFixed(1)} MB; ` +

@@ -1,16 +1,16 @@
-// Question: where do tokens lie that are more than memory should hold?
+// Question: Where do tokens lie that are more than memory should hold?
 //
 // In a file, of which only the windows asked for are read. (A window is one positioned read; the operating
 // system keeps what is read often in memory, so there is no second cache here.)
 //
-// The file is a safetensors file, so other programs read it too: a u64 length, that many bytes of JSON, then
-// the tensor `tokens`, little-endian U16 where the vocabulary allows it, else U32. The metadata says for
-// which vocabulary, tokenizer and text the file was made, and a SHA-256 of the tokens tells a damaged file
-// from a sound one.
+// The file is a safetensors file, so other programs read it too. Its tensor `tokens` is U16 where the vocabulary
+// allows it, else U32. The metadata says for which vocabulary, tokenizer and text the file was made, and a SHA-256
+// of the tokens tells a damaged file from a sound one.
 
-import { createHash } from "node:crypto";
-import fs from "node:fs";
-import { reason, writeAtomically } from "../files/atomic.ts";
+import { writeAtomically } from "../files/atomic.ts";
+import { newSha256 } from "../files/hash.ts";
+import { openSafetensors, type OpenSafetensors, UnsoundSafetensorsError } from "../files/safetensors.ts";
+import { type GrownTensor, writeGrowingTensor } from "../files/write-safetensors.ts";
 import { checkWindow, type TokenSource } from "./tokens.ts";
 
 /** An open token file; `close` it when done. */
@@ -27,12 +27,14 @@ export interface TokenOrigin {
   readonly text: string;
 }
 
-const headerBytes = 1024;
-const format = "birkhoff tokens 1";
+const FORMAT = "birkhoff tokens 1";
+const TENSOR = "tokens";
 const dtypes = { U16: Uint16Array, U32: Uint32Array } as const;
 type Dtype = keyof typeof dtypes;
 
 const dtypeFor = (vocabularySize: number): Dtype => (vocabularySize <= 2 ** 16 ? "U16" : "U32");
+
+const isDtype = (dtype: string | undefined): dtype is Dtype => dtype !== undefined && Object.hasOwn(dtypes, dtype);
 
 interface Chunk {
   readonly ids: Uint32Array;
@@ -46,62 +48,54 @@ export function writeTokenFile(
   origin: TokenOrigin,
   chunks: Iterable<Chunk>,
 ): void {
-  const dtype = dtypeFor(vocabularySize);
-  const checksum = createHash("sha256");
-  writeAtomically(file, (descriptor) => {
-    let length = 0;
-    let bytes = 0;
-    let at = headerBytes;
-    for (const chunk of chunks) {
-      const tokens = dtypes[dtype].from(chunk.ids);
-      const raw = new Uint8Array(tokens.buffer);
-      writeAll(descriptor, raw, at);
-      checksum.update(raw);
-      at += raw.length;
-      length += tokens.length;
-      bytes += chunk.bytes;
-    }
-    const header = JSON.stringify({
-      __metadata__: {
-        format,
-        vocabulary_size: String(vocabularySize),
-        bytes: String(bytes),
-        tokenizer: origin.tokenizer,
-        text: origin.text,
-        sha256: checksum.digest("hex"),
-      },
-      tokens: { dtype, shape: [length], data_offsets: [0, at - headerBytes] },
-    });
-    const head = Buffer.alloc(headerBytes, " ");
-    head.writeBigUInt64LE(BigInt(headerBytes - 8));
-    head.write(header, 8);
-    writeAll(descriptor, head, 0);
-  });
+  writeAtomically(file, (descriptor) => writeGrowingTensor(descriptor, encode(vocabularySize, origin, chunks)));
 }
 
-/** A write may take only part of what it is given. */
-function writeAll(descriptor: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.length;) {
-    done += fs.writeSync(descriptor, bytes, done, bytes.length - done, position + done);
+function* encode(
+  vocabularySize: number,
+  origin: TokenOrigin,
+  chunks: Iterable<Chunk>,
+): Generator<Uint8Array, GrownTensor> {
+  const dtype = dtypeFor(vocabularySize);
+  const checksum = newSha256();
+  let length = 0;
+  let bytes = 0;
+  for (const chunk of chunks) {
+    const raw = new Uint8Array(dtypes[dtype].from(chunk.ids).buffer);
+    checksum.update(raw);
+    yield raw;
+    length += chunk.ids.length;
+    bytes += chunk.bytes;
   }
+  const metadata = {
+    format: FORMAT,
+    vocabulary_size: String(vocabularySize),
+    bytes: String(bytes),
+    tokenizer: origin.tokenizer,
+    text: origin.text,
+    sha256: checksum.digest("hex"),
+  };
+  return { tensor: { name: TENSOR, dtype, shape: [length] }, metadata };
 }
 
 /** Opens a token file; with `verify`, reads it all once and compares its checksum. */
 export function openTokenFile(file: string, { verify = false }: { readonly verify?: boolean } = {}): TokenFile {
-  let descriptor: number;
+  const opened = openTensors(file);
   try {
-    descriptor = fs.openSync(file, "r");
+    const header = readHeader(file, opened);
+    if (verify && checksumOf(opened) !== opened.metadata["sha256"]) throw damaged(file, "its checksum is wrong");
+    return tokenFile(file, opened, header);
   } catch (error) {
-    throw new Error(`cannot read the tokens ${file}: ${reason(error)}`, { cause: error });
+    opened.close();
+    throw error;
   }
+}
+
+function openTensors(file: string): OpenSafetensors {
   try {
-    const header = readHeader(file, descriptor);
-    if (verify && checksumOf(descriptor) !== header.sha256) {
-      throw damaged(file, "its checksum is wrong");
-    }
-    return tokenFile(file, descriptor, header);
+    return openSafetensors(file);
   } catch (error) {
-    fs.closeSync(descriptor);
+    if (error instanceof UnsoundSafetensorsError) throw damaged(file, error.how);
     throw error;
   }
 }
@@ -115,54 +109,28 @@ interface Header {
   readonly vocabularySize: number;
   readonly bytes: number;
   readonly origin: TokenOrigin;
-  readonly sha256: string;
 }
 
-interface RawHeader {
-  readonly __metadata__: Readonly<Record<string, string>>;
-  readonly tokens: { readonly dtype: Dtype; readonly shape: readonly [number] };
+function readHeader(file: string, { metadata, tensors }: OpenSafetensors): Header {
+  const [tensor, ...more] = tensors;
+  const isOurs = metadata["format"] === FORMAT && tensor?.name === TENSOR && more.length === 0;
+  const [length, ...others] = tensor?.shape ?? [];
+  if (!isOurs || !isDtype(tensor.dtype) || length === undefined || others.length > 0)
+    throw damaged(file, `its format is not "${FORMAT}"`);
+  const [vocabularySize, bytes] = [Number(metadata["vocabulary_size"]), Number(metadata["bytes"])];
+  if (!Number.isSafeInteger(vocabularySize) || !Number.isSafeInteger(bytes))
+    throw damaged(file, "its vocabulary_size and its bytes are not both whole numbers");
+  const origin = { tokenizer: metadata["tokenizer"] ?? "", text: metadata["text"] ?? "" };
+  return { dtype: tensor.dtype, length, vocabularySize, bytes, origin };
 }
 
-function readHeader(file: string, descriptor: number): Header {
-  const head = Buffer.alloc(headerBytes);
-  const size = fs.fstatSync(descriptor).size;
-  if (fs.readSync(descriptor, head, 0, headerBytes, 0) < headerBytes) throw damaged(file, "it is too short");
-  let raw: RawHeader;
-  try {
-    raw = JSON.parse(head.toString("utf8", 8));
-  } catch {
-    throw damaged(file, "its header is not readable");
-  }
-  const { __metadata__: metadata, tokens } = raw;
-  if (metadata?.["format"] !== format || !Object.hasOwn(dtypes, tokens?.dtype)) {
-    throw damaged(file, `its format is not "${format}"`);
-  }
-  const [length] = tokens.shape;
-  const expected = headerBytes + length * dtypes[tokens.dtype].BYTES_PER_ELEMENT;
-  if (size !== expected) throw damaged(file, `it has ${size} bytes and should have ${expected}`);
-  return {
-    dtype: tokens.dtype,
-    length,
-    vocabularySize: Number(metadata["vocabulary_size"]),
-    bytes: Number(metadata["bytes"]),
-    origin: { tokenizer: metadata["tokenizer"] ?? "", text: metadata["text"] ?? "" },
-    sha256: metadata["sha256"] ?? "",
-  };
+function checksumOf(opened: OpenSafetensors): string {
+  const hash = newSha256();
+  for (const part of opened.bytes(TENSOR)) hash.update(part);
+  return hash.digest("hex");
 }
 
-function checksumOf(descriptor: number): string {
-  const hash = createHash("sha256");
-  const buffer = Buffer.alloc(1 << 20);
-  let at = headerBytes;
-  for (;;) {
-    const count = fs.readSync(descriptor, buffer, 0, buffer.length, at);
-    if (count === 0) return hash.digest("hex");
-    hash.update(buffer.subarray(0, count));
-    at += count;
-  }
-}
-
-function tokenFile(file: string, descriptor: number, header: Header): TokenFile {
+function tokenFile(file: string, opened: OpenSafetensors, header: Header): TokenFile {
   const { length, vocabularySize, bytes, origin } = header;
   const Tokens = dtypes[header.dtype];
   let scratch = new Tokens(4096);
@@ -176,14 +144,9 @@ function tokenFile(file: string, descriptor: number, header: Header): TokenFile 
       checkWindow(offset, count, length);
       if (scratch.length < count) scratch = new Tokens(count);
       const width = Tokens.BYTES_PER_ELEMENT;
-      const raw = new Uint8Array(scratch.buffer, 0, count * width);
-      for (let done = 0; done < raw.length;) {
-        const got = fs.readSync(descriptor, raw, done, raw.length - done, headerBytes + offset * width + done);
-        if (got === 0) throw damaged(file, "it became shorter while in use");
-        done += got;
-      }
+      opened.readBytes(TENSOR, offset * width, new Uint8Array(scratch.buffer, 0, count * width));
       into.set(scratch.subarray(0, count), at);
     },
-    close: () => fs.closeSync(descriptor),
+    close: () => opened.close(),
   };
 }

@@ -6,8 +6,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { reason } from "./atomic.ts";
-import { hasCode } from "./records.ts";
+import { hasCode, reason } from "./errors.ts";
 
 interface Holder {
   readonly pid: number;

@@ -1,79 +1,11 @@
-// Question: how does what a run writes survive a kill and a full disk?
+// Question: How do records, one a line, survive a kill and a full disk?
 //
-// Whole files: under a temporary name, synced, renamed. Growing files (one record a line): opened once,
-// a whole line a write; a line that could not be written whole is taken back, and one that a kill has
-// torn is left out by the reader.
+// The file only grows: it is opened once, and a whole line is written at a time. A line that could not be written
+// whole is taken back, and one that a kill has torn is left out by the reader.
 
 import fs from "node:fs";
-import path from "node:path";
-import { reason, writeAtomically } from "./atomic.ts";
-
-/** Writes all of `bytes`: one write may take only a part of them, and at most 2 GiB. */
-export function writeAll(descriptor: number, bytes: Uint8Array): void {
-  const largestWrite = 1 << 30;
-  for (let done = 0; done < bytes.length;) {
-    done += fs.writeSync(descriptor, bytes, done, Math.min(bytes.length - done, largestWrite));
-  }
-}
-
-/** A reader finds the old file or the new one, never half of one; nor does a loss of power leave half. */
-export function writeFileAtomically(file: string, content: string | Uint8Array): void {
-  writeAtomically(file, (descriptor) =>
-    writeAll(descriptor, typeof content === "string" ? Buffer.from(content) : content),
-  );
-}
-
-/** Whether an error is the system's error of that code. */
-export const hasCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && "code" in error && error.code === code;
-
-/** Does what should be done but may fail without harm. */
-export function attempt(action: () => void): void {
-  try {
-    action();
-  } catch {
-    return;
-  }
-}
-
-/** Makes names that were added to or taken from a folder durable, where the system can. */
-export function syncFolder(folder: string): void {
-  attempt(() => {
-    const descriptor = fs.openSync(folder, "r");
-    attempt(() => fs.fsyncSync(descriptor));
-    fs.closeSync(descriptor);
-  });
-}
-
-/**
- * Fails when the disk of a folder, which need not exist yet, has less room than `bytes`. What a file
- * system does not tell cannot be known before: then this passes, and the write itself will fail.
- *
- * @param purpose what the bytes are for, to name in the error
- */
-export function expectSpace(folder: string, bytes: number, purpose: string): void {
-  const free = freeBytes(folder);
-  if (bytes <= free) return;
-  throw new Error(
-    `${purpose} need ${inMiB(bytes, Math.ceil)} MiB, but the disk of ${folder} has ${inMiB(free, Math.floor)} MiB free: ` +
-      "free some space, or choose a folder on another disk",
-  );
-}
-
-const inMiB = (bytes: number, round: (value: number) => number): number => round(bytes / 2 ** 20);
-
-function freeBytes(folder: string): number {
-  try {
-    const { bavail, blocks, bsize } = fs.statfsSync(existingPart(path.resolve(folder)));
-    return blocks === 0 ? Infinity : bavail * bsize;
-  } catch {
-    return Infinity;
-  }
-}
-
-function existingPart(folder: string): string {
-  return fs.existsSync(folder) || path.dirname(folder) === folder ? folder : existingPart(path.dirname(folder));
-}
+import { writeAll, writeFileAtomically } from "./atomic.ts";
+import { attempt, reason } from "./errors.ts";
 
 /** A file that only grows. */
 export interface Log {
@@ -195,10 +127,4 @@ export function keepRecords(
     .map(({ line }) => `${line}\n`)
     .join("");
   if (kept !== text) writeFileAtomically(file, kept);
-}
-
-/** Whether two paths are one place, also through links. */
-export function isSamePlace(a: string, b: string): boolean {
-  const real = (place: string): string => (fs.existsSync(place) ? fs.realpathSync(place) : path.resolve(place));
-  return real(a) === real(b);
 }

@@ -1,4 +1,4 @@
-// Question: how do named tensors become a file that any safetensors reader opens, and come back?
+// Question: What does a safetensors file hold?
 //
 // The file: a u64 n, n bytes of JSON padded with spaces so that the data starts at a multiple of 8,
 // then the tensors' bytes, row-major, one after the other. All numbers are little-endian, as on every
@@ -7,15 +7,10 @@
 // Source: https://github.com/huggingface/safetensors#format
 //
 // The reader trusts nothing: every number is checked against the file before memory is taken for it.
+// write-safetensors.ts writes such files.
 
 import fs from "node:fs";
-import { reason } from "./atomic.ts";
-
-export interface NamedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array | Int32Array;
-}
+import { reason } from "./errors.ts";
 
 /** Element types that are read; F32 and I32 are written. */
 export type Dtype = "F32" | "F16" | "BF16" | "I32" | "I64";
@@ -33,7 +28,8 @@ export interface Safetensors {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-const metadataKey = "__metadata__";
+/** The key of the texts that stand beside the tensors. */
+export const METADATA_KEY = "__metadata__";
 /** The limit of the format's own library. */
 const largestHeader = 100_000_000;
 const largestRead = 1 << 30;
@@ -45,49 +41,6 @@ export interface DescribedTensor {
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly bytes: number;
-}
-
-/** The head of a file: everything before the tensors' bytes. */
-export function encodeHead(
-  tensors: readonly DescribedTensor[],
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array {
-  const entries = new Map<string, unknown>();
-  if (Object.keys(metadata).length > 0) entries.set(metadataKey, metadata);
-  let end = 0;
-  for (const { name, dtype, shape, bytes } of tensors) {
-    if (name === metadataKey) throw new Error(`no tensor can be named ${metadataKey}: the format keeps that name`);
-    if (entries.has(name)) throw new Error(`two tensors are named ${name}: give each a name of its own`);
-    const begin = end;
-    end += bytes;
-    entries.set(name, { dtype, shape, data_offsets: [begin, end] });
-  }
-  // From entries, because assigning a tensor named "__proto__" would not make a property.
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const head = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, " ");
-  head.writeBigUInt64LE(BigInt(head.length - 8));
-  json.copy(head, 8);
-  return head;
-}
-
-/**
- * The file as chunks to write one after the other. The tensors are not copied: their chunks are views,
- * to be written before the values change.
- */
-export function encodeSafetensors(
-  tensors: readonly NamedTensor[],
-  metadata: Readonly<Record<string, string>> = {},
-): Uint8Array[] {
-  const described = tensors.map(({ name, shape, data }) => {
-    if (sizeOf(shape) !== data.length) {
-      throw new Error(`${name} has the shape [${shape.join(", ")}], which is not that of ${data.length} values`);
-    }
-    return { name, dtype: data instanceof Int32Array ? "I32" : "F32", shape, bytes: data.byteLength };
-  });
-  return [
-    encodeHead(described, metadata),
-    ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
-  ];
 }
 
 /** Reads and checks a whole file; the error names the file and what is wrong in it. */
@@ -112,7 +65,21 @@ export interface OpenSafetensors {
   read(name: string): StoredTensor;
   /** A tensor's bytes as they are, from its first to its last, in parts of moderate size. */
   bytes(name: string): Generator<Uint8Array>;
+  /** Fills `into` with a tensor's bytes from byte `from` of it on. */
+  readBytes(name: string, from: number, into: Uint8Array): void;
   close(): void;
+}
+
+/** What lies there is no safetensors file, or a damaged one. */
+export class UnsoundSafetensorsError extends Error {
+  override name = "UnsoundSafetensorsError";
+  /** What is wrong in it. */
+  readonly how: string;
+
+  constructor(file: string, cause: unknown) {
+    super(`${file} is not a sound safetensors file: ${reason(cause)}`, { cause });
+    this.how = reason(cause);
+  }
 }
 
 /** Opens a file that need not fit into memory; the errors name it and what is wrong in it. */
@@ -123,15 +90,15 @@ export function openSafetensors(file: string): OpenSafetensors {
   } catch (error) {
     throw new Error(`cannot read the tensors ${file}: ${reason(error)}`, { cause: error });
   }
-  const told = <R>(action: () => R): R => {
+  const naming = <R>(action: () => R): R => {
     try {
       return action();
     } catch (error) {
-      throw new Error(`${file} is not a sound safetensors file: ${reason(error)}`, { cause: error });
+      throw new UnsoundSafetensorsError(file, error);
     }
   };
   try {
-    const { metadata, entries, start } = told(() => readHead(descriptor));
+    const { metadata, entries, start } = naming(() => readHead(descriptor));
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     const entryOf = (name: string): Entry => {
       const entry = byName.get(name);
@@ -142,16 +109,28 @@ export function openSafetensors(file: string): OpenSafetensors {
       metadata,
       tensors: entries.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, bytes: end - begin })),
       read: (name) =>
-        told(() => {
+        naming(() => {
           const { dtype, shape, begin, end } = entryOf(name);
           if (!isDtype(dtype)) throw new Error(unreadable(name, dtype));
-          return { dtype, shape, data: dtypes[dtype].decode(readBytes(descriptor, start + begin, end - begin), name) };
+          return {
+            dtype,
+            shape,
+            data: dtypes[dtype].decode(readBytes(descriptor, start + begin, end - begin).buffer, name),
+          };
         }),
       *bytes(name) {
         const { begin, end } = entryOf(name);
         for (let at = begin; at < end; at += partBytes) {
-          yield new Uint8Array(told(() => readBytes(descriptor, start + at, Math.min(partBytes, end - at))));
+          yield naming(() => readBytes(descriptor, start + at, Math.min(partBytes, end - at)));
         }
+      },
+      readBytes(name, from, into) {
+        const { begin, end } = entryOf(name);
+        if (begin + from + into.length > end)
+          throw new RangeError(
+            `${name} of ${file} has ${end - begin} bytes; asked for ${from} to ${from + into.length}`,
+          );
+        naming(() => fillBytes(descriptor, start + begin + from, into));
       },
       close: () => fs.closeSync(descriptor),
     };
@@ -176,7 +155,7 @@ function readHead(descriptor: number): { metadata: Readonly<Record<string, strin
     throw new Error(`bytes 0 to 7 say that its header has ${headerBytes} bytes, but ${limit}`);
   }
   const header = parseHeader(Buffer.from(readBytes(descriptor, 8, headerBytes)));
-  const { [metadataKey]: metadata = {}, ...described } = header;
+  const { [METADATA_KEY]: metadata = {}, ...described } = header;
   const start = 8 + headerBytes;
   const entries = Object.entries(described)
     .map(([name, entry]) => checkEntry(name, entry))
@@ -204,14 +183,18 @@ const foreignFormats: readonly (readonly [begin: string, what: string])[] = [
 const foreignFormat = (beginning: Buffer): string | undefined =>
   foreignFormats.find(([begin]) => beginning.toString("latin1").startsWith(begin))?.[1];
 
-function readBytes(descriptor: number, position: number, length: number): ArrayBuffer {
+function readBytes(descriptor: number, position: number, length: number): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(length);
-  for (let done = 0; done < length;) {
-    const got = fs.readSync(descriptor, bytes, done, Math.min(length - done, largestRead), position + done);
+  fillBytes(descriptor, position, bytes);
+  return bytes;
+}
+
+function fillBytes(descriptor: number, position: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length;) {
+    const got = fs.readSync(descriptor, bytes, done, Math.min(bytes.length - done, largestRead), position + done);
     if (got === 0) throw new Error("it became shorter while it was read");
     done += got;
   }
-  return bytes.buffer;
 }
 
 function parseHeader(bytes: Buffer): Record<string, unknown> {
@@ -311,13 +294,14 @@ function checkCoverage(entries: readonly Entry[], start: number, size: number): 
 
 function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
   if (isRecord(metadata) && areTexts(metadata)) return metadata;
-  throw new Error(`its ${metadataKey} is not an object of texts`);
+  throw new Error(`its ${METADATA_KEY} is not an object of texts`);
 }
 
 const areTexts = (values: Record<string, unknown>): values is Record<string, string> =>
   Object.values(values).every((value) => typeof value === "string");
 
-const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+/** Values of a tensor of this shape. */
+export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);

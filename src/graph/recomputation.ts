@@ -10,7 +10,7 @@
 // it has gone through F_l, and no F_l.
 
 import { stateOf } from "./state.ts";
-import { applyAll, type Node, type Segment, type Tensor } from "./tensor.ts";
+import { applyAgain, type Node, type Segment, type Tensor } from "./tensor.ts";
 
 /**
  * How the backward pass sees the nodes of a graph: stored ones as they are, but that a kept one reads the
@@ -30,8 +30,7 @@ export function recomputation(nodes: readonly Node[]): (node: Node, gradient: Te
   const copyOf = (node: Node, segment: Segment, after: Tensor): Node => {
     let copy = copies.get(node);
     if (!copy) {
-      const inputs = readAgain(node, segment, after);
-      copy = applyAll(node.op, inputs, node.attributes, { of: node, after })[0]!.node;
+      copy = applyAgain(node, readAgain(node, segment, after), after);
       copies.set(node, copy);
     }
     return copy;

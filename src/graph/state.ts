@@ -4,7 +4,16 @@
 // inputs that the host writes before a run. Constants, such as a fixed basis, hold the values they were
 // made with. Everything else lives in the planned arena.
 
-import { apply, type DType, type Operation, type Shape, showShape, sizeOf, type Tensor } from "./tensor.ts";
+import {
+  applyOne,
+  type DType,
+  type Operation,
+  positional,
+  type Shape,
+  showShape,
+  sizeOf,
+  type Tensor,
+} from "./tensor.ts";
 
 /**
  * parameter: trained and saved. state: kept by the optimiser. input: written by the host before each run.
@@ -21,17 +30,19 @@ export interface StateAttributes {
   readonly values?: readonly number[];
 }
 
-export const stateOperation: Operation<StateAttributes> = {
+export const stateOperation: Operation<[], ["value"], StateAttributes> = positional<[], ["value"], StateAttributes>({
   name: "state",
+  inputs: [],
+  outputs: ["value"],
   infer: (_inputs, { shape, dtype }) => [{ shape, dtype }],
   flops: () => 0,
   reference: () => {
     throw new Error("state: a state tensor has no formula; the runtime holds its value.");
   },
-};
+});
 
 function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"): Tensor {
-  return apply(stateOperation, [], { kind, name, shape: [...shape], dtype });
+  return applyOne(stateOperation, [], { kind, name, shape: [...shape], dtype });
 }
 
 /**
@@ -77,7 +88,7 @@ export function constant(values: readonly number[], shape: Shape): Tensor {
   if (values.length !== sizeOf(shape)) {
     throw new RangeError(`constant: shape ${showShape(shape)} needs ${sizeOf(shape)} values, got ${values.length}.`);
   }
-  return apply(stateOperation, [], {
+  return applyOne(stateOperation, [], {
     kind: "constant",
     name: "constant",
     shape: [...shape],

@@ -4,6 +4,8 @@
 // tensors that point back at the nodes and inputs they came from; nodes are numbered in the order
 // they are made, and that order is a valid order of execution.
 
+import { listed, type Named, named, type Names } from "./named.ts";
+
 /** Sizes of the axes, slowest first; [] is a scalar. */
 export type Shape = readonly number[];
 
@@ -34,8 +36,9 @@ export interface Tensor extends TensorSpec {
 export interface Node<A = unknown> {
   /** Position in the order of construction. */
   readonly id: number;
-  readonly op: Operation<A>;
+  readonly op: Operation<Names, Names, A>;
   readonly attributes: A;
+  /** In the order of the operation's names, as are the outputs; `operandsOf` gives both by name. */
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
   /** The segment this node was built in, or whose values it computes again; see `checkpoint`. */
@@ -57,29 +60,106 @@ export interface Again {
 /** A part of the graph that is recomputed in the backward pass instead of stored; see `checkpoint`. */
 export type Segment = symbol;
 
-/** One tensor's float64 values, row-major, for the reference runtime. */
-export interface Values {
+/**
+ * One tensor's float64 values, row-major, for the reference runtime. They are read and written by index, as on
+ * paper: x.at(t, j, c) is x_tjc. The last indices are those of the last axes; the first one counts all axes before
+ * them as one, so that a formula is written once for any number of leading axes.
+ */
+export class Values {
   readonly shape: Shape;
   readonly data: Float64Array;
+  readonly dtype: DType;
+  /** Sizes of the last two axes. */
+  private readonly rows: number;
+  private readonly columns: number;
+
+  /** @param data as many as the shape holds; zeros unless given */
+  constructor(shape: Shape, data: Float64Array = new Float64Array(sizeOf(shape)), dtype: DType = "f32") {
+    this.shape = shape;
+    this.data = data;
+    this.dtype = dtype;
+    this.rows = shape.at(-2) ?? 1;
+    this.columns = lastAxis(shape);
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.data.length;
+  }
+
+  /** The value of an index among all, of a row and a column, or of a matrix, a row and a column. */
+  at(i: number, j?: number, k?: number): number {
+    return this.data[
+      j === undefined ? i : k === undefined ? i * this.columns + j : (i * this.rows + j) * this.columns + k
+    ]!;
+  }
+
+  /** Set the value of an index, as `at` takes it; the value comes last. */
+  set(i: number, value: number): void;
+  set(i: number, j: number, value: number): void;
+  set(i: number, j: number, k: number, value: number): void;
+  set(i: number, j: number, k?: number, value?: number): void {
+    if (k === undefined) this.data[i] = j;
+    else if (value === undefined) this.data[i * this.columns + j] = k;
+    else this.data[(i * this.rows + j) * this.columns + k] = value;
+  }
+
+  /** Add to the value of an index; what is added comes last. */
+  add(i: number, value: number): void;
+  add(i: number, j: number, value: number): void;
+  add(i: number, j: number, k: number, value: number): void;
+  add(i: number, j: number, k?: number, value?: number): void {
+    if (k === undefined) this.data[i]! += j;
+    else if (value === undefined) this.data[i * this.columns + j]! += k;
+    else this.data[(i * this.rows + j) * this.columns + k]! += value;
+  }
+
+  /** Set every value from its index among all. */
+  each(value: (i: number) => number): void {
+    for (let i = 0; i < this.data.length; i++) this.data[i] = value(i);
+  }
+
+  /** The matrix of the last two axes at an index of the axes before them: the same memory. */
+  matrix(i: number): Values {
+    const size = this.rows * this.columns;
+    return new Values([this.rows, this.columns], this.data.subarray(i * size, (i + 1) * size));
+  }
 }
 
-/** An operation: shapes, gradient, cost and meaning. Attributes are plain data. */
-export interface Operation<A = unknown> {
+/**
+ * An operation: the names of its operands, their shapes, gradient, cost and meaning. I and O are the names of the
+ * inputs and outputs (see named.ts), which differ from each other; A is what else it is told, plain data.
+ * `Operation` without them is any operation.
+ */
+export interface Operation<I extends Names = Names, O extends Names = Names, A = unknown> {
+  /** No two operations have the same. */
   readonly name: string;
+  readonly inputs: I;
+  readonly outputs: O;
   /** Specifications of the outputs; throws a ShapeError when the inputs do not fit. */
-  infer(inputs: readonly TensorSpec[], attributes: A): TensorSpec[];
+  infer(inputs: Named<I, TensorSpec>, attributes: A): Named<O, TensorSpec>;
   /**
-   * Gradients of the inputs, built from operations. An output nobody used has gradient undefined;
-   * an input that needs none gets undefined. Absent: the operation carries no gradient.
+   * Gradients of the inputs, built from operations. Of several outputs, those that nobody used have gradient
+   * undefined; an input that needs none is left out. Absent: the operation carries no gradient.
    */
-  gradient?(node: Node<A>, outputGradients: readonly (Tensor | undefined)[]): (Tensor | undefined)[];
+  gradient?(
+    tensors: Named<I, Tensor> & Named<O, Tensor>,
+    outputGradients: OutputGradients<O>,
+    attributes: A,
+  ): InputGradients<I>;
   /** Whether operands may be bf16. */
   readonly takesBfloat16?: true;
   /** Floating-point operations of one execution. Bytes follow from the shapes. */
-  flops(node: Node<A>): number;
+  flops(tensors: Named<I, TensorSpec> & Named<O, TensorSpec>, attributes: A): number;
   /** The meaning, as plain float64 loops. Outputs arrive zeroed. */
-  reference(inputs: readonly Values[], outputs: readonly Values[], attributes: A): void;
+  reference(inputs: Named<I, Values>, outputs: Named<O, Values>, attributes: A): void;
+  /** The same by simpler operations, for a runtime that does not have this one. */
+  compose?(inputs: Named<I, Tensor>, attributes: A): Named<O, Tensor>;
 }
+
+type OutputGradients<O extends Names> = O extends readonly [string] ? Named<O, Tensor> : Named<O, Tensor | undefined>;
+
+type InputGradients<I extends Names> = Partial<Named<I, Tensor | undefined>>;
 
 /** Shapes that do not fit: names the operation, its operands and their shapes, and the mend. */
 export class ShapeError extends Error {
@@ -122,23 +202,53 @@ let currentSegment: Segment | undefined;
 let keeping = false;
 let currentScope = "";
 
+/** The operands of a node by name. The operation must be the node's. */
+export function operandsOf<I extends Names, O extends Names, A>(
+  op: Operation<I, O, A>,
+  node: Node,
+): Named<I, Tensor> & Named<O, Tensor>;
+export function operandsOf(op: Operation, { op: applied, inputs, outputs }: Node): Named<Names, Tensor> {
+  if (op !== applied) throw new TypeError(`operandsOf: this is a node of ${applied.name}, not of ${op.name}.`);
+  return { ...named(op.inputs, inputs), ...named(op.outputs, outputs) };
+}
+
+/** What a node's operation was told, if this is its operation. */
+export function attributesOf<I extends Names, O extends Names, A>(op: Operation<I, O, A>, node: Node): A | undefined;
+export function attributesOf(op: Operation, node: Node): unknown {
+  return op === node.op ? node.attributes : undefined;
+}
+
+/** Floating-point operations of one execution of a node. */
+export function flopsOf(node: Node): number {
+  return node.op.flops(operandsOf(node.op, node), node.attributes);
+}
+
 /** Apply an operation to tensors: infers the shapes and returns the outputs of a new node. */
-export function applyAll<A>(
-  op: Operation<A>,
-  inputs: readonly Tensor[],
-  attributes: A,
-  again?: Again,
-): readonly Tensor[] {
+export function apply<I extends Names, O extends Names, A>(
+  op: Operation<I, O, A>,
+  inputs: Named<I, Tensor>,
+  ...attributes: unknown extends A ? [] : [attributes: A]
+): Named<O, Tensor>;
+export function apply(op: Operation, inputs: Named<Names, Tensor>, attributes?: unknown): Named<Names, Tensor> {
+  return named(op.outputs, createNode(op, listed(op.inputs, inputs), attributes).outputs);
+}
+
+/** Apply a node's operation to other inputs, to compute its values again when the gradient `after` is there. */
+export function applyAgain(node: Node, inputs: readonly Tensor[], after: Tensor): Node {
+  return createNode(node.op, inputs, node.attributes, { of: node, after });
+}
+
+function createNode(op: Operation, inputs: readonly Tensor[], attributes: unknown, again?: Again): Node {
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
     throw new TypeError(`${op.name}: an operand is bfloat16, which is only for keeping; give streamWiden() of it.`);
-  const specs = op.infer(inputs, attributes);
+  const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
   for (const { shape } of specs) {
     if (!shape.every((size) => Number.isInteger(size) && size >= 1)) {
       throw new ShapeError(`${op.name}: every axis must be a positive whole number, got ${showShape(shape)}.`);
     }
   }
   const outputs: Tensor[] = [];
-  const node: Node<A> = {
+  const node: Node = {
     id: nodeCount++,
     op,
     attributes,
@@ -149,15 +259,8 @@ export function applyAll<A>(
     again,
     scope: again ? `${again.of.scope}.again` : currentScope,
   };
-  for (const [index, { shape, dtype }] of specs.entries()) {
-    outputs.push({ shape, dtype, index, node: node });
-  }
-  return outputs;
-}
-
-/** Apply an operation with one output. */
-export function apply<A>(op: Operation<A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  return applyAll(op, inputs, attributes)[0]!;
+  for (const [index, { shape, dtype }] of specs.entries()) outputs.push({ shape, dtype, index, node });
+  return node;
 }
 
 /**
@@ -180,7 +283,6 @@ export function scope<R>(name: string, build: () => R): R {
   }
 }
 
-/**
 /**
  * Recompute a segment in the backward pass (Chen et al. 2016, arXiv 1604.06174): what `build` computes is
  * not stored for its gradient, except what nodes outside read and what is built within `keep`. Costs a
@@ -224,14 +326,80 @@ export function isKept({ node }: Tensor): boolean {
   return node.kept && node.segment === currentSegment;
 }
 
-/** All nodes the targets depend on, in order of construction. */
-export function ancestors(targets: readonly Tensor[]): Node[] {
+/** All nodes the targets depend on, in order of construction; beyond the tensors of a boundary there are none. */
+export function ancestors(targets: readonly Tensor[], boundary: readonly Tensor[] = []): Node[] {
+  const beyond = new Set(boundary);
   const seen = new Set<Node>();
-  const stack = targets.map((tensor) => tensor.node);
+  const stack = targets.flatMap((tensor) => (beyond.has(tensor) ? [] : tensor.node));
   for (let node = stack.pop(); node; node = stack.pop()) {
     if (seen.has(node)) continue;
     seen.add(node);
-    for (const input of node.inputs) stack.push(input.node);
+    for (const input of node.inputs) if (!beyond.has(input)) stack.push(input.node);
   }
   return [...seen].sort((a, b) => a.id - b.id);
+}
+
+/** The old form of an operation, its operands by position. */
+interface ByPosition<I extends Names, O extends Names, A> {
+  readonly name: string;
+  readonly inputs: I;
+  readonly outputs: O;
+  readonly takesBfloat16?: true;
+  infer(inputs: readonly TensorSpec[], attributes: A): TensorSpec[];
+  gradient?(
+    node: Pick<Node<A>, "inputs" | "outputs" | "attributes">,
+    outputGradients: readonly (Tensor | undefined)[],
+  ): (Tensor | undefined)[];
+  flops(node: {
+    readonly inputs: readonly TensorSpec[];
+    readonly outputs: readonly TensorSpec[];
+    readonly attributes: A;
+  }): number;
+  reference(inputs: readonly Values[], outputs: readonly Values[], attributes: A): void;
+}
+
+export function positional<I extends Names, O extends Names, A>(old: ByPosition<I, O, A>): Operation<I, O, A> {
+  const op: Operation = {
+    name: old.name,
+    inputs: old.inputs,
+    outputs: old.outputs,
+    ...(old.takesBfloat16 && { takesBfloat16: true as const }),
+    infer: (inputs, attributes) => named(old.outputs, old.infer(listed(old.inputs, inputs), attributes as A)),
+    ...(old.gradient && {
+      gradient: (tensors: Named<Names, Tensor>, g: Named<Names, Tensor | undefined>, attributes: unknown) =>
+        named(
+          old.inputs,
+          old.gradient!(
+            {
+              inputs: listed(old.inputs, tensors),
+              outputs: listed(old.outputs, tensors),
+              attributes: attributes as A,
+            },
+            listed(old.outputs, g),
+          ),
+        ),
+    }),
+    flops: (tensors, attributes) =>
+      old.flops({
+        inputs: listed(old.inputs, tensors),
+        outputs: listed(old.outputs, tensors),
+        attributes: attributes as A,
+      }),
+    reference: (inputs, outputs, attributes) =>
+      old.reference(listed(old.inputs, inputs), listed(old.outputs, outputs), attributes as A),
+  };
+  return op as Operation<I, O, A>;
+}
+
+/** The outputs of an operation as a list. */
+export function applyAll<A>(
+  op: Operation<Names, Names, A>,
+  inputs: readonly Tensor[],
+  attributes: A,
+): readonly Tensor[] {
+  return createNode(op, inputs, attributes).outputs;
+}
+
+export function applyOne<A>(op: Operation<Names, Names, A>, inputs: readonly Tensor[], attributes: A): Tensor {
+  return createNode(op, inputs, attributes).outputs[0]!;
 }

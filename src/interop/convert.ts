@@ -18,11 +18,12 @@ import {
   type ManifoldConventionName,
   manifoldConventions,
 } from "../connections/conventions/table.ts";
-import { writeAtomically } from "../files/atomic.ts";
+import { writeAll, writeAtomically } from "../files/atomic.ts";
+import { isSamePlace } from "../files/places.ts";
+import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
+import { encodeHead } from "../files/write-safetensors.ts";
 import { connectionTensorName, type FoundConnection, findConnections, type Naming } from "./connection-names.ts";
-import { isSamePlace, writeAll } from "../files/records.ts";
 import { randomProbe } from "./probes.ts";
-import { type DescribedTensor, encodeHead, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
 
 /** How a file is converted. */
 export interface ConvertOptions {

@@ -11,7 +11,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 

@@ -14,7 +14,7 @@
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { reason } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import type { Run } from "../runs/run.ts";
 import { extreme } from "../runs/extremes.ts";

@@ -10,7 +10,7 @@ import { attention } from "../ops/attention.ts";
 import { cachedAttention } from "../ops/cached-attention.ts";
 import { gather } from "../ops/gather.ts";
 import { reshape } from "../ops/reshape.ts";
-import { rotaryTable } from "../ops/rotary.ts";
+import { rotaryTable } from "../ops/rotary-table.ts";
 
 /** Query heads, the key heads that serve them, and columns of each. */
 export interface Heads {

@@ -7,7 +7,7 @@
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
 import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";

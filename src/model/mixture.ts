@@ -14,12 +14,14 @@
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
 import { z } from "zod";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { dispatch, expertRows, expertSum } from "../ops/dispatch.ts";
+import { dispatch } from "../ops/dispatch.ts";
+import { expertRows } from "../ops/expert-rows.ts";
+import { expertSum } from "../ops/expert-sum.ts";
 import { sigmoid } from "../ops/elementwise.ts";
-import { sequenceBalance } from "../ops/expert-balance.ts";
+import { sequenceBalance } from "../ops/sequence-balance.ts";
 import { chooseExperts } from "../ops/expert-choice.ts";
 import { expertMatmul } from "../ops/expert-matmul.ts";
 import { matmul } from "../ops/matmul.ts";

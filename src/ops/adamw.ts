@@ -7,7 +7,7 @@
 // What changes from step to step arrives as tensors: schedule [3] = learning rate, c₁, c₂;
 // clip [2] = norm, factor, as made by clipScale. Everything else is an attribute. No gradient.
 
-import { applyAll, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyAll, f32, type Operation, positional, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The constants of AdamW, in the notation of Kingma and Ba 2014 (arXiv 1412.6980). */
@@ -25,8 +25,14 @@ export interface AdamwAttributes {
 }
 
 /** (param, gradient, m, v, schedule, clip) → (param', m', v'). */
-export const adamwOperation: Operation<AdamwAttributes> = {
+export const adamwOperation: Operation<
+  ["param", "gradient", "m", "v", "schedule", "clip"],
+  ["newParam", "newM", "newV"],
+  AdamwAttributes
+> = positional<["param", "gradient", "m", "v", "schedule", "clip"], ["newParam", "newM", "newV"], AdamwAttributes>({
   name: "adamw",
+  inputs: ["param", "gradient", "m", "v", "schedule", "clip"],
+  outputs: ["newParam", "newM", "newV"],
   infer([param, gradient, m, v, schedule, clip]) {
     expectShapes(
       [gradient!, m!, v!].every(({ shape }) => sameShape(shape, param!.shape)),
@@ -67,7 +73,7 @@ export const adamwOperation: Operation<AdamwAttributes> = {
       newParam!.data[i] = param!.data[i]! - rate * (step + weightDecay * param!.data[i]!);
     }
   },
-};
+});
 
 /** The state of one parameter under AdamW. */
 export interface AdamwOperands {

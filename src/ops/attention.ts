@@ -10,7 +10,16 @@
 // heads, then the value heads. Query head h reads key and value head floor(h · kvHeads / heads). Output
 // [B, T, heads · valueSize], lse [B, heads, T].
 
-import { apply, applyAll, f32, type Node, type Operation, type Tensor, type Values } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  f32,
+  type Operation,
+  positional,
+  type Tensor,
+  type TensorSpec,
+  type Values,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface AttentionAttributes {
@@ -23,8 +32,14 @@ export interface AttentionAttributes {
   readonly scale: number;
 }
 
-export const attentionOperation: Operation<AttentionAttributes> = {
+export const attentionOperation: Operation<["qkv"], ["out", "lse"], AttentionAttributes> = positional<
+  ["qkv"],
+  ["out", "lse"],
+  AttentionAttributes
+>({
   name: "attention",
+  inputs: ["qkv"],
+  outputs: ["out", "lse"],
   infer([qkv], { heads, kvHeads, headSize, valueSize }) {
     const width = (heads + kvHeads) * headSize + kvHeads * valueSize;
     expectShapes(
@@ -45,7 +60,7 @@ export const attentionOperation: Operation<AttentionAttributes> = {
   gradient({ inputs: [qkv], outputs: [out, lse], attributes }, [g, lseGradient]) {
     if (lseGradient)
       throw new Error("attention: the second output (log-sum-exp) carries no gradient; use only the first in a loss.");
-    return [apply(attentionBackwardOperation, [qkv!, out!, lse!, g!], attributes)];
+    return [applyOne(attentionBackwardOperation, [qkv!, out!, lse!, g!], attributes)];
   },
   flops: (node) => products(node, 1, 1),
   reference([qkv], [out, lse], attributes) {
@@ -61,29 +76,32 @@ export const attentionOperation: Operation<AttentionAttributes> = {
         addScaled(out!.data, o, Math.exp(score - logSum), qkv!.data, valueAt(j), valueSize);
     });
   },
-};
+});
 
 /** (qkv, out, lse, g) → dqkv. */
-export const attentionBackwardOperation: Operation<AttentionAttributes> = {
-  name: "attentionBackward",
-  infer: ([qkv]) => [{ shape: qkv!.shape, dtype: "f32" }],
-  flops: (node) => products(node, 3, 2),
-  reference([qkv, out, lse, g], [dqkv], attributes) {
-    forEachQuery(qkv!, attributes, ({ query, head, batch, position, length, keyAt, valueAt }) => {
-      const { heads, headSize, valueSize, scale } = attributes;
-      const o = ((batch * length + position) * heads + head) * valueSize;
-      const logSum = lse!.data[(batch * heads + head) * length + position]!;
-      const along = dot(g!.data, o, out!.data, o, valueSize);
-      for (let j = 0; j <= position; j++) {
-        const p = Math.exp(scale * dot(qkv!.data, query, qkv!.data, keyAt(j), headSize) - logSum);
-        const ds = scale * p * (dot(g!.data, o, qkv!.data, valueAt(j), valueSize) - along);
-        addScaled(dqkv!.data, query, ds, qkv!.data, keyAt(j), headSize);
-        addScaled(dqkv!.data, keyAt(j), ds, qkv!.data, query, headSize);
-        addScaled(dqkv!.data, valueAt(j), p, g!.data, o, valueSize);
-      }
-    });
-  },
-};
+export const attentionBackwardOperation: Operation<["qkv", "out", "lse", "g"], ["dqkv"], AttentionAttributes> =
+  positional<["qkv", "out", "lse", "g"], ["dqkv"], AttentionAttributes>({
+    name: "attentionBackward",
+    inputs: ["qkv", "out", "lse", "g"],
+    outputs: ["dqkv"],
+    infer: ([qkv]) => [{ shape: qkv!.shape, dtype: "f32" }],
+    flops: (node) => products(node, 3, 2),
+    reference([qkv, out, lse, g], [dqkv], attributes) {
+      forEachQuery(qkv!, attributes, ({ query, head, batch, position, length, keyAt, valueAt }) => {
+        const { heads, headSize, valueSize, scale } = attributes;
+        const o = ((batch * length + position) * heads + head) * valueSize;
+        const logSum = lse!.data[(batch * heads + head) * length + position]!;
+        const along = dot(g!.data, o, out!.data, o, valueSize);
+        for (let j = 0; j <= position; j++) {
+          const p = Math.exp(scale * dot(qkv!.data, query, qkv!.data, keyAt(j), headSize) - logSum);
+          const ds = scale * p * (dot(g!.data, o, qkv!.data, valueAt(j), valueSize) - along);
+          addScaled(dqkv!.data, query, ds, qkv!.data, keyAt(j), headSize);
+          addScaled(dqkv!.data, keyAt(j), ds, qkv!.data, query, headSize);
+          addScaled(dqkv!.data, valueAt(j), p, g!.data, o, valueSize);
+        }
+      });
+    },
+  });
 
 /** One query row: its index in qkv, and where its keys and values are. */
 interface Query {
@@ -140,7 +158,10 @@ function addScaled(
 
 /** Floating-point operations of so many products along keys and along values over the causal half of T × T. */
 function products(
-  { inputs: [qkv], attributes: { heads, headSize, valueSize } }: Node<AttentionAttributes>,
+  {
+    inputs: [qkv],
+    attributes: { heads, headSize, valueSize },
+  }: { inputs: readonly TensorSpec[]; attributes: AttentionAttributes },
   alongKeys: number,
   alongValues: number,
 ): number {

@@ -1,5 +1,7 @@
-// The entropic projection onto the doubly stochastic matrices, to rounding: where Sinkhorn-Knopp would end
-// after infinitely many iterations (mHC-proj, arXiv 2606.07574, by another step rule).
+// Question: where would Sinkhorn-Knopp end after infinitely many iterations?
+//
+// At the entropic projection onto the doubly stochastic matrices, here to rounding (mHC-proj, arXiv 2606.07574, by
+// another step rule):
 //
 //   P = exp(L + u1ᵀ + 1vᵀ) with P1 = 1, Pᵀ1 = 1:   the least Σ P (log P − L) over those matrices
 //
@@ -16,13 +18,13 @@
 // alone asks for is left undone. The last steps multiply P itself by e^δ, since v, a number of the size of the
 // logits, is too coarse.
 //
-// Backward: entropicBackward (sinkhorn-implicit.ts), exact because P is. Derivation:
+// Backward: entropic-backward.ts, exact because P is. Derivation:
 // docs/derivations/manifolds.md. Shapes: L, P [..., n, n].
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { columnWeights, solveColumns } from "./column-graph.ts";
+import { entropicBackwardOperation } from "./entropic-backward.ts";
 import { expectShapes } from "./shapes.ts";
-import { entropicBackwardOperation } from "./sinkhorn-implicit.ts";
 
 /** When no column is off by more, v is near enough, and the steps multiply P. */
 const NEAR = 1e-2;
@@ -37,80 +39,91 @@ const LEAST = -600;
 
 /** The doubly stochastic matrix diag(e^u) exp(L) diag(e^v). */
 export function projectEntropically(logits: Float64Array, n: number): Float64Array {
-  const v = new Float64Array(n);
-  let p = shiftedSoftmax(logits, v, n);
+  return projection(new Values([n, n], logits)).data;
+}
+
+function projection(L: Values): Values {
+  const n = lastAxis(L.shape);
+  const v = new Values([n]);
+  let P = shiftedSoftmax(L, v);
   let step = 0;
-  for (; step < MOST_STEPS && columnError(p, n) > NEAR; step++) {
-    newtonStep(p, n).forEach((value, j) => (v[j]! += value));
-    p = shiftedSoftmax(logits, v, n);
+  for (; step < MOST_STEPS && columnError(P) > NEAR; step++) {
+    const delta = newtonStep(P);
+    v.each((j) => v.at(j) + delta.at(j));
+    P = shiftedSoftmax(L, v);
   }
-  for (; step < MOST_STEPS && columnError(p, n) > ROUNDING * (n + 2); step++) {
-    const factors = newtonStep(p, n).map((value) => Math.exp(Math.max(-LONGEST, Math.min(LONGEST, value))));
-    const moved = p.map((value, at) => value * factors[at % n]!);
-    p = normaliseRows(moved, n);
+  for (; step < MOST_STEPS && columnError(P) > ROUNDING * (n + 2); step++) {
+    const delta = newtonStep(P);
+    P.each((at) => P.at(at) * Math.exp(Math.max(-LONGEST, Math.min(LONGEST, delta.at(at % n)))));
+    normaliseRows(P);
   }
-  return p;
+  return P;
 }
 
 /** δ of S δ = 1 − c, shortened. */
-function newtonStep(p: Float64Array, n: number): Float64Array {
-  const c = columnSums(p, n);
+function newtonStep(P: Values): Values {
+  const n = lastAxis(P.shape);
+  const c = columnSums(P);
   // Any flows with these sums will do; these spread them evenly.
-  const flows = p.map((_, at) => (c[at % n]! - c[Math.floor(at / n)]!) / n);
-  return solveColumns(columnWeights(p, n), flows, n, (wanted, total) =>
+  const flows = new Values([n, n]);
+  flows.each((at) => (c.at(at % n) - c.at(Math.floor(at / n))) / n);
+  return solveColumns(columnWeights(P), flows, (wanted, total) =>
     Math.abs(wanted) < ROUNDING ? 0 : Math.sign(wanted) * Math.log1p(Math.abs(wanted) / total),
   );
 }
 
 /** Row softmax of L + 1vᵀ, with entries no less than e^LEAST before they are divided by their sum. */
-function shiftedSoftmax(logits: Float64Array, v: Float64Array, n: number): Float64Array {
-  const p = logits.map((value, at) => value + v[at % n]!);
-  for (let row = 0; row < n * n; row += n) {
-    const line = p.subarray(row, row + n);
-    const highest = Math.max(...line);
-    line.forEach((value, j) => (line[j] = Math.exp(Math.max(value - highest, LEAST))));
+function shiftedSoftmax(L: Values, v: Values): Values {
+  const n = lastAxis(L.shape);
+  const P = new Values([n, n]);
+  for (let i = 0; i < n; i++) {
+    let highest = -Infinity;
+    for (let j = 0; j < n; j++) highest = Math.max(highest, L.at(i, j) + v.at(j));
+    for (let j = 0; j < n; j++) P.set(i, j, Math.exp(Math.max(L.at(i, j) + v.at(j) - highest, LEAST)));
   }
-  return normaliseRows(p, n);
+  normaliseRows(P);
+  return P;
 }
 
-function normaliseRows(p: Float64Array, n: number): Float64Array {
-  for (let row = 0; row < n * n; row += n) {
-    const line = p.subarray(row, row + n);
-    const sum = line.reduce((a, b) => a + b, 0);
-    line.forEach((value, j) => (line[j] = value / sum));
+function normaliseRows(P: Values): void {
+  const n = lastAxis(P.shape);
+  for (let i = 0; i < n; i++) {
+    let sum = 0;
+    for (let j = 0; j < n; j++) sum += P.at(i, j);
+    for (let j = 0; j < n; j++) P.set(i, j, P.at(i, j) / sum);
   }
-  return p;
 }
 
-function columnSums(p: Float64Array, n: number): Float64Array {
-  const sums = new Float64Array(n);
-  p.forEach((value, at) => (sums[at % n]! += value));
+function columnSums(P: Values): Values {
+  const n = lastAxis(P.shape);
+  const sums = new Values([n]);
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) sums.add(j, P.at(i, j));
   return sums;
 }
 
-function columnError(p: Float64Array, n: number): number {
-  return Math.max(...columnSums(p, n).map((c) => Math.abs(c - 1)));
+function columnError(P: Values): number {
+  return Math.max(...columnSums(P).data.map((c) => Math.abs(c - 1)));
 }
 
-export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
+export const birkhoffProjectionOperation: Operation<["logits"], ["p"]> = {
   name: "birkhoffProjection",
-  infer([logits]) {
+  inputs: ["logits"],
+  outputs: ["p"],
+  infer({ logits }) {
     expectShapes(
-      logits!.shape.length >= 2 && lastAxis(logits!.shape) === logits!.shape.at(-2),
+      logits.shape.length >= 2 && lastAxis(logits.shape) === logits.shape.at(-2),
       "birkhoffProjection",
-      { logits: logits! },
+      { logits },
       "the last two axes must be a square matrix [n, n].",
     );
-    return [{ shape: logits!.shape, dtype: "f32" }];
+    return { p: { shape: logits.shape, dtype: "f32" } };
   },
-  gradient: ({ outputs: [p] }, [g]) => [apply(entropicBackwardOperation, [p!, g!], {})],
+  gradient: ({ p }, { p: g }) => ({ logits: apply(entropicBackwardOperation, { r: p, g }).dlogits }),
   // How many steps a matrix takes depends on its logits; about seven for a deviation of 4.
-  flops: ({ inputs: [logits] }) => 7 * (20 + 2 * lastAxis(logits!.shape)) * sizeOf(logits!.shape),
-  reference([logits], [out]) {
-    const n = lastAxis(logits!.shape);
-    for (let at = 0; at < out!.data.length; at += n * n) {
-      out!.data.set(projectEntropically(logits!.data.subarray(at, at + n * n), n), at);
-    }
+  flops: ({ logits }) => 7 * (20 + 2 * lastAxis(logits.shape)) * sizeOf(logits.shape),
+  reference({ logits }, { p }) {
+    const n = lastAxis(logits.shape);
+    for (let at = 0; at < p.size / n ** 2; at++) p.matrix(at).data.set(projection(logits.matrix(at)).data);
   },
 };
 
@@ -128,5 +141,5 @@ export const birkhoffProjectionOperation: Operation<Record<string, never>> = {
  * @throws ShapeError when the last two axes differ
  */
 export function birkhoffProjection(logits: Tensor): Tensor {
-  return apply(birkhoffProjectionOperation, [logits], {});
+  return apply(birkhoffProjectionOperation, { logits }).p;
 }

@@ -13,7 +13,7 @@
 // [S, kvHeads, D, T], a row per column of a head, so that the scores of all positions are sums of whole rows;
 // values [S, kvHeads, T, V]; positions and slots i32 [R].
 
-import { applyAll, f32, type Operation, sameShape, type Tensor } from "../graph/tensor.ts";
+import { applyAll, f32, type Operation, positional, sameShape, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface CachedAttentionAttributes {
@@ -27,8 +27,18 @@ export interface CachedAttentionAttributes {
 }
 
 /** (qkv, keys, values, positions, slots) → (out [R, heads · V], keys, values). */
-export const cachedAttentionOperation: Operation<CachedAttentionAttributes> = {
+export const cachedAttentionOperation: Operation<
+  ["qkv", "keys", "values", "positions", "slots"],
+  ["out", "newKeys", "newValues"],
+  CachedAttentionAttributes
+> = positional<
+  ["qkv", "keys", "values", "positions", "slots"],
+  ["out", "newKeys", "newValues"],
+  CachedAttentionAttributes
+>({
   name: "cachedAttention",
+  inputs: ["qkv", "keys", "values", "positions", "slots"],
+  outputs: ["out", "newKeys", "newValues"],
   infer([qkv, keys, values, positions, slots], { heads, kvHeads, headSize, valueSize }) {
     const operands = { qkv: qkv!, keys: keys!, values: values!, positions: positions!, slots: slots! };
     const expect = (fits: boolean, rule: string): void => expectShapes(fits, "cachedAttention", operands, rule);
@@ -92,7 +102,7 @@ export const cachedAttentionOperation: Operation<CachedAttentionAttributes> = {
       }
     });
   },
-};
+});
 
 function expectPlace(slot: number, slots: number, position: number, length: number, row: number): void {
   if (slot < slots && position >= 0 && position < length) return;

@@ -12,7 +12,7 @@
 //
 // Shapes: logits [..., m(m − 1)/2], row-major above the diagonal; Q [..., m, m].
 
-import { apply, lastAxis, type Operation, rowCount, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, rowCount, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 interface CayleyAttributes {
@@ -25,8 +25,14 @@ export function rotationSize(m: number): number {
   return (m * (m - 1)) / 2;
 }
 
-export const cayleyOperation: Operation<CayleyAttributes> = {
+export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = positional<
+  ["logits"],
+  ["q"],
+  CayleyAttributes
+>({
   name: "cayley",
+  inputs: ["logits"],
+  outputs: ["q"],
   infer([logits], { dimensions: m }) {
     expectShapes(
       m >= 2 && lastAxis(logits!.shape) === rotationSize(m),
@@ -36,7 +42,7 @@ export const cayleyOperation: Operation<CayleyAttributes> = {
     );
     return [{ shape: [...logits!.shape.slice(0, -1), m, m], dtype: "f32" }];
   },
-  gradient: ({ outputs: [q], attributes }, [g]) => [apply(cayleyBackwardOperation, [q!, g!], attributes)],
+  gradient: ({ outputs: [q], attributes }, [g]) => [applyOne(cayleyBackwardOperation, [q!, g!], attributes)],
   flops: ({ inputs: [logits], attributes: { dimensions: m } }) => 6 * m ** 3 * rowCount(logits!.shape),
   reference([logits], [out], { dimensions: m }) {
     const size = rotationSize(m);
@@ -45,11 +51,17 @@ export const cayleyOperation: Operation<CayleyAttributes> = {
       x.forEach((value, at) => (out!.data[row * m * m + at] = 2 * value - (at % (m + 1) === 0 ? 1 : 0)));
     }
   },
-};
+});
 
 /** (Q, g) → dlogits. */
-export const cayleyBackwardOperation: Operation<CayleyAttributes> = {
+export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyAttributes> = positional<
+  ["q", "g"],
+  ["dlogits"],
+  CayleyAttributes
+>({
   name: "cayleyBackward",
+  inputs: ["q", "g"],
+  outputs: ["dlogits"],
   infer: ([q], { dimensions: m }) => [{ shape: [...q!.shape.slice(0, -2), rotationSize(m)], dtype: "f32" }],
   flops: ({ outputs: [dlogits], attributes: { dimensions: m } }) => 4 * m ** 3 * rowCount(dlogits!.shape),
   reference([q, g], [dlogits], { dimensions: m }) {
@@ -63,7 +75,7 @@ export const cayleyBackwardOperation: Operation<CayleyAttributes> = {
       }
     }
   },
-};
+});
 
 /** I + A, row-major. */
 function onePlusSkew(logits: Float64Array, m: number): Float64Array {
@@ -121,5 +133,5 @@ function transpose(a: Float64Array, m: number): Float64Array {
  * @throws ShapeError when the number of logits is not m(m − 1)/2
  */
 export function cayley(logits: Tensor, dimensions: number): Tensor {
-  return apply(cayleyOperation, [logits], { dimensions });
+  return applyOne(cayleyOperation, [logits], { dimensions });
 }

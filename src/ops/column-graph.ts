@@ -16,19 +16,22 @@
 // differences, |f| ≤ γ w, stays one. So no digit is lost where P is nearly a permutation, S nearly zero, and
 // groups of columns are tied to each other by 10⁻²⁰ of what ties them within.
 
+import { lastAxis, Values } from "../graph/tensor.ts";
+
 /** Below this a weight counts as none: columns that nothing ties together. */
 const NO_WEIGHT = 1e-280;
 
 /**
  * w_jk = Σ_i P_ij P_ik; the diagonal is of no use.
  *
- * @param p n × n, rows summing to one
+ * @param P n × n, rows summing to one
  */
-export function columnWeights(p: Float64Array, n: number): Float64Array {
-  const w = new Float64Array(n * n);
-  for (let row = 0; row < n * n; row += n) {
+export function columnWeights(P: Values): Values {
+  const n = lastAxis(P.shape);
+  const w = new Values([n, n]);
+  for (let i = 0; i < n; i++) {
     for (let j = 0; j < n; j++) {
-      for (let k = 0; k < n; k++) w[j * n + k]! += p[row + j]! * p[row + k]!;
+      for (let k = 0; k < n; k++) w.add(j, k, P.at(i, j) * P.at(i, k));
     }
   }
   return w;
@@ -40,33 +43,35 @@ export function columnWeights(p: Float64Array, n: number): Float64Array {
  * @param w n × n weights; used up
  * @param f n × n flows, antisymmetric; used up
  * @param excess how far a column goes beyond the mean of its neighbours, given what it wants, Σ_j f_kj, and d_k
+ * @returns x [n]
  */
 export function solveColumns(
-  w: Float64Array,
-  f: Float64Array,
-  n: number,
+  w: Values,
+  f: Values,
   excess: (wanted: number, total: number) => number = (wanted, total) => wanted / total,
-): Float64Array {
-  const total = new Float64Array(n);
+): Values {
+  const n = lastAxis(w.shape);
+  const d = new Values([n]);
   for (let k = 0; k < n - 1; k++) {
-    for (let j = k + 1; j < n; j++) total[k]! += w[k * n + j]!;
-    total[k] = Math.max(total[k]!, NO_WEIGHT);
+    for (let j = k + 1; j < n; j++) d.add(k, w.at(k, j));
+    d.set(k, Math.max(d.at(k), NO_WEIGHT));
     for (let i = k + 1; i < n; i++) {
-      const [share, flow] = [w[k * n + i]! / total[k]!, -f[k * n + i]! / total[k]!];
+      const share = w.at(k, i) / d.at(k);
+      const flow = -f.at(k, i) / d.at(k);
       for (let j = k + 1; j < n; j++) {
-        w[i * n + j]! += share * w[k * n + j]!;
-        f[i * n + j]! += flow * w[k * n + j]! + share * f[k * n + j]!;
+        w.add(i, j, share * w.at(k, j));
+        f.add(i, j, flow * w.at(k, j) + share * f.at(k, j));
       }
     }
   }
-  const x = new Float64Array(n);
+  const x = new Values([n]);
   for (let k = n - 2; k >= 0; k--) {
     let wanted = 0;
     for (let j = k + 1; j < n; j++) {
-      wanted += f[k * n + j]!;
-      x[k]! += (w[k * n + j]! / total[k]!) * x[j]!;
+      wanted += f.at(k, j);
+      x.add(k, (w.at(k, j) / d.at(k)) * x.at(j));
     }
-    x[k]! += excess(wanted, total[k]!);
+    x.add(k, excess(wanted, d.at(k)));
   }
   return x;
 }

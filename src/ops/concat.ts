@@ -1,12 +1,18 @@
 // Tensors joined along one axis, in order.
 // Shapes: x1 [..., N1, ...], x2 [..., N2, ...], ... → [..., N1 + N2 + ..., ...].
 
-import { apply, type Operation, sameShape, type Tensor } from "../graph/tensor.ts";
+import { applyOne, type Operation, positional, sameShape, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import { copyPart, expectAxis, slice } from "./slice.ts";
 
-export const concatOperation: Operation<{ readonly axis: number }> = {
+export const concatOperation: Operation<["...parts"], ["y"], { readonly axis: number }> = positional<
+  ["...parts"],
+  ["y"],
+  { readonly axis: number }
+>({
   name: "concat",
+  inputs: ["...parts"],
+  outputs: ["y"],
   infer(inputs, { axis }) {
     const [first] = inputs;
     const operands = Object.fromEntries(inputs.map((x, index) => [`x${index + 1}`, x]));
@@ -46,7 +52,7 @@ export const concatOperation: Operation<{ readonly axis: number }> = {
       start += x.shape[axis]!;
     }
   },
-};
+});
 
 /**
  * Tensors joined along an axis, in order.
@@ -56,5 +62,5 @@ export const concatOperation: Operation<{ readonly axis: number }> = {
  * @throws ShapeError when another axis differs, the axis does not exist or there is no tensor
  */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
-  return apply(concatOperation, tensors, { axis });
+  return applyOne(concatOperation, tensors, { axis });
 }

@@ -7,14 +7,30 @@
 // element and writes over the logits, and a penalty on lse (z-loss) costs nothing more.
 // Shapes: logits [..., V], targets i32 [...], loss and lse [...].
 
-import { add, fill } from "../graph/gradients.ts";
-import { apply, applyAll, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
+import { add } from "./elementwise.ts";
+import { fill } from "./fill.ts";
 import { expectIndex } from "./gather.ts";
 import { expectShapes } from "./shapes.ts";
 import { logSumExp } from "./softmax.ts";
 
-export const crossEntropyOperation: Operation<Record<string, never>> = {
+export const crossEntropyOperation: Operation<["logits", "targets"], ["loss", "lse"]> = positional<
+  ["logits", "targets"],
+  ["loss", "lse"],
+  unknown
+>({
   name: "crossEntropy",
+  inputs: ["logits", "targets"],
+  outputs: ["loss", "lse"],
   infer([logits, targets]) {
     expectShapes(
       targets!.dtype === "i32" && logits!.dtype === "f32",
@@ -36,7 +52,7 @@ export const crossEntropyOperation: Operation<Record<string, never>> = {
   gradient({ inputs: [logits, targets], outputs: [, lse] }, [gLoss, gLse]) {
     const g = gLoss ?? fill(lse!.shape, 0);
     const s = gLse ? add(g, gLse) : g;
-    return [apply(crossEntropyBackwardOperation, [logits!, targets!, lse!, g, s], {}), undefined];
+    return [applyOne(crossEntropyBackwardOperation, [logits!, targets!, lse!, g, s], {}), undefined];
   },
   flops: (node) => 13 * sizeOf(node.inputs[0]!.shape),
   reference([logits, targets], [loss, lse]) {
@@ -48,11 +64,17 @@ export const crossEntropyOperation: Operation<Record<string, never>> = {
       loss!.data[row] = lse!.data[row] - x[target]!;
     });
   },
-};
+});
 
 /** (logits, targets, lse, gradient of loss, that plus the gradient of lse) → gradient of logits. */
-export const crossEntropyBackwardOperation: Operation<Record<string, never>> = {
+export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse", "g", "s"], ["dlogits"]> = positional<
+  ["logits", "targets", "lse", "g", "s"],
+  ["dlogits"],
+  unknown
+>({
   name: "crossEntropyBackward",
+  inputs: ["logits", "targets", "lse", "g", "s"],
+  outputs: ["dlogits"],
   infer: ([logits]) => [{ shape: logits!.shape, dtype: "f32" }],
   flops: (node) => 13 * sizeOf(node.outputs[0]!.shape),
   reference([logits, targets, lse, g, s], [dx]) {
@@ -64,7 +86,7 @@ export const crossEntropyBackwardOperation: Operation<Record<string, never>> = {
       dx!.data[row * size + target]! -= g!.data[row]!;
     });
   },
-};
+});
 
 /**
  * Cross-entropy of each row, in nats: log Σ_v e^(x_v) − x_target. To leave a row out, multiply its loss by 0.
@@ -75,7 +97,7 @@ export const crossEntropyBackwardOperation: Operation<Record<string, never>> = {
  * @throws ShapeError unless there is one i32 target for each row
  */
 export function crossEntropy(logits: Tensor, targets: Tensor): Tensor {
-  return apply(crossEntropyOperation, [logits, targets], {});
+  return applyOne(crossEntropyOperation, [logits, targets], {});
 }
 
 /** crossEntropy together with the log-sum-exp of each row of logits, [...] each. */

@@ -5,8 +5,19 @@
 // A function of one tensor is a value and a slope. The slope is written in terms of whichever of x and
 // y makes it shorter; that tensor is what the backward pass keeps. Shapes: all operands alike [...].
 
-import { fill, fillOperation } from "../graph/gradients.ts";
-import { apply, type Operation, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { constantOf, fill } from "./fill.ts";
+import {
+  apply,
+  isKept,
+  keep,
+  type Operation,
+  sameShape,
+  ShapeError,
+  showShape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 interface Curve {
@@ -21,29 +32,44 @@ interface Curve {
 /** A function of each element: x [...] → [...]. Throws a ShapeError when x holds i32 indices. */
 export type Unary = (x: Tensor) => Tensor;
 
+type UnaryOperation = Operation<["x"], ["y"]>;
+type UnaryBackwardOperation = Operation<["saved", "g"], ["dx"]>;
+
+const curves: UnaryOperation[] = [];
+const slopes: UnaryBackwardOperation[] = [];
+/** All functions of one tensor, such as exp, and their gradients, such as expBackward. */
+export const curveOperations: readonly UnaryOperation[] = curves;
+export const curveBackwardOperations: readonly UnaryBackwardOperation[] = slopes;
+
 function unary(name: string, { value, slope, saves, flops }: Curve): Unary {
   /** (saved, g) → g · slope(saved). */
-  const backward: Operation = {
+  const backward: UnaryBackwardOperation = {
     name: `${name}Backward`,
-    infer: ([saved]) => [{ shape: saved!.shape, dtype: "f32" }],
-    flops: (node) => (flops + 1) * sizeOf(node.outputs[0]!.shape),
-    reference([saved, g], [dx]) {
-      for (let i = 0; i < dx!.data.length; i++) dx!.data[i] = g!.data[i]! * slope(saved!.data[i]!);
+    inputs: ["saved", "g"],
+    outputs: ["dx"],
+    infer: ({ saved }) => ({ dx: { shape: saved.shape, dtype: "f32" } }),
+    flops: ({ dx }) => (flops + 1) * sizeOf(dx.shape),
+    reference({ saved, g }, { dx }) {
+      for (let i = 0; i < dx.data.length; i++) dx.data[i] = g.data[i]! * slope(saved.data[i]!);
     },
   };
-  const forward: Operation = {
+  const forward: UnaryOperation = {
     name,
-    infer: ([x]) => {
-      expectFloats(name, { x: x! });
-      return [{ shape: x!.shape, dtype: "f32" }];
+    inputs: ["x"],
+    outputs: ["y"],
+    infer({ x }) {
+      expectFloats(name, { x });
+      return { y: { shape: x.shape, dtype: "f32" } };
     },
-    gradient: ({ inputs: [x], outputs: [y] }, [g]) => [apply(backward, [saves === "input" ? x! : y!, g!], {})],
-    flops: (node) => flops * sizeOf(node.outputs[0]!.shape),
-    reference([x], [y]) {
-      for (let i = 0; i < y!.data.length; i++) y!.data[i] = value(x!.data[i]!);
+    gradient: ({ x, y }, { y: g }) => ({ x: apply(backward, { saved: saves === "input" ? x : y, g }).dx }),
+    flops: ({ y }) => flops * sizeOf(y.shape),
+    reference({ x }, { y }) {
+      for (let i = 0; i < y.data.length; i++) y.data[i] = value(x.data[i]!);
     },
   };
-  return (x) => apply(forward, [x], {});
+  curves.push(forward);
+  slopes.push(backward);
+  return (x) => apply(forward, { x }).y;
 }
 
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
@@ -118,37 +144,31 @@ export interface AffineAttributes {
 }
 
 /** factor · x + offset, with constants. */
-export const affineOperation: Operation<AffineAttributes> = {
+export const affineOperation: Operation<["x"], ["y"], AffineAttributes> = {
   name: "affine",
-  infer([x]) {
-    expectFloats("affine", { x: x! });
-    return [{ shape: x!.shape, dtype: "f32" }];
+  inputs: ["x"],
+  outputs: ["y"],
+  infer({ x }) {
+    expectFloats("affine", { x });
+    return { y: { shape: x.shape, dtype: "f32" } };
   },
-  gradient: ({ attributes: { factor } }, [g]) => [scale(g!, factor)],
-  flops: (node) => 2 * sizeOf(node.outputs[0]!.shape),
-  reference([x], [y], { factor, offset }) {
-    for (let i = 0; i < y!.data.length; i++) y!.data[i] = factor * x!.data[i]! + offset;
+  gradient: (_tensors, { y: g }, { factor }) => ({ x: scale(g, factor) }),
+  flops: ({ y }) => 2 * sizeOf(y.shape),
+  reference({ x }, { y }, { factor, offset }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = factor * x.data[i]! + offset;
   },
 };
-
-/**
- * The value that fills a tensor, if it is known now. The gradient of a mean loss is such a tensor; known
- * as one, it leaves nothing to wait for between the loss and its backward pass.
- */
-export function constantOf({ node }: Tensor): number | undefined {
-  return node.op.name === fillOperation.name ? (node.attributes as { value: number }).value : undefined;
-}
 
 /** factor · x, with a constant: [...] → [...]. */
 export function scale(x: Tensor, factor: number): Tensor {
   if (factor === 1) return x;
   const value = constantOf(x);
-  return value === undefined ? apply(affineOperation, [x], { factor, offset: 0 }) : fill(x.shape, value * factor);
+  return value === undefined ? apply(affineOperation, { x }, { factor, offset: 0 }).y : fill(x.shape, value * factor);
 }
 
 /** x + offset, with a constant: [...] → [...]. */
 export function shift(x: Tensor, offset: number): Tensor {
-  return apply(affineOperation, [x], { factor: 1, offset });
+  return apply(affineOperation, { x }, { factor: 1, offset }).y;
 }
 
 /** −x: [...] → [...]. */
@@ -156,7 +176,7 @@ export function negate(x: Tensor): Tensor {
   return scale(x, -1);
 }
 
-type Binary = Operation<Record<string, never>>;
+type Binary = Operation<["a", "b"], ["y"]>;
 
 function binary(
   name: string,
@@ -165,44 +185,77 @@ function binary(
 ): Binary {
   return {
     name,
-    infer([a, b]) {
-      expectFloats(name, { a: a!, b: b! });
+    inputs: ["a", "b"],
+    outputs: ["y"],
+    infer({ a, b }) {
+      expectFloats(name, { a, b });
       expectShapes(
-        sameShape(a!.shape, b!.shape),
+        sameShape(a.shape, b.shape),
         name,
-        { a: a!, b: b! },
+        { a, b },
         "operands differ in shape; repeat the smaller one with broadcast() or broadcastLast().",
       );
-      return [{ shape: a!.shape, dtype: "f32" }];
+      return { y: { shape: a.shape, dtype: "f32" } };
     },
     gradient,
-    flops: (node) => sizeOf(node.outputs[0]!.shape),
-    reference([a, b], [y]) {
-      for (let i = 0; i < y!.data.length; i++) y!.data[i] = value(a!.data[i]!, b!.data[i]!);
+    flops: ({ y }) => sizeOf(y.shape),
+    reference({ a, b }, { y }) {
+      for (let i = 0; i < y.data.length; i++) y.data[i] = value(a.data[i]!, b.data[i]!);
     },
   };
 }
 
+export const addOperation: Binary = {
+  name: "add",
+  inputs: ["a", "b"],
+  outputs: ["y"],
+  infer({ a, b }) {
+    if (!sameShape(a.shape, b.shape)) {
+      throw new ShapeError(
+        `add: operands differ in shape: a ${showShape(a.shape)}, b ${showShape(b.shape)}. Use broadcast() to repeat the smaller one.`,
+      );
+    }
+    return { y: { shape: a.shape, dtype: "f32" } };
+  },
+  gradient: (_tensors, { y: g }) => ({ a: g, b: g }),
+  flops: ({ y }) => sizeOf(y.shape),
+  reference({ a, b }, { y }) {
+    for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i]! + b.data[i]!;
+  },
+};
+
 export const subtractOperation: Binary = binary(
   "subtract",
   (a, b) => a - b,
-  (_node, [g]) => [g, negate(g!)],
+  (_tensors, { y: g }) => ({ a: g, b: negate(g) }),
 );
 
 export const multiplyOperation: Binary = binary(
   "multiply",
   (a, b) => a * b,
-  ({ inputs: [a, b] }, [g]) => [multiply(g!, b!), multiply(g!, a!)],
+  ({ a, b }, { y: g }) => ({ a: multiply(g, b), b: multiply(g, a) }),
 );
 
 export const divideOperation: Binary = binary(
   "divide",
   (a, b) => a / b,
-  ({ inputs: [, b], outputs: [y] }, [g]) => {
-    const da = divide(g!, b!);
-    return [da, negate(multiply(da, y!))];
+  ({ b, y }, { y: g }) => {
+    const da = divide(g, b);
+    return { a: da, b: negate(multiply(da, y)) };
   },
 );
+
+/**
+ * a + b, element by element.
+ *
+ * @returns of the shape of both
+ * @throws ShapeError when the shapes differ; `broadcast` and `broadcastLast` repeat the smaller one
+ */
+export function add(a: Tensor, b: Tensor): Tensor {
+  const sum = (): Tensor => apply(addOperation, { a, b }).y;
+  // A sum with a kept result is kept in its place: it is as large, and stays one kernel with what it adds.
+  return isKept(a) || isKept(b) ? keep(sum) : sum();
+}
 
 /**
  * a − b, element by element.
@@ -211,7 +264,7 @@ export const divideOperation: Binary = binary(
  * @throws ShapeError when the shapes differ or one holds i32 indices
  */
 export function subtract(a: Tensor, b: Tensor): Tensor {
-  return apply(subtractOperation, [a, b], {});
+  return apply(subtractOperation, { a, b }).y;
 }
 
 /**
@@ -221,7 +274,7 @@ export function subtract(a: Tensor, b: Tensor): Tensor {
  * @throws ShapeError when the shapes differ or one holds i32 indices
  */
 export function multiply(a: Tensor, b: Tensor): Tensor {
-  return apply(multiplyOperation, [a, b], {});
+  return apply(multiplyOperation, { a, b }).y;
 }
 
 /**
@@ -231,7 +284,7 @@ export function multiply(a: Tensor, b: Tensor): Tensor {
  * @throws ShapeError when the shapes differ or one holds i32 indices
  */
 export function divide(a: Tensor, b: Tensor): Tensor {
-  return apply(divideOperation, [a, b], {});
+  return apply(divideOperation, { a, b }).y;
 }
 
 function expectFloats(operation: string, operands: Readonly<Record<string, TensorSpec>>): void {

@@ -7,7 +7,7 @@
 // gradient. The chosen come in descending order of s + b; of equals the earlier expert is chosen.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
-import { apply, applyAll, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyAll, applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface ExpertChoiceAttributes {
@@ -19,49 +19,58 @@ export interface ExpertChoiceAttributes {
 
 const EPSILON = 1e-20;
 
-export const expertChoiceOperation: Operation<ExpertChoiceAttributes> = {
-  name: "expertChoice",
-  infer([scores, bias], { active }) {
-    const operands = { scores: scores!, bias: bias! };
-    expectShapes(
-      scores!.shape.length === 2 && bias!.shape.length === 1 && bias!.shape[0] === scores!.shape[1],
-      "expertChoice",
-      operands,
-      "scores must be [N, E] and the bias [E].",
-    );
-    const [tokens, experts] = scores!.shape as [number, number];
-    expectShapes(
-      Number.isInteger(active) && active >= 1 && active <= experts,
-      "expertChoice",
-      operands,
-      `a token goes to 1 to ${experts} experts, not ${active}.`,
-    );
-    return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
-  },
-  gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
-    g && apply(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
-    undefined,
-  ],
-  flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
-  reference([scores, bias], [weights, chosen], { active, scale }) {
-    const [tokens, experts] = scores!.shape as [number, number];
-    for (let n = 0; n < tokens; n++) {
-      const s = scores!.data.subarray(n * experts, (n + 1) * experts);
-      const order = Array.from({ length: experts }, (_, e) => e);
-      order.sort((a, b) => s[b]! + bias!.data[b]! - (s[a]! + bias!.data[a]!) || a - b);
-      const best = order.slice(0, active);
-      const sum = best.reduce((total, e) => total + s[e]!, EPSILON);
-      for (const [j, e] of best.entries()) {
-        chosen!.data[n * active + j] = e;
-        weights!.data[n * active + j] = (scale * s[e]!) / sum;
+export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> =
+  positional<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes>({
+    name: "expertChoice",
+    inputs: ["scores", "bias"],
+    outputs: ["weights", "chosen"],
+    infer([scores, bias], { active }) {
+      const operands = { scores: scores!, bias: bias! };
+      expectShapes(
+        scores!.shape.length === 2 && bias!.shape.length === 1 && bias!.shape[0] === scores!.shape[1],
+        "expertChoice",
+        operands,
+        "scores must be [N, E] and the bias [E].",
+      );
+      const [tokens, experts] = scores!.shape as [number, number];
+      expectShapes(
+        Number.isInteger(active) && active >= 1 && active <= experts,
+        "expertChoice",
+        operands,
+        `a token goes to 1 to ${experts} experts, not ${active}.`,
+      );
+      return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
+    },
+    gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
+      g && applyOne(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
+      undefined,
+    ],
+    flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
+    reference([scores, bias], [weights, chosen], { active, scale }) {
+      const [tokens, experts] = scores!.shape as [number, number];
+      for (let n = 0; n < tokens; n++) {
+        const s = scores!.data.subarray(n * experts, (n + 1) * experts);
+        const order = Array.from({ length: experts }, (_, e) => e);
+        order.sort((a, b) => s[b]! + bias!.data[b]! - (s[a]! + bias!.data[a]!) || a - b);
+        const best = order.slice(0, active);
+        const sum = best.reduce((total, e) => total + s[e]!, EPSILON);
+        for (const [j, e] of best.entries()) {
+          chosen!.data[n * active + j] = e;
+          weights!.data[n * active + j] = (scale * s[e]!) / sum;
+        }
       }
-    }
-  },
-};
+    },
+  });
 
 /** (scores, experts, weights, g) → dscores. */
-export const expertChoiceBackwardOperation: Operation<ExpertChoiceAttributes> = {
+export const expertChoiceBackwardOperation: Operation<
+  ["scores", "chosen", "weights", "g"],
+  ["dScores"],
+  ExpertChoiceAttributes
+> = positional<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes>({
   name: "expertChoiceBackward",
+  inputs: ["scores", "chosen", "weights", "g"],
+  outputs: ["dScores"],
   infer: ([scores]) => [f32(...scores!.shape)],
   flops: ({ inputs: [, , weights] }) => 6 * sizeOf(weights!.shape),
   reference([scores, chosen, weights, g], [dScores], { active, scale }) {
@@ -74,7 +83,7 @@ export const expertChoiceBackwardOperation: Operation<ExpertChoiceAttributes> = 
       for (const slot of slots) dScores!.data[place(slot)] = (scale * g!.data[slot]! - along) / sum;
     }
   },
-};
+});
 
 /**
  * Choose k experts for every token.

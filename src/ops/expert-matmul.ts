@@ -7,7 +7,7 @@
 // Shapes: x [P, K], W [E, K, M] ([E, M, K] with transposed), y [P, M]; a [P, K], b [P, M]; offsets i32
 // [E + 1] from dispatch(). How many rows an expert has is data, the number of all rows is not.
 
-import { apply, f32, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, f32, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** Whether each expert's matrix is used transposed. */
@@ -16,8 +16,14 @@ export interface ExpertMatmulAttributes {
 }
 
 /** (x, W, offsets) → y. */
-export const expertMatmulOperation: Operation<ExpertMatmulAttributes> = {
+export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes> = positional<
+  ["x", "weights", "offsets"],
+  ["y"],
+  ExpertMatmulAttributes
+>({
   name: "expertMatmul",
+  inputs: ["x", "weights", "offsets"],
+  outputs: ["y"],
   infer([x, weights, offsets], { transposed }) {
     const operands = { x: x!, weights: weights!, offsets: offsets! };
     expectShapes(
@@ -33,7 +39,7 @@ export const expertMatmulOperation: Operation<ExpertMatmulAttributes> = {
     const [a, b] = transposed ? [g!, x!] : [x!, g!];
     return [
       expertMatmul(g!, weights!, offsets!, { transposed: !transposed }),
-      apply(expertOuterOperation, [a, b, offsets!], {}),
+      applyOne(expertOuterOperation, [a, b, offsets!], {}),
       undefined,
     ];
   },
@@ -49,11 +55,17 @@ export const expertMatmulOperation: Operation<ExpertMatmulAttributes> = {
       }
     });
   },
-};
+});
 
 /** (a, b, offsets) → W. */
-export const expertOuterOperation: Operation<Record<string, never>> = {
+export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]> = positional<
+  ["a", "b", "offsets"],
+  ["weights"],
+  unknown
+>({
   name: "expertOuter",
+  inputs: ["a", "b", "offsets"],
+  outputs: ["weights"],
   infer([a, b, offsets]) {
     const operands = { a: a!, b: b!, offsets: offsets! };
     expectShapes(
@@ -81,7 +93,7 @@ export const expertOuterOperation: Operation<Record<string, never>> = {
       }
     });
   },
-};
+});
 
 function forEachRow(offsets: Float64Array, visit: (row: number, expert: number) => void): void {
   for (let expert = 0; expert + 1 < offsets.length; expert++) {
@@ -120,5 +132,5 @@ export function expertMatmul(
   offsets: Tensor,
   { transposed = false }: Partial<ExpertMatmulAttributes> = {},
 ): Tensor {
-  return apply(expertMatmulOperation, [x, weights, offsets], { transposed });
+  return applyOne(expertMatmulOperation, [x, weights, offsets], { transposed });
 }

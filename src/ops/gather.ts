@@ -7,10 +7,11 @@
 // them; the kernels of the other runtimes do not.
 
 import {
-  apply,
+  applyOne,
   f32,
   lastAxis,
   type Operation,
+  positional,
   sameShape,
   sizeOf,
   type Tensor,
@@ -18,31 +19,41 @@ import {
 } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const gatherOperation: Operation<Record<string, never>> = {
-  name: "gather",
-  infer([table, indices]) {
-    expectShapes(
-      table!.shape.length === 2,
-      "gather",
-      { table: table!, indices: indices! },
-      "the table must have two axes, [V, C].",
-    );
-    expectIndices("gather", indices!, table!);
-    return [f32(...indices!.shape, table!.shape[1]!)];
+export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>(
+  {
+    name: "gather",
+    inputs: ["table", "indices"],
+    outputs: ["y"],
+    infer([table, indices]) {
+      expectShapes(
+        table!.shape.length === 2,
+        "gather",
+        { table: table!, indices: indices! },
+        "the table must have two axes, [V, C].",
+      );
+      expectIndices("gather", indices!, table!);
+      return [f32(...indices!.shape, table!.shape[1]!)];
+    },
+    gradient: ({ inputs: [table, indices] }, [g]) => [scatterAdd(indices!, g!, table!.shape[0]!), undefined],
+    flops: () => 0,
+    reference([table, indices], [y]) {
+      const [rows, size] = table!.shape as [number, number];
+      indices!.data.forEach((index, i) => {
+        expectIndex("gather", index, i, rows);
+        for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
+      });
+    },
   },
-  gradient: ({ inputs: [table, indices] }, [g]) => [scatterAdd(indices!, g!, table!.shape[0]!), undefined],
-  flops: () => 0,
-  reference([table, indices], [y]) {
-    const [rows, size] = table!.shape as [number, number];
-    indices!.data.forEach((index, i) => {
-      expectIndex("gather", index, i, rows);
-      for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
-    });
-  },
-};
+);
 
-export const scatterAddOperation: Operation<{ readonly rows: number }> = {
+export const scatterAddOperation: Operation<["indices", "g"], ["y"], { readonly rows: number }> = positional<
+  ["indices", "g"],
+  ["y"],
+  { readonly rows: number }
+>({
   name: "scatterAdd",
+  inputs: ["indices", "g"],
+  outputs: ["y"],
   infer([indices, g], { rows }) {
     expectIndices("scatterAdd", indices!, g!);
     expectShapes(
@@ -62,7 +73,7 @@ export const scatterAddOperation: Operation<{ readonly rows: number }> = {
       for (let c = 0; c < size; c++) y!.data[index * size + c]! += g!.data[i * size + c]!;
     });
   },
-};
+});
 
 function expectIndices(operation: string, indices: TensorSpec, values: TensorSpec): void {
   expectShapes(
@@ -90,7 +101,7 @@ export function expectIndex(operation: string, index: number, position: number, 
  * @throws ShapeError when the table has not two axes or the indices are not i32
  */
 export function gather(table: Tensor, indices: Tensor): Tensor {
-  return apply(gatherOperation, [table, indices], {});
+  return applyOne(gatherOperation, [table, indices], {});
 }
 
 /**
@@ -112,5 +123,5 @@ export function embedding(table: Tensor, tokens: Tensor): Tensor {
  * @returns [rows, C]
  */
 export function scatterAdd(indices: Tensor, g: Tensor, rows: number): Tensor {
-  return apply(scatterAddOperation, [indices, g], { rows });
+  return applyOne(scatterAddOperation, [indices, g], { rows });
 }

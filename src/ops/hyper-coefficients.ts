@@ -9,7 +9,7 @@
 //
 // Shapes: x [..., n, C], theta [n + 2, C], alpha [3], bias [M], p [..., n, n + 2], h [..., M] seen as [n + 2, n].
 
-import { apply, applyAll, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyAll, applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectGroups, groupOf } from "./manifold-coefficients.ts";
 import { expectShapes } from "./shapes.ts";
 import { streamProjection } from "./stream-projection.ts";
@@ -19,27 +19,36 @@ export interface HyperCoefficientsAttributes {
   readonly tanh: boolean;
 }
 
-export const hyperCoefficientsOperation: Operation<HyperCoefficientsAttributes> = {
-  name: "hyperCoefficients",
-  infer([p, alpha, bias]) {
-    const { coefficients: M } = tokenSizes(p!.shape);
-    expectGroups("hyperCoefficients", M, alpha!, bias!);
-    return [{ shape: [...p!.shape.slice(0, -2), M], dtype: "f32" }];
-  },
-  gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
-    applyAll(hyperCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
-  flops: ({ inputs: [p], attributes: { tanh } }) => sizeOf(p!.shape) * (tanh ? 16 : 2),
-  reference([p, alpha, bias], [h], { tanh }) {
-    const bend = tanh ? Math.tanh : (value: number): number => value;
-    forEachCoefficient(p!.shape, ({ projection, coefficient, m, group }) => {
-      h!.data[coefficient] = alpha!.data[group]! * bend(p!.data[projection]!) + bias!.data[m]!;
-    });
-  },
-};
+export const hyperCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes> =
+  positional<["p", "alpha", "bias"], ["h"], HyperCoefficientsAttributes>({
+    name: "hyperCoefficients",
+    inputs: ["p", "alpha", "bias"],
+    outputs: ["h"],
+    infer([p, alpha, bias]) {
+      const { coefficients: M } = tokenSizes(p!.shape);
+      expectGroups("hyperCoefficients", M, alpha!, bias!);
+      return [{ shape: [...p!.shape.slice(0, -2), M], dtype: "f32" }];
+    },
+    gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
+      applyAll(hyperCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
+    flops: ({ inputs: [p], attributes: { tanh } }) => sizeOf(p!.shape) * (tanh ? 16 : 2),
+    reference([p, alpha, bias], [h], { tanh }) {
+      const bend = tanh ? Math.tanh : (value: number): number => value;
+      forEachCoefficient(p!.shape, ({ projection, coefficient, m, group }) => {
+        h!.data[coefficient] = alpha!.data[group]! * bend(p!.data[projection]!) + bias!.data[m]!;
+      });
+    },
+  });
 
 /** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
-export const hyperCoefficientsBackwardOperation: Operation<HyperCoefficientsAttributes> = {
+export const hyperCoefficientsBackwardOperation: Operation<
+  ["p", "alpha", "bias", "dh"],
+  ["dp", "dalpha", "dbias"],
+  HyperCoefficientsAttributes
+> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], HyperCoefficientsAttributes>({
   name: "hyperCoefficientsBackward",
+  inputs: ["p", "alpha", "bias", "dh"],
+  outputs: ["dp", "dalpha", "dbias"],
   infer: ([p, alpha, bias]) => [p!, alpha!, bias!].map(({ shape }) => ({ shape, dtype: "f32" })),
   flops: ({ inputs: [p], attributes: { tanh } }) => sizeOf(p!.shape) * (tanh ? 20 : 4),
   reference([p, alpha, , dh], [dp, dalpha, dbias], { tanh }) {
@@ -52,7 +61,7 @@ export const hyperCoefficientsBackwardOperation: Operation<HyperCoefficientsAttr
       dbias!.data[m]! += dh!.data[coefficient]!;
     });
   },
-};
+});
 
 /** p [..., n, n + 2] as tokens of M = n (n + 2) values. */
 function tokenSizes(shape: readonly number[]): { tokens: number; streams: number; coefficients: number } {
@@ -109,5 +118,5 @@ export function hyperCoefficients(
     `theta must be [n + 2, C] = [${streams + 2}, ${channels}], rows pre, post, res_0 to res_${streams - 1}.`,
   );
   const p = streamProjection(x, theta, { over: "stream", epsilon });
-  return apply(hyperCoefficientsOperation, [p, alpha, bias], { tanh });
+  return applyOne(hyperCoefficientsOperation, [p, alpha, bias], { tanh });
 }

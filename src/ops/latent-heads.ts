@@ -9,7 +9,17 @@
 // Shapes: q [..., H·(R + K)], kv [..., H·(K + V)] with [ c_h | v_h ] for each head, r [..., R];
 // output [..., 2·H·(R + K) + H·V].
 
-import { apply, applyAll, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  f32,
+  lastAxis,
+  type Operation,
+  positional,
+  rowCount,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -26,8 +36,14 @@ export interface LatentHeadsAttributes {
 }
 
 /** (q, kv, r) → qkv. */
-export const latentHeadsOperation: Operation<LatentHeadsAttributes> = {
+export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes> = positional<
+  ["q", "kv", "r"],
+  ["qkv"],
+  LatentHeadsAttributes
+>({
   name: "latentHeads",
+  inputs: ["q", "kv", "r"],
+  outputs: ["qkv"],
   infer([q, kv, r], attributes) {
     const { heads, rotarySize, contentSize, valueSize } = attributes;
     expectShapes(
@@ -51,11 +67,17 @@ export const latentHeadsOperation: Operation<LatentHeadsAttributes> = {
       r: (at, from) => void (qkv!.data[at] = r!.data[from]!),
     });
   },
-};
+});
 
 /** g → (dq, dkv, dr). */
-export const latentHeadsBackwardOperation: Operation<LatentHeadsAttributes> = {
+export const latentHeadsBackwardOperation: Operation<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes> = positional<
+  ["g"],
+  ["dq", "dkv", "dr"],
+  LatentHeadsAttributes
+>({
   name: "latentHeadsBackward",
+  inputs: ["g"],
+  outputs: ["dq", "dkv", "dr"],
   infer([g], { heads, rotarySize, contentSize, valueSize }) {
     const rows = g!.shape.slice(0, -1);
     const sizes = [heads * (rotarySize + contentSize), heads * (contentSize + valueSize), rotarySize];
@@ -69,7 +91,7 @@ export const latentHeadsBackwardOperation: Operation<LatentHeadsAttributes> = {
       r: (at, to) => void (dr!.data[to]! += g!.data[at]!),
     });
   },
-};
+});
 
 function widthOf({ heads, rotarySize, contentSize, valueSize }: LatentHeadsAttributes): number {
   return heads * (2 * (rotarySize + contentSize) + valueSize);
@@ -110,5 +132,5 @@ function forEachPart(
  */
 export function latentHeads(q: Tensor, kv: Tensor, r: Tensor, sizes: LatentHeadsAttributes): Tensor {
   const { heads, rotarySize, contentSize, valueSize } = sizes;
-  return apply(latentHeadsOperation, [q, kv, r], { heads, rotarySize, contentSize, valueSize });
+  return applyOne(latentHeadsOperation, [q, kv, r], { heads, rotarySize, contentSize, valueSize });
 }

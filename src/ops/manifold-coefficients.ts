@@ -14,10 +14,11 @@
 // form of Sinkhorn-Knopp: CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
 import {
-  apply,
   applyAll,
+  applyOne,
   lastAxis,
   type Operation,
+  positional,
   type Shape,
   sizeOf,
   type Tensor,
@@ -69,30 +70,39 @@ export function tokenCoefficients(
   return h;
 }
 
-export const manifoldCoefficientsOperation: Operation<ManifoldCoefficientsAttributes> = {
-  name: "manifoldCoefficients",
-  infer([p, alpha, bias], { iterations, form }) {
-    expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
-    expectIterations("manifoldCoefficients", iterations);
-    expectForm("manifoldCoefficients", form?.res);
-    return [{ shape: p!.shape, dtype: "f32" }];
-  },
-  gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
-    applyAll(manifoldCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
-  flops: ({ inputs: [p], attributes: { iterations } }) => sizeOf(p!.shape) * (2 + sinkhornFlops(iterations)),
-  reference([p, alpha, bias], [h], { iterations, form }) {
-    const M = lastAxis(p!.shape),
-      n = streamsOf(M);
-    for (let at = 0; at < p!.data.length; at += M) {
-      const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
-      h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
-    }
-  },
-};
+export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> =
+  positional<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes>({
+    name: "manifoldCoefficients",
+    inputs: ["p", "alpha", "bias"],
+    outputs: ["h"],
+    infer([p, alpha, bias], { iterations, form }) {
+      expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
+      expectIterations("manifoldCoefficients", iterations);
+      expectForm("manifoldCoefficients", form?.res);
+      return [{ shape: p!.shape, dtype: "f32" }];
+    },
+    gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
+      applyAll(manifoldCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
+    flops: ({ inputs: [p], attributes: { iterations } }) => sizeOf(p!.shape) * (2 + sinkhornFlops(iterations)),
+    reference([p, alpha, bias], [h], { iterations, form }) {
+      const M = lastAxis(p!.shape),
+        n = streamsOf(M);
+      for (let at = 0; at < p!.data.length; at += M) {
+        const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
+        h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
+      }
+    },
+  });
 
 /** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
-export const manifoldCoefficientsBackwardOperation: Operation<ManifoldCoefficientsAttributes> = {
+export const manifoldCoefficientsBackwardOperation: Operation<
+  ["p", "alpha", "bias", "dh"],
+  ["dp", "dalpha", "dbias"],
+  ManifoldCoefficientsAttributes
+> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes>({
   name: "manifoldCoefficientsBackward",
+  inputs: ["p", "alpha", "bias", "dh"],
+  outputs: ["dp", "dalpha", "dbias"],
   infer: ([p, alpha, bias]) => [p!, alpha!, bias!].map(({ shape }) => ({ shape, dtype: "f32" })),
   flops: ({ inputs: [p], attributes: { iterations } }) =>
     sizeOf(p!.shape) * (8 + sinkhornFlops(iterations) + 6 * iterations),
@@ -117,7 +127,7 @@ export const manifoldCoefficientsBackwardOperation: Operation<ManifoldCoefficien
       }
     }
   },
-};
+});
 
 /** l = α_group · p + b of one token. */
 function affine(p: Float64Array, alpha: Float64Array, bias: Float64Array, n: number): Float64Array {
@@ -202,7 +212,7 @@ export function coefficientsOfProjections(
   bias: Tensor,
   { iterations = 20, form }: Omit<ManifoldCoefficientsOptions, "epsilon"> = {},
 ): Tensor {
-  return apply(
+  return applyOne(
     manifoldCoefficientsOperation,
     [p, alpha, bias],
     form === undefined ? { iterations } : { iterations, form },

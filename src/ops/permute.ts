@@ -2,11 +2,17 @@
 //
 //   y[i_axes(0), i_axes(1), ...] = x[i_0, i_1, ...]: axis k of y is axis axes[k] of x
 
-import { apply, type Operation, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, type Operation, positional, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const permuteOperation: Operation<{ readonly axes: readonly number[] }> = {
+export const permuteOperation: Operation<["x"], ["y"], { readonly axes: readonly number[] }> = positional<
+  ["x"],
+  ["y"],
+  { readonly axes: readonly number[] }
+>({
   name: "permute",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { axes }) {
     const sorted = axes.toSorted((a, b) => a - b);
     expectShapes(
@@ -36,7 +42,7 @@ export const permuteOperation: Operation<{ readonly axes: readonly number[] }> =
       y!.data[i] = x!.data[from]!;
     }
   },
-};
+});
 
 /** How far apart in x are neighbours along each axis of permute(x, axes). */
 export function permutedStrides(shape: Shape, axes: readonly number[]): number[] {
@@ -52,5 +58,5 @@ export function permutedStrides(shape: Shape, axes: readonly number[]): number[]
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const same = axes.length === x.shape.length && axes.every((axis, index) => axis === index);
-  return same ? x : apply(permuteOperation, [x], { axes: [...axes] });
+  return same ? x : applyOne(permuteOperation, [x], { axes: [...axes] });
 }

@@ -4,21 +4,38 @@
 //   sumLast      x [..., C]    → [...]         broadcastLast   x [...]  → [..., C]
 //   sum          x [...]       → []
 
-import { fill } from "../graph/gradients.ts";
-import { apply, lastAxis, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
-import { constantOf, scale } from "./elementwise.ts";
+import {
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  type Shape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
+import { scale } from "./elementwise.ts";
+import { constantOf, fill } from "./fill.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const sumOperation: Operation<Record<string, never>> = {
+export const sumOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
   name: "sum",
+  inputs: ["x"],
+  outputs: ["y"],
   infer: () => [{ shape: [], dtype: "f32" }],
   gradient: ({ inputs: [x] }, [g]) => [broadcast(g!, x!.shape)],
   flops: (node) => sizeOf(node.inputs[0]!.shape),
   reference: ([x], [y]) => void (y!.data[0] = x!.data.reduce((total, value) => total + value, 0)),
-};
+});
 
-export const sumLeadingOperation: Operation<{ readonly keepAxes: number }> = {
+export const sumLeadingOperation: Operation<["x"], ["y"], { readonly keepAxes: number }> = positional<
+  ["x"],
+  ["y"],
+  { readonly keepAxes: number }
+>({
   name: "sumLeading",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { keepAxes }) {
     expectShapes(
       Number.isInteger(keepAxes) && keepAxes >= 0 && keepAxes <= x!.shape.length,
@@ -33,10 +50,12 @@ export const sumLeadingOperation: Operation<{ readonly keepAxes: number }> = {
   reference([x], [y]) {
     for (let i = 0; i < x!.data.length; i++) y!.data[i % y!.data.length]! += x!.data[i]!;
   },
-};
+});
 
-export const sumLastOperation: Operation<Record<string, never>> = {
+export const sumLastOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
   name: "sumLast",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x]) {
     expectShapes(x!.shape.length >= 1, "sumLast", { x: x! }, "x needs an axis to sum over.");
     return [{ shape: x!.shape.slice(0, -1), dtype: "f32" }];
@@ -47,10 +66,16 @@ export const sumLastOperation: Operation<Record<string, never>> = {
     const size = lastAxis(x!.shape);
     for (let i = 0; i < x!.data.length; i++) y!.data[Math.floor(i / size)]! += x!.data[i]!;
   },
-};
+});
 
-export const broadcastOperation: Operation<{ readonly shape: Shape }> = {
+export const broadcastOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
+  ["x"],
+  ["y"],
+  { readonly shape: Shape }
+>({
   name: "broadcast",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { shape }) {
     expectShapes(
       sameShape(x!.shape, shape.slice(shape.length - x!.shape.length)),
@@ -65,21 +90,27 @@ export const broadcastOperation: Operation<{ readonly shape: Shape }> = {
   reference([x], [y]) {
     for (let i = 0; i < y!.data.length; i++) y!.data[i] = x!.data[i % x!.data.length]!;
   },
-};
+});
 
-export const broadcastLastOperation: Operation<{ readonly size: number }> = {
+export const broadcastLastOperation: Operation<["x"], ["y"], { readonly size: number }> = positional<
+  ["x"],
+  ["y"],
+  { readonly size: number }
+>({
   name: "broadcastLast",
+  inputs: ["x"],
+  outputs: ["y"],
   infer: ([x], { size }) => [{ shape: [...x!.shape, size], dtype: "f32" }],
   gradient: (_node, [g]) => [sumLast(g!)],
   flops: () => 0,
   reference([x], [y], { size }) {
     for (let i = 0; i < y!.data.length; i++) y!.data[i] = x!.data[Math.floor(i / size)]!;
   },
-};
+});
 
 /** Sum of all elements: [...] → []. */
 export function sum(x: Tensor): Tensor {
-  return apply(sumOperation, [x], {});
+  return applyOne(sumOperation, [x], {});
 }
 
 /** Mean of all elements: [...] → []. */
@@ -95,7 +126,7 @@ export function mean(x: Tensor): Tensor {
  * @throws ShapeError when x has fewer axes
  */
 export function sumLeading(x: Tensor, keepAxes: number): Tensor {
-  return keepAxes === x.shape.length ? x : apply(sumLeadingOperation, [x], { keepAxes });
+  return keepAxes === x.shape.length ? x : applyOne(sumLeadingOperation, [x], { keepAxes });
 }
 
 /**
@@ -104,7 +135,7 @@ export function sumLeading(x: Tensor, keepAxes: number): Tensor {
  * @throws ShapeError when x is a scalar
  */
 export function sumLast(x: Tensor): Tensor {
-  return apply(sumLastOperation, [x], {});
+  return applyOne(sumLastOperation, [x], {});
 }
 
 /**
@@ -126,7 +157,7 @@ export function meanLast(x: Tensor): Tensor {
  */
 export function broadcast(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
-  const y = apply(broadcastOperation, [x], { shape: [...shape] });
+  const y = applyOne(broadcastOperation, [x], { shape: [...shape] });
   const value = constantOf(x);
   return value === undefined ? y : fill(y.shape, value);
 }
@@ -134,5 +165,5 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
 /** Repeat each element along a new last axis: [...] → [..., size]. */
 export function broadcastLast(x: Tensor, size: number): Tensor {
   const value = constantOf(x);
-  return value === undefined ? apply(broadcastLastOperation, [x], { size }) : fill([...x.shape, size], value);
+  return value === undefined ? applyOne(broadcastLastOperation, [x], { size }) : fill([...x.shape, size], value);
 }

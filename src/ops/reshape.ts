@@ -1,11 +1,17 @@
 // The same values under another shape, without a copy.
 // Shapes: x [...] → any shape of as many elements, in row-major order.
 
-import { apply, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, type Operation, positional, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const reshapeOperation: Operation<{ readonly shape: Shape }> = {
+export const reshapeOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
+  ["x"],
+  ["y"],
+  { readonly shape: Shape }
+>({
   name: "reshape",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { shape }) {
     expectShapes(
       sizeOf(shape) === sizeOf(x!.shape),
@@ -18,7 +24,7 @@ export const reshapeOperation: Operation<{ readonly shape: Shape }> = {
   gradient: ({ inputs: [x] }, [g]) => [reshape(g!, x!.shape)],
   flops: () => 0,
   reference: ([x], [y]) => y!.data.set(x!.data),
-};
+});
 
 /**
  * The same elements in the same row-major order under another shape; costs nothing.
@@ -27,5 +33,5 @@ export const reshapeOperation: Operation<{ readonly shape: Shape }> = {
  * @throws ShapeError unless it holds as many elements as x
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : apply(reshapeOperation, [x], { shape: [...shape] });
+  return sameShape(x.shape, shape) ? x : applyOne(reshapeOperation, [x], { shape: [...shape] });
 }

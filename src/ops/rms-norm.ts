@@ -5,15 +5,21 @@
 //
 // Shapes: x [..., C], w [C], y [..., C].
 
-import { apply, applyAll, f32, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyAll, applyOne, f32, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface RmsNormAttributes {
   readonly epsilon: number;
 }
 
-export const rmsNormOperation: Operation<RmsNormAttributes> = {
+export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> = positional<
+  ["x", "w"],
+  ["y"],
+  RmsNormAttributes
+>({
   name: "rmsNorm",
+  inputs: ["x", "w"],
+  outputs: ["y"],
   infer([x, w]) {
     const channels = lastAxis(x!.shape);
     expectShapes(
@@ -35,11 +41,17 @@ export const rmsNormOperation: Operation<RmsNormAttributes> = {
       for (let c = 0; c < channels; c++) y!.data[row + c] = x!.data[row + c]! * s * w!.data[c]!;
     }
   },
-};
+});
 
 /** (x, w, g) → (dx, dw). */
-export const rmsNormBackwardOperation: Operation<RmsNormAttributes> = {
+export const rmsNormBackwardOperation: Operation<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes> = positional<
+  ["x", "w", "g"],
+  ["dx", "dw"],
+  RmsNormAttributes
+>({
   name: "rmsNormBackward",
+  inputs: ["x", "w", "g"],
+  outputs: ["dx", "dw"],
   infer: ([x, w]) => [{ shape: x!.shape, dtype: "f32" }, f32(...w!.shape)],
   flops: (node) => 10 * sizeOf(node.outputs[0]!.shape),
   reference([x, w, g], [dx, dw], { epsilon }) {
@@ -56,7 +68,7 @@ export const rmsNormBackwardOperation: Operation<RmsNormAttributes> = {
       }
     }
   },
-};
+});
 
 function inverseRms(x: Float64Array, row: number, channels: number, epsilon: number): number {
   let sum = 0;
@@ -74,5 +86,5 @@ function inverseRms(x: Float64Array, row: number, channels: number, epsilon: num
  * @throws ShapeError when the weight is not a vector of x's last axis
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
-  return apply(rmsNormOperation, [x, weight], { epsilon });
+  return applyOne(rmsNormOperation, [x, weight], { epsilon });
 }

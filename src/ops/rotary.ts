@@ -1,4 +1,5 @@
-// Rotary position embedding (Su et al. 2021, arXiv 2104.09864).
+// Question: how does a head learn where its tokens stand (rotary position embedding, Su et al. 2021, arXiv
+// 2104.09864)?
 //
 // Layout "rotate half", as in Llama and the transformers library (not the interleaved pairs of the
 // paper): in the first R columns of a head, column i < R/2 pairs with column i + R/2. At position t
@@ -8,20 +9,10 @@
 //
 // A rotation's gradient is the rotation by −φ. The packed tensor [..., T, E] holds heads side by side;
 // the leading `heads` of them (queries and keys) turn, everything else (values) passes unchanged.
-// The cosines and sines are a table [T, R] = cos | sin, made once a program and shared by all layers.
+// The cosines and sines are a table [T, R]: see rotary-table.ts.
 
-import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, rowCount, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
-
-/** The sizes and the base of a table of angles. */
-export interface RotaryTableAttributes {
-  /** T: positions 0 to T − 1. */
-  readonly length: number;
-  /** R: columns of a head that turn; even. */
-  readonly dimension: number;
-  /** Base of the geometric row of frequencies. */
-  readonly theta: number;
-}
 
 export interface RotaryAttributes {
   /** Leading heads that turn: query heads plus key heads. */
@@ -31,94 +22,53 @@ export interface RotaryAttributes {
   readonly inverse: boolean;
 }
 
-/** () → [T, R]: the cosines of a position's angles, then their sines. */
-export const rotaryTableOperation: Operation<RotaryTableAttributes> = {
-  name: "rotaryTable",
-  infer(_inputs, { length, dimension, theta }) {
-    expectShapes(
-      dimension % 2 === 0,
-      "rotaryTable",
-      { table: [length, dimension] },
-      "columns turn in pairs, so their number must be even.",
-    );
-    if (!(theta > 0)) throw new RangeError(`rotaryTable: theta must be positive, got ${theta}; 10000 is usual.`);
-    return [f32(length, dimension)];
-  },
-  flops: (node) => 20 * sizeOf(node.outputs[0]!.shape),
-  reference(_inputs, [table], { length, dimension, theta }) {
-    const half = dimension / 2;
-    for (let t = 0; t < length; t++) {
-      for (let i = 0; i < half; i++) {
-        const angle = t * theta ** (-i / half);
-        table!.data[t * dimension + i] = Math.cos(angle);
-        table!.data[t * dimension + half + i] = Math.sin(angle);
-      }
-    }
-  },
-};
-
-/** (x, table) → y. */
-export const rotaryOperation: Operation<RotaryAttributes> = {
+export const rotaryOperation: Operation<["x", "table"], ["y"], RotaryAttributes> = {
   name: "rotary",
-  infer([x, table], { heads, headSize }) {
-    const operands = { x: x!, table: table! };
+  inputs: ["x", "table"],
+  outputs: ["y"],
+  infer({ x, table }, { heads, headSize }) {
     expectShapes(
-      x!.shape.length >= 2 && lastAxis(x!.shape) >= heads * headSize,
+      x.shape.length >= 2 && lastAxis(x.shape) >= heads * headSize,
       "rotary",
-      operands,
+      { x, table },
       `x must be [..., T, E] with E at least heads · headSize = ${heads * headSize}.`,
     );
     expectShapes(
-      table!.shape.length === 2 && [x!.shape.at(-2), rowCount(x!.shape)].includes(table!.shape[0]),
+      table.shape.length === 2 && [x.shape.at(-2), rowCount(x.shape)].includes(table.shape[0]),
       "rotary",
-      operands,
-      `the table must have one row for each of x's ${x!.shape.at(-2)} positions, made with rotaryTable(), or one for each row of x.`,
+      { x, table },
+      `the table must have one row for each of x's ${x.shape.at(-2)} positions, made with rotaryTable(), or one for each row of x.`,
     );
     expectShapes(
-      lastAxis(table!.shape) <= headSize,
+      lastAxis(table.shape) <= headSize,
       "rotary",
-      operands,
+      { x, table },
       `the table must not be wider than a head (${headSize}).`,
     );
-    return [{ shape: x!.shape, dtype: "f32" }];
+    return { y: { shape: x.shape, dtype: "f32" } };
   },
-  gradient({ inputs: [, table], attributes }, [g]) {
-    return [apply(rotaryOperation, [g!, table!], { ...attributes, inverse: !attributes.inverse }), undefined];
-  },
-  flops: ({ inputs: [x, table], attributes: { heads } }) =>
-    3 * heads * lastAxis(table!.shape) * (sizeOf(x!.shape) / lastAxis(x!.shape)),
-  reference([x, table], [y], { heads, headSize, inverse }) {
-    const [length, dimension] = table!.shape as [number, number];
-    const width = lastAxis(x!.shape);
-    const half = dimension / 2;
-    y!.data.set(x!.data);
-    for (let row = 0; row * width < x!.data.length; row++) {
+  gradient: ({ table }, { y: g }, attributes) => ({
+    x: apply(rotaryOperation, { x: g, table }, { ...attributes, inverse: !attributes.inverse }).y,
+  }),
+  flops: ({ x, table }, { heads }) => 3 * heads * lastAxis(table.shape) * rowCount(x.shape),
+  reference({ x, table }, { y }, { heads, headSize, inverse }) {
+    const length = rowCount(table.shape);
+    const half = lastAxis(table.shape) / 2;
+    y.data.set(x.data);
+    for (let row = 0; row < rowCount(x.shape); row++) {
+      const t = row % length;
       for (let head = 0; head < heads; head++) {
         for (let i = 0; i < half; i++) {
-          const low = row * width + head * headSize + i;
-          const angle = (row % length) * dimension + i;
-          const cos = table!.data[angle]!;
-          const sin = inverse ? -table!.data[angle + half]! : table!.data[angle + half]!;
-          y!.data[low] = x!.data[low]! * cos - x!.data[low + half]! * sin;
-          y!.data[low + half] = x!.data[low + half]! * cos + x!.data[low]! * sin;
+          const low = head * headSize + i;
+          const cos = table.at(t, i);
+          const sin = inverse ? -table.at(t, i + half) : table.at(t, i + half);
+          y.set(row, low, x.at(row, low) * cos - x.at(row, low + half) * sin);
+          y.set(row, low + half, x.at(row, low + half) * cos + x.at(row, low) * sin);
         }
       }
     }
   },
 };
-
-/**
- * Cosines and sines for `rotary`: [length, dimension], one row a position.
- *
- * @throws ShapeError when the dimension is odd; RangeError when theta is not positive
- */
-export function rotaryTable({
-  length,
-  dimension,
-  theta = 10000,
-}: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {
-  return apply(rotaryTableOperation, [], { length, dimension, theta });
-}
 
 /**
  * Turn the leading heads of a packed tensor by the angles of their positions.
@@ -130,5 +80,5 @@ export function rotaryTable({
  * @throws ShapeError when x, the table and the heads do not fit
  */
 export function rotary(x: Tensor, table: Tensor, { heads, headSize }: { heads: number; headSize: number }): Tensor {
-  return apply(rotaryOperation, [x, table], { heads, headSize, inverse: false });
+  return apply(rotaryOperation, { x, table }, { heads, headSize, inverse: false }).y;
 }

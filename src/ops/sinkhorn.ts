@@ -11,7 +11,7 @@
 // rule above holds as it stands, P being M / d; with d = max(Σ_line M, ε) a line that ε decides keeps its
 // G; and P + ε in place of P turns G into G P / (P + ε) first.
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** Whose Sinkhorn-Knopp exactly: where it starts, in which order it normalises, what keeps it from dividing by zero. */
@@ -165,8 +165,14 @@ function transposed(matrix: Float64Array, n: number): Float64Array {
   return matrix.map((_, index) => matrix[(index % n) * n + Math.floor(index / n)]!);
 }
 
-export const sinkhornOperation: Operation<SinkhornAttributes> = {
+export const sinkhornOperation: Operation<["logits"], ["h"], SinkhornAttributes> = positional<
+  ["logits"],
+  ["h"],
+  SinkhornAttributes
+>({
   name: "sinkhorn",
+  inputs: ["logits"],
+  outputs: ["h"],
   infer([logits], { iterations, form }) {
     expectShapes(
       logits!.shape.length >= 2 && lastAxis(logits!.shape) === logits!.shape.at(-2),
@@ -178,7 +184,7 @@ export const sinkhornOperation: Operation<SinkhornAttributes> = {
     expectForm("sinkhorn", form);
     return [{ shape: logits!.shape, dtype: "f32" }];
   },
-  gradient: ({ inputs: [logits], attributes }, [g]) => [apply(sinkhornBackwardOperation, [logits!, g!], attributes)],
+  gradient: ({ inputs: [logits], attributes }, [g]) => [applyOne(sinkhornBackwardOperation, [logits!, g!], attributes)],
   flops: ({ inputs: [logits], attributes: { iterations } }) => sinkhornFlops(iterations) * sizeOf(logits!.shape),
   reference([logits], [out], { iterations, form }) {
     const n = lastAxis(logits!.shape);
@@ -186,11 +192,17 @@ export const sinkhornOperation: Operation<SinkhornAttributes> = {
       out!.data.set(sinkhornResult(logits!.data.subarray(at, at + n * n), n, iterations, form), at);
     }
   },
-};
+});
 
 /** (logits, g) → dlogits; the iterates are computed again. */
-export const sinkhornBackwardOperation: Operation<SinkhornAttributes> = {
+export const sinkhornBackwardOperation: Operation<["logits", "g"], ["dlogits"], SinkhornAttributes> = positional<
+  ["logits", "g"],
+  ["dlogits"],
+  SinkhornAttributes
+>({
   name: "sinkhornBackward",
+  inputs: ["logits", "g"],
+  outputs: ["dlogits"],
   infer: ([logits]) => [{ shape: logits!.shape, dtype: "f32" }],
   flops: ({ inputs: [logits], attributes: { iterations } }) =>
     (sinkhornFlops(iterations) + 6 * iterations) * sizeOf(logits!.shape),
@@ -204,7 +216,7 @@ export const sinkhornBackwardOperation: Operation<SinkhornAttributes> = {
       );
     }
   },
-};
+});
 
 /** Throw unless T is a number of iterations. */
 export function expectIterations(operation: string, iterations: number): void {
@@ -245,5 +257,5 @@ export function sinkhornFlops(iterations: number): number {
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations or form
  */
 export function sinkhorn(logits: Tensor, { iterations = 20, form }: Partial<SinkhornAttributes> = {}): Tensor {
-  return apply(sinkhornOperation, [logits], form === undefined ? { iterations } : { iterations, form });
+  return applyOne(sinkhornOperation, [logits], form === undefined ? { iterations } : { iterations, form });
 }

@@ -3,7 +3,7 @@
 //   slice   x [..., N, ...] → [..., size, ...]    elements start .. start + size − 1 of the axis
 //   place   x [..., size, ...] → [..., N, ...]    the part at start .., zeros around it
 
-import { apply, type Operation, type Shape, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { applyOne, type Operation, positional, type Shape, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface SliceAttributes {
@@ -19,8 +19,10 @@ export interface PlaceAttributes {
   readonly total: number;
 }
 
-export const sliceOperation: Operation<SliceAttributes> = {
+export const sliceOperation: Operation<["x"], ["y"], SliceAttributes> = positional<["x"], ["y"], SliceAttributes>({
   name: "slice",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { axis, start, size }) {
     expectAxis("slice", x!.shape, axis);
     expectPart("slice", x!.shape, start, size, x!.shape[axis]!);
@@ -29,10 +31,12 @@ export const sliceOperation: Operation<SliceAttributes> = {
   gradient: ({ inputs: [x], attributes: { axis, start } }, [g]) => [place(g!, axis, start, x!.shape[axis]!)],
   flops: () => 0,
   reference: ([x], [y], { axis, start }) => copyPart(x!, start, y!, 0, axis, y!.shape[axis]!),
-};
+});
 
-export const placeOperation: Operation<PlaceAttributes> = {
+export const placeOperation: Operation<["x"], ["y"], PlaceAttributes> = positional<["x"], ["y"], PlaceAttributes>({
   name: "place",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x], { axis, start, total }) {
     expectAxis("place", x!.shape, axis);
     expectPart("place", x!.shape, start, x!.shape[axis]!, total);
@@ -41,7 +45,7 @@ export const placeOperation: Operation<PlaceAttributes> = {
   gradient: ({ inputs: [x], attributes: { axis, start } }, [g]) => [slice(g!, axis, start, x!.shape[axis]!)],
   flops: () => 0,
   reference: ([x], [y], { axis, start }) => copyPart(x!, 0, y!, start, axis, x!.shape[axis]!),
-};
+});
 
 /** For references: to[..., toStart + i, ...] = from[..., fromStart + i, ...] for i < size. */
 export function copyPart(
@@ -87,10 +91,10 @@ function expectPart(operation: string, shape: Shape, start: number, size: number
  * @throws ShapeError when the axis does not exist or the part lies outside it
  */
 export function slice(x: Tensor, axis: number, start: number, size: number): Tensor {
-  return start === 0 && size === x.shape[axis] ? x : apply(sliceOperation, [x], { axis, start, size });
+  return start === 0 && size === x.shape[axis] ? x : applyOne(sliceOperation, [x], { axis, start, size });
 }
 
 /** Zeros of size `total` along an axis, with x from `start` on. */
 export function place(x: Tensor, axis: number, start: number, total: number): Tensor {
-  return start === 0 && total === x.shape[axis] ? x : apply(placeOperation, [x], { axis, start, total });
+  return start === 0 && total === x.shape[axis] ? x : applyOne(placeOperation, [x], { axis, start, total });
 }

@@ -4,16 +4,18 @@
 //
 // The maximum of the row is subtracted first, so nothing overflows. Shapes: x, y [..., C].
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const softmaxOperation: Operation<Record<string, never>> = {
+export const softmaxOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
   name: "softmax",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x]) {
     expectShapes(x!.shape.length >= 1, "softmax", { x: x! }, "x needs an axis to normalise.");
     return [{ shape: x!.shape, dtype: "f32" }];
   },
-  gradient: ({ outputs: [y] }, [g]) => [apply(softmaxBackwardOperation, [y!, g!], {})],
+  gradient: ({ outputs: [y] }, [g]) => [applyOne(softmaxBackwardOperation, [y!, g!], {})],
   flops: (node) => 13 * sizeOf(node.outputs[0]!.shape),
   reference([x], [y]) {
     const size = lastAxis(x!.shape);
@@ -22,11 +24,13 @@ export const softmaxOperation: Operation<Record<string, never>> = {
       for (let c = row; c < row + size; c++) y!.data[c] = Math.exp(x!.data[c]! - total);
     }
   },
-};
+});
 
 /** (y, g) → dx. */
-export const softmaxBackwardOperation: Operation<Record<string, never>> = {
+export const softmaxBackwardOperation: Operation<["y", "g"], ["dx"]> = positional<["y", "g"], ["dx"], unknown>({
   name: "softmaxBackward",
+  inputs: ["y", "g"],
+  outputs: ["dx"],
   infer: ([y]) => [{ shape: y!.shape, dtype: "f32" }],
   flops: (node) => 4 * sizeOf(node.outputs[0]!.shape),
   reference([y, g], [dx]) {
@@ -37,7 +41,7 @@ export const softmaxBackwardOperation: Operation<Record<string, never>> = {
       for (let c = row; c < row + size; c++) dx!.data[c] = y!.data[c]! * (g!.data[c]! - along);
     }
   },
-};
+});
 
 /** log Σ e^(x_k), for references. */
 export function logSumExp(x: Float64Array): number {
@@ -51,5 +55,5 @@ export function logSumExp(x: Float64Array): number {
  * @throws ShapeError when x is a scalar
  */
 export function softmax(x: Tensor): Tensor {
-  return apply(softmaxOperation, [x], {});
+  return applyOne(softmaxOperation, [x], {});
 }

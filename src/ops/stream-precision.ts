@@ -8,39 +8,43 @@
 // gradient: what flows back along narrow streams is as narrow as they are (rounding itself counts as the
 // identity). Source of the choice: section 4.3 of mHC (arXiv 2512.24880), whose streams are bfloat16.
 
-import { apply, type Operation, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { applyOne, type Operation, positional, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
 import { expectStreams } from "./streams.ts";
 
 /** How streams are kept between the sublayers: as float32, or in half the bytes as bfloat16 (8 significant bits). */
 export type StreamPrecision = "float32" | "bfloat16";
 
-export const streamNarrowOperation: Operation<Record<string, never>> = {
+export const streamNarrowOperation: Operation<["x"], ["narrow"]> = positional<["x"], ["narrow"], unknown>({
   name: "streamNarrow",
+  inputs: ["x"],
+  outputs: ["narrow"],
   infer([x]) {
     expectStreams("streamNarrow", x!);
     return [{ shape: x!.shape, dtype: "bf16" }];
   },
-  gradient: (_node, [g]) => [apply(streamWidenOperation, [g!], {})],
+  gradient: (_node, [g]) => [applyOne(streamWidenOperation, [g!], {})],
   flops: ({ inputs: [x] }) => sizeOf(x!.shape),
   reference([x], [narrow]) {
     for (let i = 0; i < x!.data.length; i++) narrow!.data[i] = roundToBfloat16(x!.data[i]!);
   },
-};
+});
 
-export const streamWidenOperation: Operation<Record<string, never>> = {
+export const streamWidenOperation: Operation<["narrow"], ["x"]> = positional<["narrow"], ["x"], unknown>({
   name: "streamWiden",
+  inputs: ["narrow"],
+  outputs: ["x"],
   takesBfloat16: true,
   infer([x]): TensorSpec[] {
     if (x!.dtype !== "bf16")
       throw new TypeError(`streamWiden: the streams are ${x!.dtype} already; use them as they are.`);
     return [{ shape: x!.shape, dtype: "f32" }];
   },
-  gradient: (_node, [g]) => [apply(streamNarrowOperation, [g!], {})],
+  gradient: (_node, [g]) => [applyOne(streamNarrowOperation, [g!], {})],
   flops: () => 0,
   reference([narrow], [x]) {
     x!.data.set(narrow!.data);
   },
-};
+});
 
 /**
  * Round to bfloat16, for keeping.
@@ -50,7 +54,7 @@ export const streamWidenOperation: Operation<Record<string, never>> = {
  * @throws ShapeError when x has no axis of streams
  */
 export function streamNarrow(x: Tensor): Tensor {
-  return apply(streamNarrowOperation, [x], {});
+  return applyOne(streamNarrowOperation, [x], {});
 }
 
 /**
@@ -61,7 +65,7 @@ export function streamNarrow(x: Tensor): Tensor {
  * @throws TypeError when they are float32 already
  */
 export function streamWiden(x: Tensor): Tensor {
-  return apply(streamWidenOperation, [x], {});
+  return applyOne(streamWidenOperation, [x], {});
 }
 
 const bits = new DataView(new ArrayBuffer(4));

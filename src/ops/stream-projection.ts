@@ -8,7 +8,15 @@
 // A row of length K is one token's n·C entries together (mHC: `over` "token"), or one stream's C (HC:
 // `over` "stream"). Shapes: x [..., n, C]; w [P, K]; p [..., P] or [..., n, P]; s as p with P = 1.
 
-import { applyAll, type Node, type Operation, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  type Operation,
+  positional,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
 import { matmul } from "./matmul.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
@@ -29,8 +37,14 @@ export function projectionRows(
   return over === "token" ? { rows: tokens, length: streams * channels } : { rows: tokens * streams, length: channels };
 }
 
-export const streamProjectionOperation: Operation<StreamProjectionAttributes> = {
+export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], StreamProjectionAttributes> = positional<
+  ["x", "w"],
+  ["p", "s"],
+  StreamProjectionAttributes
+>({
   name: "streamProjection",
+  inputs: ["x", "w"],
+  outputs: ["p", "s"],
   infer([x, w], attributes) {
     expectStreams("streamProjection", x!);
     const { length } = projectionRows(x!, attributes);
@@ -67,11 +81,17 @@ export const streamProjectionOperation: Operation<StreamProjectionAttributes> = 
       }
     }
   },
-};
+});
 
 /** (x, w, p, s, dp) → (dx, draw), draw being the gradient of x wᵀ. */
-export const streamProjectionBackwardOperation: Operation<StreamProjectionAttributes> = {
+export const streamProjectionBackwardOperation: Operation<
+  ["x", "w", "p", "s", "dp"],
+  ["dx", "draw"],
+  StreamProjectionAttributes
+> = positional<["x", "w", "p", "s", "dp"], ["dx", "draw"], StreamProjectionAttributes>({
   name: "streamProjectionBackward",
+  inputs: ["x", "w", "p", "s", "dp"],
+  outputs: ["dx", "draw"],
   infer: ([x, , p]) => [
     { shape: x!.shape, dtype: "f32" },
     { shape: p!.shape, dtype: "f32" },
@@ -93,9 +113,9 @@ export const streamProjectionBackwardOperation: Operation<StreamProjectionAttrib
       }
     }
   },
-};
+});
 
-function projectionFlops({ inputs: [x, w] }: Node<StreamProjectionAttributes>): number {
+function projectionFlops({ inputs: [x, w] }: { inputs: readonly TensorSpec[] }): number {
   return 2 * sizeOf(x!.shape) * w!.shape[0]!;
 }
 

@@ -6,10 +6,11 @@
 // Shapes: x [..., n, C], h [..., M] (pre | post | res), u [..., C]. Derivation: docs/derivations/read.md.
 
 import {
-  apply,
   applyAll,
+  applyOne,
   lastAxis,
   type Operation,
+  positional,
   sameShape,
   sizeOf,
   type Tensor,
@@ -18,8 +19,10 @@ import {
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
-export const streamReadOperation: Operation<Record<string, never>> = {
+export const streamReadOperation: Operation<["x", "h"], ["u"]> = positional<["x", "h"], ["u"], unknown>({
   name: "streamRead",
+  inputs: ["x", "h"],
+  outputs: ["u"],
   infer: ([x, h]) => {
     expectCoefficients("streamRead", x!, h!);
     return [{ shape: [...x!.shape.slice(0, -2), lastAxis(x!.shape)], dtype: "f32" }];
@@ -35,11 +38,17 @@ export const streamReadOperation: Operation<Record<string, never>> = {
       }
     }
   },
-};
+});
 
 /** (x, h, du) → (dx, dh); the post and res parts of dh are zero. */
-export const streamReadBackwardOperation: Operation<Record<string, never>> = {
+export const streamReadBackwardOperation: Operation<["x", "h", "du"], ["dx", "dh"]> = positional<
+  ["x", "h", "du"],
+  ["dx", "dh"],
+  unknown
+>({
   name: "streamReadBackward",
+  inputs: ["x", "h", "du"],
+  outputs: ["dx", "dh"],
   infer: ([x, h]) => [
     { shape: x!.shape, dtype: "f32" },
     { shape: h!.shape, dtype: "f32" },
@@ -57,7 +66,7 @@ export const streamReadBackwardOperation: Operation<Record<string, never>> = {
       }
     }
   },
-};
+});
 
 /** Throw unless h holds the M coefficients of every token of x. */
 export function expectCoefficients(operation: string, x: TensorSpec, h: TensorSpec): void {
@@ -80,5 +89,5 @@ export function expectCoefficients(operation: string, x: TensorSpec, h: TensorSp
  * @throws ShapeError when the coefficients do not fit the streams
  */
 export function streamRead(x: Tensor, coefficients: Tensor): Tensor {
-  return apply(streamReadOperation, [x, coefficients], {});
+  return applyOne(streamReadOperation, [x, coefficients], {});
 }

@@ -5,13 +5,28 @@
 //
 // Shapes: x, x', g [..., n, C], h [..., M] (pre | post | res), y [..., C]. Derivation: docs/derivations/write.md.
 
-import { apply, applyAll, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  lastAxis,
+  type Operation,
+  positional,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectCoefficients } from "./stream-read.ts";
 import { streamSizes } from "./streams.ts";
 
-export const streamWriteOperation: Operation<Record<string, never>> = {
+export const streamWriteOperation: Operation<["x", "h", "y"], ["next"]> = positional<
+  ["x", "h", "y"],
+  ["next"],
+  unknown
+>({
   name: "streamWrite",
+  inputs: ["x", "h", "y"],
+  outputs: ["next"],
   infer([x, h, y]) {
     expectCoefficients("streamWrite", x!, h!);
     expectShapes(
@@ -41,11 +56,17 @@ export const streamWriteOperation: Operation<Record<string, never>> = {
       }
     }
   },
-};
+});
 
 /** (x, h, y, g) → (dx, dy, dh); the pre part of dh is zero. */
-export const streamWriteBackwardOperation: Operation<Record<string, never>> = {
+export const streamWriteBackwardOperation: Operation<["x", "h", "y", "g"], ["dx", "dy", "dh"]> = positional<
+  ["x", "h", "y", "g"],
+  ["dx", "dy", "dh"],
+  unknown
+>({
   name: "streamWriteBackward",
+  inputs: ["x", "h", "y", "g"],
+  outputs: ["dx", "dy", "dh"],
   infer: ([x, h, y]) => [x!, y!, h!].map(({ shape }) => ({ shape, dtype: "f32" })),
   flops: ({ inputs: [x] }) => 4 * sizeOf(x!.shape) * (streamSizes(x!).streams + 1),
   reference([x, h, y, g], [dx, dy, dh]) {
@@ -68,7 +89,7 @@ export const streamWriteBackwardOperation: Operation<Record<string, never>> = {
       }
     }
   },
-};
+});
 
 /**
  * The streams after a sublayer: mixed by the res coefficients, plus its result weighted by the post ones.
@@ -80,5 +101,5 @@ export const streamWriteBackwardOperation: Operation<Record<string, never>> = {
  * @throws ShapeError when the coefficients or y do not fit the streams
  */
 export function streamWrite(x: Tensor, coefficients: Tensor, y: Tensor): Tensor {
-  return apply(streamWriteOperation, [x, coefficients, y], {});
+  return applyOne(streamWriteOperation, [x, coefficients, y], {});
 }

@@ -5,13 +5,13 @@
 //
 // Shapes: x [..., 2H] (the gate a first, then u), y [..., H].
 
-import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-type NoAttributes = Record<string, never>;
-
-export const swigluOperation: Operation<NoAttributes> = {
+export const swigluOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
   name: "swiglu",
+  inputs: ["x"],
+  outputs: ["y"],
   infer([x]) {
     const width = lastAxis(x!.shape);
     expectShapes(
@@ -22,7 +22,7 @@ export const swigluOperation: Operation<NoAttributes> = {
     );
     return [{ shape: [...x!.shape.slice(0, -1), width / 2], dtype: "f32" }];
   },
-  gradient: ({ inputs: [x] }, [g]) => [apply(swigluBackwardOperation, [x!, g!], {})],
+  gradient: ({ inputs: [x] }, [g]) => [applyOne(swigluBackwardOperation, [x!, g!], {})],
   flops: (node) => 6 * sizeOf(node.outputs[0]!.shape),
   reference([x], [y]) {
     const half = lastAxis(y!.shape);
@@ -31,11 +31,13 @@ export const swigluOperation: Operation<NoAttributes> = {
       y!.data[i] = x!.data[gate]! * sigmoid(x!.data[gate]!) * x!.data[gate + half]!;
     }
   },
-};
+});
 
 /** (x, g) → dx. */
-export const swigluBackwardOperation: Operation<NoAttributes> = {
+export const swigluBackwardOperation: Operation<["x", "g"], ["dx"]> = positional<["x", "g"], ["dx"], unknown>({
   name: "swigluBackward",
+  inputs: ["x", "g"],
+  outputs: ["dx"],
   infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
   flops: (node) => 6 * sizeOf(node.outputs[0]!.shape),
   reference([x, g], [dx]) {
@@ -48,7 +50,7 @@ export const swigluBackwardOperation: Operation<NoAttributes> = {
       dx!.data[gate + half] = g!.data[i]! * a * s;
     }
   },
-};
+});
 
 function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
@@ -62,5 +64,5 @@ function sigmoid(x: number): number {
  * @throws ShapeError when the last axis is odd
  */
 export function swiglu(x: Tensor): Tensor {
-  return apply(swigluOperation, [x], {});
+  return applyOne(swigluOperation, [x], {});
 }

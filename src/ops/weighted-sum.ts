@@ -5,12 +5,28 @@
 //
 // Shapes: w [T, k], s_i and y [..., C] with T rows, k ≥ 1 of them.
 
-import { apply, applyAll, f32, type Operation, rowCount, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  applyAll,
+  applyOne,
+  f32,
+  type Operation,
+  positional,
+  rowCount,
+  sameShape,
+  sizeOf,
+  type Tensor,
+} from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** (w, s_1 … s_k) → y. */
-export const weightedSumOperation: Operation<Record<string, never>> = {
+export const weightedSumOperation: Operation<["weights", "...sources"], ["y"]> = positional<
+  ["weights", "...sources"],
+  ["y"],
+  unknown
+>({
   name: "weightedSum",
+  inputs: ["weights", "...sources"],
+  outputs: ["y"],
   infer([weights, ...sources]) {
     const [first] = sources;
     expectShapes(first !== undefined, "weightedSum", { weights: weights! }, "it needs at least one source.");
@@ -35,25 +51,28 @@ export const weightedSumOperation: Operation<Record<string, never>> = {
       for (let i = 0; i < k; i++) y!.data[at]! += weights!.data[row * k + i]! * sources[i]!.data[at]!;
     }
   },
-};
+});
 
 /** (w, g, s_1 … s_k) → (dw, ds_1 … ds_k). */
-export const weightedSumBackwardOperation: Operation<Record<string, never>> = {
-  name: "weightedSumBackward",
-  infer: ([weights, , ...sources]) => [f32(...weights!.shape), ...sources.map(({ shape }) => f32(...shape))],
-  flops: ({ inputs: [weights, g] }) => 3 * weights!.shape[1]! * sizeOf(g!.shape),
-  reference([weights, g, ...sources], [dWeights, ...dSources]) {
-    const [rows, k] = weights!.shape as [number, number];
-    const size = g!.data.length / rows;
-    for (let at = 0; at < g!.data.length; at++) {
-      const row = Math.floor(at / size);
-      for (let i = 0; i < k; i++) {
-        dWeights!.data[row * k + i]! += g!.data[at]! * sources[i]!.data[at]!;
-        dSources[i]!.data[at] = weights!.data[row * k + i]! * g!.data[at]!;
+export const weightedSumBackwardOperation: Operation<["weights", "g", "...sources"], ["dWeights", "...dSources"]> =
+  positional<["weights", "g", "...sources"], ["dWeights", "...dSources"], unknown>({
+    name: "weightedSumBackward",
+    inputs: ["weights", "g", "...sources"],
+    outputs: ["dWeights", "...dSources"],
+    infer: ([weights, , ...sources]) => [f32(...weights!.shape), ...sources.map(({ shape }) => f32(...shape))],
+    flops: ({ inputs: [weights, g] }) => 3 * weights!.shape[1]! * sizeOf(g!.shape),
+    reference([weights, g, ...sources], [dWeights, ...dSources]) {
+      const [rows, k] = weights!.shape as [number, number];
+      const size = g!.data.length / rows;
+      for (let at = 0; at < g!.data.length; at++) {
+        const row = Math.floor(at / size);
+        for (let i = 0; i < k; i++) {
+          dWeights!.data[row * k + i]! += g!.data[at]! * sources[i]!.data[at]!;
+          dSources[i]!.data[at] = weights!.data[row * k + i]! * g!.data[at]!;
+        }
       }
-    }
-  },
-};
+    },
+  });
 
 /**
  * A weighted sum of tensors, row by row.
@@ -64,5 +83,5 @@ export const weightedSumBackwardOperation: Operation<Record<string, never>> = {
  * @throws ShapeError when the sources differ in shape, or the weights do not fit them
  */
 export function weightedSum(weights: Tensor, sources: readonly Tensor[]): Tensor {
-  return apply(weightedSumOperation, [weights, ...sources], {});
+  return applyOne(weightedSumOperation, [weights, ...sources], {});
 }

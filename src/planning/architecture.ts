@@ -1,7 +1,7 @@
 // Question: what must be known of a model to plan its training?
 //
-// Shapes only, no weights and no graph: so a model of any size can be described. Of some models only the
-// width, the depth, the connection and the totals are public; they can be planned as far as that goes.
+// Shapes only, no weights and no graph, so a model of any size can be described. For some models only the
+// width, the depth, the connection and the totals are public; they are planned as far as those allow.
 //
 // Letters of this room: C width, L sublayers (two a layer), n streams, M = n² + 2n coefficients a sublayer,
 // V vocabulary, T tokens of a sequence.
@@ -32,7 +32,7 @@ export interface DenseFeedForward {
   readonly hidden: number;
 }
 
-/** SwiGLU experts: shared ones for all tokens, and of the routed ones so many for each token. */
+/** SwiGLU experts: shared ones that every token uses, and routed ones of which each token uses a few. */
 export interface ExpertFeedForward {
   readonly kind: "experts";
   /** Inner width of one expert. */
@@ -76,7 +76,7 @@ interface Model {
   readonly connection: ConnectionShape;
 }
 
-/** A model of which every shape is known. */
+/** A model whose shapes are all known. */
 export interface Architecture extends Model {
   readonly known: "shapes";
   readonly vocabulary: number;
@@ -85,7 +85,7 @@ export interface Architecture extends Model {
   readonly training?: TrainingShape;
 }
 
-/** A model of which the sizes of attention and feed-forward are not public, or do not fit the shapes above. */
+/** A model whose attention and feed-forward sizes are not public, or do not fit the shapes above. */
 export interface PublishedModel extends Model {
   readonly known: "totals";
   /** As published: rounded. */

@@ -1,6 +1,6 @@
 // Question: how much memory does a training step take on each GPU, by class?
 //
-// A parameter costs its weight and its gradient, and in the optimiser AdamW's two moments and, where the
+// A parameter costs its weight and its gradient, and in the optimizer AdamW's two moments and, where the
 // weight is not float32, a float32 copy of it. The connection's parameters are float32 throughout.
 //
 // Stored for the backward pass, values a token of one sublayer (F gets v, the normalised read):
@@ -42,7 +42,7 @@ import { attentionParameters, connectionParameters, countParameters, swigluParam
 export interface Precision {
   readonly weights: number;
   readonly gradients: number;
-  /** The optimiser's own copy of the weights; 0 when there is none. */
+  /** The optimizer's own copy of the weights; 0 when there is none. */
   readonly master: number;
   readonly moments: number;
   /** Activations and streams. */
@@ -54,7 +54,7 @@ export type PrecisionName = "mixed" | "mixed-bf16-moments" | "float32";
 
 /** Bytes of a value, by name. */
 export const precisions: Readonly<Record<PrecisionName, Precision>> = {
-  /** Weights and activations bfloat16, gradients and everything of the optimiser float32. */
+  /** Weights and activations bfloat16, gradients and everything in the optimizer float32. */
   mixed: { weights: 2, gradients: 4, master: 4, moments: 4, activations: 2 },
   /** The same with moments in bfloat16, as DeepSeek-V3 was trained (arXiv 2412.19437, 3.3.2). */
   "mixed-bf16-moments": { weights: 2, gradients: 4, master: 4, moments: 2, activations: 2 },
@@ -79,7 +79,7 @@ export interface StageMemory {
   readonly storeEvery?: number;
   /** Activations are NaN where the shapes are not public. */
   readonly bytes: MemoryBytes;
-  /** Of all classes that are known. */
+  /** Sum over the classes that are known. */
   readonly total: number;
 }
 
@@ -114,7 +114,7 @@ export function peakMemory(
   return stageMemories(model, layout, precision, variant).reduce((a, b) => (b.total > a.total ? b : a));
 }
 
-/** Of all ways to choose P and E the smallest with which mHC fits with recomputation, or else the one that needs the least. */
+/** The smallest choice of P and E with which mHC fits when it recomputes; if none fits, the one that needs the least. */
 export function chooseLayout(
   model: PlannedModel,
   wishes: LayoutWishes,
@@ -142,7 +142,7 @@ function stageParameters(model: PlannedModel, stage: Stage, connected: boolean):
   const { width, connection: shape } = model;
   const connection = connected ? 2 * stage.layers * connectionParameters(shape.streams, width) : 0;
   if (model.known === "totals") {
-    // What a token does not use must be experts; the rest is taken as on every GPU. All layers alike.
+    // The weights that a token does not use must be experts; all others lie on every GPU. All layers are alike.
     const { total, active, parts } = countParameters(model);
     const share = stage.layers / model.layers;
     return { common: (active - parts.connection.total) * share, experts: (total - active) * share, connection };
@@ -200,7 +200,7 @@ function expertStores({ width, feedForward }: Architecture): Stored {
   return { values: 3 * hidden * (active + shared) + 2 * active * width, float32: routed };
 }
 
-/** Of a model whose shapes are not public nothing can be said: NaN. */
+/** NaN for a model whose shapes are not public. */
 function activationBytes(
   model: PlannedModel,
   { microBatch }: Layout,

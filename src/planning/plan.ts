@@ -35,10 +35,10 @@ import { type Pass, type Scheme, schemes, totalTraffic, trafficOf } from "./traf
 export interface PlanOptions {
   readonly hardware: Hardware;
   readonly gpus: number;
-  /** P and E; absent, the smallest with which mHC fits, with recomputation. */
+  /** P and E; absent, the smallest with which mHC fits when it recomputes. */
   readonly pipeline?: number;
   readonly expert?: number;
-  /** Whether copies share the optimiser's states among them. Default true. */
+  /** Whether the copies share the optimizer's states (ZeRO-1). Default true. */
   readonly sharded?: boolean;
   /** Sequences of a micro-batch on one GPU. Default 1. */
   readonly microBatch?: number;
@@ -50,7 +50,7 @@ export interface PlanOptions {
   readonly bandwidthEfficiency?: number;
   /** Default: those the model was trained on, where that is public. */
   readonly tokens?: number;
-  /** Of one GPU hour. */
+  /** Price of one GPU hour. */
   readonly price?: number;
 }
 
@@ -65,7 +65,7 @@ export interface SchemeTraffic {
 /** How much longer training takes with mHC, and how long then. */
 export interface Extra {
   readonly kernels: ConnectionTime;
-  /** Of the baseline's time. */
+  /** As a share of the baseline's time. */
   readonly fraction: number;
   readonly training: TrainingTime;
 }
@@ -79,7 +79,7 @@ export interface TrainingPlan {
   readonly assumptions: { readonly utilisation: number; readonly bandwidthEfficiency: number };
   readonly parameters: ParameterCount;
   readonly flops: FlopCount;
-  /** On the GPUs of the stage that needs the most. */
+  /** On each GPU of the stage that needs the most. */
   readonly memory: Readonly<Record<MemoryVariant, StageMemory & { readonly fits: boolean }>>;
   /** What would reduce the memory of mHC with recomputation, the best first; empty when it fits. */
   readonly reductions: readonly Reduction[];
@@ -98,7 +98,7 @@ export interface TrainingPlan {
   readonly baseline: TrainingTime;
   /** mHC with recomputation as its memory above, and how much longer it takes. */
   readonly extra: Readonly<Record<Fusion, Extra>>;
-  /** 6.7 %, for comparison. */
+  /** The paper's own figure, 6.7 %, for comparison. */
   readonly paperOverhead: number;
 }
 

@@ -96,7 +96,7 @@ const published: readonly PublishedModel[] = [
   },
 ];
 
-/** These have as many tokens as their tokenizer; this is what it has at most unless told otherwise. */
+/** Their vocabulary is that of their tokenizer; this is its largest size by default. */
 const SMALL_VOCABULARY = 1024;
 
 /** A model of this library's own kind as the planner sees it; with mHC it has the paper's streams. */

@@ -1,7 +1,7 @@
-// Question: when a training does not fit, what would make it?
+// Question: when a training run does not fit, what would make it fit?
 //
-// Tried are twice the GPUs, half the sequences or tokens of a micro-batch, moments in bfloat16, and a choice
-// of stages and shared experts where one was asked for; each with the layout that then is best.
+// This tries twice the GPUs, half the sequences or tokens of a micro-batch, moments in bfloat16, and, where the
+// user fixed P or E, a free choice of them; each with the layout that is then best.
 
 import type { PlannedModel } from "./architecture.ts";
 import type { LayoutWishes } from "./layout.ts";

@@ -19,9 +19,9 @@
 // the three parts of the streams' gradient are summed in two more. With recomputation a sublayer's forward
 // kernels and the block's norm run once more, but for the write of every group's last sublayer.
 //
-// From all that is taken off what plain residuals move: 2C read and C written, forward and backward. Left
-// out: the time to launch a kernel, which is large only for unfused kernels and few tokens, the larger
-// messages between pipeline stages, and the overlap of kernels with communication, which makes mHC cheaper.
+// What plain residuals move is subtracted: 2C read and C written, forward and backward. Three things are left
+// out: the time to launch a kernel, which matters only for unfused kernels and few tokens; the larger messages
+// between pipeline stages; and the overlap of kernels with communication, which makes mHC cheaper.
 
 import { coefficientCount, type PlannedModel, sublayerCount } from "./architecture.ts";
 import { connectionFlops } from "./flops.ts";
@@ -39,7 +39,7 @@ export type Direction = (typeof directions)[number];
 export interface KernelTime {
   readonly name: string;
   readonly direction: Direction;
-  /** Of one token in one sublayer. */
+  /** Bytes and operations of one token in one sublayer. */
   readonly flops: number;
   readonly bytes: number;
   readonly seconds: number;

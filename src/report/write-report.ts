@@ -4,7 +4,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
 import type { Figure } from "./figures/figure.ts";
 import { renderPng, renderSvg } from "./render.ts";
 import { reportFigures, reportHtml, type ReportOptions } from "./report-page.ts";

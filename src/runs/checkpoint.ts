@@ -7,12 +7,13 @@
 // whole. Older ones go only after that. A step that is saved again is put in place of its predecessor,
 // which for that moment is named step-N.replaced and still counts.
 
-import { createHash } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../files/atomic.ts";
-import { attempt, hasCode, syncFolder, writeAll } from "../files/records.ts";
-import { encodeSafetensors, readSafetensors } from "../files/safetensors.ts";
+import { syncFolder, writeAll } from "../files/atomic.ts";
+import { attempt, hasCode, reason } from "../files/errors.ts";
+import { readSafetensors } from "../files/safetensors.ts";
+import { newSha256, sha256, sha256OfFile } from "../files/hash.ts";
+import { encodeSafetensors } from "../files/write-safetensors.ts";
 
 /** What the trainer keeps besides tensors; comes back through JSON. */
 export type TrainingState = Readonly<Record<string, unknown>>;
@@ -225,7 +226,7 @@ interface FileMark {
 }
 
 function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullable<SaveOptions["write"]>): FileMark {
-  const hash = createHash("sha256");
+  const hash = newSha256();
   const descriptor = fs.openSync(file, "wx");
   try {
     for (const chunk of chunks) {
@@ -239,30 +240,12 @@ function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullab
   return { bytes: bytesOf({ file: chunks }), sha256: hash.digest("hex") };
 }
 
-function markOf(file: string): FileMark {
-  const hash = createHash("sha256");
-  const buffer = new Uint8Array(1 << 20);
-  const descriptor = fs.openSync(file, "r");
-  try {
-    for (let bytes = 0; ;) {
-      const got = fs.readSync(descriptor, buffer);
-      if (got === 0) return { bytes, sha256: hash.digest("hex") };
-      hash.update(buffer.subarray(0, got));
-      bytes += got;
-    }
-  } finally {
-    fs.closeSync(descriptor);
-  }
-}
-
 interface StateFile {
   readonly format: number;
   readonly step: number;
   readonly files: Readonly<Record<string, FileMark>>;
   readonly state: TrainingState;
 }
-
-const sha256 = (text: string): string => createHash("sha256").update(text).digest("hex");
 
 /** The state's checksum is that of its JSON without indentation, so it outlives a pretty-printer. */
 const formatState = (state: StateFile): string =>
@@ -296,7 +279,7 @@ function compare(file: string, expected: FileMark): string | undefined {
   try {
     const { size } = fs.statSync(file);
     if (size !== expected.bytes) return `it has ${size} bytes and should have ${expected.bytes}`;
-    return markOf(file).sha256 === expected.sha256 ? undefined : "its checksum is wrong";
+    return sha256OfFile(file) === expected.sha256 ? undefined : "its checksum is wrong";
   } catch (error) {
     return reason(error);
   }

@@ -6,9 +6,9 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../files/atomic.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/records.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { isObject, parseRecord, type RecordFiles, soundInterventions } from "./record-shapes.ts";
 
@@ -62,7 +62,7 @@ export function readRunData(folder: string): RunData {
       if (stat.size > LARGEST_FILE) throw new Error("it is larger than 1 GiB");
       return fs.readFileSync(file, "utf8");
     } catch (error) {
-      if (required || (error as NodeJS.ErrnoException).code !== "ENOENT") problems.push(`${name}: ${reason(error)}`);
+      if (required || !hasCode(error, "ENOENT")) problems.push(`${name}: ${reason(error)}`);
       return "";
     }
   };

@@ -11,7 +11,10 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { ensureWritableFolder, reason } from "../files/atomic.ts";
+import { syncFolder, writeFileAtomically } from "../files/atomic.ts";
+import { attempt, reason } from "../files/errors.ts";
+import { formatRecord, keepRecords, type Log, openLog, readRecords } from "../files/records.ts";
+import { ensureWritableFolder, expectSpace } from "../files/space.ts";
 import {
   latestCheckpoint,
   listCheckpoints,
@@ -21,17 +24,6 @@ import {
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
-import {
-  attempt,
-  expectSpace,
-  formatRecord,
-  keepRecords,
-  openLog,
-  readRecords,
-  syncFolder,
-  writeFileAtomically,
-  type Log,
-} from "../files/records.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { lockFolder } from "../files/lock.ts";
 

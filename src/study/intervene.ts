@@ -11,7 +11,7 @@
 import path from "node:path";
 import type { Adjust } from "../connections/connection.ts";
 import type { Batch, Batches } from "../data/batches.ts";
-import { add } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
 import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
@@ -43,7 +43,8 @@ import {
 import { sampleVariance } from "../stability/statistics.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { meanLoss } from "../training/evaluation.ts";
-import { formatRecord, writeFileAtomically } from "../files/records.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { formatRecord } from "../files/records.ts";
 import { interventionsFile } from "../runs/run-folder.ts";
 import { restoreTensors, type TrainerState } from "../training/trainer.ts";
 

@@ -4,7 +4,6 @@
 // the names themselves tell; and residual maps somebody recorded, [..., n, n] tensors named h_res, hRes
 // (as they mix the streams) or comb (as Sinkhorn-Knopp left them).
 
-import fs from "node:fs";
 import path from "node:path";
 import {
   type ConventionName,
@@ -21,6 +20,7 @@ import { type FoundConnection, findConnections } from "../interop/connection-nam
 import { conventionKey } from "../interop/convert.ts";
 import { randomProbe } from "../interop/probes.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
+import { isFolder } from "../files/places.ts";
 import { openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
 
 /** What is not told by the file, and what to compare it with. */
@@ -118,11 +118,6 @@ function look(place: string, asked: ConventionName | undefined): Looked {
   } finally {
     file.close();
   }
-}
-
-/** Whether a place is a folder, and so a run. */
-export function isFolder(place: string): boolean {
-  return fs.statSync(place, { throwIfNoEntry: false })?.isDirectory() ?? false;
 }
 
 /** Sinkhorn-Knopp iterations of a run's connections, the fewest; undefined where none of them iterates. */

@@ -5,7 +5,7 @@
 // of the logits more than on T. All in float64, on normal logits and cotangents drawn by seed.
 
 import { normal, streams } from "../data/random.ts";
-import { implicitGradient } from "../ops/sinkhorn-implicit.ts";
+import { implicitGradient } from "../ops/entropic-backward.ts";
 import { sinkhornGradient, sinkhornIterates } from "../ops/sinkhorn.ts";
 
 /** Which Sinkhorn-Knopp, and on which logits. */

@@ -16,7 +16,8 @@
 import { times } from "../stability/gains.ts";
 import type { Connection } from "../connections/connection.ts";
 import { normal, streams as randomStreams } from "../data/random.ts";
-import { add, gradients } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
+import { gradients } from "../ops/gradients.ts";
 import { createParameters, type Parameter, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";

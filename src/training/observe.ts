@@ -11,8 +11,8 @@ import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { sublayerRuns } from "../model/config.ts";
 import type { LanguageModel } from "../model/language-model.ts";
-import { sumSquares } from "../ops/gradient-norm.ts";
-import { batchedMatmul } from "../ops/matmul.ts";
+import { sumSquares } from "../ops/sum-squares.ts";
+import { batchedMatmul } from "../ops/batched-matmul.ts";
 import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import { type Instruments, measureMixing, type ObservedMixing } from "../stability/instruments.ts";
 

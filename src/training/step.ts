@@ -4,15 +4,18 @@
 // AdamW. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
-import { add, fill, gradients } from "../graph/gradients.ts";
+import { add } from "../ops/elementwise.ts";
+import { fill } from "../ops/fill.ts";
+import { gradients } from "../ops/gradients.ts";
 import { type ParameterSet, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { adamw } from "../ops/adamw.ts";
 import { scale } from "../ops/elementwise.ts";
-import { balanceBias } from "../ops/expert-balance.ts";
-import { clipScale, sumSquares } from "../ops/gradient-norm.ts";
+import { balanceBias } from "../ops/balance-bias.ts";
+import { clipScale } from "../ops/clip-scale.ts";
+import { sumSquares } from "../ops/sum-squares.ts";
 import { mean } from "../ops/reductions.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
 import type { OptimiserConfig } from "./config.ts";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Connection } from "../../src/connections/connection.ts";
 import { manifoldBias } from "../../src/connections/initialisation.ts";
 import { manifold } from "../../src/connections/manifold.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";

@@ -11,7 +11,7 @@ import { leakyCirculant } from "../../src/connections/manifolds/circulant.ts";
 import { identities } from "../../src/connections/manifolds/identity.ts";
 import type { ResidualMap } from "../../src/connections/manifolds/residual-map.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "../../src/connections/manifolds/table.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";

@@ -6,7 +6,7 @@ import { composedCoefficients } from "../../src/connections/composed-coefficient
 import { RES_DIAGONAL } from "../../src/connections/initialisation.ts";
 import { manifold } from "../../src/connections/manifold.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "../../src/connections/manifolds/table.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { defaultConnection, modelConnection, modelSchema } from "../../src/model/config.ts";

@@ -2,7 +2,8 @@
 // in programs of their own, whose results go through memory: forward and every gradient.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, gradients } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";

@@ -73,7 +73,7 @@ test.each<[string, (folder: string) => void, RegExp]>([
   [
     "training tokens cut short",
     (at) => fs.truncateSync(path.join(at, "train.safetensors"), 1200),
-    /damaged \(it has 1200 bytes/,
+    /damaged \(it was cut off: tokens, .* but the file ends at byte 1200/,
   ],
   ["validation tokens gone", (at) => fs.rmSync(path.join(at, "validation.safetensors")), /there is no such file/],
   [

@@ -60,17 +60,49 @@ test("the file is safetensors: a length, JSON, the numbers", () => {
   ]).toEqual([1, 2, 299]);
 });
 
+/** A token file, byte for byte as versions 0.1 wrote it, or with another length of its head. */
+function writeByHand(headLength: number, offsets: readonly [number, number] = [0, 6]): string {
+  const file = path.join(folder, `${made++}.safetensors`);
+  const sha256 = "5d9a5d1f5b0a6b5e2f9a44bd7eb4d4b4e9a7f1d6f0f6c2cb4a30c7a0f3b8a6f1";
+  const metadata = { format: "birkhoff tokens 1", vocabulary_size: "300", bytes: "9", ...origin, sha256 };
+  const head = Buffer.alloc(headLength, " ");
+  head.writeBigUInt64LE(BigInt(headLength - 8));
+  head.write(
+    JSON.stringify({ __metadata__: metadata, tokens: { dtype: "U16", shape: [3], data_offsets: offsets } }),
+    8,
+  );
+  fs.writeFileSync(file, Buffer.concat([head, Buffer.from(Uint16Array.of(1, 2, 299).buffer)]));
+  return file;
+}
+
+test.each([1024, 512, 2048])("tokens behind a head of %i bytes are read where they lie", (headLength) => {
+  const tokens = openTokenFile(writeByHand(headLength));
+  const ids = new Int32Array(2);
+  tokens.read(1, 2, ids);
+  expect([...ids]).toEqual([2, 299]);
+  expect({ ...tokens }).toMatchObject({ length: 3, vocabularySize: 300, bytes: 9, origin });
+  tokens.close();
+});
+
+test("a head that places the tokens elsewhere is refused", () => {
+  expect(() => openTokenFile(writeByHand(1024, [2, 8]))).toThrow(/is damaged \(tokens begins at byte 1026/);
+});
+
 test.each<[string, (file: string) => void, RegExp]>([
   [
     "cut short",
     (file) => fs.truncateSync(file, 1100),
-    /is damaged \(it has 1100 bytes and should have 2024\): delete it/,
+    /is damaged \(it was cut off: tokens, U16 \[500\], takes bytes 1024 to 2023, but the file ends at byte 1100\): delete it/,
   ],
-  ["cut within its header", (file) => fs.truncateSync(file, 10), /is damaged \(it is too short\)/],
+  [
+    "cut within its header",
+    (file) => fs.truncateSync(file, 10),
+    /is damaged \(bytes 0 to 7 say that its header has 1016 bytes, but it has 10 bytes in all\): delete it/,
+  ],
   ["with a bit turned over", (file) => flip(file, 1500), /is damaged \(its checksum is wrong\)/],
-  ["with a broken header", (file) => flip(file, 8), /is damaged \(its header is not readable\)/],
+  ["with a broken header", (file) => flip(file, 8), /is damaged \(its header is not JSON.*\): delete it/],
   ["of another kind", (file) => fs.writeFileSync(file, ` ${"{}".padEnd(2000)}`), /is damaged/],
-  ["that is not there", (file) => fs.rmSync(file), /cannot read the tokens .*: there is no such file/],
+  ["that is not there", (file) => fs.rmSync(file), /cannot read the tensors .*: there is no such file/],
 ])("a file %s is refused", (_, harm, message) => {
   const file = write(
     300,

@@ -3,7 +3,8 @@
 
 import fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { encodeSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { readSafetensors } from "../../src/files/safetensors.ts";
+import { encodeSafetensors } from "../../src/files/write-safetensors.ts";
 import { type Layout, misplaced } from "../../src/study/lint-reference.ts";
 import { makeWorkplace, run, tiny } from "./cli.ts";
 

@@ -5,7 +5,7 @@ import type { Connection, State } from "../../src/connections/connection.ts";
 import { hyper } from "../../src/connections/hyper.ts";
 import { manifold } from "../../src/connections/manifold.ts";
 import { residual } from "../../src/connections/residual.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { constant, input } from "../../src/graph/state.ts";
 import { ancestors, checkpoint, keep, type Node, type Tensor } from "../../src/graph/tensor.ts";

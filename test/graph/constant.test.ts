@@ -1,7 +1,7 @@
 // Constants: their values are there before the first run and after every other, on every runtime.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { constant, input } from "../../src/graph/state.ts";
 import { checkpoint } from "../../src/graph/tensor.ts";

@@ -2,13 +2,16 @@
 
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
-import { add, fill, gradients } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
+import { fill } from "../../src/ops/fill.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input, parameter } from "../../src/graph/state.ts";
 import { scope, ShapeError, type Tensor } from "../../src/graph/tensor.ts";
 import { adamw } from "../../src/ops/adamw.ts";
 import { exp, multiply, scale, square, tanh } from "../../src/ops/elementwise.ts";
-import { clipScale, sumSquares } from "../../src/ops/gradient-norm.ts";
+import { clipScale } from "../../src/ops/clip-scale.ts";
+import { sumSquares } from "../../src/ops/sum-squares.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { softmax } from "../../src/ops/softmax.ts";

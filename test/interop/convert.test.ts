@@ -7,7 +7,8 @@ import { afterAll, describe, expect, test } from "vitest";
 import { transposeRes } from "../../src/connections/conventions/convert.ts";
 import { conventionKey, convertFile } from "../../src/interop/convert.ts";
 import { connectionTensorName, findConnections, namings } from "../../src/interop/connection-names.ts";
-import { encodeHead, openSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { openSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { encodeHead } from "../../src/files/write-safetensors.ts";
 import { lintFile } from "../../src/study/lint-file.ts";
 import { normal, uniform } from "../ops/harness.ts";
 

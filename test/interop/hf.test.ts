@@ -15,7 +15,8 @@ import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../s
 import { exportHuggingFace } from "../../src/interop/hf/export.ts";
 import { importHuggingFace } from "../../src/interop/hf/import.ts";
 import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";
-import { encodeHead, encodeSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
+import { readSafetensors } from "../../src/files/safetensors.ts";
+import { encodeHead, encodeSafetensors } from "../../src/files/write-safetensors.ts";
 import { upcycledConnections } from "../../src/interop/upcycle.ts";
 import { logitsOf, makeRun, models, tokenizer, trainedWeights } from "./hf.ts";
 

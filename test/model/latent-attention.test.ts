@@ -5,7 +5,7 @@ import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { attention } from "../../src/ops/attention.ts";
 import { reshape } from "../../src/ops/reshape.ts";
-import { rotaryTable } from "../../src/ops/rotary.ts";
+import { rotaryTable } from "../../src/ops/rotary-table.ts";
 import { defaultConnection, type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { type LatentAttentionConfig, latentAttentionBlock } from "../../src/model/latent-attention.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";

@@ -2,7 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createParameters, type ParameterSet, parameterCount } from "../../src/graph/parameters.ts";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
 import { defaultConnection, type ModelConfig, modelSchema } from "../../src/model/config.ts";

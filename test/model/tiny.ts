@@ -1,6 +1,6 @@
 // Question: which model is small enough to be checked entry by entry?
 
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";

@@ -4,12 +4,13 @@
 import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { birkhoffProjection, projectEntropically } from "../../src/ops/birkhoff-projection.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
-import { implicitGradient, sinkhornImplicit } from "../../src/ops/sinkhorn-implicit.ts";
+import { implicitGradient } from "../../src/ops/entropic-backward.ts";
+import { sinkhornImplicit } from "../../src/ops/sinkhorn-implicit.ts";
 import { sinkhornGradient, sinkhornIterates } from "../../src/ops/sinkhorn.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/program.ts";

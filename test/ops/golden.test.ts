@@ -8,7 +8,8 @@
 
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, gradients } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";

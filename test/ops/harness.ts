@@ -5,11 +5,11 @@
 // runtime is held against the reference, outputs and gradients.
 
 import { expect } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
-import { add } from "../../src/graph/gradients.ts";
+import { add } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/program.ts";

@@ -8,7 +8,7 @@ import { manifoldCoefficients } from "../../src/ops/manifold-coefficients.ts";
 import { sinkhorn } from "../../src/ops/sinkhorn.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
-import { collapse } from "../../src/ops/streams.ts";
+import { collapse } from "../../src/ops/expand.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
 const tensor = (...shape: number[]) => input("tensor", shape);

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";

@@ -1,7 +1,7 @@
 // bfloat16 streams: rounding bit by bit, and what it does to a model's loss and gradients.
 
 import { describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { hyper } from "../../src/connections/hyper.ts";

@@ -7,10 +7,13 @@ import { input } from "../../src/graph/state.ts";
 import { ShapeError, type Tensor } from "../../src/graph/tensor.ts";
 import { adamw } from "../../src/ops/adamw.ts";
 import { attention } from "../../src/ops/attention.ts";
-import { clipScale, sumSquares } from "../../src/ops/gradient-norm.ts";
-import { batchedMatmul, matmul } from "../../src/ops/matmul.ts";
+import { clipScale } from "../../src/ops/clip-scale.ts";
+import { sumSquares } from "../../src/ops/sum-squares.ts";
+import { batchedMatmul } from "../../src/ops/batched-matmul.ts";
+import { matmul } from "../../src/ops/matmul.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
-import { rotary, rotaryTable } from "../../src/ops/rotary.ts";
+import { rotary } from "../../src/ops/rotary.ts";
+import { rotaryTable } from "../../src/ops/rotary-table.ts";
 import { swiglu } from "../../src/ops/swiglu.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { ancestors } from "../../src/graph/tensor.ts";
+import { ancestors, flopsOf } from "../../src/graph/tensor.ts";
 import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { countFlops } from "../../src/planning/flops.ts";
@@ -22,8 +22,7 @@ describe.each(["nano", "mini"] as const)("%s", (name) => {
   const nodes = ancestors([language.loss(language.hidden(tokens).hidden_NC, tokens)]);
   /** Of one token. */
   const real = (...operations: string[]): number =>
-    nodes.filter(({ op }) => operations.includes(op.name)).reduce((sum, node) => sum + node.op.flops(node), 0) /
-    size.context;
+    nodes.filter(({ op }) => operations.includes(op.name)).reduce((sum, node) => sum + flopsOf(node), 0) / size.context;
   const { parts } = countFlops(model);
 
   test("products as in the graph", () => {

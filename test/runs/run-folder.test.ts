@@ -7,7 +7,9 @@ import path from "node:path";
 import * as fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { CheckpointContent } from "../../src/runs/checkpoint.ts";
-import { expectSpace, openLog, readRecords, writeFileAtomically } from "../../src/files/records.ts";
+import { writeFileAtomically } from "../../src/files/atomic.ts";
+import { openLog, readRecords } from "../../src/files/records.ts";
+import { expectSpace } from "../../src/files/space.ts";
 import type { MetricRecord } from "../../src/training/records.ts";
 import {
   createRunFolder,

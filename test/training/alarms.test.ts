@@ -12,7 +12,7 @@ import type { ManifoldConfig } from "../../src/model/config.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
-import { attempt } from "../../src/files/records.ts";
+import { attempt } from "../../src/files/errors.ts";
 import type { EventRecord } from "../../src/training/records.ts";
 import { readEvents, readGains, readMetrics } from "../../src/runs/run-folder.ts";
 import { AlarmError, DivergenceError, openRun, type Run } from "../../src/runs/run.ts";

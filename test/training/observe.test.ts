@@ -2,7 +2,7 @@
 // runtime by formulas of their own.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";

@@ -1,7 +1,7 @@
 // The compiled step against AdamW written out by hand from the gradients, on both runtimes.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { gradients } from "../../src/graph/gradients.ts";
+import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet, trainedParameters } from "../../src/graph/parameters.ts";
 import { connectionKinds } from "../../src/model/config.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";

@@ -6,7 +6,7 @@
 // then p is first taken without ε and scaled by r / (r + ε), r = sqrt(mean(x²)).
 // Shapes: x [..., n, C], φ [rows, nC], alpha [3], bias [M], coefficients [..., M]. M = n² + 2n.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";

@@ -14,7 +14,7 @@ import { slice } from "../../ops/slice.ts";
 import type { StreamPrecision } from "../../ops/stream-precision.ts";
 import { streamRead } from "../../ops/stream-read.ts";
 import { streamWrite } from "../../ops/stream-write.ts";
-import { collapse, expand } from "../../ops/streams.ts";
+import { collapse, expand } from "../../ops/expand.ts";
 import { type Connection, type Ending, storages, streamsForm, type SublayerOptions } from "../connection.ts";
 import { ALPHA, logit, PHI_DEVIATION } from "../initialisation.ts";
 import { type ConnectionParameters, conventionCoefficients, endingCoefficients, firstStream } from "./coefficients.ts";

@@ -10,10 +10,11 @@
 // for large logits H grows as |αW|^(K+1). `cayley` is exact, and here as fast.
 // Start: l = 0, the identity exactly, |λ₂| = 1.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { scale } from "../../ops/elementwise.ts";
-import { batchedMatmul, matmul } from "../../ops/matmul.ts";
+import { batchedMatmul } from "../../ops/batched-matmul.ts";
+import { matmul } from "../../ops/matmul.ts";
 import { broadcast } from "../../ops/reductions.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { identityMatrix } from "../initialisation.ts";

@@ -8,7 +8,7 @@
 // value is at least 1 − 2γ; γ = β/2L keeps the product over L sublayers above e^(−β − β²/L).
 // Start: circulant c₀ = 0.95, |λ₂| = 0.933 at n = 4; leaky l = 0, a diagonal of 1 − γ + γ/n, |λ₂| = 1 − γ.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { scale } from "../../ops/elementwise.ts";

@@ -10,7 +10,8 @@
 // Start: the identity has weight 0.95; at n = 4 |λ₂| = 0.949.
 
 import { constant } from "../../graph/state.ts";
-import { batchedMatmul, matmul } from "../../ops/matmul.ts";
+import { batchedMatmul } from "../../ops/batched-matmul.ts";
+import { matmul } from "../../ops/matmul.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { slice } from "../../ops/slice.ts";
 import { softmax } from "../../ops/softmax.ts";

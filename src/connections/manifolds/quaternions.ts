@@ -10,7 +10,8 @@
 // Start: p = q = 1, the identity exactly, |λ₂| = 1.
 
 import { constant } from "../../graph/state.ts";
-import { batchedMatmul, matmul } from "../../ops/matmul.ts";
+import { batchedMatmul } from "../../ops/batched-matmul.ts";
+import { matmul } from "../../ops/matmul.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { rmsNorm } from "../../ops/rms-norm.ts";
 import { slice } from "../../ops/slice.ts";

@@ -3,7 +3,7 @@
 // Those above the diagonal of a skew-symmetric matrix, m(m − 1)/2 of them, row by row; ops/cayley.ts makes them
 // a rotation.
 
-import { fill } from "../../graph/gradients.ts";
+import { fill } from "../../ops/fill.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { cayley, rotationSize } from "../../ops/cayley.ts";
 import { slice } from "../../ops/slice.ts";

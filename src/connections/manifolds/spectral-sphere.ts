@@ -7,11 +7,12 @@
 // entries may be negative: a stream can be subtracted from another.
 // Start: U = V = I, σ = 2 (the paper's 4 leaves a slope of 0.001): at n = 4 a diagonal of 0.973, |λ₂| = 0.964.
 
-import { add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { rotationSize } from "../../ops/cayley.ts";
 import { multiply, tanh } from "../../ops/elementwise.ts";
-import { batchedMatmul, matmul } from "../../ops/matmul.ts";
+import { batchedMatmul } from "../../ops/batched-matmul.ts";
+import { matmul } from "../../ops/matmul.ts";
 import { broadcast, broadcastLast } from "../../ops/reductions.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { slice } from "../../ops/slice.ts";

@@ -10,7 +10,8 @@
 // iteration; but the entries depend on each other in turn, and the gradient has kinks where a bound changes.
 // Start: a diagonal of 0.95, equal entries off it; at n = 4 |λ₂| = 0.933.
 
-import { fill, add } from "../../graph/gradients.ts";
+import { add } from "../../ops/elementwise.ts";
+import { fill } from "../../ops/fill.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";
 import { multiply, relu, sigmoid, subtract } from "../../ops/elementwise.ts";

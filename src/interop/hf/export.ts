@@ -6,17 +6,18 @@
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
-import { ensureWritableFolder, writeAtomically } from "../../files/atomic.ts";
+import { writeAll, writeAtomically, writeFileAtomically } from "../../files/atomic.ts";
+import { isSamePlace } from "../../files/places.ts";
+import { ensureWritableFolder } from "../../files/space.ts";
+import { encodeHead } from "../../files/write-safetensors.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
 import { readTokenizer } from "../../data/prepare.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../../training/config.ts";
-import { isSamePlace, writeAll, writeFileAtomically } from "../../files/records.ts";
 import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
 import { gatherView, huggingFaceTensors } from "./tensors.ts";
 import { openRunFolder } from "../../runs/run-folder.ts";
-import { encodeHead } from "../../files/safetensors.ts";
 
 /** What may be replaced, and who hears of what is odd. */
 export interface HuggingFaceExportOptions {

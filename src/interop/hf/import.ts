@@ -8,12 +8,12 @@
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
-import { reason } from "../../files/atomic.ts";
+import { reason } from "../../files/errors.ts";
+import { isSamePlace } from "../../files/places.ts";
 import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
 import type { WasmRuntime } from "../../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
-import { isSamePlace } from "../../files/records.ts";
 import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";

@@ -6,14 +6,14 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../../files/atomic.ts";
+import { reason } from "../../files/errors.ts";
+import { openSafetensors, type OpenSafetensors } from "../../files/safetensors.ts";
 import { createParameters } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { languageModel } from "../../model/language-model.ts";
 import type { CheckpointTensor } from "../../runs/checkpoint.ts";
 import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
 import { huggingFaceTensors, scatterView } from "./tensors.ts";
-import { openSafetensors, type OpenSafetensors } from "../../files/safetensors.ts";
 
 /** A model read from a folder. */
 export interface HuggingFaceModel extends ReadConfig {

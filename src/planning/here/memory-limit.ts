@@ -1,6 +1,6 @@
 // Question: does what is asked for fit into memory, and if not, what would make it?
 //
-// The plan knows every byte before anything is allocated (training-memory.ts, memory-needs.ts). Two limits hold
+// The plan knows every byte before anything is allocated (training-memory.ts, model-memory.ts). Two limits hold
 // at once:
 //
 //   the CPU runtime's   states, arena, programs and scratch of the threads lie in one WebAssembly memory,
@@ -8,7 +8,8 @@
 //   the machine's       the same, the parameters outside it while a checkpoint is read, and Node's own heap;
 //                       what is free now, or what the user allows
 //
-// When the need is above a limit, changes are tried on the plan, each alone, and the two that save most are told.
+// When the need is above a limit, each possible change is tried on the plan by itself, and the error names the two
+// that save most.
 
 import { freemem, totalmem } from "node:os";
 import type { Device } from "../../runtime/device.ts";
@@ -16,7 +17,7 @@ import type { Device } from "../../runtime/device.ts";
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
 export const HEAP_BYTES: number = 32 * 2 ** 20;
 
-/** Bytes that are needed at once. */
+/** Bytes that something needs at the same time. */
 export interface MemoryNeed {
   /** In the CPU runtime's memory: parameters, moments, inputs, caches, values of a step, programs, scratch. */
   readonly runtimeBytes: number;
@@ -24,7 +25,7 @@ export interface MemoryNeed {
   readonly machineBytes: number;
 }
 
-/** What must not be exceeded. */
+/** The most that may be used. */
 export interface MemoryLimits {
   readonly runtimeBytes: number;
   readonly machineBytes: number;
@@ -40,17 +41,17 @@ export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, a
     machine,
   });
   if (allowed !== undefined) return limit(allowed, "what --memory allows");
-  // Of a container, where 0 or more than there is means no limit.
+  // A container reports 0, or more than the machine has, when it has no limit.
   const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY;
   const left = constrained - process.memoryUsage.rss();
-  // Only Linux tells how much can be had; elsewhere caches count as used.
+  // Only Linux reports how much memory is available; elsewhere, caches count as used.
   const free = process.platform === "linux" ? freemem() : totalmem();
   return left < free && constrained < totalmem()
     ? limit(left, "what this container has left")
     : limit(free, process.platform === "linux" ? "what is free on this machine" : "the memory of this machine");
 }
 
-/** What may be asked for instead, in the words of the command line. */
+/** A change that the user could ask for instead, in the words of the command line. */
 export interface Change {
   readonly option: string;
 }
@@ -76,7 +77,7 @@ export function expectFit<C extends Change>(
   if (fits(need, limits)) return need;
   const reduced = changes
     .map((change) => ({ made: [change], need: plan([change]) }))
-    // What saves too little to be seen is no help.
+    // A saving that does not show in the printed number is no help.
     .filter((tried) => need.machineBytes - tried.need.machineBytes > 0.001 * need.machineBytes)
     .sort((a, b) => a.need.machineBytes - b.need.machineBytes);
   const best = reduced.slice(0, 2);
@@ -100,7 +101,7 @@ export function fits(need: MemoryNeed, limits: MemoryLimits): boolean {
   return need.runtimeBytes <= limits.runtimeBytes && need.machineBytes <= limits.machineBytes;
 }
 
-/** The need beside the limit that it breaks, the smaller one where it breaks both. */
+/** The need and the limit that it exceeds; the smaller limit when it exceeds both. */
 export function tooMuch({ runtimeBytes, machineBytes }: MemoryNeed, limits: MemoryLimits): string {
   const broken = [
     { need: machineBytes, limit: limits.machineBytes, what: `, ${limits.machine}` },

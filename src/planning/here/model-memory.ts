@@ -1,4 +1,4 @@
-// Question: how much memory does a trained model need to write, to be looked at, to be changed?
+// Question: how much memory does a trained model need to write text, to be inspected, to be changed?
 //
 // As in training-memory.ts, the programs are compiled for a runtime that is only planned. Outside it lies the
 // model's file, which is read whole before it is written into the runtime, and what Node's heap grows by.
@@ -17,7 +17,7 @@ import { createObserver } from "../../training/observe.ts";
 import { makeStep } from "../../training/step-memory.ts";
 import { listPrograms } from "../../training/step.ts";
 
-/** Of a model's file: a number takes four bytes. */
+/** Size of a model's file: four bytes a number. */
 function fileBytes({ all }: ParameterSet): number {
   return all.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0);
 }

@@ -1,8 +1,8 @@
 // Question: do the runs of a sweep fit into memory, and how many of them at a time?
 //
-// Each is trained in a process of its own, so needs add up. Runs that differ only in what no size depends on
-// (seed, learning rate, number of steps) need the same, and are planned once. Any W of the runs fit together
-// when the W that need most do.
+// Each run trains in its own process, so their needs add up. Runs that differ only in settings that change no
+// size (seed, learning rate, number of steps) need the same and are planned once. Any W of the runs fit together
+// if the W largest do.
 
 import type { Machine } from "../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../training/config.ts";
@@ -22,7 +22,7 @@ export interface SweepRun extends SweepPoint {
 /**
  * How many runs of a sweep may be trained at a time.
  *
- * @param most as many as are wished
+ * @param most the number that was asked for
  * @returns from 1 to `most`
  * @throws RangeError when there are runs that do not fit even alone, with the values of the axes that they share
  */
@@ -41,7 +41,7 @@ export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits:
   return Math.max(1, count);
 }
 
-/** What the sizes of a run's programs depend on, and more. */
+/** Everything that can change the size of a run's programs. */
 function sizeKey(config: TrainingConfig): string {
   const { model, batch, accumulate, recompute, optimiser } = config;
   return JSON.stringify({

@@ -1,4 +1,4 @@
-// Question: how much memory do trainings need, all they do counted, and what would make them need less?
+// Question: how much memory do training runs need in all, and what would make them need less?
 //
 // Every program of a run is compiled for a runtime that is only planned (planned-runtime.ts): the step, what
 // evaluates and observes, what writes a sample at the end. Runs that take turns share one runtime and its arena.

@@ -7,7 +7,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { reason } from "../../files/atomic.ts";
+import { reason } from "../../files/errors.ts";
 
 /** A file that is open for reading. */
 export interface OpenFile {

@@ -4,7 +4,7 @@
 // and a program may write them too.
 
 import path from "node:path";
-import { writeFileAtomically } from "../../files/records.ts";
+import { writeFileAtomically } from "../../files/atomic.ts";
 import type { Places } from "./places.ts";
 
 export const TAGS_FILE = "tags.json";

@@ -4,8 +4,8 @@
 // the product of the axes, each named after its values: learningRate=0.003,layers=12,connection=hyper,seed=1.
 // A name depends on nothing but its own values, so a sweep that gets more of them keeps the runs it has.
 
-import { createHash } from "node:crypto";
 import { z } from "zod";
+import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
 
 /** A value of a field: a number, a text such as "manifold:streams=2", or any other plain data. */
@@ -231,7 +231,7 @@ function label(given: SweepValue): string {
   const exact = plain === text.replaceAll(":", "+") && !text.includes("+");
   const ambiguous = typeof given === "string" && isJson(given);
   if (exact && !ambiguous && plain.length <= LONGEST_LABEL && plain !== "") return plain;
-  const hash = createHash("sha256").update(JSON.stringify(given)).digest("hex").slice(0, 8);
+  const hash = sha256(JSON.stringify(given)).slice(0, 8);
   return `${plain.slice(0, LONGEST_LABEL - 9)}~${hash}`;
 }
 

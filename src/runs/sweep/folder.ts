@@ -12,9 +12,10 @@
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
-import { ensureWritableFolder, reason } from "../../files/atomic.ts";
+import { writeFileAtomically } from "../../files/atomic.ts";
+import { hasCode, reason } from "../../files/errors.ts";
+import { ensureWritableFolder } from "../../files/space.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
-import { hasCode, writeFileAtomically } from "../../files/records.ts";
 import { openRunFolder, readMetrics } from "../run-folder.ts";
 import {
   analyseSweep,

@@ -3,9 +3,9 @@
 // Nodes are lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
 // can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
 
-import { addOperation } from "../../graph/gradients.ts";
+import { addOperation } from "../../ops/elementwise.ts";
 import { stateOf } from "../../graph/state.ts";
-import { ancestors, byteSize, type Node, type Tensor } from "../../graph/tensor.ts";
+import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
 import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
@@ -87,7 +87,7 @@ function lowerGraph(
     if ((first && stateOf(first)) || adds.has(node)) continue;
     const rule = machine.implementationOf(node.op);
     if (!rule) throw new Error(`compile: the ${machine.name} runtime has no kernel for ${labelOf(node)}.`);
-    let flops = node.op.flops(node);
+    let flops = flopsOf(node);
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,

@@ -2,8 +2,9 @@
 //
 // The oracle: every node in order, in float64, by the plain loops of its operation. Slow, and nothing else.
 
+import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
-import { ancestors, type Node, sizeOf, type Tensor, type Values } from "../../graph/tensor.ts";
+import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
 import type { Device } from "../device.ts";
 import {
   expectCount,
@@ -64,15 +65,12 @@ export function createReferenceRuntime(): SynchronousRuntime {
     for (const [index, node] of nodes.entries()) {
       const [first] = node.outputs;
       if (first && stateOf(first)) {
-        values.set(first, { shape: first.shape, data: stateData(first) });
+        values.set(first, new Values(first.shape, stateData(first), first.dtype));
         continue;
       }
       const inputs = node.inputs.map((tensor) => values.get(tensor)!);
-      const outputs = node.outputs.map((tensor) => ({
-        shape: tensor.shape,
-        data: new Float64Array(sizeOf(tensor.shape)),
-      }));
-      node.op.reference(inputs, outputs, node.attributes);
+      const outputs = node.outputs.map(({ shape, dtype }) => new Values(shape, new Float64Array(sizeOf(shape)), dtype));
+      node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
       node.outputs.forEach((tensor, at) => values.set(tensor, outputs[at]!));
       const label = node.scope === "" ? node.op.name : `${node.scope}:${node.op.name}`;
       for (const { data } of outputs) look?.({ label, index }, data);

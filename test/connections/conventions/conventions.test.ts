@@ -12,7 +12,7 @@ import {
 } from "../../../src/connections/conventions/table.ts";
 import { hyper } from "../../../src/connections/hyper.ts";
 import { manifold, type ManifoldOptions } from "../../../src/connections/manifold.ts";
-import { gradients } from "../../../src/graph/gradients.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { createParameters } from "../../../src/graph/parameters.ts";
 import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";

@@ -1,4 +1,5 @@
-import { add, fill } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { fill } from "../../../src/ops/fill.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import {
   divide,

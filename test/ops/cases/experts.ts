@@ -2,9 +2,12 @@
 // more rows than a tile and no multiple of it.
 
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { add } from "../../../src/graph/gradients.ts";
-import { type Dispatch, dispatch, expertRows, expertSum } from "../../../src/ops/dispatch.ts";
-import { balanceBias, sequenceBalance } from "../../../src/ops/expert-balance.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { type Dispatch, dispatch } from "../../../src/ops/dispatch.ts";
+import { expertRows } from "../../../src/ops/expert-rows.ts";
+import { expertSum } from "../../../src/ops/expert-sum.ts";
+import { balanceBias } from "../../../src/ops/balance-bias.ts";
+import { sequenceBalance } from "../../../src/ops/sequence-balance.ts";
 import { chooseExperts } from "../../../src/ops/expert-choice.ts";
 import { expertMatmul } from "../../../src/ops/expert-matmul.ts";
 import { apply } from "../../../src/graph/tensor.ts";
@@ -88,7 +91,8 @@ function outerCase(mixture: Mixture): OperationCase {
       a: { shape: [tokens * active, channels] },
       b: { shape: [tokens * active, hidden] },
     },
-    build: ({ chosen, a, b }) => apply(expertOuterOperation, [a!, b!, dispatch(chosen!, experts).offsets], {}),
+    build: ({ chosen, a, b }) =>
+      apply(expertOuterOperation, { a: a!, b: b!, offsets: dispatch(chosen!, experts).offsets }).weights,
   };
 }
 

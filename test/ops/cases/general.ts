@@ -1,4 +1,4 @@
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import { concat } from "../../../src/ops/concat.ts";
 import { crossEntropy, crossEntropyWithLogSumExp } from "../../../src/ops/cross-entropy.ts";
 import { multiply, square } from "../../../src/ops/elementwise.ts";

@@ -1,8 +1,9 @@
 // The optimiser's operations, over one and several blocks and tasks.
 
 import { adamw, type AdamwAttributes } from "../../../src/ops/adamw.ts";
-import { countNotFinite } from "../../../src/ops/finite.ts";
-import { clipScale, sumSquares } from "../../../src/ops/gradient-norm.ts";
+import { countNotFinite } from "../../../src/ops/count-not-finite.ts";
+import { clipScale } from "../../../src/ops/clip-scale.ts";
+import { sumSquares } from "../../../src/ops/sum-squares.ts";
 import type { OperationCase } from "../case.ts";
 
 type Shape = readonly number[];

@@ -1,7 +1,7 @@
 // The stream operations at odd sizes: one token, one to eight streams, channels that are no multiple of
 // a vector, several tiles of 48 tokens.
 
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { hyperCoefficients } from "../../../src/ops/hyper-coefficients.ts";
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
@@ -10,7 +10,7 @@ import { sinkhorn, type SinkhornForm } from "../../../src/ops/sinkhorn.ts";
 import { streamNarrow, streamWiden } from "../../../src/ops/stream-precision.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
-import { collapse, expand } from "../../../src/ops/streams.ts";
+import { collapse, expand } from "../../../src/ops/expand.ts";
 import type { OperationCase } from "../case.ts";
 
 /** [tokens, streams, channels]. */

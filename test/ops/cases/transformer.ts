@@ -1,14 +1,16 @@
 // The transformer's operations at odd sizes: one row, no multiple of a vector, several tiles of 48 rows.
 
-import { add } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
 import { latentHeads } from "../../../src/ops/latent-heads.ts";
 import { cachedAttention } from "../../../src/ops/cached-attention.ts";
 import { gather } from "../../../src/ops/gather.ts";
-import { batchedMatmul, matmul, type MatmulAttributes } from "../../../src/ops/matmul.ts";
+import { batchedMatmul } from "../../../src/ops/batched-matmul.ts";
+import { matmul, type MatmulAttributes } from "../../../src/ops/matmul.ts";
 import { rmsNorm } from "../../../src/ops/rms-norm.ts";
-import { rotary, rotaryTable } from "../../../src/ops/rotary.ts";
+import { rotary } from "../../../src/ops/rotary.ts";
+import { rotaryTable } from "../../../src/ops/rotary-table.ts";
 import { swiglu } from "../../../src/ops/swiglu.ts";
 import type { OperationCase } from "../case.ts";
 

@@ -2,7 +2,7 @@
 // builds and with both widths of register tiles, for sizes that fit no block?
 
 import { beforeAll, describe, expect, it } from "vitest";
-import type { Values } from "../../../src/graph/tensor.ts";
+import { Values } from "../../../src/graph/tensor.ts";
 import { attentionBackwardOperation, attentionOperation } from "../../../src/ops/attention.ts";
 import {
   type Build,
@@ -68,23 +68,18 @@ function makeCase({ batch, T, heads, kvHeads, D, spread = 1, scale = 1 / Math.sq
   const E = (heads + 2 * kvHeads) * D;
   return {
     attributes: { heads, kvHeads, headSize: D, valueSize: D, scale: Math.fround(scale) },
-    qkv: { shape: [batch, T, E], data: normals(batch * T * E, spread, 7) },
-    g: { shape: [batch, T, heads * D], data: normals(batch * T * heads * D, 1, 11) },
+    qkv: new Values([batch, T, E], normals(batch * T * E, spread, 7)),
+    g: new Values([batch, T, heads * D], normals(batch * T * heads * D, 1, 11)),
   };
 }
 
-const zeros = (shape: readonly number[]): Values => ({
-  shape,
-  data: new Float64Array(shape.reduce((a, b) => a * b, 1)),
-});
-
 function reference({ attributes, qkv, g }: Case): { out: Float64Array; lse: Float64Array; dqkv: Float64Array } {
   const [batch, T] = qkv.shape as [number, number];
-  const out = zeros(g.shape);
-  const lse = zeros([batch, attributes.heads, T]);
-  const dqkv = zeros(qkv.shape);
-  attentionOperation.reference([qkv], [out, lse], attributes);
-  attentionBackwardOperation.reference([qkv, out, lse, g], [dqkv], attributes);
+  const out = new Values(g.shape);
+  const lse = new Values([batch, attributes.heads, T]);
+  const dqkv = new Values(qkv.shape);
+  attentionOperation.reference({ qkv }, { out, lse }, attributes);
+  attentionBackwardOperation.reference({ qkv, out, lse, g }, { dqkv }, attributes);
   return { out: out.data, lse: lse.data, dqkv: dqkv.data };
 }
 

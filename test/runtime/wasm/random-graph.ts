@@ -3,7 +3,8 @@
 // Random ones with gradients, recomputed segments, states that are updated, swapped and copied.
 
 import * as fc from "fast-check";
-import { add, gradients } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { input, parameter, persistent } from "../../../src/graph/state.ts";
 import { checkpoint, sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
 import { concat } from "../../../src/ops/concat.ts";

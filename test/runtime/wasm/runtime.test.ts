@@ -3,7 +3,8 @@
 
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { add, gradients } from "../../../src/graph/gradients.ts";
+import { add } from "../../../src/ops/elementwise.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { constant, input, parameter, persistent } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { multiply, scale, square } from "../../../src/ops/elementwise.ts";

@@ -1,5 +1,5 @@
 // Question: what keeps the experts equally busy?
-// The formulas are those of ops/expert-balance.ts.
+// The formulas are those of ops/balance-bias.ts and ops/sequence-balance.ts.
 //
 // balanceBias              domain 1
 // sequenceBalance          domain: B sequences, grain 1

@@ -1,10 +1,11 @@
 // Question: which calls do the operations of a mixture of experts become?
 
-import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { flopsOf, lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { ExpertChoiceAttributes } from "../../../ops/expert-choice.ts";
-import { expertRowsOperation, expertSumBackwardOperation } from "../../../ops/dispatch.ts";
+import { expertRowsOperation } from "../../../ops/expert-rows.ts";
+import { expertSumBackwardOperation } from "../../../ops/expert-sum.ts";
 import type { ExpertMatmulAttributes } from "../../../ops/expert-matmul.ts";
-import type { SequenceBalanceAttributes } from "../../../ops/expert-balance.ts";
+import type { SequenceBalanceAttributes } from "../../../ops/sequence-balance.ts";
 import type { Operand, Word } from "../../plan/calls.ts";
 import { ROW_TILE } from "../device.ts";
 import { outerGrid } from "../gemm-grid.ts";
@@ -119,7 +120,7 @@ const expertMatmul: Lowering = {
       kernel: "gemmExperts",
       domain: rowCount(x.shape),
       grain: ROW_TILE,
-      flops: node.op.flops(node),
+      flops: flopsOf(node),
       operands: [
         read(context.buffer(x), true),
         read(packed, false),

@@ -2,7 +2,7 @@
 
 import { sizeOf } from "../../../graph/tensor.ts";
 import type { AdamwAttributes } from "../../../ops/adamw.ts";
-import type { ClipScaleAttributes } from "../../../ops/gradient-norm.ts";
+import type { ClipScaleAttributes } from "../../../ops/clip-scale.ts";
 import { elementwise, f32, i32, type Lowering, read, sumPartials, write } from "../lowering.ts";
 
 /** Elements that make one partial, and partials that one task makes. */

@@ -2,7 +2,7 @@
 //
 // Their items are tokens, whatever the number of streams, so that all of them chain on a tile of tokens.
 
-import { lastAxis, type Node, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { flopsOf, lastAxis, type Node, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { HyperCoefficientsAttributes } from "../../../ops/hyper-coefficients.ts";
 import { type ManifoldCoefficientsAttributes, streamsOf } from "../../../ops/manifold-coefficients.ts";
 import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn.ts";
@@ -112,7 +112,7 @@ const projection: Lowering = {
       kernel: few ? "streamProjectionFew" : "streamProjection",
       domain: tokens,
       grain: ROW_TILE,
-      flops: node.op.flops(node),
+      flops: flopsOf(node),
       operands: [
         read(context.buffer(x), true),
         read(few ? context.buffer(w) : packWeight(w, true, context), false),
@@ -133,7 +133,7 @@ const projectionBackward: Lowering = {
       kernel: "streamProjectionBackward",
       domain: streamSizes(x).tokens,
       grain: ROW_TILE,
-      flops: node.op.flops(node),
+      flops: flopsOf(node),
       operands: [
         read(context.buffer(x), true),
         read(panels, false),

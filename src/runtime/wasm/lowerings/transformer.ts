@@ -1,13 +1,15 @@
 // Question: which kernels compute the transformer's operations?
 
-import { lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { flopsOf, lastAxis, type Node, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import type { AttentionAttributes } from "../../../ops/attention.ts";
 import type { LatentHeadsAttributes } from "../../../ops/latent-heads.ts";
 import type { CachedAttentionAttributes } from "../../../ops/cached-attention.ts";
-import { batchedMatmulExtents, type MatmulAttributes, matmulExtents } from "../../../ops/matmul.ts";
+import { batchedMatmulExtents } from "../../../ops/batched-matmul.ts";
+import { type MatmulAttributes, matmulExtents } from "../../../ops/matmul.ts";
 import { reshapeOperation } from "../../../ops/reshape.ts";
 import type { RmsNormAttributes } from "../../../ops/rms-norm.ts";
-import type { RotaryAttributes, RotaryTableAttributes } from "../../../ops/rotary.ts";
+import type { RotaryAttributes } from "../../../ops/rotary.ts";
+import type { RotaryTableAttributes } from "../../../ops/rotary-table.ts";
 import { streamWidenOperation } from "../../../ops/stream-precision.ts";
 import type { Operand, Word } from "../../plan/calls.ts";
 import { ROW_TILE } from "../device.ts";
@@ -55,7 +57,7 @@ function matmulRows(node: Node<MatmulAttributes>, context: LoweringContext, adde
     kernel: "gemmRows",
     domain: rows,
     grain: ROW_TILE,
-    flops: node.op.flops(node),
+    flops: flopsOf(node),
     operands: [
       read(context.buffer(a), true),
       read(panels, false),

@@ -4,16 +4,18 @@
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 
-export const countNotFiniteOperation: Operation<Record<string, never>> = {
+export const countNotFiniteOperation: Operation<["x"], ["count"]> = {
   name: "countNotFinite",
-  infer: () => [f32()],
-  flops: ({ inputs: [x] }) => sizeOf(x!.shape),
-  reference([x], [count]) {
-    for (const value of x!.data) if (!Number.isFinite(value)) count!.data[0]! += 1;
+  inputs: ["x"],
+  outputs: ["count"],
+  infer: () => ({ count: f32() }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference({ x }, { count }) {
+    for (const value of x.data) if (!Number.isFinite(value)) count.add(0, 1);
   },
 };
 
 /** How many elements are NaN or infinite: []. */
 export function countNotFinite(x: Tensor): Tensor {
-  return apply(countNotFiniteOperation, [x], {});
+  return apply(countNotFiniteOperation, { x }).count;
 }

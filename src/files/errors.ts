@@ -1,0 +1,33 @@
+// Question: What does a system error say in words, and which errors may be passed over?
+
+const reasons: Readonly<Record<string, string>> = {
+  EACCES: "permission denied",
+  EPERM: "not permitted",
+  EROFS: "the file system is read-only",
+  ENOSPC: "the disk is full",
+  EDQUOT: "the disk quota is used up",
+  ENOTDIR: "part of the path is a file, not a folder",
+  EEXIST: "a file of that name is in the way",
+  ENOENT: "there is no such file or folder",
+  EISDIR: "it is a folder",
+  ELOOP: "its symbolic links go in a circle",
+};
+
+/** A system error in words. */
+export function reason(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return ("code" in error && reasons[String(error.code)]) || error.message;
+}
+
+/** Whether an error is the system's error of that code. */
+export const hasCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && "code" in error && error.code === code;
+
+/** Does what should be done but may fail without harm. */
+export function attempt(action: () => void): void {
+  try {
+    action();
+  } catch {
+    return;
+  }
+}

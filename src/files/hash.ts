@@ -1,0 +1,26 @@
+// Question: What is the SHA-256 of a text, of a file, or of bytes as they come?
+
+import { createHash, type Hash } from "node:crypto";
+import fs from "node:fs";
+
+/** For bytes as they come: `update` it with them, then ask for its `digest("hex")`. */
+export const newSha256 = (): Hash => createHash("sha256");
+
+/** Of a text or of bytes, in hexadecimal. */
+export const sha256 = (content: string | Uint8Array): string => newSha256().update(content).digest("hex");
+
+/** Of a file, which need not fit into memory. */
+export function sha256OfFile(file: string): string {
+  const hash = newSha256();
+  const part = new Uint8Array(1 << 20);
+  const descriptor = fs.openSync(file, "r");
+  try {
+    for (;;) {
+      const got = fs.readSync(descriptor, part);
+      if (got === 0) return hash.digest("hex");
+      hash.update(part.subarray(0, got));
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}

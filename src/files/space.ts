@@ -1,0 +1,52 @@
+// Question: Can a folder take what is about to be written, before the work is done?
+
+import fs from "node:fs";
+import path from "node:path";
+import { attempt, reason } from "./errors.ts";
+
+/** Makes the folder if need be and tries a file in it, so that a failure comes before the work. */
+export function ensureWritableFolder(folder: string): void {
+  const probe = path.join(folder, `.write-test-${process.pid}`);
+  try {
+    fs.mkdirSync(folder, { recursive: true });
+    fs.writeFileSync(probe, "x");
+    fs.rmSync(probe);
+  } catch (error) {
+    attempt(() => fs.rmSync(probe, { force: true }));
+    throw new Error(
+      `cannot write to the folder ${folder}: ${reason(error)}. ` +
+        "Make it writable, free some space, or choose another folder",
+      { cause: error },
+    );
+  }
+}
+
+/**
+ * Fails when the disk of a folder, which need not exist yet, has less room than `bytes`. What a file
+ * system does not tell cannot be known before: then this passes, and the write itself will fail.
+ *
+ * @param purpose what the bytes are for, to name in the error
+ */
+export function expectSpace(folder: string, bytes: number, purpose: string): void {
+  const free = freeBytes(folder);
+  if (bytes <= free) return;
+  throw new Error(
+    `${purpose} need ${inMiB(bytes, Math.ceil)} MiB, but the disk of ${folder} has ${inMiB(free, Math.floor)} MiB free: ` +
+      "free some space, or choose a folder on another disk",
+  );
+}
+
+const inMiB = (bytes: number, round: (value: number) => number): number => round(bytes / 2 ** 20);
+
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, blocks, bsize } = fs.statfsSync(existingPart(path.resolve(folder)));
+    return blocks === 0 ? Infinity : bavail * bsize;
+  } catch {
+    return Infinity;
+  }
+}
+
+function existingPart(folder: string): string {
+  return fs.existsSync(folder) || path.dirname(folder) === folder ? folder : existingPart(path.dirname(folder));
+}

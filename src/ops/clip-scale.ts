@@ -1,0 +1,52 @@
+// Question: what is the norm of all gradients together, and the factor that clips it (Pascanu et al. 2013,
+// arXiv 1211.5063)?
+//
+//   norm = √(Σ of the sums),  scale = min(1, limit / (norm + 1e-6))
+//
+// Shapes: [], [], ... → [2] = norm, scale. No gradient.
+
+import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { expectShapes } from "./shapes.ts";
+
+export interface ClipScaleAttributes {
+  /** Largest norm that passes unchanged; Infinity never clips. */
+  readonly limit: number;
+}
+
+export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttributes> = {
+  name: "clipScale",
+  inputs: ["...sums"],
+  outputs: ["clip"],
+  infer({ sums }, { limit }) {
+    for (const sum of sums) {
+      expectShapes(
+        sizeOf(sum.shape) === 1,
+        "clipScale",
+        { sum },
+        "every input must be one sum of squares, from sumSquares().",
+      );
+    }
+    if (!(limit > 0))
+      throw new RangeError(`clipScale: the limit must be positive, got ${limit}; Infinity never clips.`);
+    return { clip: f32(2) };
+  },
+  flops: ({ sums }) => sums.length + 4,
+  reference({ sums }, { clip }, { limit }) {
+    const norm = Math.sqrt(sums.reduce((total, sum) => total + sum.at(0), 0));
+    clip.set(0, norm);
+    clip.set(1, limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6)));
+  },
+};
+
+/**
+ * The norm of everything whose squares were summed, and the factor that brings it to the limit
+ * (Pascanu et al. 2013, arXiv 1211.5063). Has no gradient.
+ *
+ * @param sums one element each, from `sumSquares`
+ * @param limit largest norm that passes unchanged; Infinity never clips
+ * @returns [2]: the norm before clipping, the factor (1 when the limit is Infinity)
+ * @throws RangeError when the limit is not positive; ShapeError when a sum is not one element
+ */
+export function clipScale(sums: readonly Tensor[], limit: number = Number.POSITIVE_INFINITY): Tensor {
+  return apply(clipScaleOperation, { sums }, { limit }).clip;
+}

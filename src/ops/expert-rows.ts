@@ -1,0 +1,85 @@
+// Question: how do tokens get to their experts?
+//
+//   expertRows    y[r] = x[order[r] div k]                       [N, C] → [P, C]
+//   tokenSum      y[n] = Σ_j x[position[n, j]]                   [P, C] → [N, C]
+//
+// Each is the other's gradient. order, position: see dispatch.ts.
+
+import {
+  apply,
+  f32,
+  lastAxis,
+  type Operation,
+  rowCount,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+} from "../graph/tensor.ts";
+import { type Dispatch, expectPairs } from "./dispatch.ts";
+import { expectShapes } from "./shapes.ts";
+
+/** The rows of x, one for each pair. */
+export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> = {
+  name: "expertRows",
+  inputs: ["x", "order", "position"],
+  outputs: ["y"],
+  infer({ x, order, position }) {
+    expectPairs("expertRows", order, position);
+    expectShapes(
+      x.shape.length === 2 && x.shape[0] === position.shape[0],
+      "expertRows",
+      { x, position },
+      "x must be [N, C] with the tokens that were dispatched.",
+    );
+    return { y: f32(sizeOf(order.shape), lastAxis(x.shape)) };
+  },
+  gradient: ({ order, position }, { y: g }) => ({ x: apply(tokenSumOperation, { x: g, order, position }).y }),
+  flops: () => 0,
+  reference({ x, order, position }, { y }) {
+    const active = lastAxis(position.shape);
+    order.data.forEach((pair, row) => {
+      const n = Math.floor(pair / active);
+      for (let c = 0; c < lastAxis(x.shape); c++) y.set(row, c, x.at(n, c));
+    });
+  },
+};
+
+/** The sum of each token's rows. */
+export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = {
+  name: "tokenSum",
+  inputs: ["x", "order", "position"],
+  outputs: ["y"],
+  infer: ({ x, order, position }) => ({ y: sumOfRows("tokenSum", x, order, position) }),
+  gradient: ({ order, position }, { y: g }) => ({ x: apply(expertRowsOperation, { x: g, order, position }).y }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference({ x, position }, { y }) {
+    const active = lastAxis(position.shape);
+    position.data.forEach((row, pair) => {
+      const n = Math.floor(pair / active);
+      for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, x.at(row, c));
+    });
+  },
+};
+
+/** What sums over each token's rows of x come to; throws unless x has a row for each pair. */
+export function sumOfRows(operation: string, x: TensorSpec, order: TensorSpec, position: TensorSpec): TensorSpec {
+  expectPairs(operation, order, position);
+  expectShapes(
+    x.shape.length === 2 && rowCount(x.shape) === sizeOf(position.shape),
+    operation,
+    { x, position },
+    "x must be [P, C] with one row for each pair.",
+  );
+  return f32(rowCount(position.shape), lastAxis(x.shape));
+}
+
+/**
+ * Each token's row once for each of its experts, those of one expert side by side.
+ *
+ * @param x [N, C]
+ * @returns [N · k, C]
+ * @throws ShapeError when x holds other tokens than were dispatched
+ */
+export function expertRows(x: Tensor, { order, position }: Dispatch): Tensor {
+  return apply(expertRowsOperation, { x, order, position }).y;
+}

@@ -1,0 +1,30 @@
+// A tensor of one value everywhere.
+
+import { apply, attributesOf, type Operation, type Shape, type Tensor } from "../graph/tensor.ts";
+
+export const fillOperation: Operation<[], ["y"], { readonly shape: Shape; readonly value: number }> = {
+  name: "fill",
+  inputs: [],
+  outputs: ["y"],
+  infer: (_inputs, { shape }) => ({ y: { shape, dtype: "f32" } }),
+  flops: () => 0,
+  reference: (_inputs, { y }, { value }) => void y.data.fill(value),
+};
+
+/**
+ * A tensor of one value everywhere.
+ *
+ * @returns f32, of this shape
+ * @throws ShapeError when an axis is not a positive whole number
+ */
+export function fill(shape: Shape, value: number): Tensor {
+  return apply(fillOperation, {}, { shape: [...shape], value }).y;
+}
+
+/**
+ * The value that fills a tensor, if it is known now. The gradient of a mean loss is such a tensor; known
+ * as one, it leaves nothing to wait for between the loss and its backward pass.
+ */
+export function constantOf({ node }: Tensor): number | undefined {
+  return attributesOf(fillOperation, node)?.value;
+}

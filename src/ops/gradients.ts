@@ -1,0 +1,44 @@
+// Question: what is the gradient of a loss?
+//
+// The walk is graph/gradients.ts; the operations that it needs are here: 1 to begin with, sums where a tensor
+// was used more than once, 0 where the loss does not depend on a tensor.
+
+import { pullBack } from "../graph/gradients.ts";
+import { ShapeError, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { add } from "./elementwise.ts";
+import { fill } from "./fill.ts";
+
+/**
+ * Gradients of a scalar loss with respect to tensors of its graph.
+ *
+ * @param loss a tensor with one element
+ * @param wrt tensors the loss depends on
+ * @returns one gradient per tensor of `wrt`, of its shape; zeros where the loss does not depend on it
+ * @throws ShapeError when the loss is not one element; Error when a path crosses an operation without gradient
+ */
+export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  if (sizeOf(loss.shape) !== 1) {
+    throw new ShapeError(
+      `gradients: the loss must have one element, got ${showShape(loss.shape)}. Reduce it with sum() or mean().`,
+    );
+  }
+  return gradientsFrom([[loss, fill(loss.shape, 1)]], wrt);
+}
+
+/**
+ * Gradients, given those of some results.
+ *
+ * @param seeds each result and its gradient, of its shape
+ * @param wrt tensors the results depend on
+ * @param boundary tensors beyond which the graph is none of the results'; none unless given
+ * @returns one gradient per tensor of `wrt`, of its shape; zeros where no result depends on it
+ * @throws Error when a path crosses an operation without gradient
+ */
+export function gradientsFrom(
+  seeds: readonly (readonly [result: Tensor, gradient: Tensor])[],
+  wrt: readonly Tensor[],
+  boundary: readonly Tensor[] = [],
+): Tensor[] {
+  const found = pullBack(seeds, wrt, add, boundary);
+  return wrt.map((tensor, index) => found[index] ?? fill(tensor.shape, 0));
+}

@@ -1,0 +1,58 @@
+// Question: by which angles do positions turn (Su et al. 2021, arXiv 2104.09864)?
+//
+//   [T, R] = cos φ | sin φ,   φ = t · theta^(−2i/R) for i < R/2
+//
+// Made once a program and shared by all layers.
+
+import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { expectShapes } from "./shapes.ts";
+
+/** The sizes and the base of a table of angles. */
+export interface RotaryTableAttributes {
+  /** T: positions 0 to T − 1. */
+  readonly length: number;
+  /** R: columns of a head that turn; even. */
+  readonly dimension: number;
+  /** Base of the geometric row of frequencies. */
+  readonly theta: number;
+}
+
+export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttributes> = {
+  name: "rotaryTable",
+  inputs: [],
+  outputs: ["table"],
+  infer(_inputs, { length, dimension, theta }) {
+    expectShapes(
+      dimension % 2 === 0,
+      "rotaryTable",
+      { table: [length, dimension] },
+      "columns turn in pairs, so their number must be even.",
+    );
+    if (!(theta > 0)) throw new RangeError(`rotaryTable: theta must be positive, got ${theta}; 10000 is usual.`);
+    return { table: f32(length, dimension) };
+  },
+  flops: ({ table }) => 20 * sizeOf(table.shape),
+  reference(_inputs, { table }, { length, dimension, theta }) {
+    const half = dimension / 2;
+    for (let t = 0; t < length; t++) {
+      for (let i = 0; i < half; i++) {
+        const angle = t * theta ** (-i / half);
+        table.set(t, i, Math.cos(angle));
+        table.set(t, half + i, Math.sin(angle));
+      }
+    }
+  },
+};
+
+/**
+ * Cosines and sines for `rotary`: [length, dimension], one row a position.
+ *
+ * @throws ShapeError when the dimension is odd; RangeError when theta is not positive
+ */
+export function rotaryTable({
+  length,
+  dimension,
+  theta = 10000,
+}: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {
+  return apply(rotaryTableOperation, {}, { length, dimension, theta }).table;
+}

@@ -1,0 +1,95 @@
+// Question: how unevenly does a sequence use its experts?
+//
+//   L_b = Σ_e f_e P_e,  f_e = E / (k T) · pairs of e,  P_e = 1/T Σ_t s_te / Σ_j s_tj  (arXiv 2412.19437, eq. 17 to 20)
+//   ds_te = g_b / T · (f_e − Σ_j f_j p_tj) / Σ_j s_tj  with p_te = s_te / Σ_j s_tj
+//
+// A loss for each sequence of T tokens; how often an expert was chosen is a constant in it.
+// Shapes: scores [B·T, E], chosen i32 [B·T, k], L [B].
+
+import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { expectShapes } from "./shapes.ts";
+
+export interface SequenceBalanceAttributes {
+  /** T: tokens of a sequence. */
+  readonly length: number;
+}
+
+export const sequenceBalanceOperation: Operation<["scores", "chosen"], ["loss"], SequenceBalanceAttributes> = {
+  name: "sequenceBalance",
+  inputs: ["scores", "chosen"],
+  outputs: ["loss"],
+  infer({ scores, chosen }, { length }) {
+    expectShapes(
+      scores.shape.length === 2 &&
+        chosen.shape.length === 2 &&
+        scores.shape[0] === chosen.shape[0] &&
+        chosen.dtype === "i32" &&
+        rowCount(scores.shape) % length === 0,
+      "sequenceBalance",
+      { scores, chosen },
+      `scores must be [B · T, E] and the chosen experts i32 [B · T, k], in whole sequences of T = ${length} tokens.`,
+    );
+    return { loss: f32(rowCount(scores.shape) / length) };
+  },
+  gradient: ({ scores, chosen }, { loss: g }, attributes) => ({
+    scores: apply(sequenceBalanceBackwardOperation, { scores, chosen, g }, attributes).dScores,
+  }),
+  flops: ({ scores }) => 4 * sizeOf(scores.shape),
+  reference({ scores, chosen }, { loss }, { length }) {
+    for (let b = 0; b < loss.size; b++) {
+      const f = frequencies(chosen, b, length, lastAxis(scores.shape));
+      for (let t = b * length; t < (b + 1) * length; t++) {
+        const sum = rowSum(scores, t);
+        f.forEach((f_e, e) => loss.add(b, (f_e * scores.at(t, e)) / sum / length));
+      }
+    }
+  },
+};
+
+export const sequenceBalanceBackwardOperation: Operation<
+  ["scores", "chosen", "g"],
+  ["dScores"],
+  SequenceBalanceAttributes
+> = {
+  name: "sequenceBalanceBackward",
+  inputs: ["scores", "chosen", "g"],
+  outputs: ["dScores"],
+  infer: ({ scores }) => ({ dScores: f32(...scores.shape) }),
+  flops: ({ scores }) => 6 * sizeOf(scores.shape),
+  reference({ scores, chosen, g }, { dScores }, { length }) {
+    for (let b = 0; b < g.size; b++) {
+      const f = frequencies(chosen, b, length, lastAxis(scores.shape));
+      for (let t = b * length; t < (b + 1) * length; t++) {
+        const sum = rowSum(scores, t);
+        const along = f.reduce((total, f_e, e) => total + (f_e * scores.at(t, e)) / sum, 0);
+        f.forEach((f_e, e) => dScores.set(t, e, ((g.at(b) / length) * (f_e - along)) / sum));
+      }
+    }
+  },
+};
+
+/** f of one sequence: how often each expert was chosen, 1 on average. */
+function frequencies(chosen: Values, sequence: number, length: number, experts: number): Float64Array {
+  const pairs = lastAxis(chosen.shape) * length;
+  const f = new Float64Array(experts);
+  for (const expert of chosen.data.subarray(sequence * pairs, (sequence + 1) * pairs)) f[expert]! += experts / pairs;
+  return f;
+}
+
+function rowSum(x: Values, row: number): number {
+  let sum = 0;
+  for (let c = 0; c < lastAxis(x.shape); c++) sum += x.at(row, c);
+  return sum;
+}
+
+/**
+ * How unevenly a sequence uses the experts: 1 when evenly, up to E / k when always the same.
+ *
+ * @param scores [B · T, E], positive
+ * @param experts i32 [B · T, k] from `chooseExperts`
+ * @param length T
+ * @returns [B]
+ */
+export function sequenceBalance(scores: Tensor, experts: Tensor, length: number): Tensor {
+  return apply(sequenceBalanceOperation, { scores, chosen: experts }, { length }).loss;
+}
