@@ -71,7 +71,7 @@ for (let t = 1; t <= 300; t++) {
   );
   runtime.write(schedule, [3e-3, 1 - 0.9 ** t, 1 - 0.95 ** t]);
   step.run();
-  losses.push(step.read("loss")[0]!);
+  losses.push(step.readNow("loss")[0]!);
 }
 process.stdout.write(`loss ${losses[0]!.toPrecision(3)} -> ${losses.at(-1)!.toPrecision(3)}\n`);
 runtime.close();

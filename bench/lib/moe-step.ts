@@ -13,6 +13,7 @@ import { stepConfig } from "../../src/planning/step-time.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { makeStep } from "../../src/training/step-memory.ts";
+import type { MicroOutputs } from "../../src/training/step.ts";
 
 const SIZE = { layers: 4, width: 256, heads: 8, kvHeads: 8, context: 256, vocabulary: 1024 };
 const BATCH = 8;
@@ -47,7 +48,7 @@ export function createStepper(
   const size = { ...SIZE, hidden, ...given({ feedForward }) };
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
-  const program = runtime.compile(graph.micro);
+  const program = runtime.compile<MicroOutputs>(graph.programs.micro);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   let state = 1;
   // Some tokens are frequent and many rare, as in a language.
@@ -66,7 +67,7 @@ export function createStepper(
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));
       program.run();
-      return program.read("loss")[0]!;
+      return program.readNow("loss")[0]!;
     },
   };
 }

@@ -86,7 +86,8 @@ export function compileTraining(
   };
 }
 
-function compileStep(
+/** Compile the one or two programs of a step. */
+export function compileStep(
   runtime: SynchronousRuntime,
   programs: StepPrograms,
 ): Pick<TrainingPrograms, "micro" | "last" | "single"> {

@@ -226,7 +226,7 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
 /** The first call of a program, run once more, that writes a value which is not finite. */
 function firstNotFinite(program: Program<MicroOutputs>): string | undefined {
   let first: TracedCall | undefined;
-  program.trace?.((call, values) => {
+  void program.trace?.((call, values) => {
     if (call.index < (first?.index ?? Infinity) && !values.every(Number.isFinite)) first = call;
   });
   return first?.label;

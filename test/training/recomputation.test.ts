@@ -22,6 +22,7 @@ import {
 import { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "../../src/training/step-memory.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
+import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const connections = {
   manifold: defaultConnection("manifold"),
@@ -40,7 +41,7 @@ function deep(name: Name, preset: "nano" | "micro", batch: number, accumulate = 
   return { model, batch, accumulate, optimiser };
 }
 
-const machine = { panelWidth: 16, threads: 2 };
+const machine = plannedMachine({ threads: 2 });
 const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
 
 describe("Eq. 20", () => {
@@ -61,17 +62,17 @@ describe.each(["manifold", "manifold in bfloat16", "hyper"] as const)("%s, 24 su
     const config = deep(name, "nano", 2, accumulate);
     const runtime = await createWasmRuntime({ threads: 2 });
     try {
-      const prediction = predictStepMemory(config, runtime);
+      const prediction = predictStepMemory(config, runtime.machine);
       expect(prediction.sublayers).toBe(24);
-      const everies = accumulate === 1 ? [1, 2, 3, 5, 7, 11, 24] : [chooseRecompute(config, runtime)];
+      const everies = accumulate === 1 ? [1, 2, 3, 5, 7, 11, 24] : [chooseRecompute(config, runtime.machine)];
       for (const every of everies) {
-        const [predicted, measured] = [prediction.of(every), measureStepMemory(runtime, config, every)];
+        const [predicted, measured] = [prediction.of(every), await measureStepMemory(runtime, config, every)];
         expect(predicted.stateBytes).toBe(measured.stateBytes);
         // Of the arena alone a little more: small models lose some of it between their buffers.
         expect(Math.abs(predicted.arenaBytes / measured.arenaBytes - 1), `arena, every ${every}`).toBeLessThan(0.03);
         expect(Math.abs(total(predicted) / total(measured) - 1), `every ${every}`).toBeLessThan(0.02);
       }
-      expect(measureStepMemory(runtime, config).arenaBytes).toBeGreaterThan(prediction.of(5).arenaBytes * 1.2);
+      expect((await measureStepMemory(runtime, config)).arenaBytes).toBeGreaterThan(prediction.of(5).arenaBytes * 1.2);
     } finally {
       runtime.close();
     }
@@ -105,7 +106,9 @@ test("24 sublayers of width 256: four streams cost at most 35 % more memory than
 
 test("measured against a baseline, each in a runtime of its own", async () => {
   const [manifold, residual] = [tinyTraining("manifold"), tinyTraining("residual")];
-  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(manifold, residual, 2);
+  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(manifold, residual, () =>
+    createWasmRuntime({ threads: 2 }),
+  );
   expect(storeEvery).toBe(chooseRecompute(manifold, machine));
   expect(total(baseline)).toBeLessThan(total(recomputed));
   expect(total(recomputed)).toBeLessThan(total(stored));
