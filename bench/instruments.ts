@@ -6,7 +6,8 @@
 
 import { createBatches } from "../src/data/batches.ts";
 import { memoryTokens } from "../src/data/tokens.ts";
-import { type ConnectionKind, defaultConnection, type Preset, presets } from "../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../src/connections/table.ts";
+import { type Preset, presets } from "../src/model/config.ts";
 import { createWasmRuntime, type WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { rounded } from "../src/stability/instruments.ts";
 import { parseTrainingConfig } from "../src/training/config.ts";
@@ -24,10 +25,10 @@ type Subject = { readonly preset: Preset; readonly kind: ConnectionKind };
 
 /** The first is the model of `birkhoff compare`. */
 const subjects: Readonly<Record<string, Subject>> = {
-  "instruments.overhead": { preset: "nano", kind: "manifold" },
-  "instruments.overhead.hyper": { preset: "nano", kind: "hyper" },
+  "instruments.overhead": { preset: "nano", kind: "mhc" },
+  "instruments.overhead.hc": { preset: "nano", kind: "hc" },
   "instruments.overhead.residual": { preset: "nano", kind: "residual" },
-  "instruments.overhead.micro": { preset: "micro", kind: "manifold" },
+  "instruments.overhead.micro": { preset: "micro", kind: "mhc" },
 };
 
 function trainerOf(runtime: WasmRuntime, { preset, kind }: Subject): Trainer {

@@ -25,7 +25,7 @@ const STORED = "mhc.memory.stored";
 const PREDICTION = "mhc.memory.prediction";
 
 /** The preset "micro" with more layers. */
-const configOf = (kind: "residual" | "manifold"): StepConfig =>
+const configOf = (kind: "residual" | "mhc"): StepConfig =>
   stepConfig({ ...presets.micro, layers: LAYERS, vocabulary: VOCABULARY }, { kind }, BATCH);
 
 function side(label: string, { stateBytes, arenaBytes }: StepMemory): Side {
@@ -42,7 +42,7 @@ export const memory: Group = {
   names: [FIGURE, STRICT, STORED, PREDICTION],
   async *measure(names, { note }) {
     note(`measuring the memory of a training step with ${2 * LAYERS} sublayers`);
-    const [config, plain] = [configOf("manifold"), configOf("residual")];
+    const [config, plain] = [configOf("mhc"), configOf("residual")];
     const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(config, plain, () =>
       createWasmRuntime({ threads: THREADS }),
     );

@@ -48,7 +48,7 @@ async function* againstDense(options: GroupOptions): AsyncGenerator<Figure> {
 
 // --- against PyTorch ----------------------------------------------------------------------------
 
-const connections: Readonly<Record<string, MoeConnection>> = { [TORCH]: "residual", [TORCH_MHC]: "manifold" };
+const connections: Readonly<Record<string, MoeConnection>> = { [TORCH]: "residual", [TORCH_MHC]: "mhc" };
 
 /** How far the losses of the two may be apart: of the same weights, and after the steps since, which round differently. */
 const SAME_LOSS = 1e-4;

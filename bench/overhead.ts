@@ -50,7 +50,7 @@ async function measureWidth(width: number, variants: readonly Variant[], options
     const racers = [
       racer("residual", { kind: "residual" }),
       ...variants.map(({ streams, precision }) =>
-        racer(`mHC n = ${streams} ${precision}`, { kind: "manifold", streams, ...precisions[precision] }),
+        racer(`mHC n = ${streams} ${precision}`, { kind: "mhc", streams, ...precisions[precision] }),
       ),
     ];
     const { timings, background } = await race(racers, options);
@@ -132,7 +132,7 @@ export const overheadChart: Group = {
       const runtime = await createWasmRuntime({ threads: 1 });
       try {
         note(`profiling C = ${width}, n = ${streams}: ${rounds} rounds`);
-        const connections = points.map(({ precision }) => ({ kind: "manifold", streams, ...precisions[precision] }));
+        const connections = points.map(({ precision }) => ({ kind: "mhc", streams, ...precisions[precision] }));
         const programs = [{ kind: "residual" }, ...connections].map((connection) =>
           forwardBackward(runtime, sizes[width]!, connection),
         );

@@ -91,7 +91,7 @@ function writeRun(root: string, index: number): void {
   const folder = path.join(root, `comparison-${Math.floor(index / TOGETHER)}`, `run-${index}`);
   fs.mkdirSync(folder, { recursive: true });
   const noise = (step: number): number => uniformInteger(index, step, 1, 1000) / 1000;
-  const connection = { kind: ["residual", "hyper", "manifold"][index % 3] };
+  const connection = { kind: ["residual", "hc", "mhc"][index % 3] };
   const model = {
     context: 128,
     width: 128,

@@ -28,7 +28,7 @@ interface Case {
 }
 
 const cases: readonly Case[] = Object.entries(batches).flatMap(([preset, batch]) =>
-  (["residual", "manifold"] as const).map((kind) => ({
+  (["residual", "mhc"] as const).map((kind) => ({
     label: `${preset} ${kind}`,
     config: stepConfig({ ...presets[preset as Preset], vocabulary: VOCABULARY }, { kind }, batch),
   })),

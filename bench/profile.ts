@@ -36,7 +36,7 @@ if (!Number.isInteger(rounds) || rounds < 1) throw new Error(`--rounds is ${valu
 const runtime = await createWasmRuntime({ threads: 1 });
 const programs = [
   forwardBackward(runtime, size, { kind: "residual" }),
-  forwardBackward(runtime, size, { kind: "manifold", streams: Number(values.streams), ...precision }),
+  forwardBackward(runtime, size, { kind: "mhc", streams: Number(values.streams), ...precision }),
 ];
 for (const program of programs) program.profile();
 const [residual, connected] = programs.map((program) => program.profile(rounds));

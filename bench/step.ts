@@ -33,10 +33,10 @@ function torch(connection: string, mode: "eager" | "compile"): Entrant {
 const entrants: Readonly<Record<string, Entrant>> = {
   "birkhoff residual": birkhoff("residual"),
   "birkhoff mhc": birkhoff("mhc"),
-  "birkhoff hyper": birkhoff("hc"),
+  "birkhoff hc": birkhoff("hc"),
   "torch eager residual": torch("residual", "eager"),
   "torch eager mhc": torch("mhc", "eager"),
-  "torch eager hyper": torch("hc", "eager"),
+  "torch eager hc": torch("hc", "eager"),
   "torch compile mhc": torch("mhc", "compile"),
 };
 
@@ -92,7 +92,7 @@ const comparisons: readonly Comparison[] = [
   againstTorch("step.mhc.vs_torch_eager", "eager", "mhc", 1.8),
   againstTorch("step.mhc.vs_torch_compile", "compile", "mhc", 1.35),
   compare("step.mhc.vs_residual", time, ["birkhoff mhc", "birkhoff residual"], { higher_is_better: false, bar: 1.25 }),
-  againstTorch("step.hyper.vs_torch_eager", "eager", "hyper"),
+  againstTorch("step.hc.vs_torch_eager", "eager", "hc"),
   compare("step.memory.vs_torch", peakMemory, ["birkhoff mhc", "torch eager mhc"], {
     higher_is_better: false,
     bar: 0.7,

@@ -10,18 +10,16 @@
 import {
   type Connection,
   createParameters,
-  createWasmRuntime,
   type Gains,
-  hyper,
+  hc,
   initialValues,
   input,
-  manifold,
-  matmul,
+  mhc,
   measureGains,
-  rmsNorm,
-  tanh,
   type Tensor,
 } from "birkhoff";
+import { matmul, rmsNorm, tanh } from "birkhoff/ops";
+import { createWasmRuntime } from "birkhoff/runtime";
 
 const [depth, tokens, channels, streams] = [64, 32, 32, 4];
 
@@ -62,8 +60,8 @@ async function gainsOf(connection: Connection): Promise<Gains> {
 }
 
 export const gains: { readonly hc: Gains; readonly mhc: Gains } = {
-  hc: await gainsOf(hyper({ streams })),
-  mhc: await gainsOf(manifold({ streams })),
+  hc: await gainsOf(hc({ streams })),
+  mhc: await gainsOf(mhc({ streams })),
 };
 
 const show = (gain: number): string => gain.toPrecision(3).padStart(9);

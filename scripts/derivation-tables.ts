@@ -184,7 +184,7 @@ interface Moved {
 function compileModel(layers: number, streamPrecision: StreamPrecision): { plan: CompiledPlan; streamBytes: number } {
   const [context, width, streams, heads] = [100, 256, 4, 8];
   const parameters = createParameters();
-  const connection = { kind: "manifold", streams, streamPrecision };
+  const connection = { kind: "mhc", streams, streamPrecision };
   const size = { context, width, layers, heads, kvHeads: heads, hidden: (11 * width) / 4 };
   const model = languageModel(modelSchema.parse({ vocabulary: 64, ...size, connection }), parameters);
   const tokens = input("tokens", [1, context], "i32");

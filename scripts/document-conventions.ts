@@ -10,11 +10,11 @@ import {
 } from "../src/connections/conventions/convert.ts";
 import {
   type ConventionName,
-  hyperConventionNames,
-  hyperConventions,
-  type ManifoldConventionName,
-  manifoldConventionNames,
-  manifoldConventions,
+  hcConventionNames,
+  hcConventions,
+  type MhcConventionName,
+  mhcConventionNames,
+  mhcConventions,
 } from "../src/connections/conventions/table.ts";
 import { randomProbe, randomWeights } from "../src/interop/probes.ts";
 
@@ -30,13 +30,13 @@ function table(heads: readonly string[], rows: readonly (readonly string[])[]): 
 const code = (name: string): string => `\`${name}\``;
 const epsilon = (value: number): string => (value === 0 ? "none" : value.toExponential().replace("e-0", "e-"));
 
-function normOf(name: ManifoldConventionName): string {
-  const { norm } = manifoldConventions[name];
+function normOf(name: MhcConventionName): string {
+  const { norm } = mhcConventions[name];
   return norm.added === "root" ? `1 / (rms + ${epsilon(norm.epsilon)})` : `1 / √(mean x² + ${epsilon(norm.epsilon)})`;
 }
 
-function sinkhornOf(name: ManifoldConventionName): string {
-  const { start, last, epsilon: e, guard } = manifoldConventions[name].form.res;
+function sinkhornOf(name: MhcConventionName): string {
+  const { start, last, epsilon: e, guard } = mhcConventions[name].form.res;
   const first = last === "rows" ? "columns" : "rows";
   const begin = start === "softmax" ? `softmax of rows + ${epsilon(e)}, columns` : `exp, ${first}, ${last}`;
   const turns = `then ${first} and ${last} in turn`;
@@ -45,13 +45,13 @@ function sinkhornOf(name: ManifoldConventionName): string {
   return `${begin}, ${turns}; ${guarded}`;
 }
 
-function gatesOf(name: ManifoldConventionName): string {
-  const { readEpsilon, writeScale } = manifoldConventions[name].form;
+function gatesOf(name: MhcConventionName): string {
+  const { readEpsilon, writeScale } = mhcConventions[name].form;
   return `σ${readEpsilon === 0 ? "" : ` + ${epsilon(readEpsilon)}`}, ${writeScale}σ`;
 }
 
-const used = (name: ManifoldConventionName): string =>
-  manifoldConventions[name].form.res.transposed ? "transposed" : "as it is";
+const used = (name: MhcConventionName): string =>
+  mhcConventions[name].form.res.transposed ? "transposed" : "as it is";
 const reads = { own: "its own", previous: "the previous sublayer's; the first reads stream 0" };
 const endings = {
   mean: "mean",
@@ -79,11 +79,8 @@ function apart(from: ConventionName, to: ConventionName, deviation: number): str
 
 function differences(deviation: number): string {
   return table(
-    ["from \\ to", ...manifoldConventionNames.map(code)],
-    manifoldConventionNames.map((from) => [
-      code(from),
-      ...manifoldConventionNames.map((to) => apart(from, to, deviation)),
-    ]),
+    ["from \\ to", ...mhcConventionNames.map(code)],
+    mhcConventionNames.map((from) => [code(from), ...mhcConventionNames.map((to) => apart(from, to, deviation))]),
   );
 }
 
@@ -106,7 +103,7 @@ function refusals(): string {
 export function conventionsPage(): string {
   return `# Whose formulas exactly
 
-The paper of mHC fixes the formulas but not what keeps a division from zero, where the parameters start or how the streams end, and released code changed some of what it does fix. A *convention* is a named value that says all of it (\`src/connections/conventions/table.ts\`). \`manifold({ convention })\`, \`--convention\` and the field \`model.connection.convention\` of a configuration choose one; \`paper\` is used when nothing is said. The forms of HC are \`hyper\` with its options \`dynamic\` and \`tanh\`.
+The paper of mHC fixes the formulas but not what keeps a division from zero, where the parameters start or how the streams end, and released code changed some of what it does fix. A *convention* is a named value that says all of it (\`src/connections/conventions/table.ts\`). \`mhc({ convention })\`, \`--convention\` and the field \`model.connection.convention\` of a configuration choose one; \`paper\` is used when nothing is said. The forms of HC are \`hc\` with its options \`dynamic\` and \`tanh\`.
 
 This page is written by \`npx node scripts/document-conventions.ts\`, and a test holds it to the values.
 
@@ -114,11 +111,7 @@ This page is written by \`npx node scripts/document-conventions.ts\`, and a test
 
 ${table(
   ["name", "in a line", "source"],
-  manifoldConventionNames.map((name) => [
-    code(name),
-    manifoldConventions[name].meaning,
-    manifoldConventions[name].source,
-  ]),
+  mhcConventionNames.map((name) => [code(name), mhcConventions[name].meaning, mhcConventions[name].source]),
 )}
 
 ${table(
@@ -132,26 +125,26 @@ ${table(
     "reads with",
     "end of the streams",
   ],
-  manifoldConventionNames.map((name) => [
+  mhcConventionNames.map((name) => [
     code(name),
     normOf(name),
     gatesOf(name),
     sinkhornOf(name),
     used(name),
     lastLines(name),
-    reads[manifoldConventions[name].reads],
-    manifoldConventions[name].ends.map((end) => endings[end]).join(" or "),
+    reads[mhcConventions[name].reads],
+    mhcConventions[name].ends.map((end) => endings[end]).join(" or "),
   ]),
 )}
 
-All of them order the rows of φ and the bias ${manifoldConventions.paper.slices.join(" | ")}, do 20 iterations, start from n copies of the embedding, and do not divide the bias by the norm.
+All of them order the rows of φ and the bias ${mhcConventions.paper.slices.join(" | ")}, do 20 iterations, start from n copies of the embedding, and do not divide the bias by the norm.
 
 What they call it in stored weights, and where it starts (this library's own starts are in [initialisation.md](initialisation.md); a convention does not change them):
 
 ${table(
   ["name", "φ", "α", "b", "α starts at", "φ starts at", "b starts at"],
-  manifoldConventionNames.map((name) => {
-    const { names, start } = manifoldConventions[name];
+  mhcConventionNames.map((name) => {
+    const { names, start } = mhcConventions[name];
     return [code(name), names.phi, names.alpha, names.bias, start.alpha, start.phi, start.bias];
   }),
 )}
@@ -159,9 +152,9 @@ ${table(
 ## HC
 
 ${table(
-  ["name", "in a line", "option of `hyper`", "source", "end of the streams"],
-  hyperConventionNames.map((name) => {
-    const { meaning, source, dynamic, tanh, ends } = hyperConventions[name];
+  ["name", "in a line", "option of `hc`", "source", "end of the streams"],
+  hcConventionNames.map((name) => {
+    const { meaning, source, dynamic, tanh, ends } = hcConventions[name];
     const option = dynamic ? (tanh ? "none" : "`tanh: false`") : "`dynamic: false`";
     return [code(name), meaning, option, source, ends.map((end) => endings[end]).join(" or ")];
   }),

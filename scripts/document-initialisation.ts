@@ -2,9 +2,9 @@
 // Run: node scripts/document-initialisation.ts
 
 import { writeFileSync } from "node:fs";
-import { hyper } from "../src/connections/hyper.ts";
+import { hc } from "../src/connections/hc.ts";
 import { initialisationNames, initialisations } from "../src/connections/initialisations.ts";
-import { manifold } from "../src/connections/manifold.ts";
+import { mhc } from "../src/connections/mhc.ts";
 import { measureStart, type Start } from "../src/study/start.ts";
 
 const STREAMS = 4;
@@ -46,14 +46,14 @@ const fixed = (a: number, b: number): string =>
 export function initialisationPage(): string {
   const rows: Row[] = initialisationNames.map((name) => ({
     name,
-    start: measureStart(manifold({ streams: STREAMS, initialisation: name })),
+    start: measureStart(mhc({ streams: STREAMS, initialisation: name })),
   }));
-  const all: Row[] = [...rows, { name: "HC itself", start: measureStart(hyper({ streams: STREAMS })) }];
+  const all: Row[] = [...rows, { name: "HC itself", start: measureStart(hc({ streams: STREAMS })) }];
   const code = ({ name }: Row): string => (name in initialisations ? `\`${name}\`` : name);
 
   return `# How mHC starts
 
-The paper gives α = 0.01 and nothing else: not φ, not the biases. Every implementation chose its own, and they differ in whether the model begins as a residual network, whether it still can tell its streams apart, and whether its mixers can move. \`manifold({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; \`default\` is used when nothing is said. They are in \`src/connections/initialisations.ts\`.
+The paper gives α = 0.01 and nothing else: not φ, not the biases. Every implementation chose its own, and they differ in whether the model begins as a residual network, whether it still can tell its streams apart, and whether its mixers can move. \`mhc({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; \`default\` is used when nothing is said. They are in \`src/connections/initialisations.ts\`.
 
 This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/study/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
 
@@ -123,7 +123,7 @@ ${table(
 
 ## Upcycling
 
-A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to manifold\` copies all its weights and the moments of its optimiser, adds maps that start as \`pre-norm\` (\`--to hyper\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
+A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimiser, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
 `;
 }
 

@@ -11,9 +11,9 @@ import { readGains, readMetrics } from "../src/runs/run-folder.ts";
 const [folder, output] = process.argv.slice(2);
 if (!folder || !output) throw new Error("usage: node scripts/draw-comparison.ts COMPARISON_FOLDER OUTPUT.svg");
 
-const names = { residual: "residual", hyper: "HC", manifold: "mHC" } as const;
+const names = { residual: "residual", hc: "HC", mhc: "mHC" } as const;
 const SMOOTHING = 15;
-const kinds = (["residual", "hyper", "manifold"] as const).filter((kind) => existsSync(path.join(folder, kind)));
+const kinds = (["residual", "hc", "mhc"] as const).filter((kind) => existsSync(path.join(folder, kind)));
 
 const losses = kinds.flatMap((kind) => {
   const metrics = readMetrics(path.join(folder, kind));

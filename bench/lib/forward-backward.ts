@@ -8,7 +8,8 @@
 import { createParameters } from "../../src/graph/parameters.ts";
 import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
-import { type ConnectionConfig, type ModelConfig, modelSchema } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import type { WasmProgram, WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";

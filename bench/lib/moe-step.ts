@@ -11,7 +11,8 @@ import type { ParameterSet } from "../../src/graph/parameters.ts";
 import type { MixtureConfig } from "../../src/model/mixture.ts";
 import { stepConfig } from "../../src/planning/step-time.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { initialValues } from "../../src/training/initialise.ts";
+import { adamwSchedule } from "../../src/training/adamw-updates.ts";
+import { initialise, initialValues } from "../../src/training/initialise.ts";
 import { makeStep } from "../../src/training/step-memory.ts";
 import type { MicroOutputs } from "../../src/training/step.ts";
 
@@ -36,7 +37,7 @@ export interface Stepper {
   step(): number;
 }
 
-export type MoeConnection = "residual" | "manifold";
+export type MoeConnection = "residual" | "mhc";
 
 /** @param feedForward absent: the dense model */
 export function createStepper(
@@ -49,7 +50,7 @@ export function createStepper(
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
   const program = runtime.compile<MicroOutputs>(graph.programs.micro);
-  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
+  initialise(runtime, parameters, 1);
   let state = 1;
   // Some tokens are frequent and many rare, as in a language.
   const token = (): number => {
@@ -57,12 +58,11 @@ export function createStepper(
     return Math.floor(SIZE.vocabulary * (state / 2 ** 32) ** 3);
   };
   let step = 0;
-  const { learningRate, beta1, beta2 } = config.optimiser;
   return {
     parameters,
     step() {
       step++;
-      runtime.write(graph.schedule, [learningRate, 1 - beta1 ** step, 1 - beta2 ** step]);
+      runtime.write(graph.schedule, adamwSchedule(config.optimiser.learningRate, step, config.optimiser));
       const ids = Int32Array.from({ length: BATCH * SIZE.context + 1 }, token);
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));

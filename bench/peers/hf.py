@@ -155,7 +155,7 @@ class Model:
 
     # --- how the blocks are joined -------------------------------------------------------------
 
-    def manifold(self, x_BTSC: Tensor, at: str) -> tuple[Tensor, Tensor, Tensor]:
+    def mhc(self, x_BTSC: Tensor, at: str) -> tuple[Tensor, Tensor, Tensor]:
         """deepseek_v4's coefficients. hc_eps is 1e-20 where the model has none: then they are the paper's."""
         c, S = self.c, x_BTSC.shape[-2]
         flat = rms_norm(x_BTSC.flatten(-2), None, c["hc_norm_eps"])
@@ -170,7 +170,7 @@ class Model:
         # Entry [j, k] says how much of stream j goes to stream k.
         return pre.sigmoid() + c["hc_eps"], 2 * post.sigmoid(), comb.transpose(-1, -2)
 
-    def hyper(self, x_BTSC: Tensor, at: str) -> tuple[Tensor, Tensor, Tensor]:
+    def hc(self, x_BTSC: Tensor, at: str) -> tuple[Tensor, Tensor, Tensor]:
         """Hyper-Connections (arXiv 2409.19606): every stream its own projection, rows pre | post | res of base."""
         c, S = self.c, x_BTSC.shape[-2]
         base = self.get(f"{at}.base").view(S + 2, S)
@@ -183,7 +183,7 @@ class Model:
 
     def streams(self, x_BTC: Tensor) -> Tensor:
         c = self.c
-        coefficients = self.manifold if c["model_type"] == "birkhoff_manifold" else self.hyper
+        coefficients = self.mhc if c["model_type"] == "birkhoff_mhc" else self.hc
         store = (lambda x: x.bfloat16().float()) if c["hc_stream_dtype"] == "bfloat16" else (lambda x: x)
         x = store(x_BTC[:, :, None].expand(-1, -1, c["hc_mult"], -1))
         for at, block in self.sublayers():

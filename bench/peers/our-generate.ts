@@ -9,7 +9,8 @@
 
 import { parseArgs } from "node:util";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
-import { type ConnectionKind, defaultConnection, modelSchema } from "../../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
 import { createGenerator } from "../../src/model/generate.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
@@ -19,8 +20,8 @@ import { serve, type Work } from "../lib/serve.ts";
 
 const CONNECTIONS: Readonly<Record<string, ConnectionKind>> = {
   residual: "residual",
-  hc: "hyper",
-  mhc: "manifold",
+  hc: "hc",
+  mhc: "mhc",
 };
 
 const { values } = parseArgs({

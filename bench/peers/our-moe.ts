@@ -1,6 +1,6 @@
 // Question: what does one training step of a small mixture of experts cost here?
 //
-//   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection manifold --threads 2
+//   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection mhc --threads 2
 //
 // The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
 // one writes before it is ready, and draws the same batches.
@@ -19,7 +19,7 @@ const { values } = parseArgs({
   },
 });
 
-const connections: readonly MoeConnection[] = ["residual", "manifold"];
+const connections: readonly MoeConnection[] = ["residual", "mhc"];
 
 async function start(): Promise<Work> {
   const threads = Number(values.threads);

@@ -10,7 +10,7 @@
 import { parseArgs } from "node:util";
 import { createBatches, type Batches } from "../../src/data/batches.ts";
 import { memoryTokens } from "../../src/data/tokens.ts";
-import { type ConnectionKind, defaultConnection } from "../../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
@@ -19,8 +19,8 @@ import { serve, type Work } from "../lib/serve.ts";
 
 const CONNECTIONS: Readonly<Record<string, ConnectionKind>> = {
   residual: "residual",
-  hc: "hyper",
-  mhc: "manifold",
+  hc: "hc",
+  mhc: "mhc",
 };
 
 const { values } = parseArgs({

@@ -7,7 +7,8 @@ import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { connectionKinds, isMixed } from "../model/config.ts";
+import { connectionKinds } from "../connections/table.ts";
+import { isMixed } from "../model/overrides.ts";
 import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
@@ -21,7 +22,8 @@ import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { AlarmError, openRun, type Run } from "../runs/run.ts";
+import { openRun, type Run } from "../runs/run.ts";
+import { AlarmError } from "../training/reactions.ts";
 import { expectMemory } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
@@ -65,8 +67,8 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
     `
 Examples:
   birkhoff compare                                   the State of the Union addresses, about five minutes
-  birkhoff compare --data my.txt --steps 200 --connections residual,manifold
-  birkhoff compare --connections residual,manifold,manifold:residualMap=identity
+  birkhoff compare --data my.txt --steps 200 --connections residual,mhc
+  birkhoff compare --connections residual,mhc,mhc:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
   birkhoff compare --seeds 1,2,3 --steps 300         bands instead of single curves in the report
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
@@ -127,13 +129,13 @@ ${Object.entries(experiments)
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
       process.stderr.write(`${describeRuns(wanted)}; ${runtime.device.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
-      const { stopped, diverged, left } = await trainAll(runs, undefined, page);
+      const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
-        const alarmed = diverged.get(run) instanceof AlarmError;
-        const halted = left.has(run);
+        const alarmed = failed.get(run) instanceof AlarmError;
+        const halted = dismissed.has(run);
         return {
           ...summaryRow(run),
-          diverged: diverged.has(run) && !alarmed,
+          diverged: failed.has(run) && !alarmed,
           ...given({ alarmed: alarmed || undefined, halted: halted || undefined }),
         };
       });
@@ -150,8 +152,9 @@ ${Object.entries(experiments)
         process.stdout.write(`\nGo on: birkhoff compare --resume ${folder}\n`);
         return;
       }
-      const trained = runs.filter((run) => !diverged.has(run) && !left.has(run));
-      if (left.size > 0) process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
+      const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
+      if (dismissed.size > 0)
+        process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
       if (experiment) await reportExperiment(runs, folder);
       else showTexts(trained, data.tokenizer);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);

@@ -1,8 +1,8 @@
 // Question: how does a command line name connections?
 //
-//   manifold                                   a kind with its defaults
-//   manifold:residualMap=identity              with an option of its own
-//   hyper:streams=2:dynamic=false              with several
+//   mhc                             a kind with its defaults
+//   mhc:residualMap=identity        with an option of its own
+//   hc:streams=2:dynamic=false      with several
 //
 // A model's own options come before those that the command gives to all (--streams and the like). The
 // name of a choice is also that of its run folder.
@@ -11,10 +11,11 @@ import { InvalidArgumentError } from "commander";
 import {
   type ConnectionConfig,
   type ConnectionKind,
+  connectionKind,
   connectionKinds,
   connectionOptions,
-  parseConnection,
-} from "../model/config.ts";
+} from "../connections/table.ts";
+import { parseConnection } from "../model/config.ts";
 
 export interface ConnectionChoice {
   /** Unique among choices: the kind, then its options, fit for a file name. */
@@ -24,13 +25,14 @@ export interface ConnectionChoice {
 }
 
 /** What `compare` trains by default. */
-export const comparedByDefault: readonly ConnectionChoice[] = ["residual", "hyper", "manifold"].map(parseChoice);
+export const comparedByDefault: readonly ConnectionChoice[] = ["residual", "hc", "mhc"].map(parseChoice);
 
 /** One connection: kind:option=value:option=value. */
 export function parseChoice(text: string): ConnectionChoice {
-  const [kind, ...assignments] = text.trim().split(":") as [ConnectionKind, ...string[]];
-  if (!connectionKinds.includes(kind))
-    throw new InvalidArgumentError(`"${kind}" is no connection; there are ${connectionKinds.join(", ")}.`);
+  const [name, ...assignments] = text.trim().split(":") as [string, ...string[]];
+  const kind = connectionKind(name);
+  if (kind === undefined)
+    throw new InvalidArgumentError(`"${name}" is no connection; there are ${connectionKinds.join(", ")}.`);
   const options = Object.fromEntries(assignments.map((assignment) => parseOption(kind, assignment)));
   try {
     parseConnection({ kind, ...options });
@@ -53,7 +55,7 @@ export function parseChoices(text: string): ConnectionChoice[] {
   const twice = names.find((name, index) => names.indexOf(name) < index);
   if (twice !== undefined)
     throw new InvalidArgumentError(
-      `${twice} is there twice. To compare two of a kind give one an option, such as manifold,manifold:residualMap=identity.`,
+      `${twice} is there twice. To compare two of a kind give one an option, such as mhc,mhc:residualMap=identity.`,
     );
   return choices;
 }

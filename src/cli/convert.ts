@@ -63,7 +63,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
 Examples:
   birkhoff convert model.safetensors --from deepseek-v4 --to paper ours.safetensors
   birkhoff convert runs/my/checkpoints/step-700/model.safetensors --from paper --to deepseek-v4 theirs.safetensors
-  birkhoff convert runs/plain runs/streams --from residual --to manifold
+  birkhoff convert runs/plain runs/streams --from residual --to mhc
 What each convention is, and which can be converted into which: docs/conventions.md`,
   )
   .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions, command) => {

@@ -38,7 +38,7 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
     shows:
       "the mHC paper's stability experiment at a small size: deep, narrow models, its figures 2, 3, 5, 7 and 8 from our runs",
     options: {
-      connections: parseChoices("residual,hyper,manifold"),
+      connections: parseChoices("residual,hc,mhc"),
       seeds: [1, 2, 3],
       vocabulary: 512,
       batch: 16,
@@ -49,7 +49,7 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
   scaling: {
     shows: "loss against compute, residual beside mHC, at four sizes: the form of the paper's figure 6",
     options: {
-      connections: parseChoices("residual,manifold"),
+      connections: parseChoices("residual,mhc"),
       seeds: [1],
       vocabulary: 512,
       batch: 16,

@@ -45,7 +45,7 @@ export const importCommand: Command = machineOptions(new Command("import"))
     `
 Examples:
   birkhoff import my-model runs/mine
-  birkhoff import llama-folder runs/wide --to manifold --data my.txt --context 256
+  birkhoff import llama-folder runs/wide --to mhc --data my.txt --context 256
   birkhoff train --resume runs/wide
 What can be imported, and what not: docs/files.md`,
   )

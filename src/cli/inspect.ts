@@ -61,7 +61,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
   .option("--json", "print as one JSON object")
   .addHelpText(
     "after",
-    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/manifold --tensors\n  birkhoff inspect runs/sotu-nano-1/manifold --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/manifold --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
+    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
     if (fs.existsSync(folder) && !isFolder(folder)) return showFile(folder, options);

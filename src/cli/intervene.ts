@@ -53,9 +53,9 @@ export const interveneCommand: Command = memoryOption(machineOptions(new Command
     "after",
     `
 Examples:
-  birkhoff intervene runs/sotu-nano-1/manifold
-  birkhoff intervene runs/sotu-nano-1/manifold identity mean --sublayers 0-3 --sublayers 4-last
-  birkhoff intervene runs/sotu-nano-1/manifold swap:0-1 --sublayers each --svg swaps.svg
+  birkhoff intervene runs/sotu-nano-1/mhc
+  birkhoff intervene runs/sotu-nano-1/mhc identity mean --sublayers 0-3 --sublayers 4-last
+  birkhoff intervene runs/sotu-nano-1/mhc swap:0-1 --sublayers each --svg swaps.svg
 The results are also kept in the run folder, as interventions.json.`,
   )
   .action(async (folder: string, names: readonly string[], options: InterveneCommandOptions) => {

@@ -6,8 +6,8 @@ import { Command, Option } from "commander";
 import {
   type ConventionName,
   conventionNames,
-  type ManifoldConventionName,
-  manifoldConventionNames,
+  type MhcConventionName,
+  mhcConventionNames,
 } from "../connections/conventions/table.ts";
 import { isFolder } from "../files/places.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
@@ -52,9 +52,9 @@ export const lintCommand: Command = new Command("lint")
     "after",
     `
 Examples:
-  birkhoff lint runs/sotu-nano-1/manifold
+  birkhoff lint runs/sotu-nano-1/mhc
   birkhoff lint converted.safetensors --against original.safetensors
-  birkhoff lint edited.safetensors --run runs/sotu-nano-1/manifold
+  birkhoff lint edited.safetensors --run runs/sotu-nano-1/mhc
 Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
@@ -70,7 +70,7 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
 /** The check by the loss; where it cannot be done, an error only if it was asked for. */
 async function tryOnText(report: LintReport, folder: string, asked: boolean): Promise<LintCheck | undefined> {
   const [convention, ...others] = new Set(Object.values(report.conventions));
-  const name = manifoldConventionNames.find((each): each is ManifoldConventionName => each === convention);
+  const name = mhcConventionNames.find((each): each is MhcConventionName => each === convention);
   const damaged = report.checks.some((check) => ["shapes", "finite"].includes(check.name) && check.verdict === "error");
   const why =
     others.length > 0

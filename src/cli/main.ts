@@ -31,7 +31,7 @@ const program = new Command("birkhoff")
   .showHelpAfterError("(birkhoff COMMAND --help shows the options and an example)")
   .addHelpText(
     "after",
-    '\nExamples:\n  birkhoff compare                                residual, HC and mHC side by side\n  birkhoff train --data my.txt --connection manifold\n  birkhoff sample runs/my --prompt "Fellow citizens"',
+    '\nExamples:\n  birkhoff compare                                residual, HC and mHC side by side\n  birkhoff train --data my.txt --connection mhc\n  birkhoff sample runs/my --prompt "Fellow citizens"',
   );
 
 for (const command of [

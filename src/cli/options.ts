@@ -3,7 +3,7 @@
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { type ManifoldConventionName, manifoldConventionNames } from "../connections/conventions/table.ts";
+import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
 import type { PreparedData } from "../data/prepare.ts";
@@ -102,7 +102,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly streams: number;
   readonly iterations: number;
   readonly residualMap?: ResidualMapName;
-  readonly convention?: ManifoldConventionName;
+  readonly convention?: MhcConventionName;
   readonly initialisation?: InitialisationName;
   readonly seed: number;
   readonly splitSeed: number;
@@ -183,7 +183,7 @@ export function trainingOptions(command: Command): Command {
       ]),
     )
     .addOption(
-      new Option("--convention <name>", "whose formulas of mHC (default: paper)").choices([...manifoldConventionNames]),
+      new Option("--convention <name>", "whose formulas of mHC (default: paper)").choices([...mhcConventionNames]),
     )
     .addOption(
       new Option("--initialisation <name>", "how mHC's own parameters start (default: default)").choices([
@@ -305,4 +305,4 @@ export const connectionOption: Option = new Option(
   "how layers pass information on: a kind, or with options of its own kind:option=value:option=value",
 )
   .argParser(parseChoice)
-  .default(parseChoice("manifold"), "manifold");
+  .default(parseChoice("mhc"), "mhc");

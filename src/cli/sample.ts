@@ -66,7 +66,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
   .option("--stop <text>", "end a text before this; several times for several", another, [])
   .option("--seed <n>", "the same seed writes the same text (default: a random one)", wholeNumber(0))
   .option("--json", "a line of JSON for every token, with its log-probability, and for the end of every text")
-  .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/manifold --prompt "Fellow citizens" --seed 7`)
+  .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/mhc --prompt "Fellow citizens" --seed 7`)
   .action(async (folder: string, options: SampleOptions) => {
     const { config: described } = openRunFolder(folder);
     const config = parseTrainingConfig(described, path.join(folder, "config.json"));

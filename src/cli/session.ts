@@ -1,7 +1,7 @@
 // Question: how do the training commands run models on this machine and show them?
 //
-// One runtime, any number of runs that take turns step by step, one live view. Ctrl-C ends the loop
-// after the step in progress; every run then saves a checkpoint.
+// The text is prepared once; the runs take turns (runs/train-runs.ts) under one live view, until they are finished
+// or Ctrl-C ends the loop.
 
 import { homedir } from "node:os";
 import path from "node:path";
@@ -13,9 +13,9 @@ import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
 import { mean, median } from "../stability/statistics.ts";
 import type { TrainingConfig } from "../training/config.ts";
-import { describeEvent } from "../training/alarms.ts";
-import type { EventRecord } from "../training/records.ts";
-import { DivergenceError, type Run } from "../runs/run.ts";
+import type { Run } from "../runs/run.ts";
+import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-runs.ts";
+import { listenForInterrupt } from "./interrupt.ts";
 
 export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");
@@ -86,130 +86,39 @@ export async function prepareRun(
   return data;
 }
 
-type Ask = (action: "stop" | "checkpoint", folder?: string) => void;
-
-/** Something besides the terminal that may ask to stop or to save the run of a folder, or all: the live page. */
-interface Controls {
-  listen(handler: Ask | undefined): void;
-}
-
-/** Signals closer together than this are one press of Ctrl-C. */
-const REPEATED_MS = 300;
-
 /**
- * Train runs in turns until all are finished or the user stops. A run that diverges ends, as does one that the
- * user stops alone, and the others go on; whatever else goes wrong, every other run is saved before the error goes up.
+ * Train runs in turns, draw them as they go, and end on Ctrl-C; every run is then saved. A run that goes wrong ends
+ * alone, and the process with exit code 1.
  *
- * @returns `stopped` when the user ended it all, the runs that went wrong, and those that were stopped alone: they
- *   are saved and closed, so that they can go on elsewhere at once
+ * @param requests what else may ask to stop or save runs: the live page
+ * @throws RunStopped when no run could go on
  */
 export async function trainAll(
   runs: readonly Run[],
   view: LiveView = createLiveView(),
-  controls?: Controls,
-): Promise<{ stopped: boolean; diverged: ReadonlyMap<Run, DivergenceError>; left: ReadonlySet<Run> }> {
-  const diverged = new Map<Run, DivergenceError>();
-  const left = new Set<Run>();
-  const told = new Set<EventRecord>(runs.flatMap(({ events }) => events));
-  const healthy = (): Run[] => runs.filter((run) => !diverged.has(run) && !left.has(run));
-  const going = (run: Run): boolean => !run.finished && !diverged.has(run) && !left.has(run);
-  const user = { stopped: false };
-  const asks: Parameters<Ask>[] = [];
-  let asked = 0;
-  const stop = (): void => {
-    // A second Ctrl-C does not wait for the checkpoint; one that npm passes on at once is still the first.
-    if (user.stopped && performance.now() - asked > REPEATED_MS) process.exit(130);
-    if (!user.stopped) asked = performance.now();
-    user.stopped = true;
-  };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
-  const answer: Ask = (action, folder) => {
-    const meant = healthy().filter((run) => folder === undefined || run.folder.folder === folder);
-    const ending = meant.filter(going);
-    const others = runs.some((run) => going(run) && !meant.includes(run));
-    if (action === "checkpoint") saveAll(meant);
-    else if (others) ending.forEach(leave);
-    else if (ending.length > 0) user.stopped = true;
-  };
-  const leave = (run: Run): void => {
-    run.checkpoint();
-    run.close();
-    left.add(run);
-    view.note(`${run.config.name} is stopped and saved at step ${run.trainer.step}; the others go on.`);
-  };
-  controls?.listen((...ask) => void asks.push(ask));
+  requests?: RunRequests,
+): Promise<TurnsResult<Run>> {
   const started = performance.now();
-  const begun = runs.reduce((sum, { trainer }) => sum + trainer.step, 0);
+  const interrupt = listenForInterrupt();
+  let result: TurnsResult<Run>;
   try {
-    while (!user.stopped && runs.some(going)) {
-      for (const run of runs.filter(going)) {
-        if (user.stopped) break;
-        if (!going(run)) continue;
-        try {
-          run.advance();
-        } catch (error) {
-          if (!(error instanceof DivergenceError)) throw error;
-          diverged.set(run, error);
-          if (runs.length > 1) view.note(error.message);
-        }
-        // What stops a run is told by its error.
-        for (const event of run.events.filter((event) => !told.has(event) && event.action !== "stop"))
-          view.note(`${run.config.name}: ${describeEvent(event)}`);
-        for (const event of run.events) told.add(event);
-        view.update(runs.map(liveRow), secondsLeft(runs, healthy(), begun, (performance.now() - started) / 1000));
-        // A step is one synchronous call; signals and messages are delivered between steps.
-        await new Promise((resolve) => setImmediate(resolve));
-        for (const ask of asks.splice(0)) {
-          try {
-            answer(...ask);
-          } catch (error) {
-            // A save that only a button asked for; those that are due by themselves decide.
-            view.note(`What the page asked for failed: ${(error as Error).message}`);
-          }
-        }
-      }
-    }
-  } catch (error) {
-    try {
-      saveAll(healthy());
-    } catch {
-      // What went wrong first is what the user must hear.
-    }
-    throw error;
+    result = await trainInTurns(runs, {
+      signal: interrupt.signal,
+      requests,
+      onStep: (_, secondsLeft) => view.update(runs.map(liveRow), secondsLeft),
+      onNote: (message) => view.note(message),
+    });
   } finally {
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
-    controls?.listen(undefined);
+    interrupt.close();
     view.close();
   }
-  saveAll(healthy());
-  const [first] = diverged.values();
-  if (first && diverged.size === runs.length) throw first;
-  if (user.stopped)
+  const { interrupted, failed } = result;
+  const [first] = failed.values();
+  if (first && failed.size === runs.length) throw first;
+  if (interrupted)
     process.stderr.write(`Stopped after ${duration((performance.now() - started) / 1000)}; every run is saved.\n`);
-  if (diverged.size > 0) process.exitCode = 1;
-  return { ...user, diverged, left };
-}
-
-/** Save every run, also after one that cannot be saved; then say what went wrong. */
-function saveAll(runs: readonly Run[]): void {
-  const errors: unknown[] = [];
-  for (const run of runs) {
-    try {
-      run.checkpoint();
-    } catch (error) {
-      errors.push(error);
-    }
-  }
-  if (errors.length > 0)
-    throw new Error(errors.map((error) => (error as Error).message).join("\n"), { cause: errors[0] });
-}
-
-function secondsLeft(runs: readonly Run[], going: readonly Run[], begun: number, elapsed: number): number | undefined {
-  const done = runs.reduce((sum, { trainer }) => sum + trainer.step, 0) - begun;
-  const left = going.reduce((sum, { trainer, config }) => sum + config.steps - trainer.step, 0);
-  return done > 3 ? (elapsed / done) * left : undefined;
+  if (first) process.exitCode = 1;
+  return result;
 }
 
 function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {

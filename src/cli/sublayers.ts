@@ -2,15 +2,10 @@
 
 import { createParameters } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import {
-  type ConnectionConfig,
-  createConnection,
-  type ModelConfig,
-  sublayerConnections,
-  sublayerRuns,
-} from "../model/config.ts";
+import { type ConnectionConfig, createConnection } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { sublayerConnections, type SublayerRole, sublayerRole, sublayerRuns } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
-import { type SublayerRole, sublayerRole } from "../model/overrides.ts";
 
 export interface SublayerRow {
   readonly layer: number;

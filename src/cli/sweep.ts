@@ -38,6 +38,7 @@ import {
   type TrainingOptions,
   wholeNumber,
 } from "./options.ts";
+import { listenForInterrupt } from "./interrupt.ts";
 import { prepare } from "./session.ts";
 
 interface SweepOptions extends MemoryOption {
@@ -71,13 +72,13 @@ A sweep has a name, a base (options of \`birkhoff train\` in camel case, and fie
     "name": "rates",
     "base": { "steps": 200, "vocabulary": 512, "model.width": 64 },
     "axes": {
-      "connection": ["residual", "hyper", "manifold:streams=2"],
+      "connection": ["residual", "hc", "mhc:streams=2"],
       "learningRate": [1e-3, 3e-3, 1e-2],
       "seed": [1, 2]
     }
   }
 
-It may also have where and exclude, lists of conditions such as { "connection": "hyper", "seed": [1, 2] }, and
+It may also have where and exclude, lists of conditions such as { "connection": "hc", "seed": [1, 2] }, and
 keepCheckpoints: false. It can be stopped or killed at any time; the same command goes on. Values can be added to
 its axes later.
 
@@ -179,9 +180,6 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   }
 }
 
-/** Signals closer together than this are one press of Ctrl-C. */
-const REPEATED_MS = 300;
-
 async function runAll(
   jobs: readonly SweepJob[],
   workers: number,
@@ -207,19 +205,13 @@ async function runAll(
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });
   });
-  let asked: number | undefined;
-  const stop = (): void => {
-    if (asked !== undefined && performance.now() - asked > REPEATED_MS) process.exit(130);
-    asked ??= performance.now();
-    queue.stop();
-  };
-  process.on("SIGINT", stop);
-  process.on("SIGTERM", stop);
+  const interrupt = listenForInterrupt();
+  const { signal } = interrupt;
+  signal.addEventListener("abort", queue.stop);
   try {
-    return { result: await queue.result, stopped: asked !== undefined };
+    return { result: await queue.result, stopped: signal.aborted };
   } finally {
-    process.off("SIGINT", stop);
-    process.off("SIGTERM", stop);
+    interrupt.close();
     view.close();
   }
 }
@@ -285,7 +277,7 @@ function optionsOf(
     .exitOverride()
     .configureOutput({ writeErr: () => {} });
   const args: string[] = [];
-  let connection = parseChoice("manifold");
+  let connection = parseChoice("mhc");
   try {
     for (const [key, value] of Object.entries(fields)) {
       const field = fieldOf(key);

@@ -40,8 +40,8 @@ export const trainCommand: Command = trainingOptions(new Command("train"))
     `
 Examples:
   birkhoff train --data my.txt --steps 1000
-  birkhoff train --data notes/ --connection hyper --streams 2 --out runs/notes
-  birkhoff train --data my.txt --connection manifold:residualMap=cayley
+  birkhoff train --data notes/ --connection hc --streams 2 --out runs/notes
+  birkhoff train --data my.txt --connection mhc:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes`,
@@ -76,7 +76,7 @@ Examples:
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
-      const { stopped } = await trainAll([run], undefined, page);
+      const { interrupted: stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
       if (options.json) process.stdout.write(`${JSON.stringify({ folder, stopped, ...row })}\n`);
       else {

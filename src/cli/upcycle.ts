@@ -1,4 +1,4 @@
-// Question: what does `birkhoff convert RUN NEW --from residual --to manifold` do?
+// Question: what does `birkhoff convert RUN NEW --from residual --to mhc` do?
 //
 // It makes a run with streams from a trained residual one, says how far their logits are apart, and how the
 // new run goes on.

@@ -23,6 +23,7 @@ import { rmsNorm } from "../ops/rms-norm.ts";
 import { softmax } from "../ops/softmax.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import type { Connection } from "./connection.ts";
+import { type Configuration, type ConnectionEntry, positive } from "./entry.ts";
 
 /** What can be chosen of attention residuals. */
 export interface AttentionResidualsOptions {
@@ -74,3 +75,12 @@ function attend(query_C: Tensor, sources: readonly Tensor[]): Tensor {
   });
   return weightedSum(softmax(concat(scores, 1)), sources);
 }
+
+/** Attention residuals as plain data. */
+export type AttentionResidualsConfig = Configuration<"attention-residuals", AttentionResidualsOptions, "blockSize">;
+
+export const attentionResidualsEntry: ConnectionEntry<AttentionResidualsConfig> = {
+  kind: "attention-residuals",
+  options: { blockSize: positive.default(1) },
+  make: attentionResiduals,
+};

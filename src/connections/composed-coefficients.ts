@@ -7,41 +7,33 @@
 // Shapes: x [..., n, C], φ [2n + S, nC], alpha [3], bias [2n + S] → [..., n² + 2n].
 
 import { add } from "../ops/elementwise.ts";
-import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { multiply, scale, sigmoid } from "../ops/elementwise.ts";
-import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
 import { streamProjection } from "../ops/stream-projection.ts";
 import { streamSizes } from "../ops/streams.ts";
 import { identities } from "./manifolds/identity.ts";
-import { matrixOf, type ResidualMap } from "./manifolds/residual-map.ts";
-
-/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
-export interface Decided {
-  readonly coefficients: Tensor;
-  readonly logits?: Tensor;
-}
+import type { ConnectionParameters } from "./conventions/coefficients.ts";
+import type { ResidualMap } from "./manifolds/residual-map.ts";
+import { perGroup } from "./per-group.ts";
+import type { Decided } from "./streams.ts";
 
 /**
  * The coefficients of mHC with another choice for H_res.
  *
  * @param x [..., n, C] streams
- * @param phi [2n + S, n·C], rows pre | post | res, S the map's size
- * @param alpha [3], scales of the projections of pre, post and res
- * @param bias [2n + S]
+ * @param parameters phi [2n + S, n·C], rows pre | post | res, S the map's size; alpha [3], scales of the
+ *   projections of pre, post and res; bias [2n + S]
  * @param epsilon added to the mean square of a token's entries
  * @returns coefficients [..., n² + 2n], pre | post | res (row-major, row = output stream), and logits [T, S]
  * @throws ShapeError when phi, alpha or bias do not fit
  */
 export function composedCoefficients(
   x: Tensor,
-  phi: Tensor,
-  alpha: Tensor,
-  bias: Tensor,
+  { phi, alpha, bias }: ConnectionParameters,
   map: ResidualMap,
   epsilon = 1e-20,
 ): Decided {
@@ -50,11 +42,7 @@ export function composedCoefficients(
     P = 2 * n + size;
   const p = streamProjection(x, phi, { over: "token", epsilon });
   const tokens = rowCount(p.shape);
-  const groups = constant(
-    matrixOf(3, P, (group, m) => (Math.min(2, Math.floor(m / n)) === group ? 1 : 0)),
-    [3, P],
-  );
-  const scales = reshape(matmul(reshape(alpha, [1, 3]), groups), [P]);
+  const scales = perGroup(alpha, [n, n, size]);
   const logits = add(multiply(reshape(p, [tokens, P]), broadcast(scales, [tokens, P])), broadcast(bias, [tokens, P]));
   const pre = sigmoid(slice(logits, 1, 0, n));
   const post = scale(sigmoid(slice(logits, 1, n, n)), 2);

@@ -12,6 +12,7 @@ import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import type { Connection } from "./connection.ts";
+import type { Configuration, ConnectionEntry } from "./entry.ts";
 import { oneHot } from "./initialisation.ts";
 
 /** What dense connections pass on: x, then all sums so far, X_0 … X_l, each [T, C]. */
@@ -41,3 +42,8 @@ export function dense(): Connection<DenseState> {
     collapse: ([x_TC]) => x_TC,
   };
 }
+
+/** Dense connections as plain data. */
+export type DenseConfig = Configuration<"dense", object>;
+
+export const denseEntry: ConnectionEntry<DenseConfig> = { kind: "dense", options: {}, make: dense };

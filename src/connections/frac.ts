@@ -11,20 +11,21 @@
 // dynamic, (1 + 2m) C/m + 3. Costs about (1 + 4m) C multiplications a token.
 // Start: b = 1, Y = A = I, θ = 0, s = 0.01: exactly the pre-norm residual.
 
+import { z } from "zod";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
-import { constant } from "../graph/state.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { multiply, tanh } from "../ops/elementwise.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
-import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
 import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import { CHANNELS_FORM, type Connection, type SublayerOptions } from "./connection.ts";
+import { type Configuration, type ConnectionEntry, positive } from "./entry.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
+import { perGroup } from "./per-group.ts";
 
 /** What can be chosen of Frac-Connections. */
 export interface FracOptions {
@@ -91,13 +92,17 @@ function dynamicPart(parameters: ParameterSet, m: number, { channels }: Sublayer
   const width = 1 + 2 * m;
   const theta = parameters.create("theta", [width, channels / m], { constant: 0 }, "connection");
   const alpha = parameters.create("alpha", [3], { constant: ALPHA }, "connection");
-  // Which of the three scales each of the 1 + 2m entries of a row has.
-  const groups = [0, 1, 2].flatMap((group) =>
-    Array.from({ length: width }, (_, k) => (Math.ceil(k / m) === group ? 1 : 0)),
-  );
   return (x_TMD) => {
     const bent = tanh(streamProjection(x_TMD, theta, { over: "stream", epsilon: 1e-20 }));
-    const scales = reshape(matmul(reshape(alpha, [1, 3]), constant(groups, [3, width])), [width]);
-    return multiply(bent, broadcast(scales, bent.shape));
+    return multiply(bent, broadcast(perGroup(alpha, [1, m, m]), bent.shape));
   };
 }
+
+/** Frac-Connections as plain data. */
+export type FracConfig = Configuration<"frac", FracOptions, "fractions" | "dynamic">;
+
+export const fracEntry: ConnectionEntry<FracConfig> = {
+  kind: "frac",
+  options: { fractions: positive.max(32).default(4), dynamic: z.boolean().default(true) },
+  make: frac,
+};

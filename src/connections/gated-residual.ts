@@ -27,6 +27,7 @@ import { rmsNorm } from "../ops/rms-norm.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { collapse, expand } from "../ops/expand.ts";
 import { type Connection, expectStreams, storages, streamsForm } from "./connection.ts";
+import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
 /** Of the norm. Two norms follow each other, so it must not be tiny: a token of zeros would overflow backwards. */
@@ -105,3 +106,12 @@ function gatedRead(
     return { u_TC: collapse(reshape(multiply(gate_TK, normed_TK), x_TNC.shape), "mean"), normed_TK };
   };
 }
+
+/** The gated residual as plain data. */
+export type GatedResidualConfig = Configuration<"gated-residual", GatedResidualOptions, "streams" | "rank">;
+
+export const gatedResidualEntry: ConnectionEntry<GatedResidualConfig> = {
+  kind: "gated-residual",
+  options: { streams: streamsOption, rank: positive.default(16), streamPrecision: streamPrecisionOption },
+  make: gatedResidual,
+};

@@ -8,12 +8,14 @@
 // Start: W = 0 and b < 0, so every gate is σ(b) and little of F passes: with b = −2,
 // x_{l+1} = 0.881 x_l + 0.119 F(x_l). Not the residual: the network's input fades by 0.881 a sublayer.
 
+import { z } from "zod";
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { multiply, sigmoid, subtract } from "../ops/elementwise.ts";
 import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { CHANNELS_FORM, type Connection } from "./connection.ts";
+import type { Configuration, ConnectionEntry } from "./entry.ts";
 
 /** What can be chosen of the highway connection. */
 export interface HighwayOptions {
@@ -43,3 +45,12 @@ export function highway({ bias = -2 }: HighwayOptions = {}): Connection<Tensor> 
     collapse: (x_TC) => x_TC,
   };
 }
+
+/** The highway connection as plain data. */
+export type HighwayConfig = Configuration<"highway", HighwayOptions, "bias">;
+
+export const highwayEntry: ConnectionEntry<HighwayConfig> = {
+  kind: "highway",
+  options: { bias: z.number().default(-2) },
+  make: highway,
+};

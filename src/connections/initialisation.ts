@@ -35,11 +35,7 @@ export function identityMatrix(n: number, diagonal: number): number[] {
 }
 
 /** The bias [pre | post | res] of an mHC sublayer; see the head of this file. Other maps than Sinkhorn's have a `res` of their own. */
-export function manifoldBias(
-  n: number,
-  index: number,
-  res: readonly number[] = identityMatrix(n, RES_DIAGONAL),
-): number[] {
+export function mhcBias(n: number, index: number, res: readonly number[] = identityMatrix(n, RES_DIAGONAL)): number[] {
   const own = index % n;
   const spread = (forOwn: number, total: number): number[] =>
     Array.from({ length: n }, (_, i) => (i === own ? forOwn : (total - forOwn) / (n - 1)));

@@ -22,7 +22,7 @@
 // until the first update, whose gradient of H_res is zero, and differ from then on.
 
 import type { Initial } from "../graph/parameters.ts";
-import { ALPHA, identityMatrix, logit, manifoldBias, PHI_DEVIATION, READ_OWN, RES_DIAGONAL } from "./initialisation.ts";
+import { ALPHA, identityMatrix, logit, mhcBias, PHI_DEVIATION, READ_OWN, RES_DIAGONAL } from "./initialisation.ts";
 
 /** How the parameters of an mHC sublayer start. */
 export interface Initialisation {
@@ -109,8 +109,8 @@ export const initialisations: Readonly<Record<InitialisationName, Initialisation
   default: {
     alpha: ALPHA,
     phi: normal,
-    read: (n, index) => manifoldBias(n, index, []).slice(0, n),
-    write: (n, index) => manifoldBias(n, index, []).slice(n),
+    read: (n, index) => mhcBias(n, index, []).slice(0, n),
+    write: (n, index) => mhcBias(n, index, []).slice(n),
     res: (n) => identityMatrix(n, RES_DIAGONAL),
     meaning: "streams told apart by what they read and write; blocks are added to their mean with weight one",
     source: "this library",

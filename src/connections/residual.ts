@@ -3,6 +3,7 @@
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { CHANNELS_FORM, type Connection } from "./connection.ts";
+import type { Configuration, ConnectionEntry } from "./entry.ts";
 
 /** x + F(x) (He et al. 2015, arXiv 1512.03385). State [T, C]; one stream, no parameters, no coefficients. */
 export function residual(): Connection<Tensor> {
@@ -14,3 +15,8 @@ export function residual(): Connection<Tensor> {
     collapse: (x_TC) => x_TC,
   };
 }
+
+/** The plain residual as plain data. */
+export type ResidualConfig = Configuration<"residual", object>;
+
+export const residualEntry: ConnectionEntry<ResidualConfig> = { kind: "residual", options: {}, make: residual };

@@ -11,8 +11,13 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
-import type { Decided } from "./composed-coefficients.ts";
 import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
+
+/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
+export interface Decided {
+  readonly coefficients: Tensor;
+  readonly logits?: Tensor;
+}
 
 /** What tells one such connection from another. */
 export interface StreamsConnection {
@@ -24,6 +29,8 @@ export interface StreamsConnection {
   deciding(parameters: ParameterSet, options: SublayerOptions): (x_TNC: Tensor) => Decided;
   /** [T, n, C] → [T, C] */
   collapse(x_TNC: Tensor): Tensor;
+  /** Where the end of the network is learned: make its parameters; what is returned collapses by them. */
+  ending?(parameters: ParameterSet, options: Pick<SublayerOptions, "channels">): (x_TNC: Tensor) => Tensor;
 }
 
 /** A connection of n streams around its decisions. */
@@ -33,6 +40,7 @@ export function streamsConnection({
   streamPrecision,
   deciding,
   collapse,
+  ending,
 }: StreamsConnection): Connection<Tensor> {
   const { keep, use } = storages[streamPrecision];
   return {
@@ -53,5 +61,11 @@ export function streamsConnection({
       };
     },
     collapse: (state) => collapse(use(state)),
+    ...(ending && {
+      ending(parameters, options) {
+        const joined = ending(parameters, options);
+        return { collapse: (state) => joined(use(state)) };
+      },
+    }),
   };
 }

@@ -4,7 +4,7 @@
 // Label values have \ " and line feeds escaped; what is not finite is NaN, +Inf or -Inf. A run without a value
 // has no line. Source: prometheus.io, "Exposition formats".
 
-import { isMixed } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import { alarmNames } from "../stability/alarms.ts";
 import { extreme } from "../runs/extremes.ts";
 import type { RunData } from "../runs/run-data.ts";

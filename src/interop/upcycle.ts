@@ -3,8 +3,8 @@
 // All weights of the residual model are kept. The streams are n copies of the embedding, they are joined by
 // their mean, and the new parameters start where the mean of the streams is exactly the residual stream:
 //
-//   hyper     its own start: reads one stream, writes 1 to all, mixes by I, θ = 0 (arXiv 2409.19606)
-//   manifold  the start `pre-norm`, with its proof: connections/initialisations.ts. H_res is not saturated,
+//   hc   its own start: reads one stream, writes 1 to all, mixes by I, θ = 0 (arXiv 2409.19606)
+//   mhc  the start `pre-norm`, with its proof: connections/initialisations.ts. H_res is not saturated,
 //             φ = 0 but α is not: every map has a gradient, no two streams have the same.
 //
 // AdamW's moments of the kept weights are kept, those of the new parameters start at zero; the count of steps
@@ -18,7 +18,9 @@ import { random, streams as randomStreams } from "../data/random.ts";
 import { createParameters, type Parameter } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import type { HyperConfig, ManifoldConfig, ModelConfig } from "../model/config.ts";
+import type { HcConfig } from "../connections/hc.ts";
+import type { MhcConfig } from "../connections/mhc.ts";
+import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
@@ -31,7 +33,7 @@ import { createRunFolder, openRunFolder } from "../runs/run-folder.ts";
 import { programVersions } from "../runs/run.ts";
 
 /** The connections whose start can be a residual model. */
-export type UpcycledConnection = HyperConfig | ManifoldConfig;
+export type UpcycledConnection = HcConfig | MhcConfig;
 
 /** How long the new run goes on, and what it may replace. */
 export interface UpcycleOptions {
@@ -62,9 +64,9 @@ const TOLERANCE = 1e-5;
 export const upcycledConnections: Readonly<
   Record<UpcycledConnection["kind"], (streams: number) => UpcycledConnection>
 > = {
-  hyper: (streams) => ({ kind: "hyper", streams, collapse: "mean" }),
-  manifold: (streams) => ({
-    kind: "manifold",
+  hc: (streams) => ({ kind: "hc", streams, collapse: "mean" }),
+  mhc: (streams) => ({
+    kind: "mhc",
     streams,
     iterations: 20,
     initialisation: "pre-norm",
@@ -78,7 +80,7 @@ export const upcycledConnections: Readonly<
  * @param runtime compares the two models before anything is written
  * @param from folder of the residual run; it is only read
  * @param to folder of the new run
- * @param connection what joins its layers, such as upcycledConnections.manifold(4)
+ * @param connection what joins its layers, such as upcycledConnections.mhc(4)
  * @throws Error when the run has no checkpoint or is no residual one, when the two models differ by more than
  *   rounding (1e-5 of the largest logit), and whatever making a run folder throws; nothing is written then
  */

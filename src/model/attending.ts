@@ -26,6 +26,8 @@ export interface Heads {
 
 /** How the blocks of a model attend to other tokens. */
 export interface Attending {
+  /** Whether keys and values are kept for later tokens, so that latent attention keeps only its latents. */
+  readonly remembers: boolean;
   /** Cosines and sines as `rotary` takes them, for tokens of T = length, by the geometric row of `theta`. */
   angles(options: { readonly length: number; readonly dimension: number; readonly theta: number }): Tensor;
   /** Turned queries, keys and values of a layer, side by side as in `attention` → [B, T, heads · valueSize]. */
@@ -34,6 +36,7 @@ export interface Attending {
 
 /** Every token attends to those before it in its own sequence; positions count from its start. */
 export const wholeSequences: Attending = {
+  remembers: false,
   angles: (options) => rotaryTable(options),
   attend: (qkv_BTE, heads) => attention(qkv_BTE, heads),
 };
@@ -93,6 +96,7 @@ export interface Cached extends Attending {
 export function cachedTexts(cache: KeyValueCache, rows: { positions: Tensor; slots: Tensor }): Cached {
   const updates: [Tensor, Tensor][] = [];
   return {
+    remembers: true,
     updates,
     angles: () => gather(cache.angles, rows.positions),
     attend(qkv_R1E, heads, layer) {

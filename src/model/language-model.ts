@@ -22,11 +22,11 @@ import { rotary } from "../ops/rotary.ts";
 import { slice } from "../ops/slice.ts";
 import { swiglu } from "../ops/swiglu.ts";
 import { type Attending, wholeSequences } from "./attending.ts";
-import { modelConnection, type ModelConfig } from "./config.ts";
+import type { ModelConfig } from "./config.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
 import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
-import { sublayerRole } from "./overrides.ts";
+import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
  * What can be observed of a sublayer. Where streams are mixed: coefficients [N, M], the streams [N, n, C]
@@ -80,24 +80,26 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
   const blocks = Array.from({ length: layers }, (_, layer) => {
     const own = parameters.under(`layers.${layer}`);
+    const { attention } = config;
+    const mixture = mixtureOf(config, layer);
     return [
-      sublayer(own.under("attention"), 2 * layer, config.attention ? latentAttentionBlock : attentionBlock),
-      sublayer(own.under("feedForward"), 2 * layer + 1, mixtureOf(config, layer) ? mixtureBlock : feedForwardBlock),
+      sublayer(own.under("attention"), 2 * layer, (parts) =>
+        attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
+      ),
+      sublayer(own.under("feedForward"), 2 * layer + 1, (parts) =>
+        mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
+      ),
     ];
   }).flat();
   const ending = connection.ending?.(parameters.under("ending"), { channels: width }) ?? connection;
   const norm_C = parameters.create("norm", [width], { constant: 1 }, "norm");
   const head_CV = parameters.create("head", [width, vocabulary], { normal: DEVIATION }, "embedding");
 
-  type MakeBlock = (
-    own: ParameterSet,
-    config: ModelConfig,
-    layer: number,
-  ) => (x_NC: Tensor, context: SequenceContext) => Tensor;
-  function sublayer(own: ParameterSet, index: number, make: MakeBlock) {
+  type ModelBlock = (x_NC: Tensor, context: SequenceContext) => Tensor;
+  function sublayer(own: ParameterSet, index: number, make: (own: ParameterSet) => ModelBlock) {
     const wiring: Sublayer = connection.sublayer(own.under("connection"), { channels: width, index });
     const weight_C = own.create("norm", [width], { constant: 1 }, "norm");
-    const block = make(own, config, index >> 1);
+    const block = make(own);
     return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
         let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
@@ -124,7 +126,6 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
         adjustments,
         routing: [],
         angles: attending.angles({ length, dimension: rotarySize(config), theta: config.ropeTheta }),
-        ...(attending === wholeSequences ? {} : { absorbed: attending.attend }),
       };
       const x_NC = embedding(table_VC, reshape(tokens_BT, [batch * length]));
       let state = connection.expand(x_NC);
@@ -157,8 +158,6 @@ interface SequenceContext {
   readonly length: number;
   readonly attending: Attending;
   readonly adjustments: readonly Adjust[];
-  /** Set where keys and values come from a cache: latent attention then keeps only its latents. */
-  readonly absorbed?: Attending["attend"];
   /** Cosines and sines of the rotary positions. */
   readonly angles: Tensor;
   readonly routing: Routing[];

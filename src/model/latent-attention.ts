@@ -31,7 +31,7 @@ import { reshape } from "../ops/reshape.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import { rotary } from "../ops/rotary.ts";
 import { slice } from "../ops/slice.ts";
-import type { ModelConfig } from "./config.ts";
+import type { Attending } from "./attending.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 
 /** Multi-head latent attention in place of plain attention. */
@@ -74,19 +74,17 @@ export function rotarySize({
   attention: latent,
   width,
   heads,
-}: Pick<ModelConfig, "attention" | "width" | "heads">): number {
+}: Pick<Sizes, "width" | "heads"> & { readonly attention?: LatentAttentionConfig | undefined }): number {
   return latent?.rotarySize ?? width / heads;
 }
 
-/** Heads as `attention` takes them, one key head for all. */
-export interface AbsorbedHeads {
+/** What this file needs to know of a model. */
+interface Sizes {
+  readonly width: number;
   readonly heads: number;
-  readonly kvHeads: 1;
-  /** R + L */
-  readonly headSize: number;
-  /** L */
-  readonly valueSize: number;
-  readonly scale: number;
+  readonly layers: number;
+  readonly normEpsilon: number;
+  readonly attention: LatentAttentionConfig;
 }
 
 interface Sequences {
@@ -95,17 +93,20 @@ interface Sequences {
   /** Cosines and sines for `rotarySize` columns. */
   readonly angles: Tensor;
   /**
-   * Attend in the absorbed form, by these queries and the key [ r | l ] and value l of each token,
-   * [B, T, H (R + L) + (R + L) + L] → [B, T, H · L]; absent, keys and values are made whole.
+   * Where it remembers tokens it is given the absorbed form: queries, the key [ r | l ] and the value l of each
+   * token, [B, T, H (R + L) + (R + L) + L] → [B, T, H · L]. Otherwise keys and values are made whole.
    */
-  readonly absorbed?: (packed_BTE: Tensor, heads: AbsorbedHeads, layer: number) => Tensor;
+  readonly attending: Pick<Attending, "remembers" | "attend">;
 }
 
 /** One layer's latent attention. */
-
-export function latentAttentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
+export function latentAttentionBlock(
+  own: ParameterSet,
+  config: Sizes,
+  layer: number,
+): (x_NC: Tensor, sequences: Sequences) => Tensor {
   const { width, heads, normEpsilon } = config;
-  const { rank, queryRank, rotarySize, contentSize, valueSize } = config.attention!;
+  const { rank, queryRank, rotarySize, contentSize, valueSize } = config.attention;
   const headSize = rotarySize + contentSize;
   const deviation = { normal: DEVIATION };
   const weight = (name: string, rows: number, columns: number): Tensor =>
@@ -131,7 +132,7 @@ export function latentAttentionBlock(own: ParameterSet, config: ModelConfig, lay
 
   /** From turned queries, the turned part of the key and the latent to the mixed values, [N, H · V]. */
   function attendAbsorbed(
-    attend: NonNullable<Sequences["absorbed"]>,
+    attend: Attending["attend"],
     query_BTE: Tensor,
     position_BTR: Tensor,
     latent_BTL: Tensor,
@@ -155,16 +156,16 @@ export function latentAttentionBlock(own: ParameterSet, config: ModelConfig, lay
     return reshape(permute(values_HNV, [1, 0, 2]), [rows, heads * valueSize]);
   }
 
-  return (x_NC: Tensor, { batch, length, angles, absorbed }: Sequences): Tensor => {
+  return (x_NC: Tensor, { batch, length, angles, attending }: Sequences): Tensor => {
     const turned = (x: Tensor, count: number, size: number): Tensor =>
       rotary(reshape(x, [batch, length, count * size]), angles, { heads: count, headSize: size });
     const query_BTE = turned(queryOf(x_NC), heads, headSize);
     const latent_NE = matmul(x_NC, down_CE);
     const position_BTR = turned(slice(latent_NE, 1, rank, rotarySize), 1, rotarySize);
     const latent_NL = rmsNorm(slice(latent_NE, 1, 0, rank), norm_L, normEpsilon);
-    if (absorbed) {
+    if (attending.remembers) {
       const latent_BTL = reshape(latent_NL, [batch, length, rank]);
-      return matmul(attendAbsorbed(absorbed, query_BTE, position_BTR, latent_BTL), output_VC);
+      return matmul(attendAbsorbed(attending.attend, query_BTE, position_BTR, latent_BTL), output_VC);
     }
     const pairs_NE = matmul(latent_NL, up_LE);
     const packed_BTE = latentHeads(query_BTE, pairs_NE, position_BTR, { heads, rotarySize, contentSize, valueSize });

@@ -3,14 +3,26 @@
 // What a schema of single fields cannot see: heads that do not divide the width, more experts for a token
 // than there are, and the like. Every message says the number, and what it could be.
 
-import type { ModelConfig } from "./config.ts";
+import type { LatentAttentionConfig } from "./latent-attention.ts";
+import type { MixtureConfig } from "./mixture.ts";
+
+/** The sizes of a model that must fit each other. */
+interface Sizes {
+  readonly width: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly layers: number;
+  readonly attention?: LatentAttentionConfig | undefined;
+  readonly valueResidual?: boolean | undefined;
+  readonly feedForward?: MixtureConfig | undefined;
+}
 
 /** Sizes that are fine alone and not together: the field to change, and what it can be. */
-export function misfits(model: ModelConfig): [field: keyof ModelConfig, message: string][] {
+export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
   const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
   // Each that is out of its own range is told already.
   if (Math.min(width, heads, kvHeads, layers) < 1) return [];
-  const found: [keyof ModelConfig, string][] = [];
+  const found: [keyof Sizes, string][] = [];
   const divisors = (of: number): number[] =>
     Array.from({ length: of }, (_, index) => index + 1).filter((part) => of % part === 0);
   const list = (values: readonly number[]): string => values.join(", ") || "nothing with this width";

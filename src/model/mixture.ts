@@ -26,7 +26,6 @@ import { chooseExperts } from "../ops/expert-choice.ts";
 import { expertMatmul } from "../ops/expert-matmul.ts";
 import { matmul } from "../ops/matmul.ts";
 import { swiglu } from "../ops/swiglu.ts";
-import type { ModelConfig } from "./config.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 
 /** A mixture of experts in place of the plain feed-forward. */
@@ -73,6 +72,13 @@ export const mixtureSchema: z.ZodType<MixtureConfig> = z
       });
   });
 
+/** What this file needs to know of a model. */
+interface Sizes {
+  readonly width: number;
+  readonly layers: number;
+  readonly feedForward?: MixtureConfig | undefined;
+}
+
 /** What a mixture decided in one pass, and the state that balances it. */
 export interface Routing {
   readonly layer: number;
@@ -84,8 +90,8 @@ export interface Routing {
   readonly unevenness_B?: Tensor;
 }
 
-/** Whether a layer's feed-forward is a mixture. */
-export function mixtureOf({ feedForward }: Pick<ModelConfig, "feedForward">, layer: number): MixtureConfig | undefined {
+/** The mixture in a layer, unless its feed-forward is plain. */
+export function mixtureOf({ feedForward }: Pick<Sizes, "feedForward">, layer: number): MixtureConfig | undefined {
   return feedForward && layer >= feedForward.denseLayers ? feedForward : undefined;
 }
 
@@ -93,18 +99,21 @@ export function mixtureOf({ feedForward }: Pick<ModelConfig, "feedForward">, lay
  * Numbers of a model that do not count as active: the experts a token does not use, and the embedding, of
  * which it reads one row (the count of the mHC paper's Table 5).
  */
-export function inactiveParameters(
-  config: Pick<ModelConfig, "feedForward" | "layers" | "width" | "vocabulary">,
-): number {
+export function inactiveParameters(config: Sizes & { readonly vocabulary: number }): number {
   const { feedForward, layers, width, vocabulary } = config;
   const { experts, active, hidden, denseLayers } = feedForward ?? { experts: 0, active: 0, hidden: 0, denseLayers: 0 };
   return Math.max(0, layers - denseLayers) * (experts - active) * 3 * width * hidden + vocabulary * width;
 }
 
 /** One mixture; it adds what it decided to the context's `routing`. */
-export function mixtureBlock(own: ParameterSet, config: ModelConfig, layer: number) {
+export function mixtureBlock(
+  own: ParameterSet,
+  config: Omit<Sizes, "feedForward">,
+  mixture: MixtureConfig,
+  layer: number,
+): (x_NC: Tensor, context: { readonly length: number; readonly routing: Routing[] }) => Tensor {
   const { width } = config;
-  const { experts, active, shared, hidden, balanceLoss, scale = 1 } = mixtureOf(config, layer)!;
+  const { experts, active, shared, hidden, balanceLoss, scale = 1 } = mixture;
   const deviation = { normal: DEVIATION };
   const smaller = { normal: outputDeviation(config) };
   const router_CE = own.create("router", [width, experts], deviation, "weight");
@@ -115,7 +124,7 @@ export function mixtureBlock(own: ParameterSet, config: ModelConfig, layer: numb
     gateUp_CH: own.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
     down_HC: own.create("shared.down", [shared * hidden, width], smaller, "weight"),
   };
-  return (x_NC: Tensor, { length, routing }: { readonly length: number; readonly routing: Routing[] }): Tensor => {
+  return (x_NC, { length, routing }) => {
     const scores_NE = sigmoid(matmul(x_NC, router_CE));
     const chosen = chooseExperts(scores_NE, bias_E, { active, scale });
     const sent = dispatch(chosen.experts, experts);

@@ -1,10 +1,14 @@
-// Question: which sublayers does an override mean?
+// Question: which connection does each sublayer of a model use?
 //
-// A layer has two sublayers, told apart by their role. Layers are counted from 0 and named by a list,
-// [0, 1], or a range, "0-3", "2", "last", "4-last". What is not said does not matter: without layers all
-// of them, without a role both.
+// One for all, or a default and overrides. A layer has two sublayers, told apart by their role. Layers are
+// counted from 0 and named by a list, [0, 1], or a range, "0-3", "2", "last", "4-last". What is not said does
+// not matter: without layers all of them, without a role both.
 
 import { z } from "zod";
+import type { Connection } from "../connections/connection.ts";
+import { mixed, runStarts } from "../connections/mixed.ts";
+import { type ConnectionConfig, connectionSchema, createConnection } from "../connections/table.ts";
+import { problem } from "./problems.ts";
 
 export const sublayerRoles = ["attention", "feedForward"] as const;
 /** Which of the two sublayers of a layer. */
@@ -22,10 +26,19 @@ export interface Override {
   readonly role?: SublayerRole;
 }
 
+/** One connection for most sublayers and others for some; where overrides overlap, the last one holds. */
+export interface MixedConnectionConfig {
+  readonly default: ConnectionConfig;
+  readonly overrides: readonly (Override & { readonly connection: ConnectionConfig })[];
+}
+
+/** What joins the sublayers of a model. */
+export type ModelConnection = ConnectionConfig | MixedConnectionConfig;
+
 const FORMS = 'layers must be a list of layers, such as [0, 1], or a range, such as "0-3", "2", "last" or "4-last"';
 const RANGE = /^(\d+|last)(?:-(\d+|last))?$/;
 
-export const overrideSchema: z.ZodObject<{
+const overrideSchema: z.ZodObject<{
   layers: z.ZodExactOptional<z.ZodUnion<readonly [z.ZodArray<z.ZodInt>, z.ZodString]>>;
   role: z.ZodExactOptional<z.ZodEnum<{ attention: "attention"; feedForward: "feedForward" }>>;
 }> = z.strictObject({
@@ -33,6 +46,21 @@ export const overrideSchema: z.ZodObject<{
     .union([z.array(z.int()).min(1), z.string().regex(RANGE, { error: FORMS })], { error: FORMS })
     .exactOptional(),
   role: z.enum(sublayerRoles).exactOptional(),
+});
+
+const mixedSchema: z.ZodType<MixedConnectionConfig> = z.strictObject({
+  default: connectionSchema,
+  overrides: z.array(overrideSchema.extend({ connection: connectionSchema })).default([]),
+});
+
+/** Either form; the errors are those of the form that was meant. */
+export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().transform((value, context) => {
+  const wanted = typeof value === "object" && value !== null && "default" in value ? mixedSchema : connectionSchema;
+  const result = wanted.safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues)
+    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value) });
+  return z.NEVER;
 });
 
 /**
@@ -56,4 +84,43 @@ function rangeOf(text: string, count: number): number[] {
   if (!match) return [];
   const [from, to] = [match[1]!, match[2] ?? match[1]!].map((end) => (end === "last" ? count - 1 : Number(end)));
   return Array.from({ length: Math.max(0, Math.min(to!, count) - from! + 1) }, (_, i) => from! + i);
+}
+
+/** Whether a configuration has a connection for most sublayers and others for some. */
+export function isMixed(config: ModelConnection): config is MixedConnectionConfig {
+  return "default" in config;
+}
+
+/** What this file needs to know of a model. */
+interface Joined {
+  readonly connection: ModelConnection;
+  readonly layers: number;
+}
+
+/** What each sublayer uses, in order of depth: attention and feed-forward of layer 0, of layer 1, and so on. */
+export function sublayerConnections({ connection, layers }: Joined): ConnectionConfig[] {
+  const plain = isMixed(connection) ? connection.default : connection;
+  const overrides = isMixed(connection) ? connection.overrides : [];
+  return Array.from({ length: 2 * layers }, (_, index) => {
+    const role = sublayerRole(index);
+    const holds = (override: Override): boolean =>
+      (override.role ?? role) === role && layersOf(override.layers, layers).includes(index >> 1);
+    return overrides.findLast(holds)?.connection ?? plain;
+  });
+}
+
+/** For every sublayer the first of those that hand their state on to it; see connections/mixed.ts. */
+export function sublayerRuns(model: Joined): number[] {
+  return runStarts(sublayerConnections(model).map(createConnection));
+}
+
+/**
+ * The connection of a whole model, `mixed` where it is not the same for all sublayers.
+ *
+ * @throws RangeError for what its connections refuse, and for layers that the model does not have
+ */
+export function modelConnection(model: Joined): Connection {
+  return isMixed(model.connection)
+    ? mixed(sublayerConnections(model).map(createConnection))
+    : createConnection(model.connection);
 }

@@ -6,7 +6,9 @@ type Issue = z.core.$ZodIssue;
 
 /** Each wrong field of a configuration on a line: "model.layers: 0 is given; it must be at least 1". */
 export function problems(issues: readonly Issue[], value: unknown): string[] {
-  return issues.map((issue) => `${issue.path.join(".") || "(all)"}: ${problem(issue, value)}`);
+  return issues.map((issue) =>
+    [...(issue.path.length > 0 ? [issue.path.join(".")] : []), problem(issue, value)].join(": "),
+  );
 }
 
 /** What is wrong with one field, without its name; `value` is the whole that the issue's path starts from. */

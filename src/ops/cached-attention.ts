@@ -14,6 +14,7 @@
 // values [S, kvHeads, T, V]; positions and slots i32 [R].
 
 import { applyAll, f32, type Operation, positional, sameShape, type Tensor } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface CachedAttentionAttributes {
@@ -74,7 +75,8 @@ export const cachedAttentionOperation: Operation<
     slots!.data.forEach((slot, row) => {
       if (slot < 0) return;
       const position = positions!.data[row]!;
-      expectPlace(slot, keys!.shape[0]!, position, length, row);
+      expectIndex("cachedAttention", slot, row, keys!.shape[0]!);
+      expectIndex("cachedAttention", position, row, length);
       const own = qkv!.data.subarray(row * width, (row + 1) * width);
       /** Where the cache of a key head begins, in positions of all columns. */
       const cacheOf = (head: number): number => (slot * kvHeads + head) * length;
@@ -104,13 +106,6 @@ export const cachedAttentionOperation: Operation<
   },
 });
 
-function expectPlace(slot: number, slots: number, position: number, length: number, row: number): void {
-  if (slot < slots && position >= 0 && position < length) return;
-  throw new RangeError(
-    `cachedAttention: row ${row} is at position ${position} of slot ${slot}; there are ${slots} slots of ${length} positions.`,
-  );
-}
-
 export interface CachedAttention {
   /** [R, heads · valueSize] */
   readonly out: Tensor;
@@ -124,8 +119,7 @@ export interface CachedAttention {
  *
  * @param qkv [R, (heads + kvHeads) · headSize + kvHeads · valueSize]: query heads, key heads, value heads
  * @param cache keys [S, kvHeads, headSize, T] and values [S, kvHeads, T, valueSize]
- * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding; not checked
- *   when the program runs
+ * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding
  * @throws ShapeError when these do not fit
  */
 export function cachedAttention(

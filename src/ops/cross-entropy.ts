@@ -19,7 +19,7 @@ import {
 } from "../graph/tensor.ts";
 import { add } from "./elementwise.ts";
 import { fill } from "./fill.ts";
-import { expectIndex } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 import { logSumExp } from "./softmax.ts";
 
@@ -80,6 +80,7 @@ export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse
   reference([logits, targets, lse, g, s], [dx]) {
     const size = lastAxis(logits!.shape);
     targets!.data.forEach((target, row) => {
+      expectIndex("crossEntropyBackward", target, row, size);
       for (let v = 0; v < size; v++) {
         dx!.data[row * size + v] = Math.exp(logits!.data[row * size + v]! - lse!.data[row]!) * s!.data[row]!;
       }
@@ -92,7 +93,7 @@ export const crossEntropyBackwardOperation: Operation<["logits", "targets", "lse
  * Cross-entropy of each row, in nats: log Σ_v e^(x_v) − x_target. To leave a row out, multiply its loss by 0.
  *
  * @param logits [..., V]
- * @param targets i32 [...], each in [0, V); not checked when the program runs
+ * @param targets i32 [...], each in [0, V)
  * @returns the loss of each row [...]
  * @throws ShapeError unless there is one i32 target for each row
  */

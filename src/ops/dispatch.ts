@@ -10,7 +10,7 @@
 //   load[e]       rows of expert e                               f32 [E]
 
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
-import { expectIndex } from "./gather.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** Where the pairs of tokens and experts lie; see the head of this file. */
@@ -75,7 +75,7 @@ export function expectPairs(operation: string, order: TensorSpec, position: Tens
 /**
  * Sort the pairs of tokens and experts by expert.
  *
- * @param chosen i32 [N, k], each in [0, experts); not checked when the program runs
+ * @param chosen i32 [N, k], each in [0, experts)
  * @param experts E
  */
 export function dispatch(chosen: Tensor, experts: number): Dispatch {

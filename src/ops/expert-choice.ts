@@ -8,6 +8,7 @@
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
 import { applyAll, applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface ExpertChoiceAttributes {
@@ -78,6 +79,7 @@ export const expertChoiceBackwardOperation: Operation<
     for (let n = 0; n < tokens; n++) {
       const slots = Array.from({ length: active }, (_, j) => n * active + j);
       const place = (slot: number): number => n * experts + chosen!.data[slot]!;
+      for (const slot of slots) expectIndex("expertChoiceBackward", chosen!.data[slot]!, slot, experts);
       const sum = slots.reduce((total, slot) => total + scores!.data[place(slot)]!, EPSILON);
       const along = slots.reduce((total, slot) => total + g!.data[slot]! * weights!.data[slot]!, 0);
       for (const slot of slots) dScores!.data[place(slot)] = (scale * g!.data[slot]! - along) / sum;

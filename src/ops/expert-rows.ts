@@ -16,6 +16,7 @@ import {
   type TensorSpec,
 } from "../graph/tensor.ts";
 import { type Dispatch, expectPairs } from "./dispatch.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The rows of x, one for each pair. */
@@ -38,6 +39,7 @@ export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> =
   reference({ x, order, position }, { y }) {
     const active = lastAxis(position.shape);
     order.data.forEach((pair, row) => {
+      expectIndex("expertRows", pair, row, order.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(x.shape); c++) y.set(row, c, x.at(n, c));
     });
@@ -55,6 +57,7 @@ export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = {
   reference({ x, position }, { y }) {
     const active = lastAxis(position.shape);
     position.data.forEach((row, pair) => {
+      expectIndex("tokenSum", row, pair, position.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, x.at(row, c));
     });

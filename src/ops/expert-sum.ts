@@ -8,6 +8,7 @@
 import { apply, f32, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { Dispatch } from "./dispatch.ts";
 import { sumOfRows } from "./expert-rows.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The weighted sum of each token's rows. */
@@ -32,6 +33,7 @@ export const expertSumOperation: Operation<["x", "order", "position", "weights"]
   reference({ x, position, weights }, { y }) {
     const active = lastAxis(position.shape);
     position.data.forEach((row, pair) => {
+      expectIndex("expertSum", row, pair, position.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, weights.at(pair) * x.at(row, c));
     });
@@ -47,6 +49,7 @@ export const expertSumBackwardOperation: Operation<["x", "order", "weights", "g"
   reference({ x, order, weights, g }, { dx, dWeights }) {
     const active = lastAxis(weights.shape);
     order.data.forEach((pair, row) => {
+      expectIndex("expertSumBackward", pair, row, order.size);
       const n = Math.floor(pair / active);
       for (let c = 0; c < lastAxis(x.shape); c++) {
         dx.set(row, c, weights.at(pair) * g.at(n, c));

@@ -17,6 +17,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>(
@@ -84,19 +85,11 @@ function expectIndices(operation: string, indices: TensorSpec, values: TensorSpe
   );
 }
 
-/** For references: throw unless an index names one of `rows` rows. */
-export function expectIndex(operation: string, index: number, position: number, rows: number): void {
-  if (Number.isInteger(index) && index >= 0 && index < rows) return;
-  throw new RangeError(
-    `${operation}: index ${index} at position ${position} must be a whole number from 0 to ${rows - 1}; check the token ids against the vocabulary.`,
-  );
-}
-
 /**
  * Rows of a table.
  *
  * @param table [V, C]
- * @param indices i32 [...], each in [0, V); not checked when the program runs
+ * @param indices i32 [...], each in [0, V)
  * @returns [..., C]
  * @throws ShapeError when the table has not two axes or the indices are not i32
  */
@@ -118,7 +111,7 @@ export function embedding(table: Tensor, tokens: Tensor): Tensor {
 /**
  * Sum rows of g into a table of zeros.
  *
- * @param indices i32 [...], each in [0, rows); not checked when the program runs
+ * @param indices i32 [...], each in [0, rows)
  * @param g [..., C]
  * @returns [rows, C]
  */

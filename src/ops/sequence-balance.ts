@@ -7,6 +7,7 @@
 // Shapes: scores [B·T, E], chosen i32 [B·T, k], L [B].
 
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface SequenceBalanceAttributes {
@@ -37,7 +38,7 @@ export const sequenceBalanceOperation: Operation<["scores", "chosen"], ["loss"],
   flops: ({ scores }) => 4 * sizeOf(scores.shape),
   reference({ scores, chosen }, { loss }, { length }) {
     for (let b = 0; b < loss.size; b++) {
-      const f = frequencies(chosen, b, length, lastAxis(scores.shape));
+      const f = frequencies("sequenceBalance", chosen, b, length, lastAxis(scores.shape));
       for (let t = b * length; t < (b + 1) * length; t++) {
         const sum = rowSum(scores, t);
         f.forEach((f_e, e) => loss.add(b, (f_e * scores.at(t, e)) / sum / length));
@@ -58,7 +59,7 @@ export const sequenceBalanceBackwardOperation: Operation<
   flops: ({ scores }) => 6 * sizeOf(scores.shape),
   reference({ scores, chosen, g }, { dScores }, { length }) {
     for (let b = 0; b < g.size; b++) {
-      const f = frequencies(chosen, b, length, lastAxis(scores.shape));
+      const f = frequencies("sequenceBalanceBackward", chosen, b, length, lastAxis(scores.shape));
       for (let t = b * length; t < (b + 1) * length; t++) {
         const sum = rowSum(scores, t);
         const along = f.reduce((total, f_e, e) => total + (f_e * scores.at(t, e)) / sum, 0);
@@ -69,10 +70,20 @@ export const sequenceBalanceBackwardOperation: Operation<
 };
 
 /** f of one sequence: how often each expert was chosen, 1 on average. */
-function frequencies(chosen: Values, sequence: number, length: number, experts: number): Float64Array {
+function frequencies(
+  operation: string,
+  chosen: Values,
+  sequence: number,
+  length: number,
+  experts: number,
+): Float64Array {
   const pairs = lastAxis(chosen.shape) * length;
   const f = new Float64Array(experts);
-  for (const expert of chosen.data.subarray(sequence * pairs, (sequence + 1) * pairs)) f[expert]! += experts / pairs;
+  for (let pair = sequence * pairs; pair < (sequence + 1) * pairs; pair++) {
+    const expert = chosen.at(pair);
+    expectIndex(operation, expert, pair, experts);
+    f[expert]! += experts / pairs;
+  }
   return f;
 }
 

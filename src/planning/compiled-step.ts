@@ -100,7 +100,7 @@ export function compileSteps(
     );
   const size = modelSize(model);
   const residual = stepConfig(size, { kind: "residual" }, batch);
-  const manifold = stepConfig(size, { kind: "manifold", ...model.connection }, batch);
+  const mhc = stepConfig(size, { kind: "mhc", ...model.connection }, batch);
   const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {
     const { parameters, graph } = makeStep(config, storeEvery);
     const options = withoutMemory();
@@ -117,8 +117,8 @@ export function compileSteps(
   };
   return {
     residual: compiled(residual),
-    stored: compiled(manifold),
-    recomputed: compiled(manifold, chooseRecompute(manifold, machine)),
+    stored: compiled(mhc),
+    recomputed: compiled(mhc, chooseRecompute(mhc, machine)),
   };
 }
 

@@ -39,7 +39,7 @@ export interface KernelRates {
 /** A training step as the planner measures and predicts it: AdamW, clipping, one batch. */
 export function stepConfig(
   size: ModelSize & Pick<ModelConfig, "vocabulary">,
-  connection: { readonly kind: "residual" } | ({ readonly kind: "manifold" } & Partial<ConnectionShape>),
+  connection: { readonly kind: "residual" } | ({ readonly kind: "mhc" } & Partial<ConnectionShape>),
   batch: number,
 ): StepConfig {
   return parseTrainingConfig({
@@ -71,7 +71,7 @@ export async function measureKernels(runtime: Runtime): Promise<KernelRates> {
   const sums = new Map<string, { seconds: number; flops: number; bytes: number }>();
   const steps: SmallStep[] = [];
   for (const sample of samples) {
-    const { micro } = loadStep(runtime, stepConfig(sample, { kind: "manifold" }, BATCH));
+    const { micro } = loadStep(runtime, stepConfig(sample, { kind: "mhc" }, BATCH));
     if (!micro.profile || !micro.plan)
       throw new Error(`measureKernels: the ${runtime.name} runtime cannot time its kernels; use another.`);
     let alone = 0;

@@ -4,7 +4,7 @@
 // amount is so many times C, and so many single values on top (coefficients, which do not grow with C).
 //
 //   residual      one sum: reads x and F's result, writes x'
-//   hyper         Table 2: coefficients, read, write and sum each a pass of its own
+//   hc            Table 2: coefficients, read, write and sum each a pass of its own
 //   unfused       mHC operation by operation: HC's passes, RMSNorm of all nC entries as a pass of its own,
 //                 and every half iteration of Sinkhorn-Knopp with its sums through memory
 //   fused         the paper's kernels: norm and projection in one scan; H_res x + H_postᵀ y in one kernel
@@ -33,7 +33,7 @@ export interface Pass {
   readonly write: Amount;
 }
 
-export const schemes = ["residual", "hyper", "unfused", "fused", "seam-reread", "seam", "single-pass"] as const;
+export const schemes = ["residual", "hc", "unfused", "fused", "seam-reread", "seam", "single-pass"] as const;
 /** A form of the connection, from plain residuals to single-pass mHC. */
 export type Scheme = (typeof schemes)[number];
 
@@ -56,7 +56,7 @@ function applied(n: number): Pass[] {
 
 const table: Readonly<Record<Scheme, Passes>> = {
   residual: () => [pass("sum", [2, 0], [1, 0])],
-  hyper: (n) => [pass("coefficients", [n, 0], [0, coefficientCount(n)]), ...applied(n)],
+  hc: (n) => [pass("coefficients", [n, 0], [0, coefficientCount(n)]), ...applied(n)],
   unfused: (n, iterations) => [
     pass("norm", [n, 0], [n, 0]),
     pass("projection", [n, 0], [0, coefficientCount(n)]),

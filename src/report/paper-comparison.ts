@@ -23,7 +23,7 @@ export interface PaperComparison {
 
 type Range = Pick<Spread, "mean" | "least" | "largest">;
 
-const KINDS = ["residual", "hyper", "manifold"] as const;
+const KINDS = ["residual", "hc", "mhc"] as const;
 
 /** Heads of the columns, for a table. */
 export const comparisonColumns: readonly string[] = ["", "the paper's 27B models", "these runs", "at this size"];
@@ -33,22 +33,22 @@ export function comparePaper(runs: readonly RunData[]): PaperComparison[] {
   const series = seriesOf(runs);
   // Of several of a kind, none is "these runs".
   if (KINDS.some((kind) => series.filter((one) => one.kind === kind).length > 1)) return [];
-  const [residual, hyper, manifold] = KINDS.map((kind) => series.find((one) => one.kind === kind));
+  const [residual, hc, mhc] = KINDS.map((kind) => series.find((one) => one.kind === kind));
   return [
-    gainRow("Largest composite gain of HC", "about 3000 (Fig. 3)", hyper, ({ least, largest }) =>
+    gainRow("Largest composite gain of HC", "about 3000 (Fig. 3)", hc, ({ least, largest }) =>
       least >= 10 ? "shows: the product amplifies" : largest >= 10 ? DIFFER : "does not show: the product stays small",
     ),
-    gainRow("Largest composite gain of mHC", "about 1.65 (Fig. 7)", manifold, ({ least, largest }) =>
+    gainRow("Largest composite gain of mHC", "about 1.65 (Fig. 7)", mhc, ({ least, largest }) =>
       largest <= 2
         ? "shows: the product stays near one"
         : least <= 2
           ? DIFFER
           : "does not show: the product leaves one",
     ),
-    gapRow("Training loss at the end, HC minus mHC", "+0.005 (Fig. 2a)", 1, hyper, manifold),
-    gapRow("Training loss at the end, HC minus residual", "−0.017 (Fig. 5a)", -1, hyper, residual),
-    gapRow("Training loss at the end, mHC minus residual", "−0.021 (Fig. 5a)", -1, manifold, residual),
-    normRow(hyper, manifold),
+    gapRow("Training loss at the end, HC minus mHC", "+0.005 (Fig. 2a)", 1, hc, mhc),
+    gapRow("Training loss at the end, HC minus residual", "−0.017 (Fig. 5a)", -1, hc, residual),
+    gapRow("Training loss at the end, mHC minus residual", "−0.021 (Fig. 5a)", -1, mhc, residual),
+    normRow(hc, mhc),
   ].filter((row) => row !== undefined);
 }
 
@@ -112,10 +112,10 @@ function gapRow(
   };
 }
 
-function normRow(hyper: Series | undefined, manifold: Series | undefined): PaperComparison | undefined {
-  if (!hyper || !manifold) return undefined;
-  const ratios = hyper.runs.flatMap((run) => {
-    const other = manifold.runs.find(({ config }) => config?.seed === run.config?.seed);
+function normRow(hc: Series | undefined, mhc: Series | undefined): PaperComparison | undefined {
+  if (!hc || !mhc) return undefined;
+  const ratios = hc.runs.flatMap((run) => {
+    const other = mhc.runs.find(({ config }) => config?.seed === run.config?.seed);
     const [mine, theirs] = [laterNorm(run), other && laterNorm(other)];
     return mine && theirs ? [mine / theirs] : [];
   });

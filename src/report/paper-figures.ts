@@ -10,7 +10,7 @@ import type { GainPair } from "../stability/gains.ts";
 /** A curve read off a plot, or whole ones printed in the paper. */
 export interface PaperCurve {
   readonly name: string;
-  readonly kind: "residual" | "hyper" | "manifold";
+  readonly kind: "residual" | "hc" | "mhc";
   readonly points: readonly (readonly [x: number, y: number])[];
 }
 
@@ -22,7 +22,7 @@ export const paperSublayers = 60;
 /** Figure 2a, read off: training loss of HC minus that of mHC, by step. */
 export const figure2Gap: PaperCurve = {
   name: "HC minus mHC",
-  kind: "hyper",
+  kind: "hc",
   points: [
     [4000, 0],
     [11_000, 0],
@@ -37,7 +37,7 @@ export const figure2Gap: PaperCurve = {
 export const figure2Norms: readonly PaperCurve[] = [
   {
     name: "HC",
-    kind: "hyper",
+    kind: "hc",
     points: [
       [10_000, 0.095],
       [12_000, 0.1],
@@ -47,7 +47,7 @@ export const figure2Norms: readonly PaperCurve[] = [
   },
   {
     name: "mHC",
-    kind: "manifold",
+    kind: "mhc",
     points: [
       [10_000, 0.11],
       [39_000, 0.078],
@@ -61,7 +61,7 @@ export const figure2Norms: readonly PaperCurve[] = [
 export const figure5Gaps: readonly PaperCurve[] = [
   {
     name: "HC",
-    kind: "hyper",
+    kind: "hc",
     points: [
       [10_000, -0.036],
       [20_000, -0.0245],
@@ -70,7 +70,7 @@ export const figure5Gaps: readonly PaperCurve[] = [
   },
   {
     name: "mHC",
-    kind: "manifold",
+    kind: "mhc",
     points: [
       [10_000, -0.036],
       [20_000, -0.031],
@@ -151,7 +151,7 @@ export const figure7: PaperGains = {
 /** Figure 6a, read off: loss minus the baseline's, by the FLOPs of training, of the 3B, 9B and 27B models. */
 export const figure6Compute: PaperCurve = {
   name: "mHC, 3B, 9B and 27B",
-  kind: "manifold",
+  kind: "mhc",
   points: [
     [1.7e20, -0.029],
     [1.25e21, -0.023],
@@ -168,8 +168,8 @@ export interface PaperMatrix {
 }
 
 /** Figure 8 as printed: sublayers 1, 30 and 60, the products of each half and of all. */
-export const figure8: Readonly<Record<"hyper" | "manifold", readonly PaperMatrix[]>> = {
-  hyper: [
+export const figure8: Readonly<Record<"hc" | "mhc", readonly PaperMatrix[]>> = {
+  hc: [
     {
       name: "1",
       matrix: [
@@ -187,7 +187,7 @@ export const figure8: Readonly<Record<"hyper" | "manifold", readonly PaperMatrix
     { name: "∏ 31…60", rows: [-251.4, -243, 264.6, -254.8], columns: [-135.4, -133.4, -489, 273.3] },
     { name: "∏ 1…60", rows: [-475.3, -462.8, 509.1, -498.5], columns: [-259.2, -219.1, -228.2, -221] },
   ],
-  manifold: [
+  mhc: [
     {
       name: "1",
       matrix: [0.67, 0.09, 0.03, 0.22, 0.26, 0.48, 0.26, 0, 0.03, 0.24, 0, 0.73, 0.03, 0.2, 0.69, 0.09],

@@ -3,7 +3,9 @@
 // The options of `birkhoff train`, of which only those are named that differ from its defaults; whatever has
 // no option of its own follows as --set. test/cli/report.test.ts holds this to what the command makes of it.
 
-import { connectionOptions, defaultConnection, isMixed, presets } from "../model/config.ts";
+import { connectionOptions, defaultConnection } from "../connections/table.ts";
+import { presets } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import type { TrainingConfig } from "../training/config.ts";
 
 /** Values that `birkhoff train` takes when nothing is said. */
@@ -30,7 +32,7 @@ export function reproduceCommand(config: TrainingConfig): string {
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
     ["--data", data.source, defaults.data],
     ["--preset", preset, defaults.preset],
-    ["--connection", connection ?? "manifold", "manifold"],
+    ["--connection", connection ?? "mhc", "mhc"],
     ["--vocabulary", data.vocabulary, defaults.vocabulary],
     ["--steps", steps, defaults.steps],
     ["--batch", config.batch, defaults.batch],

@@ -10,14 +10,14 @@ import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { showValue } from "./sweep-table.ts";
 
-/** Connections as they are called in papers. */
-const NAMES: Readonly<Record<string, string>> = { hyper: "HC", manifold: "mHC" };
+/** Connections as papers call them; sweeps of older versions may have the last two names. */
+const NAMES: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC", hyper: "HC", manifold: "mHC" };
 /** Of a few connections, the same in every chart; the others take what follows. */
 /** The colours that connections have in all figures. */
 const COLOURS: Readonly<Record<string, string>> = {
   residual: kindColours.residual!,
-  HC: kindColours.hyper!,
-  mHC: kindColours.manifold!,
+  HC: kindColours.hc!,
+  mHC: kindColours.mhc!,
 };
 const MORE_COLOURS = ["#e0a030", "#3a9d6e", "#8e6bbf", "#00a3b4", "#b0703c"];
 const [PANEL_WIDTH, PANEL_HEIGHT] = [270, 230];

@@ -24,6 +24,7 @@ import {
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
+import { parseTrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { lockFolder } from "../files/lock.ts";
 
@@ -274,10 +275,19 @@ function runsAround(folder: string): string {
   return "";
 }
 
+/** What an older version wrote, as it would be written today. */
+function inTodaysForm(saved: unknown): unknown {
+  try {
+    return asJson(parseTrainingConfig(saved));
+  } catch {
+    return saved;
+  }
+}
+
 const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 function expectSameConfig(folder: string, saved: unknown, given: unknown): void {
-  const changes = differences(saved, given);
+  const changes = differences(inTodaysForm(saved), given);
   if (changes.length === 0) return;
   throw new Error(
     `the run in ${folder} was begun with another configuration:\n${changes.join("\n")}\n` +

@@ -1,29 +1,35 @@
 // Question: how does a run live on disk while it trains?
 //
-// A run joins a trainer to its folder. Each advance is one step: train, look whether all is finite,
-// measure, evaluate when due, record, ask the alarms, save when due. It can be killed between any two
-// instructions: what it repeats after resuming gives the same bits, rollbacks included.
+// A run joins a trainer to its folder. Each advance is one step: train, look whether all is finite, measure,
+// evaluate when due, record, do what the alarms ask for (training/reactions.ts decides), save when due. It can be
+// killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
 import path from "node:path";
-import { createBatches } from "../data/batches.ts";
+import { given } from "../basics/given.ts";
+import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
+import { isMixed } from "../model/overrides.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
-import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
-import { isMixed } from "../model/config.ts";
-import { DIVERGED_STEPS, type Excursion, type Observation, watchAlarms } from "../stability/alarms.ts";
-import {
-  type AlarmAction,
-  describeEvent,
-  mayRollBack,
-  planAlarms,
-  rateFactorAt,
-  shortFactor,
-} from "../training/alarms.ts";
-import type { TrainingConfig } from "../training/config.ts";
-import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
-import { createRunFolder, outlives, readEvents, readGains, readMetrics, type RunFolder } from "./run-folder.ts";
+import type { Excursion } from "../stability/alarms.ts";
 import { rounded } from "../stability/instruments.ts";
-import { createTrainer, type Trainer } from "../training/trainer.ts";
+import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import type { Evaluation } from "../training/evaluation.ts";
+import {
+  type Alarm,
+  DivergenceError,
+  divergedAlarm,
+  notFiniteAlarm,
+  notSavedAlarm,
+  reactTo,
+  type RollbackEvent,
+  type SavedStep,
+} from "../training/reactions.ts";
+import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
+import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { openHistory } from "./history.ts";
+import { createRunFolder, type RunFolder } from "./run-folder.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -58,19 +64,6 @@ export interface RunOptions {
   readonly onWarning?: (message: string) => void;
 }
 
-/** A run that cannot go on: its loss or gradient is not finite, or its loss grew far beyond chance. */
-export class DivergenceError extends Error {
-  override name = "DivergenceError";
-}
-
-/** A run that an alarm has stopped, as its configuration asks, or after its last rollback. */
-export class AlarmError extends DivergenceError {
-  override name = "AlarmError";
-}
-
-/** Of the alarms of one step, the gravest decides. */
-const gravity: Readonly<Record<AlarmAction, number>> = { continue: 0, rollback: 1, stop: 2 };
-
 /** Of the programs that decide a run's bits, for its config.json. */
 export function programVersions({ build, device: { panelWidth } }: WasmRuntime): Record<string, string> {
   return { node: process.versions.node, v8: process.versions.v8, kernels: `${build} ${panelWidth}` };
@@ -90,243 +83,43 @@ export function openRun(
   folderPath: string,
   options: RunOptions = {},
 ): Run {
-  const { batch, model } = config;
-  if (data.tokenizer.vocabularySize !== model.vocabulary) {
-    throw new RangeError(
-      `The model has a vocabulary of ${model.vocabulary} and the tokenizer one of ${data.tokenizer.vocabularySize}; ` +
-        "set model.vocabulary to the tokenizer's size.",
-    );
-  }
-  const batches = createBatches({
-    train: data.train,
-    validation: data.validation,
-    byteLengths: data.tokenizer.byteLengths,
-    batchSize: batch,
-    contextLength: model.context,
-    seed: config.seed,
-    validationLimit: config.evaluateBatches,
-  });
-  const trainer = createTrainer(runtime, config, batches);
-  let folder: RunFolder;
+  const trainer = createTrainer(runtime, config, batchesOf(config, data));
+  let folder: RunFolder | undefined;
   try {
     folder = createRunFolder(folderPath, config, {
       existing: options.existing ?? "refuse",
       versions: programVersions(runtime),
       keepCheckpoints: config.keepCheckpoints,
       checkpointBytes: 12 * trainer.parameterCount,
-      ...(options.onWarning ? { onWarning: options.onWarning } : {}),
+      ...given({ onWarning: options.onWarning }),
     });
-  } catch (error) {
-    trainer.release();
-    throw error;
-  }
-  try {
     startFrom(trainer, folder, config, data, options);
+    return trainIn(folder, trainer);
   } catch (error) {
-    folder.close();
+    folder?.close();
     trainer.release();
     throw error;
-  }
-
-  const metrics: MetricRecord[] = folder.resumeFrom ? readMetrics(folderPath) : [];
-  const gains: GainRecord[] = folder.resumeFrom ? readGains(folderPath) : [];
-  const alarms = planAlarms(model, config.alarms);
-  const { chance } = alarms.subject;
-  let events = readEvents(folderPath);
-  let watch = watchRecords();
-  let savedStep = folder.resumeFrom?.step;
-
-  /** A watch that has seen all records so far. */
-  function watchRecords(): ReturnType<typeof watchAlarms> {
-    const watch = watchAlarms(alarms.bounds, alarms.subject);
-    const measured = new Map(gains.map((record) => [record.step, record]));
-    for (const record of metrics) watch.see(observation(record, measured.get(record.step)));
-    return watch;
-  }
-  const due = (every: number): boolean => trainer.step % every === 0 || trainer.step === config.steps;
-  const lastGood = (): string => {
-    const place = latestCheckpoint(folderPath, () => undefined);
-    return place ? `The last good checkpoint is step ${place.step} in ${place.folder}.` : "There is no checkpoint yet.";
-  };
-  /** Save this step, unless it is saved; returns the name of a tensor that is not finite, and then saves nothing. */
-  const trySave = (): string | undefined => {
-    if (savedStep === trainer.step) return undefined;
-    const saved = trainer.view();
-    const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
-    if (bad) return bad.name;
-    folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
-    savedStep = trainer.step;
-    return undefined;
-  };
-  const notSaved = (name: string): string =>
-    `step ${trainer.step} made ${name} not finite, so it is not saved. ${lastGood()} Lower the learning rate.`;
-  const save = (): void => {
-    const bad = trySave();
-    if (bad) throw new DivergenceError(`${config.name}: ${notSaved(bad)}`);
-  };
-
-  const note = (step: number, { rule, message, value, bound, sublayer }: Alarm, action: AlarmAction): EventRecord => ({
-    step,
-    rule,
-    message,
-    ...(value === undefined ? {} : { value }),
-    ...(bound === undefined ? {} : { bound }),
-    ...(sublayer === undefined ? {} : { sublayer }),
-    action,
-  });
-  const append = (event: EventRecord): void => {
-    folder.appendEvent(event);
-    events.push(event);
-  };
-  const actionOf = ({ rule }: Alarm): AlarmAction => alarms.actions.get(rule)!;
-
-  /** Do what the alarms of a step ask for. Throws when the run is to stop. */
-  const react = (step: number, found: readonly Alarm[]): void => {
-    const [gravest, ...others] = [...found].sort((a, b) => gravity[actionOf(b)] - gravity[actionOf(a)]);
-    if (!gravest) return;
-    if (actionOf(gravest) === "rollback") return goBack(step, gravest);
-    for (const alarm of others.filter((other) => actionOf(other) === "continue")) append(note(step, alarm, "continue"));
-    append(note(step, gravest, actionOf(gravest)));
-    if (actionOf(gravest) === "stop") stop(gravest);
-  };
-  const stop = ({ rule, error }: Alarm): never => {
-    if (error) throw new DivergenceError(`${config.name}: ${error}`);
-    save();
-    throw new AlarmError(
-      `${config.name}: ${describeEvent(events.at(-1)!)} It is saved in ${folderPath}; resumed, it goes on past this alarm (${rule}).`,
-    );
-  };
-  /**
-   * Back to the newest checkpoint that is at least one update before what was seen: the loss, the gradients
-   * and the gains of a step are those of the parameters that the step before left. When the run went back to
-   * that one already and has saved none since, to the one before it.
-   */
-  const goBack = (step: number, alarm: Alarm): void => {
-    const before = (limit: number): ReturnType<typeof latestCheckpoint> =>
-      latestCheckpoint(folderPath, () => undefined, limit);
-    const done = events.flatMap(({ rollback }) => rollback ?? []);
-    const newest = before(step - 1) ?? before(step);
-    const place = newest?.step === done.at(-1)?.step ? ((newest && before(newest.step)) ?? newest) : newest;
-    const factor = rateFactorAt(events, step);
-    if (!place || done.length >= alarms.rollbacks) {
-      append(note(step, alarm, "stop"));
-      // Unsaved, a resumed run would repeat the steps up to this alarm for ever.
-      if (!alarm.error) save();
-      const Failure = alarm.error ? DivergenceError : AlarmError;
-      throw new Failure(
-        `${config.name}: ${describeEvent(events.at(-1)!)} ${
-          place
-            ? `It has gone back ${done.length} time${done.length === 1 ? "" : "s"}, and ${alarms.rollbacks} is the limit (alarms.rollbacks); the learning rate was ${shortFactor(factor)} × the configured one.`
-            : "There is no checkpoint to go back to."
-        } ${alarm.error ? lastGood() : `It is saved in ${folderPath}; resumed, it goes on past this alarm (${alarm.rule}).`}`,
-      );
-    }
-    const event = {
-      ...note(step, alarm, "rollback"),
-      rollback: { step: place.step, rateFactor: factor * alarms.rateFactor },
-    };
-    const state = loadCheckpoint(place.folder);
-    folder.rollBack(event);
-    trainer.restore(state);
-    savedStep = place.step;
-    for (const records of [metrics, gains]) {
-      const given = records.findIndex((record) => record.step > place.step);
-      if (given >= 0) records.length = given;
-    }
-    events = [...events.filter((past) => outlives(past, place.step)), event];
-    watch = watchRecords();
-  };
-
-  // Something to go back to, whenever the first alarm comes.
-  if (!folder.resumeFrom && mayRollBack(config.alarms)) save();
-
-  return {
-    config,
-    trainer,
-    folder,
-    metrics,
-    gains,
-    get events() {
-      return events;
-    },
-    get finished() {
-      return trainer.step >= config.steps;
-    },
-    advance() {
-      const next = trainer.step + 1;
-      const result = trainer.trainStep({
-        instruments: next % config.gainsEvery === 0 || next === config.steps,
-        rateFactor: rateFactorAt(events, next),
-      });
-      const { step, loss, gradientNorm } = result;
-      const finite = Number.isFinite(loss) && Number.isFinite(gradientNorm);
-      const evaluation = finite && due(config.evaluateEvery) ? trainer.evaluate() : undefined;
-      const record: MetricRecord = {
-        step,
-        loss,
-        gradientNorm,
-        learningRate: result.learningRate,
-        tokensPerSecond: result.tokens / result.seconds,
-        seconds: (metrics.at(-1)?.seconds ?? 0) + result.seconds,
-        ...(result.expertLoad ? { expertLoad: result.expertLoad } : {}),
-        ...(evaluation ? { validationLoss: evaluation.loss, bitsPerByte: evaluation.bitsPerByte } : {}),
-      };
-      if (!finite) {
-        const what = Number.isFinite(loss) ? "gradient" : "loss";
-        const seen =
-          `the ${what} of step ${step} is not finite; the first tensor that went wrong is ` +
-          `${trainer.findNotFinite() ?? "not found in a repetition"}. The step was not applied.`;
-        const remedy = "Lower the learning rate or the clipping norm.";
-        react(step, [{ rule: "not-finite", message: `${seen} ${remedy}`, error: `${seen} ${lastGood()} ${remedy}` }]);
-        return record;
-      }
-      // Rounded before the alarms see it: a resumed run replays what is in the file.
-      const gain = result.instruments && { step, ...rounded(result.instruments) };
-      if (gain) {
-        folder.appendGains(gain);
-        gains.push(gain);
-      }
-      folder.appendMetrics(record);
-      metrics.push(record);
-      const found = watch
-        .see(observation(record, gain))
-        .map((excursion) =>
-          excursion.rule === "diverged" ? { ...excursion, error: diverges(record, excursion) } : excursion,
-        );
-      react(step, found);
-      // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
-      if (
-        trainer.step === step &&
-        due(config.checkpointEvery) &&
-        loss <= chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY)
-      ) {
-        const bad = trySave();
-        if (bad) react(step, [{ rule: "not-finite", message: notSaved(bad), error: notSaved(bad) }]);
-      }
-      return record;
-    },
-    checkpoint: save,
-    close() {
-      folder.close();
-      trainer.release();
-    },
-  };
-
-  function diverges({ step, loss }: MetricRecord, { bound }: Excursion): string {
-    return (
-      `the run diverges: at step ${step} the loss (${loss.toFixed(2)}) has been more than ${bound} nats above chance ` +
-      `(${chance.toFixed(2)}) for ${DIVERGED_STEPS} steps. ${lastGood()} Lower the learning rate.`
-    );
   }
 }
 
-/** An excursion as the run tells of it: `error` in place of the message when it stops the run for good. */
-type Alarm = Pick<Excursion, "rule" | "message"> & Partial<Excursion> & { readonly error?: string };
-
-const observation = (record: MetricRecord, instruments: GainRecord | undefined): Observation => ({
-  ...record,
-  ...(instruments ? { instruments } : {}),
-});
+function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data: PreparedFiles): Batches {
+  const { tokenizer, train, validation } = data;
+  if (tokenizer.vocabularySize !== model.vocabulary) {
+    throw new RangeError(
+      `The model has a vocabulary of ${model.vocabulary} and the tokenizer one of ${tokenizer.vocabularySize}; ` +
+        "set model.vocabulary to the tokenizer's size.",
+    );
+  }
+  return createBatches({
+    train,
+    validation,
+    byteLengths: tokenizer.byteLengths,
+    batchSize: batch,
+    contextLength: model.context,
+    seed,
+    validationLimit: evaluateBatches,
+  });
+}
 
 /** Restore the newest checkpoint, or write what a new run needs. */
 function startFrom(
@@ -342,7 +135,7 @@ function startFrom(
   }
   if (existing === "resume" && upcycledFrom) {
     const { run } = upcycledFrom;
-    const to = isMixed(model.connection) ? "manifold" : model.connection.kind;
+    const to = isMixed(model.connection) ? "mhc" : model.connection.kind;
     throw new Error(
       `${folder} was to start from ${run} but has no checkpoint; make it again: birkhoff convert ${run} ${folder} --from residual --to ${to} --overwrite`,
     );
@@ -354,3 +147,122 @@ function startFrom(
   }
   writeTokenizer(path.join(folder, "tokenizer.json"), tokenizer);
 }
+
+/** The run of a trainer that stands where its folder does. */
+function trainIn(folder: RunFolder, trainer: Trainer): Run {
+  const { config } = trainer;
+  const alarms = planAlarms(config.model, config.alarms);
+  const { chance } = alarms.subject;
+  const history = openHistory(folder, alarms);
+  let savedStep = folder.resumeFrom?.step;
+
+  const checkpointBefore = (step?: number): SavedStep | undefined =>
+    latestCheckpoint(folder.folder, () => undefined, step);
+
+  /** Save this step, unless it is saved. When a tensor is not finite nothing is saved and its name returned. */
+  const trySave = (): string | undefined => {
+    if (savedStep === trainer.step) return undefined;
+    const saved = trainer.view();
+    const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
+    if (bad) return bad.name;
+    folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
+    savedStep = trainer.step;
+    return undefined;
+  };
+  const save = (): void => {
+    const bad = trySave();
+    if (bad === undefined) return;
+    throw new DivergenceError(`${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore()).failure}`);
+  };
+
+  const goBack = (event: RollbackEvent, checkpoint: SavedStep): void => {
+    const state = loadCheckpoint(checkpoint.folder);
+    history.rollBack(event);
+    trainer.restore(state);
+    savedStep = checkpoint.step;
+  };
+  /** Do what the alarms of a step ask for. Throws when the run is to stop. */
+  const react = (step: number, seen: readonly Alarm[]): void => {
+    const { events } = history;
+    const place = { name: config.name, folder: folder.folder };
+    const reaction = reactTo(alarms, { ...place, step, alarms: seen, events, checkpointBefore });
+    if (reaction.kind === "rollback") return goBack(reaction.event, reaction.checkpoint);
+    reaction.notes.forEach(history.note);
+    if (reaction.kind === "continue") return;
+    if (reaction.save) save();
+    throw reaction.error;
+  };
+  const alarmOf = (excursion: Excursion, record: MetricRecord): Alarm =>
+    excursion.rule === "diverged" ? divergedAlarm(excursion, record, chance, checkpointBefore()) : excursion;
+
+  const due = (step: number, every: number): boolean => step % every === 0 || step === config.steps;
+  const secondsBefore = (): number => history.metrics.at(-1)?.seconds ?? 0;
+  // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
+  const highestSaved = chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY);
+
+  const advance = (): MetricRecord => {
+    const next = trainer.step + 1;
+    const result = trainer.trainStep({
+      instruments: due(next, config.gainsEvery),
+      rateFactor: rateFactorAt(history.events, next),
+    });
+    const { step, loss, gradientNorm } = result;
+    if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
+      const record = recordOf(result, secondsBefore());
+      react(step, [notFiniteAlarm(record, trainer.findNotFinite(), checkpointBefore())]);
+      return record;
+    }
+    const evaluation = due(step, config.evaluateEvery) ? trainer.evaluate() : undefined;
+    const record = recordOf(result, secondsBefore(), evaluation);
+    // Rounded before the alarms see it: a resumed run replays what is in the file.
+    const gain = result.instruments && { step, ...rounded(result.instruments) };
+    const excursions = history.add(record, gain);
+    react(
+      step,
+      excursions.map((excursion) => alarmOf(excursion, record)),
+    );
+    if (trainer.step === step && due(step, config.checkpointEvery) && loss <= highestSaved) {
+      const bad = trySave();
+      if (bad !== undefined) react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
+    }
+    return record;
+  };
+
+  // Something to go back to, whenever the first alarm comes.
+  if (!folder.resumeFrom && mayRollBack(config.alarms)) save();
+
+  return {
+    config,
+    trainer,
+    folder,
+    metrics: history.metrics,
+    gains: history.gains,
+    get events() {
+      return history.events;
+    },
+    get finished() {
+      return trainer.step >= config.steps;
+    },
+    advance,
+    checkpoint: save,
+    close() {
+      folder.close();
+      trainer.release();
+    },
+  };
+}
+
+/** What metrics.jsonl says of a step. */
+const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evaluation): MetricRecord => ({
+  step: result.step,
+  loss: result.loss,
+  gradientNorm: result.gradientNorm,
+  learningRate: result.learningRate,
+  tokensPerSecond: result.tokens / result.seconds,
+  seconds: secondsBefore + result.seconds,
+  ...given({
+    expertLoad: result.expertLoad,
+    validationLoss: evaluation?.loss,
+    bitsPerByte: evaluation?.bitsPerByte,
+  }),
+});

@@ -126,7 +126,7 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
     remedy: ({ constrained }) =>
       constrained
         ? "Use more Sinkhorn iterations (--iterations) or an exact map (--residual-map)."
-        : "Use mHC with Sinkhorn-Knopp (--connection manifold), or lower the learning rate.",
+        : "Use mHC with Sinkhorn-Knopp (--connection mhc), or lower the learning rate.",
   },
   "column-error": {
     what: "the largest |row or column sum − 1| of H_res that most sublayers reach",

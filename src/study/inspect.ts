@@ -5,11 +5,7 @@
 // depends on the streams' own history (their cosine, activations) is left out.
 
 import { evaluateConnection, logitsOf } from "../connections/conventions/evaluate.ts";
-import {
-  type ConventionName,
-  type ManifoldConventionName,
-  manifoldConventions,
-} from "../connections/conventions/table.ts";
+import { type ConventionName, type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
@@ -115,8 +111,8 @@ function observeConnection(
   const channels = weights.phi ? weights.phi.shape[1]! / n : (weights.theta?.shape[1] ?? 1);
   const probe = randomProbe({ tokens, streams: n, channels });
   const { coefficients } = evaluateConnection(convention, weights, probe, iterations);
-  if (!(convention in manifoldConventions)) return { coefficients };
-  const all = logitsOf(manifoldConventions[convention as ManifoldConventionName], weights, probe);
+  if (!(convention in mhcConventions)) return { coefficients };
+  const all = logitsOf(mhcConventions[convention as MhcConventionName], weights, probe);
   const M = n * n + 2 * n;
   return { coefficients, logits: all.filter((_, at) => at % M >= 2 * n) };
 }

@@ -15,15 +15,10 @@ import { add } from "../ops/elementwise.ts";
 import { createParameters, existingParameters, type ParameterSet } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
-import {
-  type ConnectionConfig,
-  isMixed,
-  type MixedConnectionConfig,
-  type ModelConfig,
-  sublayerConnections,
-} from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed, type MixedConnectionConfig, sublayerConnections, sublayerRole } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
-import { sublayerRole } from "../model/overrides.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";
 import { matmul } from "../ops/matmul.ts";
 import { scale, subtract } from "../ops/elementwise.ts";
@@ -297,7 +292,7 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
   if (changeable.size === 0) {
     throw new RangeError(
       `the model mixes no streams (its connection is ${[...new Set(connections.map(({ kind }) => kind))].join(" and ")}), so there are no maps to change. ` +
-        "Interventions are for models with hyper or manifold in some sublayers.",
+        "Interventions are for models with hc or mhc in some sublayers.",
     );
   }
   return connections.map((connection, index) => {
@@ -308,7 +303,7 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
 
 function iterationsOf(connection: ConnectionConfig): { iterations?: number } {
   const { kind } = connection;
-  if (kind !== "manifold" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
+  if (kind !== "mhc" || !(connection.residualMap ?? "sinkhorn").startsWith("sinkhorn")) return {};
   return { iterations: connection.iterations };
 }
 

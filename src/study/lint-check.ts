@@ -1,11 +1,7 @@
 // Question: what is a check of a checkpoint's connections: what it is given, what it answers?
 
 import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
-import {
-  type ConventionName,
-  type ManifoldConventionName,
-  manifoldConventions,
-} from "../connections/conventions/table.ts";
+import { type ConventionName, type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
 import type { ReferenceConnection } from "./lint-reference.ts";
 
 /** One sublayer's connection as it is stored. */
@@ -23,7 +19,7 @@ export interface RecordedMaps extends Weights {
   readonly name: string;
   /** Whether they are as they mix the streams, or as Sinkhorn-Knopp left them. */
   readonly applied: boolean;
-  readonly convention: ManifoldConventionName;
+  readonly convention: MhcConventionName;
 }
 
 /** What is looked at. */
@@ -56,10 +52,9 @@ export interface LintCheck {
   readonly mend?: string;
 }
 
-export type ManifoldLint = LintConnection & { readonly convention: ManifoldConventionName };
+export type MhcLint = LintConnection & { readonly convention: MhcConventionName };
 
-export const isManifold = (connection: LintConnection): connection is ManifoldLint =>
-  connection.convention in manifoldConventions;
+export const isMhc = (connection: LintConnection): connection is MhcLint => connection.convention in mhcConventions;
 
 export const small = (value: number): string => (value === 0 ? "0" : value.toExponential(1));
 export const shapeText = (weights: ConnectionWeights): string =>

@@ -8,10 +8,11 @@ import path from "node:path";
 import {
   type ConventionName,
   conventionNames,
-  type ManifoldConventionName,
-  manifoldConventions,
+  type MhcConventionName,
+  mhcConventions,
 } from "../connections/conventions/table.ts";
-import { type ConnectionConfig, sublayerConnections } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { lintConnections } from "./lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
 import { latestCheckpoint } from "../runs/checkpoint.ts";
@@ -111,7 +112,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       file: name,
       sublayers,
       endings: found.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
-      maps: convention in manifoldConventions ? recorded(file, convention as ManifoldConventionName) : [],
+      maps: convention in mhcConventions ? recorded(file, convention as MhcConventionName) : [],
       skipped,
       iterations: run?.iterations,
     };
@@ -126,7 +127,7 @@ export function runIterations(folder: string): number | undefined {
 }
 
 function iterationsOf({ model }: TrainingConfig): number | undefined {
-  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "manifold" ? [each.iterations] : []));
+  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "mhc" ? [each.iterations] : []));
   return iterations.length > 0 ? Math.min(...iterations) : undefined;
 }
 
@@ -149,12 +150,12 @@ function runOf(folder: string) {
 }
 
 function conventionOf(config: ConnectionConfig): Told {
-  if (config.kind === "manifold") {
+  if (config.kind === "mhc") {
     if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
       return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
     return { convention: config.convention ?? "paper" };
   }
-  if (config.kind !== "hyper") return { skip: `it is ${config.kind}` };
+  if (config.kind !== "hc") return { skip: `it is ${config.kind}` };
   if (config.dynamic === false) return { convention: "hc-static" };
   return { convention: config.tanh === false ? "hc-dynamic-no-tanh" : "hc-dynamic" };
 }
@@ -175,7 +176,7 @@ function read(file: OpenSafetensors, { name, tensors }: FoundConnection, convent
   };
 }
 
-function recorded(file: OpenSafetensors, convention: ManifoldConventionName): RecordedMaps[] {
+function recorded(file: OpenSafetensors, convention: MhcConventionName): RecordedMaps[] {
   return file.tensors.flatMap(({ name, shape }) => {
     const [, word] = /(?:^|[._])(h_res|hRes|comb)(?:$|[._]\d+$)/.exec(name) ?? [];
     if (word === undefined || shape.length < 2 || shape.at(-1) !== shape.at(-2) || shape.at(-1)! < 2) return [];

@@ -5,13 +5,14 @@
 // between texts cancel. The verdict is that of the paired differences.
 
 import { transposeRes } from "../connections/conventions/convert.ts";
-import type { ManifoldConventionName } from "../connections/conventions/table.ts";
+import type { MhcConventionName } from "../connections/conventions/table.ts";
 import { createBatches } from "../data/batches.ts";
 import { openPrepared } from "../data/prepare.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf } from "../graph/tensor.ts";
-import { isMixed, type ModelConfig } from "../model/config.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { isMixed } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import type { LintCheck } from "./lint-check.ts";
@@ -39,10 +40,10 @@ export function lintLoss(
   runtime: SynchronousRuntime,
   file: string,
   config: TrainingConfig,
-  convention: ManifoldConventionName,
+  convention: MhcConventionName,
 ): LintCheck | undefined {
   const { connection } = config.model;
-  if (isMixed(connection) || connection.kind !== "manifold" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
+  if (isMixed(connection) || connection.kind !== "mhc" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
     return undefined;
   if (!config.data.prepared) return undefined;
   const model: ModelConfig = { ...config.model, connection: { ...connection, convention } };

@@ -4,13 +4,13 @@
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import { conversion, lastLines } from "../connections/conventions/convert.ts";
-import { manifoldConventions } from "../connections/conventions/table.ts";
+import { mhcConventions } from "../connections/conventions/table.ts";
 import {
   EXACT,
   lineError,
   type LintCheck,
   type LintConnection,
-  type ManifoldLint,
+  type MhcLint,
   most,
   type RecordedMaps,
   small,
@@ -22,7 +22,7 @@ import { mean, sampleVariance } from "../stability/statistics.ts";
 const DECIDES = 4;
 
 /** Evidence (c) of the head of this file. */
-export function checkSources(sublayers: readonly ManifoldLint[]): LintCheck {
+export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
   const expected =
     "a res row i ← j of φ has more energy over stream j than over stream i, where training has shaped it";
   const values = sublayers.map(sourceExcess);
@@ -32,8 +32,8 @@ export function checkSources(sublayers: readonly ManifoldLint[]): LintCheck {
   if (values.length >= 4 && z > DECIDES)
     return { name: "orientation", verdict: "good", measured: text, expected, where: [] };
   if (values.length >= 4 && z < -DECIDES) {
-    const [{ convention }] = sublayers as [ManifoldLint];
-    const transposes = manifoldConventions[convention].form.res.transposed;
+    const [{ convention }] = sublayers as [MhcLint];
+    const transposes = mhcConventions[convention].form.res.transposed;
     return {
       name: "orientation",
       verdict: "error",
@@ -53,11 +53,11 @@ export function checkSources(sublayers: readonly ManifoldLint[]): LintCheck {
   };
 }
 
-function sourceExcess({ convention, weights: { phi } }: ManifoldLint): number {
+function sourceExcess({ convention, weights: { phi } }: MhcLint): number {
   const n = streamsOfBias({ shape: [phi!.shape[0]!], data: [] });
   const K = phi!.shape[1]!,
     C = K / n;
-  const { transposed } = manifoldConventions[convention].form.res;
+  const { transposed } = mhcConventions[convention].form.res;
   const energy = (row: number, stream: number): number => {
     let sum = 0;
     for (let c = 0; c < C; c++) sum += phi!.data[row * K + stream * C + c]! ** 2;
@@ -86,7 +86,7 @@ export function checkRecorded({ name, shape, data, applied, convention }: Record
     columns = Math.max(columns, lineError(map, n, n, 1));
     lowest = map.reduce((a, b) => Math.min(a, b), lowest);
   }
-  const last = applied ? lastLines(convention) : manifoldConventions[convention].form.res.last;
+  const last = applied ? lastLines(convention) : mhcConventions[convention].form.res.last;
   const other = last === "rows" ? "columns" : "rows";
   const errors = { rows, columns };
   const check = {

@@ -4,23 +4,14 @@
 
 import { logitsOf, staticCoefficients } from "../connections/conventions/evaluate.ts";
 import { lastLines } from "../connections/conventions/convert.ts";
-import { type ManifoldConventionName, manifoldConventions } from "../connections/conventions/table.ts";
+import { type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import { tokenCoefficients } from "../ops/manifold-coefficients.ts";
-import {
-  EXACT,
-  lineError,
-  type LintCheck,
-  type LintInput,
-  type ManifoldLint,
-  most,
-  small,
-  some,
-} from "./lint-check.ts";
+import { EXACT, lineError, type LintCheck, type LintInput, type MhcLint, most, small, some } from "./lint-check.ts";
 
 interface OnTokens {
   readonly name: string;
-  readonly convention: ManifoldConventionName;
+  readonly convention: MhcConventionName;
   /** Largest |Σ − 1| of the lines normalised last, over tokens. */
   readonly exact: number;
   /** Median over tokens of the largest |Σ − 1| of the other lines. */
@@ -39,9 +30,9 @@ interface OnTokens {
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!;
 const largestSlope = (h: Float64Array): number => h.reduce((most, value) => Math.max(most, value * (1 - value)), 0);
 
-function onTokens(connection: ManifoldLint, probeOf: LintInput["probe"], iterations: number): OnTokens {
+function onTokens(connection: MhcLint, probeOf: LintInput["probe"], iterations: number): OnTokens {
   const { name, convention, weights } = connection;
-  const rules = manifoldConventions[convention];
+  const rules = mhcConventions[convention];
   const n = streamsOfBias(weights.bias!),
     M = n * n + 2 * n;
   const probe = probeOf(n, weights.phi!.shape[1]! / n);
@@ -91,7 +82,7 @@ const STUCK = 1e-3;
 const LOST = 1e-6;
 
 export function checkOnTokens(
-  sublayers: readonly ManifoldLint[],
+  sublayers: readonly MhcLint[],
   probe: LintInput["probe"],
   iterations: number,
 ): readonly LintCheck[] {

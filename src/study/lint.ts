@@ -21,13 +21,13 @@
 // Every check says what it measured, also where all is well.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { manifoldConventions } from "../connections/conventions/table.ts";
+import { mhcConventions } from "../connections/conventions/table.ts";
 import {
-  isManifold,
+  isMhc,
   type LintCheck,
   type LintConnection,
   type LintInput,
-  type ManifoldLint,
+  type MhcLint,
   most,
   shapeText,
   small,
@@ -50,16 +50,16 @@ export function lintConnections(input: LintInput): LintCheck[] {
       .filter((name) => !shapes.where.includes(name) && !finite.where.includes(name)),
   );
   const sublayers = input.sublayers.filter(({ name }) => sound.has(name));
-  const ofManifold = sublayers.filter(isManifold);
+  const ofMhc = sublayers.filter(isMhc);
   // A single stream has nothing to mix.
-  const mixing = ofManifold.filter(({ weights }) => streamsOfBias(weights.bias!) > 1);
+  const mixing = ofMhc.filter(({ weights }) => streamsOfBias(weights.bias!) > 1);
   const iterations = input.iterations ?? 20;
   return [
     shapes,
     finite,
     checkPrecision(input),
     ...(mixing.length === 0 ? [] : [checkSlices(mixing), ...checkOnTokens(mixing, input.probe, iterations)]),
-    ...(ofManifold.length === 0 ? [] : [checkAlpha(ofManifold)]),
+    ...(ofMhc.length === 0 ? [] : [checkAlpha(ofMhc)]),
     ...(mixing.length === 0 ? [] : [checkSources(mixing)]),
     ...(input.maps ?? []).map(checkRecorded),
     ...(input.reference ? [checkReference(sublayers, input.reference)] : []),
@@ -73,7 +73,7 @@ export function misfit({ weights, convention }: LintConnection): string | undefi
   const n = streamsOfBias(bias);
   if (!Number.isInteger(n) || n < 1) return `bias [${bias.shape.join(", ")}] is not n² + 2n for any n`;
   const M = n * n + 2 * n;
-  if (convention in manifoldConventions) {
+  if (convention in mhcConventions) {
     if (!phi || !alpha) return `${phi ? "alpha" : "phi"} is missing`;
     if (phi.shape[0] !== M || phi.shape.length !== 2 || phi.shape[1]! % n !== 0)
       return `phi must be [${M}, ${n}·C] for the ${n} streams of the bias`;
@@ -175,7 +175,7 @@ function lean(bias: ArrayLike<number>, n: number, start: number): number {
 /** By how many logits another place for res must lean more than the right one. */
 const LEANS_MORE = 1;
 
-function checkSlices(sublayers: readonly ManifoldLint[]): LintCheck {
+function checkSlices(sublayers: readonly MhcLint[]): LintCheck {
   const expected = "rows pre | post | res: the diagonal of res stands out of the bias from entry 2n on";
   const measured = sublayers.map((connection) => {
     const { bias } = connection.weights;
@@ -210,7 +210,7 @@ function checkSlices(sublayers: readonly ManifoldLint[]): LintCheck {
   };
 }
 
-function checkAlpha(sublayers: readonly ManifoldLint[]): LintCheck {
+function checkAlpha(sublayers: readonly MhcLint[]): LintCheck {
   const expected = "α not zero; it starts at 0.01 (paper) or 1 (Liger)";
   const of = (test: (value: number) => boolean): string[] =>
     sublayers.filter(({ weights }) => Array.from(weights.alpha!.data).some(test)).map(({ name }) => name);

@@ -72,7 +72,7 @@ export interface StartOptions {
 }
 
 /**
- * Measure how a connection with coefficients (hyper or manifold) starts: a stack of sublayers and its
+ * Measure how a connection with coefficients (hc or mhc) starts: a stack of sublayers and its
  * gradients in float64, against the plain residual stack.
  *
  * @throws TypeError for a connection without coefficients, such as the plain residual
@@ -158,9 +158,7 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
     const own: ParameterSet = parameters.under(`connection.${index}`);
     const result = connection.sublayer(own, { channels, index }).apply(state, block);
     if (!result.coefficients) {
-      throw new TypeError(
-        `measureStart: ${connection.name} has no coefficients to measure; give hyper() or manifold().`,
-      );
+      throw new TypeError(`measureStart: ${connection.name} has no coefficients to measure; give hc() or mhc().`);
     }
     state = result.state;
     coefficients.push(result.coefficients);

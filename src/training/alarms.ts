@@ -7,9 +7,10 @@
 
 import { z } from "zod";
 import { initialisations } from "../connections/initialisations.ts";
-import { exponentialMaps } from "../connections/manifold.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
-import { type ConnectionConfig, type ModelConfig, sublayerConnections } from "../model/config.ts";
+import type { ConnectionConfig } from "../connections/table.ts";
+import type { ModelConfig } from "../model/config.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
 import { secondModulus } from "../stability/instruments.ts";
@@ -61,15 +62,23 @@ export const alarmsSchema: z.ZodType<AlarmsConfig> = z.strictObject({
   rollbacks: z.int().min(0).exactOptional(),
 });
 
-/** Rules whose default is not to go on. */
-const stopping: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
+const defaultActions: Readonly<Record<AlarmName, AlarmAction>> = {
+  "not-finite": "stop",
+  diverged: "stop",
+  gain: "continue",
+  "column-error": "continue",
+  saturation: "continue",
+  spike: "continue",
+  gradient: "continue",
+};
 
 /** What a run does about alarms, all told. */
 export interface AlarmPlan {
   readonly subject: AlarmSubject;
   /** Of the rules that are on. */
   readonly bounds: ReadonlyMap<AlarmName, number>;
-  readonly actions: ReadonlyMap<AlarmName, AlarmAction>;
+  /** Of all rules; those that are off have the default. */
+  readonly actions: Readonly<Record<AlarmName, AlarmAction>>;
   readonly rateFactor: number;
   readonly rollbacks: number;
 }
@@ -82,17 +91,15 @@ export function mayRollBack({ rules = {} }: AlarmsConfig = {}): boolean {
 /** The rules of a run with their bounds and actions. */
 export function planAlarms(model: ModelConfig, config: AlarmsConfig = {}): AlarmPlan {
   const subject = subjectOf(model);
-  const on = alarmNames.flatMap((name) => {
+  const bounds = new Map<AlarmName, number>();
+  const actions = { ...defaultActions };
+  for (const name of alarmNames) {
     const setting = config.rules?.[name] ?? {};
-    return setting === "off" ? [] : [{ name, ...setting }];
-  });
-  return {
-    subject,
-    bounds: new Map(on.map(({ name, bound }) => [name, bound ?? alarmRules[name].bound(subject)])),
-    actions: new Map(on.map(({ name, action }) => [name, action ?? (stopping.has(name) ? "stop" : "continue")])),
-    rateFactor: config.rateFactor ?? 0.5,
-    rollbacks: config.rollbacks ?? 3,
-  };
+    if (setting === "off") continue;
+    bounds.set(name, setting.bound ?? alarmRules[name].bound(subject));
+    actions[name] = setting.action ?? defaultActions[name];
+  }
+  return { subject, bounds, actions, rateFactor: config.rateFactor ?? 0.5, rollbacks: config.rollbacks ?? 3 };
 }
 
 /** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */
@@ -101,11 +108,11 @@ const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]
 function subjectOf(model: ModelConfig): AlarmSubject {
   const sublayers = sublayerConnections(model);
   const doublyStochastic = sublayers.map((connection) => {
-    if (connection.kind !== "manifold") return false;
+    if (connection.kind !== "mhc") return false;
     const { residualMap = "sinkhorn" } = connection;
     return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
-  const mixes = sublayers.map(({ kind }) => kind === "hyper" || kind === "manifold");
+  const mixes = sublayers.map(({ kind }) => kind === "hc" || kind === "mhc");
   return {
     chance: Math.log(model.vocabulary),
     doublyStochastic,
@@ -116,10 +123,11 @@ function subjectOf(model: ModelConfig): AlarmSubject {
 
 /** Whether H_res is made of exp(logits), and those of the start leave a matrix that is not hardened. */
 function startsMixing(connection: ConnectionConfig): boolean {
-  if (connection.kind !== "manifold") return false;
+  if (connection.kind !== "mhc") return false;
   const { streams: n, iterations, residualMap = "sinkhorn", initialisation = "default" } = connection;
+  if (!residualMaps[residualMap].exponential) return false;
   const logits = Float64Array.from(initialisations[initialisation].res(n));
-  return exponentialMaps.has(residualMap) && secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
+  return secondModulus(sinkhornResult(logits, n, iterations), n) <= HARDENED;
 }
 
 /**

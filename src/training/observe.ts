@@ -9,7 +9,7 @@
 import { given } from "../basics/given.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
-import { sublayerRuns } from "../model/config.ts";
+import { sublayerRuns } from "../model/overrides.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";

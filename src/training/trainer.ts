@@ -11,9 +11,10 @@ import type { SamplingOptions } from "../model/generate.ts";
 import type { TensorValues } from "../runtime/program.ts";
 import type { Program, Runtime, SynchronousRuntime, TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
+import { adamwSchedule } from "./adamw-updates.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
-import { initialValues } from "./initialise.ts";
+import { initialise } from "./initialise.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
@@ -100,7 +101,7 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
   const { context } = config.model;
   const programs = compileTraining(runtime, config);
   const { parameters, graph, micro, last } = programs;
-  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, config.seed));
+  initialise(runtime, parameters, config.seed);
 
   const trained = trainedParameters(parameters);
   let step = 0;
@@ -149,7 +150,7 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
       const started = performance.now();
       const current = step + 1;
       const rate = rateFactor * learningRate(optimiser, current, config.steps);
-      runtime.write(graph.schedule, [rate, 1 - optimiser.beta1 ** current, 1 - optimiser.beta2 ** current]);
+      runtime.write(graph.schedule, adamwSchedule(rate, current, optimiser));
       let loss = 0;
       let expertLoad: readonly (readonly number[])[] = [];
       for (let index = 0; index < accumulate; index++) {

@@ -33,7 +33,7 @@ describe("forwardBackward", () => {
   it.each(Object.entries(precisions))("computes every gradient, with residuals and with mHC in %s", async (_, own) => {
     const runtime = await createWasmRuntime({ threads: 1 });
     try {
-      for (const connection of [{ kind: "residual" }, { kind: "manifold", streams: 2, ...own }]) {
+      for (const connection of [{ kind: "residual" }, { kind: "mhc", streams: 2, ...own }]) {
         const program = forwardBackward(runtime, tiny, connection);
         expect(program.readNow("loss")[0]).toBeCloseTo(Math.log(512), 0);
         expect(program.readNow("layers.0.feedForward.down").length).toBe(88 * 32);
@@ -44,7 +44,7 @@ describe("forwardBackward", () => {
   });
 
   it("takes the hidden width of the presets", () => {
-    const { hidden, heads, connection } = modelConfig(sizes[256]!, { kind: "manifold" });
+    const { hidden, heads, connection } = modelConfig(sizes[256]!, { kind: "mhc" });
     expect({ hidden, heads }).toEqual({ hidden: 704, heads: 8 });
     expect(connection).toMatchObject({ streams: 4, iterations: 20 });
   });

@@ -23,7 +23,7 @@ const storing = process.env.BITS === "store";
 const stored = JSON.parse(storing ? "{}" : readFileSync(file, "utf8")) as Record<string, string[]>;
 
 const sizes: readonly Preset[] = ["nano", "micro", "moe-nano"];
-const connections = { residual: { kind: "residual" }, HC: { kind: "hyper" }, mHC: { kind: "manifold" } };
+const connections = { residual: { kind: "residual" }, HC: { kind: "hc" }, mHC: { kind: "mhc" } };
 const builds = ["simd", "relaxed"] as const;
 
 const runtimes = new Map<string, WasmRuntime>();

@@ -3,24 +3,24 @@
 import { expect, test } from "vitest";
 import { comparedByDefault, connectionOf, parseChoice, parseChoices } from "../../src/cli/connections.ts";
 import { connectionText } from "../../src/cli/sublayers.ts";
-import { connectionKinds, connectionOptions, defaultConnection } from "../../src/model/config.ts";
+import { connectionKinds, connectionOptions, defaultConnection } from "../../src/connections/table.ts";
 
 test("a kind with options of its own has a name fit for a folder, and a configuration", () => {
-  const choice = parseChoice(" hyper:streams=2:dynamic=false ");
-  expect(choice.name).toBe("hyper-streams=2-dynamic=false");
-  expect(connectionOf(choice)).toEqual({ kind: "hyper", streams: 2, collapse: "sum", dynamic: false });
-  expect(parseChoice("manifold:residualMap=row-softmax").name).toBe("manifold-residualMap=row-softmax");
-  expect(comparedByDefault.map(({ name }) => name)).toEqual(["residual", "hyper", "manifold"]);
+  const choice = parseChoice(" hc:streams=2:dynamic=false ");
+  expect(choice.name).toBe("hc-streams=2-dynamic=false");
+  expect(connectionOf(choice)).toEqual({ kind: "hc", streams: 2, collapse: "sum", dynamic: false });
+  expect(parseChoice("mhc:residualMap=row-softmax").name).toBe("mhc-residualMap=row-softmax");
+  expect(comparedByDefault.map(({ name }) => name)).toEqual(["residual", "hc", "mhc"]);
 });
 
 test("options for all kinds go to those that have them, and a choice's own come first", () => {
   const shared = { streams: 8, iterations: 5, residualMap: undefined };
-  const [plain, hyper, own, dense] = parseChoices("manifold,hyper,manifold:streams=2,dense").map((choice) =>
+  const [plain, hc, own, dense] = parseChoices("mhc,hc,mhc:streams=2,dense").map((choice) =>
     connectionOf(choice, shared),
   );
-  expect(plain).toEqual({ kind: "manifold", streams: 8, iterations: 5, collapse: "mean" });
-  expect(hyper).toEqual({ kind: "hyper", streams: 8, collapse: "sum" });
-  expect(own).toEqual({ kind: "manifold", streams: 2, iterations: 5, collapse: "mean" });
+  expect(plain).toEqual({ kind: "mhc", streams: 8, iterations: 5 });
+  expect(hc).toEqual({ kind: "hc", streams: 8, collapse: "sum" });
+  expect(own).toEqual({ kind: "mhc", streams: 2, iterations: 5 });
   expect(dense).toEqual({ kind: "dense" });
 });
 
@@ -36,15 +36,13 @@ test("every kind is a choice, and what inspect prints is one again", () => {
 });
 
 test("mistakes are told of, with what is allowed", () => {
-  expect(() => parseChoices("residual,none")).toThrow('"none" is no connection; there are residual, hyper, manifold,');
+  expect(() => parseChoices("residual,none")).toThrow('"none" is no connection; there are residual, hc, mhc,');
   expect(() => parseChoices("residual,residual")).toThrow("residual is there twice. To compare two of a kind");
   expect(() => parseChoice("dense:streams=2")).toThrow('"streams=2" is no option=value; dense has no options.');
-  expect(() => parseChoice("hyper:residualMap=cayley")).toThrow(
-    /the options of hyper are streams, collapse, dynamic, tanh/,
+  expect(() => parseChoice("hc:residualMap=cayley")).toThrow(/the options of hc are streams, collapse, dynamic, tanh/);
+  expect(() => parseChoice("hc:streams")).toThrow('"streams" is no option=value');
+  expect(() => parseChoice("hc:streams=many")).toThrow(
+    /hc:streams=many: streams: "many" is given; it must be a number/,
   );
-  expect(() => parseChoice("hyper:streams")).toThrow('"streams" is no option=value');
-  expect(() => parseChoice("hyper:streams=many")).toThrow(
-    /hyper:streams=many: streams: "many" is given; it must be a number/,
-  );
-  expect(() => parseChoice("manifold:residualMap=newt")).toThrow(/residualMap: .*"identity"/);
+  expect(() => parseChoice("mhc:residualMap=newt")).toThrow(/residualMap: .*"identity"/);
 });

@@ -32,7 +32,7 @@ function configOf(command: string, { name, data, model }: TrainingConfig): Train
   return configFrom(options, options.connection, name, prepared);
 }
 
-const plain = storedConfig("plain", "manifold", 1, 200, 4);
+const plain = storedConfig("plain", "mhc", 1, 200, 4);
 const cases: Readonly<Record<string, TrainingConfig>> = {
   plain,
   "other values": parseTrainingConfig({
@@ -44,7 +44,7 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
       layers: 24,
       width: 64,
       context: 96,
-      connection: { kind: "manifold", streams: 2, iterations: 5, residualMap: "cayley", collapse: "mean" },
+      connection: { kind: "mhc", streams: 2, iterations: 5, residualMap: "cayley", collapse: "mean" },
     },
     batch: 3,
     accumulate: 2,
@@ -60,7 +60,7 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
   }),
   experts: parseTrainingConfig({
     ...plain,
-    model: { ...plain.model, ...presets["moe-nano"], connection: { kind: "hyper", streams: 4, collapse: "sum" } },
+    model: { ...plain.model, ...presets["moe-nano"], connection: { kind: "hc", streams: 4, collapse: "sum" } },
     optimiser: { ...plain.optimiser, epsilon: 1e-20 },
   }),
   mixed: parseTrainingConfig({
@@ -83,7 +83,7 @@ test.each(Object.entries(cases))("the command of a report makes the same configu
 
 test("a comparison gets its report beside its runs, with its figures", async () => {
   const folder = path.join(parent, "comparison");
-  for (const kind of ["residual", "manifold"] as const) storeRun(folder, { name: kind, kind });
+  for (const kind of ["residual", "mhc"] as const) storeRun(folder, { name: kind, kind });
   const figures = path.join(parent, "figures");
   const said: string[] = [];
   const write = process.stdout.write.bind(process.stdout);
@@ -95,7 +95,7 @@ test("a comparison gets its report beside its runs, with its figures", async () 
   }
   const told = JSON.parse(said.join("")) as { written: string[]; runs: { name: string; loss: number }[] };
   expect(told.written[0]).toBe(path.join(folder, "report.html"));
-  expect(told.runs.map(({ name }) => name)).toEqual(["residual", "manifold"]);
+  expect(told.runs.map(({ name }) => name)).toEqual(["residual", "mhc"]);
   for (const file of told.written) expect(fs.statSync(file).size).toBeGreaterThan(1000);
   expect(fs.readdirSync(figures)).toContain("loss-gap.svg");
 });

@@ -2,12 +2,12 @@
 // exact ones are exact.
 
 import { describe, expect, test } from "vitest";
-import { manifoldBias } from "../../src/connections/initialisation.ts";
+import { mhcBias } from "../../src/connections/initialisation.ts";
 import { initialisationNames, initialisations, readersOf } from "../../src/connections/initialisations.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { residualMaps } from "../../src/connections/manifolds/table.ts";
 import { createParameters, type Parameter } from "../../src/graph/parameters.ts";
-import { createConnection, defaultConnection } from "../../src/model/config.ts";
+import { createConnection, defaultConnection } from "../../src/connections/table.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
@@ -17,9 +17,9 @@ import { relativeError } from "../ops/harness.ts";
 const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const total = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
-function parametersOf(options: Parameters<typeof manifold>[0], index = 0): Record<string, Parameter> {
+function parametersOf(options: Parameters<typeof mhc>[0], index = 0): Record<string, Parameter> {
   const parameters = createParameters();
-  manifold(options).sublayer(parameters, { channels: 6, index });
+  mhc(options).sublayer(parameters, { channels: 6, index });
   return Object.fromEntries(parameters.all.map((parameter) => [parameter.name, parameter]));
 }
 
@@ -27,14 +27,14 @@ test("the default starts as before there was a choice, bit for bit", () => {
   for (const n of [1, 2, 3, 4, 8, 32]) {
     for (const index of [0, 1, 5]) {
       const { phi, alpha, bias } = parametersOf({ streams: n }, index);
-      expect(bias!.initial).toEqual({ values: manifoldBias(n, index) });
+      expect(bias!.initial).toEqual({ values: mhcBias(n, index) });
       expect(phi!.initial).toEqual({ normal: 0.02 });
       expect(alpha!.initial).toEqual({ constant: 0.01 });
       expect(parametersOf({ streams: n, initialisation: "default" }, index).bias!.initial).toEqual(bias!.initial);
     }
   }
   const cayley = residualMaps.cayley.bias(4);
-  expect(parametersOf({ residualMap: "cayley" }, 3).bias!.initial).toEqual({ values: manifoldBias(4, 3, cayley) });
+  expect(parametersOf({ residualMap: "cayley" }, 3).bias!.initial).toEqual({ values: mhcBias(4, 3, cayley) });
 });
 
 describe.each(initialisationNames)("%s", (name) => {
@@ -79,7 +79,7 @@ test("glorot's variance counts rows and columns", () => {
 test("a configuration names a start, and its absence is the default", () => {
   const initialOf = (initialisation?: "skyrl"): unknown => {
     const parameters = createParameters();
-    const config = { ...defaultConnection("manifold"), ...(initialisation && { initialisation }) };
+    const config = { ...defaultConnection("mhc"), ...(initialisation && { initialisation }) };
     createConnection(config).sublayer(parameters, { channels: 4, index: 0 });
     return parameters.all.map(({ initial }) => initial);
   };
@@ -98,7 +98,7 @@ test.each(["pre-norm", "hyper-connections", "skyrl", "gpt2-equivalent"] as const
       };
       const plain = logits("residual");
       for (const streams of [1, 2, 3, 4, 8]) {
-        const config = { kind: "manifold", streams, iterations: 20, initialisation, collapse: "mean" } as const;
+        const config = { kind: "mhc", streams, iterations: 20, initialisation, collapse: "mean" } as const;
         expect(relativeError(logits(config), plain), `${streams} streams`).toBeLessThan(1e-5);
       }
     } finally {
@@ -110,7 +110,7 @@ test.each(["pre-norm", "hyper-connections", "skyrl", "gpt2-equivalent"] as const
 test("random φ is drawn like any other parameter", () => {
   const parameters = createParameters();
   const connection = {
-    kind: "manifold",
+    kind: "mhc",
     streams: 4,
     iterations: 20,
     initialisation: "megatron",

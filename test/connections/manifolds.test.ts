@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { errorTable, sinkhornTable, withBlock } from "../../scripts/update-manifolds.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { cayleyIterated } from "../../src/connections/manifolds/cayley-iterated.ts";
 import { leakyCirculant } from "../../src/connections/manifolds/circulant.ts";
 import { identities } from "../../src/connections/manifolds/identity.ts";
@@ -364,6 +364,6 @@ describe("what does not fit is refused", () => {
     ["kronecker", 3, "power of two"],
     ["quaternions", 8, "cayley"],
   ] as const)("%s, n = %i", (name, n, hint) => {
-    expect(() => manifold({ streams: n, residualMap: name })).toThrow(new RegExp(`${name}.*${hint}.*Got ${n} streams`));
+    expect(() => mhc({ streams: n, residualMap: name })).toThrow(new RegExp(`${name}.*${hint}.*Got ${n} streams`));
   });
 });

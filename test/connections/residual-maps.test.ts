@@ -4,12 +4,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { composedCoefficients } from "../../src/connections/composed-coefficients.ts";
 import { RES_DIAGONAL } from "../../src/connections/initialisation.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "../../src/connections/manifolds/table.ts";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { defaultConnection, modelConnection, modelSchema } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
+import { modelConnection } from "../../src/model/overrides.ts";
 import { ancestors, type Tensor } from "../../src/graph/tensor.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
 import { manifoldCoefficients } from "../../src/ops/manifold-coefficients.ts";
@@ -45,7 +47,8 @@ describe("the connection", () => {
   test("composed from operations, Sinkhorn's coefficients and gradients are those of the fused operation", () => {
     const fused = run(({ x, phi, alpha, bias: b }) => manifoldCoefficients(x!, phi!, alpha!, b!));
     const composed = run(
-      ({ x, phi, alpha, bias: b }) => composedCoefficients(x!, phi!, alpha!, b!, residualMaps.sinkhorn).coefficients,
+      ({ x, phi, alpha, bias: b }) =>
+        composedCoefficients(x!, { phi: phi!, alpha: alpha!, bias: b! }, residualMaps.sinkhorn).coefficients,
     );
     expect(Object.keys(composed)).toEqual([
       "output 0",
@@ -63,7 +66,7 @@ describe("the connection", () => {
     (residualMap) => {
       const parameters = createParameters();
       const x = input("x", [3, 1, 8]);
-      const { coefficients } = manifold({ streams: 1, residualMap })
+      const { coefficients } = mhc({ streams: 1, residualMap })
         .sublayer(parameters, { channels: 8, index: 0 })
         .apply(x, (x_TC) => x_TC);
       const program = wasm.compile({ outputs: { h: coefficients! } });
@@ -80,7 +83,7 @@ describe("the connection", () => {
   test.each(residualMapNames)("tokens of zeros stay finite with %s, forward and backward", (residualMap) => {
     const parameters = createParameters();
     const x = input("x", [3, 4, 8]);
-    const { state, coefficients } = manifold({ residualMap })
+    const { state, coefficients } = mhc({ residualMap })
       .sublayer(parameters, { channels: 8, index: 0 })
       .apply(x, (x_TC) => x_TC);
     const tensors = [x, ...parameters.all.map(({ tensor }) => tensor)];
@@ -101,9 +104,7 @@ describe("the connection", () => {
   test("leading axes stay", () => {
     const { coefficients: h } = composedCoefficients(
       input("x", [2, 5, 3, 4]),
-      input("phi", [9, 12]),
-      input("alpha", [3]),
-      input("bias", [9]),
+      { phi: input("phi", [9, 12]), alpha: input("alpha", [3]), bias: input("bias", [9]) },
       residualMaps.circulant,
     );
     expect(h.shape).toEqual([2, 5, 15]);
@@ -111,7 +112,7 @@ describe("the connection", () => {
 
   test("Sinkhorn, the default, keeps its kernel", () => {
     const operations = (residualMap?: ResidualMapName): string => {
-      const connection = manifold(residualMap ? { residualMap } : {});
+      const connection = mhc(residualMap ? { residualMap } : {});
       const { coefficients } = connection
         .sublayer(createParameters(), { channels: 8, index: 0 })
         .apply(input("x", [3, 4, 8]), (x_TC) => x_TC);
@@ -123,7 +124,7 @@ describe("the connection", () => {
   });
 
   test("Sinkhorn with the implicit gradient does as many iterations as it is told", () => {
-    const { coefficients } = manifold({ residualMap: "sinkhorn-implicit", iterations: 7 })
+    const { coefficients } = mhc({ residualMap: "sinkhorn-implicit", iterations: 7 })
       .sublayer(createParameters(), { channels: 8, index: 0 })
       .apply(input("x", [3, 4, 8]), (x_TC) => x_TC);
     const [node] = ancestors([coefficients!]).filter(({ op }) => op.name === "sinkhornImplicit");
@@ -135,13 +136,13 @@ describe("configuration", () => {
   const size = { vocabulary: 9, context: 4, width: 8, layers: 1, heads: 1, kvHeads: 1, hidden: 8 };
 
   test("one without the field reads back as it was written, so that older runs resume", () => {
-    const connection = { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" };
+    const connection = { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" };
     expect(JSON.stringify(modelSchema.parse({ ...size, connection }).connection)).toBe(JSON.stringify(connection));
-    expect(defaultConnection("manifold")).not.toHaveProperty("residualMap");
+    expect(defaultConnection("mhc")).not.toHaveProperty("residualMap");
   });
   test("the names of the table are allowed, others are not", () => {
     const parse = (residualMap: unknown) =>
-      modelSchema.safeParse({ ...size, connection: { kind: "manifold", residualMap } });
+      modelSchema.safeParse({ ...size, connection: { kind: "mhc", residualMap } });
     for (const name of residualMapNames) expect(parse(name).success).toBe(true);
     expect(parse("newton").success).toBe(false);
     expect(modelConnection(parse("identity").data!).form).toBe("4 streams");
@@ -149,8 +150,8 @@ describe("configuration", () => {
 });
 
 test.each(residualMapNames)("a model with %s trains", (residualMap) => {
-  const connection = { ...defaultConnection("manifold"), residualMap } as ReturnType<typeof defaultConnection>;
-  const config = tinyTraining("manifold", { model: { connection }, steps: 3 });
+  const connection = { ...defaultConnection("mhc"), residualMap } as ReturnType<typeof defaultConnection>;
+  const config = tinyTraining("mhc", { model: { connection }, steps: 3 });
   const trainer = createTrainer(wasm, config, tinyBatches(config));
   const results = [1, 2, 3].map(() => trainer.trainStep());
   for (const { loss } of results) expect(Number.isFinite(loss)).toBe(true);

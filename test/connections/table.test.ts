@@ -8,7 +8,8 @@ import type { State } from "../../src/connections/connection.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { connectionKinds, createConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { connectionKinds, createConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { tanh } from "../../src/ops/elementwise.ts";
 
@@ -64,6 +65,6 @@ test("the configuration it shows is one", () => {
   const used = sublayerRows(model);
   expect(used).toHaveLength(16);
   expect(used[0]!.connection).toBe("residual");
-  expect(used[8]!.connection).toBe("manifold:streams=4:iterations=20:residualMap=cayley:collapse=mean");
+  expect(used[8]!.connection).toBe("mhc:streams=4:iterations=20:residualMap=cayley");
   expect(used[15]!.form).toBe("2 streams");
 });

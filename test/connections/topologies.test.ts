@@ -8,8 +8,8 @@ import { dense } from "../../src/connections/dense.ts";
 import { frac } from "../../src/connections/frac.ts";
 import { gatedResidual } from "../../src/connections/gated-residual.ts";
 import { highway } from "../../src/connections/highway.ts";
-import { hyper } from "../../src/connections/hyper.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { hc } from "../../src/connections/hc.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { mixed } from "../../src/connections/mixed.ts";
 import { residual } from "../../src/connections/residual.ts";
 import { add } from "../../src/ops/elementwise.ts";
@@ -17,7 +17,8 @@ import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { type ConnectionConfig, modelSchema, parseConnection } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
+import { modelSchema, parseConnection } from "../../src/model/config.ts";
 import { multiply, tanh } from "../../src/ops/elementwise.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { sum } from "../../src/ops/reductions.ts";
@@ -41,10 +42,9 @@ const topologies: Readonly<Record<string, (n: number) => Connection>> = {
   "frac, static": (n) => frac({ fractions: n, dynamic: false }),
   "attention residuals": (n) => attentionResiduals({ blockSize: n }),
   "gated residual": (n) => gatedResidual({ streams: n, rank: 3 }),
-  "hyper, static": (n) => hyper({ streams: n, dynamic: false }),
-  "hyper without tanh": (n) => hyper({ streams: n, tanh: false }),
-  mixed: (n) =>
-    mixed([manifold({ streams: n }), gatedResidual({ streams: n, rank: 2 }), attentionResiduals(), residual()]),
+  "hc, static": (n) => hc({ streams: n, dynamic: false }),
+  "hc without tanh": (n) => hc({ streams: n, tanh: false }),
+  mixed: (n) => mixed([mhc({ streams: n }), gatedResidual({ streams: n, rank: 2 }), attentionResiduals(), residual()]),
 };
 
 const DEPTH = 4;
@@ -166,8 +166,8 @@ describe("at the start", () => {
       (blockSize) =>
         [`attention residuals, blocks of ${blockSize}`, { kind: "attention-residuals", blockSize }] as const,
     ),
-    ["hyper, static", { kind: "hyper", dynamic: false }],
-    ["hyper without tanh", { kind: "hyper", tanh: false }],
+    ["hc, static", { kind: "hc", dynamic: false }],
+    ["hc without tanh", { kind: "hc", tanh: false }],
   ];
   test.each(same)("%s equals the residual model of the same seed", (_name, config) => {
     for (const [runtime, tolerance] of [

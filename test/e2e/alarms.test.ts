@@ -14,7 +14,7 @@ const train = (...args: string[]): string[] => [
   "train",
   ...growing,
   "--connection",
-  "hyper",
+  "hc",
   "--set",
   "gainsEvery=1",
   ...args,
@@ -49,7 +49,7 @@ test("in a comparison each run has its alarms, and one that an alarm stops lets 
     "compare",
     ...growing,
     "--connections",
-    "residual,hyper",
+    "residual,hc",
     "--set",
     "gainsEvery=1",
     "--out",
@@ -69,12 +69,12 @@ test("in a comparison each run has its alarms, and one that an alarm stops lets 
     .map((line) => JSON.parse(line) as Record<string, unknown>);
   expect(rows).toMatchObject([
     { name: "residual", diverged: false, alarms: 0 },
-    { name: "hyper", diverged: false, alarmed: true, alarms: 2 },
+    { name: "hc", diverged: false, alarmed: true, alarms: 2 },
   ]);
   expect(stderr).toMatch(
-    /^hyper: alarm "gain" at step \d+: .* Back to step \d+, with 1 × the configured learning rate from there on\.$/m,
+    /^hc: alarm "gain" at step \d+: .* Back to step \d+, with 1 × the configured learning rate from there on\.$/m,
   );
-  expect(stderr).toMatch(/^hyper: alarm "gain" .* It has gone back 1 time, and 1 is the limit/m);
+  expect(stderr).toMatch(/^hc: alarm "gain" .* It has gone back 1 time, and 1 is the limit/m);
   expect(losses(place.at("runs/both/residual"))).toHaveLength(24);
 });
 

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Finished, losses, makeWorkplace, run, start, tiny } from "./cli.ts";
 
 const place = makeWorkplace();
-const kinds = ["residual", "hyper", "manifold"] as const;
+const kinds = ["residual", "hc", "mhc"] as const;
 const settings = [
   ...tiny,
   "--steps",
@@ -108,7 +108,7 @@ describe("compare", () => {
   });
   test("stopped by Ctrl-C and gone on with, every run reaches its end", async () => {
     const many = settings.with(settings.indexOf("10"), "1000");
-    const stopped = start(place.folder, ["compare", ...many, "--out", "stopped", "--connections", "residual,manifold"]);
+    const stopped = start(place.folder, ["compare", ...many, "--out", "stopped", "--connections", "residual,mhc"]);
     await stopped.said("residual: step 1/1000");
     await new Promise((resolve) => setTimeout(resolve, 100));
     stopped.child.kill("SIGINT");
@@ -123,9 +123,9 @@ describe("compare", () => {
       .map((line) => JSON.parse(line) as { name: string; stopped: boolean });
     expect(rows.map(({ name, stopped: half }) => [name, half])).toEqual([
       ["residual", false],
-      ["manifold", false],
+      ["mhc", false],
     ]);
-    expect(losses(place.at("stopped", "manifold")).map((record) => (record as { step: number }).step)).toEqual(
+    expect(losses(place.at("stopped", "mhc")).map((record) => (record as { step: number }).step)).toEqual(
       Array.from({ length: 1000 }, (_, i) => i + 1),
     );
   });
@@ -134,7 +134,7 @@ describe("compare", () => {
 describe("variants", () => {
   test("two of a kind stand side by side under names of their own", async () => {
     const few = settings.with(settings.indexOf("10"), "2");
-    const choices = "manifold,manifold:residualMap=identity:streams=2,dense";
+    const choices = "mhc,mhc:residualMap=identity:streams=2,dense";
     const { code, stdout, stderr } = await run(place.folder, [
       "compare",
       ...few,
@@ -145,7 +145,7 @@ describe("variants", () => {
       "--json",
     ]);
     expect(code, stderr).toBe(0);
-    const names = ["manifold", "manifold-residualMap=identity-streams=2", "dense"];
+    const names = ["mhc", "mhc-residualMap=identity-streams=2", "dense"];
     const rows = stdout
       .trim()
       .split("\n")
@@ -161,7 +161,7 @@ describe("variants", () => {
   test("a run with another connection in its last layer is trained, resumed and inspected", async () => {
     const few = settings.with(settings.indexOf("10"), "4");
     const connection = {
-      default: { kind: "manifold" },
+      default: { kind: "mhc" },
       overrides: [{ layers: "last", role: "feedForward", connection: { kind: "residual" } }],
     };
     const set = ["--set", `model.connection=${JSON.stringify(connection)}`];
@@ -171,7 +171,7 @@ describe("variants", () => {
     expect(again.code, again.stderr).toBe(0);
     const { stdout } = await run(place.folder, ["inspect", "mixed"]);
     expect(stdout).toMatch(/^1 +feedForward +residual +channels \(anew\) +0$/m);
-    expect(stdout).toMatch(/^0 +attention +manifold:streams=4:iterations=20:collapse=mean +4 streams +1,563$/m);
+    expect(stdout).toMatch(/^0 +attention +mhc:streams=4:iterations=20 +4 streams +1,563$/m);
     const maps = stdout.slice(stdout.indexOf("maps ")).split("\n");
     expect(maps.slice(2, 6).map((line) => line.split(" ")[0])).toEqual(["1", "2", "3", ""]);
     const sample = await run(place.folder, ["sample", "mixed", "--prompt", "We", "--tokens", "5", "--seed", "1"]);
@@ -184,7 +184,7 @@ describe("afterwards", () => {
     const write = (seed: string): Promise<Finished> =>
       run(place.folder, [
         "sample",
-        runFolder("manifold"),
+        runFolder("mhc"),
         "--prompt",
         "We must",
         "--tokens",
@@ -201,24 +201,24 @@ describe("afterwards", () => {
     expect(other.stdout).not.toBe(one.stdout);
   });
   test("inspect shows a run, for people and as JSON", async () => {
-    const { code, stdout } = await run(place.folder, ["inspect", runFolder("manifold"), "--tensors"]);
+    const { code, stdout } = await run(place.folder, ["inspect", runFolder("mhc"), "--tensors"]);
     expect(code).toBe(0);
-    expect(stdout).toMatch(/^manifold: 2 layers, width 16, heads 2, context 12/);
-    expect(stdout).toContain("every sublayer: manifold:streams=4:iterations=20:collapse=mean; its state is 4 streams");
+    expect(stdout).toMatch(/^mhc: 2 layers, width 16, heads 2, context 12/);
+    expect(stdout).toContain("every sublayer: mhc:streams=4:iterations=20; its state is 4 streams");
     expect(stdout).toContain("step 10 of 10; checkpoint step 10");
     expect(stdout).toContain("step 10, measured on 12 tokens of the validation text");
     expect(stdout).toMatch(
       /^maps +gain fwd +bwd +product fwd +bwd +row error +col error +logits +\|λ₂\| +‖P − J\/n‖$/m,
     );
     expect(stdout).toMatch(/^4 layers\.1\.feedForward +1\.0000 /m);
-    const elsewhere = await run(place.folder, ["inspect", runFolder("manifold"), "--tokens", "text.txt", "--json"]);
+    const elsewhere = await run(place.folder, ["inspect", runFolder("mhc"), "--tokens", "text.txt", "--json"]);
     const { instruments } = JSON.parse(elsewhere.stdout) as {
       instruments: { step: number; length: number; instruments: { rowError: number[]; activation: number[] } };
     };
     expect([instruments.step, instruments.length]).toEqual([10, 12]);
     expect(Math.max(...instruments.instruments.rowError)).toBeLessThan(1e-6);
     expect(instruments.instruments.activation).toHaveLength(4);
-    const file = `${runFolder("manifold")}/checkpoints/step-10/model.safetensors`;
+    const file = `${runFolder("mhc")}/checkpoints/step-10/model.safetensors`;
     const foreign = await run(place.folder, ["inspect", file, "--convention", "paper"]);
     expect(foreign.stdout).toMatch(/^.*model\.safetensors: 4 connections, paper, on 128 tokens of random streams\n/);
     expect(foreign.stdout).toMatch(/^1 layers\.0\.attention +1\.0000 /m);
@@ -237,12 +237,12 @@ describe("afterwards", () => {
     expect(shown.tensors.every(({ largest }) => largest > 0)).toBe(true);
   });
   test("train --resume of a finished run changes nothing", async () => {
-    const before = fs.readdirSync(runFolder("hyper"), { recursive: true });
-    const samples = fs.readFileSync(`${runFolder("hyper")}/samples.txt`, "utf8");
-    const { code, stderr } = await run(place.folder, ["train", "--resume", runFolder("hyper"), "--cache", "cache"]);
+    const before = fs.readdirSync(runFolder("hc"), { recursive: true });
+    const samples = fs.readFileSync(`${runFolder("hc")}/samples.txt`, "utf8");
+    const { code, stderr } = await run(place.folder, ["train", "--resume", runFolder("hc"), "--cache", "cache"]);
     expect(code, stderr).toBe(0);
-    expect(fs.readdirSync(runFolder("hyper"), { recursive: true })).toEqual(before);
-    expect(fs.readFileSync(`${runFolder("hyper")}/samples.txt`, "utf8")).toBe(samples);
-    expect(losses(runFolder("hyper"))).toHaveLength(10);
+    expect(fs.readdirSync(runFolder("hc"), { recursive: true })).toEqual(before);
+    expect(fs.readFileSync(`${runFolder("hc")}/samples.txt`, "utf8")).toBe(samples);
+    expect(losses(runFolder("hc"))).toHaveLength(10);
   });
 });

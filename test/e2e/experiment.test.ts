@@ -17,7 +17,7 @@ test("compare --experiment stability trains every connection with every seed and
   const { code, stdout, stderr } = await run(place.folder, [...given, ...small, ...more]);
   expect(code, stderr).toBe(0);
   const made = place.at("made");
-  const names = ["residual", "hyper", "manifold"].flatMap((kind) => [`${kind}-seed3`, `${kind}-seed5`]);
+  const names = ["residual", "hc", "mhc"].flatMap((kind) => [`${kind}-seed3`, `${kind}-seed5`]);
   expect(fs.readdirSync(made).sort()).toEqual([...names, "experiment.json", "figures", "report.html"].sort());
   for (const [index, name] of names.entries()) {
     const { config } = JSON.parse(fs.readFileSync(path.join(made, name, "config.json"), "utf8"));

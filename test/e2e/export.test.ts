@@ -58,11 +58,11 @@ test("train, export, import, go on, sample", { timeout: 120_000 }, async () => {
     readFileSync(place.at("plain/tokenizer.json"), "utf8"),
   );
 
-  const wide = await birkhoff("import", "plain/hf", "wide", "--to", "manifold", "--streams", "2", "--json", ...machine);
+  const wide = await birkhoff("import", "plain/hf", "wide", "--to", "mhc", "--streams", "2", "--json", ...machine);
   expect(wide.code, wide.stderr).toBe(0);
   const report = JSON.parse(wide.stdout) as { difference: number; config: { model: { connection: object } } };
   expect(report.difference).toBeLessThan(1e-5);
-  expect(report.config.model.connection).toMatchObject({ kind: "manifold", streams: 2 });
+  expect(report.config.model.connection).toMatchObject({ kind: "mhc", streams: 2 });
   for (const folder of ["back", "wide"]) {
     const sampled = await birkhoff("sample", folder, "--tokens", "5", "--seed", "1", ...machine);
     expect(sampled.code, sampled.stderr).toBe(0);

@@ -11,7 +11,7 @@ afterAll(() => place.remove());
 beforeAll(async () => {
   const shared = ["--data", "text.txt", ...tiny, "--checkpoint-every", "3", "--evaluate-every", "3"];
   for (const [kind, steps] of [
-    ["manifold", "6"],
+    ["mhc", "6"],
     ["residual", "3"],
   ] as const) {
     const args = ["train", "--connection", kind, "--out", `runs/${kind}`, "--steps", steps, ...shared];
@@ -21,15 +21,15 @@ beforeAll(async () => {
 });
 
 const intervene = async (...args: string[]): Promise<string> => {
-  const all = ["intervene", "runs/manifold", "--cache", "cache", "--threads", "1", ...args];
+  const all = ["intervene", "runs/mhc", "--cache", "cache", "--threads", "1", ...args];
   const { code, stdout, stderr } = await run(place.folder, all);
   expect(code, stderr).toBe(0);
   return stdout;
 };
 const kept = (): InterventionReport =>
-  JSON.parse(fs.readFileSync(place.at("runs", "manifold", "interventions.json"), "utf8")) as InterventionReport;
+  JSON.parse(fs.readFileSync(place.at("runs", "mhc", "interventions.json"), "utf8")) as InterventionReport;
 const validationLosses = (): (number | undefined)[] =>
-  (losses(place.at("runs", "manifold")) as { validationLoss?: number }[]).map(({ validationLoss }) => validationLoss);
+  (losses(place.at("runs", "mhc")) as { validationLoss?: number }[]).map(({ validationLoss }) => validationLoss);
 
 describe("birkhoff intervene", () => {
   test("everything, on the last checkpoint: a table, a file and a chart", async () => {
@@ -72,11 +72,11 @@ describe("birkhoff intervene", () => {
   });
 
   test.each([
-    [["runs/manifold", "invert"], '"invert" is no intervention. There are identity, mean,'],
-    [["runs/manifold", "--sublayers", "2-9"], '"2-9" must lie within 0 to 3, the model having 4 sublayers'],
-    [["runs/manifold", "drop:4"], "drop:4 changes nothing in sublayers all: they have streams 0 to 3."],
-    [["runs/manifold", "--step", "5"], "runs/manifold has no checkpoint of step 5; there are those of 3, 6."],
-    [["runs/manifold", "mean", "--svg", "no/such/c.svg"], "the chart could not be written to no/such/c.svg"],
+    [["runs/mhc", "invert"], '"invert" is no intervention. There are identity, mean,'],
+    [["runs/mhc", "--sublayers", "2-9"], '"2-9" must lie within 0 to 3, the model having 4 sublayers'],
+    [["runs/mhc", "drop:4"], "drop:4 changes nothing in sublayers all: they have streams 0 to 3."],
+    [["runs/mhc", "--step", "5"], "runs/mhc has no checkpoint of step 5; there are those of 3, 6."],
+    [["runs/mhc", "mean", "--svg", "no/such/c.svg"], "the chart could not be written to no/such/c.svg"],
     [["runs/residual"], "the model mixes no streams (its connection is residual)"],
     [["runs"], "there is no run in runs"],
   ])("%j is refused", async (args, message) => {

@@ -14,14 +14,14 @@ test.each([
   ],
   [
     ["compare", "--data", "text.txt", ...tiny, "--memory", "1MB", "--out", "small"],
-    /residual, hyper, manifold: training would need/,
+    /residual, hc, mhc: training would need/,
   ],
   [["train", "--data", "text.txt", "--memory", "much"], /amount of memory such as 2GiB/],
   [["train", "--resume", "runs/x", "--steps", "9"], /--steps does not go with --resume, which takes it from the run/],
-  [["train", "--resume", "runs/x", "--connection", "hyper"], /--connection does not go with --resume/],
+  [["train", "--resume", "runs/x", "--connection", "hc"], /--connection does not go with --resume/],
   [["compare", "--resume", "runs", "--batch", "2"], /--batch does not go with --resume/],
   [
-    ["convert", "a", "b", "--from", "residual", "--to", "manifold", "--iterations", "3"],
+    ["convert", "a", "b", "--from", "residual", "--to", "mhc", "--iterations", "3"],
     /--iterations does not go with --from residual; it is for files/,
   ],
   [

@@ -30,7 +30,7 @@ test("tables for the paper's largest model", async () => {
     /mHC's connection +14\.75 M +14\.75 M/,
     /all +27\.05 G +4\.139 G/,
     /fits in 80\.0 GB +yes +yes +yes/,
-    /hyper +21C \+ 24 +13C \+ 24/,
+    /hc +21C \+ 24 +13C \+ 24/,
     /fused +13C \+ \d+ +5C \+ \d+/,
     /best L_r = 6 for 60 sublayers/,
     /the paper: 6\.7 %/,

@@ -38,7 +38,7 @@ test.skipIf(!isBuilt)(
   "one run of a comparison is stopped on its page, and goes on elsewhere while the other trains",
   async () => {
     const options = ["--data", "text.txt", "--out", "runs/both", "--page", "0", ...tiny, "--steps", "100000"];
-    const connections = ["--connections", "residual,manifold"];
+    const connections = ["--connections", "residual,mhc"];
     const { child, said, finished } = start(place.folder, ["compare", ...connections, ...options]);
     let stderr = "";
     child.stderr!.on("data", (text: string) => (stderr += text));
@@ -52,24 +52,24 @@ test.skipIf(!isBuilt)(
       const headers = { origin: new URL(url).origin, "content-type": "application/json" };
       return fetch(`${url}api/control`, { method: "POST", headers, body: JSON.stringify(body) });
     };
-    await expect.poll(async () => (await cards()).manifold?.step, { timeout: 30_000 }).toBeGreaterThan(3);
-    await ask({ action: "stop", run: "both/manifold" });
-    await expect.poll(async () => (await cards()).manifold?.state).toBe("stopped");
-    expect(fs.readdirSync(place.at("runs", "both", "manifold", "checkpoints"))).not.toEqual([]);
-    const { manifold, residual } = await cards();
+    await expect.poll(async () => (await cards()).mhc?.step, { timeout: 30_000 }).toBeGreaterThan(3);
+    await ask({ action: "stop", run: "both/mhc" });
+    await expect.poll(async () => (await cards()).mhc?.state).toBe("stopped");
+    expect(fs.readdirSync(place.at("runs", "both", "mhc", "checkpoints"))).not.toEqual([]);
+    const { mhc, residual } = await cards();
     await expect.poll(async () => (await cards()).residual?.step).toBeGreaterThan(residual!.step);
-    expect((await cards()).manifold!.step).toBe(manifold!.step);
+    expect((await cards()).mhc!.step).toBe(mhc!.step);
     // Its folder is free: another process finds it and the lock of the one that trains.
-    const other = start(place.folder, ["train", "--resume", "runs/both/manifold"]);
-    await expect.poll(async () => (await cards()).manifold!.step, { timeout: 30_000 }).toBeGreaterThan(manifold!.step);
-    expect(await cards()).toMatchObject({ manifold: { controlled: false }, residual: { controlled: true } });
+    const other = start(place.folder, ["train", "--resume", "runs/both/mhc"]);
+    await expect.poll(async () => (await cards()).mhc!.step, { timeout: 30_000 }).toBeGreaterThan(mhc!.step);
+    expect(await cards()).toMatchObject({ mhc: { controlled: false }, residual: { controlled: true } });
     other.child.kill("SIGINT");
     expect((await other.finished).code).toBe(0);
     await ask({ action: "stop" });
     const { code, stdout } = await finished;
     expect(code).toBe(0);
-    expect(stderr).toMatch(/manifold is stopped and saved at step \d+; the others go on\./);
-    expect(stdout).toMatch(/manifold \(stopped\)/);
+    expect(stderr).toMatch(/mhc is stopped and saved at step \d+; the others go on\./);
+    expect(stdout).toMatch(/mhc \(stopped\)/);
     expect(stdout).toContain("Go on: birkhoff compare --resume runs/both");
   },
 );

@@ -27,7 +27,7 @@ const base = {
   "model.kvHeads": 1,
   "model.hidden": 24,
 };
-const sweep = { name: "tiny", base, axes: { connection: ["residual", "hyper:streams=2"], learningRate: [1e-3, 1e-2] } };
+const sweep = { name: "tiny", base, axes: { connection: ["residual", "hc:streams=2"], learningRate: [1e-3, 1e-2] } };
 
 function write(name: string, content: object): string {
   fs.writeFileSync(place.at(name), JSON.stringify(content));
@@ -111,7 +111,7 @@ test("Ctrl-C saves; the folder's name is enough to go on; a finished sweep is on
   const times = runsOf("stopped").map((name) => fs.statSync(place.at("stopped", name, "metrics.jsonl")).mtimeMs);
   const report = await run(place.folder, ["sweep", "stopped", "--report"]);
   expect(report.code, report.stderr).toBe(0);
-  expect(report.stdout).toMatch(/hyper:streams=2 +2 /);
+  expect(report.stdout).toMatch(/hc:streams=2 +2 /);
   expect(fs.readFileSync(place.at("stopped", "sweep.svg"), "utf8")).toMatch(/^<svg[^>]*><style>@media/);
   await run(place.folder, args("stop.json", "stopped"));
   expect(runsOf("stopped").map((name) => fs.statSync(place.at("stopped", name, "metrics.jsonl")).mtimeMs)).toEqual(

@@ -43,13 +43,13 @@ describe("sources", () => {
       "--data",
       "text.txt",
       "--connection",
-      "hyper",
+      "hc",
       "--streams",
       "2",
       ...quick,
     ]);
     expect(code, stderr).toBe(0);
-    expect(stdout).toMatch(/Saved in: runs\/text-nano-hyper\n$/);
+    expect(stdout).toMatch(/Saved in: runs\/text-nano-hc\n$/);
     expect(stdout).toContain("The people of the United States");
   });
 });
@@ -159,7 +159,7 @@ describe("mistakes", () => {
     expect(await messageOf(train("--data", "short.txt"))).toMatch(
       /text has \d+ tokens, but a window of context 12 needs 13: use a context of at most/,
     );
-    expect(fs.existsSync(place.at("runs", "short-nano-manifold", "config.json"))).toBe(false);
+    expect(fs.existsSync(place.at("runs", "short-nano-mhc", "config.json"))).toBe(false);
   });
   test("bytes that are not UTF-8, and where", async () => {
     const bytes = Buffer.concat([Buffer.from(smallText(500)), Buffer.from([0xff, 0xfe]), Buffer.from(smallText(20))]);
@@ -213,7 +213,7 @@ describe("mistakes", () => {
       "error: option '--steps <n>' argument '0' is invalid. It must be a whole number of at least 1.",
     );
     expect((await run(place.folder, ["compare", "--connections", "residual,none"])).stderr).toMatch(
-      /"none" is no connection; there are residual, hyper, manifold, /,
+      /"none" is no connection; there are residual, hc, mhc, /,
     );
     expect(await messageOf(train("--data", "text.txt", "--set", "optimiser"))).toMatch(/--set needs path=value/);
   });

@@ -15,28 +15,17 @@ test("train, give it streams, go on, sample", async () => {
 
   const convert = (...args: string[]): ReturnType<typeof run> =>
     run(place.folder, ["convert", "plain", ...args, "--threads", "1"]);
-  const said = await convert("wide", "--from", "residual", "--to", "manifold");
+  const said = await convert("wide", "--from", "residual", "--to", "mhc");
   expect(said.code, said.stderr).toBe(0);
   expect(said.stdout).toMatch(
-    /^wide: manifold, 4 streams, from step 6 of plain; 6,252 parameters more\.\nLargest difference of a logit \d\.\de-\d, the largest logit \d\.\d\d\.\nGo on: birkhoff train --resume wide\n$/,
+    /^wide: mhc, 4 streams, from step 6 of plain; 6,252 parameters more\.\nLargest difference of a logit \d\.\de-\d, the largest logit \d\.\d\d\.\nGo on: birkhoff train --resume wide\n$/,
   );
-  const told = await convert(
-    "hyper",
-    "--from",
-    "residual",
-    "--to",
-    "hyper",
-    "--streams",
-    "2",
-    "--steps",
-    "8",
-    "--json",
-  );
-  expect(JSON.parse(told.stdout)).toMatchObject({ folder: "hyper", step: 6, steps: 8, addedParameters: 300 });
+  const told = await convert("hc", "--from", "residual", "--to", "hc", "--streams", "2", "--steps", "8", "--json");
+  expect(JSON.parse(told.stdout)).toMatchObject({ folder: "hc", step: 6, steps: 8, addedParameters: 300 });
   for (const [args, message] of [
     [["no", "--from", "residual", "--to", "paper"], "birkhoff: --from residual --to paper cannot be"],
-    [["no", "--from", "paper", "--to", "manifold"], "birkhoff: --from paper --to manifold cannot be"],
-    [["wide", "--from", "residual", "--to", "manifold"], "birkhoff: there is a run in wide already"],
+    [["no", "--from", "paper", "--to", "mhc"], "birkhoff: --from paper --to mhc cannot be"],
+    [["wide", "--from", "residual", "--to", "mhc"], "birkhoff: there is a run in wide already"],
   ] as const) {
     const { code, stderr } = await convert(...args);
     expect([code, stderr.startsWith(message)], stderr).toEqual([1, true]);
@@ -44,19 +33,19 @@ test("train, give it streams, go on, sample", async () => {
   expect(existsSync(place.at("no"))).toBe(false);
 
   symlinkSync(place.at("plain"), place.at("link"));
-  const through = await convert("link", "--from", "residual", "--to", "manifold", "--overwrite");
+  const through = await convert("link", "--from", "residual", "--to", "mhc", "--overwrite");
   expect([through.code, through.stderr]).toEqual([1, expect.stringContaining("the folder of the old one")]);
   expect(readFileSync(place.at("plain/config.json"), "utf8")).toContain('"residual"');
 
   // As if it had been killed before its first checkpoint: not a run from random weights.
-  await convert("killed", "--from", "residual", "--to", "manifold");
+  await convert("killed", "--from", "residual", "--to", "mhc");
   rmSync(place.at("killed/checkpoints"), { recursive: true });
   const random = await run(place.folder, ["train", "--resume", "killed", "--cache", "cache", "--threads", "1"]);
   expect([random.code, random.stderr]).toEqual([1, expect.stringContaining("make it again: birkhoff convert")]);
 
   for (const [folder, last] of [
     ["wide", 12],
-    ["hyper", 8],
+    ["hc", 8],
   ] as const) {
     const resumed = await run(place.folder, ["train", "--resume", folder, "--cache", "cache", "--threads", "2"]);
     expect(resumed.code, resumed.stderr).toBe(0);

@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Connection, State } from "../../src/connections/connection.ts";
-import { hyper } from "../../src/connections/hyper.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { hc } from "../../src/connections/hc.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { residual } from "../../src/connections/residual.ts";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
@@ -28,7 +28,7 @@ let runtime: WasmRuntime;
 beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 2 })));
 afterAll(() => runtime.close());
 
-const connections: Readonly<Record<string, () => Connection>> = { residual, hyper, manifold };
+const connections: Readonly<Record<string, () => Connection>> = { residual, hc, mhc };
 type Wrap = <R extends State>(build: () => R) => R;
 
 interface Stack {
@@ -159,7 +159,7 @@ describe.each(Object.entries(connections))(
 
 test("recomputing all but the blocks takes less memory than storing everything, more than recomputing everything", () => {
   const bytes = (wrap: Wrap, form: Form): number =>
-    runtime.compile({ outputs: stack(manifold(), wrap, form).outputs }).plan.arena.bytes;
+    runtime.compile({ outputs: stack(mhc(), wrap, form).outputs }).plan.arena.bytes;
   const stored = bytes((build) => build(), {});
   const selective = bytes(checkpoint, { group: 3, result: keep });
   const everything = bytes(checkpoint, { group: 3 });

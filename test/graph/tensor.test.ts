@@ -2,7 +2,7 @@
 
 import { describe, expect, test } from "vitest";
 import { residual } from "../../src/connections/residual.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { add } from "../../src/ops/elementwise.ts";
 import { input, persistent, stateOf } from "../../src/graph/state.ts";
@@ -91,7 +91,7 @@ test("a block that changes the shape is told of by the connection that adds it",
   expect(() =>
     plain.sublayer(parameters.under("a"), { channels: 8, index: 0 }).apply(plain.expand(f32(5, 8)), narrow),
   ).toThrow("add: ");
-  const streams = manifold();
+  const streams = mhc();
   expect(() =>
     streams.sublayer(parameters.under("b"), { channels: 8, index: 0 }).apply(streams.expand(f32(5, 8)), narrow),
   ).toThrow("streamWrite: y must have the tokens and channels of x");
@@ -99,8 +99,8 @@ test("a block that changes the shape is told of by the connection that adds it",
 
 test("numbers of streams that the kernels do not support are refused", () => {
   for (const streams of [0, 33, 2.5])
-    expect(() => manifold({ streams })).toThrow(
-      `manifold: the number of streams must be a whole number from 1 to 32, got ${streams}.`,
+    expect(() => mhc({ streams })).toThrow(
+      `mhc: the number of streams must be a whole number from 1 to 32, got ${streams}.`,
     );
 });
 

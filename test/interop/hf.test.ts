@@ -148,8 +148,8 @@ describe("export", () => {
     const wrong: [object, string][] = [
       [{ connection: { kind: "highway", bias: -2 } }, "its connection is highway"],
       [{ connection: { default: { kind: "residual" }, overrides: [] } }, "different connections"],
-      [{ connection: { kind: "manifold", streams: 2, convention: "liger" } }, "its convention is liger"],
-      [{ connection: { kind: "manifold", streams: 2, residualMap: "cayley" } }, "its residual map is cayley"],
+      [{ connection: { kind: "mhc", streams: 2, convention: "liger" } }, "its convention is liger"],
+      [{ connection: { kind: "mhc", streams: 2, residualMap: "cayley" } }, "its residual map is cayley"],
       [{ valueResidual: true }, "it has valueResidual"],
       [{ feedForward: { kind: "moe", experts: 2, active: 1, hidden: 4 } }, "plain attention and a mixture of experts"],
     ];
@@ -209,7 +209,7 @@ describe("import", () => {
 
   test("gives a model streams, with the same logits", () => {
     const { folder, model, weights } = exported("grouped queries", "wide");
-    for (const kind of ["manifold", "hyper"] as const) {
+    for (const kind of ["mhc", "hc"] as const) {
       const connection = upcycledConnections[kind](3);
       const { config, difference } = importHuggingFace(runtime, folder, at(`wide-${kind}`), { connection });
       expect(config.model.connection).toMatchObject({ kind, streams: 3 });
@@ -221,9 +221,9 @@ describe("import", () => {
       for (const [i, value] of old.entries()) expect(Math.abs(value - wide[i]!)).toBeLessThan(1e-4);
     }
     const streams = exported("mHC", "streams").folder;
-    expect(() =>
-      importHuggingFace(runtime, streams, at("none"), { connection: upcycledConnections.manifold(4) }),
-    ).toThrow("has streams already");
+    expect(() => importHuggingFace(runtime, streams, at("none"), { connection: upcycledConnections.mhc(4) })).toThrow(
+      "has streams already",
+    );
   });
 
   test("makes an output matrix of its own where it was the embedding", () => {

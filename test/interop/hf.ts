@@ -29,7 +29,7 @@ const size = {
 const attention = { kind: "mla", rank: 12, rotarySize: 6, contentSize: 5, valueSize: 7 };
 const feedForward = { kind: "moe", experts: 5, active: 2, shared: 2, hidden: 9, denseLayers: 1 };
 const latent = { heads: 3, kvHeads: 3, attention };
-const manifold = { kind: "manifold", streams: 3, iterations: 8 };
+const mhc = { kind: "mhc", streams: 3, iterations: 8 };
 
 const modelOf = (changes: object): ModelConfig =>
   modelSchema.parse({ ...size, connection: { kind: "residual" }, ...changes });
@@ -52,32 +52,32 @@ export const models: Readonly<Record<string, { readonly model: ModelConfig; read
     model: modelOf({ ...latent, feedForward: { ...feedForward, shared: 0 } }),
     type: "deepseek_v3",
   },
-  mHC: { model: modelOf({ connection: manifold }), type: "birkhoff_manifold" },
+  mHC: { model: modelOf({ connection: mhc }), type: "birkhoff_mhc" },
   "mHC, the sum at the end": {
-    model: modelOf({ connection: { ...manifold, collapse: "sum" } }),
-    type: "birkhoff_manifold",
+    model: modelOf({ connection: { ...mhc, collapse: "sum" } }),
+    type: "birkhoff_mhc",
   },
   "mHC with a learned end": {
-    model: modelOf({ connection: { ...manifold, streams: 2, collapse: "learned" } }),
-    type: "birkhoff_manifold",
+    model: modelOf({ connection: { ...mhc, streams: 2, collapse: "learned" } }),
+    type: "birkhoff_mhc",
   },
   "mHC as DeepSeek V4": {
-    model: modelOf({ connection: { ...manifold, convention: "deepseek-v4", collapse: "learned" } }),
-    type: "birkhoff_manifold",
+    model: modelOf({ connection: { ...mhc, convention: "deepseek-v4", collapse: "learned" } }),
+    type: "birkhoff_mhc",
   },
-  "mHC with experts": { model: modelOf({ ...latent, feedForward, connection: manifold }), type: "birkhoff_manifold" },
+  "mHC with experts": { model: modelOf({ ...latent, feedForward, connection: mhc }), type: "birkhoff_mhc" },
   "mHC, streams in bfloat16": {
-    model: modelOf({ connection: { ...manifold, streamPrecision: "bfloat16" } }),
-    type: "birkhoff_manifold",
+    model: modelOf({ connection: { ...mhc, streamPrecision: "bfloat16" } }),
+    type: "birkhoff_mhc",
   },
-  HC: { model: modelOf({ connection: { kind: "hyper", streams: 3 } }), type: "birkhoff_hyper" },
+  HC: { model: modelOf({ connection: { kind: "hc", streams: 3 } }), type: "birkhoff_hc" },
   "HC without tanh": {
-    model: modelOf({ connection: { kind: "hyper", streams: 2, tanh: false, collapse: "mean" } }),
-    type: "birkhoff_hyper",
+    model: modelOf({ connection: { kind: "hc", streams: 2, tanh: false, collapse: "mean" } }),
+    type: "birkhoff_hc",
   },
   "static HC": {
-    model: modelOf({ connection: { kind: "hyper", streams: 3, dynamic: false } }),
-    type: "birkhoff_hyper",
+    model: modelOf({ connection: { kind: "hc", streams: 3, dynamic: false } }),
+    type: "birkhoff_hc",
   },
 };
 

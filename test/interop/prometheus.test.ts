@@ -23,7 +23,7 @@ test("one sample a run and metric, under HELP and TYPE", () => {
     events: [{ step: 1, rule: "spike", message: "", action: "continue" }],
   });
   const text = prometheusText([readRunData(folder)]);
-  const labels = `run="one",folder="${folder}",connection="manifold"`;
+  const labels = `run="one",folder="${folder}",connection="mhc"`;
   for (const line of [
     "# HELP birkhoff_loss Training loss of the last step, nats a token.",
     "# TYPE birkhoff_loss gauge",

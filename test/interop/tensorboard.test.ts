@@ -181,7 +181,7 @@ describe("while a run trains", () => {
     place.remove();
   });
   const open = (existing: "refuse" | "resume"): Run => {
-    const config = tinyTraining("manifold", {
+    const config = tinyTraining("mhc", {
       model: { vocabulary: data.tokenizer.vocabularySize },
       alarms: { rules: { "not-finite": { action: "rollback" } } },
     });

@@ -41,7 +41,7 @@ afterAll(() => {
   place.remove();
 });
 
-function configOf(kind: "residual" | "manifold", { model, ...changes }: Changes = {}): TrainingConfig {
+function configOf(kind: "residual" | "mhc", { model, ...changes }: Changes = {}): TrainingConfig {
   return tinyTraining(kind, { ...changes, model: { ...model, vocabulary: data.tokenizer.vocabularySize } });
 }
 
@@ -67,8 +67,8 @@ const errorOf = (action: () => void): string => {
 };
 
 const targets: readonly UpcycledConnection[] = [
-  ...[1, 2, 4, 8].map(upcycledConnections.manifold),
-  ...[1, 4].map(upcycledConnections.hyper),
+  ...[1, 2, 4, 8].map(upcycledConnections.mhc),
+  ...[1, 4].map(upcycledConnections.hc),
 ];
 
 describe.each(targets)("$kind, $streams streams", (connection) => {
@@ -86,7 +86,7 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
     expect(largestLogit).toBeGreaterThan(0.1);
     expect(step).toBe(STEP);
     const [n, C] = [streams, residual.model.width];
-    const rows = kind === "manifold" ? (n * n + 2 * n) * n * C : (n + 2) * C;
+    const rows = kind === "mhc" ? (n * n + 2 * n) * n * C : (n + 2) * C;
     expect(addedParameters).toBe(2 * residual.model.layers * (rows + n * n + 2 * n + 3));
     expect(config).toMatchObject({ name, steps: 40, upcycledFrom: { run: place.at("residual"), step: STEP } });
     expect(openRunFolder(place.at(name)).config).toEqual(config);
@@ -145,7 +145,7 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
 test("a finished run gets as many steps again; a number of steps must lie ahead", () => {
   const run = train(configOf("residual", { name: "short", steps: 4 }), "short", 4);
   run.close();
-  const connection = upcycledConnections.manifold(4);
+  const connection = upcycledConnections.mhc(4);
   expect(upcycle(runtime, place.at("short"), place.at("longer"), connection).config.steps).toBe(8);
   expect(upcycle(runtime, place.at("short"), place.at("given"), connection, { steps: 5 }).config.steps).toBe(5);
   expect(errorOf(() => upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 }))).toBe(
@@ -158,7 +158,7 @@ test("a finished run gets as many steps again; a number of steps must lie ahead"
 });
 
 test("an upcycled run resumes bit for bit", () => {
-  const connection = upcycledConnections.manifold(4);
+  const connection = upcycledConnections.mhc(4);
   for (const name of ["whole", "parts"])
     upcycle(runtime, place.at("residual"), place.at(name), connection, { steps: 24 });
   for (const parts of [[24], [18, 24]]) {
@@ -176,12 +176,12 @@ test("an upcycled run resumes bit for bit", () => {
 });
 
 describe("refused", () => {
-  const connection = upcycledConnections.manifold(4);
+  const connection = upcycledConnections.mhc(4);
 
   test("a run that is not residual", () => {
-    train(configOf("manifold", { name: "streams" }), "streams", 4).close();
+    train(configOf("mhc", { name: "streams" }), "streams", 4).close();
     expect(errorOf(() => upcycle(runtime, place.at("streams"), place.at("no"), connection))).toBe(
-      `${place.at("streams")} is a manifold model already; upcycling starts from a residual one (birkhoff train --connection residual)`,
+      `${place.at("streams")} is a mhc model already; upcycling starts from a residual one (birkhoff train --connection residual)`,
     );
   });
   test("a run without a checkpoint, the same folder, a folder with a run", () => {
@@ -197,9 +197,9 @@ describe("refused", () => {
     );
   });
   test("a start that computes something else, before anything is written", () => {
-    const { initialisation: _start, ...other } = { ...upcycledConnections.manifold(4), initialisation: undefined };
+    const { initialisation: _start, ...other } = { ...upcycledConnections.mhc(4), initialisation: undefined };
     expect(errorOf(() => upcycle(runtime, place.at("residual"), place.at("no"), other as UpcycledConnection))).toMatch(
-      /^the manifold model would not compute what .* does: a logit differs by \d/,
+      /^the mhc model would not compute what .* does: a logit differs by \d/,
     );
     expect(fs.existsSync(place.at("no"))).toBe(false);
   });

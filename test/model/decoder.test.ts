@@ -1,10 +1,11 @@
 // Reading with a cache gives the scores of reading everything at once, for every way of joining the layers.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { manifoldConventionNames } from "../../src/connections/conventions/table.ts";
+import { mhcConventionNames } from "../../src/connections/conventions/table.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { connectionKinds, defaultConnection, type ModelConfig, parseConnection } from "../../src/model/config.ts";
+import { connectionKinds, defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, parseConnection } from "../../src/model/config.ts";
 import { createDecoder } from "../../src/model/decoder.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
@@ -58,23 +59,23 @@ function scoresWithCache(runtime: SynchronousRuntime, model: LanguageModel, text
 
 const latent = { kind: "mla", rank: 7, rotarySize: 4, contentSize: 6, valueSize: 5 } as const;
 const residual = { kind: "residual" } as const;
-const manifold = (options: object): ModelConfig["connection"] => parseConnection({ kind: "manifold", ...options });
+const mhc = (options: object): ModelConfig["connection"] => parseConnection({ kind: "mhc", ...options });
 const configs: Readonly<Record<string, ModelConfig>> = {
   ...Object.fromEntries(connectionKinds.map((kind) => [kind, tinyConfig(kind, { context: 11 })])),
   ...Object.fromEntries(
-    manifoldConventionNames.map((convention) => [
-      `manifold, convention ${convention}`,
-      { ...tinyConfig("manifold"), connection: manifold({ convention }) },
+    mhcConventionNames.map((convention) => [
+      `mhc, convention ${convention}`,
+      { ...tinyConfig("mhc"), connection: mhc({ convention }) },
     ]),
   ),
   "mHC of three streams in bfloat16": {
-    ...tinyConfig("manifold"),
-    connection: manifold({ streams: 3, streamPrecision: "bfloat16" }),
+    ...tinyConfig("mhc"),
+    connection: mhc({ streams: 3, streamPrecision: "bfloat16" }),
   },
   mixed: {
     ...tinyConfig("residual", { layers: 3 }),
     connection: {
-      default: defaultConnection("manifold"),
+      default: defaultConnection("mhc"),
       overrides: [
         { layers: [0], role: "feedForward", connection: defaultConnection("attention-residuals") },
         { layers: [1], connection: residual },
@@ -82,9 +83,9 @@ const configs: Readonly<Record<string, ModelConfig>> = {
       ],
     },
   },
-  "value residual": tinyConfig("manifold", { layers: 3, valueResidual: true }),
+  "value residual": tinyConfig("mhc", { layers: 3, valueResidual: true }),
   "a head for every query": tinyConfig("residual", { heads: 4, kvHeads: 4 }),
-  "latent attention": tinyConfig("manifold", { heads: 2, kvHeads: 2, attention: latent }),
+  "latent attention": tinyConfig("mhc", { heads: 2, kvHeads: 2, attention: latent }),
   "latent attention with a rank for the queries, and experts": tinyConfig("residual", {
     heads: 3,
     kvHeads: 3,
@@ -110,7 +111,7 @@ describe.each(Object.entries(configs))("%s", (name, config) => {
 
 describe("rows", () => {
   test("texts in one step do not see each other, and their scores do not depend on how many there are", () => {
-    const config = tinyConfig("manifold", { context: 9 });
+    const config = tinyConfig("mhc", { context: 9 });
     const model = modelOn(wasm, config);
     const decoder = createDecoder(wasm, model, 4);
     const texts = [3, 4, 5].map((seed) => textOf(config, seed));
@@ -153,7 +154,7 @@ describe("rows", () => {
 });
 
 test("bits do not depend on the number of threads", async () => {
-  const config = tinyConfig("manifold", { width: 48, hidden: 100, heads: 4, kvHeads: 2 });
+  const config = tinyConfig("mhc", { width: 48, hidden: 100, heads: 4, kvHeads: 2 });
   const found: number[][] = [];
   for (const threads of [1, 2, 3]) {
     const runtime = await createWasmRuntime({ threads });

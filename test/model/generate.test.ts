@@ -65,7 +65,7 @@ describe("the window", () => {
     ["of one token", 1, 1],
     ["of two tokens", 2, 3],
   ])("slides by half, as if its text were a prompt: %s", (_name, size, promptLength) => {
-    const config = tinyConfig("manifold", { context: size });
+    const config = tinyConfig("mhc", { context: size });
     const model = modelOn(runtime, config);
     const prompt = Array.from({ length: promptLength }, (_, i) => (5 * i + 2) % config.vocabulary);
     const written = [
@@ -90,7 +90,7 @@ describe("batches", () => {
     return texts;
   };
   let generator: Generator;
-  beforeAll(() => void (generator = createGenerator(runtime, modelOn(runtime, tinyConfig("hyper")))));
+  beforeAll(() => void (generator = createGenerator(runtime, modelOn(runtime, tinyConfig("hc")))));
 
   test("each text is what it would be alone", () => {
     const options = { maxTokens: 20, temperature: 0.9, topP: 0.95, repetitionPenalty: 1.1, random: golden };
@@ -138,7 +138,7 @@ describe("batches", () => {
 });
 
 test("the same numbers write the same text for any number of threads", async () => {
-  const config = tinyConfig("manifold", { width: 48, hidden: 100, heads: 4, kvHeads: 2 });
+  const config = tinyConfig("mhc", { width: 48, hidden: 100, heads: 4, kvHeads: 2 });
   const texts: WrittenToken[][] = [];
   for (const threads of [1, 2, 3]) {
     const own = await createWasmRuntime({ threads });

@@ -25,9 +25,9 @@ export interface Sizes {
   readonly normEpsilon: number;
   readonly connection:
     | { readonly kind: "residual" }
-    | { readonly kind: "hyper"; readonly streams: number; readonly collapse: string }
+    | { readonly kind: "hc"; readonly streams: number; readonly collapse: string }
     | {
-        readonly kind: "manifold";
+        readonly kind: "mhc";
         readonly streams: number;
         readonly iterations: number;
         readonly collapse: string;
@@ -145,7 +145,7 @@ function connect({ connection }: Sizes): Wiring {
     return { expand: (x) => x, sublayer: (x, _own, block) => add(x, block(x)), collapse: (x) => x };
   }
   const { streams: n, collapse } = connection;
-  const coefficients = connection.kind === "hyper" ? hyperCoefficients : manifoldCoefficients(connection.iterations);
+  const coefficients = connection.kind === "hc" ? hyperCoefficients : manifoldCoefficients(connection.iterations);
   return {
     expand: (x_NC) =>
       concatenate(

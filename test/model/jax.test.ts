@@ -5,7 +5,7 @@
 
 import { defaultDevice, init, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { ConnectionConfig } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { indices, loss, type Parameters, type Sizes } from "./jax-transformer.ts";
@@ -15,10 +15,10 @@ const NOISE = 0.3;
 
 const connections: Readonly<Record<string, ConnectionConfig>> = {
   residual: { kind: "residual" },
-  "hyper, 4 streams, sum": { kind: "hyper", streams: 4, collapse: "sum" },
-  "hyper, 3 streams, mean": { kind: "hyper", streams: 3, collapse: "mean" },
-  "manifold, 4 streams, 20 iterations, mean": { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" },
-  "manifold, 2 streams, 5 iterations, sum": { kind: "manifold", streams: 2, iterations: 5, collapse: "sum" },
+  "hc, 4 streams, sum": { kind: "hc", streams: 4, collapse: "sum" },
+  "hc, 3 streams, mean": { kind: "hc", streams: 3, collapse: "mean" },
+  "mhc, 4 streams, 20 iterations, mean": { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" },
+  "mhc, 2 streams, 5 iterations, sum": { kind: "mhc", streams: 2, iterations: 5, collapse: "sum" },
 };
 
 const runtimes: WasmRuntime[] = [];

@@ -3,10 +3,11 @@
 import { describe, expect, test } from "vitest";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { attention } from "../../src/ops/attention.ts";
 import { reshape } from "../../src/ops/reshape.ts";
 import { rotaryTable } from "../../src/ops/rotary-table.ts";
-import { defaultConnection, type ModelConfig, modelSchema } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
+import { wholeSequences } from "../../src/model/attending.ts";
 import { type LatentAttentionConfig, latentAttentionBlock } from "../../src/model/latent-attention.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
@@ -106,11 +107,11 @@ describe.each([latent, { ...latent, queryRank: 5 }, { ...latent, contentSize: 2,
   test.each([false, true])("the sublayer is the formula, absorbed: %s", async (absorbed) => {
     const config = configWith(sizes);
     const parameters = createParameters();
-    const block = latentAttentionBlock(parameters, config, 0);
+    const block = latentAttentionBlock(parameters, { ...config, attention: sizes }, 0);
     const x = input("x", [LENGTH, WIDTH]);
     const angles = rotaryTable({ length: LENGTH, dimension: sizes.rotarySize, theta: config.ropeTheta });
-    const whole = { batch: 1, length: LENGTH, angles };
-    const y = block(x, absorbed ? { ...whole, absorbed: (packed, heads) => attention(packed, heads) } : whole);
+    const attending = { ...wholeSequences, remembers: absorbed };
+    const y = block(x, { batch: 1, length: LENGTH, angles, attending });
     const rows: Matrix = Array.from({ length: LENGTH }, (_, t) =>
       Float64Array.from({ length: WIDTH }, (_, c) => Math.sin(1 + 3 * t * t + 2.3 * c)),
     );
@@ -148,7 +149,7 @@ describe.each([latent, { ...latent, queryRank: 5 }, { ...latent, contentSize: 2,
 test("a model with latent attention and a mixture of experts learns, on every connection of the comparison", async () => {
   const runtime = await createWasmRuntime({ threads: 2 });
   try {
-    for (const kind of ["residual", "hyper", "manifold"] as const) {
+    for (const kind of ["residual", "hc", "mhc"] as const) {
       const config = tinyTraining(kind, {
         steps: 60,
         model: {

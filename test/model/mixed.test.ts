@@ -6,18 +6,16 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { describeSublayers, sublayerRows } from "../../src/cli/sublayers.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
+import { createConnection, defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import {
-  createConnection,
-  defaultConnection,
+  layersOf,
   type MixedConnectionConfig,
-  type ModelConfig,
   modelConnection,
-  modelSchema,
   sublayerConnections,
   sublayerRuns,
-} from "../../src/model/config.ts";
+} from "../../src/model/overrides.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { layersOf } from "../../src/model/overrides.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../src/runs/checkpoint.ts";
@@ -33,10 +31,10 @@ afterAll(() => wasm.close());
 
 /** Six layers with every kind of neighbour: equal streams, other n, no streams, outputs, fractions. */
 const everything: MixedConnectionConfig = {
-  default: defaultConnection("manifold"),
+  default: defaultConnection("mhc"),
   overrides: [
-    { layers: [0], connection: { kind: "hyper", streams: 4, collapse: "sum" } },
-    { layers: "1", role: "feedForward", connection: { ...defaultConnection("manifold"), streams: 2 } as never },
+    { layers: [0], connection: { kind: "hc", streams: 4, collapse: "sum" } },
+    { layers: "1", role: "feedForward", connection: { ...defaultConnection("mhc"), streams: 2 } as never },
     { layers: "2", connection: { kind: "residual" } },
     { layers: "3", role: "attention", connection: defaultConnection("frac") },
     { layers: "3", role: "feedForward", connection: { kind: "dense" } },
@@ -82,7 +80,7 @@ describe("which sublayers", () => {
   test("streams that are kept in another precision are another form", () => {
     const narrow = { ...defaultConnection("gated-residual"), streamPrecision: "bfloat16" } as const;
     const connection = {
-      default: defaultConnection("manifold"),
+      default: defaultConnection("mhc"),
       overrides: [{ layers: [1], connection: narrow as MixedConnectionConfig["default"] }],
     };
     expect(sublayerRuns({ layers: 3, connection })).toEqual([0, 0, 2, 2, 4, 4]);
@@ -116,7 +114,7 @@ describe("which sublayers", () => {
     expect(problems(override({ role: "mlp" }))[0]).toMatch(
       /^connection\.overrides\.1\.role: "mlp" is given; it must be "attention", "feedForward"/,
     );
-    expect(problems(override({ connection: { kind: "manifold", streams: 0 } }))[0]).toMatch(
+    expect(problems(override({ connection: { kind: "mhc", streams: 0 } }))[0]).toMatch(
       /^connection\.overrides\.1\.connection\.streams: /,
     );
     expect(problems({ kind: "none" })[0]).toMatch(/^connection\.kind: /);
@@ -126,8 +124,8 @@ describe("which sublayers", () => {
   test("plain configurations read back as they were written, so that older runs resume", () => {
     for (const connection of [
       { kind: "residual" },
-      { kind: "hyper", streams: 4, collapse: "sum" },
-      { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" },
+      { kind: "hc", streams: 4, collapse: "sum" },
+      { kind: "mhc", streams: 4, iterations: 20, collapse: "mean" },
     ]) {
       const parsed = modelSchema.parse({ ...tinySize, connection });
       expect(JSON.stringify(parsed.connection)).toBe(JSON.stringify(connection));
@@ -137,7 +135,7 @@ describe("which sublayers", () => {
 });
 
 test("a mixed model of equal connections is the plain model, to the bit", () => {
-  const connection = defaultConnection("manifold");
+  const connection = defaultConnection("mhc");
   const alike = { default: connection, overrides: [{ layers: [1], connection }] };
   const logits = [connection, alike].map((config) => {
     const tiny = tinyModel({ ...tinyConfig("residual", { layers: 3 }), connection: config });
@@ -154,7 +152,7 @@ test("where all connections equal the residual at the start, so does their mixtu
     return runTiny(reference, tiny, { logits: tiny.logits }).logits!;
   };
   const mixture: MixedConnectionConfig = {
-    default: { kind: "hyper", streams: 3, collapse: "mean" },
+    default: { kind: "hc", streams: 3, collapse: "mean" },
     overrides: [
       { layers: [1], role: "feedForward", connection: { kind: "residual" } },
       { layers: [2], role: "attention", connection: defaultConnection("frac") },
@@ -208,7 +206,7 @@ describe("training", () => {
     const { single, composite, sublayers, effectiveStreams, mixing } = trainer.trainStep({
       instruments: true,
     }).instruments!;
-    // hyper hyper manifold | n = 2 | residual … | manifold, then a gated residual, which mixes nothing
+    // hc hc mhc | n = 2 | residual … | mhc, then a gated residual, which mixes nothing
     expect(sublayers).toEqual([0, 1, 2, 3, 10]);
     for (const { forward, backward } of [single!, composite!]) {
       expect(forward).toHaveLength(5);
@@ -224,7 +222,7 @@ describe("training", () => {
   });
 
   test("a plain model's record has no list of sublayers; a model without streams has norms only", () => {
-    const plain = tinyTraining("manifold");
+    const plain = tinyTraining("mhc");
     const trainer = createTrainer(wasm, plain, tinyBatches(plain));
     const { instruments } = trainer.trainStep({ instruments: true });
     expect(instruments!.single!.forward).toHaveLength(4);
@@ -244,7 +242,7 @@ describe("what inspect says", () => {
     expect(rows[0]).toEqual({
       layer: 0,
       role: "attention",
-      connection: "hyper:streams=4:collapse=sum",
+      connection: "hc:streams=4:collapse=sum",
       form: "4 streams",
       boundary: false,
       parameters: 6 * 16 + 3 + 24,
@@ -261,9 +259,7 @@ describe("what inspect says", () => {
     const lines = describeSublayers(rows).split("\n");
     expect(lines).toHaveLength(13);
     expect(lines[0]).toMatch(/^layer +role +connection +state +parameters$/);
-    expect(lines[4]).toMatch(
-      /^1 +feedForward +manifold:streams=2:iterations=20:collapse=mean +2 streams \(anew\) +267$/,
-    );
+    expect(lines[4]).toMatch(/^1 +feedForward +mhc:streams=2:iterations=20 +2 streams \(anew\) +267$/);
   });
   test("one line where all are alike", () => {
     const model = modelSchema.parse({ ...tinySize, connection: { kind: "dense" } });

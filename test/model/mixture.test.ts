@@ -5,7 +5,8 @@ import { createParameters, type ParameterSet, parameterCount } from "../../src/g
 import { gradients } from "../../src/ops/gradients.ts";
 import { input } from "../../src/graph/state.ts";
 import { sizeOf, type Tensor } from "../../src/graph/tensor.ts";
-import { defaultConnection, type ModelConfig, modelSchema } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { inactiveParameters, type MixtureConfig } from "../../src/model/mixture.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
@@ -34,7 +35,7 @@ const modelWith = (feedForward: MixtureConfig | undefined): ModelConfig => ({
   ...tinySize,
   ropeTheta: 10000,
   normEpsilon: 1e-20,
-  connection: defaultConnection("manifold"),
+  connection: defaultConnection("mhc"),
   ...(feedForward && { feedForward }),
 });
 
@@ -193,7 +194,7 @@ test("at the paper's sizes the model has the parameters of Table 5 (arXiv 2512.2
       heads,
       kvHeads: heads,
       hidden: 8 * hidden,
-      connection: defaultConnection("manifold"),
+      connection: defaultConnection("mhc"),
       attention: { kind: "mla", rank: 512, rotarySize: 64, contentSize: 128, valueSize: 128 },
       feedForward: { kind: "moe", experts, active: 6, shared: 2, hidden, denseLayers: 1 },
     });

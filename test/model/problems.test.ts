@@ -9,7 +9,7 @@ function message(preset: "nano" | "moe-nano", changes: Readonly<Record<string, u
   const config: Record<string, unknown> = structuredClone({
     name: "x",
     data: { source: "-", vocabulary: 300 },
-    model: { ...presets[preset], vocabulary: 300, connection: { kind: "manifold" } },
+    model: { ...presets[preset], vocabulary: 300, connection: { kind: "mhc" } },
     batch: 2,
     steps: 1,
     optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
@@ -45,7 +45,7 @@ describe.each([
   [
     "nano",
     { "model.connection.kind": "loose" },
-    'model.connection.kind: "loose" is given; it must be one of residual, hyper',
+    'model.connection.kind: "loose" is given; it must be one of residual, hc',
   ],
   [
     "nano",

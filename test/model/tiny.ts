@@ -4,12 +4,8 @@ import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import {
-  type ConnectionConfig,
-  type ConnectionKind,
-  defaultConnection,
-  type ModelConfig,
-} from "../../src/model/config.ts";
+import { type ConnectionConfig, type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";

@@ -4,8 +4,8 @@ import { describe, expect, test } from "vitest";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
-import { hyper } from "../../src/connections/hyper.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { hc } from "../../src/connections/hc.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { modelSchema } from "../../src/model/config.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
@@ -64,7 +64,7 @@ test("narrow streams are only for keeping", () => {
 });
 
 /** Loss and gradients of a small model. */
-function measure(runtime: SynchronousRuntime, kind: "hyper" | "manifold", streamPrecision: StreamPrecision) {
+function measure(runtime: SynchronousRuntime, kind: "hc" | "mhc", streamPrecision: StreamPrecision) {
   const config = modelSchema.parse({
     vocabulary: 50,
     context: 24,
@@ -103,7 +103,7 @@ function measure(runtime: SynchronousRuntime, kind: "hyper" | "manifold", stream
 const norm = (values: readonly number[]): number => Math.hypot(...values);
 const distance = (a: readonly number[], b: readonly number[]): number => norm(a.map((value, i) => value - b[i]!));
 
-describe.each(["manifold", "hyper"] as const)("%s with narrow streams", (kind) => {
+describe.each(["mhc", "hc"] as const)("%s with narrow streams", (kind) => {
   test("has the loss of float32 within 1e-3; by norm, gradients are within 3 %, those of the connections within 8 %", async () => {
     const runtime = await createWasmRuntime({ threads: 2 });
     const exact = measure(runtime, kind, "float32");
@@ -142,7 +142,7 @@ describe.each(["manifold", "hyper"] as const)("%s with narrow streams", (kind) =
 
 test("connections take narrow streams by option", () => {
   const x = input("x", [5, 8]);
-  for (const connection of [manifold({ streamPrecision: "bfloat16" }), hyper({ streamPrecision: "bfloat16" })]) {
+  for (const connection of [mhc({ streamPrecision: "bfloat16" }), hc({ streamPrecision: "bfloat16" })]) {
     const state = connection.expand(x);
     expect(state.dtype).toBe("bf16");
     const sublayer = connection.sublayer(createParameters(), { channels: 8, index: 0 });

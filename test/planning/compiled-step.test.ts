@@ -26,8 +26,8 @@ test("the planned bytes are those of the compiled programs", () => {
   const shape = { context, width, layers, vocabulary, heads: 4, kvHeads: 4, hidden: 384 };
   for (const [variant, kind] of [
     ["residual", "residual"],
-    ["stored", "manifold"],
-    ["recomputed", "manifold"],
+    ["stored", "mhc"],
+    ["recomputed", "mhc"],
   ] as const) {
     const { arenaBytes, storeEvery } = steps[variant];
     const { programs } = loadStep(runtime, stepConfig(shape, { kind }, 2), storeEvery);

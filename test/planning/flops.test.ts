@@ -4,7 +4,8 @@ import { describe, expect, test } from "vitest";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { ancestors, flopsOf } from "../../src/graph/tensor.ts";
-import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { countFlops } from "../../src/planning/flops.ts";
 import { countParameters } from "../../src/planning/parameters.ts";
@@ -15,7 +16,7 @@ describe.each(["nano", "mini"] as const)("%s", (name) => {
   if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
   const size = { ...presets[name], vocabulary: model.vocabulary };
   const language = languageModel(
-    modelSchema.parse({ ...size, connection: defaultConnection("manifold") }),
+    modelSchema.parse({ ...size, connection: defaultConnection("mhc") }),
     createParameters(),
   );
   const tokens = input("tokens", [1, size.context], "i32");

@@ -2,7 +2,8 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { checkLayout, type Layout, possibleLayouts, stagesOf } from "../../src/planning/layout.ts";
 import { memoryClasses, memoryVariants, peakMemory, precisions, stageMemories } from "../../src/planning/gpu-memory.ts";
 import { countParameters } from "../../src/planning/parameters.ts";
@@ -17,7 +18,7 @@ const alone: Layout = { gpus: 1, pipeline: 1, expert: 1, sharded: true, microBat
 test.each(["nano", "micro", "mini"] as const)("%s: the states of the real training step, to the byte", (name) => {
   const model = plannedModel(name);
   if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
-  const kinds = { residual: "residual", stored: "manifold" } as const;
+  const kinds = { residual: "residual", stored: "mhc" } as const;
   for (const variant of ["residual", "stored"] as const) {
     const [batch, size] = [2, presets[name]];
     const config = parseTrainingConfig({

@@ -2,7 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
-import { defaultConnection, modelSchema, presets } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { connectionParameters, countParameters, modelParts } from "../../src/planning/parameters.ts";
 import { plannedModel, plannedModels, trainedTokens } from "../../src/planning/presets.ts";
@@ -67,7 +68,7 @@ test.each(["nano", "micro", "mini", "moe-nano", "moe-micro"] as const)(
     const model = plannedModel(name);
     if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
     const count = countParameters(model);
-    const real = (kind: "manifold" | "residual"): number => {
+    const real = (kind: "mhc" | "residual"): number => {
       const parameters = createParameters();
       languageModel(
         modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
@@ -75,7 +76,7 @@ test.each(["nano", "micro", "mini", "moe-nano", "moe-micro"] as const)(
       );
       return parameterCount(parameters);
     };
-    expect(count.total).toBe(real("manifold"));
+    expect(count.total).toBe(real("mhc"));
     expect(count.total - count.parts.connection.total).toBe(real("residual"));
   },
 );

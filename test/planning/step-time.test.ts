@@ -14,7 +14,7 @@ afterAll(() => runtime.close());
 const size = { context: 12, width: 24, layers: 3, heads: 2, kvHeads: 1, hidden: 40, vocabulary: 30 };
 const unit: KernelRates = { seconds: new Map(), parallel: 1, wait: 0, otherByte: 1 };
 
-describe.each(["residual", "manifold"] as const)("%s", (kind) => {
+describe.each(["residual", "mhc"] as const)("%s", (kind) => {
   const config = stepConfig(size, { kind }, 2);
 
   test("with a second for each operation or byte the time is their sum", () => {

@@ -9,7 +9,7 @@ function rows(scheme: Parameters<typeof trafficOf>[0], n: number): string[] {
 
 test("Hyper-Connections, row by row at n = 4", () => {
   expect(rows("residual", 4)).toEqual(["sum: 2C / C"]);
-  expect(rows("hyper", 4)).toEqual([
+  expect(rows("hc", 4)).toEqual([
     "coefficients: 4C / 24",
     "H_pre x: 4C + 4 / C",
     "H_post y: C + 4 / 4C",
@@ -21,7 +21,7 @@ test("Hyper-Connections, row by row at n = 4", () => {
 test.each([1, 2, 4, 8, 16])("the closed forms at n = %i", (n) => {
   const total = (scheme: Parameters<typeof trafficOf>[0]) => totalTraffic(trafficOf(scheme, n));
   const coefficients = n * n + 2 * n;
-  expect(total("hyper")).toEqual({
+  expect(total("hc")).toEqual({
     read: { channels: 5 * n + 1, values: coefficients },
     write: { channels: 3 * n + 1, values: coefficients },
   });
@@ -32,12 +32,12 @@ test.each([1, 2, 4, 8, 16])("the closed forms at n = %i", (n) => {
   expect(both("seam-reread")).toBe(3 * n + 2);
   expect(both("seam")).toBe(2 * n + 2);
   expect(both("single-pass")).toBe(2 * n + 2);
-  expect(both("unfused")).toBe(both("hyper") + 2 * n);
+  expect(both("unfused")).toBe(both("hc") + 2 * n);
 });
 
 test("fusing the write saves what the paper says: (3n+1)C read and 3nC written become (n+1)C and nC", () => {
   const n = 4;
-  const parts = trafficOf("hyper", n).slice(2);
+  const parts = trafficOf("hc", n).slice(2);
   const before = totalTraffic(parts);
   const after = trafficOf("fused", n).at(-1)!;
   expect([before.read.channels, before.write.channels]).toEqual([3 * n + 1, 3 * n]);

@@ -17,7 +17,7 @@ import { storeRun } from "./stored-runs.ts";
 const parent = fs.mkdtempSync(path.join(os.tmpdir(), "figures-"));
 let runs: RunData[];
 beforeAll(() => {
-  const stored = (["residual", "hyper", "manifold"] as const).flatMap((kind) =>
+  const stored = (["residual", "hc", "mhc"] as const).flatMap((kind) =>
     [1, 2].map((seed) => storeRun(parent, { name: `${kind}-s${seed}`, kind, seed })),
   );
   runs = stored.map(readRunData);
@@ -29,17 +29,17 @@ describe("series", () => {
     const series = seriesOf(runs);
     expect(series.map(({ label, kind }) => [label, kind])).toEqual([
       ["residual (2 seeds)", "residual"],
-      ["hyper (2 seeds)", "hyper"],
-      ["manifold (2 seeds)", "manifold"],
+      ["hc (2 seeds)", "hc"],
+      ["mhc (2 seeds)", "mhc"],
     ]);
-    expect(series.map(({ colour }) => colour)).toEqual([kindColours.residual, kindColours.hyper, kindColours.manifold]);
+    expect(series.map(({ colour }) => colour)).toEqual([kindColours.residual, kindColours.hc, kindColours.mhc]);
   });
 
   test("two configurations of a connection differ in their dashes", () => {
     const other = readRunData(
       storeRun(parent, {
         name: "other",
-        kind: "manifold",
+        kind: "mhc",
         change: (config) => ({ ...config, batch: 8 }),
       }),
     );
@@ -97,15 +97,14 @@ describe("drawing", () => {
 
   test("a loss chart has a line for each connection in its colour, and the band of its seeds", async () => {
     const svg = await renderSvg(lossFigure(runs)!.spec);
-    for (const kind of ["residual", "hyper", "manifold"])
-      expect(svg.includes(`stroke="${kindColours[kind]}"`)).toBe(true);
+    for (const kind of ["residual", "hc", "mhc"]) expect(svg.includes(`stroke="${kindColours[kind]}"`)).toBe(true);
     expect(svg.match(/mark-area/g)!.length).toBeGreaterThan(0);
-    expect(svg.includes("hyper (2 seeds)")).toBe(true);
+    expect(svg.includes("hc (2 seeds)")).toBe(true);
   });
 
   test("the loss gap is that of the records", () => {
     const { spec } = lossGapFigure(runs)!;
-    const values = valuesOf(spec).filter(({ series }) => series === "manifold (2 seeds)");
+    const values = valuesOf(spec).filter(({ series }) => series === "mhc (2 seeds)");
     const last = values.at(-1)!;
     // The fixture's mHC ends 0.08 below its residual runs, with the same noise for the same seed.
     expect(last.step).toBe(200);
@@ -142,20 +141,20 @@ describe("beside the paper", () => {
 
   test("there is none for runs that lack a connection", () => {
     expect(paperFigures(runs.slice(0, 2))).toEqual([]);
-    expect(paperFigures(runs.filter(({ name }) => name.startsWith("manifold"))).map(({ name }) => name)).toEqual([
+    expect(paperFigures(runs.filter(({ name }) => name.startsWith("mhc"))).map(({ name }) => name)).toEqual([
       "figure-7",
       "figure-8",
     ]);
   });
 
   test("the printed matrix of HC has the gains that the paper states", () => {
-    const [first] = figure8.hyper;
+    const [first] = figure8.hc;
     expect(amaxGain(first!.matrix!, 4).forward).toBeCloseTo(18.72, 2);
     expect(amaxGain(first!.matrix!, 4).backward).toBeCloseTo(6.81, 2);
   });
 
   test("old gains without matrices still give profiles", () => {
-    const old = readRunData(storeRun(parent, { name: "old", kind: "hyper", oldGains: true }));
+    const old = readRunData(storeRun(parent, { name: "old", kind: "hc", oldGains: true }));
     expect(reportFigures([old]).map(({ name }: Figure) => name)).toEqual([
       "loss",
       "validation-loss",
@@ -175,8 +174,8 @@ const spread = (mean: number, width: number): Spread => ({
 });
 const scaling = [1e13, 5e13].map((flops, index) => ({
   name: `${index + 1} layers`,
-  label: "manifold",
-  kind: "manifold",
+  label: "mhc",
+  kind: "mhc",
   flops,
   seeds: 3,
   gap: spread(-0.02, 0.005),

@@ -26,14 +26,14 @@ function linesFor(names: readonly string[], columns = 80): string[] {
 }
 
 test("short names leave room for the bar", () => {
-  const [header, first] = linesFor(["residual", "manifold"]);
+  const [header, first] = linesFor(["residual", "mhc"]);
   expect(header).toMatch(/^ {5}model .* gain$/);
   expect(first).toMatch(/^ {2}residual .*█.*1\.010$/);
   expect(first!.length).toBe(78);
 });
 
 test("long names take the bar's place, and keep the end that tells them apart", () => {
-  const lines = linesFor(["attention-residuals", "manifold-residualMap=identity", "manifold-residualMap=cayley"]);
+  const lines = linesFor(["attention-residuals", "mhc-residualMap=identity", "mhc-residualMap=cayley"]);
   for (const line of lines.slice(0, 4)) expect(line.length).toBe(79);
   expect(lines[1]).toMatch(/^attention-residuals .*1\.010$/);
   expect(lines[2]).toMatch(/^…sidualMap=identity .*1\.010$/);

@@ -15,7 +15,7 @@ const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-paper-"));
 afterAll(() => fs.rmSync(place, { recursive: true }));
 
 /** Runs whose losses and gradient norms are these, the same at all steps. */
-function run(kind: "residual" | "hyper" | "manifold", seed: number, loss: number, norm: number, layers = 4): RunData {
+function run(kind: "residual" | "hc" | "mhc", seed: number, loss: number, norm: number, layers = 4): RunData {
   const folder = storeRun(place, { name: `${kind}-${seed}-${layers}`, kind, seed, layers });
   const data = readRunData(folder);
   const metrics = data.metrics.map((record) => ({
@@ -31,10 +31,10 @@ test("a difference is the paper's when every seed has its sign", () => {
   const runs = [
     run("residual", 1, 3, 1),
     run("residual", 2, 3.2, 1),
-    run("hyper", 1, 2.9, 3),
-    run("hyper", 2, 3.0, 4),
-    run("manifold", 1, 2.95, 2),
-    run("manifold", 2, 2.9, 1),
+    run("hc", 1, 2.9, 3),
+    run("hc", 2, 3.0, 4),
+    run("mhc", 1, 2.95, 2),
+    run("mhc", 2, 2.9, 1),
   ];
   const rows = comparePaper(runs);
   const row = (start: string) => rows.find(({ quantity }) => quantity.startsWith(start))!;
@@ -54,26 +54,26 @@ test("a difference is the paper's when every seed has its sign", () => {
 });
 
 test("the other way is said, and of one seed that it is one", () => {
-  const rows = comparePaper([run("residual", 1, 3, 1), run("hyper", 1, 3.1, 1), run("manifold", 1, 3.2, 2)]);
+  const rows = comparePaper([run("residual", 1, 3, 1), run("hc", 1, 3.1, 1), run("mhc", 1, 3.2, 2)]);
   const verdicts = rows.map(({ verdict }) => verdict);
   expect(verdicts).toContain("does not show: the other sign, of one seed");
   expect(verdicts).not.toContain("shows: the same sign in every seed");
 });
 
 test("runs that ended early decide nothing, and the step is said", () => {
-  const [hyper, manifold] = [run("hyper", 1, 2.9, 1), run("manifold", 1, 3, 1)];
-  const cut = { ...hyper, metrics: hyper.metrics.slice(0, -3) };
+  const [hc, mhc] = [run("hc", 1, 2.9, 1), run("mhc", 1, 3, 1)];
+  const cut = { ...hc, metrics: hc.metrics.slice(0, -3) };
   const row = (runs: readonly RunData[]) =>
     comparePaper(runs).find(({ quantity }) => quantity.startsWith("Training loss"))!;
-  expect(row([hyper, manifold]).verdict).toContain("the other sign");
-  expect(row([cut, manifold])).toMatchObject({
+  expect(row([hc, mhc]).verdict).toContain("the other sign");
+  expect(row([cut, mhc])).toMatchObject({
     quantity: `Training loss at step ${cut.metrics.at(-1)!.step}, HC minus mHC`,
     verdict: "not decided: not all runs reached the end",
   });
 });
 
 test("a gain that only some seeds show is not decided", () => {
-  const runs = [1, 2].map((seed) => run("hyper", seed, 3, 1));
+  const runs = [1, 2].map((seed) => run("hc", seed, 3, 1));
   const gains = (largest: number) => [
     { step: 1, composite: { forward: [1, largest], backward: [1, 1] }, single: { forward: [1, 1], backward: [1, 1] } },
   ];
@@ -93,15 +93,15 @@ test("loss by compute: a point a size, against the residual model of the size an
   const small = [
     run("residual", 1, 3, 1, 2),
     run("residual", 2, 3.2, 1, 2),
-    run("manifold", 1, 2.9, 1, 2),
-    run("manifold", 2, 2.8, 1, 2),
-    run("manifold", 3, 3.2, 1, 2),
+    run("mhc", 1, 2.9, 1, 2),
+    run("mhc", 2, 2.8, 1, 2),
+    run("mhc", 3, 3.2, 1, 2),
   ];
-  const large = [run("residual", 1, 2, 1, 8), run("manifold", 1, 1.8, 1, 8)];
+  const large = [run("residual", 1, 2, 1, 8), run("mhc", 1, 1.8, 1, 8)];
   const points = scalingPoints([...large, ...small]);
   expect(points.map(({ name, label, kind, seeds }) => [name, label, kind, seeds])).toEqual([
-    ["2 layers of width 128", "manifold", "manifold", 3],
-    ["8 layers of width 128", "manifold", "manifold", 1],
+    ["2 layers of width 128", "mhc", "mhc", 3],
+    ["8 layers of width 128", "mhc", "mhc", 1],
   ]);
   // Validation losses are 0.5 above; the third seed has no twin and stands against the mean of the others.
   const { gap, relative } = points[0]!;
@@ -118,34 +118,32 @@ test("loss by compute: a point a size, against the residual model of the size an
   const [figure] = paperFigures([...large, ...small]);
   expect(figure!.caption).toContain("over up to 3 seeds the mean, with a band");
   expect(findings([...large, ...small]).slice(0, 2)).toEqual([
-    "manifold minus residual, final validation losses in nats a token: −0.1333 (−0.4000 to +0.1000) at 2 layers of width 128 and −0.2000 at 8 layers of width 128. In every seed it ends below at 1 of 2 sizes, above at 0.",
+    "mhc minus residual, final validation losses in nats a token: −0.1333 (−0.4000 to +0.1000) at 2 layers of width 128 and −0.2000 at 8 layers of width 128. In every seed it ends below at 1 of 2 sizes, above at 0.",
     "Means over 1 to 3 seeds, each against the residual model of its seed, or the mean of all where that is missing; in brackets the smallest and the largest.",
   ]);
 });
 
 test("two connections of a kind are two curves; several runs of one and a size are no experiment over sizes", () => {
   const two = [1, 8].flatMap((layers) => {
-    const mine = run("manifold", 1, 1.9, 1, layers);
+    const mine = run("mhc", 1, 1.9, 1, layers);
     const { config } = mine;
     const connection = { ...config!.model.connection, iterations: 5 } as NonNullable<
       typeof config
     >["model"]["connection"];
     const other = {
       ...mine,
-      name: `manifold-short-S${layers}`,
+      name: `mhc-short-S${layers}`,
       config: { ...config!, model: { ...config!.model, connection } },
     };
-    return [run("residual", 1, 2, 1, layers), { ...mine, name: `manifold-S${layers}` }, other];
+    return [run("residual", 1, 2, 1, layers), { ...mine, name: `mhc-S${layers}` }, other];
   });
-  expect(experimentOverSizes(two).map(({ label }) => label)).toEqual(
-    expect.arrayContaining(["manifold", "manifold-short"]),
-  );
+  expect(experimentOverSizes(two).map(({ label }) => label)).toEqual(expect.arrayContaining(["mhc", "mhc-short"]));
   const clipped = two.map((one) => ({ ...one, config: { ...one.config!, evaluateBatches: 3 } }));
   expect(experimentOverSizes([...two, ...clipped])).toEqual([]);
 });
 
 test("unfinished runs are no points", () => {
-  const half = run("manifold", 1, 2.9, 1, 2);
+  const half = run("mhc", 1, 2.9, 1, 2);
   const points = scalingPoints([run("residual", 1, 3, 1, 2), { ...half, metrics: half.metrics.slice(0, 100) }]);
   expect(points).toEqual([]);
 });

@@ -14,7 +14,7 @@ const parent = fs.mkdtempSync(path.join(os.tmpdir(), "report-"));
 afterAll(() => fs.rmSync(parent, { recursive: true, force: true }));
 
 const three = (folder: string): RunData[] =>
-  (["residual", "hyper", "manifold"] as const).map((kind) =>
+  (["residual", "hc", "mhc"] as const).map((kind) =>
     readRunData(storeRun(path.join(parent, folder), { name: kind, kind })),
   );
 
@@ -30,10 +30,10 @@ test("html escapes its values, and JSON ends no script", () => {
 test("a report tells what the records say, and each link of its contents leads somewhere", async () => {
   const runs = three("three");
   const page = await reportHtml(runs);
-  expect(page.includes("manifold ends with the lowest validation loss")).toBe(true);
+  expect(page.includes("mhc ends with the lowest validation loss")).toBe(true);
   expect(page.includes("has a single seed")).toBe(true);
   expect(page.includes("model.connection.kind")).toBe(true);
-  expect(page.includes("birkhoff train --connection hyper --steps 200 --out runs/hyper")).toBe(true);
+  expect(page.includes("birkhoff train --connection hc --steps 200 --out runs/hc")).toBe(true);
   for (const [, id] of page.matchAll(/<a href="#([^"]+)"/g)) expect(page.includes(`<section id="${id}">`)).toBe(true);
   // Every drawing has its specification, as JSON.
   const specs = [...page.matchAll(/<script type="application\/json" data-figure="(figure\d+)">(.*?)<\/script>/g)];
@@ -61,20 +61,20 @@ test("nothing outside is asked for", async () => {
 });
 
 test("findings are of the numbers: ranking, spread of seeds, runs that ended early", () => {
-  const [residual, , manifold] = three("findings") as [RunData, RunData, RunData];
+  const [residual, , mhc] = three("findings") as [RunData, RunData, RunData];
   const second = readRunData(
     storeRun(path.join(parent, "findings"), { name: "residual-2", kind: "residual", seed: 2 }),
   );
-  const said = findings([residual, second, manifold]).join(" ");
-  expect(said).toMatch(/^manifold ends with the lowest validation loss/);
-  const cut = { ...manifold, metrics: manifold.metrics.slice(0, 150) };
-  expect(findings([residual, cut]).join(" ")).toMatch(/manifold \(step 150 of 200\)/);
-  expect(findings([{ ...manifold, metrics: [] }]).join(" ")).toMatch(/No run has a finite final loss/);
+  const said = findings([residual, second, mhc]).join(" ");
+  expect(said).toMatch(/^mhc ends with the lowest validation loss/);
+  const cut = { ...mhc, metrics: mhc.metrics.slice(0, 150) };
+  expect(findings([residual, cut]).join(" ")).toMatch(/mhc \(step 150 of 200\)/);
+  expect(findings([{ ...mhc, metrics: [] }]).join(" ")).toMatch(/No run has a finite final loss/);
 });
 
 test("configurations are compared field by field", () => {
   const fields = configDifferences(three("fields")).map(({ field, values }) => [field, values.join("|")]);
-  expect(fields).toContainEqual(["model.connection.kind", '"residual"|"hyper"|"manifold"']);
+  expect(fields).toContainEqual(["model.connection.kind", '"residual"|"hc"|"mhc"']);
   expect(fields).toContainEqual(["model.connection.iterations", "–|–|20"]);
   expect(fields.some(([field]) => field === "name")).toBe(false);
 });
@@ -83,8 +83,8 @@ test("a hostile folder breaks nothing and injects nothing", async () => {
   const payload = `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'--><svg onload=alert(3)>`;
   const name = "<img src=x onerror=alert(4)>&'\"";
   const folder = storeRun(path.join(parent, "hostile"), {
-    name: "manifold",
-    kind: "manifold",
+    name: "mhc",
+    kind: "mhc",
     change: (config) => ({ ...config, name: payload, data: { ...config.data, source: payload } }),
   });
   const hostile = path.join(path.dirname(folder), name);
@@ -121,7 +121,7 @@ test("a hostile folder breaks nothing and injects nothing", async () => {
   const empty = path.join(parent, "hostile", payload.replaceAll("/", "_").slice(0, 60));
   fs.mkdirSync(empty);
 
-  const sound = readRunData(storeRun(path.join(parent, "hostile"), { name: "sound", kind: "hyper" }));
+  const sound = readRunData(storeRun(path.join(parent, "hostile"), { name: "sound", kind: "hc" }));
   const page = await reportHtml([readRunData(hostile), readRunData(empty), sound], { paper: true, title: payload });
   const plain = await reportHtml([sound]);
   const opened = (text: string): number => text.match(/<script>/g)!.length;
@@ -139,6 +139,6 @@ test("a hostile folder breaks nothing and injects nothing", async () => {
 });
 
 test("a long run makes no heavy report", async () => {
-  const run = readRunData(storeRun(path.join(parent, "long"), { name: "manifold", kind: "manifold", steps: 10_000 }));
+  const run = readRunData(storeRun(path.join(parent, "long"), { name: "mhc", kind: "mhc", steps: 10_000 }));
   expect((await reportHtml([run])).length).toBeLessThan(2_500_000);
 });

@@ -21,7 +21,7 @@ export function makeRuns(): { write(name: string, run: WrittenRun): string; fold
     write(name, run) {
       const place = path.join(folder, name);
       fs.mkdirSync(place, { recursive: true });
-      const config = { config: tinyTraining("manifold"), versions: {} };
+      const config = { config: tinyTraining("mhc"), versions: {} };
       fs.writeFileSync(path.join(place, "config.json"), JSON.stringify(config));
       for (const [file, records] of Object.entries(run) as [string, readonly { step: number }[]][])
         fs.writeFileSync(path.join(place, `${file}.jsonl`), records.map(formatRecord).join(""));

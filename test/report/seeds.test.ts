@@ -24,7 +24,7 @@ let runs: RunData[];
 let single: RunData;
 beforeAll(() => {
   runs = factors.map((factor, index) => {
-    const run = readRunData(storeRun(parent, { name: `hyper-seed${index + 1}`, kind: "hyper", seed: index + 1 }));
+    const run = readRunData(storeRun(parent, { name: `hc-seed${index + 1}`, kind: "hc", seed: index + 1 }));
     const times = (values: readonly number[]): number[] => values.map((value) => factor * value);
     const pair = ({ forward, backward }: GainPair): GainPair => ({
       forward: times(forward),
@@ -94,7 +94,7 @@ test("a map of gains and the column errors show medians too", () => {
 
 test("matrices are those of the seed whose largest composite gain is the median, and its name is told", () => {
   const { spec, caption } = mixingFigure(runs)!;
-  expect(JSON.stringify(spec)).toContain("hyper (3 seeds), step 200, seed 3");
+  expect(JSON.stringify(spec)).toContain("hc (3 seeds), step 200, seed 3");
   expect(caption).toContain("the median");
   const first = 2 * single.gains.at(-1)!.mixing![0]![0]!;
   expect(valuesOf(spec)[0]!.value).toBeCloseTo(first, 5);
@@ -104,7 +104,7 @@ test("seeds that have not measured the newest step are left out, and the title s
   const early = { ...runs[2]!, gains: runs[2]!.gains.slice(0, -3) };
   const [series] = seriesOf([runs[0]!, runs[1]!, early]);
   const measured = measuredAt(series!, ({ composite }) => composite !== undefined)!;
-  expect(measured).toMatchObject({ step: 200, title: "hyper (3 seeds), step 200, 2 of them" });
+  expect(measured).toMatchObject({ step: 200, title: "hc (3 seeds), step 200, 2 of them" });
   expect(measuredAt(series!, ({ composite }) => composite !== undefined, 100)!.seeds).toHaveLength(3);
   expect(measuredAt(series!, () => false)).toBeUndefined();
 });
@@ -116,8 +116,8 @@ test("interventions: the median of what all seeds have, with its range; seeds wi
   expect(rows).toMatchObject([{ name: "identity, all", change: 2, least: 1, largest: 10 }]);
   const none = { ...third, interventions: undefined };
   expect(valuesOf(interventionsFigure([first, none])!.spec).map(({ series }) => series)).toEqual([
-    "hyper-seed1",
-    "hyper-seed1",
+    "hc-seed1",
+    "hc-seed1",
   ]);
 });
 

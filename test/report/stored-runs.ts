@@ -2,13 +2,13 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { defaultConnection } from "../../src/model/config.ts";
+import { defaultConnection } from "../../src/connections/table.ts";
 import { type TrainingConfig, parseTrainingConfig } from "../../src/training/config.ts";
 import type { GainRecord, MetricRecord } from "../../src/training/records.ts";
 
 export interface StoredRun {
   readonly name: string;
-  readonly kind: "residual" | "hyper" | "manifold";
+  readonly kind: "residual" | "hc" | "mhc";
   readonly seed?: number;
   readonly steps?: number;
   readonly layers?: number;
@@ -28,14 +28,14 @@ export function storeRun(
   const versions = { node: "24.0.0", kernels: "relaxed 8" };
   fs.writeFileSync(path.join(folder, "config.json"), JSON.stringify({ config, versions }));
   const noise = random(seed);
-  const level = { residual: 0, hyper: -0.05, manifold: -0.08 }[kind];
+  const level = { residual: 0, hc: -0.05, mhc: -0.08 }[kind];
   const metrics = Array.from({ length: steps }, (_, index): MetricRecord => {
     const step = index + 1;
     const loss = 2 + 4 * Math.exp(-step / (0.2 * steps)) + level * (step / steps) + 0.05 * (noise() - 0.5);
     return {
       step,
       loss,
-      gradientNorm: 0.2 + 2 / (1 + step / 10) + (kind === "hyper" ? 0.2 : 0.05) * noise(),
+      gradientNorm: 0.2 + 2 / (1 + step / 10) + (kind === "hc" ? 0.2 : 0.05) * noise(),
       learningRate: 2e-3,
       tokensPerSecond: 1000,
       seconds: step,
@@ -90,7 +90,7 @@ export function writeLines(folder: string, name: string, records: readonly unkno
 /** Amax gains that grow with depth and step for HC, and stay at 1 for mHC. */
 function gainRecord(kind: StoredRun["kind"], step: number, layers: number): GainRecord {
   const depth = 2 * layers;
-  const free = kind === "hyper";
+  const free = kind === "hc";
   const list = (value: (index: number) => number): number[] =>
     Array.from({ length: depth }, (_, index) => value(index));
   const growth = (count: number): number => (free ? (1 + step / 400) ** count : 1 + 0.03 * Math.sin(count));

@@ -20,21 +20,21 @@ const result = (layers: number, connection: string, learningRate: number, bitsPe
 });
 
 const results = [
-  result(4, "hyper", 0.003, 2.5),
-  result(4, "hyper", 0.01, 2.6),
-  result(4, "manifold", 0.003, 2.4),
-  result(4, "manifold", 0.01, 2.3),
-  result(24, "hyper", 0.003, 2.2),
-  result(24, "hyper", 0.01),
-  result(24, "manifold", 0.003, 2.1),
-  { ...result(24, "manifold", 0.003, 2.2), seed: 2 },
+  result(4, "hc", 0.003, 2.5),
+  result(4, "hc", 0.01, 2.6),
+  result(4, "mhc", 0.003, 2.4),
+  result(4, "mhc", 0.01, 2.3),
+  result(24, "hc", 0.003, 2.2),
+  result(24, "hc", 0.01),
+  result(24, "mhc", 0.003, 2.1),
+  { ...result(24, "mhc", 0.003, 2.2), seed: 2 },
 ];
 
 export const summary: SweepSummary = {
   name: "example",
   points: 8,
   ended: 7,
-  axes: { "model.layers": [4, 24], connection: ["hyper", "manifold"], learningRate: [0.003, 0.01] },
+  axes: { "model.layers": [4, 24], connection: ["hc", "mhc"], learningRate: [0.003, 0.01] },
   definitions: {
     spike: { deviations: 6, nats: 0.1 },
     gradient: { factor: 5 },

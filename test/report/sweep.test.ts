@@ -21,6 +21,6 @@ test("names that look like markup are text, and a sweep without any result is dr
 
 test("the table says what is only a bound", () => {
   const table = sweepTable(summary);
-  expect(table).toMatch(/^24 +hyper +2 +0\.003 +- +2\.2000 .* 0\.003 +1 +0 +0$/m);
+  expect(table).toMatch(/^24 +hc +2 +0\.003 +- +2\.2000 .* 0\.003 +1 +0 +0$/m);
   expect(table).toMatch(/≥ 0\.\d\d/);
 });

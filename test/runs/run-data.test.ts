@@ -9,15 +9,15 @@ const parent = fs.mkdtempSync(path.join(os.tmpdir(), "run-data-"));
 afterAll(() => fs.rmSync(parent, { recursive: true, force: true }));
 
 test("a sound run is read whole and without a problem", () => {
-  const run = readRunData(storeRun(parent, { name: "sound", kind: "manifold" }));
+  const run = readRunData(storeRun(parent, { name: "sound", kind: "mhc" }));
   expect(run.problems).toEqual([]);
   expect(run.metrics).toHaveLength(200);
   expect(run.gains.at(-1)!.mixing).toHaveLength(8);
-  expect(run.config!.model.connection).toMatchObject({ kind: "manifold" });
+  expect(run.config!.model.connection).toMatchObject({ kind: "mhc" });
 });
 
 test("fields of the wrong type are taken out and named, the others stay", () => {
-  const folder = storeRun(parent, { name: "wrong", kind: "manifold" });
+  const folder = storeRun(parent, { name: "wrong", kind: "mhc" });
   writeLines(folder, "metrics.jsonl", [
     { step: 1, loss: "high", gradientNorm: 1, learningRate: 1, tokensPerSecond: 1, seconds: 1 },
     { step: 2, loss: "NaN", gradientNorm: "Infinity", learningRate: 1, tokensPerSecond: 1, seconds: 1 },
@@ -46,7 +46,7 @@ test("fields of the wrong type are taken out and named, the others stay", () => 
 });
 
 test("interventions are read; what is no table is said", () => {
-  const folder = storeRun(parent, { name: "interventions", kind: "manifold" });
+  const folder = storeRun(parent, { name: "interventions", kind: "mhc" });
   const file = path.join(folder, "interventions.json");
   fs.writeFileSync(
     file,

@@ -4,12 +4,13 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
-import { type ConnectionKind, connectionKinds } from "../../src/model/config.ts";
+import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
-import { DivergenceError, openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
+import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
+import { DivergenceError } from "../../src/training/reactions.ts";
 import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
 import { type Changes, tinyTraining } from "../training/tiny.ts";
 
@@ -78,12 +79,12 @@ describe.each(connectionKinds)("%s", (kind) => {
         expect(values).toHaveLength(4);
         for (const value of values) expect(value).toBeGreaterThan(0);
       }
-    const mixes = kind === "hyper" || kind === "manifold";
+    const mixes = kind === "hc" || kind === "mhc";
     expect(seen.every(({ single }) => (single !== undefined) === mixes)).toBe(true);
   });
 });
 
-test.each(["manifold", "residual"] as const)("%s: how often the instruments are read changes no bit", (kind) => {
+test.each(["mhc", "residual"] as const)("%s: how often the instruments are read changes no bit", (kind) => {
   const folders = [1, 1000].map((gainsEvery) => {
     const folder = `${kind}-every-${gainsEvery}`;
     const run = open(configOf(kind, { gainsEvery }), folder);
@@ -141,7 +142,7 @@ describe("a run that goes wrong", () => {
   }
 
   test("stops with the step, the first tensor and the last good checkpoint, and applies nothing", () => {
-    const run = open(configOf("manifold"), "poisoned");
+    const run = open(configOf("mhc"), "poisoned");
     advance(run, 6);
     poison(run, "layers.0.attention.qkv", Number.NaN);
     const before = run.trainer.save();
@@ -157,11 +158,11 @@ describe("a run that goes wrong", () => {
       /^tiny: step 6 made layers\.0\.attention\.qkv not finite, so it is not saved\. The last good checkpoint is step 4/,
     );
     run.close();
-    const resumed = open(configOf("manifold"), "poisoned", { existing: "resume" });
+    const resumed = open(configOf("mhc"), "poisoned", { existing: "resume" });
     expect(resumed.trainer.step).toBe(4);
     advance(resumed);
     resumed.close();
-    const undisturbed = open(configOf("manifold"), "healthy");
+    const undisturbed = open(configOf("mhc"), "healthy");
     advance(undisturbed);
     undisturbed.close();
     const [actual, expected] = ["poisoned", "healthy"].map((name) =>
@@ -176,7 +177,7 @@ describe("a run that goes wrong", () => {
     run.close();
   });
   test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", () => {
-    const run = open(configOf("hyper", { steps: 200, keepCheckpoints: 1, optimiser: { warmup: 0 } }), "rate");
+    const run = open(configOf("hc", { steps: 200, keepCheckpoints: 1, optimiser: { warmup: 0 } }), "rate");
     advance(run, 4);
     const { optimiser } = run.config as { optimiser: { learningRate: number } };
     optimiser.learningRate = 1e6;

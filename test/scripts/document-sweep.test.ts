@@ -11,7 +11,7 @@ const read = (name: string): string => readFileSync(new URL(`../../${name}`, imp
 test("the block holds a row a group, and says what is missing", () => {
   const block = sweepBlock(summary, 7200);
   expect(block).toContain("](sweeps/example.svg)");
-  expect(block).toMatch(/^\| 24 \| manifold \| 2 \| 0\.003 \|/m);
+  expect(block).toMatch(/^\| 24 \| mhc \| 2 \| 0\.003 \|/m);
   expect(block).toContain("7 runs, 2.00 hours");
   expect(block).toContain("1 of 8 runs are missing");
 });

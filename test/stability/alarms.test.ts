@@ -20,14 +20,14 @@ const subject = (...doublyStochastic: boolean[]): AlarmSubject => ({
   constrained: doublyStochastic.every(Boolean),
   startsMixing: doublyStochastic,
 });
-const manifold = subject(true, true, true, true);
-const hyper = subject(false, false, false, false);
+const mhc = subject(true, true, true, true);
+const hc = subject(false, false, false, false);
 
 /** What a rule says of a series, by step from 1. */
 function watch(
   rule: AlarmName,
   series: readonly Partial<Observation>[],
-  { of = manifold, bound = alarmRules[rule].bound(of) }: { of?: AlarmSubject; bound?: number } = {},
+  { of = mhc, bound = alarmRules[rule].bound(of) }: { of?: AlarmSubject; bound?: number } = {},
 ): (Excursion & { step: number })[] {
   const watching = watchAlarms(new Map([[rule, bound]]), of);
   return series.flatMap((given, index) => {
@@ -44,11 +44,11 @@ const composite = (forward: number[], backward = forward): Partial<Observation> 
 describe("gain", () => {
   test("the paper's Fig. 7 and Fig. 3 pass and raise the alarm: 1.65 of mHC, 2,700 of HC", () => {
     expect(watch("gain", [composite([1, 1.01, 1, 1], [1.11, 1.55, 1.65, 1])])).toEqual([]);
-    const [alarm] = watch("gain", [composite([18.7, 28, 9, 509], [259, 24, 2700, 12])], { of: hyper });
+    const [alarm] = watch("gain", [composite([18.7, 28, 9, 509], [259, 24, 2700, 12])], { of: hc });
     expect(alarm).toMatchObject({ rule: "gain", value: 2700, bound: 10, sublayer: 2 });
     expect(alarm!.message).toBe(
       "the largest composite gain, at sublayer 3 of 4, is 2700, above 10. Likely cause: nothing holds the sums of H_res " +
-        "at one, and their products grow with depth. Use mHC with Sinkhorn-Knopp (--connection manifold), or lower the learning rate.",
+        "at one, and their products grow with depth. Use mHC with Sinkhorn-Knopp (--connection mhc), or lower the learning rate.",
     );
   });
   test("one alarm an excursion; it speaks again only after a value of at most 0.8 of the bound", () => {
@@ -58,14 +58,14 @@ describe("gain", () => {
         watch(
           "gain",
           gains.map((gain) => composite([gain])),
-          { of: hyper },
+          { of: hc },
         ),
       ),
     ).toEqual([2, 9]);
   });
   test("steps without a measurement tell nothing, and where only some sublayers mix, theirs is told", () => {
     const series = [seen({}), {}, seen({ composite: { forward: [1, 20], backward: [1, 2] }, sublayers: [1, 3] }), {}];
-    expect(watch("gain", series, { of: hyper })).toMatchObject([{ step: 3, sublayer: 3 }]);
+    expect(watch("gain", series, { of: hc })).toMatchObject([{ step: 3, sublayer: 3 }]);
   });
   test("a gain that is no number is an alarm", () => {
     expect(watch("gain", [composite([1, Number.NaN, 2])])).toMatchObject([{ value: Number.NaN, sublayer: 1 }]);
@@ -100,11 +100,11 @@ describe("column error and saturation", () => {
   });
   test("sublayers that keep them apart from the start do not count", () => {
     expect(watch("saturation", [hardness(1, 1, 0.93)], { of: subject(false, false, true) })).toEqual([]);
-    expect(watch("saturation", [hardness(1, 1, 1)], { of: hyper })).toEqual([]);
+    expect(watch("saturation", [hardness(1, 1, 1)], { of: hc })).toEqual([]);
   });
   test("the mixing that the paper prints of its 27B model is not saturated", () => {
-    for (const { matrix } of figure8.manifold)
-      if (matrix) expect(secondModulus(matrix, 4)).toBeLessThan(alarmRules.saturation.bound(manifold));
+    for (const { matrix } of figure8.mhc)
+      if (matrix) expect(secondModulus(matrix, 4)).toBeLessThan(alarmRules.saturation.bound(mhc));
   });
 });
 
@@ -177,8 +177,8 @@ test("whatever the records: a message is one line, and no rule speaks twice with
         const { bound, rearm, see } = alarmRules[rule];
         const all = series.map((given, index) => ({ ...given, step: index + 1 }));
         const cameBack = (index: number): boolean => {
-          const found = see(all[index]!, all.slice(Math.max(0, index - 50), index), manifold);
-          return found !== undefined && found.value <= bound(manifold) * rearm;
+          const found = see(all[index]!, all.slice(Math.max(0, index - 50), index), mhc);
+          return found !== undefined && found.value <= bound(mhc) * rearm;
         };
         for (const [at, { step }] of steps.entries())
           if (at > 0) expect(all.slice(steps[at - 1]!.step, step - 1).some((now) => cameBack(now.step - 1))).toBe(true);

@@ -6,24 +6,24 @@ import { amaxGain, largestComposite, measureGains } from "../../src/stability/ga
 
 /** Fig. 8 of arXiv 2512.24880, token-averaged mappings as printed: HC of layer 1, mHC of layer 1 and of layers 31 to 60. */
 const figure8 = {
-  hyperLayer1: [
+  hcLayer1: [
     5.43, 4.43, 4.43, 4.43, -4.07, -3.07, -4.07, -4.07, -3.95, -3.95, -2.95, -3.95, -4.22, -4.22, -4.22, -3.22,
   ],
-  manifoldLayer1: [0.67, 0.09, 0.03, 0.22, 0.26, 0.48, 0.26, 0, 0.03, 0.24, 0, 0.73, 0.03, 0.2, 0.69, 0.09],
-  manifoldLayers31To60: [0.35, 0.28, 0.17, 0.2, 0.03, 0.62, 0.29, 0.07, 0.01, 0.17, 0.8, 0.02, 0.02, 0.42, 0.25, 0.31],
+  mhcLayer1: [0.67, 0.09, 0.03, 0.22, 0.26, 0.48, 0.26, 0, 0.03, 0.24, 0, 0.73, 0.03, 0.2, 0.69, 0.09],
+  mhcLayers31To60: [0.35, 0.28, 0.17, 0.2, 0.03, 0.62, 0.29, 0.07, 0.01, 0.17, 0.8, 0.02, 0.02, 0.42, 0.25, 0.31],
 };
 
 describe("Amax gain", () => {
   test("of the matrices of Fig. 8", () => {
-    const hyper = amaxGain(figure8.hyperLayer1, 4);
-    expect(hyper.forward).toBeCloseTo(18.72, 12);
-    expect(hyper.backward).toBeCloseTo(6.81, 12);
+    const hc = amaxGain(figure8.hcLayer1, 4);
+    expect(hc.forward).toBeCloseTo(18.72, 12);
+    expect(hc.backward).toBeCloseTo(6.81, 12);
     // The captions round each figure on its own: 1.04 is 0.22 + 0 + 0.73 + 0.09, 1.51 is 0.17 + 0.29 + 0.80 + 0.25.
-    expect(amaxGain(figure8.manifoldLayer1, 4)).toEqual({
+    expect(amaxGain(figure8.mhcLayer1, 4)).toEqual({
       forward: expect.closeTo(1.01, 12),
       backward: expect.closeTo(1.04, 12),
     });
-    expect(amaxGain(figure8.manifoldLayers31To60, 4)).toEqual({
+    expect(amaxGain(figure8.mhcLayers31To60, 4)).toEqual({
       forward: expect.closeTo(1.01, 12),
       backward: expect.closeTo(1.51, 12),
     });

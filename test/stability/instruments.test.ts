@@ -16,7 +16,7 @@ const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 const mean = Array<number>(9).fill(1 / 3);
 const cycle = [0, 1, 0, 0, 0, 1, 1, 0, 0];
 /** Fig. 8 of arXiv 2512.24880: HC of layer 1, averaged over tokens, as printed. */
-const hyperLayer1 = [
+const hcLayer1 = [
   5.43, 4.43, 4.43, 4.43, -4.07, -3.07, -4.07, -4.07, -3.95, -3.95, -2.95, -3.95, -4.22, -4.22, -4.22, -3.22,
 ];
 
@@ -70,13 +70,13 @@ describe("streams", () => {
 
 describe("a network", () => {
   test("HC of layer 1 in Fig. 8: gains 18.73 and 6.81, sums far from one", () => {
-    const { single, rowError, columnError, mixing, smallestLogit } = measureMixing([sublayer(0, [hyperLayer1])], 1, 1);
+    const { single, rowError, columnError, mixing, smallestLogit } = measureMixing([sublayer(0, [hcLayer1])], 1, 1);
     // The caption rounds the row sum of unrounded entries to 18.73.
     expect(single!.forward[0]).toBeCloseTo(18.72, 12);
     expect(single!.backward[0]).toBeCloseTo(6.81, 12);
     expect(rowError![0]).toBeCloseTo(17.72, 12);
     expect(columnError![0]).toBeCloseTo(7.81, 12);
-    expect(mixing).toEqual([hyperLayer1]);
+    expect(mixing).toEqual([hcLayer1]);
     expect(smallestLogit).toEqual([null]);
   });
   test("products have the later sublayer on the left; means are of tokens, extremes of any token", () => {

@@ -29,7 +29,7 @@ function write(name: string, tensors: readonly SavedTensor[]): string {
 const largest = (values: readonly number[] | undefined): number => Math.max(...values!);
 
 describe("a checkpoint", () => {
-  test.each(["manifold", "hyper", "residual"] as const)("of %s: the same numbers as while it trained", (kind) => {
+  test.each(["mhc", "hc", "residual"] as const)("of %s: the same numbers as while it trained", (kind) => {
     const config = tinyTraining(kind);
     const batches = tinyBatches(config);
     const trainer = createTrainer(runtime, config, batches);
@@ -55,7 +55,7 @@ describe("a checkpoint", () => {
 });
 
 describe("a file", () => {
-  const trained = (kind: "manifold" | "hyper" | "residual", layers = 2): readonly SavedTensor[] => {
+  const trained = (kind: "mhc" | "hc" | "residual", layers = 2): readonly SavedTensor[] => {
     const config = tinyTraining(kind, { model: { layers }, optimiser: { learningRate: 5e-2 } });
     const trainer = createTrainer(runtime, config, tinyBatches(config));
     for (let step = 0; step < 4; step++) trainer.trainStep();
@@ -63,7 +63,7 @@ describe("a file", () => {
   };
 
   test("of ours and the same function under DeepSeek's names have the same instruments", () => {
-    const ours = write("ours.safetensors", trained("manifold"));
+    const ours = write("ours.safetensors", trained("mhc"));
     const theirs = place.at("theirs.safetensors");
     convertFile(ours, theirs, { from: "paper", to: "deepseek-v4" });
     const [one, other] = [inspectFile(ours), inspectFile(theirs)];
@@ -81,13 +81,13 @@ describe("a file", () => {
     expect(one.instruments.activation).toBeUndefined();
   });
   test("read as another convention shows at once: now the columns are exact and the rows are not", () => {
-    const file = write("as-liger.safetensors", trained("manifold"));
+    const file = write("as-liger.safetensors", trained("mhc"));
     const { rowError, columnError } = inspectFile(file, { convention: "liger", iterations: 3 }).instruments;
     expect(largest(columnError)).toBeLessThan(1e-5);
     expect(largest(rowError)).toBeGreaterThan(10 * largest(columnError));
   });
   test("eleven layers stand in the order of their numbers; HC has no logits and other gains", () => {
-    const { names, instruments } = inspectFile(write("hyper.safetensors", trained("hyper", 11)));
+    const { names, instruments } = inspectFile(write("hc.safetensors", trained("hc", 11)));
     expect(names.slice(0, 5)).toEqual([
       "layers.0.attention",
       "layers.0.feedForward",
@@ -103,12 +103,12 @@ describe("a file", () => {
   test("without connections, or with ones that do not fit", () => {
     const plain = write("plain.safetensors", trained("residual"));
     expect(() => inspectFile(plain)).toThrow(/plain\.safetensors has no connections of HC or mHC: no tensor is named/);
-    const file = write("theta.safetensors", trained("hyper"));
+    const file = write("theta.safetensors", trained("hc"));
     expect(() => inspectFile(file, { convention: "paper" })).toThrow(
       /^layers\.0\.attention\.connection does not fit the convention paper: phi is missing\. Name another with --convention/,
     );
-    const manifold = write("phi.safetensors", trained("manifold"));
-    expect(() => inspectFile(manifold, { convention: "hc-dynamic" })).toThrow("theta is missing");
+    const mhc = write("phi.safetensors", trained("mhc"));
+    expect(() => inspectFile(mhc, { convention: "hc-dynamic" })).toThrow("theta is missing");
     expect(() => inspectFile(path.join(place.folder, "none.safetensors"))).toThrow(/none\.safetensors/);
   });
 });

@@ -3,12 +3,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
-import {
-  type ConnectionConfig,
-  connectionKinds,
-  defaultConnection,
-  type MixedConnectionConfig,
-} from "../../src/model/config.ts";
+import { type ConnectionConfig, connectionKinds, defaultConnection } from "../../src/connections/table.ts";
+import type { MixedConnectionConfig } from "../../src/model/overrides.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseIntervention } from "../../src/study/interventions.ts";
@@ -46,27 +42,27 @@ const measure = (
 const changes = (...given: Parameters<typeof measure>): Record<string, number> =>
   Object.fromEntries(measure(...given).rows.map(({ name, change }) => [name, change]));
 
-const manifold = defaultConnection("manifold") as Extract<ConnectionConfig, { kind: "manifold" }>;
-const hyper = defaultConnection("hyper") as Extract<ConnectionConfig, { kind: "hyper" }>;
+const mhc = defaultConnection("mhc") as Extract<ConnectionConfig, { kind: "mhc" }>;
+const hc = defaultConnection("hc") as Extract<ConnectionConfig, { kind: "hc" }>;
 const partlyMixed: MixedConnectionConfig = {
-  default: manifold,
+  default: mhc,
   overrides: [
     { layers: [0], role: "feedForward", connection: { kind: "residual" } },
-    { layers: [1], role: "feedForward", connection: { ...hyper, streams: 2 } },
+    { layers: [1], role: "feedForward", connection: { ...hc, streams: 2 } },
   ],
 };
 
 describe("nothing changed is nothing changed, to the last bit", () => {
   test.each<[string, ConnectionConfig | MixedConnectionConfig]>([
-    ["hyper", hyper],
-    ["hyper, static", { ...hyper, dynamic: false }],
-    ["manifold", manifold],
-    ["manifold, three streams", { ...manifold, streams: 3 }],
-    ["manifold, bfloat16", { ...manifold, streamPrecision: "bfloat16" }],
-    ["manifold, rotations", { ...manifold, residualMap: "cayley" }],
-    ["manifold, implicit gradient", { ...manifold, residualMap: "sinkhorn-implicit" }],
-    ["deepseek-v4", { ...manifold, convention: "deepseek-v4" }],
-    ["deepseek-v4.1", { ...manifold, convention: "deepseek-v4.1" }],
+    ["hc", hc],
+    ["hc, static", { ...hc, dynamic: false }],
+    ["mhc", mhc],
+    ["mhc, three streams", { ...mhc, streams: 3 }],
+    ["mhc, bfloat16", { ...mhc, streamPrecision: "bfloat16" }],
+    ["mhc, rotations", { ...mhc, residualMap: "cayley" }],
+    ["mhc, implicit gradient", { ...mhc, residualMap: "sinkhorn-implicit" }],
+    ["deepseek-v4", { ...mhc, convention: "deepseek-v4" }],
+    ["deepseek-v4.1", { ...mhc, convention: "deepseek-v4.1" }],
     ["mixed", partlyMixed],
   ])("%s", (_, connection) => {
     const config = configOf(connection);
@@ -82,11 +78,11 @@ describe("nothing changed is nothing changed, to the last bit", () => {
     const asTrained = report.rows.filter(({ intervention }) => intervention === "iterations:20");
     for (const { change } of asTrained) expect(change).toBe(0);
     const described = JSON.stringify(connection);
-    expect(asTrained).toHaveLength(described.includes("manifold") && !described.includes("cayley") ? 1 : 0);
+    expect(asTrained).toHaveLength(described.includes("mhc") && !described.includes("cayley") ? 1 : 0);
   });
 
   test("a static connection is frozen already", () => {
-    const config = configOf({ ...hyper, dynamic: false });
+    const config = configOf({ ...hc, dynamic: false });
     const { state } = trained(config);
     const found = changes(config, state, ["freeze", "mean", "identity"]);
     for (const [name, change] of Object.entries(found)) {
@@ -96,7 +92,7 @@ describe("nothing changed is nothing changed, to the last bit", () => {
   });
 
   test("an H_res that is the identity is replaced by itself", () => {
-    const config = configOf({ ...hyper, dynamic: false });
+    const config = configOf({ ...hc, dynamic: false });
     // As it starts, all streams are written alike; these writes tell them apart.
     const start = edited(trained(config, 0).state, ({ name }, bias) => {
       if (name.endsWith("bias")) bias.set([1, 0.5, 2, 0], 4);
@@ -117,7 +113,7 @@ function edited(state: TrainerState, edit: (tensor: SavedTensor, values: Float32
 }
 
 describe("streams", () => {
-  const config = configOf({ ...hyper, dynamic: false });
+  const config = configOf({ ...hc, dynamic: false });
   const biasOf = (sublayer: number): string =>
     `layers.${sublayer >> 1}.${sublayer % 2 ? "feedForward" : "attention"}.connection.bias`;
   const n = 4;
@@ -149,15 +145,15 @@ describe("streams", () => {
   });
 
   test("before the first sublayer all streams are alike, so they may be swapped", () => {
-    const mhc = configOf(manifold);
-    const found = changes(mhc, trained(mhc).state, ["swap:0-1", "swap:1-3"], ["0", "2"]);
+    const whole = configOf(mhc);
+    const found = changes(whole, trained(whole).state, ["swap:0-1", "swap:1-3"], ["0", "2"]);
     for (const name of ["swap:0-1, 0", "swap:1-3, 0"]) expect(Math.abs(found[name]!)).toBeLessThan(1e-6);
     expect(Math.abs(found["swap:0-1, 2"]!)).toBeGreaterThan(1e-5);
   });
 });
 
 describe("against other models in float64", () => {
-  const config = configOf(manifold);
+  const config = configOf(mhc);
   const names = ["identity", "uniform", "mean", "freeze", "drop:2", "swap:0-3", "iterations:1"];
 
   test("the changes are those of the reference runtime", () => {
@@ -171,7 +167,7 @@ describe("against other models in float64", () => {
 
   test("the identity everywhere is the model whose map is the identity", () => {
     const { state } = trained(config);
-    const oracle = configOf({ ...manifold, residualMap: "identity" });
+    const oracle = configOf({ ...mhc, residualMap: "identity" });
     // That map has no logits: of φ and the bias the rows of pre and post remain, 2 n.
     const model = state.model.map(({ name, shape, data }) => {
       if (!/connection\.(phi|bias)$/.test(name)) return { name, shape, data };
@@ -188,8 +184,8 @@ describe("against other models in float64", () => {
     const lossOf = (connection: TrainingConfig["model"]["connection"]): number =>
       measure(configOf(connection), state, ["identity"], ["all"]).loss;
     const found = measure(config, state, ["iterations:1"], ["all", "2-last"]).rows.map(({ loss }) => loss);
-    const one = { ...manifold, iterations: 1 };
-    expect(found).toEqual([lossOf(one), lossOf({ default: manifold, overrides: [{ layers: [1], connection: one }] })]);
+    const one = { ...mhc, iterations: 1 };
+    expect(found).toEqual([lossOf(one), lossOf({ default: mhc, overrides: [{ layers: [1], connection: one }] })]);
   });
 });
 
@@ -208,12 +204,12 @@ test("sublayers that mix nothing are passed over, and those that differ are chan
   ]);
 });
 
-test.each(connectionKinds.filter((kind) => kind !== "hyper" && kind !== "manifold"))(
+test.each(connectionKinds.filter((kind) => kind !== "hc" && kind !== "mhc"))(
   "%s mixes no streams, and says so",
   (kind) => {
     const config = configOf(defaultConnection(kind));
     expect(() => measure(config, trained(config, 1).state)).toThrow(
-      `the model mixes no streams (its connection is ${kind}), so there are no maps to change. Interventions are for models with hyper or manifold in some sublayers.`,
+      `the model mixes no streams (its connection is ${kind}), so there are no maps to change. Interventions are for models with hc or mhc in some sublayers.`,
     );
   },
 );
@@ -222,13 +218,13 @@ test("a change is undecided within two standard errors; of one batch there is no
   expect(isUndecided({ change: 0.1, error: 0.06 })).toBe(true);
   expect(isUndecided({ change: -0.1, error: 0.04 })).toBe(false);
   expect(isUndecided({ change: 0, error: 0 })).toBe(false);
-  const config = { ...configOf(manifold), evaluateBatches: 1 };
+  const config = { ...configOf(mhc), evaluateBatches: 1 };
   for (const row of measure(config, trained(config, 2).state, ["identity"]).rows)
     expect(row).not.toHaveProperty("error");
 });
 
 test("it tells of every row as it is measured", () => {
-  const config = configOf(manifold);
+  const config = configOf(mhc);
   const told: string[] = [];
   const { rows } = intervene(wasm, config, trained(config, 1).state, tinyBatches(config), {
     interventions: [{ kind: "identity" }],

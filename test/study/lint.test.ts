@@ -3,8 +3,8 @@
 import { describe, expect, test } from "vitest";
 import type { ConnectionWeights } from "../../src/connections/conventions/evaluate.ts";
 import { conversion } from "../../src/connections/conventions/convert.ts";
-import { manifoldConventionNames, type ManifoldConventionName } from "../../src/connections/conventions/table.ts";
-import { identityMatrix, manifoldBias } from "../../src/connections/initialisation.ts";
+import { mhcConventionNames, type MhcConventionName } from "../../src/connections/conventions/table.ts";
+import { identityMatrix, mhcBias } from "../../src/connections/initialisation.ts";
 import { sinkhornResult } from "../../src/ops/sinkhorn.ts";
 import { lintConnections } from "../../src/study/lint.ts";
 import type { LintCheck, LintConnection, LintInput, RecordedMaps } from "../../src/study/lint-check.ts";
@@ -21,7 +21,7 @@ function trained(n = 4, depth = 12, noise = 0.15): LintConnection[] {
   const draw = (length: number, deviation: number): Float32Array =>
     Float32Array.from({ length }, () => deviation * normal(random));
   return Array.from({ length: depth }, (_, index) => {
-    const start = manifoldBias(n, index);
+    const start = mhcBias(n, index);
     return {
       name: `layers.${index >> 1}.${index % 2 === 0 ? "attention" : "feedForward"}.connection`,
       convention: "paper",
@@ -57,7 +57,7 @@ describe("healthy connections raise no alarm", () => {
     expect(checks.some(({ name }) => name === "orientation")).toBe(n > 1);
     expect(checks.map(({ measured }) => measured).join()).not.toMatch(/NaN (on|standard)/);
   });
-  test.each(manifoldConventionNames)("in %s", (convention: ManifoldConventionName) => {
+  test.each(mhcConventionNames)("in %s", (convention: MhcConventionName) => {
     const from = convention === "deepseek-v4.1" ? "deepseek-v4.1" : "paper";
     const { sublayer } = conversion(from, convention);
     const checks = lint(trained().map((each) => ({ ...each, convention, weights: sublayer(each.weights) })));

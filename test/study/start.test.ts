@@ -1,13 +1,13 @@
 // What is said of the starts of mHC, measured: the published table, and equality with the residual model.
 
 import { describe, expect, test } from "vitest";
-import { hyper } from "../../src/connections/hyper.ts";
+import { hc } from "../../src/connections/hc.ts";
 import {
   type InitialisationName,
   initialisationNames,
   initialisations,
 } from "../../src/connections/initialisations.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { residual } from "../../src/connections/residual.ts";
 import { measureStart, type Start, type StartOptions } from "../../src/study/start.ts";
 
@@ -17,7 +17,7 @@ const thin: StartOptions = { depth: 60, channels: 2, tokens: 1 };
 const ROUNDING = 1e-11;
 
 const start = (initialisation: InitialisationName, streams = 4, options = small): Start =>
-  measureStart(manifold({ streams, initialisation }), options);
+  measureStart(mhc({ streams, initialisation }), options);
 
 test.each([
   ["zero", 0.25, 0.25, 0, 0.25, 0.25],
@@ -59,7 +59,7 @@ describe.each([1, 2, 3, 4, 5, 8])("%i streams", (n) => {
     },
   );
   test("so is HC", () => {
-    const { difference, bare } = measureStart(hyper({ streams: n }), small);
+    const { difference, bare } = measureStart(hc({ streams: n }), small);
     for (const value of [difference, bare]) expect(Math.max(value.fixed, value.started)).toBeLessThan(ROUNDING);
   });
   test("pre-norm tells its streams apart, and can learn all its maps", () => {
@@ -90,7 +90,7 @@ test("two streams that are alike among many are found", () => {
     read: (n: number, index: number) => read(n, index).with(3, read(n, index)[2]!),
     write: (n: number, index: number) => write(n, index).with(3, write(n, index)[2]!),
   };
-  expect(measureStart(manifold({ initialisation: twins }), small).symmetry.fixed).toBeLessThan(ROUNDING);
+  expect(measureStart(mhc({ initialisation: twins }), small).symmetry.fixed).toBeLessThan(ROUNDING);
 });
 
 test("every start can be measured at one stream", () => {
@@ -104,6 +104,6 @@ test("every start can be measured at one stream", () => {
 
 test("a connection without coefficients is refused", () => {
   expect(() => measureStart(residual(), small)).toThrow(
-    "measureStart: residual has no coefficients to measure; give hyper() or manifold().",
+    "measureStart: residual has no coefficients to measure; give hc() or mhc().",
   );
 });

@@ -8,14 +8,15 @@ import { given } from "../../src/basics/given.ts";
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { largestComposite } from "../../src/stability/gains.ts";
-import type { ManifoldConfig } from "../../src/model/config.ts";
+import type { MhcConfig } from "../../src/connections/mhc.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { attempt } from "../../src/files/errors.ts";
 import type { EventRecord } from "../../src/training/records.ts";
 import { readEvents, readGains, readMetrics } from "../../src/runs/run-folder.ts";
-import { AlarmError, DivergenceError, openRun, type Run } from "../../src/runs/run.ts";
+import { openRun, type Run } from "../../src/runs/run.ts";
+import { AlarmError, DivergenceError } from "../../src/training/reactions.ts";
 import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
 import { tinyTraining } from "./tiny.ts";
 
@@ -49,7 +50,7 @@ afterAll(() => {
 
 /** HC at a high rate: its gain grows from step to step, and is measured at each. */
 function configOf(alarms?: AlarmsConfig): TrainingConfig {
-  return tinyTraining("hyper", {
+  return tinyTraining("hc", {
     steps: STEPS,
     gainsEvery: 1,
     optimiser: { learningRate: 3e-2, warmup: 0 },
@@ -285,12 +286,12 @@ describe("configuration", () => {
     );
   });
   test("bounds follow the connection", () => {
-    const bound = (kind: "hyper" | "manifold"): number => planAlarms(tinyTraining(kind).model).bounds.get("gain")!;
-    expect([bound("hyper"), bound("manifold")]).toEqual([10, 3]);
-    const { bounds, actions } = planAlarms(tinyTraining("manifold").model, {
+    const bound = (kind: "hc" | "mhc"): number => planAlarms(tinyTraining(kind).model).bounds.get("gain")!;
+    expect([bound("hc"), bound("mhc")]).toEqual([10, 3]);
+    const { bounds, actions } = planAlarms(tinyTraining("mhc").model, {
       rules: { spike: "off", gain: { bound: 7 } },
     });
-    expect([bounds.get("gain"), bounds.has("spike"), actions.get("gain"), actions.get("diverged")]).toEqual([
+    expect([bounds.get("gain"), bounds.has("spike"), actions.gain, actions.diverged]).toEqual([
       7,
       false,
       "continue",
@@ -298,19 +299,19 @@ describe("configuration", () => {
     ]);
   });
   test("every map by Sinkhorn-Knopp is meant to be doubly stochastic", () => {
-    const { model } = tinyTraining("manifold");
+    const { model } = tinyTraining("mhc");
     const bound = (residualMap: "sinkhorn" | "sinkhorn-implicit" | "row-softmax"): number | undefined =>
       planAlarms({
         ...model,
-        connection: { ...model.connection, residualMap } as ManifoldConfig,
+        connection: { ...model.connection, residualMap } as MhcConfig,
       }).bounds.get("gain");
     expect([bound("sinkhorn"), bound("sinkhorn-implicit"), bound("row-softmax")]).toEqual([3, 3, 10]);
   });
   test("what can harden follows the start and the map", () => {
-    const { model } = tinyTraining("manifold");
-    const starts = (change: Partial<ManifoldConfig>): boolean[] => [
+    const { model } = tinyTraining("mhc");
+    const starts = (change: Partial<MhcConfig>): boolean[] => [
       ...new Set(
-        planAlarms({ ...model, connection: { ...model.connection, ...change } as ManifoldConfig }).subject.startsMixing,
+        planAlarms({ ...model, connection: { ...model.connection, ...change } as MhcConfig }).subject.startsMixing,
       ),
     ];
     expect(starts({})).toEqual([true]);
@@ -319,7 +320,7 @@ describe("configuration", () => {
     expect(starts({ initialisation: "mhc-lite" })).toEqual([false]);
     expect(starts({ initialisation: "gpt2-equivalent" })).toEqual([false]);
     expect(starts({ residualMap: "cayley" })).toEqual([false]);
-    expect(planAlarms(tinyTraining("hyper").model).subject.startsMixing).toContain(false);
+    expect(planAlarms(tinyTraining("hc").model).subject.startsMixing).toContain(false);
   });
   test("the rate of a step is that of the last rollback to before it", () => {
     const back = (step: number, to: number, rateFactor: number): EventRecord => ({

@@ -6,7 +6,8 @@ import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
-import type { ConnectionConfig, MixedConnectionConfig } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
+import type { MixedConnectionConfig } from "../../src/model/overrides.ts";
 import { parseConnection } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
@@ -20,27 +21,27 @@ beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
 const connection = (value: object): ConnectionConfig => parseConnection(value);
-const manifold = (more: object = {}): ConnectionConfig => connection({ kind: "manifold", ...more });
+const mhc = (more: object = {}): ConnectionConfig => connection({ kind: "mhc", ...more });
 const mixed: MixedConnectionConfig = {
-  default: manifold({ streams: 2 }),
+  default: mhc({ streams: 2 }),
   overrides: [
-    { layers: [0], connection: connection({ kind: "hyper", streams: 3 }) },
+    { layers: [0], connection: connection({ kind: "hc", streams: 3 }) },
     { layers: [1], role: "attention", connection: connection({ kind: "residual" }) },
   ],
 };
 
 const cases: Readonly<Record<string, Changes>> = {
-  manifold: {},
-  hyper: { model: { connection: connection({ kind: "hyper" }) } },
+  mhc: {},
+  hc: { model: { connection: connection({ kind: "hc" }) } },
   residual: { model: { connection: connection({ kind: "residual" }) } },
   mixed: { model: { connection: mixed, layers: 3 } },
-  "of one stream": { model: { connection: manifold({ streams: 1 }) } },
-  "with streams in bfloat16": { model: { connection: manifold({ streams: 3, streamPrecision: "bfloat16" }) } },
-  "with rotations": { model: { connection: manifold({ residualMap: "cayley" }) } },
-  "without logits": { model: { connection: manifold({ residualMap: "identity" }) } },
-  "as DeepSeek-V4": { model: { connection: manifold({ convention: "deepseek-v4" }) } },
-  "in a single pass": { model: { connection: manifold({ convention: "deepseek-v4.1" }) } },
-  "as Megatron": { model: { connection: manifold({ convention: "megatron" }) } },
+  "of one stream": { model: { connection: mhc({ streams: 1 }) } },
+  "with streams in bfloat16": { model: { connection: mhc({ streams: 3, streamPrecision: "bfloat16" }) } },
+  "with rotations": { model: { connection: mhc({ residualMap: "cayley" }) } },
+  "without logits": { model: { connection: mhc({ residualMap: "identity" }) } },
+  "as DeepSeek-V4": { model: { connection: mhc({ convention: "deepseek-v4" }) } },
+  "in a single pass": { model: { connection: mhc({ convention: "deepseek-v4.1" }) } },
+  "as Megatron": { model: { connection: mhc({ convention: "megatron" }) } },
   "with recomputation": { recompute: 2 },
   "with gradients accumulated": { accumulate: 3 },
   "gated, which mixes nothing": { model: { connection: connection({ kind: "gated-residual" }) } },
@@ -48,7 +49,7 @@ const cases: Readonly<Record<string, Changes>> = {
 
 describe.each(Object.entries(cases))("%s", (_name, changes) => {
   test("instruments are those of the reference", () => {
-    const config = tinyTraining("manifold", changes);
+    const config = tinyTraining("mhc", changes);
     const batches = tinyBatches(config);
     const trainer = createTrainer(wasm, config, batches);
     for (let step = 0; step < 3; step++) trainer.trainStep();
@@ -164,7 +165,7 @@ describe.each(Object.entries(cases))("%s", (_name, changes) => {
 });
 
 test("logits are those the formula gives from the streams", () => {
-  const config = tinyTraining("manifold");
+  const config = tinyTraining("mhc");
   const batches = tinyBatches(config);
   const trainer = createTrainer(wasm, config, batches);
   trainer.trainStep();
@@ -199,13 +200,13 @@ test("logits are those the formula gives from the streams", () => {
 
 test("which maps have logits", () => {
   const of = (value: object): readonly (number | null)[] => {
-    const config = tinyTraining("manifold", { model: { connection: connection(value) } });
+    const config = tinyTraining("mhc", { model: { connection: connection(value) } });
     return createTrainer(wasm, config, tinyBatches(config)).trainStep({ instruments: true }).instruments!.largestLogit!;
   };
-  expect(of({ kind: "hyper" })).toEqual([null, null, null, null]);
-  expect(of({ kind: "manifold", residualMap: "identity" })).toEqual([null, null, null, null]);
-  expect(of({ kind: "manifold", residualMap: "permutations" }).every((logit) => logit !== null)).toBe(true);
-  expect(of({ kind: "manifold", convention: "deepseek-v4.1" }).every((logit) => logit !== null)).toBe(true);
+  expect(of({ kind: "hc" })).toEqual([null, null, null, null]);
+  expect(of({ kind: "mhc", residualMap: "identity" })).toEqual([null, null, null, null]);
+  expect(of({ kind: "mhc", residualMap: "permutations" }).every((logit) => logit !== null)).toBe(true);
+  expect(of({ kind: "mhc", convention: "deepseek-v4.1" }).every((logit) => logit !== null)).toBe(true);
 });
 
 function flat(value: unknown): (number | null)[] {

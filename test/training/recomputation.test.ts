@@ -2,13 +2,8 @@
 
 import { describe, expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
-import {
-  type ConnectionConfig,
-  connectionKinds,
-  defaultConnection,
-  modelSchema,
-  presets,
-} from "../../src/model/config.ts";
+import { type ConnectionConfig, connectionKinds, defaultConnection } from "../../src/connections/table.ts";
+import { modelSchema, presets } from "../../src/model/config.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig } from "../../src/training/config.ts";
 import {
@@ -25,9 +20,9 @@ import { tinyBatches, tinyTraining } from "./tiny.ts";
 import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const connections = {
-  manifold: defaultConnection("manifold"),
-  "manifold in bfloat16": { ...defaultConnection("manifold"), streamPrecision: "bfloat16" } as ConnectionConfig,
-  hyper: defaultConnection("hyper"),
+  mhc: defaultConnection("mhc"),
+  "mhc in bfloat16": { ...defaultConnection("mhc"), streamPrecision: "bfloat16" } as ConnectionConfig,
+  hc: defaultConnection("hc"),
   residual: defaultConnection("residual"),
 };
 const everyKind = Object.fromEntries(connectionKinds.map((kind) => [kind, defaultConnection(kind)]));
@@ -57,7 +52,7 @@ describe("Eq. 20", () => {
   });
 });
 
-describe.each(["manifold", "manifold in bfloat16", "hyper"] as const)("%s, 24 sublayers", (name) => {
+describe.each(["mhc", "mhc in bfloat16", "hc"] as const)("%s, 24 sublayers", (name) => {
   test.each([1, 2])("what a run writes is within 2 % of what is predicted, %i microbatches", async (accumulate) => {
     const config = deep(name, "nano", 2, accumulate);
     const runtime = await createWasmRuntime({ threads: 2 });
@@ -97,19 +92,19 @@ test("a plain residual has only norms to compute again, whatever the number", ()
 });
 
 test("24 sublayers of width 256: four streams cost at most 35 % more memory than one", () => {
-  const [manifold, residual] = [deep("manifold", "micro", 8), deep("residual", "micro", 8)];
+  const [mhc, residual] = [deep("mhc", "micro", 8), deep("residual", "micro", 8)];
   const baseline = total(planStepMemory(residual, machine));
-  const every = chooseRecompute(manifold, machine);
-  expect(total(planStepMemory(manifold, machine, every)) / baseline - 1).toBeLessThan(0.35);
-  expect(total(planStepMemory(manifold, machine)) / baseline - 1).toBeGreaterThan(0.35);
+  const every = chooseRecompute(mhc, machine);
+  expect(total(planStepMemory(mhc, machine, every)) / baseline - 1).toBeLessThan(0.35);
+  expect(total(planStepMemory(mhc, machine)) / baseline - 1).toBeGreaterThan(0.35);
 });
 
 test("measured against a baseline, each in a runtime of its own", async () => {
-  const [manifold, residual] = [tinyTraining("manifold"), tinyTraining("residual")];
-  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(manifold, residual, () =>
+  const [mhc, residual] = [tinyTraining("mhc"), tinyTraining("residual")];
+  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(mhc, residual, () =>
     createWasmRuntime({ threads: 2 }),
   );
-  expect(storeEvery).toBe(chooseRecompute(manifold, machine));
+  expect(storeEvery).toBe(chooseRecompute(mhc, machine));
   expect(total(baseline)).toBeLessThan(total(recomputed));
   expect(total(recomputed)).toBeLessThan(total(stored));
 });
@@ -151,7 +146,7 @@ describe("a trainer", () => {
 });
 
 test("a configuration says none, auto or a number; without it nothing is recomputed", () => {
-  const config = tinyTraining("manifold");
+  const config = tinyTraining("mhc");
   expect("recompute" in config).toBe(false);
   expect(resolveRecompute(config, machine, config.recompute)).toBeUndefined();
   expect(resolveRecompute(config, machine, "none")).toBeUndefined();

@@ -3,7 +3,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet, trainedParameters } from "../../src/graph/parameters.ts";
-import { connectionKinds } from "../../src/model/config.ts";
+import { connectionKinds } from "../../src/connections/table.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
@@ -144,9 +144,9 @@ describe.each(connectionKinds)("%s", (kind) => {
 });
 
 test("by default only the matrices of the network decay", () => {
-  const { optimiser } = tinyTraining("manifold");
+  const { optimiser } = tinyTraining("mhc");
   expect(optimiser.decayed).toEqual(["weight"]);
-  const { parameters } = build(tinyTraining("manifold"));
+  const { parameters } = build(tinyTraining("mhc"));
   const decayed = parameters.all
     .filter(({ role }) => optimiser.decayed.includes(role))
     .map(({ name }) => name.replace(/^layers\.\d\./, ""));
@@ -159,7 +159,7 @@ test("by default only the matrices of the network decay", () => {
 });
 
 test("outputs and programs: one without accumulation, two with", () => {
-  const { graph: one, parameters } = build(tinyTraining("manifold"));
+  const { graph: one, parameters } = build(tinyTraining("mhc"));
   expect(Object.keys(one.programs.micro.outputs)).toEqual(["loss", "loads", "clip", "squares"]);
   expect(one.programs.micro.outputs).toMatchObject({ loads: [] });
   expect(tensorsOf(one.programs.micro.outputs)).toHaveLength(2 + trainedParameters(parameters).length);

@@ -3,7 +3,8 @@
 import { createBatches, type Batches } from "../../src/data/batches.ts";
 import { random } from "../../src/data/random.ts";
 import type { TokenSource } from "../../src/data/tokens.ts";
-import { type ConnectionKind, defaultConnection, type ModelConfig } from "../../src/model/config.ts";
+import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 
 export const tinySize = {

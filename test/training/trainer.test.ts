@@ -1,7 +1,7 @@
 // A trainer's steps: bits, accumulation, restoring, gains, evaluation, text, and steps that go wrong.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { connectionKinds, type ConnectionKind } from "../../src/model/config.ts";
+import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
@@ -69,18 +69,18 @@ function observedStep(trainer: Trainer): Instruments {
 
 describe("a restored trainer", () => {
   test("goes on with the same bits", () => {
-    const trainer = trainerOf(tinyTraining("manifold"));
+    const trainer = trainerOf(tinyTraining("mhc"));
     steps(trainer, 3);
     const state = trainer.save();
     const expected = steps(trainer, 4);
-    const other = trainerOf(tinyTraining("manifold"), runtimes[2]);
+    const other = trainerOf(tinyTraining("mhc"), runtimes[2]);
     other.restore(state);
     expect(other.step).toBe(3);
     expect(steps(other, 4)).toEqual(expected);
     expect(other.save()).toEqual(trainer.save());
   });
   test("what is viewed is what would be saved, until the next step", () => {
-    const trainer = trainerOf(tinyTraining("manifold"));
+    const trainer = trainerOf(tinyTraining("mhc"));
     steps(trainer, 2);
     const [view, saved] = [trainer.view(), trainer.save()];
     expect(structuredClone(view)).toEqual(saved);
@@ -89,7 +89,7 @@ describe("a restored trainer", () => {
     expect(view.model).not.toEqual(saved.model);
   });
   test("what is saved is a copy, complete, with shapes", () => {
-    const trainer = trainerOf(tinyTraining("hyper"));
+    const trainer = trainerOf(tinyTraining("hc"));
     const before = trainer.save();
     const kept = structuredClone(before);
     steps(trainer, 1);
@@ -102,12 +102,12 @@ describe("a restored trainer", () => {
       expect(data.length).toBe(shape.reduce((product, size) => product * size, 1));
   });
   test("refuses the checkpoint of another model, and says which tensor differs", () => {
-    const trainer = trainerOf(tinyTraining("manifold"));
+    const trainer = trainerOf(tinyTraining("mhc"));
     const state = trainerOf(tinyTraining("residual")).save();
     expect(() => trainer.restore(state)).toThrow(
       /^The checkpoint's model file has no tensor "layers\.0\.attention\.connection\.phi"; it belongs to another model\.$/,
     );
-    const narrow: TrainerState = trainerOf(tinyTraining("manifold", { model: { hidden: 8 } })).save();
+    const narrow: TrainerState = trainerOf(tinyTraining("mhc", { model: { hidden: 8 } })).save();
     expect(() => trainer.restore(narrow)).toThrow(
       `The checkpoint's "layers.0.feedForward.gateUp" has shape [16, 16], the model needs [16, 48].`,
     );
@@ -116,7 +116,7 @@ describe("a restored trainer", () => {
 
 describe("gains", () => {
   test.each([1, 3])("of mHC forward are 1, with %i microbatches", (accumulate) => {
-    const trainer = trainerOf(tinyTraining("manifold", { accumulate }));
+    const trainer = trainerOf(tinyTraining("mhc", { accumulate }));
     steps(trainer, 5);
     const { single, composite } = observedStep(trainer);
     expect(single!.forward).toHaveLength(2 * tinySize.layers);
@@ -124,7 +124,7 @@ describe("gains", () => {
     for (const value of [...single!.backward, ...composite!.backward]) expect(value).toBeCloseTo(1, 2);
   });
   test("of HC are exactly 1 at first and leave 1", () => {
-    const trainer = trainerOf(tinyTraining("hyper", { optimiser: { learningRate: 2e-2 } }));
+    const trainer = trainerOf(tinyTraining("hc", { optimiser: { learningRate: 2e-2 } }));
     const first = observedStep(trainer);
     for (const value of [first.single!, first.composite!].flatMap(({ forward, backward }) => [...forward, ...backward]))
       expect(value).toBe(1);
@@ -136,7 +136,7 @@ describe("gains", () => {
 
 describe("evaluation and text", () => {
   test("an evaluation changes nothing, and bits per byte follow from nats per token", () => {
-    const [trainer, undisturbed] = [trainerOf(tinyTraining("manifold")), trainerOf(tinyTraining("manifold"))];
+    const [trainer, undisturbed] = [trainerOf(tinyTraining("mhc")), trainerOf(tinyTraining("mhc"))];
     const start = trainer.evaluate();
     expect(start.loss).toBeCloseTo(Math.log(tinySize.vocabulary), 1);
     // Every token stands for two bytes.
@@ -147,7 +147,7 @@ describe("evaluation and text", () => {
     expect(steps(trainer, 2)).toEqual(steps(undisturbed, 2));
   });
   test("the same numbers write the same text; temperature 0 needs none", () => {
-    const trainer = trainerOf(tinyTraining("manifold", { steps: 60, optimiser: { learningRate: 1e-2 } }));
+    const trainer = trainerOf(tinyTraining("mhc", { steps: 60, optimiser: { learningRate: 1e-2 } }));
     steps(trainer, 60);
     const write = (seed: number, temperature = 1): number[] => [
       ...trainer.generate([3, 1], {
@@ -182,7 +182,7 @@ describe("evaluation and text", () => {
 
 describe("a step that is not finite", () => {
   test.each([1, 2])("changes nothing and its first bad tensor is found, with %i microbatches", (accumulate) => {
-    const trainer = trainerOf(tinyTraining("manifold", { accumulate }));
+    const trainer = trainerOf(tinyTraining("mhc", { accumulate }));
     steps(trainer, 2);
     const good = trainer.save();
     const poisoned: TrainerState = {
@@ -200,7 +200,7 @@ describe("a step that is not finite", () => {
     expect(trainer.save()).toEqual(poisoned);
     // Nothing of it stays behind: with the good weights the run goes on as if it had not been.
     trainer.restore(good);
-    const expected = trainerOf(tinyTraining("manifold", { accumulate }));
+    const expected = trainerOf(tinyTraining("mhc", { accumulate }));
     steps(expected, 2);
     expect(steps(trainer, 2)).toEqual(steps(expected, 2));
   });
@@ -220,7 +220,7 @@ describe("a step that is not finite", () => {
 });
 
 test("a released trainer refuses everything rather than working with zeros", () => {
-  const trainer = trainerOf(tinyTraining("manifold"));
+  const trainer = trainerOf(tinyTraining("mhc"));
   steps(trainer, 1);
   const saved = trainer.save();
   trainer.release();

@@ -8,10 +8,10 @@ import { assignVariants, lookOf, striped } from "../../web/src/lib/looks.ts";
 
 describe("looks", () => {
   test("begin with the connection's own colour, and fifteen of a connection differ in light and dark", () => {
-    expect(lookOf("manifold", 0, false)).toEqual({ colour: kindColours.manifold, dash: [1, 0] });
-    expect(lookOf("hyper", 0, true).colour).toBe(kindColours.hyper);
+    expect(lookOf("mhc", 0, false)).toEqual({ colour: kindColours.mhc, dash: [1, 0] });
+    expect(lookOf("hc", 0, true).colour).toBe(kindColours.hc);
     for (const dark of [false, true]) {
-      const looks = Array.from({ length: 15 }, (_, variant) => striped(lookOf("manifold", variant, dark)));
+      const looks = Array.from({ length: 15 }, (_, variant) => striped(lookOf("mhc", variant, dark)));
       expect(new Set(looks).size).toBe(15);
     }
     expect(lookOf("__proto__", 0, false).colour).toMatch(/^#[\da-f]{6}$/);

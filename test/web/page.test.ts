@@ -24,7 +24,7 @@ const missing = fs.existsSync(executablePath)
 if (missing) process.stderr.write(`The tests of the live page are skipped: ${missing}.\n`);
 
 /** The colour that src/report/figures/palette.ts gives to mHC, as a browser writes it. */
-const MANIFOLD = "rgb(0, 158, 115)";
+const MHC = "rgb(0, 158, 115)";
 let browser: Browser;
 let place: Workplace;
 let server: PageServer;
@@ -71,7 +71,7 @@ describe.skipIf(missing)("the live page", () => {
   beforeEach(async () => {
     place = makeRoot();
     writeRun(place.at("now", "mhc"), { steps: 400, done: 50 });
-    writeRun(place.at("now", "hc"), { steps: 400, done: 50, connection: "hyper" });
+    writeRun(place.at("now", "hc"), { steps: 400, done: 50, connection: "hc" });
     writeRun(place.at("before", "other"), { connection: "residual" });
     const past = new Date(Date.now() - 1e6);
     fs.utimesSync(place.at("before", "other", "config.json"), past, past);
@@ -133,8 +133,8 @@ describe.skipIf(missing)("the live page", () => {
         );
     await expect.poll(() => page.locator("li.card").count()).toBe(3);
     const all = await shown();
-    const [first, second] = [all["mhc"]!, all["mhc-2"]!].sort((a) => (a === MANIFOLD ? -1 : 1));
-    expect([first, all["hc"]]).toEqual([MANIFOLD, "rgb(213, 94, 0)"]);
+    const [first, second] = [all["mhc"]!, all["mhc-2"]!].sort((a) => (a === MHC ? -1 : 1));
+    expect([first, all["hc"]]).toEqual([MHC, "rgb(213, 94, 0)"]);
     expect(second).not.toBe(first);
     const base = Object.keys(all).find((name) => all[name] === first)!;
     await page.getByRole("button", { name: `Hide ${base}`, exact: true }).click();

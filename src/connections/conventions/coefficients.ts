@@ -11,13 +11,15 @@ import { constant } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";
 import { divide, multiply, shift, sigmoid, sqrt, square } from "../../ops/elementwise.ts";
-import { coefficientsOfProjections, manifoldCoefficients } from "../../ops/manifold-coefficients.ts";
-import { matmul } from "../../ops/matmul.ts";
+import { type CoefficientForm, coefficientsOfProjections } from "../../ops/manifold-coefficients.ts";
 import { broadcast, broadcastLast, meanLast } from "../../ops/reductions.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { streamProjection } from "../../ops/stream-projection.ts";
 import { streamSizes } from "../../ops/streams.ts";
-import type { ManifoldConvention } from "./convention.ts";
+import { perGroup } from "../per-group.ts";
+import { residualLogits } from "../residual-logits.ts";
+import type { Decided } from "../streams.ts";
+import type { MhcConvention } from "./convention.ts";
 
 /** Keeps a token of zeros finite where ε is not under the root. */
 const TINY = 1e-20;
@@ -25,7 +27,7 @@ const TINY = 1e-20;
 export type ConnectionParameters = Readonly<Record<"phi" | "alpha" | "bias", Tensor>>;
 
 /** RMS-normalised tokens times φ: [..., rows]. */
-function projection(x: Tensor, phi: Tensor, { epsilon, added }: ManifoldConvention["norm"]): Tensor {
+function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["norm"]): Tensor {
   if (added === "mean square") return streamProjection(x, phi, { over: "token", epsilon });
   const p = streamProjection(x, phi, { over: "token", epsilon: TINY });
   const { streams, channels } = streamSizes(x);
@@ -39,17 +41,19 @@ function projection(x: Tensor, phi: Tensor, { epsilon, added }: ManifoldConventi
  *
  * @param x [..., n, C]
  * @param parameters phi [n² + 2n, nC], alpha [3], bias [n² + 2n], in the convention's own layout
- * @returns [..., n² + 2n], pre | post | res, res as it mixes the streams: row = output stream
+ * @param rules norm; form: absent it is the paper's, which has kernels of its own
+ * @returns coefficients [..., n² + 2n], pre | post | res, res as it mixes the streams: row = output stream; and
+ *   the logits [T, n²] of res
  */
 export function conventionCoefficients(
   x: Tensor,
   { phi, alpha, bias }: ConnectionParameters,
-  { norm, form }: Pick<ManifoldConvention, "norm" | "form">,
+  { norm, form }: Pick<MhcConvention, "norm"> & { readonly form?: CoefficientForm | undefined },
   iterations: number,
-): Tensor {
-  return norm.added === "mean square"
-    ? manifoldCoefficients(x, phi, alpha, bias, { iterations, epsilon: norm.epsilon, form })
-    : coefficientsOfProjections(projection(x, phi, norm), alpha, bias, { iterations, form });
+): Decided & { readonly logits: Tensor } {
+  const p = projection(x, phi, norm);
+  const coefficients = coefficientsOfProjections(p, alpha, bias, { iterations, form });
+  return { coefficients, logits: residualLogits(p, alpha, bias) };
 }
 
 /**
@@ -61,11 +65,11 @@ export function conventionCoefficients(
 export function endingCoefficients(
   x: Tensor,
   { phi, alpha, bias }: ConnectionParameters,
-  { norm, form }: Pick<ManifoldConvention, "norm" | "form">,
+  { norm, form }: Pick<MhcConvention, "norm" | "form">,
 ): Tensor {
   const { streams: n, coefficients: M } = streamSizes(x);
   const p = projection(x, phi, norm);
-  const scales = reshape(matmul(reshape(alpha, [1, 1]), constant(Array<number>(n).fill(1), [1, n])), [n]);
+  const scales = perGroup(alpha, [n]);
   const logits = add(multiply(p, broadcast(scales, p.shape)), broadcast(bias, p.shape));
   const weights = shift(sigmoid(logits), form.readEpsilon);
   const leading = p.shape.slice(0, -1);

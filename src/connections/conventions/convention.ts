@@ -29,8 +29,8 @@ export interface ConventionFacts {
 }
 
 /** mHC in somebody's form: coefficients from all streams of a token together, H_res by Sinkhorn-Knopp. */
-export interface ManifoldConvention extends ConventionFacts {
-  readonly family: "manifold";
+export interface MhcConvention extends ConventionFacts {
+  readonly family: "mhc";
   /**
    * s in p = s (x⃗ φᵀ). "mean square": 1 / sqrt(mean(x²) + ε). "root": 1 / (sqrt(mean(x²)) + ε).
    */
@@ -44,8 +44,8 @@ export interface ManifoldConvention extends ConventionFacts {
 }
 
 /** HC: every stream projects its own coefficients, and nothing bounds them. */
-export interface HyperConvention extends ConventionFacts {
-  readonly family: "hyper";
+export interface HcConvention extends ConventionFacts {
+  readonly family: "hc";
   /** Whether the coefficients depend on the token; if not, they are the bias. */
   readonly dynamic: boolean;
   /** Whether tanh bends the projections. */
@@ -53,4 +53,4 @@ export interface HyperConvention extends ConventionFacts {
 }
 
 /** Whose formulas exactly, as plain data; told apart by `family`. */
-export type Convention = ManifoldConvention | HyperConvention;
+export type Convention = MhcConvention | HcConvention;

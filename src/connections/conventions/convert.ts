@@ -21,10 +21,10 @@ import {
 import {
   type ConventionName,
   conventions,
-  type HyperConventionName,
-  hyperConventions,
-  type ManifoldConventionName,
-  manifoldConventions,
+  type HcConventionName,
+  hcConventions,
+  type MhcConventionName,
+  mhcConventions,
 } from "./table.ts";
 
 /** Weights that the other convention cannot express. */
@@ -67,9 +67,9 @@ export function conversion(from: ConventionName, to: ConventionName): Conversion
         "all streams of a token together and makes H_res doubly stochastic, so no weights give the same coefficients.",
     );
   }
-  return a === "manifold"
-    ? betweenManifolds(from as ManifoldConventionName, to as ManifoldConventionName)
-    : betweenHypers(from as HyperConventionName, to as HyperConventionName);
+  return a === "mhc"
+    ? betweenMhc(from as MhcConventionName, to as MhcConventionName)
+    : betweenHc(from as HcConventionName, to as HcConventionName);
 }
 
 const identical: Conversion = {
@@ -80,13 +80,13 @@ const identical: Conversion = {
 };
 
 /** Which lines of H_res, as it mixes the streams, are normalised last. */
-export function lastLines(name: ManifoldConventionName): "rows" | "columns" {
-  const { last, transposed } = manifoldConventions[name].form.res;
+export function lastLines(name: MhcConventionName): "rows" | "columns" {
+  const { last, transposed } = mhcConventions[name].form.res;
   return (last === "rows") !== transposed ? "rows" : "columns";
 }
 
-function betweenManifolds(from: ManifoldConventionName, to: ManifoldConventionName): Conversion {
-  const [a, b] = [manifoldConventions[from], manifoldConventions[to]];
+function betweenMhc(from: MhcConventionName, to: MhcConventionName): Conversion {
+  const [a, b] = [mhcConventions[from], mhcConventions[to]];
   if (a.reads !== b.reads) {
     const reads = { own: "its own coefficients", previous: "those the sublayer before it has computed" };
     throw new ConversionError(
@@ -155,12 +155,12 @@ export function transposeRes({ shape, data }: Weights): Weights {
 function convertEnding(
   weights: ConnectionWeights | undefined,
   { streams: n, channels }: ConversionSizes & { readonly streams: number },
-  from: ManifoldConventionName,
-  to: ManifoldConventionName,
+  from: MhcConventionName,
+  to: MhcConventionName,
 ): ConnectionWeights | undefined {
-  const ends: readonly StreamsEnd[] = manifoldConventions[to].ends;
-  const meanBias = (name: ManifoldConventionName): number => {
-    const share = Math.min(1 / n, 1 - 2 ** -24) - manifoldConventions[name].form.readEpsilon;
+  const ends: readonly StreamsEnd[] = mhcConventions[to].ends;
+  const meanBias = (name: MhcConventionName): number => {
+    const share = Math.min(1 / n, 1 - 2 ** -24) - mhcConventions[name].form.readEpsilon;
     return Math.fround(Math.log(share / (1 - share)));
   };
   if (weights === undefined) {
@@ -184,8 +184,8 @@ function convertEnding(
   );
 }
 
-function betweenHypers(from: HyperConventionName, to: HyperConventionName): Conversion {
-  const [a, b] = [hyperConventions[from], hyperConventions[to]];
+function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
+  const [a, b] = [hcConventions[from], hcConventions[to]];
   const still = ({ theta, alpha }: ConnectionWeights): boolean =>
     theta === undefined ||
     Array.from(theta.data).every((value) => value === 0) ||
@@ -249,8 +249,8 @@ export function conversionDifference(
 
 /** The largest difference between the weights with which two learned ends read a probe. */
 export function endingDifference(
-  before: { readonly convention: ManifoldConventionName; readonly weights: ConnectionWeights | undefined },
-  after: { readonly convention: ManifoldConventionName; readonly weights: ConnectionWeights | undefined },
+  before: { readonly convention: MhcConventionName; readonly weights: ConnectionWeights | undefined },
+  after: { readonly convention: MhcConventionName; readonly weights: ConnectionWeights | undefined },
   probe: Probe,
 ): number {
   const [a, b] = [before, after].map(({ convention, weights }) =>

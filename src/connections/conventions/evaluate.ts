@@ -4,8 +4,8 @@
 // plain arrays out, no graph. Streams x [T, n, C], a block's result y [T, C].
 
 import { type CoefficientForm, groupOf, streamsOf, tokenCoefficients } from "../../ops/manifold-coefficients.ts";
-import type { ManifoldConvention } from "./convention.ts";
-import { type ConventionName, hyperConventions, manifoldConventions } from "./table.ts";
+import type { MhcConvention } from "./convention.ts";
+import { type ConventionName, hcConventions, mhcConventions } from "./table.ts";
 
 /** A stored tensor; values are row-major. */
 export interface Weights {
@@ -55,19 +55,19 @@ export function evaluateConnection(
   iterations = 20,
 ): Evaluated {
   const coefficients =
-    convention in manifoldConventions
-      ? manifoldValues(manifoldConventions[convention as keyof typeof manifoldConventions], weights, probe, iterations)
-      : hyperValues(hyperConventions[convention as keyof typeof hyperConventions], weights, probe);
+    convention in mhcConventions
+      ? mhcValues(mhcConventions[convention as keyof typeof mhcConventions], weights, probe, iterations)
+      : hcValues(hcConventions[convention as keyof typeof hcConventions], weights, probe);
   return { coefficients, ...move(coefficients, probe) };
 }
 
 /** Weights [T, n] with which a learned end reads the streams. */
 export function evaluateEnding(
-  convention: keyof typeof manifoldConventions,
+  convention: keyof typeof mhcConventions,
   { phi, alpha, bias }: ConnectionWeights,
   { tokens, streams: n, channels, x }: Probe,
 ): Float64Array {
-  const { norm, form } = manifoldConventions[convention];
+  const { norm, form } = mhcConventions[convention];
   const weights = new Float64Array(tokens * n);
   for (let t = 0; t < tokens; t++) {
     const p = project(phi!, x.subarray(t * n * channels, (t + 1) * n * channels), norm);
@@ -80,7 +80,7 @@ export function evaluateEnding(
 
 /** Logits [T, n² + 2n] of a sublayer in one of mHC's conventions. */
 export function logitsOf(
-  { norm }: Pick<ManifoldConvention, "norm">,
+  { norm }: Pick<MhcConvention, "norm">,
   { phi, alpha, bias }: ConnectionWeights,
   { tokens, streams: n, channels, x }: Probe,
 ): Float64Array {
@@ -99,8 +99,8 @@ export function staticCoefficients(form: CoefficientForm, bias: ArrayLike<number
   return tokenCoefficients(Float64Array.from(bias), streamsOf(bias.length), iterations, form);
 }
 
-function manifoldValues(
-  convention: ManifoldConvention,
+function mhcValues(
+  convention: MhcConvention,
   weights: ConnectionWeights,
   probe: Probe,
   iterations: number,
@@ -114,7 +114,7 @@ function manifoldValues(
 }
 
 /** s (row · φᵀ) of one token. */
-function project(phi: Weights, row: Float64Array, { epsilon, added }: ManifoldConvention["norm"]): Float64Array {
+function project(phi: Weights, row: Float64Array, { epsilon, added }: MhcConvention["norm"]): Float64Array {
   const K = row.length;
   let squares = 0;
   for (const value of row) squares += value * value;
@@ -128,7 +128,7 @@ function project(phi: Weights, row: Float64Array, { epsilon, added }: ManifoldCo
   return p;
 }
 
-function hyperValues(
+function hcValues(
   { dynamic, tanh }: { readonly dynamic: boolean; readonly tanh: boolean },
   { theta, alpha, bias }: ConnectionWeights,
   { tokens, streams: n, channels: C, x }: Probe,

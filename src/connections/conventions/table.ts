@@ -4,7 +4,7 @@
 
 import { paperCoefficients } from "../../ops/manifold-coefficients.ts";
 import type { SinkhornForm } from "../../ops/sinkhorn.ts";
-import type { Convention, HyperConvention, ManifoldConvention } from "./convention.ts";
+import type { Convention, HcConvention, MhcConvention } from "./convention.ts";
 
 /** softmax of rows + ε, then columns and rows in turn, columns last, every sum + ε. */
 const softmaxStart: SinkhornForm = {
@@ -24,24 +24,24 @@ const deepseekNames = {
 };
 
 /** The conventions of mHC, the paper's first. */
-export const manifoldConventionNames = ["paper", "deepseek-v4", "deepseek-v4.1", "liger", "megatron"] as const;
+export const mhcConventionNames = ["paper", "deepseek-v4", "deepseek-v4.1", "liger", "megatron"] as const;
 /** A convention of mHC. */
-export type ManifoldConventionName = (typeof manifoldConventionNames)[number];
+export type MhcConventionName = (typeof mhcConventionNames)[number];
 
 /** The conventions of HC. */
-export const hyperConventionNames = ["hc-static", "hc-dynamic", "hc-dynamic-no-tanh"] as const;
+export const hcConventionNames = ["hc-static", "hc-dynamic", "hc-dynamic-no-tanh"] as const;
 /** A convention of HC. */
-export type HyperConventionName = (typeof hyperConventionNames)[number];
+export type HcConventionName = (typeof hcConventionNames)[number];
 
 /** One of the names of `conventions`. */
-export type ConventionName = ManifoldConventionName | HyperConventionName;
+export type ConventionName = MhcConventionName | HcConventionName;
 
 /** The names of all conventions, those of mHC first. */
-export const conventionNames: readonly ConventionName[] = [...manifoldConventionNames, ...hyperConventionNames];
+export const conventionNames: readonly ConventionName[] = [...mhcConventionNames, ...hcConventionNames];
 
-export const manifoldConventions: Readonly<Record<ManifoldConventionName, ManifoldConvention>> = {
+export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> = {
   paper: {
-    family: "manifold",
+    family: "mhc",
     meaning: "exp, columns first, rows last, no epsilon; the end of the streams is left open",
     source: "mHC (arXiv 2512.24880), Eq. 7 to 9 and 14 to 19, Table 5",
     norm: { epsilon: 1e-20, added: "mean square" },
@@ -53,7 +53,7 @@ export const manifoldConventions: Readonly<Record<ManifoldConventionName, Manifo
     start: { alpha: "0.01", phi: "not told", bias: "not told" },
   },
   "deepseek-v4": {
-    family: "manifold",
+    family: "mhc",
     meaning: "softmax start, three epsilons, columns last but applied transposed, a learned head",
     source: "DeepSeek-V4 (arXiv 2606.19348), released inference code; TileKernels, HF transformers",
     norm: { epsilon: 1e-6, added: "mean square" },
@@ -65,7 +65,7 @@ export const manifoldConventions: Readonly<Record<ManifoldConventionName, Manifo
     start: notTold,
   },
   "deepseek-v4.1": {
-    family: "manifold",
+    family: "mhc",
     meaning: "deepseek-v4 in a single pass: reads with what the previous sublayer computed, ends the same way",
     source: "DeepSeek-V4.1 (arXiv 2609.19969), section 2.4.1, released inference code",
     norm: { epsilon: 1e-20, added: "mean square" },
@@ -77,7 +77,7 @@ export const manifoldConventions: Readonly<Record<ManifoldConventionName, Manifo
     start: notTold,
   },
   liger: {
-    family: "manifold",
+    family: "mhc",
     meaning: "the released iteration, but applied as it is: columns sum to one, rows come close",
     source: "linkedin/Liger-Kernel, LigerMHC",
     norm: { epsilon: 1e-6, added: "mean square" },
@@ -89,7 +89,7 @@ export const manifoldConventions: Readonly<Record<ManifoldConventionName, Manifo
     start: { alpha: "1", phi: "normal, deviation 0.02", bias: "0" },
   },
   megatron: {
-    family: "manifold",
+    family: "mhc",
     meaning: "exp, rows first, columns last, sums at least 1e-6, applied as it is; the mean at the end",
     source: "NVIDIA/Megatron-LM, HyperConnectionModule as merged in #4531",
     norm: { epsilon: 1e-6, added: "root" },
@@ -106,44 +106,44 @@ export const manifoldConventions: Readonly<Record<ManifoldConventionName, Manifo
   },
 };
 
-const hyperNames = { phi: "theta [n + 2, C]", alpha: "alpha [3]", bias: "bias" };
-const hyperStart = { alpha: "0.01", phi: "0", bias: "reads stream l mod n, writes 1, H_res = I" };
+const hcNames = { phi: "theta [n + 2, C]", alpha: "alpha [3]", bias: "bias" };
+const hcStart = { alpha: "0.01", phi: "0", bias: "reads stream l mod n, writes 1, H_res = I" };
 
-export const hyperConventions: Readonly<Record<HyperConventionName, HyperConvention>> = {
+export const hcConventions: Readonly<Record<HcConventionName, HcConvention>> = {
   "hc-static": {
-    family: "hyper",
+    family: "hc",
     meaning: "the coefficients are the bias, the same for every token",
     source: "HC (arXiv 2409.19606), static form",
     dynamic: false,
     tanh: false,
     ends: ["sum", "mean"],
-    names: hyperNames,
-    start: { ...hyperStart, alpha: "none", phi: "none" },
+    names: hcNames,
+    start: { ...hcStart, alpha: "none", phi: "none" },
   },
   "hc-dynamic": {
-    family: "hyper",
+    family: "hc",
     meaning: "α tanh(θ x̃) + b, x̃ each stream normalised by itself",
     source: "HC (arXiv 2409.19606), dynamic form, as restated in Eq. 5 of mHC",
     dynamic: true,
     tanh: true,
     ends: ["sum", "mean"],
-    names: hyperNames,
-    start: hyperStart,
+    names: hcNames,
+    start: hcStart,
   },
   "hc-dynamic-no-tanh": {
-    family: "hyper",
+    family: "hc",
     meaning: "α θ x̃ + b",
     source: "HC (arXiv 2409.19606), the variant without tanh",
     dynamic: true,
     tanh: false,
     ends: ["sum", "mean"],
-    names: hyperNames,
-    start: hyperStart,
+    names: hcNames,
+    start: hcStart,
   },
 };
 
 /** Every convention by name; docs/conventions.md sets them side by side. */
 export const conventions: Readonly<Record<ConventionName, Convention>> = {
-  ...manifoldConventions,
-  ...hyperConventions,
+  ...mhcConventions,
+  ...hcConventions,
 };

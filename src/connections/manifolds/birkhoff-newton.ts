@@ -19,6 +19,7 @@ export const birkhoffNewton: ResidualMap = {
     return reshape(birkhoffProjection(reshape(logits, [tokens, n, n])), [tokens, n * n]);
   },
   bias: (n) => identityMatrix(n, RES_DIAGONAL),
+  exponential: true,
   guarantee: { rows: true, columns: true, nonNegative: true, spectralNorm: atMostOne },
   supports: anyStreams,
 };

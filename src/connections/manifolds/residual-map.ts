@@ -28,6 +28,8 @@ export interface ResidualMap {
   project(logits_TS: Tensor, n: number): Tensor;
   /** S logits to start from, where H is close to the identity but the gradient is alive. */
   bias(n: number): number[];
+  /** Whether it normalises exp(logits), so that the logits of H_res in a named start of mHC are meant for it. Default false. */
+  readonly exponential?: boolean;
   readonly guarantee: Guarantee;
   /** Whether the map exists for n streams; a string says why it does not. */
   supports(n: number): true | string;

@@ -15,6 +15,7 @@ export const rowSoftmax: ResidualMap = {
   size: (n) => n * n,
   project: (logits, n) => reshape(softmax(reshape(logits, [logits.shape[0]!, n, n])), [logits.shape[0]!, n * n]),
   bias: (n) => identityMatrix(n, RES_DIAGONAL),
+  exponential: true,
   guarantee: { rows: true, columns: false, nonNegative: true, spectralNorm: atMostRoot },
   supports: anyStreams,
 };

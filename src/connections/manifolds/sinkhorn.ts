@@ -18,6 +18,7 @@ export function sinkhornMap(iterations = 20): ResidualMap {
     project: (logits, n) =>
       reshape(normalise(reshape(logits, [logits.shape[0]!, n, n]), { iterations }), [logits.shape[0]!, n * n]),
     bias: (n) => identityMatrix(n, RES_DIAGONAL),
+    exponential: true,
     guarantee: { rows: true, columns: false, nonNegative: true, spectralNorm: atMostRoot },
     supports: anyStreams,
   };

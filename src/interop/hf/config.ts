@@ -2,15 +2,17 @@
 //
 //   residual, plain attention                    model_type llama
 //   residual, latent attention (and experts)     model_type deepseek_v3
-//   mHC                                          model_type birkhoff_manifold, the blocks' names in `backbone`
-//   HC                                           model_type birkhoff_hyper
+//   mHC                                          model_type birkhoff_mhc, the blocks' names in `backbone`
+//   HC                                           model_type birkhoff_hc
 //
 // The last two are none that the transformers library knows, on purpose: a loader that knew the backbone
 // alone would leave out the connection and say nothing. What a model there has and this library has not is
 // refused with the field, its value and what is allowed.
 
-import { manifoldConventions } from "../../connections/conventions/table.ts";
-import { type ConnectionConfig, isMixed, type ModelConfig, modelSchema } from "../../model/config.ts";
+import { mhcConventions } from "../../connections/conventions/table.ts";
+import type { ConnectionConfig } from "../../connections/table.ts";
+import { type ModelConfig, modelSchema } from "../../model/config.ts";
+import { isMixed } from "../../model/overrides.ts";
 
 /** A config.json, or what is to be one. */
 export type HuggingFaceConfig = Readonly<Record<string, unknown>>;
@@ -101,11 +103,11 @@ function latentFields({ attention, feedForward, layers }: ModelConfig): Record<s
 /** The model's name and what joins its layers; hc_mult, hc_sinkhorn_iters and hc_eps are deepseek_v4's. */
 function connectionFields(connection: ConnectionConfig, backbone: Backbone): Record<string, unknown> {
   if (connection.kind === "residual") return { model_type: backbone, architectures: [classes[backbone]] };
-  if (connection.kind === "hyper") {
+  if (connection.kind === "hc") {
     const { streams, collapse, dynamic = true, tanh = true, streamPrecision = "float32" } = connection;
     return {
-      model_type: "birkhoff_hyper",
-      architectures: ["BirkhoffHyperForCausalLM"],
+      model_type: "birkhoff_hc",
+      architectures: ["BirkhoffHcForCausalLM"],
       backbone,
       hc_mult: streams,
       hc_dynamic: dynamic,
@@ -115,8 +117,8 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
       hc_stream_dtype: streamPrecision,
     };
   }
-  if (connection.kind !== "manifold") {
-    throw notExpressible(`its connection is ${connection.kind}; residual, hyper and manifold have names there`);
+  if (connection.kind !== "mhc") {
+    throw notExpressible(`its connection is ${connection.kind}; residual, hc and mhc have names there`);
   }
   const { streams, iterations, convention = "paper", collapse, residualMap = "sinkhorn" } = connection;
   if (convention !== "paper" && convention !== "deepseek-v4") {
@@ -127,16 +129,16 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
   if (residualMap !== "sinkhorn" && residualMap !== "sinkhorn-implicit") {
     throw notExpressible(`its residual map is ${residualMap}, and deepseek_v4's names are for Sinkhorn-Knopp`);
   }
-  const { norm, form } = manifoldConventions[convention];
+  const { norm, form } = mhcConventions[convention];
   return {
-    model_type: "birkhoff_manifold",
-    architectures: ["BirkhoffManifoldForCausalLM"],
+    model_type: "birkhoff_mhc",
+    architectures: ["BirkhoffMhcForCausalLM"],
     backbone,
     hc_mult: streams,
     hc_sinkhorn_iters: iterations,
     hc_eps: form.readEpsilon || NONE,
     hc_norm_eps: norm.epsilon,
-    hc_collapse: convention === "paper" ? collapse : "learned",
+    hc_collapse: convention === "paper" ? (collapse ?? "mean") : "learned",
     hc_stream_dtype: connection.streamPrecision ?? "float32",
   };
 }
@@ -204,11 +206,17 @@ const isRecord = (value: unknown): value is HuggingFaceConfig =>
 
 /** Model types by the names of their blocks' tensors; Mistral without its window is Llama. */
 const backbones: Readonly<Record<string, Backbone>> = { llama: "llama", mistral: "llama", deepseek_v3: "deepseek_v3" };
-const own = ["birkhoff_manifold", "birkhoff_hyper"];
+/** Models with streams: this library's model types; older versions wrote the last two. */
+const own: Readonly<Record<string, "mhc" | "hc">> = {
+  birkhoff_mhc: "mhc",
+  birkhoff_hc: "hc",
+  birkhoff_manifold: "mhc",
+  birkhoff_hyper: "hc",
+};
 
 function backboneOf(config: HuggingFaceConfig): Backbone | undefined {
   const type = String(config["model_type"]);
-  return backbones[own.includes(type) ? String(config["backbone"]) : type];
+  return backbones[Object.hasOwn(own, type) ? String(config["backbone"]) : type];
 }
 
 /** What a config.json says beyond the model. */
@@ -233,8 +241,10 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
     fail(name, "is that of a run already: birkhoff export makes a folder to import of it");
   const type = backboneOf(config);
   if (type === undefined) {
-    const allowed = [...Object.keys(backbones), ...own].join(", ");
-    const backbone = own.includes(String(config["model_type"])) ? ` with backbone ${show(config["backbone"])}` : "";
+    const allowed = [...Object.keys(backbones), ...Object.keys(own)].join(", ");
+    const backbone = Object.hasOwn(own, String(config["model_type"]))
+      ? ` with backbone ${show(config["backbone"])}`
+      : "";
     return fail(name, `has model_type ${show(config["model_type"])}${backbone}; allowed: ${allowed}`);
   }
   for (const { field, allows, allowed } of limits) {
@@ -327,11 +337,12 @@ function readLatent(config: HuggingFaceConfig, count: (field: string) => number)
 function readConnection(config: HuggingFaceConfig, name: string): unknown {
   const { hc_mult: streams, hc_collapse: collapse, hc_stream_dtype: dtype } = config;
   const common = { streams, collapse, ...(dtype === "bfloat16" ? { streamPrecision: dtype } : {}) };
-  if (config["model_type"] === "birkhoff_hyper") {
+  const kind = own[String(config["model_type"])];
+  if (kind === undefined) return { kind: "residual" };
+  if (kind === "hc") {
     const { hc_dynamic: dynamic, hc_tanh: tanh } = config;
-    return { kind: "hyper", ...common, ...(dynamic === false ? { dynamic } : {}), ...(tanh === false ? { tanh } : {}) };
+    return { kind, ...common, ...(dynamic === false ? { dynamic } : {}), ...(tanh === false ? { tanh } : {}) };
   }
-  if (config["model_type"] !== "birkhoff_manifold") return { kind: "residual" };
   const { hc_eps: epsilon, hc_norm_eps: norm, hc_sinkhorn_iters: iterations } = config;
   const form = conventionsByEpsilons.find((each) => each.epsilon === epsilon && each.norm === norm);
   if (!form) {
@@ -339,10 +350,10 @@ function readConnection(config: HuggingFaceConfig, name: string): unknown {
     return fail(name, `has hc_eps ${show(epsilon)} and hc_norm_eps ${show(norm)}; allowed: ${allowed.join(", ")}`);
   }
   const { convention } = form;
-  return { kind: "manifold", ...common, iterations, ...(convention === "paper" ? {} : { convention }) };
+  return { kind, ...common, iterations, ...(convention === "paper" ? {} : { convention }) };
 }
 
 const conventionsByEpsilons = (["paper", "deepseek-v4"] as const).map((convention) => {
-  const { norm, form } = manifoldConventions[convention];
+  const { norm, form } = mhcConventions[convention];
   return { convention, epsilon: form.readEpsilon || NONE, norm: norm.epsilon };
 });

@@ -31,7 +31,7 @@ export interface HuggingFaceExport {
   readonly folder: string;
   /** The step of the checkpoint. */
   readonly step: number;
-  /** As config.json says it: llama, deepseek_v3, birkhoff_manifold or birkhoff_hyper. */
+  /** As config.json says it: llama, deepseek_v3, birkhoff_mhc or birkhoff_hc. */
   readonly modelType: string;
   readonly files: readonly string[];
   readonly tensors: number;

@@ -21,7 +21,7 @@ import { expectSameLogits, type UpcycledConnection, upcycledState } from "../upc
 
 /** What the run is to be. */
 export interface HuggingFaceImportOptions {
-  /** Give the model streams, such as `upcycledConnections.manifold(4)`. Default: what joins its layers in the folder. */
+  /** Give the model streams, such as `upcycledConnections.mhc(4)`. Default: what joins its layers in the folder. */
   readonly connection?: UpcycledConnection;
   /** Tokens of a sequence. Default: max_position_embeddings, at most 1024. */
   readonly context?: number;

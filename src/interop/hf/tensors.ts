@@ -15,8 +15,9 @@
 // Names: llama and deepseek_v3 of the transformers library as they are stored, and deepseek_v4's for the
 // connection. Legend: C channels, H heads, R, K, V columns of a head of MLA, n streams.
 
-import type { ConnectionConfig, ModelConfig } from "../../model/config.ts";
-import { isMixed } from "../../model/config.ts";
+import type { ConnectionConfig } from "../../connections/table.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { isMixed } from "../../model/overrides.ts";
 import { mixtureOf } from "../../model/mixture.ts";
 import { connectionTensorName } from "../connection-names.ts";
 
@@ -196,7 +197,7 @@ const connectionName = (connection: string, part: string): string =>
 function connectionTensors(connection: ConnectionConfig, width: number, theirs: string, ours: string): TensorView[] {
   const name = (part: string): string => connectionName(`${theirs}.connection`, part);
   const source = (part: string): string => `${ours}.connection.${part}`;
-  if (connection.kind === "hyper") {
+  if (connection.kind === "hc") {
     const { streams: n, dynamic = true } = connection;
     const bias = vector(name("bias"), source("bias"), range(n * n + 2 * n));
     return dynamic
@@ -207,7 +208,7 @@ function connectionTensors(connection: ConnectionConfig, width: number, theirs: 
         ]
       : [bias];
   }
-  if (connection.kind !== "manifold") return [];
+  if (connection.kind !== "mhc") return [];
   const { streams: n, convention = "paper" } = connection;
   const transposed = (m: number): number =>
     m < 2 * n ? m : 2 * n + ((m - 2 * n) % n) * n + Math.floor((m - 2 * n) / n);
@@ -222,7 +223,7 @@ function connectionTensors(connection: ConnectionConfig, width: number, theirs: 
 
 /** A learned end; the mean and the sum have no tensors. */
 function endingTensors(connection: ConnectionConfig, width: number): TensorView[] {
-  if (connection.kind !== "manifold") return [];
+  if (connection.kind !== "mhc") return [];
   const { streams: n, convention = "paper", collapse } = connection;
   if (collapse !== "learned" && convention === "paper") return [];
   const name = (part: string): string => connectionName("model.ending", part);

@@ -59,7 +59,7 @@ export interface Change {
 /**
  * Make sure that something fits before it is begun.
  *
- * @param what who would need the memory, such as "manifold: training"
+ * @param what who would need the memory, such as "mhc: training"
  * @param plan the need, with some of the changes made
  * @param changes what could be changed
  * @param otherwise what to do when none of them is enough

@@ -5,7 +5,8 @@
 // Outside it lie the parameters and moments of the largest run while a checkpoint is read, for the instruments a
 // copy of the parameters, and what Node's own heap grows by.
 
-import { connectionOptions, createConnection, isMixed } from "../../model/config.ts";
+import { connectionOptions, createConnection } from "../../connections/table.ts";
+import { isMixed } from "../../model/overrides.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";

@@ -7,8 +7,8 @@
 /** A colour for each connection. */
 export const kindColours: Readonly<Record<string, string>> = {
   residual: "#7b8794",
-  hyper: "#d55e00",
-  manifold: "#009e73",
+  hc: "#d55e00",
+  mhc: "#009e73",
   highway: "#cc79a7",
   dense: "#3b82c4",
   frac: "#e69f00",

@@ -20,16 +20,16 @@ const GREY_NOTE =
 /** Figure 2: training loss of HC relative to mHC, and both gradient norms. */
 export function figure2(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
-  const [hyper, manifold] = [of(series, "hyper"), of(series, "manifold")];
-  if (!hyper || !manifold) return undefined;
+  const [hc, mhc] = [of(series, "hc"), of(series, "mhc")];
+  if (!hc || !mhc) return undefined;
   return {
     name: "figure-2",
     title: "Training instability of HC (form of Figure 2)",
-    caption: `(a) Training loss of HC minus that of mHC, smoothed${bandNote([hyper, manifold])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
+    caption: `(a) Training loss of HC minus that of mHC, smoothed${bandNote([hc, mhc])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
-        gapPanel("(a) HC minus mHC", [hyper], manifold, [hyper, manifold], [published.figure2Gap], runs),
-        normPanel("(b) Gradient norm", [hyper, manifold], published.figure2Norms, runs),
+        gapPanel("(a) HC minus mHC", [hc], mhc, [hc, mhc], [published.figure2Gap], runs),
+        normPanel("(b) Gradient norm", [hc, mhc], published.figure2Norms, runs),
       ],
       spacing: 36,
     }),
@@ -38,29 +38,22 @@ export function figure2(runs: readonly RunData[]): Figure | undefined {
 
 /** Figure 3: single and composite gains of HC, on logarithmic axes. */
 export function figure3(runs: readonly RunData[]): Figure | undefined {
-  return gains(runs, "hyper", "figure-3", "Signal gain of HC (form of Figure 3)", published.figure3);
+  return gains(runs, "hc", "figure-3", "Signal gain of HC (form of Figure 3)", published.figure3);
 }
 
 /** Figure 5: loss relative to the residual model's, and gradient norms of all. */
 export function figure5(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
-  const [residual, hyper, manifold] = [of(series, "residual"), of(series, "hyper"), of(series, "manifold")];
-  if (!residual || !hyper || !manifold) return undefined;
+  const [residual, hc, mhc] = [of(series, "residual"), of(series, "hc"), of(series, "mhc")];
+  if (!residual || !hc || !mhc) return undefined;
   return {
     name: "figure-5",
     title: "Training stability of mHC (form of Figure 5)",
-    caption: `(a) Training loss minus the residual model's, smoothed${bandNote([residual, hyper, manifold])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
+    caption: `(a) Training loss minus the residual model's, smoothed${bandNote([residual, hc, mhc])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
-        gapPanel(
-          "(a) Loss gap to residual",
-          [hyper, manifold],
-          residual,
-          [residual, hyper, manifold],
-          published.figure5Gaps,
-          runs,
-        ),
-        normPanel("(b) Gradient norm", [residual, hyper, manifold], [], runs),
+        gapPanel("(a) Loss gap to residual", [hc, mhc], residual, [residual, hc, mhc], published.figure5Gaps, runs),
+        normPanel("(b) Gradient norm", [residual, hc, mhc], [], runs),
       ],
       spacing: 36,
     }),
@@ -69,17 +62,17 @@ export function figure5(runs: readonly RunData[]): Figure | undefined {
 
 /** Figure 7: single and composite gains of mHC, on a linear axis from 0 to 2. */
 export function figure7(runs: readonly RunData[]): Figure | undefined {
-  return gains(runs, "manifold", "figure-7", "Signal gain of mHC (form of Figure 7)", published.figure7);
+  return gains(runs, "mhc", "figure-7", "Signal gain of mHC (form of Figure 7)", published.figure7);
 }
 
 /** Figure 8: mixing matrices of HC and mHC, each above those that the paper prints. */
 export function figure8(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
-  const rows = (["hyper", "manifold"] as const).flatMap((kind): Part[] => {
+  const rows = (["hc", "mhc"] as const).flatMap((kind): Part[] => {
     const one = of(series, kind);
     const row = one && mixingRow(one);
     if (!row) return [];
-    return [row, matrixRow(`The paper's 27B model, ${kind === "hyper" ? "HC" : "mHC"}`, published.figure8[kind], 0.35)];
+    return [row, matrixRow(`The paper's 27B model, ${kind === "hc" ? "HC" : "mHC"}`, published.figure8[kind], 0.35)];
   });
   if (rows.length === 0) return undefined;
   return {

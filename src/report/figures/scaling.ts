@@ -18,7 +18,7 @@ export interface ScalingPoint {
   readonly name: string;
   /** Of the connection: its kind, or the start of its runs' names where several are of the kind. */
   readonly label: string;
-  /** Of the connection, such as "manifold". */
+  /** Of the connection, such as "mhc". */
   readonly kind: string;
   /** Of the whole training of the residual model. */
   readonly flops: number;

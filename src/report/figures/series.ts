@@ -5,7 +5,7 @@
 // thinned: raw ones keep the smallest and the largest value of every stretch, so no spike is lost; smoothed
 // ones keep every k-th point.
 
-import { isMixed } from "../../model/config.ts";
+import { isMixed } from "../../model/overrides.ts";
 import { mean, median } from "../../stability/statistics.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../../runs/run-data.ts";

@@ -13,7 +13,7 @@ export interface RunCard {
   readonly name: string;
   /** Path of the folder around it, "" at the root. */
   readonly group: string;
-  /** Kind of connection, as "manifold"; "mixed" where sublayers differ. */
+  /** Kind of connection, as "mhc"; "mixed" where sublayers differ. */
   readonly connection: string;
   /** Preset, or layers × width. */
   readonly size: string;

@@ -1,14 +1,14 @@
 // Question: which runs is a sweep made of, and what is each called?
 //
 // A sweep is plain data: a base, axes with their values, and what of the grid is left out. Its points are
-// the product of the axes, each named after its values: learningRate=0.003,layers=12,connection=hyper,seed=1.
+// the product of the axes, each named after its values: learningRate=0.003,layers=12,connection=hc,seed=1.
 // A name depends on nothing but its own values, so a sweep that gets more of them keeps the runs it has.
 
 import { z } from "zod";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
 
-/** A value of a field: a number, a text such as "manifold:streams=2", or any other plain data. */
+/** A value of a field: a number, a text such as "mhc:streams=2", or any other plain data. */
 export type SweepValue = z.core.util.JSONType;
 
 /** Points with all of these values; a list stands for any of its values. */

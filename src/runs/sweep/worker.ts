@@ -9,7 +9,8 @@ import { openPrepared } from "../../data/prepare.ts";
 import { createWasmRuntime } from "../../runtime/wasm/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { FolderInUseError } from "../../files/lock.ts";
-import { DivergenceError, openRun, type Run } from "../run.ts";
+import { openRun, type Run } from "../run.ts";
+import { trainInTurns } from "../train-runs.ts";
 import { readOutcome, writeOutcome } from "./folder.ts";
 
 /** One run to train. */
@@ -27,7 +28,7 @@ export interface SweepJob {
 
 /** What a worker says. */
 export type WorkerMessage =
-  | { readonly kind: "progress"; readonly step: number; readonly loss: number }
+  | { readonly kind: "progress"; readonly step: number; readonly loss: number | undefined }
   | { readonly kind: "end"; readonly how: "finished" | "diverged" | "stopped" }
   | { readonly kind: "error"; readonly message: string };
 
@@ -35,8 +36,8 @@ const REPORT_MS = 500;
 /** A worker of a killed sweep saves and goes; until then its run is locked. */
 const LOCK_WAIT_MS = 20_000;
 
-const state = { stopped: false };
-const stop = (): void => void (state.stopped = true);
+const controller = new AbortController();
+const stop = (): void => controller.abort();
 const say = (message: WorkerMessage): void => void (process.connected && process.send?.(message));
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, milliseconds));
 
@@ -58,25 +59,23 @@ async function train(job: SweepJob): Promise<"finished" | "diverged" | "stopped"
   const runtime = await createWasmRuntime({ threads: job.threads, revectorise: job.revectorise });
   const run = await open(runtime, job);
   let said = 0;
+  const report = ({ metrics, trainer }: Run): void => {
+    if (performance.now() - said <= REPORT_MS) return;
+    said = performance.now();
+    say({ kind: "progress", step: trainer.step, loss: metrics.at(-1)?.loss });
+  };
   try {
-    while (!run.finished && !state.stopped) {
-      const { step, loss } = run.advance();
-      if (performance.now() - said > REPORT_MS) {
-        said = performance.now();
-        say({ kind: "progress", step, loss });
-      }
-      // Signals and messages come between steps.
-      await new Promise((resolve) => void setImmediate(resolve));
+    const { failed } = await trainInTurns([run], { signal: controller.signal, onStep: report });
+    const { step } = run.trainer;
+    const error = failed.get(run);
+    if (error) {
+      writeOutcome(job.folder, { outcome: "diverged", step, message: error.message });
+      return "diverged";
     }
-    run.checkpoint();
     if (!run.finished) return "stopped";
-    writeOutcome(job.folder, { outcome: "finished", step: run.trainer.step });
+    writeOutcome(job.folder, { outcome: "finished", step });
     if (!job.keepCheckpoints) fs.rmSync(path.join(job.folder, "checkpoints"), { recursive: true, force: true });
     return "finished";
-  } catch (error) {
-    if (!(error instanceof DivergenceError)) throw error;
-    writeOutcome(job.folder, { outcome: "diverged", step: run.trainer.step, message: error.message });
-    return "diverged";
   } finally {
     run.close();
     runtime.close();

@@ -5,6 +5,7 @@
 import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
+import { IndexError } from "../../ops/indices.ts";
 import type { Device } from "../device.ts";
 import {
   expectCount,
@@ -70,7 +71,11 @@ export function createReferenceRuntime(): SynchronousRuntime {
       }
       const inputs = node.inputs.map((tensor) => values.get(tensor)!);
       const outputs = node.outputs.map(({ shape, dtype }) => new Values(shape, new Float64Array(sizeOf(shape)), dtype));
-      node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
+      try {
+        node.op.reference(named(node.op.inputs, inputs), named(node.op.outputs, outputs), node.attributes);
+      } catch (error) {
+        throw error instanceof IndexError ? error.within(node.scope) : error;
+      }
       node.outputs.forEach((tensor, at) => values.set(tensor, outputs[at]!));
       const label = node.scope === "" ? node.op.name : `${node.scope}:${node.op.name}`;
       for (const { data } of outputs) look?.({ label, index }, data);

@@ -11,6 +11,27 @@ export const LOCAL_ALIGNMENT = 192;
 /** What the base of the local buffers leaves modulo LOCAL_ALIGNMENT, above a whole multiple: no pointer is ever null. */
 export const LOCAL_BEGIN = 256;
 
+/** Bytes of the control block: words for the threads to find each other (kernels/interpreter.ts), and what went wrong. */
+export const CONTROL_BYTES = 256;
+/** Moves when there is a program to run. */
+export const CONTROL_EPOCH = 0;
+/** The program's address; 0: the threads end. */
+export const CONTROL_PROGRAM = 4;
+/** How many threads have come to the barrier, and how often it has opened. */
+export const CONTROL_ARRIVED = 8;
+export const CONTROL_GENERATION = 12;
+/** Not 0 when a thread has trapped: nothing runs any more. Then the call it was at, and what the engine said. */
+export const CONTROL_FAILED = 16;
+export const FAILED_CALL = 20;
+export const FAILED_LENGTH = 24;
+export const FAILED_TEXT = 64;
+/** The first index of a run that was out of range: its call (0: there is none), position, value and the bound. */
+export const OFFENCE_LOCK = 28;
+export const OFFENCE_CALL = 32;
+export const OFFENCE_POSITION = 36;
+export const OFFENCE_INDEX = 40;
+export const OFFENCE_ROWS = 44;
+
 /** Columns that one item of sumPartials adds up. */
 export const SUM_COLUMNS = 256;
 /** Columns of a task of scatterAdd: four cache lines, so that a row's share is worth its jump. */

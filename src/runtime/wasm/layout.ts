@@ -15,13 +15,12 @@ import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
 import { expectState, inUse, type ProgramSpec } from "../program.ts";
-import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
+import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
-const CONTROL_BYTES = 64;
 
 /** Where the local buffers of a thread begin, as kernels/interpreter.ts has it. */
 export function localBase(scratch: number): number {

@@ -80,8 +80,9 @@ export async function compileModule(build: Build): Promise<WebAssembly.Module> {
 
 export interface KernelExports {
   startProgram(control: number, program: number, threads: number, scratch: number): void;
-  runOne(record: number, begin: number, end: number, scratch: number): void;
+  runOne(control: number, record: number, begin: number, end: number, scratch: number): void;
   workerLoop(control: number, threads: number, scratch: number): void;
+  currentCall(): number;
   setPanelWidth(width: number): void;
   panelWidth(): number;
   [kernel: string]: CallableFunction;

@@ -23,6 +23,7 @@ import {
 import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
+import { watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
@@ -99,6 +100,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   );
 
   const machine = wasmMachine({ threads, panelWidth });
+  const watch = watchThreads(memory, control, kernels.exports.currentCall);
   let closed = false;
   const expectOpen = (): void => {
     if (closed) throw new Error("The wasm runtime has been closed; open another.");
@@ -144,7 +146,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       if (released) throw new Error("This program has been released; compile it again.");
     };
     const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
-      kernels.exports.runOne(record, begin, end, ownScratch);
+      kernels.exports.runOne(control, record, begin, end, ownScratch);
     const addressOf = (buffer: Buffer): number => {
       const place = placeOf(buffer);
       if ("local" in place)
@@ -160,7 +162,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     const run = (): void => {
       expectThere();
       latest = program;
-      kernels.exports.startProgram(control, base, threads, ownScratch);
+      watch.over(calls, () => kernels.exports.startProgram(control, base, threads, ownScratch));
     };
     const program: WasmProgram<O> = {
       plan,
@@ -184,12 +186,13 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       profile(rounds = 1) {
         expectThere();
         latest = program;
-        return profileCalls(calls, rounds, runTask);
+        return watch.over(calls, () => profileCalls(calls, rounds, runTask));
       },
       trace(look) {
         expectThere();
         latest = program;
-        traceCalls(calls, runTask, { placeOf, localBase: localBase(ownScratch), floats }, look);
+        const traced = { placeOf, localBase: localBase(ownScratch), floats };
+        watch.over(calls, () => traceCalls(calls, runTask, traced, look));
       },
       release() {
         released = true;

@@ -67,7 +67,7 @@ export const signatures = {
     pointers: { y: "[rows, period]", "...parts": "[rows, chunk]" },
     words: { item: "i32", all: "i32", period: "i32", "...chunks": "i32" },
   },
-  gather: { pointers: { table: "[V, C]", indices: "[N]", y: "[N, C]" }, words: { C: "i32" } },
+  gather: { pointers: { table: "[V, C]", indices: "[N]", y: "[N, C]" }, words: { V: "i32", C: "i32" } },
   scatterAdd: {
     pointers: { indices: "[N]", g: "[N, C]", "addend?": "[V, C]", y: "[V, C]" },
     words: { N: "i32", C: "i32", V: "i32" },
@@ -257,6 +257,7 @@ export const signatures = {
       newValues: "[S, kvHeads, T, V]",
     },
     words: {
+      slotCount: "i32",
       rows: "i32",
       length: "i32",
       heads: "i32",
@@ -440,10 +441,10 @@ export const signatures = {
     pointers: { chosen: "[N, k]", order: "[P]", position: "[N, k]", offsets: "[E + 1]", load: "[E]" },
     words: { pairs: "i32", experts: "i32" },
   },
-  expertRows: { pointers: { x: "[N, C]", order: "[P]", y: "[P, C]" }, words: { k: "i32", C: "i32" } },
+  expertRows: { pointers: { x: "[N, C]", order: "[P]", y: "[P, C]" }, words: { pairs: "i32", k: "i32", C: "i32" } },
   expertSum: {
     pointers: { x: "[P, C]", position: "[N, k]", "weights?": "[N, k]", y: "[N, C]" },
-    words: { k: "i32", C: "i32" },
+    words: { pairs: "i32", k: "i32", C: "i32" },
   },
   expertSumBackward: {
     pointers: {
@@ -454,7 +455,7 @@ export const signatures = {
       dx: "[P, C]",
       dweights: "[N, k]",
     },
-    words: { k: "i32", C: "i32" },
+    words: { pairs: "i32", k: "i32", C: "i32" },
   },
   balanceBias: {
     pointers: { bias: "[E]", load: "[E]", clip: "[2]", next: "[E]" },

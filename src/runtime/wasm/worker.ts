@@ -2,6 +2,7 @@
 // It instantiates the kernels over the shared memory, says that it is ready, and replays programs until told to end.
 
 import { parentPort, workerData } from "node:worker_threads";
+import { recordTrap } from "./failures.ts";
 import { instantiate } from "./module.ts";
 
 export interface WorkerData {
@@ -17,4 +18,8 @@ const { module, memory, control, threads, scratch, panelWidth } = workerData as 
 const { exports } = instantiate(module, memory);
 exports.setPanelWidth(panelWidth);
 parentPort!.postMessage("ready");
-exports.workerLoop(control, threads, scratch);
+try {
+  exports.workerLoop(control, threads, scratch);
+} catch (error) {
+  recordTrap(memory, control, exports.currentCall(), error);
+}

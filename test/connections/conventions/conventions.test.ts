@@ -5,18 +5,17 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Connection, State } from "../../../src/connections/connection.ts";
 import {
   conventions,
-  hyperConventionNames,
-  hyperConventions,
-  type ManifoldConventionName,
-  manifoldConventionNames,
+  hcConventionNames,
+  hcConventions,
+  type MhcConventionName,
+  mhcConventionNames,
 } from "../../../src/connections/conventions/table.ts";
-import { hyper } from "../../../src/connections/hyper.ts";
-import { manifold, type ManifoldOptions } from "../../../src/connections/manifold.ts";
+import { hc } from "../../../src/connections/hc.ts";
+import { mhc, type MhcOptions } from "../../../src/connections/mhc.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
 import { createParameters } from "../../../src/graph/parameters.ts";
 import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { createConnection, modelSchema, parseConnection } from "../../../src/model/config.ts";
 import { scale, square, subtract, tanh } from "../../../src/ops/elementwise.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
@@ -68,7 +67,7 @@ function clamped(logits: Matrix): Matrix {
 
 /** What each source says: the norm's factor for the mean square of a token, the gates, the matrix that mixes. */
 const sources: Record<
-  ManifoldConventionName,
+  MhcConventionName,
   { factor(square: number): number; readEpsilon: number; mixer(logits: Matrix): Matrix }
 > = {
   paper: { factor: (m) => 1 / Math.sqrt(m), readEpsilon: 0, mixer: equation9 },
@@ -93,7 +92,7 @@ interface Token {
 
 /** One token's coefficients from its n streams. */
 function coefficientsOf(
-  name: ManifoldConventionName,
+  name: MhcConventionName,
   streams: Matrix,
   { phi, alpha, bias }: Record<"phi" | "alpha" | "bias", ArrayLike<number>>,
 ): Token {
@@ -162,17 +161,16 @@ function run(runtime: SynchronousRuntime, stack: ReturnType<typeof built>): Reco
   return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
 
-const cases: [string, ManifoldOptions & { convention: ManifoldConventionName }][] = manifoldConventionNames.flatMap(
-  (convention) =>
-    [1, 2, 3, 4, 8].map((streams): [string, ManifoldOptions & { convention: ManifoldConventionName }] => [
-      `${convention}, ${streams} streams`,
-      { convention, streams },
-    ]),
+const cases: [string, MhcOptions & { convention: MhcConventionName }][] = mhcConventionNames.flatMap((convention) =>
+  [1, 2, 3, 4, 8].map((streams): [string, MhcOptions & { convention: MhcConventionName }] => [
+    `${convention}, ${streams} streams`,
+    { convention, streams },
+  ]),
 );
 
 describe.each(cases)("%s", (_name, options) => {
   const { convention, streams: n = 4 } = options;
-  const stack = built(manifold(options));
+  const stack = built(mhc(options));
 
   test("float64: what its source says, to 1e-12", () => {
     const values = valuesOf(stack);
@@ -249,7 +247,7 @@ describe.each(cases)("%s", (_name, options) => {
 describe("the end of the streams", () => {
   test("the paper leaves it open: also learned, which starts at the mean", () => {
     const [learned, mean] = (["learned", "mean"] as const).map((collapse) => {
-      const stack = built(manifold({ collapse, streams: 3 }));
+      const stack = built(mhc({ collapse, streams: 3 }));
       const program = createReferenceRuntime();
       const compiled = program.compile({ outputs: { out: stack.out } });
       const random = uniform(2);
@@ -265,19 +263,19 @@ describe("the end of the streams", () => {
     expect(relativeError(learned!, mean!)).toBeGreaterThan(0);
   });
   test("what a convention does not have is refused", () => {
-    expect(() => manifold({ convention: "deepseek-v4", collapse: "sum" })).toThrow(/ends with "learned"/);
-    expect(() => manifold({ convention: "megatron", collapse: "learned" })).toThrow(/ends with "mean"/);
-    expect(() => manifold({ collapse: "carried" })).toThrow(/"mean" or "sum" or "learned"/);
-    expect(() => manifold({ convention: "liger", residualMap: "cayley" })).toThrow(/convention "paper"/);
+    expect(() => mhc({ convention: "deepseek-v4", collapse: "sum" })).toThrow(/ends with "learned"/);
+    expect(() => mhc({ convention: "megatron", collapse: "learned" })).toThrow(/ends with "mean"/);
+    expect(() => mhc({ collapse: "carried" })).toThrow(/"mean" or "sum" or "learned"/);
+    expect(() => mhc({ convention: "liger", residualMap: "cayley" })).toThrow(/convention "paper"/);
   });
 });
 
 describe("HC", () => {
-  const stackOf = (convention: (typeof hyperConventionNames)[number]) => {
-    const { dynamic, tanh } = hyperConventions[convention];
-    return built(hyper({ dynamic, tanh, streams: 3 }));
+  const stackOf = (convention: (typeof hcConventionNames)[number]) => {
+    const { dynamic, tanh } = hcConventions[convention];
+    return built(hc({ dynamic, tanh, streams: 3 }));
   };
-  test.each(hyperConventionNames)("%s: kernels equal the reference, forward and gradients", (convention) => {
+  test.each(hcConventionNames)("%s: kernels equal the reference, forward and gradients", (convention) => {
     const stack = stackOf(convention);
     const expected = run(createReferenceRuntime(), stack);
     const actual = run(wasm, stack);
@@ -300,8 +298,8 @@ describe("HC", () => {
   });
 });
 
-test.each(manifoldConventionNames)("a model trains: %s", (convention) => {
-  const tiny = tinyModel(tinyConfig({ kind: "manifold", streams: 4, iterations: 20, convention, collapse: "mean" }));
+test.each(mhcConventionNames)("a model trains: %s", (convention) => {
+  const tiny = tinyModel(tinyConfig({ kind: "mhc", streams: 4, iterations: 20, convention }));
   const step = wasm.compile({
     outputs: { loss: tiny.loss },
     updates: tiny.parameters.all.map(
@@ -316,9 +314,9 @@ test.each(manifoldConventionNames)("a model trains: %s", (convention) => {
   expect(losses.at(-1)).toBeLessThan(losses[0]! - 0.05);
 });
 
-test.each(manifoldConventionNames)("streams kept as bfloat16 change little: %s", (convention) => {
+test.each(mhcConventionNames)("streams kept as bfloat16 change little: %s", (convention) => {
   const [exact, narrow] = (["float32", "bfloat16"] as const).map((streamPrecision) => {
-    const connection = { kind: "manifold", streams: 4, iterations: 20, convention, collapse: "mean" } as const;
+    const connection = { kind: "mhc", streams: 4, iterations: 20, convention } as const;
     const tiny = tinyModel(tinyConfig({ ...connection, streamPrecision }));
     return runTiny(wasm, tiny, { logits: tiny.logits }, tinyValues(tiny, 0.1)).logits!;
   });
@@ -328,19 +326,8 @@ test.each(manifoldConventionNames)("streams kept as bfloat16 change little: %s",
 
 test("no convention named is the paper's, to the last bit", () => {
   const [unnamed, paper] = [{}, { convention: "paper" as const }].map((extra) => {
-    const tiny = tinyModel(tinyConfig({ kind: "manifold", streams: 4, iterations: 20, collapse: "mean", ...extra }));
+    const tiny = tinyModel(tinyConfig({ kind: "mhc", streams: 4, iterations: 20, collapse: "mean", ...extra }));
     return runTiny(wasm, tiny, { loss: tiny.loss, ...tiny.gradients }, tinyValues(tiny, 0.3));
   });
   expect(paper).toEqual(unnamed);
-});
-
-test("a configuration keeps its convention, and old ones stay as they were", () => {
-  const sizes = { vocabulary: 9, context: 4, width: 8, layers: 1, heads: 1, kvHeads: 1, hidden: 8 };
-  const parse = (connection: object): unknown => modelSchema.parse({ ...sizes, connection }).connection;
-  const learned = parseConnection({ kind: "manifold", convention: "deepseek-v4" });
-  expect(createConnection(learned).ending).toBeDefined();
-  const old = { kind: "manifold", streams: 4, iterations: 20, collapse: "mean" };
-  expect(parse(old)).toEqual(old);
-  expect(parse({ kind: "manifold", convention: "megatron" })).toEqual({ ...old, convention: "megatron" });
-  expect(() => parse({ kind: "manifold", convention: "hc-static" })).toThrow();
 });

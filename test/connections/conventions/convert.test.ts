@@ -13,7 +13,7 @@ import type { ConnectionWeights, Probe } from "../../../src/connections/conventi
 import {
   type ConventionName,
   conventionNames,
-  type ManifoldConventionName,
+  type MhcConventionName,
 } from "../../../src/connections/conventions/table.ts";
 import { normal, uniform } from "../../ops/harness.ts";
 
@@ -62,8 +62,8 @@ const pairs: [ConventionName, ConventionName, Conversion][] = conventionNames.fl
   }),
 );
 const manifolds = pairs.filter(([from]) => !from.startsWith("hc")) as [
-  ManifoldConventionName,
-  ManifoldConventionName,
+  MhcConventionName,
+  MhcConventionName,
   Conversion,
 ][];
 

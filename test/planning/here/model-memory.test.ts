@@ -43,7 +43,7 @@ async function compare(
   }
 }
 
-const large = tinyTraining("manifold", { batch: 6, model: { layers: 3, context: 40, width: 32 } });
+const large = tinyTraining("mhc", { batch: 6, model: { layers: 3, context: 40, width: 32 } });
 
 test.each<[string, number[], number]>([
   ["one text", [5], 20],
@@ -78,7 +78,7 @@ test.each([1, 40])("observing %i tokens", (length) =>
   ),
 );
 
-test.each(["manifold", "hyper"] as const)("intervening in %s", (kind) => {
+test.each(["mhc", "hc"] as const)("intervening in %s", (kind) => {
   const config = tinyTraining(kind, { batch: 8, model: { context: 32, width: 32 } });
   return compare(
     (runtime) => planIntervening(config, runtime.machine),

@@ -1,7 +1,7 @@
 // Runs of a sweep that do not fit are named before it starts, and no more are trained at a time than fit.
 
 import { expect, test } from "vitest";
-import { defaultConnection } from "../../../src/model/config.ts";
+import { defaultConnection } from "../../../src/connections/table.ts";
 import { memoryLimits } from "../../../src/planning/here/memory-limit.ts";
 import { runsAtATime, type SweepRun } from "../../../src/planning/here/sweep-memory.ts";
 import { planMemoryNeed } from "../../../src/planning/here/training-memory.ts";
@@ -10,7 +10,7 @@ import { plannedMachine } from "../../../src/runtime/machines.ts";
 
 const machine = plannedMachine();
 
-function runOf(layers: number, seed: number, kind: "residual" | "manifold" = "manifold"): SweepRun {
+function runOf(layers: number, seed: number, kind: "residual" | "mhc" = "mhc"): SweepRun {
   const config = tinyTraining(kind, { seed, model: { layers, context: 256 }, batch: 16 });
   const values = { "model.layers": layers, connection: kind, seed };
   return { name: `layers=${layers},connection=${kind},seed=${seed}`, values, config };
@@ -40,7 +40,7 @@ test("runs that do not fit alone are refused with the values that they share, ne
   const showing = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   expect(() => runsAtATime(runs, machine, limits, 2)).toThrow(
     "2 of 5 runs do not fit into memory, even alone:\n" +
-      `  model.layers=8, connection=manifold (2 runs): would need ${showing(bytesOf(large))} of memory; ` +
+      `  model.layers=8, connection=mhc (2 runs): would need ${showing(bytesOf(large))} of memory; ` +
       `the limit is ${showing(bytesOf(large) - 1)}, what --memory allows\n` +
       "Take these values from the axes",
   );

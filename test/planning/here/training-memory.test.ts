@@ -1,7 +1,8 @@
 // Trainings are refused before they start when they do not fit, and what is offered instead does.
 
 import { expect, test } from "vitest";
-import { defaultConnection, presets } from "../../../src/model/config.ts";
+import { defaultConnection } from "../../../src/connections/table.ts";
+import { presets } from "../../../src/model/config.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../../src/training/config.ts";
 import { memoryLimits, type MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
@@ -12,7 +13,7 @@ import { plannedMachine } from "../../../src/runtime/machines.ts";
 
 const machine = plannedMachine({ threads: 2 });
 
-function config(kind: "residual" | "hyper" | "manifold", more: object = {}, model: object = {}): TrainingConfig {
+function config(kind: "residual" | "hc" | "mhc", more: object = {}, model: object = {}): TrainingConfig {
   return parseTrainingConfig({
     name: kind,
     data: { source: "-", vocabulary: 300 },
@@ -64,24 +65,21 @@ async function memoryOfRuns(
 }
 
 test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Changes])[]]>([
-  ["one model", [["manifold", {}]]],
+  ["one model", [["mhc", {}]]],
   [
     "three that take turns",
     [
       ["residual", {}],
-      ["hyper", { accumulate: 2 }],
-      ["manifold", { recompute: "auto" }],
+      ["hc", { accumulate: 2 }],
+      ["mhc", { recompute: "auto" }],
     ],
   ],
-  [
-    "one whose evaluation needs more than its step",
-    [["manifold", { recompute: 1, model: { layers: 6, context: 48 } }]],
-  ],
+  ["one whose evaluation needs more than its step", [["mhc", { recompute: 1, model: { layers: 6, context: 48 } }]]],
   [
     "latent attention",
     [
       [
-        "manifold",
+        "mhc",
         { model: { kvHeads: 2, attention: { kind: "mla", rank: 7, rotarySize: 4, contentSize: 6, valueSize: 5 } } },
       ],
     ],
@@ -90,7 +88,7 @@ test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Chang
     "mixtures of experts",
     [
       [
-        "hyper",
+        "hc",
         {
           model: {
             feedForward: {
@@ -119,7 +117,7 @@ test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Chang
 test("trainers that are made and released in turn do not let the memory grow, and learn the same", async () => {
   const runtime = await createWasmRuntime({ threads: 2 });
   const round = (): number[] =>
-    (["residual", "manifold", "hyper"] as const)
+    (["residual", "mhc", "hc"] as const)
       .map((kind, index) => {
         const each = tinyTraining(kind, { model: { layers: 1 + index }, accumulate: 1 + index });
         const trainer = createTrainer(runtime, each, tinyBatches(each));
@@ -144,12 +142,12 @@ test("trainers that are made and released in turn do not let the memory grow, an
 
 test("a training larger than the runtime's memory is refused with need, limit and the two best changes", () => {
   const absurd = config(
-    "manifold",
+    "mhc",
     { batch: 64 },
     { heads: 64, kvHeads: 64, width: 8192, hidden: 24576, context: 4096, layers: 2 },
   );
   const message = refusal([absurd], 2 ** 50);
-  expect(message).toMatch(/^manifold: training would need \d+\.\d\d GiB of memory; the limit is 4\.00 GiB, the Web/);
+  expect(message).toMatch(/^mhc: training would need \d+\.\d\d GiB of memory; the limit is 4\.00 GiB, the Web/);
   const offered = [...message.matchAll(/^ {2}(.+): needs ([\d.]+) GiB/gm)].map(([, option, size]) => [option, size]);
   const [first, second] = offered.map(([option]) => option);
   expect(new Set([first, second])).toEqual(new Set(["--batch 32 --accumulate 2", "--context 2048"]));
@@ -159,12 +157,12 @@ test("a training larger than the runtime's memory is refused with need, limit an
 });
 
 test("runs that are compared need their sum, and each alone less", () => {
-  const configs = [config("residual"), config("hyper"), config("manifold")];
+  const configs = [config("residual"), config("hc"), config("mhc")];
   const { machineBytes } = need(configs);
   const needs = configs.map((each) => need([each]).machineBytes);
   expect(machineBytes).toBeGreaterThan(Math.max(...needs));
   const message = refusal(configs, machineBytes - 1, { alone: "one by one" });
-  expect(message).toContain("residual, hyper, manifold: training would need");
+  expect(message).toContain("residual, hc, mhc: training would need");
   expect(message).toContain("what --memory allows");
   expect(message).toMatch(/ {2}one by one: needs [\d.]+ MiB$/m);
   expect(expectMemory({ configs }, machine, memoryLimits(machine.device, machineBytes)).machineBytes).toBe(
@@ -173,7 +171,7 @@ test("runs that are compared need their sum, and each alone less", () => {
 });
 
 test("a change of the connection is offered in the command's words; a run that goes on can only compute again", () => {
-  const wide = config("manifold", { batch: 8 }, { connection: { ...defaultConnection("manifold"), streams: 16 } });
+  const wide = config("mhc", { batch: 8 }, { connection: { ...defaultConnection("mhc"), streams: 16 } });
   const asked: unknown[] = [];
   const connections = (field: string, values: readonly unknown[]): string => {
     asked.push([field, values]);

@@ -19,7 +19,7 @@ afterAll(() => [place, outside].forEach((each) => each.remove()));
 
 beforeAll(() => {
   writeRun(place.at("first", "mhc"));
-  writeRun(place.at("first", "hc"), { connection: "hyper", done: 40 });
+  writeRun(place.at("first", "hc"), { connection: "hc", done: 40 });
   writeRun(outside.at("secret"));
 });
 
@@ -53,7 +53,7 @@ describe("runs", () => {
     expect(found.find(({ id }) => id === "first/mhc")).toMatchObject({
       name: "mhc",
       group: "first",
-      connection: "manifold",
+      connection: "mhc",
       size: "nano",
       state: "finished",
       step: 100,
@@ -62,7 +62,7 @@ describe("runs", () => {
       tags: [],
     });
     expect(found.find(({ id }) => id === "first/hc")).toMatchObject({
-      connection: "hyper",
+      connection: "hc",
       state: "stopped",
       step: 40,
     });
@@ -83,7 +83,7 @@ describe("runs", () => {
     fs.rmSync(place.at("first", "hc", "lock"));
     fs.appendFileSync(place.at("first", "hc", "metrics.jsonl"), metricLine(41, { loss: "NaN" }));
     expect(await stateOf("first/hc")).toBe("diverged");
-    writeRun(place.at("first", "hc"), { connection: "hyper", done: 40 });
+    writeRun(place.at("first", "hc"), { connection: "hc", done: 40 });
   });
 
   test("keep the user's tags in their folder", async () => {
@@ -188,7 +188,7 @@ test("samples, alarms and the configuration", async () => {
     { step: 5, prompt: "We", text: " must\ngo" },
   ]);
   expect(texts.events).toEqual([{ step: 3, rule: "gain", message: "m", action: "continue" }]);
-  expect(texts.config).toMatchObject({ "model.connection.kind": "manifold", batch: "16" });
+  expect(texts.config).toMatchObject({ "model.connection.kind": "mhc", batch: "16" });
 });
 
 describe("nothing outside the root is read", () => {

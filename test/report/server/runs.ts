@@ -33,7 +33,7 @@ export function gainLine(step: number, more: Readonly<Record<string, unknown>> =
 /** A run of `steps` steps that has done `done` of them. */
 export function writeRun(
   folder: string,
-  { steps = 100, done = steps, connection = "manifold" }: { steps?: number; done?: number; connection?: string } = {},
+  { steps = 100, done = steps, connection = "mhc" }: { steps?: number; done?: number; connection?: string } = {},
 ): void {
   fs.mkdirSync(folder, { recursive: true });
   const config = {

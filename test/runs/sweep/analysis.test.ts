@@ -112,7 +112,7 @@ test("groups, and a rate at which one seed of two diverged", () => {
   const run = (learningRate: number, seed: number, bitsPerByte: number | undefined): SweepResult => ({
     name: "",
     values: {},
-    group: { connection: "hyper" },
+    group: { connection: "hc" },
     learningRate,
     seed,
     diverged: bitsPerByte === undefined,

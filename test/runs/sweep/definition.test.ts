@@ -51,10 +51,10 @@ test("names are readable, and paths are cut where that is clear", () => {
   const { name } = sweepPoints(
     parseSweep({
       name: "x",
-      axes: { "optimiser.learningRate": [3e-3], "model.layers": [12], connection: ["manifold:streams=2"], seed: [1] },
+      axes: { "optimiser.learningRate": [3e-3], "model.layers": [12], connection: ["mhc:streams=2"], seed: [1] },
     }),
   )[0]!;
-  expect(name).toBe("learningRate=0.003,layers=12,connection=manifold+streams=2,seed=1");
+  expect(name).toBe("learningRate=0.003,layers=12,connection=mhc+streams=2,seed=1");
 });
 
 test("where keeps and exclude leaves out", () => {

@@ -306,6 +306,7 @@ describe("probePanelWidth", () => {
       startProgram: exports.startProgram,
       workerLoop: exports.workerLoop,
       runOne: exports.runOne,
+      currentCall: exports.currentCall,
       setPanelWidth: exports.setPanelWidth,
       panelWidth: exports.panelWidth,
       packB: exports["packB"]!,

@@ -9,6 +9,7 @@
 // Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
 
 import { CachedAttentionArguments } from "./arguments";
+import { checkedIndex } from "./indices";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
@@ -152,9 +153,9 @@ export function cachedAttention(args: CachedAttentionArguments, begin: i32, end:
     for (let r = 0; r < R; r++) {
       const wanted = load<i32>(slots + (<usize>r << 2));
       const to = out + outRow * <usize>r + valueHead * <usize>(kv * group);
-      if (wanted < 0 && slot == 0) memory.fill(to, 0, valueHead * <usize>group);
+      if (slot == 0 && (wanted < 0 || checkedIndex(wanted, args.slotCount, r) != wanted)) memory.fill(to, 0, valueHead * <usize>group);
       if (wanted != slot) continue;
-      const position = load<i32>(positions + (<usize>r << 2));
+      const position = checkedIndex(load<i32>(positions + (<usize>r << 2)), T, r);
       const own = qkv + row * <usize>r;
       const k = own + head * <usize>(heads + kv), v = own + head * <usize>(heads + kvHeads) + valueHead * <usize>kv;
       let place = keys + (<usize>position << 2);

@@ -9,6 +9,7 @@ import {
   BroadcastArguments, BroadcastLastArguments, PermuteArguments, SliceArguments, PlaceArguments, ConcatArguments, ConcatWords, afterList,
   GatherArguments, ScatterAddArguments,
 } from "./arguments";
+import { checkedIndex } from "./indices";
 
 @inline
 function copyFloats(from: usize, to: usize, count: i32): void {
@@ -126,7 +127,7 @@ export function gather(args: GatherArguments, begin: i32, end: i32, scratch: usi
   const table = args.table, indices = args.indices, out = args.y;
   const size = args.C;
   for (let i = begin; i < end; i++) {
-    const row = load<i32>(indices + (<usize>i << 2));
+    const row = checkedIndex(load<i32>(indices + (<usize>i << 2)), args.V, i);
     copyFloats(table + (<usize>row * size << 2), out + (<usize>i * size << 2), size);
   }
 }
@@ -151,7 +152,7 @@ export function scatterAdd(args: ScatterAddArguments, begin: i32, end: i32, scra
   }
   const last = <usize>columns << 2;
   for (let n = 0; n < count; n++) {
-    const to = out + <usize>load<i32>(indices + (<usize>n << 2)) * stride + offset;
+    const to = out + <usize>checkedIndex(load<i32>(indices + (<usize>n << 2)), vocabulary, n) * stride + offset;
     const from = g + <usize>n * stride + offset;
     let i: usize = 0;
     for (; i + 32 <= last; i += 32) {

@@ -10,6 +10,7 @@
 //   dx may be x
 
 import { DispatchArguments, ExpertRowsArguments, ExpertSumArguments, ExpertSumBackwardArguments } from "./arguments";
+import { checkedIndex } from "./indices";
 import { fma, horizontalSum } from "./simd";
 
 export function dispatch(args: DispatchArguments, begin: i32, end: i32, scratch: usize): void {
@@ -19,7 +20,7 @@ export function dispatch(args: DispatchArguments, begin: i32, end: i32, scratch:
   // offsets[e + 1] counts, then is where expert e goes on, and so ends as where expert e + 1 begins.
   memory.fill(offsets, 0, <usize>(experts + 1) << 2);
   for (let p = 0; p < pairs; p++) {
-    const count = offsets + 4 + (<usize>load<i32>(chosen + (<usize>p << 2)) << 2);
+    const count = offsets + 4 + (<usize>checkedIndex(load<i32>(chosen + (<usize>p << 2)), experts, p) << 2);
     store<i32>(count, load<i32>(count) + 1);
   }
   let first = 0;
@@ -31,7 +32,7 @@ export function dispatch(args: DispatchArguments, begin: i32, end: i32, scratch:
     first += rows;
   }
   for (let p = 0; p < pairs; p++) {
-    const next = offsets + 4 + (<usize>load<i32>(chosen + (<usize>p << 2)) << 2);
+    const next = offsets + 4 + (<usize>checkedIndex(load<i32>(chosen + (<usize>p << 2)), experts, p) << 2);
     const row = load<i32>(next);
     store<i32>(next, row + 1);
     store<i32>(order + (<usize>row << 2), p);
@@ -43,7 +44,7 @@ export function expertRows(args: ExpertRowsArguments, begin: i32, end: i32, scra
   const x = args.x, order = args.order, y = args.y;
   const k = args.k, bytes = <usize>args.C << 2;
   for (let row = begin; row < end; row++) {
-    const n = load<i32>(order + (<usize>row << 2)) / k;
+    const n = checkedIndex(load<i32>(order + (<usize>row << 2)), args.pairs, row) / k;
     memory.copy(y + <usize>row * bytes, x + <usize>n * bytes, bytes);
   }
 }
@@ -69,7 +70,7 @@ export function expertSum(args: ExpertSumArguments, begin: i32, end: i32, scratc
   for (let n = begin; n < end; n++) {
     const to = y + <usize>n * bytes;
     for (let p = n * k; p < (n + 1) * k; p++) {
-      const from = x + <usize>load<i32>(position + (<usize>p << 2)) * bytes;
+      const from = x + <usize>checkedIndex(load<i32>(position + (<usize>p << 2)), args.pairs, p) * bytes;
       const w: f32 = weights == 0 ? 1 : load<f32>(weights + (<usize>p << 2));
       if (p == n * k) addRow(from, to, w, bytes, true);
       else addRow(from, to, w, bytes, false);
@@ -82,7 +83,7 @@ export function expertSumBackward(args: ExpertSumBackwardArguments, begin: i32, 
   const g = args.g, dx = args.dx, dWeights = args.dweights;
   const k = args.k, bytes = <usize>args.C << 2;
   for (let row = begin; row < end; row++) {
-    const p = load<i32>(order + (<usize>row << 2));
+    const p = checkedIndex(load<i32>(order + (<usize>row << 2)), args.pairs, row);
     const from = x + <usize>row * bytes, to = dx + <usize>row * bytes, gradient = g + <usize>(p / k) * bytes;
     const w = load<f32>(weights + (<usize>p << 2));
     const weight = f32x4.splat(w);

@@ -6,6 +6,7 @@
 // sequenceBalanceBackward  domain: B sequences, grain 1
 
 import { BalanceBiasArguments, SequenceBalanceArguments, SequenceBalanceBackwardArguments } from "./arguments";
+import { checkedIndex } from "./indices";
 
 export function balanceBias(args: BalanceBiasArguments, begin: i32, end: i32, scratch: usize): void {
   const bias = args.bias, loads = args.load, clip = args.clip;
@@ -21,11 +22,11 @@ export function balanceBias(args: BalanceBiasArguments, begin: i32, end: i32, sc
   }
 }
 
-/** f[e] = E / (k T) times how often a sequence chose expert e. */
-function frequencies(chosen: usize, pairs: i32, E: i32, f: usize): void {
+/** f[e] = E / (k T) times how often a sequence chose expert e; its first pair is `first`. */
+function frequencies(chosen: usize, first: i32, pairs: i32, E: i32, f: usize): void {
   memory.fill(f, 0, <usize>E << 2);
-  for (let p = 0; p < pairs; p++) {
-    const at = f + (<usize>load<i32>(chosen + (<usize>p << 2)) << 2);
+  for (let p = first; p < first + pairs; p++) {
+    const at = f + (<usize>checkedIndex(load<i32>(chosen + (<usize>p << 2)), E, p) << 2);
     store<f32>(at, load<f32>(at) + 1);
   }
   const share = <f32>E / <f32>pairs;
@@ -35,7 +36,7 @@ function frequencies(chosen: usize, pairs: i32, E: i32, f: usize): void {
 export function sequenceBalance(args: SequenceBalanceArguments, begin: i32, end: i32, scratch: usize): void {
   const T = args.length, E = args.E, k = args.k;
   for (let b = begin; b < end; b++) {
-    frequencies(args.chosen + (<usize>(b * T * k) << 2), T * k, E, scratch);
+    frequencies(args.chosen, b * T * k, T * k, E, scratch);
     let s = args.scores + (<usize>(b * T * E) << 2);
     let total: f64 = 0;
     for (let t = 0; t < T; t++) {
@@ -54,7 +55,7 @@ export function sequenceBalance(args: SequenceBalanceArguments, begin: i32, end:
 export function sequenceBalanceBackward(args: SequenceBalanceBackwardArguments, begin: i32, end: i32, scratch: usize): void {
   const T = args.length, E = args.E, k = args.k;
   for (let b = begin; b < end; b++) {
-    frequencies(args.chosen + (<usize>(b * T * k) << 2), T * k, E, scratch);
+    frequencies(args.chosen, b * T * k, T * k, E, scratch);
     const share = load<f32>(args.g + (<usize>b << 2)) / <f32>T;
     let s = args.scores + (<usize>(b * T * E) << 2), ds = args.dscores + (<usize>(b * T * E) << 2);
     for (let t = 0; t < T; t++) {

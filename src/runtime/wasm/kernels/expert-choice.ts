@@ -7,6 +7,7 @@
 // expertChoiceBackward  row-wise
 
 import { ExpertChoiceArguments, ExpertChoiceBackwardArguments } from "./arguments";
+import { checkedIndex } from "./indices";
 
 const EPSILON: f32 = 1e-20;
 
@@ -49,11 +50,11 @@ export function expertChoiceBackward(args: ExpertChoiceBackwardArguments, begin:
     let sum = EPSILON;
     let along: f32 = 0;
     for (let j: usize = 0; j < <usize>k << 2; j += 4) {
-      sum += load<f32>(s + (<usize>load<i32>(experts + j) << 2));
+      sum += load<f32>(s + (<usize>checkedIndex(load<i32>(experts + j), E, n * k + <i32>(j >> 2)) << 2));
       along += load<f32>(g + j) * load<f32>(weights + j);
     }
     for (let j: usize = 0; j < <usize>k << 2; j += 4) {
-      store<f32>(ds + (<usize>load<i32>(experts + j) << 2), (scale * load<f32>(g + j) - along) / sum);
+      store<f32>(ds + (<usize>checkedIndex(load<i32>(experts + j), E, n * k + <i32>(j >> 2)) << 2), (scale * load<f32>(g + j) - along) / sum);
     }
   }
 }

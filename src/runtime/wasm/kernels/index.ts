@@ -1,6 +1,7 @@
 // Every kernel of the CPU runtime, one file per operation. See README.md for the calling convention.
 
 export { copy, runOne, startProgram, workerLoop } from "./interpreter";
+export { currentCall } from "./indices";
 export { sumPartials } from "./sum-partials";
 export { attention } from "./attention";
 export { attentionBackward } from "./attention-backward";

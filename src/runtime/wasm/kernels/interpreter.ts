@@ -15,8 +15,12 @@
 // A thread's own memory: SCRATCH_BYTES for kernels, ARGUMENT_BYTES, then the local buffers. Their base leaves 64
 // modulo LOCAL_ALIGNMENT, offsets and tiles are multiples of it, so such a pointer is never null.
 
-import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "../constants";
+import {
+  ARGUMENT_BYTES, CONTROL_ARRIVED, CONTROL_EPOCH, CONTROL_FAILED, CONTROL_GENERATION, CONTROL_PROGRAM, LOCAL_ALIGNMENT,
+  LOCAL_BEGIN, OFFENCE_CALL, SCRATCH_BYTES,
+} from "../constants";
 import { CopyArguments } from "./arguments";
+import { enterCall, setControl } from "./indices";
 
 /** Looks at the barrier before a thread sleeps, some 0.2 ms: longer than the pause between the tokens of a text. */
 const SPIN: i32 = 100000;
@@ -30,6 +34,7 @@ function localBase(scratch: usize): usize {
 /** Run one call on items [begin, end). Returns where the next call's record lies. */
 @inline
 function runCall(call: usize, begin: i32, end: i32, scratch: usize): usize {
+  enterCall(call);
   const kernel = load<i32>(call), locals = load<i32>(call, 12);
   let args = <usize>load<i32>(call, 4);
   let local = call + 16;
@@ -47,21 +52,32 @@ function runCall(call: usize, begin: i32, end: i32, scratch: usize): usize {
   return local;
 }
 
-/** Meet the other threads: the last to arrive resets the count and opens the next generation. */
-function barrier(control: usize, threads: i32): void {
-  const arrived = control + 8;
-  const generation = control + 12;
+/** Has a thread trapped? Whoever sets the flag then opens the barrier, which it will never reach. */
+@inline
+function failed(control: usize): bool {
+  return atomic.load<i32>(control + CONTROL_FAILED) != 0;
+}
+
+/**
+ * Meet the other threads: the last to arrive resets the count and opens the next generation. False when one of
+ * them has trapped. The generation is read before the flag: a barrier that opens in between is not waited for.
+ */
+function barrier(control: usize, threads: i32): bool {
+  const arrived = control + CONTROL_ARRIVED;
+  const generation = control + CONTROL_GENERATION;
   const current = atomic.load<i32>(generation);
+  if (failed(control)) return false;
   if (atomic.add<i32>(arrived, 1) == threads - 1) {
     atomic.store<i32>(arrived, 0);
     atomic.add<i32>(generation, 1);
     atomic.notify(generation, threads);
-    return;
+    return true;
   }
   for (let i = 0; i < SPIN; i++) {
-    if (atomic.load<i32>(generation) != current) return;
+    if (atomic.load<i32>(generation) != current) return !failed(control);
   }
   while (atomic.load<i32>(generation) == current) atomic.wait<i32>(generation, current, -1);
+  return !failed(control);
 }
 
 function runProgram(control: usize, program: usize, threads: i32, scratch: usize): void {
@@ -69,7 +85,7 @@ function runProgram(control: usize, program: usize, threads: i32, scratch: usize
   const list = program + 16;
   for (let g = 0; g < groups; g++) {
     const group = <usize>load<i32>(list + (<usize>g << 2));
-    if (threads > 1 && load<i32>(group) != 0) barrier(control, threads);
+    if (threads > 1 && load<i32>(group) != 0 && !barrier(control, threads)) return;
     const domain = load<i32>(group, 8);
     const grain = load<i32>(group, 12);
     const calls = load<i32>(group, 16);
@@ -93,17 +109,19 @@ function resetProgram(program: usize): void {
 }
 
 /**
- * The life of a worker: sleep until the epoch moves, replay the program named in the control block,
- * end when there is none. Control block: [epoch, program, barrierArrived, barrierGeneration]. The barrier is not
- * in the program, whose words may be given back while a thread is still leaving it.
+ * The life of a worker: sleep until the epoch moves, replay the program named in the control block, end when there
+ * is none. The control block is laid out in constants.ts. The barrier is not in the program, whose words may be given
+ * back while a thread is still leaving it.
  */
 export function workerLoop(control: usize, threads: i32, scratch: usize): void {
+  setControl(control);
+  const epoch = control + CONTROL_EPOCH;
   let seen = 0;
   while (true) {
-    for (let i = 0; i < SPIN && atomic.load<i32>(control) == seen; i++) {}
-    while (atomic.load<i32>(control) == seen) atomic.wait<i32>(control, seen, -1);
-    seen = atomic.load<i32>(control);
-    const program = <usize>load<i32>(control, 4);
+    for (let i = 0; i < SPIN && atomic.load<i32>(epoch) == seen; i++) {}
+    while (atomic.load<i32>(epoch) == seen) atomic.wait<i32>(epoch, seen, -1);
+    seen = atomic.load<i32>(epoch);
+    const program = load<usize>(control + CONTROL_PROGRAM);
     if (program == 0) return;
     runProgram(control, program, threads, scratch);
   }
@@ -111,11 +129,13 @@ export function workerLoop(control: usize, threads: i32, scratch: usize): void {
 
 /** Replay a program on all threads; the calling thread takes part. */
 export function startProgram(control: usize, program: usize, threads: i32, scratch: usize): void {
+  setControl(control);
+  store<usize>(control + OFFENCE_CALL, 0);
   resetProgram(program);
   if (threads > 1) {
-    store<i32>(control, <i32>program, 4);
-    atomic.add<i32>(control, 1);
-    atomic.notify(control, threads);
+    store<usize>(control + CONTROL_PROGRAM, program);
+    atomic.add<i32>(control + CONTROL_EPOCH, 1);
+    atomic.notify(control + CONTROL_EPOCH, threads);
   }
   runProgram(control, program, threads, scratch);
 }
@@ -126,6 +146,7 @@ export function copy(args: CopyArguments, begin: i32, end: i32, scratch: usize):
 }
 
 /** Run the call recorded at `call` on one task, by itself: for profiling. */
-export function runOne(call: usize, begin: i32, end: i32, scratch: usize): void {
+export function runOne(control: usize, call: usize, begin: i32, end: i32, scratch: usize): void {
+  setControl(control);
   runCall(call, begin, end, scratch);
 }

@@ -6,6 +6,7 @@
 import {
   SoftmaxArguments, SoftmaxBackwardArguments, CrossEntropyArguments, CrossEntropyBackwardArguments,
 } from "./arguments";
+import { checkedIndex } from "./indices";
 import { expRow, log1 } from "./math";
 import { horizontalSum } from "./simd";
 
@@ -115,7 +116,7 @@ export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, 
       expRow(scratch, scratch, count);
       total += sum(scratch, count);
     }
-    const rest = log1(<f32>total), target = load<f32>(x + (<usize>load<i32>(targets + at) << 2));
+    const rest = log1(<f32>total), target = load<f32>(x + (<usize>checkedIndex(load<i32>(targets + at), size, row) << 2));
     store<f32>(lse + at, largest + rest);
     store<f32>(loss + at, (largest - target) + rest);
   }
@@ -138,7 +139,7 @@ export function crossEntropyBackward(args: CrossEntropyBackwardArguments, begin:
       expRow(y + block, y + block, count);
       affineRow(y + block, y + block, count, factor, 0);
     }
-    const target = y + (<usize>load<i32>(targets + at) << 2);
+    const target = y + (<usize>checkedIndex(load<i32>(targets + at), size, row) << 2);
     store<f32>(target, load<f32>(target) - load<f32>(g + at));
   }
 }

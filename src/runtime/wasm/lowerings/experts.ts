@@ -43,7 +43,7 @@ function pairRows(
   kernel: string,
   rows: (node: Node) => number,
   operands: (node: Node, context: LoweringContext) => (Operand | undefined)[],
-  sizes: (node: Node) => readonly [active: number, channels: number],
+  sizes: (node: Node) => readonly [pairs: number, active: number, channels: number],
   inPlace: readonly (readonly [number, number])[] = [],
 ): Lowering {
   return {
@@ -68,7 +68,7 @@ const expertRows = pairRows(
     read(buffer(order!), true),
     write(buffer(y!), true),
   ],
-  ({ inputs: [x, , position] }) => [lastAxis(position!.shape), lastAxis(x!.shape)],
+  ({ inputs: [x, , position] }) => [sizeOf(position!.shape), lastAxis(position!.shape), lastAxis(x!.shape)],
 );
 
 /** tokenSum has no weights. */
@@ -81,7 +81,7 @@ const expertSum = pairRows(
     weights && read(buffer(weights), true),
     write(buffer(y!), true),
   ],
-  ({ inputs: [x, , position] }) => [lastAxis(position!.shape), lastAxis(x!.shape)],
+  ({ inputs: [x, , position] }) => [sizeOf(position!.shape), lastAxis(position!.shape), lastAxis(x!.shape)],
 );
 
 const expertSumBackward = pairRows(
@@ -95,7 +95,7 @@ const expertSumBackward = pairRows(
     write(buffer(dx!), true),
     write(buffer(dWeights!), false),
   ],
-  ({ inputs: [x, , weights] }) => [lastAxis(weights!.shape), lastAxis(x!.shape)],
+  ({ inputs: [x, , weights] }) => [sizeOf(weights!.shape), lastAxis(weights!.shape), lastAxis(x!.shape)],
   [[0, 4]],
 );
 

@@ -205,7 +205,11 @@ export const generalLowerings: Record<string, Lowering> = {
   concat,
   weightedSum,
   weightedSumBackward,
-  gather: rowwise("gather", { rows: ({ inputs: [, indices] }) => sizeOf(indices!.shape), aligned: [false, true] }),
+  gather: rowwise("gather", {
+    rows: ({ inputs: [, indices] }) => sizeOf(indices!.shape),
+    aligned: [false, true],
+    words: ({ inputs: [table] }) => [i32(rowCount(table!.shape)), i32(lastAxis(table!.shape))],
+  }),
   scatterAdd,
   softmax: rowwise("softmax", { inPlace: [[0, 0]] }),
   softmaxBackward: rowwise("softmaxBackward", {

@@ -258,7 +258,7 @@ const cachedAttention: Lowering = {
         ...node.inputs.map((tensor, index) => read(context.buffer(tensor), index === 1 || index === 2)),
         ...node.outputs.map((tensor, index) => write(context.buffer(tensor), index > 0)),
       ],
-      words: [...[qkv.shape[0]!, length, heads, kvHeads, headSize, valueSize].map(i32), f32(scale)],
+      words: [...[slots, qkv.shape[0]!, length, heads, kvHeads, headSize, valueSize].map(i32), f32(scale)],
       inPlace: [
         [1, 6],
         [2, 7],

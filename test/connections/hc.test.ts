@@ -1,7 +1,8 @@
 // Hyper-Connections at their start: the pre-norm residual network, exactly.
 
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { type ConnectionConfig, modelSchema } from "../../src/model/config.ts";
+import type { ConnectionConfig } from "../../src/connections/table.ts";
+import { modelSchema } from "../../src/model/config.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
@@ -28,7 +29,7 @@ test("at the start a model with HC equals the residual model of the same seed", 
     for (const collapse of ["sum", "mean"] as const) {
       for (const streams of [1, 2, 3, 4, 8]) {
         expect(
-          relativeError(logits(runtime, { kind: "hyper", streams, collapse }), expected),
+          relativeError(logits(runtime, { kind: "hc", streams, collapse }), expected),
           `${streams} streams, ${collapse}`,
         ).toBeLessThan(tolerance);
       }
@@ -37,14 +38,12 @@ test("at the start a model with HC equals the residual model of the same seed", 
 });
 
 test("models that differ in their connection start from equal weights under equal names", () => {
-  const [plain, hyper, manifold] = (["residual", "hyper", "manifold"] as const).map((kind) =>
-    tinyValues(tinyModel(tinyConfig(kind))),
-  );
+  const [plain, hc, mhc] = (["residual", "hc", "mhc"] as const).map((kind) => tinyValues(tinyModel(tinyConfig(kind))));
   for (const [name, values] of plain!) {
-    expect(hyper!.get(name)).toEqual(values);
-    expect(manifold!.get(name)).toEqual(values);
+    expect(hc!.get(name)).toEqual(values);
+    expect(mhc!.get(name)).toEqual(values);
   }
-  const own = [...hyper!.keys()].filter((name) => !plain!.has(name));
+  const own = [...hc!.keys()].filter((name) => !plain!.has(name));
   expect(own.length).toBe(3 * 2 * 2);
   expect(own.every((name) => /^layers\.\d\.(attention|feedForward)\.connection\.(theta|alpha|bias)$/.test(name))).toBe(
     true,

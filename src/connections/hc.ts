@@ -8,6 +8,7 @@
 // Nothing bounds H_res, so the product over many layers can grow: the reason mHC exists.
 // Start: θ = 0, α = 0.01, H_pre = e_(l mod n), H_post = 1, H_res = I: exactly the pre-norm residual.
 
+import { z } from "zod";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
@@ -15,11 +16,12 @@ import { broadcast } from "../ops/reductions.ts";
 import { collapse } from "../ops/expand.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { type Collapse, type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 import { streamsConnection } from "./streams.ts";
 
 /** What can be chosen of Hyper-Connections. */
-export interface HyperOptions {
+export interface HcOptions {
   /** Number n of streams. Default 4. */
   readonly streams?: number;
   /** How streams join at the end. Default "sum", as in the paper. */
@@ -39,16 +41,16 @@ export interface HyperOptions {
  *
  * @throws RangeError unless streams is a whole number from 1 to 32
  */
-export function hyper({
+export function hc({
   streams = 4,
   collapse: how = "sum",
   dynamic = true,
   tanh = true,
   streamPrecision = "float32",
-}: HyperOptions = {}): Connection<Tensor> {
-  expectStreams("hyper", streams);
+}: HcOptions = {}): Connection<Tensor> {
+  expectStreams("hc", streams);
   return streamsConnection({
-    name: "hyper",
+    name: "hc",
     streams,
     streamPrecision,
     deciding(parameters, options) {
@@ -82,3 +84,18 @@ function staticPart(parameters: ParameterSet, n: number, { index }: SublayerOpti
   const values = [...oneHot(n, index % n), ...Array<number>(n).fill(1), ...identityMatrix(n, 1)];
   return parameters.create("bias", [n * n + 2 * n], { values }, "connection");
 }
+
+/** Hyper-Connections as plain data. */
+export type HcConfig = Configuration<"hc", HcOptions, "streams" | "collapse">;
+
+export const hcEntry: ConnectionEntry<HcConfig> = {
+  kind: "hc",
+  options: {
+    streams: streamsOption,
+    collapse: z.enum(["mean", "sum"]).default("sum"),
+    dynamic: z.boolean().exactOptional(),
+    tanh: z.boolean().exactOptional(),
+    streamPrecision: streamPrecisionOption,
+  },
+  make: hc,
+};

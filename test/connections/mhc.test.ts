@@ -2,8 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Connection } from "../../src/connections/connection.ts";
-import { manifoldBias } from "../../src/connections/initialisation.ts";
-import { manifold } from "../../src/connections/manifold.ts";
+import { mhcBias } from "../../src/connections/initialisation.ts";
+import { mhc } from "../../src/connections/mhc.ts";
 import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
@@ -99,7 +99,7 @@ function maps(h: ArrayLike<number>, n: number): { pre: number[]; post: number[];
 }
 
 describe.each([1, 2, 3, 4, 8])("%i streams", (n) => {
-  const connection = manifold({ streams: n });
+  const connection = mhc({ streams: n });
   const stacked = stack(connection, n + 1);
   const outputs = Object.fromEntries(stacked.coefficients.map((tensor, index) => [index, tensor]));
 
@@ -141,7 +141,7 @@ describe.each([1, 2, 3, 4, 8])("%i streams", (n) => {
 });
 
 test("at n = 4 the diagonal of H_res starts at 0.948", () => {
-  const stacked = stack(manifold(), 1);
+  const stacked = stack(mhc(), 1);
   const [h] = Object.values(evaluate(stacked, { h: stacked.coefficients[0]! }, withoutDynamicPart));
   const { res } = maps(h!, 4);
   for (let i = 0; i < 4; i++) expect(res[i]![i]).toBeCloseTo(Math.exp(4) / (Math.exp(4) + 3), 12);
@@ -150,17 +150,17 @@ test("at n = 4 the diagonal of H_res starts at 0.948", () => {
 
 test("the bias is the logits of the documented weights", () => {
   const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
-  expect(manifoldBias(2, 1).map((value, i) => (i < 2 ? sigmoid(value) : i < 4 ? 2 * sigmoid(value) : value))).toEqual(
+  expect(mhcBias(2, 1).map((value, i) => (i < 2 ? sigmoid(value) : i < 4 ? 2 * sigmoid(value) : value))).toEqual(
     [0.3, 0.7, 0.4, 1.6, 4, 0, 0, 4].map((value) => expect.closeTo(value, 12)),
   );
 });
 
 test("a model with mHC starts close to the residual model of the same seed", () => {
-  const run = (kind: "residual" | "manifold"): Record<string, ArrayLike<number>> => {
+  const run = (kind: "residual" | "mhc"): Record<string, ArrayLike<number>> => {
     const tiny = tinyModel(tinyConfig(kind, { layers: 4 }));
     return runTiny(wasm, tiny, { logits: tiny.logits, loss: tiny.loss });
   };
-  const [plain, manifolds] = [run("residual"), run("manifold")];
+  const [plain, manifolds] = [run("residual"), run("mhc")];
   expect(relativeError(manifolds.logits!, plain.logits!)).toBeLessThan(0.01);
   expect(relativeError(manifolds.loss!, plain.loss!)).toBeLessThan(1e-4);
 });
@@ -169,7 +169,7 @@ describe("symmetry of the streams", () => {
   /** Train a stack by plain gradient descent and return the largest difference between two streams, and the largest entry. */
   function train(change?: Parameters<typeof write>[2]): { difference: number; largest: number } {
     const [n, rate] = [4, 0.3];
-    const connection = manifold({ streams: n });
+    const connection = mhc({ streams: n });
     const stacked = stack(connection, 4);
     const { parameters, states } = stacked;
     const target = input("target", [TOKENS, CHANNELS]);

@@ -1,0 +1,41 @@
+// Question: what does a connection say of itself, so that configurations and commands know it by name?
+//
+// Its kind, a schema for each of its options, and the function that makes it. Every connection's own file
+// has one such entry, and table.ts lists them.
+
+import { z } from "zod";
+import type { Connection } from "./connection.ts";
+
+/** A connection as plain data: the name of its kind, and its options. */
+interface Named {
+  readonly kind: string;
+}
+
+/** Options O as a configuration keeps them: with their kind K, and with a value in each field of `Always`. */
+export type Configuration<K extends string, O, Always extends keyof O = never> = { readonly kind: K } & Omit<
+  O,
+  Always
+> &
+  Required<Pick<O, Always>>;
+
+/** A schema for each option: with a default where the configuration always has the field, else one that may be absent. */
+type OptionSchemas<C extends Named> = {
+  readonly [F in Exclude<keyof C, "kind">]-?: undefined extends C[F]
+    ? z.ZodExactOptional<z.ZodType<Exclude<C[F], undefined>>>
+    : z.ZodDefault<z.ZodType<C[F]>>;
+};
+
+/** One line of the table of connections; C is its configuration. */
+export interface ConnectionEntry<C extends Named> {
+  readonly kind: C["kind"];
+  readonly options: OptionSchemas<C>;
+  /** @throws RangeError for what the schemas cannot see, such as a residual map without so many streams */
+  readonly make: (config: C) => Connection;
+}
+
+/** Schemas that several connections share. */
+export const positive: z.ZodInt = z.int().min(1);
+export const streamsOption: z.ZodDefault<z.ZodInt> = positive.max(32).default(4);
+export const streamPrecisionOption: z.ZodExactOptional<z.ZodEnum<{ float32: "float32"; bfloat16: "bfloat16" }>> = z
+  .enum(["float32", "bfloat16"])
+  .exactOptional();

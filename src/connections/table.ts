@@ -1,0 +1,107 @@
+// Question: which connections are there, by name?
+//
+// One line each; what a kind is called, which options it has and how it is made stands in its own file. To
+// add a connection, write its file and name it here twice: its configuration among the types and its entry
+// in the table. The compiler refuses one without the other.
+
+import { z } from "zod";
+import { type AttentionResidualsConfig, attentionResidualsEntry } from "./attention-residuals.ts";
+import type { Connection } from "./connection.ts";
+import { type DenseConfig, denseEntry } from "./dense.ts";
+import type { ConnectionEntry } from "./entry.ts";
+import { type FracConfig, fracEntry } from "./frac.ts";
+import { type GatedResidualConfig, gatedResidualEntry } from "./gated-residual.ts";
+import { type HighwayConfig, highwayEntry } from "./highway.ts";
+import { type HcConfig, hcEntry } from "./hc.ts";
+import { type MhcConfig, mhcEntry } from "./mhc.ts";
+import { type ResidualConfig, residualEntry } from "./residual.ts";
+
+/** A connection as plain data; `createConnection` makes it. */
+export type ConnectionConfig =
+  | ResidualConfig
+  | HcConfig
+  | MhcConfig
+  | HighwayConfig
+  | DenseConfig
+  | FracConfig
+  | AttentionResidualsConfig
+  | GatedResidualConfig;
+
+/** Which connection: the field `kind` of its configuration. */
+export type ConnectionKind = ConnectionConfig["kind"];
+
+type Of<K extends ConnectionKind> = Extract<ConnectionConfig, { kind: K }>;
+
+const table: { readonly [K in ConnectionKind]: ConnectionEntry<Of<K>> } = {
+  residual: residualEntry,
+  hc: hcEntry,
+  mhc: mhcEntry,
+  highway: highwayEntry,
+  dense: denseEntry,
+  frac: fracEntry,
+  "attention-residuals": attentionResidualsEntry,
+  "gated-residual": gatedResidualEntry,
+};
+
+/** Every kind of connection, by the name that configurations and the command line use. */
+export const connectionKinds: readonly ConnectionKind[] = Object.values(table).map(({ kind }) => kind);
+
+/** The names of a kind's options. */
+export function connectionOptions(kind: ConnectionKind): readonly string[] {
+  return Object.keys(table[kind].options);
+}
+
+/** What older versions called two of the kinds, in configurations and on the command line. */
+const olderNames: Readonly<Record<string, ConnectionKind>> = { hyper: "hc", manifold: "mhc" };
+
+/** A kind by its name, or by the name it had in older versions. */
+export function connectionKind(name: string): ConnectionKind | undefined {
+  return olderNames[name] ?? connectionKinds.find((kind) => kind === name);
+}
+
+/**
+ * A configuration in today's form. Where an older one called mHC "manifold", its collapse "mean" also stood for
+ * "nobody chose", and a convention with another end took its own: that is what an absent collapse says today.
+ */
+function inTodaysForm(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || !("kind" in value)) return value;
+  const kind = typeof value.kind === "string" ? olderNames[value.kind] : undefined;
+  if (kind === undefined) return value;
+  if (kind !== "mhc" || !("collapse" in value) || value.collapse !== "mean") return { ...value, kind };
+  const { collapse: _, ...rest } = value;
+  return { ...rest, kind };
+}
+
+const [first, ...others] = Object.values(table).map(({ kind, options }) =>
+  z.strictObject({ kind: z.literal(kind), ...options }),
+);
+const anyKind = z.discriminatedUnion("kind", [first!, ...others]) as unknown as z.ZodType<ConnectionConfig>;
+
+/** Checks a connection's configuration, fills in its defaults, and reads those of older versions. */
+export const connectionSchema: z.ZodType<ConnectionConfig> = z
+  .preprocess(inTodaysForm, anyKind)
+  .superRefine((config, context) => {
+    try {
+      createConnection(config);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: (error as Error).message });
+    }
+  });
+
+/** A kind of connection with all its defaults. */
+export function defaultConnection(kind: ConnectionKind): ConnectionConfig {
+  return connectionSchema.parse({ kind });
+}
+
+/**
+ * The connection that a configuration describes.
+ *
+ * @throws RangeError for what the connection itself refuses, such as a residual map without so many streams
+ */
+export function createConnection(config: ConnectionConfig): Connection {
+  return make(config);
+}
+
+function make<K extends ConnectionKind>(config: Of<K>): Connection {
+  return table[config.kind].make(config);
+}

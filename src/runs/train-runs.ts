@@ -1,0 +1,163 @@
+// Question: how are several runs trained side by side in one process?
+//
+// They take turns, step by step, so that their curves can be compared while they grow. A run that cannot go on ends
+// alone, as does one that a request stops, and the others go on. At the end every run that is sound is saved; so it
+// is when something else goes wrong, before the error goes up. The process, its signals and what a person sees are
+// the caller's.
+
+import { describeEvent } from "../training/alarms.ts";
+import { RunStopped } from "../training/reactions.ts";
+import type { EventRecord, MetricRecord } from "../training/records.ts";
+import type { Run } from "./run.ts";
+
+/** A run as it takes turns; its step may be asynchronous. */
+export type TurnRun = Omit<Run, "advance"> & { advance(): MetricRecord | Promise<MetricRecord> };
+
+/** What may be asked while runs train, of the run of a folder or of all. */
+export type RunRequest = (action: "stop" | "checkpoint", folder?: string) => void;
+
+/** Someone who asks, such as the live page; undefined when nobody listens any more. */
+export interface RunRequests {
+  listen(handler: RunRequest | undefined): void;
+}
+
+/** How runs are trained in turns; all of it may be left out. */
+export interface TurnOptions<R extends TurnRun> {
+  /** Ends the loop after the step in progress. */
+  readonly signal?: AbortSignal;
+  /** Answered between steps. */
+  readonly requests?: RunRequests | undefined;
+  /** After every step, with an estimate of the time that all runs will still take. */
+  readonly onStep?: (run: R, secondsLeft: number | undefined) => void;
+  /** Alarms, runs that end before the others, and requests that failed. */
+  readonly onNote?: (message: string) => void;
+}
+
+/** How runs in turns ended. */
+export interface TurnsResult<R extends TurnRun> {
+  /** Whether the signal or a request ended the loop. */
+  readonly interrupted: boolean;
+  /** Runs that could not go on, and why. */
+  readonly failed: ReadonlyMap<R, RunStopped>;
+  /** Runs that a request stopped alone. They are saved and closed, so that they can go on elsewhere at once. */
+  readonly dismissed: ReadonlySet<R>;
+}
+
+/**
+ * Train runs in turns until all are finished, or until they are asked to stop.
+ *
+ * @throws what a step or a save throws that is no RunStopped; all other runs are saved first
+ */
+export async function trainInTurns<R extends TurnRun>(
+  runs: readonly R[],
+  { signal, requests, onStep, onNote = () => {} }: TurnOptions<R> = {},
+): Promise<TurnsResult<R>> {
+  const failed = new Map<R, RunStopped>();
+  const dismissed = new Set<R>();
+  let ended = false;
+  const interrupted = (): boolean => ended || (signal?.aborted ?? false);
+  const sound = (): R[] => runs.filter((run) => !failed.has(run) && !dismissed.has(run));
+  const going = (): R[] => sound().filter((run) => !run.finished);
+  const secondsLeft = clock(runs, going);
+  const noteEvents = eventNotes(runs, onNote);
+
+  const fail = (run: R, error: RunStopped): void => {
+    failed.set(run, error);
+    if (runs.length > 1) onNote(error.message);
+  };
+  const dismiss = (run: R): void => {
+    run.checkpoint();
+    run.close();
+    dismissed.add(run);
+    onNote(`${run.config.name} is stopped and saved at step ${run.trainer.step}; the others go on.`);
+  };
+  const answer: RunRequest = (action, folder) => {
+    const meant = sound().filter((run) => folder === undefined || run.folder.folder === folder);
+    if (action === "checkpoint") return throwAll(saveEach(meant).map(({ error }) => error));
+    const ending = meant.filter((run) => !run.finished);
+    if (going().some((run) => !meant.includes(run))) ending.forEach(dismiss);
+    else if (ending.length > 0) ended = true;
+  };
+  const asked: Parameters<RunRequest>[] = [];
+  const answerAll = (): void => {
+    for (const request of asked.splice(0)) {
+      try {
+        answer(...request);
+      } catch (error) {
+        // The run goes on after a save that was only asked for; the saves that are due by themselves decide.
+        onNote(`A request (${request[0]}) failed: ${(error as Error).message}`);
+      }
+    }
+  };
+  const takeTurn = async (run: R): Promise<void> => {
+    try {
+      await run.advance();
+    } catch (error) {
+      if (!(error instanceof RunStopped)) throw error;
+      fail(run, error);
+    }
+    noteEvents(run);
+    onStep?.(run, secondsLeft());
+    // Signals and messages are delivered between steps, which may be synchronous.
+    await new Promise((resolve) => setImmediate(resolve));
+    answerAll();
+  };
+
+  requests?.listen((...request) => void asked.push(request));
+  try {
+    while (!interrupted() && going().length > 0) {
+      for (const run of going()) if (!interrupted() && going().includes(run)) await takeTurn(run);
+    }
+  } catch (error) {
+    // What a save throws now matters less than what went wrong first.
+    saveEach(sound());
+    throw error;
+  } finally {
+    requests?.listen(undefined);
+  }
+  const unsaved = saveEach(sound());
+  for (const { run, error } of unsaved) if (error instanceof RunStopped) fail(run, error);
+  throwAll(unsaved.filter(({ run }) => !failed.has(run)).map(({ error }) => error));
+  return { interrupted: interrupted(), failed, dismissed };
+}
+
+/** Save every run, also after one that cannot be saved; returns those that could not. */
+function saveEach<R extends TurnRun>(runs: readonly R[]): { run: R; error: unknown }[] {
+  const unsaved: { run: R; error: unknown }[] = [];
+  for (const run of runs) {
+    try {
+      run.checkpoint();
+    } catch (error) {
+      unsaved.push({ run, error });
+    }
+  }
+  return unsaved;
+}
+
+/** One error that says what all of them say. */
+function throwAll(errors: readonly unknown[]): void {
+  if (errors.length > 0)
+    throw new Error(errors.map((error) => (error as Error).message).join("\n"), { cause: errors[0] });
+}
+
+/** Notes the events of a run that are new; the one that stops it is in its error. */
+function eventNotes(runs: readonly TurnRun[], onNote: (message: string) => void): (run: TurnRun) => void {
+  const known = new Set<EventRecord>(runs.flatMap(({ events }) => events));
+  return ({ config, events }) => {
+    for (const event of events) {
+      if (!known.has(event) && event.action !== "stop") onNote(`${config.name}: ${describeEvent(event)}`);
+      known.add(event);
+    }
+  };
+}
+
+/** Tells how long the steps that are left will take, if they take as long as those since now. */
+function clock<R extends TurnRun>(runs: readonly R[], going: () => readonly R[]): () => number | undefined {
+  const steps = (): number => runs.reduce((sum, { trainer }) => sum + trainer.step, 0);
+  const [started, before] = [performance.now(), steps()];
+  return () => {
+    const done = steps() - before;
+    const left = going().reduce((sum, { trainer, config }) => sum + config.steps - trainer.step, 0);
+    return done > 3 ? ((performance.now() - started) / 1000 / done) * left : undefined;
+  };
+}

@@ -1,0 +1,107 @@
+// Question: how does what goes wrong in a thread reach the caller?
+//
+// Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
+// (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
+// flag and opens the barrier, so that no other thread waits for it, and the runtime runs nothing any more.
+
+import { IndexError } from "../../ops/indices.ts";
+import {
+  CONTROL_BYTES,
+  CONTROL_FAILED,
+  CONTROL_GENERATION,
+  FAILED_CALL,
+  FAILED_LENGTH,
+  FAILED_TEXT,
+  OFFENCE_CALL,
+  OFFENCE_INDEX,
+  OFFENCE_POSITION,
+  OFFENCE_ROWS,
+} from "./constants.ts";
+import type { EncodedCall } from "./encode.ts";
+
+/** A thread has trapped: let the others leave, and leave what the caller is to read. */
+export function recordTrap(memory: WebAssembly.Memory, control: number, call: number, error: unknown): void {
+  const words = controlWords(memory, control);
+  // Of several threads the first one tells.
+  if (Atomics.compareExchange(words, CONTROL_FAILED / 4, 0, 1) === 0) {
+    const text = new TextEncoder().encode(error instanceof Error ? error.message : String(error));
+    const kept = text.subarray(0, CONTROL_BYTES - FAILED_TEXT);
+    new Uint8Array(memory.buffer, control + FAILED_TEXT).set(kept);
+    words[FAILED_LENGTH / 4] = kept.length;
+    Atomics.store(words, FAILED_CALL / 4, call);
+  }
+  Atomics.add(words, CONTROL_GENERATION / 4, 1);
+  Atomics.notify(words, CONTROL_GENERATION / 4);
+}
+
+/** Runs work of a runtime's threads, and throws what went wrong in one of them. */
+export interface Watch {
+  /** @param calls those that the work may run, for names */
+  over<T>(calls: readonly EncodedCall[], work: () => T): T;
+}
+
+/** @param currentCall the record of the call that the calling thread was at when it trapped */
+export function watchThreads(memory: WebAssembly.Memory, control: number, currentCall: () => number): Watch {
+  let failure: Error | undefined;
+  return {
+    over(calls, work) {
+      if (failure) {
+        throw new Error(`run: this runtime has failed and runs nothing any more; close it and open another.`, {
+          cause: failure,
+        });
+      }
+      const words = controlWords(memory, control);
+      words[OFFENCE_CALL / 4] = 0;
+      let result: ReturnType<typeof work> | undefined;
+      let cause: unknown;
+      try {
+        result = work();
+      } catch (error) {
+        if (!(error instanceof WebAssembly.RuntimeError)) throw error;
+        cause = error;
+        recordTrap(memory, control, currentCall(), error);
+      }
+      if (Atomics.load(words, CONTROL_FAILED / 4) !== 0) {
+        failure = trapOf(memory, words, control, calls, cause);
+        throw failure;
+      }
+      if (words[OFFENCE_CALL / 4] !== 0) throw offenceOf(words, calls);
+      return result as ReturnType<typeof work>;
+    },
+  };
+}
+
+function trapOf(
+  memory: WebAssembly.Memory,
+  words: Int32Array,
+  control: number,
+  calls: readonly EncodedCall[],
+  cause: unknown,
+): Error {
+  const { operation, scope } = nameOf(words[FAILED_CALL / 4], calls);
+  // A shared buffer cannot be decoded where it is.
+  const text = new Uint8Array(memory.buffer, control + FAILED_TEXT, words[FAILED_LENGTH / 4]).slice();
+  return new Error(
+    `${operation}${scope === "" ? "" : ` (in ${scope})`}: a thread of the CPU runtime failed (${new TextDecoder().decode(text)}); ` +
+      "close this runtime and open another.",
+    { cause },
+  );
+}
+
+function offenceOf(words: Int32Array, calls: readonly EncodedCall[]): IndexError {
+  const { operation, scope } = nameOf(words[OFFENCE_CALL / 4], calls);
+  const at = (offset: number): number => words[offset / 4] ?? 0;
+  const offence = { index: at(OFFENCE_INDEX), position: at(OFFENCE_POSITION), rows: at(OFFENCE_ROWS) };
+  return new IndexError(operation, offence, scope);
+}
+
+/** A label is "scope:operation", or the operation alone. */
+function nameOf(record: number | undefined, calls: readonly EncodedCall[]): { operation: string; scope: string } {
+  const label = calls.find((encoded) => encoded.record === record)?.call.label ?? "run";
+  const colon = label.lastIndexOf(":");
+  return { operation: label.slice(colon + 1), scope: label.slice(0, Math.max(0, colon)) };
+}
+
+function controlWords(memory: WebAssembly.Memory, control: number): Int32Array {
+  return new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
+}
