@@ -6,6 +6,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
+import { sum } from "../basics/numbers.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
@@ -223,8 +224,6 @@ function costOf({ batch, accumulate, model }: TrainingConfig, steps: number): nu
   const { width, hidden, layers, vocabulary, context } = model;
   return steps * batch * accumulate * context * width * (layers * (4 * width + 3 * hidden + context) + vocabulary);
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 async function makeJobs(
   sweep: SweepDefinition,

@@ -3,8 +3,9 @@
 // A table of the maps, one of the streams and blocks, one of the groups of parameters, and the averaged H_res
 // as in Fig. 8 of the mHC paper. Columns and tables of which nothing is known are left out.
 
+import { showDecimal } from "../basics/show.ts";
 import type { Instruments } from "../stability/instruments.ts";
-import { drawTable } from "./table.ts";
+import { drawTable } from "../basics/table.ts";
 
 /** One value a row; undefined where it is not known. */
 type Column = readonly [head: string, cells: readonly string[] | undefined];
@@ -13,7 +14,7 @@ type Values = readonly (number | null)[] | undefined;
 const fixed =
   (digits: number) =>
   (value: number | null): string =>
-    value === null ? "–" : Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
+    value === null ? "–" : showDecimal(value, digits);
 const small = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : value.toExponential(1));
 const plain = (value: number | null): string => (value === null || Math.abs(value) >= 1e-3 ? fixed(4) : small)(value);
 const cells = (values: Values, show: (value: number | null) => string): readonly string[] | undefined =>

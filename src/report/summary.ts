@@ -2,6 +2,8 @@
 // A table of the models side by side, and their loss curves drawn in the terminal.
 
 import asciichart from "asciichart";
+import { drawTable } from "../basics/table.ts";
+import { showBytes, showCount, showDecimal } from "../basics/show.ts";
 
 export interface SummaryRow {
   readonly name: string;
@@ -29,29 +31,21 @@ const columns: readonly (readonly [title: string, show: (row: SummaryRow) => str
     ({ name, diverged, alarmed, halted }) =>
       diverged ? `${name} (diverged)` : alarmed || halted ? `${name} (stopped)` : name,
   ],
-  ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
+  ["parameters", ({ parameters }) => showCount(parameters)],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
-  ["tokens/s", ({ tokensPerSecond }) => Math.round(tokensPerSecond).toLocaleString("en")],
-  ["memory MiB", ({ memoryBytes }) => (memoryBytes / 2 ** 20).toFixed(1)],
+  ["tokens/s", ({ tokensPerSecond }) => showCount(Math.round(tokensPerSecond))],
+  ["memory", ({ memoryBytes }) => showBytes(memoryBytes)],
   ["max grad norm", ({ largestGradientNorm }) => decimal(largestGradientNorm, 3)],
   ["max gain fwd", ({ largestForwardGain }) => decimal(largestForwardGain, 4)],
   ["max gain bwd", ({ largestBackwardGain }) => decimal(largestBackwardGain, 4)],
   ["alarms", ({ alarms, lastAlarm }) => (lastAlarm === undefined ? String(alarms) : `${alarms}, last ${lastAlarm}`)],
 ];
 
-/** Decimals, or powers of ten for what has grown beyond all bounds. */
-function decimal(value: number | undefined, digits: number): string {
-  if (value === undefined) return "-";
-  return Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
-}
+const decimal = (value: number | undefined, digits: number): string =>
+  value === undefined ? "-" : showDecimal(value, digits);
 
 export function summaryTable(rows: readonly SummaryRow[]): string {
-  const cells = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, show]) => show(row)))];
-  const widths = columns.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  const lines = cells.map((line) =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join("  "),
-  );
-  return [lines[0], "─".repeat(lines[0]!.length), ...lines.slice(1)].join("\n");
+  return drawTable([columns.map(([title]) => title), ...rows.map((row) => columns.map(([, show]) => show(row)))]);
 }
 
 export interface Curve {

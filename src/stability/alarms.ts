@@ -22,7 +22,7 @@
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
 
 import type { Instruments } from "./instruments.ts";
-import { mean, median } from "./statistics.ts";
+import { mean, median } from "../basics/numbers.ts";
 
 /** What the rules look at: a step's record, and what the instruments saw if they measured. */
 export interface Observation {

@@ -1,6 +1,7 @@
 // Question: how did the training of these runs go?
 // Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
+import { sum } from "../../basics/numbers.ts";
 import type { MetricRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import {
@@ -278,5 +279,3 @@ export function thinBand(band: readonly BandPoint[]): BandPoint[] {
   );
   return band.filter(({ x }) => kept.has(x));
 }
-
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

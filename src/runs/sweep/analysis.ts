@@ -19,7 +19,7 @@
 //   band            minimum, maximum and standard deviation (n − 1) over the seeds of a rate
 
 import { given } from "../../basics/given.ts";
-import { mean, median, sampleVariance } from "../../stability/statistics.ts";
+import { mean, median, sampleVariance } from "../../basics/numbers.ts";
 
 /** Values that the running median looks back over. */
 const WINDOW = 20;

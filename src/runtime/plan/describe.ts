@@ -1,6 +1,7 @@
 // Question: what did the compiler decide?
 // A plan as text: what runs in which phase, and what lives where in the arena.
 
+import { alignCells } from "../../basics/table.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Buffer, CompiledPlan } from "./calls.ts";
 
@@ -72,11 +73,8 @@ function mebibytes(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(2);
 }
 
+/** Numbers right; the last column, which is text, left. */
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
-  return rows
-    .map((row) =>
-      row.map((cell, column) => (column === row.length - 1 ? cell : cell.padStart(widths[column] ?? 0))).join("  "),
-    )
-    .join("\n");
+  const last = Math.max(...rows.map((row) => row.length)) - 1;
+  return alignCells(rows, (column) => (column === last ? "left" : "right")).join("\n");
 }
