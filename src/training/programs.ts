@@ -50,14 +50,14 @@ export interface TrainingPrograms {
 /** Compile a run's step; the rest is compiled when it is first asked for. */
 export function compileTraining(
   runtime: SynchronousRuntime,
-  config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimiser" | "recompute">,
+  config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "recompute">,
 ): TrainingPrograms {
-  const { batch, accumulate, optimiser } = config;
+  const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
-  const graph = buildStep(model, parameters, { batch, accumulate, optimiser, storeEvery });
+  const graph = buildStep(model, parameters, { batch, accumulate, optimizer, storeEvery });
   const compiled = compileStep(runtime, graph.programs);
 
   let evaluation: EvaluationProgram | undefined;

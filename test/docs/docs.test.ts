@@ -75,6 +75,17 @@ test.for(documents)("%s has no dead links", (document) => {
   }
 });
 
+test.for(documents)("%s names files that exist", (document) => {
+  const named = [...read(document).matchAll(/`(?:npx node )?((?:[\w.-]+\/)+[\w.-]+\.(?:ts|svelte|py))[` ]/g)];
+  for (const [, file = ""] of named) {
+    const places = ["", "src/", "bench/", "src/runtime/wasm/", path.posix.dirname(document) + "/"];
+    expect(
+      places.some((place) => existsSync(path.join(root, place, file))),
+      `${document} names ${file}`,
+    ).toBe(true);
+  }
+});
+
 interface Link {
   /** Relative to the repository. */
   readonly file: string;

@@ -102,7 +102,7 @@ function lowerGraph(
           after: node.again && bufferOf(node.again.after),
           ...call,
         });
-        flops = 0;
+        if (call.flops === undefined) flops = 0;
       },
     };
     rule.lower(node, context, absorbed.get(node)?.addend);

@@ -5,7 +5,7 @@ import type { Machine } from "../plan/machine.ts";
 import { cpuDevice, type CpuChoices } from "./device.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
-import { lowerings } from "./lowerings/table.ts";
+import { implementations } from "./ops/table.ts";
 
 /** The CPU with so many threads; panels have 16 columns where V8 pairs vector operations, else 8. */
 export function wasmMachine(choices: CpuChoices): Machine {
@@ -13,7 +13,7 @@ export function wasmMachine(choices: CpuChoices): Machine {
   const machine: Machine = {
     name: "wasm",
     device,
-    implementationOf: ({ name }) => lowerings[name],
+    implementationOf: (op) => implementations.get(op),
     copy,
     withThreads: (threads) => wasmMachine({ ...choices, threads }),
     plannedMemory() {
