@@ -100,6 +100,24 @@ export function inPlacePairs<K extends KernelName>(kernel: K, inPlace: InPlace<K
   );
 }
 
+/** Put the arguments of a call where a kernel is to find them, by itself and outside of a program. */
+export function writeArguments<K extends KernelName>(
+  memory: ArrayBufferLike,
+  address: number,
+  kernel: K,
+  pointers: Pointers<K, number>,
+  words: Words<K>,
+): void {
+  const [integers, floats] = [new Int32Array(memory), new Float32Array(memory)];
+  let next = address / 4;
+  for (const pointer of operandList(kernel, pointers)) integers[next++] = pointer ?? 0;
+  for (const word of wordList(kernel, words)) {
+    if ("itemOf" in word) throw new Error(`${kernel}: only a program knows how many elements make an item.`);
+    if ("f32" in word) floats[next++] = word.f32;
+    else integers[next++] = word.i32;
+  }
+}
+
 function listName(key: string): string | undefined {
   return key.startsWith("...") ? key.slice(3) : undefined;
 }

@@ -1,10 +1,7 @@
 // Question: which numbers has the CPU, as WebAssembly sees it?
 
 import type { Device } from "../device.ts";
-import { ARGUMENT_BYTES, LOCAL_ALIGNMENT } from "./constants.ts";
-
-/** Rows of a tile: a multiple of the GEMM's six, small enough that a chain's tile stays in the cache. */
-export const ROW_TILE = 48;
+import { ARGUMENT_BYTES, LOCAL_ALIGNMENT, ROW_TILE } from "./constants.ts";
 
 /** Bytes. */
 export const PAGE = 65536;

@@ -7,7 +7,6 @@
 import { named, type Named, type Names } from "../../graph/named.ts";
 import { type Operation, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Operand } from "../plan/calls.ts";
-import { ROW_TILE } from "./device.ts";
 import {
   type InPlace,
   inPlacePairs,
@@ -19,7 +18,7 @@ import {
   wordList,
   type Words,
 } from "./call.ts";
-import { SUM_COLUMNS } from "./constants.ts";
+import { ROW_TILE, SUM_COLUMNS } from "./constants.ts";
 import type { Lowering, LoweringContext } from "../plan/machine.ts";
 
 /** How the CPU does an operation. */

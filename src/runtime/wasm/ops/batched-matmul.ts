@@ -4,7 +4,7 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { batchedMatmulExtents, batchedMatmulOperation } from "../../../ops/batched-matmul.ts";
 import type { MatmulAttributes, MatmulExtents } from "../../../ops/matmul.ts";
 import type { Operand } from "../../plan/calls.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Calls, type Implementation, implement } from "../implement.ts";
 
 /** Products are cut until there are this many tasks, and gathered until a task has this much work. */

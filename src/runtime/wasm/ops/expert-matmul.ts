@@ -5,7 +5,7 @@ import { expertMatmulOperation, expertOuterOperation } from "../../../ops/expert
 import { expertRowsOperation } from "../../../ops/expert-rows.ts";
 import { expertSumBackwardOperation } from "../../../ops/expert-sum.ts";
 import type { Operand } from "../../plan/calls.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import { type Implementation, implement, inputsOf, PACK_GRAIN } from "../implement.ts";
 

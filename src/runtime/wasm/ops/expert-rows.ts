@@ -2,7 +2,7 @@
 
 import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { expertRowsOperation, tokenSumOperation } from "../../../ops/expert-rows.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { Words } from "../call.ts";
 import { type Implementation, implement } from "../implement.ts";
 

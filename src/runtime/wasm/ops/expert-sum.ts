@@ -2,7 +2,7 @@
 
 import { rowCount } from "../../../graph/tensor.ts";
 import { expertSumBackwardOperation, expertSumOperation } from "../../../ops/expert-sum.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Implementation, implement } from "../implement.ts";
 import { pairWords } from "./expert-rows.ts";
 

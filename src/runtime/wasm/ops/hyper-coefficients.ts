@@ -8,7 +8,7 @@ import {
 } from "../../../ops/hyper-coefficients.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import type { Buffer, Operand } from "../../plan/calls.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { Pointers } from "../call.ts";
 import { type Calls, type Implementation, implement, rowwise, sumPartials } from "../implement.ts";
 

@@ -9,7 +9,7 @@ import {
   manifoldCoefficientsOperation,
   streamsOf,
 } from "../../../ops/manifold-coefficients.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Implementation, implement } from "../implement.ts";
 import { coefficientsBackward } from "./hyper-coefficients.ts";
 import { formWords, sinkhornWords } from "./sinkhorn.ts";

@@ -4,7 +4,7 @@ import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.t
 import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
 import { reshapeOperation } from "../../../ops/reshape.ts";
 import { streamWidenOperation } from "../../../ops/stream-precision.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed } from "../implement.ts";
 import { emitBatched } from "./batched-matmul.ts";

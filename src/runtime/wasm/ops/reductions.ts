@@ -8,7 +8,7 @@ import {
   sumLeadingOperation,
   sumOperation,
 } from "../../../ops/reductions.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { elementwise, type Implementation, implement, rowwise, sumPartials } from "../implement.ts";
 import { emitBlocks } from "./sum-squares.ts";
 

@@ -2,7 +2,7 @@
 
 import { lastAxis, rowCount } from "../../../graph/tensor.ts";
 import { rmsNormBackwardOperation, rmsNormOperation } from "../../../ops/rms-norm.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Implementation, implement, rowwise, sumPartials } from "../implement.ts";
 
 export const rmsNorm: readonly Implementation[] = [

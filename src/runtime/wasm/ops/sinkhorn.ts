@@ -9,7 +9,6 @@ import {
   type SinkhornForm,
   sinkhornOperation,
 } from "../../../ops/sinkhorn.ts";
-import { ROW_TILE } from "../device.ts";
 import type { Words } from "../call.ts";
 import {
   FORM_COLUMNS_LAST,
@@ -18,6 +17,7 @@ import {
   FORM_TRANSPOSED,
   FOUR_STEPS,
   LANES,
+  ROW_TILE,
   SCRATCH_BYTES,
 } from "../constants.ts";
 import { type Calls, type Implementation, implement } from "../implement.ts";

@@ -2,7 +2,7 @@
 
 import { type Shape, sizeOf } from "../../../graph/tensor.ts";
 import { placeOperation, sliceOperation } from "../../../ops/slice.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { KernelCall, KernelName } from "../call.ts";
 import { type Cut, type Implementation, implement } from "../implement.ts";
 

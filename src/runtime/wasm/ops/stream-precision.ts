@@ -3,7 +3,7 @@
 import type { Tensor } from "../../../graph/tensor.ts";
 import { streamNarrowOperation, streamWidenOperation } from "../../../ops/stream-precision.ts";
 import { streamSizes } from "../../../ops/streams.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Implementation, implement, rowwise } from "../implement.ts";
 
 function floatsOfToken(x: Tensor): { readonly K: number } {

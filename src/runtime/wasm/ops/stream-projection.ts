@@ -9,7 +9,7 @@ import {
 } from "../../../ops/stream-projection.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import type { Buffer } from "../../plan/calls.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { Words } from "../call.ts";
 import { type Calls, FEW_ROWS, type Implementation, implement, packed } from "../implement.ts";
 

@@ -5,7 +5,7 @@
 import type { Tensor } from "../../../graph/tensor.ts";
 import { streamReadBackwardOperation, streamReadOperation } from "../../../ops/stream-read.ts";
 import { streamSizes } from "../../../ops/streams.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { Words } from "../call.ts";
 import { type Implementation, implement, rowwise } from "../implement.ts";
 

@@ -2,7 +2,7 @@
 
 import { streamWriteBackwardOperation, streamWriteOperation } from "../../../ops/stream-write.ts";
 import { streamSizes } from "../../../ops/streams.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import { type Implementation, implement, rowwise } from "../implement.ts";
 import { streamWords } from "./stream-read.ts";
 

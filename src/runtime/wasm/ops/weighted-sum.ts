@@ -4,7 +4,7 @@
 
 import { lastAxis, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { weightedSumBackwardOperation, weightedSumOperation } from "../../../ops/weighted-sum.ts";
-import { ROW_TILE } from "../device.ts";
+import { ROW_TILE } from "../constants.ts";
 import type { Words } from "../call.ts";
 import { type Implementation, implement } from "../implement.ts";
 
