@@ -157,9 +157,15 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   // Of tiles of 16 columns, or 8: a machine's choice is not known before a run starts.
   const machine = plannedMachine({ threads: options.threads });
   const workers = runsAtATime(
+<<<<<<< HEAD
     unfinished().map(({ name, config }) => ({ name, config, values: values.get(name)! })),
     machine,
     memoryLimits(machine.device, options.memory),
+=======
+    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
+    { threads: options.threads, panelWidth: PANEL_WIDTH },
+    memoryLimits(options.memory),
+>>>>>>> main
     wished,
   );
   writeSweepPlan(folder, { sweep, texts });
@@ -187,21 +193,15 @@ async function runAll(
   before: number,
 ): Promise<{ result: QueueResult; stopped: boolean }> {
   const view = createSweepView();
-  const byName = new Map(jobs.map((job) => [job.name, job]));
   const total = sum(jobs.map(cost));
   const started = performance.now();
   const queue = runJobs(jobs, workers, ({ running, ended }) => {
-    const part = sum([...running].map(([name, { step }]) => costOf(byName.get(name)!.config, step)));
-    const share = (sum(ended.map((name) => cost(byName.get(name)!))) + part) / total;
+    const part = sum([...running].map(([{ config }, { step }]) => costOf(config, step)));
+    const share = (sum(ended.map(cost)) + part) / total;
     view.update({
       done: before + ended.length,
       points: before + jobs.length,
-      running: [...running].map(([name, { step, loss }]) => ({
-        name,
-        step,
-        loss,
-        steps: byName.get(name)!.config.steps,
-      })),
+      running: [...running].map(([{ name, config }, { step, loss }]) => ({ name, step, loss, steps: config.steps })),
       // Early on the start of the processes would count too much.
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });

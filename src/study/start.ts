@@ -13,7 +13,7 @@
 // φ = 0 takes away the part of the maps that depends on the token and, with random φ, on chance: `fixed`.
 // As the parameters really start: `started`.
 
-import { secondModulus } from "../stability/instruments.ts";
+import { secondModulus } from "../stability/measure.ts";
 import { largestMagnitude, sum as total } from "../basics/numbers.ts";
 import { times } from "../stability/gains.ts";
 import type { Connection } from "../connections/connection.ts";

@@ -14,7 +14,8 @@ import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
 import type { SynchronousRuntime } from "../runtime/runtime.ts";
-import { type Instruments, measureMixing, type ObservedMixing } from "../stability/instruments.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 
 type Sublayer = ReturnType<LanguageModel["hidden"]>["sublayers"][number];
 

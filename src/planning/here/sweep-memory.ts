@@ -29,7 +29,7 @@ export interface SweepRun extends SweepPoint {
 export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits: MemoryLimits, most: number): number {
   const groups = groupBy(runs, ({ config }) => sizeKey(config));
   const needs = [...groups.values()].map((group) => {
-    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0]!.config] }, machine);
+    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0].config] }, machine);
     return { group, need: { runtimeBytes, machineBytes: machineBytes + PROCESS_BYTES } };
   });
   const tooLarge = needs.filter(({ need }) => !fits(need, limits));
