@@ -157,15 +157,9 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   // Of tiles of 16 columns, or 8: a machine's choice is not known before a run starts.
   const machine = plannedMachine({ threads: options.threads });
   const workers = runsAtATime(
-<<<<<<< HEAD
-    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name)! })),
+    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
     machine,
     memoryLimits(machine.device, options.memory),
-=======
-    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
-    { threads: options.threads, panelWidth: PANEL_WIDTH },
-    memoryLimits(options.memory),
->>>>>>> main
     wished,
   );
   writeSweepPlan(folder, { sweep, texts });
