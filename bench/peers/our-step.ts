@@ -57,7 +57,7 @@ function trainingConfig(): TrainingConfig {
     },
     batch: Number(values.batch),
     steps: 1_000_000,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1_000_000,
     checkpointEvery: 1_000_000,
   });
@@ -124,7 +124,7 @@ async function start(): Promise<Work> {
   return {
     hello: {
       peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.panelWidth}` },
+      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
       threads,
       parameters: trainer.parameterCount,
       start_seconds: started / 1000,

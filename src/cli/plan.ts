@@ -55,7 +55,7 @@ export const planCommand: Command = new Command("plan")
   )
   .option("--pipeline <n>", "pipeline stages (default: the fewest that fit)", wholeNumber(1))
   .option("--expert <n>", "GPUs that share a stage's experts (default: the fewest that fit)", wholeNumber(1))
-  .option("--no-sharded", "every copy keeps all of the optimiser's states (default: copies share them, ZeRO-1)")
+  .option("--no-sharded", "every copy keeps all of the optimizer's states (default: copies share them, ZeRO-1)")
   .option("--micro-batch <n>", "sequences of a micro-batch on one GPU", wholeNumber(1), 1)
   .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1))
   .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1))
@@ -125,11 +125,11 @@ Examples:
       }
       const runtime = await createWasmRuntime();
       try {
-        const plan = planTraining(model, { ...options, hardware: measureMachine(runtime) });
+        const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
         const measured = hasMeasuredKernels(model);
         if (!compile && !measured) return print(plan);
-        const machine = { batch: plan.layout.microBatch, machine: runtime };
-        print(plan, compileSteps(model, measured ? { ...machine, rates: measureKernels(runtime) } : machine));
+        const machine = { batch: plan.layout.microBatch, machine: runtime.machine };
+        print(plan, compileSteps(model, measured ? { ...machine, rates: await measureKernels(runtime) } : machine));
       } finally {
         runtime.close();
       }

@@ -11,6 +11,7 @@ import { plannedModel, plannedModels } from "../../src/planning/presets.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
 import { blockObjective } from "../../src/training/recomputation.ts";
 import { planStepMemory } from "../../src/training/step-memory.ts";
+import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const alone: Layout = { gpus: 1, pipeline: 1, expert: 1, sharded: true, microBatch: 1 };
 
@@ -30,15 +31,15 @@ test.each(["nano", "micro", "mini"] as const)("%s: the states of the real traini
       }),
       batch,
       steps: 1,
-      optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+      optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
       evaluateEvery: 1,
       checkpointEvery: 1,
     });
-    const { stateBytes } = planStepMemory(config, { panelWidth: 16, threads: 2 });
+    const { stateBytes } = planStepMemory(config, plannedMachine({ threads: 2 }));
     // Tokens, targets, and the three numbers of the schedule.
     const inputs = 4 * (2 * batch * size.context + 3);
     const { bytes } = peakMemory(model, { ...alone, microBatch: batch }, precisions.float32, variant);
-    expect(bytes.weights + bytes.optimiser, variant).toBe(stateBytes - inputs);
+    expect(bytes.weights + bytes.optimizer, variant).toBe(stateBytes - inputs);
   }
 });
 

@@ -12,7 +12,8 @@
 // that save most.
 
 import { freemem, totalmem } from "node:os";
-import { LARGEST_MEMORY_BYTES } from "../../runtime/wasm/runtime.ts";
+import { showBytes } from "../../basics/show.ts";
+import type { Device } from "../../runtime/device.ts";
 
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
 export const HEAP_BYTES: number = 32 * 2 ** 20;
@@ -33,10 +34,10 @@ export interface MemoryLimits {
   readonly machine: string;
 }
 
-/** The limits of this machine; `allowed` bytes in place of those that are free now. */
-export function memoryLimits(allowed?: number): MemoryLimits {
+/** The limits of a device of this machine; `allowed` bytes in place of those that are free now. */
+export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, allowed?: number): MemoryLimits {
   const limit = (machineBytes: number, machine: string): MemoryLimits => ({
-    runtimeBytes: LARGEST_MEMORY_BYTES,
+    runtimeBytes: largestMemory,
     machineBytes,
     machine,
   });
@@ -109,8 +110,4 @@ export function tooMuch({ runtimeBytes, machineBytes }: MemoryNeed, limits: Memo
   ].filter(({ need, limit }) => need > limit);
   const { need, limit, what } = broken.reduce((a, b) => (b.limit < a.limit ? b : a));
   return `${showBytes(need)} of memory; the limit is ${showBytes(limit)}${what}`;
-}
-
-export function showBytes(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
