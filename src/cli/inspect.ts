@@ -104,8 +104,9 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     );
     print(describeSublayers(sublayerRows(model)));
     if (last) {
-      const speed = decimals(last.tokensPerSecond, 0).replace(/\B(?=(\d{3})+$)/g, ",");
-      print(`loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${speed} tokens/s`);
+      print(
+        `loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${whole(last.tokensPerSecond)} tokens/s`,
+      );
       const evaluated = metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined);
       if (evaluated) print(`validation: ${evaluated.bitsPerByte!.toFixed(4)} bits a byte at step ${evaluated.step}`);
       print(
@@ -141,6 +142,8 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
 
 /** A dash for what a damaged record lacks. */
 const decimals = (value: number | undefined, digits: number): string => value?.toFixed(digits) ?? "–";
+const whole = (value: number | undefined): string =>
+  value === undefined ? "–" : Math.round(value).toLocaleString("en");
 
 /** What the instruments saw of a checkpoint, and on what. */
 interface Measured {
