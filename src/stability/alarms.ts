@@ -150,7 +150,7 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
     rearm: 0.99,
     cause: () =>
       "the mixing has hardened to a permutation: its small entries get almost no gradient, and Sinkhorn-Knopp converges slowly",
-    remedy: () => "Lower the learning rate, or let the connections' parameters decay (optimiser.decayed).",
+    remedy: () => "Lower the learning rate, or let the connections' parameters decay (optimizer.decayed).",
   },
   spike: {
     what: "the loss's distance above its running median, in deviations,",

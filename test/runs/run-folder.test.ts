@@ -34,7 +34,7 @@ afterEach(() => {
   fs.rmSync(parent, { recursive: true });
 });
 
-const config = { name: "mhc", seed: 1, optimiser: { learningRate: 1e-3, decayed: ["weight"] } };
+const config = { name: "mhc", seed: 1, optimizer: { learningRate: 1e-3, decayed: ["weight"] } };
 const inside = (...names: string[]): string => path.join(folder, ...names);
 
 function create(options: RunFolderOptions = {}, given: unknown = config): RunFolder {
@@ -227,10 +227,10 @@ describe("a resumed run", () => {
 
   it("refuses another configuration and lists what differs", () => {
     create().close();
-    const changed = { ...config, optimiser: { ...config.optimiser, learningRate: 2e-3 }, steps: 5 };
+    const changed = { ...config, optimizer: { ...config.optimizer, learningRate: 2e-3 }, steps: 5 };
     expect(() => create({ existing: "resume" }, changed)).toThrow(
       `the run in ${folder} was begun with another configuration:\n` +
-        "  optimiser.learningRate: 0.001 in the run, 0.002 now\n  steps: nothing in the run, 5 now\n",
+        "  optimizer.learningRate: 0.001 in the run, 0.002 now\n  steps: nothing in the run, 5 now\n",
     );
   });
 

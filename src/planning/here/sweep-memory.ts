@@ -43,13 +43,13 @@ export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits:
 
 /** Everything that can change the size of a run's programs. */
 function sizeKey(config: TrainingConfig): string {
-  const { model, batch, accumulate, recompute, optimiser } = config;
+  const { model, batch, accumulate, recompute, optimizer } = config;
   return JSON.stringify({
     model,
     batch,
     accumulate,
     recompute,
-    optimiser: { ...optimiser, learningRate: 0, warmup: 0 },
+    optimizer: { ...optimizer, learningRate: 0, warmup: 0 },
   });
 }
 

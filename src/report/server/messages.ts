@@ -128,7 +128,7 @@ export interface RunTexts {
   readonly samples: readonly SampleText[];
   readonly events: readonly EventLine[];
   readonly checkpoints: readonly number[];
-  /** The configuration with paths as names: "optimiser.clip" → "1". */
+  /** The configuration with paths as names: "optimizer.clip" → "1". */
   readonly config: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, string>>;
 }

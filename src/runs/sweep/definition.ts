@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
+import { currentPath } from "../../training/config.ts";
 
 /** A value of a field: a number, a text such as "mhc:streams=2", or any other plain data. */
 export type SweepValue = z.core.util.JSONType;
@@ -76,18 +77,19 @@ const optionOfPath: Readonly<Record<string, SweepOption>> = {
   "data.splitSeed": "splitSeed",
   "model.connection": "connection",
   "model.context": "context",
-  "optimiser.learningRate": "learningRate",
-  "optimiser.warmup": "warmup",
-  "optimiser.schedule.kind": "schedule",
+  "optimizer.learningRate": "learningRate",
+  "optimizer.warmup": "warmup",
+  "optimizer.schedule.kind": "schedule",
 };
 
 /** Groups of fields that a path can begin with. */
-const groups = ["model", "optimiser"];
+const groups = ["model", "optimizer"];
 const fields = ["evaluateBatches", "gainsEvery", "keepCheckpoints"];
 
 /** The option that a name or path stands for, or the path itself. */
 export function fieldOf(key: string): string {
-  return optionOfPath[key] ?? key;
+  const path = currentPath(key);
+  return optionOfPath[path] ?? path;
 }
 
 export function isOption(field: string): field is SweepOption {
