@@ -33,11 +33,11 @@ const print = (title: string, values: ArrayLike<number>): void => {
 };
 
 step.run();
-export const first: number[][] = rows(step.read("matrix"));
-print("P, the projection", step.read("matrix"));
-print("the gradient of the loss with respect to L", step.read("gradient"));
+export const first: number[][] = rows(step.readNow("matrix"));
+print("P, the projection", step.readNow("matrix"));
+print("the gradient of the loss with respect to L", step.readNow("gradient"));
 
 for (let t = 0; t < 200; t++) step.run();
-export const last: number[][] = rows(step.read("matrix"));
-export const cost: number = step.read("loss")[0]!;
-print(`P after 200 steps, loss ${cost.toFixed(3)}`, step.read("matrix"));
+export const last: number[][] = rows(step.readNow("matrix"));
+export const cost: number = step.readNow("loss")[0]!;
+print(`P after 200 steps, loss ${cost.toFixed(3)}`, step.readNow("matrix"));

@@ -51,7 +51,7 @@ async function gainsOf(connection: Connection): Promise<Gains> {
   );
   program.run();
   const measured = measureGains(
-    Array.from({ length: depth }, (_, index) => program.read(String(index))),
+    Array.from({ length: depth }, (_, index) => program.readNow(String(index))),
     streams,
     tokens,
   );

@@ -71,9 +71,9 @@ The results are also kept in the run folder, as interventions.json.`,
     try {
       expectFit(
         `${config.name}: intervening`,
-        memoryLimits(options.memory),
-        (made) => planIntervening(config, { ...runtime, threads: made[0]?.threads ?? runtime.threads }),
-        runtime.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
+        memoryLimits(runtime.device, options.memory),
+        (made) => planIntervening(config, made[0] ? runtime.machine.withThreads(made[0].threads) : runtime.machine),
+        runtime.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
         "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
       );
       const checkpoint = loadModel(place.folder);

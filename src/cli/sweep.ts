@@ -1,5 +1,6 @@
 // birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
 
+import { plannedMachine } from "../runtime/machines.ts";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
@@ -153,10 +154,12 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
   const values = new Map(points.map((point) => [point.name, point.values]));
   const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
+  // Of tiles of 16 columns, or 8: a machine's choice is not known before a run starts.
+  const machine = plannedMachine({ threads: options.threads });
   const workers = runsAtATime(
-    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name)! })),
-    { threads: options.threads, panelWidth: PANEL_WIDTH },
-    memoryLimits(options.memory),
+    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
+    machine,
+    memoryLimits(machine.device, options.memory),
     wished,
   );
   writeSweepPlan(folder, { sweep, texts });
@@ -178,30 +181,21 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   }
 }
 
-/** Of tiles this wide, or half of it: a machine's choice is not known before a run starts. */
-const PANEL_WIDTH = 16;
-
 async function runAll(
   jobs: readonly SweepJob[],
   workers: number,
   before: number,
 ): Promise<{ result: QueueResult; stopped: boolean }> {
   const view = createSweepView();
-  const byName = new Map(jobs.map((job) => [job.name, job]));
   const total = sum(jobs.map(cost));
   const started = performance.now();
   const queue = runJobs(jobs, workers, ({ running, ended }) => {
-    const part = sum([...running].map(([name, { step }]) => costOf(byName.get(name)!.config, step)));
-    const share = (sum(ended.map((name) => cost(byName.get(name)!))) + part) / total;
+    const part = sum([...running].map(([{ config }, { step }]) => costOf(config, step)));
+    const share = (sum(ended.map(cost)) + part) / total;
     view.update({
       done: before + ended.length,
       points: before + jobs.length,
-      running: [...running].map(([name, { step, loss }]) => ({
-        name,
-        step,
-        loss,
-        steps: byName.get(name)!.config.steps,
-      })),
+      running: [...running].map(([{ name, config }, { step, loss }]) => ({ name, step, loss, steps: config.steps })),
       // Early on the start of the processes would count too much.
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });

@@ -9,10 +9,11 @@ import { type ConventionName, type MhcConventionName, mhcConventions } from "../
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import { misfit } from "./lint.ts";
 import type { LintConnection } from "./lint-check.ts";
-import { type Instruments, measureMixing, type ObservedMixing } from "../stability/instruments.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 import type { Checkpoint } from "../runs/checkpoint.ts";
 import { findFileConnections } from "./lint-file.ts";
 import { createObserver } from "../training/observe.ts";
@@ -26,7 +27,7 @@ import { restoreTensors } from "../training/trainer.ts";
  * @throws RangeError for another number of tokens, Error when a tensor of the model is missing
  */
 export function inspectCheckpoint(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   config: ModelConfig,
   checkpoint: Pick<Checkpoint, "model">,
   tokens: ArrayLike<number>,

@@ -4,7 +4,7 @@
 // size (seed, learning rate, number of steps) need the same and are planned once. Any W of the runs fit together
 // if the W largest do.
 
-import type { Machine } from "../../runtime/wasm/layout.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { fits, type MemoryLimits, type MemoryNeed, tooMuch } from "./memory-limit.ts";
 import { planMemoryNeed } from "./training-memory.ts";
@@ -29,7 +29,7 @@ export interface SweepRun extends SweepPoint {
 export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits: MemoryLimits, most: number): number {
   const groups = groupBy(runs, ({ config }) => sizeKey(config));
   const needs = [...groups.values()].map((group) => {
-    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0]!.config] }, machine);
+    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0].config] }, machine);
     return { group, need: { runtimeBytes, machineBytes: machineBytes + PROCESS_BYTES } };
   });
   const tooLarge = needs.filter(({ need }) => !fits(need, limits));

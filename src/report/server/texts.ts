@@ -2,7 +2,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject, recordOf } from "../../runs/record-shapes.ts";
+import { isObject } from "../../basics/objects.ts";
+import { recordOf } from "../../runs/record-shapes.ts";
 import { withCurrentNames } from "../../training/config.ts";
 import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";

@@ -99,8 +99,8 @@ export function isOption(field: string): field is SweepOption {
 function problemOf(key: string): string | undefined {
   const field = fieldOf(key);
   if (isOption(field) || fields.includes(field)) return undefined;
-  const [group, ...rest] = field.split(".");
-  if (groups.includes(group!) && rest.length > 0 && rest.every((part) => part !== "")) return undefined;
+  const [group = "", ...rest] = field.split(".");
+  if (groups.includes(group) && rest.length > 0 && rest.every((part) => part !== "")) return undefined;
   return `no field of a run. There are ${sweepOptions.join(", ")}, ${fields.join(", ")}, and paths such as ${groups.map((name) => `${name}. ...`).join(" and ")}`;
 }
 
@@ -217,7 +217,7 @@ const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.str
 
 /** The last part of each path where that tells them apart, else the whole path. */
 export function axisNames(axes: readonly string[]): ReadonlyMap<string, string> {
-  const last = (axis: string): string => axis.split(".").at(-1)!;
+  const last = (axis: string): string => axis.slice(axis.lastIndexOf(".") + 1);
   return new Map(
     axes.map((axis) => [axis, axes.some((other) => other !== axis && last(other) === last(axis)) ? axis : last(axis)]),
   );
@@ -267,7 +267,7 @@ export function sweepDifferences(before: SweepDefinition, now: SweepDefinition):
     differ("axes", Object.keys(before.axes), Object.keys(now.axes));
   else
     for (const [axis, values] of Object.entries(before.axes)) {
-      const missing = values.filter((one) => !now.axes[axis]!.some((other) => same(one, other)));
+      const missing = values.filter((one) => !now.axes[axis]?.some((other) => same(one, other)));
       if (missing.length > 0)
         lines.push(`  axes.${axis}: ${missing.map((one) => JSON.stringify(one)).join(", ")} in the folder, gone now`);
     }

@@ -1,0 +1,146 @@
+// Question: how does a graph become a list of kernel calls?
+//
+// Nodes are lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
+// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
+
+import { addOperation } from "../../ops/elementwise.ts";
+import { stateOf } from "../../graph/state.ts";
+import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
+import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
+import { planArena } from "./arena.ts";
+import type { Buffer, Call, CompiledPlan } from "./calls.ts";
+import type { LoweringContext, Machine } from "./machine.ts";
+import { schedule } from "./schedule.ts";
+
+export interface CompileOptions {
+  /** Keep every buffer to the end of the program, so that each can be looked at. */
+  readonly keepAll?: boolean;
+  /** The buffer of a state tensor, the same for all programs of a runtime. */
+  stateBuffer(tensor: Tensor): Buffer;
+}
+
+/** Plan a program for a machine. Nothing is allocated or run. */
+export function compilePlan(spec: ProgramSpec, machine: Machine, options: CompileOptions): CompiledPlan {
+  const { device } = machine;
+  const { calls, bufferOf } = lowerGraph(spec, machine, options);
+  const changed = (spec.updates ?? [])
+    .map(([state, value]) => [bufferOf(state), bufferOf(value)] as const)
+    .filter(([state, value]) => state !== value);
+  const states = new Set(changed.map(([state]) => state));
+  const snapshots = new Map<Buffer, Buffer>();
+  /** The buffer itself, or for a state that an update changes a copy from before. */
+  const unchanged = (buffer: Buffer): Buffer => {
+    if (!states.has(buffer)) return buffer;
+    let copy = snapshots.get(buffer);
+    if (!copy) snapshots.set(buffer, (copy = { name: `${buffer.name} before`, bytes: buffer.bytes }));
+    return copy;
+  };
+  const outputs = new Map(tensorsOf(spec.outputs).map((tensor) => [tensor, unchanged(bufferOf(tensor))]));
+  const updates = new Map(changed.map(([state, value]) => [state, unchanged(value)]));
+  for (const [state, copy] of snapshots) calls.push(machine.copy(`copy ${state.name}`, state, copy));
+
+  const kept = new Set(outputs.values());
+  if (options.keepAll)
+    for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
+
+  const phases = schedule(calls, device, new Set([...kept, ...updates.values()]));
+  let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
+  const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
+  if (copies.length > 0) {
+    phases.push(
+      copies.map(([state, value]) => ({
+        domain: 1,
+        grain: 1,
+        calls: [machine.copy(`update ${state.name}`, value, state)],
+      })),
+    );
+    arena = planArena(phases, device, kept, updates);
+  }
+  return { phases, calls: phases.flat().flatMap((group) => group.calls), arena, outputs, bufferOf };
+}
+
+function lowerGraph(
+  spec: ProgramSpec,
+  machine: Machine,
+  options: CompileOptions,
+): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
+  const results = resultsOf(spec);
+  const nodes = ancestors([...results, ...(spec.updates ?? []).map(([state]) => state)]);
+  const absorbed = findAbsorbed(nodes, new Set(results), machine);
+  const buffers = new Map<Tensor, Buffer>();
+  const calls: Call[] = [];
+
+  const bufferOf = (tensor: Tensor): Buffer => {
+    const sum = absorbed.get(tensor.node);
+    if (sum && tensor.index === 0) return bufferOf(sum.add.outputs[0]!);
+    let buffer = buffers.get(tensor);
+    if (!buffer) {
+      buffer = stateOf(tensor) ? options.stateBuffer(tensor) : { name: labelOf(tensor.node), bytes: byteSize(tensor) };
+      buffers.set(tensor, buffer);
+    }
+    return buffer;
+  };
+
+  const adds = new Set([...absorbed.values()].map(({ add }) => add));
+  for (const node of nodes) {
+    const [first] = node.outputs;
+    if ((first && stateOf(first)) || adds.has(node)) continue;
+    const rule = machine.implementationOf(node.op);
+    if (!rule) throw new Error(`compile: the ${machine.name} runtime has no kernel for ${labelOf(node)}.`);
+    let flops = flopsOf(node);
+    const context: LoweringContext = {
+      panelWidth: machine.device.panelWidth,
+      threads: machine.device.threads,
+      buffer: bufferOf,
+      temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
+      alias: (view, source) => void buffers.set(view, bufferOf(source)),
+      emit(call) {
+        calls.push({
+          inPlace: [],
+          flops,
+          label: labelOf(node),
+          after: node.again && bufferOf(node.again.after),
+          ...call,
+        });
+        if (call.flops === undefined) flops = 0;
+      },
+    };
+    rule.lower(node, context, absorbed.get(node)?.addend);
+  }
+  return { calls, bufferOf };
+}
+
+interface Absorbed {
+  readonly add: Node;
+  readonly addend: Tensor;
+}
+
+/** Nodes that take over an add: their kernel accumulates, the add is their only reader, the other operand is older. */
+function findAbsorbed(
+  nodes: readonly Node[],
+  results: ReadonlySet<Tensor>,
+  { implementationOf }: Machine,
+): Map<Node, Absorbed> {
+  const uses = new Map<Tensor, number>();
+  for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  const found = new Map<Node, Absorbed>();
+  for (const add of nodes) {
+    if (add.op.name !== addOperation.name) continue;
+    const [a, b] = add.inputs as [Tensor, Tensor];
+    for (const [sum, addend] of [
+      [b, a],
+      [a, b],
+    ] as const) {
+      const fitting = implementationOf(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
+      if (fitting && !results.has(sum) && addend.node.id < sum.node.id && !found.has(sum.node)) {
+        found.set(sum.node, { add, addend });
+        break;
+      }
+    }
+  }
+  return found;
+}
+
+function labelOf(node: Node): string {
+  return node.scope === "" ? node.op.name : `${node.scope}:${node.op.name}`;
+}
