@@ -14,8 +14,7 @@ import { curveBackwardOperations, curveOperations } from "../../src/ops/elementw
 import { primitives } from "../../src/ops/primitives.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { cases } from "./cases/all.ts";
-import { primitiveCases } from "./cases/primitives.ts";
-import { type BuiltCase, buildCase, checkFiniteDifferences, relativeError, runCase } from "./harness.ts";
+import { type BuiltCase, buildCase, relativeError, runCase } from "./harness.ts";
 
 /** Whatever a file of src/ops exports that is an operation. */
 async function operationsOf(file: string): Promise<Operation[]> {
@@ -80,25 +79,17 @@ describe("composed equals reference, forward and gradients", () => {
   );
 });
 
-describe("primitives without a kernel of their own", () => {
-  test.each(primitiveCases.map((operationCase) => [operationCase.name, operationCase] as const))(
-    "%s: gradient equals finite differences",
-    (_name, operationCase) => checkFiniteDifferences(buildCase(operationCase)),
-  );
-
-  test("select takes nothing of what it does not choose; a condition that is not a number chooses b", () => {
-    const [condition, a, b] = [
-      [1, -1, 0, NaN],
-      [1, NaN, Infinity, 3],
-      [NaN, 2, 3, 4],
-    ].map((values) => new Values([4], Float64Array.from(values))) as [Values, Values, Values];
-    const y = new Values([4]);
-    const [select] = [...primitives].filter(({ name }) => name === "select");
-    select!.reference({ condition, a, b }, { y }, undefined);
-    expect([...y.data]).toEqual([1, 2, 3, 4]);
-  });
+test("select takes nothing of what it does not choose; a condition that is not a number chooses b", () => {
+  const [condition, a, b] = [
+    [1, -1, 0, NaN],
+    [1, NaN, Infinity, 3],
+    [NaN, 2, 3, 4],
+  ].map((values) => new Values([4], Float64Array.from(values))) as [Values, Values, Values];
+  const y = new Values([4]);
+  const [select] = [...primitives].filter(({ name }) => name === "select");
+  select!.reference({ condition, a, b }, { y }, undefined);
+  expect([...y.data]).toEqual([1, 2, 3, 4]);
 });
-
 describe("a machine", () => {
   const x = input("x", [2, 3]);
 
@@ -118,7 +109,9 @@ describe("a machine", () => {
   });
 
   test("that lacks an operation without a composed form is told which", () => {
-    expect(() => composed([birkhoffProjection(input("logits", [2, 2]))], { name: "empty", has: ({ name }) => name === "state" })).toThrow(
+    expect(() =>
+      composed([birkhoffProjection(input("logits", [2, 2]))], { name: "empty", has: ({ name }) => name === "state" }),
+    ).toThrow(
       "compile: the empty runtime has no kernel for birkhoffProjection, and it is not made of simpler operations.",
     );
     const alone: Operation<["x"], ["y"]> = {
