@@ -2,25 +2,19 @@
 // vision-transformer.ts and mlp-mixer.ts share. A network is any function from pixels to scores.
 
 import {
-  adamw,
-  clipScale,
+  adamwUpdates,
   type Connection,
   createParameters,
-  createWasmRuntime,
-  crossEntropy,
-  gradients,
-  initialValues,
+  initialise,
   input,
   mhc,
-  matmul,
-  mean,
   parameterCount,
   type ParameterSet,
-  persistent,
   residual,
-  sumSquares,
   type Tensor,
 } from "birkhoff";
+import { crossEntropy, matmul, mean } from "birkhoff/ops";
+import { createWasmRuntime } from "birkhoff/runtime";
 import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
 
 /** Images of a batch. */
@@ -55,23 +49,16 @@ async function train(name: string, network: Network, connection: Connection, ste
   const parameters = createParameters();
   const pixels = input("pixels", [BATCH, PIXELS]);
   const labels = input("labels", [BATCH], "i32");
-  const schedule = input("schedule", [3]);
   const scores = network(pixels, connection, parameters);
   const loss = mean(crossEntropy(scores, labels));
 
-  const tensors = parameters.all.map(({ tensor }) => tensor);
-  const found = gradients(loss, tensors);
-  const clip = clipScale(found.map(sumSquares), 1);
-  const updates = tensors.flatMap((param, i): [Tensor, Tensor][] => {
-    const [m, v] = [persistent("m", param.shape), persistent("v", param.shape)];
-    const next = adamw({ param, gradient: found[i]!, m, v, schedule, clip }, { weightDecay: 0 });
-    return [param, m, v].map((state, k) => [state, next[k]!]);
-  });
+  const rate = (t: number): number => 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps));
+  const adamw = adamwUpdates(parameters, loss, { learningRate: rate, weightDecay: 0 });
 
   const runtime = await createWasmRuntime();
-  const step = runtime.compile({ outputs: { loss }, updates });
+  const step = runtime.compile({ outputs: { loss }, updates: adamw.updates });
   const look = runtime.compile({ outputs: { scores } });
-  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
+  initialise(runtime, parameters, 1);
   const show = ({ pixels: all, labels: names }: Images, chosen: readonly number[]): void => {
     const rows = chosen.map((image) => all.subarray(image * PIXELS, (image + 1) * PIXELS));
     runtime.write(
@@ -91,8 +78,7 @@ async function train(name: string, network: Network, connection: Connection, ste
       learned,
       Array.from({ length: BATCH }, () => Math.floor(random() * learned.labels.length)),
     );
-    const rate = 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps));
-    runtime.write(schedule, [rate, 1 - 0.9 ** t, 1 - 0.95 ** t]);
+    adamw.write(runtime, t);
     step.run();
     if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${step.read("loss")[0]!.toFixed(3)}\n`);
   }

@@ -5,7 +5,8 @@
 //
 // Legend: B images, P patches, N = B·P tokens, C channels.
 
-import { gelu, matmul, meanLast, type ParameterSet, permute, reshape, rmsNorm, type Tensor } from "birkhoff";
+import { type ParameterSet, type Tensor } from "birkhoff";
+import { gelu, matmul, meanLast, permute, reshape, rmsNorm } from "birkhoff/ops";
 import { type Accuracies, BATCH as B, compare, type Network } from "./classify.ts";
 import { CLASSES } from "./images.ts";
 

@@ -5,17 +5,9 @@
 // loss ⟨P, W⟩ gradient descent on L finds which permutation matrix has the smallest ⟨P, W⟩: an assignment
 // problem solved by a continuous path inside the Birkhoff polytope.
 
-import {
-  createReferenceRuntime,
-  gradients,
-  input,
-  multiply,
-  parameter,
-  scale,
-  sinkhorn,
-  subtract,
-  sum,
-} from "birkhoff";
+import { gradients, input, parameter } from "birkhoff";
+import { multiply, scale, sinkhorn, subtract, sum } from "birkhoff/ops";
+import { createReferenceRuntime } from "birkhoff/runtime";
 
 const n = 4;
 const logits = parameter("logits", [n, n]);

@@ -10,18 +10,16 @@
 import {
   type Connection,
   createParameters,
-  createWasmRuntime,
   type Gains,
   hc,
   initialValues,
   input,
   mhc,
-  matmul,
   measureGains,
-  rmsNorm,
-  tanh,
   type Tensor,
 } from "birkhoff";
+import { matmul, rmsNorm, tanh } from "birkhoff/ops";
+import { createWasmRuntime } from "birkhoff/runtime";
 
 const [depth, tokens, channels, streams] = [64, 32, 32, 4];
 

@@ -7,6 +7,7 @@
 // language models use; a block is any function from tokens to tokens, the connection does not mind.
 // Legend: B images, P patches, N = B·P tokens, C channels, H heads, D channels of a head.
 
+import { type ParameterSet, type Tensor } from "birkhoff";
 import {
   add,
   batchedMatmul,
@@ -14,15 +15,13 @@ import {
   gelu,
   matmul,
   meanLast,
-  type ParameterSet,
   permute,
   reshape,
   rmsNorm,
   scale,
   slice,
   softmax,
-  type Tensor,
-} from "birkhoff";
+} from "birkhoff/ops";
 import { type Accuracies, BATCH as B, compare, type Network } from "./classify.ts";
 import { CLASSES } from "./images.ts";
 

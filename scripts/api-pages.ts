@@ -1,12 +1,13 @@
 // Question: what stands in docs/api?
 //
-// One page a group of src/index.ts and an index of all names, from the docstrings of the sources. A file
-// whose exports a page shows is introduced by its own head comment, which has the maths and the source.
+// One page for each group of the public entries, and an index of all names. A page says what a reader can do,
+// shows it (examples/api, run by a test), and then each name with its docstring. The head comment of a source
+// file, which has the maths and the literature, follows its names.
 // Run: npm run docs (a test fails when the pages are not what this makes of the sources).
 
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { type Declared, type ExportGroup, headOf, publicExports, root } from "./public-exports.ts";
+import { type Declared, type ExportGroup, headOf, publicEntries, type PublicEntry, root } from "./public-exports.ts";
 
 export const folder = "docs/api";
 
@@ -14,18 +15,28 @@ export const folder = "docs/api";
 type Places = ReadonlyMap<string, string>;
 
 /** The pages, by their path in the repository. */
-export function apiPages(groups: readonly ExportGroup[] = publicExports()): Map<string, string> {
+export function apiPages(entries: readonly PublicEntry[] = publicEntries()): Map<string, string> {
+  const groups = entries.flatMap((entry) => entry.groups.map((group) => ({ entry, group })));
   const places = new Map(
-    groups.flatMap((group) => [...anchors(group)].map(([name, at]) => [name, pageOf(group) + at])),
+    groups.flatMap(({ group }) => [...anchors(group)].map(([name, at]) => [name, `${pageOf(group)}.md${at}`])),
   );
   return new Map([
-    [`${folder}/README.md`, index(groups, places)],
-    ...groups.map((group): [string, string] => [`${folder}/${pageOf(group)}`, page(group, places)]),
+    [`${folder}/README.md`, index(entries, places)],
+    ...groups.map(({ entry, group }): [string, string] => [
+      `${folder}/${pageOf(group)}.md`,
+      page(entry, group, places),
+    ]),
   ]);
 }
 
-function pageOf({ title }: ExportGroup): string {
-  return `${title.toLowerCase().replaceAll(" ", "-")}.md`;
+/** The name of a group's page, without its ending. */
+export function pageOf({ title }: ExportGroup): string {
+  return title.toLowerCase().replaceAll(" ", "-");
+}
+
+/** The example at the top of a group's page: a whole file of examples/api. */
+export function exampleOf(group: ExportGroup): string {
+  return `examples/api/${pageOf(group)}.ts`;
 }
 
 /** Files of a group, with what it shows of them; in the order of src/index.ts. */
@@ -56,27 +67,44 @@ function anchors(group: ExportGroup): Map<string, string> {
   return found;
 }
 
-function index(groups: readonly ExportGroup[], places: Places): string {
-  const sections = groups.map((group) => {
-    const names = group.exports.map(({ name }) => `[\`${name}\`](${places.get(name)})`);
-    return `## [${group.title}](${pageOf(group)})\n\n${sentence(group.about)}\n\n${names.join(" · ")}\n`;
+function index(entries: readonly PublicEntry[], places: Places): string {
+  const sections = entries.map(({ name, about, groups }) => {
+    const lists = groups.map((group) => {
+      const names = group.exports.map((one) => `[\`${one.name}\`](${places.get(one.name)})`);
+      return `**[${group.title}](${pageOf(group)}.md)**: ${group.about}\n\n${names.join(" · ")}\n`;
+    });
+    return `## ${name}\n\n${sentence(about)}\n\n${lists.join("\n")}`;
   });
-  return `${GENERATED}# The library\n\nEverything that \`import { … } from "birkhoff"\` offers. ${LEGEND}\n\n${sections.join("\n")}`;
+  return `${GENERATED}# The library\n\n${LEGEND}\n\n${sections.join("\n")}`;
 }
 
 const GENERATED = "<!-- Made from the sources by npm run docs; change the docstrings there. -->\n\n";
 const LEGEND =
+  "Every public name, by the entry that it is imported from. " +
   "Shapes are written [slowest axis, …, fastest axis]: B sequences, T tokens, C channels, V vocabulary, n streams; " +
-  '"…" stands for any axes. Tensors are float32 unless a page says i32 or bf16.';
+  '"…" stands for any axes. Tensors are float32 unless a page says i32 or bf16. Words are explained in the ' +
+  "[glossary](../glossary.md).";
 
-function page(group: ExportGroup, places: Places): string {
+function page(entry: PublicEntry, group: ExportGroup, places: Places): string {
   const parts = [...byFile(group)].map(([file, exports]) => {
-    const head = headOf(file);
-    const intro = head === "" ? "" : `\`\`\`text\n${head}\n\`\`\`\n\n`;
+    const head = withoutQuestion(headOf(file));
+    const notes =
+      head === ""
+        ? ""
+        : `\n<details><summary>How ${fileTitle(file)} begins</summary>\n\n\`\`\`text\n${head}\n\`\`\`\n\n</details>\n`;
     const link = `[${fileTitle(file)}](../../${file})`;
-    return `## ${link}\n\n${intro}${exports.map((one) => section(one, places)).join("\n")}`;
+    return `## ${link}\n\n${exports.map((one) => section(one, places)).join("\n")}${notes}`;
   });
-  return `${GENERATED}# ${group.title}\n\n${sentence(group.about)} [All names](README.md)\n\n${parts.join("\n")}`;
+  const example = readFileSync(path.join(root, exampleOf(group)), "utf8").trimEnd();
+  return (
+    `${GENERATED}# ${group.title}\n\n${sentence(group.about)} Import these names from \`"${entry.name}"\`; ` +
+    `[all names](README.md).\n\n\`\`\`ts\n${example}\n\`\`\`\n\n${parts.join("\n")}`
+  );
+}
+
+/** A head without the question that it opens with, which is for those who look for a file. */
+function withoutQuestion(head: string): string {
+  return head.replace(/^Question: [^]*?\?(\n|$)/, "").trim();
 }
 
 function section(one: Declared, places: Places): string {

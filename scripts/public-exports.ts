@@ -1,8 +1,9 @@
 // Question: what does the library export, and what do its sources say about it?
 //
 // Read from the syntax alone. Every export has its types written out (isolatedDeclarations), so a
-// signature is a piece of the source: a declaration without its bodies. src/index.ts is divided into
-// groups by comments of the form "// Title: what the group is for."; they are the pages of docs/api.
+// signature is a piece of the source: a declaration without its bodies. An entry is what package.json exports:
+// src/index.ts for "birkhoff", src/ops.ts for "birkhoff/ops". It opens with a comment "// birkhoff/ops: what it
+// is." and is divided into groups by comments "// Title: what a reader can do."; they are the pages of docs/api.
 
 import { readFileSync } from "node:fs";
 import path from "node:path";
@@ -31,28 +32,48 @@ export interface Declared {
   readonly mentions: ReadonlyMap<string, string>;
 }
 
+/** What stands together on one page of docs/api. */
 export interface ExportGroup {
   readonly title: string;
+  /** What a reader can do with it, as a command. */
   readonly about: string;
   readonly exports: readonly Declared[];
 }
 
-/** Everything src/index.ts exports, by group, in its order. */
-export function publicExports(): ExportGroup[] {
-  const { comments, program } = parse("src/index.ts");
+/** What package.json exports under one name. */
+export interface PublicEntry {
+  /** "birkhoff", or "birkhoff/ops". */
+  readonly name: string;
+  readonly file: string;
+  readonly about: string;
+  readonly groups: readonly ExportGroup[];
+}
+
+/** The entries of package.json and all that they export, by group, in the order of their files. */
+export function publicEntries(): PublicEntry[] {
+  const { exports } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { exports: object };
+  return Object.keys(exports)
+    .filter((key) => key !== "./package.json")
+    .map((key) => publicEntry(path.posix.join("birkhoff", key), `src/${key === "." ? "index" : key.slice(2)}.ts`));
+}
+
+function publicEntry(name: string, file: string): PublicEntry {
+  const { comments, program } = parse(file);
+  const [, about] = new RegExp(`^${name}: ([^]+)$`).exec(headOf(file)) ?? [];
+  if (!about) throw new Error(`${file}: the first comment must be "// ${name}: what it is."`);
   const groups: { title: string; about: string; start: number; exports: Declared[] }[] = [];
   for (const { value, start } of comments) {
-    const [, title, about] = /^ ([A-Z][\w ]*): (.+)$/.exec(value) ?? [];
-    if (title && about && start > 0) groups.push({ title, about, start, exports: [] });
+    const [, title, groupAbout] = /^ ([A-Z][\w ]*): (.+)$/.exec(value) ?? [];
+    if (title && groupAbout) groups.push({ title, about: groupAbout, start, exports: [] });
   }
   for (const statement of program.body) {
     if (statement.type !== "ExportNamedDeclaration" || !statement.source) continue;
     const group = groups.findLast(({ start }) => start < statement.start);
-    if (!group) throw new Error(`src/index.ts: ${statement.source.value} needs a "// Title: what for." before it.`);
-    const file = path.posix.join("src", statement.source.value);
-    for (const { local } of statement.specifiers) group.exports.push(declared(file, nameOf(local)!));
+    if (!group) throw new Error(`${file}: ${statement.source.value} needs a "// Title: what for." before it.`);
+    const source = path.posix.join("src", statement.source.value);
+    for (const { local } of statement.specifiers) group.exports.push(declared(source, nameOf(local)!));
   }
-  return groups;
+  return { name, file, about: about.replaceAll("\n", " "), groups };
 }
 
 /** The first comment of a file: the question it answers, the maths, the shapes, the source. */

@@ -11,7 +11,8 @@ import type { ParameterSet } from "../../src/graph/parameters.ts";
 import type { MixtureConfig } from "../../src/model/mixture.ts";
 import { stepConfig } from "../../src/planning/step-time.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { initialValues } from "../../src/training/initialise.ts";
+import { adamwSchedule } from "../../src/training/adamw-updates.ts";
+import { initialise, initialValues } from "../../src/training/initialise.ts";
 import { makeStep } from "../../src/training/step-memory.ts";
 
 const SIZE = { layers: 4, width: 256, heads: 8, kvHeads: 8, context: 256, vocabulary: 1024 };
@@ -48,7 +49,7 @@ export function createStepper(
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
   const program = runtime.compile(graph.micro);
-  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
+  initialise(runtime, parameters, 1);
   let state = 1;
   // Some tokens are frequent and many rare, as in a language.
   const token = (): number => {
@@ -56,12 +57,11 @@ export function createStepper(
     return Math.floor(SIZE.vocabulary * (state / 2 ** 32) ** 3);
   };
   let step = 0;
-  const { learningRate, beta1, beta2 } = config.optimiser;
   return {
     parameters,
     step() {
       step++;
-      runtime.write(graph.schedule, [learningRate, 1 - beta1 ** step, 1 - beta2 ** step]);
+      runtime.write(graph.schedule, adamwSchedule(config.optimiser.learningRate, step, config.optimiser));
       const ids = Int32Array.from({ length: BATCH * SIZE.context + 1 }, token);
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));

@@ -3,9 +3,10 @@
 // A function of the seed and the parameter's name alone, so models that differ only in their
 // connection start from the same embedding, attention and feed-forward weights.
 
-import type { Initial, Parameter } from "../graph/parameters.ts";
+import type { Initial, Parameter, ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { random, streams } from "../data/random.ts";
+import type { Runtime } from "../runtime/program.ts";
 
 /**
  * The first values of a parameter, row-major: a function of the seed and the parameter's name alone, so
@@ -16,6 +17,15 @@ export function initialValues({ name, tensor, initial }: Parameter, seed: number
   const [kind] = Object.keys(initial) as (keyof typeof fillers)[];
   (fillers[kind!] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
   return values;
+}
+
+/**
+ * Write the first values of all parameters of a set to a runtime.
+ *
+ * @param seed chooses the values; the same seed gives the same values on every machine
+ */
+export function initialise(runtime: Pick<Runtime, "write">, parameters: ParameterSet, seed = 1): void {
+  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, seed));
 }
 
 const fillers = {

@@ -11,13 +11,11 @@ import { type ParameterSet, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import type { LanguageModel } from "../model/language-model.ts";
-import { adamw } from "../ops/adamw.ts";
 import { scale } from "../ops/elementwise.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
-import { clipScale } from "../ops/clip-scale.ts";
-import { sumSquares } from "../ops/sum-squares.ts";
 import { mean } from "../ops/reductions.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
+import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
 import type { OptimiserConfig } from "./config.ts";
 
 export interface StepGraph {
@@ -63,46 +61,28 @@ export function buildStep(
     (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
     loss,
   );
-  const found = gradients(
+  const byParameter = gradients(
     minimised,
     trained.map(({ tensor }) => tensor),
   );
   const observed = Object.fromEntries(routing.map(({ layer, load_E }) => [`load.${layer}`, load_E]));
 
-  const moments: { name: string; tensor: Tensor }[] = [];
   const updateFrom = (
-    gradient: readonly Tensor[],
+    byParameter: readonly Tensor[],
     loads: readonly Tensor[],
-  ): { outputs: Record<string, Tensor>; updates: [Tensor, Tensor][] } => {
-    const squares = gradient.map(sumSquares);
-    const clip = clipScale(squares, optimiser.clip);
-    const updates = trained.flatMap(({ tensor: param, name, role }, index): [Tensor, Tensor][] => {
-      const m = persistent(`${name}.m`, param.shape);
-      const v = persistent(`${name}.v`, param.shape);
-      moments.push({ name: `${name}.m`, tensor: m }, { name: `${name}.v`, tensor: v });
-      const { beta1, beta2, epsilon } = optimiser;
-      const weightDecay = optimiser.decayed.includes(role) ? optimiser.weightDecay : 0;
-      const next = adamw(
-        { param, gradient: gradient[index]!, m, v, schedule, clip },
-        { beta1, beta2, epsilon, weightDecay },
-      );
-      return [
-        [param, next[0]],
-        [m, next[1]],
-        [v, next[2]],
-      ];
-    });
+  ): { outputs: Record<string, Tensor>; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
+    const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimiser);
     const balanced = routing.map(({ bias_E }, index): [Tensor, Tensor] => [
       bias_E,
       balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate),
     ]);
     const outputs = { clip, ...Object.fromEntries(squares.map((sum, index) => [`squares.${index}`, sum])) };
-    return { outputs, updates: [...updates, ...balanced] };
+    return { outputs, updates: [...updates, ...balanced], moments };
   };
 
   const loads = routing.map(({ load_E }) => load_E);
   if (accumulate === 1) {
-    const { outputs, updates } = updateFrom(found, loads);
+    const { outputs, updates, moments } = updateFrom(byParameter, loads);
     return {
       tokens,
       targets,
@@ -114,9 +94,9 @@ export function buildStep(
   }
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const loadSums = routing.map(({ layer, load_E }) => persistent(`load.${layer}`, load_E.shape));
-  const additions = [...found, ...loads];
+  const additions = [...byParameter, ...loads];
   const accumulated = [...sums, ...loadSums].map((sum, index): [Tensor, Tensor] => [sum, add(sum, additions[index]!)]);
-  const { outputs, updates } = updateFrom(
+  const { outputs, updates, moments } = updateFrom(
     sums.map((sum) => scale(sum, 1 / accumulate)),
     loadSums,
   );

@@ -12,9 +12,10 @@ import type { Call } from "../runtime/plan/calls.ts";
 import type { Runtime } from "../runtime/program.ts";
 import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
+import { adamwSchedule } from "./adamw-updates.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
-import { initialValues } from "./initialise.ts";
+import { initialise } from "./initialise.ts";
 import { compileTraining } from "./programs.ts";
 import { learningRate } from "./schedule.ts";
 import { measureUpdate } from "./update-norms.ts";
@@ -100,7 +101,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
   const { context } = config.model;
   const programs = compileTraining(runtime, config);
   const { parameters, graph, micro, update } = programs;
-  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, config.seed));
+  initialise(runtime, parameters, config.seed);
 
   const trained = trainedParameters(parameters);
   const loadNames = Object.keys(graph.micro.outputs).filter((name) => name.startsWith("load."));
@@ -148,7 +149,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       const started = performance.now();
       const current = step + 1;
       const rate = rateFactor * learningRate(optimiser, current, config.steps);
-      runtime.write(graph.schedule, [rate, 1 - optimiser.beta1 ** current, 1 - optimiser.beta2 ** current]);
+      runtime.write(graph.schedule, adamwSchedule(rate, current, optimiser));
       let loss = 0;
       let expertLoad = loadNames.map((): number[] => []);
       for (let index = 0; index < accumulate; index++) {

@@ -3,20 +3,32 @@
 import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { apiPages, folder } from "../../scripts/api-pages.ts";
-import { publicExports, root } from "../../scripts/public-exports.ts";
+import { apiPages, exampleOf, folder } from "../../scripts/api-pages.ts";
+import { publicEntries, root } from "../../scripts/public-exports.ts";
 
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
 const documents = ["README.md", "bench/README.md", ...globSync("docs/**/*.md", { cwd: root })];
-const groups = publicExports();
+const entries = publicEntries();
+const groups = entries.flatMap((entry) => entry.groups);
 const exports = groups.flatMap((group) => group.exports);
 
 test("docs/api is made from the sources as they are (npm run docs)", () => {
-  const pages = apiPages(groups);
+  const pages = apiPages(entries);
   for (const [file, text] of pages) {
     expect(existsSync(path.join(root, file)) && read(file) === text, `${file} is out of date: npm run docs`).toBe(true);
   }
   expect(globSync(`${folder}/*`, { cwd: root }).sort()).toEqual([...pages.keys()].sort());
+});
+
+test("a name has one entry, and the root of the package has at most 120", () => {
+  const names = exports.map(({ name }) => name);
+  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  const front = entries.find(({ name }) => name === "birkhoff")!;
+  expect(front.groups.flatMap((group) => group.exports).length).toBeLessThanOrEqual(120);
+});
+
+test("every example of docs/api belongs to a page", () => {
+  expect(globSync("examples/api/*.ts", { cwd: root }).sort()).toEqual(groups.map(exampleOf).sort());
 });
 
 test("every public export has a docstring", () => {

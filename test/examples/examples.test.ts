@@ -1,12 +1,19 @@
 // Every example runs and does what it says.
 
 import { readFileSync } from "node:fs";
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Accuracies } from "../../examples/classify.ts";
 
-test("wrap-a-block: the loss falls by at least ten times", async () => {
-  const { losses } = await import("../../examples/wrap-a-block.ts");
+test("wrap-a-block: the loss falls by at least ten times, and the mixing amplifies nothing", async () => {
+  const log = vi.spyOn(console, "log").mockReturnValue();
+  await import("../../examples/wrap-a-block.ts");
+  const said = log.mock.calls.flat().join("\n");
+  log.mockRestore();
+  const losses = Array.from(said.matchAll(/loss ([\d.e-]+)/g), ([, loss]) => Number(loss));
+  expect(losses.length).toBeGreaterThan(1);
   expect(losses.at(-1)).toBeLessThan(losses[0]! / 10);
+  const [, gain] = /amplify a signal ([\d.]+) times/.exec(said)!;
+  expect(Number(gain)).toBeCloseTo(1, 1);
 });
 
 test.for(["vision-transformer", "mlp-mixer"])(
@@ -38,7 +45,8 @@ test("sinkhorn: doubly stochastic at first, the cheapest assignment at last", as
 
 const sumOf = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
 
+const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
+
 test("the README shows the example as it is", () => {
-  const read = (name: string): string => readFileSync(new URL(`../../${name}`, import.meta.url), "utf8");
   expect(read("README.md")).toContain(`\`\`\`ts\n${read("examples/wrap-a-block.ts").trimEnd()}\n\`\`\``);
 });

@@ -1,17 +1,96 @@
-// The built package in a clone: its command can be executed as it lies, as npx does.
+// The built package: in a clone its command runs as it lies, as npx does; installed elsewhere every entry of
+// package.json can be imported on this Node, has types, and offers what its source says.
 
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { publicEntries } from "../../scripts/public-exports.ts";
 
-const root = new URL("../../", import.meta.url);
-const { bin, version } = JSON.parse(fs.readFileSync(new URL("package.json", root), "utf8")) as {
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "utf8")) as {
   bin: { birkhoff: string };
   version: string;
+  dependencies: Record<string, string>;
 };
-const command = fileURLToPath(new URL(bin.birkhoff, root));
+const command = path.join(root, manifest.bin.birkhoff);
+const built = fs.existsSync(command);
 
-test.skipIf(!fs.existsSync(command))("birkhoff --version, by the file itself", () => {
-  expect(execFileSync(command, ["--version"], { encoding: "utf8" }).trim()).toBe(version);
+test.skipIf(!built)("birkhoff --version, by the file itself", () => {
+  expect(execFileSync(command, ["--version"], { encoding: "utf8" }).trim()).toBe(manifest.version);
 });
+
+describe.skipIf(!built)("installed in another place", () => {
+  const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-dist-"));
+  const entries = publicEntries();
+  beforeAll(() => {
+    const packed = execFileSync("npm", ["pack", "--ignore-scripts", "--silent", "--pack-destination", place], {
+      cwd: root,
+      encoding: "utf8",
+    });
+    const modules = path.join(place, "node_modules");
+    fs.mkdirSync(path.join(modules, "birkhoff"), { recursive: true });
+    const archive = path.join(place, packed.trim());
+    execFileSync("tar", ["-xzf", archive, "-C", path.join(modules, "birkhoff"), "--strip-components", "1"]);
+    for (const name of [...Object.keys(manifest.dependencies), "@types"]) {
+      fs.mkdirSync(path.dirname(path.join(modules, name)), { recursive: true });
+      fs.symlinkSync(path.join(root, "node_modules", name), path.join(modules, name));
+    }
+    fs.writeFileSync(path.join(place, "package.json"), '{ "type": "module" }');
+  });
+  afterAll(() => fs.rmSync(place, { recursive: true }));
+
+  test("every entry is there, with the values of its source", () => {
+    const script = `
+      const names = ${JSON.stringify(entries.map(({ name }) => name))};
+      const found = await Promise.all(names.map(async (name) => [name, Object.keys(await import(name)).sort()]));
+      process.stdout.write(JSON.stringify(found));`;
+    fs.writeFileSync(path.join(place, "import.js"), script);
+    const found = JSON.parse(
+      execFileSync(process.execPath, ["import.js"], { cwd: place, encoding: "utf8" }),
+    ) as unknown;
+    const types = new Set(["interface", "type"]);
+    const expected = entries.map(({ name, groups }) => [
+      name,
+      groups.flatMap((group) => group.exports.flatMap((one) => (types.has(one.kind) ? [] : [one.name]))).sort(),
+    ]);
+    expect(found).toEqual(expected);
+  });
+
+  test("the types of every entry are found and sound", () => {
+    const lines = entries.map(({ name }, index) => `export * as entry${index} from "${name}";`);
+    fs.writeFileSync(path.join(place, "types.ts"), lines.join("\n"));
+    const tsc = path.join(root, "node_modules/.bin/tsc");
+    const options = "--noEmit --strict --module nodenext --target es2024 --lib es2024,esnext,dom --types node";
+    const { error } = attempt(() => execFileSync(tsc, [...options.split(" "), "types.ts"], { cwd: place }));
+    expect(error).toBeUndefined();
+  });
+
+  test("a graph compiled by the package runs on its kernels", () => {
+    const script = `
+      import { input } from "birkhoff";
+      import { sum } from "birkhoff/ops";
+      import { createWasmRuntime } from "birkhoff/runtime";
+      const x = input("x", [3]);
+      const runtime = await createWasmRuntime({ threads: 1 });
+      const program = runtime.compile({ outputs: { total: sum(x) } });
+      runtime.write(x, [1, 2, 4]);
+      program.run();
+      process.stdout.write(String(program.read("total")[0]));
+      runtime.close();`;
+    fs.writeFileSync(path.join(place, "run.js"), script);
+    expect(execFileSync(process.execPath, ["run.js"], { cwd: place, encoding: "utf8" })).toBe("7");
+  });
+});
+
+/** What a command wrote before it failed. */
+function attempt(action: () => void): { error: string | undefined } {
+  try {
+    action();
+    return { error: undefined };
+  } catch (error) {
+    return { error: String((error as { stdout?: Buffer }).stdout) };
+  }
+}

@@ -1,0 +1,17 @@
+import { presets } from "birkhoff/models";
+import { blockOptimum, chooseRecompute, planStepMemory } from "birkhoff/planning";
+import { parseTrainingConfig } from "birkhoff/training";
+
+const config = parseTrainingConfig({
+  name: "plan",
+  data: { source: "-", vocabulary: 270 },
+  model: { ...presets.nano, vocabulary: 270, connection: { kind: "mhc" } },
+  batch: 4,
+  steps: 1,
+  optimiser: { learningRate: 3e-3, warmup: 0, schedule: { kind: "constant" } },
+  evaluateEvery: 1,
+  checkpointEvery: 1,
+});
+const machine = { threads: 2, panelWidth: 16 };
+const storeEvery = chooseRecompute(config, machine); // sublayers between stored states
+console.log(planStepMemory(config, machine), planStepMemory(config, machine, storeEvery), blockOptimum(4, 16));

@@ -1,0 +1,13 @@
+// birkhoff/data: from text to tokens to batches, seeded; reads no files.
+
+// Data: make tokens of a text, and batches of tokens.
+export { createBatches, type Batch, type Batches, type BatchOptions, type ValidationBatch } from "./data/batches.ts";
+export {
+  type AddedToken,
+  type StreamDecoder,
+  Tokenizer,
+  type TokenizerDefinition,
+  type TokenizerTraining,
+  trainTokenizer,
+} from "./data/tokenizer.ts";
+export type { TokenSource } from "./data/tokens.ts";

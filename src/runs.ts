@@ -1,0 +1,42 @@
+// birkhoff/runs: train with a folder that can be resumed, and read what runs recorded.
+
+// Runs: train with a folder on disk that survives a kill, and read what it recorded.
+export type { CorpusSource } from "./data/corpus.ts";
+export {
+  type DataSummary,
+  type PreparedData,
+  type PreparedFiles,
+  prepareData,
+  type PrepareOptions,
+  type PrepareProgress,
+  readTokenizer,
+} from "./data/prepare.ts";
+export type { TokenFile } from "./data/token-file.ts";
+export { openRun, type Run, type RunOptions } from "./runs/run.ts";
+export {
+  type RunRequest,
+  type RunRequests,
+  trainInTurns,
+  type TurnOptions,
+  type TurnRun,
+  type TurnsResult,
+} from "./runs/train-runs.ts";
+export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts";
+export { type InterventionsData, readRunData, type RunData } from "./runs/run-data.ts";
+
+// Sweeps: count what many runs say of loss spikes and of the best learning rate.
+export {
+  analyseSweep,
+  countGradientExcursions,
+  countLossSpikes,
+  type GroupSummary,
+  optimumRate,
+  type RateLoss,
+  type RateOptimum,
+  type RateSummary,
+  type RateTolerance,
+  rateTolerance,
+  type SeedBand,
+  seedBand,
+  type SweepResult,
+} from "./runs/sweep/analysis.ts";
