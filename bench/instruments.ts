@@ -38,7 +38,7 @@ function trainerOf(runtime: WasmRuntime, { preset, kind }: Subject): Trainer {
     model: { ...presets[preset], vocabulary: VOCABULARY, connection: defaultConnection(kind) },
     batch: BATCH,
     steps: 1_000_000,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1_000_000,
     checkpointEvery: 1_000_000,
   });

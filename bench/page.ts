@@ -104,7 +104,7 @@ function writeRun(root: string, index: number): void {
   };
   const config = { name: `run-${index}`, model, batch: 16, steps: STEPS };
   fs.writeFileSync(path.join(folder, "config.json"), JSON.stringify({ config, versions: {} }));
-  const [metrics, gains]: [string[], string[]] = [[], []];
+  const [metrics, gains, mixing]: [string[], string[], string[]] = [[], [], []];
   for (let step = 1; step <= STEPS; step++) {
     metrics.push(
       JSON.stringify({
@@ -124,13 +124,12 @@ function writeRun(root: string, index: number): void {
       Array.from({ length: 16 }, (_, k) => Number((value / (k + 4)).toPrecision(7))),
     );
     const weights = matrices.map((matrix) => matrix.slice(0, 4));
+    mixing.push(JSON.stringify({ step, mixing: matrices, product: matrices }));
     gains.push(
       JSON.stringify({
         step,
         single: pair,
         composite: pair,
-        mixing: matrices,
-        product: matrices,
         read: weights,
         write: weights,
         activation: values,
@@ -141,4 +140,5 @@ function writeRun(root: string, index: number): void {
   }
   fs.writeFileSync(path.join(folder, "metrics.jsonl"), `${metrics.join("\n")}\n`);
   fs.writeFileSync(path.join(folder, "gains.jsonl"), `${gains.join("\n")}\n`);
+  fs.writeFileSync(path.join(folder, "mixing.jsonl"), `${mixing.join("\n")}\n`);
 }

@@ -123,7 +123,7 @@ ${table(
 
 ## Upcycling
 
-A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimiser, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
+A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimizer, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
 `;
 }
 

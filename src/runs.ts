@@ -22,7 +22,8 @@ export {
   type TurnsResult,
 } from "./runs/train-runs.ts";
 export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts";
-export { type InterventionsData, readRunData, type RunData } from "./runs/run-data.ts";
+export type { InterventionsData } from "./runs/interventions-data.ts";
+export { readRunData, type RunData } from "./runs/run-data.ts";
 
 // Sweeps: count what many runs say of loss spikes and of the best learning rate.
 export {

@@ -12,4 +12,5 @@ export {
 } from "./stability/alarms.ts";
 export { singularValues } from "./stability/singular-values.ts";
 export { eigenvalueModuli } from "./stability/eigenvalues.ts";
-export type { GroupNorms, Instruments } from "./stability/instruments.ts";
+export type { GroupNorms } from "./stability/fields.ts";
+export type { Instruments } from "./stability/instruments.ts";

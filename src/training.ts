@@ -3,7 +3,7 @@
 // Training: train a language model step by step.
 export {
   type DataConfig,
-  type OptimiserConfig,
+  type OptimizerConfig,
   parseTrainingConfig,
   type RecomputeConfig,
   type ScheduleConfig,

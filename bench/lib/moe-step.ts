@@ -61,7 +61,7 @@ export function createStepper(
     parameters,
     step() {
       step++;
-      runtime.write(graph.schedule, adamwSchedule(config.optimiser.learningRate, step, config.optimiser));
+      runtime.write(graph.schedule, adamwSchedule(config.optimizer.learningRate, step, config.optimizer));
       const ids = Int32Array.from({ length: BATCH * SIZE.context + 1 }, token);
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));

@@ -57,7 +57,7 @@ function trainingConfig(): TrainingConfig {
     },
     batch: Number(values.batch),
     steps: 1_000_000,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1_000_000,
     checkpointEvery: 1_000_000,
   });

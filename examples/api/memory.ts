@@ -8,7 +8,7 @@ const config = parseTrainingConfig({
   model: { ...presets.nano, vocabulary: 270, connection: { kind: "mhc" } },
   batch: 4,
   steps: 1,
-  optimiser: { learningRate: 3e-3, warmup: 0, schedule: { kind: "constant" } },
+  optimizer: { learningRate: 3e-3, warmup: 0, schedule: { kind: "constant" } },
   evaluateEvery: 1,
   checkpointEvery: 1,
 });

@@ -10,7 +10,7 @@ const config = parseTrainingConfig({
   model: { ...presets.nano, vocabulary: data.tokenizer.vocabularySize, context: 32, connection: { kind: "mhc" } },
   batch: 4,
   steps: 4,
-  optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },
+  optimizer: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },
   evaluateEvery: 2,
   checkpointEvery: 2,
 });

@@ -8,7 +8,7 @@ const config = parseTrainingConfig({
   model: { ...presets.nano, vocabulary: 270, context: 32, connection: { kind: "mhc" } },
   batch: 4,
   steps: 8,
-  optimiser: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },
+  optimizer: { learningRate: 3e-3, warmup: 2, schedule: { kind: "step" } },
   evaluateEvery: 4,
   checkpointEvery: 4,
 });

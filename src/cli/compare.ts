@@ -15,7 +15,7 @@ import { readRunData, type RunData } from "../runs/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
-import { drawTable } from "../report/table.ts";
+import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";

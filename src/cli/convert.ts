@@ -2,6 +2,9 @@
 
 import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
+import { type ConversionDifference } from "../connections/conventions/convert.ts";
+import { alignCells } from "../basics/table.ts";
+import { showBytes } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
@@ -84,19 +87,22 @@ What each convention is, and which can be converted into which: docs/conventions
   });
 
 function show({ from, to, notes, converted, passed, bytes, difference }: ConvertReport, output: string): string {
-  const width = Math.max(...converted.map(({ name }) => name.length));
-  const lines = converted.map(
-    ({ name, difference: each }) =>
-      `  ${name.padEnd(width)}  ${each.coefficients.toExponential(1)}  ${each.output.toExponential(1)}`,
-  );
+  const row = (name: string, by: ConversionDifference): string[] => [
+    `  ${name}`,
+    by.coefficients.toExponential(1),
+    by.output.toExponential(1),
+  ];
+  const rows = [...converted.map((each) => row(each.name, each.difference)), row("all", difference)];
+  const lines = alignCells(rows, () => "left");
+  const all = lines.pop();
   const shown =
     lines.length > 20 ? [...lines.slice(0, 8), `  ... ${lines.length - 16} more`, ...lines.slice(-8)] : lines;
   return [
-    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${(bytes / 2 ** 20).toFixed(1)} MiB) passed through as they are.`,
+    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${showBytes(bytes)}) passed through as they are.`,
     ...notes,
     `Measured in float64 on random streams, the largest difference of a coefficient and of what is read or written:`,
     ...shown,
-    `  ${"all".padEnd(width)}  ${difference.coefficients.toExponential(1)}  ${difference.output.toExponential(1)}`,
+    all,
     `Written: ${output}\n`,
   ].join("\n");
 }

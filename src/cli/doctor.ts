@@ -3,6 +3,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { styleText } from "node:util";
 import { Command } from "commander";
+import { showBytes } from "../basics/show.ts";
 import { hasRelaxedSimd } from "../runtime/wasm/module.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 
@@ -49,7 +50,7 @@ function threadFinding(): Finding {
 }
 
 function memoryFinding(): Finding {
-  const [free, total] = [freemem(), totalmem()].map((bytes) => `${(bytes / 2 ** 30).toFixed(1)} GiB`);
+  const [free, total] = [freemem(), totalmem()].map(showBytes);
   return {
     name: "memory",
     value: `${free} free of ${total}; the CPU runtime uses at most 4 GiB`,

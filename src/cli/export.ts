@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
+import { showBytes } from "../basics/show.ts";
 import { exportCsv } from "../interop/csv.ts";
 import { exportTensorBoard } from "../interop/tensorboard.ts";
 import { exportHuggingFace } from "../interop/hf/export.ts";
@@ -31,7 +32,7 @@ const formats: Readonly<Record<string, ExportFormat>> = {
       const report = exportHuggingFace(run, out, options);
       const { step, modelType, tensors, bytes, files } = report;
       const lines = [
-        `${out}: ${modelType}, step ${step} of ${run}; ${tensors} tensors, ${(bytes / 2 ** 20).toFixed(1)} MiB, in ${files.join(", ")}.`,
+        `${out}: ${modelType}, step ${step} of ${run}; ${tensors} tensors, ${showBytes(bytes)}, in ${files.join(", ")}.`,
         modelType.startsWith("birkhoff")
           ? "No stock loader knows this model type; docs/files.md says what its connection computes."
           : `Load it: AutoModelForCausalLM.from_pretrained(${JSON.stringify(out)})`,

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
+import { showBytes } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
@@ -285,15 +286,14 @@ async function withPlan<R>(
 
 function describePlan({ phases, memory }: CompiledPlan, peak: Peak): string {
   const plan = summarise(phases, memory);
-  const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
   const { storeEvery, predictedBytes, measuredBytes, storedBytes } = peak;
   return [
     `${plan.calls} kernel calls in ${plan.groups} chains and ${plan.phases} phases, ${(plan.flops / 1e9).toFixed(2)} GFLOP a step`,
-    `arena ${mebibytes(plan.arenaBytes)} (${mebibytes(plan.unsharedBytes)} without sharing), state ${mebibytes(plan.stateBytes)}; ${plan.localBuffers} buffers never leave their chain`,
+    `arena ${showBytes(plan.arenaBytes)} (${showBytes(plan.unsharedBytes)} without sharing), state ${showBytes(plan.stateBytes)}; ${plan.localBuffers} buffers never leave their chain`,
     storeEvery === undefined
       ? "everything the backward pass needs is stored; --recompute auto saves memory"
-      : `the state is stored every ${storeEvery} sublayers, what lies between is computed again; ${mebibytes(storedBytes)} if everything were stored`,
-    `peak memory of a step: predicted ${mebibytes(predictedBytes)}, measured ${mebibytes(measuredBytes)} (${signed(100 * (predictedBytes / measuredBytes - 1))} %)`,
+      : `the state is stored every ${storeEvery} sublayers, what lies between is computed again; ${showBytes(storedBytes)} if everything were stored`,
+    `peak memory of a step: predicted ${showBytes(predictedBytes)}, measured ${showBytes(measuredBytes)} (${signed(100 * (predictedBytes / measuredBytes - 1))} %)`,
     "",
     describeSchedule(phases),
     "",

@@ -10,7 +10,7 @@ import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
-import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { currentPath, parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 
 export function wholeNumber(minimum: number): (text: string) => number {
@@ -204,7 +204,7 @@ export function trainingOptions(command: Command): Command {
     .option("--tensorboard", "also write TensorBoard event files into the run folder")
     .option(
       "--set <path=value>",
-      "any other field of the configuration, such as optimiser.clip=0.5; repeatable",
+      "any other field of the configuration, such as optimizer.clip=0.5; repeatable",
       collect<string>,
       [] as readonly string[],
     )
@@ -231,7 +231,7 @@ export function expectUnused(command: Command, names: readonly string[], why: st
 }
 
 /** AdamW of the mHC paper's models, for the sizes that are made as they are (Table 5). */
-const PAPER_OPTIMISER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
+const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
 
 /** The configuration a command line asks for, on prepared data. */
 export function configFrom(
@@ -263,11 +263,11 @@ export function configFrom(
     accumulate: options.accumulate,
     ...given({ recompute: options.recompute }),
     steps,
-    optimiser: {
+    optimizer: {
       learningRate: options.learningRate,
       warmup: options.warmup ?? Math.ceil(steps / 20),
       schedule: { kind: options.schedule },
-      ...(size.feedForward ? PAPER_OPTIMISER : {}),
+      ...(size.feedForward ? PAPER_OPTIMIZER : {}),
     },
     evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
     checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
@@ -285,11 +285,11 @@ export function configFrom(
   return parseTrainingConfig(config, "The configuration made from these options");
 }
 
-/** Set a field by its path: optimiser.clip=0.5. Values are JSON, or else text. */
+/** Set a field by its path: optimizer.clip=0.5. Values are JSON, or else text. */
 function assign(config: Record<string, unknown>, assignment: string): void {
   const equals = assignment.indexOf("=");
-  if (equals < 1) throw new Error(`--set needs path=value, such as --set optimiser.clip=0.5; got "${assignment}".`);
-  const keys = assignment.slice(0, equals).split(".");
+  if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
+  const keys = currentPath(assignment.slice(0, equals)).split(".");
   let target = config;
   for (const key of keys.slice(0, -1)) {
     const next = (target[key] ??= {});

@@ -3,6 +3,8 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
+import { drawTable } from "../basics/table.ts";
+import { showPercent } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
@@ -222,7 +224,7 @@ function compareAll(options: ScheduleCommandOptions): Answer {
         rows: compared.map((each) => [
           schedules[each.schedule].title,
           ...("run" in each
-            ? [...figures(each.run), `${schedules[each.schedule].copies} x`, percent(each.run.report.exposed)]
+            ? [...figures(each.run), `${schedules[each.schedule].copies} x`, showPercent(each.run.report.exposed)]
             : ["does not fit"]),
         ]),
       },
@@ -259,7 +261,7 @@ function describeOne(name: ScheduleName, options: ScheduleCommandOptions): Answe
   const { report, timeline } = run;
   const { title, source } = schedules[name];
   return {
-    title: `${title} (${source}), ${shape.stages} stages, ${shape.microBatches} micro-batches: time ${report.makespan.toFixed(2)}, bubble ${percent(report.bubble)}`,
+    title: `${title} (${source}), ${shape.stages} stages, ${shape.microBatches} micro-batches: time ${report.makespan.toFixed(2)}, bubble ${showPercent(report.bubble)}`,
     tables: [
       {
         caption: options.costs === "passes" ? passTitle(options) : layerTitle(options),
@@ -267,7 +269,7 @@ function describeOne(name: ScheduleName, options: ScheduleCommandOptions): Answe
         rows: report.stages.map(({ stage, busy, bubble, communication, exposed, peakMemory }) => [
           String(stage),
           busy.toFixed(2),
-          percent(bubble),
+          showPercent(bubble),
           communication.toFixed(2),
           exposed.toFixed(2),
           decimal(peakMemory),
@@ -281,10 +283,9 @@ function describeOne(name: ScheduleName, options: ScheduleCommandOptions): Answe
 }
 
 const decimal = (value: number): string => String(Math.round(value * 100) / 100);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const figures = ({ report }: SimulatedSchedule): string[] => [
   report.makespan.toFixed(2),
-  percent(report.bubble),
+  showPercent(report.bubble),
   decimal(report.peakMemory),
 ];
 
@@ -310,10 +311,10 @@ function overlapTable(rows: readonly OverlapRow[], options: ScheduleCommandOptio
     rows: rows.map(({ title, run, extra, steadyExtra }) => [
       title,
       run.report.makespan.toFixed(2),
-      percent(run.report.bubble),
-      percent(run.report.exposed),
-      percent(extra),
-      percent(steadyExtra),
+      showPercent(run.report.bubble),
+      showPercent(run.report.exposed),
+      showPercent(extra),
+      showPercent(steadyExtra),
     ]),
   };
 }
@@ -329,12 +330,4 @@ function layerNotes(options: ScheduleCommandOptions, connection: ConnectionCost)
   ];
 }
 
-function textTable({ caption, head, rows }: FigureTable): string {
-  const cells = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...cells.map((row) => (row[column] ?? "").length)));
-  const lines = cells.map((row) =>
-    row.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join("  "),
-  );
-  const rule = "─".repeat(widths.reduce((sum, width) => sum + width + 2, -2));
-  return ["", caption, lines[0], rule, ...lines.slice(1), ""].join("\n");
-}
+const textTable = ({ caption, head, rows }: FigureTable): string => `\n${caption}\n${drawTable([head, ...rows])}\n`;

@@ -11,7 +11,7 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
-import { mean, median } from "../stability/statistics.ts";
+import { mean, median } from "../basics/numbers.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Run } from "../runs/run.ts";
 import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-runs.ts";

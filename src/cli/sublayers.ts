@@ -1,5 +1,8 @@
 // Question: what does each sublayer of a model use to pass information on?
 
+import { sum } from "../basics/numbers.ts";
+import { showCount } from "../basics/show.ts";
+import { alignCells } from "../basics/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { type ConnectionConfig, createConnection } from "../connections/table.ts";
@@ -49,7 +52,7 @@ export function connectionText({ kind, ...options }: ConnectionConfig): string {
 export function describeSublayers(rows: readonly SublayerRow[]): string {
   const [first] = rows as [SublayerRow];
   if (rows.every(({ connection }) => connection === first.connection)) {
-    const total = rows.reduce((sum, { parameters }) => sum + parameters, 0).toLocaleString("en");
+    const total = showCount(sum(rows.map(({ parameters }) => parameters)));
     return `every sublayer: ${first.connection}; its state is ${first.form}; ${total} parameters in all connections`;
   }
   const cells = rows.map(({ layer, role, connection, form, boundary, parameters }) => [
@@ -57,12 +60,8 @@ export function describeSublayers(rows: readonly SublayerRow[]): string {
     role,
     connection,
     boundary ? `${form} (anew)` : form,
-    parameters.toLocaleString("en"),
+    showCount(parameters),
   ]);
   const table = [["layer", "role", "connection", "state", "parameters"], ...cells];
-  const widths = table[0]!.map((_, column) => Math.max(...table.map((row) => row[column]!.length)));
-  return table
-    .map((row) => row.map((cell, column) => (column === 4 ? cell.padStart(widths[4]!) : cell.padEnd(widths[column]!))))
-    .map((row) => row.join("  "))
-    .join("\n");
+  return alignCells(table, (column) => (column === 4 ? "right" : "left")).join("\n");
 }

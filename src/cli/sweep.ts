@@ -5,6 +5,7 @@ import { availableParallelism } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
+import { sum } from "../basics/numbers.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
@@ -153,7 +154,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const values = new Map(points.map((point) => [point.name, point.values]));
   const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
   const workers = runsAtATime(
-    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name)! })),
+    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
     { threads: options.threads, panelWidth: PANEL_WIDTH },
     memoryLimits(options.memory),
     wished,
@@ -186,21 +187,15 @@ async function runAll(
   before: number,
 ): Promise<{ result: QueueResult; stopped: boolean }> {
   const view = createSweepView();
-  const byName = new Map(jobs.map((job) => [job.name, job]));
   const total = sum(jobs.map(cost));
   const started = performance.now();
   const queue = runJobs(jobs, workers, ({ running, ended }) => {
-    const part = sum([...running].map(([name, { step }]) => costOf(byName.get(name)!.config, step)));
-    const share = (sum(ended.map((name) => cost(byName.get(name)!))) + part) / total;
+    const part = sum([...running].map(([{ config }, { step }]) => costOf(config, step)));
+    const share = (sum(ended.map(cost)) + part) / total;
     view.update({
       done: before + ended.length,
       points: before + jobs.length,
-      running: [...running].map(([name, { step, loss }]) => ({
-        name,
-        step,
-        loss,
-        steps: byName.get(name)!.config.steps,
-      })),
+      running: [...running].map(([{ name, config }, { step, loss }]) => ({ name, step, loss, steps: config.steps })),
       // Early on the start of the processes would count too much.
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });
@@ -223,8 +218,6 @@ function costOf({ batch, accumulate, model }: TrainingConfig, steps: number): nu
   const { width, hidden, layers, vocabulary, context } = model;
   return steps * batch * accumulate * context * width * (layers * (4 * width + 3 * hidden + context) + vocabulary);
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 async function makeJobs(
   sweep: SweepDefinition,

@@ -7,6 +7,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { showBytes } from "../basics/show.ts";
 import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
 import { writeAtomically } from "../files/atomic.ts";
@@ -146,7 +147,7 @@ export async function prepareData(
 }
 
 const describe = (corpus: Corpus, { train, validation, rule }: Split): string =>
-  `${corpus.documents.length} documents, ${(corpus.bytes / 1e6).toFixed(1)} MB; ` +
+  `${corpus.documents.length} documents, ${showBytes(corpus.bytes)}; ` +
   (rule === "whole documents"
     ? `${train.length} for training, ${validation.length} for validation`
     : "the end of each kept for validation");

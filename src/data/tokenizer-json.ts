@@ -6,6 +6,7 @@
 //
 // The post-processor is not read: it adds tokens around a text, which is for the caller to do.
 
+import { isObject } from "../basics/objects.ts";
 import { spell, unspell } from "./alphabet.ts";
 import { wordPattern, type WordRule } from "./pretokenise.ts";
 import { Tokenizer, type AddedToken, type TokenizerDefinition } from "./tokenizer.ts";
@@ -107,8 +108,6 @@ export function parseTokenizer(text: string, name: string = "tokenizer.json"): T
 type Fail = (why: string) => never;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-const isObject = (value: unknown): value is Json =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 const typeOf = (value: unknown): unknown => (isObject(value) ? value["type"] : undefined);
 const show = (value: unknown): string => (value === undefined ? "missing" : JSON.stringify(value));
 

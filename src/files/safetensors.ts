@@ -10,6 +10,7 @@
 // write-safetensors.ts writes such files.
 
 import fs from "node:fs";
+import { isObject } from "../basics/objects.ts";
 import { reason } from "./errors.ts";
 
 /** Element types that are read; F32 and I32 are written. */
@@ -206,7 +207,7 @@ function parseHeader(bytes: Buffer): Record<string, unknown> {
     const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
     throw new Error(`its header is not JSON (${place}): ${why}`, { cause: error });
   }
-  if (!isRecord(header)) throw new Error(`its header is not a JSON object (${place})`);
+  if (!isObject(header)) throw new Error(`its header is not a JSON object (${place})`);
   const repeated = repeatedKey(bytes.toString());
   if (repeated !== undefined) throw new Error(`two tensors are named ${repeated}`);
   return header;
@@ -237,7 +238,7 @@ interface Entry {
 }
 
 function checkEntry(name: string, entry: unknown): Entry {
-  if (!isRecord(entry)) throw new Error(`${name} is not described by an object`);
+  if (!isObject(entry)) throw new Error(`${name} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string") throw new Error(unreadable(name, dtype));
   if (!areCounts(shape))
@@ -293,7 +294,7 @@ function checkCoverage(entries: readonly Entry[], start: number, size: number): 
 }
 
 function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
-  if (isRecord(metadata) && areTexts(metadata)) return metadata;
+  if (isObject(metadata) && areTexts(metadata)) return metadata;
   throw new Error(`its ${METADATA_KEY} is not an object of texts`);
 }
 
@@ -302,9 +303,6 @@ const areTexts = (values: Record<string, unknown>): values is Record<string, str
 
 /** Values of a tensor of this shape. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 const isDtype = (value: unknown): value is Dtype => typeof value === "string" && Object.hasOwn(dtypes, value);
 

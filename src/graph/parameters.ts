@@ -1,7 +1,7 @@
 // Question: which tensors does a model train, and how do they start?
 //
 // A parameter set records every parameter with its name, its initial values and its role. The role
-// decides how the optimiser treats it (see training/optimiser).
+// decides how the optimizer treats it (see training/optimizer).
 
 import { parameter } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
@@ -13,7 +13,7 @@ export type Initial =
   | { readonly values: readonly number[] };
 
 /**
- * What a parameter is, which decides how the optimiser treats it. weight: a matrix of the network. The
+ * What a parameter is, which decides how the optimizer treats it. weight: a matrix of the network. The
  * others get no weight decay by default: embedding (tables and the head), norm (weights of RMSNorm),
  * connection (everything a residual connection learns). balance: kept and saved with the model, and changed
  * by a rule of its own instead of a gradient.

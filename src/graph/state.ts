@@ -1,6 +1,6 @@
 // Question: what lives longer than a step?
 //
-// A state tensor keeps its value between runs of a program: parameters, optimiser moments, and the
+// A state tensor keeps its value between runs of a program: parameters, optimizer moments, and the
 // inputs that the host writes before a run. Constants, such as a fixed basis, hold the values they were
 // made with. Everything else lives in the planned arena.
 
@@ -16,7 +16,7 @@ import {
 } from "./tensor.ts";
 
 /**
- * parameter: trained and saved. state: kept by the optimiser. input: written by the host before each run.
+ * parameter: trained and saved. state: kept by the optimizer. input: written by the host before each run.
  * constant: written by the runtime, once.
  */
 export type StateKind = "parameter" | "state" | "input" | "constant";

@@ -12,7 +12,10 @@
 import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../files/errors.ts";
-import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import type { Shape, Table } from "../stability/fields.ts";
+import { instrumentFields } from "../stability/instruments.ts";
+import { isObject } from "../basics/objects.ts";
+import { eventFields, type GainRecord, metricFields } from "../training/records.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 
 type Cell = string | number | undefined;
@@ -29,49 +32,48 @@ export function formatCsv(rows: Iterable<readonly Cell[]>): string {
   return Array.from(rows, (row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 
+type Columns = readonly (readonly [title: string, cell: (record: object) => Cell])[];
+
+/** What is written as it is. */
+const CELLS: ReadonlySet<Shape> = new Set<Shape>(["number", "count", "text", "action"]);
+
+/** A column a field; one a part where the field has parts of its own; lists as JSON. */
+function columnsOf(table: Table): Columns {
+  const valueOf = (record: object, name: string): unknown => (record as Readonly<Record<string, unknown>>)[name];
+  const fields = Object.entries(table).flatMap(([name, { shape, csv }]): Columns => {
+    if (csv)
+      return Object.entries(csv).map(([title, part]) => [
+        title,
+        (record) => {
+          const value = valueOf(record, name);
+          return isObject(value) ? (value[part] as Cell) : undefined;
+        },
+      ]);
+    const isCell = CELLS.has(shape);
+    return [[name, (record) => (isCell ? (valueOf(record, name) as Cell) : json(valueOf(record, name)))]];
+  });
+  return [["step", (record) => valueOf(record, "step") as Cell], ...fields];
+}
+
 const json = (value: unknown): string | undefined => (value === undefined ? undefined : JSON.stringify(value));
 
-const metricColumns: readonly (readonly [title: string, cell: (record: MetricRecord) => Cell])[] = [
-  ["step", ({ step }) => step],
-  ["loss", ({ loss }) => loss],
-  ["gradientNorm", ({ gradientNorm }) => gradientNorm],
-  ["learningRate", ({ learningRate }) => learningRate],
-  ["tokensPerSecond", ({ tokensPerSecond }) => tokensPerSecond],
-  ["seconds", ({ seconds }) => seconds],
-  ["validationLoss", ({ validationLoss }) => validationLoss],
-  ["bitsPerByte", ({ bitsPerByte }) => bitsPerByte],
-  ["expertLoad", ({ expertLoad }) => json(expertLoad)],
-];
-
-const eventColumns: readonly (readonly [title: string, cell: (record: EventRecord) => Cell])[] = [
-  ["step", ({ step }) => step],
-  ["rule", ({ rule }) => rule],
-  ["action", ({ action }) => action],
-  ["value", ({ value }) => value],
-  ["bound", ({ bound }) => bound],
-  ["sublayer", ({ sublayer }) => sublayer],
-  ["rollbackStep", ({ rollback }) => rollback?.step],
-  ["rateFactor", ({ rollback }) => rollback?.rateFactor],
-  ["message", ({ message }) => message],
-];
-
-/** Lists with a value for every sublayer of the network; the others have one for each that mixes streams. */
-const everySublayer: ReadonlySet<string> = new Set(["activation", "blockOutput", "gradient"]);
+const metricColumns = columnsOf(metricFields);
+const eventColumns = columnsOf(eventFields);
 
 function* gainRows(record: GainRecord): Generator<Cell[]> {
-  const { step, sublayers, groups, single, composite, ...lists } = record;
-  const pairs = [single, composite].flatMap((pair, at) =>
-    isObject(pair)
-      ? Object.entries(pair).map(([way, list]) => [`${at === 0 ? "single" : "composite"}.${way}`, list])
-      : [],
-  ) as [string, unknown][];
-  for (const [name, list] of [...pairs, ...Object.entries(lists)]) {
+  const { step, sublayers, groups, ...fields } = record;
+  const lists = Object.entries(fields).flatMap(([name, value]: [string, unknown]): [string, unknown, string][] =>
+    instrumentFields[name]?.shape === "pair"
+      ? Object.entries(isObject(value) ? value : {}).map(([way, list]) => [name, list, `${name}.${way}`])
+      : [[name, value, name]],
+  );
+  for (const [name, list, label] of lists) {
     if (!Array.isArray(list)) continue;
     for (const [at, value] of (list as unknown[]).entries()) {
-      const sublayer = everySublayer.has(name) ? at : Array.isArray(sublayers) ? sublayers[at] : at;
+      const sublayer = instrumentFields[name]?.of === "all" ? at : (sublayers?.[at] ?? at);
       const values = Array.isArray(value)
-        ? value.map((entry, index) => [`${name}[${index}]`, entry] as const)
-        : [[name, value] as const];
+        ? value.map((entry, index) => [`${label}[${index}]`, entry] as const)
+        : [[label, value] as const];
       for (const [title, number] of values) if (typeof number === "number") yield [step, sublayer, title, number];
     }
   }
@@ -81,12 +83,7 @@ function* gainRows(record: GainRecord): Generator<Cell[]> {
   }
 }
 
-const isObject = (value: unknown): value is object => typeof value === "object" && value !== null;
-
-function* tableOf<R>(
-  columns: readonly (readonly [string, (record: R) => Cell])[],
-  records: readonly R[],
-): Generator<Cell[]> {
+function* tableOf(columns: Columns, records: readonly object[]): Generator<Cell[]> {
   yield columns.map(([title]) => title);
   for (const record of records) yield columns.map(([, cell]) => cell(record));
 }

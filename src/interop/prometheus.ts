@@ -6,11 +6,11 @@
 
 import { isMixed } from "../model/overrides.ts";
 import { alarmNames } from "../stability/alarms.ts";
-import { extreme } from "../runs/extremes.ts";
+import { type Scalar, scalars } from "../training/scalars.ts";
 import type { RunData } from "../runs/run-data.ts";
 
 type Labels = Readonly<Record<string, string>>;
-type Sample = readonly [value: unknown, labels?: Labels];
+type Sample = readonly [value: unknown, labels?: Labels | undefined];
 
 interface Metric {
   readonly name: string;
@@ -19,53 +19,34 @@ interface Metric {
   read(run: RunData): readonly Sample[];
 }
 
-const gauge = (name: string, help: string, read: (run: RunData) => unknown): Metric => ({
+const gauge = (name: string, help: string, read: Metric["read"]): Metric => ({
   name: `birkhoff_${name}`,
   help,
   type: "gauge",
-  read: (run) => [[read(run)]],
+  read,
 });
 const last = <T>(values: readonly T[]): T | undefined => values.at(-1);
-const latest = (run: RunData, field: "validationLoss" | "bitsPerByte"): unknown =>
-  run.metrics.findLast((record) => record[field] !== undefined)?.[field];
+
+/** Of what every step has, the last step; of what is measured now and then, the last measurement. */
+function newest({ metrics, gains }: RunData, { file, name, field, read }: Scalar): number | undefined {
+  if (file === "metrics.jsonl" && field.always) return read(last(metrics) ?? {});
+  const records: readonly Readonly<Record<string, unknown>>[] = file === "metrics.jsonl" ? metrics : gains;
+  return read(records.findLast((record) => record[name] !== undefined) ?? {});
+}
+
+/** The numbers of the tables of fields; several of one name are one metric with labels. */
+const shown = scalars.flatMap((scalar) => (scalar.prometheus ? [{ ...scalar.prometheus, scalar }] : []));
+const gauges = shown
+  .filter(({ name }, index) => shown.findIndex((other) => other.name === name) === index)
+  .map(({ name, help }) => {
+    const group = shown.filter((other) => other.name === name);
+    return gauge(name, help, (run) => group.map(({ scalar, labels }) => [newest(run, scalar), labels]));
+  });
 
 const metrics: readonly Metric[] = [
-  gauge("step", "Training steps done.", (run) => last(run.metrics)?.step ?? 0),
-  gauge("steps", "Training steps of the whole run.", ({ config }) => config?.steps),
-  gauge(
-    "seconds",
-    "Seconds of training, without the times when the run was stopped.",
-    (run) => last(run.metrics)?.seconds,
-  ),
-  gauge("loss", "Training loss of the last step, nats a token.", (run) => last(run.metrics)?.loss),
-  gauge("validation_loss", "Last validation loss, nats a token.", (run) => latest(run, "validationLoss")),
-  gauge("bits_per_byte", "Last validation loss, bits a byte.", (run) => latest(run, "bitsPerByte")),
-  gauge(
-    "gradient_norm",
-    "Norm of all gradients of the last step, before clipping.",
-    (run) => last(run.metrics)?.gradientNorm,
-  ),
-  gauge("learning_rate", "Learning rate of the last step.", (run) => last(run.metrics)?.learningRate),
-  gauge(
-    "tokens_per_second",
-    "Tokens trained on a second, of the last step.",
-    (run) => last(run.metrics)?.tokensPerSecond,
-  ),
-  {
-    name: "birkhoff_composite_gain_max",
-    help: "Largest composite Amax gain of the last measurement; at 1 what all streams share keeps its size.",
-    type: "gauge",
-    read({ gains }) {
-      const composite = gains.findLast((record) => record.composite)?.composite;
-      return [
-        [extreme(composite?.forward), { direction: "forward" }],
-        [extreme(composite?.backward), { direction: "backward" }],
-      ];
-    },
-  },
-  gauge("column_error_max", "Largest |column sum - 1| of any mixing matrix at the last measurement.", ({ gains }) =>
-    extreme(gains.findLast(({ columnError }) => columnError)?.columnError),
-  ),
+  gauge("step", "Training steps done.", (run) => [[last(run.metrics)?.step ?? 0]]),
+  gauge("steps", "Training steps of the whole run.", ({ config }) => [[config?.steps]]),
+  ...gauges,
   {
     name: "birkhoff_alarms_total",
     help: "Alarms so far, by rule; a run that goes back to a checkpoint forgets those of later steps.",

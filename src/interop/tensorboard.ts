@@ -16,8 +16,8 @@ import os from "node:os";
 import path from "node:path";
 import { reason } from "../files/errors.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { scalars } from "../training/scalars.ts";
 import type { Run } from "../runs/run.ts";
-import { extreme } from "../runs/extremes.ts";
 import { readRunData } from "../runs/run-data.ts";
 
 /** Reflected polynomial of Castagnoli. */
@@ -83,25 +83,17 @@ const summary = (wallTime: number, step: number, scalars: readonly Scalar[]): Bu
   return event(wallTime, step, bytes(5, Buffer.concat(values)));
 };
 
+const tags = scalars.flatMap((scalar) => (scalar.tensorboard ? [{ tag: scalar.tensorboard, scalar }] : []));
+
 /** What TensorBoard shows of a step. */
 function scalarsOf(
   metric: MetricRecord | undefined,
   gain: GainRecord | undefined,
   events: readonly EventRecord[],
 ): Scalar[] {
+  const records = { "metrics.jsonl": metric, "gains.jsonl": gain };
   const candidates: readonly (readonly [string, unknown])[] = [
-    ["loss/train", metric?.loss],
-    ["loss/validation", metric?.validationLoss],
-    ["loss/bits_per_byte", metric?.bitsPerByte],
-    ["gradient/norm", metric?.gradientNorm],
-    ["rate", metric?.learningRate],
-    ["speed/tokens_per_second", metric?.tokensPerSecond],
-    ["gain/composite_forward_max", extreme(gain?.composite?.forward)],
-    ["gain/composite_backward_max", extreme(gain?.composite?.backward)],
-    ["mixing/column_error_max", extreme(gain?.columnError)],
-    ["mixing/row_error_max", extreme(gain?.rowError)],
-    ["mixing/logit_max", extreme(gain?.largestLogit)],
-    ["mixing/logit_min", extreme(gain?.smallestLogit, "smallest")],
+    ...tags.map(({ tag, scalar }) => [tag, scalar.read(records[scalar.file] ?? {})] as const),
     ...events.map(({ rule, value }) => [`alarm/${rule}`, value ?? Number.NaN] as const),
   ];
   return candidates.filter((candidate): candidate is Scalar => typeof candidate[1] === "number");

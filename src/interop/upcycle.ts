@@ -13,6 +13,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { largestMagnitude } from "../basics/numbers.ts";
 import { given } from "../basics/given.ts";
 import { random, streams as randomStreams } from "../data/random.ts";
 import { createParameters, type Parameter } from "../graph/parameters.ts";
@@ -234,11 +235,9 @@ export function compareLogits(
   models: readonly [StoredModel, StoredModel],
 ): { readonly difference: number; readonly largestLogit: number } {
   const [first, second] = models.map((model) => logitsOf(runtime, model));
-  const largest = (values: ArrayLike<number>): number =>
-    Array.from(values).reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   return {
-    difference: largest(first!.map((value, i) => value - second![i]!)),
-    largestLogit: largest(first!),
+    difference: largestMagnitude(first!.map((value, i) => value - second![i]!)),
+    largestLogit: largestMagnitude(first!),
   };
 }
 

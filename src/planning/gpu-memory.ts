@@ -61,7 +61,7 @@ export const precisions: Readonly<Record<PrecisionName, Precision>> = {
   float32: { weights: 4, gradients: 4, master: 0, moments: 4, activations: 4 },
 };
 
-export const memoryClasses = ["weights", "gradients", "optimiser", "activations", "streams"] as const;
+export const memoryClasses = ["weights", "gradients", "optimizer", "activations", "streams"] as const;
 /** What memory is used for. */
 export type MemoryClass = (typeof memoryClasses)[number];
 /** Bytes of each class, on one GPU. */
@@ -167,7 +167,7 @@ function stateBytes(
   { common, experts, connection }: StageParameters,
   layout: Layout,
   { weights, gradients, master, moments }: Precision,
-): Pick<MemoryBytes, "weights" | "gradients" | "optimiser"> {
+): Pick<MemoryBytes, "weights" | "gradients" | "optimizer"> {
   const copies = layout.sharded ? dataParallel(layout) : 1;
   const expertCopies = layout.sharded ? dataParallel(layout) / layout.expert : 1;
   const own = common + experts / layout.expert;
@@ -175,7 +175,7 @@ function stateBytes(
   return {
     weights: own * weights + connection * 4,
     gradients: own * gradients + connection * 4,
-    optimiser: states * (master + 2 * moments) + (connection / copies) * 8,
+    optimizer: states * (master + 2 * moments) + (connection / copies) * 8,
   };
 }
 

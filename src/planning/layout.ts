@@ -2,7 +2,7 @@
 //
 // Pipeline: the layers are cut into P stages. Data: each stage is there D = GPUs / P times, each time for
 // other sequences. Expert: E of those D share the routed experts of the stage among them (E divides D), as in
-// DeepSeek-V3 (arXiv 2412.19437); everything else is on all of them. Optimiser states are shared among
+// DeepSeek-V3 (arXiv 2412.19437); everything else is on all of them. Optimizer states are shared among
 // all copies of what they belong to (ZeRO-1, arXiv 1910.02054), unless asked otherwise.
 
 import { expertLayers, type PlannedModel } from "./architecture.ts";
@@ -14,7 +14,7 @@ export interface Layout {
   readonly pipeline: number;
   /** E. */
   readonly expert: number;
-  /** Whether copies share the optimiser's states among them. */
+  /** Whether copies share the optimizer's states among them. */
   readonly sharded: boolean;
   /** Sequences of a micro-batch, on one GPU. */
   readonly microBatch: number;

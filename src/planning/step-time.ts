@@ -47,7 +47,7 @@ export function stepConfig(
     model: modelSchema.parse({ ...size, connection }),
     batch,
     steps: 1,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1,
     checkpointEvery: 1,
   });

@@ -7,7 +7,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
 import { largestGain } from "./figures/seeds.ts";
-import { mean, median } from "../stability/statistics.ts";
+import { mean, median } from "../basics/numbers.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "../runs/run-data.ts";
 

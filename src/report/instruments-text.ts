@@ -3,30 +3,71 @@
 // A table of the maps, one of the streams and blocks, one of the groups of parameters, and the averaged H_res
 // as in Fig. 8 of the mHC paper. Columns and tables of which nothing is known are left out.
 
-import type { Instruments } from "../stability/instruments.ts";
-import { drawTable } from "./table.ts";
+import { showDecimal } from "../basics/show.ts";
+import { drawTable } from "../basics/table.ts";
+import type { Column } from "../stability/fields.ts";
+import type { GainPair } from "../stability/gains.ts";
+import { instrumentFields, type InstrumentName, type Instruments } from "../stability/instruments.ts";
 
-/** One value a row; undefined where it is not known. */
-type Column = readonly [head: string, cells: readonly string[] | undefined];
-type Values = readonly (number | null)[] | undefined;
+/** One value a row. */
+type Cells = readonly string[];
+type Show = (value: number | null) => string;
 
 const fixed =
-  (digits: number) =>
-  (value: number | null): string =>
-    value === null ? "–" : Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
-const small = (value: number | null): string => (value === null ? "–" : value === 0 ? "0" : value.toExponential(1));
-const plain = (value: number | null): string => (value === null || Math.abs(value) >= 1e-3 ? fixed(4) : small)(value);
-const cells = (values: Values, show: (value: number | null) => string): readonly string[] | undefined =>
-  values?.map(show);
-const weights = (values: readonly (readonly number[])[] | undefined): readonly string[] | undefined =>
-  values?.map((row) => (row.length > 8 ? `${row.length} streams` : row.map(fixed(2)).join(" ")));
+  (digits: number): Show =>
+  (value) =>
+    value === null ? "–" : showDecimal(value, digits);
+const small: Show = (value) => (value === null ? "–" : value === 0 ? "0" : value.toExponential(1));
+const plain: Show = (value) => (value === null || Math.abs(value) >= 1e-3 ? fixed(4) : small)(value);
+const shows: Readonly<Record<string, Show>> = { small, plain };
 
-function table(head: string, names: readonly string[], columns: readonly Column[]): string | undefined {
-  const known = columns.filter(([, column]) => column !== undefined);
-  if (known.length === 0) return undefined;
+/** What a list holds, as the column says: numbers, or the weights of streams. */
+function cellsOf(values: unknown, { digits }: Column): Cells | undefined {
+  if (!Array.isArray(values)) return undefined;
+  const show = shows[digits] ?? fixed(Number(digits));
+  return (values as readonly unknown[]).map((value) => {
+    if (Array.isArray(value)) return value.length > 8 ? `${value.length} streams` : value.map(show).join(" ");
+    return show(value as number | null);
+  });
+}
+
+/** The columns of a table that are known, in the order of the instruments; those of one field have one cell. */
+function columnsOf(instruments: Instruments, wanted: Column["table"]): (readonly [head: string, cells: Cells])[] {
+  const all = Object.entries(instrumentFields).flatMap(([name, { column }]) => {
+    const value: unknown = instruments[name as InstrumentName];
+    if (!column || value === undefined) return [];
+    const columns: readonly (readonly [Column, unknown])[] =
+      "table" in column
+        ? [[column, value]]
+        : [
+            [column.forward, (value as GainPair).forward],
+            [column.backward, (value as GainPair).backward],
+          ];
+    return columns.flatMap(([look, list]) => {
+      const cells = look.table === wanted ? cellsOf(list, look) : undefined;
+      return cells ? [{ head: look.head, cells }] : [];
+    });
+  });
+  const merged: (readonly [head: string, cells: Cells])[] = [];
+  for (const { head, cells } of all) {
+    const before = merged.at(-1);
+    if (before?.[0] !== head) merged.push([head, cells]);
+    else merged[merged.length - 1] = [head, before[1].map((cell, row) => both(cell, cells[row] ?? "–"))];
+  }
+  return merged;
+}
+
+const both = (first: string, second: string): string => (first === "–" && second === "–" ? "–" : `${first} ${second}`);
+
+function table(
+  head: string,
+  names: readonly string[],
+  columns: readonly (readonly [string, Cells])[],
+): string | undefined {
+  if (columns.length === 0) return undefined;
   return drawTable([
-    [head, ...known.map(([title]) => title)],
-    ...names.map((name, row) => [name, ...known.map(([, column]) => column![row] ?? "")]),
+    [head, ...columns.map(([title]) => title)],
+    ...names.map((name, row) => [name, ...columns.map(([, cells]) => cells[row] ?? "")]),
   ]);
 }
 
@@ -36,66 +77,28 @@ function table(head: string, names: readonly string[], columns: readonly Column[
  * @param names of all sublayers of the network, in order of depth
  */
 export function describeInstruments(instruments: Instruments, names: readonly string[]): string {
-  const { single, composite, groups, sublayers, smallestLogit, largestLogit } = instruments;
+  const { groups, sublayers } = instruments;
   const numbered = names.map((name, index) => `${String(index + 1).padStart(String(names.length).length)} ${name}`);
-  const mixing = sublayers ? sublayers.map((index) => numbered[index]!) : numbered;
-  const logits = smallestLogit?.map((smallest, at) =>
-    smallest === null ? "–" : `${fixed(2)(smallest)} ${fixed(2)(largestLogit?.[at] ?? null)}`,
-  );
-  const maps = table("maps", mixing, [
-    ["gain fwd", cells(single?.forward, fixed(4))],
-    ["bwd", cells(single?.backward, fixed(4))],
-    ["product fwd", cells(composite?.forward, fixed(4))],
-    ["bwd", cells(composite?.backward, fixed(4))],
-    ["row error", cells(instruments.rowError, small)],
-    ["col error", cells(instruments.columnError, small)],
-    ["logits", logits],
-    ["|λ₂|", cells(instruments.secondEigenvalue, fixed(3))],
-    ["‖P − J/n‖", cells(instruments.distance, plain)],
-  ]);
-  const streams = table("streams", mixing, [
-    ["read", weights(instruments.read)],
-    ["write", weights(instruments.write)],
-    ["cosine", cells(instruments.streamCosine, fixed(4))],
-    ["effective", cells(instruments.effectiveStreams, fixed(3))],
-    ["dominant", cells(instruments.dominantShare, fixed(3))],
-  ]);
-  const blocks = table("blocks", numbered, [
-    ["reads (RMS)", cells(instruments.activation, fixed(4))],
-    ["returns (RMS)", cells(instruments.blockOutput, fixed(4))],
-    ["gradient norm", cells(instruments.gradient, fixed(5))],
-  ]);
-  const roles = Object.keys(groups ?? {});
-  const parameters = table("parameters", roles, [
-    [
-      "gradient norm",
-      groups &&
-        cells(
-          Object.values(groups).map(({ gradient }) => gradient),
-          fixed(5),
-        ),
-    ],
-    [
-      "norm",
-      groups &&
-        cells(
-          Object.values(groups).map(({ weight }) => weight),
-          fixed(3),
-        ),
-    ],
-    [
-      "update / norm",
-      groups &&
-        cells(
-          Object.values(groups).map(({ update }) => update),
-          small,
-        ),
-    ],
-  ]);
-  const matrices = instruments.mixing && drawMatrices(mixing, instruments.mixing);
-  return [maps, streams, roles.length > 0 ? parameters : undefined, blocks, matrices]
+  const mixing = sublayers ? sublayers.map((index) => numbered[index] ?? `sublayer ${index + 1}`) : numbered;
+  return [
+    table("maps", mixing, columnsOf(instruments, "maps")),
+    table("streams", mixing, columnsOf(instruments, "streams")),
+    groups && parameterTable(groups),
+    table("blocks", numbered, columnsOf(instruments, "blocks")),
+    instruments.mixing && drawMatrices(mixing, instruments.mixing),
+  ]
     .filter((part) => part !== undefined)
     .join("\n\n");
+}
+
+function parameterTable(groups: NonNullable<Instruments["groups"]>): string | undefined {
+  const norms = Object.values(groups);
+  if (norms.length === 0) return undefined;
+  return table("parameters", Object.keys(groups), [
+    ["gradient norm", norms.map(({ gradient }) => fixed(5)(gradient))],
+    ["norm", norms.map(({ weight }) => fixed(3)(weight))],
+    ["update / norm", norms.map(({ update }) => small(update))],
+  ]);
 }
 
 const WIDTH = 110;

@@ -13,7 +13,7 @@ import {
   ranges,
 } from "../study/interventions.ts";
 import { type InterventionReport, type InterventionRow, isUndecided } from "../study/intervene.ts";
-import { drawTable } from "./table.ts";
+import { drawTable } from "../basics/table.ts";
 
 /** Tables under each other, and the published figures beside ours. */
 export function interventionsText(report: InterventionReport): string {

@@ -4,7 +4,7 @@
 // quantity of the runs at hand: the mean over seeds and, of several, the smallest and the largest. A
 // difference counts as the paper's only when every seed has its sign.
 
-import { median } from "../stability/statistics.ts";
+import { median } from "../basics/numbers.ts";
 import { gapBand } from "./figures/training.ts";
 import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
 import { gainText, runNumbers, signedLoss } from "./findings.ts";

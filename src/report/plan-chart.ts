@@ -4,13 +4,12 @@ import type { TrainingPlan } from "../planning/plan.ts";
 import { directions, fusions } from "../planning/roofline.ts";
 import { memoryBars } from "./plan-text.ts";
 import { barPanel, curvePanel, drawSvg } from "./svg.ts";
-import { showBytes } from "./table.ts";
+import { showBytes, showPercent } from "../basics/show.ts";
 
 /** An SVG document. */
 export function drawPlan(plan: TrainingPlan): string {
   const { model, hardware, layout, recomputation, extra, baseline, paperOverhead } = plan;
   const capacity = { value: hardware.memoryBytes, label: `${hardware.name}: ${showBytes(hardware.memoryBytes)}` };
-  const percent = (fraction: number): string => `${(100 * fraction).toFixed(1)} %`;
   return drawSvg(`${model.name} on ${layout.gpus} × ${hardware.name}`, [
     barPanel("Memory of a GPU", memoryBars(plan), showBytes, capacity),
     curvePanel(
@@ -25,8 +24,8 @@ export function drawPlan(plan: TrainingPlan): string {
         label: fusion,
         parts: directions.map((name) => ({ name, value: extra[fusion].kernels[name] / baseline.secondsPerToken })),
       })),
-      percent,
-      { value: paperOverhead, label: `the paper: ${percent(paperOverhead)}` },
+      showPercent,
+      { value: paperOverhead, label: `the paper: ${showPercent(paperOverhead)}` },
     ),
   ]);
 }

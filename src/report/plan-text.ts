@@ -8,7 +8,9 @@ import { fusions } from "../planning/roofline.ts";
 import type { TrainingTime } from "../planning/time.ts";
 import type { CompiledStep, CompiledSteps } from "../planning/compiled-step.ts";
 import { showAmount } from "../planning/traffic.ts";
-import { type Bar, drawBars, drawTable, showBytes, withPrefix } from "./table.ts";
+import { type Bar, drawBars } from "./bars.ts";
+import { drawTable } from "../basics/table.ts";
+import { showBytes, showCount, showPercent, withPrefix } from "../basics/show.ts";
 
 const partNames: Readonly<Record<string, string>> = {
   head: "output matrix",
@@ -18,9 +20,9 @@ const partNames: Readonly<Record<string, string>> = {
   connection: "mHC's connection",
 };
 
-const count = (value: number): string => value.toLocaleString("en");
-const amount = (value: number): string => (value < 100 ? value.toPrecision(3) : count(Math.round(value)));
-const percent = (fraction: number): string => `${(100 * fraction).toFixed(fraction < 0.01 ? 2 : 1)} %`;
+const amount = (value: number): string => (value < 100 ? value.toPrecision(3) : showCount(Math.round(value)));
+/** Small shares, such as those of single kernels, with a digit more. */
+const percent = (share: number): string => showPercent(share, share < 0.01 ? 2 : 1);
 const NOT_PUBLIC = "not public";
 
 /** All of a plan: tables, and bars for memory. */
@@ -42,9 +44,9 @@ export function describePlan(plan: TrainingPlan): string {
 function head({ model, hardware, layout, precision }: TrainingPlan): string {
   const { gpus, data, pipeline, expert, microBatch } = layout;
   const { streams, iterations } = model.connection;
-  const rates = `${withPrefix(hardware.peak.bf16)}FLOP/s, ${showBytes(hardware.bandwidth)}/s, ${showBytes(hardware.memoryBytes)}`;
+  const rates = `${withPrefix(hardware.peak.bf16)}FLOP/s, ${withPrefix(hardware.bandwidth)}B/s, ${showBytes(hardware.memoryBytes)}`;
   return [
-    `${model.name}: ${model.layers} layers (${2 * model.layers} sublayers), width ${model.width}, sequences of ${count(model.context)} tokens`,
+    `${model.name}: ${model.layers} layers (${2 * model.layers} sublayers), width ${model.width}, sequences of ${showCount(model.context)} tokens`,
     `  mHC with n = ${streams} streams and ${iterations} Sinkhorn iterations, against plain residuals`,
     `  ${gpus} × ${hardware.name} (${rates})`,
     `  ${pipeline} pipeline ${pipeline === 1 ? "stage" : "stages"} × ${data} ${data === 1 ? "copy" : "copies"}, experts shared by ${expert}; ${precision} precision; ${microBatch} ${microBatch === 1 ? "sequence" : "sequences"} a micro-batch`,
@@ -131,19 +133,15 @@ export function describeCompiled(steps: CompiledSteps, tokens: number): string {
   const rows = [
     row("parameters, with experts' biases", ({ parameters }) => withPrefix(parameters, 4)),
     row("operations of the step, FLOP", ({ flops }) => withPrefix(flops, 4)),
-    row("kernel calls", ({ calls }) => count(calls)),
-    row("parameters, moments, inputs", ({ stateBytes }) => binary(stateBytes)),
-    row("arena", ({ arenaBytes }) => binary(arenaBytes)),
+    row("kernel calls", ({ calls }) => showCount(calls)),
+    row("parameters, moments, inputs", ({ stateBytes }) => showBytes(stateBytes)),
+    row("arena", ({ arenaBytes }) => showBytes(arenaBytes)),
     ...(steps.residual.seconds === undefined
       ? []
       : [row("predicted, ms", ({ seconds }) => (1000 * seconds!).toFixed(1))]),
   ];
-  const title = `The compiled step, ${count(tokens)} tokens, float32`;
+  const title = `The compiled step, ${showCount(tokens)} tokens, float32`;
   return drawTable([[title, "residual", "mHC, all stored", `mHC, L_r = ${steps.recomputed.storeEvery}`], ...rows]);
-}
-
-function binary(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(2)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }
 
 function traffic({ traffic: of, model }: TrainingPlan): string {

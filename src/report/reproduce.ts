@@ -24,9 +24,9 @@ const defaults = {
 
 /** A shell command that makes the same configuration; the text and the machine's threads are the user's. */
 export function reproduceCommand(config: TrainingConfig): string {
-  const { data, model, optimiser, steps } = config;
+  const { data, model, optimizer, steps } = config;
   const [preset, size] = nearestPreset(model);
-  const { schedule } = optimiser;
+  const { schedule } = optimizer;
   const connection = isMixed(model.connection) ? undefined : connectionChoice(model.connection);
   const asPaper = size.feedForward !== undefined;
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
@@ -41,8 +41,8 @@ export function reproduceCommand(config: TrainingConfig): string {
     ...(config.recompute === undefined || config.recompute === "none"
       ? []
       : [["--recompute", config.recompute, undefined] as const]),
-    ["--learning-rate", optimiser.learningRate, defaults.learningRate],
-    ["--warmup", optimiser.warmup, Math.ceil(steps / 20)],
+    ["--learning-rate", optimizer.learningRate, defaults.learningRate],
+    ["--warmup", optimizer.warmup, Math.ceil(steps / 20)],
     ["--schedule", schedule.kind, defaults.schedule],
     ["--seed", config.seed, defaults.seed],
     ["--split-seed", data.splitSeed, defaults.splitSeed],
@@ -56,13 +56,13 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["model.normEpsilon", model.normEpsilon, 1e-20],
     ["model.valueResidual", model.valueResidual, undefined],
     ...(connection === undefined ? [["model.connection", model.connection, undefined] as const] : []),
-    ["optimiser.beta1", optimiser.beta1, 0.9],
-    ["optimiser.beta2", optimiser.beta2, 0.95],
-    ["optimiser.epsilon", optimiser.epsilon, asPaper ? 1e-20 : 1e-8],
-    ["optimiser.weightDecay", optimiser.weightDecay, 0.1],
-    ["optimiser.decayed", optimiser.decayed, ["weight"]],
-    ["optimiser.clip", optimiser.clip, 1],
-    ...(schedule.kind === "cosine" ? [["optimiser.schedule.final", schedule.final, 0.1] as const] : []),
+    ["optimizer.beta1", optimizer.beta1, 0.9],
+    ["optimizer.beta2", optimizer.beta2, 0.95],
+    ["optimizer.epsilon", optimizer.epsilon, asPaper ? 1e-20 : 1e-8],
+    ["optimizer.weightDecay", optimizer.weightDecay, 0.1],
+    ["optimizer.decayed", optimizer.decayed, ["weight"]],
+    ["optimizer.clip", optimizer.clip, 1],
+    ...(schedule.kind === "cosine" ? [["optimizer.schedule.final", schedule.final, 0.1] as const] : []),
     ["evaluateBatches", config.evaluateBatches, 8],
     ["keepCheckpoints", config.keepCheckpoints, 2],
     ["gainsEvery", config.gainsEvery, 10],

@@ -1,7 +1,9 @@
 // Question: what came out of a comparison?
 // A table of the models side by side, and their loss curves drawn in the terminal.
 
-import asciichart from "asciichart";
+import { drawTable } from "../basics/table.ts";
+import { showBytes, showCount, showDecimal } from "../basics/show.ts";
+import { drawChart } from "./terminal-chart.ts";
 
 export interface SummaryRow {
   readonly name: string;
@@ -29,29 +31,21 @@ const columns: readonly (readonly [title: string, show: (row: SummaryRow) => str
     ({ name, diverged, alarmed, halted }) =>
       diverged ? `${name} (diverged)` : alarmed || halted ? `${name} (stopped)` : name,
   ],
-  ["parameters", ({ parameters }) => parameters.toLocaleString("en")],
+  ["parameters", ({ parameters }) => showCount(parameters)],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
-  ["tokens/s", ({ tokensPerSecond }) => Math.round(tokensPerSecond).toLocaleString("en")],
-  ["memory MiB", ({ memoryBytes }) => (memoryBytes / 2 ** 20).toFixed(1)],
+  ["tokens/s", ({ tokensPerSecond }) => showCount(Math.round(tokensPerSecond))],
+  ["memory", ({ memoryBytes }) => showBytes(memoryBytes)],
   ["max grad norm", ({ largestGradientNorm }) => decimal(largestGradientNorm, 3)],
   ["max gain fwd", ({ largestForwardGain }) => decimal(largestForwardGain, 4)],
   ["max gain bwd", ({ largestBackwardGain }) => decimal(largestBackwardGain, 4)],
   ["alarms", ({ alarms, lastAlarm }) => (lastAlarm === undefined ? String(alarms) : `${alarms}, last ${lastAlarm}`)],
 ];
 
-/** Decimals, or powers of ten for what has grown beyond all bounds. */
-function decimal(value: number | undefined, digits: number): string {
-  if (value === undefined) return "-";
-  return Math.abs(value) < 1e5 ? value.toFixed(digits) : value.toExponential(2);
-}
+const decimal = (value: number | undefined, digits: number): string =>
+  value === undefined ? "-" : showDecimal(value, digits);
 
 export function summaryTable(rows: readonly SummaryRow[]): string {
-  const cells = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, show]) => show(row)))];
-  const widths = columns.map((_, column) => Math.max(...cells.map((line) => line[column]!.length)));
-  const lines = cells.map((line) =>
-    line.map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!))).join("  "),
-  );
-  return [lines[0], "─".repeat(lines[0]!.length), ...lines.slice(1)].join("\n");
+  return drawTable([columns.map(([title]) => title), ...rows.map((row) => columns.map(([, show]) => show(row)))]);
 }
 
 export interface Curve {
@@ -73,24 +67,28 @@ export function drawCurves(
   { width = 70, height = 14, colour = false }: { width?: number; height?: number; colour?: boolean } = {},
 ): string {
   if (curves.every(({ values }) => values.length === 0)) return "(no steps yet)";
-  const series = curves.map(({ values }) => resample(values.length > 0 ? values : [Number.NaN], width));
-  const drawing = asciichart.plot(series, {
-    height,
-    ...(colour ? { colors: curves.map((_, index) => COLOURS[index % COLOURS.length]!) } : {}),
-  });
+  const drawn = curves.map(({ values }, index) => ({
+    values: resample(values, width),
+    ...(colour ? { colour: COLOURS[index % COLOURS.length]! } : {}),
+  }));
   const legend = curves
-    .map(({ name }, index) => (colour ? `${COLOURS[index % COLOURS.length]!}── ${name}${PLAIN}` : `── ${name}`))
+    .map(({ name, values }, index) => {
+      const wrong = values.filter((value) => !Number.isFinite(value)).length;
+      const label = wrong > 0 ? `${name} (${wrong} of ${values.length} steps are not finite)` : name;
+      return colour ? `${COLOURS[index % COLOURS.length]!}── ${label}${PLAIN}` : `── ${label}`;
+    })
     .join("   ");
-  return `${drawing}\n  ${legend}`;
+  const anything = drawn.some(({ values }) => values.some((value) => value !== undefined));
+  return `${anything ? drawChart(drawn, height) : "(nothing that is finite)"}\n  ${legend}`;
 }
 
-/** Means over equal stretches, so that a long noisy curve fits and stays true. */
-function resample(values: readonly number[], points: number): number[] {
-  if (values.length <= points) return [...values];
-  return Array.from({ length: points }, (_, point) => {
-    const from = Math.floor((point * values.length) / points);
-    const to = Math.max(from + 1, Math.floor(((point + 1) * values.length) / points));
-    const stretch = values.slice(from, to);
-    return stretch.reduce((sum, value) => sum + value, 0) / stretch.length;
+/** Means over equal stretches, so that a long noisy curve fits and stays true; a gap where nothing is finite. */
+function resample(values: readonly number[], points: number): (number | undefined)[] {
+  const count = Math.min(values.length, points);
+  return Array.from({ length: count }, (_, point) => {
+    const from = Math.floor((point * values.length) / count);
+    const to = Math.max(from + 1, Math.floor(((point + 1) * values.length) / count));
+    const stretch = values.slice(from, to).filter(Number.isFinite);
+    return stretch.length === 0 ? undefined : stretch.reduce((sum, value) => sum + value, 0) / stretch.length;
   });
 }

@@ -4,7 +4,7 @@
 // SVG of a known size; panels are set under each other in one drawing.
 
 import { escape } from "./html.ts";
-import type { Bar } from "./table.ts";
+import type { Bar } from "./bars.ts";
 
 export interface Panel {
   readonly height: number;

@@ -5,7 +5,7 @@
 import { axisNames } from "../runs/sweep/definition.ts";
 import type { GroupSummary } from "../runs/sweep/analysis.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
-import { drawTable } from "./table.ts";
+import { drawTable } from "../basics/table.ts";
 
 type Column = readonly [title: string, show: (group: GroupSummary) => string];
 

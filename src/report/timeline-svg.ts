@@ -1,6 +1,7 @@
 // Question: how does a timeline look? An SVG that needs nothing else: a row a stage, computation above
 // communication, empty where a stage idles; several timelines one below the other share one scale of time.
 
+import { showPercent } from "../basics/show.ts";
 import type { SimulatedSchedule } from "../planning/pipeline/schedules.ts";
 import type { TaskKind, PassPart, TimedTask } from "../planning/pipeline/task.ts";
 
@@ -48,7 +49,6 @@ const EDGE = 1.6;
 export const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 /** One digit after the point: of a length, or of a number to read. */
 const short = (value: number): string => String(Math.round(value * 10) / 10);
-const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
 /**
  * Draw timelines, one below the other on one scale of time, as an SVG for light and dark pages.
@@ -115,9 +115,9 @@ function panel(title: string, run: SimulatedSchedule, { top, from, to, scale, ho
   const end = Math.max(LEFT, place(Math.min(report.makespan, to)));
   const summary = [
     `${short(report.makespan)} ${unit}`,
-    `bubble ${percent(report.bubble)}`,
+    `bubble ${showPercent(report.bubble)}`,
     `at most ${short(report.peakMemory)} micro-batches held`,
-    ...(report.exposed > 0.0005 ? [`exposed communication ${percent(report.exposed)}`] : []),
+    ...(report.exposed > 0.0005 ? [`exposed communication ${showPercent(report.exposed)}`] : []),
   ].join(" · ");
   const lines = [
     `<text class="title" x="${LEFT}" y="${top + 14}">${escape(title)}</text>`,
@@ -130,7 +130,7 @@ function panel(title: string, run: SimulatedSchedule, { top, from, to, scale, ho
     lines.push(
       `<text x="${LEFT - 8}" y="${y + 16}" text-anchor="end">stage ${stage}</text>`,
       `<rect class="lane" x="${LEFT}" y="${y}" width="${short(end - LEFT)}" height="${row - GAP}"/>`,
-      `<text class="quiet" x="${short(end + 8)}" y="${y + 16}">idle ${percent(bubble)}, holds ${short(peakMemory)}</text>`,
+      `<text class="quiet" x="${short(end + 8)}" y="${y + 16}">idle ${showPercent(bubble)}, holds ${short(peakMemory)}</text>`,
     );
   }
   const fromBack = timeline.tasks.some(({ kind }) => kind === "both") || run.schedule === "dualpipe";

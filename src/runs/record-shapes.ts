@@ -2,13 +2,27 @@
 //
 // A field of the wrong type is taken out, so that whoever draws a record may trust its types: a number is
 // a number (NaN and ±Infinity too), a list of sublayers has a value for each, a matrix is square. What
-// was taken out is named. Formats: runs/run-folder.ts and stability/instruments.ts.
+// was taken out is named. Which fields there are, and of what shape: the tables of training/records.ts and
+// stability/instruments.ts. Fields that no table knows stay as they are: a newer version may have written them.
 
 import { parseJson } from "../files/records.ts";
-import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
-import type { InterventionsData } from "./run-data.ts";
-
-type Check = (value: unknown) => boolean;
+import type { Table } from "../stability/fields.ts";
+import {
+  instrumentFields,
+  type Instruments,
+  type MatrixName,
+  matrixNames,
+  mixingNames,
+} from "../stability/instruments.ts";
+import { type Check, checkOf } from "../stability/shapes.ts";
+import { isObject } from "../basics/objects.ts";
+import {
+  eventFields,
+  type EventRecord,
+  type GainRecord,
+  metricFields,
+  type MetricRecord,
+} from "../training/records.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -18,96 +32,39 @@ interface Sound {
   readonly wrong: readonly string[];
 }
 
-/** The files of records in a run folder, and what a line of each is. */
+/** A line of mixing.jsonl: the matrices of a measured step. */
+export type MixingRecord = { readonly step: number } & Pick<Instruments, MatrixName | "sublayers">;
+
+/** The files of records in a run folder, and what a line of each is. Old runs have their matrices in gains.jsonl. */
 export interface RecordFiles {
   readonly "metrics.jsonl": MetricRecord;
   readonly "gains.jsonl": GainRecord;
+  readonly "mixing.jsonl": MixingRecord;
   readonly "events.jsonl": EventRecord;
 }
 
 /** What is left of a record: fields that its type requires may be missing, those that are there are of their types. */
 export type Left<R> = Partial<R> & { readonly step: number };
 
-const number: Check = (value) => typeof value === "number";
-const count: Check = (value) => Number.isSafeInteger(value) && (value as number) >= 0;
-const text: Check = (value) => typeof value === "string";
-const listOf =
-  (check: Check): Check =>
-  (value) =>
-    Array.isArray(value) && value.every(check);
-const numbers = listOf(number);
-const nullable = listOf((value) => value === null || number(value));
-const vectors = listOf((value) => numbers(value) && (value as unknown[]).length > 0);
-const square = listOf((value) => numbers(value) && Number.isInteger(Math.sqrt((value as unknown[]).length)));
-const pair: Check = (value) =>
-  isObject(value) &&
-  numbers(value.forward) &&
-  numbers(value.backward) &&
-  (value.forward as unknown[]).length === (value.backward as unknown[]).length;
-const groups: Check = (value) =>
-  isObject(value) &&
-  Object.values(value).every(
-    (group) => isObject(group) && number(group.gradient) && number(group.weight) && number(group.update),
-  );
-
-const metricFields: Readonly<Record<string, Check>> = {
-  loss: number,
-  gradientNorm: number,
-  learningRate: number,
-  tokensPerSecond: number,
-  seconds: number,
-  validationLoss: number,
-  bitsPerByte: number,
-  expertLoad: vectors,
-};
-/** One value for each sublayer that mixes streams. */
-const mixingFields: Readonly<Record<string, Check>> = {
-  sublayers: listOf(count),
-  single: pair,
-  composite: pair,
-  mixing: square,
-  product: square,
-  rowError: numbers,
-  columnError: numbers,
-  smallestLogit: nullable,
-  largestLogit: nullable,
-  secondEigenvalue: numbers,
-  distance: numbers,
-  read: vectors,
-  write: vectors,
-  streamCosine: numbers,
-  effectiveStreams: numbers,
-  dominantShare: numbers,
-};
-const gainFields: Readonly<Record<string, Check>> = {
-  ...mixingFields,
-  activation: numbers,
-  blockOutput: numbers,
-  gradient: numbers,
-  groups,
-};
-
-const eventFields: Readonly<Record<string, Check>> = {
-  rule: text,
-  message: text,
-  value: number,
-  bound: number,
-  sublayer: count,
-  action: text,
-  rollback: (value) => isObject(value) && number(value.step) && number(value.rateFactor),
-};
+const checksOf = (table: Table): Readonly<Record<string, Check>> =>
+  Object.fromEntries(Object.entries(table).map(([name, { shape }]) => [name, checkOf(shape)]));
+const metricChecks = checksOf(metricFields);
+const gainChecks = checksOf(instrumentFields);
+const eventChecks = checksOf(eventFields);
 
 const shapes: Readonly<Record<keyof RecordFiles, (record: Fields) => Sound>> = {
-  "metrics.jsonl": (record) => withoutWrong(record, metricFields),
+  "metrics.jsonl": (record) => withoutWrong(record, metricChecks),
   "gains.jsonl": soundGains,
+  "mixing.jsonl": soundGains,
   "events.jsonl": soundEvent,
 };
+
+const isStep = checkOf("count");
 
 /**
  * A whole line of a file of records.
  *
- * @param only fields besides the step that are looked at; the others are left out, which for the long lines of
- *   gains saves time
+ * @param only fields besides the step that are looked at; the others are left out, which for long lines saves time
  * @throws Error when the line is no record of a step
  */
 export function parseRecord<F extends keyof RecordFiles>(
@@ -116,7 +73,7 @@ export function parseRecord<F extends keyof RecordFiles>(
   only?: readonly (keyof RecordFiles[F] & string)[],
 ): { readonly record: Left<RecordFiles[F]>; readonly wrong: readonly string[] } {
   const value = parseJson(line);
-  if (!isObject(value) || !count(value.step)) throw new Error("no record with a step");
+  if (!isObject(value) || !isStep(value.step)) throw new Error("no record with a step");
   const wanted = only ? Object.fromEntries(["step", ...only].map((field) => [field, value[field]])) : value;
   const { record, wrong } = shapes[file](wanted);
   return { record: record as Left<RecordFiles[F]>, wrong };
@@ -135,52 +92,66 @@ export function recordOf<F extends keyof RecordFiles>(
   }
 }
 
-/** Lists of another length than the gains' own are taken out. */
-function soundGains(record: Fields): Sound {
-  const sound = withoutWrong(record, gainFields);
-  const present = Object.keys(mixingFields).filter((field) => sound.record[field] !== undefined);
-  const lengths = present.map((field) => lengthOf(sound.record[field]));
-  const expected = lengths[present.findIndex((field) => field !== "sublayers")];
-  const uneven = present.filter((_, index) => lengths[index] !== expected);
+/** What of a measured step goes into which file; undefined for a step without matrices. */
+export function apart(record: GainRecord): { readonly gains: GainRecord; readonly mixing: MixingRecord | undefined } {
+  const present = matrixNames.filter((name) => record[name] !== undefined);
+  if (present.length === 0) return { gains: record, mixing: undefined };
+  const { step, sublayers } = record;
+  const matrices = Object.fromEntries(present.map((name) => [name, record[name]]));
   return {
-    record: without(sound.record, uneven),
-    wrong: [...sound.wrong, ...uneven],
+    gains: without(record, present) as unknown as GainRecord,
+    mixing: { step, ...(sublayers ? { sublayers } : {}), ...matrices },
   };
+}
+
+/**
+ * The records of gains.jsonl with the matrices of mixing.jsonl of the same steps; those of other steps are left out.
+ *
+ * @param onWrong hears of matrices that are not of as many sublayers as the gains, which are left out too
+ */
+export function together(
+  gains: readonly GainRecord[],
+  mixing: readonly MixingRecord[],
+  onWrong: (step: number, fields: readonly string[]) => void = () => undefined,
+): GainRecord[] {
+  const matrices = new Map(mixing.map((record) => [record.step, record]));
+  return gains.map((gain) => {
+    const more = matrices.get(gain.step);
+    if (!more) return gain;
+    const { record, wrong } = withoutUneven({ ...gain, ...more });
+    if (wrong.length > 0) onWrong(gain.step, wrong);
+    return record as unknown as GainRecord;
+  });
+}
+
+function soundGains(record: Fields): Sound {
+  const sound = withoutWrong(record, gainChecks);
+  const even = withoutUneven(sound.record);
+  return { record: even.record, wrong: [...sound.wrong, ...even.wrong] };
+}
+
+/** Lists of another length than the gains' own are taken out. */
+function withoutUneven(record: Fields): Sound {
+  const present = mixingNames.filter((name) => record[name] !== undefined);
+  const lengths = present.map((name) => lengthOf(record[name]));
+  const expected = lengths[present.findIndex((name) => name !== "sublayers")];
+  const uneven = present.filter((_, index) => lengths[index] !== expected);
+  return { record: without(record, uneven), wrong: uneven };
 }
 
 /** An alarm without a name or a message is one still. */
 function soundEvent(record: Fields): Sound {
-  const sound = withoutWrong(record, eventFields);
+  const sound = withoutWrong(record, eventChecks);
   const defaults = { rule: "unknown", message: "", action: "continue" };
   return { ...sound, record: { ...defaults, ...sound.record } };
 }
 
-/** What interventions.json holds: the rows that are sound. */
-export function soundInterventions(value: unknown): InterventionsData {
-  if (!isObject(value) || !count(value.step) || !number(value.loss) || !Array.isArray(value.rows))
-    throw new Error("it needs a step, a loss and rows");
-  const rows = value.rows.filter(
-    (row): row is InterventionsData["rows"][number] =>
-      isObject(row) && text(row.name) && number(row.change) && number(row.loss),
-  );
-  return {
-    step: value.step as number,
-    loss: value.loss as number,
-    rows: rows.map(({ name, change, loss, sublayers }) => ({
-      name,
-      change,
-      loss,
-      sublayers: listOf(count)(sublayers) ? sublayers : [],
-    })),
-  };
-}
-
 /** A page opens with tens of thousands of records: nothing is made for those that are sound. */
-function withoutWrong(record: Fields, fields: Readonly<Record<string, Check>>): Sound {
+function withoutWrong(record: Fields, checks: Readonly<Record<string, Check>>): Sound {
   const wrong: string[] = [];
-  for (const field in fields) {
+  for (const field in checks) {
     const value = record[field];
-    if (value !== undefined && !fields[field]!(value)) wrong.push(field);
+    if (value !== undefined && !checks[field]!(value)) wrong.push(field);
   }
   return { record: without(record, wrong), wrong };
 }
@@ -190,10 +161,7 @@ function without(record: Fields, fields: readonly string[]): Fields {
   return Object.fromEntries(Object.entries(record).filter(([field]) => !fields.includes(field)));
 }
 
-function lengthOf(value: unknown): number {
-  return Array.isArray(value) ? value.length : (value as { forward: unknown[] }).forward.length;
-}
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
+function lengthOf(value: unknown): number | undefined {
+  const list = isObject(value) ? value.forward : value;
+  return Array.isArray(list) ? list.length : undefined;
 }

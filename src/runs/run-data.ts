@@ -10,23 +10,9 @@ import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/records.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
-import { isObject, parseRecord, type RecordFiles, soundInterventions } from "./record-shapes.ts";
-
-/** What interventions.json holds: what changes in a trained model do to its validation loss, in nats a token. */
-export interface InterventionsData {
-  /** Of the checkpoint. */
-  readonly step: number;
-  /** Without any change. */
-  readonly loss: number;
-  readonly rows: readonly {
-    readonly name: string;
-    /** `loss` of the row minus that without any change. */
-    readonly change: number;
-    readonly loss: number;
-    /** Positions in the network, from 0. */
-    readonly sublayers: readonly number[];
-  }[];
-}
+import { isObject } from "../basics/objects.ts";
+import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
+import { parseRecord, type RecordFiles, together } from "./record-shapes.ts";
 
 /** What is in a run folder, as far as it can be read. */
 export interface RunData {
@@ -37,6 +23,7 @@ export interface RunData {
   readonly config: TrainingConfig | undefined;
   readonly versions: Readonly<Record<string, string>>;
   readonly metrics: readonly MetricRecord[];
+  /** With their matrices, whichever file they are in. */
   readonly gains: readonly GainRecord[];
   readonly events: readonly EventRecord[];
   /** Text of samples.txt. */
@@ -74,7 +61,9 @@ export function readRunData(folder: string): RunData {
     config: configOf(description, problems),
     versions: stringsOf(description?.versions),
     metrics: records("metrics.jsonl"),
-    gains: records("gains.jsonl"),
+    gains: together(records("gains.jsonl"), records("mixing.jsonl"), (step, fields) =>
+      problems.push(`mixing.jsonl, step ${step}: not of as many sublayers as gains.jsonl: ${fields.join(", ")}`),
+    ),
     events: records("events.jsonl"),
     samples: read("samples.txt"),
     interventions: interventionsOf(parseObject(read("interventions.json"), "interventions.json", problems), problems),

@@ -1,7 +1,7 @@
 // Question: where is everything that a training run leaves behind?
 //
 // runs/<name>/: config.json (written first and never changed), tokenizer.json, metrics.jsonl, gains.jsonl,
-// events.jsonl, samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that
+// mixing.jsonl (the matrices of the same steps), events.jsonl, samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that
 // is resumed goes back to its newest sound checkpoint: what the files say of later steps is dropped, so they
 // end as if nothing had happened.
 //
@@ -27,6 +27,7 @@ import {
 import { parseTrainingConfig } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { lockFolder } from "../files/lock.ts";
+import { apart, together } from "./record-shapes.ts";
 
 /** A text that the model wrote. */
 export interface Sample {
@@ -86,6 +87,7 @@ const names = {
   tokenizer: "tokenizer.json",
   metrics: "metrics.jsonl",
   gains: "gains.jsonl",
+  mixing: "mixing.jsonl",
   events: "events.jsonl",
   samples: "samples.txt",
   interventions: "interventions.json",
@@ -153,7 +155,12 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
     folder,
     ...start,
     appendMetrics: (record) => logs.metrics.append(formatRecord(record)),
-    appendGains: (record) => logs.gains.append(formatRecord(record)),
+    appendGains(record) {
+      const { gains, mixing } = apart(record);
+      // The matrices first: who finds a step in gains.jsonl finds them too.
+      if (mixing) logs.mixing.append(formatRecord(mixing));
+      logs.gains.append(formatRecord(gains));
+    },
     appendEvent: (record) => logs.events.append(formatRecord(record)),
     appendSample(sample) {
       const text = formatSample(sample);
@@ -183,11 +190,12 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
   };
 }
 
-function openLogs(folder: string): Record<"metrics" | "gains" | "events" | "samples", Log> {
+function openLogs(folder: string): Record<"metrics" | "gains" | "mixing" | "events" | "samples", Log> {
   const open = (name: string): Log => openLog(path.join(folder, name));
   const logs = {
     metrics: open(names.metrics),
     gains: open(names.gains),
+    mixing: open(names.mixing),
     events: open(names.events),
     samples: open(names.samples),
   };
@@ -205,9 +213,10 @@ export function readMetrics(folder: string): MetricRecord[] {
   return readRecords(path.join(folder, names.metrics));
 }
 
-/** A run's signal gains, in order of steps. */
+/** What the instruments saw of a run, in order of steps, with the matrices; old runs have those in the same file. */
 export function readGains(folder: string): GainRecord[] {
-  return readRecords(path.join(folder, names.gains));
+  const mixing = path.join(folder, names.mixing);
+  return together(readRecords(path.join(folder, names.gains)), fs.existsSync(mixing) ? readRecords(mixing) : []);
 }
 
 /** A run's alarms, in the order in which they came; none for a run of before there were any. */
@@ -324,7 +333,7 @@ function findCheckpoint(folder: string, onWarning: (message: string) => void): C
 
 /** Drops what the growing files say of steps after the last one that is kept. */
 function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): void {
-  for (const name of [names.metrics, names.gains])
+  for (const name of [names.metrics, names.gains, names.mixing])
     keepRecords(path.join(folder, name), ({ step }) => step <= lastStep, onWarning);
   keepRecords(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
   const file = path.join(folder, names.samples);

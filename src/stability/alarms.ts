@@ -22,7 +22,7 @@
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
 
 import type { Instruments } from "./instruments.ts";
-import { mean, median } from "./statistics.ts";
+import { mean, median } from "../basics/numbers.ts";
 
 /** What the rules look at: a step's record, and what the instruments saw if they measured. */
 export interface Observation {
@@ -150,7 +150,7 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
     rearm: 0.99,
     cause: () =>
       "the mixing has hardened to a permutation: its small entries get almost no gradient, and Sinkhorn-Knopp converges slowly",
-    remedy: () => "Lower the learning rate, or let the connections' parameters decay (optimiser.decayed).",
+    remedy: () => "Lower the learning rate, or let the connections' parameters decay (optimizer.decayed).",
   },
   spike: {
     what: "the loss's distance above its running median, in deviations,",

@@ -34,7 +34,7 @@ import {
   type MixedSublayers,
   planInterventions,
 } from "./interventions.ts";
-import { sampleVariance } from "../stability/statistics.ts";
+import { sampleVariance } from "../basics/numbers.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { meanLoss } from "../training/evaluation.ts";
 import { writeFileAtomically } from "../files/atomic.ts";

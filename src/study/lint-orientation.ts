@@ -16,7 +16,7 @@ import {
   small,
 } from "./lint-check.ts";
 import { type ReferenceConnection, resLayouts, relativeTo } from "./lint-reference.ts";
-import { mean, sampleVariance } from "../stability/statistics.ts";
+import { mean, sampleVariance } from "../basics/numbers.ts";
 
 /** Standard errors from zero at which the statistic of φ decides. */
 const DECIDES = 4;

@@ -3,6 +3,7 @@
 // The mistakes that converters make: the res part transposed (of φ, of the bias, or of both), or the
 // slices in another order. Each is undone in turn; the one that leaves no difference was made.
 
+import { largestMagnitude } from "../basics/numbers.ts";
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
 import { transposeRes } from "../connections/conventions/convert.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";
@@ -87,7 +88,7 @@ function difference(a: ConnectionWeights, b: ConnectionWeights): number {
   return Object.keys(b).reduce((most, part) => {
     const [x, y] = [a[part], b[part]];
     if (!x || !y || x.data.length !== y.data.length) return Infinity;
-    const largest = Array.from(y.data).reduce((top, value) => Math.max(top, Math.abs(value)), 1e-30);
+    const largest = Math.max(1e-30, largestMagnitude(y.data));
     return Math.max(
       most,
       Array.from(y.data).reduce((top, value, i) => Math.max(top, Math.abs(value - x.data[i]!)), 0) / largest,

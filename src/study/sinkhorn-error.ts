@@ -4,6 +4,7 @@
 // (ops/sinkhorn-implicit.ts). They agree as far as the columns have come to sum to one, which depends on the spread
 // of the logits more than on T. All in float64, on normal logits and cotangents drawn by seed.
 
+import { largestMagnitude } from "../basics/numbers.ts";
 import { normal, streams } from "../data/random.ts";
 import { implicitGradient } from "../ops/entropic-backward.ts";
 import { sinkhornGradient, sinkhornIterates } from "../ops/sinkhorn.ts";
@@ -65,15 +66,12 @@ export function sinkhornError({
     const implicit = implicitGradient(result, cotangent, n);
     const sums = new Float64Array(n);
     result.forEach((value, at) => (sums[at % n]! += value));
-    columns[sample] = largest(sums.map((sum) => sum - 1));
+    columns[sample] = largestMagnitude(sums.map((sum) => sum - 1));
     gradient[sample] =
-      largest(implicit.map((value, at) => value - unrolled[at]!)) / Math.max(largest(unrolled), Number.MIN_VALUE);
+      largestMagnitude(implicit.map((value, at) => value - unrolled[at]!)) /
+      Math.max(largestMagnitude(unrolled), Number.MIN_VALUE);
   }
   return { columns: spread(columns), gradient: spread(gradient) };
-}
-
-function largest(values: Float64Array): number {
-  return values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
 }
 
 function spread(values: Float64Array): Spread {

@@ -13,6 +13,8 @@
 // φ = 0 takes away the part of the maps that depends on the token and, with random φ, on chance: `fixed`.
 // As the parameters really start: `started`.
 
+import { secondModulus } from "../stability/measure.ts";
+import { largestMagnitude, sum as total } from "../basics/numbers.ts";
 import { times } from "../stability/gains.ts";
 import type { Connection } from "../connections/connection.ts";
 import { normal, streams as randomStreams } from "../data/random.ts";
@@ -91,7 +93,7 @@ export function measureStart(connection: Connection, options: StartOptions = {})
   return {
     streams: n,
     mixing: mixingOf(mixers[0]!, n),
-    second: secondEigenvalue(mixers[0]!, n),
+    second: n === 1 ? Number.NaN : secondModulus(mixers[0]!, n),
     product: mixingOf(
       mixers.reduce((product, mixer) => times(mixer, product, n)),
       n,
@@ -102,8 +104,8 @@ export function measureStart(connection: Connection, options: StartOptions = {})
     bare: { fixed: bareFixed.difference, started: bareStarted.difference },
     symmetry: { fixed: asymmetry(fixed.gradients, n), started: asymmetry(started.gradients, n) },
     alive: {
-      phi: started.gradients.some(({ name, data }) => isPhi(name) && largest(data) > 0),
-      alpha: started.gradients.some(({ name, data }) => name.endsWith("alpha") && largest(data) > 0),
+      phi: started.gradients.some(({ name, data }) => isPhi(name) && largestMagnitude(data) > 0),
+      alpha: started.gradients.some(({ name, data }) => name.endsWith("alpha") && largestMagnitude(data) > 0),
       res: resGradient(started.gradients, n) > ALIVE,
     },
   };
@@ -191,7 +193,7 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
   const read = (output: string): Float64Array => Float64Array.from(program.read(output));
   const [hidden, plain] = [read("hidden"), read("plain")];
   return {
-    difference: largest(hidden.map((value, i) => value - plain[i]!)) / largest(plain),
+    difference: largestMagnitude(hidden.map((value, i) => value - plain[i]!)) / largestMagnitude(plain),
     coefficients: coefficients.map(({ shape }, index) => read(`coefficients.${index}`).subarray(0, shape.at(-1))),
     gradients: learned.map(({ name }, index) => ({ name, data: read(`gradient.${index}`) })),
   };
@@ -220,7 +222,7 @@ function asymmetry(found: readonly Gradient[], n: number): number {
     // bias [n² + 2n], φ [n² + 2n, nC]: rows pre (n) | post (n) | res.
     const width = name.endsWith("bias") ? 1 : data.length / rowsOf(found, name);
     const rows = data.subarray(0, 2 * n * width);
-    const scale = largest(rows);
+    const scale = largestMagnitude(rows);
     if (scale === 0) continue;
     for (let pair = 0; pair < n * n; pair++) {
       const [j, k] = [Math.floor(pair / n), pair % n];
@@ -245,36 +247,12 @@ function rowsOf(found: readonly Gradient[], name: string): number {
 function resGradient(found: readonly Gradient[], n: number): number {
   const biases = found.filter(({ name }) => name.endsWith("bias"));
   return (
-    Math.max(...biases.map(({ data }) => largest(data.subarray(2 * n)))) /
-    Math.max(...biases.map(({ data }) => largest(data)))
+    Math.max(...biases.map(({ data }) => largestMagnitude(data.subarray(2 * n)))) /
+    Math.max(...biases.map(({ data }) => largestMagnitude(data)))
   );
 }
 
 function mixingOf(matrix: ArrayLike<number>, n: number): Mixing {
   const trace = total(Array.from({ length: n }, (_, i) => matrix[i * (n + 1)]!));
-  return { diagonal: trace / n, offDiagonal: (total(Array.from(matrix)) - trace) / (n * (n - 1)) };
+  return { diagonal: trace / n, offDiagonal: (total(matrix) - trace) / (n * (n - 1)) };
 }
-
-/**
- * |λ₂| of a matrix whose rows sum to one: the spectral radius of (I − J/n) H (I − J/n), by squaring it until
- * only the largest eigenvalue is left.
- */
-function secondEigenvalue(matrix: Float64Array, n: number): number {
-  if (n === 1) return NaN;
-  const centre = Float64Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? 1 : 0) - 1 / n);
-  let power = times(centre, times(matrix, centre, n), n);
-  let logarithm = 0;
-  const squarings = 40;
-  for (let k = 0; k < squarings; k++) {
-    const scale = largest(power);
-    if (scale < 1e-12) return 0;
-    logarithm += Math.log(scale) / 2 ** k;
-    power = power.map((value) => value / scale);
-    power = times(power, power, n);
-  }
-  return Math.exp(logarithm);
-}
-
-const total = (values: ArrayLike<number>): number => Array.from(values).reduce((a, b) => a + b, 0);
-
-const largest = (values: Float64Array): number => values.reduce((most, value) => Math.max(most, Math.abs(value)), 0);

@@ -13,7 +13,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { sublayerConnections } from "../model/overrides.ts";
 import { sinkhornResult } from "../ops/sinkhorn.ts";
 import { type AlarmName, alarmNames, alarmRules, type AlarmSubject, HARDENED } from "../stability/alarms.ts";
-import { secondModulus } from "../stability/instruments.ts";
+import { secondModulus } from "../stability/measure.ts";
 import type { EventRecord } from "./records.ts";
 
 /** What a run does when a rule speaks. */

@@ -1,5 +1,7 @@
 // Question: what describes a training run?
-// Plain data, validated once, kept as config.json: with the corpus it repeats the run.
+//
+// Plain data, validated once, kept as config.json: with the corpus it repeats the run. Names of fields that older
+// versions wrote stay readable; everything past the parser has today's.
 
 import { z } from "zod";
 import { problems } from "../model/problems.ts";
@@ -17,7 +19,7 @@ export type ScheduleConfig =
   | { readonly kind: "constant" };
 
 /** AdamW, its schedule and clipping. */
-export interface OptimiserConfig {
+export interface OptimizerConfig {
   readonly learningRate: number;
   /** Steps over which the rate rises linearly from zero. */
   readonly warmup: number;
@@ -60,7 +62,7 @@ export interface TrainingConfig {
   /** What the backward pass computes again to save memory; absent as "none". Changes no number of a run. */
   readonly recompute?: RecomputeConfig;
   readonly steps: number;
-  readonly optimiser: OptimiserConfig;
+  readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the validation text; the last step always has one. */
   readonly evaluateEvery: number;
   readonly evaluateBatches: number;
@@ -95,7 +97,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     accumulate: positive.default(1),
     recompute: z.union([z.enum(["none", "auto"]), positive]).exactOptional(),
     steps: positive,
-    optimiser: z.strictObject({
+    optimizer: z.strictObject({
       learningRate: z.number().positive(),
       warmup: z.int().min(0),
       schedule: z.discriminatedUnion("kind", [
@@ -124,6 +126,24 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
   });
 
+/** Groups of fields as older versions named them → as they are named today. */
+const renamedGroups: ReadonlyMap<string, string> = new Map([["optimiser", "optimizer"]]);
+
+/** The path of a field by today's names: "optimiser.clip" and "optimizer.clip" are "optimizer.clip". */
+export function currentPath(path: string): string {
+  const [group = "", ...rest] = path.split(".");
+  return [renamedGroups.get(group) ?? group, ...rest].join(".");
+}
+
+/** A configuration of any version with today's names; what is none is left as it is. */
+export function withCurrentNames(value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(
+    // A group that is there under both names stays, and the parser refuses the older one.
+    Object.entries(value).map(([name, field]) => [currentPath(name) in value ? name : currentPath(name), field]),
+  );
+}
+
 /**
  * Check a configuration and fill in its defaults.
  *
@@ -132,7 +152,8 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
  * @throws Error that lists each wrong field, what it was and what is allowed
  */
 export function parseTrainingConfig(value: unknown, source = "the configuration"): TrainingConfig {
-  const result = trainingSchema.safeParse(value);
+  const current = withCurrentNames(value);
+  const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;
-  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, value).join("\n  ")}`);
+  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current).join("\n  ")}`);
 }

@@ -14,7 +14,8 @@ import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
 import type { Runtime } from "../runtime/program.ts";
-import { type Instruments, measureMixing, type ObservedMixing } from "../stability/instruments.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 
 /** Reads the instruments of a model's forward pass. */
 export interface Observer {

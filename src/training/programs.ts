@@ -46,14 +46,14 @@ export interface TrainingPrograms<P extends Program> {
 /** Compile a run's step; the rest is compiled when it is first asked for. */
 export function compileTraining<P extends Program>(
   runtime: TrainingRuntime<P>,
-  config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimiser" | "recompute">,
+  config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "recompute">,
 ): TrainingPrograms<P> {
-  const { batch, accumulate, optimiser } = config;
+  const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   const storeEvery = resolveRecompute(config, runtime, config.recompute);
-  const graph = buildStep(model, parameters, { batch, accumulate, optimiser, storeEvery });
+  const graph = buildStep(model, parameters, { batch, accumulate, optimizer, storeEvery });
   const micro = runtime.compile(graph.micro);
   const update = graph.update && runtime.compile(graph.update);
 

@@ -1,40 +1,152 @@
-// Question: what does a run record of each step?
+// Question: what does a run record of each step and of each alarm?
+//
+// Metrics, one line a step of metrics.jsonl; alarms, events.jsonl; what the instruments saw, gains.jsonl and
+// mixing.jsonl (stability/instruments.ts). The tables are also how these are shown and exported.
 
+import type { Recorded, TableOf } from "../stability/fields.ts";
 import type { Instruments } from "../stability/instruments.ts";
 
-/** A line of metrics.jsonl: one step. */
-export interface MetricRecord {
-  readonly step: number;
-  /** Mean over the step's batch, in nats a token. */
-  readonly loss: number;
-  /** Before clipping. */
-  readonly gradientNorm: number;
-  readonly learningRate: number;
-  readonly tokensPerSecond: number;
-  /** Since the run began, without the times when it was stopped. */
-  readonly seconds: number;
-  /** On the validation text, in nats a token, at the steps where it was measured. */
-  readonly validationLoss?: number;
-  readonly bitsPerByte?: number;
-  /** Tokens of each expert in the step's batch, for each layer with a mixture of experts in order of depth. */
-  readonly expertLoad?: readonly (readonly number[])[];
-}
+const metrics = {
+  loss: {
+    title: "Training loss",
+    unit: "nats/token",
+    about: "mean over the step's batch",
+    shape: "number",
+    always: true,
+    scalars: [
+      {
+        curve: { name: "loss", smooth: true, place: 1 },
+        tensorboard: "loss/train",
+        prometheus: { name: "loss", help: "Training loss of the last step, nats a token." },
+      },
+    ],
+  },
+  gradientNorm: {
+    title: "Gradient norm",
+    about: "Euclidean norm of all gradients, before clipping",
+    shape: "number",
+    always: true,
+    scalars: [
+      {
+        curve: { name: "gradientNorm", note: "before clipping", logarithmic: true, smooth: true, place: 3 },
+        tensorboard: "gradient/norm",
+        prometheus: { name: "gradient_norm", help: "Norm of all gradients of the last step, before clipping." },
+      },
+    ],
+  },
+  learningRate: {
+    title: "Learning rate",
+    about: "that of the step",
+    shape: "number",
+    always: true,
+    scalars: [
+      {
+        curve: { name: "learningRate", place: 6 },
+        tensorboard: "rate",
+        prometheus: { name: "learning_rate", help: "Learning rate of the last step." },
+      },
+    ],
+  },
+  tokensPerSecond: {
+    title: "Speed",
+    unit: "tokens/s",
+    about: "tokens that the step trained on, a second",
+    shape: "number",
+    always: true,
+    scalars: [
+      {
+        curve: { name: "tokensPerSecond", smooth: true },
+        tensorboard: "speed/tokens_per_second",
+        prometheus: { name: "tokens_per_second", help: "Tokens trained on a second, of the last step." },
+      },
+    ],
+  },
+  seconds: {
+    title: "Time",
+    unit: "s",
+    about: "since the run began, without the times when it was stopped",
+    shape: "number",
+    always: true,
+    scalars: [
+      {
+        prometheus: {
+          name: "seconds",
+          help: "Seconds of training, without the times when the run was stopped.",
+        },
+      },
+    ],
+  },
+  validationLoss: {
+    title: "Validation loss",
+    unit: "nats/token",
+    about: "on text that is not trained on, at the steps where it was measured",
+    shape: "number",
+    scalars: [
+      {
+        curve: { name: "validationLoss", place: 2 },
+        tensorboard: "loss/validation",
+        prometheus: { name: "validation_loss", help: "Last validation loss, nats a token." },
+      },
+    ],
+  },
+  bitsPerByte: {
+    title: "Validation loss",
+    unit: "bits/byte",
+    about: "the same for a byte of the text, whatever the tokenizer",
+    shape: "number",
+    scalars: [
+      {
+        tensorboard: "loss/bits_per_byte",
+        prometheus: { name: "bits_per_byte", help: "Last validation loss, bits a byte." },
+      },
+    ],
+  },
+  expertLoad: {
+    title: "Load of the experts",
+    unit: "tokens",
+    about: "tokens of each expert in the step's batch, for each layer with a mixture of experts in order of depth",
+    shape: "vectors",
+  },
+} as const;
 
-/** A line of gains.jsonl: what the instruments saw at one step. */
+const events = {
+  rule: { title: "Rule", about: 'name of the rule, such as "gain" or "not-finite"', shape: "text", always: true },
+  action: { title: "Action", about: "what was done: continue, stop or rollback", shape: "action", always: true },
+  value: { title: "Value", about: "what was measured", shape: "number" },
+  bound: { title: "Bound", about: "what it passed", shape: "number" },
+  sublayer: { title: "Sublayer", about: "position in the network, from 0", shape: "count" },
+  rollback: {
+    title: "Rollback",
+    about: "after one: the step it went back to, and the factor of the learning rate since",
+    shape: "rollback",
+    csv: { rollbackStep: "step", rateFactor: "rateFactor" },
+  },
+  message: {
+    title: "Message",
+    about: "one line: what was seen, the likely cause and the remedy",
+    shape: "text",
+    always: true,
+  },
+} as const;
+
+/** The types of the tables, to tell names and shapes by. */
+export type MetricTable = typeof metrics;
+type EventTable = typeof events;
+
+/** A line of metrics.jsonl: one step. docs/instruments.md says what each field is. */
+export type MetricRecord = { readonly step: number } & Recorded<MetricTable>;
+
+/** What the instruments saw at one step: a line of gains.jsonl, and of mixing.jsonl where streams are mixed. */
 export type GainRecord = { readonly step: number } & Instruments;
 
 /** A line of events.jsonl: an alarm, and what was done. */
-export interface EventRecord {
-  readonly step: number;
-  /** Name of the rule, such as "gain" or "not-finite". */
-  readonly rule: string;
-  /** One line: what was seen, the likely cause and the remedy. */
-  readonly message: string;
-  readonly value?: number;
-  readonly bound?: number;
-  /** Position in the network, from 0. */
-  readonly sublayer?: number;
-  readonly action: "continue" | "stop" | "rollback";
-  /** After a rollback: the step it went back to, and the factor of the learning rate since. */
-  readonly rollback?: { readonly step: number; readonly rateFactor: number };
-}
+export type EventRecord = { readonly step: number } & Recorded<EventTable>;
+
+/** The name of a metric. */
+export type MetricName = keyof MetricTable;
+
+/** What every step records, in the order of the columns of metrics.csv. */
+export const metricFields: TableOf<MetricTable> = metrics;
+
+/** What an alarm records, in the order of the columns of events.csv. */
+export const eventFields: TableOf<EventTable> = events;

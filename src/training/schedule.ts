@@ -1,6 +1,6 @@
 // Question: what is the learning rate of a step?
 
-import type { OptimiserConfig, ScheduleConfig } from "./config.ts";
+import type { OptimizerConfig, ScheduleConfig } from "./config.ts";
 
 /** Factor of the base rate at a share of the run, by kind of schedule. */
 const factors: {
@@ -18,7 +18,7 @@ const factors: {
  * @param steps length of the run; the step and cosine schedules are cut to it
  */
 export function learningRate(
-  { learningRate: base, warmup, schedule }: OptimiserConfig,
+  { learningRate: base, warmup, schedule }: OptimizerConfig,
   step: number,
   steps: number,
 ): number {

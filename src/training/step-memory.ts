@@ -16,7 +16,7 @@ import { initialValues } from "./initialise.ts";
 import { buildStep, type StepGraph } from "./step.ts";
 
 /** What a step's plan depends on. */
-export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimiser">;
+export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer">;
 
 /** Bytes of a training step; a thread's fixed scratch comes on top. */
 export interface StepMemory {
@@ -28,11 +28,11 @@ export interface StepMemory {
 
 /** The graph of a training step over parameters of its own. `storeEvery`: see `LanguageModel.hidden`. */
 export function makeStep(
-  { model, batch, accumulate, optimiser }: StepConfig,
+  { model, batch, accumulate, optimizer }: StepConfig,
   storeEvery?: number,
 ): { parameters: ParameterSet; graph: StepGraph } {
   const parameters = createParameters();
-  const graph = buildStep(languageModel(model, parameters), parameters, { batch, accumulate, optimiser, storeEvery });
+  const graph = buildStep(languageModel(model, parameters), parameters, { batch, accumulate, optimizer, storeEvery });
   return { parameters, graph };
 }
 
@@ -75,7 +75,7 @@ export function loadStep(runtime: WasmRuntime, config: StepConfig, storeEvery?: 
   const tokens = Int32Array.from({ length: config.batch * context }, (_, i) => (7919 * i + (i >> 3)) % vocabulary);
   runtime.write(graph.tokens, tokens);
   runtime.write(graph.targets, tokens);
-  runtime.write(graph.schedule, [1e-3, 1 - config.optimiser.beta1, 1 - config.optimiser.beta2]);
+  runtime.write(graph.schedule, [1e-3, 1 - config.optimizer.beta1, 1 - config.optimizer.beta2]);
   return programs;
 }
 

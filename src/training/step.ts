@@ -16,14 +16,14 @@ import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
 import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
-import type { OptimiserConfig } from "./config.ts";
+import type { OptimizerConfig } from "./config.ts";
 
 export interface StepGraph {
   readonly tokens: Tensor;
   readonly targets: Tensor;
   /** [3]: learning rate, 1 − beta1^t, 1 − beta2^t. */
   readonly schedule: Tensor;
-  /** Optimiser state, saved beside the parameters. */
+  /** Optimizer state, saved beside the parameters. */
   readonly moments: readonly { readonly name: string; readonly tensor: Tensor }[];
   /** Forward and backward of a microbatch; updates the parameters too unless gradients accumulate. */
   readonly micro: ProgramSpec;
@@ -34,7 +34,7 @@ export interface StepGraph {
 export interface StepOptions {
   readonly batch: number;
   readonly accumulate: number;
-  readonly optimiser: OptimiserConfig;
+  readonly optimizer: OptimizerConfig;
   /** Sublayers between stored states; undefined stores everything. See `LanguageModel.hidden`. */
   readonly storeEvery?: number | undefined;
 }
@@ -47,7 +47,7 @@ export interface StepOptions {
 export function buildStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { batch, accumulate, optimiser, storeEvery }: StepOptions,
+  { batch, accumulate, optimizer, storeEvery }: StepOptions,
 ): StepGraph {
   const { context, feedForward } = model.config;
   const trained = trainedParameters(parameters);
@@ -71,7 +71,7 @@ export function buildStep(
     byParameter: readonly Tensor[],
     loads: readonly Tensor[],
   ): { outputs: Record<string, Tensor>; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
-    const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimiser);
+    const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimizer);
     const balanced = routing.map(({ bias_E }, index): [Tensor, Tensor] => [
       bias_E,
       balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate),

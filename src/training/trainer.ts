@@ -97,7 +97,7 @@ export interface Trainer {
  * @param batches what each step learns from and what validation measures
  */
 export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batches: Batches): Trainer {
-  const { batch, accumulate, optimiser } = config;
+  const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config);
   const { parameters, graph, micro, update } = programs;
@@ -148,8 +148,8 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       const before = asked ? readTrained() : undefined;
       const started = performance.now();
       const current = step + 1;
-      const rate = rateFactor * learningRate(optimiser, current, config.steps);
-      runtime.write(graph.schedule, adamwSchedule(rate, current, optimiser));
+      const rate = rateFactor * learningRate(optimizer, current, config.steps);
+      runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
       let loss = 0;
       let expertLoad = loadNames.map((): number[] => []);
       for (let index = 0; index < accumulate; index++) {

@@ -5,7 +5,8 @@
 
 import type { Parameter } from "../graph/parameters.ts";
 import { sublayerRole } from "../model/overrides.ts";
-import { groupNorms, type GroupSquares, type Instruments } from "../stability/instruments.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import { groupNorms, type GroupSquares } from "../stability/measure.ts";
 
 /** One entry for each trained parameter. */
 export interface ObservedUpdate {

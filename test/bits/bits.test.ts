@@ -46,7 +46,7 @@ function train(runtime: WasmRuntime, size: Preset, connection: object): string[]
     model: { ...presets[size], vocabulary: 97, context, connection },
     batch: 2,
     steps: STEPS,
-    optimiser: { learningRate: 1e-2, warmup: 1, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-2, warmup: 1, schedule: { kind: "constant" } },
     evaluateEvery: STEPS,
     checkpointEvery: STEPS,
   });

@@ -49,8 +49,8 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
     batch: 3,
     accumulate: 2,
     recompute: "auto",
-    optimiser: {
-      ...plain.optimiser,
+    optimizer: {
+      ...plain.optimizer,
       learningRate: 5e-4,
       clip: 0.5,
       schedule: { kind: "cosine", final: 0.2 },
@@ -61,7 +61,7 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
   experts: parseTrainingConfig({
     ...plain,
     model: { ...plain.model, ...presets["moe-nano"], connection: { kind: "hc", streams: 4, collapse: "sum" } },
-    optimiser: { ...plain.optimiser, epsilon: 1e-20 },
+    optimizer: { ...plain.optimizer, epsilon: 1e-20 },
   }),
   mixed: parseTrainingConfig({
     ...plain,

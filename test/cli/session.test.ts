@@ -46,6 +46,13 @@ test("a run without a step, and one of half a million, have a summary", async ()
   const none = fakeRun("none");
   expect(summaryTable([{ ...summaryRow(none), diverged: true }])).toMatch(/none \(diverged\).* -/);
   expect(drawCurves([{ name: "none", values: [] }])).toBe("(no steps yet)");
+  // Curves of which one has not begun.
+  expect(
+    drawCurves([
+      { name: "none", values: [] },
+      { name: "one", values: [3, 2] },
+    ]),
+  ).toMatch(/3\.00 ┼/);
   const long = fakeRun("long");
   const record = { step: 1, loss: 1, gradientNorm: 2, learningRate: 1, tokensPerSecond: 3, seconds: 1 };
   const row = summaryRow({ ...long, metrics: Array.from({ length: 500_000 }, () => record) });

@@ -4,10 +4,13 @@ import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { apiPages, exampleOf, folder } from "../../scripts/api-pages.ts";
+import { drawing, drawRooms } from "../../scripts/draw-rooms.ts";
 import { publicEntries, root } from "../../scripts/public-exports.ts";
 
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
 const documents = ["README.md", "bench/README.md", ...globSync("docs/**/*.md", { cwd: root })];
+/** Lines of code of the first example, without blank lines and comments. */
+const EXAMPLE_LINES = 40;
 const entries = publicEntries();
 const groups = entries.flatMap((entry) => entry.groups);
 const exports = groups.flatMap((group) => group.exports);
@@ -18,6 +21,19 @@ test("docs/api is made from the sources as they are (npm run docs)", () => {
     expect(existsSync(path.join(root, file)) && read(file) === text, `${file} is out of date: npm run docs`).toBe(true);
   }
   expect(globSync(`${folder}/*`, { cwd: root }).sort()).toEqual([...pages.keys()].sort());
+});
+
+test("the drawing of the rooms is what the imports say (npm run docs)", () => {
+  expect(read(drawing)).toBe(drawRooms());
+});
+
+test("the README is short, and so is its example", () => {
+  const readme = read("README.md");
+  expect(readme.split("\n").length).toBeLessThanOrEqual(120);
+  const [, example = ""] = /```ts\n([^]*?)```/.exec(readme) ?? [];
+  const code = example.split("\n").filter((line) => line.trim() !== "" && !line.trim().startsWith("//"));
+  expect(code.length).toBeGreaterThan(0);
+  expect(code.length).toBeLessThanOrEqual(EXAMPLE_LINES);
 });
 
 test("a name has one entry, and the root of the package has at most 120", () => {
@@ -56,6 +72,17 @@ test.for(documents)("%s has no dead links", (document) => {
     expect(existsSync(path.join(root, file)), `${document} links to ${file}`).toBe(true);
     if (anchor && file.endsWith(".md"))
       expect(anchorsOf(file), `${document} links to ${file}#${anchor}`).toContain(anchor);
+  }
+});
+
+test.for(documents)("%s names files that exist", (document) => {
+  const named = [...read(document).matchAll(/`(?:npx node )?((?:[\w.-]+\/)+[\w.-]+\.(?:ts|svelte|py))[` ]/g)];
+  for (const [, file = ""] of named) {
+    const places = ["", "src/", "bench/", "src/runtime/wasm/", path.posix.dirname(document) + "/"];
+    expect(
+      places.some((place) => existsSync(path.join(root, place, file))),
+      `${document} names ${file}`,
+    ).toBe(true);
   }
 });
 

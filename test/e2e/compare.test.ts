@@ -38,7 +38,7 @@ describe("compare", () => {
       "parameters",
       "val bits/byte",
       "tokens/s",
-      "memory MiB",
+      "memory",
       "max grad norm",
       "max gain fwd",
       "max gain bwd",
@@ -50,7 +50,8 @@ describe("compare", () => {
       expect(Number(parameters!.replaceAll(",", ""))).toBeGreaterThan(10_000);
       expect(Number(bits)).toBeGreaterThan(1);
       expect(Number(bits)).toBeLessThan(8);
-      for (const value of [speed!.replaceAll(",", ""), memory, norm]) expect(Number(value)).toBeGreaterThan(0);
+      expect(memory).toMatch(/^[1-9]\d*\.\d [KM]iB$/);
+      for (const value of [speed!.replaceAll(",", ""), norm]) expect(Number(value)).toBeGreaterThan(0);
       for (const gain of [forward, backward]) {
         if (name === "residual") expect(gain).toBe("-");
         else expect(Number(gain)).toBeCloseTo(1, 0);
@@ -60,7 +61,7 @@ describe("compare", () => {
     for (const kind of kinds) expect(compared.stdout).toContain(`── ${kind}\nThe people of the United States`);
   });
   test("tells on standard error what it does, in plain lines", () => {
-    expect(compared.stderr).toMatch(/233 documents, 10\.8 MB; \d+ for training, \d+ for validation/);
+    expect(compared.stderr).toMatch(/233 documents, 10\.3 MiB; \d+ for training, \d+ for validation/);
     expect(compared.stderr).toMatch(
       /3 models of 2 layers, width 16, context 12; 10 steps of 4 sequences; 2 threads; runs in runs\/sotu-nano-1/,
     );

@@ -181,7 +181,7 @@ test("runs that do not fit into memory are refused before one starts", async () 
   const { code, stderr } = await run(place.folder, args(file, "large"));
   expect(code).toBe(1);
   expect(stderr).toMatch(
-    /2 of 2 runs do not fit into memory, even alone:\n {2}every run \(2 runs\): would need [\d.]+ GiB of memory; the limit is/,
+    /2 of 2 runs do not fit into memory, even alone:\n {2}every run \(2 runs\): would need [\d.]+ TiB of memory; the limit is/,
   );
   expect(runsOf("large")).toEqual([]);
 });

@@ -80,7 +80,7 @@ test("a mixture of experts with latent attention is trained, inspected and write
     parameters: { total: number; active: number };
     tensors: { name: string; largest: number }[];
   };
-  expect(config.optimiser).toMatchObject({ epsilon: 1e-20, beta2: 0.95, weightDecay: 0.1, schedule: { kind: "step" } });
+  expect(config.optimizer).toMatchObject({ epsilon: 1e-20, beta2: 0.95, weightDecay: 0.1, schedule: { kind: "step" } });
   expect(parameters.total - parameters.active).toBe(2 * 3 * 16 * 8 + config.model.vocabulary * 16);
   const bias = tensors.find(({ name }) => name === "layers.1.feedForward.routerBias");
   expect(bias!.largest).toBeGreaterThan(0);
@@ -196,14 +196,16 @@ describe("mistakes", () => {
     }
     expect(await messageOf(["compare", "--resume", "bare"])).toMatch(/bare holds no comparison/);
   });
-  test("sizes that do not fit each other are listed by field", async () => {
+  test("sizes that do not fit each other are listed by field, by today's names", async () => {
+    const olderSpelling = ["--set", "optimiser.clip=0"];
     const { code, stderr } = await run(
       place.folder,
-      train("--data", "text.txt", "--set", "model.heads=3", "--set", "optimiser.beta1=2"),
+      train("--data", "text.txt", "--set", "model.heads=3", "--set", "optimizer.beta1=2", ...olderSpelling),
     );
     expect(code).toBe(1);
     expect(stderr).toContain("birkhoff: The configuration made from these options is not valid:\n");
-    expect(stderr).toMatch(/^ {2}optimiser\.beta1: /m);
+    expect(stderr).toMatch(/^ {2}optimizer\.beta1: /m);
+    expect(stderr).toMatch(/^ {2}optimizer\.clip: 0 is given/m);
     expect(stderr).not.toMatch(/^ +at /m);
   });
   test("options out of range name the option and the range", async () => {
@@ -215,7 +217,7 @@ describe("mistakes", () => {
     expect((await run(place.folder, ["compare", "--connections", "residual,none"])).stderr).toMatch(
       /"none" is no connection; there are residual, hc, mhc, /,
     );
-    expect(await messageOf(train("--data", "text.txt", "--set", "optimiser"))).toMatch(/--set needs path=value/);
+    expect(await messageOf(train("--data", "text.txt", "--set", "optimizer"))).toMatch(/--set needs path=value/);
   });
   test("fields that are decided before the configuration are not set behind its back", async () => {
     for (const [field, option] of [

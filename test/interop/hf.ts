@@ -102,7 +102,7 @@ export function trainingOf(model: ModelConfig): TrainingConfig {
     model,
     batch: 2,
     steps: 4,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 4,
     checkpointEvery: 4,
   });

@@ -12,7 +12,7 @@ function message(preset: "nano" | "moe-nano", changes: Readonly<Record<string, u
     model: { ...presets[preset], vocabulary: 300, connection: { kind: "mhc" } },
     batch: 2,
     steps: 1,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1,
     checkpointEvery: 1,
   });
@@ -54,10 +54,10 @@ describe.each([
   ],
   [
     "nano",
-    { "optimiser.schedule.kind": "x" },
-    'optimiser.schedule.kind: "x" is given; it must be one of step, cosine, constant',
+    { "optimizer.schedule.kind": "x" },
+    'optimizer.schedule.kind: "x" is given; it must be one of step, cosine, constant',
   ],
-  ["nano", { optimiser: 3 }, "optimiser: 3 is given; it must be a group of fields"],
+  ["nano", { optimizer: 3 }, "optimizer: 3 is given; it must be a group of fields"],
   ["nano", { batch: undefined }, "batch: nothing is given; it must be a number"],
   ["nano", { recompute: "often" }, 'recompute: "often" is given; it must be "none", "auto", or it must be a number'],
   ["moe-nano", { "model.feedForward.active": 20 }, "active: 20 is given; it must be at most the number of experts, 16"],

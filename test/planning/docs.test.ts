@@ -6,7 +6,7 @@ import { hardwareNames, hardwareProfiles } from "../../src/planning/hardware.ts"
 import { planTraining } from "../../src/planning/plan.ts";
 import { plannedModel } from "../../src/planning/presets.ts";
 import { DEFAULT_UTILISATION } from "../../src/planning/time.ts";
-import { withPrefix } from "../../src/report/table.ts";
+import { withPrefix } from "../../src/basics/show.ts";
 
 const page = readFileSync(new URL("../../docs/planning.md", import.meta.url), "utf8");
 /** Cells of the table's rows, by the first one. */

@@ -30,7 +30,7 @@ test.each(["nano", "micro", "mini"] as const)("%s: the states of the real traini
       }),
       batch,
       steps: 1,
-      optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+      optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
       evaluateEvery: 1,
       checkpointEvery: 1,
     });
@@ -38,7 +38,7 @@ test.each(["nano", "micro", "mini"] as const)("%s: the states of the real traini
     // Tokens, targets, and the three numbers of the schedule.
     const inputs = 4 * (2 * batch * size.context + 3);
     const { bytes } = peakMemory(model, { ...alone, microBatch: batch }, precisions.float32, variant);
-    expect(bytes.weights + bytes.optimiser, variant).toBe(stateBytes - inputs);
+    expect(bytes.weights + bytes.optimizer, variant).toBe(stateBytes - inputs);
   }
 });
 

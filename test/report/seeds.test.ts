@@ -11,7 +11,8 @@ import { measuredAt } from "../../src/report/figures/seeds.ts";
 import { seriesOf, spreadOf } from "../../src/report/figures/series.ts";
 import { saturationFigure } from "../../src/report/figures/streams.ts";
 import { renderSvg } from "../../src/report/render.ts";
-import { type InterventionsData, readRunData, type RunData } from "../../src/runs/run-data.ts";
+import type { InterventionsData } from "../../src/runs/interventions-data.ts";
+import { readRunData, type RunData } from "../../src/runs/run-data.ts";
 import type { GainPair } from "../../src/stability/gains.ts";
 import { storeRun } from "./stored-runs.ts";
 

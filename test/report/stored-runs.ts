@@ -77,7 +77,7 @@ export function storedConfig(
     },
     batch: 16,
     steps,
-    optimiser: { learningRate: 2e-3, warmup: Math.ceil(steps / 20), schedule: { kind: "step" } },
+    optimizer: { learningRate: 2e-3, warmup: Math.ceil(steps / 20), schedule: { kind: "step" } },
     evaluateEvery: Math.ceil(steps / 10),
     checkpointEvery: Math.ceil(steps / 5),
   });

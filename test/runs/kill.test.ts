@@ -40,6 +40,7 @@ function results(folder: string): {
   optimizer: string;
   metrics: unknown[];
   gains: string;
+  mixing: string;
   samples: string;
 } {
   const run = place.at(folder, "run");
@@ -49,6 +50,7 @@ function results(folder: string): {
     optimizer: hashOf(`${checkpoint}/optimizer.safetensors`),
     metrics: losses(run),
     gains: fs.readFileSync(`${run}/gains.jsonl`, "utf8"),
+    mixing: fs.readFileSync(`${run}/mixing.jsonl`, "utf8"),
     samples: fs.readFileSync(`${run}/samples.txt`, "utf8"),
   };
 }

@@ -32,10 +32,10 @@ describe.each(Object.keys(expected))("%s", (name) => {
     else expect(bits.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
-  test.each(["inspect", "report", "sample"])("%s reads it", async (command) => {
+  test.each([["inspect"], ["report"], ["sample", "--seed", "1"]])("%s reads it", async (command, ...options) => {
     const copy = `${name}-${command}`;
     fs.cpSync(path.join(fixtures, name), place.at(copy), { recursive: true });
-    const { code, stdout, stderr } = await run(place.folder, [command, copy]);
+    const { code, stdout, stderr } = await run(place.folder, [command, copy, ...options]);
     expect(code, stderr).toBe(0);
     expect(stdout.length).toBeGreaterThan(20);
   });

@@ -45,6 +45,32 @@ test("fields of the wrong type are taken out and named, the others stay", () => 
   expect(run.problems.join("\n")).toMatch(/gains.jsonl, line 1: .*mixing.*streamCosine.*composite/);
 });
 
+test("matrices are found in either file; those of no measured step, or of other sublayers, are left out", () => {
+  const folder = storeRun(parent, { name: "apart", kind: "mhc" });
+  const single = { forward: [1, 1], backward: [1, 1] };
+  const [old, now] = [
+    [[1], [2]],
+    [[3], [4]],
+  ];
+  writeLines(folder, "gains.jsonl", [
+    { step: 1, single, mixing: old },
+    { step: 2, single },
+    { step: 3, single },
+  ]);
+  writeLines(folder, "mixing.jsonl", [
+    { step: 2, mixing: now, product: now },
+    { step: 3, mixing: [[1]], product: [[1]] },
+    { step: 4, mixing: now },
+  ]);
+  const { gains, problems } = readRunData(folder);
+  expect(gains.map(({ step, mixing }) => [step, mixing])).toEqual([
+    [1, old],
+    [2, now],
+    [3, undefined],
+  ]);
+  expect(problems).toEqual(["mixing.jsonl, step 3: not of as many sublayers as gains.jsonl: mixing, product"]);
+});
+
 test("interventions are read; what is no table is said", () => {
   const folder = storeRun(parent, { name: "interventions", kind: "mhc" });
   const file = path.join(folder, "interventions.json");

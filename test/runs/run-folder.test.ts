@@ -34,7 +34,7 @@ afterEach(() => {
   fs.rmSync(parent, { recursive: true });
 });
 
-const config = { name: "mhc", seed: 1, optimiser: { learningRate: 1e-3, decayed: ["weight"] } };
+const config = { name: "mhc", seed: 1, optimizer: { learningRate: 1e-3, decayed: ["weight"] } };
 const inside = (...names: string[]): string => path.join(folder, ...names);
 
 function create(options: RunFolderOptions = {}, given: unknown = config): RunFolder {
@@ -68,6 +68,10 @@ function train(run: RunFolder, from: number, to: number, every = 10): void {
         step,
         single: { forward: [1, 1.5], backward: [1, 1] },
         composite: { forward: [1, 2], backward: [2, 1] },
+        mixing: [
+          [1, 0, 0, 1],
+          [1, step, 0, 1],
+        ],
       });
     if (step % every === 0) {
       run.appendSample({ step, prompt: "We ", text: `have\n\nstep 99, gone to ${step}\n` });
@@ -76,7 +80,7 @@ function train(run: RunFolder, from: number, to: number, every = 10): void {
   }
 }
 
-const growing = ["metrics.jsonl", "gains.jsonl", "samples.txt"];
+const growing = ["metrics.jsonl", "gains.jsonl", "mixing.jsonl", "samples.txt"];
 const contents = (): string[] => growing.map((name) => fs.readFileSync(inside(name), "utf8"));
 
 describe("a new run", () => {
@@ -101,8 +105,36 @@ describe("a new run", () => {
       "events.jsonl",
       "gains.jsonl",
       "metrics.jsonl",
+      "mixing.jsonl",
       "samples.txt",
     ]);
+  });
+
+  it("keeps matrices in a file of their own, and reads them with the gains", () => {
+    const run = create();
+    const gain = { step: 2, sublayers: [1, 3], single: { forward: [1, 1], backward: [1, 2] }, rowError: [0, NaN] };
+    const matrices = {
+      mixing: [
+        [1, 0, 0, 1],
+        [0.5, 0.5, 0.5, 0.5],
+      ],
+      product: [[1], [2]],
+    };
+    run.appendGains({ ...gain, ...matrices });
+    run.appendGains({ step: 4, activation: [1, 2] });
+    run.close();
+    const linesOf = (name: string): unknown[] => readRecords(inside(name));
+    expect(linesOf("gains.jsonl")).toEqual([gain, { step: 4, activation: [1, 2] }]);
+    expect(linesOf("mixing.jsonl")).toEqual([{ step: 2, sublayers: [1, 3], ...matrices }]);
+    expect(readGains(folder)).toEqual([
+      { ...gain, ...matrices },
+      { step: 4, activation: [1, 2] },
+    ]);
+    // A kill between the two leaves matrices without gains.
+    fs.appendFileSync(inside("mixing.jsonl"), '{"step":6,"mixing":[[1]]}\n{"step":');
+    expect(readGains(folder).map(({ step }) => step)).toEqual([2, 4]);
+    fs.rmSync(inside("mixing.jsonl"));
+    expect(readGains(folder)[0]).toEqual(gain);
   });
 
   it("is not made over another", () => {
@@ -177,6 +209,7 @@ describe("a resumed run", () => {
         first.close();
         // Amid a step: part of a line is there, and perhaps part of a sample.
         fs.appendFileSync(inside("metrics.jsonl"), JSON.stringify(metric(killedAfter + 1)).slice(0, torn));
+        fs.appendFileSync(inside("mixing.jsonl"), '{"step":41,"mixing":[[1]]}\n{"step":42,"mix'.slice(0, torn));
         fs.appendFileSync(inside("samples.txt"), `step ${killedAfter + 1}, prompt "We"\n  We`.slice(0, torn));
         const again = createRunFolder(folder, config, { existing: "resume" });
         const from = again.resumeFrom?.step ?? 0;
@@ -227,10 +260,10 @@ describe("a resumed run", () => {
 
   it("refuses another configuration and lists what differs", () => {
     create().close();
-    const changed = { ...config, optimiser: { ...config.optimiser, learningRate: 2e-3 }, steps: 5 };
+    const changed = { ...config, optimizer: { ...config.optimizer, learningRate: 2e-3 }, steps: 5 };
     expect(() => create({ existing: "resume" }, changed)).toThrow(
       `the run in ${folder} was begun with another configuration:\n` +
-        "  optimiser.learningRate: 0.001 in the run, 0.002 now\n  steps: nothing in the run, 5 now\n",
+        "  optimizer.learningRate: 0.001 in the run, 0.002 now\n  steps: nothing in the run, 5 now\n",
     );
   });
 

@@ -177,10 +177,10 @@ describe("a run that goes wrong", () => {
     run.close();
   });
   test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", () => {
-    const run = open(configOf("hc", { steps: 200, keepCheckpoints: 1, optimiser: { warmup: 0 } }), "rate");
+    const run = open(configOf("hc", { steps: 200, keepCheckpoints: 1, optimizer: { warmup: 0 } }), "rate");
     advance(run, 4);
-    const { optimiser } = run.config as { optimiser: { learningRate: number } };
-    optimiser.learningRate = 1e6;
+    const { optimizer } = run.config as { optimizer: { learningRate: number } };
+    optimizer.learningRate = 1e6;
     const error = errorOf(() => advance(run));
     run.close();
     expect(error).toBeInstanceOf(DivergenceError);
@@ -194,7 +194,7 @@ describe("a run that goes wrong", () => {
   });
   test("a loss far above chance for twenty steps is a divergence", () => {
     const run = open(
-      configOf("residual", { steps: 100, optimiser: { learningRate: 3, warmup: 0, weightDecay: 0, clip: 1e9 } }),
+      configOf("residual", { steps: 100, optimizer: { learningRate: 3, warmup: 0, weightDecay: 0, clip: 1e9 } }),
       "high",
     );
     const error = errorOf(() => advance(run));

@@ -12,7 +12,8 @@ import {
   watchAlarms,
 } from "../../src/stability/alarms.ts";
 import { figure8 } from "../../src/report/paper-figures.ts";
-import { type Instruments, secondModulus } from "../../src/stability/instruments.ts";
+import type { Instruments } from "../../src/stability/instruments.ts";
+import { secondModulus } from "../../src/stability/measure.ts";
 
 const subject = (...doublyStochastic: boolean[]): AlarmSubject => ({
   chance: Math.log(256),

@@ -1,16 +1,16 @@
 // The instruments' formulas on matrices and streams whose answers are known.
 
 import { describe, expect, test } from "vitest";
+import { rounded } from "../../src/stability/instruments.ts";
 import {
   distanceToMean,
   groupNorms,
   measureMixing,
   type ObservedMixing,
-  rounded,
   secondModulus,
   streamUse,
   sumErrors,
-} from "../../src/stability/instruments.ts";
+} from "../../src/stability/measure.ts";
 
 const identity = [1, 0, 0, 0, 1, 0, 0, 0, 1];
 const mean = Array<number>(9).fill(1 / 3);

@@ -56,7 +56,7 @@ describe("a checkpoint", () => {
 
 describe("a file", () => {
   const trained = (kind: "mhc" | "hc" | "residual", layers = 2): readonly SavedTensor[] => {
-    const config = tinyTraining(kind, { model: { layers }, optimiser: { learningRate: 5e-2 } });
+    const config = tinyTraining(kind, { model: { layers }, optimizer: { learningRate: 5e-2 } });
     const trainer = createTrainer(runtime, config, tinyBatches(config));
     for (let step = 0; step < 4; step++) trainer.trainStep();
     return trainer.save().model;

@@ -18,7 +18,7 @@ beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
 const configOf = (connection: ConnectionConfig | MixedConnectionConfig, layers = 2): TrainingConfig =>
-  tinyTraining("residual", { model: { connection, layers }, optimiser: { learningRate: 2e-2 } });
+  tinyTraining("residual", { model: { connection, layers }, optimizer: { learningRate: 2e-2 } });
 
 function trained(config: TrainingConfig, steps = 25): { state: TrainerState; loss: number } {
   const trainer = createTrainer(wasm, config, tinyBatches(config));

@@ -53,7 +53,7 @@ function configOf(alarms?: AlarmsConfig): TrainingConfig {
   return tinyTraining("hc", {
     steps: STEPS,
     gainsEvery: 1,
-    optimiser: { learningRate: 3e-2, warmup: 0 },
+    optimizer: { learningRate: 3e-2, warmup: 0 },
     model: { vocabulary: data.tokenizer.vocabularySize },
     ...given({ alarms }),
   });

@@ -31,8 +31,8 @@ type Name = keyof typeof connections;
 function deep(name: Name, preset: "nano" | "micro", batch: number, accumulate = 1): StepConfig {
   const connection = connections[name];
   const model = modelSchema.parse({ ...presets[preset], layers: 12, vocabulary: 1024, connection });
-  const { optimiser } = tinyTraining(connection.kind);
-  return { model, batch, accumulate, optimiser };
+  const { optimizer } = tinyTraining(connection.kind);
+  return { model, batch, accumulate, optimizer };
 }
 
 const machine = { panelWidth: 16, threads: 2 };

@@ -43,7 +43,7 @@ function train(runtime: Runtime, { config, parameters, graph }: Built): { values
   const update = graph.update && runtime.compile(graph.update);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const norms = Array.from({ length: STEPS }, (_, index) => {
-    const { beta1, beta2 } = config.optimiser;
+    const { beta1, beta2 } = config.optimizer;
     runtime.write(graph.schedule, [RATE, 1 - beta1 ** (index + 1), 1 - beta2 ** (index + 1)]);
     for (let part = 0; part < config.accumulate; part++) {
       const { tokens, targets } = batches.trainingBatch(index, part);
@@ -60,7 +60,7 @@ function train(runtime: Runtime, { config, parameters, graph }: Built): { values
 
 /** The same by hand: gradients from the reference runtime, everything else in plain numbers. */
 function trainByHand({ config, parameters, model, graph }: Built): { values: Values; norms: number[] } {
-  const { beta1, beta2, epsilon, weightDecay, decayed, clip } = config.optimiser;
+  const { beta1, beta2, epsilon, weightDecay, decayed, clip } = config.optimizer;
   const runtime = createReferenceRuntime();
   const loss = model.loss(model.hidden(graph.tokens).hidden_NC, graph.targets);
   const found = gradients(
@@ -118,14 +118,14 @@ function trainByHand({ config, parameters, model, graph }: Built): { values: Val
 
 describe.each(connectionKinds)("%s", (kind) => {
   // A clip that is reached, a large decay, an epsilon that keeps tiny gradients from becoming full steps in one precision only.
-  const optimiser = { clip: 0.3, weightDecay: 2, epsilon: 1e-4, decayed: ["weight", "norm"] } as const;
+  const optimizer = { clip: 0.3, weightDecay: 2, epsilon: 1e-4, decayed: ["weight", "norm"] } as const;
 
   test.each([1, 3])("three steps are AdamW with clipping and groups, %i microbatches", (accumulate) => {
     const built = build(
-      tinyTraining(kind, { accumulate, batch: 2, optimiser: { ...optimiser, decayed: [...optimiser.decayed] } }),
+      tinyTraining(kind, { accumulate, batch: 2, optimizer: { ...optimizer, decayed: [...optimizer.decayed] } }),
     );
     const expected = trainByHand(built);
-    expect(Math.min(...expected.norms)).toBeGreaterThan(optimiser.clip);
+    expect(Math.min(...expected.norms)).toBeGreaterThan(optimizer.clip);
     for (const [runtime, tolerance] of [
       [createReferenceRuntime(), 1e-5],
       [wasm, 1e-4],
@@ -140,11 +140,11 @@ describe.each(connectionKinds)("%s", (kind) => {
 });
 
 test("by default only the matrices of the network decay", () => {
-  const { optimiser } = tinyTraining("mhc");
-  expect(optimiser.decayed).toEqual(["weight"]);
+  const { optimizer } = tinyTraining("mhc");
+  expect(optimizer.decayed).toEqual(["weight"]);
   const { parameters } = build(tinyTraining("mhc"));
   const decayed = parameters.all
-    .filter(({ role }) => optimiser.decayed.includes(role))
+    .filter(({ role }) => optimizer.decayed.includes(role))
     .map(({ name }) => name.replace(/^layers\.\d\./, ""));
   expect([...new Set(decayed)].sort()).toEqual([
     "attention.output",

@@ -17,12 +17,12 @@ export const tinySize = {
   hidden: 24,
 } as const;
 
-export type Changes = Partial<Omit<TrainingConfig, "model" | "optimiser">> & {
+export type Changes = Partial<Omit<TrainingConfig, "model" | "optimizer">> & {
   readonly model?: Partial<ModelConfig>;
-  readonly optimiser?: Partial<TrainingConfig["optimiser"]>;
+  readonly optimizer?: Partial<TrainingConfig["optimizer"]>;
 };
 
-export function tinyTraining(kind: ConnectionKind, { model, optimiser, ...changes }: Changes = {}): TrainingConfig {
+export function tinyTraining(kind: ConnectionKind, { model, optimizer, ...changes }: Changes = {}): TrainingConfig {
   return parseTrainingConfig({
     name: "tiny",
     seed: 5,
@@ -30,7 +30,7 @@ export function tinyTraining(kind: ConnectionKind, { model, optimiser, ...change
     model: { ...tinySize, connection: defaultConnection(kind), ...model },
     batch: 4,
     steps: 12,
-    optimiser: { learningRate: 5e-3, warmup: 3, schedule: { kind: "constant" }, ...optimiser },
+    optimizer: { learningRate: 5e-3, warmup: 3, schedule: { kind: "constant" }, ...optimizer },
     evaluateEvery: 4,
     evaluateBatches: 2,
     checkpointEvery: 4,

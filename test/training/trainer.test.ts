@@ -55,7 +55,7 @@ describe.each(connectionKinds)("%s", (kind: ConnectionKind) => {
     }
   });
   test("it learns", () => {
-    const curve = steps(trainerOf(tinyTraining(kind, { steps: 150, optimiser: { learningRate: 1e-2 } })), 150).map(
+    const curve = steps(trainerOf(tinyTraining(kind, { steps: 150, optimizer: { learningRate: 1e-2 } })), 150).map(
       ({ loss }) => loss,
     );
     expect(curve[0]!).toBeCloseTo(Math.log(tinySize.vocabulary), 1);
@@ -124,7 +124,7 @@ describe("gains", () => {
     for (const value of [...single!.backward, ...composite!.backward]) expect(value).toBeCloseTo(1, 2);
   });
   test("of HC are exactly 1 at first and leave 1", () => {
-    const trainer = trainerOf(tinyTraining("hc", { optimiser: { learningRate: 2e-2 } }));
+    const trainer = trainerOf(tinyTraining("hc", { optimizer: { learningRate: 2e-2 } }));
     const first = observedStep(trainer);
     for (const value of [first.single!, first.composite!].flatMap(({ forward, backward }) => [...forward, ...backward]))
       expect(value).toBe(1);
@@ -147,7 +147,7 @@ describe("evaluation and text", () => {
     expect(steps(trainer, 2)).toEqual(steps(undisturbed, 2));
   });
   test("the same numbers write the same text; temperature 0 needs none", () => {
-    const trainer = trainerOf(tinyTraining("mhc", { steps: 60, optimiser: { learningRate: 1e-2 } }));
+    const trainer = trainerOf(tinyTraining("mhc", { steps: 60, optimizer: { learningRate: 1e-2 } }));
     steps(trainer, 60);
     const write = (seed: number, temperature = 1): number[] => [
       ...trainer.generate([3, 1], {

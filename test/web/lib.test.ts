@@ -2,8 +2,9 @@
 
 import { describe, expect, test } from "vitest";
 import { kindColours } from "../../src/report/figures/palette.ts";
-import { curveNames, type Curves, type Series } from "../../src/report/server/messages.ts";
-import { isCoarse, onAxis, runCurves, stepsWithin, withDetail } from "../../web/src/lib/curves.ts";
+import type { Curves, LiveValue, Series } from "../../src/report/server/messages.ts";
+import { curves } from "../../src/training/scalars.ts";
+import { addRow, isCoarse, onAxis, runCurves, smoothed, stepsWithin, withDetail } from "../../web/src/lib/curves.ts";
 import { assignVariants, lookOf, striped } from "../../web/src/lib/looks.ts";
 
 describe("looks", () => {
@@ -38,7 +39,7 @@ describe("looks", () => {
 describe("curves in finer points", () => {
   const curvesOf = (loss: Series): Curves => {
     const none = { step: [], value: [] };
-    const series = Object.fromEntries(curveNames.map((name) => [name, name === "loss" ? loss : none]));
+    const series = Object.fromEntries(curves.map(({ curve: { name } }) => [name, name === "loss" ? loss : none]));
     return {
       run: "a",
       cursor: "0-0",
@@ -65,6 +66,19 @@ describe("curves in finer points", () => {
     const nothing = runCurves(curvesOf({ step: [], value: [] }));
     // A stretch that begins after the run's last step of then.
     expect(withDetail("loss", { whole, from: 35, to: 60, until: 20, fine: nothing }).step).toEqual([0, 10, 20, 30, 40]);
+  });
+
+  test("have gaps where values are not finite, live ones too, which smoothing passes over", () => {
+    const run = runCurves(curvesOf({ step: [1, 2], value: [4, null] }));
+    const values = (loss: LiveValue): LiveValue[] =>
+      curves.map(({ curve: { name } }) => (name === "loss" ? loss : null));
+    expect(addRow(run, [3, 9, ...values("not finite")])).toBe(true);
+    expect(addRow(run, [4, 9, ...values(null)])).toBe(true);
+    expect(addRow(run, [5, 9, ...values(2)])).toBe(true);
+    expect(run.curves.loss).toMatchObject({ step: [1, 2, 3, 5], value: [4, null, null, 2] });
+    const [first, second, third, last] = smoothed(run.curves.loss, 4);
+    expect([first, second, third]).toEqual([4, null, null]);
+    expect(last).toBeCloseTo(4 - 2 * (1 - Math.exp(-1)), 12);
   });
 
   test("are asked for by the steps that lie within a stretch of any axis", () => {

@@ -103,9 +103,11 @@ describe.skipIf(missing)("the live page", () => {
     await serve(port);
     await page.getByRole("status").filter({ hasText: "live" }).first().waitFor();
     await expect.poll(() => chart().locator(".values").textContent()).toContain("0.75");
-    append(metricLine(54, { loss: 0.5 }));
+    append(metricLine(54, { loss: "NaN" }));
+    await expect.poll(() => chart().locator(".values").textContent()).toContain("not finite");
+    append(metricLine(55, { loss: 0.5 }));
     await expect.poll(() => card().getByTestId("loss").textContent()).toBe("0.5");
-    await expect.poll(() => card().locator("dd").first().textContent()).toBe("54");
+    await expect.poll(() => card().locator("dd").first().textContent()).toBe("55");
   });
 
   test("forgets runs that were removed while the server was away", async () => {

@@ -6,7 +6,7 @@
 
 import { getCurves } from "./lib/api.ts";
 import { type Axis, type Curve, type Detail, isCoarse, runCurves, stepsWithin, withDetail } from "./lib/curves.ts";
-import type { CurveName } from "../../src/report/server/messages.ts";
+import type { CurveName } from "../../src/training/scalars.ts";
 import { cardOf, curvesOf, page } from "./state.svelte.ts";
 
 export type Stretch = readonly [from: number, to: number];

@@ -9,6 +9,7 @@
 // alone would leave out the connection and say nothing. What a model there has and this library has not is
 // refused with the field, its value and what is allowed.
 
+import { isObject } from "../../basics/objects.ts";
 import { mhcConventions } from "../../connections/conventions/table.ts";
 import type { ConnectionConfig } from "../../connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
@@ -157,7 +158,7 @@ const isIn =
 
 const isPlainRotary = (value: unknown): boolean =>
   value === null ||
-  (isRecord(value) && [undefined, "default"].includes((value["rope_type"] ?? value["type"]) as string));
+  (isObject(value) && [undefined, "default"].includes((value["rope_type"] ?? value["type"]) as string));
 
 /** A field that is absent is what it is in Llama and DeepSeek-V3, which is allowed; of n_group see readLatent. */
 const limits: readonly Limit[] = [
@@ -201,9 +202,6 @@ const limits: readonly Limit[] = [
   { field: "quantization_config", allows: isIn(null), allowed: "none: the tensors must be F32, F16 or BF16" },
 ];
 
-const isRecord = (value: unknown): value is HuggingFaceConfig =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
-
 /** Model types by the names of their blocks' tensors; Mistral without its window is Llama. */
 const backbones: Readonly<Record<string, Backbone>> = { llama: "llama", mistral: "llama", deepseek_v3: "deepseek_v3" };
 /** Models with streams: this library's model types; older versions wrote the last two. */
@@ -236,8 +234,8 @@ export interface ReadConfig {
  * @throws Error with the field, its value and what is allowed
  */
 export function readHuggingFaceConfig(value: unknown, name: string, context?: number): ReadConfig {
-  const config = isRecord(value) ? value : fail(name, "is not a JSON object");
-  if (isRecord(config["config"]))
+  const config = isObject(value) ? value : fail(name, "is not a JSON object");
+  if (isObject(config["config"]))
     fail(name, "is that of a run already: birkhoff export makes a folder to import of it");
   const type = backboneOf(config);
   if (type === undefined) {
@@ -299,7 +297,7 @@ const show = (value: unknown): string => JSON.stringify(value) ?? "missing";
 /** Newer files have it among the rope_parameters. */
 function rotaryBase(config: HuggingFaceConfig): unknown {
   const parameters = config["rope_parameters"];
-  return config["rope_theta"] ?? (isRecord(parameters) ? parameters["rope_theta"] : undefined) ?? 10000;
+  return config["rope_theta"] ?? (isObject(parameters) ? parameters["rope_theta"] : undefined) ?? 10000;
 }
 
 function readLatent(config: HuggingFaceConfig, count: (field: string) => number): Partial<ModelConfig> {

@@ -138,7 +138,7 @@ function importedConfig(
       model,
       batch,
       steps,
-      optimiser: { learningRate, warmup: Math.round(steps / 20), schedule: { kind: "step" } },
+      optimizer: { learningRate, warmup: Math.round(steps / 20), schedule: { kind: "step" } },
       evaluateEvery: every(10),
       checkpointEvery: every(5),
       importedFrom: from,

@@ -12,6 +12,7 @@
 // that save most.
 
 import { freemem, totalmem } from "node:os";
+import { showBytes } from "../../basics/show.ts";
 import { LARGEST_MEMORY_BYTES } from "../../runtime/wasm/runtime.ts";
 
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
@@ -109,8 +110,4 @@ export function tooMuch({ runtimeBytes, machineBytes }: MemoryNeed, limits: Memo
   ].filter(({ need, limit }) => need > limit);
   const { need, limit, what } = broken.reduce((a, b) => (b.limit < a.limit ? b : a));
   return `${showBytes(need)} of memory; the limit is ${showBytes(limit)}${what}`;
-}
-
-export function showBytes(bytes: number): string {
-  return bytes < 2 ** 30 ? `${(bytes / 2 ** 20).toFixed(1)} MiB` : `${(bytes / 2 ** 30).toFixed(2)} GiB`;
 }

@@ -29,7 +29,7 @@ export interface SweepRun extends SweepPoint {
 export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits: MemoryLimits, most: number): number {
   const groups = groupBy(runs, ({ config }) => sizeKey(config));
   const needs = [...groups.values()].map((group) => {
-    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0]!.config] }, machine);
+    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0].config] }, machine);
     return { group, need: { runtimeBytes, machineBytes: machineBytes + PROCESS_BYTES } };
   });
   const tooLarge = needs.filter(({ need }) => !fits(need, limits));
@@ -43,13 +43,13 @@ export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits:
 
 /** Everything that can change the size of a run's programs. */
 function sizeKey(config: TrainingConfig): string {
-  const { model, batch, accumulate, recompute, optimiser } = config;
+  const { model, batch, accumulate, recompute, optimizer } = config;
   return JSON.stringify({
     model,
     batch,
     accumulate,
     recompute,
-    optimiser: { ...optimiser, learningRate: 0, warmup: 0 },
+    optimizer: { ...optimizer, learningRate: 0, warmup: 0 },
   });
 }
 

@@ -5,8 +5,8 @@
 // thinned: raw ones keep the smallest and the largest value of every stretch, so no spike is lost; smoothed
 // ones keep every k-th point.
 
+import { mean, median } from "../../basics/numbers.ts";
 import { isMixed } from "../../model/overrides.ts";
-import { mean, median } from "../../stability/statistics.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { colourOf, dashes } from "./palette.ts";

@@ -2,6 +2,8 @@
 // Profiles over the sublayers at the last measured step, over seeds the median in a band from the smallest to
 // the largest; definitions in stability/instruments.ts.
 
+import type { ProfilePanel } from "../../stability/fields.ts";
+import { instrumentFields, type InstrumentName } from "../../stability/instruments.ts";
 import type { GainRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, logarithmicAxis, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
@@ -12,25 +14,25 @@ interface Panel {
   readonly title: string;
   readonly value: (record: GainRecord) => readonly (number | null)[] | undefined;
   readonly logarithmic?: boolean;
-  /** Ends of the axis; from zero, or what the values span, where not given. */
-  readonly scale?: Part;
+  /** Ends of the axis; from zero where not given. */
+  readonly scale?: ProfilePanel["scale"];
+}
+
+/** The instruments that are drawn in a figure, in their order. */
+const panelsOf = (figure: ProfilePanel["figure"]): Panel[] =>
+  Object.entries(instrumentFields).flatMap(([name, { title, profile: panel }]) =>
+    panel?.figure === figure ? [{ ...panel, title, value: (record: GainRecord) => listOf(record, name) }] : [],
+  );
+
+/** The values of an instrument that has a number a sublayer. */
+function listOf(record: GainRecord, name: string): readonly (number | null)[] | undefined {
+  const values: unknown = record[name as InstrumentName];
+  return Array.isArray(values) ? (values as readonly (number | null)[]) : undefined;
 }
 
 const saturation: readonly Panel[] = [
-  { title: "largest logit", value: ({ largestLogit }) => largestLogit },
-  { title: "smallest logit", value: ({ smallestLogit }) => smallestLogit, scale: { zero: false } },
-  { title: "|row or column sum − 1|", value: normalisationError, logarithmic: true },
-];
-
-const streamUse: readonly Panel[] = [
-  { title: "cosine of streams", value: ({ streamCosine }) => streamCosine, scale: { domain: [-1, 1] } },
-  { title: "effective streams", value: ({ effectiveStreams }) => effectiveStreams, scale: { domainMin: 1 } },
-  { title: "dominant share", value: ({ dominantShare }) => dominantShare, scale: { domain: [0, 1] } },
-];
-
-const mixers: readonly Panel[] = [
-  { title: "second eigenvalue", value: ({ secondEigenvalue }) => secondEigenvalue },
-  { title: "distance to J/n", value: ({ distance }) => distance, logarithmic: true },
+  ...panelsOf("saturation"),
+  { title: "|Row or column sum − 1|", value: normalisationError, logarithmic: true },
 ];
 
 /** What the iterations leave: in the columns, or in the rows where a convention normalises columns last. */
@@ -53,7 +55,7 @@ export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
 
 /** Whether the streams differ: cosine, effective number, share of the largest. */
 export function streamUseFigure(runs: readonly RunData[]): Figure | undefined {
-  return profiles(runs, streamUse, {
+  return profiles(runs, panelsOf("stream-use"), {
     name: "stream-use",
     title: "Use of the streams",
     caption:
@@ -63,7 +65,7 @@ export function streamUseFigure(runs: readonly RunData[]): Figure | undefined {
 
 /** How strongly single sublayers mix, and how near the product is to a mere mean. */
 export function mixingStrengthFigure(runs: readonly RunData[]): Figure | undefined {
-  return profiles(runs, mixers, {
+  return profiles(runs, panelsOf("mixing-strength"), {
     name: "mixing-strength",
     title: "How much is mixed",
     caption:

@@ -1,7 +1,8 @@
 // Question: how did the training of these runs go?
 // Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
-import type { MetricRecord } from "../../training/records.ts";
+import { sum } from "../../basics/numbers.ts";
+import { metricFields, type MetricName, type MetricRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import {
   type Figure,
@@ -29,6 +30,15 @@ import {
   thin,
 } from "./series.ts";
 
+/** The vertical axis of a metric: its unit, or its name where it has none. */
+function axisOf(name: MetricName): Pick<CurveFigure, "axis" | "logarithmic"> {
+  const { title, unit, scalars } = metricFields[name];
+  return {
+    axis: unit ?? title.toLowerCase(),
+    logarithmic: scalars?.some(({ curve }) => curve?.logarithmic) ?? false,
+  };
+}
+
 /** Points of a light raw curve, and of a smoothed one. */
 const RAW = 500;
 const SMOOTHED = 240;
@@ -40,11 +50,10 @@ export function lossFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   return curves(series, {
     name: "loss",
-    title: "Training loss",
+    title: metricFields.loss.title,
     caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps lie lightly behind.`,
-    axis: "nats a token",
+    ...axisOf("loss"),
     value: ({ loss }) => loss,
-    logarithmic: false,
   });
 }
 
@@ -53,11 +62,10 @@ export function gradientNormFigure(runs: readonly RunData[]): Figure | undefined
   const series = seriesOf(runs);
   return curves(series, {
     name: "gradient-norm",
-    title: "Gradient norm",
+    title: metricFields.gradientNorm.title,
     caption: `Euclidean norm of all gradients before clipping, on a logarithmic axis; smoothed as the loss is, single steps lightly behind${bandNote(series)}.`,
-    axis: "gradient norm",
+    ...axisOf("gradientNorm"),
     value: ({ gradientNorm }) => (gradientNorm > 0 ? gradientNorm : undefined),
-    logarithmic: true,
   });
 }
 
@@ -71,12 +79,12 @@ export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   if (measured.every(({ band }) => band.length === 0)) return undefined;
   return {
     name: "validation-loss",
-    title: "Validation loss",
+    title: metricFields.validationLoss.title,
     caption: `Nats a token on text that is not trained on${bandNote(series)}.`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 260,
-      ...bandLayer(measured, series, { title: "nats a token", point: true }),
+      ...bandLayer(measured, series, { title: axisOf("validationLoss").axis, point: true }),
     }),
   };
 }
@@ -278,5 +286,3 @@ export function thinBand(band: readonly BandPoint[]): BandPoint[] {
   );
   return band.filter(({ x }) => kept.has(x));
 }
-
-const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);

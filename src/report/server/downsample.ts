@@ -1,55 +1,76 @@
-// Question: how does a curve of any length fit on a screen without hiding a spike?
+// Question: how does a curve of any length fit on a screen without hiding a spike, or that it was not finite?
 //
 // The steps are cut into stretches of equal numbers of points, and the smallest and the largest value of
-// each are kept where they were; first and last point stay. The means of the stretches go along, for
-// smoothing: the middle of the extremes would be a biased one.
+// each are kept where they were; first and last point stay. Where a stretch has a value that is not finite, one
+// gap is kept. The means of the stretches go along, for smoothing: the middle of the extremes would be a biased one.
 
 import type { Points, Series } from "./messages.ts";
 
+interface Kept {
+  readonly step: number[];
+  readonly value: (number | null)[];
+}
+
 /**
  * @param step ascending
- * @param value as many; what is not finite is left out
+ * @param value as many; NaN for what was not recorded, which is left out, and an infinity for what is a gap
  * @param most how many points may stay, at least 4
  */
 export function downsample(step: readonly number[], value: readonly number[], most: number): Series {
-  const kept = finite(step, value);
+  const kept = recorded(step, value);
   const count = kept.step.length;
   if (count <= most) return rounded(kept);
-  const stretches = (most >> 1) - 1;
-  const points = { step: [kept.step[0]!], value: [kept.value[0]!] };
-  const mean: { step: number[]; value: number[] } = { step: [], value: [] };
+  const stretches = Math.max(1, Math.floor(most / (kept.value.includes(null) ? 3 : 2)) - 1);
+  const points: Kept = { step: [kept.step[0]!], value: [kept.value[0]!] };
+  const mean: Kept = { step: [], value: [] };
   for (let i = 0; i < stretches; i++) {
     const [from, to] = [Math.floor((i * count) / stretches), Math.floor(((i + 1) * count) / stretches)];
-    let [low, high, sum] = [from, from, 0];
-    for (let j = from; j < to; j++) {
-      if (kept.value[j]! < kept.value[low]!) low = j;
-      if (kept.value[j]! > kept.value[high]!) high = j;
-      sum += kept.value[j]! / (to - from);
-    }
-    for (const j of low === high ? [low] : [Math.min(low, high), Math.max(low, high)]) {
-      if (j === 0 || j === count - 1) continue;
+    const { low, high, gap, average } = extremes(kept.value, from, to);
+    const chosen = [...new Set([low, high, gap])].filter((j) => j > 0 && j < count - 1).sort((a, b) => a - b);
+    for (const j of chosen) {
       points.step.push(kept.step[j]!);
       points.value.push(kept.value[j]!);
     }
     mean.step.push(kept.step[to - 1]!);
-    mean.value.push(sum);
+    mean.value.push(average);
   }
   points.step.push(kept.step[count - 1]!);
   points.value.push(kept.value[count - 1]!);
   return { ...rounded(points), mean: rounded(mean) };
 }
 
-function finite(step: readonly number[], value: readonly number[]): Points {
-  const kept = { step: [] as number[], value: [] as number[] };
+/** Where the smallest, the largest and the first missing value of a stretch are, -1 for none; and its mean. */
+function extremes(
+  value: readonly (number | null)[],
+  from: number,
+  to: number,
+): { low: number; high: number; gap: number; average: number | null } {
+  let [low, high, gap, sum, count] = [-1, -1, -1, 0, 0];
+  for (let j = from; j < to; j++) {
+    const each = value[j]!;
+    if (each === null) {
+      if (gap < 0) gap = j;
+      continue;
+    }
+    if (low < 0 || each < value[low]!) low = j;
+    if (high < 0 || each > value[high]!) high = j;
+    sum += each;
+    count++;
+  }
+  return { low, high, gap, average: count === 0 ? null : sum / count };
+}
+
+function recorded(step: readonly number[], value: readonly number[]): Kept {
+  const kept: Kept = { step: [], value: [] };
   for (let i = 0; i < step.length; i++) {
-    if (!Number.isFinite(value[i])) continue;
+    if (Number.isNaN(value[i])) continue;
     kept.step.push(step[i]!);
-    kept.value.push(value[i]!);
+    kept.value.push(Number.isFinite(value[i]) ? value[i]! : null);
   }
   return kept;
 }
 
 /** Six digits are more than a screen shows, and half the bytes. */
-function rounded({ step, value }: Points): Points {
-  return { step, value: value.map((number) => Number(number.toPrecision(6))) };
+function rounded({ step, value }: Kept): Points {
+  return { step, value: value.map((number) => (number === null ? null : Number(number.toPrecision(6)))) };
 }

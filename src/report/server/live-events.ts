@@ -10,7 +10,7 @@ import type { Cards } from "./cards.ts";
 import { createFollower } from "./follow.ts";
 import type { LiveCards, LiveRecords, LiveRow } from "./messages.ts";
 import { type Places, statsOf } from "./places.ts";
-import { formatCursor, gainLiveRow, metricRow } from "./records.ts";
+import { formatCursor, liveRow } from "./records.ts";
 
 const LOOK_MS = 300;
 const RETRY_MS = 1000;
@@ -65,8 +65,8 @@ function followRun(places: Places, { run, from }: Followed): { look(): LiveRecor
     look() {
       const added = [metrics.advance(), gains.advance()] as const;
       const rows = [
-        ...added[0].lines.map(({ text }) => metricRow(text)),
-        ...added[1].lines.map(({ text }) => gainLiveRow(text)),
+        ...added[0].lines.map(({ text }) => liveRow("metrics.jsonl", text)),
+        ...added[1].lines.map(({ text }) => liveRow("gains.jsonl", text)),
       ].filter((row): row is LiveRow => row !== undefined);
       const sizes = textSizes(places.folder(run));
       const news = sizes !== texts;

@@ -1,7 +1,9 @@
 // Question: what do the live page and its server say to each other?
 //
-// Types only: the page's code is built apart and shares nothing else with the library. Numbers that are
-// not finite travel as null.
+// Which curves there are, and how they are drawn, is said in the tables of fields (training/scalars.ts), which
+// the page and the server share. JSON has no word for numbers that are not finite: in lists they travel as null.
+
+import type { CurveName } from "../../training/scalars.ts";
 
 /** training: a process holds the folder; stopped: it can be resumed; diverged: it cannot as it is. */
 export type RunState = "training" | "finished" | "stopped" | "diverged";
@@ -37,19 +39,14 @@ export interface RunCard {
   readonly problem: string | null;
 }
 
-/** Names of the curves: those of metrics.jsonl, and the largest composite Amax gains of gains.jsonl. */
-export const curveNames = [
-  "loss",
-  "validationLoss",
-  "gradientNorm",
-  "learningRate",
-  "tokensPerSecond",
-  "forwardGain",
-  "backwardGain",
-] as const;
-export type CurveName = (typeof curveNames)[number];
-
 export interface Points {
+  readonly step: readonly number[];
+  /** null where something was recorded that is not finite: the line has a gap there. */
+  readonly value: readonly (number | null)[];
+}
+
+/** Seconds of training at some steps. */
+export interface Clock {
   readonly step: readonly number[];
   readonly value: readonly number[];
 }
@@ -64,12 +61,15 @@ export interface Curves {
   /** Up to where the files have been read: live records go on from there. */
   readonly cursor: string;
   readonly series: Readonly<Record<CurveName, Series>>;
-  /** Seconds of training at some steps, to be interpolated. */
-  readonly clock: Points;
+  /** To be interpolated. */
+  readonly clock: Clock;
 }
 
-/** Values of one step: [step, seconds, then one a curve in the order of `curveNames`]. */
-export type LiveRow = readonly (number | null)[];
+/** null: not recorded. */
+export type LiveValue = number | "not finite" | null;
+
+/** Values of one step: [step, seconds, then one a curve in the order of `curves`]. */
+export type LiveRow = readonly [step: number, seconds: number | null, ...values: LiveValue[]];
 
 /** What a stream of events carries. */
 export interface LiveRecords {
@@ -128,7 +128,7 @@ export interface RunTexts {
   readonly samples: readonly SampleText[];
   readonly events: readonly EventLine[];
   readonly checkpoints: readonly number[];
-  /** The configuration with paths as names: "optimiser.clip" → "1". */
+  /** The configuration with paths as names: "optimizer.clip" → "1". */
   readonly config: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, string>>;
 }

@@ -1,21 +1,24 @@
-// Question: what is in a run's metrics.jsonl and gains.jsonl, kept up to date at the cost of what was added?
+// Question: what is in a run's metrics.jsonl, gains.jsonl and mixing.jsonl, kept up to date at the cost of what was added?
 //
-// Columns of numbers; what is missing or no number is NaN. A record of an earlier step than the last (a
-// run that was rolled back) replaces everything from its step on. The mixing matrices stay in the file,
-// and only where their line begins is kept.
+// Columns of numbers, one a curve. A record of an earlier step than the last (a run that was rolled back)
+// replaces everything from its step on. The matrices stay in their file, which is not looked at before somebody
+// asks for them, and only where their line begins is kept.
 
 import { type Left, recordOf } from "../../runs/record-shapes.ts";
-import { createFollower } from "./follow.ts";
+import type { InstrumentName } from "../../stability/instruments.ts";
+import type { GainRecord, MetricRecord } from "../../training/records.ts";
+import { type CurveName, curves } from "../../training/scalars.ts";
+import { createFollower, type Follower, type Line } from "./follow.ts";
 import {
-  type CurveName,
+  type Clock,
   type Curves,
-  curveNames,
   gainKinds,
   type GainKind,
   type GainMaps,
   type LiveRow,
+  type LiveValue,
   type Mixing,
-  type Points,
+  type Series,
 } from "./messages.ts";
 import { downsample } from "./downsample.ts";
 import type { OpenFile } from "./places.ts";
@@ -37,95 +40,118 @@ export type StepRange = readonly [from: number, to: number];
 
 const EVERYTHING: StepRange = [0, Infinity];
 
-type MetricCurve = Exclude<CurveName, "forwardGain" | "backwardGain">;
-const metricCurves = curveNames.filter((name): name is MetricCurve => !name.endsWith("Gain"));
-
-/** A record of metrics.jsonl whose fields are looked up by the names of curves. */
-type MetricFields = Left<Readonly<Record<string, unknown>>>;
-
 interface GainRow {
+  readonly step: number;
+  /** In the order of `gainCurves`. */
+  readonly values: readonly number[];
+  readonly gains: Readonly<Record<GainKind, readonly number[]>>;
+  readonly sublayers: readonly number[] | undefined;
+}
+
+/** Where the matrices of a step are. */
+interface MixingRow {
   readonly step: number;
   readonly offset: number;
   readonly length: number;
-  readonly gains: Readonly<Record<GainKind, readonly number[]>>;
-  readonly sublayers: readonly number[] | undefined;
-  readonly hasMixing: boolean;
 }
+
+const metricCurves = curves.filter(({ file }) => file === "metrics.jsonl");
+const gainCurves = curves.filter(({ file }) => file === "gains.jsonl");
+
+/** In the columns of curves NaN stands for what was not recorded, and Infinity for what is not finite. */
+const columnValue = (value: number | undefined): number =>
+  value === undefined ? NaN : Number.isFinite(value) ? value : Infinity;
 
 /** @param open a file of the run by its name */
 export function createRunRecords(open: (file: string) => OpenFile | undefined): RunRecords {
-  const metrics = new Map<string, number[]>(["step", "seconds", ...metricCurves].map((name) => [name, []]));
-  const column = (name: string): number[] => metrics.get(name)!;
+  const steps: number[] = [];
+  const seconds: number[] = [];
+  const columns = metricCurves.map((curve) => ({ curve, values: [] as number[] }));
   const gains: GainRow[] = [];
+  /** Runs of older versions have their matrices in gains.jsonl. */
+  const mixing = { "gains.jsonl": [] as MixingRow[], "mixing.jsonl": [] as MixingRow[] };
   const followers = {
     metrics: createFollower(() => open("metrics.jsonl")),
     gains: createFollower(() => open("gains.jsonl")),
+    mixing: createFollower(() => open("mixing.jsonl")),
   };
   const cutMetrics = (step: number): void => {
-    const count = countBelow(column("step"), step);
-    for (const values of metrics.values()) values.length = count;
+    const count = countBelow(steps, step);
+    for (const values of [steps, seconds, ...columns.map((column) => column.values)]) values.length = count;
   };
-  const updateMetrics = (): void => {
-    for (let more = true; more;) {
-      const added = followers.metrics.advance();
-      if (added.reset) cutMetrics(-Infinity);
-      for (const { text } of added.lines) {
-        const record: MetricFields | undefined = recordOf("metrics.jsonl", text);
-        if (!record) continue;
-        if (record.step <= (column("step").at(-1) ?? -1)) cutMetrics(record.step);
-        for (const [name, values] of metrics) values.push(numberOf(record[name]));
-      }
-      more = added.more;
-    }
+  const updateMetrics = (): void =>
+    follow(
+      followers.metrics,
+      () => cutMetrics(-Infinity),
+      ({ text }) => {
+        const record = recordOf("metrics.jsonl", text);
+        if (!record) return;
+        if (record.step <= (steps.at(-1) ?? -1)) cutMetrics(record.step);
+        steps.push(record.step);
+        seconds.push(record.seconds ?? NaN);
+        for (const { curve, values } of columns) values.push(columnValue(curve.read(record)));
+      },
+    );
+  const findMatrices = (): (MixingRow & { readonly file: keyof typeof mixing })[] => {
+    const old = mixing["gains.jsonl"].map((row) => ({ ...row, file: "gains.jsonl" as const }));
+    const rows = mixing["mixing.jsonl"].map((row) => ({ ...row, file: "mixing.jsonl" as const }));
+    return [...old, ...rows].sort((a, b) => a.step - b.step);
   };
-  const updateGains = (): void => {
-    for (let more = true; more;) {
-      const added = followers.gains.advance();
-      if (added.reset) gains.length = 0;
-      for (const { text, offset } of added.lines) {
-        const row = gainRow(text, offset);
-        if (!row) continue;
-        while (gains.length > 0 && gains.at(-1)!.step >= row.step) gains.pop();
-        gains.push(row);
-      }
-      more = added.more;
-    }
-  };
+  const updateGains = (): void =>
+    follow(
+      followers.gains,
+      () => (gains.length = mixing["gains.jsonl"].length = 0),
+      ({ text, offset }) => {
+        const record = recordOf("gains.jsonl", text, SHOWN);
+        if (!record) return;
+        put(gains, gainRow(record));
+        if (record.mixing?.length)
+          put(mixing["gains.jsonl"], { step: record.step, offset, length: Buffer.byteLength(text) });
+      },
+    );
+  const updateMixing = (): void =>
+    follow(
+      followers.mixing,
+      () => (mixing["mixing.jsonl"].length = 0),
+      ({ text, offset }) => {
+        const record = recordOf("mixing.jsonl", text, ["mixing"]);
+        if (record?.mixing?.length)
+          put(mixing["mixing.jsonl"], { step: record.step, offset, length: Buffer.byteLength(text) });
+      },
+    );
   return {
     curves(run, points, within = EVERYTHING) {
       updateMetrics();
       updateGains();
-      const part = cut(column("step"), within);
-      const step = part(column("step"));
-      const shownGains = cut(
+      const part = cut(steps, within);
+      const step = part(steps);
+      const ofGains = cut(
         gains.map((row) => row.step),
         within,
       )(gains);
-      const gainSteps = shownGains.map((row) => row.step);
-      const gain = (kind: GainKind): Curves["series"][CurveName] =>
-        downsample(
-          gainSteps,
-          shownGains.map((row) => largest(row.gains[kind])),
-          points,
-        );
-      const series = {
-        ...(Object.fromEntries(
-          metricCurves.map((name) => [name, downsample(step, part(column(name)), points)]),
-        ) as Record<MetricCurve, Curves["series"][CurveName]>),
-        forwardGain: gain("compositeForward"),
-        backwardGain: gain("compositeBackward"),
-      };
+      const gainSteps = ofGains.map((row) => row.step);
+      const series = Object.fromEntries([
+        ...columns.map(({ curve, values }) => [curve.curve.name, downsample(step, part(values), points)] as const),
+        ...gainCurves.map(({ curve }, index) => {
+          const values = ofGains.map((row) => row.values[index]!);
+          return [curve.name, downsample(gainSteps, values, points)] as const;
+        }),
+      ]) as Readonly<Record<CurveName, Series>>;
       const cursor = formatCursor([followers.metrics.position, followers.gains.position]);
-      return { run, cursor, series, clock: thinned(step, part(column("seconds")), 400) };
+      return { run, cursor, series, clock: thinned(step, part(seconds), 400) };
     },
-    gainMaps(run, columns) {
+    gainMaps(run, most) {
       updateGains();
+      updateMixing();
       const chosen = everyNth(
         gains.filter((row) => gainKinds.some((kind) => row.gains[kind].length > 0)),
-        columns,
+        most,
       );
       const mapOf = (kind: GainKind): (number | null)[][] => chosen.map((row) => row.gains[kind].map(orNull));
-      const depth = chosen.reduce((most, row) => Math.max(most, ...gainKinds.map((kind) => row.gains[kind].length)), 0);
+      const depth = chosen.reduce(
+        (deepest, row) => Math.max(deepest, ...gainKinds.map((kind) => row.gains[kind].length)),
+        0,
+      );
       return {
         run,
         step: chosen.map((row) => row.step),
@@ -136,19 +162,21 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
           singleForward: mapOf("singleForward"),
         },
         sublayers: chosen.at(-1)?.sublayers ?? Array.from({ length: depth }, (_, index) => index),
-        mixingSteps: gains.filter((row) => row.hasMixing).map((row) => row.step),
+        mixingSteps: findMatrices().map((row) => row.step),
       };
     },
     mixing(step) {
       updateGains();
-      const row = gains.find((candidate) => candidate.step === step && candidate.hasMixing);
-      const file = row && open("gains.jsonl");
+      updateMixing();
+      const row = findMatrices().findLast((candidate) => candidate.step === step);
+      const file = row && open(row.file);
       if (!file) return undefined;
       try {
-        const record = recordOf("gains.jsonl", file.read(row.offset, row.length).toString("utf8"), gainFields);
+        const text = file.read(row.offset, row.length).toString("utf8");
+        const record = recordOf(row.file, text, ["sublayers", "mixing"]);
         if (record?.step !== step || !record.mixing) return undefined;
-        const mixing = record.mixing.map((matrix) => Array.from(matrix, orNull));
-        return { step, mixing, sublayers: row.sublayers ?? mixing.map((_, index) => index) };
+        const matrices = record.mixing.map((matrix) => Array.from(matrix, orNull));
+        return { step, mixing: matrices, sublayers: record.sublayers ?? matrices.map((_, index) => index) };
       } finally {
         file.close();
       }
@@ -156,23 +184,32 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
   };
 }
 
-/** The live rows of some lines of metrics.jsonl. */
-export function metricRow(text: string): LiveRow | undefined {
-  const record: MetricFields | undefined = recordOf("metrics.jsonl", text);
-  if (!record) return undefined;
-  return [record.step, ...["seconds", ...curveNames].map((name) => orNull(numberOf(record[name])))];
+/** Takes in what was added to a file. */
+function follow(follower: Follower, onReset: () => void, onLine: (line: Line) => void): void {
+  for (let more = true; more;) {
+    const added = follower.advance();
+    if (added.reset) onReset();
+    added.lines.forEach(onLine);
+    more = added.more;
+  }
 }
 
-/** The live row of a line of gains.jsonl: only the gains have values. */
-export function gainLiveRow(text: string): LiveRow | undefined {
-  const row = gainRow(text, 0);
-  if (!row) return undefined;
-  const { gains } = row;
-  const values: Partial<Record<CurveName, number>> = {
-    forwardGain: largest(gains.compositeForward),
-    backwardGain: largest(gains.compositeBackward),
-  };
-  return [row.step, null, ...curveNames.map((name) => orNull(values[name] ?? NaN))];
+/** Adds a row, and takes out those of its own and later steps: the run went back. */
+function put<R extends { readonly step: number }>(rows: R[], row: R): void {
+  while (rows.length > 0 && rows.at(-1)!.step >= row.step) rows.pop();
+  rows.push(row);
+}
+
+/** The live row of a line of one of the files: the curves of the other have no values. */
+export function liveRow(file: "metrics.jsonl" | "gains.jsonl", text: string): LiveRow | undefined {
+  const record: Left<MetricRecord> | Left<GainRecord> | undefined = recordOf(file, text);
+  if (!record) return undefined;
+  const seconds = file === "metrics.jsonl" ? orNull((record as Left<MetricRecord>).seconds ?? NaN) : null;
+  const values = curves.map((curve): LiveValue => {
+    const value = curve.file === file ? curve.read(record) : undefined;
+    return value === undefined ? null : Number.isFinite(value) ? value : "not finite";
+  });
+  return [record.step, seconds, ...values];
 }
 
 /** Positions in metrics.jsonl and gains.jsonl as one word. */
@@ -187,19 +224,20 @@ export function parseCursors(text: string, runs: number): (readonly [number, num
   return cursors.map((match) => [Number(match![1]), Number(match![2])]);
 }
 
-/** What the page shows of a record. */
-const gainFields = ["single", "composite", "sublayers", "mixing"] as const;
+/** What the page shows of a record of gains. */
+const SHOWN: readonly InstrumentName[] = [
+  "single",
+  "composite",
+  "sublayers",
+  "mixing",
+  ...gainCurves.map(({ name }) => name as InstrumentName),
+];
 
-/** Undefined for a line that is no record. */
-function gainRow(text: string, offset: number): GainRow | undefined {
-  const head = beforeMatrices(text);
-  const record = recordOf("gains.jsonl", head ?? text, gainFields);
-  if (!record) return undefined;
-  const { step, single, composite, sublayers, mixing } = record;
+function gainRow(record: Left<GainRecord>): GainRow {
+  const { step, single, composite, sublayers } = record;
   return {
     step,
-    offset,
-    length: Buffer.byteLength(text),
+    values: gainCurves.map((curve) => columnValue(curve.read(record))),
     gains: {
       compositeBackward: composite?.backward ?? [],
       compositeForward: composite?.forward ?? [],
@@ -207,27 +245,10 @@ function gainRow(text: string, offset: number): GainRow | undefined {
       singleForward: single?.forward ?? [],
     },
     sublayers,
-    hasMixing: head !== undefined || (mixing?.length ?? 0) > 0,
   };
 }
 
-/**
- * The fields before the mixing matrices, as a record of their own. Matrices are nine tenths of a line and are read
- * when one is looked at. Undefined when there are none, or when something that is shown comes after them.
- */
-function beforeMatrices(text: string): string | undefined {
-  const at = text.indexOf(',"mixing":[[');
-  const isLast = at > 0 && ['"single":', '"composite":', '"sublayers":'].every((field) => !text.includes(field, at));
-  return isLast ? `${text.slice(0, at)}}` : undefined;
-}
-
-/** What is no number was taken out of the record; Infinity is one, though none that can be drawn. */
-const numberOf = (value: unknown): number => (typeof value === "number" ? value : NaN);
 const orNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
-
-function largest(values: readonly number[]): number {
-  return values.reduce((most, value) => (value > most || Number.isNaN(most) ? value : most), NaN);
-}
 
 /** How many of the ascending values lie below a bound. */
 function countBelow(ascending: readonly number[], bound: number): number {
@@ -251,7 +272,7 @@ function everyNth<T>(all: readonly T[], most: number): readonly T[] {
   return Array.from({ length: most }, (_, index) => all[Math.round((index * (all.length - 1)) / (most - 1))]!);
 }
 
-function thinned(step: readonly number[], value: readonly number[], most: number): Points {
+function thinned(step: readonly number[], value: readonly number[], most: number): Clock {
   const kept = everyNth(
     step.map((_, index) => index).filter((index) => Number.isFinite(value[index])),
     most,

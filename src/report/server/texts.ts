@@ -2,7 +2,9 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject, recordOf } from "../../runs/record-shapes.ts";
+import { isObject } from "../../basics/objects.ts";
+import { recordOf } from "../../runs/record-shapes.ts";
+import { withCurrentNames } from "../../training/config.ts";
 import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";
 import type { Places } from "./places.ts";
@@ -23,7 +25,7 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
     samples: parseSamples(endText(places.open(run, "samples.txt"), MOST_BYTES)),
     events: parseEvents(endLines(places.open(run, "events.jsonl"), MOST_BYTES)),
     checkpoints: checkpointSteps(folder),
-    config: shown(config),
+    config: shown(withCurrentNames(config)),
     versions: shown(versions),
   };
 }

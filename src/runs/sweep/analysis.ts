@@ -19,7 +19,7 @@
 //   band            minimum, maximum and standard deviation (n − 1) over the seeds of a rate
 
 import { given } from "../../basics/given.ts";
-import { mean, median, sampleVariance } from "../../stability/statistics.ts";
+import { mean, median, sampleVariance } from "../../basics/numbers.ts";
 
 /** Values that the running median looks back over. */
 const WINDOW = 20;
@@ -165,9 +165,10 @@ export interface RateLoss {
  * @returns undefined without a finite loss
  */
 export function optimumRate(curve: readonly RateLoss[]): RateOptimum | undefined {
-  const at = lowest(curve);
-  if (at === undefined) return undefined;
-  const { learningRate, bitsPerByte } = curve[at]!;
+  const best = lowest(curve);
+  if (!best) return undefined;
+  const { learningRate, bitsPerByte } = best;
+  const at = curve.indexOf(best);
   const [before, after] = [curve[at - 1], curve[at + 1]];
   const measured = { measured: learningRate, bitsPerByte };
   if (!before || !after || !Number.isFinite(before.bitsPerByte) || !Number.isFinite(after.bitsPerByte))
@@ -187,13 +188,13 @@ export function optimumRate(curve: readonly RateLoss[]): RateOptimum | undefined
  * @param curve in order of the learning rate; infinite where a run diverged
  */
 export function rateTolerance(curve: readonly RateLoss[], bits: number = TOLERANCE_BITS): RateTolerance | undefined {
-  const at = lowest(curve);
-  if (at === undefined) return undefined;
-  const bound = curve[at]!.bitsPerByte + bits;
-  const walk = (direction: -1 | 1): { rate: number; open: boolean } => {
-    let here = curve[at]!;
-    for (let index = at + direction; curve[index]; index += direction) {
-      const next = curve[index]!;
+  const best = lowest(curve);
+  if (!best) return undefined;
+  const at = curve.indexOf(best);
+  const bound = best.bitsPerByte + bits;
+  const walk = (away: readonly RateLoss[]): { rate: number; open: boolean } => {
+    let here = best;
+    for (const next of away) {
       if (next.bitsPerByte > bound) {
         const share = (bound - here.bitsPerByte) / (next.bitsPerByte - here.bitsPerByte);
         return { rate: here.learningRate * (next.learningRate / here.learningRate) ** share, open: false };
@@ -202,7 +203,7 @@ export function rateTolerance(curve: readonly RateLoss[], bits: number = TOLERAN
     }
     return { rate: here.learningRate, open: true };
   };
-  const [low, high] = [walk(-1), walk(1)];
+  const [low, high] = [walk(curve.slice(0, at).reverse()), walk(curve.slice(at + 1))];
   return {
     low: low.rate,
     high: high.rate,
@@ -212,12 +213,14 @@ export function rateTolerance(curve: readonly RateLoss[], bits: number = TOLERAN
   };
 }
 
-function lowest(curve: readonly RateLoss[]): number | undefined {
-  let best: number | undefined;
-  curve.forEach(({ bitsPerByte }, index) => {
-    if (Number.isFinite(bitsPerByte) && !(best !== undefined && curve[best]!.bitsPerByte <= bitsPerByte)) best = index;
-  });
-  return best;
+/** Of equals the first; undefined where none is finite. */
+function lowest(curve: readonly RateLoss[]): RateLoss | undefined {
+  return curve
+    .filter(({ bitsPerByte }) => Number.isFinite(bitsPerByte))
+    .reduce<RateLoss | undefined>(
+      (best, next) => (best && best.bitsPerByte <= next.bitsPerByte ? best : next),
+      undefined,
+    );
 }
 
 /** Mean, extremes and standard deviation; undefined without values. */
@@ -249,7 +252,7 @@ export function analyseSweep(results: readonly SweepResult[], bits: number = TOL
     const tolerance = curve.length > 1 ? rateTolerance(curve, bits) : undefined;
     const total = (count: (run: SweepResult) => number): number => runs.reduce((sum, run) => sum + count(run), 0);
     return {
-      group: runs[0]!.group,
+      group: runs[0].group,
       runs: runs.length,
       diverged: total((run) => Number(run.diverged)),
       lossSpikes: total((run) => run.lossSpikes),
@@ -260,8 +263,13 @@ export function analyseSweep(results: readonly SweepResult[], bits: number = TOL
   });
 }
 
-export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+/** Items of the same key, in their order; a group has at least one. */
+export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, [T, ...T[]]> {
+  const groups = new Map<K, [T, ...T[]]>();
+  for (const item of items) {
+    const group = groups.get(key(item));
+    if (group) group.push(item);
+    else groups.set(key(item), [item]);
+  }
   return groups;
 }

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
+import { currentPath } from "../../training/config.ts";
 
 /** A value of a field: a number, a text such as "mhc:streams=2", or any other plain data. */
 export type SweepValue = z.core.util.JSONType;
@@ -76,18 +77,19 @@ const optionOfPath: Readonly<Record<string, SweepOption>> = {
   "data.splitSeed": "splitSeed",
   "model.connection": "connection",
   "model.context": "context",
-  "optimiser.learningRate": "learningRate",
-  "optimiser.warmup": "warmup",
-  "optimiser.schedule.kind": "schedule",
+  "optimizer.learningRate": "learningRate",
+  "optimizer.warmup": "warmup",
+  "optimizer.schedule.kind": "schedule",
 };
 
 /** Groups of fields that a path can begin with. */
-const groups = ["model", "optimiser"];
+const groups = ["model", "optimizer"];
 const fields = ["evaluateBatches", "gainsEvery", "keepCheckpoints"];
 
 /** The option that a name or path stands for, or the path itself. */
 export function fieldOf(key: string): string {
-  return optionOfPath[key] ?? key;
+  const path = currentPath(key);
+  return optionOfPath[path] ?? path;
 }
 
 export function isOption(field: string): field is SweepOption {
@@ -97,8 +99,8 @@ export function isOption(field: string): field is SweepOption {
 function problemOf(key: string): string | undefined {
   const field = fieldOf(key);
   if (isOption(field) || fields.includes(field)) return undefined;
-  const [group, ...rest] = field.split(".");
-  if (groups.includes(group!) && rest.length > 0 && rest.every((part) => part !== "")) return undefined;
+  const [group = "", ...rest] = field.split(".");
+  if (groups.includes(group) && rest.length > 0 && rest.every((part) => part !== "")) return undefined;
   return `no field of a run. There are ${sweepOptions.join(", ")}, ${fields.join(", ")}, and paths such as ${groups.map((name) => `${name}. ...`).join(" and ")}`;
 }
 
@@ -215,7 +217,7 @@ const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.str
 
 /** The last part of each path where that tells them apart, else the whole path. */
 export function axisNames(axes: readonly string[]): ReadonlyMap<string, string> {
-  const last = (axis: string): string => axis.split(".").at(-1)!;
+  const last = (axis: string): string => axis.slice(axis.lastIndexOf(".") + 1);
   return new Map(
     axes.map((axis) => [axis, axes.some((other) => other !== axis && last(other) === last(axis)) ? axis : last(axis)]),
   );
@@ -265,7 +267,7 @@ export function sweepDifferences(before: SweepDefinition, now: SweepDefinition):
     differ("axes", Object.keys(before.axes), Object.keys(now.axes));
   else
     for (const [axis, values] of Object.entries(before.axes)) {
-      const missing = values.filter((one) => !now.axes[axis]!.some((other) => same(one, other)));
+      const missing = values.filter((one) => !now.axes[axis]?.some((other) => same(one, other)));
       if (missing.length > 0)
         lines.push(`  axes.${axis}: ${missing.map((one) => JSON.stringify(one)).join(", ")} in the folder, gone now`);
     }

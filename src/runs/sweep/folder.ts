@@ -145,7 +145,7 @@ function resultOf(run: string, { name, values }: SweepPoint, { outcome, step, me
     group: Object.fromEntries(
       Object.entries(values).filter(([axis]) => !["learningRate", "seed"].includes(fieldOf(axis))),
     ),
-    learningRate: config.optimiser.learningRate,
+    learningRate: config.optimizer.learningRate,
     seed: config.seed,
     diverged: outcome === "diverged" || !learnt(validationLoss, config),
     steps: step,

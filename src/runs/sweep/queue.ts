@@ -7,12 +7,18 @@ import { type ChildProcess, fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import type { SweepJob, WorkerMessage } from "./worker.ts";
 
+/** How far a run is. */
+export interface RunProgress {
+  readonly step: number;
+  readonly loss: number | undefined;
+}
+
 /** How far a sweep is. */
 export interface SweepProgress {
   /** Jobs that ended, well or not. */
-  readonly ended: readonly string[];
-  /** Name of each run under way → its last step and the training loss there. */
-  readonly running: ReadonlyMap<string, { readonly step: number; readonly loss: number | undefined }>;
+  readonly ended: readonly SweepJob[];
+  /** Each run under way → its last step and the training loss there. */
+  readonly running: ReadonlyMap<SweepJob, RunProgress>;
 }
 
 /** How each job that was begun ended, by name. */
@@ -43,21 +49,22 @@ export function runJobs(
   onProgress: (progress: SweepProgress) => void = () => {},
 ): SweepQueue {
   const waiting = [...jobs];
-  const running = new Map<string, { step: number; loss: number | undefined }>();
+  const running = new Map<SweepJob, RunProgress>();
   const children = new Set<ChildProcess>();
   const ended = new Map<string, "finished" | "diverged" | "stopped">();
   const failed = new Map<string, string>();
-  const tell = (): void => onProgress({ ended: [...ended.keys(), ...failed.keys()], running });
+  const tell = (): void =>
+    onProgress({ ended: jobs.filter(({ name }) => ended.has(name) || failed.has(name)), running });
 
   const trainOne = (job: SweepJob): Promise<void> =>
     new Promise((resolve) => {
       const child = startWorker();
       children.add(child);
-      running.set(job.name, { step: 0, loss: undefined });
+      running.set(job, { step: 0, loss: undefined });
       let [said, failure] = ["", undefined as string | undefined];
-      child.stderr!.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-KEPT_CHARACTERS)));
+      child.stderr?.setEncoding("utf8").on("data", (text: string) => (said = (said + text).slice(-KEPT_CHARACTERS)));
       child.on("message", (message: WorkerMessage) => {
-        if (message.kind === "progress") running.set(job.name, message);
+        if (message.kind === "progress") running.set(job, message);
         else if (message.kind === "end") ended.set(job.name, message.how);
         else failure = message.message;
         if (message.kind === "progress") tell();
@@ -66,7 +73,7 @@ export function runJobs(
       child.on("error", (error) => (failure ??= error.message));
       child.on("close", (code, signal) => {
         children.delete(child);
-        running.delete(job.name);
+        running.delete(job);
         // One that was told to stop before it could listen has nothing to save.
         const told = signal === "SIGTERM" || signal === "SIGINT";
         if (!ended.has(job.name) && told) ended.set(job.name, "stopped");

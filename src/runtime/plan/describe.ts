@@ -1,6 +1,7 @@
 // Question: what did the compiler decide?
 // A plan as text: what runs in which phase, and what lives where in the arena.
 
+import { alignCells } from "../../basics/table.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Buffer, Phase } from "./calls.ts";
 import type { MemoryPlan } from "./memory.ts";
@@ -80,13 +81,8 @@ function mebibytes(bytes: number): string {
   return (bytes / 2 ** 20).toFixed(2);
 }
 
+/** Numbers right; the last column, which is text, left. */
 function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows[0]!.map((_: string, column: number) => Math.max(...rows.map((row) => row[column]!.length)));
-  return rows
-    .map((row) =>
-      row
-        .map((cell: string, column: number) => (column === row.length - 1 ? cell : cell.padStart(widths[column]!)))
-        .join("  "),
-    )
-    .join("\n");
+  const last = Math.max(...rows.map((row) => row.length)) - 1;
+  return alignCells(rows, (column) => (column === last ? "left" : "right")).join("\n");
 }

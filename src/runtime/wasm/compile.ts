@@ -11,7 +11,7 @@ import { type MemoryPlan, planMemory } from "../plan/memory.ts";
 import { schedule } from "../plan/schedule.ts";
 import type { ProgramSpec } from "../program.ts";
 import type { LoweringContext } from "./lowering.ts";
-import { lowerings } from "./lowerings/table.ts";
+import { implementations } from "./ops/table.ts";
 
 export interface CompiledPlan {
   readonly phases: readonly Phase[];
@@ -90,7 +90,7 @@ function lowerGraph(spec: ProgramSpec, options: CompileOptions): { calls: Call[]
   for (const node of nodes) {
     const [first] = node.outputs;
     if ((first && stateOf(first)) || adds.has(node)) continue;
-    const rule = lowerings[node.op.name];
+    const rule = implementations.get(node.op);
     if (!rule) throw new Error(`compile: the CPU runtime has no kernel for ${labelOf(node)}.`);
     let flops = flopsOf(node);
     const context: LoweringContext = {
@@ -107,7 +107,7 @@ function lowerGraph(spec: ProgramSpec, options: CompileOptions): { calls: Call[]
           after: node.again && bufferOf(node.again.after),
           ...call,
         });
-        flops = 0;
+        if (call.flops === undefined) flops = 0;
       },
     };
     rule.lower(node, context, absorbed.get(node)?.addend);
@@ -132,7 +132,7 @@ function findAbsorbed(nodes: readonly Node[], results: ReadonlySet<Tensor>): Map
       [b, a],
       [a, b],
     ] as const) {
-      const fitting = lowerings[sum.node.op.name]?.accumulates && sum.index === 0 && uses.get(sum) === 1;
+      const fitting = implementations.get(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
       if (fitting && !results.has(sum) && addend.node.id < sum.node.id && !found.has(sum.node)) {
         found.set(sum.node, { add, addend });
         break;

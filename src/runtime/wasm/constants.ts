@@ -2,6 +2,9 @@
 //
 // TypeScript and AssemblyScript read this very file, so it holds nothing but literals: no expressions, no types.
 
+/** Rows of a tile: a multiple of the GEMM's six, small enough that a chain's tile stays in the cache. */
+export const ROW_TILE = 48;
+
 /** Bytes of scratch that a kernel may use; every thread has its own. */
 export const SCRATCH_BYTES = 1048576;
 /** Behind the scratch: the arguments of one call with local buffers, which the thread copies for each task. */

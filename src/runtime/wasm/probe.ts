@@ -5,6 +5,8 @@
 // module first runs in V8's baseline code: the probe calls both tiles in turn until the optimised code
 // has arrived, keeps the best time of each, and checks both results against plain JavaScript, before and after.
 
+import { writeArguments } from "./call.ts";
+
 /** What the probe needs of a kernel module: the panel width, and the kernels `packB` and `gemmRows`. */
 export interface KernelExports {
   setPanelWidth(width: number): void;
@@ -34,6 +36,8 @@ const LONGEST = 120;
 const OPTIMISED = 15;
 /** The kernels use less than this of their scratch for one tile of 48 rows; the operands lie behind it. */
 const OPERANDS = 512 * 1024;
+/** Bytes for the arguments of one call. */
+const ARGUMENTS = 64;
 
 /**
  * Time both panel widths on a small product.
@@ -42,13 +46,13 @@ const OPERANDS = 512 * 1024;
  * width that won. Throws if a tile computes a wrong result: then the engine, not the speed, is at fault.
  */
 export function probePanelWidth(exports: KernelExports, memory: WebAssembly.Memory, region: number): PanelProbe {
-  const words = new Int32Array(memory.buffer);
   const floats = new Float32Array(memory.buffer);
   const a = region + OPERANDS;
   const b = a + 4 * M * K;
   const packed = { 8: b + 4 * K * N, 16: b + 8 * K * N };
   const c = b + 12 * K * N;
-  const args = c + 4 * M * N;
+  const packing = c + 4 * M * N;
+  const multiplying = { 8: packing + ARGUMENTS, 16: packing + 2 * ARGUMENTS };
   const A = floats.subarray(a / 4, a / 4 + M * K);
   const B = floats.subarray(b / 4, b / 4 + K * N);
   const C = floats.subarray(c / 4, c / 4 + M * N);
@@ -61,14 +65,12 @@ export function probePanelWidth(exports: KernelExports, memory: WebAssembly.Memo
   });
   const expected = product(A, B);
 
-  const call = (kernel: string, items: number, list: readonly number[]): void => {
-    words.set(list, args / 4);
+  const call = (kernel: string, items: number, args: number): void =>
     (exports[kernel] as Kernel)(args, 0, items, region);
-  };
   const multiply = (width: PanelWidth): number => {
     exports.setPanelWidth(width);
     const start = performance.now();
-    call("gemmRows", M, [a, packed[width], 0, c, K, N, K, N]);
+    call("gemmRows", M, multiplying[width]);
     return performance.now() - start;
   };
 
@@ -76,7 +78,11 @@ export function probePanelWidth(exports: KernelExports, memory: WebAssembly.Memo
   const widths: readonly PanelWidth[] = exports.panelWidth() === 16 ? [8, 16] : [8];
   for (const width of widths) {
     exports.setPanelWidth(width);
-    call("packB", N / width, [b, packed[width], K, N, N, 0]);
+    const to = packed[width];
+    writeArguments(memory.buffer, packing, "packB", { B: b, packed: to }, { K, N, ldb: N, transposed: 0 });
+    call("packB", N / width, packing);
+    const product = { A: a, B: to, C0: undefined, C: c };
+    writeArguments(memory.buffer, multiplying[width], "gemmRows", product, { K, N, lda: K, ldc: N });
     C.fill(NaN);
     multiply(width);
     check(C, expected, width);

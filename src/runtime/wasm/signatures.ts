@@ -79,7 +79,7 @@ export const signatures = {
   sumRows: { pointers: { x: "[rows, size]", partials: "[tiles, size]" }, words: { size: "i32", tile: "i32" } },
   countNotFinite: { pointers: { x: "[all]", partials: "[blocks]" }, words: { block: "i32", all: "i32" } },
   sumSquares: { pointers: { x: "[all]", partials: "[blocks]" }, words: { block: "i32", all: "i32" } },
-  clipScale: { pointers: { y: "[2]: norm, factor", "...sums": "[]" }, words: { limit: "f32" } },
+  clipScale: { pointers: { clip: "[2]: norm, factor", "...sums": "[]" }, words: { limit: "f32" } },
 
   // softmax.ts
   softmax: { pointers: { x: "[rows, size]", y: "[rows, size]" }, words: { size: "i32" } },
@@ -88,16 +88,16 @@ export const signatures = {
     words: { size: "i32" },
   },
   crossEntropy: {
-    pointers: { logits: "[rows, size]", targets: "[rows]", loss: "[rows]", logSumExp: "[rows]" },
+    pointers: { logits: "[rows, size]", targets: "[rows]", loss: "[rows]", lse: "[rows]" },
     words: { size: "i32" },
   },
   crossEntropyBackward: {
     pointers: {
       logits: "[rows, size]",
       targets: "[rows]",
-      logSumExp: "[rows]",
+      lse: "[rows]",
       g: "[rows]",
-      total: "[rows]: the gradients of loss and logSumExp together",
+      s: "[rows]: the gradients of loss and lse together",
       dlogits: "[rows, size]",
     },
     words: { size: "i32" },
@@ -109,7 +109,7 @@ export const signatures = {
     pointers: {
       weights: "[T, k]",
       g: "[T, C]",
-      dweights: "[T, k]",
+      dWeights: "[T, k]",
       "...pairs": "[T, C]: each source and its gradient",
     },
     words: { k: "i32", C: "i32" },
@@ -216,7 +216,7 @@ export const signatures = {
     words: { heads: "i32", rotary: "i32", content: "i32", value: "i32" },
   },
   attention: {
-    pointers: { qkv: "[B, T, E]", out: "[B, T, H V]", logSumExp: "[B, H, T]" },
+    pointers: { qkv: "[B, T, E]", out: "[B, T, H V]", lse: "[B, H, T]" },
     words: {
       length: "i32",
       heads: "i32",
@@ -231,8 +231,8 @@ export const signatures = {
     pointers: {
       qkv: "[B, T, E]",
       out: "[B, T, H V]",
-      logSumExp: "[B, H, T]",
-      dout: "[B, T, H V]",
+      lse: "[B, H, T]",
+      g: "[B, T, H V]",
       dqkv: "[B, T, E]",
     },
     words: {
@@ -271,13 +271,13 @@ export const signatures = {
   // adamw.ts
   adamw: {
     pointers: {
-      p: "[all]",
+      param: "[all]",
       gradient: "[all]",
       m: "[all]",
       v: "[all]",
       schedule: "[3]: learning rate, c₁, c₂",
       clip: "[2]: norm, factor",
-      newP: "[all]",
+      newParam: "[all]",
       newM: "[all]",
       newV: "[all]",
     },
@@ -407,20 +407,20 @@ export const signatures = {
   },
 
   // sinkhorn*.ts and the other choices for H_res
-  sinkhorn: { pointers: { logits: "[R, n, n]", y: "[R, n, n]" }, words: { n: "i32", iterations: "i32" } },
+  sinkhorn: { pointers: { logits: "[R, n, n]", h: "[R, n, n]" }, words: { n: "i32", iterations: "i32" } },
   sinkhornBackward: {
     pointers: { logits: "[R, n, n]", g: "[R, n, n]", dlogits: "[R, n, n]" },
     words: { n: "i32", iterations: "i32" },
   },
   sinkhornForm: {
-    pointers: { logits: "[R, n, n]", y: "[R, n, n]" },
+    pointers: { logits: "[R, n, n]", h: "[R, n, n]" },
     words: { n: "i32", iterations: "i32", form: "i32", epsilon: "f32" },
   },
   sinkhornFormBackward: {
     pointers: { logits: "[R, n, n]", g: "[R, n, n]", dlogits: "[R, n, n]" },
     words: { n: "i32", iterations: "i32", form: "i32", epsilon: "f32" },
   },
-  birkhoffProjection: { pointers: { logits: "[R, n, n]", y: "[R, n, n]" }, words: { n: "i32" } },
+  birkhoffProjection: { pointers: { logits: "[R, n, n]", p: "[R, n, n]" }, words: { n: "i32" } },
   entropicBackward: { pointers: { r: "[R, n, n]", g: "[R, n, n]", dlogits: "[R, n, n]" }, words: { n: "i32" } },
   cayley: { pointers: { logits: "[R, m (m − 1) / 2]", q: "[R, m, m]" }, words: { m: "i32" } },
   cayleyBackward: {
@@ -430,11 +430,11 @@ export const signatures = {
 
   // expert-choice.ts, dispatch.ts, expert-balance.ts; pair p = n k + j is token n's j-th expert
   expertChoice: {
-    pointers: { scores: "[N, E]", bias: "[E]", weights: "[N, k]", experts: "[N, k]" },
+    pointers: { scores: "[N, E]", bias: "[E]", weights: "[N, k]", chosen: "[N, k]" },
     words: { E: "i32", k: "i32", scale: "f32" },
   },
   expertChoiceBackward: {
-    pointers: { scores: "[N, E]", experts: "[N, k]", weights: "[N, k]", g: "[N, k]", dscores: "[N, E]" },
+    pointers: { scores: "[N, E]", chosen: "[N, k]", weights: "[N, k]", g: "[N, k]", dScores: "[N, E]" },
     words: { E: "i32", k: "i32", scale: "f32" },
   },
   dispatch: {
@@ -453,7 +453,7 @@ export const signatures = {
       weights: "[N, k]",
       g: "[N, C]",
       dx: "[P, C]",
-      dweights: "[N, k]",
+      dWeights: "[N, k]",
     },
     words: { pairs: "i32", k: "i32", C: "i32" },
   },
@@ -466,7 +466,7 @@ export const signatures = {
     words: { length: "i32", E: "i32", k: "i32" },
   },
   sequenceBalanceBackward: {
-    pointers: { scores: "[B T, E]", chosen: "[B T, k]", g: "[B]", dscores: "[B T, E]" },
+    pointers: { scores: "[B T, E]", chosen: "[B T, k]", g: "[B]", dScores: "[B T, E]" },
     words: { length: "i32", E: "i32", k: "i32" },
   },
 } as const;

@@ -19,7 +19,7 @@ function config(kind: "residual" | "hc" | "mhc", more: object = {}, model: objec
     model: { ...presets.nano, vocabulary: 300, connection: defaultConnection(kind), ...model },
     batch: 4,
     steps: 1,
-    optimiser: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
+    optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1,
     checkpointEvery: 1,
     ...more,

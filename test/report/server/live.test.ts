@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { startPageBeside } from "../../../src/report/server/beside.ts";
 import { listen, type PageServer } from "../../../src/report/server/listen.ts";
 import type { Curves, LiveCards, LiveRecords } from "../../../src/report/server/messages.ts";
+import { type CurveName, curves } from "../../../src/training/scalars.ts";
 import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "./runs.ts";
 
 /** The page is built by npm test, not by this file. */
@@ -75,6 +76,13 @@ const stepsOf = (message: Message): unknown[] => recordsOf(message).rows.map(([s
 const cursorOf = async (run: string): Promise<string> =>
   ((await (await fetch(`${server.url}api/curves?run=${run}`)).json()) as Curves).cursor;
 
+const rest = { gradientNorm: 1, learningRate: 1e-3, tokensPerSecond: 1000 };
+const row = (step: number, seconds: number | null, values: Partial<Record<CurveName, unknown>>): unknown[] => [
+  step,
+  seconds,
+  ...curves.map(({ curve: { name } }) => values[name] ?? null),
+];
+
 describe("records", () => {
   test("come as they are written, whole lines only, from where the curves ended", async () => {
     const from = [await cursorOf("a"), await cursorOf("b")].join("_");
@@ -82,14 +90,17 @@ describe("records", () => {
     const live = await subscribe(`run=a&run=b&from=${from}`);
     const first = await live.next("records");
     expect(recordsOf(first)).toMatchObject({ run: "a", reset: false, texts: false });
-    expect(recordsOf(first).rows).toEqual([[11, 5.5, expect.any(Number), null, 1, 1e-3, 1000, null, null]]);
+    expect(recordsOf(first).rows).toEqual([row(11, 5.5, { ...rest, loss: expect.any(Number) })]);
     fs.appendFileSync(place.at("a", "metrics.jsonl"), metricLine(12).slice(20));
     expect(stepsOf(await live.next("records"))).toEqual([12]);
     fs.appendFileSync(place.at("b", "gains.jsonl"), gainLine(30));
     expect(recordsOf(await live.next("records"))).toMatchObject({
       run: "b",
-      rows: [[30, null, null, null, null, null, null, 31, 32]],
+      rows: [row(30, null, { forwardGain: 31, backwardGain: 32 })],
     });
+    fs.appendFileSync(place.at("b", "metrics.jsonl"), metricLine(31, { loss: "NaN" }));
+    const [last] = recordsOf(await live.next("records")).rows;
+    expect(last).toEqual(row(31, 15.5, { ...rest, loss: "not finite" }));
     fs.appendFileSync(place.at("b", "samples.txt"), 'step 1, prompt "a"\n  ab\n\n');
     expect(recordsOf(await live.next("records"))).toMatchObject({ run: "b", rows: [], texts: true });
     live.close();

@@ -172,6 +172,70 @@ test("maps of gains, and the mixing matrices where they were recorded", async ()
   expect((await get(app, `/api/mixing${query("maps", "&step=20")}`)).status).toBe(404);
 });
 
+test("matrices of a run that an older version began and this one goes on with", async () => {
+  writeRun(place.at("both"), { done: 0 });
+  const [old, now] = [
+    [
+      [1, 0, 0, 1],
+      [1, 0, 0, 1],
+    ],
+    [
+      [0.5, 0.5, 0.5, 0.5],
+      [1, 0, 0, "NaN"],
+    ],
+  ];
+  const [gains, mixing] = ["gains.jsonl", "mixing.jsonl"].map((name) => place.at("both", name)) as [string, string];
+  fs.writeFileSync(gains, gainLine(10, { mixing: old }) + gainLine(20));
+  fs.writeFileSync(mixing, `${JSON.stringify({ step: 20, sublayers: [1, 3], mixing: now })}\n`);
+  const app = routes();
+  const steps = async (): Promise<unknown> => (await json<GainMaps>(app, `/api/gains${query("both")}`)).mixingSteps;
+  expect(await steps()).toEqual([10, 20]);
+  expect((await json<Mixing>(app, `/api/mixing${query("both", "&step=10")}`)).mixing).toEqual(old);
+  expect(await json<Mixing>(app, `/api/mixing${query("both", "&step=20")}`)).toEqual({
+    step: 20,
+    sublayers: [1, 3],
+    mixing: [now[0], [1, 0, 0, null]],
+  });
+  // It goes back to step 12: both files are written anew, one after the other.
+  const replace = (file: string, text: string): void => {
+    fs.writeFileSync(`${file}.new`, text);
+    fs.renameSync(`${file}.new`, file);
+  };
+  replace(gains, gainLine(10, { mixing: old }));
+  expect(await steps()).toEqual([10, 20]);
+  replace(mixing, "");
+  expect(await steps()).toEqual([10]);
+});
+
+test("curves have a gap where a value is not finite, and none where it was not recorded", async () => {
+  const bad = (step: number): boolean => (step >= 21 && step <= 25) || step === 1500;
+  writeRun(place.at("gaps"), { steps: 3000, done: 0 });
+  const lines = Array.from({ length: 3000 }, (_, index) =>
+    metricLine(index + 1, {
+      ...(bad(index + 1) ? { loss: index % 2 ? "NaN" : "Infinity" } : {}),
+      ...(index % 10 === 9 ? { validationLoss: index === 1999 ? "NaN" : 3 } : {}),
+    }),
+  );
+  fs.writeFileSync(place.at("gaps", "metrics.jsonl"), lines.join(""));
+  fs.writeFileSync(
+    place.at("gaps", "gains.jsonl"),
+    gainLine(10) + gainLine(20, { composite: { forward: [1, "Infinity"], backward: ["NaN", 1] } }) + gainLine(30),
+  );
+  const near = await json<Curves>(routes(), `/api/curves${query("gaps", "&from=19&to=28")}`);
+  const seen = near.series.loss.value.map((value) => (value === null ? "gap" : "point"));
+  expect(near.series.loss.step).toEqual([19, 20, 21, 22, 23, 24, 25, 26, 27, 28]);
+  expect(seen.join(" ")).toBe("point point gap gap gap gap gap point point point");
+  expect(near.series.validationLoss.step).toEqual([20]);
+  expect(near.series.forwardGain.value).toEqual([null]);
+  const whole = await json<Curves>(routes(), `/api/curves${query("gaps", "&points=300")}`);
+  const { step, value, mean } = whole.series.loss;
+  expect(step.length).toBeLessThanOrEqual(300);
+  expect(step.filter((_, index) => value[index] === null).map(bad)).toEqual([true, true]);
+  expect(mean!.value).not.toContain(null);
+  expect(whole.series.validationLoss.value.filter((each) => each === null)).toHaveLength(1);
+  expect(whole.series.backwardGain).toEqual({ step: [10, 20, 30], value: [12, null, 32] });
+});
+
 test("samples, alarms and the configuration", async () => {
   writeRun(place.at("texts"));
   fs.writeFileSync(
@@ -353,7 +417,7 @@ test("hostile folders break nothing", async () => {
       }
     }
     const { series } = await json<Curves>(app, `/api/curves${query(name)}`);
-    expect(series.loss).toEqual({ step: [3], value: [expect.any(Number)] });
+    expect(series.loss).toEqual({ step: [1, 3], value: [null, expect.any(Number)] });
     expect((await get(app, `/api/mixing${query(name, "&step=2")}`)).status).toBe(404);
   } finally {
     hostile.remove();

@@ -3,9 +3,15 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { parseSweep, sweepDifferences, sweepPoints, type SweepValue } from "../../../src/runs/sweep/definition.ts";
+import {
+  fieldOf,
+  parseSweep,
+  sweepDifferences,
+  sweepPoints,
+  type SweepValue,
+} from "../../../src/runs/sweep/definition.ts";
 
-const paths = ["model.layers", "model.width", "learningRate", "connection", "seed", "optimiser.clip", "steps"];
+const paths = ["model.layers", "model.width", "learningRate", "connection", "seed", "optimizer.clip", "steps"];
 const value = fc.oneof(
   fc.integer(),
   fc.double({ noNaN: true, noDefaultInfinity: true }).map((x) => (Object.is(x, -0) ? 0 : x)),
@@ -51,10 +57,20 @@ test("names are readable, and paths are cut where that is clear", () => {
   const { name } = sweepPoints(
     parseSweep({
       name: "x",
-      axes: { "optimiser.learningRate": [3e-3], "model.layers": [12], connection: ["mhc:streams=2"], seed: [1] },
+      axes: { "optimizer.learningRate": [3e-3], "model.layers": [12], connection: ["mhc:streams=2"], seed: [1] },
     }),
   )[0]!;
   expect(name).toBe("learningRate=0.003,layers=12,connection=mhc+streams=2,seed=1");
+});
+
+test("fields by their older names mean the same, and name their runs as before", () => {
+  const named = (...axes: string[]): string[] =>
+    sweepPoints(parseSweep({ name: "x", axes: Object.fromEntries(axes.map((axis) => [axis, [0.5]])) })).map(
+      ({ name }) => name,
+    );
+  expect(["optimiser.clip", "optimiser.learningRate"].map(fieldOf)).toEqual(["optimizer.clip", "learningRate"]);
+  expect(named("optimiser.clip")).toEqual(named("optimizer.clip"));
+  expect(() => named("optimiser.clip", "optimizer.clip")).toThrow(/the same field as optimiser\.clip/);
 });
 
 test("where keeps and exclude leaves out", () => {
@@ -75,12 +91,12 @@ test.for<[string, Record<string, unknown>, RegExp]>([
   ["a value twice", { axes: { seed: [1, 1] } }, /axes\.seed\.1: 1 is there twice/],
   [
     "both in base and axes",
-    { base: { learningRate: 1 }, axes: { "optimiser.learningRate": [1] } },
+    { base: { learningRate: 1 }, axes: { "optimizer.learningRate": [1] } },
     /base\.learningRate: it is an axis too/,
   ],
   [
     "one field by two names",
-    { axes: { learningRate: [1], "optimiser.learningRate": [1] } },
+    { axes: { learningRate: [1], "optimizer.learningRate": [1] } },
     /the same field as learningRate/,
   ],
   ["an unknown size", { base: { preset: "giant" }, axes: { seed: [1] } }, /base\.preset: "giant" is no size.*nano/],

@@ -4,6 +4,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { Values } from "../../../src/graph/tensor.ts";
 import { attentionBackwardOperation, attentionOperation } from "../../../src/ops/attention.ts";
+import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
 import {
   type Build,
   compileModule,
@@ -44,7 +45,6 @@ const PAGES = 256;
 const SCRATCH = 65536;
 const memory = new WebAssembly.Memory({ initial: PAGES, maximum: 65536, shared: true });
 const floats = new Float32Array(memory.buffer);
-const words = new Int32Array(memory.buffer);
 
 /** Standard normal numbers by a fixed generator, rounded to float32. */
 function normals(count: number, spread: number, seed: number): Float64Array {
@@ -113,15 +113,20 @@ function run(
   };
   expect(next).toBeLessThan(PAGES * 65536);
 
-  const call = (kernel: "attention" | "attentionBackward", domain: number, pointers: readonly number[]): void => {
+  const sizes = { length: T, heads, kvHeads, headSize: D, scale, width: E, valueSize: D };
+  const call = <K extends "attention" | "attentionBackward">(
+    kernel: K,
+    domain: number,
+    pointers: Pointers<NoInfer<K>, number>,
+  ): void => {
     const args = 32768;
-    words.set([...pointers, T, heads, kvHeads, D, 0, E, D], args / 4);
-    floats[args / 4 + pointers.length + 4] = scale;
+    writeArguments(memory.buffer, args, kernel, pointers, sizes as Words<K>);
     for (let begin = 0; begin < domain; begin += cut)
       kernels[kernel]!(args, begin, Math.min(begin + cut, domain), SCRATCH);
   };
-  call("attention", batch * heads, [buffers.qkv, buffers.out, buffers.lse]);
-  call("attentionBackward", batch * kvHeads, [buffers.qkv, buffers.out, buffers.lse, buffers.g, buffers.dqkv]);
+  const { qkv: from, out, lse } = buffers;
+  call("attention", batch * heads, { qkv: from, out, lse });
+  call("attentionBackward", batch * kvHeads, buffers);
 
   for (let i = 0; i < guards.length; i += 2)
     expect(floats.subarray(guards[i], guards[i + 1]).every((x) => x === GUARD)).toBe(true);

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { assert, integer, property } from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
 import { outerGrid } from "../../../src/runtime/wasm/gemm-grid.ts";
 import { type Build, compileModule, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
 import { probePanelWidth } from "../../../src/runtime/wasm/probe.ts";
@@ -65,8 +66,15 @@ const variants: readonly Variant[] = [
 ];
 
 /** Fill scratch with NaN before every call: a kernel may not count on its contents. */
-function call(exports: KernelExports, kernel: Kernel, list: readonly number[], domain: number, grain: number): void {
-  words.set(list, args / 4);
+function call<K extends Kernel>(
+  exports: KernelExports,
+  kernel: K,
+  pointers: Pointers<NoInfer<K>, number>,
+  sizes: Words<NoInfer<K>>,
+  domain: number,
+  grain: number,
+): void {
+  writeArguments(memory.buffer, args, kernel, pointers, sizes);
   floats.fill(NaN, scratch / 4, args / 4);
   for (let begin = 0; begin < domain; begin += grain) {
     (exports[kernel] as KernelFunction)(args, begin, Math.min(begin + grain, domain), scratch);
@@ -123,7 +131,7 @@ function packed(
   const width = exports.panelWidth();
   const panels = Math.ceil(N / width);
   const address = memoryHeap.alloc(panels * width * K);
-  call(exports, "packB", [b, address, K, N, ldb, Number(transposed)], panels, 3);
+  call(exports, "packB", { B: b, packed: address }, { K, N, ldb, transposed: Number(transposed) }, panels, 3);
   return address;
 }
 
@@ -166,7 +174,7 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
       const panels = packed(exports, store, b, shape, transposed ? K : ldb, transposed);
       for (const c0 of [zero, added]) {
         floats.fill(NaN, c / 4, c / 4 + M * ldc);
-        call(exports, "gemmRows", [a, panels, c0, c, K, N, lda, ldc], M, 48);
+        call(exports, "gemmRows", { A: a, B: panels, C0: c0, C: c }, { K, N, lda, ldc }, M, 48);
         expectProduct(
           shape,
           c,
@@ -194,7 +202,8 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
       const { down, across } = outerGrid(M, N, 1 + (index % 3));
       for (const c0 of [0, c]) {
         for (let i = 0; i < M * ldc; i++) floats[c / 4 + i] = i % ldc < N && c0 !== 0 ? at(before, i) : NaN;
-        call(exports, "gemmOuter", [a, b, c0, c, T, M, N, lda, ldb, ldc, down, across], down * across, 1);
+        const grid = { T, M, N, lda, ldb, ldc, down, across, narrow: 0 };
+        call(exports, "gemmOuter", { A: a, B: b, C0: c0, C: c }, grid, down * across, 1);
         expectProduct(
           shape,
           c,
@@ -218,8 +227,9 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
       const [a, b, c] = [store.random(batch * M * K), store.random(batch * K * N), store.alloc(batch * M * N)];
       const rows = [M, 48, 5][index % 3]!;
       floats.fill(NaN, c / 4, c / 4 + batch * M * N);
-      const list = [a, b, c, strideA, strideB, M * N, M, N, K, Number(transA), Number(transB), rows];
-      call(exports, "gemmBatched", list, batch * Math.ceil(M / rows), 1);
+      const orientation = { transposeA: Number(transA), transposeB: Number(transB) };
+      const sizes = { strideA, strideB, strideC: M * N, M, N, K, ...orientation, rowsPerTask: rows };
+      call(exports, "gemmBatched", { A: a, B: b, C: c }, sizes, batch * Math.ceil(M / rows), 1);
       for (let n = 0; n < batch; n++) {
         expectProduct(
           shape,
@@ -241,16 +251,18 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
         const [a, b, c0] = [store.random(M * K), store.random(K * N), store.random(M * N)];
         const [c, again] = [store.alloc(M * N), store.alloc(M * N)];
         const panels = packed(exports, store, b, { M, N, K }, N, false);
-        call(exports, "gemmRows", [a, panels, c0, c, K, N, K, N], M, M);
+        const strides = { K, N, lda: K, ldc: N };
+        call(exports, "gemmRows", { A: a, B: panels, C0: c0, C: c }, strides, M, M);
         floats.copyWithin(again / 4, c0 / 4, c0 / 4 + M * N);
-        call(exports, "gemmRows", [a, panels, again, again, K, N, K, N], M, grain);
+        call(exports, "gemmRows", { A: a, B: panels, C0: again, C: again }, strides, M, grain);
         expect(bits(again, M * N)).toEqual(bits(c, M * N));
 
-        const list = [a, b, 0, again, K, M, N, M, N, N];
-        call(exports, "gemmOuter", [...list, 1, 1], 1, 1);
+        const operands = { A: a, B: b, C0: undefined, C: again };
+        const sizes = { T: K, M, N, lda: M, ldb: N, ldc: N, narrow: 0 };
+        call(exports, "gemmOuter", operands, { ...sizes, down: 1, across: 1 }, 1, 1);
         const whole = bits(again, M * N);
         const { down, across } = outerGrid(M, N, grain);
-        call(exports, "gemmOuter", [...list, down, across], down * across, 1);
+        call(exports, "gemmOuter", operands, { ...sizes, down, across }, down * across, 1);
         expect(bits(again, M * N)).toEqual(whole);
       }),
       { numRuns: 40 },
@@ -267,7 +279,7 @@ describe.runIf(relaxed)("panel widths", () => {
     const results = [8, 16].map((width) => {
       exports.setPanelWidth(width);
       const panels = packed(exports, store, b, { M, N, K }, N, false);
-      call(exports, "gemmRows", [a, panels, 0, c, K, N, K, N], M, 48);
+      call(exports, "gemmRows", { A: a, B: panels, C0: undefined, C: c }, { K, N, lda: K, ldc: N }, M, 48);
       return bits(c, M * N);
     });
     expect(results[0]).toEqual(results[1]);

@@ -1,18 +1,14 @@
 // Question: what are the curves of a run in the page, and how do they grow, become finer, smooth and change their axis?
 
-import {
-  type CurveName,
-  curveNames,
-  type Curves,
-  type LiveRow,
-  type Points,
-} from "../../../src/report/server/messages.ts";
+import type { Clock, Curves, LiveRow, Points } from "../../../src/report/server/messages.ts";
+import { type CurveName, curves } from "../../../src/training/scalars.ts";
 
 export type Axis = "step" | "tokens" | "time";
 
 interface GrowingPoints {
   step: number[];
-  value: number[];
+  /** null where it was not finite. */
+  value: (number | null)[];
 }
 
 export interface Curve extends GrowingPoints {
@@ -21,7 +17,7 @@ export interface Curve extends GrowingPoints {
 
 export interface RunCurves {
   readonly curves: Readonly<Record<CurveName, Curve>>;
-  readonly clock: GrowingPoints;
+  readonly clock: { step: number[]; value: number[] };
   /** Points added since they were fetched. */
   added: number;
 }
@@ -29,28 +25,36 @@ export interface RunCurves {
 const grow = ({ step, value }: Points): GrowingPoints => ({ step: [...step], value: [...value] });
 
 export function runCurves({ series, clock }: Curves): RunCurves {
-  const entries = curveNames.map((name) => {
+  const entries = curves.map(({ curve: { name } }) => {
     const { mean, ...points } = series[name];
     return [name, { ...grow(points), mean: mean && grow(mean) }] as const;
   });
-  return { curves: Object.fromEntries(entries) as unknown as RunCurves["curves"], clock: grow(clock), added: 0 };
+  return {
+    curves: Object.fromEntries(entries) as unknown as RunCurves["curves"],
+    clock: { step: [...clock.step], value: [...clock.value] },
+    added: 0,
+  };
 }
 
 /** Add a live row. False when it is of an earlier step than the last: the run went back. */
 export function addRow(run: RunCurves, [step, seconds, ...values]: LiveRow): boolean {
-  if (step === null || step === undefined) return true;
-  for (const [index, name] of curveNames.entries()) {
+  for (const [
+    index,
+    {
+      curve: { name },
+    },
+  ] of curves.entries()) {
     const value = values[index];
     if (value === null || value === undefined) continue;
     const curve = run.curves[name];
     if (step <= (curve.step.at(-1) ?? -1)) return false;
     for (const points of curve.mean ? [curve, curve.mean] : [curve]) {
       points.step.push(step);
-      points.value.push(value);
+      points.value.push(value === "not finite" ? null : value);
     }
     run.added++;
   }
-  if (seconds !== null && seconds !== undefined) {
+  if (seconds !== null) {
     run.clock.step.push(step);
     run.clock.value.push(seconds);
   }
@@ -76,7 +80,7 @@ export function withDetail(name: CurveName, { whole, from, to, until, fine }: De
     const before = coarse.step.findIndex((step) => step >= from);
     const [first, after] = [before < 0 ? coarse.step.length : before, coarse.step.findIndex((step) => step > end)];
     const rest = Math.max(first, after < 0 ? coarse.step.length : after);
-    const put = (around: readonly number[], within: readonly number[]): number[] => [
+    const put = <T>(around: readonly T[], within: readonly T[]): T[] => [
       ...around.slice(0, first),
       ...within,
       ...around.slice(rest),
@@ -94,21 +98,23 @@ export function isCoarse({ curves }: RunCurves): boolean {
 
 /**
  * Exponential mean over about `window` steps, the same however many steps lie between two points.
- * 0 leaves the points as they are.
+ * 0 leaves the points as they are. Gaps stay, and count for nothing.
  */
-export function smoothed({ step, value }: Points, window: number): number[] {
+export function smoothed({ step, value }: Points, window: number): (number | null)[] {
   if (window === 0) return [...value];
-  let [mean, before] = [value[0] ?? 0, step[0] ?? 0];
+  let mean: number | undefined;
+  let before = 0;
   return value.map((each, index) => {
-    const weight = index === 0 ? 1 : 1 - Math.exp(-(step[index]! - before) / window);
+    if (each === null) return null;
+    const weight = 1 - Math.exp(-(step[index]! - before) / window);
     before = step[index]!;
-    mean += weight * (each - mean);
+    mean = mean === undefined ? each : mean + weight * (each - mean);
     return mean;
   });
 }
 
 /** Steps on another axis: seconds between the points of the clock are interpolated. */
-export function onAxis(steps: readonly number[], axis: Axis, tokensPerStep: number | null, clock: Points): number[] {
+export function onAxis(steps: readonly number[], axis: Axis, tokensPerStep: number | null, clock: Clock): number[] {
   if (axis === "tokens" && tokensPerStep !== null) return steps.map((step) => step * tokensPerStep);
   if (axis === "step" || axis === "tokens" || clock.step.length === 0) return [...steps];
   return interpolated(steps, clock.step, clock.value);
@@ -119,7 +125,7 @@ export function stepsWithin(
   stretch: readonly [from: number, to: number],
   axis: Axis,
   tokensPerStep: number | null,
-  clock: Points,
+  clock: Clock,
 ): readonly [from: number, to: number] {
   let [from, to] = stretch;
   if (axis === "tokens" && tokensPerStep !== null) [from, to] = [from / tokensPerStep, to / tokensPerStep];

@@ -10,9 +10,9 @@ import { AdamwArguments } from "./arguments";
 import { fma } from "./simd";
 
 export function adamw(args: AdamwArguments, begin: i32, end: i32, scratch: usize): void {
-  const p = args.p, g = args.gradient, m = args.m, v = args.v;
+  const p = args.param, g = args.gradient, m = args.m, v = args.v;
   const schedule = args.schedule, clip = args.clip;
-  const newP = args.newP, newM = args.newM, newV = args.newV;
+  const newP = args.newParam, newM = args.newM, newV = args.newV;
   const item = args.item, total = args.all;
   const first = <usize>min(begin * item, total) << 2, last = <usize>min(end * item, total) << 2;
 

@@ -129,8 +129,8 @@ function backwardHeads(
 }
 
 export function attentionBackward(args: AttentionBackwardArguments, begin: i32, end: i32, scratch: usize): void {
-  const qkv = args.qkv, out = args.out, lse = args.logSumExp;
-  const dout = args.dout, dqkv = args.dqkv;
+  const qkv = args.qkv, out = args.out, lse = args.lse;
+  const dout = args.g, dqkv = args.dqkv;
   const T = args.length, heads = args.heads, kvHeads = args.kvHeads, D = args.headSize;
   const scale = args.scale;
   const stride = <usize>args.width << 2;

@@ -119,7 +119,7 @@ function forwardHead(
 }
 
 export function attention(args: AttentionArguments, begin: i32, end: i32, scratch: usize): void {
-  const qkv = args.qkv, out = args.out, lse = args.logSumExp;
+  const qkv = args.qkv, out = args.out, lse = args.lse;
   const T = args.length, heads = args.heads, kvHeads = args.kvHeads, D = args.headSize;
   const scale = args.scale;
   const stride = <usize>args.width << 2;

@@ -153,7 +153,7 @@ function projectLanes(l: usize, n: i32, p: usize, work: usize): void {
 }
 
 export function birkhoffProjection(args: BirkhoffProjectionArguments, begin: i32, end: i32, scratch: usize): void {
-  const logits = args.logits, out = args.y;
+  const logits = args.logits, out = args.p;
   const n = args.n, size = n * n;
   const p = scratch + LANE_STEP * <usize>size, work = p + LANE_STEP * <usize>size;
   for (let m = begin; m < end; m += LANES) {

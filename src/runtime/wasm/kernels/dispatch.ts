@@ -80,7 +80,7 @@ export function expertSum(args: ExpertSumArguments, begin: i32, end: i32, scratc
 
 export function expertSumBackward(args: ExpertSumBackwardArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, order = args.order, weights = args.weights;
-  const g = args.g, dx = args.dx, dWeights = args.dweights;
+  const g = args.g, dx = args.dx, dWeights = args.dWeights;
   const k = args.k, bytes = <usize>args.C << 2;
   for (let row = begin; row < end; row++) {
     const p = checkedIndex(load<i32>(order + (<usize>row << 2)), args.pairs, row);

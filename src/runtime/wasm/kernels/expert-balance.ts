@@ -57,7 +57,7 @@ export function sequenceBalanceBackward(args: SequenceBalanceBackwardArguments, 
   for (let b = begin; b < end; b++) {
     frequencies(args.chosen, b * T * k, T * k, E, scratch);
     const share = load<f32>(args.g + (<usize>b << 2)) / <f32>T;
-    let s = args.scores + (<usize>(b * T * E) << 2), ds = args.dscores + (<usize>(b * T * E) << 2);
+    let s = args.scores + (<usize>(b * T * E) << 2), ds = args.dScores + (<usize>(b * T * E) << 2);
     for (let t = 0; t < T; t++) {
       let sum: f64 = 0, along: f64 = 0;
       for (let e: usize = 0; e < <usize>E << 2; e += 4) {

@@ -17,7 +17,7 @@ export function expertChoice(args: ExpertChoiceArguments, begin: i32, end: i32, 
   for (let n = begin; n < end; n++) {
     const s = args.scores + (<usize>(n * E) << 2);
     const weights = args.weights + (<usize>(n * k) << 2);
-    const experts = args.experts + (<usize>(n * k) << 2);
+    const experts = args.chosen + (<usize>(n * k) << 2);
     for (let e: usize = 0; e < <usize>E << 2; e += 4) store<f32>(scratch + e, load<f32>(s + e) + load<f32>(bias + e));
     let sum = EPSILON;
     for (let j: usize = 0; j < <usize>k << 2; j += 4) {
@@ -43,9 +43,9 @@ export function expertChoice(args: ExpertChoiceArguments, begin: i32, end: i32, 
 export function expertChoiceBackward(args: ExpertChoiceBackwardArguments, begin: i32, end: i32, scratch: usize): void {
   const E = args.E, k = args.k, scale = args.scale;
   for (let n = begin; n < end; n++) {
-    const s = args.scores + (<usize>(n * E) << 2), ds = args.dscores + (<usize>(n * E) << 2);
+    const s = args.scores + (<usize>(n * E) << 2), ds = args.dScores + (<usize>(n * E) << 2);
     const at = <usize>(n * k) << 2;
-    const experts = args.experts + at, weights = args.weights + at, g = args.g + at;
+    const experts = args.chosen + at, weights = args.weights + at, g = args.g + at;
     memory.fill(ds, 0, <usize>E << 2);
     let sum = EPSILON;
     let along: f32 = 0;

@@ -35,7 +35,7 @@ export function squares(x: usize, count: i32): f64 {
 }
 
 export function clipScale(args: ClipScaleArguments, begin: i32, end: i32, scratch: usize): void {
-  const out = args.y;
+  const out = args.clip;
   let sum: f64 = 0;
   let word = args.sums;
   for (; load<i32>(word) != 0; word += 4) sum += load<f32>(<usize>load<i32>(word));

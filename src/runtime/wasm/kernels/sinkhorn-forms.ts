@@ -109,7 +109,7 @@ function gatesBackward(l: usize, dh: usize, scale: f32, n: i32): void {
 }
 
 export function sinkhornForm(args: SinkhornFormArguments, begin: i32, end: i32, scratch: usize): void {
-  const logits = args.logits, out = args.y;
+  const logits = args.logits, out = args.h;
   const n = args.n, iterations = args.iterations, form = args.form, epsilon = args.epsilon;
   const size = n * n;
   for (let r = begin; r < end; r += LANES) {

@@ -85,7 +85,7 @@ function multiplyEntries(g: usize, matrix: usize, n: i32): void {
 }
 
 export function sinkhorn(args: SinkhornArguments, begin: i32, end: i32, scratch: usize): void {
-  const logits = args.logits, out = args.y;
+  const logits = args.logits, out = args.h;
   const n = args.n, iterations = args.iterations;
   const size = n * n, rows = <usize>size << 2, room = scratch + LANE_STEP * <usize>size;
   const step = pairStep(size, n, iterations);

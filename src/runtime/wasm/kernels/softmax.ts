@@ -104,7 +104,7 @@ export function softmaxBackward(args: SoftmaxBackwardArguments, begin: i32, end:
 /** lse = log sum e^x, loss = lse - x[target]. */
 export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, scratch: usize): void {
   const logits = args.logits, targets = args.targets;
-  const loss = args.loss, lse = args.logSumExp;
+  const loss = args.loss, lse = args.lse;
   const size = args.size, stride = <usize>size << 2;
   for (let row = begin; row < end; row++) {
     const x = logits + <usize>row * stride, at = <usize>row << 2;
@@ -127,8 +127,8 @@ export function crossEntropy(args: CrossEntropyArguments, begin: i32, end: i32, 
  * loss and of lse together.
  */
 export function crossEntropyBackward(args: CrossEntropyBackwardArguments, begin: i32, end: i32, scratch: usize): void {
-  const logits = args.logits, targets = args.targets, lse = args.logSumExp;
-  const g = args.g, s = args.total, dx = args.dlogits;
+  const logits = args.logits, targets = args.targets, lse = args.lse;
+  const g = args.g, s = args.s, dx = args.dlogits;
   const size = args.size, stride = <usize>size << 2;
   for (let row = begin; row < end; row++) {
     const x = logits + <usize>row * stride, y = dx + <usize>row * stride, at = <usize>row << 2;

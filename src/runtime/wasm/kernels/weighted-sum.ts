@@ -25,7 +25,7 @@ export function weightedSum(args: WeightedSumArguments, begin: i32, end: i32, sc
 }
 
 export function weightedSumBackward(args: WeightedSumBackwardArguments, begin: i32, end: i32, scratch: usize): void {
-  const w = args.weights, g = args.g, dw = args.dweights;
+  const w = args.weights, g = args.g, dw = args.dWeights;
   const words = changetype<WeightedSumBackwardWords>(afterList(args.pairs));
   const k = <usize>words.k, C = words.C;
   const row = <usize>C << 2;

@@ -1,38 +1,4 @@
-// Question: how does a table look in a terminal?
-
-/** Rows of cells in columns; the first column left, the others right, a line under the head. */
-export function drawTable([head, ...rows]: readonly (readonly string[])[]): string {
-  const all = [head!, ...rows];
-  const widths = head!.map((_, column) => Math.max(...all.map((row) => (row[column] ?? "").length)));
-  const lines = all.map((row) =>
-    widths
-      .map((width, column) => (column === 0 ? (row[0] ?? "").padEnd(width) : (row[column] ?? "").padStart(width)))
-      .join("  ")
-      .trimEnd(),
-  );
-  const rule = "─".repeat(widths.reduce((sum, width) => sum + width + 2, -2));
-  return [lines[0], rule, ...lines.slice(1)].join("\n");
-}
-
-const SIZES = [
-  [1e15, "P"],
-  [1e12, "T"],
-  [1e9, "G"],
-  [1e6, "M"],
-  [1e3, "k"],
-] as const;
-
-/** Three or more digits and a prefix of the SI: 27.0 G. */
-export function withPrefix(value: number, digits = 3): string {
-  const [size, prefix] = SIZES.find(([size]) => Math.abs(value) >= size) ?? [1, ""];
-  return `${(value / size).toPrecision(digits)} ${prefix}`.trimEnd();
-}
-
-/** Bytes in units of 1000: 12.3 GB. */
-export function showBytes(bytes: number): string {
-  const text = withPrefix(bytes);
-  return text.includes(" ") ? `${text}B` : `${Math.round(bytes)} B`;
-}
+// Question: How do bars of stacked parts look in a terminal?
 
 export interface BarPart {
   readonly name: string;

@@ -1,0 +1,6 @@
+// Question: What is a value that came from JSON?
+
+/** Whether it is an object with named fields: neither null nor a list. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,15 @@
+// Question: how does the CPU choose the experts of a token?
+
+import { lastAxis } from "../../../graph/tensor.ts";
+import { expertChoiceBackwardOperation, expertChoiceOperation } from "../../../ops/expert-choice.ts";
+import { type Implementation, rowwise } from "../implement.ts";
+
+export const expertChoice: readonly Implementation[] = [
+  rowwise(expertChoiceOperation, "expertChoice", {
+    whole: ["bias"],
+    words: ({ scores }, { active, scale }) => ({ E: lastAxis(scores.shape), k: active, scale }),
+  }),
+  rowwise(expertChoiceBackwardOperation, "expertChoiceBackward", {
+    words: ({ scores }, { active, scale }) => ({ E: lastAxis(scores.shape), k: active, scale }),
+  }),
+];

@@ -1,0 +1,129 @@
+// Question: how does the CPU multiply matrices?
+
+import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
+import { reshapeOperation } from "../../../ops/reshape.ts";
+import { streamWidenOperation } from "../../../ops/stream-precision.ts";
+import { ROW_TILE } from "../constants.ts";
+import { outerGrid } from "../gemm-grid.ts";
+import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed } from "../implement.ts";
+import { emitBatched } from "./batched-matmul.ts";
+
+/** Columns of a task of a product of few rows: whole lines of a cache, and no more than scratch holds sums for. */
+const FEW_COLUMNS = { unit: 16, most: 4096 };
+
+export const matmul: readonly Implementation[] = [
+  implement(
+    matmulOperation,
+    ({ a, b, c }, calls, attributes, addend) => {
+      const { transposeA, transposeB } = attributes;
+      const product = { a, b, c, addend, attributes, ...matmulExtents(a.shape, b.shape, attributes) };
+      if (transposeA && transposeB) crossed(product, calls);
+      else if (transposeA) outer(product, calls);
+      else if (!transposeB && rowCount(a.shape) <= FEW_ROWS) few(product, calls);
+      else rowByRow(product, calls);
+    },
+    { accumulates: true },
+  ),
+];
+
+interface Product extends MatmulExtents {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly c: Tensor;
+  /** What the product is added to. */
+  readonly addend: Tensor | undefined;
+  readonly attributes: MatmulAttributes;
+}
+
+/** A · op(B), row by row of A: B is packed first. */
+function rowByRow({ a, b, c, addend, rows, inner, columns, attributes }: Product, calls: Calls): void {
+  const { read, write, emit } = calls;
+  const { transposeB } = attributes;
+  const panels = packed(calls, b, { inner, columns, stride: lastAxis(b.shape), transposed: transposeB });
+  emit({
+    kernel: "gemmRows",
+    domain: rows,
+    grain: ROW_TILE,
+    operands: {
+      A: read(a, "share"),
+      B: read(panels, "whole"),
+      C0: addend && read(addend, "share"),
+      C: write(c, "share"),
+    },
+    words: { K: inner, N: columns, lda: inner, ldc: columns },
+    inPlace: { C: "C0" },
+  });
+}
+
+/** A · B of few rows: B is read as it lies, each thread its own columns. */
+function few({ a, b, c, addend, rows, inner, columns }: Product, { threads, read, write, emit }: Calls): void {
+  const { unit, most } = FEW_COLUMNS;
+  const block = Math.min(most, unit * Math.ceil(columns / unit / threads));
+  emit({
+    kernel: "gemv",
+    domain: Math.ceil(columns / block),
+    grain: 1,
+    // As in `outer`: a task reads of the addend only what it writes.
+    operands: {
+      A: read(a, "whole"),
+      B: read(b, "whole"),
+      C0: addend && read(addend, "share"),
+      C: write(c, "share"),
+    },
+    words: { M: rows, K: inner, N: columns, block },
+    inPlace: { C: "C0" },
+  });
+}
+
+/** Aᵀ · B, tile by tile of the result. */
+function outer({ a, b, c, addend, rows, inner, columns }: Product, { threads, read, write, emit }: Calls): void {
+  const narrow = narrowSource(b);
+  const { down, across } = outerGrid(rows, columns, threads);
+  emit({
+    kernel: "gemmOuter",
+    domain: down * across,
+    grain: 1,
+    // A task reads of the addend only the tile it writes: in this sense both are shared out, and may be one.
+    operands: {
+      A: read(a, "whole"),
+      B: read(narrow ?? b, "whole"),
+      C0: addend && read(addend, "share"),
+      C: write(c, "share"),
+    },
+    words: {
+      T: inner,
+      M: rows,
+      N: columns,
+      lda: rows,
+      ldb: columns,
+      ldc: columns,
+      down,
+      across,
+      narrow: narrow ? 1 : 0,
+    },
+    inPlace: { C: "C0" },
+  });
+}
+
+/** The bfloat16 streams that a tensor is a view of; the kernel widens them as it packs. */
+function narrowSource(tensor: Tensor): Tensor | undefined {
+  const reshaped = inputsOf(tensor, reshapeOperation);
+  return reshaped ? narrowSource(reshaped.x) : inputsOf(tensor, streamWidenOperation)?.narrow;
+}
+
+/** Aᵀ · Bᵀ, which no layer needs: one product of a batch, and an addition of its own. */
+function crossed({ a, b, c, addend, attributes, ...extents }: Product, calls: Calls): void {
+  const { read, write, temporary, emit } = calls;
+  const product = addend ? temporary("product", 4 * sizeOf(c.shape)) : c;
+  emitBatched(calls, a, b, write(product, "whole"), attributes, { batch: 1, ...extents });
+  if (!addend) return;
+  emit({
+    kernel: "add",
+    domain: undefined,
+    grain: 1,
+    operands: { a: read(product, "share"), b: read(addend, "share"), y: write(c, "share") },
+    words: { item: calls.itemOf(c), all: sizeOf(addend.shape) },
+    inPlace: { y: ["a", "b"] },
+  });
+}
