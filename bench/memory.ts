@@ -43,7 +43,9 @@ export const memory: Group = {
   async *measure(names, { note }) {
     note(`measuring the memory of a training step with ${2 * LAYERS} sublayers`);
     const [config, plain] = [configOf("mhc"), configOf("residual")];
-    const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(config, plain, THREADS);
+    const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(config, plain, () =>
+      createWasmRuntime({ threads: THREADS }),
+    );
     const residual = side("residual, everything stored", baseline);
     const mhc = side(`mHC n = 4, streams stored every ${storeEvery} sublayers`, recomputed);
     if (names.includes(FIGURE)) yield extra(FIGURE, mhc, residual, 0.35);
@@ -52,10 +54,10 @@ export const memory: Group = {
     const runtime = await createWasmRuntime({ threads: THREADS });
     try {
       if (names.includes(STRICT)) {
-        yield extra(STRICT, mhc, side("residual, norms computed again", measureStepMemory(runtime, plain, 1)));
+        yield extra(STRICT, mhc, side("residual, norms computed again", await measureStepMemory(runtime, plain, 1)));
       }
       if (names.includes(PREDICTION)) {
-        const predicted = side("predicted", predictStepMemory(config, runtime).of(storeEvery));
+        const predicted = side("predicted", predictStepMemory(config, runtime.machine).of(storeEvery));
         const figure = extra(PREDICTION, predicted, { ...mhc, label: `measured: ${mhc.label}` }, 0.02);
         yield { ...figure, value: Math.abs(figure.value), unit: "off" };
       }

@@ -45,11 +45,12 @@ function farthest(name: string, pairs: readonly (readonly [planned: Side, real: 
 
 /** Bytes of the programs in a runtime: states they touch, and their arena. */
 function compiledBytes(runtime: WasmRuntime, config: StepConfig, storeEvery?: number): number {
-  const programs = loadStep(runtime, config, storeEvery);
-  const calls = programs.flatMap(({ plan }) => plan.phases.flat().flatMap(({ calls }) => calls));
-  const buffers = new Set(calls.flatMap(({ operands }) => operands.flatMap((operand) => operand?.buffer ?? [])));
+  const plans = loadStep(runtime, config, storeEvery).programs.flatMap(({ plan }) => plan ?? []);
+  const buffers = new Set(
+    plans.flatMap(({ calls }) => calls).flatMap(({ operands }) => operands.flatMap((operand) => operand?.buffer ?? [])),
+  );
   const states = [...buffers].reduce((sum, { state, bytes }) => sum + (state ? bytes : 0), 0);
-  return states + Math.max(...programs.map(({ arenaBytes }) => arenaBytes));
+  return states + Math.max(...plans.map(({ arena }) => arena.bytes));
 }
 
 async function bytesError(): Promise<Measured> {
@@ -58,8 +59,8 @@ async function bytesError(): Promise<Measured> {
   for (const { label, config } of cases) {
     const runtime = await createWasmRuntime({ threads: THREADS });
     try {
-      for (const storeEvery of [undefined, chooseRecompute(config, runtime)]) {
-        const { stateBytes, arenaBytes } = planStepMemory(config, runtime, storeEvery);
+      for (const storeEvery of [undefined, chooseRecompute(config, runtime.machine)]) {
+        const { stateBytes, arenaBytes } = planStepMemory(config, runtime.machine, storeEvery);
         const name = storeEvery === undefined ? label : `${label}, L_r = ${storeEvery}`;
         const real = compiledBytes(runtime, config, storeEvery);
         pairs.push([side(`planned: ${name}`, stateBytes + arenaBytes), side("compiled", real)]);
@@ -79,15 +80,18 @@ async function timeError(name: string, threads: number, { rounds, note }: GroupO
   const side = (label: string, seconds: number): Side => ({ label, value: 1000 * seconds, unit: "ms" });
   const runtime = await createWasmRuntime({ threads });
   try {
-    const turns = Array.from({ length: Math.min(rounds, TURNS) }, () => {
-      const rates = measureKernels(runtime);
-      return cases.map(({ label, config }): readonly [Side, Side] => {
-        const predicted = side(`predicted: ${label}`, predictStepTime(config, runtime, rates));
-        const measured = side("measured", measureStepTime(runtime, config));
+    const turns: (readonly [Side, Side])[][] = [];
+    for (let turn = 0; turn < Math.min(rounds, TURNS); turn++) {
+      const rates = await measureKernels(runtime);
+      const pairs: (readonly [Side, Side])[] = [];
+      for (const { label, config } of cases) {
+        const predicted = side(`predicted: ${label}`, predictStepTime(config, runtime.machine, rates));
+        const measured = side("measured", await measureStepTime(runtime, config));
         note(`${label}: ${predicted.value.toFixed(1)} ms predicted, ${measured.value.toFixed(1)} ms measured`);
-        return [predicted, measured];
-      });
-    });
+        pairs.push([predicted, measured]);
+      }
+      turns.push(pairs);
+    }
     const ratioOf = ([planned, real]: readonly [Side, Side]): number => planned.value / real.value;
     const middle = cases.map((_, index) => {
       const sorted = turns.map((turn) => turn[index]!).sort((a, b) => ratioOf(a) - ratioOf(b));

@@ -17,8 +17,9 @@ import { sum } from "../src/ops/reductions.ts";
 import type { StreamPrecision } from "../src/ops/stream-precision.ts";
 import { streamRead } from "../src/ops/stream-read.ts";
 import { streamWrite } from "../src/ops/stream-write.ts";
-import type { Buffer } from "../src/runtime/plan/calls.ts";
-import { type CompiledPlan, compilePlan } from "../src/runtime/wasm/compile.ts";
+import type { Buffer, CompiledPlan } from "../src/runtime/plan/calls.ts";
+import { plannedMachine } from "../src/runtime/machines.ts";
+import { compilePlan } from "../src/runtime/plan/compile.ts";
 
 interface Sizes {
   /** Tokens T. */
@@ -197,14 +198,14 @@ function compileModel(layers: number, streamPrecision: StreamPrecision): { plan:
     states.set(tensor, buffer);
     return buffer;
   };
-  const plan = compilePlan({ outputs }, { panelWidth: 16, threads: 2, stateBuffer });
+  const plan = compilePlan({ outputs }, plannedMachine({ threads: 2 }), { stateBuffer });
   return { plan, streamBytes: (streamPrecision === "bfloat16" ? 2 : 4) * context * streams * width };
 }
 
 /** Streams moved by the chains of a model: what a chain writes itself it need not read. */
 function streamsMoved(layers: number, precision: StreamPrecision): Readonly<Record<Part, Moved>> {
   const { plan, streamBytes } = compileModel(layers, precision);
-  const { sharing, locals } = plan.memory;
+  const { sharing, locals } = plan.arena;
   const moved = Object.fromEntries(Object.keys(PARTS).map((part) => [part, { reads: 0, writes: 0 }]));
   for (const { calls } of plan.phases.flat()) {
     const [reads, writes] = [new Set<Buffer>(), new Set<Buffer>()];

@@ -37,7 +37,7 @@ function measure(runtime: WasmRuntime, map: ResidualMap, scale: number): Errors 
     Float32Array.from({ length: MATRICES * size }, (_, k) => scale * normal(7, streams.studies, k)),
   );
   program.run();
-  const values = program.read("h");
+  const values = program.readNow("h");
   const bound = map.guarantee.spectralNorm(N);
   const worst = { rows: 0, columns: 0, negative: 0, norm: -Infinity };
   for (let at = 0; at < values.length; at += N * N) {

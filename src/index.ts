@@ -64,7 +64,9 @@ export {
 } from "./training/adamw-updates.ts";
 
 // Runtimes: compile a graph once and run it any number of times.
-export type { Program, ProgramSpec, Runtime } from "./runtime/program.ts";
+export { type OpenOptions, openRuntime, type RuntimeChoice, type RuntimeName } from "./runtime/open.ts";
+export type { Output, Outputs, ProgramSpec, Readings, TensorValues, ValuesOf } from "./runtime/program.ts";
+export type { Program, ProgramOf, Runtime } from "./runtime/runtime.ts";
 
 // Gains: measure how much the streams amplify a signal.
 export { type GainPair, type Gains, measureGains } from "./stability/gains.ts";

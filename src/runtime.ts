@@ -1,9 +1,24 @@
 // birkhoff/runtime: one machine by its name, and what it knows of a compiled program.
 
 // Machines: open one machine by its name, and see what a compiled program does and needs.
-export { createReferenceRuntime, type ReferenceRuntime } from "./runtime/reference/runtime.ts";
-export { createWasmRuntime, type WasmOptions, type WasmProgram, type WasmRuntime } from "./runtime/wasm/runtime.ts";
-export type { CallTime } from "./runtime/wasm/stepwise.ts";
+export { createReferenceRuntime } from "./runtime/reference/runtime.ts";
+export {
+  createWasmRuntime,
+  type WasmOptions,
+  type WasmProgram,
+  type WasmProgramOf,
+  type WasmRuntime,
+} from "./runtime/wasm/runtime.ts";
+export type {
+  CallTime,
+  SynchronousProgram,
+  SynchronousProgramOf,
+  SynchronousRuntime,
+  TracedCall,
+} from "./runtime/runtime.ts";
+export { listRuntimes, type RuntimeListing } from "./runtime/open.ts";
 export type { Build } from "./runtime/wasm/module.ts";
-export { describeMemory, describeSchedule, type PlanSummary, summarise } from "./runtime/plan/describe.ts";
-export type { Machine } from "./runtime/wasm/layout.ts";
+export { describeArena, describeSchedule, type PlanSummary, summarise } from "./runtime/plan/describe.ts";
+export type { Device } from "./runtime/device.ts";
+export type { Machine } from "./runtime/plan/machine.ts";
+export { type MachineChoices, plannedMachine } from "./runtime/machines.ts";

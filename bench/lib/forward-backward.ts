@@ -13,6 +13,7 @@ import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import type { WasmProgram, WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
+import type { Tensor } from "../../src/graph/tensor.ts";
 
 /** A model without its connection. */
 export type Size = Pick<ModelConfig, "width" | "layers" | "heads" | "context"> & { readonly batch: number };
@@ -46,7 +47,11 @@ export function modelConfig({ width, layers, heads, context }: Size, connection:
  *
  * @throws Error when the loss or a gradient is not finite, or a gradient is all zeros
  */
-export function forwardBackward(runtime: WasmRuntime, size: Size, connection: object): WasmProgram {
+export function forwardBackward(
+  runtime: WasmRuntime,
+  size: Size,
+  connection: object,
+): WasmProgram<Readonly<Record<string, Tensor>>> {
   const { batch, context } = size;
   const parameters = createParameters();
   const model = languageModel(modelConfig(size, connection), parameters);
@@ -58,7 +63,7 @@ export function forwardBackward(runtime: WasmRuntime, size: Size, connection: ob
     parameters.all.map(({ tensor }) => tensor),
   );
   const outputs = Object.fromEntries(parameters.all.map(({ name }, index) => [name, found[index]!]));
-  const program = runtime.compile({ outputs: { loss, ...outputs } });
+  const program = runtime.compile<Readonly<Record<string, Tensor>>>({ outputs: { loss, ...outputs } });
 
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const ids = pseudorandomTokens(batch * context + 1);
@@ -66,7 +71,7 @@ export function forwardBackward(runtime: WasmRuntime, size: Size, connection: ob
   runtime.write(targets, ids.subarray(1));
   program.run();
   for (const name of ["loss", ...Object.keys(outputs)]) {
-    const values = program.read(name);
+    const values = program.readNow(name);
     if (!values.every(Number.isFinite) || !values.some((value) => value !== 0)) {
       throw new Error(`The ${name === "loss" ? name : `gradient of ${name}`} is not finite or all zeros.`);
     }

@@ -14,6 +14,7 @@ import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { adamwSchedule } from "../../src/training/adamw-updates.ts";
 import { initialise, initialValues } from "../../src/training/initialise.ts";
 import { makeStep } from "../../src/training/step-memory.ts";
+import type { MicroOutputs } from "../../src/training/step.ts";
 
 const SIZE = { layers: 4, width: 256, heads: 8, kvHeads: 8, context: 256, vocabulary: 1024 };
 const BATCH = 8;
@@ -48,7 +49,7 @@ export function createStepper(
   const size = { ...SIZE, hidden, ...given({ feedForward }) };
   const config = stepConfig(size, { kind }, BATCH);
   const { parameters, graph } = makeStep(config);
-  const program = runtime.compile(graph.micro);
+  const program = runtime.compile<MicroOutputs>(graph.programs.micro);
   initialise(runtime, parameters, 1);
   let state = 1;
   // Some tokens are frequent and many rare, as in a language.
@@ -66,7 +67,7 @@ export function createStepper(
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));
       program.run();
-      return program.read("loss")[0]!;
+      return program.readNow("loss")[0]!;
     },
   };
 }

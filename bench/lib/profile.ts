@@ -1,7 +1,7 @@
 // Question: of two programs, call by call, which kernels make the difference?
 
 import type { Call } from "../../src/runtime/plan/calls.ts";
-import type { CallTime } from "../../src/runtime/wasm/stepwise.ts";
+import type { CallTime } from "../../src/runtime/runtime.ts";
 
 export type ProfileRow = {
   readonly name: string;

@@ -50,13 +50,13 @@ async function start(): Promise<Work> {
   runtime.write(a, aValues);
   runtime.write(b, bValues);
   program.run();
-  checkProduct(aValues, bValues, program.read("c"), n);
+  checkProduct(aValues, bValues, Float32Array.from(program.readNow("c")), n);
 
   const run = async (): Promise<{ corner: number }> => {
     program.run();
-    return { corner: program.read("corner")[0]! };
+    return { corner: program.readNow("corner")[0]! };
   };
-  const kernels = `${runtime.build} 6x${runtime.panelWidth}`;
+  const kernels = `${runtime.build} 6x${runtime.device.panelWidth}`;
   return { hello: { peer: "birkhoff", versions: { kernels }, threads }, run };
 }
 

@@ -75,7 +75,7 @@ async function start(): Promise<Work> {
   return {
     hello: {
       peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.panelWidth}` },
+      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
       threads,
       parameters: parameterCount(parameters),
     },

@@ -39,7 +39,7 @@ async function start(): Promise<Work> {
     entries((k, matrix) => (((5 * k + 11 * matrix) % 17) - 8) / 8),
   );
   program.run();
-  const corner = program.read("gradient")[size - 1]!;
+  const corner = program.readNow("gradient")[size - 1]!;
   return {
     hello: { peer: "birkhoff", versions: { kernels: runtime.build }, threads },
     async run() {

@@ -124,7 +124,7 @@ async function start(): Promise<Work> {
   return {
     hello: {
       peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.panelWidth}` },
+      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
       threads,
       parameters: trainer.parameterCount,
       start_seconds: started / 1000,

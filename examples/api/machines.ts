@@ -8,5 +8,5 @@ console.log(oracle.compile({ outputs: { y: relu(x) } }));
 
 const wasm = await createWasmRuntime({ threads: 2 });
 const { plan } = wasm.compile({ outputs: { y: relu(x) } });
-console.log(describeSchedule(plan.phases)); // which calls run between two barriers
+console.log(describeSchedule(plan)); // which calls run between two barriers
 wasm.close();

@@ -1,5 +1,6 @@
 import { presets } from "birkhoff/models";
 import { blockOptimum, chooseRecompute, planStepMemory } from "birkhoff/planning";
+import { plannedMachine } from "birkhoff/runtime";
 import { parseTrainingConfig } from "birkhoff/training";
 
 const config = parseTrainingConfig({
@@ -12,6 +13,6 @@ const config = parseTrainingConfig({
   evaluateEvery: 1,
   checkpointEvery: 1,
 });
-const machine = { threads: 2, panelWidth: 16 };
+const machine = plannedMachine({ threads: 2 });
 const storeEvery = chooseRecompute(config, machine); // sublayers between stored states
 console.log(planStepMemory(config, machine), planStepMemory(config, machine, storeEvery), blockOptimum(4, 16));

@@ -109,7 +109,7 @@ ${Object.entries(experiments)
         configs: wanted,
         sample: options.json || experiment ? undefined : sampleSize(data.tokenizer),
       };
-      expectMemory(trainings, runtime, memoryLimits(options.memory), {
+      expectMemory(trainings, runtime.machine, memoryLimits(runtime.device, options.memory), {
         resumed: configs !== undefined,
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
@@ -127,7 +127,7 @@ ${Object.entries(experiments)
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${runtime.threads} threads; runs in ${folder}\n`);
+      process.stderr.write(`${describeRuns(wanted)}; ${runtime.device.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {

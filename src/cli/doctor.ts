@@ -64,7 +64,8 @@ function memoryFinding(): Finding {
 async function vectorFindings(): Promise<Finding[]> {
   const started = performance.now();
   const runtime = await createWasmRuntime();
-  const { panelWidth, build } = runtime;
+  const { build } = runtime;
+  const { panelWidth } = runtime.device;
   runtime.close();
   const relaxed = hasRelaxedSimd();
   return [

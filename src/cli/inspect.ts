@@ -13,8 +13,9 @@ import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
-import { describeMemory, describeSchedule, summarise } from "../runtime/plan/describe.ts";
-import { type CompiledPlan, compilePlan } from "../runtime/wasm/compile.ts";
+import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
+import type { CompiledPlan } from "../runtime/plan/calls.ts";
+import { compilePlan } from "../runtime/plan/compile.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -81,7 +82,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
       const plan = options.plan
-        ? await withPlan(config, options.memory, ({ phases, memory }, peak) => ({ ...summarise(phases, memory), peak }))
+        ? await withPlan(config, options.memory, (plan, peak) => ({ ...summarise(plan), peak }))
         : undefined;
       process.stdout.write(
         `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
@@ -171,8 +172,8 @@ async function measure(
     try {
       expectFit(
         `Looking at ${tokens.length} tokens`,
-        memoryLimits(memory),
-        (made) => planObserving(model, runtime, made[0]?.length ?? tokens.length),
+        memoryLimits(runtime.device, memory),
+        (made) => planObserving(model, runtime.machine, made[0]?.length ?? tokens.length),
         half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
         "It is the model that takes most: free memory, or allow more with --memory.",
       );
@@ -261,21 +262,21 @@ async function withPlan<R>(
 ): Promise<R> {
   const runtime = await createWasmRuntime();
   try {
-    const storeEvery = resolveRecompute(config, runtime, config.recompute);
+    const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
     expectFit(
       "Measuring a training step for --plan",
-      memoryLimits(memory),
-      () => planOneStep(config, runtime, storeEvery),
+      memoryLimits(runtime.device, memory),
+      () => planOneStep(config, runtime.machine, storeEvery),
       [],
       "Leave out --plan; the rest is shown without it.",
     );
-    const plan = compilePlan(makeStep(config, storeEvery).graph.micro, withoutMemory(runtime));
+    const plan = compilePlan(makeStep(config, storeEvery).graph.programs.micro, runtime.machine, withoutMemory());
     const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
-    const storedBytes = total(planStepMemory(config, runtime));
+    const storedBytes = total(planStepMemory(config, runtime.machine));
     const peak = {
       ...given({ storeEvery }),
-      predictedBytes: storeEvery ? total(predictStepMemory(config, runtime).of(storeEvery)) : storedBytes,
-      measuredBytes: total(measureStepMemory(runtime, config, storeEvery)),
+      predictedBytes: storeEvery ? total(predictStepMemory(config, runtime.machine).of(storeEvery)) : storedBytes,
+      measuredBytes: total(await measureStepMemory(runtime, config, storeEvery)),
       storedBytes,
     };
     return look(plan, peak);
@@ -284,8 +285,8 @@ async function withPlan<R>(
   }
 }
 
-function describePlan({ phases, memory }: CompiledPlan, peak: Peak): string {
-  const plan = summarise(phases, memory);
+function describePlan(compiled: CompiledPlan, peak: Peak): string {
+  const plan = summarise(compiled);
   const { storeEvery, predictedBytes, measuredBytes, storedBytes } = peak;
   return [
     `${plan.calls} kernel calls in ${plan.groups} chains and ${plan.phases} phases, ${(plan.flops / 1e9).toFixed(2)} GFLOP a step`,
@@ -295,9 +296,9 @@ function describePlan({ phases, memory }: CompiledPlan, peak: Peak): string {
       : `the state is stored every ${storeEvery} sublayers, what lies between is computed again; ${showBytes(storedBytes)} if everything were stored`,
     `peak memory of a step: predicted ${showBytes(predictedBytes)}, measured ${showBytes(measuredBytes)} (${signed(100 * (predictedBytes / measuredBytes - 1))} %)`,
     "",
-    describeSchedule(phases),
+    describeSchedule(compiled),
     "",
-    describeMemory(memory),
+    describeArena(compiled),
   ].join("\n");
 }
 

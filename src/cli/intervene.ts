@@ -2,11 +2,13 @@
 
 import path from "node:path";
 import { Command } from "commander";
+import { readRunData } from "../runs/run-data.ts";
+import { renderSvg } from "../report/render.ts";
 import { given } from "../basics/given.ts";
 import { createBatches } from "../data/batches.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
-import { drawInterventions } from "../report/interventions-chart.ts";
+import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseIntervention } from "../study/interventions.ts";
@@ -71,9 +73,9 @@ The results are also kept in the run folder, as interventions.json.`,
     try {
       expectFit(
         `${config.name}: intervening`,
-        memoryLimits(options.memory),
-        (made) => planIntervening(config, { ...runtime, threads: made[0]?.threads ?? runtime.threads }),
-        runtime.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
+        memoryLimits(runtime.device, options.memory),
+        (made) => planIntervening(config, made[0] ? runtime.machine.withThreads(made[0].threads) : runtime.machine),
+        runtime.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
         "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
       );
       const checkpoint = loadModel(place.folder);
@@ -93,7 +95,7 @@ The results are also kept in the run folder, as interventions.json.`,
         onRow: sayProgress,
       });
       writeInterventions(folder, report);
-      if (options.svg) writeSvg(options.svg, drawInterventions(report, config.name));
+      if (options.svg) await writeSvg(options.svg, folder);
       process.stdout.write(`${options.json ? JSON.stringify(report) : interventionsText(report)}\n`);
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
@@ -123,15 +125,17 @@ function sayProgress({ name }: InterventionRow, done: number, total: number): vo
   process.stderr.write(`\r\u001B[K${done < total ? `${done} of ${total}: ${name}` : ""}`);
 }
 
-function writeSvg(file: string, svg: string): void {
+/** The figure of the report page, with all rows. */
+async function writeSvg(file: string, folder: string): Promise<void> {
+  const figure = interventionsFigure([readRunData(folder)], Number.POSITIVE_INFINITY);
+  if (!figure) throw new Error(`no chart: no change of the loss is a number that can be drawn; ${folder} has them all`);
+  const svg = await renderSvg(figure.spec, { background: "white" });
   try {
-    writeFileAtomically(file, svg);
+    writeFileAtomically(file, `${svg}\n`);
   } catch (error) {
     throw new Error(
       `the chart could not be written to ${file}: ${reason(error)}. Name a file in a folder that exists.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
 }

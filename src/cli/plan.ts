@@ -125,11 +125,11 @@ Examples:
       }
       const runtime = await createWasmRuntime();
       try {
-        const plan = planTraining(model, { ...options, hardware: measureMachine(runtime) });
+        const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
         const measured = hasMeasuredKernels(model);
         if (!compile && !measured) return print(plan);
-        const machine = { batch: plan.layout.microBatch, machine: runtime };
-        print(plan, compileSteps(model, measured ? { ...machine, rates: measureKernels(runtime) } : machine));
+        const machine = { batch: plan.layout.microBatch, machine: runtime.machine };
+        print(plan, compileSteps(model, measured ? { ...machine, rates: await measureKernels(runtime) } : machine));
       } finally {
         runtime.close();
       }

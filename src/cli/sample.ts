@@ -11,7 +11,7 @@ import { createGenerator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
 import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -85,7 +85,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
     });
     try {
       const lengths = prompts.map((prompt) => [...tokenizer.encode(prompt)].length);
-      expectRoom(config.model, runtime, lengths, options);
+      expectRoom(config.model, runtime.machine, lengths, options);
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);
       restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
@@ -125,23 +125,23 @@ function expectRoom(
   const changes: Less[] = [
     ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
     ...(tokens > within && within > 0 ? [{ option: `--tokens ${within}`, tokens: within }] : []),
-    ...(machine.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : []),
+    ...(machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : []),
     ...(longest > 1 ? [{ option: "prompts of half the length", half: true as const }] : []),
   ];
   expectFit(
     prompts.length > 1 ? `Writing ${prompts.length} texts` : "Writing",
-    memoryLimits(memory),
+    memoryLimits(machine.device, memory),
     (made) => {
       const { threads, half, ...text } = made.reduce<Omit<Less, "option">>(
         (all, change) => ({ ...all, ...change }),
         {},
       );
       const lengths = text.prompts ?? prompts;
-      return planWriting(
-        model,
-        { ...machine, ...(threads ? { threads } : {}) },
-        { tokens, ...text, prompts: half ? lengths.map((n) => Math.ceil(n / 2)) : lengths },
-      );
+      return planWriting(model, threads ? machine.withThreads(threads) : machine, {
+        tokens,
+        ...text,
+        prompts: half ? lengths.map((n) => Math.ceil(n / 2)) : lengths,
+      });
     },
     changes,
     "It is the model that takes most: free memory, or write with a smaller one.",

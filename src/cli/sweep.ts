@@ -1,5 +1,6 @@
 // birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
 
+import { plannedMachine } from "../runtime/machines.ts";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
@@ -153,10 +154,12 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
   const values = new Map(points.map((point) => [point.name, point.values]));
   const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
+  // Of tiles of 16 columns, or 8: a machine's choice is not known before a run starts.
+  const machine = plannedMachine({ threads: options.threads });
   const workers = runsAtATime(
     unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
-    { threads: options.threads, panelWidth: PANEL_WIDTH },
-    memoryLimits(options.memory),
+    machine,
+    memoryLimits(machine.device, options.memory),
     wished,
   );
   writeSweepPlan(folder, { sweep, texts });
@@ -177,9 +180,6 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     unlock();
   }
 }
-
-/** Of tiles this wide, or half of it: a machine's choice is not known before a run starts. */
-const PANEL_WIDTH = 16;
 
 async function runAll(
   jobs: readonly SweepJob[],

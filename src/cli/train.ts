@@ -65,7 +65,7 @@ Examples:
     let page: PageBeside | undefined;
     try {
       const trainings = { configs: [config], sample: options.json ? undefined : sampleSize(data.tokenizer) };
-      expectMemory(trainings, runtime, memoryLimits(options.memory), {
+      expectMemory(trainings, runtime.machine, memoryLimits(runtime.device, options.memory), {
         resumed: resumed !== undefined,
         connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
       });

@@ -23,7 +23,7 @@ import type { HcConfig } from "../connections/hc.ts";
 import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
 import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -206,7 +206,7 @@ function parametersOf(config: ModelConfig): readonly Parameter[] {
  * @param from what to call the model in messages
  */
 export function expectSameLogits(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   old: StoredModel,
   upcycled: StoredModel,
   from: string,
@@ -231,7 +231,7 @@ export interface StoredModel {
  * random tokens, and the largest logit of the first.
  */
 export function compareLogits(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   models: readonly [StoredModel, StoredModel],
 ): { readonly difference: number; readonly largestLogit: number } {
   const [first, second] = models.map((model) => logitsOf(runtime, model));
@@ -241,7 +241,7 @@ export function compareLogits(
   };
 }
 
-function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Float64Array {
+function logitsOf(runtime: SynchronousRuntime, { config, tensors }: StoredModel): Float64Array {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   const tokens = input("tokens", [1, config.context], "i32");
@@ -254,7 +254,7 @@ function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Float64Ar
     Int32Array.from({ length: config.context }, (_, i) => draw(i)),
   );
   program.run();
-  const logits = Float64Array.from(program.read("logits"));
+  const logits = Float64Array.from(program.readNow("logits"));
   program.release();
   for (const { tensor } of parameters.all) runtime.forget(tensor);
   return logits;

@@ -9,7 +9,8 @@
 import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { slice } from "../ops/slice.ts";
-import type { Program, Runtime } from "../runtime/program.ts";
+import type { TensorValues } from "../runtime/program.ts";
+import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
 import { cachedTexts, keyValueCache } from "./attending.ts";
 import { rotarySize } from "./latent-attention.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -30,7 +31,7 @@ export interface Decoder {
    *
    * @throws RangeError for a token, position or slot that does not exist
    */
-  read(rows: readonly Row[], wanted: number): Float32Array | Float64Array;
+  read(rows: readonly Row[], wanted: number): TensorValues;
   /** Compile what reading so many rows will need. */
   prepare(rows: number, wanted: number): void;
   /** Give back the programs and the cache. */
@@ -43,14 +44,14 @@ export const KEPT_PROGRAMS = 16;
 interface Compiled {
   /** Rows, padding included. */
   readonly count: number;
-  readonly program: Program;
+  readonly program: SynchronousProgram<{ readonly logits: Tensor }>;
   readonly tokens: Tensor;
   readonly positions: Tensor;
   readonly slots: Tensor;
 }
 
 /** Make the cache of a model for so many texts; a slot takes layers · context · 2 · kvHeads · headSize floats, with latent attention layers · context · (R + 2L). */
-export function createDecoder(runtime: Runtime, model: LanguageModel, slots: number): Decoder {
+export function createDecoder(runtime: SynchronousRuntime, model: LanguageModel, slots: number): Decoder {
   const { context, vocabulary, ropeTheta } = model.config;
   const cache = keyValueCache({ slots, length: context, dimension: rotarySize(model.config), theta: ropeTheta });
   const table = runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] });
@@ -111,7 +112,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
         column(-1, ({ slot }) => slot),
       );
       program.run();
-      return program.read("logits");
+      return program.readNow("logits");
     },
     prepare: (rows, wanted) => void compiled(rows, wanted),
     release() {

@@ -8,7 +8,7 @@
 // read twice in the same step, once into the window and once into the one that will follow it, its shadow;
 // when the window is full the shadow takes its place. So no token takes much longer than another.
 
-import type { Runtime } from "../runtime/program.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { checkRules, drawToken, logProbability, nextTokens, type SamplingRules } from "./sampling.ts";
@@ -64,7 +64,7 @@ export interface Generator {
  * @throws RangeError from `generate` and `generateBatch`, when read from, for an empty prompt or a rule that
  *   makes no sense
  */
-export function createGenerator(runtime: Runtime, model: LanguageModel): Generator {
+export function createGenerator(runtime: SynchronousRuntime, model: LanguageModel): Generator {
   const { context } = model.config;
   const pools: Pool[] = [];
 

@@ -9,8 +9,9 @@
 import { given } from "../basics/given.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig, ModelSize } from "../model/config.ts";
-import { compilePlan } from "../runtime/wasm/compile.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
+import { plannedMachine } from "../runtime/machines.ts";
+import { compilePlan } from "../runtime/plan/compile.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
 import { chooseRecompute } from "../training/recomputation.ts";
 import { makeStep, type StepConfig, type StepMemory, sumBytes, withoutMemory } from "../training/step-memory.ts";
 import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
@@ -91,7 +92,7 @@ function modelSize(model: Architecture): ModelSize & Pick<ModelConfig, "vocabula
  */
 export function compileSteps(
   model: PlannedModel,
-  { batch = 1, machine = { panelWidth: 16, threads: 1 }, rates }: CompileStepsOptions = {},
+  { batch = 1, machine = plannedMachine(), rates }: CompileStepsOptions = {},
 ): CompiledSteps {
   if (model.known !== "shapes")
     throw new RangeError(
@@ -102,17 +103,16 @@ export function compileSteps(
   const mhc = stepConfig(size, { kind: "mhc", ...model.connection }, batch);
   const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {
     const { parameters, graph } = makeStep(config, storeEvery);
-    const options = withoutMemory(machine);
-    const { phases, memory } = compilePlan(graph.micro, options);
-    const calls = phases.flat().flatMap((group) => group.calls);
+    const options = withoutMemory();
+    const plan = compilePlan(graph.programs.micro, machine, options);
     return {
       parameters: parameters.all.reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0),
       stateBytes: sumBytes(options.states.values()),
-      arenaBytes: memory.arenaBytes,
-      flops: calls.reduce((sum, call) => sum + call.flops, 0),
-      calls: calls.length,
+      arenaBytes: plan.arena.bytes,
+      flops: plan.calls.reduce((sum, call) => sum + call.flops, 0),
+      calls: plan.calls.length,
       ...given({ storeEvery }),
-      ...(rates === undefined ? {} : { seconds: planSeconds(phases, rates) }),
+      ...(rates === undefined ? {} : { seconds: planSeconds(plan, rates) }),
     };
   };
   return {

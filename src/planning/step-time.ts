@@ -15,12 +15,13 @@
 // CPU, whose kernels for exponentials, norms or packing are far from either limit.
 
 import { type ModelConfig, modelSchema, type ModelSize } from "../model/config.ts";
-import type { Call, Phase } from "../runtime/plan/calls.ts";
-import { compilePlan } from "../runtime/wasm/compile.ts";
-import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { Call, CompiledPlan } from "../runtime/plan/calls.ts";
+import { compilePlan } from "../runtime/plan/compile.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
 import { loadStep, makeStep, type StepConfig, withoutMemory } from "../training/step-memory.ts";
+import { listPrograms } from "../training/step.ts";
 import type { ConnectionShape } from "./architecture.ts";
 
 /** How fast each kernel of the CPU runtime is on this machine. */
@@ -66,13 +67,15 @@ const RUNS = 16;
  *
  * @param runtime is left with the states of both
  */
-export function measureKernels(runtime: WasmRuntime): KernelRates {
+export async function measureKernels(runtime: Runtime): Promise<KernelRates> {
   const sums = new Map<string, { seconds: number; flops: number; bytes: number }>();
   const steps: SmallStep[] = [];
   for (const sample of samples) {
-    const [program] = loadStep(runtime, stepConfig(sample, { kind: "mhc" }, BATCH));
+    const { micro } = loadStep(runtime, stepConfig(sample, { kind: "mhc" }, BATCH));
+    if (!micro.profile || !micro.plan)
+      throw new Error(`measureKernels: the ${runtime.name} runtime cannot time its kernels; use another.`);
     let alone = 0;
-    for (const { call, milliseconds } of program!.profile(ROUNDS)) {
+    for (const { call, milliseconds } of await micro.profile(ROUNDS)) {
       const sum = sums.get(call.kernel) ?? { seconds: 0, flops: 0, bytes: 0 };
       alone += milliseconds / 1000;
       sum.seconds += milliseconds / 1000;
@@ -81,8 +84,8 @@ export function measureKernels(runtime: WasmRuntime): KernelRates {
       sums.set(call.kernel, sum);
     }
     // After the profile: by then the engine no longer compiles the kernels beside them.
-    const together = bestSeconds(() => program!.run());
-    steps.push({ alone, together, phases: program!.plan.phases.length });
+    const together = await bestSeconds(runtime, () => micro.run());
+    steps.push({ alone, together, phases: micro.plan.phases.length });
   }
   const alone = steps.reduce((sum, step) => sum + step.alone, 0);
   const bytes = [...sums.values()].reduce((total, sum) => total + sum.bytes, 0);
@@ -115,19 +118,15 @@ function threadsOf([narrow, wide]: readonly SmallStep[]): Pick<KernelRates, "par
  * @param storeEvery sublayers between stored states; undefined stores everything
  */
 export function predictStepTime(config: StepConfig, machine: Machine, rates: KernelRates, storeEvery?: number): number {
-  const { graph } = makeStep(config, storeEvery);
-  const plans = [graph.micro, graph.update].flatMap((spec) =>
-    spec ? [compilePlan(spec, withoutMemory(machine))] : [],
-  );
-  return planSeconds(
-    plans.flatMap(({ phases }) => phases),
-    rates,
-  );
+  const programs = listPrograms(makeStep(config, storeEvery).graph.programs);
+  return programs.reduce((sum, spec) => sum + planSeconds(compilePlan(spec, machine, withoutMemory()), rates), 0);
 }
 
-/** Seconds that the phases of a step will take. */
-export function planSeconds(phases: readonly Phase[], { seconds, parallel, wait, otherByte }: KernelRates): number {
-  const calls = phases.flat().flatMap((group) => group.calls);
+/** Seconds that a program of a step will take. */
+export function planSeconds(
+  { calls, phases }: CompiledPlan,
+  { seconds, parallel, wait, otherByte }: KernelRates,
+): number {
   const alone = calls.reduce((sum, call) => {
     const { flop, byte } = seconds.get(call.kernel) ?? { byte: otherByte };
     return sum + (flop === undefined ? byte * operandBytes(call) : flop * call.flops);
@@ -136,9 +135,9 @@ export function planSeconds(phases: readonly Phase[], { seconds, parallel, wait,
 }
 
 /** Seconds that a training step takes, the best of a few. */
-export function measureStepTime(runtime: WasmRuntime, config: StepConfig, storeEvery?: number): number {
-  const programs = loadStep(runtime, config, storeEvery);
-  return bestSeconds(() => {
+export async function measureStepTime(runtime: Runtime, config: StepConfig, storeEvery?: number): Promise<number> {
+  const { programs } = loadStep(runtime, config, storeEvery);
+  return bestSeconds(runtime, () => {
     for (const program of programs) program.run();
   });
 }
@@ -149,11 +148,12 @@ function operandBytes({ operands }: Call): number {
   return [...buffers].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-function bestSeconds(run: () => void): number {
+async function bestSeconds(runtime: Runtime, run: () => void): Promise<number> {
   let best = Number.POSITIVE_INFINITY;
   for (let k = 0; k < RUNS; k++) {
     const started = performance.now();
     run();
+    await runtime.finish();
     best = Math.min(best, performance.now() - started);
   }
   return best / 1000;

@@ -65,7 +65,7 @@ export interface RunOptions {
 }
 
 /** Of the programs that decide a run's bits, for its config.json. */
-export function programVersions({ build, panelWidth }: WasmRuntime): Record<string, string> {
+export function programVersions({ build, device: { panelWidth } }: WasmRuntime): Record<string, string> {
   return { node: process.versions.node, v8: process.versions.v8, kernels: `${build} ${panelWidth}` };
 }
 

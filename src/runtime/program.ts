@@ -1,58 +1,106 @@
-// Question: what does every runtime offer?
+// Question: what is a program asked for, and in which form are its values read?
+//
+// Outputs may be nested: { loss: Tensor, loads: Tensor[] } is read as { loss: values, loads: values[] }.
 
-import type { Tensor } from "../graph/tensor.ts";
+import { type StateAttributes, stateOf } from "../graph/state.ts";
+import { showShape, type Tensor } from "../graph/tensor.ts";
+
+/**
+ * Values of a tensor, row-major: of f32 a Float32Array (a Float64Array on the reference), of i32 an Int32Array, of
+ * bf16 the same numbers as wider floats.
+ */
+export type TensorValues = Float32Array | Float64Array | Int32Array;
+
+/** Tensors to read after a run, by name. */
+export type Outputs = { readonly [name: string]: Output };
+
+/** One tensor, or several in a list or a record; what is undefined is read as undefined. */
+export type Output = Tensor | undefined | readonly Output[] | Outputs;
+
+/** The values of any output. */
+export type OutputValues =
+  | TensorValues
+  | undefined
+  | readonly OutputValues[]
+  | { readonly [name: string]: OutputValues };
+
+/** What an output is read as: values in place of tensors. */
+export type ValuesOf<O> = [Output] extends [O]
+  ? OutputValues
+  : O extends undefined
+    ? undefined
+    : O extends Tensor
+      ? TensorValues
+      : { readonly [K in keyof O]: ValuesOf<O[K]> };
+
+/** The values of a program's outputs, by name. */
+export type Readings<O extends Outputs> = { readonly [N in keyof O]: ValuesOf<O[N]> };
 
 /** What a program computes, and what it changes. */
-export interface ProgramSpec {
-  /** Tensors to read after a run, by name. */
-  readonly outputs: Readonly<Record<string, Tensor>>;
-  /** Pairs [state, value]: after a run the state holds the value. */
+export interface ProgramSpec<O extends Outputs = Outputs> {
+  readonly outputs: O;
+  /** Pairs [state, value]: after a run the state holds the value, computed from what all states held before. */
   readonly updates?: readonly (readonly [state: Tensor, value: Tensor])[];
 }
 
-/** A compiled graph. Running it allocates nothing and builds nothing. */
-export interface Program {
-  /** Execute once. */
-  run(): void;
-  /** A copy of an output of the last run, row-major. To be read before another program of the runtime runs. */
-  read(output: string): Float32Array | Float64Array;
-  /**
-   * Give back what the program takes, with the inputs and constants that no other program has: an input must then
-   * be written again before a later program reads it. Parameters and persistent states stay; see `Runtime.forget`.
-   * A released program cannot run; to release it once more does nothing.
-   */
-  release(): void;
+function isTensor(output: Exclude<Output, undefined>): output is Tensor {
+  return "node" in output && "dtype" in output && typeof output.dtype === "string";
 }
 
-/**
- * What every runtime offers: compile graphs, and hold the values of the state tensors they share
- * (parameters, moments, inputs). Two programs of one runtime see the same parameters.
- */
-export interface Runtime {
-  /** Make a program of the graph behind the outputs and updates. */
-  compile(spec: ProgramSpec): Program;
-  /** Set a state tensor (parameter, moment or input). */
-  write(state: Tensor, values: ArrayLike<number>): void;
-  /** A copy of a state tensor's values. */
-  read(state: Tensor): Float32Array | Float64Array | Int32Array;
-  /**
-   * Give back the place of a state tensor, and with it its values; used again, it begins anew.
-   *
-   * @throws Error while a program that is not released has it
-   */
-  forget(state: Tensor): void;
-  /** End the runtime's threads; its programs cannot run any more. */
-  close(): void;
+/** The tensors of an output, in order. */
+export function tensorsOf(output: Output): Tensor[] {
+  if (output === undefined) return [];
+  if (isTensor(output)) return [output];
+  return Object.values(output).flatMap(tensorsOf);
+}
+
+/** An output with values in place of its tensors. */
+export function valuesOf<O>(output: O, values: (tensor: Tensor) => TensorValues): ValuesOf<O>;
+export function valuesOf(output: Output, values: (tensor: Tensor) => TensorValues): OutputValues {
+  if (output === undefined) return undefined;
+  if (isTensor(output)) return values(output);
+  if (Array.isArray(output)) return output.map((each: Output) => valuesOf(each, values));
+  return Object.fromEntries(Object.entries(output).map(([name, each]) => [name, valuesOf(each, values)]));
+}
+
+/** The tensors that a program must compute. */
+export function resultsOf({ outputs, updates = [] }: ProgramSpec): Tensor[] {
+  return [...tensorsOf(outputs), ...updates.map(([, value]) => value)];
+}
+
+/** The output of a name; throws when there is none. */
+export function outputOf<O extends Outputs, N extends keyof O & string>(outputs: O, name: N): O[N] {
+  if (Object.hasOwn(outputs, name)) return outputs[name];
+  throw new RangeError(`read: there is no output "${name}"; there are: ${Object.keys(outputs).join(", ")}.`);
 }
 
 /** Throw unless `count` values fit the tensor. */
 export function expectCount(name: string, count: number, size: number, shape: readonly number[]): void {
   if (count === size) return;
-  throw new RangeError(`write: ${name} has shape [${shape.join(", ")}] and needs ${size} values, got ${count}.`);
+  throw new RangeError(`write: ${name} has shape ${showShape(shape)} and needs ${size} values, got ${count}.`);
 }
 
 /** What `forget` throws for a state that programs have. */
 export function inUse(name: string, programs: number): Error {
   const [have, them] = programs > 1 ? ["programs have", "them"] : ["program has", "it"];
   return new Error(`forget: ${programs} ${have} ${name}; release ${them} first.`);
+}
+
+/** The attributes of a tensor that a runtime holds; throws for a computed one. */
+export function expectState(tensor: Tensor): StateAttributes {
+  const attributes = stateOf(tensor);
+  if (!attributes)
+    throw new TypeError(
+      "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
+    );
+  if (attributes.dtype === "bf16")
+    throw new TypeError(`${attributes.name}: a state cannot be bfloat16; make it f32 and narrow what is computed.`);
+  return attributes;
+}
+
+/** What reading an output throws when another program has run since, or none. */
+export function notRun(name: string): Error {
+  return new Error(
+    `read: "${name}" is not there: run the program first, and read before another program runs, for programs share their memory.`,
+  );
 }

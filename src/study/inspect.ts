@@ -9,7 +9,7 @@ import type { ConventionName } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import { misfit } from "./lint.ts";
 import type { LintConnection } from "./lint-check.ts";
 import type { Instruments } from "../stability/instruments.ts";
@@ -27,7 +27,7 @@ import { restoreTensors } from "../training/trainer.ts";
  * @throws RangeError for another number of tokens, Error when a tensor of the model is missing
  */
 export function inspectCheckpoint(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   config: ModelConfig,
   checkpoint: Pick<Checkpoint, "model">,
   tokens: ArrayLike<number>,

@@ -25,7 +25,8 @@ import { scale, subtract } from "../ops/elementwise.ts";
 import { broadcast, sumLeading } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
-import type { ProgramSpec, Runtime } from "../runtime/program.ts";
+import type { ProgramSpec } from "../runtime/program.ts";
+import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
 import {
   coefficientMap,
   type Intervention,
@@ -99,7 +100,7 @@ export interface InterveneOptions {
  * @throws RangeError when the model mixes no streams, and for interventions or sublayers that it does not have
  */
 export function intervene(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   config: TrainingConfig,
   checkpoint: Pick<TrainerState, "step" | "model">,
   batches: Batches,
@@ -115,13 +116,14 @@ export function intervene(
     runtime.write(tokens, next.tokens);
     runtime.write(targets, next.targets);
   };
-  const measure = ({ run, read }: Pick<typeof program, "run" | "read">): Measured => {
+  const measure = ({ run, readNow }: SynchronousProgram<LossOutput>): Measured => {
     const each: number[] = [];
     const { loss } = meanLoss(batches.validationBatches(), (next) => {
       feed(next);
       run();
-      each.push(read("loss")[0]!);
-      return each.at(-1)!;
+      const [loss = NaN] = readNow("loss");
+      each.push(loss);
+      return loss;
     });
     return { loss, each };
   };
@@ -138,9 +140,10 @@ export function intervene(
   for (let step = 0; step < meanBatches; step++) {
     feed(batches.trainingBatch(step));
     program.run();
-    for (const [index, { streams }] of changeable) {
+    const found = program.readNow("means");
+    for (const [at, [index, { streams }]] of [...changeable].entries()) {
       const sum = means.get(index) ?? new Float64Array(streams * streams + 2 * streams);
-      program.read(`mean.${index}`).forEach((value, m) => (sum[m]! += value));
+      found[at]?.forEach((value, m) => (sum[m]! += value));
       means.set(index, sum);
     }
   }
@@ -186,6 +189,8 @@ export function intervene(
   };
 }
 
+type LossOutput = { readonly loss: Tensor };
+
 /** A model whose maps can be changed, and what there is to compile of it. */
 export interface ChangeableModel {
   readonly parameters: ParameterSet;
@@ -193,10 +198,10 @@ export interface ChangeableModel {
   readonly targets: Tensor;
   readonly changeable: ReadonlyMap<number, ChangeableMaps>;
   readonly network: MixedSublayers;
-  /** The loss, and of every changeable sublayer the mean of its maps. */
-  readonly spec: ProgramSpec;
+  /** The loss, and of every changeable sublayer, in order, the mean of its maps. */
+  readonly spec: ProgramSpec<LossOutput & { readonly means: readonly Tensor[] }>;
   /** The loss with another number of Sinkhorn-Knopp iterations in some sublayers. */
-  specWithIterations(sublayers: readonly number[], iterations: number): ProgramSpec;
+  specWithIterations(sublayers: readonly number[], iterations: number): ProgramSpec<LossOutput>;
 }
 
 /** @throws RangeError when the model mixes no streams */
@@ -216,7 +221,7 @@ export function changeableModel({ batch, model: config }: TrainingConfig): Chang
     spec: {
       outputs: {
         loss: model.loss(hidden_NC, targets),
-        ...Object.fromEntries([...changeable].map(([index, { mean_M }]) => [`mean.${index}`, mean_M])),
+        means: [...changeable.values()].map(({ mean_M }) => mean_M),
       },
     },
     specWithIterations(sublayers, iterations) {
@@ -240,7 +245,13 @@ function errorOf(differences: readonly number[]): { error?: number } {
 }
 
 /** Whether a change cannot be told from none: it lies within two of its standard errors. */
-export function isUndecided({ change, error }: Pick<InterventionRow, "change" | "error">): boolean {
+export function isUndecided({
+  change,
+  error,
+}: {
+  readonly change: number;
+  readonly error?: number | undefined;
+}): boolean {
   return error !== undefined && change !== 0 && Math.abs(change) <= 2 * error;
 }
 

@@ -14,7 +14,7 @@ import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import type { LintCheck } from "./lint-check.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -37,7 +37,7 @@ const LEAST_SHARE = 1e-5;
  * @returns undefined where the model mixes no streams by Sinkhorn-Knopp
  */
 export function lintLoss(
-  runtime: WasmRuntime,
+  runtime: SynchronousRuntime,
   file: string,
   config: TrainingConfig,
   convention: MhcConventionName,
@@ -86,7 +86,7 @@ type Lookup = (name: string) => ArrayLike<number> | undefined;
 
 /** The losses of a block of batches, with one set of weights and with another; block by block. */
 function* pairedLosses(
-  runtime: WasmRuntime,
+  runtime: SynchronousRuntime,
   { data, seed }: TrainingConfig,
   config: ModelConfig,
   ...sets: readonly [Lookup, Lookup]
@@ -122,7 +122,7 @@ function* pairedLosses(
         runtime.write(tokens, batch.tokens);
         runtime.write(targets, batch.targets);
         program.run();
-        return program.read("loss")[0]!;
+        return program.readNow("loss")[0]!;
       });
     };
     try {

@@ -173,15 +173,8 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
   );
 
   const runtime = createReferenceRuntime();
-  const named = (prefix: string, tensors: readonly Tensor[]): Record<string, Tensor> =>
-    Object.fromEntries(tensors.map((tensor, index) => [`${prefix}.${index}`, tensor]));
   const program = runtime.compile({
-    outputs: {
-      hidden: hidden_TC,
-      plain: norm(plain_TC),
-      ...named("coefficients", coefficients),
-      ...named("gradient", found),
-    },
+    outputs: { hidden: hidden_TC, plain: norm(plain_TC), coefficients, gradients: found },
   });
   for (const [index, tensor] of [x_TC, cotangent_TC].entries()) {
     runtime.write(tensor, normals(sizeOf(tensor.shape), index, 1));
@@ -190,12 +183,15 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
     runtime.write(parameter.tensor, valuesOf(parameter, index + 2, how.phi));
   }
   program.run();
-  const read = (output: string): Float64Array => Float64Array.from(program.read(output));
-  const [hidden, plain] = [read("hidden"), read("plain")];
+  const [hidden, plain] = [Float64Array.from(program.readNow("hidden")), Float64Array.from(program.readNow("plain"))];
+  const readCoefficients = program.readNow("coefficients");
+  const readGradients = program.readNow("gradients");
   return {
     difference: largestMagnitude(hidden.map((value, i) => value - plain[i]!)) / largestMagnitude(plain),
-    coefficients: coefficients.map(({ shape }, index) => read(`coefficients.${index}`).subarray(0, shape.at(-1))),
-    gradients: learned.map(({ name }, index) => ({ name, data: read(`gradient.${index}`) })),
+    coefficients: coefficients.map(({ shape }, at) =>
+      Float64Array.from(readCoefficients[at]!).subarray(0, shape.at(-1)),
+    ),
+    gradients: learned.map(({ name }, at) => ({ name, data: Float64Array.from(readGradients[at]!) })),
   };
 }
 

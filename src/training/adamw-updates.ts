@@ -15,7 +15,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { adamw } from "../ops/adamw.ts";
 import { clipScale } from "../ops/clip-scale.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 /** The constants of AdamW for all parameters of a model. */
 export interface AdamwSettings {

@@ -6,7 +6,7 @@
 import type { Initial, Parameter, ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { random, streams } from "../data/random.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 
 /**
  * The first values of a parameter, row-major: a function of the seed and the parameter's name alone, so

@@ -13,9 +13,11 @@ import { sublayerRuns } from "../model/overrides.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
-import type { Runtime } from "../runtime/program.ts";
+import type { SynchronousRuntime } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
+
+type Sublayer = ReturnType<LanguageModel["hidden"]>["sublayers"][number];
 
 /** Reads the instruments of a model's forward pass. */
 export interface Observer {
@@ -30,37 +32,33 @@ export interface Observer {
  *
  * @param length T, at most the model's context
  */
-export function createObserver(runtime: Runtime, model: LanguageModel, length: number): Observer {
+export function createObserver(runtime: SynchronousRuntime, model: LanguageModel, length: number): Observer {
   const tokens = input("observed.tokens", [1, length], "i32");
   const { sublayers } = model.hidden(tokens);
-  const outputs: Record<string, Tensor> = {};
-  for (const [index, { coefficients, streams, logits, read_NC, result_NC }] of sublayers.entries()) {
-    outputs[`activation.${index}`] = sumSquares(read_NC);
-    outputs[`blockOutput.${index}`] = sumSquares(result_NC);
-    if (coefficients) outputs[`coefficients.${index}`] = coefficients;
-    if (logits) outputs[`logits.${index}`] = logits;
-    if (streams) outputs[`products.${index}`] = batchedMatmul(streams, streams, { transposeB: true });
-  }
-  const program = runtime.compile({ outputs });
+  const observed = sublayers.map(({ coefficients, streams, logits, read_NC, result_NC }) => ({
+    activation: sumSquares(read_NC),
+    blockOutput: sumSquares(result_NC),
+    coefficients,
+    logits,
+    products: streams && batchedMatmul(streams, streams, { transposeB: true }),
+  }));
+  const program = runtime.compile({ outputs: { sublayers: observed } });
   const runs = sublayerRuns(model.config);
-  const read = (name: string): Float32Array | Float64Array | undefined =>
-    name in outputs ? program.read(name) : undefined;
-  const rootMeanSquare = (name: string, of: Tensor): number => Math.sqrt(read(name)![0]! / sizeOf(of.shape));
   return {
     release: () => program.release(),
     observe(tokens_T) {
       runtime.write(tokens, tokens_T);
       program.run();
-      const mixing = sublayers.flatMap((_, index): ObservedMixing[] => {
-        const coefficients = read(`coefficients.${index}`);
-        if (!coefficients) return [];
-        const [logits, products] = [read(`logits.${index}`), read(`products.${index}`)];
-        return [{ index, run: runs[index]!, coefficients, ...given({ logits, products }) }];
-      });
+      const seen = program.readNow("sublayers");
+      const mixing = seen.flatMap(({ coefficients, logits, products }, index): ObservedMixing[] =>
+        coefficients ? [{ index, run: runs[index] ?? 0, coefficients, ...given({ logits, products }) }] : [],
+      );
+      const rootMeanSquares = (name: "activation" | "blockOutput", of: (sublayer: Sublayer) => Tensor): number[] =>
+        sublayers.map((sublayer, index) => Math.sqrt((seen[index]?.[name][0] ?? NaN) / sizeOf(of(sublayer).shape)));
       return {
         ...measureMixing(mixing, sublayers.length, length),
-        activation: sublayers.map(({ read_NC }, index) => rootMeanSquare(`activation.${index}`, read_NC)),
-        blockOutput: sublayers.map(({ result_NC }, index) => rootMeanSquare(`blockOutput.${index}`, result_NC)),
+        activation: rootMeanSquares("activation", ({ read_NC }) => read_NC),
+        blockOutput: rootMeanSquares("blockOutput", ({ result_NC }) => result_NC),
       };
     },
   };

@@ -9,33 +9,37 @@ import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { createGenerator, type Generator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { Program, ProgramSpec, Runtime } from "../runtime/program.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
+import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
 import { resolveRecompute } from "./recomputation.ts";
-import { buildStep, type StepGraph } from "./step.ts";
-
-/** What programs are compiled for and by. */
-export interface TrainingRuntime<P extends Program> extends Runtime, Machine {
-  compile(spec: ProgramSpec): P;
-}
+import {
+  buildStep,
+  listPrograms,
+  type MicroOutputs,
+  type StepGraph,
+  type StepPrograms,
+  type UpdateOutputs,
+} from "./step.ts";
 
 /** The loss of a batch without its gradients. */
 export interface EvaluationProgram {
   readonly tokens: Tensor;
   readonly targets: Tensor;
-  readonly program: Program;
+  readonly program: SynchronousProgram<{ readonly loss: Tensor }>;
 }
 
 /** The programs of a run over parameters of its own. */
-export interface TrainingPrograms<P extends Program> {
+export interface TrainingPrograms {
   readonly parameters: ParameterSet;
   readonly graph: StepGraph;
   /** Sublayers between stored states; undefined when everything is stored. */
   readonly storeEvery: number | undefined;
-  readonly micro: P;
-  readonly update: P | undefined;
+  readonly micro: SynchronousProgram<MicroOutputs>;
+  /** The program that ends a step: `micro` itself unless gradients accumulate. */
+  readonly last: SynchronousProgram<UpdateOutputs>;
+  /** Whether the two are one. */
+  readonly single: boolean;
   evaluation(): EvaluationProgram;
   observer(): Observer;
   generator(): Generator;
@@ -44,18 +48,17 @@ export interface TrainingPrograms<P extends Program> {
 }
 
 /** Compile a run's step; the rest is compiled when it is first asked for. */
-export function compileTraining<P extends Program>(
-  runtime: TrainingRuntime<P>,
+export function compileTraining(
+  runtime: SynchronousRuntime,
   config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "recompute">,
-): TrainingPrograms<P> {
+): TrainingPrograms {
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
-  const storeEvery = resolveRecompute(config, runtime, config.recompute);
+  const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
   const graph = buildStep(model, parameters, { batch, accumulate, optimizer, storeEvery });
-  const micro = runtime.compile(graph.micro);
-  const update = graph.update && runtime.compile(graph.update);
+  const compiled = compileStep(runtime, graph.programs);
 
   let evaluation: EvaluationProgram | undefined;
   let observer: Observer | undefined;
@@ -70,15 +73,26 @@ export function compileTraining<P extends Program>(
     parameters,
     graph,
     storeEvery,
-    micro,
-    update,
+    ...compiled,
     evaluation: () => (evaluation ??= makeEvaluation()),
     observer: () => (observer ??= createObserver(runtime, model, context)),
     generator: () => (generator ??= createGenerator(runtime, model)),
     release() {
-      for (const each of [micro, update, evaluation?.program, observer, generator]) each?.release();
+      for (const each of [compiled.micro, compiled.last, evaluation?.program, observer, generator]) each?.release();
       for (const { tensor } of [...parameters.all, ...graph.moments]) runtime.forget(tensor);
-      for (const [state] of [graph.micro, graph.update].flatMap((spec) => spec?.updates ?? [])) runtime.forget(state);
+      const updates = listPrograms(graph.programs).flatMap((spec) => spec.updates ?? []);
+      for (const [state] of updates) runtime.forget(state);
     },
   };
+}
+
+/** Compile the one or two programs of a step. */
+export function compileStep(
+  runtime: SynchronousRuntime,
+  programs: StepPrograms,
+): Pick<TrainingPrograms, "micro" | "last" | "single"> {
+  if (programs.update)
+    return { micro: runtime.compile(programs.micro), last: runtime.compile(programs.update), single: false };
+  const micro = runtime.compile(programs.micro);
+  return { micro, last: micro, single: true };
 }

@@ -23,9 +23,9 @@
 // those of a plain residual, come on top where an x is computed from them. Sublayers that differ, states
 // of several tensors and tensors of several states count as they are. See docs/recomputation.md.
 
-import { compilePlan } from "../runtime/wasm/compile.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
-import { createWasmRuntime, type WasmRuntime } from "../runtime/wasm/runtime.ts";
+import { compilePlan } from "../runtime/plan/compile.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { RecomputeConfig } from "./config.ts";
 import {
   makeStep,
@@ -68,28 +68,29 @@ export interface MemoryPrediction {
 
 /** Predict the memory of a training step by the formula above. Nothing is allocated or run. */
 export function predictStepMemory(config: StepConfig, machine: Machine): MemoryPrediction {
-  const options = withoutMemory(machine);
-  const { graph } = makeStep(config, 1);
-  const update = graph.update && compilePlan(graph.update, options);
-  const sublayers = planSublayers(graph.micro, compilePlan(graph.micro, options));
+  const options = withoutMemory();
+  const { micro, update } = makeStep(config, 1).graph.programs;
+  const updateBytes = update ? compilePlan(update, machine, options).arena.bytes : 0;
+  const sublayers = planSublayers(micro, compilePlan(micro, machine, options));
   const stateBytes = sumBytes(options.states.values());
   return {
     sublayers: sublayers.length - 1,
     of: (storeEvery) => ({
       stateBytes,
-      arenaBytes: Math.max(update?.memory.arenaBytes ?? 0, peakBytes(sublayers, storeEvery)),
+      arenaBytes: Math.max(updateBytes, peakBytes(sublayers, storeEvery)),
     }),
   };
 }
 
-/** L_r as a configuration asks for it; undefined stores everything. */
+/** L_r as a configuration asks for it; undefined stores everything, as where no machine is planned for. */
 export function resolveRecompute(
   config: StepConfig,
-  machine: Machine,
+  machine: Machine | undefined,
   wanted: RecomputeConfig = "none",
 ): number | undefined {
   if (wanted === "none") return undefined;
-  return wanted === "auto" ? chooseRecompute(config, machine) : wanted;
+  if (wanted === "auto") return machine && chooseRecompute(config, machine);
+  return wanted;
 }
 
 /** L_r with the least predicted memory; of equals the smallest. */
@@ -113,22 +114,25 @@ export interface ExtraMemory {
  * Measure what a model's training step needs against a baseline's, each in a runtime of its own.
  *
  * @param baseline such as the same model with plain residuals
- * @param threads of each runtime
+ * @param open opens a runtime that plans its programs; called for each
  */
 export async function measureExtraMemory(
   config: StepConfig,
   baseline: StepConfig,
-  threads: number,
+  open: () => Promise<Runtime>,
 ): Promise<ExtraMemory> {
-  const alone = async <R>(use: (runtime: WasmRuntime) => R): Promise<R> => {
-    const runtime = await createWasmRuntime({ threads });
+  const alone = async <R>(use: (runtime: Runtime) => Promise<R>): Promise<R> => {
+    const runtime = await open();
     try {
-      return use(runtime);
+      return await use(runtime);
     } finally {
       runtime.close();
     }
   };
-  const storeEvery = await alone((runtime) => chooseRecompute(config, runtime));
+  const storeEvery = await alone(async ({ name, machine }) => {
+    if (!machine) throw new Error(`measureExtraMemory: the ${name} runtime plans no memory; use another.`);
+    return chooseRecompute(config, machine);
+  });
   return {
     storeEvery,
     recomputed: await alone((runtime) => measureStepMemory(runtime, config, storeEvery)),

@@ -8,12 +8,12 @@ import { stateOf } from "../graph/state.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { Buffer } from "../runtime/plan/calls.ts";
-import { type CompileOptions, compilePlan } from "../runtime/wasm/compile.ts";
-import type { Machine } from "../runtime/wasm/layout.ts";
-import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
+import { type CompileOptions, compilePlan } from "../runtime/plan/compile.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
+import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { initialValues } from "./initialise.ts";
-import { buildStep, type StepGraph } from "./step.ts";
+import { buildStep, listPrograms, type MicroOutputs, type StepGraph } from "./step.ts";
 
 /** What a step's plan depends on. */
 export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer">;
@@ -37,7 +37,7 @@ export function makeStep(
 }
 
 /** Options to compile with when nothing is to run: states get buffers without memory, all of them in `states`. */
-export function withoutMemory({ panelWidth, threads }: Machine): CompileOptions & { states: Map<Tensor, Buffer> } {
+export function withoutMemory(): CompileOptions & { states: Map<Tensor, Buffer> } {
   const states = new Map<Tensor, Buffer>();
   const stateBuffer = (tensor: Tensor): Buffer => {
     let buffer = states.get(tensor);
@@ -47,7 +47,7 @@ export function withoutMemory({ panelWidth, threads }: Machine): CompileOptions 
     }
     return buffer;
   };
-  return { panelWidth, threads, states, stateBuffer };
+  return { states, stateBuffer };
 }
 
 export function sumBytes(buffers: Iterable<Buffer>): number {
@@ -61,22 +61,29 @@ export function sumBytes(buffers: Iterable<Buffer>): number {
  */
 export function planStepMemory(config: StepConfig, machine: Machine, storeEvery?: number): StepMemory {
   const { graph } = makeStep(config, storeEvery);
-  const options = withoutMemory(machine);
-  const arenas = [graph.micro, graph.update].map((spec) => (spec ? compilePlan(spec, options).memory.arenaBytes : 0));
+  const options = withoutMemory();
+  const arenas = listPrograms(graph.programs).map((spec) => compilePlan(spec, machine, options).arena.bytes);
   return { stateBytes: sumBytes(options.states.values()), arenaBytes: Math.max(...arenas) };
 }
 
-/** The programs of a training step, ready to run on made-up tokens: the first computes the loss. */
-export function loadStep(runtime: WasmRuntime, config: StepConfig, storeEvery?: number): WasmProgram[] {
+/** A step's programs, ready to run on made-up tokens. */
+export interface LoadedStep {
+  readonly micro: Program<MicroOutputs>;
+  /** In the order in which they run, `micro` first. */
+  readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile">[];
+}
+
+export function loadStep(runtime: Runtime, config: StepConfig, storeEvery?: number): LoadedStep {
   const { parameters, graph } = makeStep(config, storeEvery);
   const { vocabulary, context } = config.model;
-  const programs = [graph.micro, graph.update].flatMap((spec) => (spec ? [runtime.compile(spec)] : []));
+  const micro: Program<MicroOutputs> = runtime.compile(graph.programs.micro);
+  const programs = graph.programs.update ? [micro, runtime.compile(graph.programs.update)] : [micro];
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const tokens = Int32Array.from({ length: config.batch * context }, (_, i) => (7919 * i + (i >> 3)) % vocabulary);
   runtime.write(graph.tokens, tokens);
   runtime.write(graph.targets, tokens);
   runtime.write(graph.schedule, [1e-3, 1 - config.optimizer.beta1, 1 - config.optimizer.beta2]);
-  return programs;
+  return { micro, programs };
 }
 
 /**
@@ -85,18 +92,25 @@ export function loadStep(runtime: WasmRuntime, config: StepConfig, storeEvery?: 
  *
  * @param runtime is left with the states of this model and an arena of its size
  * @param storeEvery sublayers between stored states; undefined stores everything
- * @throws Error when the step read memory that nothing wrote: its loss is then not finite
+ * @throws Error when the runtime cannot tell, and when the step read memory that nothing wrote: its loss is
+ *   then not finite
  */
-export function measureStepMemory(runtime: WasmRuntime, config: StepConfig, storeEvery?: number): StepMemory {
-  const programs = loadStep(runtime, config, storeEvery);
-  const [micro] = programs as [WasmProgram];
-  const arenas = programs.map((program) => {
-    const bytes = program.touch();
-    if (program === micro && !Number.isFinite(micro.read("loss")[0]))
+export async function measureStepMemory(
+  runtime: Runtime,
+  config: StepConfig,
+  storeEvery?: number,
+): Promise<StepMemory> {
+  const arenas: number[] = [];
+  const buffers = new Set<Buffer>();
+  const { micro, programs } = loadStep(runtime, config, storeEvery);
+  for (const program of programs) {
+    if (!program.touch || !program.plan)
+      throw new Error(`measureStepMemory: the ${runtime.name} runtime cannot tell which memory a program writes.`);
+    arenas.push(await program.touch());
+    if (program === micro && !Number.isFinite((await micro.read("loss"))[0]))
       throw new Error("measureStepMemory: the loss is not finite; the step reads memory before it is written.");
-    return bytes;
-  });
-  const operands = programs.flatMap(({ plan }) => plan.phases.flat().flatMap(({ calls }) => calls));
-  const buffers = new Set(operands.flatMap((call) => call.operands.flatMap((operand) => operand?.buffer ?? [])));
+    for (const { operands } of program.plan.calls)
+      for (const operand of operands) if (operand) buffers.add(operand.buffer);
+  }
   return { stateBytes: sumBytes([...buffers].filter(({ state }) => state)), arenaBytes: Math.max(...arenas) };
 }

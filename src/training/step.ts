@@ -25,10 +25,26 @@ export interface StepGraph {
   readonly schedule: Tensor;
   /** Optimizer state, saved beside the parameters. */
   readonly moments: readonly { readonly name: string; readonly tensor: Tensor }[];
-  /** Forward and backward of a microbatch; updates the parameters too unless gradients accumulate. */
-  readonly micro: ProgramSpec;
-  /** The update from the summed gradients; only with accumulation. */
-  readonly update: ProgramSpec | undefined;
+  readonly programs: StepPrograms;
+}
+
+/** What a microbatch tells: its loss [], and of each layer with a mixture of experts the tokens of each expert [E]. */
+export type MicroOutputs = { readonly loss: Tensor; readonly loads: readonly Tensor[] };
+
+/**
+ * What an update tells: clip [2] (norm and factor), and of each trained parameter the sum of the squares of its
+ * gradient before clipping [].
+ */
+export type UpdateOutputs = { readonly clip: Tensor; readonly squares: readonly Tensor[] };
+
+/** Either one program that does it all, or two where gradients accumulate: `micro` adds to a sum, `update` takes it. */
+export type StepPrograms =
+  | { readonly micro: ProgramSpec<MicroOutputs & UpdateOutputs>; readonly update: undefined }
+  | { readonly micro: ProgramSpec<MicroOutputs>; readonly update: ProgramSpec<UpdateOutputs> };
+
+/** The programs of a step, in the order in which they run. */
+export function listPrograms({ micro, update }: StepPrograms): readonly ProgramSpec[] {
+  return update ? [micro, update] : [micro];
 }
 
 export interface StepOptions {
@@ -39,11 +55,7 @@ export interface StepOptions {
   readonly storeEvery?: number | undefined;
 }
 
-/**
- * Outputs of `micro`: loss [], and for each layer l with a mixture of experts `load.l` [E], the tokens of
- * each expert. Also, but in `update` when gradients accumulate: clip [2] (norm and factor) and for each trained
- * parameter i `squares.i` [], the sum of the squares of its gradient before clipping.
- */
+/** The graph of a step over a model's parameters. */
 export function buildStep(
   model: LanguageModel,
   parameters: ParameterSet,
@@ -65,19 +77,17 @@ export function buildStep(
     minimised,
     trained.map(({ tensor }) => tensor),
   );
-  const observed = Object.fromEntries(routing.map(({ layer, load_E }) => [`load.${layer}`, load_E]));
 
   const updateFrom = (
     byParameter: readonly Tensor[],
     loads: readonly Tensor[],
-  ): { outputs: Record<string, Tensor>; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
+  ): { outputs: UpdateOutputs; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
     const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimizer);
     const balanced = routing.map(({ bias_E }, index): [Tensor, Tensor] => [
       bias_E,
       balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate),
     ]);
-    const outputs = { clip, ...Object.fromEntries(squares.map((sum, index) => [`squares.${index}`, sum])) };
-    return { outputs, updates: [...updates, ...balanced], moments };
+    return { outputs: { clip, squares }, updates: [...updates, ...balanced], moments };
   };
 
   const loads = routing.map(({ load_E }) => load_E);
@@ -88,8 +98,7 @@ export function buildStep(
       targets,
       schedule,
       moments,
-      micro: { outputs: { loss, ...outputs, ...observed }, updates },
-      update: undefined,
+      programs: { micro: { outputs: { loss, loads, ...outputs }, updates }, update: undefined },
     };
   }
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
@@ -106,7 +115,9 @@ export function buildStep(
     targets,
     schedule,
     moments,
-    micro: { outputs: { loss, ...observed }, updates: accumulated },
-    update: { outputs, updates: [...updates, ...cleared] },
+    programs: {
+      micro: { outputs: { loss, loads }, updates: accumulated },
+      update: { outputs, updates: [...updates, ...cleared] },
+    },
   };
 }

@@ -9,10 +9,16 @@
 
 import { stateOf } from "../graph/state.ts";
 import { ancestors, type Node, type Segment, type Tensor } from "../graph/tensor.ts";
-import { type Buffer, type Call, type Phase, reads, writes } from "../runtime/plan/calls.ts";
-import type { MemoryPlan } from "../runtime/plan/memory.ts";
-import type { ProgramSpec } from "../runtime/program.ts";
-import type { CompiledPlan } from "../runtime/wasm/compile.ts";
+import {
+  type ArenaPlan,
+  type Buffer,
+  type Call,
+  type CompiledPlan,
+  type Phase,
+  reads,
+  writes,
+} from "../runtime/plan/calls.ts";
+import { type ProgramSpec, resultsOf } from "../runtime/program.ts";
 
 type Buffers = ReadonlySet<Buffer>;
 
@@ -33,8 +39,8 @@ export interface Sublayer {
  *
  * @param spec a step built with `storeEvery` 1
  */
-export function planSublayers(spec: ProgramSpec, { phases, memory, bufferOf }: CompiledPlan): Sublayer[] {
-  const nodes = ancestors([...Object.values(spec.outputs), ...(spec.updates ?? []).map(([, value]) => value)]);
+export function planSublayers(spec: ProgramSpec, { phases, arena, bufferOf }: CompiledPlan): Sublayer[] {
+  const nodes = ancestors(resultsOf(spec));
   const firstAgain = nodes.findIndex(({ again }) => again);
   const [forward, backward] = [nodes.slice(0, firstAgain), nodes.slice(firstAgain)];
   const segments = [...new Set(forward.flatMap(({ segment }) => segment ?? []))];
@@ -49,7 +55,7 @@ export function planSublayers(spec: ProgramSpec, { phases, memory, bufferOf }: C
 
   const writer = writers(phases);
   const writerOf = (tensor: Tensor): Writer | undefined => writer.get(bufferOf(tensor));
-  const live = liveBytes(phases, memory);
+  const live = liveBytes(phases, arena);
   const highest = (begin: number, end: number): number => Math.max(0, ...live.slice(begin, end));
 
   // Positions are assigned from the first sublayer, whose backward pass comes last.
@@ -73,7 +79,7 @@ export function planSublayers(spec: ProgramSpec, { phases, memory, bufferOf }: C
       state: buffersOf(states[index]!),
       rest: new Set([
         ...buffersOf(again.filter((tensor) => readByGradients.has(tensor))),
-        ...packed.filter((buffer) => memory.offsets.has(buffer) && !tensors.has(buffer)),
+        ...packed.filter((buffer) => arena.offsets.has(buffer) && !tensors.has(buffer)),
       ]),
       result: buffersOf(results.filter((tensor) => !readInBackward.has(tensor))),
       peak,
@@ -109,7 +115,7 @@ function chainOf(states: readonly Tensor[]): Set<Node> {
 }
 
 /** Bytes live in each phase. */
-function liveBytes(phases: readonly Phase[], { lives }: MemoryPlan): number[] {
+function liveBytes(phases: readonly Phase[], { lives }: ArenaPlan): number[] {
   const live = phases.map(() => 0);
   for (const [{ bytes }, { first, last }] of lives)
     for (let phase = first; phase <= Math.min(last, live.length - 1); phase++) live[phase]! += bytes;

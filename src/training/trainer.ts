@@ -8,15 +8,15 @@ import type { Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
-import type { Call } from "../runtime/plan/calls.ts";
-import type { Runtime } from "../runtime/program.ts";
-import type { WasmProgram, WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { TensorValues } from "../runtime/program.ts";
+import type { Program, Runtime, SynchronousRuntime, TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { adamwSchedule } from "./adamw-updates.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { initialise } from "./initialise.ts";
 import { compileTraining } from "./programs.ts";
+import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
 import { measureUpdate } from "./update-norms.ts";
 
@@ -72,7 +72,7 @@ export interface Trainer {
   /** Steps done. */
   readonly step: number;
   /** The compiled step, for looking at its plan. */
-  readonly program: WasmProgram;
+  readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
   trainStep(wishes?: StepWishes): StepResult;
   /** Measure all validation batches; changes no parameter. */
@@ -96,15 +96,14 @@ export interface Trainer {
  *
  * @param batches what each step learns from and what validation measures
  */
-export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batches: Batches): Trainer {
+export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfig, batches: Batches): Trainer {
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config);
-  const { parameters, graph, micro, update } = programs;
+  const { parameters, graph, micro, last } = programs;
   initialise(runtime, parameters, config.seed);
 
   const trained = trainedParameters(parameters);
-  const loadNames = Object.keys(graph.micro.outputs).filter((name) => name.startsWith("load."));
   let step = 0;
   let released = false;
   const expectThere = (): void => {
@@ -115,28 +114,30 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
     runtime.write(graph.tokens, tokens);
     runtime.write(graph.targets, targets);
   };
-  const readTrained = (): Float32Array[] => trained.map(({ tensor }) => runtime.read(tensor) as Float32Array);
+  const readTrained = (): TensorValues[] => trained.map(({ tensor }) => runtime.readNow(tensor));
   /** Of the next step's first sequence. */
   const observe = (): Instruments =>
     programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
-  const stateOf = (values: (tensor: Tensor) => Float32Array | Int32Array): TrainerState => {
+  const stateOf = (values: (tensor: Tensor) => TensorValues): TrainerState => {
     expectThere();
     const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
       name,
       shape: tensor.shape,
-      data: values(tensor) as Float32Array,
+      data: floatsOf(values(tensor)),
     });
     return { step, model: parameters.all.map(saved), optimizer: graph.moments.map(saved) };
   };
 
+  const viewOf = (tensor: Tensor): TensorValues => runtime.view?.(tensor) ?? runtime.readNow(tensor);
+
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
-    (update ? 4 * parameterCount(parameters) : 0);
+    (programs.single ? 0 : 4 * parameterCount(parameters));
 
   return {
     config,
     parameterCount: parameterCount(parameters),
-    memoryBytes: stateBytes + Math.max(micro.arenaBytes, update?.arenaBytes ?? 0),
+    memoryBytes: stateBytes + Math.max(...[micro, last].map(({ plan }) => plan?.arena.bytes ?? 0)),
     storeEvery: programs.storeEvery,
     program: micro,
     get step() {
@@ -151,24 +152,25 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
       const rate = rateFactor * learningRate(optimizer, current, config.steps);
       runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
       let loss = 0;
-      let expertLoad = loadNames.map((): number[] => []);
+      let expertLoad: readonly (readonly number[])[] = [];
       for (let index = 0; index < accumulate; index++) {
         feed(batches.trainingBatch(step, index));
         micro.run();
-        loss += micro.read("loss")[0]! / accumulate;
-        expertLoad = loadNames.map((name, at) => Array.from(micro.read(name), (x, e) => x + (expertLoad[at]![e] ?? 0)));
+        const [part = NaN] = micro.readNow("loss");
+        loss += part / accumulate;
+        const loads = micro.readNow("loads");
+        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
       }
-      update?.run();
-      const last = update ?? micro;
-      const gradientNorm = last.read("clip")[0]!;
+      if (!programs.single) last.run();
+      const [gradientNorm = NaN] = last.readNow("clip");
       if (Number.isFinite(gradientNorm)) step = current;
       const seconds = (performance.now() - started) / 1000;
       const instruments = before && {
         ...forward,
         ...measureUpdate(trained, {
-          squares: trained.map((_, index) => last.read(`squares.${index}`)[0]!),
+          squares: last.readNow("squares").map(([square = NaN]) => square),
           before,
-          after: (index) => runtime.view(trained[index]!.tensor),
+          after: (index) => viewOf(trained[index]!.tensor),
         }),
       };
       return {
@@ -178,7 +180,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         learningRate: rate,
         seconds,
         tokens: batch * context * accumulate,
-        ...(loadNames.length > 0 ? { expertLoad } : {}),
+        ...(expertLoad.length > 0 ? { expertLoad } : {}),
         ...given({ instruments }),
       };
     },
@@ -189,7 +191,7 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         runtime.write(tokens, next.tokens);
         runtime.write(targets, next.targets);
         program.run();
-        return program.read("loss")[0]!;
+        return program.readNow("loss")[0] ?? NaN;
       });
     },
     findNotFinite() {
@@ -200,15 +202,15 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
         found = firstNotFinite(micro);
       }
       // Empties the sums of the gradients; they are not finite, so it changes nothing else.
-      update?.run();
+      if (!programs.single) last.run();
       return found;
     },
     generate(prompt, options) {
       expectThere();
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf(runtime.read),
-    view: () => stateOf(runtime.view),
+    save: () => stateOf((tensor) => runtime.readNow(tensor)),
+    view: () => stateOf(viewOf),
     restore(state) {
       expectThere();
       restoreTensors(runtime, parameters.all, state.model, "model");
@@ -223,13 +225,17 @@ export function createTrainer(runtime: WasmRuntime, config: TrainingConfig, batc
 }
 
 /** The first call of a program, run once more, that writes a value which is not finite. */
-function firstNotFinite(program: WasmProgram): string | undefined {
-  const bad = new Set<Call>();
-  program.trace((call, values) => {
-    if (!bad.has(call) && !values.every(Number.isFinite)) bad.add(call);
+function firstNotFinite(program: Program<MicroOutputs>): string | undefined {
+  let first: TracedCall | undefined;
+  void program.trace?.((call, values) => {
+    if (call.index < (first?.index ?? Infinity) && !values.every(Number.isFinite)) first = call;
   });
-  const calls = program.plan.phases.flat().flatMap((group) => group.calls);
-  return calls.find((call) => bad.has(call))?.label;
+  return first?.label;
+}
+
+/** As a checkpoint keeps them: the values themselves where they are float32. */
+function floatsOf(values: TensorValues): Float32Array {
+  return values instanceof Float32Array ? values : Float32Array.from(values);
 }
 
 export function restoreTensors(

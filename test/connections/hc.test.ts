@@ -4,17 +4,17 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { modelSchema } from "../../src/model/config.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "../model/tiny.ts";
 import { relativeError } from "../ops/harness.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
 /** Logits at the start of a model with the default epsilon of the norms. */
-function logits(runtime: Runtime, connection: ConnectionConfig): ArrayLike<number> {
+function logits(runtime: SynchronousRuntime, connection: ConnectionConfig): ArrayLike<number> {
   const { normEpsilon: _, ...sizes } = tinyConfig(connection, { layers: 3 });
   const tiny = tinyModel(modelSchema.parse(sizes));
   return runTiny(runtime, tiny, { logits: tiny.logits }).logits!;

@@ -16,7 +16,7 @@ import { input } from "../../src/graph/state.ts";
 import { multiply } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { singularValues as valuesOf } from "../../src/stability/singular-values.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { OperationCase } from "../ops/case.ts";
@@ -47,7 +47,7 @@ const singularValues = (matrix: Matrix): number[] => valuesOf(matrix.flat(), mat
 function evaluator(
   map: ResidualMap,
   n: number,
-  runtime: Runtime = createReferenceRuntime(),
+  runtime: SynchronousRuntime = createReferenceRuntime(),
 ): (logits: readonly number[]) => number[][] {
   const size = map.size(n);
   const logits_TS = input("logits", [1, Math.max(1, size)]);
@@ -55,7 +55,7 @@ function evaluator(
   return (logits) => {
     if (size > 0) runtime.write(logits_TS, logits);
     program.run();
-    const values = [...program.read("h")];
+    const values = [...program.readNow("h")];
     return Array.from({ length: n }, (_, i) => values.slice(i * n, (i + 1) * n));
   };
 }
@@ -86,8 +86,8 @@ describe("golden vectors", () => {
     program.run();
     const largest = (actual: ArrayLike<number>, expected: number[]): number =>
       Math.max(...expected.map((value, i) => Math.abs(actual[i]! - value)));
-    expect(largest(program.read("h"), flat(golden.out))).toBeLessThan(1e-12);
-    expect(largest(program.read("dlogits"), flat(golden.grads))).toBeLessThan(1e-12);
+    expect(largest(program.readNow("h"), flat(golden.out))).toBeLessThan(1e-12);
+    expect(largest(program.readNow("dlogits"), flat(golden.grads))).toBeLessThan(1e-12);
   });
 });
 
@@ -137,7 +137,7 @@ test.each(choices.filter(([, n]) => n === 4 || n === 8))(
         Array.from({ length: tokens * map.size(n) }, () => scale * normal(random)),
       );
       program.run();
-      const values = [...program.read("h")];
+      const values = [...program.readNow("h")];
       const off = (lines: Matrix): number => Math.max(...lines.map((line) => Math.abs(total(line) - 1)));
       const errors = Array.from({ length: tokens }, (_, t) => {
         const h = Array.from({ length: n }, (_row, i) => values.slice((t * n + i) * n, (t * n + i + 1) * n));

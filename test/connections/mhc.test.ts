@@ -13,13 +13,13 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { mean } from "../../src/ops/reductions.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel } from "../model/tiny.ts";
 import { normal, relativeError, uniform } from "../ops/harness.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
@@ -59,7 +59,7 @@ function stack(connection: Connection<Tensor>, depth: number): Stack {
 }
 
 function write(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   { parameters, x_TC }: Stack,
   change: (name: string, values: Float32Array) => Float32Array = (_, values) => values,
 ): void {
@@ -81,7 +81,7 @@ function evaluate(
   const program = runtime.compile({ outputs });
   write(runtime, stacked, change);
   program.run();
-  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
 
 const withoutDynamicPart = (name: string, values: Float32Array): Float32Array =>
@@ -192,10 +192,10 @@ describe("symmetry of the streams", () => {
     );
     const losses = Array.from({ length: 10 }, () => {
       step.run();
-      return step.read("loss")[0]!;
+      return step.readNow("loss")[0]!;
     });
     expect(losses.at(-1)).toBeLessThan(losses[0]!);
-    const streams = Array.from(step.read("streams"));
+    const streams = Array.from(step.readNow("streams"));
     const entry = (t: number, j: number, c: number): number => streams[(t * n + j) * CHANNELS + c]!;
     const differences = streams.map((_, i) => {
       const [c, j, t] = [i % CHANNELS, Math.floor(i / CHANNELS) % n, Math.floor(i / (n * CHANNELS))];

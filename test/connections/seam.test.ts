@@ -13,8 +13,9 @@ import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { normal, uniform } from "../ops/harness.ts";
+import type { TensorValues } from "../../src/runtime/program.ts";
 
-type Values = Record<string, Float32Array>;
+type Values = Record<string, TensorValues>;
 
 /** [tokens, streams, channels]: one token, one to eight streams, channels that fill no vector, several tiles. */
 const sizes = [
@@ -40,10 +41,11 @@ function evaluate(
   build: (inputs: Record<string, Tensor>) => Record<string, Tensor>,
 ): Values {
   const inputs = Object.fromEntries(Object.entries(shapes).map(([name, shape]) => [name, input(name, shape)]));
-  const program = runtime.compile({ outputs: build(inputs) });
+  const outputs = build(inputs);
+  const program = runtime.compile({ outputs });
   for (const [name, tensor] of Object.entries(inputs)) runtime.write(tensor, values[name]!);
   program.run();
-  return Object.fromEntries([...program.plan.outputs.keys()].map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
 
 /** Gradients of `wrt` when those of the results are given. */

@@ -23,14 +23,14 @@ import { multiply, tanh } from "../../src/ops/elementwise.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel, tinyText, tinyValues } from "../model/tiny.ts";
 import { type BuiltCase, checkFiniteDifferences, normal, relativeError, runCase, uniform } from "../ops/harness.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
@@ -139,7 +139,7 @@ describe.each(Object.entries(topologies))("%s", (_name, create) => {
 
 /** Logits of a model at its start, or with changed parameters, with the default epsilon of the norms. */
 function logits(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   connection: ConnectionConfig,
   change: (name: string, values: Float32Array) => Float32Array = (_, values) => values,
   sizes: { layers?: number; valueResidual?: boolean } = {},
@@ -206,7 +206,7 @@ describe("at the start", () => {
     const gate = 1 / (1 + Math.exp(2));
     expect(gate).toBeCloseTo(0.119, 3);
     const expected = values.map((value) => (1 - gate) * value + gate * Math.tanh(value));
-    expect(relativeError(program.read("state"), expected)).toBeLessThan(1e-6);
+    expect(relativeError(program.readNow("state"), expected)).toBeLessThan(1e-6);
   });
 
   test("a value residual of shares 0 and 1 is none; the shares of the start differ from it", () => {
@@ -255,7 +255,7 @@ test("a sublayer of attention residuals reads what the formula says", () => {
     const total = weights.reduce((a, b) => a + b);
     return s0.map((_, c) => sources.reduce((result, s, i) => result + (weights[i]! / total) * s[c]!, 0));
   });
-  expect(relativeError(program.read("read"), expected)).toBeLessThan(1e-12);
+  expect(relativeError(program.readNow("read"), expected)).toBeLessThan(1e-12);
 });
 
 test("what a model says of a token depends on no later one, with every connection", () => {
@@ -270,7 +270,7 @@ test("what a model says of a token depends on no later one, with every connectio
     const run = (text: number[]): number[] => {
       wasm.write(tiny.tokens, text);
       program.run();
-      return [...program.read("logits")];
+      return [...program.readNow("logits")];
     };
     const before = run(tokens);
     const after = run(tokens.map((token, i) => (i % context >= 4 ? (token + 1) % vocabulary : token)));

@@ -15,11 +15,12 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { mean, sum } from "../../src/ops/reductions.ts";
 import { reshape } from "../../src/ops/reshape.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmProgram, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { relativeError } from "../ops/harness.ts";
+import type { TensorValues } from "../../src/runtime/program.ts";
 
 const [BATCH, TOKENS, WIDTH, HIDDEN, LAYERS] = [2, 200, 24, 96, 8];
 
@@ -85,7 +86,7 @@ function stack(connection: Connection, wrap: Wrap, form: Form = {}): Stack {
   };
 }
 
-function write(to: Runtime, { parameters, x_TC }: Stack): void {
+function write(to: SynchronousRuntime, { parameters, x_TC }: Stack): void {
   for (const parameter of parameters.all) to.write(parameter.tensor, initialValues(parameter, 3));
   to.write(
     x_TC,
@@ -93,12 +94,12 @@ function write(to: Runtime, { parameters, x_TC }: Stack): void {
   );
 }
 
-function run(graph: Stack): { program: WasmProgram; values: Record<string, Float32Array> } {
+function run(graph: Stack): { program: WasmProgram<Record<string, Tensor>>; values: Record<string, TensorValues> } {
   const { outputs } = graph;
   const program = runtime.compile({ outputs });
   write(runtime, graph);
   program.run();
-  return { program, values: Object.fromEntries(Object.keys(outputs).map((name) => [name, program.read(name)])) };
+  return { program, values: Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)])) };
 }
 
 describe.each(Object.entries(connections))("%s", (_name, connection) => {
@@ -107,7 +108,7 @@ describe.each(Object.entries(connections))("%s", (_name, connection) => {
     const recomputed = run(stack(connection(), checkpoint));
     expect(recomputed.values).toEqual(stored.values);
     expect(stored.values["layers.0.up"]!.some((value) => Math.abs(value) > 1e-4)).toBe(true);
-    expect(recomputed.program.arenaBytes).toBeLessThan(stored.program.arenaBytes / 2);
+    expect(recomputed.program.plan.arena.bytes).toBeLessThan(stored.program.plan.arena.bytes / 2);
   });
 });
 
@@ -144,7 +145,7 @@ describe.each(Object.entries(connections))(
         write(program, graph);
         compiled.run();
         return Object.fromEntries(
-          Object.keys(graph.outputs).map((name) => [name, compiled.read(name) as Float64Array]),
+          Object.keys(graph.outputs).map((name) => [name, compiled.readNow(name) as Float64Array]),
         );
       };
       const exact = reference(selective);
@@ -158,7 +159,7 @@ describe.each(Object.entries(connections))(
 
 test("recomputing all but the blocks takes less memory than storing everything, more than recomputing everything", () => {
   const bytes = (wrap: Wrap, form: Form): number =>
-    runtime.compile({ outputs: stack(mhc(), wrap, form).outputs }).arenaBytes;
+    runtime.compile({ outputs: stack(mhc(), wrap, form).outputs }).plan.arena.bytes;
   const stored = bytes((build) => build(), {});
   const selective = bytes(checkpoint, { group: 3, result: keep });
   const everything = bytes(checkpoint, { group: 3 });
@@ -182,7 +183,7 @@ test("a state tensor made within a checkpoint is not made again", () => {
   reference.write(x, [0.5, -0.25]);
   program.run();
   const expected = [2, 3].map((c, i) => (1 - Math.tanh(c * [0.5, -0.25][i]! ** 2) ** 2) * 2 * c * [0.5, -0.25][i]!);
-  expect(relativeError(program.read("gradient"), expected)).toBeLessThan(1e-12);
+  expect(relativeError(program.readNow("gradient"), expected)).toBeLessThan(1e-12);
   expect(ancestors([gradients(loss, [x])[0]!]).filter((node) => node.op.name === "state").length).toBe(2);
 });
 
@@ -196,11 +197,11 @@ test("several results may leave a segment, and be used outside more than once", 
     return sum(multiply(multiply(a, b), a));
   };
   const reference = createReferenceRuntime();
-  const gradientOf = (loss: Tensor): Float32Array | Float64Array => {
+  const gradientOf = (loss: Tensor): TensorValues => {
     const program = reference.compile({ outputs: { gradient: gradients(loss, [x])[0]! } });
     reference.write(x, [0.3, -0.8, 1.1, 0, 2, -0.1, 0.7]);
     program.run();
-    return program.read("gradient");
+    return program.readNow("gradient");
   };
   expect(gradientOf(build(checkpoint))).toEqual(gradientOf(build((plain) => plain())));
 });

@@ -7,11 +7,11 @@ import { constant, input } from "../../src/graph/state.ts";
 import { checkpoint } from "../../src/graph/tensor.ts";
 import { exp, multiply } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
-const runtimes: Record<string, Runtime> = {};
+const runtimes: Record<string, SynchronousRuntime> = {};
 beforeAll(async () => {
   runtimes.reference = createReferenceRuntime();
   runtimes.wasm = await createWasmRuntime({ threads: 2 });
@@ -30,13 +30,13 @@ describe.each(["reference", "wasm"])("%s", (name) => {
         [1, 2, 3, 4].map((value) => factor * value),
       );
       first.run();
-      expect([...first.read("y")]).toEqual([1, -4, 9, 2].map((value) => factor * value));
+      expect([...first.readNow("y")]).toEqual([1, -4, 9, 2].map((value) => factor * value));
     }
     const second = runtime.compile({ outputs: { c, square: multiply(c, c) } });
     second.run();
-    expect([...second.read("c")]).toEqual([1, -2, 3, 0.5]);
-    expect([...second.read("square")]).toEqual([1, 4, 9, 0.25]);
-    expect([...runtime.read(c)]).toEqual([1, -2, 3, 0.5]);
+    expect([...second.readNow("c")]).toEqual([1, -2, 3, 0.5]);
+    expect([...second.readNow("square")]).toEqual([1, 4, 9, 0.25]);
+    expect([...runtime.readNow(c)]).toEqual([1, -2, 3, 0.5]);
   });
 
   test("it passes gradients on, also from a segment that is computed again", () => {
@@ -47,7 +47,7 @@ describe.each(["reference", "wasm"])("%s", (name) => {
     const program = runtime.compile({ outputs: { dx: dx! } });
     runtime.write(x, [0, 0, 0]);
     program.run();
-    expect([...program.read("dx")]).toEqual([2, 4, 6]);
+    expect([...program.readNow("dx")]).toEqual([2, 4, 6]);
   });
 });
 
@@ -64,5 +64,5 @@ test("values must fill the shape, and are copied", () => {
   values[0] = 9;
   const program = runtimes.reference!.compile({ outputs: { c } });
   program.run();
-  expect([...program.read("c")]).toEqual([1, 2]);
+  expect([...program.readNow("c")]).toEqual([1, 2]);
 });

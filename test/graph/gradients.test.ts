@@ -23,7 +23,7 @@ function evaluate(outputs: readonly Tensor[], inputs: ReadonlyMap<Tensor, readon
   const program = runtime.compile({ outputs: Object.fromEntries(outputs.map((tensor, index) => [index, tensor])) });
   for (const [tensor, values] of inputs) runtime.write(tensor, values);
   program.run();
-  return outputs.map((_, index) => [...program.read(String(index))]);
+  return outputs.map((_, index) => [...program.readNow(String(index))]);
 }
 
 test("a tensor used several times collects all its gradients", () => {

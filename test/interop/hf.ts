@@ -8,7 +8,7 @@ import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import type { CheckpointTensor } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { initialValues } from "../../src/training/initialise.ts";
@@ -122,7 +122,11 @@ export function someTokens({ vocabulary, context }: ModelConfig): number[][] {
 }
 
 /** The logits of a model, [tokens, V]. */
-export function logitsOf(runtime: Runtime, model: ModelConfig, tensors: readonly CheckpointTensor[]): Float64Array {
+export function logitsOf(
+  runtime: SynchronousRuntime,
+  model: ModelConfig,
+  tensors: readonly CheckpointTensor[],
+): Float64Array {
   const parameters = createParameters();
   const built = languageModel(model, parameters);
   const tokens = input("tokens", [2, model.context], "i32");
@@ -131,5 +135,5 @@ export function logitsOf(runtime: Runtime, model: ModelConfig, tensors: readonly
   for (const { name, tensor } of parameters.all) runtime.write(tensor, values.get(name)!);
   runtime.write(tokens, Int32Array.from(someTokens(model).flat()));
   program.run();
-  return Float64Array.from(program.read("logits"));
+  return Float64Array.from(program.readNow("logits"));
 }

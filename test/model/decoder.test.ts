@@ -8,19 +8,19 @@ import { connectionKinds, defaultConnection } from "../../src/connections/table.
 import { type ModelConfig, parseConnection } from "../../src/model/config.ts";
 import { createDecoder } from "../../src/model/decoder.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { normal, relativeError, uniform } from "../ops/harness.ts";
 import { tinyConfig } from "./tiny.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
 /** A model whose parameters are away from their start, so that no coefficient hides a mistake. */
-function modelOn(runtime: Runtime, config: ModelConfig): LanguageModel {
+function modelOn(runtime: SynchronousRuntime, config: ModelConfig): LanguageModel {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   const random = uniform(5);
@@ -33,12 +33,12 @@ function modelOn(runtime: Runtime, config: ModelConfig): LanguageModel {
 }
 
 /** The scores after every token of a text, read at once without a cache: [length, V]. */
-function scoresOfWhole(runtime: Runtime, model: LanguageModel, text: readonly number[]): number[] {
+function scoresOfWhole(runtime: SynchronousRuntime, model: LanguageModel, text: readonly number[]): number[] {
   const tokens = input("tokens", [1, text.length], "i32");
   const program = runtime.compile({ outputs: { logits: model.logits(model.hidden(tokens).hidden_NC) } });
   runtime.write(tokens, text);
   program.run();
-  return [...program.read("logits")];
+  return [...program.readNow("logits")];
 }
 
 function textOf({ context, vocabulary }: ModelConfig, seed = 3): number[] {
@@ -47,7 +47,7 @@ function textOf({ context, vocabulary }: ModelConfig, seed = 3): number[] {
 }
 
 /** The first half of the text as a prompt, the rest one by one. */
-function scoresWithCache(runtime: Runtime, model: LanguageModel, text: readonly number[]): number[] {
+function scoresWithCache(runtime: SynchronousRuntime, model: LanguageModel, text: readonly number[]): number[] {
   const decoder = createDecoder(runtime, model, 2);
   const half = text.length >> 1;
   const rows = text.map((token, position) => ({ slot: 1, position, token }));

@@ -8,17 +8,17 @@ import type { ModelConfig } from "../../src/model/config.ts";
 import { createGenerator, type Generator, type WrittenToken } from "../../src/model/generate.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import { logProbability } from "../../src/model/sampling.ts";
-import type { Program, Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousProgram, SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { normal, uniform } from "../ops/harness.ts";
 import { tinyConfig } from "./tiny.ts";
 
-let runtime: Runtime;
+let runtime: SynchronousRuntime;
 beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 2 })));
 afterAll(() => runtime.close());
 
-function modelOn(runtime: Runtime, config: ModelConfig): LanguageModel {
+function modelOn(runtime: SynchronousRuntime, config: ModelConfig): LanguageModel {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   const random = uniform(8);
@@ -34,7 +34,7 @@ const golden = (index: number, prompt = 0): number => ((index + 1) * 0.618034 + 
 
 /** Scores after the last token of a window, by reading it at once. */
 function createWholeReader(model: LanguageModel): (window: readonly number[]) => number[] {
-  const programs = new Map<number, { tokens: Tensor; program: Program }>();
+  const programs = new Map<number, { tokens: Tensor; program: SynchronousProgram<{ readonly logits: Tensor }> }>();
   return (window) => {
     let found = programs.get(window.length);
     if (!found) {
@@ -44,7 +44,7 @@ function createWholeReader(model: LanguageModel): (window: readonly number[]) =>
     }
     runtime.write(found.tokens, window);
     found.program.run();
-    return [...found.program.read("logits")].slice(-model.config.vocabulary);
+    return [...found.program.readNow("logits")].slice(-model.config.vocabulary);
   };
 }
 

@@ -9,7 +9,7 @@ import { defaultConnection } from "../../src/connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { inactiveParameters, type MixtureConfig } from "../../src/model/mixture.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
@@ -68,7 +68,7 @@ function build(config: ModelConfig): Built {
 }
 
 function run(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   { parameters, tokens, targets, outputs }: Built,
   values: (name: string) => ArrayLike<number> | undefined = () => undefined,
 ): Record<string, ArrayLike<number>> {
@@ -79,7 +79,7 @@ function run(
   runtime.write(targets, ids.toReversed());
   const program = runtime.compile({ outputs });
   program.run();
-  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
 
 describe("what it computes", () => {

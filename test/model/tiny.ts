@@ -7,9 +7,10 @@ import type { Tensor } from "../../src/graph/tensor.ts";
 import { type ConnectionConfig, type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { normal, uniform } from "../ops/harness.ts";
+import type { TensorValues } from "../../src/runtime/program.ts";
 
 export const BATCH = 2;
 
@@ -94,16 +95,16 @@ export function tinyValues({ parameters }: TinyModel, noise = 0): ReadonlyMap<st
 
 /** Write parameters and text, run once, read every output. */
 export function runTiny(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   tiny: TinyModel,
   outputs: Readonly<Record<string, Tensor>>,
   values: ReadonlyMap<string, Float32Array> = tinyValues(tiny),
-): Record<string, Float32Array | Float64Array> {
+): Record<string, TensorValues> {
   const program = runtime.compile({ outputs });
   const text = tinyText(tiny.config);
   for (const { name, tensor } of tiny.parameters.all) runtime.write(tensor, values.get(name)!);
   runtime.write(tiny.tokens, text.tokens);
   runtime.write(tiny.targets, text.targets);
   program.run();
-  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }

@@ -11,7 +11,7 @@ function evaluate(logits: readonly number[], m: number): number[][] {
   const program = runtime.compile({ outputs: { q: cayley(tensor, m) } });
   runtime.write(tensor, logits);
   program.run();
-  const values = [...program.read("q")];
+  const values = [...program.readNow("q")];
   return Array.from({ length: m }, (_, i) => values.slice(i * m, (i + 1) * m));
 }
 

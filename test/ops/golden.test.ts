@@ -18,7 +18,7 @@ import { sum } from "../../src/ops/reductions.ts";
 import { sinkhorn } from "../../src/ops/sinkhorn.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
@@ -36,7 +36,7 @@ function shapeOf(values: Nested): number[] {
 }
 
 /** A graph's inputs, by the values they hold. */
-function createInputs(runtime: Runtime): (values: Nested) => Tensor {
+function createInputs(runtime: SynchronousRuntime): (values: Nested) => Tensor {
   return (values) => {
     const tensor = input("values", shapeOf(values));
     runtime.write(tensor, flat(values));
@@ -44,10 +44,13 @@ function createInputs(runtime: Runtime): (values: Nested) => Tensor {
   };
 }
 
-function evaluate<K extends string>(runtime: Runtime, outputs: Record<K, Tensor>): Record<K, number[]> {
-  const program = runtime.compile({ outputs });
+function evaluate<K extends string>(runtime: SynchronousRuntime, outputs: Record<K, Tensor>): Record<K, number[]> {
+  const program = runtime.compile<Record<string, Tensor>>({ outputs });
   program.run();
-  return Object.fromEntries(Object.keys(outputs).map((name) => [name, [...program.read(name)]])) as Record<K, number[]>;
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, [...program.readNow(name)]])) as Record<
+    K,
+    number[]
+  >;
 }
 
 function largestDifference(actual: readonly number[], expected: readonly number[]): number {
@@ -64,7 +67,7 @@ afterAll(() => wasm.close());
 
 /** Sinkhorn of the logits and the gradient against the cotangent. */
 function runSinkhorn(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   logits: Nested,
   cotangent: Nested,
   iterations: number,
@@ -118,7 +121,7 @@ const released: CoefficientForm = {
 
 describe("sinkhorn in the released form", () => {
   const { logits, cotangent, out, grad } = fixtures["sinkhorn/tilekernels_repeat20_eps1e-6"]!;
-  function run(runtime: Runtime) {
+  function run(runtime: SynchronousRuntime) {
     const constant = createInputs(runtime);
     const l = constant(logits!);
     const result = sinkhorn(l, { iterations: 20, form: released.res });
@@ -145,7 +148,7 @@ describe("the released V4 sublayer, n = 4, C = 6", () => {
   const reorder = <T>(rows: readonly T[]): T[] => rows.map((_, m) => rows[theirs(m)]!);
 
   function runSublayer(
-    runtime: Runtime,
+    runtime: SynchronousRuntime,
     order: (rows: readonly Nested[]) => Nested[] = reorder,
     form?: CoefficientForm,
   ) {

@@ -12,8 +12,9 @@ import { multiply } from "../../src/ops/elementwise.ts";
 import { add } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import type { OperationCase } from "./case.ts";
+import type { TensorValues } from "../../src/runtime/program.ts";
 
 /** A small seeded generator (mulberry32): uniform in [0, 1). */
 export function uniform(seed: number): () => number {
@@ -78,11 +79,11 @@ export function buildCase(operationCase: OperationCase): BuiltCase {
   return { inputs, differentiable, outputs, loss: loss ?? results[0]! };
 }
 
-export function runCase(runtime: Runtime, built: BuiltCase): Record<string, Float32Array | Float64Array> {
+export function runCase(runtime: SynchronousRuntime, built: BuiltCase): Record<string, TensorValues> {
   const program = runtime.compile({ outputs: built.outputs });
   for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
   program.run();
-  return Object.fromEntries(Object.keys(built.outputs).map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(built.outputs).map((name) => [name, program.readNow(name)]));
 }
 
 /** Largest difference, relative to the largest magnitude of the expected values (at least 1e-3). */
@@ -117,7 +118,7 @@ export function checkFiniteDifferences(built: BuiltCase): void {
         moved[i]! += step;
         runtime.write(tensor, moved);
         loss.run();
-        return loss.read("loss")[0]!;
+        return loss.readNow("loss")[0]!;
       };
       // Richardson: two central differences remove the h² term, so 1e-6 holds with room.
       const h = 1e-4;

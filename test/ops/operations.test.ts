@@ -2,6 +2,7 @@
 // reference against finite differences.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { TensorValues } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { implementations } from "../../src/runtime/wasm/ops/table.ts";
@@ -49,7 +50,7 @@ describe.each(cases.map((operationCase) => [operationCase.name, operationCase] a
     test("every runtime equals the reference", () => {
       const built = buildCase(operationCase);
       const expected = runCase(createReferenceRuntime(), built);
-      let bits: Record<string, Float32Array | Float64Array> | undefined;
+      let bits: Record<string, TensorValues> | undefined;
       for (const [name, runtime] of Object.entries(open)) {
         const actual = runCase(runtime, built);
         for (const [output, values] of Object.entries(expected)) {

@@ -12,13 +12,13 @@ import { sum } from "../../src/ops/reductions.ts";
 import { sinkhorn } from "../../src/ops/sinkhorn.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
 /** Rounding of one sum or product, with room for a few in a row. */
 const rounding = { reference: 1e-14, wasm: 1e-6 };
-const runtimes = new Map<string, Runtime>();
+const runtimes = new Map<string, SynchronousRuntime>();
 beforeAll(async () => {
   runtimes.set("reference", createReferenceRuntime());
   runtimes.set("wasm", await createWasmRuntime({ threads: 1 }));
@@ -31,19 +31,19 @@ type Values = readonly number[];
 
 /** Compile once, then evaluate for many inputs. */
 function compile<I extends string, O extends string>(
-  runtime: Runtime,
+  runtime: SynchronousRuntime,
   shapes: Readonly<Record<I, readonly number[]>>,
   build: (tensors: Record<I, Tensor>) => Record<O, Tensor>,
 ): (inputs: Record<I, Values>) => Record<O, number[]> {
   const tensors = Object.fromEntries(
     Object.entries(shapes).map(([name, shape]) => [name, input(name, shape as number[])]),
   ) as Record<I, Tensor>;
-  const outputs = build(tensors);
+  const outputs: Record<string, Tensor> = build(tensors);
   const program = runtime.compile({ outputs });
   return (inputs) => {
     for (const [name, values] of Object.entries(inputs)) runtime.write(tensors[name as I], values as Values);
     program.run();
-    return Object.fromEntries(Object.keys(outputs).map((name) => [name, [...program.read(name)]])) as Record<
+    return Object.fromEntries(Object.keys(outputs).map((name) => [name, [...program.readNow(name)]])) as Record<
       O,
       number[]
     >;

@@ -11,7 +11,7 @@ import { modelSchema } from "../../src/model/config.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { roundToBfloat16, streamNarrow, type StreamPrecision, streamWiden } from "../../src/ops/stream-precision.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { uniform } from "./harness.ts";
@@ -51,8 +51,8 @@ describe("rounding", () => {
     const program = runtime.compile({ outputs: { narrow, wide: streamWiden(narrow) } });
     program.run();
     const expected = Float32Array.from(values, roundToBfloat16);
-    expect(program.read("wide")).toEqual(expected);
-    expect(program.read("narrow")).toEqual(expected);
+    expect(program.readNow("wide")).toEqual(expected);
+    expect(program.readNow("narrow")).toEqual(expected);
     runtime.close();
   });
 });
@@ -64,7 +64,7 @@ test("narrow streams are only for keeping", () => {
 });
 
 /** Loss and gradients of a small model. */
-function measure(runtime: Runtime, kind: "hc" | "mhc", streamPrecision: StreamPrecision) {
+function measure(runtime: SynchronousRuntime, kind: "hc" | "mhc", streamPrecision: StreamPrecision) {
   const config = modelSchema.parse({
     vocabulary: 50,
     context: 24,
@@ -88,14 +88,14 @@ function measure(runtime: Runtime, kind: "hc" | "mhc", streamPrecision: StreamPr
     loss,
     parameters.all.map(({ tensor }) => tensor),
   );
-  const program = runtime.compile({ outputs: { loss, ...Object.fromEntries(found.entries()) } });
+  const program = runtime.compile({ outputs: { loss, found } });
   program.run();
   return {
-    loss: program.read("loss")[0]!,
+    loss: program.readNow("loss")[0]!,
     gradients: parameters.all.map(({ name, role }, index) => ({
       name,
       role,
-      values: Array.from(program.read(String(index))),
+      values: Array.from(program.readNow("found")[index]!),
     })),
   };
 }

@@ -23,7 +23,7 @@ function evaluate(tensor: Tensor, inputs: readonly (readonly [Tensor, readonly n
   const program = runtime.compile({ outputs: { tensor } });
   for (const [state, values] of inputs) runtime.write(state, values);
   program.run();
-  return [...program.read("tensor")];
+  return [...program.readNow("tensor")];
 }
 
 const dot = (a: readonly number[], b: readonly number[]): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);

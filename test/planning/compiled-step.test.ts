@@ -21,7 +21,7 @@ test("the planned bytes are those of the compiled programs", () => {
   const model = plannedModel("nano");
   if (model.known !== "shapes") throw new Error("nano has no shapes");
   const small = { ...model, layers: 2, vocabulary: 64, context: 32 };
-  const steps = compileSteps(small, { batch: 2, machine: runtime, rates: unit });
+  const steps = compileSteps(small, { batch: 2, machine: runtime.machine, rates: unit });
   const { context, width, layers, vocabulary } = small;
   const shape = { context, width, layers, vocabulary, heads: 4, kvHeads: 4, hidden: 384 };
   for (const [variant, kind] of [
@@ -30,8 +30,8 @@ test("the planned bytes are those of the compiled programs", () => {
     ["recomputed", "mhc"],
   ] as const) {
     const { arenaBytes, storeEvery } = steps[variant];
-    const programs = loadStep(runtime, stepConfig(shape, { kind }, 2), storeEvery);
-    expect(Math.max(...programs.map((program) => program.arenaBytes)), variant).toBe(arenaBytes);
+    const { programs } = loadStep(runtime, stepConfig(shape, { kind }, 2), storeEvery);
+    expect(Math.max(...programs.map((program) => program.plan!.arena.bytes)), variant).toBe(arenaBytes);
   }
   expect(steps.recomputed.arenaBytes).toBeLessThanOrEqual(steps.stored.arenaBytes);
 });

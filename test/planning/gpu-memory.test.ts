@@ -11,6 +11,7 @@ import { plannedModel, plannedModels } from "../../src/planning/presets.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
 import { blockObjective } from "../../src/training/recomputation.ts";
 import { planStepMemory } from "../../src/training/step-memory.ts";
+import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const alone: Layout = { gpus: 1, pipeline: 1, expert: 1, sharded: true, microBatch: 1 };
 
@@ -34,7 +35,7 @@ test.each(["nano", "micro", "mini"] as const)("%s: the states of the real traini
       evaluateEvery: 1,
       checkpointEvery: 1,
     });
-    const { stateBytes } = planStepMemory(config, { panelWidth: 16, threads: 2 });
+    const { stateBytes } = planStepMemory(config, plannedMachine({ threads: 2 }));
     // Tokens, targets, and the three numbers of the schedule.
     const inputs = 4 * (2 * batch * size.context + 3);
     const { bytes } = peakMemory(model, { ...alone, microBatch: batch }, precisions.float32, variant);

@@ -18,28 +18,28 @@ describe.each(["residual", "mhc"] as const)("%s", (kind) => {
   const config = stepConfig(size, { kind }, 2);
 
   test("with a second for each operation or byte the time is their sum", () => {
-    const [program] = loadStep(runtime, config);
-    const calls = program!.plan.phases.flat().flatMap(({ calls }) => calls);
+    const { calls, phases } = loadStep(runtime, config).micro.plan!;
     const flops = calls.reduce((sum, call) => sum + call.flops, 0);
     const rates = { ...unit, seconds: new Map(calls.map(({ kernel }) => [kernel, { flop: 1, byte: 0 }])) };
-    expect(predictStepTime(config, runtime, rates)).toBe(flops);
-    expect(predictStepTime(config, runtime, { ...rates, parallel: 0.5 })).toBe(flops / 2);
-    const phases = program!.plan.phases.length;
-    expect(predictStepTime(config, runtime, { ...rates, parallel: 0.5, wait: 3 })).toBe(flops / 2 + 3 * phases);
-    expect(predictStepTime(config, runtime, unit)).toBeGreaterThan(0);
+    expect(predictStepTime(config, runtime.machine, rates)).toBe(flops);
+    expect(predictStepTime(config, runtime.machine, { ...rates, parallel: 0.5 })).toBe(flops / 2);
+    expect(predictStepTime(config, runtime.machine, { ...rates, parallel: 0.5, wait: 3 })).toBe(
+      flops / 2 + 3 * phases.length,
+    );
+    expect(predictStepTime(config, runtime.machine, unit)).toBeGreaterThan(0);
   });
 
   test("a deeper model takes longer, recomputation too", () => {
     const rates = { ...unit, seconds: new Map<string, { flop: number; byte: number }>() };
     const time = (layers: number, storeEvery?: number): number =>
-      predictStepTime(stepConfig({ ...size, layers }, { kind }, 2), runtime, rates, storeEvery);
+      predictStepTime(stepConfig({ ...size, layers }, { kind }, 2), runtime.machine, rates, storeEvery);
     expect(time(4)).toBeGreaterThan(time(3));
     expect(time(3, 2)).toBeGreaterThan(time(3));
   });
 });
 
-test("kernels are measured: every rate is a positive number, products of matrices among them", () => {
-  const { seconds, parallel, wait, otherByte } = measureKernels(runtime);
+test("kernels are measured: every rate is a positive number, products of matrices among them", async () => {
+  const { seconds, parallel, wait, otherByte } = await measureKernels(runtime);
   const rates = [...seconds.values()].flatMap(({ flop, byte }) => (flop === undefined ? [byte] : [byte, flop]));
   for (const rate of [...rates, parallel, otherByte]) {
     expect(rate).toBeGreaterThan(0);

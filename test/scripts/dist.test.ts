@@ -78,7 +78,7 @@ describe.skipIf(!built)("installed in another place", () => {
       const program = runtime.compile({ outputs: { total: sum(x) } });
       runtime.write(x, [1, 2, 4]);
       program.run();
-      process.stdout.write(String(program.read("total")[0]));
+      process.stdout.write(String(program.readNow("total")[0]));
       runtime.close();`;
     fs.writeFileSync(path.join(place, "run.js"), script);
     expect(execFileSync(process.execPath, ["run.js"], { cwd: place, encoding: "utf8" })).toBe("7");

@@ -34,7 +34,7 @@ test("three steps are AdamW with clipping, and only the weight decays", () => {
     adamw.write(runtime, step);
     program.run();
     const norm = Math.hypot(...p.map((x) => 2 * x));
-    expect(runtime.read(adamw.schedule)[0]).toBeCloseTo(rate(step), 6);
+    expect(runtime.readNow(adamw.schedule)[0]).toBeCloseTo(rate(step), 6);
     for (let i = 0; i < p.length; i++) {
       const g = 2 * p[i]! * Math.min(1, clip / norm);
       m[i] = beta1 * m[i]! + (1 - beta1) * g;
@@ -42,7 +42,7 @@ test("three steps are AdamW with clipping, and only the weight decays", () => {
       const direction = m[i]! / (1 - beta1 ** step) / (Math.sqrt(v[i]! / (1 - beta2 ** step)) + epsilon);
       p[i]! -= rate(step) * (direction + (i < 2 ? decay : 0) * p[i]!);
     }
-    const actual = parameters.all.flatMap(({ tensor }) => Array.from(runtime.read(tensor)));
+    const actual = parameters.all.flatMap(({ tensor }) => Array.from(runtime.readNow(tensor)));
     for (const [i, value] of actual.entries()) expect(value).toBeCloseTo(p[i]!, 5);
   }
   expect(adamw.moments.map(({ name }) => name)).toEqual(["weight.m", "weight.v", "norm.m", "norm.v"]);
@@ -57,7 +57,7 @@ test("a step whose gradients are not finite changes nothing", () => {
   runtime.write(weight!.tensor, [Number.POSITIVE_INFINITY, 1]);
   adamw.write(runtime, 1);
   program.run();
-  expect(Array.from(runtime.read(weight!.tensor))).toEqual([Number.POSITIVE_INFINITY, 1]);
+  expect(Array.from(runtime.readNow(weight!.tensor))).toEqual([Number.POSITIVE_INFINITY, 1]);
 });
 
 test("the defaults: a constant rate, and corrections that grow to one", () => {

@@ -79,8 +79,8 @@ describe.each(Object.entries(cases))("%s", (_name, changes) => {
 
     const mixing = sublayers.flatMap(({ coefficients }, index) => (coefficients ? [index] : []));
     const expected = plainInstruments(
-      mixing.map((index) => program.read(`h.${index}`)),
-      mixing.map((index) => program.read(`x.${index}`)),
+      mixing.map((index) => program.readNow(`h.${index}`)),
+      mixing.map((index) => program.readNow(`x.${index}`)),
       context,
     );
     const near = (actual: unknown, wanted: unknown, name: string, tolerance = 2e-4): void => {
@@ -103,12 +103,12 @@ describe.each(Object.entries(cases))("%s", (_name, changes) => {
     );
     near(
       instruments!.activation,
-      sublayers.map((_, index) => rms(program.read(`read.${index}`))),
+      sublayers.map((_, index) => rms(program.readNow(`read.${index}`))),
       "activation",
     );
     near(
       instruments!.blockOutput,
-      sublayers.map((_, index) => rms(program.read(`result.${index}`))),
+      sublayers.map((_, index) => rms(program.readNow(`result.${index}`))),
       "blockOutput",
     );
 
@@ -129,7 +129,7 @@ describe.each(Object.entries(cases))("%s", (_name, changes) => {
       reference.write(targets, batch.targets);
       backward.run();
       for (const [at, sum] of sums.entries())
-        backward.read(`${at}`).forEach((value, k) => (sum[k] = (sum[k] ?? 0) + value / config.accumulate));
+        backward.readNow(`${at}`).forEach((value, k) => (sum[k] = (sum[k] ?? 0) + value / config.accumulate));
     }
     const squares = (values: Iterable<number>): number => [...values].reduce((sum, value) => sum + value * value, 0);
     const normOf = (test: (name: string, role: string) => boolean): number =>
@@ -186,7 +186,7 @@ test("logits are those the formula gives from the streams", () => {
     const [tokens, n, C] = shape as [number, number, number];
     const logits: number[] = [];
     for (let t = 0; t < tokens; t++) {
-      const row = Float64Array.from(program.read(`${index}`)).subarray(t * n * C, (t + 1) * n * C);
+      const row = Float64Array.from(program.readNow(`${index}`)).subarray(t * n * C, (t + 1) * n * C);
       const root = rms(row);
       for (let m = 2 * n; m < n * n + 2 * n; m++) {
         const p = row.reduce((sum, value, k) => sum + (value / root) * phi![m * n * C + k]!, 0);

@@ -17,6 +17,7 @@ import {
 import { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "../../src/training/step-memory.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
+import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const connections = {
   mhc: defaultConnection("mhc"),
@@ -35,7 +36,7 @@ function deep(name: Name, preset: "nano" | "micro", batch: number, accumulate = 
   return { model, batch, accumulate, optimizer };
 }
 
-const machine = { panelWidth: 16, threads: 2 };
+const machine = plannedMachine({ threads: 2 });
 const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
 
 describe("Eq. 20", () => {
@@ -56,17 +57,17 @@ describe.each(["mhc", "mhc in bfloat16", "hc"] as const)("%s, 24 sublayers", (na
     const config = deep(name, "nano", 2, accumulate);
     const runtime = await createWasmRuntime({ threads: 2 });
     try {
-      const prediction = predictStepMemory(config, runtime);
+      const prediction = predictStepMemory(config, runtime.machine);
       expect(prediction.sublayers).toBe(24);
-      const everies = accumulate === 1 ? [1, 2, 3, 5, 7, 11, 24] : [chooseRecompute(config, runtime)];
+      const everies = accumulate === 1 ? [1, 2, 3, 5, 7, 11, 24] : [chooseRecompute(config, runtime.machine)];
       for (const every of everies) {
-        const [predicted, measured] = [prediction.of(every), measureStepMemory(runtime, config, every)];
+        const [predicted, measured] = [prediction.of(every), await measureStepMemory(runtime, config, every)];
         expect(predicted.stateBytes).toBe(measured.stateBytes);
         // Of the arena alone a little more: small models lose some of it between their buffers.
         expect(Math.abs(predicted.arenaBytes / measured.arenaBytes - 1), `arena, every ${every}`).toBeLessThan(0.03);
         expect(Math.abs(total(predicted) / total(measured) - 1), `every ${every}`).toBeLessThan(0.02);
       }
-      expect(measureStepMemory(runtime, config).arenaBytes).toBeGreaterThan(prediction.of(5).arenaBytes * 1.2);
+      expect((await measureStepMemory(runtime, config)).arenaBytes).toBeGreaterThan(prediction.of(5).arenaBytes * 1.2);
     } finally {
       runtime.close();
     }
@@ -100,7 +101,9 @@ test("24 sublayers of width 256: four streams cost at most 35 % more memory than
 
 test("measured against a baseline, each in a runtime of its own", async () => {
   const [mhc, residual] = [tinyTraining("mhc"), tinyTraining("residual")];
-  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(mhc, residual, 2);
+  const { storeEvery, recomputed, stored, baseline } = await measureExtraMemory(mhc, residual, () =>
+    createWasmRuntime({ threads: 2 }),
+  );
   expect(storeEvery).toBe(chooseRecompute(mhc, machine));
   expect(total(baseline)).toBeLessThan(total(recomputed));
   expect(total(recomputed)).toBeLessThan(total(stored));

@@ -5,7 +5,7 @@ import { gradients } from "../../src/ops/gradients.ts";
 import { createParameters, type ParameterSet, trainedParameters } from "../../src/graph/parameters.ts";
 import { connectionKinds } from "../../src/connections/table.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
-import type { Runtime } from "../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
@@ -13,8 +13,10 @@ import { initialValues } from "../../src/training/initialise.ts";
 import { buildStep, type StepGraph } from "../../src/training/step.ts";
 import { relativeError } from "../ops/harness.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
+import { tensorsOf } from "../../src/runtime/program.ts";
+import { compileStep } from "../../src/training/programs.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
@@ -37,10 +39,9 @@ function build(config: TrainingConfig): Built {
 type Values = Map<string, Float64Array>;
 
 /** Parameters and moments after some steps, and the gradient norms on the way. */
-function train(runtime: Runtime, { config, parameters, graph }: Built): { values: Values; norms: number[] } {
+function train(runtime: SynchronousRuntime, { config, parameters, graph }: Built): { values: Values; norms: number[] } {
   const batches = tinyBatches(config);
-  const micro = runtime.compile(graph.micro);
-  const update = graph.update && runtime.compile(graph.update);
+  const { micro, last, single } = compileStep(runtime, graph.programs);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const norms = Array.from({ length: STEPS }, (_, index) => {
     const { beta1, beta2 } = config.optimizer;
@@ -51,11 +52,14 @@ function train(runtime: Runtime, { config, parameters, graph }: Built): { values
       runtime.write(graph.targets, targets);
       micro.run();
     }
-    update?.run();
-    return (update ?? micro).read("clip")[0]!;
+    if (!single) last.run();
+    return last.readNow("clip")[0]!;
   });
   const named = [...parameters.all.map(({ name, tensor }) => ({ name, tensor })), ...graph.moments];
-  return { norms, values: new Map(named.map(({ name, tensor }) => [name, Float64Array.from(runtime.read(tensor))])) };
+  return {
+    norms,
+    values: new Map(named.map(({ name, tensor }) => [name, Float64Array.from(runtime.readNow(tensor))])),
+  };
 }
 
 /** The same by hand: gradients from the reference runtime, everything else in plain numbers. */
@@ -87,7 +91,7 @@ function trainByHand({ config, parameters, model, graph }: Built): { values: Val
       for (const { name, tensor } of parameters.all) runtime.write(tensor, values.get(name)!);
       program.run();
       for (const [name, sum] of summed)
-        program.read(name).forEach((value, i) => (sum[i]! += value / config.accumulate));
+        program.readNow(name).forEach((value, i) => (sum[i]! += value / config.accumulate));
     }
     const norm = Math.sqrt(
       [...summed.values()].reduce(
@@ -156,13 +160,11 @@ test("by default only the matrices of the network decay", () => {
 
 test("outputs and programs: one without accumulation, two with", () => {
   const { graph: one, parameters } = build(tinyTraining("mhc"));
-  const trained = trainedParameters(parameters).map((_, index) => `squares.${index}`);
-  expect(Object.keys(one.micro.outputs)).toEqual(["loss", "clip", ...trained]);
-  expect(one.update).toBeUndefined();
+  expect(Object.keys(one.programs.micro.outputs)).toEqual(["loss", "loads", "clip", "squares"]);
+  expect(one.programs.micro.outputs).toMatchObject({ loads: [] });
+  expect(tensorsOf(one.programs.micro.outputs)).toHaveLength(2 + trainedParameters(parameters).length);
+  expect(one.programs.update).toBeUndefined();
   const two = build(tinyTraining("residual", { accumulate: 2 }));
-  expect(Object.keys(two.graph.micro.outputs)).toEqual(["loss"]);
-  expect(Object.keys(two.graph.update!.outputs)).toEqual([
-    "clip",
-    ...trainedParameters(two.parameters).map((_, index) => `squares.${index}`),
-  ]);
+  expect(Object.keys(two.graph.programs.micro.outputs)).toEqual(["loss", "loads"]);
+  expect(two.graph.programs.update?.outputs.squares).toHaveLength(trainedParameters(two.parameters).length);
 });

@@ -13,7 +13,7 @@
 
 import { freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
-import { LARGEST_MEMORY_BYTES } from "../../runtime/wasm/runtime.ts";
+import type { Device } from "../../runtime/device.ts";
 
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
 export const HEAP_BYTES: number = 32 * 2 ** 20;
@@ -34,10 +34,10 @@ export interface MemoryLimits {
   readonly machine: string;
 }
 
-/** The limits of this machine; `allowed` bytes in place of those that are free now. */
-export function memoryLimits(allowed?: number): MemoryLimits {
+/** The limits of a device of this machine; `allowed` bytes in place of those that are free now. */
+export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, allowed?: number): MemoryLimits {
   const limit = (machineBytes: number, machine: string): MemoryLimits => ({
-    runtimeBytes: LARGEST_MEMORY_BYTES,
+    runtimeBytes: largestMemory,
     machineBytes,
     machine,
   });

@@ -8,13 +8,14 @@ import { sizeOf } from "../../graph/tensor.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { createGenerator } from "../../model/generate.ts";
 import { type LanguageModel, languageModel } from "../../model/language-model.ts";
-import type { Machine } from "../../runtime/wasm/layout.ts";
-import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/wasm/planned-runtime.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
+import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { changeableModel } from "../../study/intervene.ts";
 import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
 import { createObserver } from "../../training/observe.ts";
 import { makeStep } from "../../training/step-memory.ts";
+import { listPrograms } from "../../training/step.ts";
 
 /** Size of a model's file: four bytes a number. */
 function fileBytes({ all }: ParameterSet): number {
@@ -59,7 +60,7 @@ export function planObserving(config: ModelConfig, machine: Machine, tokens: num
 export function planOneStep(config: TrainingConfig, machine: Machine, storeEvery?: number): MemoryNeed {
   const runtime = createPlannedRuntime(machine);
   const { graph } = makeStep(config, storeEvery);
-  for (const spec of [graph.micro, graph.update]) if (spec) runtime.compile(spec);
+  for (const spec of listPrograms(graph.programs)) runtime.compile(spec);
   const runtimeBytes = runtime.memoryBytes();
   return { runtimeBytes, machineBytes: runtimeBytes + HEAP_BYTES };
 }

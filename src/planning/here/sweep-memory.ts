@@ -4,7 +4,7 @@
 // size (seed, learning rate, number of steps) need the same and are planned once. Any W of the runs fit together
 // if the W largest do.
 
-import type { Machine } from "../../runtime/wasm/layout.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { fits, type MemoryLimits, type MemoryNeed, tooMuch } from "./memory-limit.ts";
 import { planMemoryNeed } from "./training-memory.ts";

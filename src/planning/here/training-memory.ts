@@ -8,8 +8,8 @@
 import { connectionOptions, createConnection } from "../../connections/table.ts";
 import { isMixed } from "../../model/overrides.ts";
 import { sizeOf } from "../../graph/tensor.ts";
-import type { Machine } from "../../runtime/wasm/layout.ts";
-import { createPlannedRuntime } from "../../runtime/wasm/planned-runtime.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
+import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { type Change, expectFit, HEAP_BYTES, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
 import { compileTraining } from "../../training/programs.ts";

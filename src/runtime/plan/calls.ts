@@ -6,9 +6,7 @@
 // calls over one domain can run back to back on a tile without waiting for the others.
 
 import type { StateAttributes } from "../../graph/state.ts";
-
-/** Rows of a tile: a multiple of the GEMM's six, small enough that a chain's tile stays in the cache. */
-export const ROW_TILE = 48;
+import type { Tensor } from "../../graph/tensor.ts";
 
 export interface Buffer {
   readonly name: string;
@@ -50,9 +48,6 @@ export interface Call {
   readonly repeated?: boolean;
 }
 
-/** Elements of an item when elementwise work is cut on its own. */
-export const ELEMENT_BLOCK = 4096;
-
 /** Calls that run back to back on each task. */
 export interface Group {
   readonly domain: number;
@@ -63,12 +58,35 @@ export interface Group {
 /** Groups between two barriers: independent of each other. */
 export type Phase = readonly Group[];
 
-export interface Placement {
+/** The phases in which a buffer is live. */
+export interface Life {
+  readonly first: number;
+  last: number;
+}
+
+/** Where every buffer lives that is no state. */
+export interface ArenaPlan {
   /** Byte offset in the arena of every buffer that is neither state nor local. */
   readonly offsets: ReadonlyMap<Buffer, number>;
-  readonly arenaBytes: number;
+  readonly bytes: number;
   /** Buffers that live within one chain: each thread keeps only the rows of the tile it works on. */
   readonly locals: ReadonlyMap<Buffer, Local>;
+  /** Phases in which a buffer is live; buffers that share storage share one entry. */
+  readonly lives: ReadonlyMap<Buffer, Life>;
+  /** Buffers that live in another's place: an output written over an input, or a state's new value. */
+  readonly sharing: ReadonlyMap<Buffer, Buffer>;
+}
+
+/** What a graph has become: kernel calls in phases, and a place for every buffer. */
+export interface CompiledPlan {
+  readonly phases: readonly Phase[];
+  /** The calls of all phases, in order. */
+  readonly calls: readonly Call[];
+  readonly arena: ArenaPlan;
+  /** What to read after a run: the buffer of every output. */
+  readonly outputs: ReadonlyMap<Tensor, Buffer>;
+  /** Where a tensor of the graph is. */
+  bufferOf(tensor: Tensor): Buffer;
 }
 
 /** A place in a thread's own memory for the rows of one tile. */
@@ -76,13 +94,6 @@ export interface Local {
   readonly offset: number;
   readonly rowBytes: number;
 }
-
-/** What each thread has for the local buffers of a chain. */
-export const LOCAL_BYTES: number = 2 << 20;
-/** Arguments of a call with local buffers at most: what a thread copies for each task. */
-export const LOCAL_ARGUMENTS = 1024;
-/** Offsets of local buffers are multiples of this; see `localBase` in wasm/kernels/interpreter.ts. */
-export const LOCAL_ALIGNMENT: number = 192;
 
 export function reads(call: Call): Operand[] {
   return call.operands.filter((operand) => operand?.access === "read") as Operand[];

@@ -3,8 +3,7 @@
 
 import { alignCells } from "../../basics/table.ts";
 import { sizeOf } from "../../graph/tensor.ts";
-import type { Buffer, Phase } from "./calls.ts";
-import type { MemoryPlan } from "./memory.ts";
+import type { Buffer, CompiledPlan } from "./calls.ts";
 
 /** A plan in numbers: how much runs, between how many barriers, in how much memory. */
 export interface PlanSummary {
@@ -20,41 +19,34 @@ export interface PlanSummary {
   readonly unsharedBytes: number;
 }
 
-/**
- * The numbers of a plan.
- *
- * @param phases `WasmProgram.plan.phases`
- * @param memory `WasmProgram.plan.memory`
- */
-export function summarise(phases: readonly Phase[], memory: MemoryPlan): PlanSummary {
-  const groups = phases.flat();
-  const calls = groups.flatMap((group) => group.calls);
+/** The numbers of a plan, such as `program.plan`. */
+export function summarise({ phases, calls, arena }: CompiledPlan): PlanSummary {
   const buffers = new Set(calls.flatMap((call) => call.operands.flatMap((operand) => operand?.buffer ?? [])));
-  const states = [...buffers].filter(({ state }) => state !== undefined);
-  const total = (list: Iterable<Buffer>): number => [...list].reduce((sum, { bytes }) => sum + bytes, 0);
+  const states = [...buffers].flatMap(({ state }) => state ?? []);
+  const total = (list: readonly Buffer[]): number => list.reduce((sum, { bytes }) => sum + bytes, 0);
   return {
     phases: phases.length,
-    groups: groups.length,
+    groups: phases.flat().length,
     calls: calls.length,
     flops: calls.reduce((sum, call) => sum + call.flops, 0),
-    arenaBytes: memory.arenaBytes,
-    localBuffers: memory.locals.size,
-    stateBytes: states.reduce((sum, { state }) => sum + 4 * sizeOf(state!.shape), 0),
-    unsharedBytes: total(buffers) - total(states),
+    arenaBytes: arena.bytes,
+    localBuffers: arena.locals.size,
+    stateBytes: states.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0),
+    unsharedBytes: total([...buffers].filter(({ state }) => state === undefined)),
   };
 }
 
 /**
  * A table of the arena: MiB, offset in MiB, life in phases, name; largest first.
  *
- * @param memory `WasmProgram.plan.memory`
+ * @param plan such as `program.plan`
  * @param rows how many buffers at most; all unless given
  */
-export function describeMemory(memory: MemoryPlan, rows: number = Number.POSITIVE_INFINITY): string {
-  const entries = [...memory.lives].sort(([a], [b]) => b.bytes - a.bytes).slice(0, rows);
+export function describeArena({ arena }: CompiledPlan, rows: number = Number.POSITIVE_INFINITY): string {
+  const entries = [...arena.lives].sort(([a], [b]) => b.bytes - a.bytes).slice(0, rows);
   const lines = entries.map(([buffer, { first, last }]) => [
     mebibytes(buffer.bytes),
-    mebibytes(memory.offsets.get(buffer)!),
+    mebibytes(arena.offsets.get(buffer) ?? 0),
     `${first}-${Number.isFinite(last) ? last : "end"}`,
     buffer.name,
   ]);
@@ -64,9 +56,9 @@ export function describeMemory(memory: MemoryPlan, rows: number = Number.POSITIV
 /**
  * A table of the schedule: one line a group, calls of a chain joined.
  *
- * @param phases `WasmProgram.plan.phases`
+ * @param plan such as `program.plan`
  */
-export function describeSchedule(phases: readonly Phase[]): string {
+export function describeSchedule({ phases }: CompiledPlan): string {
   const lines = phases.flatMap((groups, phase) =>
     groups.map(({ domain, grain, calls }) => [
       String(phase),

@@ -5,7 +5,7 @@
 // the call, right before the first reader, with a buffer of its own, which never leaves the chain.
 // If some reader cannot take the rows as they come, the call is scheduled like any other.
 
-import { type Buffer, type Call, type Group, type Operand, reads, ROW_TILE, writes } from "./calls.ts";
+import { type Buffer, type Call, type Group, type Operand, reads, writes } from "./calls.ts";
 
 export interface Hidden {
   /** The calls to schedule. */
@@ -14,9 +14,12 @@ export interface Hidden {
   reveal(group: Group): Group;
 }
 
-/** @param kept buffers that outlive the program: there must be one of each */
-export function hideRepeated(all: readonly Call[], kept: ReadonlySet<Buffer>): Hidden {
-  const hidden = findHidden(all, kept);
+/**
+ * @param rowTile rows of a tile
+ * @param kept buffers that outlive the program: there must be one of each
+ */
+export function hideRepeated(all: readonly Call[], rowTile: number, kept: ReadonlySet<Buffer>): Hidden {
+  const hidden = findHidden(all, rowTile, kept);
   const originals = new Map<Call, Call>();
   const sourceOf = (buffer: Buffer): Buffer => {
     const call = hidden.get(buffer);
@@ -54,13 +57,13 @@ export function hideRepeated(all: readonly Call[], kept: ReadonlySet<Buffer>): H
 }
 
 /** The repeated calls by their results, those whose readers are all chains of the same rows. */
-function findHidden(calls: readonly Call[], kept: ReadonlySet<Buffer>): Map<Buffer, Call> {
+function findHidden(calls: readonly Call[], rowTile: number, kept: ReadonlySet<Buffer>): Map<Buffer, Call> {
   const hidden = new Map(calls.filter(({ repeated }) => repeated).map((call) => [writes(call)[0]!.buffer, call]));
   for (const buffer of kept) hidden.delete(buffer);
   for (const call of calls) {
     for (const { buffer, aligned } of reads(call)) {
       const source = hidden.get(buffer);
-      if (source && !(aligned && call.grain === ROW_TILE && call.domain === source.domain)) hidden.delete(buffer);
+      if (source && !(aligned && call.grain === rowTile && call.domain === source.domain)) hidden.delete(buffer);
       // A copy of a copy would have to be made in order: the second is scheduled.
       if (source && call.repeated) hidden.delete(writes(call)[0]!.buffer);
     }

@@ -9,17 +9,8 @@
 // Lazy calls do the opposite and join the chain of their first reader. What is computed again waits for
 // the phase after the gradient that asks for it. Repeated calls are not placed: see repeated.ts.
 
-import {
-  type Buffer,
-  type Call,
-  ELEMENT_BLOCK,
-  type Group,
-  type Operand,
-  type Phase,
-  reads,
-  ROW_TILE,
-  writes,
-} from "./calls.ts";
+import type { Device } from "../device.ts";
+import { type Buffer, type Call, type Group, type Operand, type Phase, reads, writes } from "./calls.ts";
 import { hideRepeated } from "./repeated.ts";
 
 interface OpenGroup {
@@ -33,8 +24,12 @@ interface OpenGroup {
  * @param all the calls, each after those it reads from
  * @param kept buffers that outlive the program
  */
-export function schedule(all: readonly Call[], kept: ReadonlySet<Buffer> = new Set()): Phase[] {
-  const { calls, reveal } = hideRepeated(all, kept);
+export function schedule(
+  all: readonly Call[],
+  { rowTile, elementBlock }: Pick<Device, "rowTile" | "elementBlock">,
+  kept: ReadonlySet<Buffer> = new Set(),
+): Phase[] {
+  const { calls, reveal } = hideRepeated(all, rowTile, kept);
   const producer = new Map<Buffer, Call>();
   for (const call of calls) for (const { buffer } of writes(call)) producer.set(buffer, call);
 
@@ -44,7 +39,7 @@ export function schedule(all: readonly Call[], kept: ReadonlySet<Buffer> = new S
   const roots = new Set(calls.filter(isRoot));
   const inner = calls.filter((call) => !roots.has(call));
   const left = new Set([...inner.filter(({ lazy }) => !lazy), ...inner.filter(({ lazy }) => lazy)]);
-  const shrinking = new Set(inner.filter((call) => !call.lazy && shrinks(call)));
+  const shrinking = new Set(inner.filter((call) => !call.lazy && shrinks(call, rowTile)));
 
   const place = (group: OpenGroup, phase: number): void => {
     (phases[phase] ??= []).push(group);
@@ -75,7 +70,7 @@ export function schedule(all: readonly Call[], kept: ReadonlySet<Buffer> = new S
 
   /** What must join a group for a call to join it: the lazy calls it asks for, then itself; undefined when it cannot. */
   const company = (call: Call, group: OpenGroup): Call[] | undefined => {
-    if (!fits(call, group) || (call.after && !placed(call.after))) return undefined;
+    if (!fits(call, group, rowTile) || (call.after && !placed(call.after))) return undefined;
     const asked: Call[] = [];
     for (const { buffer, aligned } of reads(call)) {
       const inGroup = group.written.get(buffer);
@@ -93,7 +88,7 @@ export function schedule(all: readonly Call[], kept: ReadonlySet<Buffer> = new S
   const start = (first: Call): void => {
     // Only what is lazy can be missing: it opens the group, or has one of its own before.
     const group = open([]);
-    if (first.domain !== undefined && first.grain === ROW_TILE) group.domain = first.domain;
+    if (first.domain !== undefined && first.grain === rowTile) group.domain = first.domain;
     group.grain = first.grain;
     let members = company(first, group);
     if (!members) {
@@ -128,13 +123,13 @@ export function schedule(all: readonly Call[], kept: ReadonlySet<Buffer> = new S
     if (left.has(first)) start(first);
   }
   for (const root of roots) if (!phaseOf.has(root)) place(open([root]), Math.max(phases.length - 1, 0));
-  return phases.map((groups) => groups.map((group) => reveal(close(group))));
+  return phases.map((groups) => groups.map((group) => reveal(close(group, elementBlock))));
 }
 
 /** Whether a call that cannot join a chain of rows writes much less than it reads. */
-function shrinks(call: Call): boolean {
+function shrinks(call: Call, rowTile: number): boolean {
   const bytes = (operands: Operand[]): number => operands.reduce((sum, { buffer }) => sum + buffer.bytes, 0);
-  return call.grain !== ROW_TILE && bytes(writes(call)) * 2 <= bytes(reads(call));
+  return call.grain !== rowTile && bytes(writes(call)) * 2 <= bytes(reads(call));
 }
 
 function writesAligned(call: Call, buffer: Buffer): boolean {
@@ -157,10 +152,10 @@ function join(call: Call, group: OpenGroup): void {
 }
 
 /** Only tiles of rows chain; elementwise calls take any domain that divides all their buffers into whole floats. */
-function fits(call: Call, group: OpenGroup): boolean {
-  if (group.domain !== undefined && group.grain !== ROW_TILE) return false;
+function fits(call: Call, group: OpenGroup, rowTile: number): boolean {
+  if (group.domain !== undefined && group.grain !== rowTile) return false;
   if (call.domain === undefined) return group.domain === undefined ? sameCut(call, group) : divides(group.domain, call);
-  if (call.grain !== ROW_TILE) return group.calls.length === 0 && group.domain === undefined;
+  if (call.grain !== rowTile) return group.calls.length === 0 && group.domain === undefined;
   if (group.domain !== undefined) return call.domain === group.domain;
   return group.calls.every((member) => divides(call.domain!, member));
 }
@@ -177,7 +172,7 @@ function sameCut(call: Call, group: OpenGroup): boolean {
   return group.calls.every((member) => elements(member) === elements(call));
 }
 
-function close({ domain, grain, calls }: OpenGroup): Group {
+function close({ domain, grain, calls }: OpenGroup, elementBlock: number): Group {
   if (domain !== undefined) return { domain, grain, calls };
-  return { domain: Math.ceil(elements(calls[0]!) / ELEMENT_BLOCK), grain: 1, calls };
+  return { domain: Math.ceil(elements(calls[0]!) / elementBlock), grain: 1, calls };
 }

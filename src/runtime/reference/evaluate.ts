@@ -16,9 +16,10 @@ export function evaluate<O extends { readonly [K in keyof O]: Tensor }>(
   inputs: Iterable<readonly [input: Tensor, values: ArrayLike<number>]>,
 ): { [K in keyof O]: Float64Array } {
   const runtime = createReferenceRuntime();
-  const program = runtime.compile({ outputs: { ...outputs } });
+  const named = new Map<string, Tensor>(Object.entries(outputs));
+  const program = runtime.compile({ outputs: Object.fromEntries(named) });
   for (const [input, values] of inputs) runtime.write(input, values);
   program.run();
-  const values = Object.keys(outputs).map((name) => [name, program.read(name)]);
-  return Object.fromEntries(values) as { [K in keyof O]: Float64Array };
+  const read = [...named.keys()].map((name) => [name, program.readNow(name)]);
+  return Object.fromEntries(read) as { [K in keyof O]: Float64Array };
 }

@@ -6,32 +6,64 @@ import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
-import { expectCount, inUse, type Program, type ProgramSpec, type Runtime } from "../program.ts";
+import type { Device } from "../device.ts";
+import {
+  expectCount,
+  expectState,
+  inUse,
+  notRun,
+  outputOf,
+  type Outputs,
+  type ProgramSpec,
+  type Readings,
+  resultsOf,
+  tensorsOf,
+  type TensorValues,
+  valuesOf,
+} from "../program.ts";
+import type { SynchronousProgram, SynchronousRuntime, TracedCall } from "../runtime.ts";
 
-/** The float64 runtime: what it reads is Float64Array. */
-export interface ReferenceRuntime extends Runtime {
-  compile(spec: ProgramSpec): Program & { read(output: string): Float64Array };
-  read(state: Tensor): Float64Array;
-}
+/** It plans nothing, so nothing is cut, packed or aligned. */
+const device: Device = {
+  threads: 1,
+  panelWidth: 1,
+  rowTile: 1,
+  elementBlock: 1,
+  localBytes: 0,
+  localAlignment: 1,
+  localArguments: 0,
+  alignment: 8,
+  padding: 0,
+  largestMemory: 2 ** 33,
+};
 
 /**
  * The oracle: every operation by its plain loops, in float64, on one thread. Slow; for small graphs, for
  * checking gradients by finite differences, and for looking at numbers without rounding in the way.
  */
-export function createReferenceRuntime(): ReferenceRuntime {
+export function createReferenceRuntime(): SynchronousRuntime {
   const states = new Map<Tensor, Float64Array>();
   /** Of each state, how many programs have it. */
   const users = new Map<Tensor, number>();
+  /** The program that ran last; only its outputs can be read. */
+  let latest: object | undefined;
+  let closed = false;
+  const expectOpen = (): void => {
+    if (closed) throw new Error("The reference runtime has been closed; open another.");
+  };
   const stateData = (tensor: Tensor): Float64Array => {
+    const { values } = expectState(tensor);
     let data = states.get(tensor);
-    if (!data)
-      states.set(tensor, (data = Float64Array.from(stateOf(tensor)?.values ?? new Float64Array(sizeOf(tensor.shape)))));
+    if (!data) states.set(tensor, (data = Float64Array.from(values ?? new Float64Array(sizeOf(tensor.shape)))));
     return data;
   };
 
-  const execute = (nodes: readonly Node[]): Map<Tensor, Values> => {
+  const execute = (
+    nodes: readonly Node[],
+    look?: (call: TracedCall, values: TensorValues) => void,
+  ): Map<Tensor, Values> => {
     const values = new Map<Tensor, Values>();
-    for (const node of nodes) {
+    for (const [index, node] of nodes.entries()) {
       const [first] = node.outputs;
       if (first && stateOf(first)) {
         values.set(first, new Values(first.shape, stateData(first), first.dtype));
@@ -44,56 +76,98 @@ export function createReferenceRuntime(): ReferenceRuntime {
       } catch (error) {
         throw error instanceof IndexError ? error.within(node.scope) : error;
       }
-      node.outputs.forEach((tensor, index) => values.set(tensor, outputs[index]!));
+      node.outputs.forEach((tensor, at) => values.set(tensor, outputs[at]!));
+      const label = node.scope === "" ? node.op.name : `${node.scope}:${node.op.name}`;
+      for (const { data } of outputs) look?.({ label, index }, data);
     }
     return values;
   };
 
+  const compile = <O extends Outputs>({ outputs, updates = [] }: ProgramSpec<O>): SynchronousProgram<O> => {
+    expectOpen();
+    const nodes = ancestors(resultsOf({ outputs, updates }));
+    expectRoom(nodes);
+    let results = new Map<Tensor, Float64Array>();
+    const own = nodes.flatMap((node) => node.outputs).filter((tensor) => stateOf(tensor));
+    let released = false;
+    for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
+    const run = (look?: (call: TracedCall, values: TensorValues) => void): void => {
+      expectOpen();
+      if (released) throw new Error("This program has been released; compile it again.");
+      const values = execute(nodes, look);
+      results = new Map(tensorsOf(outputs).map((tensor) => [tensor, values.get(tensor)!.data.slice()]));
+      const next = updates.map(([state, value]) => [state, values.get(value)!.data.slice()] as const);
+      for (const [state, data] of next) stateData(state).set(data);
+      latest = program;
+    };
+    const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
+      expectOpen();
+      const output = outputOf(outputs, name);
+      if (latest !== program) throw notRun(name);
+      return valuesOf(output, (tensor) => inForm(tensor, results.get(tensor)!));
+    };
+    const program: SynchronousProgram<O> = {
+      run: () => run(),
+      readNow,
+      // An async function: what goes wrong rejects the promise.
+      read: async (name) => readNow(name),
+      trace: (look) => run(look),
+      release() {
+        if (released) return;
+        released = true;
+        results.clear();
+        if (latest === program) latest = undefined;
+        for (const state of own) {
+          const left = (users.get(state) ?? 0) - 1;
+          users.set(state, left);
+          if (left === 0 && ["input", "constant"].includes(stateOf(state)?.kind ?? "")) states.delete(state);
+        }
+      },
+    };
+    return program;
+  };
+  const readNow = (state: Tensor): TensorValues => {
+    expectOpen();
+    return inForm(state, stateData(state));
+  };
+
   return {
-    compile({ outputs, updates = [] }) {
-      const nodes = ancestors([...Object.values(outputs), ...updates.map(([, value]) => value)]);
-      const results = new Map<string, Float64Array>();
-      const own = nodes.flatMap((node) => node.outputs).filter((tensor) => stateOf(tensor));
-      let released = false;
-      for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
-      return {
-        run() {
-          if (released) throw new Error("This program has been released; compile it again.");
-          const values = execute(nodes);
-          for (const [name, tensor] of Object.entries(outputs)) results.set(name, values.get(tensor)!.data.slice());
-          const next = updates.map(([state, value]) => [state, values.get(value)!.data.slice()] as const);
-          for (const [state, data] of next) stateData(state).set(data);
-        },
-        read(output) {
-          const data = results.get(output);
-          if (!data)
-            throw new Error(
-              `read: no output "${output}"; there are: ${Object.keys(outputs).join(", ")} (after run()).`,
-            );
-          return data;
-        },
-        release() {
-          if (released) return;
-          released = true;
-          results.clear();
-          for (const state of own) {
-            const left = users.get(state)! - 1;
-            users.set(state, left);
-            if (left === 0 && ["input", "constant"].includes(stateOf(state)!.kind)) states.delete(state);
-          }
-        },
-      };
-    },
+    name: "reference",
+    device,
+    compile,
+    readNow,
+    read: async (state) => readNow(state),
     forget(state) {
       const count = users.get(state) ?? 0;
-      if (count > 0) throw inUse(stateOf(state)!.name, count);
+      if (count > 0) throw inUse(stateOf(state)?.name ?? "tensor", count);
       states.delete(state);
     },
     write(state, values) {
-      expectCount(stateOf(state)?.name ?? "tensor", values.length, sizeOf(state.shape), state.shape);
-      stateData(state).set(values);
+      expectOpen();
+      const data = stateData(state);
+      expectCount(stateOf(state)?.name ?? "tensor", values.length, data.length, state.shape);
+      data.set(values);
     },
-    read: (state) => stateData(state).slice(),
-    close() {},
+    finish: () => Promise.resolve(),
+    close() {
+      closed = true;
+      states.clear();
+    },
   };
+}
+
+/** A copy of a tensor's values in the form of its type. */
+function inForm({ dtype }: Tensor, data: Float64Array): TensorValues {
+  return dtype === "i32" ? Int32Array.from(data) : data.slice();
+}
+
+/** Every value is there at once, each in 8 bytes. */
+function expectRoom(nodes: readonly Node[]): void {
+  const bytes = nodes.flatMap(({ outputs }) => outputs).reduce((sum, { shape }) => sum + 8 * sizeOf(shape), 0);
+  if (bytes <= device.largestMemory) return;
+  const mebibytes = (count: number): string => `${(count / 2 ** 20).toFixed(0)} MiB`;
+  throw new Error(
+    `Out of memory: ${mebibytes(bytes)} are needed and the limit of the reference runtime is ${mebibytes(device.largestMemory)}. ` +
+      "Use a smaller batch, context or width, or another runtime.",
+  );
 }

@@ -19,7 +19,7 @@ import {
   type Words,
 } from "./call.ts";
 import { ROW_TILE, SUM_COLUMNS } from "./constants.ts";
-import type { Lowering, LoweringContext } from "./lowering.ts";
+import type { Lowering, LoweringContext } from "../plan/machine.ts";
 
 /** How the CPU does an operation. */
 export interface Implementation {

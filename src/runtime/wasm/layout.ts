@@ -7,31 +7,24 @@
 //
 // The arena is as large as the largest program needs. When a larger one comes it grows, moves where it must,
 // and every program is written anew with the new addresses. Nothing here touches the memory itself: the same
-// layout counts what a runtime would need that does not exist (planned-runtime.ts).
+// layout counts what a runtime would need that does not exist (../planned/runtime.ts).
 
-import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { type Buffer, LOCAL_BYTES } from "../plan/calls.ts";
-import { inUse, type ProgramSpec } from "../program.ts";
+import type { Device } from "../device.ts";
+import type { Buffer, CompiledPlan } from "../plan/calls.ts";
+import { compilePlan } from "../plan/compile.ts";
+import type { Machine } from "../plan/machine.ts";
+import { expectState, inUse, type ProgramSpec } from "../program.ts";
 import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
-import { type CompiledPlan, compilePlan } from "./compile.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
-/** Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts. */
-const THREAD_BYTES: number = SCRATCH_BYTES + 2 * ARGUMENT_BYTES + LOCAL_BYTES;
 
 /** Where the local buffers of a thread begin, as kernels/interpreter.ts has it. */
 export function localBase(scratch: number): number {
   return Math.floor((scratch + SCRATCH_BYTES + ARGUMENT_BYTES) / LOCAL_ALIGNMENT) * LOCAL_ALIGNMENT + LOCAL_BEGIN;
-}
-
-/** What programs are compiled for: sizes of packed matrices depend on it. A runtime is one. */
-export interface Machine {
-  readonly threads: number;
-  readonly panelWidth: number;
 }
 
 /** What a runtime has in its memory before anything is compiled. */
@@ -43,10 +36,12 @@ export interface Reserved {
   readonly probe: number;
 }
 
-export function reserve(heap: Heap, threads: number): Reserved {
+export function reserve(heap: Heap, { threads, localBytes }: Device): Reserved {
+  // Scratch, arguments and local buffers of a thread; see kernels/interpreter.ts.
+  const threadBytes = SCRATCH_BYTES + 2 * ARGUMENT_BYTES + localBytes;
   return {
     control: heap.allocate(CONTROL_BYTES),
-    scratch: Array.from({ length: threads }, () => heap.allocate(THREAD_BYTES)),
+    scratch: Array.from({ length: threads }, () => heap.allocate(threadBytes)),
     probe: heap.allocate(SCRATCH_BYTES),
   };
 }
@@ -98,11 +93,7 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
   let arena: { address: number; bytes: number } | undefined;
 
   const state = (tensor: Tensor): PlacedState & { users: number } => {
-    const attributes = stateOf(tensor);
-    if (!attributes)
-      throw new Error(
-        "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
-      );
+    const attributes = expectState(tensor);
     let found = states.get(tensor);
     if (!found) {
       const bytes = 4 * sizeOf(tensor.shape);
@@ -122,9 +113,9 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
   /** One program less has these. What the host has written to parameters and persistent states stays. */
   const leave = (tensors: Iterable<Tensor>): void => {
     for (const tensor of tensors) {
-      const left = states.get(tensor)!;
-      const kind = left.buffer.state!.kind;
-      if (--left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
+      const left = states.get(tensor);
+      const kind = left?.buffer.state?.kind;
+      if (left && --left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
     }
   };
   const growArena = (bytes: number): void => {
@@ -160,14 +151,18 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
         return own.buffer;
       };
       try {
-        const plan = compilePlan(spec, { ...machine, keepAll, stateBuffer });
-        const { offsets, arenaBytes, locals, sharing } = plan.memory;
+        const plan = compilePlan(spec, machine, { keepAll, stateBuffer });
+        const { offsets, bytes, locals, sharing } = plan.arena;
         const placeOf = (buffer: Buffer): Place => {
           const root = sharing.get(buffer) ?? buffer;
           const local = locals.get(root);
-          return local ? { local } : { address: addresses.get(root) ?? (arena?.address ?? 0) + offsets.get(root)! };
+          if (local) return { local };
+          const [address, offset] = [addresses.get(root), offsets.get(root)];
+          if (address !== undefined) return { address };
+          if (offset === undefined) throw new Error(`layout: ${buffer.name} has no place.`);
+          return { address: (arena?.address ?? 0) + offset };
         };
-        growArena(arenaBytes);
+        growArena(bytes);
         const base = heap.allocate(4 * programSize(plan.phases, placeOf));
         const program: PlacedProgram = {
           plan,

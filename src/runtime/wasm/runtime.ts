@@ -6,23 +6,32 @@
 
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { Buffer, Call } from "../plan/calls.ts";
-import { expectCount, type Program, type ProgramSpec, type Runtime } from "../program.ts";
-import type { CompiledPlan } from "./compile.ts";
+import type { Buffer, CompiledPlan } from "../plan/calls.ts";
+import type { Machine } from "../plan/machine.ts";
+import {
+  expectCount,
+  notRun,
+  outputOf,
+  type Outputs,
+  type ProgramSpec,
+  type Readings,
+  type TensorValues,
+  valuesOf,
+} from "../program.ts";
+import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
+import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
+import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
 import { watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
+import { wasmMachine } from "./machine.ts";
 import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
-import { type CallTime, profileCalls, traceCalls } from "./stepwise.ts";
+import { profileCalls, traceCalls } from "./stepwise.ts";
 import type { WorkerData } from "./worker.ts";
-
-const PAGE = 65536;
-const MAXIMUM_PAGES = 65536;
-/** A memory of 32-bit addresses. */
-export const LARGEST_MEMORY_BYTES: number = MAXIMUM_PAGES * PAGE;
 
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
 const PATTERN = 0x7fa5c3e1;
@@ -38,36 +47,30 @@ export interface WasmOptions {
 }
 
 /** A program of the WebAssembly runtime, with its plan to look at. */
-export interface WasmProgram extends Program {
+export interface WasmProgramOf<R> extends SynchronousProgramOf<R> {
   readonly plan: CompiledPlan;
-  /** Bytes of the arena this program needs. */
-  readonly arenaBytes: number;
-  read(output: string): Float32Array;
   /**
    * Execute on the calling thread alone, call by call, and time each: where does a step go?
    * With several rounds every task counts with its best, which a busy machine disturbs less.
    */
   profile(rounds?: number): CallTime[];
-  /**
-   * Execute once on the calling thread alone, and show what each call has written: a part of it after each task, or
-   * all of it after the last. The values are those in memory, which later calls write over.
-   */
-  trace(look: (call: Call, values: Float32Array) => void): void;
+  /** Execute once on the calling thread alone, and show what each call has written; see `Program.trace`. */
+  trace(look: (call: TracedCall, values: TensorValues) => void): void;
   /** Execute once in an arena full of a pattern: how many bytes of it were written, in lines of 64. */
   touch(): number;
   /** Values of any buffer after a run; only of use when the program was compiled with keepAll. */
   peek(buffer: Buffer): Float32Array;
 }
 
+/** A program of the WebAssembly runtime by its outputs: what they are read as follows from them. */
+export type WasmProgram<O extends Outputs = Outputs> = WasmProgramOf<Readings<O>>;
+
 /** The WebAssembly runtime: float32, all cores, results bit-identical for any number of threads. */
-export interface WasmRuntime extends Runtime {
-  readonly threads: number;
+export interface WasmRuntime extends SynchronousRuntime {
+  readonly machine: Machine;
   readonly build: Build;
-  readonly panelWidth: number;
-  compile(spec: ProgramSpec, options?: { keepAll?: boolean }): WasmProgram;
-  read(state: Tensor): Float32Array | Int32Array;
-  /** What `read` copies: the values where they lie, until the next program runs. Not to be written to. */
-  view(state: Tensor): Float32Array | Int32Array;
+  compile<const O extends Outputs>(spec: ProgramSpec<O>, options?: { keepAll?: boolean }): WasmProgram<O>;
+  view(state: Tensor): TensorValues;
   /** Bytes of shared memory that were taken at most: states, arena, programs, scratch. It never becomes shorter. */
   memoryBytes(): number;
 }
@@ -89,134 +92,155 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   const module = await compileModule(build);
   const memory = new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
   const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
-  const { control, scratch, probe } = reserve(heap, threads);
+  const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
   const kernels = instantiate(module, memory);
   const panelWidth = build === "simd" ? 8 : probePanelWidth(kernels.exports, memory, probe).panelWidth;
   kernels.exports.setPanelWidth(panelWidth);
+  const [ownScratch = 0, ...otherScratch] = scratch;
   const workers = await Promise.all(
-    scratch.slice(1).map((own) => startWorker({ module, memory, control, threads, scratch: own, panelWidth })),
+    otherScratch.map((own) => startWorker({ module, memory, control, threads, scratch: own, panelWidth })),
   );
 
+  const machine = wasmMachine({ threads, panelWidth });
   const watch = watchThreads(memory, control, kernels.exports.currentCall);
+  let closed = false;
+  const expectOpen = (): void => {
+    if (closed) throw new Error("The wasm runtime has been closed; open another.");
+  };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
-  const layout = createLayout(
-    heap,
-    { threads, panelWidth },
-    {
-      begin({ buffer: { bytes, state }, address }) {
-        floats(address, bytes).fill(0);
-        if (state?.values) floats(address, bytes).set(state.values);
-      },
-      move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
+  const layout = createLayout(heap, machine, {
+    begin({ buffer: { bytes, state }, address }) {
+      floats(address, bytes).fill(0);
+      if (state?.values) floats(address, bytes).set(state.values);
     },
-  );
-  const view = (tensor: Tensor): Float32Array | Int32Array => {
+    move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
+  });
+  const view = (tensor: Tensor): TensorValues => {
+    expectOpen();
     const { address } = layout.state(tensor);
     const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
     return new Values(memory.buffer, address, sizeOf(tensor.shape));
   };
+  /** A copy of a tensor's values where they lie, in the form of its type. */
+  const valuesAt = ({ dtype, shape }: Tensor, address: number): TensorValues => {
+    const size = sizeOf(shape);
+    if (dtype === "bf16") return widened(new Uint16Array(memory.buffer, address, size));
+    return (dtype === "i32" ? new Int32Array(memory.buffer, address, size) : floats(address, 4 * size)).slice();
+  };
   /** The program whose values are in the arena. */
-  let latest: WasmProgram | undefined;
+  let latest: object | undefined;
+
+  const compile = <const O extends Outputs>(
+    spec: ProgramSpec<O>,
+    { keepAll = false }: { keepAll?: boolean } = {},
+  ): WasmProgram<O> => {
+    expectOpen();
+    let calls: readonly EncodedCall[] = [];
+    const placed = layout.place(spec, keepAll, ({ plan, base, placeOf }) => {
+      const encoded = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
+      new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
+      calls = encoded.calls;
+    });
+    const { plan, base, placeOf } = placed;
+    let released = false;
+    const expectThere = (): void => {
+      expectOpen();
+      if (released) throw new Error("This program has been released; compile it again.");
+    };
+    const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
+      kernels.exports.runOne(control, record, begin, end, ownScratch);
+    const addressOf = (buffer: Buffer): number => {
+      const place = placeOf(buffer);
+      if ("local" in place)
+        throw new Error(`peek: ${buffer.name} lives only within its chain; compile with keepAll to look at it.`);
+      return place.address;
+    };
+    const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
+      expectThere();
+      const output = outputOf(spec.outputs, name);
+      if (latest !== program) throw notRun(name);
+      return valuesOf(output, (tensor) => {
+        const buffer = plan.outputs.get(tensor);
+        if (!buffer) throw notRun(name);
+        return valuesAt(tensor, addressOf(buffer));
+      });
+    };
+    /** Run all calls; when that fails there is nothing to read. */
+    const execute = <T>(work: () => T): T => {
+      expectThere();
+      latest = undefined;
+      const result = watch.over(calls, work);
+      latest = program;
+      return result;
+    };
+    const run = (): void => execute(() => kernels.exports.startProgram(control, base, threads, ownScratch));
+    const program: WasmProgram<O> = {
+      plan,
+      run,
+      readNow,
+      // An async function: what goes wrong rejects the promise.
+      read: async (name) => readNow(name),
+      peek(buffer) {
+        expectThere();
+        return floats(addressOf(buffer), buffer.bytes).slice();
+      },
+      touch() {
+        expectThere();
+        const words = new Int32Array(memory.buffer, layout.arena().address, plan.arena.bytes / 4).fill(PATTERN);
+        run();
+        let lines = 0;
+        for (let at = 0; at < words.length; at += 16)
+          if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
+        return 64 * lines;
+      },
+      profile: (rounds = 1) => execute(() => profileCalls(calls, rounds, runTask)),
+      trace(look) {
+        const traced = { placeOf, localBase: localBase(ownScratch), floats };
+        execute(() => traceCalls(calls, runTask, traced, look));
+      },
+      release() {
+        released = true;
+        if (latest === program) latest = undefined;
+        placed.release();
+      },
+    };
+    return program;
+  };
+  const readNow = (tensor: Tensor): TensorValues => view(tensor).slice();
 
   return {
-    threads,
+    name: machine.name,
+    device: machine.device,
+    machine,
     build,
-    panelWidth,
-    compile(spec, { keepAll = false } = {}) {
-      let calls: readonly EncodedCall[] = [];
-      const placed = layout.place(spec, keepAll, ({ plan, base, placeOf }) => {
-        const encoded = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
-        new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
-        calls = encoded.calls;
-      });
-      const { plan, base } = placed;
-      const { arenaBytes } = plan.memory;
-      let released = false;
-      const expectThere = (): void => {
-        if (released) throw new Error("This program has been released; compile it again.");
-      };
-      const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
-        kernels.exports.runOne(control, record, begin, end, scratch[0]!);
-      const peek = (buffer: Buffer): Float32Array => {
-        expectThere();
-        const place = placed.placeOf(buffer);
-        if ("local" in place)
-          throw new Error(`peek: ${buffer.name} lives only within its chain; compile with keepAll to look at it.`);
-        return floats(place.address, buffer.bytes).slice();
-      };
-      const program: WasmProgram = {
-        plan,
-        arenaBytes,
-        peek,
-        run() {
-          expectThere();
-          latest = program;
-          watch.over(calls, () => kernels.exports.startProgram(control, base, threads, scratch[0]!));
-        },
-        touch() {
-          expectThere();
-          const words = new Int32Array(memory.buffer, layout.arena().address, arenaBytes / 4).fill(PATTERN);
-          program.run();
-          let lines = 0;
-          for (let at = 0; at < words.length; at += 16)
-            if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
-          return 64 * lines;
-        },
-        profile(rounds = 1) {
-          expectThere();
-          return watch.over(calls, () => profileCalls(calls, rounds, runTask));
-        },
-        trace(look) {
-          expectThere();
-          latest = program;
-          const { placeOf } = placed;
-          const traced = { placeOf, localBase: localBase(scratch[0]!), floats };
-          watch.over(calls, () => traceCalls(calls, runTask, traced, look));
-        },
-        read(output) {
-          const buffer = plan.outputs.get(output);
-          if (!buffer)
-            throw new Error(`read: no output "${output}"; there are: ${[...plan.outputs.keys()].join(", ")}.`);
-          if (latest !== program && !buffer.state) {
-            throw new Error(
-              `read: "${output}" is not there: run the program first, and read before another program runs, for programs share their memory.`,
-            );
-          }
-          const values = peek(buffer);
-          return spec.outputs[output]!.dtype === "bf16" ? widened(values) : values;
-        },
-        release() {
-          released = true;
-          if (latest === program) latest = undefined;
-          placed.release();
-        },
-      };
-      return program;
-    },
+    compile,
     write(tensor, values) {
-      const { buffer } = layout.state(tensor);
-      expectCount(buffer.name, values.length, sizeOf(tensor.shape), tensor.shape);
-      view(tensor).set(values);
+      const place = view(tensor);
+      expectCount(stateOf(tensor)?.name ?? "tensor", values.length, place.length, tensor.shape);
+      place.set(values);
     },
-    read: (tensor) => view(tensor).slice(),
+    readNow,
+    read: async (tensor) => readNow(tensor),
     view,
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
+    finish: () => Promise.resolve(),
     close() {
+      if (closed) return;
+      closed = true;
       if (threads > 1) {
-        const words = new Int32Array(memory.buffer, control, 2);
-        words[1] = 0;
-        Atomics.add(words, 0, 1);
-        Atomics.notify(words, 0);
+        const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
+        words[CONTROL_PROGRAM / 4] = 0;
+        Atomics.add(words, CONTROL_EPOCH / 4, 1);
+        Atomics.notify(words, CONTROL_EPOCH / 4);
       }
       for (const worker of workers) void worker.terminate();
     },
   };
 }
 
-/** What pairs of bfloat16, seen as float32, hold. */
-function widened(pairs: Float32Array): Float32Array {
-  const narrow = new Uint16Array(pairs.buffer, pairs.byteOffset, 2 * pairs.length);
+/** Upper halves of float32 as float32. */
+function widened(narrow: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
 }
 
@@ -228,7 +252,7 @@ function reach(memory: WebAssembly.Memory, bytes: number): void {
     memory.grow(missing);
   } catch (error) {
     throw new Error(
-      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${LARGEST_MEMORY_BYTES / 2 ** 20} MiB. ` +
+      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
         "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
       { cause: error },
     );

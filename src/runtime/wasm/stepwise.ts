@@ -5,13 +5,9 @@
 // next task, in the memory of the thread.
 
 import { type Buffer, type Call, type Operand, writes } from "../plan/calls.ts";
+import type { TensorValues } from "../program.ts";
+import type { CallTime, TracedCall } from "../runtime.ts";
 import type { EncodedCall, Place } from "./encode.ts";
-
-/** How long one kernel call of a program took, alone on one thread. */
-export interface CallTime {
-  readonly call: Call;
-  readonly milliseconds: number;
-}
 
 /** One call on one task: items from begin up to end. */
 interface Task extends EncodedCall {
@@ -35,13 +31,15 @@ type RunTask = (task: Task) => void;
 
 /** The best times of a call's tasks are added up. */
 export function profileCalls(calls: readonly EncodedCall[], rounds: number, run: RunTask): CallTime[] {
-  const best = new Map<Call, number[]>(calls.map(({ call }) => [call, []]));
+  const best = new Map<Call, number[]>();
   for (let round = 0; round < rounds; round++) {
     for (const task of tasksOf(calls)) {
       const started = performance.now();
       run(task);
-      const times = best.get(task.call)!;
-      times[task.index] = Math.min(times[task.index] ?? Number.POSITIVE_INFINITY, performance.now() - started);
+      const elapsed = performance.now() - started;
+      const times = best.get(task.call) ?? [];
+      best.set(task.call, times);
+      times[task.index] = Math.min(times[task.index] ?? Number.POSITIVE_INFINITY, elapsed);
     }
   }
   return [...best].map(([call, times]) => ({ call, milliseconds: times.reduce((sum, time) => sum + time, 0) }));
@@ -57,14 +55,16 @@ export function traceCalls(
   calls: readonly EncodedCall[],
   run: RunTask,
   { placeOf, localBase, floats }: TracedMemory,
-  look: (call: Call, values: Float32Array) => void,
+  look: (call: TracedCall, values: TensorValues) => void,
 ): void {
+  const indices = new Map(calls.map(({ call }, index) => [call, index]));
   for (const task of tasksOf(calls)) {
     run(task);
+    const traced = { label: task.call.label, index: indices.get(task.call) ?? 0 };
     for (const operand of writes(task.call)) {
       const place = placeOf(operand.buffer);
       const { offset, bytes } = writtenBy(task, operand, place);
-      if (bytes > 0) look(task.call, floats(offset + ("local" in place ? localBase : place.address), bytes));
+      if (bytes > 0) look(traced, floats(offset + ("local" in place ? localBase : place.address), bytes));
     }
   }
 }

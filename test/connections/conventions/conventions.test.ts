@@ -20,13 +20,14 @@ import type { Tensor } from "../../../src/graph/tensor.ts";
 import { scale, square, subtract, tanh } from "../../../src/ops/elementwise.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import type { Runtime } from "../../../src/runtime/program.ts";
+import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "../../model/tiny.ts";
 import { normal, relativeError, uniform } from "../../ops/harness.ts";
+import type { TensorValues } from "../../../src/runtime/program.ts";
 
-let wasm: Runtime;
+let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
 afterAll(() => wasm.close());
 
@@ -147,7 +148,7 @@ function valuesOf({ parameters, x_TC }: ReturnType<typeof built>): Map<Tensor, F
   return values;
 }
 
-function run(runtime: Runtime, stack: ReturnType<typeof built>): Record<string, Float32Array | Float64Array> {
+function run(runtime: SynchronousRuntime, stack: ReturnType<typeof built>): Record<string, TensorValues> {
   const found = gradients(
     mean(square(stack.out)),
     stack.parameters.all.map(({ tensor }) => tensor),
@@ -158,7 +159,7 @@ function run(runtime: Runtime, stack: ReturnType<typeof built>): Record<string, 
   const program = runtime.compile({ outputs });
   for (const [tensor, values] of valuesOf(stack)) runtime.write(tensor, values);
   program.run();
-  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.read(name)]));
+  return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
 
 const cases: [string, MhcOptions & { convention: MhcConventionName }][] = mhcConventionNames.flatMap((convention) =>
@@ -233,7 +234,7 @@ describe.each(cases)("%s", (_name, options) => {
             given.map((value, k) => (k === i ? value + step : value)),
           );
           loss.run();
-          return loss.read("loss")[0]!;
+          return loss.readNow("loss")[0]!;
         };
         const h = 1e-4;
         const difference = (8 * (at(h / 2) - at(-h / 2)) - (at(h) - at(-h))) / (6 * h);
@@ -257,7 +258,7 @@ describe("the end of the streams", () => {
       );
       for (const parameter of stack.parameters.all) program.write(parameter.tensor, initialValues(parameter, 1));
       compiled.run();
-      return compiled.read("out");
+      return compiled.readNow("out");
     });
     expect(relativeError(learned!, mean!)).toBeLessThan(1e-3);
     expect(relativeError(learned!, mean!)).toBeGreaterThan(0);
@@ -309,7 +310,7 @@ test.each(mhcConventionNames)("a model trains: %s", (convention) => {
   runTiny(wasm, tiny, { loss: tiny.loss });
   const losses = Array.from({ length: 20 }, () => {
     step.run();
-    return step.read("loss")[0]!;
+    return step.readNow("loss")[0]!;
   });
   expect(losses.at(-1)).toBeLessThan(losses[0]! - 0.05);
 });

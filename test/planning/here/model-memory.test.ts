@@ -27,11 +27,14 @@ function modelOf({ model }: TrainingConfig): SavedTensor[] {
 }
 
 /** Do something in a runtime of its own, and compare. */
-async function compare(plan: (runtime: WasmRuntime) => MemoryNeed, act: (runtime: WasmRuntime) => void): Promise<void> {
+async function compare(
+  plan: (runtime: WasmRuntime) => MemoryNeed,
+  act: (runtime: WasmRuntime) => unknown,
+): Promise<void> {
   const runtime = await createWasmRuntime({ threads: 2 });
   try {
     const { runtimeBytes, machineBytes } = plan(runtime);
-    act(runtime);
+    await act(runtime);
     expect(runtime.memoryBytes()).toBeLessThanOrEqual(runtimeBytes);
     expect(runtime.memoryBytes()).toBeGreaterThan(0.98 * runtimeBytes);
     expect(machineBytes).toBeGreaterThan(runtimeBytes);
@@ -50,7 +53,7 @@ test.each<[string, number[], number]>([
   ["more than the programs that are kept", Array.from({ length: 12 }, (_, i) => 1 + 3 * i), 12],
 ])("writing %s", (_name, prompts, tokens) =>
   compare(
-    (runtime) => planWriting(large.model, runtime, { prompts, tokens }),
+    (runtime) => planWriting(large.model, runtime.machine, { prompts, tokens }),
     (runtime) => {
       const parameters = createParameters();
       const model = languageModel(large.model, parameters);
@@ -70,7 +73,7 @@ test.each<[string, number[], number]>([
 
 test.each([1, 40])("observing %i tokens", (length) =>
   compare(
-    (runtime) => planObserving(large.model, runtime, length),
+    (runtime) => planObserving(large.model, runtime.machine, length),
     (runtime) => void inspectCheckpoint(runtime, large.model, { model: modelOf(large) }, Array(length).fill(3)),
   ),
 );
@@ -78,7 +81,7 @@ test.each([1, 40])("observing %i tokens", (length) =>
 test.each(["mhc", "hc"] as const)("intervening in %s", (kind) => {
   const config = tinyTraining(kind, { batch: 8, model: { context: 32, width: 32 } });
   return compare(
-    (runtime) => planIntervening(config, runtime),
+    (runtime) => planIntervening(config, runtime.machine),
     (runtime) => void intervene(runtime, config, { step: 0, model: modelOf(config) }, tinyBatches(config)),
   );
 });
@@ -86,7 +89,7 @@ test.each(["mhc", "hc"] as const)("intervening in %s", (kind) => {
 test.each([1, 2])("a step that is measured, of %i batches", (accumulate) => {
   const config = { ...large, accumulate };
   return compare(
-    (runtime) => planOneStep(config, runtime, 2),
-    (runtime) => void measureStepMemory(runtime, config, 2),
+    (runtime) => planOneStep(config, runtime.machine, 2),
+    (runtime) => measureStepMemory(runtime, config, 2),
   );
 });

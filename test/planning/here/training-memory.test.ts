@@ -9,8 +9,9 @@ import { memoryLimits, type MemoryNeed } from "../../../src/planning/here/memory
 import { createTrainer } from "../../../src/training/trainer.ts";
 import { expectMemory, planMemoryNeed } from "../../../src/planning/here/training-memory.ts";
 import { type Changes, tinyBatches, tinySize, tinyTraining } from "../../training/tiny.ts";
+import { plannedMachine } from "../../../src/runtime/machines.ts";
 
-const machine = { panelWidth: 16, threads: 2 };
+const machine = plannedMachine({ threads: 2 });
 
 function config(kind: "residual" | "hc" | "mhc", more: object = {}, model: object = {}): TrainingConfig {
   return parseTrainingConfig({
@@ -30,7 +31,7 @@ const need = (configs: readonly TrainingConfig[]): MemoryNeed => planMemoryNeed(
 
 function refusal(configs: readonly TrainingConfig[], allowed?: number, wording = {}): string {
   try {
-    expectMemory({ configs }, machine, memoryLimits(allowed), wording);
+    expectMemory({ configs }, machine, memoryLimits(machine.device, allowed), wording);
   } catch (error) {
     return (error as Error).message;
   }
@@ -45,7 +46,7 @@ async function memoryOfRuns(
   const runtime = await createWasmRuntime({ threads });
   try {
     const sample = { prompt: 5, tokens: 30 };
-    const { runtimeBytes } = planMemoryNeed({ configs, sample }, runtime);
+    const { runtimeBytes } = planMemoryNeed({ configs, sample }, runtime.machine);
     const trainers = configs.map((each) => createTrainer(runtime, each, tinyBatches(each)));
     for (let step = 0; step < 2; step++) {
       for (const trainer of trainers) {
@@ -164,7 +165,9 @@ test("runs that are compared need their sum, and each alone less", () => {
   expect(message).toContain("residual, hc, mhc: training would need");
   expect(message).toContain("what --memory allows");
   expect(message).toMatch(/ {2}one by one: needs [\d.]+ MiB$/m);
-  expect(expectMemory({ configs }, machine, memoryLimits(machineBytes)).machineBytes).toBe(machineBytes);
+  expect(expectMemory({ configs }, machine, memoryLimits(machine.device, machineBytes)).machineBytes).toBe(
+    machineBytes,
+  );
 });
 
 test("a change of the connection is offered in the command's words; a run that goes on can only compute again", () => {

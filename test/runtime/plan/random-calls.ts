@@ -4,7 +4,12 @@
 // that read whole buffers (attention, weight gradients, sums), packing of state, updates of state.
 
 import * as fc from "fast-check";
-import { type Buffer, type Call, type Operand, ROW_TILE } from "../../../src/runtime/plan/calls.ts";
+import { type Buffer, type Call, type Operand } from "../../../src/runtime/plan/calls.ts";
+import { plannedMachine } from "../../../src/runtime/machines.ts";
+import type { Device } from "../../../src/runtime/device.ts";
+
+/** Whose numbers the calls are cut by. */
+export const device: Device = plannedMachine().device;
 
 export interface RandomProgram {
   readonly calls: readonly Call[];
@@ -80,7 +85,7 @@ function assemble(
       const whole = kind === 2 ? [read(pick(values, second).buffer, false)] : [];
       emit({
         domain: flag && x.rows % 2 === 0 ? x.rows / 2 : x.rows,
-        grain: second % 5 === 0 ? 7 : ROW_TILE,
+        grain: second % 5 === 0 ? 7 : device.rowTile,
         operands: [read(x.buffer, true), read(peer.buffer, true), ...whole, write(out, true)],
         inPlace: [
           [0, 2 + whole.length],
@@ -118,7 +123,7 @@ function assemble(
       const out = make(2 * x.buffer.bytes);
       emit({
         domain: x.rows,
-        grain: ROW_TILE,
+        grain: device.rowTile,
         operands: [read(x.buffer, true), write(out, true)],
         repeated: true,
       });

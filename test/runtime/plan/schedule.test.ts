@@ -2,17 +2,9 @@
 
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import {
-  type Buffer,
-  type Call,
-  type Group,
-  type Operand,
-  reads,
-  ROW_TILE,
-  writes,
-} from "../../../src/runtime/plan/calls.ts";
+import { type Buffer, type Call, type Group, type Operand, reads, writes } from "../../../src/runtime/plan/calls.ts";
 import { schedule } from "../../../src/runtime/plan/schedule.ts";
-import { randomProgram } from "./random-calls.ts";
+import { device, randomProgram } from "./random-calls.ts";
 
 interface Place {
   readonly call: Call;
@@ -37,7 +29,7 @@ describe("over random programs", () => {
   test("every call has one place, a repeated one at least one, and reads and writes what it should", () => {
     fc.assert(
       fc.property(randomProgram, ({ calls }) => {
-        const places = placesOf(schedule(calls));
+        const places = placesOf(schedule(calls, device));
         expect(places.size).toBe(calls.length);
         const names = (call: Call): (string | undefined)[] => call.operands.map((operand) => operand?.buffer.name);
         for (const call of calls) {
@@ -52,7 +44,7 @@ describe("over random programs", () => {
   test("what a call reads is written in an earlier phase, or on the same rows earlier in its group", () => {
     fc.assert(
       fc.property(randomProgram, ({ calls }) => {
-        const placed = [...placesOf(schedule(calls)).values()].flat();
+        const placed = [...placesOf(schedule(calls, device)).values()].flat();
         const writers = new Map(
           placed.flatMap((place) => writes(place.call).map((operand) => [operand.buffer, { place, operand }])),
         );
@@ -79,7 +71,7 @@ describe("over random programs", () => {
   test("a recomputed call stands in a later phase than the gradient it waits for", () => {
     fc.assert(
       fc.property(randomProgram, ({ calls }) => {
-        const places = placesOf(schedule(calls));
+        const places = placesOf(schedule(calls, device));
         const producers = producersOf(calls);
         for (const call of calls) {
           // What needs nothing but state may be prepared early; copies of repeated calls follow their source.
@@ -99,13 +91,13 @@ describe("over random programs", () => {
   test("the calls of a chain can be cut alike", () => {
     fc.assert(
       fc.property(randomProgram, ({ calls }) => {
-        for (const { domain, grain, calls: chain } of schedule(calls).flat()) {
+        for (const { domain, grain, calls: chain } of schedule(calls, device).flat()) {
           expect(domain).toBeGreaterThan(0);
           expect(grain).toBeGreaterThan(0);
           for (const call of chain) {
             if (call.domain !== undefined) {
               expect(call.domain).toBe(domain);
-              if (chain.length > 1) expect([call.grain, grain]).toEqual([ROW_TILE, ROW_TILE]);
+              if (chain.length > 1) expect([call.grain, grain]).toEqual([device.rowTile, device.rowTile]);
               continue;
             }
             const floats = writes(call)[0]!.buffer.bytes / 4;
@@ -121,7 +113,7 @@ describe("over random programs", () => {
   test("no phase is empty", () => {
     fc.assert(
       fc.property(randomProgram, ({ calls }) => {
-        for (const groups of schedule(calls)) expect(groups.length).toBeGreaterThan(0);
+        for (const groups of schedule(calls, device)) expect(groups.length).toBeGreaterThan(0);
       }),
       { numRuns: 200 },
     );
@@ -144,7 +136,7 @@ describe("of known programs", () => {
     kernel: "none",
     label,
     domain,
-    grain: ROW_TILE,
+    grain: device.rowTile,
     words: [],
     inPlace: [],
     flops: 0,
@@ -157,7 +149,7 @@ describe("of known programs", () => {
   const lazily = (one: Call): Call => ({ ...one, lazy: true });
   const repeatedly = (one: Call): Call => ({ ...one, repeated: true });
   const labels = (calls: readonly Call[]): string[][][] =>
-    schedule(calls).map((groups) => groups.map((group) => group.calls.map(({ label }) => label)));
+    schedule(calls, device).map((groups) => groups.map((group) => group.calls.map(({ label }) => label)));
   const [x, a, b, c, d] = [state("x"), buffer("a"), buffer("b"), buffer("c"), buffer("d")] as const;
 
   test("rows chain, whole reads wait for a barrier", () => {

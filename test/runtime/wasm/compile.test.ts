@@ -13,7 +13,7 @@ import { sumSquares } from "../../../src/ops/sum-squares.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
-import { describeMemory, describeSchedule, summarise } from "../../../src/runtime/plan/describe.ts";
+import { describeArena, describeSchedule, summarise } from "../../../src/runtime/plan/describe.ts";
 import type { ProgramSpec } from "../../../src/runtime/program.ts";
 import { createWasmRuntime, type WasmProgram, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 
@@ -21,10 +21,11 @@ let runtime: WasmRuntime;
 beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 1 })));
 afterAll(() => runtime.close());
 
-const kernels = ({ plan }: WasmProgram): string[] =>
-  plan.phases.flat().flatMap(({ calls }) => calls.map(({ kernel }) => kernel));
-const compile = (outputs: Record<string, Tensor>, updates: ProgramSpec["updates"] = []): WasmProgram =>
-  runtime.compile({ outputs, updates });
+const kernels = ({ plan }: Pick<WasmProgram, "plan">): string[] => plan.calls.map(({ kernel }) => kernel);
+const compile = (
+  outputs: Record<string, Tensor>,
+  updates: ProgramSpec["updates"] = [],
+): WasmProgram<Record<string, Tensor>> => runtime.compile({ outputs, updates });
 
 describe("few rows", () => {
   test("a product of few rows packs nothing, and has the bits of the same rows among many", () => {
@@ -41,7 +42,7 @@ describe("few rows", () => {
       expect(programs.map(kernels)).toEqual([["packB", "gemmRows"], ["gemv"]]);
       const [all, some] = programs.map((program) => {
         program.run();
-        return program.read("y");
+        return program.readNow("y");
       });
       expect(some).toEqual(all!.slice(0, 3 * columns));
     }
@@ -56,7 +57,7 @@ describe("few rows", () => {
       [cache.values, next.values],
     ]);
     expect(kernels(program)).toEqual(["cachedAttention"]);
-    expect(program.arenaBytes).toBeLessThan(512);
+    expect(program.plan.arena.bytes).toBeLessThan(512);
   });
 });
 
@@ -88,10 +89,10 @@ describe("sums", () => {
       Float32Array.from({ length: 64 }, (_, i) => Math.cos(i)),
     );
     program.run();
-    const y = program.read("y");
+    const y = program.readNow("y");
     const parts = compile({ product, later });
     parts.run();
-    const [a, b] = [parts.read("product"), parts.read("later")];
+    const [a, b] = [parts.readNow("product"), parts.readNow("later")];
     expect([...y]).toEqual(Array.from(a, (value, i) => Math.fround(value + b[i]!)));
   });
 });
@@ -110,7 +111,7 @@ describe("memory", () => {
     ]);
     expect(kernels(program)).not.toContain("copy");
     expect(
-      [...program.plan.memory.sharing.values()]
+      [...program.plan.arena.sharing.values()]
         .filter(({ state }) => state)
         .map(({ name }) => name)
         .sort(),
@@ -126,7 +127,7 @@ describe("memory", () => {
       Array.from({ length: 24 }, (_, i) => i),
     );
     plain.run();
-    expect(plain.read("y")[23]).toBe(23);
+    expect(plain.readNow("y")[23]).toBe(23);
   });
   test("with keepAll every value can be looked at after a run", () => {
     const x = input("x", [4]);
@@ -134,10 +135,7 @@ describe("memory", () => {
     const program = runtime.compile({ outputs: { y: silu(scale(inner, -1)) } }, { keepAll: true });
     runtime.write(x, [1, 2, 3, 4]);
     program.run();
-    const call = program.plan.phases
-      .flat()
-      .flatMap(({ calls }) => calls)
-      .find(({ label }) => label === "inner:square")!;
+    const call = program.plan.calls.find(({ label }) => label === "inner:square")!;
     const written = call.operands.find((operand) => operand?.access === "write")!;
     expect([...program.peek(written.buffer)]).toEqual([1, 4, 9, 16]);
   });
@@ -150,14 +148,18 @@ describe("memory", () => {
     const [kept, program] = [runtime.compile(spec, { keepAll: true }), runtime.compile(spec)];
     runtime.write(x, values(1040));
     runtime.write(w, values(64));
-    expect(program.plan.memory.locals.size).toBeGreaterThan(0);
+    expect(program.plan.arena.locals.size).toBeGreaterThan(0);
     kept.run();
     for (const tensor of [inner, outer]) {
       const expected = [...kept.peek(kept.plan.bufferOf(tensor))];
       const buffer = program.plan.bufferOf(tensor);
       const shown: number[] = [];
-      program.trace((call, part) => {
-        if (call.operands.some((operand) => operand?.access === "write" && operand.buffer === buffer))
+      program.trace(({ index }, part) => {
+        if (
+          program.plan.calls[index]!.operands.some(
+            (operand) => operand?.access === "write" && operand.buffer === buffer,
+          )
+        )
           shown.push(...part);
       });
       expect(shown).toEqual(expected);
@@ -170,18 +172,18 @@ test("a plan describes itself", () => {
   const [x, w] = [input("x", [60, 8]), parameter("w", [8, 8])];
   const loss = scope("head", () => mean(square(matmul(x, w))));
   const { plan } = compile({ loss });
-  const summary = summarise(plan.phases, plan.memory);
+  const summary = summarise(plan);
   expect(summary).toMatchObject({
     phases: plan.phases.length,
     calls: kernels(compile({ loss })).length,
     stateBytes: 4 * (480 + 64),
-    arenaBytes: plan.memory.arenaBytes,
+    arenaBytes: plan.arena.bytes,
   });
   expect(summary.flops).toBeGreaterThanOrEqual(2 * 60 * 8 * 8);
   expect(summary.unsharedBytes).toBeGreaterThan(4 * 480);
-  expect(describeMemory(plan.memory)).toMatch(/^ *MiB {2}offset {2}phases {2}buffer\n[\s\S]*head:matmul/);
-  expect(describeMemory(plan.memory, 2).split("\n")).toHaveLength(3);
-  expect(describeSchedule(plan.phases)).toMatch(/head:matmul\/gemmRows → head:square/);
+  expect(describeArena(plan)).toMatch(/^ *MiB {2}offset {2}phases {2}buffer\n[\s\S]*head:matmul/);
+  expect(describeArena(plan, 2).split("\n")).toHaveLength(3);
+  expect(describeSchedule(plan)).toMatch(/head:matmul\/gemmRows → head:square/);
 });
 
 test("an operation without a kernel is named with its place", () => {
@@ -194,5 +196,5 @@ test("an operation without a kernel is named with its place", () => {
     reference: ({ x }, { y }) => y.data.set(x.data),
   };
   const y = scope("layers.3", () => apply(strange, { x: input("x", [2]) }).y);
-  expect(() => compile({ y })).toThrow("compile: the CPU runtime has no kernel for layers.3:strange.");
+  expect(() => compile({ y })).toThrow("compile: the wasm runtime has no kernel for layers.3:strange.");
 });

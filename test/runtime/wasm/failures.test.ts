@@ -95,6 +95,7 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
         runtime.write(ids, values);
         const error = thrown(() => program.run());
         expect(error).toBeInstanceOf(RangeError);
+        expect(() => program.readNow("y")).toThrow(/run the program first/);
         expect(error.message).toBe(
           `${operation}: index ${index} at position ${ROWS - 1}; allowed are 0 to ${SIZE - 1}; ${advice}`,
         );
@@ -132,7 +133,7 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
     runtime.write(after, new Float32Array(64).fill(7));
     runtime.write(tokens, [0, -1, -100, SIZE, SIZE + 1, 2 ** 31 - 1, -(2 ** 31), 1]);
     expect(() => program.run()).toThrow(/scatterAdd: index -1 at position 1;/);
-    expect(runtime.read(after)).toEqual(new Float32Array(64).fill(7));
+    expect(runtime.readNow(after)).toEqual(new Float32Array(64).fill(7));
   });
 
   it("checks what an expert's rows are taken from", () => {

@@ -20,7 +20,7 @@ import type { ProgramSpec } from "../../../src/runtime/program.ts";
 import { normal, uniform } from "../../ops/harness.ts";
 
 export interface RandomGraph {
-  readonly spec: ProgramSpec;
+  readonly spec: ProgramSpec<Record<string, Tensor>>;
   /** What every state starts from. */
   readonly states: ReadonlyMap<Tensor, Float64Array>;
 }

@@ -1,7 +1,7 @@
 // Question: which operations can the CPU do?
 
 import type { Operation } from "../../../graph/tensor.ts";
-import type { Lowering } from "../lowering.ts";
+import type { Lowering } from "../../plan/machine.ts";
 import { adamw } from "./adamw.ts";
 import { attention } from "./attention.ts";
 import { balanceBias } from "./balance-bias.ts";

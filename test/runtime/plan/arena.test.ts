@@ -1,4 +1,4 @@
-// Laws of the memory plan over random programs.
+// Laws of the plan of the arena over random programs.
 //
 // Two buffers may share bytes only if one is done with before the other is written. "Before" is what the
 // runtime guarantees: an earlier phase, or the same group earlier on the same rows (then both must lie
@@ -9,18 +9,16 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
+  type ArenaPlan,
   type Buffer,
   type Call,
   type Group,
-  LOCAL_ALIGNMENT,
-  LOCAL_BYTES,
   type Operand,
   type Phase,
-  ROW_TILE,
 } from "../../../src/runtime/plan/calls.ts";
-import { type MemoryPlan, planMemory } from "../../../src/runtime/plan/memory.ts";
+import { planArena } from "../../../src/runtime/plan/arena.ts";
 import { schedule } from "../../../src/runtime/plan/schedule.ts";
-import { randomProgram, type RandomProgram } from "./random-calls.ts";
+import { device, randomProgram, type RandomProgram } from "./random-calls.ts";
 
 interface Access {
   readonly call: Call;
@@ -39,7 +37,7 @@ interface Storage {
 
 function storageOf(
   buffer: Buffer,
-  { locals, offsets, sharing }: MemoryPlan,
+  { locals, offsets, sharing }: ArenaPlan,
   accesses: ReadonlyMap<Buffer, Access[]>,
 ): Storage {
   const root = sharing.get(buffer) ?? buffer;
@@ -49,7 +47,7 @@ function storageOf(
     return {
       space: accesses.get(buffer)![0]!.group,
       begin: local.offset,
-      end: local.offset + ROW_TILE * local.rowBytes,
+      end: local.offset + device.rowTile * local.rowBytes,
     };
   const begin = offsets.get(root)!;
   return { space: "arena", begin, end: begin + buffer.bytes };
@@ -102,11 +100,11 @@ function done(
 
 function plan({ calls, outputs, updates }: RandomProgram): {
   phases: Phase[];
-  memory: MemoryPlan;
+  memory: ArenaPlan;
   accesses: Map<Buffer, Access[]>;
 } {
-  const phases = schedule(calls, new Set([...outputs, ...updates.values()]));
-  return { phases, memory: planMemory(phases, outputs, updates), accesses: accessesOf(phases) };
+  const phases = schedule(calls, device, new Set([...outputs, ...updates.values()]));
+  return { phases, memory: planArena(phases, device, outputs, updates), accesses: accessesOf(phases) };
 }
 
 /** Every way in which two buffers that are needed at the same time share bytes. */
@@ -146,7 +144,7 @@ describe("over random programs", () => {
           const { space, begin, end } = storageOf(buffer, memory, accesses);
           if (space !== "arena") continue;
           expect(begin % 64).toBe(0);
-          expect(end + 64).toBeLessThanOrEqual(memory.arenaBytes);
+          expect(end + 64).toBeLessThanOrEqual(memory.bytes);
         }
       }),
       { numRuns: 300 },
@@ -163,12 +161,12 @@ describe("over random programs", () => {
           seen++;
           const [{ group }] = list as [Access];
           expect(list.every((access) => access.group === group && access.operand.aligned)).toBe(true);
-          expect([group.grain, group.domain * local.rowBytes, local.offset % LOCAL_ALIGNMENT]).toEqual([
-            ROW_TILE,
+          expect([group.grain, group.domain * local.rowBytes, local.offset % device.localAlignment]).toEqual([
+            device.rowTile,
             buffer.bytes,
             0,
           ]);
-          expect(local.offset + ROW_TILE * local.rowBytes).toBeLessThanOrEqual(LOCAL_BYTES);
+          expect(local.offset + device.rowTile * local.rowBytes).toBeLessThanOrEqual(device.localBytes);
           expect(buffer.state ?? program.outputs.has(buffer)).toBe(false);
         }
       }),
@@ -188,7 +186,7 @@ describe("over random programs", () => {
   test("the programs do share memory, in place and by turns", () => {
     const programs = fc.sample(randomProgram, { numRuns: 200, seed: 1 });
     const plans = programs.map((program) => ({ program, ...plan(program) }));
-    const ofState = ({ memory }: { memory: MemoryPlan }): number =>
+    const ofState = ({ memory }: { memory: ArenaPlan }): number =>
       [...memory.sharing.values()].filter(({ state }) => state).length;
     const total = (count: (entry: (typeof plans)[number]) => number): number =>
       plans.reduce((sum, entry) => sum + count(entry), 0);
@@ -197,7 +195,7 @@ describe("over random programs", () => {
     const unshared = total(({ accesses }) =>
       [...accesses.keys()].filter(({ state }) => !state).reduce((sum, { bytes }) => sum + bytes + 64, 0),
     );
-    expect(total(({ memory }) => memory.arenaBytes)).toBeLessThan(0.9 * unshared);
+    expect(total(({ memory }) => memory.bytes)).toBeLessThan(0.9 * unshared);
   });
 });
 
@@ -212,7 +210,7 @@ describe("in place", () => {
     kernel: "none",
     label: to.name,
     domain: ROWS,
-    grain: ROW_TILE,
+    grain: device.rowTile,
     words: [],
     flops: 0,
     inPlace: [[0, from.length + whole.length]],
@@ -222,14 +220,14 @@ describe("in place", () => {
       { buffer: to, access: "write", aligned: true },
     ],
   });
-  const group = (...calls: Call[]): Group => ({ domain: ROWS, grain: ROW_TILE, calls });
+  const group = (...calls: Call[]): Group => ({ domain: ROWS, grain: device.rowTile, calls });
   const [a, b, c] = [buffer("a"), buffer("b"), buffer("c")] as const;
   const rootOf = (
     phases: Phase[],
     of: Buffer,
     outputs: Buffer[] = [],
     updates: [Buffer, Buffer][] = [],
-  ): Buffer | undefined => planMemory(phases, new Set(outputs), new Map(updates)).sharing.get(of);
+  ): Buffer | undefined => planArena(phases, device, new Set(outputs), new Map(updates)).sharing.get(of);
 
   test("over an operand that nobody needs afterwards", () => {
     expect(rootOf([[group(rows([state], a), rows([a], b))]], b)).toBe(a);
@@ -250,6 +248,6 @@ describe("in place", () => {
     const phases = [[group(rows([state], a), rows([a], b), rows([b], c))]];
     expect(rootOf(phases, b)).toBe(a);
     expect(rootOf(phases, c)).toBe(a);
-    expect(planMemory(phases, new Set([c]), new Map()).arenaBytes).toBe(a.bytes + 64);
+    expect(planArena(phases, device, new Set([c]), new Map()).bytes).toBe(a.bytes + 64);
   });
 });

@@ -6,47 +6,30 @@
 // writes and reads row by row, and nobody else, needs no place in the arena: a tile of its rows lives in
 // the memory of the thread, so it never leaves the cache.
 
+import type { Device } from "../device.ts";
 import {
+  type ArenaPlan,
   type Buffer,
   type Call,
   type Group,
+  type Life,
   type Local,
-  LOCAL_ALIGNMENT,
-  LOCAL_ARGUMENTS,
-  LOCAL_BYTES,
   type Phase,
-  type Placement,
   reads,
-  ROW_TILE,
   writes,
 } from "./calls.ts";
-
-const ALIGNMENT = 64;
-/** Kernels may read (never write) this far past the end of a buffer. */
-const PADDING = 64;
-
-export interface Life {
-  readonly first: number;
-  last: number;
-}
-
-export interface MemoryPlan extends Placement {
-  /** Phases in which a buffer is live; buffers that share storage share one entry. */
-  readonly lives: ReadonlyMap<Buffer, Life>;
-  /** Buffers that live in another's place: an output written over an input, or a state's new value. */
-  readonly sharing: ReadonlyMap<Buffer, Buffer>;
-}
 
 /**
  * @param phases the schedule
  * @param outputs buffers that must survive to the end of the program
  * @param updates [state, new value]: the new value is written over the state when nothing reads the state afterwards
  */
-export function planMemory(
+export function planArena(
   phases: readonly Phase[],
+  device: Device,
   outputs: ReadonlySet<Buffer>,
   updates: ReadonlyMap<Buffer, Buffer>,
-): MemoryPlan {
+): ArenaPlan {
   const lives = new Map<Buffer, Life>();
   const sharing = new Map<Buffer, Buffer>();
   const readers = findReaders(phases);
@@ -78,15 +61,15 @@ export function planMemory(
   const groupsOf = findGroups(phases, rootOf);
   const inChain = (root: Buffer): boolean => groupsOf.get(root)!.size === 1 && Number.isFinite(lives.get(root)?.last);
   const locals = new Map(
-    phases.flatMap((groups) => groups.flatMap((group) => [...findLocals(group, inChain, rootOf)])),
+    phases.flatMap((groups) => groups.flatMap((group) => [...findLocals(group, device, inChain, rootOf)])),
   );
   for (const buffer of locals.keys()) lives.delete(buffer);
-  const { offsets, bytes: arenaBytes } = assignOffsets(lives, ({ bytes }) => bytes, ALIGNMENT);
+  const { offsets, bytes } = assignOffsets(lives, (buffer) => buffer.bytes, device.alignment, device.padding);
   for (const buffer of sharing.keys()) {
     const offset = offsets.get(rootOf(buffer));
     if (offset !== undefined) offsets.set(buffer, offset);
   }
-  return { offsets, arenaBytes, locals, lives, sharing: new Map([...sharing.keys()].map((b) => [b, rootOf(b)])) };
+  return { offsets, bytes, locals, lives, sharing: new Map([...sharing.keys()].map((b) => [b, rootOf(b)])) };
 
   function lastRead(buffer: Buffer, phase: number): number {
     return Math.max(phase, ...(readers.get(buffer) ?? []).map((reader) => reader.phase));
@@ -162,15 +145,16 @@ function findGroups(phases: readonly Phase[], rootOf: (buffer: Buffer) => Buffer
 /** The buffers (roots of sharing) that only this chain touches, row by row, and their places in a thread's memory. */
 function findLocals(
   group: Group,
+  device: Device,
   inChain: (root: Buffer) => boolean,
   rootOf: (buffer: Buffer) => Buffer,
 ): Map<Buffer, Local> {
-  if (group.grain !== ROW_TILE) return new Map();
+  if (group.grain !== device.rowTile) return new Map();
   const { domain } = group;
   const used = new Map<Buffer, Life>();
   const excluded = new Set<Buffer>();
   group.calls.forEach((call, position) => {
-    const tooMany = call.operands.length + call.words.length > LOCAL_ARGUMENTS;
+    const tooMany = call.operands.length + call.words.length > device.localArguments;
     for (const operand of call.operands) {
       if (!operand) continue;
       const root = rootOf(operand.buffer);
@@ -181,10 +165,10 @@ function findLocals(
     }
   });
   const chain = new Map([...used].filter(([root]) => inChain(root) && !excluded.has(root)));
-  const sizeOf = ({ bytes }: Buffer): number => (bytes / domain) * ROW_TILE;
+  const sizeOf = ({ bytes }: Buffer): number => (bytes / domain) * device.rowTile;
   for (;;) {
-    const { offsets, bytes } = assignOffsets(chain, sizeOf, LOCAL_ALIGNMENT);
-    if (bytes <= LOCAL_BYTES)
+    const { offsets, bytes } = assignOffsets(chain, sizeOf, device.localAlignment, device.padding);
+    if (bytes <= device.localBytes)
       return new Map([...offsets].map(([buffer, offset]) => [buffer, { offset, rowBytes: buffer.bytes / domain }]));
     const largest = [...chain.keys()].reduce((a, b) => (b.bytes > a.bytes ? b : a));
     chain.delete(largest);
@@ -196,13 +180,14 @@ function assignOffsets(
   lives: ReadonlyMap<Buffer, Life>,
   sizeOf: (buffer: Buffer) => number,
   alignment: number,
+  padding: number,
 ): { offsets: Map<Buffer, number>; bytes: number } {
   const offsets = new Map<Buffer, number>();
   const placed: { offset: number; end: number; life: Life }[] = [];
-  let arenaBytes = 0;
+  let most = 0;
   const bySize = [...lives].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [buffer, life] of bySize) {
-    const size = Math.ceil((sizeOf(buffer) + PADDING) / alignment) * alignment;
+    const size = Math.ceil((sizeOf(buffer) + padding) / alignment) * alignment;
     let offset = 0;
     for (const other of placed) {
       if (other.life.first > life.last || life.first > other.life.last) continue;
@@ -212,7 +197,7 @@ function assignOffsets(
     offsets.set(buffer, offset);
     const index = placed.findIndex((other) => other.offset > offset);
     placed.splice(index < 0 ? placed.length : index, 0, { offset, end: offset + size, life });
-    arenaBytes = Math.max(arenaBytes, offset + size);
+    most = Math.max(most, offset + size);
   }
-  return { offsets, bytes: arenaBytes };
+  return { offsets, bytes: most };
 }

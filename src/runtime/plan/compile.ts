@@ -6,32 +6,23 @@
 import { addOperation } from "../../ops/elementwise.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
-import type { Buffer, Call, Phase } from "../plan/calls.ts";
-import { type MemoryPlan, planMemory } from "../plan/memory.ts";
-import { schedule } from "../plan/schedule.ts";
-import type { ProgramSpec } from "../program.ts";
-import type { LoweringContext } from "./lowering.ts";
-import { implementations } from "./ops/table.ts";
-
-export interface CompiledPlan {
-  readonly phases: readonly Phase[];
-  readonly memory: MemoryPlan;
-  readonly outputs: ReadonlyMap<string, Buffer>;
-  /** Where a tensor of the graph is. */
-  bufferOf(tensor: Tensor): Buffer;
-}
+import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
+import { planArena } from "./arena.ts";
+import type { Buffer, Call, CompiledPlan } from "./calls.ts";
+import type { LoweringContext, Machine } from "./machine.ts";
+import { schedule } from "./schedule.ts";
 
 export interface CompileOptions {
-  readonly panelWidth: number;
-  readonly threads: number;
   /** Keep every buffer to the end of the program, so that each can be looked at. */
   readonly keepAll?: boolean;
   /** The buffer of a state tensor, the same for all programs of a runtime. */
   stateBuffer(tensor: Tensor): Buffer;
 }
 
-export function compilePlan(spec: ProgramSpec, options: CompileOptions): CompiledPlan {
-  const { calls, bufferOf } = lowerGraph(spec, options);
+/** Plan a program for a machine. Nothing is allocated or run. */
+export function compilePlan(spec: ProgramSpec, machine: Machine, options: CompileOptions): CompiledPlan {
+  const { device } = machine;
+  const { calls, bufferOf } = lowerGraph(spec, machine, options);
   const changed = (spec.updates ?? [])
     .map(([state, value]) => [bufferOf(state), bufferOf(value)] as const)
     .filter(([state, value]) => state !== value);
@@ -44,34 +35,38 @@ export function compilePlan(spec: ProgramSpec, options: CompileOptions): Compile
     if (!copy) snapshots.set(buffer, (copy = { name: `${buffer.name} before`, bytes: buffer.bytes }));
     return copy;
   };
-  const outputs = new Map(Object.entries(spec.outputs).map(([name, tensor]) => [name, unchanged(bufferOf(tensor))]));
+  const outputs = new Map(tensorsOf(spec.outputs).map((tensor) => [tensor, unchanged(bufferOf(tensor))]));
   const updates = new Map(changed.map(([state, value]) => [state, unchanged(value)]));
-  for (const [state, copy] of snapshots) calls.push(copyCall(`copy ${state.name}`, state, copy));
+  for (const [state, copy] of snapshots) calls.push(machine.copy(`copy ${state.name}`, state, copy));
 
   const kept = new Set(outputs.values());
   if (options.keepAll)
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
-  const phases = schedule(calls, new Set([...kept, ...updates.values()]));
-  let memory = planMemory(phases, kept, options.keepAll ? new Map() : updates);
-  const copies = [...updates].filter(([state, value]) => memory.sharing.get(value) !== state);
+  const phases = schedule(calls, device, new Set([...kept, ...updates.values()]));
+  let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
+  const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
     phases.push(
       copies.map(([state, value]) => ({
         domain: 1,
         grain: 1,
-        calls: [copyCall(`update ${state.name}`, value, state)],
+        calls: [machine.copy(`update ${state.name}`, value, state)],
       })),
     );
-    memory = planMemory(phases, kept, updates);
+    arena = planArena(phases, device, kept, updates);
   }
-  return { phases, memory, outputs, bufferOf };
+  return { phases, calls: phases.flat().flatMap((group) => group.calls), arena, outputs, bufferOf };
 }
 
-function lowerGraph(spec: ProgramSpec, options: CompileOptions): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
-  const results = [...Object.values(spec.outputs), ...(spec.updates ?? []).map(([, value]) => value)];
+function lowerGraph(
+  spec: ProgramSpec,
+  machine: Machine,
+  options: CompileOptions,
+): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
+  const results = resultsOf(spec);
   const nodes = ancestors([...results, ...(spec.updates ?? []).map(([state]) => state)]);
-  const absorbed = findAbsorbed(nodes, new Set(results));
+  const absorbed = findAbsorbed(nodes, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -90,12 +85,12 @@ function lowerGraph(spec: ProgramSpec, options: CompileOptions): { calls: Call[]
   for (const node of nodes) {
     const [first] = node.outputs;
     if ((first && stateOf(first)) || adds.has(node)) continue;
-    const rule = implementations.get(node.op);
-    if (!rule) throw new Error(`compile: the CPU runtime has no kernel for ${labelOf(node)}.`);
+    const rule = machine.implementationOf(node.op);
+    if (!rule) throw new Error(`compile: the ${machine.name} runtime has no kernel for ${labelOf(node)}.`);
     let flops = flopsOf(node);
     const context: LoweringContext = {
-      panelWidth: options.panelWidth,
-      threads: options.threads,
+      panelWidth: machine.device.panelWidth,
+      threads: machine.device.threads,
       buffer: bufferOf,
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
       alias: (view, source) => void buffers.set(view, bufferOf(source)),
@@ -121,7 +116,11 @@ interface Absorbed {
 }
 
 /** Nodes that take over an add: their kernel accumulates, the add is their only reader, the other operand is older. */
-function findAbsorbed(nodes: readonly Node[], results: ReadonlySet<Tensor>): Map<Node, Absorbed> {
+function findAbsorbed(
+  nodes: readonly Node[],
+  results: ReadonlySet<Tensor>,
+  { implementationOf }: Machine,
+): Map<Node, Absorbed> {
   const uses = new Map<Tensor, number>();
   for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
   const found = new Map<Node, Absorbed>();
@@ -132,7 +131,7 @@ function findAbsorbed(nodes: readonly Node[], results: ReadonlySet<Tensor>): Map
       [b, a],
       [a, b],
     ] as const) {
-      const fitting = implementations.get(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
+      const fitting = implementationOf(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
       if (fitting && !results.has(sum) && addend.node.id < sum.node.id && !found.has(sum.node)) {
         found.set(sum.node, { add, addend });
         break;
@@ -144,20 +143,4 @@ function findAbsorbed(nodes: readonly Node[], results: ReadonlySet<Tensor>): Map
 
 function labelOf(node: Node): string {
   return node.scope === "" ? node.op.name : `${node.scope}:${node.op.name}`;
-}
-
-function copyCall(label: string, from: Buffer, to: Buffer): Call {
-  return {
-    kernel: "copy",
-    label,
-    domain: 1,
-    grain: 1,
-    inPlace: [],
-    flops: 0,
-    operands: [
-      { buffer: from, access: "read", aligned: false },
-      { buffer: to, access: "write", aligned: false },
-    ],
-    words: [{ i32: from.bytes }],
-  };
 }

@@ -1,0 +1,84 @@
+// Question: which runtime does this computer use?
+//
+// A runtime is a folder beside this file and an entry of the table below. What it needs is loaded when it is opened,
+// so that a machine that is not there costs nothing.
+
+import type { Runtime } from "./runtime.ts";
+import type { WasmOptions } from "./wasm/runtime.ts";
+
+/** The name of a runtime. */
+export type RuntimeName = "wasm" | "reference";
+
+/** What may be asked for: a runtime by its name, or the fastest that there is. */
+export type RuntimeChoice = RuntimeName | "auto";
+
+/** Which runtime, and how it uses the machine; what a runtime does not know of it passes over. */
+export interface OpenOptions extends WasmOptions {
+  /** Default: "auto", the fastest that there is. */
+  readonly runtime?: RuntimeChoice;
+}
+
+interface RuntimeKind {
+  readonly name: RuntimeName;
+  /** For people: what it computes with. */
+  readonly description: string;
+  /** Whether this computer has what it needs. */
+  available(): Promise<boolean>;
+  open(options: WasmOptions): Promise<Runtime>;
+  /** Too slow for "auto" to take it. */
+  readonly slow?: true;
+}
+
+/** The fastest first. */
+const kinds: readonly RuntimeKind[] = [
+  {
+    name: "wasm",
+    description: "all cores of the processor, float32",
+    available: () => Promise.resolve(typeof WebAssembly === "object"),
+    open: async (options) => (await import("./wasm/runtime.ts")).createWasmRuntime(options),
+  },
+  {
+    name: "reference",
+    description: "one core, float64, by plain loops: slow and exact",
+    available: () => Promise.resolve(true),
+    open: async () => (await import("./reference/runtime.ts")).createReferenceRuntime(),
+    slow: true,
+  },
+];
+
+/** All that `openRuntime` takes, "auto" first. */
+export const runtimeChoices: readonly RuntimeChoice[] = ["auto", ...kinds.map(({ name }) => name)];
+
+/** A runtime as this computer has it, or has it not. */
+export interface RuntimeListing {
+  readonly name: RuntimeName;
+  readonly description: string;
+  readonly available: boolean;
+}
+
+/** Every runtime, the fastest first. */
+export function listRuntimes(): Promise<readonly RuntimeListing[]> {
+  return Promise.all(
+    kinds.map(async ({ name, description, available }) => ({ name, description, available: await available() })),
+  );
+}
+
+/**
+ * Open a runtime; `close` ends it.
+ *
+ * @throws RangeError for a name that there is not and for options that make no sense; Error when this computer lacks
+ *   what the runtime needs
+ */
+export async function openRuntime({ runtime = "auto", ...options }: OpenOptions = {}): Promise<Runtime> {
+  if (!runtimeChoices.includes(runtime))
+    throw new RangeError(`openRuntime: there is no runtime "${runtime}"; there are: ${runtimeChoices.join(", ")}.`);
+  for (const { name, available, open, slow } of kinds) {
+    if (runtime === "auto" ? slow : runtime !== name) continue;
+    if (await available()) return open(options);
+  }
+  throw new Error(
+    runtime === "auto"
+      ? "openRuntime: this computer has no runtime that is fast; ask for one by its name, such as reference."
+      : `openRuntime: this computer cannot use the ${runtime} runtime; birkhoff doctor says what it has.`,
+  );
+}

@@ -1,0 +1,116 @@
+// Question: what does every runtime offer?
+//
+// Writes, runs and reads happen in the order in which they are asked for, whether the machine does them at once or
+// later: a read gives what was there when it was asked for.
+
+import type { Tensor } from "../graph/tensor.ts";
+import type { Device } from "./device.ts";
+import type { Call, CompiledPlan } from "./plan/calls.ts";
+import type { Machine } from "./plan/machine.ts";
+import type { Outputs, ProgramSpec, Readings, TensorValues } from "./program.ts";
+
+/** How long one kernel call of a program took, alone on one thread. */
+export interface CallTime {
+  readonly call: Call;
+  readonly milliseconds: number;
+}
+
+/** What a program did in one place of its order of execution. */
+export interface TracedCall {
+  /** Operation and scope, such as "layers.0.attention:matmul". */
+  readonly label: string;
+  /** Its place in the order of execution. */
+  readonly index: number;
+}
+
+/**
+ * A compiled graph; R is what its outputs are read as. Running it allocates nothing and builds nothing. What is marked with a question mark is a
+ * capability: some runtimes have it, and whoever wants it asks.
+ */
+export interface ProgramOf<R> {
+  /**
+   * Execute once. On some runtimes it has only been begun when this returns; what fails is then told by a read.
+   *
+   * @throws RangeError when an index is out of range; states that the program updates are then of no use
+   */
+  run(): void;
+  /**
+   * A copy of an output of the last run, row-major, nested as it was asked for. To be asked for before another program
+   * of the runtime runs.
+   */
+  read<N extends keyof R & string>(name: N): Promise<R[N]>;
+  /** The same at once, where memory is at hand. */
+  readNow?<N extends keyof R & string>(name: N): R[N];
+  /**
+   * Give back what the program takes, with the inputs and constants that no other program has: an input must then
+   * be written again before a later program reads it. Parameters and persistent states stay; see `Runtime.forget`.
+   * A released program cannot run; to release it once more does nothing.
+   */
+  release(): void;
+  /** The plan that it follows. */
+  readonly plan?: CompiledPlan;
+  /**
+   * Execute once, and show what each call has written: a part of it after each task, or all of it after the last.
+   * The values are those in memory, which later calls write over.
+   */
+  trace?(look: (call: TracedCall, values: TensorValues) => void): void | Promise<void>;
+  /** Execute call by call and time each; with several rounds the best times. */
+  profile?(rounds?: number): readonly CallTime[] | Promise<readonly CallTime[]>;
+  /** Execute once in an arena full of a pattern: how many bytes of it were written. */
+  touch?(): number | Promise<number>;
+}
+
+/** A program by its outputs: what they are read as follows from them. */
+export type Program<O extends Outputs = Outputs> = ProgramOf<Readings<O>>;
+
+/**
+ * What every runtime offers: compile graphs, and hold the values of the state tensors they share
+ * (parameters, moments, inputs). Two programs of one runtime see the same parameters.
+ */
+export interface Runtime {
+  /** Such as "wasm". */
+  readonly name: string;
+  readonly device: Device;
+  /** For planning programs without running them; a runtime that plans nothing has none. */
+  readonly machine?: Machine;
+  /**
+   * Make a program of the graph behind the outputs and updates.
+   *
+   * @throws Error when the memory does not suffice; the runtime is then as it was
+   */
+  compile<const O extends Outputs>(spec: ProgramSpec<O>): Program<O>;
+  /** Set a state tensor (parameter, moment or input). */
+  write(state: Tensor, values: ArrayLike<number>): void;
+  /** A copy of a state tensor's values. */
+  read(state: Tensor): Promise<TensorValues>;
+  /** The same at once, where memory is at hand. */
+  readNow?(state: Tensor): TensorValues;
+  /** What `read` copies: the values where they lie, until the next program runs. Not to be written to. */
+  view?(state: Tensor): TensorValues;
+  /**
+   * Give back the place of a state tensor, and with it its values; used again, it begins anew.
+   *
+   * @throws Error while a program that is not released has it
+   */
+  forget(state: Tensor): void;
+  /** Bytes that were taken at most: states, arena, programs and scratch. */
+  memoryBytes?(): number;
+  /** Wait until all that was asked for is done. */
+  finish(): Promise<void>;
+  /** End the runtime: all else then throws an Error. To close it once more does nothing. */
+  close(): void;
+}
+
+/** A program whose outputs can be read at once. */
+export interface SynchronousProgramOf<R> extends ProgramOf<R> {
+  readNow<N extends keyof R & string>(name: N): R[N];
+}
+
+/** A program whose outputs can be read at once, by its outputs: what they are read as follows from them. */
+export type SynchronousProgram<O extends Outputs = Outputs> = SynchronousProgramOf<Readings<O>>;
+
+/** A runtime that has done what it is asked for when the call returns. */
+export interface SynchronousRuntime extends Runtime {
+  compile<const O extends Outputs>(spec: ProgramSpec<O>): SynchronousProgram<O>;
+  readNow(state: Tensor): TensorValues;
+}

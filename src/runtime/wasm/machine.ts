@@ -1,0 +1,48 @@
+// Question: what is the CPU to the plan, whether a runtime has been started on it or not?
+
+import type { Buffer, Call } from "../plan/calls.ts";
+import type { Machine } from "../plan/machine.ts";
+import { cpuDevice, type CpuChoices } from "./device.ts";
+import { createHeap } from "./heap.ts";
+import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
+import { implementations } from "./ops/table.ts";
+
+/** The CPU with so many threads; panels have 16 columns where V8 pairs vector operations, else 8. */
+export function wasmMachine(choices: CpuChoices): Machine {
+  const device = cpuDevice(choices);
+  const machine: Machine = {
+    name: "wasm",
+    device,
+    implementationOf: (op) => implementations.get(op),
+    copy,
+    withThreads: (threads) => wasmMachine({ ...choices, threads }),
+    plannedMemory() {
+      const heap = createHeap(STATIC_BYTES);
+      reserve(heap, device);
+      const layout = createLayout(heap, machine, { begin() {}, move() {} });
+      return {
+        addState: (tensor) => void layout.state(tensor),
+        forget: (tensor) => layout.forget(tensor),
+        place: (spec) => layout.place(spec, false, () => {}),
+        usedBytes: () => heap.used(),
+      };
+    },
+  };
+  return machine;
+}
+
+function copy(label: string, from: Buffer, to: Buffer): Call {
+  return {
+    kernel: "copy",
+    label,
+    domain: 1,
+    grain: 1,
+    inPlace: [],
+    flops: 0,
+    operands: [
+      { buffer: from, access: "read", aligned: false },
+      { buffer: to, access: "write", aligned: false },
+    ],
+    words: [{ i32: from.bytes }],
+  };
+}
