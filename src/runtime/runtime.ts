@@ -106,6 +106,7 @@ export interface SynchronousProgramOf<R> extends ProgramOf<R> {
   readNow<N extends keyof R & string>(name: N): R[N];
 }
 
+/** A program whose outputs can be read at once, by its outputs: what they are read as follows from them. */
 export type SynchronousProgram<O extends Outputs = Outputs> = SynchronousProgramOf<Readings<O>>;
 
 /** A runtime that has done what it is asked for when the call returns. */

@@ -62,6 +62,7 @@ export interface WasmProgramOf<R> extends SynchronousProgramOf<R> {
   peek(buffer: Buffer): Float32Array;
 }
 
+/** A program of the WebAssembly runtime by its outputs: what they are read as follows from them. */
 export type WasmProgram<O extends Outputs = Outputs> = WasmProgramOf<Readings<O>>;
 
 /** The WebAssembly runtime: float32, all cores, results bit-identical for any number of threads. */
