@@ -15,7 +15,6 @@ import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
-import { compilePlan } from "../runtime/plan/compile.ts";
 import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -23,16 +22,12 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { inspectCheckpoint, inspectFile } from "../study/inspect.ts";
 import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planObserving, planOneStep } from "../planning/here/model-memory.ts";
-import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
+import { predictStepMemory, resolveRecompute, type StepMemory } from "../training/recomputation.ts";
+import { makeStep } from "../training/step.ts";
+import { measureStepMemory, planStepMemory } from "../planning/step-memory.ts";
+import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";
-import {
-  makeStep,
-  measureStepMemory,
-  planStepMemory,
-  type StepMemory,
-  withoutMemory,
-} from "../training/step-memory.ts";
 import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
