@@ -8,13 +8,13 @@ import {
   initialise,
   input,
   mhc,
+  openRuntime,
   parameterCount,
   type ParameterSet,
   residual,
   type Tensor,
 } from "birkhoff";
 import { crossEntropy, matmul, mean } from "birkhoff/ops";
-import { createWasmRuntime } from "birkhoff/runtime";
 import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
 
 /** Images of a batch. */
@@ -55,7 +55,7 @@ async function train(name: string, network: Network, connection: Connection, ste
   const rate = (t: number): number => 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps));
   const adamw = adamwUpdates(parameters, loss, { learningRate: rate, weightDecay: 0 });
 
-  const runtime = await createWasmRuntime();
+  const runtime = await openRuntime();
   const step = runtime.compile({ outputs: { loss }, updates: adamw.updates });
   const look = runtime.compile({ outputs: { scores } });
   initialise(runtime, parameters, 1);
@@ -80,7 +80,7 @@ async function train(name: string, network: Network, connection: Connection, ste
     );
     adamw.write(runtime, t);
     step.run();
-    if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${step.readNow("loss")[0]!.toFixed(3)}\n`);
+    if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${(await step.read("loss"))[0]!.toFixed(3)}\n`);
   }
   const seconds = (performance.now() - started) / 1000;
 
@@ -91,7 +91,7 @@ async function train(name: string, network: Network, connection: Connection, ste
       Array.from({ length: BATCH }, (_, i) => first + i),
     );
     look.run();
-    const values = look.readNow("scores");
+    const values = await look.read("scores");
     for (let i = 0; i < BATCH; i++) {
       const row = values.subarray(i * CLASSES, (i + 1) * CLASSES);
       if (row.indexOf(Math.max(...row)) === heldOut.labels[first + i]) right += 1;

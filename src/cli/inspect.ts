@@ -27,7 +27,9 @@ import { makeStep } from "../training/step.ts";
 import { measureStepMemory, planStepMemory } from "../planning/step-memory.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import { describeEvent } from "../training/alarms.ts";
-import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";
+import { formatJson } from "../files/records.ts";
+import { readRunData } from "../runs/run-data.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
@@ -64,10 +66,11 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
-    const metrics = readMetrics(folder);
-    const gains = readGains(folder);
-    const events = readEvents(folder);
-    const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
+    // Of a damaged run all that can be read: inspect is what one opens when something went wrong.
+    const { metrics, gains, events, problems } = readRunData(folder);
+    const warn = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
+    problems.forEach(warn);
+    const place = latestCheckpoint(folder, warn);
     // Not before there is known to be the memory for what is measured.
     const checkpoint = place && once(() => loadModel(place.folder));
     const measured = checkpoint && (await measure(folder, config, checkpoint, options));
@@ -80,7 +83,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
         ? await withPlan(config, options.memory, (plan, peak) => ({ ...summarise(plan), peak }))
         : undefined;
       process.stdout.write(
-        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${formatJson({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -97,7 +100,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     print(describeSublayers(sublayerRows(model)));
     if (last) {
       print(
-        `loss ${last.loss.toFixed(4)}, gradient norm ${last.gradientNorm.toFixed(3)}, ${Math.round(last.tokensPerSecond).toLocaleString("en")} tokens/s`,
+        `loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${whole(last.tokensPerSecond)} tokens/s`,
       );
       const evaluated = metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined);
       if (evaluated) print(`validation: ${evaluated.bitsPerByte!.toFixed(4)} bits a byte at step ${evaluated.step}`);
@@ -131,6 +134,11 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     }
     if (options.plan) print(`\n${await withPlan(config, options.memory, describePlan)}`);
   });
+
+/** A dash for what a damaged record lacks. */
+const decimals = (value: number | undefined, digits: number): string => value?.toFixed(digits) ?? "–";
+const whole = (value: number | undefined): string =>
+  value === undefined ? "–" : Math.round(value).toLocaleString("en");
 
 /** What the instruments saw of a checkpoint, and on what. */
 interface Measured {

@@ -72,7 +72,7 @@ export function sinkhornWords(n: number, iterations: number): Words<"sinkhorn"> 
     let most = Math.max(0, Math.floor(room / (2 * n)));
     while (most > 0 && roomOf(n, most) > room) most--;
     throw new RangeError(
-      `sinkhorn: the CPU runtime does at most ${most} iterations for matrices of ${n} × ${n}, got ${iterations}.`,
+      `sinkhorn: ${iterations} iterations for matrices of ${n} × ${n}; the CPU runtime does ${most} at most; use fewer iterations.`,
     );
   }
   return { n, iterations };
