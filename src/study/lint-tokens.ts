@@ -2,7 +2,7 @@
 //
 // The static map and those of random tokens, through the float64 formula of their convention.
 
-import { logitsOf, staticCoefficients } from "../connections/conventions/evaluate.ts";
+import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
 import { lastLines } from "../connections/conventions/convert.ts";
 import { type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
@@ -36,16 +36,17 @@ function onTokens(connection: MhcLint, probeOf: LintInput["probe"], iterations: 
   const n = streamsOfBias(weights.bias!),
     M = n * n + 2 * n;
   const probe = probeOf(n, weights.phi!.shape[1]! / n);
-  const logits = logitsOf(rules, weights, probe);
-  const tokens = Array.from({ length: probe.tokens }, (_, t) => logits.slice(t * M, (t + 1) * M));
-  const maps = tokens.map((token) => tokenCoefficients(token, n, iterations, rules.form).slice(2 * n));
-  const fixed = staticCoefficients(rules.form, weights.bias!.data, iterations);
+  const { coefficients, logits = new Float64Array() } = evaluateCoefficients(convention, weights, probe, iterations);
+  const tokens = Array.from({ length: probe.tokens }, (_, t) => t);
+  const maps = tokens.map((t) => coefficients.slice(t * M + 2 * n, (t + 1) * M));
+  // What a token sees whose streams say nothing.
+  const fixed = tokenCoefficients(Float64Array.from(weights.bias!.data), n, iterations, rules.form);
   const byLines = {
     rows: maps.map((map) => lineError(map, n, 1, n)),
     columns: maps.map((map) => lineError(map, n, n, 1)),
   };
   const last = lastLines(convention);
-  const bounds = tokens.map((token) => softmaxBounds(token.subarray(2 * n), n));
+  const bounds = tokens.map((t) => softmaxBounds(logits.subarray(t * n * n, (t + 1) * n * n), n));
   return {
     name,
     convention,
@@ -104,7 +105,7 @@ function stochastic(measured: readonly OnTokens[], iterations: number): LintChec
     measured: `${text}: ${some(where)}`,
     expected,
     where,
-    mend:
+    remedy:
       broken.length > 0
         ? "The logits are so far apart that epsilons decide: lower the learning rate or α of the connections, or restart these sublayers."
         : "The logits are too large for so few iterations, and what is left undone multiplies with depth: use more iterations, or an exact map (permutations, orthostochastic).",
@@ -126,7 +127,8 @@ function saturated(measured: readonly OnTokens[]): LintCheck {
     measured: `${text}; ${stuck.length} of ${measured.length} sublayers: ${some(stuck.map(({ name }) => name))}`,
     expected,
     where: stuck.map(({ name }) => name),
-    mend: "The residual maps hardly change any more. If they are meant to be the identity, use residualMap identity and save the work; if not, start from a diagonal of 4 rather than 8 or more, and lower the learning rate of the connections.",
+    remedy:
+      "The residual maps hardly change any more. If they are meant to be the identity, use residualMap identity and save the work; if not, start from a diagonal of 4 rather than 8 or more, and lower the learning rate of the connections.",
   };
 }
 
@@ -142,6 +144,7 @@ function silent(measured: readonly OnTokens[]): LintCheck {
     measured: `${text}: ${some(off.map(({ name }) => name))}`,
     expected,
     where: off.map(({ name }) => name),
-    mend: "These sublayers are cut off from the streams. If that is not meant, their read or write biases have drifted: exclude them from weight decay, or restart them.",
+    remedy:
+      "These sublayers are cut off from the streams. If that is not meant, their read or write biases have drifted: exclude them from weight decay, or restart them.",
   };
 }

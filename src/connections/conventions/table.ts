@@ -3,7 +3,7 @@
 // Read off the papers and the released code; docs/conventions.md is written from these values.
 
 import { paperCoefficients } from "../../ops/manifold-coefficients.ts";
-import type { SinkhornForm } from "../../ops/sinkhorn.ts";
+import type { SinkhornForm } from "../../ops/sinkhorn-form.ts";
 import type { Convention, HcConvention, MhcConvention } from "./convention.ts";
 
 /** softmax of rows + ε, then columns and rows in turn, columns last, every sum + ε. */
@@ -38,6 +38,11 @@ export type ConventionName = MhcConventionName | HcConventionName;
 
 /** The names of all conventions, those of mHC first. */
 export const conventionNames: readonly ConventionName[] = [...mhcConventionNames, ...hcConventionNames];
+
+/** Whether a convention is one of mHC. */
+export function isMhcConvention(name: ConventionName): name is MhcConventionName {
+  return name in mhcConventions;
+}
 
 export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> = {
   paper: {

@@ -3,12 +3,8 @@
 // One item a matrix; eight share the lanes of the vectors. The paper's form has kernels of its own.
 
 import { lastAxis, sizeOf, type Tensor } from "../../../graph/tensor.ts";
-import {
-  type SinkhornAttributes,
-  sinkhornBackwardOperation,
-  type SinkhornForm,
-  sinkhornOperation,
-} from "../../../ops/sinkhorn.ts";
+import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn-form.ts";
+import { sinkhornBackwardOperation, sinkhornOperation } from "../../../ops/sinkhorn.ts";
 import type { Words } from "../call.ts";
 import {
   FORM_COLUMNS_LAST,
