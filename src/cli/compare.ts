@@ -119,8 +119,8 @@ ${Object.entries(experiments)
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
-          ? `each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on`
-          : "each one alone: birkhoff train --connection NAME",
+          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on)`
+          : "each one alone (birkhoff train --connection NAME)",
       });
       for (const config of wanted) {
         const place = path.join(folder, config.name);
