@@ -4,8 +4,7 @@ import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { styleText } from "node:util";
 import { Command } from "commander";
 import { showBytes } from "../basics/show.ts";
-import { hasRelaxedSimd } from "../runtime/wasm/module.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
+import { listRuntimes, openRuntime } from "../runtime/open.ts";
 
 interface Finding {
   readonly name: string;
@@ -20,7 +19,14 @@ export const doctorCommand: Command = new Command("doctor")
   .option("--json", "print the findings as JSON lines")
   .addHelpText("after", "\nExample:\n  birkhoff doctor")
   .action(async ({ json }: { json?: boolean }) => {
-    const findings = [nodeFinding(), threadFinding(), memoryFinding(), ...(await vectorFindings()), await gpuFinding()];
+    const findings = [
+      nodeFinding(),
+      threadFinding(),
+      memoryFinding(),
+      ...(await vectorFindings()),
+      await gpuFinding(),
+      ...(await runtimeFindings()),
+    ];
     for (const finding of findings) process.stdout.write(json ? `${JSON.stringify(finding)}\n` : show(finding));
   });
 
@@ -61,15 +67,24 @@ function memoryFinding(): Finding {
   };
 }
 
+/** Every runtime that --runtime takes. */
+async function runtimeFindings(): Promise<Finding[]> {
+  const listed = await listRuntimes();
+  return listed.map(({ name, description, available }) => ({
+    name: `runtime ${name}`,
+    value: available ? description : `not here; it is ${description}`,
+    good: available,
+  }));
+}
+
 async function vectorFindings(): Promise<Finding[]> {
   const started = performance.now();
-  const runtime = await createWasmRuntime();
-  const { build } = runtime;
+  const runtime = await openRuntime({ runtime: "wasm" });
+  const { kernels } = runtime;
   const { panelWidth } = runtime.device;
   runtime.close();
-  const relaxed = hasRelaxedSimd();
   return [
-    relaxed
+    kernels.startsWith("relaxed")
       ? { name: "relaxed SIMD", value: "yes, fused multiply-add", good: true }
       : {
           name: "relaxed SIMD",
@@ -81,7 +96,7 @@ async function vectorFindings(): Promise<Finding[]> {
       ? { name: "256-bit vectors", value: "yes, V8 pairs 128-bit operations (6 x 16 tile)", good: true }
       : {
           name: "256-bit vectors",
-          value: `no, the 128-bit tile is used (${build})`,
+          value: `no, the 128-bit tile is used (${kernels})`,
           good: false,
           mend: "They need Node 24 or newer on an x86-64 processor with AVX2.",
         },

@@ -16,7 +16,6 @@ import { drawCurves } from "../report/summary.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
 import { compilePlan } from "../runtime/plan/compile.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -34,9 +33,10 @@ import {
   withoutMemory,
 } from "../training/step-memory.ts";
 import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
+import { type MachineOptions, openChosen, runtimeOption } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
-interface InspectOptions extends MemoryOption {
+interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly tokens?: string;
   readonly convention?: ConventionName;
   readonly iterations?: number;
@@ -45,7 +45,7 @@ interface InspectOptions extends MemoryOption {
   readonly json?: boolean;
 }
 
-export const inspectCommand: Command = memoryOption(new Command("inspect"), "measuring")
+export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
     "Show a run: configuration, progress, and what the instruments see of its last checkpoint: gains, errors, saturation, spectra, streams. Or the connections of a safetensors file.",
   )
@@ -82,7 +82,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
       const plan = options.plan
-        ? await withPlan(config, options.memory, (plan, peak) => ({ ...summarise(plan), peak }))
+        ? await withPlan(config, options, (plan, peak) => ({ ...summarise(plan), peak }))
         : undefined;
       process.stdout.write(
         `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
@@ -134,7 +134,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
         );
       }
     }
-    if (options.plan) print(`\n${await withPlan(config, options.memory, describePlan)}`);
+    if (options.plan) print(`\n${await withPlan(config, options, describePlan)}`);
   });
 
 /** What the instruments saw of a checkpoint, and on what. */
@@ -154,7 +154,7 @@ async function measure(
   folder: string,
   { model, data }: TrainingConfig,
   load: () => Pick<Checkpoint, "step" | "model">,
-  { tokens: file, memory }: InspectOptions,
+  { tokens: file, memory, runtime: chosen }: InspectOptions,
 ): Promise<Measured | undefined> {
   let tokens: ArrayLike<number>;
   try {
@@ -166,24 +166,26 @@ async function measure(
     );
     return undefined;
   }
-  const runtime = await createWasmRuntime();
+  const runtime = await openChosen({ runtime: chosen });
   try {
     const half = Math.ceil(tokens.length / 2);
     try {
-      expectFit(
-        `Looking at ${tokens.length} tokens`,
-        memoryLimits(runtime.device, memory),
-        (made) => planObserving(model, runtime.machine, made[0]?.length ?? tokens.length),
-        half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
-        "It is the model that takes most: free memory, or allow more with --memory.",
-      );
+      const { machine } = runtime;
+      if (machine)
+        expectFit(
+          `Looking at ${tokens.length} tokens`,
+          memoryLimits(machine.device, memory),
+          (made) => planObserving(model, machine, made[0]?.length ?? tokens.length),
+          half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
+          "It is the model that takes most: free memory, or allow more with --memory.",
+        );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
       process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
       return undefined;
     }
     const checkpoint = load();
-    const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
+    const instruments = await inspectCheckpoint(runtime, model, checkpoint, tokens);
     return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };
   } finally {
     runtime.close();
@@ -257,25 +259,28 @@ interface Peak {
 /** Look at the training step as the compiler sees it, and at the memory that one step writes. */
 async function withPlan<R>(
   config: TrainingConfig,
-  memory: number | undefined,
+  { memory, runtime: chosen }: InspectOptions,
   look: (plan: CompiledPlan, peak: Peak) => R,
 ): Promise<R> {
-  const runtime = await createWasmRuntime();
+  const runtime = await openChosen({ runtime: chosen });
   try {
-    const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
+    const { machine } = runtime;
+    if (!machine)
+      throw new Error(`inspect: the ${runtime.name} runtime follows no plan; leave out --plan or --runtime.`);
+    const storeEvery = resolveRecompute(config, machine, config.recompute);
     expectFit(
       "Measuring a training step for --plan",
-      memoryLimits(runtime.device, memory),
-      () => planOneStep(config, runtime.machine, storeEvery),
+      memoryLimits(machine.device, memory),
+      () => planOneStep(config, machine, storeEvery),
       [],
       "Leave out --plan; the rest is shown without it.",
     );
-    const plan = compilePlan(makeStep(config, storeEvery).graph.programs.micro, runtime.machine, withoutMemory());
+    const plan = compilePlan(makeStep(config, storeEvery).graph.programs.micro, machine, withoutMemory());
     const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
-    const storedBytes = total(planStepMemory(config, runtime.machine));
+    const storedBytes = total(planStepMemory(config, machine));
     const peak = {
       ...given({ storeEvery }),
-      predictedBytes: storeEvery ? total(predictStepMemory(config, runtime.machine).of(storeEvery)) : storedBytes,
+      predictedBytes: storeEvery ? total(predictStepMemory(config, machine).of(storeEvery)) : storedBytes,
       measuredBytes: total(await measureStepMemory(runtime, config, storeEvery)),
       storedBytes,
     };
