@@ -12,9 +12,9 @@ import {
   type ParameterSet,
   residual,
   type Tensor,
+  openRuntime,
 } from "birkhoff";
 import { crossEntropy, matmul, mean } from "birkhoff/ops";
-import { createWasmRuntime } from "birkhoff/runtime";
 import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
 
 /** Images of a batch. */
@@ -55,7 +55,7 @@ async function train(name: string, network: Network, connection: Connection, ste
   const rate = (t: number): number => 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps));
   const adamw = adamwUpdates(parameters, loss, { learningRate: rate, weightDecay: 0 });
 
-  const runtime = await createWasmRuntime();
+  const runtime = await openRuntime();
   const step = runtime.compile({ outputs: { loss }, updates: adamw.updates });
   const look = runtime.compile({ outputs: { scores } });
   initialise(runtime, parameters, 1);

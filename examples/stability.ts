@@ -17,9 +17,9 @@ import {
   mhc,
   measureGains,
   type Tensor,
+  openRuntime,
 } from "birkhoff";
 import { matmul, rmsNorm, tanh } from "birkhoff/ops";
-import { createWasmRuntime } from "birkhoff/runtime";
 
 const [depth, tokens, channels, streams] = [64, 32, 32, 4];
 
@@ -38,7 +38,7 @@ async function gainsOf(connection: Connection): Promise<Gains> {
     coefficients[index] = result.coefficients!;
   }
 
-  const runtime = await createWasmRuntime();
+  const runtime = await openRuntime();
   const program = runtime.compile({ outputs: coefficients });
   for (const parameter of parameters.all) {
     const noise = initialValues({ ...parameter, initial: { normal: 0.3 } }, 1);

@@ -3,8 +3,8 @@
 import { Command, Option } from "commander";
 import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { positiveNumber, wholeNumber } from "./options.ts";
-import { machineOptions, type MachineOptions, openChosen } from "./runtime.ts";
+import { positiveNumber, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
 interface ImportOptions extends MachineOptions {
   readonly to?: UpcycledConnection["kind"];

@@ -32,8 +32,8 @@ import {
   type StepMemory,
   withoutMemory,
 } from "../training/step-memory.ts";
-import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
-import { type MachineOptions, openChosen, runtimeOption } from "./runtime.ts";
+import { memoryOption, type MemoryOption, wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
 interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {

@@ -15,8 +15,8 @@ import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
-import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
-import { machineOptions, type MachineOptions, openChosen } from "./runtime.ts";
+import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {

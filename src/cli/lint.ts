@@ -15,8 +15,8 @@ import { parseTrainingConfig } from "../training/config.ts";
 import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { wholeNumber } from "./options.ts";
-import { type MachineOptions, openChosen, runtimeOption } from "./runtime.ts";
+import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
 interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {
   readonly convention?: ConventionName;

@@ -11,7 +11,7 @@ import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
-import { machineOptions, type MachineOptions } from "./runtime.ts";
+import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 
 export function wholeNumber(minimum: number): (text: string) => number {
@@ -60,6 +60,30 @@ function memorySize(text: string): number {
   const bytes = Number(number) * units[unit ?? ""]!;
   if (!(bytes > 0)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
   return bytes;
+}
+
+/** What a command line says of the machine. */
+export interface MachineOptions {
+  readonly runtime: RuntimeChoice;
+  readonly threads?: number;
+  /** false after --no-revectorise. */
+  readonly revectorise: boolean;
+}
+
+/** --runtime alone. */
+export function runtimeOption(command: Command): Command {
+  return command.addOption(
+    new Option("--runtime <name>", "what computes: the fastest that there is, or one by its name (birkhoff doctor)")
+      .choices(runtimeChoices)
+      .default("auto"),
+  );
+}
+
+/** --runtime, and how it uses the processor. */
+export function machineOptions(command: Command): Command {
+  return runtimeOption(command)
+    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
+    .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
 /** Bytes that a command may take. */

@@ -18,8 +18,8 @@ import { type Change, expectFit, memoryLimits } from "../planning/here/memory-li
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
-import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
-import { machineOptions, type MachineOptions, openChosen } from "./runtime.ts";
+import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
   readonly prompt?: readonly string[];

@@ -1,7 +1,6 @@
 // birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
 
 import type { RuntimeChoice } from "../runtime/open.ts";
-import { runtimeOption } from "./runtime.ts";
 import { plannedMachine } from "../runtime/machines.ts";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -40,6 +39,7 @@ import {
   trainingOptions,
   type TrainingOptions,
   wholeNumber,
+  runtimeOption,
 } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare } from "./session.ts";

@@ -5,7 +5,8 @@
 
 import { given } from "../basics/given.ts";
 import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { type MachineOptions, openChosen } from "./runtime.ts";
+import { openChosen } from "./runtime.ts";
+import type { MachineOptions } from "./options.ts";
 
 export interface UpcycleCommandOptions extends MachineOptions {
   readonly from: "residual";

@@ -236,7 +236,7 @@ export async function compareLogits(
   const [first, second] = [await logitsOf(runtime, models[0]), await logitsOf(runtime, models[1])];
   return {
     difference: largestMagnitude(first.map((value, i) => value - second[i]!)),
-    largestLogit: largestMagnitude(first!),
+    largestLogit: largestMagnitude(first),
   };
 }
 

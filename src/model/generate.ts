@@ -178,7 +178,7 @@ type Scores = readonly ArrayLike<number>[];
 
 /** One text after the other: most prompts are long enough to keep all threads busy. */
 function readPrompts(decoder: Decoder, texts: readonly Text[]): Promise<Scores> {
-  return Promise.all(texts.map(({ tokens, window }) => decoder.read(window.prompt(tokens), 1)));
+  return Promise.all(texts.map(async ({ tokens, window }) => decoder.read(window.prompt(tokens), 1)));
 }
 
 /** The last token of every text, in one step. */
