@@ -128,7 +128,7 @@ export const overheadChart: Group = {
     // One number of streams at a time: all models of a wide one at once would not fit the runtime's memory.
     const chosen = chartPoints.filter(({ name }) => names.includes(name));
     for (const points of groupBy(chosen, ({ width, streams }) => `${width} ${streams}`).values()) {
-      const { width, streams } = points[0]!;
+      const { width, streams } = points[0];
       const runtime = await createWasmRuntime({ threads: 1 });
       try {
         note(`profiling C = ${width}, n = ${streams}: ${rounds} rounds`);

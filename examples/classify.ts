@@ -8,11 +8,11 @@ import {
   initialise,
   input,
   mhc,
+  openRuntime,
   parameterCount,
   type ParameterSet,
   residual,
   type Tensor,
-  openRuntime,
 } from "birkhoff";
 import { crossEntropy, matmul, mean } from "birkhoff/ops";
 import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
@@ -80,7 +80,7 @@ async function train(name: string, network: Network, connection: Connection, ste
     );
     adamw.write(runtime, t);
     step.run();
-    if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${step.readNow("loss")[0]!.toFixed(3)}\n`);
+    if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${(await step.read("loss"))[0]!.toFixed(3)}\n`);
   }
   const seconds = (performance.now() - started) / 1000;
 
@@ -91,7 +91,7 @@ async function train(name: string, network: Network, connection: Connection, ste
       Array.from({ length: BATCH }, (_, i) => first + i),
     );
     look.run();
-    const values = look.readNow("scores");
+    const values = await look.read("scores");
     for (let i = 0; i < BATCH; i++) {
       const row = values.subarray(i * CLASSES, (i + 1) * CLASSES);
       if (row.indexOf(Math.max(...row)) === heldOut.labels[first + i]) right += 1;

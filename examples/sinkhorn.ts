@@ -5,9 +5,8 @@
 // loss ⟨P, W⟩ gradient descent on L finds which permutation matrix has the smallest ⟨P, W⟩: an assignment
 // problem solved by a continuous path inside the Birkhoff polytope.
 
-import { gradients, input, parameter } from "birkhoff";
+import { gradients, input, openRuntime, parameter } from "birkhoff";
 import { multiply, scale, sinkhorn, subtract, sum } from "birkhoff/ops";
-import { createReferenceRuntime } from "birkhoff/runtime";
 
 const n = 4;
 const logits = parameter("logits", [n, n]);
@@ -16,8 +15,8 @@ const matrix = sinkhorn(logits);
 const loss = sum(multiply(matrix, weights));
 const [gradient] = gradients(loss, [logits]);
 
-// The float64 reference runtime; createWasmRuntime() runs the same graph on all cores in float32.
-const runtime = createReferenceRuntime();
+// The reference computes in float64; openRuntime() alone runs the same graph on all cores in float32.
+const runtime = await openRuntime({ runtime: "reference" });
 const step = runtime.compile({
   outputs: { matrix, gradient: gradient!, loss },
   updates: [[logits, subtract(logits, scale(gradient!, 2))]],
@@ -33,11 +32,11 @@ const print = (title: string, values: ArrayLike<number>): void => {
 };
 
 step.run();
-export const first: number[][] = rows(step.readNow("matrix"));
-print("P, the projection", step.readNow("matrix"));
-print("the gradient of the loss with respect to L", step.readNow("gradient"));
+export const first: number[][] = rows(await step.read("matrix"));
+print("P, the projection", await step.read("matrix"));
+print("the gradient of the loss with respect to L", await step.read("gradient"));
 
 for (let t = 0; t < 200; t++) step.run();
-export const last: number[][] = rows(step.readNow("matrix"));
-export const cost: number = step.readNow("loss")[0]!;
-print(`P after 200 steps, loss ${cost.toFixed(3)}`, step.readNow("matrix"));
+export const last: number[][] = rows(await step.read("matrix"));
+export const cost: number = (await step.read("loss"))[0]!;
+print(`P after 200 steps, loss ${cost.toFixed(3)}`, await step.read("matrix"));

@@ -16,8 +16,8 @@ import {
   input,
   mhc,
   measureGains,
-  type Tensor,
   openRuntime,
+  type Tensor,
 } from "birkhoff";
 import { matmul, rmsNorm, tanh } from "birkhoff/ops";
 
@@ -26,7 +26,7 @@ const [depth, tokens, channels, streams] = [64, 32, 32, 4];
 async function gainsOf(connection: Connection): Promise<Gains> {
   const parameters = createParameters();
   const x = input("x", [tokens, channels]);
-  const coefficients: Record<string, Tensor> = {};
+  const coefficients: Tensor[] = [];
   let state = connection.expand(x);
   for (let index = 0; index < depth; index++) {
     const own = parameters.under(`block${index}`);
@@ -35,11 +35,11 @@ async function gainsOf(connection: Connection): Promise<Gains> {
     const sublayer = connection.sublayer(own, { channels, index });
     const result = sublayer.apply(state, (u) => tanh(matmul(rmsNorm(u, norm), weight)));
     state = result.state;
-    coefficients[index] = result.coefficients!;
+    coefficients.push(result.coefficients!);
   }
 
   const runtime = await openRuntime();
-  const program = runtime.compile({ outputs: coefficients });
+  const program = runtime.compile({ outputs: { coefficients } });
   for (const parameter of parameters.all) {
     const noise = initialValues({ ...parameter, initial: { normal: 0.3 } }, 1);
     const start = initialValues(parameter, 1);
@@ -50,11 +50,7 @@ async function gainsOf(connection: Connection): Promise<Gains> {
     Float32Array.from({ length: tokens * channels }, (_, i) => Math.sin(0.7 * i)),
   );
   program.run();
-  const measured = measureGains(
-    Array.from({ length: depth }, (_, index) => program.readNow(String(index))),
-    streams,
-    tokens,
-  );
+  const measured = measureGains(await program.read("coefficients"), streams, tokens);
   runtime.close();
   return measured;
 }

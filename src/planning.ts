@@ -66,3 +66,5 @@ export {
   type RooflineOptions,
 } from "./planning/roofline.ts";
 export { type TimeOptions, trainingTime, type TrainingTime } from "./planning/time.ts";
+export { compileRunStep, type StepPeak } from "./planning/here/compiled-run.ts";
+export { type Finding, findMachine } from "./planning/here/machine-findings.ts";

@@ -5,6 +5,15 @@ export { type FixedAndStarted, measureStart, type Mixing, type Start, type Start
 export { type Intervention, parseIntervention } from "./study/interventions.ts";
 export { intervene, type InterveneOptions, type InterventionReport, type InterventionRow } from "./study/intervene.ts";
 export { sinkhornError, type SinkhornError, type SinkhornErrorOptions, type Spread } from "./study/sinkhorn-error.ts";
+export {
+  type MeasuredRun,
+  measureRun,
+  type RunText,
+  type TensorSpread,
+  tensorSpreads,
+  textOfFile,
+  validationText,
+} from "./study/inspect-run.ts";
 export { inspectCheckpoint, type InspectedFile, inspectFile, type InspectFileOptions } from "./study/inspect.ts";
 
 // Lint: find what is wrong with the connections of a checkpoint: transposed, mis-sliced, saturated or broken.

@@ -9,56 +9,24 @@
 
 import { parseArgs } from "node:util";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
-import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
-import { modelSchema } from "../../src/model/config.ts";
 import { createGenerator } from "../../src/model/generate.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
 import { serve, type Work } from "../lib/serve.ts";
+import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
-const CONNECTIONS: Readonly<Record<string, ConnectionKind>> = {
-  residual: "residual",
-  hc: "hc",
-  mhc: "mhc",
-};
-
-const { values } = parseArgs({
-  options: {
-    connection: { type: "string", default: "residual" },
-    layers: { type: "string", default: "4" },
-    channels: { type: "string", default: "256" },
-    heads: { type: "string", default: "8" },
-    tokens: { type: "string", default: "256" },
-    vocabulary: { type: "string", default: "1024" },
-    threads: { type: "string", default: "2" },
-    written: { type: "string", default: "128" },
-  },
-});
+const { values } = parseArgs({ options: { ...sizeOptions, written: { type: "string", default: "128" } } });
 
 async function start(): Promise<Work> {
-  const kind = CONNECTIONS[values.connection];
-  if (kind === undefined) {
-    throw new Error(`--connection ${values.connection} is unknown; use ${Object.keys(CONNECTIONS).join(", ")}.`);
-  }
-  const [width, heads, context] = [Number(values.channels), Number(values.heads), Number(values.tokens)];
-  const config = modelSchema.parse({
-    vocabulary: Number(values.vocabulary),
-    context,
-    width,
-    layers: Number(values.layers),
-    heads,
-    kvHeads: heads,
-    hidden: 64 * Math.ceil((8 * width) / 3 / 64),
-    connection: defaultConnection(kind),
-  });
+  const config = modelOf(values);
   const threads = Number(values.threads);
   const runtime = await createWasmRuntime({ threads });
   const parameters = createParameters();
   const generator = createGenerator(runtime, languageModel(config, parameters));
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
-  const prompt = Array.from({ length: context >> 1 }, (_, i) => (7 * i + 3) % config.vocabulary);
+  const prompt = Array.from({ length: config.context >> 1 }, (_, i) => (7 * i + 3) % config.vocabulary);
   const options = { temperature: 0, maxTokens: Number(values.written), random: () => 0 };
 
   const run = async (): Promise<Partial<Reply>> => {

@@ -10,51 +10,21 @@
 import { parseArgs } from "node:util";
 import { createBatches, type Batches } from "../../src/data/batches.ts";
 import { memoryTokens } from "../../src/data/tokens.ts";
-import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import type { Reply } from "../lib/peer.ts";
 import { serve, type Work } from "../lib/serve.ts";
+import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
-const CONNECTIONS: Readonly<Record<string, ConnectionKind>> = {
-  residual: "residual",
-  hc: "hc",
-  mhc: "mhc",
-};
-
-const { values } = parseArgs({
-  options: {
-    connection: { type: "string", default: "residual" },
-    layers: { type: "string", default: "4" },
-    channels: { type: "string", default: "256" },
-    heads: { type: "string", default: "8" },
-    tokens: { type: "string", default: "256" },
-    batch: { type: "string", default: "8" },
-    vocabulary: { type: "string", default: "1024" },
-    threads: { type: "string", default: "2" },
-  },
-});
+const { values } = parseArgs({ options: { ...sizeOptions, batch: { type: "string", default: "8" } } });
 
 function trainingConfig(): TrainingConfig {
-  const kind = CONNECTIONS[values.connection];
-  if (kind === undefined) {
-    throw new Error(`--connection ${values.connection} is unknown; use ${Object.keys(CONNECTIONS).join(", ")}.`);
-  }
-  const [width, heads, vocabulary] = [Number(values.channels), Number(values.heads), Number(values.vocabulary)];
+  const model = modelOf(values);
   return parseTrainingConfig({
     name: "bench",
-    data: { source: "-", vocabulary },
-    model: {
-      vocabulary,
-      context: Number(values.tokens),
-      width,
-      layers: Number(values.layers),
-      heads,
-      kvHeads: heads,
-      hidden: 64 * Math.ceil((8 * width) / 3 / 64),
-      connection: defaultConnection(kind),
-    },
+    data: { source: "-", vocabulary: model.vocabulary },
+    model,
     batch: Number(values.batch),
     steps: 1_000_000,
     optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },

@@ -1,131 +1,19 @@
 // birkhoff doctor: what does this machine offer, and what can be done about what is missing?
 
-import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { styleText } from "node:util";
 import { Command } from "commander";
-import { showBytes } from "../basics/show.ts";
-import { listRuntimes, openRuntime } from "../runtime/open.ts";
-
-interface Finding {
-  readonly name: string;
-  readonly value: string;
-  readonly good: boolean;
-  /** What to do about it. */
-  readonly mend?: string;
-}
+import { type Finding, findMachine } from "../planning/here/machine-findings.ts";
 
 export const doctorCommand: Command = new Command("doctor")
   .description("Say what this machine offers for training, and what to do about what is missing.")
   .option("--json", "print the findings as JSON lines")
   .addHelpText("after", "\nExample:\n  birkhoff doctor")
   .action(async ({ json }: { json?: boolean }) => {
-    const findings = [
-      nodeFinding(),
-      threadFinding(),
-      memoryFinding(),
-      ...(await vectorFindings()),
-      await gpuFinding(),
-      ...(await runtimeFindings()),
-    ];
-    for (const finding of findings) process.stdout.write(json ? `${JSON.stringify(finding)}\n` : show(finding));
+    for (const finding of await findMachine())
+      process.stdout.write(json ? `${JSON.stringify(finding)}\n` : show(finding));
   });
 
-function show({ name, value, good, mend }: Finding): string {
+function show({ name, value, good, remedy }: Finding): string {
   const mark = good ? styleText("green", "✓") : styleText("yellow", "!");
-  return `${mark} ${name.padEnd(16)} ${value}${mend ? `\n${" ".repeat(19)}${styleText("dim", mend)}` : ""}\n`;
-}
-
-function nodeFinding(): Finding {
-  const major = Number(process.versions.node.split(".")[0]);
-  const value = `${process.version} (V8 ${process.versions.v8})`;
-  if (major >= 24) return { name: "Node", value, good: true };
-  return {
-    name: "Node",
-    value,
-    good: false,
-    mend: "Node 24 or newer trains about twice as fast (256-bit vectors): npm install node@24, or update Node.",
-  };
-}
-
-function threadFinding(): Finding {
-  return {
-    name: "threads",
-    value: `${availableParallelism()} of ${cpus()[0]?.model.trim() ?? "unknown processor"}`,
-    good: true,
-  };
-}
-
-function memoryFinding(): Finding {
-  const [free, total] = [freemem(), totalmem()].map(showBytes);
-  return {
-    name: "memory",
-    value: `${free} free of ${total}; the CPU runtime uses at most 4 GiB`,
-    good: freemem() > 2 ** 30,
-    ...(freemem() > 2 ** 30
-      ? {}
-      : { mend: "Less than 1 GiB is free: close other programs or use a smaller preset or batch." }),
-  };
-}
-
-/** Every runtime that --runtime takes. */
-async function runtimeFindings(): Promise<Finding[]> {
-  const listed = await listRuntimes();
-  return listed.map(({ name, description, available }) => ({
-    name: `runtime ${name}`,
-    value: available ? description : `not here; it is ${description}`,
-    good: available,
-  }));
-}
-
-async function vectorFindings(): Promise<Finding[]> {
-  const started = performance.now();
-  const runtime = await openRuntime({ runtime: "wasm" });
-  const { kernels } = runtime;
-  const { panelWidth } = runtime.device;
-  runtime.close();
-  return [
-    kernels.startsWith("relaxed")
-      ? { name: "relaxed SIMD", value: "yes, fused multiply-add", good: true }
-      : {
-          name: "relaxed SIMD",
-          value: "no, the plain SIMD kernels are used",
-          good: false,
-          mend: "Node 22 or newer has it.",
-        },
-    panelWidth === 16
-      ? { name: "256-bit vectors", value: "yes, V8 pairs 128-bit operations (6 x 16 tile)", good: true }
-      : {
-          name: "256-bit vectors",
-          value: `no, the 128-bit tile is used (${kernels})`,
-          good: false,
-          mend: "They need Node 24 or newer on an x86-64 processor with AVX2.",
-        },
-    {
-      name: "start-up",
-      value: `${(performance.now() - started).toFixed(0)} ms to load the kernels, start the threads and probe`,
-      good: true,
-    },
-  ];
-}
-
-async function gpuFinding(): Promise<Finding> {
-  const name = "WebGPU adapter";
-  const mend =
-    "Training runs on the CPU; nothing is needed. For a GPU: npm install webgpu, and a driver with Vulkan, Metal or D3D12.";
-  try {
-    const specifier = "webgpu";
-    const { create } = (await import(specifier)) as {
-      create(flags: string[]): { requestAdapter(): Promise<GPUAdapterLike | null> };
-    };
-    const adapter = await create([]).requestAdapter();
-    if (!adapter) return { name, value: "none found by the webgpu package", good: false, mend };
-    const { vendor, architecture, description } = adapter.info;
-    return { name, value: [vendor, architecture, description].filter(Boolean).join(" "), good: true };
-  } catch {
-    return { name, value: "the optional package webgpu is not installed", good: false, mend };
-  }
-}
-
-interface GPUAdapterLike {
-  readonly info: { readonly vendor: string; readonly architecture: string; readonly description: string };
+  return `${mark} ${name.padEnd(16)} ${value}${remedy ? `\n${" ".repeat(19)}${styleText("dim", remedy)}` : ""}\n`;
 }

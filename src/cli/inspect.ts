@@ -3,36 +3,37 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
+import { sum } from "../basics/numbers.ts";
 import { showBytes } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
-import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
-import { compilePlan } from "../runtime/plan/compile.ts";
-import type { Instruments } from "../stability/instruments.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { inspectCheckpoint, inspectFile } from "../study/inspect.ts";
-import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
-import { planObserving, planOneStep } from "../planning/here/model-memory.ts";
-import { predictStepMemory, resolveRecompute } from "../training/recomputation.ts";
-import { describeEvent } from "../training/alarms.ts";
-import { openRunFolder, readEvents, readGains, readMetrics } from "../runs/run-folder.ts";
+import { inspectFile } from "../study/inspect.ts";
 import {
-  makeStep,
-  measureStepMemory,
-  planStepMemory,
-  type StepMemory,
-  withoutMemory,
-} from "../training/step-memory.ts";
-import { memoryOption, type MemoryOption, wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
+  type MeasuredRun,
+  measureRun,
+  type RunText,
+  tensorSpreads,
+  textOfFile,
+  validationText,
+} from "../study/inspect-run.ts";
+import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { compileRunStep, type StepPeak } from "../planning/here/compiled-run.ts";
+import { planObserving } from "../planning/here/model-memory.ts";
+import { describeEvent } from "../training/alarms.ts";
+import { formatJson } from "../files/records.ts";
+import { readRunData } from "../runs/run-data.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
+import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
@@ -69,23 +70,23 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
-    const metrics = readMetrics(folder);
-    const gains = readGains(folder);
-    const events = readEvents(folder);
-    const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
+    // Of a damaged run all that can be read: inspect is what one opens when something went wrong.
+    const { metrics, gains, events, problems } = readRunData(folder);
+    const warn = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
+    problems.forEach(warn);
+    const place = latestCheckpoint(folder, warn);
     // Not before there is known to be the memory for what is measured.
     const checkpoint = place && once(() => loadModel(place.folder));
     const measured = checkpoint && (await measure(folder, config, checkpoint, options));
-    const tensors = (checkpoint?.().model ?? []).map(({ name, shape, data }) => ({ name, shape, ...spread(data) }));
+    const tensors = checkpoint ? tensorSpreads(checkpoint()) : [];
     const trained = tensors.filter(({ name }) => !name.endsWith(".routerBias"));
-    const total = trained.reduce((sum, { shape }) => sum + sizeOf(shape), 0);
+    const total = sum(trained.map(({ shape }) => sizeOf(shape)));
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
-      const plan = options.plan
-        ? await withPlan(config, options, (plan, peak) => ({ ...summarise(plan), peak }))
-        : undefined;
+      const compiled = options.plan ? await planOf(config, options) : undefined;
+      const plan = compiled && { ...summarise(compiled.plan), peak: compiled.peak };
       process.stdout.write(
-        `${JSON.stringify({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${formatJson({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -102,7 +103,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     print(describeSublayers(sublayerRows(model)));
     if (last) {
       print(
-        `loss ${last.loss.toFixed(4)}, gradient norm ${last.gradientNorm.toFixed(3)}, ${Math.round(last.tokensPerSecond).toLocaleString("en")} tokens/s`,
+        `loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${whole(last.tokensPerSecond)} tokens/s`,
       );
       const evaluated = metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined);
       if (evaluated) print(`validation: ${evaluated.bitsPerByte!.toFixed(4)} bits a byte at step ${evaluated.step}`);
@@ -134,17 +135,16 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
         );
       }
     }
-    if (options.plan) print(`\n${await withPlan(config, options, describePlan)}`);
+    if (options.plan) {
+      const { plan, peak } = await planOf(config, options);
+      print(`\n${describePlan(plan, peak)}`);
+    }
   });
 
-/** What the instruments saw of a checkpoint, and on what. */
-interface Measured {
-  readonly step: number;
-  readonly text: string;
-  /** Tokens of the text that were read. */
-  readonly length: number;
-  readonly instruments: Instruments;
-}
+/** A dash for what a damaged record lacks. */
+const decimals = (value: number | undefined, digits: number): string => value?.toFixed(digits) ?? "–";
+const whole = (value: number | undefined): string =>
+  value === undefined ? "–" : Math.round(value).toLocaleString("en");
 
 /**
  * On the text of a file, or on the run's validation text; undefined where that is gone, or where there is not the
@@ -152,31 +152,24 @@ interface Measured {
  */
 async function measure(
   folder: string,
-  { model, data }: TrainingConfig,
+  config: TrainingConfig,
   load: () => Pick<Checkpoint, "step" | "model">,
   { tokens: file, memory, runtime: chosen }: InspectOptions,
-): Promise<Measured | undefined> {
-  let tokens: ArrayLike<number>;
-  try {
-    tokens = file === undefined ? validationTokens(data, model.context) : tokensOf(file, folder, model.context);
-  } catch (error) {
-    if (file !== undefined) throw error;
-    process.stderr.write(
-      `the checkpoint is not measured on its validation text: ${reason(error)}. Give a text with --tokens FILE\n`,
-    );
-    return undefined;
-  }
+): Promise<MeasuredRun | undefined> {
+  const text = textOf(folder, config, file);
+  if (!text) return undefined;
   const runtime = await openChosen({ runtime: chosen });
   try {
-    const half = Math.ceil(tokens.length / 2);
+    const { length } = text.tokens;
+    const half = Math.ceil(length / 2);
     try {
       const { machine } = runtime;
       if (machine)
         expectFit(
-          `Looking at ${tokens.length} tokens`,
+          `Looking at ${length} tokens`,
           memoryLimits(machine.device, memory),
-          (made) => planObserving(model, machine, made[0]?.length ?? tokens.length),
-          half < tokens.length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
+          (made) => planObserving(config.model, machine, made[0]?.length ?? length),
+          half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
           "It is the model that takes most: free memory, or allow more with --memory.",
         );
     } catch (error) {
@@ -184,9 +177,31 @@ async function measure(
       process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
       return undefined;
     }
-    const checkpoint = load();
-    const instruments = await inspectCheckpoint(runtime, model, checkpoint, tokens);
-    return { step: checkpoint.step, text: file ?? "the validation text", length: tokens.length, instruments };
+    return await measureRun(runtime, config, load(), text);
+  } finally {
+    runtime.close();
+  }
+}
+
+function textOf(folder: string, config: TrainingConfig, file: string | undefined): RunText | undefined {
+  try {
+    return file === undefined ? validationText(config) : textOfFile(file, folder, config);
+  } catch (error) {
+    if (file !== undefined) throw new Error(`--tokens: ${reason(error)}`, { cause: error });
+    process.stderr.write(
+      `the checkpoint is not measured on its validation text: ${reason(error)}. Give a text with --tokens FILE\n`,
+    );
+    return undefined;
+  }
+}
+
+async function planOf(
+  config: TrainingConfig,
+  { memory, runtime: chosen }: InspectOptions,
+): ReturnType<typeof compileRunStep> {
+  const runtime = await openChosen({ runtime: chosen });
+  try {
+    return await compileRunStep(runtime, config, memory);
   } finally {
     runtime.close();
   }
@@ -197,36 +212,10 @@ function once<T>(make: () => T): () => T {
   return () => (made ??= make());
 }
 
-function validationTokens({ prepared }: TrainingConfig["data"], context: number): Int32Array {
-  if (!prepared) throw new Error("its configuration does not say where the tokens are kept");
-  const { validation, close } = openPrepared(prepared.folder, { text: prepared.text });
-  try {
-    const tokens = new Int32Array(Math.min(context, validation.length));
-    validation.read(0, tokens.length, tokens);
-    return tokens;
-  } finally {
-    close();
-  }
-}
-
-function tokensOf(file: string, folder: string, context: number): number[] {
-  let text: string;
-  try {
-    text = fs.readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`--tokens: cannot read ${file}: ${reason(error)}`, { cause: error });
-  }
-  const tokens = [...readTokenizer(path.join(folder, "tokenizer.json")).encode(text)].slice(0, context);
-  if (tokens.length === 0) throw new Error(`--tokens: ${file} is empty; give a text of at least one character.`);
-  return tokens;
-}
-
 function showFile(file: string, options: InspectOptions): void {
   expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
   const { convention, iterations } = options;
-  const inspected = inspectFile(file, {
-    ...given({ convention, iterations }),
-  });
+  const inspected = inspectFile(file, given({ convention, iterations }));
   const { names, conventions, tokens, instruments } = inspected;
   process.stdout.write(
     options.json
@@ -246,51 +235,7 @@ function expectNone(
   throw new Error(`--${given} is for ${meant}, and ${place} is ${isFolder(place) ? "a folder" : "none"}.`);
 }
 
-/** What a training step needs, state and arena together. */
-interface Peak {
-  /** Sublayers between stored states; absent when everything is stored. */
-  readonly storeEvery?: number;
-  readonly predictedBytes: number;
-  readonly measuredBytes: number;
-  /** The same step when everything is stored. */
-  readonly storedBytes: number;
-}
-
-/** Look at the training step as the compiler sees it, and at the memory that one step writes. */
-async function withPlan<R>(
-  config: TrainingConfig,
-  { memory, runtime: chosen }: InspectOptions,
-  look: (plan: CompiledPlan, peak: Peak) => R,
-): Promise<R> {
-  const runtime = await openChosen({ runtime: chosen });
-  try {
-    const { machine } = runtime;
-    if (!machine)
-      throw new Error(`inspect: the ${runtime.name} runtime follows no plan; leave out --plan or --runtime.`);
-    const storeEvery = resolveRecompute(config, machine, config.recompute);
-    expectFit(
-      "Measuring a training step for --plan",
-      memoryLimits(machine.device, memory),
-      () => planOneStep(config, machine, storeEvery),
-      [],
-      "Leave out --plan; the rest is shown without it.",
-    );
-    const plan = compilePlan(makeStep(config, storeEvery).graph.programs.micro, machine, withoutMemory());
-    const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
-    const storedBytes = total(planStepMemory(config, machine));
-    const peak = {
-      ...given({ storeEvery }),
-      predictedBytes: storeEvery ? total(predictStepMemory(config, machine).of(storeEvery)) : storedBytes,
-      measuredBytes: total(await measureStepMemory(runtime, config, storeEvery)),
-      storedBytes,
-    };
-    return look(plan, peak);
-  } finally {
-    runtime.close();
-  }
-}
-
-function describePlan(compiled: CompiledPlan, peak: Peak): string {
+function describePlan(compiled: CompiledPlan, peak: StepPeak): string {
   const plan = summarise(compiled);
   const { storeEvery, predictedBytes, measuredBytes, storedBytes } = peak;
   return [
@@ -309,15 +254,4 @@ function describePlan(compiled: CompiledPlan, peak: Peak): string {
 
 function signed(value: number): string {
   return `${value < 0 ? "" : "+"}${value.toFixed(2)}`;
-}
-
-function spread(data: Float32Array): { mean: number; deviation: number; largest: number } {
-  let [sum, squares, largest] = [0, 0, 0];
-  for (const value of data) {
-    sum += value;
-    squares += value * value;
-    largest = Math.max(largest, Math.abs(value));
-  }
-  const mean = sum / data.length;
-  return { mean, deviation: Math.sqrt(Math.max(0, squares / data.length - mean * mean)), largest };
 }

@@ -2,11 +2,13 @@
 
 import path from "node:path";
 import { Command } from "commander";
+import { readRunData } from "../runs/run-data.ts";
+import { renderSvg } from "../report/render.ts";
 import { given } from "../basics/given.ts";
 import { createBatches } from "../data/batches.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
-import { drawInterventions } from "../report/interventions-chart.ts";
+import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -92,7 +94,7 @@ The results are also kept in the run folder, as interventions.json.`,
         onRow: sayProgress,
       });
       writeInterventions(folder, report);
-      if (options.svg) writeSvg(options.svg, drawInterventions(report, config.name));
+      if (options.svg) await writeSvg(options.svg, folder);
       process.stdout.write(`${options.json ? JSON.stringify(report) : interventionsText(report)}\n`);
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
@@ -122,15 +124,17 @@ function sayProgress({ name }: InterventionRow, done: number, total: number): vo
   process.stderr.write(`\r\u001B[K${done < total ? `${done} of ${total}: ${name}` : ""}`);
 }
 
-function writeSvg(file: string, svg: string): void {
+/** The figure of the report page, with all rows. */
+async function writeSvg(file: string, folder: string): Promise<void> {
+  const figure = interventionsFigure([readRunData(folder)], Number.POSITIVE_INFINITY);
+  if (!figure) throw new Error(`no chart: no change of the loss is a number that can be drawn; ${folder} has them all`);
+  const svg = await renderSvg(figure.spec, { background: "white" });
   try {
-    writeFileAtomically(file, svg);
+    writeFileAtomically(file, `${svg}\n`);
   } catch (error) {
     throw new Error(
       `the chart could not be written to ${file}: ${reason(error)}. Name a file in a folder that exists.`,
-      {
-        cause: error,
-      },
+      { cause: error },
     );
   }
 }

@@ -130,9 +130,9 @@ function show({ file, conventions, checks, skipped }: LintReport): string {
   return `${lines.join("\n")}\n`;
 }
 
-function showCheck({ name, verdict, measured, expected, mend }: LintCheck): string[] {
+function showCheck({ name, verdict, measured, expected, remedy }: LintCheck): string[] {
   const lines = [`${marks[verdict]} ${name}: ${measured}`];
   if (verdict === "error" || verdict === "warning") lines.push(`    expected: ${expected}`);
-  if (mend !== undefined) lines.push(`    ${styleText("dim", mend)}`);
+  if (remedy !== undefined) lines.push(`    ${styleText("dim", remedy)}`);
   return lines;
 }

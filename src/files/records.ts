@@ -59,11 +59,16 @@ const nonFinite: ReadonlyMap<unknown, number> = new Map(
   [NaN, Infinity, -Infinity].map((value) => [String(value), value]),
 );
 
-/** A record as a line of JSON; NaN and the infinities are written as texts. */
+/** JSON of a value; NaN and the infinities are written as texts. */
+export function formatJson(value: unknown): string {
+  const finite = (_: string, each: unknown): unknown =>
+    typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
+  return JSON.stringify(value, finite);
+}
+
+/** A record as a line of JSON. */
 export function formatRecord(record: StepRecord): string {
-  const finite = (_: string, value: unknown): unknown =>
-    typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
-  return `${JSON.stringify(record, finite)}\n`;
+  return `${formatJson(record)}\n`;
 }
 
 /**

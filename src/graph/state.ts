@@ -5,10 +5,10 @@
 // made with. Everything else lives in the planned arena.
 
 import {
-  applyOne,
+  apply,
+  attributesOf,
   type DType,
   type Operation,
-  positional,
   type Shape,
   showShape,
   sizeOf,
@@ -30,19 +30,19 @@ export interface StateAttributes {
   readonly values?: readonly number[];
 }
 
-export const stateOperation: Operation<[], ["value"], StateAttributes> = positional<[], ["value"], StateAttributes>({
+export const stateOperation: Operation<[], ["value"], StateAttributes> = {
   name: "state",
   inputs: [],
   outputs: ["value"],
-  infer: (_inputs, { shape, dtype }) => [{ shape, dtype }],
+  infer: (_inputs, { shape, dtype }) => ({ value: { shape, dtype } }),
   flops: () => 0,
   reference: () => {
     throw new Error("state: a state tensor has no formula; the runtime holds its value.");
   },
-});
+};
 
 function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"): Tensor {
-  return applyOne(stateOperation, [], { kind, name, shape: [...shape], dtype });
+  return apply(stateOperation, {}, { kind, name, shape: [...shape], dtype }).value;
 }
 
 /**
@@ -88,16 +88,17 @@ export function constant(values: readonly number[], shape: Shape): Tensor {
   if (values.length !== sizeOf(shape)) {
     throw new RangeError(`constant: shape ${showShape(shape)} needs ${sizeOf(shape)} values, got ${values.length}.`);
   }
-  return applyOne(stateOperation, [], {
+  const attributes = {
     kind: "constant",
     name: "constant",
     shape: [...shape],
     dtype: "f32",
     values: [...values],
-  });
+  } as const;
+  return apply(stateOperation, {}, attributes).value;
 }
 
 /** The attributes of a state tensor, or undefined for a computed one. */
-export function stateOf(tensor: Tensor): StateAttributes | undefined {
-  return tensor.node.op === stateOperation ? (tensor.node.attributes as StateAttributes) : undefined;
+export function stateOf({ node }: Tensor): StateAttributes | undefined {
+  return attributesOf(stateOperation, node);
 }

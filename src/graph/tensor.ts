@@ -201,6 +201,7 @@ let nodeCount = 0;
 let currentSegment: Segment | undefined;
 let keeping = false;
 let currentScope = "";
+let currentAgain: Again | undefined;
 
 /** The operands of a node by name. The operation must be the node's. */
 export function operandsOf<I extends Names, O extends Names, A>(
@@ -233,12 +234,40 @@ export function apply(op: Operation, inputs: Named<Names, Tensor>, attributes?: 
   return named(op.outputs, createNode(op, listed(op.inputs, inputs), attributes).outputs);
 }
 
-/** Apply a node's operation to other inputs, to compute its values again when the gradient `after` is there. */
+/** A node of the same operation with other inputs. */
+export function repeated({ op, attributes }: Node, inputs: readonly Tensor[]): Node {
+  return createNode(op, inputs, attributes);
+}
+
+/** The same, to compute a node's values again when the gradient `after` is there. */
 export function applyAgain(node: Node, inputs: readonly Tensor[], after: Tensor): Node {
   return createNode(node.op, inputs, node.attributes, { of: node, after });
 }
 
-function createNode(op: Operation, inputs: readonly Tensor[], attributes: unknown, again?: Again): Node {
+/**
+ * Build what takes the place of a node: with its scope, and after the gradient that it waits for.
+ *
+ * @param after what stands in the place of that gradient now
+ * @param build makes tensors; called at once
+ * @returns what `build` returns
+ */
+export function insteadOf<R>({ again, scope: place }: Node, after: Tensor | undefined, build: () => R): R {
+  const outer = [currentScope, currentAgain] as const;
+  currentScope = place;
+  currentAgain = again && after && { of: again.of, after };
+  try {
+    return build();
+  } finally {
+    [currentScope, currentAgain] = outer;
+  }
+}
+
+function createNode(
+  op: Operation,
+  inputs: readonly Tensor[],
+  attributes: unknown,
+  again: Again | undefined = currentAgain,
+): Node {
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
     throw new TypeError(`${op.name}: an operand is bfloat16, which is only for keeping; give streamWiden() of it.`);
   const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
@@ -337,69 +366,4 @@ export function ancestors(targets: readonly Tensor[], boundary: readonly Tensor[
     for (const input of node.inputs) if (!beyond.has(input)) stack.push(input.node);
   }
   return [...seen].sort((a, b) => a.id - b.id);
-}
-
-/** The old form of an operation, its operands by position. */
-interface ByPosition<I extends Names, O extends Names, A> {
-  readonly name: string;
-  readonly inputs: I;
-  readonly outputs: O;
-  readonly takesBfloat16?: true;
-  infer(inputs: readonly TensorSpec[], attributes: A): TensorSpec[];
-  gradient?(
-    node: Pick<Node<A>, "inputs" | "outputs" | "attributes">,
-    outputGradients: readonly (Tensor | undefined)[],
-  ): (Tensor | undefined)[];
-  flops(node: {
-    readonly inputs: readonly TensorSpec[];
-    readonly outputs: readonly TensorSpec[];
-    readonly attributes: A;
-  }): number;
-  reference(inputs: readonly Values[], outputs: readonly Values[], attributes: A): void;
-}
-
-export function positional<I extends Names, O extends Names, A>(old: ByPosition<I, O, A>): Operation<I, O, A> {
-  const op: Operation = {
-    name: old.name,
-    inputs: old.inputs,
-    outputs: old.outputs,
-    ...(old.takesBfloat16 && { takesBfloat16: true as const }),
-    infer: (inputs, attributes) => named(old.outputs, old.infer(listed(old.inputs, inputs), attributes as A)),
-    ...(old.gradient && {
-      gradient: (tensors: Named<Names, Tensor>, g: Named<Names, Tensor | undefined>, attributes: unknown) =>
-        named(
-          old.inputs,
-          old.gradient!(
-            {
-              inputs: listed(old.inputs, tensors),
-              outputs: listed(old.outputs, tensors),
-              attributes: attributes as A,
-            },
-            listed(old.outputs, g),
-          ),
-        ),
-    }),
-    flops: (tensors, attributes) =>
-      old.flops({
-        inputs: listed(old.inputs, tensors),
-        outputs: listed(old.outputs, tensors),
-        attributes: attributes as A,
-      }),
-    reference: (inputs, outputs, attributes) =>
-      old.reference(listed(old.inputs, inputs), listed(old.outputs, outputs), attributes as A),
-  };
-  return op as Operation<I, O, A>;
-}
-
-/** The outputs of an operation as a list. */
-export function applyAll<A>(
-  op: Operation<Names, Names, A>,
-  inputs: readonly Tensor[],
-  attributes: A,
-): readonly Tensor[] {
-  return createNode(op, inputs, attributes).outputs;
-}
-
-export function applyOne<A>(op: Operation<Names, Names, A>, inputs: readonly Tensor[], attributes: A): Tensor {
-  return createNode(op, inputs, attributes).outputs[0]!;
 }

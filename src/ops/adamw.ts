@@ -1,4 +1,4 @@
-// One step of AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101): Adam with decoupled weight decay.
+// Question: what is one step of AdamW (Loshchilov and Hutter 2017, arXiv 1711.05101), Adam with decoupled weight decay?
 //
 //   g = clip · gradient,  m' = β₁ m + (1 − β₁) g,  v' = β₂ v + (1 − β₂) g²
 //   p' = p − η · ( (m'/c₁) / (√(v'/c₂) + ε) + λ p ),  c_i = 1 − β_i^t,  η = learning rate · its scale
@@ -7,7 +7,10 @@
 // What changes from step to step arrives as tensors: schedule [3] = learning rate, c₁, c₂;
 // clip [2] = norm, factor, as made by clipScale. Everything else is an attribute. No gradient.
 
-import { applyAll, f32, type Operation, positional, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { add, divide, multiply, scale, shift, sqrt, square, subtract } from "./elementwise.ts";
+import { entry, finite } from "./masks.ts";
+import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The constants of AdamW, in the notation of Kingma and Ba 2014 (arXiv 1412.6980). */
@@ -24,56 +27,66 @@ export interface AdamwAttributes {
   readonly learningRateScale: number;
 }
 
-/** (param, gradient, m, v, schedule, clip) → (param', m', v'). */
 export const adamwOperation: Operation<
   ["param", "gradient", "m", "v", "schedule", "clip"],
   ["newParam", "newM", "newV"],
   AdamwAttributes
-> = positional<["param", "gradient", "m", "v", "schedule", "clip"], ["newParam", "newM", "newV"], AdamwAttributes>({
+> = {
   name: "adamw",
   inputs: ["param", "gradient", "m", "v", "schedule", "clip"],
   outputs: ["newParam", "newM", "newV"],
-  infer([param, gradient, m, v, schedule, clip]) {
+  infer({ param, gradient, m, v, schedule, clip }) {
     expectShapes(
-      [gradient!, m!, v!].every(({ shape }) => sameShape(shape, param!.shape)),
+      [gradient, m, v].every(({ shape }) => sameShape(shape, param.shape)),
       "adamw",
-      { param: param!, gradient: gradient!, m: m!, v: v! },
+      { param, gradient, m, v },
       "the gradient and both moments must have the parameter's shape.",
     );
     expectShapes(
-      sameShape(schedule!.shape, [3]),
+      sameShape(schedule.shape, [3]),
       "adamw",
-      { schedule: schedule! },
+      { schedule },
       "the schedule must be [3]: learning rate, 1 − beta1^t, 1 − beta2^t.",
     );
-    expectShapes(
-      sameShape(clip!.shape, [2]),
-      "adamw",
-      { clip: clip! },
-      "clip must be [2]: norm and factor, from clipScale().",
-    );
-    return Array.from({ length: 3 }, () => f32(...param!.shape));
+    expectShapes(sameShape(clip.shape, [2]), "adamw", { clip }, "clip must be [2]: norm and factor, from clipScale().");
+    return { newParam: f32(...param.shape), newM: f32(...param.shape), newV: f32(...param.shape) };
   },
-  flops: (node) => 14 * sizeOf(node.outputs[0]!.shape),
-  reference([param, gradient, m, v, schedule, clip], [newParam, newM, newV], attributes) {
+  flops: ({ newParam }) => 14 * sizeOf(newParam.shape),
+  reference({ param, gradient, m, v, schedule, clip }, { newParam, newM, newV }, attributes) {
     const { beta1, beta2, epsilon, weightDecay, learningRateScale } = attributes;
-    const [scheduledRate, correction1, correction2] = schedule!.data as unknown as [number, number, number];
-    const rate = scheduledRate * learningRateScale;
-    if (!Number.isFinite(clip!.data[0]!)) {
-      newParam!.data.set(param!.data);
-      newM!.data.set(m!.data);
-      newV!.data.set(v!.data);
+    const [rate, c1, c2] = [schedule.at(0) * learningRateScale, schedule.at(1), schedule.at(2)];
+    const [norm, factor] = [clip.at(0), clip.at(1)];
+    if (!Number.isFinite(norm)) {
+      newParam.data.set(param.data);
+      newM.data.set(m.data);
+      newV.data.set(v.data);
       return;
     }
-    for (let i = 0; i < param!.data.length; i++) {
-      const g = clip!.data[1]! * gradient!.data[i]!;
-      newM!.data[i] = beta1 * m!.data[i]! + (1 - beta1) * g;
-      newV!.data[i] = beta2 * v!.data[i]! + (1 - beta2) * g * g;
-      const step = newM!.data[i]! / correction1 / (Math.sqrt(newV!.data[i]! / correction2) + epsilon);
-      newParam!.data[i] = param!.data[i]! - rate * (step + weightDecay * param!.data[i]!);
-    }
+    newM.each((i) => beta1 * m.at(i) + (1 - beta1) * factor * gradient.at(i));
+    newV.each((i) => beta2 * v.at(i) + (1 - beta2) * (factor * gradient.at(i)) ** 2);
+    newParam.each((i) => {
+      const step = newM.at(i) / c1 / (Math.sqrt(newV.at(i) / c2) + epsilon);
+      return param.at(i) - rate * (step + weightDecay * param.at(i));
+    });
   },
-});
+  compose({ param, gradient, m, v, schedule, clip }, attributes) {
+    const { beta1, beta2, epsilon, weightDecay, learningRateScale } = attributes;
+    const everywhere = (vector: Tensor, index: number): Tensor => entry(vector, index, param.shape);
+    const g = multiply(everywhere(clip, 1), gradient);
+    const newM = add(scale(m, beta1), scale(g, 1 - beta1));
+    const newV = add(scale(v, beta2), scale(square(g), 1 - beta2));
+    const root = sqrt(divide(newV, everywhere(schedule, 2)));
+    const step = divide(divide(newM, everywhere(schedule, 1)), shift(root, epsilon));
+    const rate = scale(everywhere(schedule, 0), learningRateScale);
+    const newParam = subtract(param, multiply(rate, add(step, scale(param, weightDecay))));
+    const taken = finite(everywhere(clip, 0));
+    return {
+      newParam: select(taken, newParam, param),
+      newM: select(taken, newM, m),
+      newV: select(taken, newV, v),
+    };
+  },
+};
 
 /** The state of one parameter under AdamW. */
 export interface AdamwOperands {
@@ -113,6 +126,6 @@ export function adamw(
     learningRateScale: 1,
     ...options,
   };
-  const [newParam, newM, newV] = applyAll(adamwOperation, [param, gradient, m, v, schedule, clip], attributes);
-  return [newParam!, newM!, newV!];
+  const { newParam, newM, newV } = apply(adamwOperation, { param, gradient, m, v, schedule, clip }, attributes);
+  return [newParam, newM, newV];
 }

@@ -1,4 +1,5 @@
-// Causal self-attention with grouped heads (Vaswani et al. 2017; Ainslie et al. 2023, arXiv 2305.13245).
+// Question: what is causal self-attention with grouped heads (Vaswani et al. 2017; Ainslie et al. 2023, arXiv
+// 2305.13245)?
 //
 //   s_ij = scale · q_i · k_j (j ≤ i),  p_ij = e^(s_ij − lse_i),  lse_i = log Σ_j e^(s_ij),  o_i = Σ_j p_ij v_j
 //   dv_j = Σ_i p_ij g_i,  ds_ij = p_ij (g_i · v_j − g_i · o_i),
@@ -10,17 +11,19 @@
 // heads, then the value heads. Query head h reads key and value head floor(h · kvHeads / heads). Output
 // [B, T, heads · valueSize], lse [B, heads, T].
 
-import {
-  applyAll,
-  applyOne,
-  f32,
-  type Operation,
-  positional,
-  type Tensor,
-  type TensorSpec,
-  type Values,
-} from "../graph/tensor.ts";
+import { apply, f32, type Operation, type Shape, type Tensor, type TensorSpec, type Values } from "../graph/tensor.ts";
+import { batchedMatmul } from "./batched-matmul.ts";
+import { concat } from "./concat.ts";
+import { exp, multiply, scale as times, subtract } from "./elementwise.ts";
+import { fill } from "./fill.ts";
+import { lowerTriangle } from "./masks.ts";
+import { permute } from "./permute.ts";
+import { broadcast, broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
+import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
+import { composedLogSumExp } from "./softmax.ts";
 
 export interface AttentionAttributes {
   readonly heads: number;
@@ -32,141 +35,203 @@ export interface AttentionAttributes {
   readonly scale: number;
 }
 
-export const attentionOperation: Operation<["qkv"], ["out", "lse"], AttentionAttributes> = positional<
-  ["qkv"],
-  ["out", "lse"],
-  AttentionAttributes
->({
+export const attentionOperation: Operation<["qkv"], ["out", "lse"], AttentionAttributes> = {
   name: "attention",
   inputs: ["qkv"],
   outputs: ["out", "lse"],
-  infer([qkv], { heads, kvHeads, headSize, valueSize }) {
+  infer({ qkv }, { heads, kvHeads, headSize, valueSize }) {
     const width = (heads + kvHeads) * headSize + kvHeads * valueSize;
     expectShapes(
-      qkv!.shape.length === 3 && qkv!.shape[2] === width,
+      qkv.shape.length === 3 && qkv.shape[2] === width,
       "attention",
-      { qkv: qkv! },
+      { qkv },
       `qkv must be [B, T, E] with E = (heads ${heads} + kvHeads ${kvHeads}) · headSize ${headSize} + kvHeads · valueSize ${valueSize} = ${width}.`,
     );
     expectShapes(
       heads % kvHeads === 0,
       "attention",
-      { qkv: qkv! },
+      { qkv },
       `every key head serves equally many query heads, so kvHeads (${kvHeads}) must divide heads (${heads}).`,
     );
-    const [batch, length] = qkv!.shape as [number, number, number];
-    return [f32(batch, length, heads * valueSize), f32(batch, heads, length)];
+    const { batch, length } = sequences(qkv);
+    return { out: f32(batch, length, heads * valueSize), lse: f32(batch, heads, length) };
   },
-  gradient({ inputs: [qkv], outputs: [out, lse], attributes }, [g, lseGradient]) {
-    if (lseGradient)
+  gradient({ qkv, out, lse }, { out: g, lse: lseGradient }, attributes) {
+    if (lseGradient || !g)
       throw new Error("attention: the second output (log-sum-exp) carries no gradient; use only the first in a loss.");
-    return [applyOne(attentionBackwardOperation, [qkv!, out!, lse!, g!], attributes)];
+    return { qkv: apply(attentionBackwardOperation, { qkv, out, lse, g }, attributes).dqkv };
   },
-  flops: (node) => products(node, 1, 1),
-  reference([qkv], [out, lse], attributes) {
-    forEachQuery(qkv!, attributes, ({ query, head, batch, position, length, keyAt, valueAt }) => {
-      const { heads, headSize, valueSize, scale } = attributes;
-      const scores: number[] = [];
-      for (let j = 0; j <= position; j++) scores.push(scale * dot(qkv!.data, query, qkv!.data, keyAt(j), headSize));
+  flops: ({ qkv }, attributes) => products(qkv, attributes, 1, 1),
+  reference({ qkv }, { out, lse }, attributes) {
+    const { headSize, valueSize, scale } = attributes;
+    forEachQuery(qkv, attributes, ({ b, head, i, query, key, value, result }) => {
+      const scores = Array.from({ length: i + 1 }, (_, j) => {
+        let sum = 0;
+        for (let c = 0; c < headSize; c++) sum += qkv.at(b, i, query + c) * qkv.at(b, j, key + c);
+        return scale * sum;
+      });
       const highest = Math.max(...scores);
       const logSum = highest + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - highest), 0));
-      const o = ((batch * length + position) * heads + head) * valueSize;
-      lse!.data[(batch * heads + head) * length + position] = logSum;
-      for (const [j, score] of scores.entries())
-        addScaled(out!.data, o, Math.exp(score - logSum), qkv!.data, valueAt(j), valueSize);
+      lse.set(b, head, i, logSum);
+      for (const [j, score] of scores.entries()) {
+        const p = Math.exp(score - logSum);
+        for (let c = 0; c < valueSize; c++) out.add(b, i, result + c, p * qkv.at(b, j, value + c));
+      }
     });
   },
-});
+  compose({ qkv }, attributes) {
+    const heads = splitHeads(qkv, attributes);
+    const scores = causalScores(heads, attributes);
+    const lse = composedLogSumExp(scores);
+    const p = exp(subtract(scores, broadcastLast(lse, heads.length)));
+    const { batch, length } = heads;
+    return {
+      out: joinHeads(batchedMatmul(p, heads.v), heads, attributes.valueSize),
+      lse: reshape(lse, [batch, attributes.heads, length]),
+    };
+  },
+};
 
-/** (qkv, out, lse, g) → dqkv. */
-export const attentionBackwardOperation: Operation<["qkv", "out", "lse", "g"], ["dqkv"], AttentionAttributes> =
-  positional<["qkv", "out", "lse", "g"], ["dqkv"], AttentionAttributes>({
-    name: "attentionBackward",
-    inputs: ["qkv", "out", "lse", "g"],
-    outputs: ["dqkv"],
-    infer: ([qkv]) => [{ shape: qkv!.shape, dtype: "f32" }],
-    flops: (node) => products(node, 3, 2),
-    reference([qkv, out, lse, g], [dqkv], attributes) {
-      forEachQuery(qkv!, attributes, ({ query, head, batch, position, length, keyAt, valueAt }) => {
-        const { heads, headSize, valueSize, scale } = attributes;
-        const o = ((batch * length + position) * heads + head) * valueSize;
-        const logSum = lse!.data[(batch * heads + head) * length + position]!;
-        const along = dot(g!.data, o, out!.data, o, valueSize);
-        for (let j = 0; j <= position; j++) {
-          const p = Math.exp(scale * dot(qkv!.data, query, qkv!.data, keyAt(j), headSize) - logSum);
-          const ds = scale * p * (dot(g!.data, o, qkv!.data, valueAt(j), valueSize) - along);
-          addScaled(dqkv!.data, query, ds, qkv!.data, keyAt(j), headSize);
-          addScaled(dqkv!.data, keyAt(j), ds, qkv!.data, query, headSize);
-          addScaled(dqkv!.data, valueAt(j), p, g!.data, o, valueSize);
+export const attentionBackwardOperation: Operation<["qkv", "out", "lse", "g"], ["dqkv"], AttentionAttributes> = {
+  name: "attentionBackward",
+  inputs: ["qkv", "out", "lse", "g"],
+  outputs: ["dqkv"],
+  infer: ({ qkv }) => ({ dqkv: { shape: qkv.shape, dtype: "f32" } }),
+  flops: ({ qkv }, attributes) => products(qkv, attributes, 3, 2),
+  reference({ qkv, out, lse, g }, { dqkv }, attributes) {
+    const { headSize, valueSize, scale } = attributes;
+    forEachQuery(qkv, attributes, ({ b, head, i, query, key, value, result }) => {
+      let along = 0;
+      for (let c = 0; c < valueSize; c++) along += g.at(b, i, result + c) * out.at(b, i, result + c);
+      for (let j = 0; j <= i; j++) {
+        let score = 0;
+        for (let c = 0; c < headSize; c++) score += qkv.at(b, i, query + c) * qkv.at(b, j, key + c);
+        let dp = 0;
+        for (let c = 0; c < valueSize; c++) dp += g.at(b, i, result + c) * qkv.at(b, j, value + c);
+        const p = Math.exp(scale * score - lse.at(b, head, i));
+        const ds = scale * p * (dp - along);
+        for (let c = 0; c < headSize; c++) {
+          dqkv.add(b, i, query + c, ds * qkv.at(b, j, key + c));
+          dqkv.add(b, j, key + c, ds * qkv.at(b, i, query + c));
         }
-      });
-    },
-  });
+        for (let c = 0; c < valueSize; c++) dqkv.add(b, j, value + c, p * g.at(b, i, result + c));
+      }
+    });
+  },
+  compose({ qkv, out, lse, g }, attributes) {
+    const { headSize, valueSize, scale } = attributes;
+    const heads = splitHeads(qkv, attributes);
+    const { q, k, v, length } = heads;
+    const scores = causalScores(heads, attributes);
+    const p = exp(subtract(scores, broadcastLast(reshape(lse, scores.shape.slice(0, -1)), length)));
+    const [g_h, out_h] = [g, out].map((x) => queryHeads(x, attributes, valueSize)) as [Tensor, Tensor];
+    const along = broadcastLast(sumLast(multiply(g_h, out_h)), length);
+    const dp = batchedMatmul(g_h, v, { transposeB: true });
+    const ds = times(multiply(p, subtract(dp, along)), scale);
+    const dq = joinHeads(batchedMatmul(ds, k), heads, headSize);
+    const dk = joinKeyHeads(batchedMatmul(ds, q, { transposeA: true }), heads);
+    const dv = joinKeyHeads(batchedMatmul(p, g_h, { transposeA: true }), heads);
+    return { dqkv: concat([dq, dk, dv], 2) };
+  },
+};
 
-/** One query row: its index in qkv, and where its keys and values are. */
+/** A query: its sequence, head and position, and the columns where it, its keys, its values and its result begin. */
 interface Query {
-  readonly batch: number;
+  readonly b: number;
   readonly head: number;
-  readonly position: number;
-  readonly length: number;
+  readonly i: number;
   readonly query: number;
-  keyAt(position: number): number;
-  valueAt(position: number): number;
+  readonly key: number;
+  readonly value: number;
+  readonly result: number;
 }
 
 function forEachQuery(
-  { shape }: Values,
+  qkv: Values,
   { heads, kvHeads, headSize, valueSize }: AttentionAttributes,
   visit: (query: Query) => void,
 ): void {
-  const [batches, length, width] = shape as [number, number, number];
-  for (let batch = 0; batch < batches; batch++) {
+  const { batch, length } = sequences(qkv);
+  for (let b = 0; b < batch; b++) {
     for (let head = 0; head < heads; head++) {
       const kvHead = Math.floor((head * kvHeads) / heads);
-      const at = (position: number, column: number): number => (batch * length + position) * width + column;
-      for (let position = 0; position < length; position++) {
-        visit({
-          batch,
-          head,
-          position,
-          length,
-          query: at(position, head * headSize),
-          keyAt: (j) => at(j, (heads + kvHead) * headSize),
-          valueAt: (j) => at(j, (heads + kvHeads) * headSize + kvHead * valueSize),
-        });
-      }
+      const columns = {
+        query: head * headSize,
+        key: (heads + kvHead) * headSize,
+        value: (heads + kvHeads) * headSize + kvHead * valueSize,
+        result: head * valueSize,
+      };
+      for (let i = 0; i < length; i++) visit({ b, head, i, ...columns });
     }
   }
 }
 
-function dot(a: Float64Array, i: number, b: Float64Array, j: number, count: number): number {
-  let sum = 0;
-  for (let c = 0; c < count; c++) sum += a[i + c]! * b[j + c]!;
-  return sum;
-}
-
-function addScaled(
-  target: Float64Array,
-  i: number,
-  factor: number,
-  source: Float64Array,
-  j: number,
-  count: number,
-): void {
-  for (let c = 0; c < count; c++) target[i + c]! += factor * source[j + c]!;
+/** B and T of [B, T, E]. */
+function sequences({ shape: [batch = 1, length = 1] }: { readonly shape: Shape }): { batch: number; length: number } {
+  return { batch, length };
 }
 
 /** Floating-point operations of so many products along keys and along values over the causal half of T × T. */
 function products(
-  {
-    inputs: [qkv],
-    attributes: { heads, headSize, valueSize },
-  }: { inputs: readonly TensorSpec[]; attributes: AttentionAttributes },
+  qkv: TensorSpec,
+  { heads, headSize, valueSize }: AttentionAttributes,
   alongKeys: number,
   alongValues: number,
 ): number {
-  const [batch, length] = qkv!.shape as [number, number, number];
+  const { batch, length } = sequences(qkv);
   return batch * heads * (alongKeys * headSize + alongValues * valueSize) * length * (length + 1);
+}
+
+/** For composed forms: queries [B, kvHeads, heads / kvHeads · T, headSize], keys and values [B, kvHeads, T, ...]. */
+interface SplitHeads {
+  readonly q: Tensor;
+  readonly k: Tensor;
+  readonly v: Tensor;
+  readonly batch: number;
+  readonly length: number;
+}
+
+function splitHeads(qkv: Tensor, attributes: AttentionAttributes): SplitHeads {
+  const { heads, kvHeads, headSize, valueSize } = attributes;
+  const { batch, length } = sequences(qkv);
+  const keyHeads = (start: number, size: number): Tensor =>
+    permute(reshape(slice(qkv, 2, start, kvHeads * size), [batch, length, kvHeads, size]), [0, 2, 1, 3]);
+  return {
+    q: queryHeads(slice(qkv, 2, 0, heads * headSize), attributes, headSize),
+    k: keyHeads(heads * headSize, headSize),
+    v: keyHeads((heads + kvHeads) * headSize, valueSize),
+    batch,
+    length,
+  };
+}
+
+/** [B, T, heads · size] → [B, kvHeads, heads / kvHeads · T, size]: the query heads of a key head, one below the other. */
+function queryHeads(x: Tensor, { heads, kvHeads }: AttentionAttributes, size: number): Tensor {
+  const { batch, length } = sequences(x);
+  const x_BHTD = permute(reshape(x, [batch, length, heads, size]), [0, 2, 1, 3]);
+  return reshape(x_BHTD, [batch, kvHeads, (heads / kvHeads) * length, size]);
+}
+
+/** The way back. */
+function joinHeads(x: Tensor, { batch, length }: SplitHeads, size: number): Tensor {
+  const heads = ((x.shape[1] ?? 1) * (x.shape[2] ?? 1)) / length;
+  return reshape(permute(reshape(x, [batch, heads, length, size]), [0, 2, 1, 3]), [batch, length, heads * size]);
+}
+
+function joinKeyHeads(x: Tensor, { batch, length }: SplitHeads): Tensor {
+  const [, kvHeads = 1, , size = 1] = x.shape;
+  return reshape(permute(x, [0, 2, 1, 3]), [batch, length, kvHeads * size]);
+}
+
+/** Far below every score, and finite: e to it is 0. */
+const MASKED = -1e30;
+
+/** Scores of every query with the keys up to its own position, [B, kvHeads, heads / kvHeads · T, T]. */
+function causalScores({ q, k, length }: SplitHeads, { heads, kvHeads, scale }: AttentionAttributes): Tensor {
+  const scores = times(batchedMatmul(q, k, { transposeB: true }), scale);
+  const group = heads / kvHeads;
+  const seen = reshape(broadcast(lowerTriangle(length), [group, length, length]), [group * length, length]);
+  return select(broadcast(seen, scores.shape), scores, fill(scores.shape, MASKED));
 }
 
 /**
@@ -188,5 +253,5 @@ export function attention(
     scale = 1 / Math.sqrt(headSize),
   }: { heads: number; kvHeads?: number; headSize: number; valueSize?: number; scale?: number },
 ): Tensor {
-  return applyAll(attentionOperation, [qkv], { heads, kvHeads, headSize, valueSize, scale })[0]!;
+  return apply(attentionOperation, { qkv }, { heads, kvHeads, headSize, valueSize, scale }).out;
 }

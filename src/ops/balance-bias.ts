@@ -7,6 +7,9 @@
 // Shapes: bias, load [E]; clip [2] from clipScale().
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { add, multiply, negate, scale, subtract } from "./elementwise.ts";
+import { entry, finite, positive } from "./masks.ts";
+import { broadcast, mean } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface BalanceBiasAttributes {
@@ -38,6 +41,12 @@ export const balanceBiasOperation: Operation<["bias", "load", "clip"], ["next"],
     const mean = load.data.reduce((sum, x) => sum + x, 0) / load.size;
     const moved = Number.isFinite(clip.at(0)) ? rate : 0;
     next.each((e) => bias.at(e) + moved * Math.sign(mean - load.at(e)));
+  },
+  compose({ bias, load, clip }, { rate }) {
+    const below = subtract(broadcast(mean(load), load.shape), load);
+    const sign = subtract(positive(below), positive(negate(below)));
+    const taken = finite(entry(clip, 0, bias.shape));
+    return { next: add(bias, scale(multiply(taken, sign), rate)) };
   },
 };
 

@@ -1,4 +1,4 @@
-// Attention of single tokens over the keys and values that earlier tokens left behind.
+// Question: what is the attention of single tokens over the keys and values that earlier tokens left behind?
 //
 //   row r, of slot s = slots[r], at position t = positions[r]:
 //     keys[s, t] = k_r,  values[s, t] = v_r
@@ -13,7 +13,8 @@
 // [S, kvHeads, D, T], a row per column of a head, so that the scores of all positions are sums of whole rows;
 // values [S, kvHeads, T, V]; positions and slots i32 [R].
 
-import { applyAll, f32, type Operation, positional, sameShape, type Tensor } from "../graph/tensor.ts";
+import { apply, f32, lastAxis, type Operation, rowCount, sameShape, type Tensor } from "../graph/tensor.ts";
+import { composedCachedAttention } from "./cached-attention-composed.ts";
 import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -27,84 +28,73 @@ export interface CachedAttentionAttributes {
   readonly scale: number;
 }
 
-/** (qkv, keys, values, positions, slots) → (out [R, heads · V], keys, values). */
 export const cachedAttentionOperation: Operation<
   ["qkv", "keys", "values", "positions", "slots"],
   ["out", "newKeys", "newValues"],
   CachedAttentionAttributes
-> = positional<
-  ["qkv", "keys", "values", "positions", "slots"],
-  ["out", "newKeys", "newValues"],
-  CachedAttentionAttributes
->({
+> = {
   name: "cachedAttention",
   inputs: ["qkv", "keys", "values", "positions", "slots"],
   outputs: ["out", "newKeys", "newValues"],
-  infer([qkv, keys, values, positions, slots], { heads, kvHeads, headSize, valueSize }) {
-    const operands = { qkv: qkv!, keys: keys!, values: values!, positions: positions!, slots: slots! };
+  infer({ qkv, keys, values, positions, slots }, { heads, kvHeads, headSize, valueSize }) {
+    const operands = { qkv, keys, values, positions, slots };
     const expect = (fits: boolean, rule: string): void => expectShapes(fits, "cachedAttention", operands, rule);
     const width = (heads + kvHeads) * headSize + kvHeads * valueSize;
     expect(
-      qkv!.shape.length === 2 && qkv!.shape[1] === width && heads % kvHeads === 0,
+      qkv.shape.length === 2 && qkv.shape[1] === width && heads % kvHeads === 0,
       `qkv must be [R, E] with E = (heads ${heads} + kvHeads ${kvHeads}) · headSize ${headSize} + kvHeads · valueSize ${valueSize} = ${width}, and kvHeads must divide heads.`,
     );
-    const [slotCount, , , length] = keys!.shape as [number, number, number, number];
+    const [slotCount = 1, , , length = 1] = keys.shape;
     expect(
-      sameShape(keys!.shape, [slotCount, kvHeads, headSize, length]) &&
-        sameShape(values!.shape, [slotCount, kvHeads, length, valueSize]),
+      sameShape(keys.shape, [slotCount, kvHeads, headSize, length]) &&
+        sameShape(values.shape, [slotCount, kvHeads, length, valueSize]),
       `keys must be [S, ${kvHeads}, ${headSize}, T] and values [S, ${kvHeads}, T, ${valueSize}].`,
     );
     expect(
-      [positions!, slots!].every(({ shape, dtype }) => dtype === "i32" && sameShape(shape, [qkv!.shape[0]!])),
+      [positions, slots].every(({ shape, dtype }) => dtype === "i32" && sameShape(shape, qkv.shape.slice(0, 1))),
       "positions and slots must be i32, one for each row of qkv.",
     );
-    return [
-      f32(qkv!.shape[0]!, heads * valueSize),
-      { shape: keys!.shape, dtype: "f32" },
-      { shape: values!.shape, dtype: "f32" },
-    ];
+    return {
+      out: f32(rowCount(qkv.shape), heads * valueSize),
+      newKeys: { shape: keys.shape, dtype: "f32" },
+      newValues: { shape: values.shape, dtype: "f32" },
+    };
   },
-  flops: ({ inputs: [qkv, keys], attributes: { heads, headSize, valueSize } }) =>
-    2 * qkv!.shape[0]! * heads * (headSize + valueSize) * keys!.shape[3]!,
-  reference([qkv, keys, values, positions, slots], [out, newKeys, newValues], attributes) {
-    const { heads, kvHeads, headSize, valueSize, scale } = attributes;
-    const length = keys!.shape[3]!;
-    const width = qkv!.shape[1]!;
-    newKeys!.data.set(keys!.data);
-    newValues!.data.set(values!.data);
-    slots!.data.forEach((slot, row) => {
+  flops: ({ qkv, keys }, { heads, headSize, valueSize }) =>
+    2 * rowCount(qkv.shape) * heads * (headSize + valueSize) * lastAxis(keys.shape),
+  reference({ qkv, keys, values, positions, slots }, { out, newKeys, newValues }, attributes) {
+    const { heads, kvHeads, headSize: D, valueSize: V, scale } = attributes;
+    newKeys.data.set(keys.data);
+    newValues.data.set(values.data);
+    slots.data.forEach((slot, r) => {
       if (slot < 0) return;
-      const position = positions!.data[row]!;
-      expectIndex("cachedAttention", slot, row, keys!.shape[0]!);
-      expectIndex("cachedAttention", position, row, length);
-      const own = qkv!.data.subarray(row * width, (row + 1) * width);
-      /** Where the cache of a key head begins, in positions of all columns. */
-      const cacheOf = (head: number): number => (slot * kvHeads + head) * length;
-      for (let head = 0; head < kvHeads; head++) {
-        for (let d = 0; d < headSize; d++)
-          newKeys!.data[cacheOf(head) * headSize + d * length + position] = own[(heads + head) * headSize + d]!;
-        for (let d = 0; d < valueSize; d++)
-          newValues!.data[(cacheOf(head) + position) * valueSize + d] =
-            own[(heads + kvHeads) * headSize + head * valueSize + d]!;
+      const t = positions.at(r);
+      expectIndex("cachedAttention", slot, r, rowCount(keys.shape) / (kvHeads * D));
+      expectIndex("cachedAttention", t, r, lastAxis(keys.shape));
+      for (let h = 0; h < kvHeads; h++) {
+        const cache = slot * kvHeads + h;
+        for (let d = 0; d < D; d++) newKeys.set(cache, d, t, qkv.at(r, (heads + h) * D + d));
+        for (let d = 0; d < V; d++) newValues.set(cache, t, d, qkv.at(r, (heads + kvHeads) * D + h * V + d));
       }
-      for (let head = 0; head < heads; head++) {
-        const cache = cacheOf(Math.floor((head * kvHeads) / heads));
-        const scores = Array.from({ length: position + 1 }, (_, j) => {
+      for (let h = 0; h < heads; h++) {
+        const cache = slot * kvHeads + Math.floor((h * kvHeads) / heads);
+        const scores = Array.from({ length: t + 1 }, (_, j) => {
           let sum = 0;
-          for (let d = 0; d < headSize; d++)
-            sum += own[head * headSize + d]! * newKeys!.data[cache * headSize + d * length + j]!;
+          for (let d = 0; d < D; d++) sum += qkv.at(r, h * D + d) * newKeys.at(cache, d, j);
           return scale * sum;
         });
         const highest = Math.max(...scores);
         const weights = scores.map((score) => Math.exp(score - highest));
         const total = weights.reduce((sum, weight) => sum + weight, 0);
-        for (let d = 0; d < valueSize; d++)
-          out!.data[(row * heads + head) * valueSize + d] =
-            weights.reduce((sum, weight, j) => sum + weight * newValues!.data[(cache + j) * valueSize + d]!, 0) / total;
+        for (let d = 0; d < V; d++) {
+          const along = weights.reduce((sum, weight, j) => sum + weight * newValues.at(cache, j, d), 0);
+          out.set(r, h * V + d, along / total);
+        }
       }
     });
   },
-});
+  compose: composedCachedAttention,
+};
 
 export interface CachedAttention {
   /** [R, heads · valueSize] */
@@ -119,7 +109,7 @@ export interface CachedAttention {
  *
  * @param qkv [R, (heads + kvHeads) · headSize + kvHeads · valueSize]: query heads, key heads, value heads
  * @param cache keys [S, kvHeads, headSize, T] and values [S, kvHeads, T, valueSize]
- * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding
+ * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding;
  * @throws ShapeError when these do not fit
  */
 export function cachedAttention(
@@ -135,7 +125,7 @@ export function cachedAttention(
   }: { heads: number; kvHeads?: number; headSize: number; valueSize?: number; scale?: number },
 ): CachedAttention {
   const attributes = { heads, kvHeads, headSize, valueSize, scale };
-  const inputs = [qkv, cache.keys, cache.values, rows.positions, rows.slots];
-  const [out, keys, values] = applyAll(cachedAttentionOperation, inputs, attributes);
-  return { out: out!, keys: keys!, values: values! };
+  const inputs = { qkv, keys: cache.keys, values: cache.values, positions: rows.positions, slots: rows.slots };
+  const { out, newKeys, newValues } = apply(cachedAttentionOperation, inputs, attributes);
+  return { out, keys: newKeys, values: newValues };
 }

@@ -1,4 +1,4 @@
-// Rotations by the Cayley transform of skew-symmetric matrices:
+// Question: what are the rotations by the Cayley transform of skew-symmetric matrices?
 //
 //   Q = (I − A)(I + A)⁻¹ = 2X − I,   X = (I + A)⁻¹,   A = Θ − Θᵀ, Θ the logits above the diagonal
 //
@@ -12,10 +12,17 @@
 //
 // Shapes: logits [..., m(m − 1)/2], row-major above the diagonal; Q [..., m, m].
 
-import { applyOne, lastAxis, type Operation, positional, rowCount, type Tensor } from "../graph/tensor.ts";
+import { constant } from "../graph/state.ts";
+import { apply, lastAxis, type Operation, rowCount, type Shape, type Tensor, Values } from "../graph/tensor.ts";
+import { batchedMatmul } from "./batched-matmul.ts";
+import { add, multiply, reciprocal, scale, subtract } from "./elementwise.ts";
+import { matmul, multiplyMatrices } from "./matmul.ts";
+import { broadcast, broadcastLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
 
-interface CayleyAttributes {
+export interface CayleyAttributes {
   /** m, the dimensions that are rotated. */
   readonly dimensions: number;
 }
@@ -25,101 +32,138 @@ export function rotationSize(m: number): number {
   return (m * (m - 1)) / 2;
 }
 
-export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = positional<
-  ["logits"],
-  ["q"],
-  CayleyAttributes
->({
+export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = {
   name: "cayley",
   inputs: ["logits"],
   outputs: ["q"],
-  infer([logits], { dimensions: m }) {
+  infer({ logits }, { dimensions: m }) {
     expectShapes(
-      m >= 2 && lastAxis(logits!.shape) === rotationSize(m),
+      m >= 2 && lastAxis(logits.shape) === rotationSize(m),
       "cayley",
-      { logits: logits! },
+      { logits },
       `${m} dimensions need m(m − 1)/2 = ${rotationSize(m)} logits, and two dimensions at least.`,
     );
-    return [{ shape: [...logits!.shape.slice(0, -1), m, m], dtype: "f32" }];
+    return { q: { shape: [...logits.shape.slice(0, -1), m, m], dtype: "f32" } };
   },
-  gradient: ({ outputs: [q], attributes }, [g]) => [applyOne(cayleyBackwardOperation, [q!, g!], attributes)],
-  flops: ({ inputs: [logits], attributes: { dimensions: m } }) => 6 * m ** 3 * rowCount(logits!.shape),
-  reference([logits], [out], { dimensions: m }) {
-    const size = rotationSize(m);
-    for (let row = 0; row < out!.data.length / m ** 2; row++) {
-      const x = invert(onePlusSkew(logits!.data.subarray(row * size, (row + 1) * size), m), m);
-      x.forEach((value, at) => (out!.data[row * m * m + at] = 2 * value - (at % (m + 1) === 0 ? 1 : 0)));
+  gradient: ({ q }, { q: g }, attributes) => ({ logits: apply(cayleyBackwardOperation, { q, g }, attributes).dlogits }),
+  flops: ({ logits }, { dimensions: m }) => 6 * m ** 3 * rowCount(logits.shape),
+  reference({ logits }, { q }, { dimensions: m }) {
+    for (let row = 0; row < rowCount(logits.shape); row++) {
+      const onePlusA = identity(m);
+      forPairs(m, (i, j, k) => {
+        onePlusA.set(i, j, logits.at(row, k));
+        onePlusA.set(j, i, -logits.at(row, k));
+      });
+      const X = inverse(onePlusA);
+      for (let i = 0; i < m; i++) for (let j = 0; j < m; j++) q.set(row * m + i, j, 2 * X.at(i, j) - (i === j ? 1 : 0));
     }
   },
-});
+  compose({ logits }, { dimensions: m }) {
+    const rows = rowCount(logits.shape);
+    const A = matmul(reshape(logits, [rows, lastAxis(logits.shape)]), skewBasis(m));
+    const one = composedIdentity([rows, m, m]);
+    const X = composedInverse(add(one, reshape(A, one.shape)));
+    return { q: reshape(subtract(scale(X, 2), one), [...logits.shape.slice(0, -1), m, m]) };
+  },
+};
 
-/** (Q, g) → dlogits. */
-export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyAttributes> = positional<
-  ["q", "g"],
-  ["dlogits"],
-  CayleyAttributes
->({
+export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyAttributes> = {
   name: "cayleyBackward",
   inputs: ["q", "g"],
   outputs: ["dlogits"],
-  infer: ([q], { dimensions: m }) => [{ shape: [...q!.shape.slice(0, -2), rotationSize(m)], dtype: "f32" }],
-  flops: ({ outputs: [dlogits], attributes: { dimensions: m } }) => 4 * m ** 3 * rowCount(dlogits!.shape),
-  reference([q, g], [dlogits], { dimensions: m }) {
-    for (let at = 0, next = 0; at < q!.data.length; at += m * m) {
-      const end = at + m * m;
-      const twiceX = q!.data.slice(at, end).map((value, k) => (k % (m + 1) === 0 ? value + 1 : value));
-      const xT = transpose(twiceX, m);
-      const dA = product(product(xT, g!.data.subarray(at, end), m), xT, m);
-      for (let i = 0; i < m; i++) {
-        for (let j = i + 1; j < m; j++) dlogits!.data[next++] = -0.5 * (dA[i * m + j]! - dA[j * m + i]!);
-      }
+  infer: ({ q }, { dimensions: m }) => ({
+    dlogits: { shape: [...q.shape.slice(0, -2), rotationSize(m)], dtype: "f32" },
+  }),
+  flops: ({ dlogits }, { dimensions: m }) => 4 * m ** 3 * rowCount(dlogits.shape),
+  reference({ q, g }, { dlogits }, { dimensions: m }) {
+    for (let row = 0; row < rowCount(dlogits.shape); row++) {
+      const Q = q.matrix(row);
+      const twiceXT = new Values([m, m]);
+      for (let i = 0; i < m; i++) for (let j = 0; j < m; j++) twiceXT.set(i, j, Q.at(j, i) + (i === j ? 1 : 0));
+      const dA = product(product(twiceXT, g.matrix(row)), twiceXT);
+      forPairs(m, (i, j, k) => dlogits.set(row, k, -0.5 * (dA.at(i, j) - dA.at(j, i))));
     }
   },
-});
+  compose({ q, g }, { dimensions: m }) {
+    const rows = rowCount(q.shape) / m;
+    const one = composedIdentity([rows, m, m]);
+    const [twiceX, G] = [add(reshape(q, one.shape), one), reshape(g, one.shape)];
+    const dA = batchedMatmul(batchedMatmul(twiceX, G, { transposeA: true }), twiceX, { transposeB: true });
+    const dlogits = matmul(reshape(scale(dA, -0.5), [rows, m * m]), skewBasis(m), { transposeB: true });
+    return { dlogits: reshape(dlogits, [...q.shape.slice(0, -2), rotationSize(m)]) };
+  },
+};
 
-/** I + A, row-major. */
-function onePlusSkew(logits: Float64Array, m: number): Float64Array {
-  const matrix = new Float64Array(m * m);
-  let next = 0;
-  for (let i = 0; i < m; i++) {
-    matrix[i * m + i] = 1;
-    for (let j = i + 1; j < m; j++) {
-      matrix[i * m + j] = logits[next]!;
-      matrix[j * m + i] = -logits[next++]!;
-    }
-  }
-  return matrix;
+/** Every pair i < j of m, row by row, with its number. */
+function forPairs(m: number, visit: (i: number, j: number, k: number) => void): void {
+  let k = 0;
+  for (let i = 0; i < m; i++) for (let j = i + 1; j < m; j++) visit(i, j, k++);
+}
+
+function identity(m: number): Values {
+  const one = new Values([m, m]);
+  for (let i = 0; i < m; i++) one.set(i, i, 1);
+  return one;
 }
 
 /** M⁻¹ by Gauss-Jordan without pivoting, and a step of Newton's iteration. */
-function invert(matrix: Float64Array, m: number): Float64Array {
-  const x = matrix.slice();
+function inverse(M: Values): Values {
+  const m = lastAxis(M.shape);
+  const X = new Values([m, m], M.data.slice());
   for (let k = 0; k < m; k++) {
-    const pivot = 1 / x[k * m + k]!;
-    x[k * m + k] = 1;
-    for (let j = 0; j < m; j++) x[k * m + j]! *= pivot;
+    const pivot = 1 / X.at(k, k);
+    X.set(k, k, 1);
+    for (let j = 0; j < m; j++) X.set(k, j, X.at(k, j) * pivot);
     for (let i = 0; i < m; i++) {
       if (i === k) continue;
-      const factor = x[i * m + k]!;
-      x[i * m + k] = 0;
-      for (let j = 0; j < m; j++) x[i * m + j]! -= factor * x[k * m + j]!;
+      const factor = X.at(i, k);
+      X.set(i, k, 0);
+      for (let j = 0; j < m; j++) X.add(i, j, -factor * X.at(k, j));
     }
   }
-  const correction = product(x, product(matrix, x, m), m);
-  return x.map((value, at) => 2 * value - correction[at]!);
+  const correction = product(X, product(M, X));
+  X.each((at) => 2 * X.at(at) - correction.at(at));
+  return X;
 }
 
-function product(a: Float64Array, b: Float64Array, m: number): Float64Array {
-  return a.map((_, at) => {
-    const [i, j] = [Math.floor(at / m), at % m];
-    let sum = 0;
-    for (let k = 0; k < m; k++) sum += a[i * m + k]! * b[k * m + j]!;
-    return sum;
+function product(A: Values, B: Values): Values {
+  const C = new Values(A.shape);
+  multiplyMatrices(A, B, C, { transposeA: false, transposeB: false });
+  return C;
+}
+
+/** The skew-symmetric matrices that the logits are coefficients of, as rows: [m(m − 1)/2, m²]. */
+function skewBasis(m: number): Tensor {
+  const basis = new Values([rotationSize(m), m * m]);
+  forPairs(m, (i, j, k) => {
+    basis.set(k, i * m + j, 1);
+    basis.set(k, j * m + i, -1);
   });
+  return constant([...basis.data], basis.shape);
 }
 
-function transpose(a: Float64Array, m: number): Float64Array {
-  return a.map((_, at) => a[(at % m) * m + Math.floor(at / m)]!);
+function composedIdentity(shape: Shape): Tensor {
+  const m = lastAxis(shape);
+  return broadcast(constant([...identity(m).data], [m, m]), shape);
+}
+
+/** `inverse` by operations, of [rows, m, m]: step k of Gauss-Jordan takes (c − e)(r + e)ᵀ / x_kk off, c and r being column and row k. */
+function composedInverse(M: Tensor): Tensor {
+  const m = lastAxis(M.shape);
+  const axis = M.shape.length - 1;
+  const one = composedIdentity(M.shape);
+  let X = M;
+  for (let k = 0; k < m; k++) {
+    const row = slice(X, axis - 1, k, 1);
+    const column = subtract(slice(X, axis, k, 1), slice(one, axis, k, 1));
+    const pivot = reciprocal(slice(row, axis, k, 1));
+    const perPivot = multiply(
+      add(row, slice(one, axis - 1, k, 1)),
+      reshape(broadcastLast(reshape(pivot, M.shape.slice(0, -2)), m), row.shape),
+    );
+    X = subtract(X, batchedMatmul(column, perPivot));
+  }
+  return subtract(scale(X, 2), batchedMatmul(X, batchedMatmul(M, X)));
 }
 
 /**
@@ -133,5 +177,5 @@ function transpose(a: Float64Array, m: number): Float64Array {
  * @throws ShapeError when the number of logits is not m(m − 1)/2
  */
 export function cayley(logits: Tensor, dimensions: number): Tensor {
-  return applyOne(cayleyOperation, [logits], { dimensions });
+  return apply(cayleyOperation, { logits }, { dimensions }).q;
 }

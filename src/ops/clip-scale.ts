@@ -6,6 +6,11 @@
 // Shapes: [], [], ... → [2] = norm, scale. No gradient.
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, reciprocal, scale, shift, sqrt } from "./elementwise.ts";
+import { fill } from "./fill.ts";
+import { reshape } from "./reshape.ts";
+import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface ClipScaleAttributes {
@@ -35,6 +40,13 @@ export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttri
     const norm = Math.sqrt(sums.reduce((total, sum) => total + sum.at(0), 0));
     clip.set(0, norm);
     clip.set(1, limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6)));
+  },
+  compose({ sums }, { limit }) {
+    const norm = sqrt(sums.map((sum) => reshape(sum, [1])).reduce(add, fill([1], 0)));
+    if (limit === Number.POSITIVE_INFINITY) return { clip: concat([norm, fill([1], 1)], 0) };
+    const factor = scale(reciprocal(shift(norm, 1e-6)), limit);
+    // The smaller of the factor and 1; what is not a number stays so.
+    return { clip: concat([norm, select(shift(factor, -1), fill([1], 1), factor)], 0) };
   },
 };
 

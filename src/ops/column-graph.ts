@@ -16,7 +16,15 @@
 // differences, |f| ≤ γ w, stays one. So no digit is lost where P is nearly a permutation, S nearly zero, and
 // groups of columns are tied to each other by 10⁻²⁰ of what ties them within.
 
-import { lastAxis, Values } from "../graph/tensor.ts";
+import { lastAxis, type Tensor, Values } from "../graph/tensor.ts";
+import { batchedMatmul } from "./batched-matmul.ts";
+import { concat } from "./concat.ts";
+import { add, divide, multiply, negate, shift } from "./elementwise.ts";
+import { fill } from "./fill.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
+import { select } from "./select.ts";
+import { slice } from "./slice.ts";
 
 /** Below this a weight counts as none: columns that nothing ties together. */
 const NO_WEIGHT = 1e-280;
@@ -74,4 +82,28 @@ export function solveColumns(
     x.add(k, excess(wanted, d.at(k)));
   }
   return x;
+}
+
+/**
+ * The same by operations, for composed forms, and for as many graphs as there are: w, f [..., n, n] → x [..., n].
+ * One column is eliminated after the other; what is left are the matrices of the columns after it.
+ */
+export function composedColumns(w: Tensor, f: Tensor): Tensor {
+  const axis = w.shape.length - 1;
+  const n = lastAxis(w.shape);
+  if (n === 1) return fill(w.shape.slice(0, -1), 0);
+  const leading = w.shape.slice(0, -2);
+  // Row k beyond column k, [..., 1, n − 1], and d_k, [...].
+  const [w_k, f_k] = [w, f].map((matrix) => slice(slice(matrix, axis - 1, 0, 1), axis, 1, n - 1)) as [Tensor, Tensor];
+  const total = reshape(sumLast(w_k), leading);
+  const d = select(shift(total, -NO_WEIGHT), total, fill(leading, NO_WEIGHT));
+  const perD = (row: Tensor): Tensor => divide(row, reshape(broadcastLast(d, n - 1), row.shape));
+  const [share, flow] = [perD(w_k), negate(perD(f_k))];
+  const rest = (matrix: Tensor): Tensor => slice(slice(matrix, axis - 1, 1, n - 1), axis, 1, n - 1);
+  const outer = (a: Tensor, b: Tensor): Tensor => batchedMatmul(a, b, { transposeA: true });
+  const x = composedColumns(add(rest(w), outer(share, w_k)), add(rest(f), add(outer(flow, w_k), outer(share, f_k))));
+  // x_k = Σ_j w_kj x_j / d_k + Σ_j f_kj / d_k
+  const beyond = reshape(share, x.shape);
+  const first = add(sumLast(multiply(beyond, x)), sumLast(negate(reshape(flow, x.shape))));
+  return concat([reshape(first, [...leading, 1]), x], leading.length);
 }

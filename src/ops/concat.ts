@@ -1,58 +1,62 @@
-// Tensors joined along one axis, in order.
+// Question: what are tensors joined along one axis, in order?
+//
 // Shapes: x1 [..., N1, ...], x2 [..., N2, ...], ... → [..., N1 + N2 + ..., ...].
 
-import { applyOne, type Operation, positional, sameShape, type Tensor } from "../graph/tensor.ts";
+import { apply, type Operation, sameShape, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { add } from "./elementwise.ts";
 import { expectShapes } from "./shapes.ts";
-import { copyPart, expectAxis, slice } from "./slice.ts";
+import { axisSize, copyPart, expectAxis, place, slice } from "./slice.ts";
 
-export const concatOperation: Operation<["...parts"], ["y"], { readonly axis: number }> = positional<
-  ["...parts"],
-  ["y"],
-  { readonly axis: number }
->({
+export interface ConcatAttributes {
+  readonly axis: number;
+}
+
+/** Each part with where it begins, and where the last one ends. */
+function alongAxis<T extends Pick<TensorSpec, "shape">>(
+  parts: readonly T[],
+  axis: number,
+): { placed: readonly { readonly part: T; readonly start: number; readonly size: number }[]; total: number } {
+  let total = 0;
+  const placed = parts.map((part) => {
+    const start = total;
+    const size = axisSize(part, axis);
+    total += size;
+    return { part, start, size };
+  });
+  return { placed, total };
+}
+
+export const concatOperation: Operation<["...parts"], ["y"], ConcatAttributes> = {
   name: "concat",
   inputs: ["...parts"],
   outputs: ["y"],
-  infer(inputs, { axis }) {
-    const [first] = inputs;
-    const operands = Object.fromEntries(inputs.map((x, index) => [`x${index + 1}`, x]));
+  infer({ parts }, { axis }) {
+    const [first] = parts;
+    const operands = Object.fromEntries(parts.map((x, index) => [`x${index + 1}`, x]));
     expectShapes(first !== undefined, "concat", {}, "it needs at least one tensor.");
     expectAxis("concat", first.shape, axis);
     expectShapes(
-      inputs.every(
+      parts.every(
         ({ shape }) => shape.length === first.shape.length && sameShape(shape.with(axis, 1), first.shape.with(axis, 1)),
       ),
       "concat",
       operands,
       `the tensors may differ only in axis ${axis}.`,
     );
-    return [
-      {
-        shape: first.shape.with(
-          axis,
-          inputs.reduce((total, { shape }) => total + shape[axis]!, 0),
-        ),
-        dtype: "f32",
-      },
-    ];
+    return { y: { shape: first.shape.with(axis, alongAxis(parts, axis).total), dtype: "f32" } };
   },
-  gradient({ inputs, attributes: { axis } }, [g]) {
-    let start = 0;
-    return inputs.map(({ shape }) => {
-      const part = slice(g!, axis, start, shape[axis]!);
-      start += shape[axis]!;
-      return part;
-    });
-  },
+  gradient: ({ parts }, { y: g }, { axis }) => ({
+    parts: alongAxis(parts, axis).placed.map(({ start, size }) => slice(g, axis, start, size)),
+  }),
   flops: () => 0,
-  reference(inputs, [y], { axis }) {
-    let start = 0;
-    for (const x of inputs) {
-      copyPart(x, 0, y!, start, axis, x.shape[axis]!);
-      start += x.shape[axis]!;
-    }
+  reference({ parts }, { y }, { axis }) {
+    for (const { part, start } of alongAxis(parts, axis).placed) copyPart(part, 0, y, start, axis);
   },
-});
+  compose({ parts }, { axis }) {
+    const { placed, total } = alongAxis(parts, axis);
+    return { y: placed.map(({ part, start }) => place(part, axis, start, total)).reduce(add) };
+  },
+};
 
 /**
  * Tensors joined along an axis, in order.
@@ -62,5 +66,5 @@ export const concatOperation: Operation<["...parts"], ["y"], { readonly axis: nu
  * @throws ShapeError when another axis differs, the axis does not exist or there is no tensor
  */
 export function concat(tensors: readonly Tensor[], axis: number): Tensor {
-  return applyOne(concatOperation, tensors, { axis });
+  return apply(concatOperation, { parts: tensors }, { axis }).y;
 }

@@ -10,8 +10,19 @@
 //   load[e]       rows of expert e                               f32 [E]
 
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, multiply, scale, shift } from "./elementwise.ts";
+import { fill } from "./fill.ts";
+import { scatterAdd } from "./gather.ts";
 import { expectIndex } from "./indices.ts";
+import { lowerTriangle, oneHot, positions } from "./masks.ts";
+import { matmul } from "./matmul.ts";
+import { broadcast, sumLast, sumLeading } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
+import { toFloats } from "./to-floats.ts";
+import { toIndices } from "./to-indices.ts";
 
 /** Where the pairs of tokens and experts lie; see the head of this file. */
 export interface Dispatch {
@@ -60,6 +71,24 @@ export const dispatchOperation: Operation<["chosen"], ["order", "position", "off
       position.set(pair, row);
     });
   },
+  compose({ chosen }, { experts }) {
+    const P = sizeOf(chosen.shape);
+    const mine = reshape(oneHot(chosen, experts), [P, experts]);
+    const load = sumLeading(mine, 1);
+    const ends = matmul(lowerTriangle(experts), reshape(load, [experts, 1]));
+    const offsets = concat([fill([1], 0), reshape(ends, [experts])], 0);
+    // A pair's row: where its expert begins, and how many pairs of that expert come before it.
+    const upToIt = matmul(lowerTriangle(P), mine);
+    const before = add(shift(upToIt, -1), broadcast(slice(offsets, 0, 0, experts), mine.shape));
+    const position = toIndices(sumLast(multiply(mine, before)));
+    const order = scatterAdd(position, reshape(positions(P), [P, 1]), P);
+    return {
+      order: toIndices(reshape(order, [P])),
+      position: reshape(position, chosen.shape),
+      offsets: toIndices(offsets),
+      load,
+    };
+  },
 };
 
 /** Throw unless order and position can be those of one dispatch. */
@@ -70,6 +99,12 @@ export function expectPairs(operation: string, order: TensorSpec, position: Tens
     { order, position },
     "order i32 [N · k] and position i32 [N, k] must be those of one dispatch().",
   );
+}
+
+/** For composed forms: the token of each sorted pair, order div k, i32 [P]. */
+export function tokensInOrder(order: Tensor, active: number): Tensor {
+  // n + (j − (k − 1) / 2) / k is nearest to n.
+  return toIndices(scale(shift(toFloats(order), (1 - active) / 2), 1 / active));
 }
 
 /**

@@ -1,9 +1,10 @@
-// Arithmetic element by element: functions of one tensor, and of two tensors of the same shape.
+// Question: what is arithmetic, element by element?
 //
 //   y = f(x),  dx = g · f'(x)
 //
-// A function of one tensor is a value and a slope. The slope is written in terms of whichever of x and
-// y makes it shorter; that tensor is what the backward pass keeps. Shapes: all operands alike [...].
+// A function of one tensor is a value and a slope. The slope is written in terms of whichever of x and y makes it
+// shorter; that tensor is what the backward pass keeps. Both are written a second time as what they are made of.
+// Shapes: all operands alike [...].
 
 import { constantOf, fill } from "./fill.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
+import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
 
 interface Curve {
@@ -27,6 +29,9 @@ interface Curve {
   readonly saves: "input" | "output";
   /** Floating-point operations of a value; the gradient counts the same and one more. */
   readonly flops: number;
+  /** The value and the slope by simpler operations; of the functions that all others are made of only the slope. */
+  compose?(x: Tensor): Tensor;
+  composeSlope(saved: Tensor): Tensor;
 }
 
 /** A function of each element: x [...] → [...]. Throws a ShapeError when x holds i32 indices. */
@@ -41,7 +46,7 @@ const slopes: UnaryBackwardOperation[] = [];
 export const curveOperations: readonly UnaryOperation[] = curves;
 export const curveBackwardOperations: readonly UnaryBackwardOperation[] = slopes;
 
-function unary(name: string, { value, slope, saves, flops }: Curve): Unary {
+function unary(name: string, { value, slope, saves, flops, compose, composeSlope }: Curve): Unary {
   /** (saved, g) → g · slope(saved). */
   const backward: UnaryBackwardOperation = {
     name: `${name}Backward`,
@@ -49,9 +54,8 @@ function unary(name: string, { value, slope, saves, flops }: Curve): Unary {
     outputs: ["dx"],
     infer: ({ saved }) => ({ dx: { shape: saved.shape, dtype: "f32" } }),
     flops: ({ dx }) => (flops + 1) * sizeOf(dx.shape),
-    reference({ saved, g }, { dx }) {
-      for (let i = 0; i < dx.data.length; i++) dx.data[i] = g.data[i]! * slope(saved.data[i]!);
-    },
+    reference: ({ saved, g }, { dx }) => dx.each((i) => g.at(i) * slope(saved.at(i))),
+    compose: ({ saved, g }) => ({ dx: multiply(g, composeSlope(saved)) }),
   };
   const forward: UnaryOperation = {
     name,
@@ -63,9 +67,8 @@ function unary(name: string, { value, slope, saves, flops }: Curve): Unary {
     },
     gradient: ({ x, y }, { y: g }) => ({ x: apply(backward, { saved: saves === "input" ? x : y, g }).dx }),
     flops: ({ y }) => flops * sizeOf(y.shape),
-    reference({ x }, { y }) {
-      for (let i = 0; i < y.data.length; i++) y.data[i] = value(x.data[i]!);
-    },
+    reference: ({ x }, { y }) => y.each((i) => value(x.at(i))),
+    ...(compose && { compose: ({ x }: { readonly x: Tensor }) => ({ y: compose(x) }) }),
   };
   curves.push(forward);
   slopes.push(backward);
@@ -75,13 +78,32 @@ function unary(name: string, { value, slope, saves, flops }: Curve): Unary {
 const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
 
 /** e^x, element by element: [...] → [...]. */
-export const exp: Unary = unary("exp", { value: Math.exp, slope: (y) => y, saves: "output", flops: 10 });
+export const exp: Unary = unary("exp", {
+  value: Math.exp,
+  slope: (y) => y,
+  saves: "output",
+  flops: 10,
+  composeSlope: (y) => y,
+});
 
 /** Natural logarithm, of positive numbers: [...] → [...]. */
-export const log: Unary = unary("log", { value: Math.log, slope: (x) => 1 / x, saves: "input", flops: 14 });
+export const log: Unary = unary("log", {
+  value: Math.log,
+  slope: (x) => 1 / x,
+  saves: "input",
+  flops: 14,
+  composeSlope: (x) => reciprocal(x),
+});
 
 /** Hyperbolic tangent, element by element: [...] → [...]. */
-export const tanh: Unary = unary("tanh", { value: Math.tanh, slope: (y) => 1 - y * y, saves: "output", flops: 14 });
+export const tanh: Unary = unary("tanh", {
+  value: Math.tanh,
+  slope: (y) => 1 - y * y,
+  saves: "output",
+  flops: 14,
+  compose: (x) => shift(scale(sigmoid(scale(x, 2)), 2), -1),
+  composeSlope: (y) => shift(negate(square(y)), 1),
+});
 
 /** The logistic function 1 / (1 + e^−x), element by element: [...] → [...]. */
 export const sigmoid: Unary = unary("sigmoid", {
@@ -89,6 +111,8 @@ export const sigmoid: Unary = unary("sigmoid", {
   slope: (y) => y * (1 - y),
   saves: "output",
   flops: 12,
+  compose: (x) => reciprocal(shift(exp(negate(x)), 1)),
+  composeSlope: (y) => multiply(y, shift(negate(y), 1)),
 });
 
 /** x · sigmoid(x), element by element: [...] → [...] (Elfwing et al. 2017, arXiv 1702.03118). */
@@ -97,10 +121,20 @@ export const silu: Unary = unary("silu", {
   slope: (x) => logistic(x) * (1 + x * (1 - logistic(x))),
   saves: "input",
   flops: 13,
+  compose: (x) => multiply(x, sigmoid(x)),
+  composeSlope(x) {
+    const s = sigmoid(x);
+    return multiply(s, shift(multiply(x, shift(negate(s), 1)), 1));
+  },
 });
 
 const GELU_SCALE = Math.sqrt(2 / Math.PI);
 const GELU_CUBIC = 0.044715;
+
+/** √(2/π) (x + 0.044715 x³) as a graph. */
+function geluArgument(x: Tensor): Tensor {
+  return scale(multiply(x, shift(scale(square(x), GELU_CUBIC), 1)), GELU_SCALE);
+}
 
 /**
  * ½ x (1 + tanh(√(2/π) (x + 0.044715 x³))), element by element: [...] → [...]. The tanh form of GELU
@@ -114,6 +148,13 @@ export const gelu: Unary = unary("gelu", {
   },
   saves: "input",
   flops: 20,
+  compose: (x) => multiply(scale(x, 0.5), shift(tanh(geluArgument(x)), 1)),
+  composeSlope(x) {
+    const t = tanh(geluArgument(x));
+    const inner = scale(shift(scale(square(x), 3 * GELU_CUBIC), 1), GELU_SCALE);
+    const along = multiply(multiply(x, shift(negate(square(t)), 1)), inner);
+    return scale(add(shift(t, 1), along), 0.5);
+  },
 });
 
 /** max(x, 0), element by element: [...] → [...]. Its gradient at 0 is 0. */
@@ -122,13 +163,29 @@ export const relu: Unary = unary("relu", {
   slope: (y) => (y > 0 ? 1 : 0),
   saves: "output",
   flops: 1,
+  // x · 0, so that what is not a number stays so.
+  compose: (x) => select(x, x, scale(x, 0)),
+  composeSlope: (y) => select(y, fill(y.shape, 1), fill(y.shape, 0)),
 });
 
 /** x², element by element: [...] → [...]. */
-export const square: Unary = unary("square", { value: (x) => x * x, slope: (x) => 2 * x, saves: "input", flops: 1 });
+export const square: Unary = unary("square", {
+  value: (x) => x * x,
+  slope: (x) => 2 * x,
+  saves: "input",
+  flops: 1,
+  compose: (x) => multiply(x, x),
+  composeSlope: (x) => scale(x, 2),
+});
 
 /** √x of numbers that are not negative: [...] → [...]. Its gradient at 0 is infinite. */
-export const sqrt: Unary = unary("sqrt", { value: Math.sqrt, slope: (y) => 0.5 / y, saves: "output", flops: 1 });
+export const sqrt: Unary = unary("sqrt", {
+  value: Math.sqrt,
+  slope: (y) => 0.5 / y,
+  saves: "output",
+  flops: 1,
+  composeSlope: (y) => scale(reciprocal(y), 0.5),
+});
 
 /** 1 / x, element by element: [...] → [...]. */
 export const reciprocal: Unary = unary("reciprocal", {
@@ -136,6 +193,7 @@ export const reciprocal: Unary = unary("reciprocal", {
   slope: (y) => -y * y,
   saves: "output",
   flops: 1,
+  composeSlope: (y) => negate(multiply(y, y)),
 });
 
 export interface AffineAttributes {
@@ -154,9 +212,7 @@ export const affineOperation: Operation<["x"], ["y"], AffineAttributes> = {
   },
   gradient: (_tensors, { y: g }, { factor }) => ({ x: scale(g, factor) }),
   flops: ({ y }) => 2 * sizeOf(y.shape),
-  reference({ x }, { y }, { factor, offset }) {
-    for (let i = 0; i < y.data.length; i++) y.data[i] = factor * x.data[i]! + offset;
-  },
+  reference: ({ x }, { y }, { factor, offset }) => y.each((i) => factor * x.at(i) + offset),
 };
 
 /** factor · x, with a constant: [...] → [...]. */
@@ -182,6 +238,7 @@ function binary(
   name: string,
   value: (a: number, b: number) => number,
   gradient: NonNullable<Binary["gradient"]>,
+  compose?: (a: Tensor, b: Tensor) => Tensor,
 ): Binary {
   return {
     name,
@@ -199,9 +256,10 @@ function binary(
     },
     gradient,
     flops: ({ y }) => sizeOf(y.shape),
-    reference({ a, b }, { y }) {
-      for (let i = 0; i < y.data.length; i++) y.data[i] = value(a.data[i]!, b.data[i]!);
-    },
+    reference: ({ a, b }, { y }) => y.each((i) => value(a.at(i), b.at(i))),
+    ...(compose && {
+      compose: ({ a, b }: { readonly a: Tensor; readonly b: Tensor }) => ({ y: compose(a, b) }),
+    }),
   };
 }
 
@@ -219,15 +277,14 @@ export const addOperation: Binary = {
   },
   gradient: (_tensors, { y: g }) => ({ a: g, b: g }),
   flops: ({ y }) => sizeOf(y.shape),
-  reference({ a, b }, { y }) {
-    for (let i = 0; i < y.data.length; i++) y.data[i] = a.data[i]! + b.data[i]!;
-  },
+  reference: ({ a, b }, { y }) => y.each((i) => a.at(i) + b.at(i)),
 };
 
 export const subtractOperation: Binary = binary(
   "subtract",
   (a, b) => a - b,
   (_tensors, { y: g }) => ({ a: g, b: negate(g) }),
+  (a, b) => add(a, negate(b)),
 );
 
 export const multiplyOperation: Binary = binary(
@@ -243,6 +300,7 @@ export const divideOperation: Binary = binary(
     const da = divide(g, b);
     return { a: da, b: negate(multiply(da, y)) };
   },
+  (a, b) => multiply(a, reciprocal(b)),
 );
 
 /**

@@ -15,8 +15,12 @@
 //
 // Derivation: docs/derivations/manifolds.md. Shapes: L, R, G [..., n, n].
 
-import { lastAxis, type Operation, sizeOf, Values } from "../graph/tensor.ts";
-import { columnWeights, solveColumns } from "./column-graph.ts";
+import { lastAxis, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
+import { columnWeights, composedColumns, solveColumns } from "./column-graph.ts";
+import { multiply, subtract } from "./elementwise.ts";
+import { permute, transpose } from "./permute.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 
 /**
  * The gradient of the logits of an entropic projection, given its result.
@@ -48,6 +52,22 @@ function forPairs(n: number, visit: (row: number, j: number, k: number) => void)
   }
 }
 
+/** Rows [..., n] repeated along an axis before the last: [..., n, n], entry [j, k] is x_k. */
+function repeatRows(x: Tensor, n: number): Tensor {
+  return transpose(broadcastLast(x, n));
+}
+
+/** x_ij − x_ik of rows: [..., i, j] → [..., i, j, k]. */
+function differences(x: Tensor, n: number): Tensor {
+  return subtract(broadcastLast(x, n), repeatRows(x, n));
+}
+
+/** [..., i, j, k] → the sum over i, [..., j, k]. */
+function sumOverRows(x: Tensor): Tensor {
+  const axes = x.shape.map((_, axis) => axis);
+  return sumLast(permute(x, [...axes.slice(0, -3), ...axes.slice(-2), axes.length - 3]));
+}
+
 /** For whatever scaled exp(L) to R. */
 export const entropicBackwardOperation: Operation<["r", "g"], ["dlogits"]> = {
   name: "entropicBackward",
@@ -58,5 +78,15 @@ export const entropicBackwardOperation: Operation<["r", "g"], ["dlogits"]> = {
   reference({ r, g }, { dlogits }) {
     for (let at = 0; at < r.size / lastAxis(r.shape) ** 2; at++)
       gradientOf(r.matrix(at), g.matrix(at), dlogits.matrix(at));
+  },
+  compose({ r: matrices, g: gradient }) {
+    // f_jk = Σ_i R_ij R_ik (G_ij − G_ik) and dL_ij = R_ij Σ_k R_ik (H_ij − H_ik), differences first.
+    const n = lastAxis(matrices.shape);
+    const [r, g] = [matrices, gradient].map((x) => reshape(x, [sizeOf(x.shape) / n ** 2, n, n])) as [Tensor, Tensor];
+    const pairs = multiply(broadcastLast(r, n), repeatRows(r, n));
+    const flows = sumOverRows(multiply(pairs, differences(g, n)));
+    const x = composedColumns(sumOverRows(pairs), flows);
+    const H = subtract(g, repeatRows(x, n));
+    return { dlogits: reshape(sumLast(multiply(pairs, differences(H, n))), matrices.shape) };
   },
 };

@@ -7,6 +7,9 @@
 // by replication (scale 1) and collapses by the sum, a mean is scale 1/n.
 
 import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { scale as times } from "./elementwise.ts";
+import { transpose } from "./permute.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
@@ -39,6 +42,7 @@ export const expandOperation: Operation<["u"], ["x"], ExpandAttributes> = {
       }
     }
   },
+  compose: ({ u }, { streams, scale }) => ({ x: transpose(broadcastLast(times(u, scale), streams)) }),
 };
 
 export interface CollapseAttributes {
@@ -65,6 +69,7 @@ export const collapseOperation: Operation<["x"], ["u"], CollapseAttributes> = {
       }
     }
   },
+  compose: ({ x }, { scale }) => ({ u: times(sumLast(transpose(x)), scale) }),
 };
 
 /**

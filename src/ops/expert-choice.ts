@@ -1,4 +1,4 @@
-// Which experts does a token go to, and with which weights (DeepSeek-V3, arXiv 2412.19437, eq. 12 to 16)?
+// Question: which experts does a token go to, and with which weights (DeepSeek-V3, arXiv 2412.19437, eq. 12 to 16)?
 //
 //   chosen = the k experts with the largest s_e + b_e,   w_j = scale · s_j / (Σ over the chosen of s + 1e-20)
 //   ds_j = (scale · g_j − Σ_i g_i w_i) / (Σ s + 1e-20) for the chosen, 0 for the others
@@ -7,9 +7,19 @@
 // gradient. The chosen come in descending order of s + b; of equals the earlier expert is chosen.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
-import { applyAll, applyOne, f32, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, multiply, negate, reciprocal, scale as times, shift, subtract } from "./elementwise.ts";
+import { fill } from "./fill.ts";
 import { expectIndex } from "./indices.ts";
+import { oneHot, positions, scaleRows } from "./masks.ts";
+import { maxLast } from "./max-last.ts";
+import { broadcast, broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
+import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
+import { toIndices } from "./to-indices.ts";
+import { transpose } from "./permute.ts";
 
 export interface ExpertChoiceAttributes {
   /** k: experts a token goes to. */
@@ -20,72 +30,108 @@ export interface ExpertChoiceAttributes {
 
 const EPSILON = 1e-20;
 
-export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> =
-  positional<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes>({
-    name: "expertChoice",
-    inputs: ["scores", "bias"],
-    outputs: ["weights", "chosen"],
-    infer([scores, bias], { active }) {
-      const operands = { scores: scores!, bias: bias! };
-      expectShapes(
-        scores!.shape.length === 2 && bias!.shape.length === 1 && bias!.shape[0] === scores!.shape[1],
-        "expertChoice",
-        operands,
-        "scores must be [N, E] and the bias [E].",
-      );
-      const [tokens, experts] = scores!.shape as [number, number];
-      expectShapes(
-        Number.isInteger(active) && active >= 1 && active <= experts,
-        "expertChoice",
-        operands,
-        `a token goes to 1 to ${experts} experts, not ${active}.`,
-      );
-      return [f32(tokens, active), { shape: [tokens, active], dtype: "i32" }];
-    },
-    gradient: ({ inputs: [scores], outputs: [weights, experts], attributes }, [g]) => [
-      g && applyOne(expertChoiceBackwardOperation, [scores!, experts!, weights!, g], attributes),
-      undefined,
-    ],
-    flops: ({ inputs: [scores], attributes: { active } }) => active * sizeOf(scores!.shape),
-    reference([scores, bias], [weights, chosen], { active, scale }) {
-      const [tokens, experts] = scores!.shape as [number, number];
-      for (let n = 0; n < tokens; n++) {
-        const s = scores!.data.subarray(n * experts, (n + 1) * experts);
-        const order = Array.from({ length: experts }, (_, e) => e);
-        order.sort((a, b) => s[b]! + bias!.data[b]! - (s[a]! + bias!.data[a]!) || a - b);
-        const best = order.slice(0, active);
-        const sum = best.reduce((total, e) => total + s[e]!, EPSILON);
-        for (const [j, e] of best.entries()) {
-          chosen!.data[n * active + j] = e;
-          weights!.data[n * active + j] = (scale * s[e]!) / sum;
-        }
+export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "chosen"], ExpertChoiceAttributes> = {
+  name: "expertChoice",
+  inputs: ["scores", "bias"],
+  outputs: ["weights", "chosen"],
+  infer({ scores, bias }, { active }) {
+    expectShapes(
+      scores.shape.length === 2 && bias.shape.length === 1 && bias.shape[0] === scores.shape[1],
+      "expertChoice",
+      { scores, bias },
+      "scores must be [N, E] and the bias [E].",
+    );
+    const [tokens, experts] = [rowCount(scores.shape), lastAxis(scores.shape)];
+    expectShapes(
+      Number.isInteger(active) && active >= 1 && active <= experts,
+      "expertChoice",
+      { scores, bias },
+      `a token goes to 1 to ${experts} experts, not ${active}.`,
+    );
+    return { weights: f32(tokens, active), chosen: { shape: [tokens, active], dtype: "i32" } };
+  },
+  gradient: ({ scores, weights, chosen }, { weights: g }, attributes) =>
+    g ? { scores: apply(expertChoiceBackwardOperation, { scores, chosen, weights, g }, attributes).dScores } : {},
+  flops: ({ scores }, { active }) => active * sizeOf(scores.shape),
+  reference({ scores, bias }, { weights, chosen }, { active, scale }) {
+    const experts = lastAxis(scores.shape);
+    for (let n = 0; n < rowCount(scores.shape); n++) {
+      const order = Array.from({ length: experts }, (_, e) => e);
+      order.sort((a, b) => scores.at(n, b) + bias.at(b) - (scores.at(n, a) + bias.at(a)) || a - b);
+      const best = order.slice(0, active);
+      const sum = best.reduce((total, e) => total + scores.at(n, e), EPSILON);
+      for (const [j, e] of best.entries()) {
+        chosen.set(n, j, e);
+        weights.set(n, j, (scale * scores.at(n, e)) / sum);
       }
-    },
-  });
+    }
+  },
+  compose({ scores, bias }, { active, scale }) {
+    let left = add(scores, broadcast(bias, scores.shape));
+    const chosen = toIndices(
+      concat(
+        Array.from({ length: active }, () => {
+          const best = firstLargest(left);
+          // Whoever was chosen is out, and far below the others.
+          left = subtract(left, times(oneHot(toIndices(best), lastAxis(scores.shape)), CHOSEN));
+          return reshape(best, [rowCount(scores.shape), 1]);
+        }),
+        1,
+      ),
+    );
+    const s = ofChosen(scores, chosen);
+    return { weights: times(scaleRows(s, reciprocal(shift(sumLast(s), EPSILON))), scale), chosen };
+  },
+};
 
-/** (scores, experts, weights, g) → dscores. */
 export const expertChoiceBackwardOperation: Operation<
   ["scores", "chosen", "weights", "g"],
   ["dScores"],
   ExpertChoiceAttributes
-> = positional<["scores", "chosen", "weights", "g"], ["dScores"], ExpertChoiceAttributes>({
+> = {
   name: "expertChoiceBackward",
   inputs: ["scores", "chosen", "weights", "g"],
   outputs: ["dScores"],
-  infer: ([scores]) => [f32(...scores!.shape)],
-  flops: ({ inputs: [, , weights] }) => 6 * sizeOf(weights!.shape),
-  reference([scores, chosen, weights, g], [dScores], { active, scale }) {
-    const [tokens, experts] = scores!.shape as [number, number];
-    for (let n = 0; n < tokens; n++) {
-      const slots = Array.from({ length: active }, (_, j) => n * active + j);
-      const place = (slot: number): number => n * experts + chosen!.data[slot]!;
-      for (const slot of slots) expectIndex("expertChoiceBackward", chosen!.data[slot]!, slot, experts);
-      const sum = slots.reduce((total, slot) => total + scores!.data[place(slot)]!, EPSILON);
-      const along = slots.reduce((total, slot) => total + g!.data[slot]! * weights!.data[slot]!, 0);
-      for (const slot of slots) dScores!.data[place(slot)] = (scale * g!.data[slot]! - along) / sum;
+  infer: ({ scores }) => ({ dScores: f32(...scores.shape) }),
+  flops: ({ weights }) => 6 * sizeOf(weights.shape),
+  reference({ scores, chosen, weights, g }, { dScores }, { active, scale }) {
+    const slots = Array.from({ length: active }, (_, j) => j);
+    for (let n = 0; n < rowCount(scores.shape); n++) {
+      for (const j of slots)
+        expectIndex("expertChoiceBackward", chosen.at(n, j), n * active + j, lastAxis(scores.shape));
+      const sum = slots.reduce((total, j) => total + scores.at(n, chosen.at(n, j)), EPSILON);
+      const along = slots.reduce((total, j) => total + g.at(n, j) * weights.at(n, j), 0);
+      for (const j of slots) dScores.set(n, chosen.at(n, j), (scale * g.at(n, j) - along) / sum);
     }
   },
-});
+  compose({ scores, chosen, weights, g }, { active, scale }) {
+    const sum = shift(sumLast(ofChosen(scores, chosen)), EPSILON);
+    const along = broadcastLast(sumLast(multiply(g, weights)), active);
+    const ds = scaleRows(subtract(times(g, scale), along), reciprocal(sum));
+    // Each slot's gradient at its expert, added up over the slots.
+    const placed = scaleRows(oneHot(chosen, lastAxis(scores.shape)), ds);
+    return { dScores: sumLast(transpose(placed)) };
+  },
+};
+
+/** More than scores and biases differ by. */
+const CHOSEN = 1e9;
+
+/** Where the largest entry of each row is, the first of equals: [N, E] → numbers [N]. */
+function firstLargest(x: Tensor): Tensor {
+  const E = lastAxis(x.shape);
+  const below = subtract(broadcastLast(maxLast(x), E), x);
+  // E − e where x is the largest, −1 elsewhere: the largest of these is the first.
+  const early = broadcast(shift(negate(positions(E)), E), x.shape);
+  return shift(negate(maxLast(select(below, fill(x.shape, -1), early))), E);
+}
+
+/** The scores of the chosen experts: [N, k]. */
+function ofChosen(scores: Tensor, chosen: Tensor): Tensor {
+  const mask = oneHot(chosen, lastAxis(scores.shape));
+  const repeated = transpose(broadcastLast(scores, lastAxis(chosen.shape)));
+  return sumLast(multiply(mask, repeated));
+}
 
 /**
  * Choose k experts for every token.
@@ -101,6 +147,6 @@ export function chooseExperts(
   bias: Tensor,
   { active, scale = 1 }: { active: number; scale?: number },
 ): { weights: Tensor; experts: Tensor } {
-  const [weights, experts] = applyAll(expertChoiceOperation, [scores, bias], { active, scale }) as [Tensor, Tensor];
-  return { weights, experts };
+  const { weights, chosen } = apply(expertChoiceOperation, { scores, bias }, { active, scale });
+  return { weights, experts: chosen };
 }

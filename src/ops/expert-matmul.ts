@@ -1,4 +1,4 @@
-// Products of many experts, each on rows of its own, as one operation.
+// Question: what are the products of many experts, each on rows of its own, as one operation?
 //
 //   expertMatmul   y[r] = x[r] · op(W[e])      for the rows r from offsets[e] to offsets[e + 1] − 1
 //   expertOuter    W[e] = Σ over its rows of a[r]ᵀ b[r];  zeros for an expert without rows
@@ -7,106 +7,124 @@
 // Shapes: x [P, K], W [E, K, M] ([E, M, K] with transposed), y [P, M]; a [P, K], b [P, M]; offsets i32
 // [E + 1] from dispatch(). How many rows an expert has is data, the number of all rows is not.
 
-import { applyOne, f32, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  apply,
+  f32,
+  lastAxis,
+  type Operation,
+  rowCount,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  type TensorSpec,
+  type Values,
+} from "../graph/tensor.ts";
+import { batchedMatmul } from "./batched-matmul.ts";
+import { multiply, shift, subtract } from "./elementwise.ts";
+import { positions, positive, scaleRows } from "./masks.ts";
+import { broadcast, broadcastLast, sumLeading } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
+import { toFloats } from "./to-floats.ts";
 
 /** Whether each expert's matrix is used transposed. */
 export interface ExpertMatmulAttributes {
   readonly transposed: boolean;
 }
 
-/** (x, W, offsets) → y. */
-export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes> = positional<
-  ["x", "weights", "offsets"],
-  ["y"],
-  ExpertMatmulAttributes
->({
+export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"], ExpertMatmulAttributes> = {
   name: "expertMatmul",
   inputs: ["x", "weights", "offsets"],
   outputs: ["y"],
-  infer([x, weights, offsets], { transposed }) {
-    const operands = { x: x!, weights: weights!, offsets: offsets! };
+  infer({ x, weights, offsets }, { transposed }) {
     expectShapes(
-      x!.shape.length === 2 && weights!.shape.length === 3 && x!.shape[1] === weights!.shape[transposed ? 2 : 1],
+      x.shape.length === 2 && weights.shape.length === 3 && x.shape[1] === weights.shape[transposed ? 2 : 1],
       "expertMatmul",
-      operands,
+      { x, weights, offsets },
       `x must be [P, K] and the weights ${transposed ? "[E, M, K]" : "[E, K, M]"}.`,
     );
-    expectOffsets("expertMatmul", operands, offsets!, weights!.shape[0]!);
-    return [f32(x!.shape[0]!, weights!.shape[transposed ? 1 : 2]!)];
+    const [experts = 1, rows = 1, columns = 1] = weights.shape;
+    expectOffsets("expertMatmul", { x, weights, offsets }, offsets, experts);
+    return { y: f32(rowCount(x.shape), transposed ? rows : columns) };
   },
-  gradient({ inputs: [x, weights, offsets], attributes: { transposed } }, [g]) {
-    const [a, b] = transposed ? [g!, x!] : [x!, g!];
-    return [
-      expertMatmul(g!, weights!, offsets!, { transposed: !transposed }),
-      applyOne(expertOuterOperation, [a, b, offsets!], {}),
-      undefined,
-    ];
+  gradient({ x, weights, offsets }, { y: g }, { transposed }) {
+    const [a, b] = transposed ? [g, x] : [x, g];
+    return {
+      x: expertMatmul(g, weights, offsets, { transposed: !transposed }),
+      weights: apply(expertOuterOperation, { a, b, offsets }).weights,
+    };
   },
-  flops: ({ inputs: [x], outputs: [y] }) => 2 * sizeOf(x!.shape) * lastAxis(y!.shape),
-  reference([x, weights, offsets], [y], { transposed }) {
-    const [inner, columns] = [lastAxis(x!.shape), lastAxis(y!.shape)];
-    forEachRow(offsets!.data, (row, expert) => {
-      for (let m = 0; m < columns; m++) {
-        for (let k = 0; k < inner; k++) {
-          const at = expert * inner * columns + (transposed ? m * inner + k : k * columns + m);
-          y!.data[row * columns + m]! += x!.data[row * inner + k]! * weights!.data[at]!;
-        }
+  flops: ({ x, y }) => 2 * sizeOf(x.shape) * lastAxis(y.shape),
+  reference({ x, weights, offsets }, { y }, { transposed }) {
+    forEachRow(offsets, (r, e) => {
+      for (let m = 0; m < lastAxis(y.shape); m++) {
+        for (let k = 0; k < lastAxis(x.shape); k++)
+          y.add(r, m, x.at(r, k) * (transposed ? weights.at(e, m, k) : weights.at(e, k, m)));
       }
     });
   },
-});
+  // Every expert on all rows, those of others set to zero.
+  compose: ({ x, weights, offsets }, { transposed }) => ({
+    y: sumLeading(batchedMatmul(rowsOfExperts(x, offsets), weights, { transposeB: transposed }), 2),
+  }),
+};
 
-/** (a, b, offsets) → W. */
-export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]> = positional<
-  ["a", "b", "offsets"],
-  ["weights"],
-  unknown
->({
+export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]> = {
   name: "expertOuter",
   inputs: ["a", "b", "offsets"],
   outputs: ["weights"],
-  infer([a, b, offsets]) {
-    const operands = { a: a!, b: b!, offsets: offsets! };
+  infer({ a, b, offsets }) {
     expectShapes(
-      a!.shape.length === 2 && b!.shape.length === 2 && a!.shape[0] === b!.shape[0],
+      a.shape.length === 2 && b.shape.length === 2 && a.shape[0] === b.shape[0],
       "expertOuter",
-      operands,
+      { a, b, offsets },
       "a must be [P, K] and b [P, M].",
     );
-    const experts = offsets!.shape[0]! - 1;
-    expectOffsets("expertOuter", operands, offsets!, experts);
-    return [f32(experts, a!.shape[1]!, b!.shape[1]!)];
+    const experts = sizeOf(offsets.shape) - 1;
+    expectOffsets("expertOuter", { a, b, offsets }, offsets, experts);
+    return { weights: f32(experts, lastAxis(a.shape), lastAxis(b.shape)) };
   },
-  gradient: ({ inputs: [a, b, offsets] }, [g]) => [
-    expertMatmul(b!, g!, offsets!, { transposed: true }),
-    expertMatmul(a!, g!, offsets!),
-    undefined,
-  ],
-  flops: ({ inputs: [a, b] }) => 2 * sizeOf(a!.shape) * lastAxis(b!.shape),
-  reference([a, b, offsets], [weights]) {
-    const [inner, columns] = [lastAxis(a!.shape), lastAxis(b!.shape)];
-    forEachRow(offsets!.data, (row, expert) => {
-      for (let k = 0; k < inner; k++) {
-        for (let m = 0; m < columns; m++)
-          weights!.data[(expert * inner + k) * columns + m]! += a!.data[row * inner + k]! * b!.data[row * columns + m]!;
+  gradient: ({ a, b, offsets }, { weights: g }) => ({
+    a: expertMatmul(b, g, offsets, { transposed: true }),
+    b: expertMatmul(a, g, offsets),
+  }),
+  flops: ({ a, b }) => 2 * sizeOf(a.shape) * lastAxis(b.shape),
+  reference({ a, b, offsets }, { weights }) {
+    forEachRow(offsets, (r, e) => {
+      for (let k = 0; k < lastAxis(a.shape); k++) {
+        for (let m = 0; m < lastAxis(b.shape); m++) weights.add(e, k, m, a.at(r, k) * b.at(r, m));
       }
     });
   },
-});
+  compose({ a, b, offsets }) {
+    const rows = rowsOfExperts(a, offsets);
+    const all = broadcast(b, [...rows.shape.slice(0, 1), ...b.shape]);
+    return { weights: batchedMatmul(rows, all, { transposeA: true }) };
+  },
+};
 
-function forEachRow(offsets: Float64Array, visit: (row: number, expert: number) => void): void {
-  for (let expert = 0; expert + 1 < offsets.length; expert++) {
-    for (let row = offsets[expert]!; row < offsets[expert + 1]!; row++) visit(row, expert);
+function forEachRow(offsets: Values, visit: (row: number, expert: number) => void): void {
+  for (let expert = 0; expert + 1 < offsets.size; expert++) {
+    for (let row = offsets.at(expert); row < offsets.at(expert + 1); row++) visit(row, expert);
   }
+}
+
+/** For composed forms: x [P, K] once for each expert, its own rows kept and the others zero, [E, P, K]. */
+function rowsOfExperts(x: Tensor, offsets: Tensor): Tensor {
+  const experts = sizeOf(offsets.shape) - 1;
+  const P = rowCount(x.shape);
+  const edges = toFloats(offsets);
+  const row = broadcast(positions(P), [experts, P]);
+  const bound = (start: number): Tensor => broadcastLast(slice(edges, 0, start, experts), P);
+  const begun = positive(shift(subtract(row, bound(0)), 0.5));
+  const notEnded = positive(shift(subtract(bound(1), row), -0.5));
+  return scaleRows(broadcast(x, [experts, ...x.shape]), multiply(begun, notEnded));
 }
 
 function expectOffsets(
   operation: string,
-  operands: Readonly<
-    Record<string, Tensor | { readonly shape: readonly number[]; readonly dtype: "f32" | "i32" | "bf16" }>
-  >,
-  offsets: { readonly shape: readonly number[]; readonly dtype: string },
+  operands: Readonly<Record<string, TensorSpec | Shape>>,
+  offsets: TensorSpec,
   experts: number,
 ): void {
   expectShapes(
@@ -132,5 +150,5 @@ export function expertMatmul(
   offsets: Tensor,
   { transposed = false }: Partial<ExpertMatmulAttributes> = {},
 ): Tensor {
-  return applyOne(expertMatmulOperation, [x, weights, offsets], { transposed });
+  return apply(expertMatmulOperation, { x, weights, offsets }, { transposed }).y;
 }

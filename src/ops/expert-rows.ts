@@ -15,8 +15,11 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
-import { type Dispatch, expectPairs } from "./dispatch.ts";
+import { type Dispatch, expectPairs, tokensInOrder } from "./dispatch.ts";
+import { gather } from "./gather.ts";
 import { expectIndex } from "./indices.ts";
+import { transpose } from "./permute.ts";
+import { sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The rows of x, one for each pair. */
@@ -44,6 +47,7 @@ export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> =
       for (let c = 0; c < lastAxis(x.shape); c++) y.set(row, c, x.at(n, c));
     });
   },
+  compose: ({ x, order, position }) => ({ y: gather(x, tokensInOrder(order, lastAxis(position.shape))) }),
 };
 
 /** The sum of each token's rows. */
@@ -62,6 +66,7 @@ export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = {
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, x.at(row, c));
     });
   },
+  compose: ({ x, position }) => ({ y: sumLast(transpose(gather(x, position))) }),
 };
 
 /** What sums over each token's rows of x come to; throws unless x has a row for each pair. */

@@ -6,9 +6,15 @@
 // order, position: see dispatch.ts. Shapes: w [N, k].
 
 import { apply, f32, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
-import type { Dispatch } from "./dispatch.ts";
+import { type Dispatch, tokensInOrder } from "./dispatch.ts";
+import { multiply } from "./elementwise.ts";
 import { sumOfRows } from "./expert-rows.ts";
+import { gather, scatterAdd } from "./gather.ts";
 import { expectIndex } from "./indices.ts";
+import { scaleRows } from "./masks.ts";
+import { transpose } from "./permute.ts";
+import { sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The weighted sum of each token's rows. */
@@ -38,6 +44,7 @@ export const expertSumOperation: Operation<["x", "order", "position", "weights"]
       for (let c = 0; c < lastAxis(y.shape); c++) y.add(n, c, weights.at(pair) * x.at(row, c));
     });
   },
+  compose: ({ x, position, weights }) => ({ y: sumLast(transpose(scaleRows(gather(x, position), weights))) }),
 };
 
 export const expertSumBackwardOperation: Operation<["x", "order", "weights", "g"], ["dx", "dWeights"]> = {
@@ -56,6 +63,13 @@ export const expertSumBackwardOperation: Operation<["x", "order", "weights", "g"
         dWeights.add(pair, x.at(row, c) * g.at(n, c));
       }
     });
+  },
+  compose({ x, order, weights, g }) {
+    const ofRows = gather(g, tokensInOrder(order, lastAxis(weights.shape)));
+    const P = sizeOf(order.shape);
+    const weight = reshape(gather(reshape(weights, [P, 1]), order), [P]);
+    const along = reshape(sumLast(multiply(x, ofRows)), [P, 1]);
+    return { dx: scaleRows(ofRows, weight), dWeights: reshape(scatterAdd(order, along, P), weights.shape) };
   },
 };
 

@@ -1,17 +1,16 @@
-// Rows of a table by index, and sums into rows by index: each is the other's gradient.
+// Question: what are rows of a table by index, and sums into rows by index?
 //
 //   gather       y[i] = table[indices[i]]                     table [V, C], indices i32 [...], y [..., C]
 //   scatterAdd   y[v] = Σ over i with indices[i] = v of g[i]  indices i32 [...], g [..., C], y [V, C]
 //
-// Indices are the host's duty: they must lie in [0, V) before a program runs. The reference checks
-// them; the kernels of the other runtimes do not.
+// Each is the other's gradient. An index outside [0, V) is an error when the program runs: indices.ts.
 
 import {
-  applyOne,
+  apply,
   f32,
   lastAxis,
   type Operation,
-  positional,
+  rowCount,
   sameShape,
   sizeOf,
   type Tensor,
@@ -20,61 +19,54 @@ import {
 import { expectIndex } from "./indices.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const gatherOperation: Operation<["table", "indices"], ["y"]> = positional<["table", "indices"], ["y"], unknown>(
-  {
-    name: "gather",
-    inputs: ["table", "indices"],
-    outputs: ["y"],
-    infer([table, indices]) {
-      expectShapes(
-        table!.shape.length === 2,
-        "gather",
-        { table: table!, indices: indices! },
-        "the table must have two axes, [V, C].",
-      );
-      expectIndices("gather", indices!, table!);
-      return [f32(...indices!.shape, table!.shape[1]!)];
-    },
-    gradient: ({ inputs: [table, indices] }, [g]) => [scatterAdd(indices!, g!, table!.shape[0]!), undefined],
-    flops: () => 0,
-    reference([table, indices], [y]) {
-      const [rows, size] = table!.shape as [number, number];
-      indices!.data.forEach((index, i) => {
-        expectIndex("gather", index, i, rows);
-        for (let c = 0; c < size; c++) y!.data[i * size + c] = table!.data[index * size + c]!;
-      });
-    },
+export const gatherOperation: Operation<["table", "indices"], ["y"]> = {
+  name: "gather",
+  inputs: ["table", "indices"],
+  outputs: ["y"],
+  infer({ table, indices }) {
+    expectShapes(table.shape.length === 2, "gather", { table, indices }, "the table must have two axes, [V, C].");
+    expectIndices("gather", indices, table);
+    return { y: f32(...indices.shape, lastAxis(table.shape)) };
   },
-);
+  gradient: ({ table, indices }, { y: g }) => ({ table: scatterAdd(indices, g, rowCount(table.shape)) }),
+  flops: () => 0,
+  reference({ table, indices }, { y }) {
+    const [rows, C] = [rowCount(table.shape), lastAxis(table.shape)];
+    indices.data.forEach((index, i) => {
+      expectIndex("gather", index, i, rows);
+      y.data.set(table.data.subarray(index * C, (index + 1) * C), i * C);
+    });
+  },
+};
 
-export const scatterAddOperation: Operation<["indices", "g"], ["y"], { readonly rows: number }> = positional<
-  ["indices", "g"],
-  ["y"],
-  { readonly rows: number }
->({
+export interface ScatterAddAttributes {
+  /** V. */
+  readonly rows: number;
+}
+
+export const scatterAddOperation: Operation<["indices", "g"], ["y"], ScatterAddAttributes> = {
   name: "scatterAdd",
   inputs: ["indices", "g"],
   outputs: ["y"],
-  infer([indices, g], { rows }) {
-    expectIndices("scatterAdd", indices!, g!);
+  infer({ indices, g }, { rows }) {
+    expectIndices("scatterAdd", indices, g);
     expectShapes(
-      sameShape(g!.shape.slice(0, -1), indices!.shape) && g!.shape.length >= 1,
+      sameShape(g.shape.slice(0, -1), indices.shape) && g.shape.length >= 1,
       "scatterAdd",
-      { indices: indices!, g: g! },
+      { indices, g },
       "g must have one row for each index.",
     );
-    return [f32(rows, lastAxis(g!.shape))];
+    return { y: f32(rows, lastAxis(g.shape)) };
   },
-  gradient: ({ inputs: [indices] }, [g]) => [undefined, gather(g!, indices!)],
-  flops: (node) => sizeOf(node.inputs[1]!.shape),
-  reference([indices, g], [y], { rows }) {
-    const size = lastAxis(g!.shape);
-    indices!.data.forEach((index, i) => {
+  gradient: ({ indices }, { y }) => ({ g: gather(y, indices) }),
+  flops: ({ g }) => sizeOf(g.shape),
+  reference({ indices, g }, { y }, { rows }) {
+    indices.data.forEach((index, i) => {
       expectIndex("scatterAdd", index, i, rows);
-      for (let c = 0; c < size; c++) y!.data[index * size + c]! += g!.data[i * size + c]!;
+      for (let c = 0; c < lastAxis(g.shape); c++) y.add(index, c, g.at(i, c));
     });
   },
-});
+};
 
 function expectIndices(operation: string, indices: TensorSpec, values: TensorSpec): void {
   expectShapes(
@@ -94,7 +86,7 @@ function expectIndices(operation: string, indices: TensorSpec, values: TensorSpe
  * @throws ShapeError when the table has not two axes or the indices are not i32
  */
 export function gather(table: Tensor, indices: Tensor): Tensor {
-  return applyOne(gatherOperation, [table, indices], {});
+  return apply(gatherOperation, { table, indices }).y;
 }
 
 /**
@@ -116,5 +108,5 @@ export function embedding(table: Tensor, tokens: Tensor): Tensor {
  * @returns [rows, C]
  */
 export function scatterAdd(indices: Tensor, g: Tensor, rows: number): Tensor {
-  return applyOne(scatterAddOperation, [indices, g], { rows });
+  return apply(scatterAddOperation, { indices, g }, { rows }).y;
 }

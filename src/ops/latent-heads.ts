@@ -1,4 +1,4 @@
-// How do the queries, keys and values of multi-head latent attention become heads (DeepSeek-V2, arXiv
+// Question: how do the queries, keys and values of multi-head latent attention become heads (DeepSeek-V2, arXiv
 // 2405.04434, eq. 37 to 47)?
 //
 //   key of head h = [ r | c_h ]     r: the rotated part, one for all heads;  c_h: the content of head h
@@ -9,19 +9,13 @@
 // Shapes: q [..., H·(R + K)], kv [..., H·(K + V)] with [ c_h | v_h ] for each head, r [..., R];
 // output [..., 2·H·(R + K) + H·V].
 
-import {
-  applyAll,
-  applyOne,
-  f32,
-  lastAxis,
-  type Operation,
-  positional,
-  rowCount,
-  sizeOf,
-  type Tensor,
-} from "../graph/tensor.ts";
+import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { transpose } from "./permute.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
 import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
 
 /** Sizes of the heads of latent attention. */
 export interface LatentHeadsAttributes {
@@ -35,63 +29,81 @@ export interface LatentHeadsAttributes {
   readonly valueSize: number;
 }
 
-/** (q, kv, r) → qkv. */
-export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes> = positional<
-  ["q", "kv", "r"],
-  ["qkv"],
-  LatentHeadsAttributes
->({
+export const latentHeadsOperation: Operation<["q", "kv", "r"], ["qkv"], LatentHeadsAttributes> = {
   name: "latentHeads",
   inputs: ["q", "kv", "r"],
   outputs: ["qkv"],
-  infer([q, kv, r], attributes) {
+  infer({ q, kv, r }, attributes) {
     const { heads, rotarySize, contentSize, valueSize } = attributes;
     expectShapes(
-      lastAxis(q!.shape) === heads * (rotarySize + contentSize) &&
-        lastAxis(kv!.shape) === heads * (contentSize + valueSize) &&
-        lastAxis(r!.shape) === rotarySize &&
-        [kv!, r!].every(({ shape }) => rowCount(shape) === rowCount(q!.shape)),
+      lastAxis(q.shape) === heads * (rotarySize + contentSize) &&
+        lastAxis(kv.shape) === heads * (contentSize + valueSize) &&
+        lastAxis(r.shape) === rotarySize &&
+        [kv, r].every(({ shape }) => rowCount(shape) === rowCount(q.shape)),
       "latentHeads",
-      { q: q!, kv: kv!, r: r! },
+      { q, kv, r },
       `with ${heads} heads of rotarySize ${rotarySize}, contentSize ${contentSize} and valueSize ${valueSize} the last axes must be ${heads * (rotarySize + contentSize)}, ${heads * (contentSize + valueSize)} and ${rotarySize}, and the rows as many.`,
     );
-    return [{ shape: [...q!.shape.slice(0, -1), widthOf(attributes)], dtype: "f32" }];
+    return { qkv: { shape: [...q.shape.slice(0, -1), widthOf(attributes)], dtype: "f32" } };
   },
-  gradient: ({ inputs, attributes }, [g]) =>
-    applyAll(latentHeadsBackwardOperation, [g!], attributes).map((part, index) => reshape(part, inputs[index]!.shape)),
+  gradient({ q, kv, r }, { qkv: g }, attributes) {
+    const { dq, dkv, dr } = apply(latentHeadsBackwardOperation, { g }, attributes);
+    return { q: reshape(dq, q.shape), kv: reshape(dkv, kv.shape), r: reshape(dr, r.shape) };
+  },
   flops: () => 0,
-  reference([q, kv, r], [qkv], attributes) {
-    forEachPart(qkv!.data.length, attributes, {
-      q: (at, from) => void (qkv!.data[at] = q!.data[from]!),
-      kv: (at, from) => void (qkv!.data[at] = kv!.data[from]!),
-      r: (at, from) => void (qkv!.data[at] = r!.data[from]!),
+  reference({ q, kv, r }, { qkv }, attributes) {
+    forEachPart(qkv.size, attributes, {
+      q: (at, from) => qkv.set(at, q.at(from)),
+      kv: (at, from) => qkv.set(at, kv.at(from)),
+      r: (at, from) => qkv.set(at, r.at(from)),
     });
   },
-});
+  compose({ q, kv, r }, { heads, rotarySize, contentSize, valueSize }) {
+    const rows = rowCount(q.shape);
+    const pairs = reshape(kv, [rows, heads, contentSize + valueSize]);
+    const rotated = transpose(broadcastLast(reshape(r, [rows, rotarySize]), heads));
+    const keys = concat([rotated, slice(pairs, 2, 0, contentSize)], 2);
+    const values = slice(pairs, 2, contentSize, valueSize);
+    const parts = [q, keys, values].map((part) => reshape(part, [rows, sizeOf(part.shape) / rows]));
+    const qkv = concat(parts, 1);
+    return { qkv: reshape(qkv, [...q.shape.slice(0, -1), lastAxis(qkv.shape)]) };
+  },
+};
 
-/** g → (dq, dkv, dr). */
-export const latentHeadsBackwardOperation: Operation<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes> = positional<
-  ["g"],
-  ["dq", "dkv", "dr"],
-  LatentHeadsAttributes
->({
+export const latentHeadsBackwardOperation: Operation<["g"], ["dq", "dkv", "dr"], LatentHeadsAttributes> = {
   name: "latentHeadsBackward",
   inputs: ["g"],
   outputs: ["dq", "dkv", "dr"],
-  infer([g], { heads, rotarySize, contentSize, valueSize }) {
-    const rows = g!.shape.slice(0, -1);
-    const sizes = [heads * (rotarySize + contentSize), heads * (contentSize + valueSize), rotarySize];
-    return sizes.map((size) => f32(...rows, size));
+  infer({ g }, { heads, rotarySize, contentSize, valueSize }) {
+    const rows = g.shape.slice(0, -1);
+    return {
+      dq: f32(...rows, heads * (rotarySize + contentSize)),
+      dkv: f32(...rows, heads * (contentSize + valueSize)),
+      dr: f32(...rows, rotarySize),
+    };
   },
-  flops: ({ outputs: [, , dr], attributes: { heads } }) => heads * sizeOf(dr!.shape),
-  reference([g], [dq, dkv, dr], attributes) {
-    forEachPart(g!.data.length, attributes, {
-      q: (at, to) => void (dq!.data[to] = g!.data[at]!),
-      kv: (at, to) => void (dkv!.data[to] = g!.data[at]!),
-      r: (at, to) => void (dr!.data[to]! += g!.data[at]!),
+  flops: ({ dr }, { heads }) => heads * sizeOf(dr.shape),
+  reference({ g }, { dq, dkv, dr }, attributes) {
+    forEachPart(g.size, attributes, {
+      q: (at, to) => dq.set(to, g.at(at)),
+      kv: (at, to) => dkv.set(to, g.at(at)),
+      r: (at, to) => dr.add(to, g.at(at)),
     });
   },
-});
+  compose({ g }, { heads, rotarySize, contentSize, valueSize }) {
+    const leading = g.shape.slice(0, -1);
+    const head = rotarySize + contentSize;
+    const part = (start: number, size: number): Tensor =>
+      reshape(slice(g, leading.length, start, heads * size), [rowCount(g.shape), heads, size]);
+    const keys = part(heads * head, head);
+    const pairs = concat([slice(keys, 2, rotarySize, contentSize), part(2 * heads * head, valueSize)], 2);
+    return {
+      dq: slice(g, leading.length, 0, heads * head),
+      dkv: reshape(pairs, [...leading, heads * (contentSize + valueSize)]),
+      dr: reshape(sumLast(transpose(slice(keys, 2, 0, rotarySize))), [...leading, rotarySize]),
+    };
+  },
+};
 
 function widthOf({ heads, rotarySize, contentSize, valueSize }: LatentHeadsAttributes): number {
   return heads * (2 * (rotarySize + contentSize) + valueSize);
@@ -132,5 +144,5 @@ function forEachPart(
  */
 export function latentHeads(q: Tensor, kv: Tensor, r: Tensor, sizes: LatentHeadsAttributes): Tensor {
   const { heads, rotarySize, contentSize, valueSize } = sizes;
-  return applyOne(latentHeadsOperation, [q, kv, r], { heads, rotarySize, contentSize, valueSize });
+  return apply(latentHeadsOperation, { q, kv, r }, { heads, rotarySize, contentSize, valueSize }).qkv;
 }

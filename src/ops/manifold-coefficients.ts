@@ -1,4 +1,4 @@
-// The coefficients of mHC, token by token (Eq. 7 to 9 and 14 to 19, arXiv 2512.24880).
+// Question: what are the coefficients of mHC, token by token (Eq. 7 to 9 and 14 to 19, arXiv 2512.24880)?
 //
 //   p = RMSNorm(vec x) · φᵀ                          streamProjection over the token
 //   l = α_group · p + b                              groups pre (n), post (n), res (n²)
@@ -14,26 +14,24 @@
 // form of Sinkhorn-Knopp: CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
 import {
-  applyAll,
-  applyOne,
+  apply,
   lastAxis,
   type Operation,
-  positional,
+  rowCount,
   type Shape,
   sizeOf,
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, multiply, negate, scale, shift, sigmoid as sigmoidOf } from "./elementwise.ts";
+import { broadcast, sum, sumLeading } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
-import {
-  expectForm,
-  expectIterations,
-  paperSinkhorn,
-  type SinkhornForm,
-  sinkhornFlops,
-  sinkhornGradient,
-  sinkhornResult,
-} from "./sinkhorn.ts";
+import { composedSinkhorn, composedSinkhornGradient } from "./sinkhorn-composed.ts";
+import { expectForm, expectIterations, paperSinkhorn, type SinkhornForm } from "./sinkhorn-form.ts";
+import { sinkhornFlops, sinkhornGradient, sinkhornResult } from "./sinkhorn.ts";
+import { slice } from "./slice.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
@@ -61,77 +59,135 @@ export function tokenCoefficients(
   iterations: number,
   { readEpsilon, writeScale, res }: CoefficientForm = paperCoefficients,
 ): Float64Array {
-  const h = new Float64Array(logits.length);
-  for (let j = 0; j < n; j++) {
-    h[j] = sigmoid(logits[j]!) + readEpsilon;
-    h[n + j] = writeScale * sigmoid(logits[n + j]!);
-  }
-  h.set(sinkhornResult(logits.subarray(2 * n), n, iterations, res), 2 * n);
-  return h;
+  return Float64Array.of(
+    ...logits.subarray(0, n).map((l) => sigmoid(l) + readEpsilon),
+    ...logits.subarray(n, 2 * n).map((l) => writeScale * sigmoid(l)),
+    ...sinkhornResult(logits.subarray(2 * n), n, iterations, res),
+  );
 }
 
-export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> =
-  positional<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes>({
-    name: "manifoldCoefficients",
-    inputs: ["p", "alpha", "bias"],
-    outputs: ["h"],
-    infer([p, alpha, bias], { iterations, form }) {
-      expectGroups("manifoldCoefficients", lastAxis(p!.shape), alpha!, bias!);
-      expectIterations("manifoldCoefficients", iterations);
-      expectForm("manifoldCoefficients", form?.res);
-      return [{ shape: p!.shape, dtype: "f32" }];
-    },
-    gradient: ({ inputs: [p, alpha, bias], attributes }, [dh]) =>
-      applyAll(manifoldCoefficientsBackwardOperation, [p!, alpha!, bias!, dh!], attributes) as Tensor[],
-    flops: ({ inputs: [p], attributes: { iterations } }) => sizeOf(p!.shape) * (2 + sinkhornFlops(iterations)),
-    reference([p, alpha, bias], [h], { iterations, form }) {
-      const M = lastAxis(p!.shape),
-        n = streamsOf(M);
-      for (let at = 0; at < p!.data.length; at += M) {
-        const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
-        h!.data.set(tokenCoefficients(logits, n, iterations, form), at);
-      }
-    },
-  });
+export const manifoldCoefficientsOperation: Operation<["p", "alpha", "bias"], ["h"], ManifoldCoefficientsAttributes> = {
+  name: "manifoldCoefficients",
+  inputs: ["p", "alpha", "bias"],
+  outputs: ["h"],
+  infer({ p, alpha, bias }, { iterations, form }) {
+    expectGroups("manifoldCoefficients", lastAxis(p.shape), alpha, bias);
+    expectIterations("manifoldCoefficients", iterations);
+    expectForm("manifoldCoefficients", form?.res);
+    return { h: { shape: p.shape, dtype: "f32" } };
+  },
+  gradient({ p, alpha, bias }, { h: dh }, attributes) {
+    const { dp, dalpha, dbias } = apply(manifoldCoefficientsBackwardOperation, { p, alpha, bias, dh }, attributes);
+    return { p: dp, alpha: dalpha, bias: dbias };
+  },
+  flops: ({ p }, { iterations }) => sizeOf(p.shape) * (2 + sinkhornFlops(iterations)),
+  reference({ p, alpha, bias }, { h }, { iterations, form }) {
+    const M = lastAxis(p.shape);
+    const n = streamsOf(M);
+    for (let t = 0; t < rowCount(p.shape); t++) {
+      const logits = new Float64Array(M).map((_, m) => alpha.at(groupOf(m, n)) * p.at(t, m) + bias.at(m));
+      h.data.set(tokenCoefficients(logits, n, iterations, form), t * M);
+    }
+  },
+  compose({ p, alpha, bias }, { iterations, form = paperCoefficients }) {
+    const { pre, post, res } = groupsOf(composedLogits(p, alpha, bias));
+    const square = composedSinkhorn(asMatrices(res), iterations, form.res);
+    return {
+      h: concat(
+        [shift(sigmoidOf(pre), form.readEpsilon), scale(sigmoidOf(post), form.writeScale), reshape(square, res.shape)],
+        p.shape.length - 1,
+      ),
+    };
+  },
+};
 
-/** (p, alpha, bias, dh) → (dp, dalpha, dbias). */
 export const manifoldCoefficientsBackwardOperation: Operation<
   ["p", "alpha", "bias", "dh"],
   ["dp", "dalpha", "dbias"],
   ManifoldCoefficientsAttributes
-> = positional<["p", "alpha", "bias", "dh"], ["dp", "dalpha", "dbias"], ManifoldCoefficientsAttributes>({
+> = {
   name: "manifoldCoefficientsBackward",
   inputs: ["p", "alpha", "bias", "dh"],
   outputs: ["dp", "dalpha", "dbias"],
-  infer: ([p, alpha, bias]) => [p!, alpha!, bias!].map(({ shape }) => ({ shape, dtype: "f32" })),
-  flops: ({ inputs: [p], attributes: { iterations } }) =>
-    sizeOf(p!.shape) * (8 + sinkhornFlops(iterations) + 6 * iterations),
-  reference([p, alpha, bias, dh], [dp, dalpha, dbias], { iterations, form = paperCoefficients }) {
-    const M = lastAxis(p!.shape),
-      n = streamsOf(M);
-    for (let at = 0; at < p!.data.length; at += M) {
-      const logits = affine(p!.data.subarray(at, at + M), alpha!.data, bias!.data, n);
-      const e = dh!.data.slice(at, at + M);
-      for (let j = 0; j < n; j++) {
-        const read = sigmoid(logits[j]!),
-          post = form.writeScale * sigmoid(logits[n + j]!);
-        e[j]! *= read * (1 - read);
-        e[n + j]! *= post * (1 - post / form.writeScale);
-      }
-      e.set(sinkhornGradient(logits.subarray(2 * n), e.subarray(2 * n), n, iterations, form.res), 2 * n);
-      for (let m = 0; m < M; m++) {
+  infer: ({ p, alpha, bias }) => ({
+    dp: { shape: p.shape, dtype: "f32" },
+    dalpha: { shape: alpha.shape, dtype: "f32" },
+    dbias: { shape: bias.shape, dtype: "f32" },
+  }),
+  flops: ({ p }, { iterations }) => sizeOf(p.shape) * (8 + sinkhornFlops(iterations) + 6 * iterations),
+  reference({ p, alpha, bias, dh }, { dp, dalpha, dbias }, { iterations, form = paperCoefficients }) {
+    const M = lastAxis(p.shape);
+    const n = streamsOf(M);
+    for (let t = 0; t < rowCount(p.shape); t++) {
+      const logits = new Float64Array(M).map((_, m) => alpha.at(groupOf(m, n)) * p.at(t, m) + bias.at(m));
+      const dRes = dh.data.subarray(t * M + 2 * n, (t + 1) * M);
+      const eRes = sinkhornGradient(logits.subarray(2 * n), dRes, n, iterations, form.res);
+      logits.forEach((l, m) => {
         const group = groupOf(m, n);
-        dp!.data[at + m] = alpha!.data[group]! * e[m]!;
-        dalpha!.data[group]! += e[m]! * p!.data[at + m]!;
-        dbias!.data[m]! += e[m]!;
-      }
+        const s = sigmoid(l);
+        // Of σ and of writeScale σ, from what they give.
+        const e =
+          group === 2 ? (eRes[m - 2 * n] ?? 0) : dh.at(t, m) * (group === 0 ? 1 : form.writeScale) * s * (1 - s);
+        dp.set(t, m, alpha.at(group) * e);
+        dalpha.add(group, e * p.at(t, m));
+        dbias.add(m, e);
+      });
     }
   },
-});
+  compose({ p, alpha, bias, dh }, { iterations, form = paperCoefficients }) {
+    const l = groupsOf(composedLogits(p, alpha, bias));
+    const d = groupsOf(dh);
+    const throughSigmoid = (g: Tensor, logits: Tensor, factor: number): Tensor => {
+      const s = sigmoidOf(logits);
+      return multiply(g, scale(multiply(s, shift(negate(s), 1)), factor));
+    };
+    const eRes = composedSinkhornGradient(asMatrices(l.res), asMatrices(d.res), iterations, form.res);
+    const e = {
+      pre: throughSigmoid(d.pre, l.pre, 1),
+      post: throughSigmoid(d.post, l.post, form.writeScale),
+      res: reshape(eRes, l.res.shape),
+    };
+    const all = concat([e.pre, e.post, e.res], p.shape.length - 1);
+    return {
+      dp: multiply(all, broadcast(perCoefficient(alpha, lastAxis(p.shape)), p.shape)),
+      dalpha: sumsOfGroups(multiply(all, p)),
+      dbias: sumLeading(all, 1),
+    };
+  },
+};
 
-/** l = α_group · p + b of one token. */
-function affine(p: Float64Array, alpha: Float64Array, bias: Float64Array, n: number): Float64Array {
-  return p.map((value, m) => alpha[groupOf(m, n)]! * value + bias[m]!);
+/** l = α_group · p + b by operations. */
+function composedLogits(p: Tensor, alpha: Tensor, bias: Tensor): Tensor {
+  const scaled = multiply(p, broadcast(perCoefficient(alpha, lastAxis(p.shape)), p.shape));
+  return add(scaled, broadcast(bias, p.shape));
+}
+
+/** For composed forms: the parts pre, post and res of the last axis, of n, n and n² columns. */
+function groupsOf(x: Tensor): { pre: Tensor; post: Tensor; res: Tensor } {
+  const n = streamsOf(lastAxis(x.shape));
+  const part = (start: number, size: number): Tensor => slice(x, x.shape.length - 1, start, size);
+  return { pre: part(0, n), post: part(n, n), res: part(2 * n, n * n) };
+}
+
+/** For composed forms: each coefficient's own α, [3] → [M]. */
+export function perCoefficient(alpha: Tensor, M: number): Tensor {
+  const n = streamsOf(M);
+  const parts = [n, n, n * n].map((size, group) => broadcast(reshape(slice(alpha, 0, group, 1), []), [size]));
+  return concat(parts, 0);
+}
+
+/** For composed forms: the sum of each group over all tokens, [..., M] → [3]. */
+export function sumsOfGroups(x: Tensor): Tensor {
+  const { pre, post, res } = groupsOf(x);
+  return concat(
+    [pre, post, res].map((part) => reshape(sum(part), [1])),
+    0,
+  );
+}
+
+function asMatrices(res: Tensor): Tensor {
+  const n = Math.sqrt(lastAxis(res.shape));
+  return reshape(res, [...res.shape.slice(0, -1), n, n]);
 }
 
 /** Which α scales coefficient m: 0 pre, 1 post, 2 res. */
@@ -212,9 +268,6 @@ export function coefficientsOfProjections(
   bias: Tensor,
   { iterations = 20, form }: Omit<ManifoldCoefficientsOptions, "epsilon"> = {},
 ): Tensor {
-  return applyOne(
-    manifoldCoefficientsOperation,
-    [p, alpha, bias],
-    form === undefined ? { iterations } : { iterations, form },
-  );
+  const attributes = form === undefined ? { iterations } : { iterations, form };
+  return apply(manifoldCoefficientsOperation, { p, alpha, bias }, attributes).h;
 }

@@ -1,48 +1,52 @@
-// Axes in another order, as a copy.
+// Question: what are the axes in another order, as a copy?
 //
 //   y[i_axes(0), i_axes(1), ...] = x[i_0, i_1, ...]: axis k of y is axis axes[k] of x
 
-import { applyOne, type Operation, positional, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, type Operation, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const permuteOperation: Operation<["x"], ["y"], { readonly axes: readonly number[] }> = positional<
-  ["x"],
-  ["y"],
-  { readonly axes: readonly number[] }
->({
+export interface PermuteAttributes {
+  /** For each axis of the result, which axis of x it is. */
+  readonly axes: readonly number[];
+}
+
+export const permuteOperation: Operation<["x"], ["y"], PermuteAttributes> = {
   name: "permute",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { axes }) {
+  infer({ x }, { axes }) {
     const sorted = axes.toSorted((a, b) => a - b);
     expectShapes(
-      sorted.length === x!.shape.length && sorted.every((axis, index) => axis === index),
+      sorted.length === x.shape.length && sorted.every((axis, index) => axis === index),
       "permute",
-      { x: x! },
-      `axes must name each of x's ${x!.shape.length} axes once, not ${showShape(axes)}.`,
+      { x },
+      `axes must name each of x's ${x.shape.length} axes once, not ${showShape(axes)}.`,
     );
-    return [{ shape: axes.map((axis) => x!.shape[axis]!), dtype: "f32" }];
+    return { y: { shape: axes.flatMap((axis) => x.shape[axis] ?? []), dtype: "f32" } };
   },
-  gradient: ({ attributes: { axes } }, [g]) => [
-    permute(
-      g!,
+  gradient: (_tensors, { y: g }, { axes }) => ({
+    x: permute(
+      g,
       axes.map((_, axis) => axes.indexOf(axis)),
     ),
-  ],
+  }),
   flops: () => 0,
-  reference([x], [y], { axes }) {
-    const strides = permutedStrides(x!.shape, axes);
-    for (let i = 0; i < y!.data.length; i++) {
+  reference({ x }, { y }, { axes }) {
+    // Axes of y from the last: how long, and how far apart in x.
+    const steps = permutedStrides(x.shape, axes)
+      .map((stride, axis) => ({ stride, size: y.shape[axis] ?? 1 }))
+      .reverse();
+    y.each((i) => {
       let rest = i;
       let from = 0;
-      for (let axis = axes.length - 1; axis >= 0; axis--) {
-        from += (rest % y!.shape[axis]!) * strides[axis]!;
-        rest = Math.floor(rest / y!.shape[axis]!);
+      for (const { stride, size } of steps) {
+        from += (rest % size) * stride;
+        rest = Math.floor(rest / size);
       }
-      y!.data[i] = x!.data[from]!;
-    }
+      return x.at(from);
+    });
   },
-});
+};
 
 /** How far apart in x are neighbours along each axis of permute(x, axes). */
 export function permutedStrides(shape: Shape, axes: readonly number[]): number[] {
@@ -58,5 +62,11 @@ export function permutedStrides(shape: Shape, axes: readonly number[]): number[]
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
   const same = axes.length === x.shape.length && axes.every((axis, index) => axis === index);
-  return same ? x : applyOne(permuteOperation, [x], { axes: [...axes] });
+  return same ? x : apply(permuteOperation, { x }, { axes: [...axes] }).y;
+}
+
+/** The last two axes exchanged: matrices [..., M, N] → [..., N, M]. */
+export function transpose(x: Tensor): Tensor {
+  const axes = x.shape.map((_, axis) => axis);
+  return permute(x, [...axes.slice(0, -2), ...axes.slice(-2).reverse()]);
 }

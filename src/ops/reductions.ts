@@ -1,116 +1,110 @@
-// Sums over axes, and repeats along axes: each is the other's gradient.
+// Question: what are sums over axes, and repeats along axes?
 //
 //   sumLeading   x [..., K...] → [K...]        broadcast       x [K...] → [..., K...]
 //   sumLast      x [..., C]    → [...]         broadcastLast   x [...]  → [..., C]
 //   sum          x [...]       → []
+//
+// Each is the other's gradient.
 
-import {
-  applyOne,
-  lastAxis,
-  type Operation,
-  positional,
-  sameShape,
-  type Shape,
-  sizeOf,
-  type Tensor,
-} from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { scale } from "./elementwise.ts";
 import { constantOf, fill } from "./fill.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const sumOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
+export const sumOperation: Operation<["x"], ["y"]> = {
   name: "sum",
   inputs: ["x"],
   outputs: ["y"],
-  infer: () => [{ shape: [], dtype: "f32" }],
-  gradient: ({ inputs: [x] }, [g]) => [broadcast(g!, x!.shape)],
-  flops: (node) => sizeOf(node.inputs[0]!.shape),
-  reference: ([x], [y]) => void (y!.data[0] = x!.data.reduce((total, value) => total + value, 0)),
-});
+  infer: () => ({ y: { shape: [], dtype: "f32" } }),
+  gradient: ({ x }, { y: g }) => ({ x: broadcast(g, x.shape) }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference: ({ x }, { y }) =>
+    y.set(
+      0,
+      x.data.reduce((total, value) => total + value, 0),
+    ),
+  compose: ({ x }) => ({ y: sumLast(reshape(x, [sizeOf(x.shape)])) }),
+};
 
-export const sumLeadingOperation: Operation<["x"], ["y"], { readonly keepAxes: number }> = positional<
-  ["x"],
-  ["y"],
-  { readonly keepAxes: number }
->({
+export interface SumLeadingAttributes {
+  /** How many last axes stay. */
+  readonly keepAxes: number;
+}
+
+export const sumLeadingOperation: Operation<["x"], ["y"], SumLeadingAttributes> = {
   name: "sumLeading",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { keepAxes }) {
+  infer({ x }, { keepAxes }) {
     expectShapes(
-      Number.isInteger(keepAxes) && keepAxes >= 0 && keepAxes <= x!.shape.length,
+      Number.isInteger(keepAxes) && keepAxes >= 0 && keepAxes <= x.shape.length,
       "sumLeading",
-      { x: x! },
-      `keepAxes must be a whole number from 0 to ${x!.shape.length}, the number of axes, not ${keepAxes}.`,
+      { x },
+      `keepAxes must be a whole number from 0 to ${x.shape.length}, the number of axes, not ${keepAxes}.`,
     );
-    return [{ shape: x!.shape.slice(x!.shape.length - keepAxes), dtype: "f32" }];
+    return { y: { shape: x.shape.slice(x.shape.length - keepAxes), dtype: "f32" } };
   },
-  gradient: ({ inputs: [x] }, [g]) => [broadcast(g!, x!.shape)],
-  flops: (node) => sizeOf(node.inputs[0]!.shape),
-  reference([x], [y]) {
-    for (let i = 0; i < x!.data.length; i++) y!.data[i % y!.data.length]! += x!.data[i]!;
-  },
-});
+  gradient: ({ x }, { y: g }) => ({ x: broadcast(g, x.shape) }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference: ({ x }, { y }) => x.data.forEach((value, i) => y.add(i % y.size, value)),
+};
 
-export const sumLastOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
+export const sumLastOperation: Operation<["x"], ["y"]> = {
   name: "sumLast",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x]) {
-    expectShapes(x!.shape.length >= 1, "sumLast", { x: x! }, "x needs an axis to sum over.");
-    return [{ shape: x!.shape.slice(0, -1), dtype: "f32" }];
+  infer({ x }) {
+    expectShapes(x.shape.length >= 1, "sumLast", { x }, "x needs an axis to sum over.");
+    return { y: { shape: x.shape.slice(0, -1), dtype: "f32" } };
   },
-  gradient: ({ inputs: [x] }, [g]) => [broadcastLast(g!, lastAxis(x!.shape))],
-  flops: (node) => sizeOf(node.inputs[0]!.shape),
-  reference([x], [y]) {
-    const size = lastAxis(x!.shape);
-    for (let i = 0; i < x!.data.length; i++) y!.data[Math.floor(i / size)]! += x!.data[i]!;
+  gradient: ({ x }, { y: g }) => ({ x: broadcastLast(g, lastAxis(x.shape)) }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference({ x }, { y }) {
+    const C = lastAxis(x.shape);
+    x.data.forEach((value, i) => y.add(Math.floor(i / C), value));
   },
-});
+};
 
-export const broadcastOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
-  ["x"],
-  ["y"],
-  { readonly shape: Shape }
->({
+export interface BroadcastAttributes {
+  readonly shape: Shape;
+}
+
+export const broadcastOperation: Operation<["x"], ["y"], BroadcastAttributes> = {
   name: "broadcast",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { shape }) {
+  infer({ x }, { shape }) {
     expectShapes(
-      sameShape(x!.shape, shape.slice(shape.length - x!.shape.length)),
+      sameShape(x.shape, shape.slice(shape.length - x.shape.length)),
       "broadcast",
-      { x: x!, "the new shape": shape },
+      { x, "the new shape": shape },
       "the new shape must end with x's shape, because x is repeated over new leading axes; use broadcastLast() for a new last axis.",
     );
-    return [{ shape, dtype: "f32" }];
+    return { y: { shape, dtype: "f32" } };
   },
-  gradient: ({ inputs: [x] }, [g]) => [sumLeading(g!, x!.shape.length)],
+  gradient: ({ x }, { y: g }) => ({ x: sumLeading(g, x.shape.length) }),
   flops: () => 0,
-  reference([x], [y]) {
-    for (let i = 0; i < y!.data.length; i++) y!.data[i] = x!.data[i % x!.data.length]!;
-  },
-});
+  reference: ({ x }, { y }) => y.each((i) => x.at(i % x.size)),
+};
 
-export const broadcastLastOperation: Operation<["x"], ["y"], { readonly size: number }> = positional<
-  ["x"],
-  ["y"],
-  { readonly size: number }
->({
+export interface BroadcastLastAttributes {
+  readonly size: number;
+}
+
+export const broadcastLastOperation: Operation<["x"], ["y"], BroadcastLastAttributes> = {
   name: "broadcastLast",
   inputs: ["x"],
   outputs: ["y"],
-  infer: ([x], { size }) => [{ shape: [...x!.shape, size], dtype: "f32" }],
-  gradient: (_node, [g]) => [sumLast(g!)],
+  infer: ({ x }, { size }) => ({ y: { shape: [...x.shape, size], dtype: "f32" } }),
+  gradient: (_tensors, { y: g }) => ({ x: sumLast(g) }),
   flops: () => 0,
-  reference([x], [y], { size }) {
-    for (let i = 0; i < y!.data.length; i++) y!.data[i] = x!.data[Math.floor(i / size)]!;
-  },
-});
+  reference: ({ x }, { y }, { size }) => y.each((i) => x.at(Math.floor(i / size))),
+};
 
 /** Sum of all elements: [...] → []. */
 export function sum(x: Tensor): Tensor {
-  return applyOne(sumOperation, [x], {});
+  return apply(sumOperation, { x }).y;
 }
 
 /** Mean of all elements: [...] → []. */
@@ -126,7 +120,7 @@ export function mean(x: Tensor): Tensor {
  * @throws ShapeError when x has fewer axes
  */
 export function sumLeading(x: Tensor, keepAxes: number): Tensor {
-  return keepAxes === x.shape.length ? x : applyOne(sumLeadingOperation, [x], { keepAxes });
+  return keepAxes === x.shape.length ? x : apply(sumLeadingOperation, { x }, { keepAxes }).y;
 }
 
 /**
@@ -135,7 +129,7 @@ export function sumLeading(x: Tensor, keepAxes: number): Tensor {
  * @throws ShapeError when x is a scalar
  */
 export function sumLast(x: Tensor): Tensor {
-  return applyOne(sumLastOperation, [x], {});
+  return apply(sumLastOperation, { x }).y;
 }
 
 /**
@@ -157,7 +151,7 @@ export function meanLast(x: Tensor): Tensor {
  */
 export function broadcast(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
-  const y = applyOne(broadcastOperation, [x], { shape: [...shape] });
+  const y = apply(broadcastOperation, { x }, { shape: [...shape] }).y;
   const value = constantOf(x);
   return value === undefined ? y : fill(y.shape, value);
 }
@@ -165,5 +159,5 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
 /** Repeat each element along a new last axis: [...] → [..., size]. */
 export function broadcastLast(x: Tensor, size: number): Tensor {
   const value = constantOf(x);
-  return value === undefined ? applyOne(broadcastLastOperation, [x], { size }) : fill([...x.shape, size], value);
+  return value === undefined ? apply(broadcastLastOperation, { x }, { size }).y : fill([...x.shape, size], value);
 }

@@ -1,30 +1,31 @@
-// The same values under another shape, without a copy.
-// Shapes: x [...] → any shape of as many elements, in row-major order.
+// Question: what are the same values under another shape?
+//
+// No copy is made. Shapes: x [...] → any shape of as many elements, in row-major order.
 
-import { applyOne, type Operation, positional, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const reshapeOperation: Operation<["x"], ["y"], { readonly shape: Shape }> = positional<
-  ["x"],
-  ["y"],
-  { readonly shape: Shape }
->({
+export interface ReshapeAttributes {
+  readonly shape: Shape;
+}
+
+export const reshapeOperation: Operation<["x"], ["y"], ReshapeAttributes> = {
   name: "reshape",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { shape }) {
+  infer({ x }, { shape }) {
     expectShapes(
-      sizeOf(shape) === sizeOf(x!.shape),
+      sizeOf(shape) === sizeOf(x.shape),
       "reshape",
-      { x: x!, "the new shape": shape },
-      `the new shape must hold as many elements as x (${sizeOf(x!.shape)}), not ${sizeOf(shape)}.`,
+      { x, "the new shape": shape },
+      `the new shape must hold as many elements as x (${sizeOf(x.shape)}), not ${sizeOf(shape)}.`,
     );
-    return [{ shape, dtype: x!.dtype }];
+    return { y: { shape, dtype: x.dtype } };
   },
-  gradient: ({ inputs: [x] }, [g]) => [reshape(g!, x!.shape)],
+  gradient: ({ x }, { y: g }) => ({ x: reshape(g, x.shape) }),
   flops: () => 0,
-  reference: ([x], [y]) => y!.data.set(x!.data),
-});
+  reference: ({ x }, { y }) => y.data.set(x.data),
+};
 
 /**
  * The same elements in the same row-major order under another shape; costs nothing.
@@ -33,5 +34,5 @@ export const reshapeOperation: Operation<["x"], ["y"], { readonly shape: Shape }
  * @throws ShapeError unless it holds as many elements as x
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
-  return sameShape(x.shape, shape) ? x : applyOne(reshapeOperation, [x], { shape: [...shape] });
+  return sameShape(x.shape, shape) ? x : apply(reshapeOperation, { x }, { shape: [...shape] }).y;
 }

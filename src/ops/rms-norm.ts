@@ -1,79 +1,91 @@
-// Root-mean-square normalisation of each row (Zhang and Sennrich 2019, arXiv 1910.07467).
+// Question: what is the root-mean-square normalisation of each row (Zhang and Sennrich 2019, arXiv 1910.07467)?
 //
 //   y = x · s · w,  s = 1 / sqrt(mean(x²) + epsilon)
 //   dx = s · (w·g − x̂ · mean(w·g·x̂)),  dw = Σ_rows g · x̂,  with x̂ = x·s
 //
 // Shapes: x [..., C], w [C], y [..., C].
 
-import { applyAll, applyOne, f32, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { multiply, reciprocal, shift, sqrt, square, subtract } from "./elementwise.ts";
+import { scaleRows } from "./masks.ts";
+import { broadcast, meanLast, sumLeading } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface RmsNormAttributes {
   readonly epsilon: number;
 }
 
-export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> = positional<
-  ["x", "w"],
-  ["y"],
-  RmsNormAttributes
->({
+export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> = {
   name: "rmsNorm",
   inputs: ["x", "w"],
   outputs: ["y"],
-  infer([x, w]) {
-    const channels = lastAxis(x!.shape);
+  infer({ x, w }) {
+    const channels = lastAxis(x.shape);
     expectShapes(
-      w!.shape.length === 1 && w!.shape[0] === channels,
+      w.shape.length === 1 && w.shape[0] === channels,
       "rmsNorm",
-      { x: x!, weight: w! },
+      { x, weight: w },
       `the weight must be a vector of x's last axis (${channels}).`,
     );
-    return [{ shape: x!.shape, dtype: "f32" }];
+    return { y: { shape: x.shape, dtype: "f32" } };
   },
-  gradient({ inputs: [x, w], attributes }, [g]) {
-    return applyAll(rmsNormBackwardOperation, [x!, w!, g!], attributes) as Tensor[];
+  gradient({ x, w }, { y: g }, attributes) {
+    const { dx, dw } = apply(rmsNormBackwardOperation, { x, w, g }, attributes);
+    return { x: dx, w: dw };
   },
-  flops: (node) => 4 * sizeOf(node.outputs[0]!.shape),
-  reference([x, w], [y], { epsilon }) {
-    const channels = lastAxis(x!.shape);
-    for (let row = 0; row < x!.data.length; row += channels) {
-      const s = inverseRms(x!.data, row, channels, epsilon);
-      for (let c = 0; c < channels; c++) y!.data[row + c] = x!.data[row + c]! * s * w!.data[c]!;
+  flops: ({ y }) => 4 * sizeOf(y.shape),
+  reference({ x, w }, { y }, { epsilon }) {
+    for (let row = 0; row < rowCount(x.shape); row++) {
+      const s = inverseRms(x, row, epsilon);
+      for (let c = 0; c < lastAxis(x.shape); c++) y.set(row, c, x.at(row, c) * s * w.at(c));
     }
   },
-});
+  compose: ({ x, w }, { epsilon }) => ({
+    y: multiply(scaleRows(x, composedInverseRms(x, epsilon)), broadcast(w, x.shape)),
+  }),
+};
 
-/** (x, w, g) → (dx, dw). */
-export const rmsNormBackwardOperation: Operation<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes> = positional<
-  ["x", "w", "g"],
-  ["dx", "dw"],
-  RmsNormAttributes
->({
+export const rmsNormBackwardOperation: Operation<["x", "w", "g"], ["dx", "dw"], RmsNormAttributes> = {
   name: "rmsNormBackward",
   inputs: ["x", "w", "g"],
   outputs: ["dx", "dw"],
-  infer: ([x, w]) => [{ shape: x!.shape, dtype: "f32" }, f32(...w!.shape)],
-  flops: (node) => 10 * sizeOf(node.outputs[0]!.shape),
-  reference([x, w, g], [dx, dw], { epsilon }) {
-    const channels = lastAxis(x!.shape);
-    for (let row = 0; row < x!.data.length; row += channels) {
-      const s = inverseRms(x!.data, row, channels, epsilon);
+  infer: ({ x, w }) => ({ dx: { shape: x.shape, dtype: "f32" }, dw: f32(...w.shape) }),
+  flops: ({ dx }) => 10 * sizeOf(dx.shape),
+  reference({ x, w, g }, { dx, dw }, { epsilon }) {
+    const C = lastAxis(x.shape);
+    for (let row = 0; row < rowCount(x.shape); row++) {
+      const s = inverseRms(x, row, epsilon);
       let along = 0;
-      for (let c = 0; c < channels; c++) along += w!.data[c]! * g!.data[row + c]! * x!.data[row + c]! * s;
-      along /= channels;
-      for (let c = 0; c < channels; c++) {
-        const normal = x!.data[row + c]! * s;
-        dx!.data[row + c] = s * (w!.data[c]! * g!.data[row + c]! - normal * along);
-        dw!.data[c]! += g!.data[row + c]! * normal;
+      for (let c = 0; c < C; c++) along += (w.at(c) * g.at(row, c) * x.at(row, c) * s) / C;
+      for (let c = 0; c < C; c++) {
+        const normal = x.at(row, c) * s;
+        dx.set(row, c, s * (w.at(c) * g.at(row, c) - normal * along));
+        dw.add(c, g.at(row, c) * normal);
       }
     }
   },
-});
+  compose({ x, w, g }, { epsilon }) {
+    const s = composedInverseRms(x, epsilon);
+    const normal = scaleRows(x, s);
+    const weighted = multiply(broadcast(w, x.shape), g);
+    const along = meanLast(multiply(weighted, normal));
+    return {
+      dx: scaleRows(subtract(weighted, scaleRows(normal, along)), s),
+      dw: sumLeading(multiply(g, normal), 1),
+    };
+  },
+};
 
-function inverseRms(x: Float64Array, row: number, channels: number, epsilon: number): number {
+function inverseRms(x: Values, row: number, epsilon: number): number {
+  const C = lastAxis(x.shape);
   let sum = 0;
-  for (let c = 0; c < channels; c++) sum += x[row + c]! ** 2;
-  return 1 / Math.sqrt(sum / channels + epsilon);
+  for (let c = 0; c < C; c++) sum += x.at(row, c) ** 2;
+  return 1 / Math.sqrt(sum / C + epsilon);
+}
+
+/** 1 / sqrt(mean(x²) + epsilon) of each row by operations, for composed forms: [..., C] → [...]. */
+export function composedInverseRms(x: Tensor, epsilon: number): Tensor {
+  return reciprocal(sqrt(shift(meanLast(square(x)), epsilon)));
 }
 
 /**
@@ -86,5 +98,5 @@ function inverseRms(x: Float64Array, row: number, channels: number, epsilon: num
  * @throws ShapeError when the weight is not a vector of x's last axis
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
-  return applyOne(rmsNormOperation, [x, weight], { epsilon });
+  return apply(rmsNormOperation, { x, w: weight }, { epsilon }).y;
 }

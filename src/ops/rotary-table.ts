@@ -4,7 +4,8 @@
 //
 // Made once a program and shared by all layers.
 
-import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { constant } from "../graph/state.ts";
+import { apply, f32, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** The sizes and the base of a table of angles. */
@@ -41,6 +42,11 @@ export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttribute
         table.set(t, half + i, Math.sin(angle));
       }
     }
+  },
+  compose(_inputs, attributes) {
+    const table = new Values([attributes.length, attributes.dimension]);
+    rotaryTableOperation.reference({}, { table }, attributes);
+    return { table: constant([...table.data], table.shape) };
   },
 };
 

@@ -12,6 +12,12 @@
 // The cosines and sines are a table [T, R]: see rotary-table.ts.
 
 import { apply, lastAxis, type Operation, rowCount, type Tensor } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, multiply, scale, subtract } from "./elementwise.ts";
+import { permute } from "./permute.ts";
+import { broadcast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
+import { slice } from "./slice.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface RotaryAttributes {
@@ -67,6 +73,23 @@ export const rotaryOperation: Operation<["x", "table"], ["y"], RotaryAttributes>
         }
       }
     }
+  },
+  compose({ x, table }, { heads, headSize, inverse }) {
+    const [length, R, E] = [rowCount(table.shape), lastAxis(table.shape), lastAxis(x.shape)];
+    const [half, turning] = [R / 2, heads * headSize];
+    // [L, T, E], then the turning heads as [L, heads, T, headSize].
+    const rows = reshape(x, [rowCount(x.shape) / length, length, E]);
+    const split = reshape(slice(rows, 2, 0, turning), [...rows.shape.slice(0, 2), heads, headSize]);
+    const x_LHTD = permute(split, [0, 2, 1, 3]);
+    const low = slice(x_LHTD, 3, 0, half);
+    const high = slice(x_LHTD, 3, half, half);
+    const cos = broadcast(slice(table, 1, 0, half), low.shape);
+    const sin = scale(broadcast(slice(table, 1, half, half), low.shape), inverse ? -1 : 1);
+    const turned = [subtract(multiply(low, cos), multiply(high, sin)), add(multiply(high, cos), multiply(low, sin))];
+    const kept = R < headSize ? [slice(x_LHTD, 3, R, headSize - R)] : [];
+    const y = reshape(permute(concat([...turned, ...kept], 3), [0, 2, 1, 3]), [...rows.shape.slice(0, 2), turning]);
+    const others = turning < E ? [slice(rows, 2, turning, E - turning)] : [];
+    return { y: reshape(concat([y, ...others], 2), x.shape) };
   },
 };
 

@@ -6,8 +6,13 @@
 // A loss for each sequence of T tokens; how often an expert was chosen is a constant in it.
 // Shapes: scores [B·T, E], chosen i32 [B·T, k], L [B].
 
-import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
+import { multiply, reciprocal, scale, subtract } from "./elementwise.ts";
 import { expectIndex } from "./indices.ts";
+import { oneHot, scaleRows } from "./masks.ts";
+import { transpose } from "./permute.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface SequenceBalanceAttributes {
@@ -45,6 +50,11 @@ export const sequenceBalanceOperation: Operation<["scores", "chosen"], ["loss"],
       }
     }
   },
+  compose({ scores, chosen }, { length }) {
+    const shares = scaleRows(scores, reciprocal(sumLast(scores)));
+    const along = sumLast(multiply(shares, composedFrequencies(chosen, length, lastAxis(scores.shape))));
+    return { loss: scale(sumLast(reshape(along, [sizeOf(along.shape) / length, length])), 1 / length) };
+  },
 };
 
 export const sequenceBalanceBackwardOperation: Operation<
@@ -67,6 +77,14 @@ export const sequenceBalanceBackwardOperation: Operation<
       }
     }
   },
+  compose({ scores, chosen, g }, { length }) {
+    const perSum = reciprocal(sumLast(scores));
+    const f = composedFrequencies(chosen, length, lastAxis(scores.shape));
+    const along = sumLast(multiply(f, scaleRows(scores, perSum)));
+    const ofTokens = reshape(broadcastLast(scale(g, 1 / length), length), along.shape);
+    const difference = subtract(f, broadcastLast(along, lastAxis(scores.shape)));
+    return { dScores: scaleRows(difference, multiply(ofTokens, perSum)) };
+  },
 };
 
 /** f of one sequence: how often each expert was chosen, 1 on average. */
@@ -78,13 +96,21 @@ function frequencies(
   experts: number,
 ): Float64Array {
   const pairs = lastAxis(chosen.shape) * length;
-  const f = new Float64Array(experts);
+  const f = new Values([experts]);
   for (let pair = sequence * pairs; pair < (sequence + 1) * pairs; pair++) {
-    const expert = chosen.at(pair);
-    expectIndex(operation, expert, pair, experts);
-    f[expert]! += experts / pairs;
+    expectIndex(operation, chosen.at(pair), pair, experts);
+    f.add(chosen.at(pair), experts / pairs);
   }
-  return f;
+  return f.data;
+}
+
+/** f by operations, of the sequence of each token: [B · T, E]. */
+function composedFrequencies(chosen: Tensor, length: number, experts: number): Tensor {
+  const [tokens, active] = [rowCount(chosen.shape), lastAxis(chosen.shape)];
+  const sequences = tokens / length;
+  const pairs = reshape(oneHot(chosen, experts), [sequences, length * active, experts]);
+  const f = scale(sumLast(transpose(pairs)), experts / (length * active));
+  return reshape(transpose(broadcastLast(f, length)), [tokens, experts]);
 }
 
 function rowSum(x: Values, row: number): number {

@@ -8,7 +8,9 @@
 import { apply, type Operation, type Tensor } from "../graph/tensor.ts";
 import { entropicBackwardOperation } from "./entropic-backward.ts";
 import { expectShapes } from "./shapes.ts";
-import { type SinkhornAttributes, sinkhornOperation } from "./sinkhorn.ts";
+import { composedSinkhorn } from "./sinkhorn-composed.ts";
+import type { SinkhornAttributes } from "./sinkhorn-form.ts";
+import { sinkhornOperation } from "./sinkhorn.ts";
 
 export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAttributes> = {
   name: "sinkhornImplicit",
@@ -25,6 +27,7 @@ export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAtt
   gradient: ({ r }, { r: g }) => ({ logits: apply(entropicBackwardOperation, { r, g }).dlogits }),
   flops: ({ logits, r }, attributes) => sinkhornOperation.flops({ logits, h: r }, attributes),
   reference: ({ logits }, { r }, attributes) => sinkhornOperation.reference({ logits }, { h: r }, attributes),
+  compose: ({ logits }, { iterations, form }) => ({ r: composedSinkhorn(logits, iterations, form) }),
 };
 
 /**

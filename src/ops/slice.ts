@@ -1,9 +1,11 @@
-// A part of a tensor along one axis, cut out or set into zeros: each is the other's gradient.
+// Question: what is a part of a tensor along one axis, cut out or set into zeros?
 //
 //   slice   x [..., N, ...] → [..., size, ...]    elements start .. start + size − 1 of the axis
 //   place   x [..., size, ...] → [..., N, ...]    the part at start .., zeros around it
+//
+// Each is the other's gradient.
 
-import { applyOne, type Operation, positional, type Shape, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
+import { apply, type Operation, type Shape, sizeOf, type Tensor, type Values } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface SliceAttributes {
@@ -19,50 +21,47 @@ export interface PlaceAttributes {
   readonly total: number;
 }
 
-export const sliceOperation: Operation<["x"], ["y"], SliceAttributes> = positional<["x"], ["y"], SliceAttributes>({
+export const sliceOperation: Operation<["x"], ["y"], SliceAttributes> = {
   name: "slice",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { axis, start, size }) {
-    expectAxis("slice", x!.shape, axis);
-    expectPart("slice", x!.shape, start, size, x!.shape[axis]!);
-    return [{ shape: x!.shape.with(axis, size), dtype: "f32" }];
+  infer({ x }, { axis, start, size }) {
+    expectAxis("slice", x.shape, axis);
+    expectPart("slice", x.shape, start, size, axisSize(x, axis));
+    return { y: { shape: x.shape.with(axis, size), dtype: "f32" } };
   },
-  gradient: ({ inputs: [x], attributes: { axis, start } }, [g]) => [place(g!, axis, start, x!.shape[axis]!)],
+  gradient: ({ x }, { y: g }, { axis, start }) => ({ x: place(g, axis, start, axisSize(x, axis)) }),
   flops: () => 0,
-  reference: ([x], [y], { axis, start }) => copyPart(x!, start, y!, 0, axis, y!.shape[axis]!),
-});
+  reference: ({ x }, { y }, { axis, start }) => copyPart(x, start, y, 0, axis),
+};
 
-export const placeOperation: Operation<["x"], ["y"], PlaceAttributes> = positional<["x"], ["y"], PlaceAttributes>({
+export const placeOperation: Operation<["x"], ["y"], PlaceAttributes> = {
   name: "place",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x], { axis, start, total }) {
-    expectAxis("place", x!.shape, axis);
-    expectPart("place", x!.shape, start, x!.shape[axis]!, total);
-    return [{ shape: x!.shape.with(axis, total), dtype: "f32" }];
+  infer({ x }, { axis, start, total }) {
+    expectAxis("place", x.shape, axis);
+    expectPart("place", x.shape, start, axisSize(x, axis), total);
+    return { y: { shape: x.shape.with(axis, total), dtype: "f32" } };
   },
-  gradient: ({ inputs: [x], attributes: { axis, start } }, [g]) => [slice(g!, axis, start, x!.shape[axis]!)],
+  gradient: ({ x }, { y: g }, { axis, start }) => ({ x: slice(g, axis, start, axisSize(x, axis)) }),
   flops: () => 0,
-  reference: ([x], [y], { axis, start }) => copyPart(x!, 0, y!, start, axis, x!.shape[axis]!),
-});
+  reference: ({ x }, { y }, { axis, start }) => copyPart(x, 0, y, start, axis),
+};
 
-/** For references: to[..., toStart + i, ...] = from[..., fromStart + i, ...] for i < size. */
-export function copyPart(
-  from: Values,
-  fromStart: number,
-  to: Values,
-  toStart: number,
-  axis: number,
-  size: number,
-): void {
+/** Size of an axis that exists. */
+export function axisSize({ shape }: { readonly shape: Shape }, axis: number): number {
+  return shape[axis] ?? 1;
+}
+
+/** For references: to[..., toStart + i, ...] = from[..., fromStart + i, ...] as far as the shorter of them goes. */
+export function copyPart(from: Values, fromStart: number, to: Values, toStart: number, axis: number): void {
   const outer = sizeOf(from.shape.slice(0, axis));
   const inner = sizeOf(from.shape.slice(axis + 1));
+  const size = Math.min(axisSize(from, axis), axisSize(to, axis));
   for (let row = 0; row < outer; row++) {
-    for (let i = 0; i < size * inner; i++) {
-      to.data[(row * to.shape[axis]! + toStart) * inner + i] =
-        from.data[(row * from.shape[axis]! + fromStart) * inner + i]!;
-    }
+    const at = (row * axisSize(from, axis) + fromStart) * inner;
+    to.data.set(from.data.subarray(at, at + size * inner), (row * axisSize(to, axis) + toStart) * inner);
   }
 }
 
@@ -91,10 +90,10 @@ function expectPart(operation: string, shape: Shape, start: number, size: number
  * @throws ShapeError when the axis does not exist or the part lies outside it
  */
 export function slice(x: Tensor, axis: number, start: number, size: number): Tensor {
-  return start === 0 && size === x.shape[axis] ? x : applyOne(sliceOperation, [x], { axis, start, size });
+  return start === 0 && size === x.shape[axis] ? x : apply(sliceOperation, { x }, { axis, start, size }).y;
 }
 
 /** Zeros of size `total` along an axis, with x from `start` on. */
 export function place(x: Tensor, axis: number, start: number, total: number): Tensor {
-  return start === 0 && total === x.shape[axis] ? x : applyOne(placeOperation, [x], { axis, start, total });
+  return start === 0 && total === x.shape[axis] ? x : apply(placeOperation, { x }, { axis, start, total }).y;
 }

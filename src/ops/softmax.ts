@@ -1,52 +1,64 @@
-// Softmax of each row.
+// Question: what is the softmax of each row?
 //
 //   y_c = e^(x_c) / Σ_k e^(x_k),  dx = y · (g − Σ_k y_k g_k)
 //
 // The maximum of the row is subtracted first, so nothing overflows. Shapes: x, y [..., C].
 
-import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { add, exp, log, multiply, subtract } from "./elementwise.ts";
+import { maxLast } from "./max-last.ts";
+import { broadcastLast, sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
-export const softmaxOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
+export const softmaxOperation: Operation<["x"], ["y"]> = {
   name: "softmax",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x]) {
-    expectShapes(x!.shape.length >= 1, "softmax", { x: x! }, "x needs an axis to normalise.");
-    return [{ shape: x!.shape, dtype: "f32" }];
+  infer({ x }) {
+    expectShapes(x.shape.length >= 1, "softmax", { x }, "x needs an axis to normalise.");
+    return { y: { shape: x.shape, dtype: "f32" } };
   },
-  gradient: ({ outputs: [y] }, [g]) => [applyOne(softmaxBackwardOperation, [y!, g!], {})],
-  flops: (node) => 13 * sizeOf(node.outputs[0]!.shape),
-  reference([x], [y]) {
-    const size = lastAxis(x!.shape);
-    for (let row = 0; row < x!.data.length; row += size) {
-      const total = logSumExp(x!.data.subarray(row, row + size));
-      for (let c = row; c < row + size; c++) y!.data[c] = Math.exp(x!.data[c]! - total);
+  gradient: ({ y }, { y: g }) => ({ x: apply(softmaxBackwardOperation, { y, g }).dx }),
+  flops: ({ y }) => 13 * sizeOf(y.shape),
+  reference({ x }, { y }) {
+    const C = lastAxis(x.shape);
+    for (let row = 0; row < rowCount(x.shape); row++) {
+      const total = logSumExp(x.data.subarray(row * C, (row + 1) * C));
+      for (let c = 0; c < C; c++) y.set(row, c, Math.exp(x.at(row, c) - total));
     }
   },
-});
+  compose: ({ x }) => ({ y: exp(subtract(x, broadcastLast(composedLogSumExp(x), lastAxis(x.shape)))) }),
+};
 
-/** (y, g) → dx. */
-export const softmaxBackwardOperation: Operation<["y", "g"], ["dx"]> = positional<["y", "g"], ["dx"], unknown>({
+export const softmaxBackwardOperation: Operation<["y", "g"], ["dx"]> = {
   name: "softmaxBackward",
   inputs: ["y", "g"],
   outputs: ["dx"],
-  infer: ([y]) => [{ shape: y!.shape, dtype: "f32" }],
-  flops: (node) => 4 * sizeOf(node.outputs[0]!.shape),
-  reference([y, g], [dx]) {
-    const size = lastAxis(y!.shape);
-    for (let row = 0; row < y!.data.length; row += size) {
+  infer: ({ y }) => ({ dx: { shape: y.shape, dtype: "f32" } }),
+  flops: ({ y }) => 4 * sizeOf(y.shape),
+  reference({ y, g }, { dx }) {
+    const C = lastAxis(y.shape);
+    for (let row = 0; row < rowCount(y.shape); row++) {
       let along = 0;
-      for (let c = row; c < row + size; c++) along += y!.data[c]! * g!.data[c]!;
-      for (let c = row; c < row + size; c++) dx!.data[c] = y!.data[c]! * (g!.data[c]! - along);
+      for (let c = 0; c < C; c++) along += y.at(row, c) * g.at(row, c);
+      for (let c = 0; c < C; c++) dx.set(row, c, y.at(row, c) * (g.at(row, c) - along));
     }
   },
-});
+  compose: ({ y, g }) => ({
+    dx: multiply(y, subtract(g, broadcastLast(sumLast(multiply(y, g)), lastAxis(y.shape)))),
+  }),
+};
 
 /** log Σ e^(x_k), for references. */
 export function logSumExp(x: Float64Array): number {
   const largest = x.reduce((a, b) => Math.max(a, b));
   return largest + Math.log(x.reduce((total, value) => total + Math.exp(value - largest), 0));
+}
+
+/** log Σ e^(x_k) of each row by operations, for composed forms: [..., C] → [...]. */
+export function composedLogSumExp(x: Tensor): Tensor {
+  const largest = maxLast(x);
+  return add(largest, log(sumLast(exp(subtract(x, broadcastLast(largest, lastAxis(x.shape)))))));
 }
 
 /**
@@ -55,5 +67,5 @@ export function logSumExp(x: Float64Array): number {
  * @throws ShapeError when x is a scalar
  */
 export function softmax(x: Tensor): Tensor {
-  return applyOne(softmaxOperation, [x], {});
+  return apply(softmaxOperation, { x }).y;
 }

@@ -8,43 +8,39 @@
 // gradient: what flows back along narrow streams is as narrow as they are (rounding itself counts as the
 // identity). Source of the choice: section 4.3 of mHC (arXiv 2512.24880), whose streams are bfloat16.
 
-import { applyOne, type Operation, positional, sizeOf, type Tensor, type TensorSpec } from "../graph/tensor.ts";
+import { apply, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectStreams } from "./streams.ts";
 
 /** How streams are kept between the sublayers: as float32, or in half the bytes as bfloat16 (8 significant bits). */
 export type StreamPrecision = "float32" | "bfloat16";
 
-export const streamNarrowOperation: Operation<["x"], ["narrow"]> = positional<["x"], ["narrow"], unknown>({
+export const streamNarrowOperation: Operation<["x"], ["narrow"]> = {
   name: "streamNarrow",
   inputs: ["x"],
   outputs: ["narrow"],
-  infer([x]) {
-    expectStreams("streamNarrow", x!);
-    return [{ shape: x!.shape, dtype: "bf16" }];
+  infer({ x }) {
+    expectStreams("streamNarrow", x);
+    return { narrow: { shape: x.shape, dtype: "bf16" } };
   },
-  gradient: (_node, [g]) => [applyOne(streamWidenOperation, [g!], {})],
-  flops: ({ inputs: [x] }) => sizeOf(x!.shape),
-  reference([x], [narrow]) {
-    for (let i = 0; i < x!.data.length; i++) narrow!.data[i] = roundToBfloat16(x!.data[i]!);
-  },
-});
+  gradient: (_tensors, { narrow: g }) => ({ x: streamWiden(g) }),
+  flops: ({ x }) => sizeOf(x.shape),
+  reference: ({ x }, { narrow }) => narrow.each((i) => roundToBfloat16(x.at(i))),
+};
 
-export const streamWidenOperation: Operation<["narrow"], ["x"]> = positional<["narrow"], ["x"], unknown>({
+export const streamWidenOperation: Operation<["narrow"], ["x"]> = {
   name: "streamWiden",
   inputs: ["narrow"],
   outputs: ["x"],
   takesBfloat16: true,
-  infer([x]): TensorSpec[] {
-    if (x!.dtype !== "bf16")
-      throw new TypeError(`streamWiden: the streams are ${x!.dtype} already; use them as they are.`);
-    return [{ shape: x!.shape, dtype: "f32" }];
+  infer({ narrow }) {
+    if (narrow.dtype !== "bf16")
+      throw new TypeError(`streamWiden: the streams are ${narrow.dtype} already; use them as they are.`);
+    return { x: { shape: narrow.shape, dtype: "f32" } };
   },
-  gradient: (_node, [g]) => [applyOne(streamNarrowOperation, [g!], {})],
+  gradient: (_tensors, { x: g }) => ({ narrow: streamNarrow(g) }),
   flops: () => 0,
-  reference([narrow], [x]) {
-    x!.data.set(narrow!.data);
-  },
-});
+  reference: ({ narrow }, { x }) => x.data.set(narrow.data),
+};
 
 /**
  * Round to bfloat16, for keeping.
@@ -54,7 +50,7 @@ export const streamWidenOperation: Operation<["narrow"], ["x"]> = positional<["n
  * @throws ShapeError when x has no axis of streams
  */
 export function streamNarrow(x: Tensor): Tensor {
-  return applyOne(streamNarrowOperation, [x], {});
+  return apply(streamNarrowOperation, { x }).narrow;
 }
 
 /**
@@ -65,7 +61,7 @@ export function streamNarrow(x: Tensor): Tensor {
  * @throws TypeError when they are float32 already
  */
 export function streamWiden(x: Tensor): Tensor {
-  return applyOne(streamWidenOperation, [x], {});
+  return apply(streamWidenOperation, { narrow: x }).x;
 }
 
 const bits = new DataView(new ArrayBuffer(4));

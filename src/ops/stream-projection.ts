@@ -1,6 +1,7 @@
-// The projection that the coefficients of HC and mHC start from: RMS-normalised streams times a small
-// matrix, with the norm's own weight absorbed into the matrix and the division done after the product
-// (Eq. 14 to 16 of mHC, arXiv 2512.24880).
+// Question: which projection do the coefficients of HC and mHC start from?
+//
+// RMS-normalised streams times a small matrix, with the norm's own weight absorbed into the matrix and the division
+// done after the product (Eq. 14 to 16 of mHC, arXiv 2512.24880).
 //
 //   p = s · (x wᵀ),  s = 1 / sqrt(mean(x²) + epsilon)
 //   draw = s · dp,  dx = draw · w − (s² / K) (Σ_m dp_m p_m) · x,  dw = drawᵀ · x
@@ -9,18 +10,24 @@
 // `over` "stream"). Shapes: x [..., n, C]; w [P, K]; p [..., P] or [..., n, P]; s as p with P = 1.
 
 import {
-  applyAll,
+  apply,
+  lastAxis,
   type Operation,
-  positional,
+  rowCount,
   type Shape,
   sizeOf,
   type Tensor,
   type TensorSpec,
+  Values,
 } from "../graph/tensor.ts";
+import { multiply, scale, square, subtract } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
+import { scaleRows } from "./masks.ts";
+import { sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
+import { composedInverseRms } from "./rms-norm.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
-import { reshape } from "./reshape.ts";
 
 export interface StreamProjectionAttributes {
   /** What is normalised and projected together. */
@@ -37,86 +44,99 @@ export function projectionRows(
   return over === "token" ? { rows: tokens, length: streams * channels } : { rows: tokens * streams, length: channels };
 }
 
-export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], StreamProjectionAttributes> = positional<
-  ["x", "w"],
-  ["p", "s"],
-  StreamProjectionAttributes
->({
+export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], StreamProjectionAttributes> = {
   name: "streamProjection",
   inputs: ["x", "w"],
   outputs: ["p", "s"],
-  infer([x, w], attributes) {
-    expectStreams("streamProjection", x!);
-    const { length } = projectionRows(x!, attributes);
+  infer({ x, w }, attributes) {
+    expectStreams("streamProjection", x);
+    const { length } = projectionRows(x, attributes);
     expectShapes(
-      w!.shape.length === 2 && w!.shape[1] === length,
+      w.shape.length === 2 && w.shape[1] === length,
       "streamProjection",
-      { x: x!, weight: w! },
+      { x, weight: w },
       `the weight must be [outputs, ${length}]: it projects ${attributes.over === "token" ? "all n·C entries of a token" : "the C channels of a stream"}.`,
     );
-    const leading = x!.shape.slice(0, attributes.over === "token" ? -2 : -1);
-    return [
-      { shape: [...leading, w!.shape[0]!], dtype: "f32" },
-      { shape: [...leading, 1], dtype: "f32" },
-    ];
+    const leading = x.shape.slice(0, attributes.over === "token" ? -2 : -1);
+    return {
+      p: { shape: [...leading, rowCount(w.shape)], dtype: "f32" },
+      s: { shape: [...leading, 1], dtype: "f32" },
+    };
   },
-  gradient({ inputs: [x, w], outputs: [p, s], attributes }, [dp]) {
-    const [dx, draw] = applyAll(streamProjectionBackwardOperation, [x!, w!, p!, s!, dp!], attributes);
-    const { length } = projectionRows(x!, attributes);
-    const rows = reshape(x!, [...draw!.shape.slice(0, -1), length]);
-    return [dx, matmul(draw!, rows, { transposeA: true })];
+  gradient({ x, w, p, s }, { p: dp }, attributes) {
+    if (!dp) throw new Error("streamProjection: only the projections carry a gradient, not the inverse norms s.");
+    const { dx, draw } = apply(streamProjectionBackwardOperation, { x, w, p, s, dp }, attributes);
+    return { x: dx, w: matmul(draw, asRows(x, draw), { transposeA: true }) };
   },
-  flops: (node) => projectionFlops(node) + 2 * sizeOf(node.inputs[0]!.shape),
-  reference([x, w], [p, s], attributes) {
-    const { rows, length: K } = projectionRows(x!, attributes);
-    const P = w!.shape[0]!;
+  flops: ({ x, w }) => projectionFlops(x, w) + 2 * sizeOf(x.shape),
+  reference({ x, w }, { p, s }, attributes) {
+    const { rows, length: K } = projectionRows(x, attributes);
+    const x_RK = new Values([rows, K], x.data);
     for (let row = 0; row < rows; row++) {
       let squares = 0;
-      for (let k = 0; k < K; k++) squares += x!.data[row * K + k]! ** 2;
-      s!.data[row] = 1 / Math.sqrt(squares / K + attributes.epsilon);
-      for (let m = 0; m < P; m++) {
+      for (let k = 0; k < K; k++) squares += x_RK.at(row, k) ** 2;
+      s.set(row, 1 / Math.sqrt(squares / K + attributes.epsilon));
+      for (let m = 0; m < rowCount(w.shape); m++) {
         let raw = 0;
-        for (let k = 0; k < K; k++) raw += x!.data[row * K + k]! * w!.data[m * K + k]!;
-        p!.data[row * P + m] = s!.data[row]! * raw;
+        for (let k = 0; k < K; k++) raw += x_RK.at(row, k) * w.at(m, k);
+        p.set(row, m, s.at(row) * raw);
       }
     }
   },
-});
+  compose({ x, w }, attributes) {
+    const { rows, length } = projectionRows(x, attributes);
+    const leading = x.shape.slice(0, attributes.over === "token" ? -2 : -1);
+    const x_RK = reshape(x, [rows, length]);
+    const s = composedInverseRms(x_RK, attributes.epsilon);
+    const p = scaleRows(matmul(x_RK, w, { transposeB: true }), s);
+    return { p: reshape(p, [...leading, lastAxis(p.shape)]), s: reshape(s, [...leading, 1]) };
+  },
+};
 
-/** (x, w, p, s, dp) → (dx, draw), draw being the gradient of x wᵀ. */
+/** draw is the gradient of x wᵀ. */
 export const streamProjectionBackwardOperation: Operation<
   ["x", "w", "p", "s", "dp"],
   ["dx", "draw"],
   StreamProjectionAttributes
-> = positional<["x", "w", "p", "s", "dp"], ["dx", "draw"], StreamProjectionAttributes>({
+> = {
   name: "streamProjectionBackward",
   inputs: ["x", "w", "p", "s", "dp"],
   outputs: ["dx", "draw"],
-  infer: ([x, , p]) => [
-    { shape: x!.shape, dtype: "f32" },
-    { shape: p!.shape, dtype: "f32" },
-  ],
-  flops: (node) => projectionFlops(node) + 2 * sizeOf(node.inputs[0]!.shape),
-  reference([x, w, p, s, dp], [dx, draw], attributes) {
-    const { rows, length: K } = projectionRows(x!, attributes);
-    const P = w!.shape[0]!;
+  infer: ({ x, p }) => ({ dx: { shape: x.shape, dtype: "f32" }, draw: { shape: p.shape, dtype: "f32" } }),
+  flops: ({ x, w }) => projectionFlops(x, w) + 2 * sizeOf(x.shape),
+  reference({ x, w, p, s, dp }, { dx, draw }, attributes) {
+    const { rows, length: K } = projectionRows(x, attributes);
+    const P = rowCount(w.shape);
+    const [x_RK, dx_RK] = [new Values([rows, K], x.data), new Values([rows, K], dx.data)];
     for (let row = 0; row < rows; row++) {
       let along = 0;
       for (let m = 0; m < P; m++) {
-        draw!.data[row * P + m] = s!.data[row]! * dp!.data[row * P + m]!;
-        along += dp!.data[row * P + m]! * p!.data[row * P + m]!;
+        draw.set(row, m, s.at(row) * dp.at(row, m));
+        along += dp.at(row, m) * p.at(row, m);
       }
       for (let k = 0; k < K; k++) {
-        let sum = (-(s!.data[row]! ** 2) / K) * along * x!.data[row * K + k]!;
-        for (let m = 0; m < P; m++) sum += draw!.data[row * P + m]! * w!.data[m * K + k]!;
-        dx!.data[row * K + k] = sum;
+        let sum = (-(s.at(row) ** 2) / K) * along * x_RK.at(row, k);
+        for (let m = 0; m < P; m++) sum += draw.at(row, m) * w.at(m, k);
+        dx_RK.set(row, k, sum);
       }
     }
   },
-});
+  compose({ x, w, p, s, dp }) {
+    const factor = reshape(s, s.shape.slice(0, -1));
+    const draw = scaleRows(dp, factor);
+    const rows = asRows(x, draw);
+    const along = multiply(square(factor), scale(sumLast(multiply(dp, p)), 1 / lastAxis(rows.shape)));
+    return { dx: reshape(subtract(matmul(draw, w), scaleRows(rows, along)), x.shape), draw };
+  },
+};
 
-function projectionFlops({ inputs: [x, w] }: { inputs: readonly TensorSpec[] }): number {
-  return 2 * sizeOf(x!.shape) * w!.shape[0]!;
+/** x as the rows that were projected, [..., K], one for each of p [..., P]. */
+function asRows(x: Tensor, p: Tensor): Tensor {
+  return reshape(x, [...p.shape.slice(0, -1), sizeOf(x.shape) / rowCount(p.shape)]);
+}
+
+function projectionFlops(x: TensorSpec, w: TensorSpec): number {
+  return 2 * sizeOf(x.shape) * rowCount(w.shape);
 }
 
 /**
@@ -128,5 +148,5 @@ function projectionFlops({ inputs: [x, w] }: { inputs: readonly TensorSpec[] }):
  * @throws ShapeError when the weight does not fit
  */
 export function streamProjection(x: Tensor, weight: Tensor, attributes: StreamProjectionAttributes): Tensor {
-  return applyAll(streamProjectionOperation, [x, weight], attributes)[0]!;
+  return apply(streamProjectionOperation, { x, w: weight }, attributes).p;
 }

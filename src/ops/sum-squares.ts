@@ -3,6 +3,8 @@
 //   Σ x²: [...] → []. No gradient.
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { square } from "./elementwise.ts";
+import { sum } from "./reductions.ts";
 
 export const sumSquaresOperation: Operation<["x"], ["total"]> = {
   name: "sumSquares",
@@ -13,6 +15,7 @@ export const sumSquaresOperation: Operation<["x"], ["total"]> = {
   reference({ x }, { total }) {
     for (const value of x.data) total.add(0, value * value);
   },
+  compose: ({ x }) => ({ total: sum(square(x)) }),
 };
 
 /** The sum of the squares of all elements: [...] → []. Has no gradient. */

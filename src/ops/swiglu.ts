@@ -1,56 +1,75 @@
-// SwiGLU, the gated activation of the feed-forward layer (Shazeer 2020, arXiv 2002.05202).
+// Question: what is SwiGLU, the gated activation of the feed-forward layer (Shazeer 2020, arXiv 2002.05202)?
 //
 //   y = silu(a) · u,  x = a | u,  silu(a) = a · σ(a),  σ(a) = 1 / (1 + e^−a)
 //   du = g · silu(a),  da = g · u · σ(a) · (1 + a · (1 − σ(a)))
 //
 // Shapes: x [..., 2H] (the gate a first, then u), y [..., H].
 
-import { applyOne, lastAxis, type Operation, positional, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { multiply, negate, shift, sigmoid as sigmoidOf, silu } from "./elementwise.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
 
-export const swigluOperation: Operation<["x"], ["y"]> = positional<["x"], ["y"], unknown>({
+export const swigluOperation: Operation<["x"], ["y"]> = {
   name: "swiglu",
   inputs: ["x"],
   outputs: ["y"],
-  infer([x]) {
-    const width = lastAxis(x!.shape);
+  infer({ x }) {
+    const width = lastAxis(x.shape);
     expectShapes(
-      x!.shape.length >= 1 && width % 2 === 0,
+      x.shape.length >= 1 && width % 2 === 0,
       "swiglu",
-      { x: x! },
+      { x },
       "the last axis holds the gate and the value side by side and must be even.",
     );
-    return [{ shape: [...x!.shape.slice(0, -1), width / 2], dtype: "f32" }];
+    return { y: { shape: [...x.shape.slice(0, -1), width / 2], dtype: "f32" } };
   },
-  gradient: ({ inputs: [x] }, [g]) => [applyOne(swigluBackwardOperation, [x!, g!], {})],
-  flops: (node) => 6 * sizeOf(node.outputs[0]!.shape),
-  reference([x], [y]) {
-    const half = lastAxis(y!.shape);
-    for (let i = 0; i < y!.data.length; i++) {
-      const gate = Math.floor(i / half) * 2 * half + (i % half);
-      y!.data[i] = x!.data[gate]! * sigmoid(x!.data[gate]!) * x!.data[gate + half]!;
+  gradient: ({ x }, { y: g }) => ({ x: apply(swigluBackwardOperation, { x, g }).dx }),
+  flops: ({ y }) => 6 * sizeOf(y.shape),
+  reference({ x }, { y }) {
+    const H = lastAxis(y.shape);
+    for (let row = 0; row < rowCount(y.shape); row++) {
+      for (let c = 0; c < H; c++) y.set(row, c, x.at(row, c) * sigmoid(x.at(row, c)) * x.at(row, H + c));
     }
   },
-});
+  compose({ x }) {
+    const [a, u] = halves(x);
+    return { y: multiply(silu(a), u) };
+  },
+};
 
-/** (x, g) → dx. */
-export const swigluBackwardOperation: Operation<["x", "g"], ["dx"]> = positional<["x", "g"], ["dx"], unknown>({
+export const swigluBackwardOperation: Operation<["x", "g"], ["dx"]> = {
   name: "swigluBackward",
   inputs: ["x", "g"],
   outputs: ["dx"],
-  infer: ([x]) => [{ shape: x!.shape, dtype: "f32" }],
-  flops: (node) => 6 * sizeOf(node.outputs[0]!.shape),
-  reference([x, g], [dx]) {
-    const half = lastAxis(g!.shape);
-    for (let i = 0; i < g!.data.length; i++) {
-      const gate = Math.floor(i / half) * 2 * half + (i % half);
-      const a = x!.data[gate]!;
-      const s = sigmoid(a);
-      dx!.data[gate] = g!.data[i]! * x!.data[gate + half]! * s * (1 + a * (1 - s));
-      dx!.data[gate + half] = g!.data[i]! * a * s;
+  infer: ({ x }) => ({ dx: { shape: x.shape, dtype: "f32" } }),
+  flops: ({ dx }) => 6 * sizeOf(dx.shape),
+  reference({ x, g }, { dx }) {
+    const H = lastAxis(g.shape);
+    for (let row = 0; row < rowCount(g.shape); row++) {
+      for (let c = 0; c < H; c++) {
+        const a = x.at(row, c);
+        const s = sigmoid(a);
+        dx.set(row, c, g.at(row, c) * x.at(row, H + c) * s * (1 + a * (1 - s)));
+        dx.set(row, H + c, g.at(row, c) * a * s);
+      }
     }
   },
-});
+  compose({ x, g }) {
+    const [a, u] = halves(x);
+    const s = sigmoidOf(a);
+    const slope = multiply(s, shift(multiply(a, shift(negate(s), 1)), 1));
+    return { dx: concat([multiply(multiply(g, u), slope), multiply(g, silu(a))], x.shape.length - 1) };
+  },
+};
+
+/** The gate and the value. */
+function halves(x: Tensor): [a: Tensor, u: Tensor] {
+  const axis = x.shape.length - 1;
+  const H = lastAxis(x.shape) / 2;
+  return [slice(x, axis, 0, H), slice(x, axis, H, H)];
+}
 
 function sigmoid(x: number): number {
   return 1 / (1 + Math.exp(-x));
@@ -64,5 +83,5 @@ function sigmoid(x: number): number {
  * @throws ShapeError when the last axis is odd
  */
 export function swiglu(x: Tensor): Tensor {
-  return applyOne(swigluOperation, [x], {});
+  return apply(swigluOperation, { x }).y;
 }

@@ -1,4 +1,4 @@
-// A sum of tensors with weights of each row's own: what a token reads of the outputs before it.
+// Question: what does a token read of the outputs before it, with weights of its own?
 //
 //   y_t = Σ_i w_ti s_i,t
 //   dw_ti = <g_t, s_i,t>,  ds_i,t = w_ti g_t
@@ -6,73 +6,84 @@
 // Shapes: w [T, k], s_i and y [..., C] with T rows, k ≥ 1 of them.
 
 import {
-  applyAll,
-  applyOne,
+  apply,
   f32,
+  lastAxis,
   type Operation,
-  positional,
   rowCount,
   sameShape,
+  type Shape,
   sizeOf,
   type Tensor,
 } from "../graph/tensor.ts";
+import { concat } from "./concat.ts";
+import { add, multiply } from "./elementwise.ts";
+import { scaleRows } from "./masks.ts";
+import { sumLast } from "./reductions.ts";
+import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
+import { slice } from "./slice.ts";
 
-/** (w, s_1 … s_k) → y. */
-export const weightedSumOperation: Operation<["weights", "...sources"], ["y"]> = positional<
-  ["weights", "...sources"],
-  ["y"],
-  unknown
->({
+export const weightedSumOperation: Operation<["weights", "...sources"], ["y"]> = {
   name: "weightedSum",
   inputs: ["weights", "...sources"],
   outputs: ["y"],
-  infer([weights, ...sources]) {
+  infer({ weights, sources }) {
     const [first] = sources;
-    expectShapes(first !== undefined, "weightedSum", { weights: weights! }, "it needs at least one source.");
+    expectShapes(first !== undefined, "weightedSum", { weights }, "it needs at least one source.");
     expectShapes(
       first.shape.length >= 1 &&
         sources.every(({ shape }) => sameShape(shape, first.shape)) &&
-        sameShape(weights!.shape, [rowCount(first.shape), sources.length]),
+        sameShape(weights.shape, [rowCount(first.shape), sources.length]),
       "weightedSum",
-      { weights: weights!, ...Object.fromEntries(sources.map((source, i) => [`source ${i}`, source])) },
+      { weights, ...Object.fromEntries(sources.map((source, i) => [`source ${i}`, source])) },
       `the sources must be alike and the weights [rows, sources] = [${rowCount(first.shape)}, ${sources.length}].`,
     );
-    return [{ shape: first.shape, dtype: "f32" }];
+    return { y: { shape: first.shape, dtype: "f32" } };
   },
-  gradient: ({ inputs: [weights, ...sources] }, [g]) =>
-    applyAll(weightedSumBackwardOperation, [weights!, g!, ...sources], {}) as Tensor[],
-  flops: ({ inputs: [weights], outputs: [y] }) => 2 * weights!.shape[1]! * sizeOf(y!.shape),
-  reference([weights, ...sources], [y]) {
-    const [rows, k] = weights!.shape as [number, number];
-    const size = y!.data.length / rows;
-    for (let at = 0; at < y!.data.length; at++) {
-      const row = Math.floor(at / size);
-      for (let i = 0; i < k; i++) y!.data[at]! += weights!.data[row * k + i]! * sources[i]!.data[at]!;
-    }
+  gradient({ weights, sources }, { y: g }) {
+    const { dWeights, dSources } = apply(weightedSumBackwardOperation, { weights, g, sources });
+    return { weights: dWeights, sources: dSources };
   },
-});
+  flops: ({ weights, y }) => 2 * lastAxis(weights.shape) * sizeOf(y.shape),
+  reference({ weights, sources }, { y }) {
+    const C = lastAxis(y.shape);
+    sources.forEach((s, i) => s.data.forEach((value, at) => y.add(at, weights.at(Math.floor(at / C), i) * value)));
+  },
+  compose: ({ weights, sources }) => ({
+    y: sources.map((source, i) => scaleRows(source, weightsOf(weights, i, source.shape))).reduce(add),
+  }),
+};
 
-/** (w, g, s_1 … s_k) → (dw, ds_1 … ds_k). */
-export const weightedSumBackwardOperation: Operation<["weights", "g", "...sources"], ["dWeights", "...dSources"]> =
-  positional<["weights", "g", "...sources"], ["dWeights", "...dSources"], unknown>({
-    name: "weightedSumBackward",
-    inputs: ["weights", "g", "...sources"],
-    outputs: ["dWeights", "...dSources"],
-    infer: ([weights, , ...sources]) => [f32(...weights!.shape), ...sources.map(({ shape }) => f32(...shape))],
-    flops: ({ inputs: [weights, g] }) => 3 * weights!.shape[1]! * sizeOf(g!.shape),
-    reference([weights, g, ...sources], [dWeights, ...dSources]) {
-      const [rows, k] = weights!.shape as [number, number];
-      const size = g!.data.length / rows;
-      for (let at = 0; at < g!.data.length; at++) {
-        const row = Math.floor(at / size);
-        for (let i = 0; i < k; i++) {
-          dWeights!.data[row * k + i]! += g!.data[at]! * sources[i]!.data[at]!;
-          dSources[i]!.data[at] = weights!.data[row * k + i]! * g!.data[at]!;
-        }
-      }
-    },
-  });
+export const weightedSumBackwardOperation: Operation<["weights", "g", "...sources"], ["dWeights", "...dSources"]> = {
+  name: "weightedSumBackward",
+  inputs: ["weights", "g", "...sources"],
+  outputs: ["dWeights", "...dSources"],
+  infer: ({ weights, sources }) => ({
+    dWeights: f32(...weights.shape),
+    dSources: sources.map(({ shape }) => f32(...shape)),
+  }),
+  flops: ({ weights, g }) => 3 * lastAxis(weights.shape) * sizeOf(g.shape),
+  reference({ weights, g, sources }, { dWeights, dSources }) {
+    const C = lastAxis(g.shape);
+    sources.forEach((s, i) => {
+      s.data.forEach((value, at) => dWeights.add(Math.floor(at / C), i, g.at(at) * value));
+      dSources[i]?.each((at) => weights.at(Math.floor(at / C), i) * g.at(at));
+    });
+  },
+  compose: ({ weights, g, sources }) => ({
+    dWeights: concat(
+      sources.map((source) => reshape(sumLast(multiply(g, source)), [rowCount(g.shape), 1])),
+      1,
+    ),
+    dSources: sources.map((source, i) => scaleRows(g, weightsOf(weights, i, source.shape))),
+  }),
+};
+
+/** The weights of source i, one for each of its rows: [...]. */
+function weightsOf(weights: Tensor, i: number, shape: Shape): Tensor {
+  return reshape(slice(weights, 1, i, 1), shape.slice(0, -1));
+}
 
 /**
  * A weighted sum of tensors, row by row.
@@ -83,5 +94,5 @@ export const weightedSumBackwardOperation: Operation<["weights", "g", "...source
  * @throws ShapeError when the sources differ in shape, or the weights do not fit them
  */
 export function weightedSum(weights: Tensor, sources: readonly Tensor[]): Tensor {
-  return applyOne(weightedSumOperation, [weights, ...sources], {});
+  return apply(weightedSumOperation, { weights, sources }).y;
 }

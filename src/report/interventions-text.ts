@@ -102,13 +102,13 @@ function cross(
 }
 
 /** Such as "early 0-3", "3 feed-forward" and "0-5,8". */
-export function setLabel({ set, sublayers }: Pick<InterventionRow, "set" | "sublayers">): string {
+function setLabel({ set, sublayers }: Pick<InterventionRow, "set" | "sublayers">): string {
   if (/^\d+$/.test(set)) return `${set} ${sublayerRole(Number(set)) === "attention" ? "attention" : "feed-forward"}`;
   return /^[a-z]/.test(set) && set !== "last" ? `${set} ${ranges(sublayers)}` : ranges(sublayers);
 }
 
 /** Such as "identity", "stream 2", "0 and 1" and "5 iterations". */
-export function interventionLabel(name: string): string {
+function interventionLabel(name: string): string {
   const intervention = parseIntervention(name);
   if (intervention.kind === "drop") return `stream ${intervention.stream}`;
   if (intervention.kind === "swap") return intervention.streams.join(" and ");

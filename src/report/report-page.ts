@@ -128,14 +128,14 @@ function figureSections(runs: readonly RunData[], options: ReportOptions): Secti
   return sections;
 }
 
-const isFigure = (part: Markup | Figure | undefined): part is Figure => part !== undefined && "spec" in part;
+const isFigure = (part: Markup | Figure | undefined): part is Figure => typeof part === "object" && "spec" in part;
 
 async function drawFigure({ title, caption, spec }: Figure, number: number, heading: string): Promise<Markup> {
   const svg = await renderSvg(spec, { prefix: `figure${number}-` });
   return html`<figure>
     ${title !== heading && html`<h3>${title}</h3>`}
     <div class="drawing" id="figure${number}" role="img" aria-label="${title}">${trusted(svg)}</div>
-    ${trusted(`<script type="application/json" data-figure="figure${number}">${scriptJson(spec).text}</script>`)}
+    ${trusted(`<script type="application/json" data-figure="figure${number}">${scriptJson(spec)}</script>`)}
     <figcaption>${caption}</figcaption>
   </figure> `;
 }
@@ -360,7 +360,7 @@ function documentOf(title: string, body: Markup): string {
         <main>${body}</main>
         ${scripts.map((script) => trusted(`<script>${script}</script>`))}
       </body>
-    </html> `.text;
+    </html> `.toString();
 }
 
 /** Vega's own builds for the browser, beside their modules. */

@@ -1,6 +1,7 @@
 // Question: how are timelines shown with their figures on one page that needs no other file?
 
-import { escape, type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
+import { html, type Markup, trusted } from "./html.ts";
+import { type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
 
 /** Rows of text under a caption; numbers in all columns but the first. */
 export interface FigureTable {
@@ -35,25 +36,37 @@ export function timelineHtml(
   { title, notes, tables, pictures }: TimelinePage,
   options: TimelineSvgOptions = {},
 ): string {
-  return [
-    "<!doctype html>",
-    `<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">`,
-    `<title>${escape(title)}</title><style>${STYLE}</style></head><body>`,
-    `<h1>${escape(title)}</h1>`,
-    ...notes.map((note) => `<p>${escape(note)}</p>`),
-    ...tables.map(htmlTable),
-    `<div class="timeline">${timelineSvg(pictures, { ...options, hover: true })}</div>`,
-    "</body></html>\n",
-  ].join("\n");
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width" />
+        <title>${title}</title>
+        <style>
+          ${trusted(STYLE)}
+        </style>
+      </head>
+      <body>
+        <h1>${title}</h1>
+        ${notes.map((note) => html`<p>${note}</p> `)} ${tables.map(htmlTable)}
+        <div class="timeline">${trusted(timelineSvg(pictures, { ...options, hover: true }))}</div>
+      </body>
+    </html> `.toString();
 }
 
-function htmlTable({ caption, head, rows }: FigureTable): string {
-  const line = (cells: readonly string[], tag: "td" | "th"): string =>
-    `<tr>${cells.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join("")}</tr>`;
-  return [
-    `<table><caption>${escape(caption)}</caption>`,
-    line(head, "th"),
-    ...rows.map((row) => line(row, "td")),
-    "</table>",
-  ].join("\n");
+function htmlTable({ caption, head, rows }: FigureTable): Markup {
+  return html`<table>
+    <caption>
+      ${caption}
+    </caption>
+    <tr>
+      ${head.map((cell) => html`<th>${cell}</th>`)}
+    </tr>
+    ${rows.map(
+      (row) =>
+        html`<tr>
+          ${row.map((cell) => html`<td>${cell}</td>`)}
+        </tr>`,
+    )}
+  </table>`;
 }

@@ -1,6 +1,7 @@
 // Question: how does a timeline look? An SVG that needs nothing else: a row a stage, computation above
 // communication, empty where a stage idles; several timelines one below the other share one scale of time.
 
+import { escape } from "./html.ts";
 import { showPercent } from "../basics/show.ts";
 import type { SimulatedSchedule } from "../planning/pipeline/schedules.ts";
 import type { TaskKind, PassPart, TimedTask } from "../planning/pipeline/task.ts";
@@ -45,8 +46,6 @@ const LINK = 13;
 const GAP = 6;
 const EDGE = 1.6;
 
-/** Text as it may stand in an SVG or HTML document. */
-export const escape = (text: string): string => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
 /** One digit after the point: of a length, or of a number to read. */
 const short = (value: number): string => String(Math.round(value * 10) / 10);
 

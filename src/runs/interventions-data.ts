@@ -15,6 +15,8 @@ export interface InterventionsData {
     readonly loss: number;
     /** Positions in the network, from 0. */
     readonly sublayers: readonly number[];
+    /** Standard error of `change`, where it is known. */
+    readonly error?: number | undefined;
   }[];
 }
 
@@ -26,6 +28,7 @@ const rowSchema = z.object({
   change: number,
   loss: number,
   sublayers: z.array(count).catch([]),
+  error: number.optional().catch(undefined),
 });
 
 /**

@@ -28,7 +28,11 @@ export interface TracedCall {
  * capability: some runtimes have it, and whoever wants it asks.
  */
 export interface ProgramOf<R> {
-  /** Execute once. On some runtimes it has only been begun when this returns; what fails is then told by a read. */
+  /**
+   * Execute once. On some runtimes it has only been begun when this returns; what fails is then told by a read.
+   *
+   * @throws RangeError when an index is out of range; states that the program updates are then of no use
+   */
   run(): void;
   /**
    * A copy of an output of the last run, row-major, nested as it was asked for. To be asked for before another program
@@ -104,6 +108,7 @@ export interface SynchronousProgramOf<R> extends ProgramOf<R> {
   readNow<N extends keyof R & string>(name: N): R[N];
 }
 
+/** A program whose outputs can be read at once, by its outputs: what they are read as follows from them. */
 export type SynchronousProgram<O extends Outputs = Outputs> = SynchronousProgramOf<Readings<O>>;
 
 /** A runtime that has done what it is asked for when the call returns. */

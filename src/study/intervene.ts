@@ -246,7 +246,13 @@ function errorOf(differences: readonly number[]): { error?: number } {
 }
 
 /** Whether a change cannot be told from none: it lies within two of its standard errors. */
-export function isUndecided({ change, error }: Pick<InterventionRow, "change" | "error">): boolean {
+export function isUndecided({
+  change,
+  error,
+}: {
+  readonly change: number;
+  readonly error?: number | undefined;
+}): boolean {
   return error !== undefined && change !== 0 && Math.abs(change) <= 2 * error;
 }
 

@@ -49,7 +49,7 @@ export interface LintCheck {
   /** The connections it is about; empty where it is about all. */
   readonly where: readonly string[];
   /** What to do; absent where nothing is to be done. */
-  readonly mend?: string;
+  readonly remedy?: string;
 }
 
 export type MhcLint = LintConnection & { readonly convention: MhcConventionName };

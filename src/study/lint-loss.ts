@@ -76,7 +76,8 @@ export async function lintLoss(
   return {
     ...check,
     verdict: "error",
-    mend: "The model computes better with the transposed maps: transpose the res rows of φ and the res part of the bias in every sublayer.",
+    remedy:
+      "The model computes better with the transposed maps: transpose the res rows of φ and the res part of the bias in every sublayer.",
   };
 }
 

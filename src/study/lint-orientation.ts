@@ -40,7 +40,7 @@ export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
       measured: text,
       expected,
       where: sublayers.map(({ name }) => name),
-      mend: `The res rows seem to be those of the transposed map. ${transposes ? "The file says DeepSeek's layout, [source, target]" : "The file says the layout [target, source]"}: if it came from a converter, that one ${transposes ? "transposed where it must not" : "forgot to transpose"}. Compare with the original: birkhoff lint FILE --against ORIGINAL.`,
+      remedy: `The res rows seem to be those of the transposed map. ${transposes ? "The file says DeepSeek's layout, [source, target]" : "The file says the layout [target, source]"}: if it came from a converter, that one ${transposes ? "transposed where it must not" : "forgot to transpose"}. Compare with the original: birkhoff lint FILE --against ORIGINAL.`,
     };
   }
   return {
@@ -49,7 +49,7 @@ export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
     measured: `${text}: too little to tell a map from its transpose, which is as stochastic`,
     expected,
     where: [],
-    mend: "To be sure, compare with the checkpoint it was made from: birkhoff lint FILE --against ORIGINAL.",
+    remedy: "To be sure, compare with the checkpoint it was made from: birkhoff lint FILE --against ORIGINAL.",
   };
 }
 
@@ -100,7 +100,7 @@ export function checkRecorded({ name, shape, data, applied, convention }: Record
     ...check,
     verdict: "error",
     where: [name],
-    mend: flipped
+    remedy: flipped
       ? `The ${other} are the exact ones: these are the transposes of what ${convention} mixes the streams with. Transpose where they are applied, or the res rows of φ and of the bias.`
       : "Neither marginal is one: not the result of Sinkhorn-Knopp, or of 16-bit arithmetic, or overflowed logits.",
   };
@@ -148,7 +148,7 @@ export function checkReference(
     measured: `${alike.length} of ${shared.length} sublayers are ${known ? first.layout : "of other weights"}, such as ${first.name}: largest difference ${small(first.expectedDifference)} as they are${known ? `, ${small(first.difference)} when that is undone` : ""}`,
     expected,
     where: alike.map(({ name }) => name),
-    mend: known
+    remedy: known
       ? resLayouts[first.layout as keyof typeof resLayouts]
       : "The files are of different training steps, or one of them was changed: nothing about the layout follows.",
   };

@@ -104,7 +104,7 @@ function stochastic(measured: readonly OnTokens[], iterations: number): LintChec
     measured: `${text}: ${some(where)}`,
     expected,
     where,
-    mend:
+    remedy:
       broken.length > 0
         ? "The logits are so far apart that epsilons decide: lower the learning rate or α of the connections, or restart these sublayers."
         : "The logits are too large for so few iterations, and what is left undone multiplies with depth: use more iterations, or an exact map (permutations, orthostochastic).",
@@ -126,7 +126,8 @@ function saturated(measured: readonly OnTokens[]): LintCheck {
     measured: `${text}; ${stuck.length} of ${measured.length} sublayers: ${some(stuck.map(({ name }) => name))}`,
     expected,
     where: stuck.map(({ name }) => name),
-    mend: "The residual maps hardly change any more. If they are meant to be the identity, use residualMap identity and save the work; if not, start from a diagonal of 4 rather than 8 or more, and lower the learning rate of the connections.",
+    remedy:
+      "The residual maps hardly change any more. If they are meant to be the identity, use residualMap identity and save the work; if not, start from a diagonal of 4 rather than 8 or more, and lower the learning rate of the connections.",
   };
 }
 
@@ -142,6 +143,7 @@ function silent(measured: readonly OnTokens[]): LintCheck {
     measured: `${text}: ${some(off.map(({ name }) => name))}`,
     expected,
     where: off.map(({ name }) => name),
-    mend: "These sublayers are cut off from the streams. If that is not meant, their read or write biases have drifted: exclude them from weight decay, or restart them.",
+    remedy:
+      "These sublayers are cut off from the streams. If that is not meant, their read or write biases have drifted: exclude them from weight decay, or restart them.",
   };
 }

@@ -114,7 +114,8 @@ function checkShapes({ sublayers, endings = [] }: LintInput): LintCheck {
     measured: `${first.name} has ${shapeText(first.weights)}: ${problem}${wrong.length > 1 ? `; ${wrong.length} connections in all` : ""}`,
     expected,
     where: wrong.map(([{ name }]) => name),
-    mend: "Look for a transposed φ (Liger stores it [nC, rows]), a missing slice, tensors of another connection, or a residual map that is not Sinkhorn's (then lint the run folder, whose configuration says so).",
+    remedy:
+      "Look for a transposed φ (Liger stores it [nC, rows]), a missing slice, tensors of another connection, or a residual map that is not Sinkhorn's (then lint the run folder, whose configuration says so).",
   };
 }
 
@@ -137,7 +138,7 @@ function checkFinite({ sublayers, endings = [] }: LintInput): LintCheck {
     measured: `${name}.${part} holds ${value} at ${at} (${count} such values there; ${bad.length} tensors in all)`,
     expected,
     where: [...new Set(bad.map((each) => each.name))],
-    mend: "The training diverged or the file is damaged: go back to an earlier checkpoint.",
+    remedy: "The training diverged or the file is damaged: go back to an earlier checkpoint.",
   };
 }
 
@@ -156,7 +157,7 @@ function checkPrecision({ sublayers, endings = [] }: LintInput): LintCheck {
       .join(", ")})`,
     expected,
     where: half.map((each) => each.name),
-    mend: "Keep the connections in float32 when a checkpoint is cast; what is lost does not come back.",
+    remedy: "Keep the connections in float32 when a checkpoint is cast; what is lost does not come back.",
   };
 }
 
@@ -197,7 +198,7 @@ function checkSlices(sublayers: readonly MhcLint[]): LintCheck {
       measured: leans,
       expected,
       where: wrong.map(({ name }) => name),
-      mend: `The slices stand as ${place === "second" ? "pre | res | post" : "res | pre | post"} (or with pre and post exchanged): move the res rows of φ and of the bias to the end.`,
+      remedy: `The slices stand as ${place === "second" ? "pre | res | post" : "res | pre | post"} (or with pre and post exchanged): move the res rows of φ and of the bias to the end.`,
     };
   }
   if (third > LEANS_MORE) return { name: "slices", verdict: "good", measured: leans, expected, where: [] };
@@ -224,7 +225,8 @@ function checkAlpha(sublayers: readonly MhcLint[]): LintCheck {
       measured: `${text}; zero in ${zero.length}: ${some(zero)}`,
       expected,
       where: zero,
-      mend: "With α = 0 the coefficients do not depend on the token and φ gets no gradient (α does, if φ is not zero too).",
+      remedy:
+        "With α = 0 the coefficients do not depend on the token and φ gets no gradient (α does, if φ is not zero too).",
     };
   }
   if (negative.length > 0) {
@@ -234,7 +236,8 @@ function checkAlpha(sublayers: readonly MhcLint[]): LintCheck {
       measured: text,
       expected,
       where: negative,
-      mend: "Nothing: α and φ of both signs are the same function. Where α is stored under a name of its own, make sure its sign came along.",
+      remedy:
+        "Nothing: α and φ of both signs are the same function. Where α is stored under a name of its own, make sure its sign came along.",
     };
   }
   return { name: "alpha", verdict: "good", measured: text, expected, where: [] };

@@ -10,7 +10,7 @@ import { publicEntries, root } from "../../scripts/public-exports.ts";
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
 const documents = ["README.md", "bench/README.md", ...globSync("docs/**/*.md", { cwd: root })];
 /** Lines of code of the first example, without blank lines and comments. */
-const EXAMPLE_LINES = 40;
+const EXAMPLE_LINES = 25;
 const entries = publicEntries();
 const groups = entries.flatMap((entry) => entry.groups);
 const exports = groups.flatMap((group) => group.exports);

@@ -28,6 +28,8 @@ test.each(["NaN", "Infinity"])("inspect, report and exports of a run with %s", a
   expect(inspected.stdout).toContain("── training loss (5 of 30 steps are not finite)");
   expect(inspected.stdout).toContain(`gradient norm ${bad}`);
   expect(inspected.stdout).toContain(bad);
+  const { stdout } = await run(place.folder, ["inspect", bad, "--json"]);
+  expect(JSON.parse(stdout)).toMatchObject({ last: { step: 30, gradientNorm: bad } });
   for (const args of [
     ["report", bad],
     ["export", bad, "--format", "csv"],
@@ -36,4 +38,15 @@ test.each(["NaN", "Infinity"])("inspect, report and exports of a run with %s", a
     const { code, stderr } = await run(place.folder, args);
     expect(code, `${args.join(" ")}: ${stderr}`).toBe(0);
   }
+});
+
+test("inspect shows what is left of damaged records, and names what is not", async () => {
+  const folder = place.at("damaged");
+  fs.cpSync(old, folder, { recursive: true });
+  fs.appendFileSync(path.join(folder, "metrics.jsonl"), '\0\0\n{"step":7,"loss":"high","seconds":1}\n{"st');
+  const { code, stdout, stderr } = await run(place.folder, ["inspect", "damaged"]);
+  expect(code, stderr).toBe(0);
+  expect(stdout).toContain("loss –, gradient norm –");
+  expect(stderr).toMatch(/warning: metrics\.jsonl, line 7: /);
+  expect(stderr).toContain("warning: metrics.jsonl, line 8: not of its type: loss");
 });

@@ -241,12 +241,12 @@ test("doctor says what the machine offers, one finding a line", async () => {
   const findings = stdout
     .trim()
     .split("\n")
-    .map((line) => JSON.parse(line) as { name: string; value: string; good: boolean; mend?: string });
+    .map((line) => JSON.parse(line) as { name: string; value: string; good: boolean; remedy?: string });
   expect(findings.map(({ name }) => name)).toEqual(
     expect.arrayContaining(["Node", "threads", "memory", "relaxed SIMD", "256-bit vectors", "WebGPU adapter"]),
   );
   // What is missing comes with what to do about it.
-  expect(findings.filter(({ good, mend }) => !good && !mend)).toEqual([]);
+  expect(findings.filter(({ good, remedy }) => !good && !remedy)).toEqual([]);
 });
 
 test("every command has help with an example", async () => {

@@ -5,6 +5,7 @@
 
 import { defaultDevice, init, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { relativeError } from "../ops/harness.ts";
 import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
@@ -47,12 +48,6 @@ function jaxResults({ config, parameters }: TinyModel, values: ReadonlyMap<strin
     gradient.dataSync() as Float64Array,
   ]);
   return { loss: value.dataSync() as Float64Array, ...(Object.fromEntries(data) as Results) };
-}
-
-/** Largest difference relative to the largest entry. */
-function relativeError(actual: ArrayLike<number>, expected: ArrayLike<number>): number {
-  const [a, e] = [Array.from(actual), Array.from(expected)];
-  return Math.max(...a.map((value, i) => Math.abs(value - e[i]!))) / Math.max(...e.map(Math.abs));
 }
 
 describe.each(Object.entries(connections))("%s", (_name, connection) => {

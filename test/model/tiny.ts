@@ -108,3 +108,20 @@ export function runTiny(
   program.run();
   return Object.fromEntries(Object.keys(outputs).map((name) => [name, program.readNow(name)]));
 }
+
+/** A model whose parameters lie away from their start, by normal numbers, so that no coefficient hides a mistake. */
+export function modelOn(
+  runtime: SynchronousRuntime,
+  config: ModelConfig,
+  { seed, noise }: { readonly seed: number; readonly noise: number },
+): LanguageModel {
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  const random = uniform(seed);
+  for (const parameter of parameters.all)
+    runtime.write(
+      parameter.tensor,
+      initialValues(parameter, 1).map((value) => value + noise * normal(random)),
+    );
+  return model;
+}

@@ -21,6 +21,8 @@ export interface OperationCase {
   readonly constant?: readonly string[];
   /** Set where values are rounded: finite differences would only see the steps. */
   readonly rounds?: true;
+  /** How near the composed form comes to the reference in float64, where 1e-10 cannot hold; say why. */
+  readonly composed?: number;
   /** Relative tolerances where the defaults (forward 1e-5, gradient 1e-4) cannot hold, and why. */
   readonly tolerance?: { readonly forward: number; readonly gradient: number; readonly why: string };
 }

@@ -7,25 +7,8 @@ import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { implementations } from "../../src/runtime/wasm/ops/table.ts";
 import { ancestors } from "../../src/graph/tensor.ts";
-import type { OperationCase } from "./case.ts";
-import { elementwiseCases } from "./cases/elementwise.ts";
-import { expertCases } from "./cases/experts.ts";
-import { generalCases } from "./cases/general.ts";
-import { manifoldCases } from "./cases/manifolds.ts";
-import { optimiserCases } from "./cases/optimiser.ts";
-import { streamCases } from "./cases/streams.ts";
-import { transformerCases } from "./cases/transformer.ts";
+import { cases } from "./cases/all.ts";
 import { buildCase, checkFiniteDifferences, relativeError, runCase } from "./harness.ts";
-
-const cases: OperationCase[] = [
-  ...elementwiseCases,
-  ...generalCases,
-  ...transformerCases,
-  ...optimiserCases,
-  ...streamCases,
-  ...manifoldCases,
-  ...expertCases,
-];
 
 const runtimes = {
   "relaxed, 1 thread": { build: "relaxed", threads: 1 },

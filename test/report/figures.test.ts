@@ -24,6 +24,22 @@ beforeAll(() => {
 });
 afterAll(() => fs.rmSync(parent, { recursive: true, force: true }));
 
+test("curves are broken where the loss is not finite, and nowhere else", async () => {
+  const [run] = runs as [RunData];
+  const wrong = (steps: readonly number[]): RunData => ({
+    ...run,
+    metrics: run.metrics.map((record) => (steps.includes(record.step) ? { ...record, loss: NaN } : record)),
+  });
+  /** Strokes of the drawn lines, the faint and the smoothed one. */
+  const strokes = async (of: RunData): Promise<number[]> => {
+    const svg = await renderSvg(lossFigure([of])!.spec);
+    const lines = [...svg.matchAll(/aria-roledescription="line mark container"[^]*?<path[^>]* d="([^"]*)"/g)];
+    return lines.map(([, d = ""]) => d.match(/M/g)?.length ?? 0);
+  };
+  expect(await strokes(run)).toEqual([1, 1]);
+  expect(await strokes(wrong([60, 61, 62, 120]))).toEqual([3, 3]);
+});
+
 describe("series", () => {
   test("runs that differ in the seed are one, and a connection has its colour", () => {
     const series = seriesOf(runs);

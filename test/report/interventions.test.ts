@@ -2,8 +2,10 @@
 
 import { expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
-import { drawInterventions } from "../../src/report/interventions-chart.ts";
+import { interventionsFigure } from "../../src/report/figures/interventions.ts";
 import { interventionsText } from "../../src/report/interventions-text.ts";
+import { renderSvg } from "../../src/report/render.ts";
+import type { RunData } from "../../src/runs/run-data.ts";
 import type { InterventionReport, InterventionRow } from "../../src/study/intervene.ts";
 
 const row = (intervention: string, set: string, change: number, error?: number): InterventionRow => ({
@@ -57,20 +59,46 @@ test("the table of a report", () => {
   `);
 });
 
-test("the chart of a report: a bar a row, in numbers, and the published mark where it fits", () => {
-  const svg = drawInterventions(report, "a < b & c");
-  expect(svg.match(/<title>/g)).toHaveLength(report.rows.length);
-  expect(svg).toContain("a &lt; b &amp; c");
-  for (const text of ["+0.3000", "-2e-5", "Infinity", "stream 1", "3 feed-forward"]) expect(svg).toContain(text);
-  expect(svg.match(/undecided"/g)).toHaveLength(1);
-  // 41 % are 0.344 nats, beside 0.3; 0.2 % are far beyond a bar of length zero. One more explains the mark.
-  expect(svg.match(/class="mark"/g)).toHaveLength(2 + 1);
-  expect(svg).not.toMatch(/NaN|undefined|="-?Infinity/);
-  expect(svg.match(/<(g|text|svg|title|style)\b/g)!.length).toBe(svg.match(/<\/(g|text|svg|title|style)>/g)!.length);
+/** A run folder's data with this report in it. */
+const runOf = (interventions: InterventionReport): RunData => ({
+  folder: "runs/a",
+  name: "a < b & c",
+  config: undefined,
+  versions: {},
+  metrics: [],
+  gains: [],
+  events: [],
+  checkpoints: [],
+  samples: "",
+  interventions,
+  problems: [],
 });
 
-test("without anything published there is nothing to explain", () => {
+const draw = async (shown: InterventionReport, most?: number) => {
+  const figure = interventionsFigure([runOf(shown)], most);
+  return { caption: figure!.caption, svg: await renderSvg(figure!.spec) };
+};
+
+test("the chart of a report: a bar and a number for each row that can be drawn, and the published mark where it fits", async () => {
+  const { svg, caption } = await draw(report);
+  expect(svg.match(/<path[^>]*fill-opacity="(1|0\.3)"/g)).toHaveLength(report.rows.length - 1);
+  for (const text of ["+0.3000", "-2e-5", "identity, early", "a &lt; b &amp; c"]) expect(svg).toContain(text);
+  // One bar cannot be told from none.
+  expect(svg.match(/fill-opacity="0.3"/g)).toHaveLength(1);
+  // 41 % are 0.344 nats, beside 0.3.
+  expect(caption).toContain("DeepSeek-V4-Flash on C4");
+  expect(svg).not.toMatch(/NaN|undefined|="-?Infinity/);
+});
+
+test("of more rows than fit, those on several sublayers that change most are shown, and the caption says so", async () => {
+  const { svg, caption } = await draw(report, 2);
+  for (const text of ["identity, early", "iterations:1, all"]) expect(svg).toContain(text);
+  expect(svg).not.toContain("identity, late");
+  expect(caption).toContain("Of many,");
+});
+
+test("without anything published there is nothing to explain", async () => {
   const rows = [row("uniform", "all", 1)];
   expect(interventionsText({ ...report, rows })).not.toContain("DeepSeek");
-  expect(drawInterventions({ ...report, rows }, "x")).not.toContain('class="mark"');
+  expect((await draw({ ...report, rows })).caption).not.toContain("DeepSeek");
 });

@@ -19,10 +19,10 @@ const three = (folder: string): RunData[] =>
   );
 
 test("html escapes its values, and JSON ends no script", () => {
-  expect(html`<a title="${`"'`}">${"<b>&"}${html`<i>${1}</i>`}${undefined}${[2, html`<u></u>`]}</a>`.text).toBe(
+  expect(html`<a title="${`"'`}">${"<b>&"}${html`<i>${1}</i>`}${undefined}${[2, html`<u></u>`]}</a>`.toString()).toBe(
     '<a title="&quot;&#39;">&lt;b&gt;&amp;<i>1</i>2<u></u></a>',
   );
-  const json = scriptJson({ a: "</script><!--\u2028" }).text;
+  const json = scriptJson({ a: "</script><!--\u2028" }).toString();
   expect(json).not.toMatch(/[<>\u2028]/);
   expect(JSON.parse(json)).toEqual({ a: "</script><!--\u2028" });
 });

@@ -145,7 +145,7 @@ describe("slices", () => {
     const check = named(lint(changed(trained(), (weights) => misplaced(layout, weights))), "slices");
     expect(check.verdict).toBe("error");
     expect(check.where).toHaveLength(12);
-    expect(check.mend).toContain(says);
+    expect(check.remedy).toContain(says);
     expect(check.measured).toMatch(/[34]\.\d\d if it is the/);
   });
   test("one odd sublayer is no wrong layout", () => {
@@ -168,7 +168,7 @@ describe("saturated, silent, not stochastic", () => {
     expect(check.verdict).toBe(verdict);
     expect(check.where).toHaveLength(12);
     expect(check.measured).toMatch(/H \(1 − H\) \d\.\de-\d+ in layers/);
-    expect(check.mend).toContain("residualMap identity");
+    expect(check.remedy).toContain("residualMap identity");
   });
   test("a diagonal of 6 is not", () => {
     expect(named(lint(changed(trained(), diagonal(6))), "saturated").verdict).toBe("good");
@@ -189,7 +189,7 @@ describe("saturated, silent, not stochastic", () => {
     );
     const check = named(lint(wild), "stochastic");
     expect(check.verdict).toBe("warning");
-    expect(check.mend).toContain("more iterations");
+    expect(check.remedy).toContain("more iterations");
   });
 });
 
@@ -208,7 +208,7 @@ describe("transposed", () => {
     expect(check.verdict).toBe("error");
     expect(check.where).toHaveLength(12);
     expect(check.measured).toContain(layout);
-    expect(check.mend).toBe(resLayouts[layout]);
+    expect(check.remedy).toBe(resLayouts[layout]);
   });
   test("against another file: a conversion that forgot to transpose", () => {
     const renamed = right.map((each) => ({ ...each, convention: "deepseek-v4" as const }));
@@ -290,7 +290,7 @@ describe("recorded maps", () => {
     expect(recorded(maps).verdict).toBe("good");
     const check = recorded(flip);
     expect(check.verdict).toBe("error");
-    expect(check.mend).toContain("columns are the exact ones");
+    expect(check.remedy).toContain("columns are the exact ones");
   });
   test("as Sinkhorn-Knopp left them, DeepSeek's end on columns", () => {
     expect(recorded(flip, { convention: "deepseek-v4", applied: false }).verdict).toBe("good");
@@ -299,6 +299,6 @@ describe("recorded maps", () => {
     expect(recorded(flip, { convention: "liger" }).verdict).toBe("good");
   });
   test("neither", () => {
-    expect(recorded(maps.map((value) => 1.1 * value)).mend).toContain("Neither marginal");
+    expect(recorded(maps.map((value) => 1.1 * value)).remedy).toContain("Neither marginal");
   });
 });

@@ -3,7 +3,7 @@
 // Read off the papers and the released code; docs/conventions.md is written from these values.
 
 import { paperCoefficients } from "../../ops/manifold-coefficients.ts";
-import type { SinkhornForm } from "../../ops/sinkhorn.ts";
+import type { SinkhornForm } from "../../ops/sinkhorn-form.ts";
 import type { Convention, HcConvention, MhcConvention } from "./convention.ts";
 
 /** softmax of rows + ε, then columns and rows in turn, columns last, every sum + ε. */

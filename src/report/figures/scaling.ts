@@ -39,12 +39,12 @@ export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
       const baselines = size.filter((run) => kindOf(run) === "residual" && finalLoss(run) !== undefined);
       if (baselines.length === 0) return [];
       const usual = spreadOf(baselines.map((run) => finalLoss(run)!)).mean;
-      const { model, steps, batch, accumulate } = size[0]!.config!;
+      const { model, steps, batch, accumulate } = size[0].config!;
       const tokens = steps * batch * accumulate * model.context;
       const name = `${model.layers} layers of width ${model.width}`;
       const flops = tokens * countFlops(architectureOf(name, model)).baseline.training;
       return [...groupBy(size, connectionOf)].flatMap(([connection, same]): ScalingPoint[] => {
-        const kind = kindOf(same[0]!);
+        const kind = kindOf(same[0]);
         const pairs = same.flatMap((run) => {
           const loss = finalLoss(run);
           const twin = baselines.find(({ config }) => config!.seed === run.config!.seed);
@@ -74,7 +74,7 @@ function labelsOf(runs: readonly RunData[]): Map<string, string> {
       connectionOf,
     ),
   ];
-  const kinds = connections.map(([, same]) => kindOf(same[0]!));
+  const kinds = connections.map(([, same]) => kindOf(same[0]));
   return new Map(
     connections.map(([connection, same], index) => {
       const several = kinds.filter((kind) => kind === kinds[index]).length > 1;

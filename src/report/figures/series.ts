@@ -114,6 +114,21 @@ export function pointsOf<R extends { readonly step: number }>(
   });
 }
 
+/** The first step of every stretch whose values cannot be drawn: a line has a gap there. */
+export function gapsOf<R extends { readonly step: number }>(
+  records: readonly R[],
+  value: (record: R) => number | null | undefined,
+): number[] {
+  let inGap = false;
+  return records.flatMap((record) => {
+    const y = value(record);
+    if (typeof y !== "number") return [];
+    const begins = !drawable(y) && !inGap;
+    inGap = !drawable(y);
+    return begins ? [record.step] : [];
+  });
+}
+
 /** At most `most` points: of each stretch the smallest and the largest, in their order. */
 export function thin(points: readonly Point[], most: number): readonly Point[] {
   if (points.length <= most) return points;

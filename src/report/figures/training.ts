@@ -22,6 +22,7 @@ import {
   baselineOf,
   digits,
   everyKth,
+  gapsOf,
   type Point,
   pointsOf,
   type Series,
@@ -65,16 +66,18 @@ export function gradientNormFigure(runs: readonly RunData[]): Figure | undefined
     title: metricFields.gradientNorm.title,
     caption: `Euclidean norm of all gradients before clipping, on a logarithmic axis; smoothed as the loss is, single steps lightly behind${bandNote(series)}.`,
     ...axisOf("gradientNorm"),
-    value: ({ gradientNorm }) => (gradientNorm > 0 ? gradientNorm : undefined),
+    value: ({ gradientNorm }) => (gradientNorm <= 0 ? undefined : gradientNorm),
   });
 }
 
 /** Loss on the validation text at the steps where it was measured. */
 export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
+  const value = ({ validationLoss }: MetricRecord): number | undefined => validationLoss;
   const measured = series.map(({ label, runs: members }) => ({
     label,
-    band: bandOf(members.map(({ metrics }) => pointsOf(metrics, ({ validationLoss }) => validationLoss))),
+    band: bandOf(members.map(({ metrics }) => pointsOf(metrics, value))),
+    gaps: members.flatMap(({ metrics }) => gapsOf(metrics, value)),
   }));
   if (measured.every(({ band }) => band.length === 0)) return undefined;
   return {
@@ -186,8 +189,12 @@ function curves(series: readonly Series[], figure: CurveFigure): Figure | undefi
   const bands = series.map(({ label }, index) => ({
     label,
     band: thinBand(bandOf(points[index]!.map((curve) => smooth(curve)))),
+    gaps: series[index]!.runs.flatMap(({ metrics }) => gapsOf(metrics, value)),
   }));
-  const shown = raw.map((value) => value.y);
+  const gaps = series.flatMap(({ label, runs }) =>
+    runs.flatMap((run) => gapsOf(run.metrics, value).map((step) => ({ step, y: null, series: label, run: run.name }))),
+  );
+  const shown = raw.map((point) => point.y);
   const y = {
     field: "y",
     type: "quantitative",
@@ -203,7 +210,7 @@ function curves(series: readonly Series[], figure: CurveFigure): Figure | undefi
       height: 300,
       layer: [
         {
-          data: { values: raw },
+          data: { values: [...raw, ...gaps] },
           mark: { type: "line", strokeWidth: 0.7, opacity: 0.3 },
           encoding: { x: stepAxis, y, detail: { field: "run" }, ...seriesEncoding(series) },
         },
@@ -223,9 +230,9 @@ interface BandLook {
   readonly alongside?: readonly number[];
 }
 
-/** A line of means or medians, with an area from the smallest to the largest where there are several seeds. */
+/** A line of means or medians, broken where there are gaps, with an area from the smallest to the largest where there are several seeds. */
 export function bandLayer(
-  bands: readonly { readonly label: string; readonly band: readonly BandPoint[] }[],
+  bands: readonly { readonly label: string; readonly band: readonly BandPoint[]; readonly gaps?: readonly number[] }[],
   series: readonly Series[],
   { title, logarithmic = false, point = false, middle = "mean", alongside = [] }: BandLook,
 ): Part {
@@ -269,8 +276,9 @@ export function bandLayer(
       ],
     },
   };
+  const broken = bands.flatMap(({ label, gaps = [] }) => gaps.map((step) => ({ step, y: null, series: label })));
   return {
-    data: { values },
+    data: { values: [...values, ...broken] },
     encoding: { x: stepAxis },
     layer: [...(several.size > 0 ? [area] : []), line, targets],
   };

@@ -46,9 +46,13 @@ export function createHeap(start: number, reach: (bytes: number) => void = () =>
     sizes.set(address, size);
     return address;
   };
-  const release = (address: number): void => {
+  const sizeAt = (address: number): number => {
     const size = sizes.get(address);
     if (size === undefined) throw new Error(`heap: there is no block at ${address}.`);
+    return size;
+  };
+  const release = (address: number): void => {
+    const size = sizeAt(address);
     sizes.delete(address);
     const before = gaps.find((gap) => gap.address + gap.size === address);
     const after = gaps.find((gap) => gap.address === address + size);
@@ -65,7 +69,7 @@ export function createHeap(start: number, reach: (bytes: number) => void = () =>
     allocate,
     release,
     resize(address, bytes) {
-      const before = [end, gaps, sizes.get(address)!] as const;
+      const before = [end, gaps, sizeAt(address)] as const;
       release(address);
       try {
         return allocate(bytes);

@@ -113,9 +113,9 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
   /** One program less has these. What the host has written to parameters and persistent states stays. */
   const leave = (tensors: Iterable<Tensor>): void => {
     for (const tensor of tensors) {
-      const left = states.get(tensor)!;
-      const kind = left.buffer.state!.kind;
-      if (--left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
+      const left = states.get(tensor);
+      const kind = left?.buffer.state?.kind;
+      if (left && --left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
     }
   };
   const growArena = (bytes: number): void => {
@@ -156,7 +156,11 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
         const placeOf = (buffer: Buffer): Place => {
           const root = sharing.get(buffer) ?? buffer;
           const local = locals.get(root);
-          return local ? { local } : { address: addresses.get(root) ?? (arena?.address ?? 0) + offsets.get(root)! };
+          if (local) return { local };
+          const [address, offset] = [addresses.get(root), offsets.get(root)];
+          if (address !== undefined) return { address };
+          if (offset === undefined) throw new Error(`layout: ${buffer.name} has no place.`);
+          return { address: (arena?.address ?? 0) + offset };
         };
         growArena(bytes);
         const base = heap.allocate(4 * programSize(plan.phases, placeOf));

@@ -2,6 +2,7 @@
 
 import type { Buffer, Call } from "../plan/calls.ts";
 import type { Machine } from "../plan/machine.ts";
+import { operandList, wordList } from "./call.ts";
 import { cpuDevice, type CpuChoices } from "./device.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, reserve, STATIC_BYTES } from "./layout.ts";
@@ -39,10 +40,10 @@ function copy(label: string, from: Buffer, to: Buffer): Call {
     grain: 1,
     inPlace: [],
     flops: 0,
-    operands: [
-      { buffer: from, access: "read", aligned: false },
-      { buffer: to, access: "write", aligned: false },
-    ],
-    words: [{ i32: from.bytes }],
+    operands: operandList("copy", {
+      from: { buffer: from, access: "read", aligned: false },
+      to: { buffer: to, access: "write", aligned: false },
+    }),
+    words: wordList("copy", { bytes: from.bytes }),
   };
 }

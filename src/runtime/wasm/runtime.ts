@@ -21,6 +21,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
+import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
 import { watchThreads } from "./failures.ts";
@@ -61,6 +62,7 @@ export interface WasmProgramOf<R> extends SynchronousProgramOf<R> {
   peek(buffer: Buffer): Float32Array;
 }
 
+/** A program of the WebAssembly runtime by its outputs: what they are read as follows from them. */
 export type WasmProgram<O extends Outputs = Outputs> = WasmProgramOf<Readings<O>>;
 
 /** The WebAssembly runtime: float32, all cores, results bit-identical for any number of threads. */
@@ -157,13 +159,21 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       expectThere();
       const output = outputOf(spec.outputs, name);
       if (latest !== program) throw notRun(name);
-      return valuesOf(output, (tensor) => valuesAt(tensor, addressOf(plan.outputs.get(tensor)!)));
+      return valuesOf(output, (tensor) => {
+        const buffer = plan.outputs.get(tensor);
+        if (!buffer) throw notRun(name);
+        return valuesAt(tensor, addressOf(buffer));
+      });
     };
-    const run = (): void => {
+    /** Run all calls; when that fails there is nothing to read. */
+    const execute = <T>(work: () => T): T => {
       expectThere();
+      latest = undefined;
+      const result = watch.over(calls, work);
       latest = program;
-      watch.over(calls, () => kernels.exports.startProgram(control, base, threads, ownScratch));
+      return result;
     };
+    const run = (): void => execute(() => kernels.exports.startProgram(control, base, threads, ownScratch));
     const program: WasmProgram<O> = {
       plan,
       run,
@@ -183,16 +193,10 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
           if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
         return 64 * lines;
       },
-      profile(rounds = 1) {
-        expectThere();
-        latest = program;
-        return watch.over(calls, () => profileCalls(calls, rounds, runTask));
-      },
+      profile: (rounds = 1) => execute(() => profileCalls(calls, rounds, runTask)),
       trace(look) {
-        expectThere();
-        latest = program;
         const traced = { placeOf, localBase: localBase(ownScratch), floats };
-        watch.over(calls, () => traceCalls(calls, runTask, traced, look));
+        execute(() => traceCalls(calls, runTask, traced, look));
       },
       release() {
         released = true;
@@ -226,10 +230,10 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       if (closed) return;
       closed = true;
       if (threads > 1) {
-        const words = new Int32Array(memory.buffer, control, 2);
-        words[1] = 0;
-        Atomics.add(words, 0, 1);
-        Atomics.notify(words, 0);
+        const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
+        words[CONTROL_PROGRAM / 4] = 0;
+        Atomics.add(words, CONTROL_EPOCH / 4, 1);
+        Atomics.notify(words, CONTROL_EPOCH / 4);
       }
       for (const worker of workers) void worker.terminate();
     },

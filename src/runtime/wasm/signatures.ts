@@ -1,7 +1,7 @@
 // Question: what are the arguments of every kernel?
 //
 // The arguments of a call are 32-bit words in memory: the pointers of its signature, then its scalars, in the order
-// given here. The host gives them by name (operation.ts), and so do the kernels: `npm run build:kernels` writes a
+// given here. The host gives them by name (call.ts), and kernels read them by name: `npm run build:kernels` writes a
 // class for each signature to kernels/arguments.ts. A name that is missing or misspelled compiles on neither side.
 //
 // Beside a pointer stands the shape of what it points at. "name?" may be null. "...name" is a list: of pointers it

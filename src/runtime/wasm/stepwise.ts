@@ -31,13 +31,15 @@ type RunTask = (task: Task) => void;
 
 /** The best times of a call's tasks are added up. */
 export function profileCalls(calls: readonly EncodedCall[], rounds: number, run: RunTask): CallTime[] {
-  const best = new Map<Call, number[]>(calls.map(({ call }) => [call, []]));
+  const best = new Map<Call, number[]>();
   for (let round = 0; round < rounds; round++) {
     for (const task of tasksOf(calls)) {
       const started = performance.now();
       run(task);
-      const times = best.get(task.call)!;
-      times[task.index] = Math.min(times[task.index] ?? Number.POSITIVE_INFINITY, performance.now() - started);
+      const elapsed = performance.now() - started;
+      const times = best.get(task.call) ?? [];
+      best.set(task.call, times);
+      times[task.index] = Math.min(times[task.index] ?? Number.POSITIVE_INFINITY, elapsed);
     }
   }
   return [...best].map(([call, times]) => ({ call, milliseconds: times.reduce((sum, time) => sum + time, 0) }));

@@ -17,7 +17,7 @@ export interface WorkerData {
 const { module, memory, control, threads, scratch, panelWidth } = workerData as WorkerData;
 const { exports } = instantiate(module, memory);
 exports.setPanelWidth(panelWidth);
-parentPort!.postMessage("ready");
+parentPort?.postMessage("ready");
 try {
   exports.workerLoop(control, threads, scratch);
 } catch (error) {

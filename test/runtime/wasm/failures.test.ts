@@ -95,6 +95,7 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
         runtime.write(ids, values);
         const error = thrown(() => program.run());
         expect(error).toBeInstanceOf(RangeError);
+        expect(() => program.readNow("y")).toThrow(/run the program first/);
         expect(error.message).toBe(
           `${operation}: index ${index} at position ${ROWS - 1}; allowed are 0 to ${SIZE - 1}; ${advice}`,
         );

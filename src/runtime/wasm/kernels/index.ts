@@ -1,4 +1,4 @@
-// Every kernel of the CPU runtime, one file per operation. See README.md for the calling convention.
+// Question: which kernels are there, one file per operation? See README.md for the calling convention.
 
 export { copy, runOne, startProgram, workerLoop } from "./interpreter";
 export { currentCall } from "./indices";

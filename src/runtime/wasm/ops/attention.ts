@@ -17,7 +17,7 @@ function sizes(
 ): { readonly batch: number; readonly words: Words<"attention"> } {
   if (Math.max(headSize, valueSize) > LARGEST_HEAD) {
     throw new RangeError(
-      `${operation}: the CPU runtime's heads have at most ${LARGEST_HEAD} columns, got headSize ${headSize} and valueSize ${valueSize}.`,
+      `${operation}: heads of ${headSize} columns and values of ${valueSize}; the CPU runtime takes ${LARGEST_HEAD} at most; use more heads, which are smaller.`,
     );
   }
   const [batch, length, width] = qkv.shape as [number, number, number];

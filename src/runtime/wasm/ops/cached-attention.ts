@@ -16,7 +16,7 @@ export const cachedAttention: readonly Implementation[] = [
     const { heads, kvHeads, headSize, valueSize, scale } = attributes;
     if (length + valueSize > LARGEST) {
       throw new RangeError(
-        `cachedAttention: the CPU runtime's caches have at most ${LARGEST} positions and columns of a value together, got ${length} and ${valueSize}.`,
+        `cachedAttention: a cache of ${length} positions and values of ${valueSize} columns; the CPU runtime takes ${LARGEST} of both together; use a shorter context.`,
       );
     }
     emit({

@@ -3,12 +3,8 @@
 // One item a matrix; eight share the lanes of the vectors. The paper's form has kernels of its own.
 
 import { lastAxis, sizeOf, type Tensor } from "../../../graph/tensor.ts";
-import {
-  type SinkhornAttributes,
-  sinkhornBackwardOperation,
-  type SinkhornForm,
-  sinkhornOperation,
-} from "../../../ops/sinkhorn.ts";
+import type { SinkhornAttributes, SinkhornForm } from "../../../ops/sinkhorn-form.ts";
+import { sinkhornBackwardOperation, sinkhornOperation } from "../../../ops/sinkhorn.ts";
 import type { Words } from "../call.ts";
 import {
   FORM_COLUMNS_LAST,
@@ -72,7 +68,7 @@ export function sinkhornWords(n: number, iterations: number): Words<"sinkhorn"> 
     let most = Math.max(0, Math.floor(room / (2 * n)));
     while (most > 0 && roomOf(n, most) > room) most--;
     throw new RangeError(
-      `sinkhorn: the CPU runtime does at most ${most} iterations for matrices of ${n} × ${n}, got ${iterations}.`,
+      `sinkhorn: ${iterations} iterations for matrices of ${n} × ${n}; the CPU runtime does ${most} at most; use fewer iterations.`,
     );
   }
   return { n, iterations };

@@ -15,6 +15,6 @@ export function expectRoom(operation: string, n: number, matrices: number): void
   const largest = Math.floor(Math.sqrt(VALUES / matrices)) - 2;
   if (n <= largest) return;
   throw new RangeError(
-    `${operation}: the CPU runtime does matrices of ${largest} × ${largest} at most, got ${n} × ${n}.`,
+    `${operation}: matrices of ${n} × ${n}; the CPU runtime does ${largest} × ${largest} at most; use fewer streams.`,
   );
 }

@@ -1,0 +1,121 @@
+// Question: What does this machine offer for training, and what can be done about what is missing?
+
+import { availableParallelism, cpus, freemem, totalmem } from "node:os";
+import { showBytes } from "../../basics/show.ts";
+import { listRuntimes, openRuntime } from "../../runtime/open.ts";
+
+/** One thing that a machine has, or lacks. */
+export interface Finding {
+  readonly name: string;
+  readonly value: string;
+  readonly good: boolean;
+  /** What to do about what is missing. */
+  readonly remedy?: string;
+}
+
+/** Node, threads, memory, vectors and a GPU; loads the kernels for it. */
+export async function findMachine(): Promise<Finding[]> {
+  return [
+    nodeFinding(),
+    threadFinding(),
+    memoryFinding(),
+    ...(await vectorFindings()),
+    await gpuFinding(),
+    ...(await runtimeFindings()),
+  ];
+}
+
+function nodeFinding(): Finding {
+  const major = Number(process.versions.node.split(".")[0]);
+  const value = `${process.version} (V8 ${process.versions.v8})`;
+  if (major >= 24) return { name: "Node", value, good: true };
+  return {
+    name: "Node",
+    value,
+    good: false,
+    remedy: "Node 24 or newer trains about twice as fast (256-bit vectors): npm install node@24, or update Node.",
+  };
+}
+
+function threadFinding(): Finding {
+  return {
+    name: "threads",
+    value: `${availableParallelism()} of ${cpus()[0]?.model.trim() ?? "unknown processor"}`,
+    good: true,
+  };
+}
+
+function memoryFinding(): Finding {
+  const [free, total] = [freemem(), totalmem()].map(showBytes);
+  return {
+    name: "memory",
+    value: `${free} free of ${total}; the CPU runtime uses at most 4 GiB`,
+    good: freemem() > 2 ** 30,
+    ...(freemem() > 2 ** 30
+      ? {}
+      : { remedy: "Less than 1 GiB is free: close other programs or use a smaller preset or batch." }),
+  };
+}
+
+/** Every runtime that can be asked for by its name. */
+async function runtimeFindings(): Promise<Finding[]> {
+  const runtimes = await listRuntimes();
+  return runtimes.map(({ name, description, available }) => ({
+    name: `runtime ${name}`,
+    value: available ? description : `not here; it is for ${description}`,
+    good: available,
+  }));
+}
+
+async function vectorFindings(): Promise<Finding[]> {
+  const started = performance.now();
+  const runtime = await openRuntime({ runtime: "wasm" });
+  const { kernels } = runtime;
+  const { panelWidth } = runtime.device;
+  runtime.close();
+  return [
+    kernels.startsWith("relaxed")
+      ? { name: "relaxed SIMD", value: "yes, fused multiply-add", good: true }
+      : {
+          name: "relaxed SIMD",
+          value: "no, the plain SIMD kernels are used",
+          good: false,
+          remedy: "Node 22 or newer has it.",
+        },
+    panelWidth === 16
+      ? { name: "256-bit vectors", value: "yes, V8 pairs 128-bit operations (6 x 16 tile)", good: true }
+      : {
+          name: "256-bit vectors",
+          value: `no, the 128-bit tile is used (${kernels})`,
+          good: false,
+          remedy: "They need Node 24 or newer on an x86-64 processor with AVX2.",
+        },
+    {
+      name: "start-up",
+      value: `${(performance.now() - started).toFixed(0)} ms to load the kernels, start the threads and probe`,
+      good: true,
+    },
+  ];
+}
+
+async function gpuFinding(): Promise<Finding> {
+  const name = "WebGPU adapter";
+  const remedy =
+    "Training runs on the CPU; nothing is needed. For a GPU: npm install webgpu, and a driver with Vulkan, Metal or D3D12.";
+  try {
+    const specifier = "webgpu";
+    const { create } = (await import(specifier)) as {
+      create(flags: string[]): { requestAdapter(): Promise<GPUAdapterLike | null> };
+    };
+    const adapter = await create([]).requestAdapter();
+    if (!adapter) return { name, value: "none found by the webgpu package", good: false, remedy };
+    const { vendor, architecture, description } = adapter.info;
+    return { name, value: [vendor, architecture, description].filter(Boolean).join(" "), good: true };
+  } catch {
+    return { name, value: "the optional package webgpu is not installed", good: false, remedy };
+  }
+}
+
+interface GPUAdapterLike {
+  readonly info: { readonly vendor: string; readonly architecture: string; readonly description: string };
+}

@@ -1,0 +1,101 @@
+// Question: What do the instruments say of a run's checkpoint, and what is in its tensors?
+//
+// The checkpoint is measured on the beginning of a text, as many tokens as the model's context has: of a file, or of
+// the text that the run was validated on.
+
+import fs from "node:fs";
+import path from "node:path";
+import { openPrepared, readTokenizer } from "../data/prepare.ts";
+import { reason } from "../files/errors.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { Checkpoint } from "../runs/checkpoint.ts";
+import type { Instruments } from "../stability/instruments.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import { inspectCheckpoint } from "./inspect.ts";
+
+/** What a checkpoint is measured on. */
+export interface RunText {
+  /** The file, or "the validation text". */
+  readonly name: string;
+  readonly tokens: ArrayLike<number>;
+}
+
+/** What the instruments saw of a checkpoint, and on what. */
+export interface MeasuredRun {
+  readonly step: number;
+  readonly text: string;
+  /** Tokens of the text that were read. */
+  readonly length: number;
+  readonly instruments: Instruments;
+}
+
+/** A tensor of a checkpoint and how its values lie. */
+export interface TensorSpread {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly mean: number;
+  readonly deviation: number;
+  /** Of the absolute values. */
+  readonly largest: number;
+}
+
+/**
+ * The beginning of the text that a run was validated on.
+ *
+ * @throws Error when its tokens are gone, or are those of another text
+ */
+export function validationText({ data: { prepared }, model }: TrainingConfig): RunText {
+  if (!prepared) throw new Error("its configuration does not say where the tokens are kept");
+  const { validation, close } = openPrepared(prepared.folder, { text: prepared.text });
+  try {
+    const tokens = new Int32Array(Math.min(model.context, validation.length));
+    validation.read(0, tokens.length, tokens);
+    return { name: "the validation text", tokens };
+  } finally {
+    close();
+  }
+}
+
+/**
+ * The beginning of a file, in the tokens of a run.
+ *
+ * @throws Error when the file cannot be read or is empty
+ */
+export function textOfFile(file: string, runFolder: string, { model }: TrainingConfig): RunText {
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`cannot read ${file}: ${reason(error)}`, { cause: error });
+  }
+  const tokens = readTokenizer(path.join(runFolder, "tokenizer.json")).encode(text).subarray(0, model.context);
+  if (tokens.length === 0) throw new Error(`${file} is empty; give a text of at least one character.`);
+  return { name: file, tokens };
+}
+
+/** Read the instruments of a run's checkpoint on a text. */
+export async function measureRun(
+  runtime: Runtime,
+  { model }: TrainingConfig,
+  checkpoint: Pick<Checkpoint, "step" | "model">,
+  { name, tokens }: RunText,
+): Promise<MeasuredRun> {
+  const instruments = await inspectCheckpoint(runtime, model, checkpoint, tokens);
+  return { step: checkpoint.step, text: name, length: tokens.length, instruments };
+}
+
+/** How the values of each of a checkpoint's tensors lie. */
+export function tensorSpreads({ model }: Pick<Checkpoint, "model">): TensorSpread[] {
+  return model.map(({ name, shape, data }) => ({ name, shape, ...spreadOf(data) }));
+}
+
+function spreadOf(data: Float32Array): Pick<TensorSpread, "mean" | "deviation" | "largest"> {
+  let [sum, squares, largest] = [0, 0, 0];
+  for (const value of data) {
+    sum += value;
+    squares += value * value;
+    largest = Math.max(largest, Math.abs(value));
+  }
+  const mean = sum / data.length;
+  return { mean, deviation: Math.sqrt(Math.max(0, squares / data.length - mean * mean)), largest };
+}
