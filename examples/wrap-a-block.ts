@@ -4,7 +4,7 @@ import { matmul, mean, silu, square, subtract } from "birkhoff/ops";
 
 const [tokens, channels, streams] = [64, 32, 4];
 const [x, parameters] = [input("x", [tokens, channels]), createParameters()];
-const connection = mhc({ streams }); // or hc({ streams }), or residual()
+const connection = mhc({ streams }); // or hc({ streams })
 
 let state = connection.expand(x);
 const mixing = Array.from({ length: 6 }, (_, index) => {

@@ -30,7 +30,8 @@ export type {
 } from "./connections/connection.ts";
 export { residual } from "./connections/residual.ts";
 export { hc, type HcOptions } from "./connections/hc.ts";
-export { mhc, type MhcOptions } from "./connections/mhc.ts";
+export { mhc } from "./connections/mhc.ts";
+export type { MhcOptions } from "./connections/mhc-options.ts";
 export type { Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";
 export { highway, type HighwayOptions } from "./connections/highway.ts";

@@ -3,7 +3,7 @@
 // Models: build the transformer language model of a size and a connection.
 export type { ResidualConfig } from "./connections/residual.ts";
 export type { HcConfig } from "./connections/hc.ts";
-export type { MhcConfig } from "./connections/mhc.ts";
+export type { MhcConfig } from "./connections/mhc-options.ts";
 export type { HighwayConfig } from "./connections/highway.ts";
 export type { DenseConfig } from "./connections/dense.ts";
 export type { FracConfig } from "./connections/frac.ts";

@@ -115,6 +115,27 @@ test("no room knows a machine: runtimes are opened by their name", () => {
   expect(files.filter(machine).length).toBeGreaterThan(10);
 });
 
+/** Public entries that a browser can load. What they import only when it is asked for may need Node. */
+const browserEntries = ["conventions", "data", "index", "models", "ops", "pipelines", "stability", "training"];
+
+test.each(browserEntries)("the entry %s loads nothing of Node", (entry) => {
+  const seen = new Set<string>();
+  const load = (file: string): string[] => {
+    if (seen.has(file)) return [];
+    seen.add(file);
+    const text = readFileSync(resolve(source, file), "utf8");
+    const targets = [...text.matchAll(/^(?:import|export)\b(?! type)[^;]*?from\s*"([^"]+)"/gm)].map(
+      ([, to = ""]) => to,
+    );
+    return targets.flatMap((to) => {
+      if (to.startsWith(".")) return load(join(dirname(file), to));
+      return to.startsWith("node:") ? [`${file} imports ${to}`] : [];
+    });
+  };
+  expect(load(`${entry}.ts`)).toEqual([]);
+  expect(seen.size).toBeGreaterThan(1);
+});
+
 test("no import goes in a circle", () => {
   const state = new Map<string, "open" | "done">();
   const circles: string[] = [];

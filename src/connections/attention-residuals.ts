@@ -1,3 +1,5 @@
+// Question: what are attention residuals?
+//
 // Attention residuals (AttnRes, Kimi Team 2026, arXiv 2603.15031): a sublayer reads a softmax-weighted
 // sum of the outputs of all sublayers before it, the embedding included, instead of their plain sum.
 //
@@ -58,7 +60,8 @@ export function attentionResiduals({
       return {
         apply([h_TC, ...before], block) {
           const y_TC = block(h_TC);
-          const sources = opensBlock ? [...before, y_TC] : [...before.slice(0, -1), add(before.at(-1)!, y_TC)];
+          const last = before.at(-1);
+          const sources = opensBlock || !last ? [...before, y_TC] : [...before.slice(0, -1), add(last, y_TC)];
           return { state: [attend(query_C, sources), ...sources] };
         },
       };

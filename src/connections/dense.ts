@@ -1,3 +1,5 @@
+// Question: what are dense connections?
+//
 // Dense connections: what a sublayer reads is a learned average over all that came before it, the
 // embedding included (DenseFormer, Pagliardini et al. 2024, arXiv 2402.02622, there after whole blocks).
 //

@@ -1,3 +1,5 @@
+// Question: what are Frac-Connections?
+//
 // Frac-Connections (Zhu et al. 2025, arXiv 2503.14125): Hyper-Connections without wider states. The C
 // channels of a token are split into m fractions of C/m, which take the place of the streams.
 //

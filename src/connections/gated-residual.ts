@@ -1,3 +1,5 @@
+// Question: what is the gated residual?
+//
 // The gated residual (Qwen3.8-Next, arXiv 2608.30320): n streams, read through a gate of its own in
 // every channel of every stream, written to with one weight a stream, and never mixed with each other.
 //

@@ -1,3 +1,5 @@
+// Question: what are Hyper-Connections (HC)?
+//
 // Hyper-Connections (Zhu et al., ICLR 2025, arXiv 2409.19606), as restated in Eq. 5 of the mHC paper
 // (arXiv 2512.24880):
 //

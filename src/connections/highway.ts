@@ -1,3 +1,5 @@
+// Question: what is the highway connection?
+//
 // The highway connection (Srivastava, Greff and Schmidhuber 2015, arXiv 1505.00387): a gate in each
 // channel decides between the block's result and what came in.
 //

@@ -18,27 +18,16 @@
 // Other choices for H_res are in manifolds/, by the option residualMap; what others made of the formulas
 // above is in conventions/, by the option convention.
 
-import { z } from "zod";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { composedCoefficients } from "./composed-coefficients.ts";
-import { type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
 import { type ConnectionParameters, conventionCoefficients } from "./conventions/coefficients.ts";
-import { endingOf, endOf } from "./conventions/ending.ts";
-import type { StreamsEnd } from "./conventions/convention.ts";
-import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
-import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
-import {
-  type Initialisation,
-  type InitialisationName,
-  initialisationNames,
-  initialisations,
-} from "./initialisations.ts";
-import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
-import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
-import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
+import { endingOf } from "./conventions/ending.ts";
+import type { MhcConventionName } from "./conventions/table.ts";
+import type { ConnectionEntry } from "./entry.ts";
+import { chosen, type MhcChoices, type MhcConfig, type MhcOptions, mhcSchemas } from "./mhc-options.ts";
 import { streamsConnection, type StreamsConnection } from "./streams.ts";
 
 /**
@@ -54,49 +43,30 @@ export function mhc(
   options?: MhcOptions & { readonly convention?: Exclude<MhcConventionName, "deepseek-v4.1"> },
 ): Connection<Tensor>;
 export function mhc(options: MhcOptions): Connection;
-export function mhc({
-  streams = 4,
-  iterations = 20,
-  residualMap = "sinkhorn",
-  initialisation = "default",
-  convention = "paper",
-  collapse,
-  streamPrecision = "float32",
-}: MhcOptions = {}): Connection<Tensor> | Connection {
-  expectStreams("mhc", streams);
-  const end = endOf(convention, collapse);
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
-  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
-  expectSupport(residualMap, map, streams);
-  expectSinkhorn(residualMap, convention, end);
-
-  const { norm, form } = mhcConventions[convention];
-  // The paper's form has kernels of its own. Networks with a learned end have always used the general ones,
-  // whose last bits differ; they keep them, so that old runs resume to the bit.
-  const rules = { norm, form: convention === "paper" && end !== "learned" ? undefined : form };
-  const kept: Omit<StreamsConnection, "collapse"> = {
+export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
+  const choices = chosen(options);
+  const { streams, streamPrecision, iterations, residualMap, map, convention, rules, end } = choices;
+  const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
     streamPrecision,
     deciding(parameters, sublayer) {
-      const own = sublayerParameters(parameters, start, map, streams, sublayer); // φ, α, b
+      const learned = sublayerParameters(parameters, choices, sublayer); // φ, α, b
       return (x_TNC) =>
         residualMap === "sinkhorn"
-          ? conventionCoefficients(x_TNC, own, rules, iterations)
-          : composedCoefficients(x_TNC, own, map);
+          ? conventionCoefficients(x_TNC, learned, rules, iterations)
+          : composedCoefficients(x_TNC, learned, map);
     },
   };
   return end === "carried"
-    ? carriedConnection(kept)
-    : streamsConnection({ ...kept, ...endingOf(end, convention, streams) });
+    ? carriedConnection(connection)
+    : streamsConnection({ ...connection, ...endingOf(end, convention, streams) });
 }
 
 /** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
 function sublayerParameters(
   parameters: ParameterSet,
-  start: Initialisation,
-  map: ResidualMap,
-  n: number,
+  { streams: n, map, start }: MhcChoices,
   { channels, index }: SublayerOptions,
 ): ConnectionParameters {
   const size = 2 * n + map.size(n);
@@ -109,55 +79,8 @@ function sublayerParameters(
   };
 }
 
-function expectSinkhorn(residualMap: ResidualMapName, convention: MhcConventionName, end: StreamsEnd): void {
-  if (residualMap === "sinkhorn" || (convention === "paper" && (end === "mean" || end === "sum"))) return;
-  throw new RangeError(
-    `mhc: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
-  );
-}
-
-/** What can be chosen of mHC. */
-export interface MhcOptions {
-  /** Number n of streams. Default 4, as in the paper. */
-  readonly streams?: number;
-  /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
-  readonly iterations?: number;
-  /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, with kernels of its own. */
-  readonly residualMap?: ResidualMapName;
-  /**
-   * How the parameters start: by name (docs/initialisation.md compares them), or one of your own. Default
-   * "default". What it says of H_res is for the maps that normalise exp(logits); the
-   * others start as they say.
-   */
-  readonly initialisation?: InitialisationName | Initialisation;
-  /** Whose formulas exactly; docs/conventions.md compares them. Default "paper". */
-  readonly convention?: MhcConventionName;
-  /**
-   * How streams join at the end. Default: the convention's own way; in the paper's "mean", which keeps the
-   * scale of a plain residual.
-   */
-  readonly collapse?: StreamsEnd;
-  /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
-  readonly streamPrecision?: StreamPrecision;
-}
-
-/** mHC as plain data; its start by name. */
-export type MhcConfig = Configuration<
-  "mhc",
-  Omit<MhcOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
-  "streams" | "iterations"
->;
-
 export const mhcEntry: ConnectionEntry<MhcConfig> = {
   kind: "mhc",
-  options: {
-    streams: streamsOption,
-    iterations: positive.default(20),
-    residualMap: z.enum(residualMapNames).exactOptional(),
-    initialisation: z.enum(initialisationNames).exactOptional(),
-    convention: z.enum(mhcConventionNames).exactOptional(),
-    collapse: z.enum(["mean", "sum", "learned", "carried"]).exactOptional(),
-    streamPrecision: streamPrecisionOption,
-  },
+  options: mhcSchemas,
   make: (config) => mhc(config),
 };

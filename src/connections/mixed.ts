@@ -33,7 +33,7 @@ export function mixed(connections: readonly Connection[]): Connection {
           `mixed: there is no connection for sublayer ${index}; ${connections.length} were given, one for every sublayer.`,
         );
       }
-      const start = starts[index]!;
+      const start = starts[index] ?? index;
       const sublayer = own.sublayer(parameters, { channels, index: index - start });
       const previous = start === index ? connections[index - 1] : undefined;
       const taken = (state: State): State => (previous ? own.expand(previous.collapse(state)) : state);

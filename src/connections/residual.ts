@@ -1,3 +1,5 @@
+// Question: what is the plain residual connection?
+//
 // The plain residual connection (He et al. 2015, arXiv 1512.03385): x_{l+1} = x_l + F(x_l).
 
 import { add } from "../ops/elementwise.ts";

@@ -13,7 +13,8 @@ import { type FracConfig, fracEntry } from "./frac.ts";
 import { type GatedResidualConfig, gatedResidualEntry } from "./gated-residual.ts";
 import { type HighwayConfig, highwayEntry } from "./highway.ts";
 import { type HcConfig, hcEntry } from "./hc.ts";
-import { type MhcConfig, mhcEntry } from "./mhc.ts";
+import { mhcEntry } from "./mhc.ts";
+import type { MhcConfig } from "./mhc-options.ts";
 import { type ResidualConfig, residualEntry } from "./residual.ts";
 
 /** A connection as plain data; `createConnection` makes it. */
@@ -72,10 +73,12 @@ function inTodaysForm(value: unknown): unknown {
   return { ...rest, kind };
 }
 
-const [first, ...others] = Object.values(table).map(({ kind, options }) =>
-  z.strictObject({ kind: z.literal(kind), ...options }),
-);
-const anyKind = z.discriminatedUnion("kind", [first!, ...others]) as unknown as z.ZodType<ConnectionConfig>;
+const schemas = Object.values(table).map(({ kind, options }) => z.strictObject({ kind: z.literal(kind), ...options }));
+type Schema = (typeof schemas)[number];
+const anyKind = z.discriminatedUnion(
+  "kind",
+  schemas as [Schema, ...Schema[]],
+) as z.ZodType as z.ZodType<ConnectionConfig>;
 
 /** Checks a connection's configuration, fills in its defaults, and reads those of older versions. */
 export const connectionSchema: z.ZodType<ConnectionConfig> = z

@@ -13,7 +13,7 @@ import {
   endingDifference,
 } from "../connections/conventions/convert.ts";
 import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
+import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
 import { writeAll, writeAtomically } from "../files/atomic.ts";
 import { isSamePlace } from "../files/places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
@@ -137,7 +137,7 @@ function convertOpened(
 
   const added: NewTensor[] = [];
   const ends = found.filter(({ kind }) => kind === "ending");
-  if (from in mhcConventions) {
+  if (isMhcConvention(from)) {
     const probe = randomProbe({ tokens, ...sizes! });
     const compare = (
       name: string,
@@ -223,7 +223,7 @@ export function readConnection(
   { name, tensors, kind }: FoundConnection,
   convention: ConventionName,
 ): ConnectionWeights {
-  const needed = convention in mhcConventions || kind === "ending" ? ["phi", "alpha", "bias"] : ["bias"];
+  const needed = isMhcConvention(convention) || kind === "ending" ? ["phi", "alpha", "bias"] : ["bias"];
   const missing = needed.find((part) => tensors[part] === undefined);
   if (missing !== undefined) {
     throw new ConversionError(

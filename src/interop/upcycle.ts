@@ -20,7 +20,7 @@ import { createParameters, type Parameter } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { HcConfig } from "../connections/hc.ts";
-import type { MhcConfig } from "../connections/mhc.ts";
+import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -4,8 +4,8 @@
 // network nothing is known: its connections alone, each on the same random streams, standard normal; what
 // depends on the streams' own history (their cosine, activations) is left out.
 
-import { evaluateConnection, logitsOf } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
+import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
+import type { ConventionName } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
@@ -111,9 +111,5 @@ function observeConnection(
   const n = Math.sqrt(weights.bias!.shape[0]! + 1) - 1;
   const channels = weights.phi ? weights.phi.shape[1]! / n : (weights.theta?.shape[1] ?? 1);
   const probe = randomProbe({ tokens, streams: n, channels });
-  const { coefficients } = evaluateConnection(convention, weights, probe, iterations);
-  if (!(convention in mhcConventions)) return { coefficients };
-  const all = logitsOf(mhcConventions[convention as MhcConventionName], weights, probe);
-  const M = n * n + 2 * n;
-  return { coefficients, logits: all.filter((_, at) => at % M >= 2 * n) };
+  return evaluateCoefficients(convention, weights, probe, iterations);
 }

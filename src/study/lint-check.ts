@@ -1,7 +1,7 @@
 // Question: what is a check of a checkpoint's connections: what it is given, what it answers?
 
 import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
+import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
 import type { ReferenceConnection } from "./lint-reference.ts";
 
 /** One sublayer's connection as it is stored. */
@@ -54,7 +54,7 @@ export interface LintCheck {
 
 export type MhcLint = LintConnection & { readonly convention: MhcConventionName };
 
-export const isMhc = (connection: LintConnection): connection is MhcLint => connection.convention in mhcConventions;
+export const isMhc = (connection: LintConnection): connection is MhcLint => isMhcConvention(connection.convention);
 
 export const small = (value: number): string => (value === 0 ? "0" : value.toExponential(1));
 export const shapeText = (weights: ConnectionWeights): string =>

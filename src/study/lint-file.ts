@@ -9,7 +9,7 @@ import {
   type ConventionName,
   conventionNames,
   type MhcConventionName,
-  mhcConventions,
+  isMhcConvention,
 } from "../connections/conventions/table.ts";
 import type { ConnectionConfig } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
@@ -112,7 +112,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       file: name,
       sublayers,
       endings: found.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
-      maps: convention in mhcConventions ? recorded(file, convention as MhcConventionName) : [],
+      maps: isMhcConvention(convention) ? recorded(file, convention) : [],
       skipped,
       iterations: run?.iterations,
     };

@@ -2,7 +2,7 @@
 //
 // The static map and those of random tokens, through the float64 formula of their convention.
 
-import { logitsOf, staticCoefficients } from "../connections/conventions/evaluate.ts";
+import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
 import { lastLines } from "../connections/conventions/convert.ts";
 import { type MhcConventionName, mhcConventions } from "../connections/conventions/table.ts";
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
@@ -36,16 +36,17 @@ function onTokens(connection: MhcLint, probeOf: LintInput["probe"], iterations: 
   const n = streamsOfBias(weights.bias!),
     M = n * n + 2 * n;
   const probe = probeOf(n, weights.phi!.shape[1]! / n);
-  const logits = logitsOf(rules, weights, probe);
-  const tokens = Array.from({ length: probe.tokens }, (_, t) => logits.slice(t * M, (t + 1) * M));
-  const maps = tokens.map((token) => tokenCoefficients(token, n, iterations, rules.form).slice(2 * n));
-  const fixed = staticCoefficients(rules.form, weights.bias!.data, iterations);
+  const { coefficients, logits = new Float64Array() } = evaluateCoefficients(convention, weights, probe, iterations);
+  const tokens = Array.from({ length: probe.tokens }, (_, t) => t);
+  const maps = tokens.map((t) => coefficients.slice(t * M + 2 * n, (t + 1) * M));
+  // What a token sees whose streams say nothing.
+  const fixed = tokenCoefficients(Float64Array.from(weights.bias!.data), n, iterations, rules.form);
   const byLines = {
     rows: maps.map((map) => lineError(map, n, 1, n)),
     columns: maps.map((map) => lineError(map, n, n, 1)),
   };
   const last = lastLines(convention);
-  const bounds = tokens.map((token) => softmaxBounds(token.subarray(2 * n), n));
+  const bounds = tokens.map((t) => softmaxBounds(logits.subarray(t * n * n, (t + 1) * n * n), n));
   return {
     name,
     convention,

@@ -21,7 +21,7 @@
 // Every check says what it measured, also where all is well.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { mhcConventions } from "../connections/conventions/table.ts";
+import { isMhcConvention } from "../connections/conventions/table.ts";
 import {
   isMhc,
   type LintCheck,
@@ -73,7 +73,7 @@ export function misfit({ weights, convention }: LintConnection): string | undefi
   const n = streamsOfBias(bias);
   if (!Number.isInteger(n) || n < 1) return `bias [${bias.shape.join(", ")}] is not n² + 2n for any n`;
   const M = n * n + 2 * n;
-  if (convention in mhcConventions) {
+  if (isMhcConvention(convention)) {
     if (!phi || !alpha) return `${phi ? "alpha" : "phi"} is missing`;
     if (phi.shape[0] !== M || phi.shape.length !== 2 || phi.shape[1]! % n !== 0)
       return `phi must be [${M}, ${n}·C] for the ${n} streams of the bias`;

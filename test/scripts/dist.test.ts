@@ -70,15 +70,14 @@ describe.skipIf(!built)("installed in another place", () => {
 
   test("a graph compiled by the package runs on its kernels", () => {
     const script = `
-      import { input } from "birkhoff";
+      import { input, openRuntime } from "birkhoff";
       import { sum } from "birkhoff/ops";
-      import { createWasmRuntime } from "birkhoff/runtime";
       const x = input("x", [3]);
-      const runtime = await createWasmRuntime({ threads: 1 });
+      const runtime = await openRuntime({ runtime: "wasm", threads: 1 });
       const program = runtime.compile({ outputs: { total: sum(x) } });
       runtime.write(x, [1, 2, 4]);
       program.run();
-      process.stdout.write(String(program.readNow("total")[0]));
+      process.stdout.write(String((await program.read("total"))[0]));
       runtime.close();`;
     fs.writeFileSync(path.join(place, "run.js"), script);
     expect(execFileSync(process.execPath, ["run.js"], { cwd: place, encoding: "utf8" })).toBe("7");

@@ -8,7 +8,7 @@ import { given } from "../../src/basics/given.ts";
 import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { largestComposite } from "../../src/stability/gains.ts";
-import type { MhcConfig } from "../../src/connections/mhc.ts";
+import type { MhcConfig } from "../../src/connections/mhc-options.ts";
 import { type AlarmsConfig, planAlarms, rateFactorAt } from "../../src/training/alarms.ts";
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";

@@ -8,7 +8,7 @@
 
 import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { lastAxis, type Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";
 import { divide, multiply, shift, sigmoid, sqrt, square } from "../../ops/elementwise.ts";
 import { type CoefficientForm, coefficientsOfProjections } from "../../ops/manifold-coefficients.ts";
@@ -26,6 +26,12 @@ const TINY = 1e-20;
 
 export type ConnectionParameters = Readonly<Record<"phi" | "alpha" | "bias", Tensor>>;
 
+/** What of a convention decides the coefficients; without a form it is the paper's, which has kernels of its own. */
+export interface ConventionRules {
+  readonly norm: MhcConvention["norm"];
+  readonly form?: CoefficientForm;
+}
+
 /** RMS-normalised tokens times φ: [..., rows]. */
 function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["norm"]): Tensor {
   if (added === "mean square") return streamProjection(x, phi, { over: "token", epsilon });
@@ -33,7 +39,7 @@ function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["n
   const { streams, channels } = streamSizes(x);
   const tokens = reshape(x, [...x.shape.slice(0, -2), streams * channels]);
   const root = sqrt(shift(meanLast(square(tokens)), TINY));
-  return multiply(p, broadcastLast(divide(root, shift(root, epsilon)), phi.shape[0]!));
+  return multiply(p, broadcastLast(divide(root, shift(root, epsilon)), lastAxis(p.shape)));
 }
 
 /**
@@ -41,14 +47,13 @@ function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["n
  *
  * @param x [..., n, C]
  * @param parameters phi [n² + 2n, nC], alpha [3], bias [n² + 2n], in the convention's own layout
- * @param rules norm; form: absent it is the paper's, which has kernels of its own
  * @returns coefficients [..., n² + 2n], pre | post | res, res as it mixes the streams: row = output stream; and
  *   the logits [T, n²] of res
  */
 export function conventionCoefficients(
   x: Tensor,
   { phi, alpha, bias }: ConnectionParameters,
-  { norm, form }: Pick<MhcConvention, "norm"> & { readonly form?: CoefficientForm | undefined },
+  { norm, form }: ConventionRules,
   iterations: number,
 ): Decided & { readonly logits: Tensor } {
   const p = projection(x, phi, norm);

@@ -112,29 +112,36 @@ function betweenMhc(from: MhcConventionName, to: MhcConventionName): Conversion 
   return {
     agreement,
     notes,
-    sublayer({ phi, alpha, bias, ...rest }) {
-      expectNothing(rest);
-      return transposes
-        ? { phi: transposeRes(phi!), alpha: alpha!, bias: transposeRes(bias!) }
-        : { phi: phi!, alpha: alpha!, bias: bias! };
+    sublayer(weights) {
+      expectOnly(weights, mhcTensors);
+      const { phi, alpha, bias } = tensors(weights, mhcTensors);
+      return transposes ? { phi: transposeRes(phi), alpha, bias: transposeRes(bias) } : { phi, alpha, bias };
     },
     ending: (weights, sizes) => convertEnding(weights, sizes, from, to),
   };
 }
 
-function expectNothing(rest: ConnectionWeights): void {
-  const [name] = Object.keys(rest);
-  if (name !== undefined) {
-    throw new ConversionError(
-      `A connection of mHC has phi, alpha and bias, and this one has "${name}" too: is it HC's?`,
-    );
-  }
+const mhcTensors = ["phi", "alpha", "bias"] as const;
+
+function expectOnly(weights: ConnectionWeights, names: readonly string[]): void {
+  const other = Object.keys(weights).find((name) => !names.includes(name));
+  if (other === undefined) return;
+  throw new ConversionError(
+    `A connection of mHC has phi, alpha and bias, and this one has "${other}" too: is it HC's?`,
+  );
+}
+
+/** These tensors of a connection, each of which it must have. */
+function tensors<K extends string>(weights: ConnectionWeights, names: readonly K[]): Readonly<Record<K, Weights>> {
+  const missing = names.find((name) => !(name in weights));
+  if (missing === undefined) return weights;
+  throw new ConversionError(`${missing} is needed, and these weights have only ${Object.keys(weights).join(", ")}.`);
 }
 
 /** Rows [pre | post | res] with those of res in the order of the transposed matrix. Its own inverse. */
 export function transposeRes({ shape, data }: Weights): Weights {
-  const rows = shape[0]!,
-    width = data.length / rows,
+  const [rows = 1] = shape;
+  const width = data.length / rows,
     n = streamsOfBias({ shape, data });
   if (!Number.isInteger(n)) {
     throw new ConversionError(`n² + 2n rows are needed, pre | post | res, got ${rows}.`);
@@ -171,11 +178,11 @@ function convertEnding(
       bias: { shape: [n], data: new Float32Array(n).fill(meanBias(to)) },
     };
   }
-  const { phi, bias } = weights;
+  const { phi, bias } = tensors(weights, ["phi", "bias"]);
   // α only scales what φ projects, and that is nothing.
   const isMean =
-    Array.from(phi!.data).every((value) => value === 0) &&
-    Array.from(bias!.data).every((value) => value === meanBias(from));
+    Array.from(phi.data).every((value) => value === 0) &&
+    Array.from(bias.data).every((value) => value === meanBias(from));
   if (isMean && ends.includes("mean")) return undefined;
   if (ends.includes("learned")) return weights;
   throw new ConversionError(
@@ -186,10 +193,9 @@ function convertEnding(
 
 function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
   const [a, b] = [hcConventions[from], hcConventions[to]];
-  const still = ({ theta, alpha }: ConnectionWeights): boolean =>
-    theta === undefined ||
-    Array.from(theta.data).every((value) => value === 0) ||
-    Array.from(alpha!.data).every((value) => value === 0);
+  const isZero = (tensor: Weights | undefined): boolean =>
+    tensor === undefined || Array.from(tensor.data).every((value) => value === 0);
+  const still = ({ theta, alpha }: ConnectionWeights): boolean => isZero(theta) || isZero(alpha);
   return {
     agreement: "same",
     notes: [
@@ -203,16 +209,16 @@ function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
             : `${from} cannot be written as ${to}: its coefficients depend on the token (neither θ nor α is zero), those of ${to} do not.`,
         );
       }
-      const { bias } = weights;
-      if (!b.dynamic) return { bias: bias! };
+      const { bias } = tensors(weights, ["bias"]);
+      if (!b.dynamic) return { bias };
       if (weights.theta !== undefined) return weights;
       if (sizes === undefined)
         throw new ConversionError(`${to} needs θ [n + 2, C], so say how many channels C there are.`);
-      const n = streamsOfBias(bias!);
+      const n = streamsOfBias(bias);
       return {
         theta: { shape: [n + 2, sizes.channels], data: new Float32Array((n + 2) * sizes.channels) },
         alpha: { shape: [3], data: new Float32Array(3).fill(0.01) },
-        bias: bias!,
+        bias,
       };
     },
     ending: (weights) => weights,
@@ -238,12 +244,11 @@ export function conversionDifference(
   probe: Probe,
   iterations = 20,
 ): ConversionDifference {
-  const [a, b] = [before, after].map(({ convention, weights }) =>
-    evaluateConnection(convention, weights, probe, iterations),
-  );
+  const a = evaluateConnection(before.convention, before.weights, probe, iterations);
+  const b = evaluateConnection(after.convention, after.weights, probe, iterations);
   return {
-    coefficients: largestDifference(a!.coefficients, b!.coefficients),
-    output: Math.max(largestDifference(a!.read, b!.read), largestDifference(a!.next, b!.next)),
+    coefficients: largestDifference(a.coefficients, b.coefficients),
+    output: Math.max(largestDifference(a.read, b.read), largestDifference(a.next, b.next)),
   };
 }
 
@@ -253,15 +258,14 @@ export function endingDifference(
   after: { readonly convention: MhcConventionName; readonly weights: ConnectionWeights | undefined },
   probe: Probe,
 ): number {
-  const [a, b] = [before, after].map(({ convention, weights }) =>
+  const read = ({ convention, weights }: typeof before): Float64Array =>
     weights === undefined
       ? new Float64Array(probe.tokens * probe.streams).fill(1 / probe.streams)
-      : evaluateEnding(convention, weights, probe),
-  );
-  return largestDifference(a!, b!);
+      : evaluateEnding(convention, weights, probe);
+  return largestDifference(read(before), read(after));
 }
 
 /** NaN where either has one. */
 function largestDifference(a: Float64Array, b: Float64Array): number {
-  return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b[index]!)), 0);
+  return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (b[index] ?? NaN))), 0);
 }

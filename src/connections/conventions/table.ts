@@ -39,6 +39,11 @@ export type ConventionName = MhcConventionName | HcConventionName;
 /** The names of all conventions, those of mHC first. */
 export const conventionNames: readonly ConventionName[] = [...mhcConventionNames, ...hcConventionNames];
 
+/** Whether a convention is one of mHC. */
+export function isMhcConvention(name: ConventionName): name is MhcConventionName {
+  return name in mhcConventions;
+}
+
 export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> = {
   paper: {
     family: "mhc",

@@ -1,3 +1,5 @@
+// Question: which doubly stochastic matrix is nearest, exactly?
+//
 // Doubly stochastic matrices by exact entropic projection: exp(L) with rows and columns scaled until all of them
 // sum to one, up to rounding (mHC-proj, arXiv 2606.07574). Where `sinkhorn` would end; found by Newton's method on
 // the dual (ops/birkhoff-projection.ts), for logits of any size.
@@ -6,6 +8,7 @@
 // rows, columns, sign, spectral norm 1.
 // Start: logits 4 on the diagonal; at n = 4 a diagonal of 0.948, |λ₂| = 0.931.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { birkhoffProjection } from "../../ops/birkhoff-projection.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { identityMatrix, RES_DIAGONAL } from "../initialisation.ts";
@@ -15,7 +18,7 @@ import { anyStreams, atMostOne, type ResidualMap } from "./residual-map.ts";
 export const birkhoffNewton: ResidualMap = {
   size: (n) => n * n,
   project(logits, n) {
-    const tokens = logits.shape[0]!;
+    const tokens = rowCount(logits.shape);
     return reshape(birkhoffProjection(reshape(logits, [tokens, n, n])), [tokens, n * n]);
   },
   bias: (n) => identityMatrix(n, RES_DIAGONAL),

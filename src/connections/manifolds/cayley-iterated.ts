@@ -1,3 +1,5 @@
+// Question: which rotations does an iterated Cayley transform give?
+//
 // Rotations by the Cayley transform as JPmHC computes them (arXiv 2602.18308): a fixed-point iteration, twice,
 // in place of an inverse.
 //
@@ -10,6 +12,7 @@
 // for large logits H grows as |αW|^(K+1). `cayley` is exact, and here as fast.
 // Start: l = 0, the identity exactly, |λ₂| = 1.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { scale } from "../../ops/elementwise.ts";
@@ -30,7 +33,7 @@ export function cayleyIterated({
   return {
     ...cayleyMap,
     project(logits, n) {
-      const [tokens, shape] = [logits.shape[0]!, [logits.shape[0]!, n, n]];
+      const [tokens, shape] = [rowCount(logits.shape), [rowCount(logits.shape), n, n]];
       const basis = placesAbove(n).flatMap(([i, j]) =>
         matrixOf(n, n, (row, column) => (row === j && column === i ? 1 : row === i && column === j ? -1 : 0)),
       );

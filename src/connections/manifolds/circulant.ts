@@ -1,3 +1,5 @@
+// Question: which matrices mix the streams by shifting them in a circle?
+//
 // Circulant doubly stochastic matrices (C-mHC), and a form that never forgets:
 //
 //   circulant        H_ij = c[(j − i) mod n],  c = softmax(l)
@@ -10,7 +12,7 @@
 
 import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { rowCount, type Tensor } from "../../graph/tensor.ts";
 import { scale } from "../../ops/elementwise.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { broadcast } from "../../ops/reductions.ts";
@@ -35,7 +37,7 @@ export function leakyCirculant(leak: number = LEAK): ResidualMap {
   return {
     ...circulant,
     project(logits, n) {
-      const kept = broadcast(constant(identityMatrix(n, 1 - leak), [n * n]), [logits.shape[0]!, n * n]);
+      const kept = broadcast(constant(identityMatrix(n, 1 - leak), [n * n]), [rowCount(logits.shape), n * n]);
       return add(kept, scale(shifts(logits, n), leak));
     },
     bias: (n) => Array<number>(n).fill(0),

@@ -1,3 +1,5 @@
+// Question: what if every stream only has a gate of its own?
+//
 // A gate for every stream: H = diag σ(l) (Hyperloop transformers, arXiv 2604.21254). Streams do not mix.
 //
 // Degrees of freedom n. Guarantees non-negative entries and spectral norm < 1; rows and columns sum to

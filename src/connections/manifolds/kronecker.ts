@@ -1,3 +1,5 @@
+// Question: which doubly stochastic matrices are products of small ones?
+//
 // Doubly stochastic matrices as Kronecker products of 2 × 2 ones (KromHC, arXiv 2601.21579):
 //
 //   H = U¹ ⊗ … ⊗ U^K,  U^k = a_k0 I + a_k1 S,  a_k = softmax(l_k),  S the swap,  n = 2^K
@@ -9,6 +11,7 @@
 // symmetric, its eigenvalues are real. n must be a power of two.
 // Start: the identity has weight 0.95; at n = 4 |λ₂| = 0.949.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { constant } from "../../graph/state.ts";
 import { batchedMatmul } from "../../ops/batched-matmul.ts";
 import { matmul } from "../../ops/matmul.ts";
@@ -21,7 +24,7 @@ import { atMostOne, IDENTITY_WEIGHT, matrixOf, mostlyFirst, type ResidualMap } f
 export const kronecker: ResidualMap = {
   size: (n) => 2 * Math.log2(n),
   project(logits, n) {
-    const [tokens, factors] = [logits.shape[0]!, Math.log2(n)];
+    const [tokens, factors] = [rowCount(logits.shape), Math.log2(n)];
     const a = softmax(reshape(logits, [tokens, factors, 2]));
     let w = reshape(slice(a, 1, 0, 1), [tokens, 2]);
     for (let k = 1; k < factors; k++) {

@@ -1,3 +1,5 @@
+// Question: which doubly stochastic matrices are squares of rotations?
+//
 // Doubly stochastic matrices as squared blocks of a rotation (go-mHC, arXiv 2604.02309), s = 2:
 //
 //   H_ij = (1/s) |Q_ij|²_F,  Q = (I − A)(I + A)⁻¹ a rotation of ns dimensions seen as n × n blocks of s × s
@@ -7,6 +9,7 @@
 // Start: at A = 0 the gradient vanishes (H is quadratic in the blocks off the diagonal), so the logits of
 // those blocks start at √(0.05 / 8(n − 1)); at n = 4 a diagonal of 0.953, |λ₂| = 0.939.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { constant } from "../../graph/state.ts";
 import { cayley, rotationSize } from "../../ops/cayley.ts";
 import { square } from "../../ops/elementwise.ts";
@@ -26,7 +29,10 @@ export const orthostochastic: ResidualMap = {
     const m = BLOCK * n;
     const blockOf = (at: number): number => Math.floor(Math.floor(at / m) / BLOCK) * n + Math.floor((at % m) / BLOCK);
     const average = matrixOf(m * m, n * n, (at, block) => (blockOf(at) === block ? 1 / BLOCK : 0));
-    return matmul(reshape(square(cayley(logits, m)), [logits.shape[0]!, m * m]), constant(average, [m * m, n * n]));
+    return matmul(
+      reshape(square(cayley(logits, m)), [rowCount(logits.shape), m * m]),
+      constant(average, [m * m, n * n]),
+    );
   },
   bias(n) {
     if (n === 1) return [];

@@ -1,3 +1,5 @@
+// Question: which doubly stochastic matrices are mixtures of permutations?
+//
 // Doubly stochastic matrices as mixtures of permutations (Birkhoff's theorem; mHC-lite, arXiv 2601.05732):
 //
 //   H = Σ_k a_k P_k,  a = softmax(l) ∈ R^(n!),  P_k the permutation matrices, the identity first

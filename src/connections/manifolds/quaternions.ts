@@ -1,3 +1,5 @@
+// Question: which rotations of four streams do quaternions give?
+//
 // Rotations of four streams by two unit quaternions (oHC, arXiv 2609.02672):
 //
 //   H x = p̂ · x · q̂*,  p̂ = p/|p|, q̂ = q/|q|, a stream being a component of the quaternion x
@@ -9,6 +11,7 @@
 // rows and columns are free. n = 4 only. A quaternion of zeros gives H = 0, which stays finite.
 // Start: p = q = 1, the identity exactly, |λ₂| = 1.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { constant } from "../../graph/state.ts";
 import { batchedMatmul } from "../../ops/batched-matmul.ts";
 import { matmul } from "../../ops/matmul.ts";
@@ -22,7 +25,7 @@ import { atMostOne, type ResidualMap } from "./residual-map.ts";
 export const quaternions: ResidualMap = {
   size: () => 8,
   project(logits) {
-    const tokens = logits.shape[0]!;
+    const tokens = rowCount(logits.shape);
     // The norm of four numbers is twice their root mean square.
     const units = rmsNorm(reshape(logits, [tokens, 2, 4]), constant(Array<number>(4).fill(0.5), [4]), 1e-20);
     const products = batchedMatmul(slice(units, 1, 0, 1), slice(units, 1, 1, 1), { transposeA: true });

@@ -4,13 +4,13 @@
 // a rotation.
 
 import { fill } from "../../ops/fill.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { rowCount, type Tensor } from "../../graph/tensor.ts";
 import { cayley, rotationSize } from "../../ops/cayley.ts";
 import { slice } from "../../ops/slice.ts";
 
 /** The rotations [T, m, m] of the logits [T, S] from `start` on; one dimension takes none and has only the rotation 1. */
 export function takeRotation(logits: Tensor, start: number, m: number): Tensor {
-  return m === 1 ? fill([logits.shape[0]!, 1, 1], 1) : cayley(slice(logits, 1, start, rotationSize(m)), m);
+  return m === 1 ? fill([rowCount(logits.shape), 1, 1], 1) : cayley(slice(logits, 1, start, rotationSize(m)), m);
 }
 
 /** Row and column of every logit. */

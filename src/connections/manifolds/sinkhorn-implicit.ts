@@ -1,3 +1,5 @@
+// Question: how does Sinkhorn-Knopp get the gradient of its limit?
+//
 // Sinkhorn-Knopp with the gradient of its limit: the same matrices as `sinkhorn`, T = 20 times columns and rows
 // normalised in turn (mHC, arXiv 2512.24880, Eq. 9), but the backward pass solves the equations that hold where
 // the iteration would end (arXiv 2606.07574) and walks no iterate back. It costs the same for any T.
@@ -6,6 +8,7 @@
 // `sinkhorn` does; columns come close only, and so does the gradient to that of what was computed.
 // Start: logits 4 on the diagonal; at n = 4 a diagonal of 0.948, |λ₂| = 0.931.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { reshape } from "../../ops/reshape.ts";
 import { sinkhornImplicit } from "../../ops/sinkhorn-implicit.ts";
 import type { ResidualMap } from "./residual-map.ts";
@@ -16,7 +19,7 @@ export function sinkhornImplicitMap(iterations = 20): ResidualMap {
   return {
     ...sinkhornMap(),
     project(logits, n) {
-      const tokens = logits.shape[0]!;
+      const tokens = rowCount(logits.shape);
       return reshape(sinkhornImplicit(reshape(logits, [tokens, n, n]), { iterations }), [tokens, n * n]);
     },
   };

@@ -1,3 +1,5 @@
+// Question: which matrices keep the mean and have a spectral norm of one?
+//
 // Matrices of spectral norm one that keep the mean (sHC, arXiv 2603.20896):
 //
 //   H = (1/n) 11ᵀ + P U Σ V Pᵀ,  P ∈ R^(n×(n−1)) the Helmert basis of what is orthogonal to 1,
@@ -7,6 +9,7 @@
 // entries may be negative: a stream can be subtracted from another.
 // Start: U = V = I, σ = 2 (the paper's 4 leaves a slope of 0.001): at n = 4 a diagonal of 0.973, |λ₂| = 0.964.
 
+import { rowCount } from "../../graph/tensor.ts";
 import { add } from "../../ops/elementwise.ts";
 import { constant } from "../../graph/state.ts";
 import { rotationSize } from "../../ops/cayley.ts";
@@ -25,7 +28,7 @@ const SINGULAR_LOGIT = 2;
 export const spectralSphere: ResidualMap = {
   size: (n) => (n - 1) ** 2,
   project(logits, n) {
-    const [tokens, m] = [logits.shape[0]!, n - 1];
+    const [tokens, m] = [rowCount(logits.shape), n - 1];
     const singular_Tm = tanh(slice(logits, 1, 0, m));
     const u_Tmm = takeRotation(logits, m, m);
     const v_Tmm = takeRotation(logits, m + rotationSize(m), m);

@@ -1,4 +1,4 @@
-// Every choice for H_res, by name.
+// Question: which choices for H_res are there, by name?
 
 import { birkhoffNewton } from "./birkhoff-newton.ts";
 import { cayleyMap } from "./cayley.ts";

@@ -1,3 +1,5 @@
+// Question: which doubly stochastic matrices are filled in entry by entry?
+//
 // Doubly stochastic matrices filled in entry by entry, as a transport plan (TBP-mHC, arXiv 2605.21724):
 //
 //   H_ij = L + (U − L) σ(l_ij)   for i, j < n − 1, row by row;  the last column and row take what is left
@@ -12,7 +14,7 @@
 
 import { add } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
-import type { Tensor } from "../../graph/tensor.ts";
+import { rowCount, type Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";
 import { multiply, relu, sigmoid, subtract } from "../../ops/elementwise.ts";
 import { slice } from "../../ops/slice.ts";
@@ -23,7 +25,7 @@ import { anyStreams, atMostOne, IDENTITY_WEIGHT, matrixOf, type ResidualMap } fr
 export const transport: ResidualMap = {
   size: (n) => (n - 1) ** 2,
   project(logits, n) {
-    const whole = (mass: number): Tensor => fill([logits.shape[0]!, 1], mass);
+    const whole = (mass: number): Tensor => fill([rowCount(logits.shape), 1], mass);
     const shares = sigmoid(logits);
     const columns = Array.from({ length: n }, () => whole(1));
     const entries: Tensor[] = [];

@@ -1,3 +1,5 @@
+// Question: what if nothing constrains H_res?
+//
 // No constraint: H = L, as in Hyper-Connections (arXiv 2409.19606) without their tanh.
 //
 // Degrees of freedom n². Guarantees nothing: a product over many layers can grow without bound.

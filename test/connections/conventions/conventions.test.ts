@@ -11,7 +11,8 @@ import {
   mhcConventionNames,
 } from "../../../src/connections/conventions/table.ts";
 import { hc } from "../../../src/connections/hc.ts";
-import { mhc, type MhcOptions } from "../../../src/connections/mhc.ts";
+import { mhc } from "../../../src/connections/mhc.ts";
+import type { MhcOptions } from "../../../src/connections/mhc-options.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
 import { createParameters } from "../../../src/graph/parameters.ts";
 import { input } from "../../../src/graph/state.ts";

@@ -1,0 +1,108 @@
+// Question: what can be chosen of mHC, and which choices go together?
+
+import { z } from "zod";
+import type { StreamPrecision } from "../ops/stream-precision.ts";
+import { expectStreams } from "./connection.ts";
+import type { ConventionRules } from "./conventions/coefficients.ts";
+import type { StreamsEnd } from "./conventions/convention.ts";
+import { endOf } from "./conventions/ending.ts";
+import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
+import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
+import {
+  type Initialisation,
+  type InitialisationName,
+  initialisationNames,
+  initialisations,
+} from "./initialisations.ts";
+import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
+import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
+import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
+
+/** What can be chosen of mHC. */
+export interface MhcOptions {
+  /** Number n of streams. Default 4, as in the paper. */
+  readonly streams?: number;
+  /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
+  readonly iterations?: number;
+  /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, with kernels of its own. */
+  readonly residualMap?: ResidualMapName;
+  /**
+   * How the parameters start: by name (docs/initialisation.md compares them), or one of your own. Default
+   * "default". What it says of H_res is for the maps that normalise exp(logits); the
+   * others start as they say.
+   */
+  readonly initialisation?: InitialisationName | Initialisation;
+  /** Whose formulas exactly; docs/conventions.md compares them. Default "paper". */
+  readonly convention?: MhcConventionName;
+  /**
+   * How streams join at the end. Default: the convention's own way; in the paper's "mean", which keeps the
+   * scale of a plain residual.
+   */
+  readonly collapse?: StreamsEnd;
+  /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
+  readonly streamPrecision?: StreamPrecision;
+}
+
+/** mHC as plain data; its start by name. */
+export type MhcConfig = Configuration<
+  "mhc",
+  Omit<MhcOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
+  "streams" | "iterations"
+>;
+
+export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
+  streams: streamsOption,
+  iterations: positive.default(20),
+  residualMap: z.enum(residualMapNames).exactOptional(),
+  initialisation: z.enum(initialisationNames).exactOptional(),
+  convention: z.enum(mhcConventionNames).exactOptional(),
+  collapse: z.enum(["mean", "sum", "learned", "carried"]).exactOptional(),
+  streamPrecision: streamPrecisionOption,
+};
+
+/** The choices of one connection: every name looked up, every default filled in. */
+export interface MhcChoices {
+  readonly streams: number;
+  readonly iterations: number;
+  readonly residualMap: ResidualMapName;
+  readonly map: ResidualMap;
+  readonly start: Initialisation;
+  readonly convention: MhcConventionName;
+  readonly rules: ConventionRules;
+  readonly end: StreamsEnd;
+  readonly streamPrecision: StreamPrecision;
+}
+
+/**
+ * What options choose.
+ *
+ * @throws RangeError for a number of streams, an end or a residual map that does not go with the rest
+ */
+export function chosen({
+  streams = 4,
+  iterations = 20,
+  residualMap = "sinkhorn",
+  initialisation = "default",
+  convention = "paper",
+  collapse,
+  streamPrecision = "float32",
+}: MhcOptions): MhcChoices {
+  expectStreams("mhc", streams);
+  const end = endOf(convention, collapse);
+  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
+  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
+  expectSupport(residualMap, map, streams);
+  expectSinkhorn(residualMap, convention, end);
+  const { norm, form } = mhcConventions[convention];
+  // The paper's form has kernels of its own. Networks with a learned end have always used the general ones,
+  // whose last bits differ; they keep them, so that old runs resume to the bit.
+  const rules = convention === "paper" && end !== "learned" ? { norm } : { norm, form };
+  return { streams, iterations, residualMap, map, start, convention, rules, end, streamPrecision };
+}
+
+function expectSinkhorn(residualMap: ResidualMapName, convention: MhcConventionName, end: StreamsEnd): void {
+  if (residualMap === "sinkhorn" || (convention === "paper" && (end === "mean" || end === "sum"))) return;
+  throw new RangeError(
+    `mhc: residual map "${residualMap}" is for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+  );
+}
