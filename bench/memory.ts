@@ -9,8 +9,9 @@ import { given } from "../src/basics/given.ts";
 import { presets } from "../src/model/config.ts";
 import { stepConfig } from "../src/planning/step-time.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
-import { measureExtraMemory, predictStepMemory } from "../src/training/recomputation.ts";
-import { measureStepMemory, type StepConfig, type StepMemory } from "../src/training/step-memory.ts";
+import { measureExtraMemory, measureStepMemory } from "../src/planning/step-memory.ts";
+import { predictStepMemory, type StepMemory } from "../src/training/recomputation.ts";
+import type { StepConfig } from "../src/training/step.ts";
 import type { Group } from "./lib/group.ts";
 import { type Measured, ratio, type Side } from "./lib/report.ts";
 

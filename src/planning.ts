@@ -1,16 +1,15 @@
 // birkhoff/planning: what training takes, from the shapes of a model.
 
 // Memory: know what memory a training step needs before it runs, and choose what to compute again.
-export { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "./training/step-memory.ts";
+export { type ExtraMemory, measureExtraMemory, measureStepMemory, planStepMemory } from "./planning/step-memory.ts";
+export type { StepConfig } from "./training/step.ts";
 export {
-  blockObjective,
-  blockOptimum,
   chooseRecompute,
-  type ExtraMemory,
-  measureExtraMemory,
   type MemoryPrediction,
   predictStepMemory,
+  type StepMemory,
 } from "./training/recomputation.ts";
+export { blockObjective, blockOptimum } from "./planning/block-objective.ts";
 
 // Planning: know what training a large model takes with mHC and without: memory, traffic, time and cost, from its shapes.
 export { type Extra, type PlanOptions, planTraining, type SchemeTraffic, type TrainingPlan } from "./planning/plan.ts";

@@ -13,8 +13,7 @@ import { stepConfig } from "../../src/planning/step-time.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { adamwSchedule } from "../../src/training/adamw-updates.ts";
 import { initialise, initialValues } from "../../src/training/initialise.ts";
-import { makeStep } from "../../src/training/step-memory.ts";
-import type { MicroOutputs } from "../../src/training/step.ts";
+import { makeStep, type MicroOutputs } from "../../src/training/step.ts";
 
 const SIZE = { layers: 4, width: 256, heads: 8, kvHeads: 8, context: 256, vocabulary: 1024 };
 const BATCH = 8;

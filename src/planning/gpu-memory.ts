@@ -25,7 +25,7 @@
 // buffers of kernels and communication, fragmentation.
 
 import { given } from "../basics/given.ts";
-import { blockObjective } from "../training/recomputation.ts";
+import { blockObjective } from "./block-objective.ts";
 import { type Architecture, coefficientCount, denseHidden, type PlannedModel } from "./architecture.ts";
 import {
   checkLayout,

@@ -4,7 +4,7 @@
 // as JSON. docs/planning.md explains every number of it.
 
 import { given } from "../basics/given.ts";
-import { blockObjective, blockOptimum } from "../training/recomputation.ts";
+import { blockObjective, blockOptimum } from "./block-objective.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
 import type { Hardware } from "./hardware.ts";

@@ -16,12 +16,12 @@
 
 import { type ModelConfig, modelSchema, type ModelSize } from "../model/config.ts";
 import type { Call, CompiledPlan } from "../runtime/plan/calls.ts";
-import { compilePlan } from "../runtime/plan/compile.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { loadStep, makeStep, type StepConfig, withoutMemory } from "../training/step-memory.ts";
-import { listPrograms } from "../training/step.ts";
+import { loadStep } from "./step-memory.ts";
+import { listPrograms, makeStep, type StepConfig } from "../training/step.ts";
+import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import type { ConnectionShape } from "./architecture.ts";
 
 /** How fast each kernel of the CPU runtime is on this machine. */

@@ -7,16 +7,16 @@
 import { add } from "../ops/elementwise.ts";
 import { fill } from "../ops/fill.ts";
 import { gradients } from "../ops/gradients.ts";
-import { type ParameterSet, trainedParameters } from "../graph/parameters.ts";
+import { createParameters, type ParameterSet, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { LanguageModel } from "../model/language-model.ts";
+import { type LanguageModel, languageModel } from "../model/language-model.ts";
 import { scale } from "../ops/elementwise.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
 import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
-import type { OptimizerConfig } from "./config.ts";
+import type { OptimizerConfig, TrainingConfig } from "./config.ts";
 
 export interface StepGraph {
   readonly tokens: Tensor;
@@ -53,6 +53,19 @@ export interface StepOptions {
   readonly optimizer: OptimizerConfig;
   /** Sublayers between stored states; undefined stores everything. See `LanguageModel.hidden`. */
   readonly storeEvery?: number | undefined;
+}
+
+/** What a step's graph depends on. */
+export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer">;
+
+/** The graph of a step over parameters of its own. `storeEvery`: see `LanguageModel.hidden`. */
+export function makeStep(
+  { model, batch, accumulate, optimizer }: StepConfig,
+  storeEvery?: number,
+): { parameters: ParameterSet; graph: StepGraph } {
+  const parameters = createParameters();
+  const graph = buildStep(languageModel(model, parameters), parameters, { batch, accumulate, optimizer, storeEvery });
+  return { parameters, graph };
 }
 
 /** The graph of a step over a model's parameters. */

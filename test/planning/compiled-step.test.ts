@@ -7,7 +7,7 @@ import { countParameters } from "../../src/planning/parameters.ts";
 import { plannedModel } from "../../src/planning/presets.ts";
 import { type KernelRates, stepConfig } from "../../src/planning/step-time.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { loadStep } from "../../src/training/step-memory.ts";
+import { loadStep } from "../../src/planning/step-memory.ts";
 
 let runtime: WasmRuntime;
 beforeAll(async () => {

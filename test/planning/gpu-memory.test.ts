@@ -9,8 +9,8 @@ import { memoryClasses, memoryVariants, peakMemory, precisions, stageMemories } 
 import { countParameters } from "../../src/planning/parameters.ts";
 import { plannedModel, plannedModels } from "../../src/planning/presets.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
-import { blockObjective } from "../../src/training/recomputation.ts";
-import { planStepMemory } from "../../src/training/step-memory.ts";
+import { blockObjective } from "../../src/planning/block-objective.ts";
+import { planStepMemory } from "../../src/planning/step-memory.ts";
 import { plannedMachine } from "../../src/runtime/machines.ts";
 
 const alone: Layout = { gpus: 1, pipeline: 1, expert: 1, sharded: true, microBatch: 1 };

@@ -1,4 +1,4 @@
-// Eq. 20 of the paper, what a training step is predicted to need and what it writes, and that nothing else changes.
+// What a training step is predicted to need and what it writes, and that nothing else changes.
 
 import { describe, expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
@@ -7,14 +7,13 @@ import { modelSchema, presets } from "../../src/model/config.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig } from "../../src/training/config.ts";
 import {
-  blockObjective,
-  blockOptimum,
   chooseRecompute,
-  measureExtraMemory,
   predictStepMemory,
   resolveRecompute,
+  type StepMemory,
 } from "../../src/training/recomputation.ts";
-import { measureStepMemory, planStepMemory, type StepConfig, type StepMemory } from "../../src/training/step-memory.ts";
+import { measureExtraMemory, measureStepMemory, planStepMemory } from "../../src/planning/step-memory.ts";
+import type { StepConfig } from "../../src/training/step.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
 import { plannedMachine } from "../../src/runtime/machines.ts";
@@ -39,19 +38,6 @@ function deep(name: Name, preset: "nano" | "micro", batch: number, accumulate = 
 
 const machine = plannedMachine({ threads: 2 });
 const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;
-
-describe("Eq. 20", () => {
-  test("n = 4, L = 60, in units of C", () => {
-    const table = { 1: 246, 2: 132, 4: 84, 5: 78, 6: 76, 7: 78, 8: 80, 10: 84, 20: 132, 60: 364 };
-    for (const [every, units] of Object.entries(table)) expect(blockObjective(4, 60, Number(every)), every).toBe(units);
-    const all = Array.from({ length: 60 }, (_, index) => blockObjective(4, 60, index + 1));
-    expect(all.indexOf(Math.min(...all)) + 1).toBe(6);
-  });
-  test("its minimum lies near √(nL / (n + 2))", () => {
-    const optima = [24, 36, 60, 120].map((sublayers) => Number(blockOptimum(4, sublayers).toFixed(2)));
-    expect(optima).toEqual([4, 4.9, 6.32, 8.94]);
-  });
-});
 
 describe.each(["mhc", "mhc in bfloat16", "hc"] as const)("%s, 24 sublayers", (name) => {
   test.each([1, 2])("what a run writes is within 2 % of what is predicted, %i microbatches", async (accumulate) => {

@@ -2,17 +2,12 @@
 
 import { given } from "../../basics/given.ts";
 import type { CompiledPlan } from "../../runtime/plan/calls.ts";
-import { compilePlan } from "../../runtime/plan/compile.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
-import { predictStepMemory, resolveRecompute } from "../../training/recomputation.ts";
-import {
-  makeStep,
-  measureStepMemory,
-  planStepMemory,
-  type StepMemory,
-  withoutMemory,
-} from "../../training/step-memory.ts";
+import { predictStepMemory, resolveRecompute, type StepMemory } from "../../training/recomputation.ts";
+import { makeStep } from "../../training/step.ts";
+import { measureStepMemory, planStepMemory } from "../step-memory.ts";
+import { compilePlan, withoutMemory } from "../../runtime/plan/compile.ts";
 import { expectFit, memoryLimits } from "./memory-limit.ts";
 import { planOneStep } from "./model-memory.ts";
 

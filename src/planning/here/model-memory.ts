@@ -14,8 +14,7 @@ import type { TrainingConfig } from "../../training/config.ts";
 import { changeableModel } from "../../study/intervene.ts";
 import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
 import { createObserver } from "../../training/observe.ts";
-import { makeStep } from "../../training/step-memory.ts";
-import { listPrograms } from "../../training/step.ts";
+import { listPrograms, makeStep } from "../../training/step.ts";
 
 /** Size of a model's file: four bytes a number. */
 function fileBytes({ all }: ParameterSet): number {

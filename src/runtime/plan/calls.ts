@@ -15,6 +15,11 @@ export interface Buffer {
   readonly state?: StateAttributes | undefined;
 }
 
+/** Bytes of all buffers together. */
+export function sumBytes(buffers: Iterable<Buffer>): number {
+  return [...buffers].reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
 export interface Operand {
   readonly buffer: Buffer;
   readonly access: "read" | "write";

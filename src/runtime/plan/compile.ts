@@ -19,6 +19,22 @@ export interface CompileOptions {
   stateBuffer(tensor: Tensor): Buffer;
 }
 
+/** Options to compile with when nothing is to run: states get buffers without memory, all of them in `states`. */
+export function withoutMemory(): CompileOptions & { states: ReadonlyMap<Tensor, Buffer> } {
+  const states = new Map<Tensor, Buffer>();
+  const stateBuffer = (tensor: Tensor): Buffer => {
+    const made = states.get(tensor);
+    if (made) return made;
+    const state = stateOf(tensor);
+    if (!state)
+      throw new Error(`withoutMemory: ${tensor.node.op.name} is given; only states have buffers of their own.`);
+    const buffer = { name: state.name, bytes: byteSize(tensor), state };
+    states.set(tensor, buffer);
+    return buffer;
+  };
+  return { states, stateBuffer };
+}
+
 /** Plan a program for a machine. Nothing is allocated or run. */
 export function compilePlan(spec: ProgramSpec, machine: Machine, options: CompileOptions): CompiledPlan {
   const { device } = machine;

@@ -11,7 +11,7 @@ import { inspectCheckpoint } from "../../../src/study/inspect.ts";
 import { intervene } from "../../../src/study/intervene.ts";
 import type { MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
 import { planIntervening, planObserving, planOneStep, planWriting } from "../../../src/planning/here/model-memory.ts";
-import { measureStepMemory } from "../../../src/training/step-memory.ts";
+import { measureStepMemory } from "../../../src/planning/step-memory.ts";
 import type { SavedTensor } from "../../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "../../training/tiny.ts";
 

@@ -3,56 +3,14 @@
 // The peak of a step is its states (parameters, moments, inputs) and its arena. Each thread also has a
 // fixed scratch (see wasm/runtime.ts), the same for every model.
 
-import { createParameters, type ParameterSet } from "../graph/parameters.ts";
-import { stateOf } from "../graph/state.ts";
-import { sizeOf, type Tensor } from "../graph/tensor.ts";
-import { languageModel } from "../model/language-model.ts";
-import type { Buffer } from "../runtime/plan/calls.ts";
-import { type CompileOptions, compilePlan } from "../runtime/plan/compile.ts";
+import { type Buffer, sumBytes } from "../runtime/plan/calls.ts";
+import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
-import type { TrainingConfig } from "./config.ts";
-import { initialValues } from "./initialise.ts";
-import { buildStep, listPrograms, type MicroOutputs, type StepGraph } from "./step.ts";
-
-/** What a step's plan depends on. */
-export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer">;
-
-/** Bytes of a training step; a thread's fixed scratch comes on top. */
-export interface StepMemory {
-  /** Parameters, moments, inputs and sums of gradients. */
-  readonly stateBytes: number;
-  /** Everything that is computed: the larger one of the programs of a step, which share the arena. */
-  readonly arenaBytes: number;
-}
-
-/** The graph of a training step over parameters of its own. `storeEvery`: see `LanguageModel.hidden`. */
-export function makeStep(
-  { model, batch, accumulate, optimizer }: StepConfig,
-  storeEvery?: number,
-): { parameters: ParameterSet; graph: StepGraph } {
-  const parameters = createParameters();
-  const graph = buildStep(languageModel(model, parameters), parameters, { batch, accumulate, optimizer, storeEvery });
-  return { parameters, graph };
-}
-
-/** Options to compile with when nothing is to run: states get buffers without memory, all of them in `states`. */
-export function withoutMemory(): CompileOptions & { states: Map<Tensor, Buffer> } {
-  const states = new Map<Tensor, Buffer>();
-  const stateBuffer = (tensor: Tensor): Buffer => {
-    let buffer = states.get(tensor);
-    if (!buffer) {
-      const state = stateOf(tensor)!;
-      states.set(tensor, (buffer = { name: state.name, bytes: 4 * sizeOf(tensor.shape), state }));
-    }
-    return buffer;
-  };
-  return { states, stateBuffer };
-}
-
-export function sumBytes(buffers: Iterable<Buffer>): number {
-  return [...buffers].reduce((sum, { bytes }) => sum + bytes, 0);
-}
+import { adamwSchedule } from "../training/adamw-updates.ts";
+import { initialValues } from "../training/initialise.ts";
+import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
+import { listPrograms, makeStep, type MicroOutputs, type StepConfig } from "../training/step.ts";
 
 /**
  * What the compiler plans for a training step. Nothing is allocated or run.
@@ -73,6 +31,7 @@ export interface LoadedStep {
   readonly programs: readonly Pick<Program, "run" | "plan" | "touch" | "profile">[];
 }
 
+/** Compile a step, and write first values and made-up tokens. */
 export function loadStep(runtime: Runtime, config: StepConfig, storeEvery?: number): LoadedStep {
   const { parameters, graph } = makeStep(config, storeEvery);
   const { vocabulary, context } = config.model;
@@ -82,7 +41,7 @@ export function loadStep(runtime: Runtime, config: StepConfig, storeEvery?: numb
   const tokens = Int32Array.from({ length: config.batch * context }, (_, i) => (7919 * i + (i >> 3)) % vocabulary);
   runtime.write(graph.tokens, tokens);
   runtime.write(graph.targets, tokens);
-  runtime.write(graph.schedule, [1e-3, 1 - config.optimizer.beta1, 1 - config.optimizer.beta2]);
+  runtime.write(graph.schedule, adamwSchedule(1e-3, 1, config.optimizer));
   return { micro, programs };
 }
 
@@ -113,4 +72,45 @@ export async function measureStepMemory(
       for (const operand of operands) if (operand) buffers.add(operand.buffer);
   }
   return { stateBytes: sumBytes([...buffers].filter(({ state }) => state)), arenaBytes: Math.max(...arenas) };
+}
+
+/** What a model needs, with recomputation and without, beside a baseline; all as run. */
+export interface ExtraMemory {
+  /** The best L_r of the model. */
+  readonly storeEvery: number;
+  /** Measured for the model with recomputation, the model that stores everything, and the baseline that does. */
+  readonly recomputed: StepMemory;
+  readonly stored: StepMemory;
+  readonly baseline: StepMemory;
+}
+
+/**
+ * Measure what a model's training step needs against a baseline's, each in a runtime of its own.
+ *
+ * @param baseline such as the same model with plain residuals
+ * @param open opens a runtime that plans its programs; called for each
+ */
+export async function measureExtraMemory(
+  config: StepConfig,
+  baseline: StepConfig,
+  open: () => Promise<Runtime>,
+): Promise<ExtraMemory> {
+  const alone = async <R>(use: (runtime: Runtime) => Promise<R>): Promise<R> => {
+    const runtime = await open();
+    try {
+      return await use(runtime);
+    } finally {
+      runtime.close();
+    }
+  };
+  const storeEvery = await alone(async ({ name, machine }) => {
+    if (!machine) throw new Error(`measureExtraMemory: the ${name} runtime plans no memory; use another.`);
+    return chooseRecompute(config, machine);
+  });
+  return {
+    storeEvery,
+    recomputed: await alone((runtime) => measureStepMemory(runtime, config, storeEvery)),
+    stored: await alone((runtime) => measureStepMemory(runtime, config)),
+    baseline: await alone((runtime) => measureStepMemory(runtime, baseline)),
+  };
 }
