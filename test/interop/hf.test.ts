@@ -258,39 +258,47 @@ describe("import", () => {
     const { folder } = exported("grouped queries", "refused");
     const original = fs.readFileSync(path.join(folder, "config.json"));
     const tensors = fs.readFileSync(path.join(folder, "model.safetensors"));
-    const refused = (changes: object): string => {
+    const refused = async (changes: object): Promise<string> => {
       fs.writeFileSync(path.join(folder, "config.json"), original);
       changeConfig(folder, changes);
-      return errorOf(async () => await importHuggingFace(runtime, folder, at("made")));
+      return await errorOf(async () => await importHuggingFace(runtime, folder, at("made")));
     };
-    expect(refused({ attention_bias: true })).toMatch(/config\.json has attention_bias true; allowed: false/);
-    expect(refused({ hidden_act: "gelu" })).toMatch(/hidden_act "gelu"; allowed: "silu"/);
-    expect(refused({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toMatch(
+    expect(await refused({ attention_bias: true })).toMatch(/config\.json has attention_bias true; allowed: false/);
+    expect(await refused({ hidden_act: "gelu" })).toMatch(/hidden_act "gelu"; allowed: "silu"/);
+    expect(await refused({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toMatch(
       /rope_scaling .*llama3.*; allowed: null/,
     );
-    expect(refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
-    expect(refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(/sliding_window 4096; allowed: null/);
-    expect(refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
-    expect(refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
-    expect(refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
-    expect(refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
-    expect(refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
-    expect(refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
-    expect(refused({ intermediate_size: 25 })).toMatch(
+    expect(await refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
+    expect(await refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(
+      /sliding_window 4096; allowed: null/,
+    );
+    expect(await refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
+    expect(await refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
+    expect(await refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
+    expect(await refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
+    expect(await refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
+    expect(await refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
+    expect(await refused({ intermediate_size: 25 })).toMatch(
       /gate_proj\.weight has the shape \[24, 16\], and its config\.json calls for \[25, 16\]/,
     );
-    expect(refused({ num_hidden_layers: 3 })).toMatch(/has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/);
-    expect(refused({ num_hidden_layers: 1 })).toMatch(
+    expect(await refused({ num_hidden_layers: 3 })).toMatch(
+      /has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/,
+    );
+    expect(await refused({ num_hidden_layers: 1 })).toMatch(
       /has a tensor model\.layers\.1\.\S+ and 8 others that this model has no place for/,
     );
-    expect(refused({ model_type: "mistral", sliding_window: null })).toBe("no error");
+    expect(await refused({ model_type: "mistral", sliding_window: null })).toBe("no error");
     fs.rmSync(at("made"), { recursive: true });
 
     const file = path.join(folder, "model.safetensors");
     fs.writeFileSync(file, tensors.subarray(0, tensors.length - 100));
-    expect(refused({})).toMatch(/model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/);
+    expect(await refused({})).toMatch(
+      /model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/,
+    );
     fs.renameSync(file, path.join(folder, "pytorch_model.bin"));
-    expect(refused({})).toMatch(/neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/);
+    expect(await refused({})).toMatch(
+      /neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/,
+    );
     const whole = exported("grouped queries", "whole").folder;
     rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Int32Array(16) }));
     await expect(importHuggingFace(runtime, whole, at("made"))).rejects.toThrow(
@@ -342,9 +350,9 @@ function rewrite(
   fs.writeFileSync(file, Buffer.concat(encodeSafetensors(named)));
 }
 
-function errorOf(action: () => void): string {
+async function errorOf(action: () => unknown): Promise<string> {
   try {
-    action();
+    await action();
   } catch (error) {
     return (error as Error).message;
   }

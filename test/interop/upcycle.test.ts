@@ -57,9 +57,9 @@ const resume = async (folder: string): Promise<Run> =>
   await openRun(runtime, openRunFolder(place.at(folder)).config as TrainingConfig, data, place.at(folder), {
     existing: "resume",
   });
-const errorOf = (action: () => void): string => {
+const errorOf = async (action: () => unknown): Promise<string> => {
   try {
-    action();
+    await action();
   } catch (error) {
     return (error as Error).message;
   }
@@ -146,7 +146,7 @@ test("a finished run gets as many steps again; a number of steps must lie ahead"
   expect((await upcycle(runtime, place.at("short"), place.at("longer"), connection)).config.steps).toBe(8);
   expect((await upcycle(runtime, place.at("short"), place.at("given"), connection, { steps: 5 })).config.steps).toBe(5);
   expect(
-    errorOf(async () => await upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 })),
+    await errorOf(async () => await upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 })),
   ).toBe("the new run is to end at step 4, but it starts at step 4, where the old one is; give more steps");
   const on = await resume("longer");
   while (!on.finished) await on.advance();
@@ -177,26 +177,28 @@ describe("refused", () => {
 
   test("a run that is not residual", async () => {
     (await train(configOf("mhc", { name: "streams" }), "streams", 4)).close();
-    expect(errorOf(async () => await upcycle(runtime, place.at("streams"), place.at("no"), connection))).toBe(
+    expect(await errorOf(async () => await upcycle(runtime, place.at("streams"), place.at("no"), connection))).toBe(
       `${place.at("streams")} is a mhc model already; upcycling starts from a residual one (birkhoff train --connection residual)`,
     );
   });
   test("a run without a checkpoint, the same folder, a folder with a run", async () => {
     (await train(configOf("residual"), "fresh", 1)).close();
-    expect(errorOf(async () => await upcycle(runtime, place.at("fresh"), place.at("no"), connection))).toContain(
+    expect(await errorOf(async () => await upcycle(runtime, place.at("fresh"), place.at("no"), connection))).toContain(
       "has no checkpoint",
     );
     expect(
-      errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("residual"), connection)),
+      await errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("residual"), connection)),
     ).toContain("give it another");
-    expect(errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("fresh"), connection))).toContain(
-      "there is a run in",
-    );
+    expect(
+      await errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("fresh"), connection)),
+    ).toContain("there is a run in");
   });
-  test("a start that computes something else, before anything is written", () => {
+  test("a start that computes something else, before anything is written", async () => {
     const { initialisation: _start, ...other } = { ...upcycledConnections.mhc(4), initialisation: undefined };
     expect(
-      errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("no"), other as UpcycledConnection)),
+      await errorOf(
+        async () => await upcycle(runtime, place.at("residual"), place.at("no"), other as UpcycledConnection),
+      ),
     ).toMatch(/^the mhc model would not compute what .* does: a logit differs by \d/);
     expect(fs.existsSync(place.at("no"))).toBe(false);
   });

@@ -89,10 +89,10 @@ describe("writeTexts", () => {
     expect(pieces.map(({ piece }) => piece)).toEqual(["", "", "a", "ab!", ""]);
   });
 
-  test("empty strings are refused", () => {
-    const all = (prompt: string, stop: string[]) => async () =>
-      await collect(writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }));
-    expect(all("", [])).toThrow("The prompt is empty");
-    expect(all("p", ["a", ""])).toThrow("A stop string is empty");
+  test("empty strings are refused", async () => {
+    const all = (prompt: string, stop: string[]) =>
+      collect(writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }));
+    await expect(all("", [])).rejects.toThrow("The prompt is empty");
+    await expect(all("p", ["a", ""])).rejects.toThrow("A stop string is empty");
   });
 });

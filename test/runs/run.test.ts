@@ -39,9 +39,9 @@ async function advance(run: Run, until = Number.POSITIVE_INFINITY): Promise<void
   while (!run.finished && run.trainer.step < until) await run.advance();
 }
 
-function errorOf(action: () => void): Error {
+async function errorOf(action: () => unknown): Promise<Error> {
   try {
-    action();
+    await action();
   } catch (error) {
     return error as Error;
   }
@@ -147,7 +147,7 @@ describe("a run that goes wrong", () => {
     await advance(run, 6);
     await poison(run, "layers.0.attention.qkv", Number.NaN);
     const before = await run.trainer.save();
-    const error = errorOf(async () => await run.advance());
+    const error = await errorOf(async () => await run.advance());
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toBe(
       "tiny: the loss of step 7 is not finite; the first tensor that went wrong is layers.0.attention:matmul. The step was not applied. " +
@@ -155,7 +155,7 @@ describe("a run that goes wrong", () => {
     );
     expect(await run.trainer.save()).toEqual(before);
     expect(readMetrics(place.at("poisoned"))).toHaveLength(6);
-    expect(errorOf(async () => await run.checkpoint()).message).toMatch(
+    expect((await errorOf(async () => await run.checkpoint())).message).toMatch(
       /^tiny: step 6 made layers\.0\.attention\.qkv not finite, so it is not saved\. The last good checkpoint is step 4/,
     );
     run.close();
@@ -174,7 +174,7 @@ describe("a run that goes wrong", () => {
   test("before the first checkpoint there is none to go back to", async () => {
     const run = await open(configOf("residual"), "early");
     await poison(run, "norm", Number.POSITIVE_INFINITY);
-    expect(errorOf(async () => await run.advance()).message).toContain("There is no checkpoint yet.");
+    expect((await errorOf(async () => await run.advance())).message).toContain("There is no checkpoint yet.");
     run.close();
   });
   test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", async () => {
@@ -182,7 +182,7 @@ describe("a run that goes wrong", () => {
     await advance(run, 4);
     const { optimizer } = run.config as { optimizer: { learningRate: number } };
     optimizer.learningRate = 1e6;
-    const error = errorOf(async () => await advance(run));
+    const error = await errorOf(async () => await advance(run));
     run.close();
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toMatch(
@@ -198,7 +198,7 @@ describe("a run that goes wrong", () => {
       configOf("residual", { steps: 100, optimizer: { learningRate: 3, warmup: 0, weightDecay: 0, clip: 1e9 } }),
       "high",
     );
-    const error = errorOf(async () => await advance(run));
+    const error = await errorOf(async () => await advance(run));
     run.close();
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toMatch(

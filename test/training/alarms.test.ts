@@ -72,9 +72,9 @@ function passedAt(step: number): number {
   expect(gains.get(step)!).toBeGreaterThan(before);
   return (before + gains.get(step)!) / 2;
 }
-function errorOf(action: () => void): Error {
+async function errorOf(action: () => unknown): Promise<Error> {
   try {
-    action();
+    await action();
   } catch (error) {
     return error as Error;
   }
@@ -122,7 +122,7 @@ test("a killed run repeats its alarms, and is silent about an excursion that las
 test("an alarm that stops saves the step, and a resumed run goes on past it", async () => {
   const alarms = gain("stop", passedAt(10));
   const run = await open("stop", alarms);
-  const error = errorOf(async () => await advance(run));
+  const error = await errorOf(async () => await advance(run));
   run.close();
   expect(error).toBeInstanceOf(AlarmError);
   expect(error.message).toMatch(
@@ -210,7 +210,7 @@ describe("rollback", () => {
     // Passed by the parameters of the beginning: lower rates cannot help.
     const alarms: AlarmsConfig = { ...gain("rollback", gains.get(1)! / 2), rollbacks: 2, rateFactor: 0.1 };
     const run = await open("hopeless", alarms);
-    const error = errorOf(async () => await advance(run));
+    const error = await errorOf(async () => await advance(run));
     run.close();
     expect(error).toBeInstanceOf(AlarmError);
     expect(error.message).toMatch(/It has gone back 2 times, and 2 is the limit \(alarms\.rollbacks\)/);
@@ -224,7 +224,7 @@ describe("rollback", () => {
 
     const late: AlarmsConfig = { ...gain("rollback", gains.get(9)! * 1.0001), rateFactor: 1 };
     const again = await open("further", late);
-    const stopped = errorOf(async () => await advance(again));
+    const stopped = await errorOf(async () => await advance(again));
     again.close();
     expect(stopped).toBeInstanceOf(AlarmError);
     const steps = readEvents(place.at("further")).map(({ rollback }) => rollback?.step);
@@ -256,7 +256,7 @@ describe("rollback", () => {
     const other = await open("infinite");
     await advance(other, 6);
     await poison(other);
-    expect(errorOf(async () => await other.advance())).toBeInstanceOf(DivergenceError);
+    expect(await errorOf(async () => await other.advance())).toBeInstanceOf(DivergenceError);
     other.close();
     expect(readEvents(place.at("infinite"))).toMatchObject([{ step: 7, rule: "not-finite", action: "stop" }]);
   });

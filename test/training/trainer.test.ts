@@ -238,5 +238,5 @@ test("a released trainer refuses everything rather than working with zeros", asy
     async () => await trainer.findNotFinite(),
     async () => await collect(trainer.generate([1], { temperature: 0, maxTokens: 1, random: () => 0 })),
   ])
-    expect(use).toThrow(refused);
+    await expect(Promise.resolve().then(use)).rejects.toThrow(refused);
 });
