@@ -178,7 +178,7 @@ describe("rollback", () => {
         });
       }
       // Some failures are none: what a rollback leaves behind goes with the next save.
-      attempt(async () => await run.advance());
+      await attempt(() => run.advance());
       vi.restoreAllMocks();
       run.close();
       if (left > 0) break;

@@ -78,7 +78,7 @@ describe("a restored trainer", () => {
     other.restore(state);
     expect(other.step).toBe(3);
     expect(await steps(other, 4)).toEqual(expected);
-    expect(other.save()).toEqual(await trainer.save());
+    expect(await other.save()).toEqual(await trainer.save());
   });
   test("what is viewed is what would be saved, until the next step", async () => {
     const trainer = trainerOf(tinyTraining("mhc"));
