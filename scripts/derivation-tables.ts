@@ -4,6 +4,7 @@
 // tensors, FLOPs from their `flops`, and what a compiled step moves from its plan. Nothing runs.
 // scripts/update-derivations.ts puts them into the pages; a test holds the pages to them.
 
+import { markdownTable } from "./markdown.ts";
 import { add } from "../src/ops/elementwise.ts";
 import { gradients } from "../src/ops/gradients.ts";
 import { createParameters } from "../src/graph/parameters.ts";
@@ -141,7 +142,7 @@ export function operationTable(names: readonly string[]): string {
     const [from, to] = [inputs, outputs].map((tensors) => symbols(countOperands(tensors, sizes)));
     return [code(name), from!, to!, flopsFormula(name)];
   });
-  return table(["operation", "reads", "writes", "FLOPs"], rows);
+  return `${markdownTable(["operation", "reads", "writes", "FLOPs"], rows)}\n`;
 }
 
 /** The same as numbers, n = 4: bytes read and written with streams kept as float32 and as bfloat16, FLOPs. */
@@ -160,7 +161,7 @@ export function numberTable(names: readonly string[]): string {
       ["", "FLOPs", ...of((node, { tokens }) => flopsOf(node) / tokens)],
     ];
   });
-  return table(["operation", "a token, n = 4", ...WIDTHS.map((width) => `C = ${width}`)], rows);
+  return `${markdownTable(["operation", "a token, n = 4", ...WIDTHS.map((width) => `C = ${width}`)], rows)}\n`;
 }
 
 const code = (name: string): string => (name.includes(" ") ? name : `\`${name}\``);
@@ -241,15 +242,10 @@ export function trafficTable(): string {
   const rows = parts.map((part, index) => [part, ...columns.map((column) => String(column[index]))]);
   const total = ["all", ...columns.map((column) => String(column.reduce((sum, count) => sum + count, 0)))];
   const head = ["alone", "compiled, float32", "compiled, bfloat16"].flatMap((how) => [`${how}: read`, "written"]);
-  return table(["passes over the streams", ...head], [...rows, total]);
+  return `${markdownTable(["passes over the streams", ...head], [...rows, total])}\n`;
 }
 
 /** A Markdown table. */
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |\n`;
-  return line(head) + line(head.map(() => "---")) + rows.map(line).join("");
-}
-
 // --- the pages -----------------------------------------------------------------------------------
 
 const makers: Readonly<Record<string, (names: readonly string[]) => string>> = {

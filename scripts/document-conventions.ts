@@ -2,6 +2,7 @@
 // Run: node scripts/document-conventions.ts
 
 import { writeFileSync } from "node:fs";
+import { markdownTable } from "./markdown.ts";
 import {
   conversion,
   conversionDifference,
@@ -21,11 +22,6 @@ import { randomProbe, randomWeights } from "../src/interop/probes.ts";
 const STREAMS = 4;
 const CHANNELS = 64;
 const TOKENS = 64;
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(heads), line(heads.map(() => "---")), ...rows.map(line)].join("\n");
-}
 
 const code = (name: string): string => `\`${name}\``;
 const epsilon = (value: number): string => (value === 0 ? "none" : value.toExponential().replace("e-0", "e-"));
@@ -78,7 +74,7 @@ function apart(from: ConventionName, to: ConventionName, deviation: number): str
 }
 
 function differences(deviation: number): string {
-  return table(
+  return markdownTable(
     ["from \\ to", ...mhcConventionNames.map(code)],
     mhcConventionNames.map((from) => [code(from), ...mhcConventionNames.map((to) => apart(from, to, deviation))]),
   );
@@ -109,12 +105,12 @@ This page is written by \`npx node scripts/document-conventions.ts\`, and a test
 
 ## mHC
 
-${table(
+${markdownTable(
   ["name", "in a line", "source"],
   mhcConventionNames.map((name) => [code(name), mhcConventions[name].meaning, mhcConventions[name].source]),
 )}
 
-${table(
+${markdownTable(
   [
     "name",
     "norm of a token",
@@ -141,7 +137,7 @@ All of them order the rows of φ and the bias ${mhcConventions.paper.slices.join
 
 What they call it in stored weights, and where it starts (this library's own starts are in [initialisation.md](initialisation.md); a convention does not change them):
 
-${table(
+${markdownTable(
   ["name", "φ", "α", "b", "α starts at", "φ starts at", "b starts at"],
   mhcConventionNames.map((name) => {
     const { names, start } = mhcConventions[name];
@@ -151,7 +147,7 @@ ${table(
 
 ## HC
 
-${table(
+${markdownTable(
   ["name", "in a line", "option of `hc`", "source", "end of the streams"],
   hcConventionNames.map((name) => {
     const { meaning, source, dynamic, tanh, ends } = hcConventions[name];

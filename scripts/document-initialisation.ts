@@ -2,6 +2,7 @@
 // Run: node scripts/document-initialisation.ts
 
 import { writeFileSync } from "node:fs";
+import { markdownTable } from "./markdown.ts";
 import { hc } from "../src/connections/hc.ts";
 import { initialisationNames, initialisations } from "../src/connections/initialisations.ts";
 import { mhc } from "../src/connections/mhc.ts";
@@ -14,11 +15,6 @@ const ROUNDING = 1e-11;
 interface Row {
   readonly name: string;
   readonly start: Start;
-}
-
-function table(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
-  return [line(heads), line(heads.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
 const digits = (value: number, count = 3): string => {
@@ -59,7 +55,7 @@ This page is written by \`npx node scripts/document-initialisation.ts\`: every n
 
 ## What they are
 
-${table(
+${markdownTable(
   ["name", "start", "φ", "α", "whose"],
   initialisationNames.map((name) => {
     const { alpha, phi, meaning, source } = initialisations[name];
@@ -76,7 +72,7 @@ With other choices for H_res than Sinkhorn-Knopp and row softmax ([manifolds.md]
 
 H_res of one sublayer with φ = 0, its |λ₂| (what is left of a difference between streams after one sublayer), and the product over 60 sublayers: where it is the same on the diagonal and off it, the streams have become their mean. Σ H_pre is how many times a block reads the mean of equal streams, the mean of H_post how much of its output the mean of the streams gets.
 
-${table(
+${markdownTable(
   ["name", "diagonal", "off it", "\\|λ₂\\|", "\\|λ₂\\|^60", "product: diagonal", "off it", "Σ H_pre", "mean H_post"],
   all.map((row) => {
     const { mixing, second, product, read, write } = row.start;
@@ -100,7 +96,7 @@ ${table(
 
 *Streams differ*: what makes the gradients of the streams differ, so that equal streams do not stay copies of each other for ever. *Gradient*: which of φ, α and the logits of H_res have one in the first step (the biases of H_pre and H_post always have). A zero φ holds back α for one step, a zero α holds back φ; both zero stay zero for ever.
 
-${table(
+${markdownTable(
   ["name", "difference", "no norm", "streams differ", "gradient"],
   all.map((row) => {
     const { difference, bare } = row.start;

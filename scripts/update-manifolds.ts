@@ -4,6 +4,7 @@
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
+import { markdownTable } from "./markdown.ts";
 import { manifolds } from "../bench/manifolds.ts";
 import type { ResidualMap } from "../src/connections/manifolds/residual-map.ts";
 import { residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
@@ -70,10 +71,6 @@ function cells(map: ResidualMap, errors: readonly Errors[]): string[] {
   ];
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
-  return [head, head.map(() => "---"), ...rows].map((row) => `| ${row.join(" | ")} |`).join("\n");
-}
-
 /** The table of errors. The build without fused multiply-add gives the same bits on every machine. */
 export async function errorTable(): Promise<string> {
   const runtime = await createWasmRuntime({ build: "simd", threads: 1 });
@@ -89,7 +86,10 @@ export async function errorTable(): Promise<string> {
         ),
       ])
       .filter((row) => row.slice(1).some((cell) => cell !== ""));
-    return table(["name", "\\|row sum − 1\\|", "\\|column sum − 1\\|", "below zero", "norm above its bound"], rows);
+    return markdownTable(
+      ["name", "\\|row sum − 1\\|", "\\|column sum − 1\\|", "below zero", "norm above its bound"],
+      rows,
+    );
   } finally {
     runtime.close();
   }
@@ -104,7 +104,7 @@ export function sinkhornTable(): string {
       return `${short(median)} · ${short(p99)}`;
     }),
   ]);
-  return table(["T", "deviation 1", "2", "4", "10"], rows);
+  return markdownTable(["T", "deviation 1", "2", "4", "10"], rows);
 }
 
 async function timeTable(): Promise<string> {
@@ -118,7 +118,7 @@ async function timeTable(): Promise<string> {
     .map((name) => [`\`${name}\``, ...[4, 8].map((n) => times.get(`manifold.${name}.n${n}`) ?? "")]);
   const processor = cpus()[0]?.model.trim() ?? process.arch;
   const date = new Date().toISOString().slice(0, 10);
-  return `${table(["name", "n = 4", "n = 8"], rows)}\n\nMeasured on one thread of an ${processor}, Node ${process.versions.node}, ${date}.`;
+  return `${markdownTable(["name", "n = 4", "n = 8"], rows)}\n\nMeasured on one thread of an ${processor}, Node ${process.versions.node}, ${date}.`;
 }
 
 /** The page with what stands between `<!-- name -->` and `<!-- end -->` replaced. */

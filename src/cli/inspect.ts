@@ -3,14 +3,14 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
-import { sum } from "../basics/numbers.ts";
 import { showBytes } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
+import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
-import { sizeOf } from "../graph/tensor.ts";
+import { parameterCount } from "../graph/parameters.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
@@ -79,8 +79,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const checkpoint = place && once(() => loadModel(place.folder));
     const measured = checkpoint && (await measure(folder, config, checkpoint, options));
     const tensors = checkpoint ? tensorSpreads(checkpoint()) : [];
-    const trained = tensors.filter(({ name }) => !name.endsWith(".routerBias"));
-    const total = sum(trained.map(({ shape }) => sizeOf(shape)));
+    const total = checkpoint ? parameterCount(modelParameters(config.model)) : 0;
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
       const compiled = options.plan ? await planOf(config, options) : undefined;

@@ -3,12 +3,11 @@
 import { sum } from "../basics/numbers.ts";
 import { showCount } from "../basics/show.ts";
 import { alignCells } from "../basics/table.ts";
-import { createParameters } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { type ConnectionConfig, createConnection } from "../connections/table.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { sublayerConnections, type SublayerRole, sublayerRole, sublayerRuns } from "../model/overrides.ts";
-import { languageModel } from "../model/language-model.ts";
+import { modelParameters } from "../model/language-model.ts";
 
 export interface SublayerRow {
   readonly layer: number;
@@ -24,8 +23,7 @@ export interface SublayerRow {
 }
 
 export function sublayerRows(model: ModelConfig): SublayerRow[] {
-  const parameters = createParameters();
-  languageModel(model, parameters);
+  const parameters = modelParameters(model);
   const runs = sublayerRuns(model);
   return sublayerConnections(model).map((config, index) => {
     const [layer, role] = [index >> 1, sublayerRole(index)];

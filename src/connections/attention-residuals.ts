@@ -25,7 +25,8 @@ import { rmsNorm } from "../ops/rms-norm.ts";
 import { softmax } from "../ops/softmax.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import type { Connection } from "./connection.ts";
-import { type Configuration, type ConnectionEntry, positive } from "./entry.ts";
+import { type Configuration, type ConnectionEntry } from "./entry.ts";
+import { positive } from "../basics/schemas.ts";
 
 /** What can be chosen of attention residuals. */
 export interface AttentionResidualsOptions {

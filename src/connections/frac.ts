@@ -25,7 +25,8 @@ import { slice } from "../ops/slice.ts";
 import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import { CHANNELS_FORM, type Connection, type SublayerOptions } from "./connection.ts";
-import { type Configuration, type ConnectionEntry, positive } from "./entry.ts";
+import { type Configuration, type ConnectionEntry } from "./entry.ts";
+import { positive } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 

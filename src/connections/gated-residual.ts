@@ -29,7 +29,8 @@ import { rmsNorm } from "../ops/rms-norm.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { collapse, expand } from "../ops/expand.ts";
 import { type Connection, expectStreams, storages, streamsForm } from "./connection.ts";
-import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
+import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
+import { positive } from "../basics/schemas.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
 /** Of the norm. Two norms follow each other, so it must not be tiny: a token of zeros would overflow backwards. */

@@ -7,7 +7,8 @@ import type { ConventionRules } from "./conventions/coefficients.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
-import { type Configuration, type ConnectionEntry, positive, streamPrecisionOption, streamsOption } from "./entry.ts";
+import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
+import { positive } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,

@@ -11,11 +11,14 @@ import { ancestors, insteadOf, type Node, type Operation, repeated, type Tensor 
  * The same graph by operations that a machine has.
  *
  * @param targets what is to be computed; all other tensors that are asked for must be among what they depend on
- * @param has whether the machine has an operation
+ * @param machine its name for messages, and whether it has an operation
  * @returns for a tensor of the graph the one that takes its place; itself where nothing before it was replaced
  * @throws Error when the machine lacks an operation that has no composed form
  */
-export function composed(targets: readonly Tensor[], has: (op: Operation) => boolean): (tensor: Tensor) => Tensor {
+export function composed(
+  targets: readonly Tensor[],
+  machine: { readonly name: string; has(op: Operation): boolean },
+): (tensor: Tensor) => Tensor {
   const places = new Map<Tensor, Tensor>();
   const placeOf = (tensor: Tensor): Tensor => places.get(tensor) ?? tensor;
   const take = (from: readonly Tensor[], to: readonly Tensor[]): void =>
@@ -30,11 +33,11 @@ export function composed(targets: readonly Tensor[], has: (op: Operation) => boo
       const inputs = node.inputs.map(placeOf);
       const after = node.again && placeOf(node.again.after);
       const unchanged = inputs.every((input, index) => input === node.inputs[index]) && after === node.again?.after;
-      if (has(op)) {
+      if (machine.has(op)) {
         if (!unchanged) take(node.outputs, insteadOf(node, after, () => repeated(node, inputs)).outputs);
         continue;
       }
-      const results = insteadOf(node, after, () => simpler(node, inputs));
+      const results = insteadOf(node, after, () => simpler(node, inputs, machine.name));
       replace(ancestors(results, inputs));
       take(node.outputs, results);
     }
@@ -44,10 +47,10 @@ export function composed(targets: readonly Tensor[], has: (op: Operation) => boo
 }
 
 /** What a node's composed form gives for these inputs, in the order of its outputs. */
-function simpler({ op, attributes, scope }: Node, inputs: readonly Tensor[]): Tensor[] {
+function simpler({ op, attributes, scope }: Node, inputs: readonly Tensor[], machine: string): Tensor[] {
   if (!op.compose)
     throw new Error(
-      `compose: this machine does not have the operation ${op.name}${scope && ` (in ${scope})`}, and it is not made of simpler ones.`,
+      `compile: the ${machine} runtime has no kernel for ${scope && `${scope}:`}${op.name}, and it is not made of simpler operations.`,
     );
   return listed(op.outputs, op.compose(named(op.inputs, inputs), attributes));
 }

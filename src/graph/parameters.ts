@@ -24,6 +24,8 @@ export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
 export interface Parameter {
   readonly tensor: Tensor;
   readonly name: string;
+  /** Its name to whoever made it, without a prefix: "phi" of "layers.0.attention.connection.phi". */
+  readonly part: string;
   readonly initial: Initial;
   readonly role: Role;
 }
@@ -58,7 +60,7 @@ export function createParameters(): ParameterSet {
       }
       names.add(full);
       const tensor = parameter(full, shape);
-      all.push({ tensor, name: full, initial, role });
+      all.push({ tensor, name: full, part: name, initial, role });
       return tensor;
     },
     under: (next) => at(`${prefix}${next}.`),

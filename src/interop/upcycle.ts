@@ -16,13 +16,13 @@ import path from "node:path";
 import { largestMagnitude } from "../basics/numbers.ts";
 import { given } from "../basics/given.ts";
 import { random, streams as randomStreams } from "../data/random.ts";
-import { createParameters, type Parameter } from "../graph/parameters.ts";
+import { createParameters } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { HcConfig } from "../connections/hc.ts";
 import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
-import { languageModel } from "../model/language-model.ts";
+import { languageModel, modelParameters } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -170,7 +170,7 @@ export function upcycledState(
   { model: config, seed }: TrainingConfig,
 ): { readonly model: CheckpointTensor[]; readonly optimizer: CheckpointTensor[] } {
   const old = new Map([...model, ...optimizer].map((tensor) => [tensor.name, tensor]));
-  const wanted = parametersOf(config);
+  const wanted = modelParameters(config).all;
   const names = new Set(wanted.map(({ name }) => name));
   const lost = model.find(({ name }) => !names.has(name));
   if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model has no place for`);
@@ -191,12 +191,6 @@ export function upcycledState(
       [`${name}.m`, `${name}.v`].map((moment) => kept(moment, shape, () => new Float32Array(sizeOf(shape)))),
     ),
   };
-}
-
-function parametersOf(config: ModelConfig): readonly Parameter[] {
-  const parameters = createParameters();
-  languageModel(config, parameters);
-  return parameters.all;
 }
 
 /**

@@ -3,6 +3,7 @@
 // Plain data, validated once; a run folder keeps it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
+import { positive } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";
@@ -41,8 +42,6 @@ export interface ModelConfig {
   /** A mixture of experts in place of the feed-forward; absent it is one SwiGLU of `hidden`. */
   readonly feedForward?: MixtureConfig;
 }
-
-const positive = z.int().min(1);
 
 /** Checks a model's configuration and fills in its defaults. */
 export const modelSchema: z.ZodType<ModelConfig> = z

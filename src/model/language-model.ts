@@ -8,7 +8,7 @@
 
 import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
 import { add } from "../ops/elementwise.ts";
-import type { ParameterSet } from "../graph/parameters.ts";
+import { createParameters, type ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { crossEntropy } from "../ops/cross-entropy.ts";
@@ -151,6 +151,13 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
       return scope("head", () => mean(crossEntropy(matmul(hidden_NC, head_CV), reshape(targets_BT, [rows]))));
     },
   };
+}
+
+/** The parameters of a model, for whoever needs their names, shapes and starts alone. */
+export function modelParameters(config: ModelConfig): ParameterSet {
+  const parameters = createParameters();
+  languageModel(config, parameters);
+  return parameters;
 }
 
 interface SequenceContext {

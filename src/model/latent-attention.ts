@@ -19,6 +19,7 @@
 // Legend: N tokens, C channels, L rank of the latent, H heads, R, K, V columns of a head, Q rank of queries.
 
 import { z } from "zod";
+import { positive } from "../basics/schemas.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { attention } from "../ops/attention.ts";
@@ -48,8 +49,6 @@ export interface LatentAttentionConfig {
   /** V: columns of a value. */
   readonly valueSize: number;
 }
-
-const positive = z.int().min(1);
 
 export const latentAttentionSchema: z.ZodType<LatentAttentionConfig> = z
   .strictObject({

@@ -14,6 +14,7 @@
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
 import { z } from "zod";
+import { positive } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -48,8 +49,6 @@ export interface MixtureConfig {
   /** What the weights of a token's routed experts add up to; absent it is 1. */
   readonly scale?: number;
 }
-
-const positive = z.int().min(1);
 
 export const mixtureSchema: z.ZodType<MixtureConfig> = z
   .strictObject({

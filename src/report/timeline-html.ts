@@ -36,7 +36,7 @@ export function timelineHtml(
   { title, notes, tables, pictures }: TimelinePage,
   options: TimelineSvgOptions = {},
 ): string {
-  return html`<!doctype html>
+  const page = html`<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />
@@ -51,7 +51,8 @@ export function timelineHtml(
         ${notes.map((note) => html`<p>${note}</p> `)} ${tables.map(htmlTable)}
         <div class="timeline">${trusted(timelineSvg(pictures, { ...options, hover: true }))}</div>
       </body>
-    </html> `.toString();
+    </html>`;
+  return `${page.toString()}\n`;
 }
 
 function htmlTable({ caption, head, rows }: FigureTable): Markup {

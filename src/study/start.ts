@@ -104,8 +104,8 @@ export function measureStart(connection: Connection, options: StartOptions = {})
     bare: { fixed: bareFixed.difference, started: bareStarted.difference },
     symmetry: { fixed: asymmetry(fixed.gradients, n), started: asymmetry(started.gradients, n) },
     alive: {
-      phi: started.gradients.some(({ name, data }) => isPhi(name) && largestMagnitude(data) > 0),
-      alpha: started.gradients.some(({ name, data }) => name.endsWith("alpha") && largestMagnitude(data) > 0),
+      phi: started.gradients.some((one) => isPhi(one) && largestMagnitude(one.data) > 0),
+      alpha: started.gradients.some(({ part, data }) => part === "alpha" && largestMagnitude(data) > 0),
       res: resGradient(started.gradients, n) > ALIVE,
     },
   };
@@ -117,8 +117,7 @@ const EPSILON = 1e-20;
 /** A gradient of H_res's logits below this share of the bias's largest gradient is rounding, or as good as none. */
 const ALIVE = 1e-9;
 
-interface Gradient {
-  readonly name: string;
+interface Gradient extends Pick<Parameter, "part" | "tensor"> {
   readonly data: Float64Array;
 }
 
@@ -133,7 +132,7 @@ interface Evaluated {
 type Sizes = Required<StartOptions>;
 
 /** φ of mHC, θ of HC. */
-const isPhi = (name: string): boolean => name.endsWith("phi") || name.endsWith("theta");
+const isPhi = ({ part }: Pick<Parameter, "part">): boolean => part === "phi" || part === "theta";
 
 function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; phi: boolean }): Evaluated {
   const { depth, channels, tokens } = sizes;
@@ -191,14 +190,15 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
     coefficients: coefficients.map(({ shape }, at) =>
       Float64Array.from(readCoefficients[at]!).subarray(0, shape.at(-1)),
     ),
-    gradients: learned.map(({ name }, at) => ({ name, data: Float64Array.from(readGradients[at]!) })),
+    gradients: learned.map(({ part, tensor }, at) => ({ part, tensor, data: Float64Array.from(readGradients[at]!) })),
   };
 }
 
-function valuesOf({ name, tensor, initial }: Parameter, seed: number, phi: boolean): ArrayLike<number> {
+function valuesOf(parameter: Parameter, seed: number, phi: boolean): ArrayLike<number> {
+  const { tensor, initial } = parameter;
   const size = sizeOf(tensor.shape);
   if ("values" in initial) return initial.values;
-  if (isPhi(name) && !phi) return new Float64Array(size);
+  if (isPhi(parameter) && !phi) return new Float64Array(size);
   return "constant" in initial ? new Float64Array(size).fill(initial.constant) : normals(size, seed, initial.normal);
 }
 
@@ -213,10 +213,10 @@ function normals(size: number, seed: number, deviation: number): Float64Array {
  */
 function asymmetry(found: readonly Gradient[], n: number): number {
   const apart = new Float64Array(n * n);
-  for (const { name, data } of found) {
-    if (!name.endsWith("phi") && !name.endsWith("bias")) continue;
+  for (const { part, tensor, data } of found) {
+    if (part !== "phi" && part !== "bias") continue;
     // bias [n² + 2n], φ [n² + 2n, nC]: rows pre (n) | post (n) | res.
-    const width = name.endsWith("bias") ? 1 : data.length / rowsOf(found, name);
+    const [, width = 1] = tensor.shape;
     const rows = data.subarray(0, 2 * n * width);
     const scale = largestMagnitude(rows);
     if (scale === 0) continue;
@@ -235,13 +235,8 @@ function asymmetry(found: readonly Gradient[], n: number): number {
   return n === 1 ? 0 : Math.min(...apart.filter((_, pair) => Math.floor(pair / n) < pair % n));
 }
 
-/** Rows of a φ: as many as the bias of the same connection has entries. */
-function rowsOf(found: readonly Gradient[], name: string): number {
-  return found.find((other) => other.name === name.replace(/phi$/, "bias"))!.data.length;
-}
-
 function resGradient(found: readonly Gradient[], n: number): number {
-  const biases = found.filter(({ name }) => name.endsWith("bias"));
+  const biases = found.filter(({ part }) => part === "bias");
   return (
     Math.max(...biases.map(({ data }) => largestMagnitude(data.subarray(2 * n)))) /
     Math.max(...biases.map(({ data }) => largestMagnitude(data)))

@@ -4,6 +4,7 @@
 // versions wrote stay readable; everything past the parser has today's.
 
 import { z } from "zod";
+import { positive } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
@@ -79,7 +80,6 @@ export interface TrainingConfig {
   readonly importedFrom?: string;
 }
 
-const positive = z.int().min(1);
 const share = z.number().min(0).max(1);
 
 const trainingSchema: z.ZodType<TrainingConfig> = z

@@ -8,22 +8,40 @@
 import { PriorityQueue } from "../../data/priority-queue.ts";
 import type { PipelineTask, Timeline } from "./task.ts";
 
-interface Running {
+/** A task and how far it has come. */
+interface Job {
   readonly task: PipelineTask;
+  readonly stage: Stage;
+  /** Jobs that wait for this one. */
+  readonly followers: Job[];
+  /** Inputs that have not come yet. */
+  missing: number;
+  readyAt: number;
+  /** Time that it still takes. */
+  left: number;
+  readonly segments: [begin: number, end: number][];
+}
+
+interface Running {
+  readonly job: Job;
   readonly start: number;
   readonly end: number;
 }
 
 /** The processors and queues of one stage. */
 interface Stage {
-  readonly order: PipelineTask[];
+  readonly index: number;
+  readonly order: Job[];
   next: number;
-  interrupted: PipelineTask | undefined;
-  readonly priority: PriorityQueue<PipelineTask>;
-  readonly transfers: PriorityQueue<PipelineTask>;
+  interrupted: Job | undefined;
+  readonly priority: PriorityQueue<Job>;
+  readonly transfers: PriorityQueue<Job>;
   compute: Running | undefined;
   link: Running | undefined;
 }
+
+const firstReady = (a: Job, b: Job): boolean =>
+  a.readyAt < b.readyAt || (a.readyAt === b.readyAt && a.task.id < b.task.id);
 
 /**
  * Run the tasks. On a stage's compute stream they run in the order of the list.
@@ -31,52 +49,34 @@ interface Stage {
  * @throws Error if tasks wait for each other in a circle.
  */
 export function simulate(tasks: readonly PipelineTask[], stages: number): Timeline {
-  const readyAt = tasks.map(() => 0);
-  const missing = tasks.map(({ after }) => after.length);
-  const left = tasks.map(({ duration }) => duration);
-  const segments = tasks.map((): [number, number][] => []);
-  const followers = tasks.map((): number[] => []);
-  for (const { id, after } of tasks) for (const earlier of after) followers[earlier]!.push(id);
-
-  const firstReady = (a: PipelineTask, b: PipelineTask): boolean =>
-    readyAt[a.id]! < readyAt[b.id]! || (readyAt[a.id] === readyAt[b.id] && a.id < b.id);
-  const state = Array.from({ length: stages }, (): Stage => ({
-    order: [],
-    next: 0,
-    priority: new PriorityQueue(firstReady),
-    transfers: new PriorityQueue(firstReady),
-    interrupted: undefined,
-    compute: undefined,
-    link: undefined,
-  }));
-  for (const task of tasks) if (task.stream === "compute") state[task.stage]!.order.push(task);
-
-  const ends = new PriorityQueue<Running>((a, b) => a.end < b.end || (a.end === b.end && a.task.id < b.task.id));
+  const { jobs, state } = prepare(tasks, stages);
+  const ends = new PriorityQueue<Running>(
+    (a, b) => a.end < b.end || (a.end === b.end && a.job.task.id < b.job.task.id),
+  );
   let now = 0;
   let finished = 0;
 
-  const begin = (task: PipelineTask): Running => {
-    const running = { task, start: now, end: now + left[task.id]! };
+  const begin = (job: Job): Running => {
+    const running = { job, start: now, end: now + job.left };
     ends.push(running);
     return running;
   };
-  const leave = ({ task, start }: Running): void => {
-    if (now > start) segments[task.id]!.push([start, now]);
+  const leave = ({ job, start }: Running): void => {
+    if (now > start) job.segments.push([start, now]);
   };
-  const ready = (task: PipelineTask): void => {
-    readyAt[task.id] = now;
-    const stage = state[task.stage]!;
-    if (task.stream === "priority") stage.priority.push(task);
-    if (task.stream === "communication") stage.transfers.push(task);
+  const ready = (job: Job): void => {
+    job.readyAt = now;
+    if (job.task.stream === "priority") job.stage.priority.push(job);
+    if (job.task.stream === "communication") job.stage.transfers.push(job);
   };
   const choose = (stage: Stage): void => {
-    if (stage.compute?.task.stream !== "priority") {
+    if (stage.compute?.job.task.stream !== "priority") {
       const urgent = stage.priority.pop();
       if (urgent) {
         if (stage.compute) {
           leave(stage.compute);
-          left[stage.compute.task.id]! -= now - stage.compute.start;
-          stage.interrupted = stage.compute.task;
+          stage.compute.job.left -= now - stage.compute.start;
+          stage.interrupted = stage.compute.job;
         }
         stage.compute = begin(urgent);
       }
@@ -86,7 +86,7 @@ export function simulate(tasks: readonly PipelineTask[], stages: number): Timeli
       if (stage.interrupted) {
         stage.compute = begin(stage.interrupted);
         stage.interrupted = undefined;
-      } else if (head && missing[head.id] === 0) {
+      } else if (head?.missing === 0) {
         stage.compute = begin(head);
         stage.next++;
       }
@@ -97,75 +97,92 @@ export function simulate(tasks: readonly PipelineTask[], stages: number): Timeli
     }
   };
 
-  for (const task of tasks) if (missing[task.id] === 0) ready(task);
+  for (const job of jobs) if (job.missing === 0) ready(job);
   for (const stage of state) choose(stage);
   for (let event = ends.pop(); event;) {
     now = event.end;
-    const touched = new Set<number>();
+    const touched = new Set<Stage>();
     for (; event && event.end === now; event = ends.pop()) {
-      const stage = state[event.task.stage]!;
-      const processor = event.task.stream === "communication" ? "link" : "compute";
+      const job: Job = event.job;
+      const processor = job.task.stream === "communication" ? "link" : "compute";
       // An interrupted task leaves the end it would have had behind.
-      if (stage[processor] !== event) continue;
+      if (job.stage[processor] !== event) continue;
       leave(event);
       // A task too short to move the clock was there all the same.
-      if (segments[event.task.id]!.length === 0) segments[event.task.id]!.push([now, now]);
-      stage[processor] = undefined;
+      if (job.segments.length === 0) job.segments.push([now, now]);
+      job.stage[processor] = undefined;
       finished++;
-      touched.add(event.task.stage);
-      for (const follower of followers[event.task.id]!) {
-        if (--missing[follower]! > 0) continue;
-        ready(tasks[follower]!);
-        touched.add(tasks[follower]!.stage);
+      touched.add(job.stage);
+      for (const follower of job.followers) {
+        if (--follower.missing > 0) continue;
+        ready(follower);
+        touched.add(follower.stage);
       }
     }
     if (event) ends.push(event);
-    for (const stage of [...touched].sort((a, b) => a - b)) choose(state[stage]!);
+    for (const stage of [...touched].sort((a, b) => a.index - b.index)) choose(stage);
     event = ends.pop();
   }
-  if (finished < tasks.length) throw new Error(deadlock(tasks, state, missing, finished));
-  return {
-    stages,
-    makespan: now,
-    tasks: tasks.map((task) => {
-      const ran = segments[task.id]!;
-      return { ...task, start: ran[0]![0], end: ran.at(-1)![1], segments: ran };
-    }),
-  };
+  if (finished < jobs.length) throw new Error(deadlock(jobs, state, finished));
+  const timed = jobs.map(({ task, segments }) => {
+    const [start = 0, end = 0] = [segments[0]?.[0], segments.at(-1)?.[1]];
+    return { ...task, start, end, segments };
+  });
+  return { stages, makespan: now, tasks: timed };
 }
 
-function deadlock(
-  tasks: readonly PipelineTask[],
-  state: readonly Stage[],
-  missing: readonly number[],
-  finished: number,
-) {
-  const heads = state.flatMap(({ order, next }, stage) => {
+function prepare(tasks: readonly PipelineTask[], stages: number): { jobs: readonly Job[]; state: readonly Stage[] } {
+  const state = Array.from({ length: stages }, (_, index): Stage => ({
+    index,
+    order: [],
+    next: 0,
+    interrupted: undefined,
+    priority: new PriorityQueue(firstReady),
+    transfers: new PriorityQueue(firstReady),
+    compute: undefined,
+    link: undefined,
+  }));
+  const jobs = tasks.map((task): Job => {
+    const stage = at(state, task.stage);
+    const { after, duration } = task;
+    const job = { task, stage, followers: [], missing: after.length, readyAt: 0, left: duration, segments: [] };
+    if (task.stream === "compute") stage.order.push(job);
+    return job;
+  });
+  for (const job of jobs) for (const earlier of job.task.after) at(jobs, earlier).followers.push(job);
+  return { jobs, state };
+}
+
+function at<T>(list: readonly T[], index: number): T {
+  const value = list[index];
+  if (value === undefined) throw new RangeError(`A pipeline's task names ${index}; there are 0 to ${list.length - 1}.`);
+  return value;
+}
+
+function deadlock(jobs: readonly Job[], state: readonly Stage[], finished: number): string {
+  const heads = state.flatMap(({ index, order, next }) => {
     const head = order[next];
     if (!head) return [];
-    const parts = head.parts.map((part) => `micro-batch ${part.microBatch}, position ${part.position}`).join(" and ");
-    return [`  stage ${stage} waits to run ${head.label} (${parts}), ${missing[head.id]} of its inputs never come`];
+    const { label, parts } = head.task;
+    const what = parts.map((part) => `micro-batch ${part.microBatch}, position ${part.position}`).join(" and ");
+    return [`  stage ${index} waits to run ${label} (${what}), ${head.missing} of its inputs never come`];
   });
-  return `The order of the passes cannot be run: ${finished} of ${tasks.length} tasks ended, then all waited for each other.\n${heads.join("\n")}\nA stage must issue a pass only after it issued what that pass needs.`;
+  return `The order of the passes cannot be run: ${finished} of ${jobs.length} tasks ended, then all waited for each other.\n${heads.join("\n")}\nA stage must issue a pass only after it issued what that pass needs.`;
 }
 
 /** The longest chain of tasks that wait for each other: no order and no number of processors is faster. */
 export function criticalPath(tasks: readonly PipelineTask[]): number {
   const ends = new Map<number, number>();
-  const endOf = (first: PipelineTask): number => {
-    // A stack of our own: chains are longer than the engine's.
-    const stack = [first];
-    while (stack.length > 0) {
-      const task = stack.at(-1)!;
-      const open = task.after.filter((id) => !ends.has(id));
-      if (open.length > 0) {
-        stack.push(...open.map((id) => tasks[id]!));
-        continue;
-      }
-      stack.pop();
-      ends.set(task.id, task.duration + task.after.reduce((latest, id) => Math.max(latest, ends.get(id)!), 0));
+  // A stack of our own: chains are longer than the engine's.
+  const stack = [...tasks];
+  for (let task = stack.at(-1); task; task = stack.at(-1)) {
+    const open = task.after.filter((id) => !ends.has(id));
+    if (open.length > 0) {
+      stack.push(...open.map((id) => at(tasks, id)));
+      continue;
     }
-    return ends.get(first.id)!;
-  };
-  return tasks.reduce((longest, task) => Math.max(longest, endOf(task)), 0);
+    stack.pop();
+    ends.set(task.id, task.duration + Math.max(0, ...task.after.map((id) => ends.get(id) ?? 0)));
+  }
+  return [...ends.values()].reduce((longest, end) => Math.max(longest, end), 0);
 }

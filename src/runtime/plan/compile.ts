@@ -1,10 +1,12 @@
 // Question: how does a graph become a list of kernel calls?
 //
-// Nodes are lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
+// What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
+// lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
 // can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
 
 import { addOperation } from "../../ops/elementwise.ts";
-import { stateOf } from "../../graph/state.ts";
+import { composed } from "../../graph/compose.ts";
+import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
 import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
@@ -80,13 +82,19 @@ function lowerGraph(
   machine: Machine,
   options: CompileOptions,
 ): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
-  const results = resultsOf(spec);
-  const nodes = ancestors([...results, ...(spec.updates ?? []).map(([state]) => state)]);
+  const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
+  const place = composed(targets, {
+    name: machine.name,
+    has: (op) => op === stateOperation || machine.implementationOf(op) !== undefined,
+  });
+  const results = resultsOf(spec).map(place);
+  const nodes = ancestors(targets.map(place));
   const absorbed = findAbsorbed(nodes, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
-  const bufferOf = (tensor: Tensor): Buffer => {
+  const bufferOf = (original: Tensor): Buffer => {
+    const tensor = place(original);
     const sum = absorbed.get(tensor.node);
     if (sum && tensor.index === 0) return bufferOf(sum.add.outputs[0]!);
     let buffer = buffers.get(tensor);
@@ -101,8 +109,6 @@ function lowerGraph(
   for (const node of nodes) {
     const [first] = node.outputs;
     if ((first && stateOf(first)) || adds.has(node)) continue;
-    const rule = machine.implementationOf(node.op);
-    if (!rule) throw new Error(`compile: the ${machine.name} runtime has no kernel for ${labelOf(node)}.`);
     let flops = flopsOf(node);
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
@@ -121,7 +127,7 @@ function lowerGraph(
         if (call.flops === undefined) flops = 0;
       },
     };
-    rule.lower(node, context, absorbed.get(node)?.addend);
+    machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
   }
   return { calls, bufferOf };
 }

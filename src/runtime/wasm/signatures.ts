@@ -81,6 +81,15 @@ export const signatures = {
   sumSquares: { pointers: { x: "[all]", partials: "[blocks]" }, words: { block: "i32", all: "i32" } },
   clipScale: { pointers: { clip: "[2]: norm, factor", "...sums": "[]" }, words: { limit: "f32" } },
 
+  // select.ts
+  select: {
+    pointers: { condition: "[...]", a: "[...]", b: "[...]", y: "[...]" },
+    words: { item: "i32", all: "i32" },
+  },
+  maxLast: { pointers: { x: "[rows, size]", y: "[rows]" }, words: { size: "i32" } },
+  toFloats: { pointers: { indices: "[...]", x: "[...]" }, words: { item: "i32", all: "i32" } },
+  toIndices: { pointers: { x: "[...]", indices: "[...]" }, words: { item: "i32", all: "i32" } },
+
   // softmax.ts
   softmax: { pointers: { x: "[rows, size]", y: "[rows, size]" }, words: { size: "i32" } },
   softmaxBackward: {

@@ -6,6 +6,7 @@ import { expertCases } from "./experts.ts";
 import { generalCases } from "./general.ts";
 import { manifoldCases } from "./manifolds.ts";
 import { optimiserCases } from "./optimiser.ts";
+import { primitiveCases } from "./primitives.ts";
 import { streamCases } from "./streams.ts";
 import { transformerCases } from "./transformer.ts";
 
@@ -17,4 +18,5 @@ export const cases: readonly OperationCase[] = [
   ...streamCases,
   ...manifoldCases,
   ...expertCases,
+  ...primitiveCases,
 ];

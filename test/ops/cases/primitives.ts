@@ -1,5 +1,4 @@
-// The primitives that only composed forms use: no runtime but the reference needs a kernel for them while it has
-// one for all that is made of them.
+// The primitives that only composed forms use.
 
 import { maxLast } from "../../../src/ops/max-last.ts";
 import { select } from "../../../src/ops/select.ts";

@@ -25,9 +25,10 @@ export function adamw(args: AdamwArguments, begin: i32, end: i32, scratch: usize
 
   const rate = <f64>load<f32>(schedule) * <f64>args.learningRateScale;
   const factor = f32x4.splat(load<f32>(clip, 4));
-  const beta1 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("beta1")), rest1 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("rest1"));
-  const beta2 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("beta2")), rest2 = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("rest2"));
-  const epsilon = v128.load32_splat(changetype<usize>(args), offsetof<AdamwArguments>("epsilon"));
+  const at = changetype<usize>(args);
+  const beta1 = v128.load32_splat(at, offsetof<AdamwArguments>("beta1")), rest1 = v128.load32_splat(at, offsetof<AdamwArguments>("rest1"));
+  const beta2 = v128.load32_splat(at, offsetof<AdamwArguments>("beta2")), rest2 = v128.load32_splat(at, offsetof<AdamwArguments>("rest2"));
+  const epsilon = v128.load32_splat(at, offsetof<AdamwArguments>("epsilon"));
   const keep = f32x4.splat(<f32>(1 - rate * <f64>args.weightDecay));
   const minusStep = f32x4.splat(<f32>(-rate / <f64>load<f32>(schedule, 4)));
   const scaleV = f32x4.splat(<f32>(1 / sqrt<f64>(<f64>load<f32>(schedule, 8))));

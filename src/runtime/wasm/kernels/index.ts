@@ -15,6 +15,7 @@ export { panelWidth, setPanelWidth } from "./gemm-tile";
 export * from "./copying";
 export * from "./elementwise";
 export * from "./reductions";
+export { maxLast, select, toFloats, toIndices } from "./select";
 export * from "./softmax";
 export { weightedSum, weightedSumBackward } from "./weighted-sum";
 export { rmsNorm, rmsNormBackward } from "./rms-norm";

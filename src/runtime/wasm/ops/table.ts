@@ -27,12 +27,14 @@ import { hyperCoefficients } from "./hyper-coefficients.ts";
 import { latentHeads } from "./latent-heads.ts";
 import { manifoldCoefficients } from "./manifold-coefficients.ts";
 import { matmul } from "./matmul.ts";
+import { maxLast } from "./max-last.ts";
 import { permute } from "./permute.ts";
 import { reductions } from "./reductions.ts";
 import { reshape } from "./reshape.ts";
 import { rmsNorm } from "./rms-norm.ts";
 import { rotaryTable } from "./rotary-table.ts";
 import { rotary } from "./rotary.ts";
+import { select } from "./select.ts";
 import { sequenceBalance } from "./sequence-balance.ts";
 import { sinkhornImplicit } from "./sinkhorn-implicit.ts";
 import { sinkhorn } from "./sinkhorn.ts";
@@ -44,6 +46,8 @@ import { streamRead } from "./stream-read.ts";
 import { streamWrite } from "./stream-write.ts";
 import { sumSquares } from "./sum-squares.ts";
 import { swiglu } from "./swiglu.ts";
+import { toIndices } from "./to-indices.ts";
+import { toFloats } from "./to-floats.ts";
 import { weightedSum } from "./weighted-sum.ts";
 
 /** By the operation itself: two of the same name are two. */
@@ -74,12 +78,14 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...latentHeads,
     ...manifoldCoefficients,
     ...matmul,
+    ...maxLast,
     ...permute,
     ...reductions,
     ...reshape,
     ...rmsNorm,
     ...rotaryTable,
     ...rotary,
+    ...select,
     ...sequenceBalance,
     ...sinkhornImplicit,
     ...sinkhorn,
@@ -91,6 +97,8 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...streamWrite,
     ...sumSquares,
     ...swiglu,
+    ...toIndices,
+    ...toFloats,
     ...weightedSum,
   ].map(({ op, lowering }) => [op, lowering]),
 );
