@@ -56,7 +56,7 @@ export const balanceBiasOperation: Operation<["bias", "load", "clip"], ["next"],
  * @param bias [E]
  * @param load [E]: how many tokens each expert got
  * @param clip [2] from `clipScale`: if its norm is not finite, the bias stays unchanged
- * @param rate how far a bias moves in a step
+ * @param rate how far a bias moves in a step in a step
  */
 export function balanceBias(bias: Tensor, load: Tensor, clip: Tensor, rate: number): Tensor {
   return apply(balanceBiasOperation, { bias, load, clip }, { rate }).next;

@@ -211,6 +211,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   return {
     name: machine.name,
     device: machine.device,
+    kernels: `${build} ${panelWidth}`,
     machine,
     build,
     compile,

@@ -12,6 +12,7 @@ import { expertRows } from "../../../src/ops/expert-rows.ts";
 import { expertSum } from "../../../src/ops/expert-sum.ts";
 import { sequenceBalance } from "../../../src/ops/sequence-balance.ts";
 import { embedding, gather, scatterAdd } from "../../../src/ops/gather.ts";
+import { toIndices } from "../../../src/ops/to-indices.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
@@ -134,6 +135,14 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
     runtime.write(tokens, [0, -1, -100, SIZE, SIZE + 1, 2 ** 31 - 1, -(2 ** 31), 1]);
     expect(() => program.run()).toThrow(/scatterAdd: index -1 at position 1;/);
     expect(runtime.readNow(after)).toEqual(new Float32Array(64).fill(7));
+  });
+
+  it("makes an index of anything", () => {
+    const x = input("x", [5]);
+    const program = runtime.compile({ outputs: { y: toIndices(x) } });
+    runtime.write(x, [NaN, 1e20, -Infinity, 2.5, -2.5]);
+    program.run();
+    expect([...program.readNow("y")]).toEqual([0, 2 ** 31 - 1, -(2 ** 31), 3, -2]);
   });
 
   it("checks what an expert's rows are taken from", () => {
