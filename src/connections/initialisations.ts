@@ -85,8 +85,8 @@ const WRITE_LOGIT = Math.log(4); // 2σ = 1.6 and, with the other sign, 0.4
 function readersAndWritersRead(n: number, index: number): number[] {
   const readers = readersOf(n);
   if (readers === 1) return equalShares(n);
-  const own = index % readers;
-  const share = (i: number): number => (i === own ? READ_OWN : (1 - READ_OWN) / (readers - 1)) * (readers / n);
+  const reader = index % readers;
+  const share = (i: number): number => (i === reader ? READ_OWN : (1 - READ_OWN) / (readers - 1)) * (readers / n);
   return Array.from({ length: n }, (_, i) => logit(i < readers ? share(i) : 1 / n));
 }
 
@@ -97,10 +97,10 @@ function readersAndWritersRead(n: number, index: number): number[] {
 function readersAndWritersWrite(n: number, index: number): number[] {
   const readers = readersOf(n),
     writers = n - readers;
-  const own = index % writers;
+  const writer = index % writers;
   return Array.from({ length: n }, (_, i) => {
-    if (i - readers === own) return WRITE_LOGIT;
-    return i - readers === (own + 1) % writers ? -WRITE_LOGIT : 0;
+    if (i - readers === writer) return WRITE_LOGIT;
+    return i - readers === (writer + 1) % writers ? -WRITE_LOGIT : 0;
   });
 }
 

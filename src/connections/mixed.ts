@@ -27,16 +27,16 @@ export function mixed(connections: readonly Connection[]): Connection {
     form: `mixed: ${[...new Set(connections.map(({ form }) => form))].join(", ")}`,
     expand: (x_TC) => first.expand(x_TC),
     sublayer(parameters, { channels, index }) {
-      const own = connections[index];
-      if (!own) {
+      const connection = connections[index];
+      if (!connection) {
         throw new RangeError(
           `mixed: there is no connection for sublayer ${index}; ${connections.length} were given, one for every sublayer.`,
         );
       }
       const start = starts[index] ?? index;
-      const sublayer = own.sublayer(parameters, { channels, index: index - start });
+      const sublayer = connection.sublayer(parameters, { channels, index: index - start });
       const previous = start === index ? connections[index - 1] : undefined;
-      const taken = (state: State): State => (previous ? own.expand(previous.collapse(state)) : state);
+      const taken = (state: State): State => (previous ? connection.expand(previous.collapse(state)) : state);
       return { apply: (state, block, adjust) => sublayer.apply(taken(state), block, adjust) };
     },
     collapse: (state) => last.collapse(state),

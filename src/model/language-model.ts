@@ -1,8 +1,8 @@
 // Question: what is the transformer?
 //
-// Decoder-only, pre-norm: embedding, then blocks of two sublayers (causal attention with rotary
-// positions, SwiGLU), a last RMSNorm, an output matrix of its own. Sublayers are joined by whatever
-// connection the configuration names; the blocks do not know which.
+// It is decoder-only and pre-norm: an embedding, then blocks of two sublayers (causal attention with rotary
+// positions, SwiGLU), a last RMSNorm, and an output matrix that is not tied to the embedding. The connection that
+// the configuration names joins the sublayers; the blocks do not know which one it is.
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
@@ -29,8 +29,8 @@ import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
- * What can be observed of a sublayer. Where streams are mixed: coefficients [N, M], the streams [N, n, C]
- * that enter, and the logits [N, S] of H_res where it has any.
+ * What can be observed of a sublayer. Where streams are mixed, that includes the coefficients [N, M], the streams
+ * [N, n, C] that enter, and the logits [N, S] of H_res if it has any.
  */
 export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | "streams" | "logits"> {
   /** What the block reads, before its norm, [N, C]. */
@@ -39,11 +39,11 @@ export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | 
   readonly result_NC: Tensor;
 }
 
-/** What a model makes of tokens before it scores the vocabulary. */
+/** What a model computes from tokens before it scores the vocabulary. */
 export interface Hidden {
   /** Normalised hidden states, [N, C]. */
   readonly hidden_NC: Tensor;
-  /** What can be observed of every sublayer, in order of depth. */
+  /** The observations of every sublayer, in order of depth. */
   readonly sublayers: readonly ObservedSublayer[];
   /** Where each mixture of experts sent the tokens, in order of depth. */
   readonly routing: readonly Routing[];
@@ -54,11 +54,11 @@ export interface LanguageModel {
   readonly config: ModelConfig;
   /**
    * @param tokens_BT i32
-   * @param storeEvery store the state every so many sublayers and each block's result, and compute what
+   * @param storeEvery store the state every `storeEvery` sublayers and each block's result, and compute what
    *   lies between (reads, coefficients, norms, writes) again in the backward pass. Default: store everything
    * @param attending where keys and values come from. Default: the tokens' own sequences
-   * @param adjustments what stands between the coefficients of a sublayer and their use, by its position from
-   *   0, where streams are mixed. Default: nothing
+   * @param adjustments functions that change the coefficients of a sublayer before they are used, by its position
+   *   from 0, where streams are mixed. Default: none
    */
   hidden(tokens_BT: Tensor, storeEvery?: number, attending?: Attending, adjustments?: readonly Adjust[]): Hidden;
   /** Scores of the next token, [N, V]. */
@@ -153,7 +153,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   };
 }
 
-/** The parameters of a model, for whoever needs their names, shapes and starts alone. */
+/** The parameters of a model, for callers that need only their names, shapes and starts. */
 export function modelParameters(config: ModelConfig): ParameterSet {
   const parameters = createParameters();
   languageModel(config, parameters);
@@ -168,7 +168,7 @@ interface SequenceContext {
   /** Cosines and sines of the rotary positions. */
   readonly angles: Tensor;
   readonly routing: Routing[];
-  /** The values of the first attention layer, [B, T, kvHeads · headSize], once it was built. */
+  /** The values of the first attention layer, [B, T, kvHeads · headSize], after it was built. */
   firstValues?: Tensor;
 }
 
@@ -191,7 +191,7 @@ function attentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
 
 /**
  * Value residual (Zhou et al. 2024, arXiv 2410.17897): every attention layer but the first mixes its
- * values with the first one's, V_l = a V_0 + b V_l, by two learned numbers that start at ½ each.
+ * values with those of the first, V_l = a V_0 + b V_l, by two learned numbers that start at ½ each.
  */
 function valueResidual(own: ParameterSet, layer: number, size: number) {
   const shares = layer === 0 ? undefined : own.create("valueShares", [2], { constant: 0.5 }, "connection");

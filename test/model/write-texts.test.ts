@@ -90,7 +90,7 @@ describe("writeTexts", () => {
     const all = (prompt: string, stop: string[]) => () => [
       ...writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }),
     ];
-    expect(all("", [])).toThrow("The prompt is empty");
-    expect(all("p", ["a", ""])).toThrow("A stop string is empty");
+    expect(all("", [])).toThrow("the prompt is empty");
+    expect(all("p", ["a", ""])).toThrow("a stop string is empty");
   });
 });

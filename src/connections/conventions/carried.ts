@@ -1,6 +1,6 @@
 // Question: how does a sublayer read with the coefficients that the previous sublayer computed?
 //
-//   read with own coefficients     h = coefficients(x),  x' = write(x, h, F(read(x, h)))         streams.ts
+//   read with its coefficients     h = coefficients(x),  x' = write(x, h, F(read(x, h)))         streams.ts
 //   read with the previous ones    h = coefficients(x),  x' = write(x, h, F(read(x, g))),  the state is (x', h)
 //
 // In the second form (DeepSeek-V4.1, arXiv 2609.19969) a sublayer reads before it has computed coefficients,
@@ -51,7 +51,7 @@ export function carriedConnection({
 }
 
 /** The maps that a sublayer uses: it reads with the previous coefficients, and writes and mixes with its own. */
-function inUse(previous: Tensor, own: Tensor, n: number): Tensor {
-  const axis = own.shape.length - 1;
-  return concat([slice(previous, axis, 0, n), slice(own, axis, n, lastAxis(own.shape) - n)], axis);
+function inUse(previous: Tensor, current: Tensor, n: number): Tensor {
+  const axis = current.shape.length - 1;
+  return concat([slice(previous, axis, 0, n), slice(current, axis, n, lastAxis(current.shape) - n)], axis);
 }

@@ -57,10 +57,10 @@ function learnedEnding(
 ): (x_TNC: Tensor) => Tensor {
   // No sigmoid reaches one, so a single stream is read almost completely.
   const share = logit(Math.min(1 / n, 0.999));
-  const own = {
+  const weights = {
     phi: parameters.create("phi", [n, n * channels], { normal: PHI_DEVIATION }, "connection"),
     alpha: parameters.create("alpha", [1], { constant: ALPHA }, "connection"),
     bias: parameters.create("bias", [n], { constant: share }, "connection"),
   };
-  return (x_TNC) => streamRead(x_TNC, endingCoefficients(x_TNC, own, rules));
+  return (x_TNC) => streamRead(x_TNC, endingCoefficients(x_TNC, weights, rules));
 }
