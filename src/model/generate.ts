@@ -105,11 +105,11 @@ export function createGenerator(runtime: SynchronousRuntime, model: LanguageMode
         const scores = index === 0 ? readPrompts(decoder, texts) : readLast(decoder, texts, index === 1);
         for (const [place, text] of texts.entries()) {
           if (ended?.has(text.prompt)) continue;
-          const own = scores[place]!;
-          const token = drawToken(nextTokens(own, rules, text.seen), random(index, text.prompt));
+          const nextScores = scores[place]!;
+          const token = drawToken(nextTokens(nextScores, rules, text.seen), random(index, text.prompt));
           text.tokens.push(token);
           text.seen.add(token);
-          if (token !== stopToken) yield { prompt: text.prompt, token, scores: own };
+          if (token !== stopToken) yield { prompt: text.prompt, token, scores: nextScores };
         }
         texts = texts.filter(({ prompt, tokens }) => tokens.at(-1) !== stopToken && !ended?.has(prompt));
       }

@@ -79,14 +79,14 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const connection = modelConnection(config);
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
   const blocks = Array.from({ length: layers }, (_, layer) => {
-    const own = parameters.under(`layers.${layer}`);
+    const scope = parameters.under(`layers.${layer}`);
     const { attention } = config;
     const mixture = mixtureOf(config, layer);
     return [
-      sublayer(own.under("attention"), 2 * layer, (parts) =>
+      sublayer(scope.under("attention"), 2 * layer, (parts) =>
         attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
       ),
-      sublayer(own.under("feedForward"), 2 * layer + 1, (parts) =>
+      sublayer(scope.under("feedForward"), 2 * layer + 1, (parts) =>
         mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
       ),
     ];
@@ -96,10 +96,10 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const head_CV = parameters.create("head", [width, vocabulary], { normal: DEVIATION }, "embedding");
 
   type ModelBlock = (x_NC: Tensor, context: SequenceContext) => Tensor;
-  function sublayer(own: ParameterSet, index: number, make: (own: ParameterSet) => ModelBlock) {
-    const wiring: Sublayer = connection.sublayer(own.under("connection"), { channels: width, index });
-    const weight_C = own.create("norm", [width], { constant: 1 }, "norm");
-    const block = make(own);
+  function sublayer(scope: ParameterSet, index: number, make: (scope: ParameterSet) => ModelBlock) {
+    const wiring: Sublayer = connection.sublayer(scope.under("connection"), { channels: width, index });
+    const weight_C = scope.create("norm", [width], { constant: 1 }, "norm");
+    const block = make(scope);
     return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
         let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
@@ -172,13 +172,13 @@ interface SequenceContext {
   firstValues?: Tensor;
 }
 
-function attentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
+function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: number) {
   const { width, heads, kvHeads } = config;
   const headSize = width / heads;
   const packed = (heads + 2 * kvHeads) * headSize;
-  const qkv_CE = own.create("qkv", [width, packed], { normal: DEVIATION }, "weight");
-  const output_CC = own.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
-  const withValues = config.valueResidual ? valueResidual(own, layer, kvHeads * headSize) : undefined;
+  const qkv_CE = parameters.create("qkv", [width, packed], { normal: DEVIATION }, "weight");
+  const output_CC = parameters.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
+  const withValues = config.valueResidual ? valueResidual(parameters, layer, kvHeads * headSize) : undefined;
   return (x_NC: Tensor, context: SequenceContext): Tensor => {
     const { batch, length, angles, attending } = context;
     const qkv_BTE = reshape(matmul(x_NC, qkv_CE), [batch, length, packed]);
@@ -193,8 +193,8 @@ function attentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
  * Value residual (Zhou et al. 2024, arXiv 2410.17897): every attention layer but the first mixes its
  * values with those of the first, V_l = a V_0 + b V_l, by two learned numbers that start at ½ each.
  */
-function valueResidual(own: ParameterSet, layer: number, size: number) {
-  const shares = layer === 0 ? undefined : own.create("valueShares", [2], { constant: 0.5 }, "connection");
+function valueResidual(parameters: ParameterSet, layer: number, size: number) {
+  const shares = layer === 0 ? undefined : parameters.create("valueShares", [2], { constant: 0.5 }, "connection");
   return (qkv_BTE: Tensor, context: SequenceContext): Tensor => {
     const rest = qkv_BTE.shape[2]! - size;
     const values_BTV = slice(qkv_BTE, 2, rest, size);
@@ -206,9 +206,9 @@ function valueResidual(own: ParameterSet, layer: number, size: number) {
   };
 }
 
-function feedForwardBlock(own: ParameterSet, config: ModelConfig) {
+function feedForwardBlock(parameters: ParameterSet, config: ModelConfig) {
   const { width, hidden } = config;
-  const gateUp_CH = own.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight");
-  const down_HC = own.create("down", [hidden, width], { normal: outputDeviation(config) }, "weight");
+  const gateUp_CH = parameters.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight");
+  const down_HC = parameters.create("down", [hidden, width], { normal: outputDeviation(config) }, "weight");
   return (x_NC: Tensor): Tensor => matmul(swiglu(matmul(x_NC, gateUp_CH)), down_HC);
 }

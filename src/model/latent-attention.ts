@@ -100,7 +100,7 @@ interface Sequences {
 
 /** One layer's latent attention. */
 export function latentAttentionBlock(
-  own: ParameterSet,
+  parameters: ParameterSet,
   config: Sizes,
   layer: number,
 ): (x_NC: Tensor, sequences: Sequences) => Tensor {
@@ -109,14 +109,19 @@ export function latentAttentionBlock(
   const headSize = rotarySize + contentSize;
   const deviation = { normal: DEVIATION };
   const weight = (name: string, rows: number, columns: number): Tensor =>
-    own.create(name, [rows, columns], deviation, "weight");
-  const norm = (name: string, size: number): Tensor => own.create(name, [size], { constant: 1 }, "norm");
+    parameters.create(name, [rows, columns], deviation, "weight");
+  const norm = (name: string, size: number): Tensor => parameters.create(name, [size], { constant: 1 }, "norm");
 
   const queryOf = makeQuery();
   const down_CE = weight("latentDown", width, rank + rotarySize);
   const norm_L = norm("latentNorm", rank);
   const up_LE = weight("latentUp", rank, heads * (contentSize + valueSize));
-  const output_VC = own.create("output", [heads * valueSize, width], { normal: outputDeviation(config) }, "weight");
+  const output_VC = parameters.create(
+    "output",
+    [heads * valueSize, width],
+    { normal: outputDeviation(config) },
+    "weight",
+  );
 
   function makeQuery(): (x_NC: Tensor) => Tensor {
     if (queryRank === undefined) {

@@ -106,7 +106,7 @@ export function inactiveParameters(config: Sizes & { readonly vocabulary: number
 
 /** One mixture; it adds what it decided to the context's `routing`. */
 export function mixtureBlock(
-  own: ParameterSet,
+  parameters: ParameterSet,
   config: Omit<Sizes, "feedForward">,
   mixture: MixtureConfig,
   layer: number,
@@ -115,13 +115,13 @@ export function mixtureBlock(
   const { experts, active, shared, hidden, balanceLoss, scale = 1 } = mixture;
   const deviation = { normal: DEVIATION };
   const smaller = { normal: outputDeviation(config) };
-  const router_CE = own.create("router", [width, experts], deviation, "weight");
-  const bias_E = own.create("routerBias", [experts], { constant: 0 }, "balance");
-  const gateUp_ECH = own.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
-  const down_EHC = own.create("experts.down", [experts, hidden, width], smaller, "weight");
+  const router_CE = parameters.create("router", [width, experts], deviation, "weight");
+  const bias_E = parameters.create("routerBias", [experts], { constant: 0 }, "balance");
+  const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
+  const down_EHC = parameters.create("experts.down", [experts, hidden, width], smaller, "weight");
   const all = shared > 0 && {
-    gateUp_CH: own.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
-    down_HC: own.create("shared.down", [shared * hidden, width], smaller, "weight"),
+    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
+    down_HC: parameters.create("shared.down", [shared * hidden, width], smaller, "weight"),
   };
   return (x_NC, { length, routing }) => {
     const scores_NE = sigmoid(matmul(x_NC, router_CE));
