@@ -79,14 +79,14 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const connection = modelConnection(config);
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
   const blocks = Array.from({ length: layers }, (_, layer) => {
-    const scope = parameters.under(`layers.${layer}`);
+    const layerParameters = parameters.under(`layers.${layer}`);
     const { attention } = config;
     const mixture = mixtureOf(config, layer);
     return [
-      sublayer(scope.under("attention"), 2 * layer, (parts) =>
+      sublayer(layerParameters.under("attention"), 2 * layer, (parts) =>
         attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
       ),
-      sublayer(scope.under("feedForward"), 2 * layer + 1, (parts) =>
+      sublayer(layerParameters.under("feedForward"), 2 * layer + 1, (parts) =>
         mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
       ),
     ];
@@ -96,10 +96,10 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const head_CV = parameters.create("head", [width, vocabulary], { normal: DEVIATION }, "embedding");
 
   type ModelBlock = (x_NC: Tensor, context: SequenceContext) => Tensor;
-  function sublayer(scope: ParameterSet, index: number, make: (scope: ParameterSet) => ModelBlock) {
-    const wiring: Sublayer = connection.sublayer(scope.under("connection"), { channels: width, index });
-    const weight_C = scope.create("norm", [width], { constant: 1 }, "norm");
-    const block = make(scope);
+  function sublayer(sublayerParameters: ParameterSet, index: number, make: (parameters: ParameterSet) => ModelBlock) {
+    const wiring: Sublayer = connection.sublayer(sublayerParameters.under("connection"), { channels: width, index });
+    const weight_C = sublayerParameters.create("norm", [width], { constant: 1 }, "norm");
+    const block = make(sublayerParameters);
     return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
         let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
