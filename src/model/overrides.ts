@@ -75,7 +75,7 @@ export function layersOf(layers: Override["layers"], count: number): number[] {
   const found = typeof layers === "string" ? rangeOf(layers, count) : [...layers];
   if (found.length > 0 && found.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count)) return found;
   throw new RangeError(
-    `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1}, the model having ${count}, the first of a range before its last.`,
+    `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
   );
 }
 
