@@ -59,16 +59,16 @@ export const instruments: Group = {
       try {
         const trainer = trainerOf(runtime, subject);
         const label = `${subject.preset} ${subject.kind} step`;
-        const observed = (): void => {
-          const { step, instruments: seen } = trainer.trainStep({ instruments: true });
+        const observed = async (): Promise<void> => {
+          const { step, instruments: seen } = await trainer.trainStep({ instruments: true });
           if (!JSON.stringify({ step, ...rounded(seen!) }).includes("activation"))
             throw new Error(`${label}: its instruments were not read.`);
         };
         // V8 optimises meanwhile.
-        for (let k = 0; k < 3; k++) observed();
+        for (let k = 0; k < 3; k++) await observed();
         const racers = [
           { label: `${label} with a reading`, run: observed, count: 4 },
-          { label, run: () => void trainer.trainStep(), count: 4 },
+          { label, run: async () => void (await trainer.trainStep()), count: 4 },
         ];
         const { timings, background } = await race(racers, options);
         const [ours, theirs] = timings.map((timing) => milliseconds(timing, "median"));

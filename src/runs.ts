@@ -18,7 +18,6 @@ export {
   type RunRequests,
   trainInTurns,
   type TurnOptions,
-  type TurnRun,
   type TurnsResult,
 } from "./runs/train-runs.ts";
 export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts";

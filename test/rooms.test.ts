@@ -97,6 +97,24 @@ describe("what runs in a browser", () => {
   });
 });
 
+test("no room knows a machine: runtimes are opened by their name", () => {
+  // What plans for all machines; and the oracle, which is what the operations mean.
+  const common = ["plan", "planned", "reference"];
+  const machine = (target: string): boolean => {
+    const [room, folder = "", ...rest] = target.split("/");
+    return room === "runtime" && rest.length > 0 && !common.includes(folder);
+  };
+  const wrong = files
+    .filter((file) => file.includes("/") && roomOf(file) !== "runtime")
+    .flatMap((file) =>
+      importsOf(file)
+        .filter((target) => isFile(target) && machine(target))
+        .map((target) => `${file} imports ${target}`),
+    );
+  expect(wrong).toEqual([]);
+  expect(files.filter(machine).length).toBeGreaterThan(10);
+});
+
 /** Public entries that a browser can load. What they import only when it is asked for may need Node. */
 const browserEntries = ["conventions", "data", "index", "models", "ops", "pipelines", "stability", "training"];
 

@@ -32,7 +32,7 @@ async function start(): Promise<Work> {
   const run = async (): Promise<Partial<Reply>> => {
     const token_ms: number[] = [];
     let before = performance.now();
-    for (const _ of generator.generate(prompt, options)) {
+    for await (const _ of generator.generate(prompt, options)) {
       const now = performance.now();
       token_ms.push(now - before);
       before = now;

@@ -81,13 +81,13 @@ async function start(): Promise<Work> {
   const clock = withClock(await createWasmRuntime({ threads }));
   const { runtime } = clock;
   const trainer = createTrainer(runtime, config, batches);
-  const { loss } = trainer.trainStep();
+  const { loss } = await trainer.trainStep();
   const cold_seconds = (performance.now() - started) / 1000;
 
   const run = async (): Promise<Partial<Reply>> => {
     const before = clock.elapsed();
     const started = performance.now();
-    const { loss } = trainer.trainStep();
+    const { loss } = await trainer.trainStep();
     const step_ms = performance.now() - started;
     return { loss, step_ms, javascript_ms: step_ms - (clock.elapsed() - before) };
   };

@@ -1,6 +1,6 @@
+import { openRuntime } from "birkhoff";
 import { presets } from "birkhoff/models";
 import { openRun, prepareData, readRunData } from "birkhoff/runs";
-import { createWasmRuntime } from "birkhoff/runtime";
 import { parseTrainingConfig } from "birkhoff/training";
 
 const data = await prepareData({ source: "my.txt", vocabularySize: 270, cacheFolder: ".cache" });
@@ -14,9 +14,9 @@ const config = parseTrainingConfig({
   evaluateEvery: 2,
   checkpointEvery: 2,
 });
-const runtime = await createWasmRuntime();
-const run = openRun(runtime, config, data, "runs/tiny"); // { existing: "resume" } goes on from the last checkpoint
-while (!run.finished) run.advance();
+const runtime = await openRuntime();
+const run = await openRun(runtime, config, data, "runs/tiny"); // { existing: "resume" } goes on from the last checkpoint
+while (!run.finished) await run.advance();
 run.close();
 console.log(readRunData("runs/tiny").metrics.at(-1)); // loss, gradient norm, learning rate, validation
 runtime.close();

@@ -17,18 +17,18 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
-import { expectMemory } from "../planning/here/training-memory.ts";
+import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
+import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 
@@ -98,10 +98,7 @@ ${Object.entries(experiments)
         }
       : await begin(options, command);
     const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
-    const runtime = await createWasmRuntime({
-      ...(options.threads ? { threads: options.threads } : {}),
-      revectorise: options.revectorise,
-    });
+    const runtime = await openChosen(options);
     const runs: Run[] = [];
     let page: PageBeside | undefined;
     try {
@@ -109,25 +106,27 @@ ${Object.entries(experiments)
         configs: wanted,
         sample: options.json || experiment ? undefined : sampleSize(data.tokenizer),
       };
-      expectMemory(trainings, runtime.machine, memoryLimits(runtime.device, options.memory), {
+      const wording: MemoryWording = {
         resumed: configs !== undefined,
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
           ? `each alone, birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on`
           : "each alone, birkhoff train --connection NAME",
-      });
+      };
+      const { machine, device } = runtime;
+      if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
       for (const config of wanted) {
         const place = path.join(folder, config.name);
         const boarded = options.tensorboard || hasEventFiles(place);
-        const run = openRun(runtime, config, data, place, {
+        const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
           onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${runtime.device.threads} threads; runs in ${folder}\n`);
+      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -156,7 +155,7 @@ ${Object.entries(experiments)
       if (dismissed.size > 0)
         process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
       if (experiment) await reportExperiment(runs, folder);
-      else showTexts(trained, data.tokenizer);
+      else await showTexts(trained, data.tokenizer);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
         `\nLook closer: birkhoff ${experiment ? "" : `report ${folder}   or   birkhoff `}inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt "We must"\n`,
@@ -206,9 +205,11 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
 }
 
 /** A text by every model of the first seed. */
-function showTexts(runs: readonly Run[], tokenizer: Tokenizer): void {
+async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<void> {
   for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed))
-    process.stdout.write(`\n── ${run.config.name}\n${writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`);
+    process.stdout.write(
+      `\n── ${run.config.name}\n${await writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`,
+    );
 }
 
 /** Write the report with the paper's figures, and all figures alone. */

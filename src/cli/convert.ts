@@ -9,7 +9,7 @@ import { type ConventionName, conventionNames } from "../connections/conventions
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
-import { expectUnused, machineOptions, positiveNumber, wholeNumber } from "./options.ts";
+import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
 interface ConvertCommandOptions {

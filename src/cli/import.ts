@@ -1,10 +1,10 @@
 // birkhoff import: a model in Hugging Face's form becomes a run.
 
 import { Command, Option } from "commander";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { machineOptions, type MachineOptions, positiveNumber, wholeNumber } from "./options.ts";
+import { positiveNumber, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
 interface ImportOptions extends MachineOptions {
   readonly to?: UpcycledConnection["kind"];
@@ -50,10 +50,10 @@ Examples:
 What can be imported, and what not: docs/files.md`,
   )
   .action(async (folder: string, run: string, options: ImportOptions) => {
-    const { to, streams, threads, revectorise, overwrite, json, ...rest } = options;
-    const runtime = await createWasmRuntime({ ...(threads ? { threads } : {}), revectorise });
+    const { to, streams, runtime: chosen, threads, revectorise, overwrite, json, ...rest } = options;
+    const runtime = await openChosen({ runtime: chosen, threads, revectorise });
     try {
-      const made = importHuggingFace(runtime, folder, run, {
+      const made = await importHuggingFace(runtime, folder, run, {
         ...rest,
         ...(to ? { connection: upcycledConnections[to](streams) } : {}),
         existing: overwrite ? "overwrite" : "refuse",

@@ -15,7 +15,6 @@ import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { inspectFile } from "../study/inspect.ts";
@@ -34,10 +33,11 @@ import { describeEvent } from "../training/alarms.ts";
 import { formatJson } from "../files/records.ts";
 import { readRunData } from "../runs/run-data.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
+import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 
-interface InspectOptions extends MemoryOption {
+interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly tokens?: string;
   readonly convention?: ConventionName;
   readonly iterations?: number;
@@ -46,7 +46,7 @@ interface InspectOptions extends MemoryOption {
   readonly json?: boolean;
 }
 
-export const inspectCommand: Command = memoryOption(new Command("inspect"), "measuring")
+export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
     "Show a run: configuration, progress, and what the instruments see of its last checkpoint: gains, errors, saturation, spectra, streams. Or the connections of a safetensors file.",
   )
@@ -82,7 +82,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
     const total = checkpoint ? parameterCount(modelParameters(config.model)) : 0;
     const parameters = { total, active: Math.max(0, total - inactiveParameters(config.model)) };
     if (options.json) {
-      const compiled = options.plan ? await planOf(config, options.memory) : undefined;
+      const compiled = options.plan ? await planOf(config, options) : undefined;
       const plan = compiled && { ...summarise(compiled.plan), peak: compiled.peak };
       process.stdout.write(
         `${formatJson({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
@@ -135,7 +135,7 @@ export const inspectCommand: Command = memoryOption(new Command("inspect"), "mea
       }
     }
     if (options.plan) {
-      const { plan, peak } = await planOf(config, options.memory);
+      const { plan, peak } = await planOf(config, options);
       print(`\n${describePlan(plan, peak)}`);
     }
   });
@@ -153,28 +153,30 @@ async function measure(
   folder: string,
   config: TrainingConfig,
   load: () => Pick<Checkpoint, "step" | "model">,
-  { tokens: file, memory }: InspectOptions,
+  { tokens: file, memory, runtime: chosen }: InspectOptions,
 ): Promise<MeasuredRun | undefined> {
   const text = textOf(folder, config, file);
   if (!text) return undefined;
-  const runtime = await createWasmRuntime();
+  const runtime = await openChosen({ runtime: chosen });
   try {
     const { length } = text.tokens;
     const half = Math.ceil(length / 2);
     try {
-      expectFit(
-        `Looking at ${length} tokens`,
-        memoryLimits(runtime.device, memory),
-        (made) => planObserving(config.model, runtime.machine, made[0]?.length ?? length),
-        half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
-        "It is the model that takes most: free memory, or allow more with --memory.",
-      );
+      const { machine } = runtime;
+      if (machine)
+        expectFit(
+          `Looking at ${length} tokens`,
+          memoryLimits(machine.device, memory),
+          (made) => planObserving(config.model, machine, made[0]?.length ?? length),
+          half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
+          "It is the model that takes most: free memory, or allow more with --memory.",
+        );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
       process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
       return undefined;
     }
-    return measureRun(runtime, config, load(), text);
+    return await measureRun(runtime, config, load(), text);
   } finally {
     runtime.close();
   }
@@ -192,8 +194,11 @@ function textOf(folder: string, config: TrainingConfig, file: string | undefined
   }
 }
 
-async function planOf(config: TrainingConfig, memory: number | undefined): ReturnType<typeof compileRunStep> {
-  const runtime = await createWasmRuntime();
+async function planOf(
+  config: TrainingConfig,
+  { memory, runtime: chosen }: InspectOptions,
+): ReturnType<typeof compileRunStep> {
+  const runtime = await openChosen({ runtime: chosen });
   try {
     return await compileRunStep(runtime, config, memory);
   } finally {

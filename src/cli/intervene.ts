@@ -10,7 +10,6 @@ import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -18,7 +17,8 @@ import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
-import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
+import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {
@@ -66,18 +66,17 @@ The results are also kept in the run folder, as interventions.json.`,
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
     const data = await prepareRun(config, folder, options.cache);
-    const runtime = await createWasmRuntime({
-      ...(options.threads ? { threads: options.threads } : {}),
-      revectorise: options.revectorise,
-    });
+    const runtime = await openChosen(options);
     try {
-      expectFit(
-        `${config.name}: intervening`,
-        memoryLimits(runtime.device, options.memory),
-        (made) => planIntervening(config, made[0] ? runtime.machine.withThreads(made[0].threads) : runtime.machine),
-        runtime.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
-        "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
-      );
+      const { machine } = runtime;
+      if (machine)
+        expectFit(
+          `${config.name}: intervening`,
+          memoryLimits(machine.device, options.memory),
+          (made) => planIntervening(config, made[0] ? machine.withThreads(made[0].threads) : machine),
+          machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
+          "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
+        );
       const checkpoint = loadModel(place.folder);
       const batches = createBatches({
         train: data.train,
@@ -88,7 +87,7 @@ The results are also kept in the run folder, as interventions.json.`,
         seed: config.seed,
         validationLimit: options.batches ?? config.evaluateBatches,
       });
-      const report = intervene(runtime, config, checkpoint, batches, {
+      const report = await intervene(runtime, config, checkpoint, batches, {
         ...(interventions.length > 0 ? { interventions } : {}),
         ...given({ sublayers: options.sublayers }),
         meanBatches: options.meanBatches,

@@ -10,15 +10,15 @@ import {
   mhcConventionNames,
 } from "../connections/conventions/table.ts";
 import { isFolder } from "../files/places.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { wholeNumber } from "./options.ts";
+import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
-interface LintCommandOptions {
+interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {
   readonly convention?: ConventionName;
   readonly against?: string;
   readonly againstConvention?: ConventionName;
@@ -28,7 +28,7 @@ interface LintCommandOptions {
   readonly json?: boolean;
 }
 
-export const lintCommand: Command = new Command("lint")
+export const lintCommand: Command = runtimeOption(new Command("lint"))
   .description(
     "Look for transposed, mis-sliced, saturated or broken connections in a checkpoint, and show the evidence.",
   )
@@ -61,14 +61,19 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
     const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
     const found = lintFile(file, iterations === undefined ? options : { ...options, iterations });
     const folder = run ?? (isFolder(file) ? file : undefined);
-    const tried = folder === undefined ? undefined : await tryOnText(found, folder, run !== undefined);
+    const tried = folder === undefined ? undefined : await tryOnText(found, folder, run !== undefined, options);
     const report = tried ? { ...found, checks: [...found.checks, tried] } : found;
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : show(report));
     if (report.checks.some(({ verdict }) => verdict === "error")) process.exitCode = 1;
   });
 
 /** The check by the loss; where it cannot be done, an error only if it was asked for. */
-async function tryOnText(report: LintReport, folder: string, asked: boolean): Promise<LintCheck | undefined> {
+async function tryOnText(
+  report: LintReport,
+  folder: string,
+  asked: boolean,
+  options: Pick<MachineOptions, "runtime">,
+): Promise<LintCheck | undefined> {
   const [convention, ...others] = new Set(Object.values(report.conventions));
   const name = mhcConventionNames.find((each): each is MhcConventionName => each === convention);
   const damaged = report.checks.some((check) => ["shapes", "finite"].includes(check.name) && check.verdict === "error");
@@ -82,9 +87,9 @@ async function tryOnText(report: LintReport, folder: string, asked: boolean): Pr
           : undefined;
   if (name === undefined || why !== undefined) return untried(why!, asked);
   const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
-  const runtime = await createWasmRuntime();
+  const runtime = await openChosen(options);
   try {
-    const tried = lintLoss(runtime, report.file, config, name);
+    const tried = await lintLoss(runtime, report.file, config, name);
     if (tried) return tried;
     return untried(`${folder} has no prepared text, or its model does not mix streams by Sinkhorn-Knopp`, asked);
   } catch (error) {

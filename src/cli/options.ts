@@ -11,6 +11,7 @@ import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 
 export function wholeNumber(minimum: number): (text: string) => number {
@@ -61,10 +62,28 @@ function memorySize(text: string): number {
   return bytes;
 }
 
+/** What a command line says of the machine. */
 export interface MachineOptions {
+  readonly runtime: RuntimeChoice;
   readonly threads?: number;
   /** false after --no-revectorise. */
   readonly revectorise: boolean;
+}
+
+/** --runtime alone. */
+export function runtimeOption(command: Command): Command {
+  return command.addOption(
+    new Option("--runtime <name>", "what computes: the fastest that there is, or one by its name (birkhoff doctor)")
+      .choices(runtimeChoices)
+      .default("auto"),
+  );
+}
+
+/** --runtime, and how it uses the processor. */
+export function machineOptions(command: Command): Command {
+  return runtimeOption(command)
+    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
+    .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
 /** Bytes that a command may take. */
@@ -79,12 +98,6 @@ export function memoryOption(command: Command, what: string): Command {
     `memory that ${what} may take, such as 2GiB (default: what is free)`,
     memorySize,
   );
-}
-
-export function machineOptions(command: Command): Command {
-  return command
-    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
-    .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
 export interface TrainingOptions extends MachineOptions, MemoryOption {
@@ -214,7 +227,7 @@ export function trainingOptions(command: Command): Command {
 }
 
 /** What may be said of a run that goes on; everything else is in its configuration. */
-const RESUMED = ["recompute", "memory", "tensorboard", "page", "threads", "revectorise", "cache", "json"];
+const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
 
 /** Refuse options that a run which goes on takes from its configuration. `own`: those of the command itself. */
 export function expectResumable(command: Command, own: readonly string[]): void {

@@ -14,7 +14,7 @@ import { plannedModel, plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
+import { openRuntime } from "../runtime/open.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 
 const THIS_MACHINE = "this-machine";
@@ -123,12 +123,12 @@ Examples:
         const plan = planTraining(model, { ...options, hardware: hardwareProfiles[hardware] });
         return print(plan, compile ? compileSteps(model, { batch: plan.layout.microBatch }) : undefined);
       }
-      const runtime = await createWasmRuntime();
+      const runtime = await openRuntime();
       try {
         const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
         const measured = hasMeasuredKernels(model);
         if (!compile && !measured) return print(plan);
-        const machine = { batch: plan.layout.microBatch, machine: runtime.machine };
+        const machine = { batch: plan.layout.microBatch, ...given({ machine: runtime.machine }) };
         print(plan, compileSteps(model, measured ? { ...machine, rates: await measureKernels(runtime) } : machine));
       } finally {
         runtime.close();

@@ -12,14 +12,14 @@ import { languageModel } from "../model/language-model.ts";
 import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { type Change, expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
-import { machineOptions, type MachineOptions, memoryOption, type MemoryOption, wholeNumber } from "./options.ts";
+import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
   readonly prompt?: readonly string[];
@@ -79,13 +79,10 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
 
     checkRules(options);
 
-    const runtime = await createWasmRuntime({
-      ...(options.threads ? { threads: options.threads } : {}),
-      revectorise: options.revectorise,
-    });
+    const runtime = await openChosen(options);
     try {
       const lengths = prompts.map((prompt) => [...tokenizer.encode(prompt)].length);
-      expectRoom(config.model, runtime.machine, lengths, options);
+      if (runtime.machine) expectRoom(config.model, runtime.machine, lengths, options);
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);
       restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
@@ -95,9 +92,9 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
         random: samplingRandom(options.seed ?? randomInt(2 ** 31)),
       });
       const write = (text: string): void => void process.stdout.write(text);
-      if (options.json) for (const piece of pieces) write(`${JSON.stringify(piece)}\n`);
-      else if (prompts.length === 1) stream(prompts[0]!, pieces, write);
-      else inTurn(prompts, pieces, write);
+      if (options.json) for await (const piece of pieces) write(`${JSON.stringify(piece)}\n`);
+      else if (prompts.length === 1) await stream(prompts[0]!, pieces, write);
+      else await inTurn(prompts, pieces, write);
     } finally {
       runtime.close();
     }
@@ -155,9 +152,13 @@ function given<K extends keyof SampleOptions>(options: SampleOptions, names: rea
 }
 
 /** Every piece as it comes; the prompt with the first of them, when nothing can be wrong any more. */
-function stream(prompt: string, pieces: Iterable<WrittenPiece>, write: (text: string) => void): void {
+async function stream(
+  prompt: string,
+  pieces: AsyncIterable<WrittenPiece>,
+  write: (text: string) => void,
+): Promise<void> {
   let begun = "";
-  for (const { piece } of pieces) {
+  for await (const { piece } of pieces) {
     if (begun === "") write((begun = prompt));
     write(piece);
   }
@@ -165,8 +166,12 @@ function stream(prompt: string, pieces: Iterable<WrittenPiece>, write: (text: st
 }
 
 /** Texts that are written side by side, each whole, in the order of the prompts. */
-function inTurn(prompts: readonly string[], pieces: Iterable<WrittenPiece>, write: (text: string) => void): void {
+async function inTurn(
+  prompts: readonly string[],
+  pieces: AsyncIterable<WrittenPiece>,
+  write: (text: string) => void,
+): Promise<void> {
   const texts = [...prompts];
-  for (const { prompt, piece } of pieces) texts[prompt] += piece;
+  for await (const { prompt, piece } of pieces) texts[prompt] += piece;
   write(texts.map((text) => `${text}\n`).join("\n"));
 }

@@ -1,5 +1,6 @@
 // birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
 
+import type { RuntimeChoice } from "../runtime/open.ts";
 import { plannedMachine } from "../runtime/machines.ts";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
@@ -38,6 +39,7 @@ import {
   trainingOptions,
   type TrainingOptions,
   wholeNumber,
+  runtimeOption,
 } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare } from "./session.ts";
@@ -46,6 +48,7 @@ interface SweepOptions extends MemoryOption {
   readonly out?: string;
   readonly workers?: number;
   readonly threads: number;
+  readonly runtime: RuntimeChoice;
   readonly revectorise: boolean;
   readonly cache?: string;
   readonly report?: boolean;
@@ -53,7 +56,7 @@ interface SweepOptions extends MemoryOption {
   readonly json?: boolean;
 }
 
-export const sweepCommand: Command = memoryOption(new Command("sweep"), "all runs together")
+export const sweepCommand: Command = memoryOption(runtimeOption(new Command("sweep")), "all runs together")
   .description("Train every combination of some settings, and measure optimum and tolerance of the learning rate.")
   .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of one to go on with")
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
@@ -223,7 +226,7 @@ async function makeJobs(
   sweep: SweepDefinition,
   points: readonly SweepPoint[],
   folder: string,
-  { threads, revectorise, cache }: SweepOptions,
+  { runtime, threads, revectorise, cache }: SweepOptions,
 ): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
   const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
   const texts: Record<string, string> = {};
@@ -243,6 +246,7 @@ async function makeJobs(
         folder: path.join(folder, point.name),
         data: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
         threads,
+        runtime,
         revectorise,
         keepCheckpoints: sweep.keepCheckpoints,
       });

@@ -13,21 +13,21 @@ export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT)
 }
 
 /** Let a run write, keep the text in its folder, and return it. */
-export function writeSample(
+export async function writeSample(
   run: Run,
   tokenizer: Tokenizer,
   random: (index: number) => number,
   prompt: string = SAMPLE_PROMPT,
-): string {
-  const ids = [
-    ...run.trainer.generate([...tokenizer.encode(prompt)], {
-      temperature: 0.8,
-      topK: 40,
-      maxTokens: SAMPLE_TOKENS,
-      stopToken: tokenizer.endOfText,
-      random,
-    }),
-  ];
+): Promise<string> {
+  const ids: number[] = [];
+  const tokens = run.trainer.generate([...tokenizer.encode(prompt)], {
+    temperature: 0.8,
+    topK: 40,
+    maxTokens: SAMPLE_TOKENS,
+    stopToken: tokenizer.endOfText,
+    random,
+  });
+  for await (const id of tokens) ids.push(id);
   const text = tokenizer.decode(ids);
   run.folder.appendSample({ step: run.trainer.step, prompt, text });
   return `${prompt}${text}`;

@@ -6,16 +6,16 @@ import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
-import { expectMemory } from "../planning/here/training-memory.ts";
+import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { configFrom, connectionOption, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
+import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 
@@ -57,19 +57,18 @@ Examples:
         }
       : await begin(options, name);
     const folder = options.resume ?? options.out ?? path.join("runs", defaultName(options));
-    const runtime = await createWasmRuntime({
-      ...(options.threads ? { threads: options.threads } : {}),
-      revectorise: options.revectorise,
-    });
+    const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
       const trainings = { configs: [config], sample: options.json ? undefined : sampleSize(data.tokenizer) };
-      expectMemory(trainings, runtime.machine, memoryLimits(runtime.device, options.memory), {
+      const wording: MemoryWording = {
         resumed: resumed !== undefined,
         connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
-      });
-      run = openRun(runtime, config, data, folder, {
+      };
+      const { machine, device } = runtime;
+      if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
+      run = await openRun(runtime, config, data, folder, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
       });
@@ -83,7 +82,8 @@ Examples:
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}\n\n${summaryTable([row])}\n`,
         );
-        if (!stopped) process.stdout.write(`\n${writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
+        if (!stopped)
+          process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
         process.stdout.write(
           `\n${stopped ? "Go on" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
         );

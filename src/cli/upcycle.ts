@@ -4,8 +4,8 @@
 // new run goes on.
 
 import { given } from "../basics/given.ts";
-import { createWasmRuntime } from "../runtime/wasm/runtime.ts";
 import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
+import { openChosen } from "./runtime.ts";
 import type { MachineOptions } from "./options.ts";
 
 export interface UpcycleCommandOptions extends MachineOptions {
@@ -21,12 +21,9 @@ export interface UpcycleCommandOptions extends MachineOptions {
 /** Upcycle the run in one folder into another and tell what became of it on standard output. */
 export async function upcycleRun(run: string, out: string, options: UpcycleCommandOptions): Promise<void> {
   const { to, streams, steps, overwrite, json } = options;
-  const runtime = await createWasmRuntime({
-    ...(options.threads ? { threads: options.threads } : {}),
-    revectorise: options.revectorise,
-  });
+  const runtime = await openChosen(options);
   try {
-    const { config, step, addedParameters, difference, largestLogit } = upcycle(
+    const { config, step, addedParameters, difference, largestLogit } = await upcycle(
       runtime,
       run,
       out,

@@ -94,6 +94,11 @@ export class Values {
     ]!;
   }
 
+  /** Where in `data` an index is. */
+  place(i: number, j: number, k: number): number {
+    return (i * this.rows + j) * this.columns + k;
+  }
+
   /** Set the value of an index, as `at` takes it; the value comes last. */
   set(i: number, value: number): void;
   set(i: number, j: number, value: number): void;

@@ -147,9 +147,9 @@ export function recordTensorBoard(run: Run, folder: string): Run {
     written = metric.step;
   };
   const recording: Pick<Run, "advance" | "close"> = {
-    advance() {
+    async advance() {
       try {
-        return run.advance();
+        return await run.advance();
       } finally {
         catchUp();
       }

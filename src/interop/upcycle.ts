@@ -23,8 +23,7 @@ import type { HcConfig } from "../connections/hc.ts";
 import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel, modelParameters } from "../model/language-model.ts";
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
-import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
@@ -85,13 +84,13 @@ export const upcycledConnections: Readonly<
  * @throws Error when the run has no checkpoint or is not a residual one, when the two models differ by more than
  *   rounding (1e-5 of the largest logit), and any error of making a run folder; nothing is written then
  */
-export function upcycle(
-  runtime: WasmRuntime,
+export async function upcycle(
+  runtime: Runtime,
   from: string,
   to: string,
   connection: UpcycledConnection,
   { steps, existing = "refuse", onWarning }: UpcycleOptions = {},
-): Upcycled {
+): Promise<Upcycled> {
   const old = parseTrainingConfig(openRunFolder(from).config, path.join(from, "config.json"));
   expectResidual(from, old.model.connection);
   const place = latestCheckpoint(from, onWarning);
@@ -103,7 +102,7 @@ export function upcycle(
   const checkpoint = loadCheckpoint(place.folder);
   const config = upcycledConfig(old, to, { run: path.resolve(from), step: place.step }, connection, steps);
   const state = upcycledState(checkpoint, config);
-  const { difference, largestLogit } = expectSameLogits(
+  const { difference, largestLogit } = await expectSameLogits(
     runtime,
     { config: old.model, tensors: checkpoint.model },
     { config: config.model, tensors: state.model },
@@ -199,13 +198,13 @@ export function upcycledState(
  *
  * @param from what to call the model in messages
  */
-export function expectSameLogits(
-  runtime: SynchronousRuntime,
+export async function expectSameLogits(
+  runtime: Runtime,
   old: StoredModel,
   upcycled: StoredModel,
   from: string,
 ): ReturnType<typeof compareLogits> {
-  const compared = compareLogits(runtime, [old, upcycled]);
+  const compared = await compareLogits(runtime, [old, upcycled]);
   const { difference, largestLogit } = compared;
   if (difference <= TOLERANCE * Math.max(1, largestLogit)) return compared;
   const { connection } = upcycled.config;
@@ -224,18 +223,18 @@ export interface StoredModel {
  * The largest difference between the logits of two models of one vocabulary and context, on a sequence of
  * random tokens, and the largest logit of the first.
  */
-export function compareLogits(
-  runtime: SynchronousRuntime,
+export async function compareLogits(
+  runtime: Runtime,
   models: readonly [StoredModel, StoredModel],
-): { readonly difference: number; readonly largestLogit: number } {
-  const [first, second] = models.map((model) => logitsOf(runtime, model));
+): Promise<{ readonly difference: number; readonly largestLogit: number }> {
+  const [first, second] = [await logitsOf(runtime, models[0]), await logitsOf(runtime, models[1])];
   return {
-    difference: largestMagnitude(first!.map((value, i) => value - second![i]!)),
-    largestLogit: largestMagnitude(first!),
+    difference: largestMagnitude(first.map((value, i) => value - second[i]!)),
+    largestLogit: largestMagnitude(first),
   };
 }
 
-function logitsOf(runtime: SynchronousRuntime, { config, tensors }: StoredModel): Float64Array {
+async function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Promise<Float64Array> {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   const tokens = input("tokens", [1, config.context], "i32");
@@ -248,7 +247,7 @@ function logitsOf(runtime: SynchronousRuntime, { config, tensors }: StoredModel)
     Int32Array.from({ length: config.context }, (_, i) => draw(i)),
   );
   program.run();
-  const logits = Float64Array.from(program.readNow("logits"));
+  const logits = Float64Array.from(await program.read("logits"));
   program.release();
   for (const { tensor } of parameters.all) runtime.forget(tensor);
   return logits;

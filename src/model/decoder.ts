@@ -10,7 +10,7 @@ import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { slice } from "../ops/slice.ts";
 import type { TensorValues } from "../runtime/program.ts";
-import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Program, Runtime } from "../runtime/runtime.ts";
 import { cachedTexts, keyValueCache } from "./attending.ts";
 import { rotarySize } from "./latent-attention.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -31,7 +31,7 @@ export interface Decoder {
    *
    * @throws RangeError for a token, position or slot that does not exist
    */
-  read(rows: readonly Row[], wanted: number): TensorValues;
+  read(rows: readonly Row[], wanted: number): TensorValues | Promise<TensorValues>;
   /** Compile what reading this many rows will need. */
   prepare(rows: number, wanted: number): void;
   /** Release the programs and the cache. */
@@ -44,14 +44,14 @@ export const KEPT_PROGRAMS = 16;
 interface Compiled {
   /** The number of rows, padding included. */
   readonly count: number;
-  readonly program: SynchronousProgram<{ readonly logits: Tensor }>;
+  readonly program: Program<{ readonly logits: Tensor }>;
   readonly tokens: Tensor;
   readonly positions: Tensor;
   readonly slots: Tensor;
 }
 
 /** Make the cache of a model for some texts; a slot takes layers · context · 2 · kvHeads · headSize floats, with latent attention layers · context · (R + 2L). */
-export function createDecoder(runtime: SynchronousRuntime, model: LanguageModel, slots: number): Decoder {
+export function createDecoder(runtime: Runtime, model: LanguageModel, slots: number): Decoder {
   const { context, vocabulary, ropeTheta } = model.config;
   const cache = keyValueCache({ slots, length: context, dimension: rotarySize(model.config), theta: ropeTheta });
   const table = runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] });
@@ -112,7 +112,7 @@ export function createDecoder(runtime: SynchronousRuntime, model: LanguageModel,
         column(-1, ({ slot }) => slot),
       );
       program.run();
-      return program.readNow("logits");
+      return program.readNow?.("logits") ?? program.read("logits");
     },
     prepare: (rows, wanted) => void compiled(rows, wanted),
     release() {

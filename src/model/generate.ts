@@ -8,7 +8,7 @@
 // the same step: once into the window and once into the window that will follow it, its shadow. When the window
 // is full, the shadow replaces it. So no token takes much longer than another.
 
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 import { checkRules, drawToken, logProbability, nextTokens, type SamplingRules } from "./sampling.ts";
@@ -41,9 +41,9 @@ export interface WrittenToken {
 /** A model that writes text. */
 export interface Generator {
   /** Token ids, one by one. An empty prompt is refused; of a prompt longer than the window, only the end is read. */
-  generate(prompt: readonly number[], options: SamplingOptions): Iterable<number>;
+  generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
   /** The same for many prompts in turn: a token for each that has not ended, then the next for each. */
-  generateBatch(prompts: readonly (readonly number[])[], options: BatchSamplingOptions): Iterable<WrittenToken>;
+  generateBatch(prompts: readonly (readonly number[])[], options: BatchSamplingOptions): AsyncIterable<WrittenToken>;
   /**
    * Compile what continuing such prompts will need, in the order of writing. A decoder keeps only the latest
    * of these programs; with few texts, no token then waits for a compilation.
@@ -64,7 +64,7 @@ export interface Generator {
  * @throws RangeError from `generate` and `generateBatch`, when their tokens are read, for an empty prompt or an
  *   option out of range
  */
-export function createGenerator(runtime: SynchronousRuntime, model: LanguageModel): Generator {
+export function createGenerator(runtime: Runtime, model: LanguageModel): Generator {
   const { context } = model.config;
   const pools: Pool[] = [];
 
@@ -80,10 +80,10 @@ export function createGenerator(runtime: SynchronousRuntime, model: LanguageMode
     return { decoder, slots, giveBack: () => void free.push(...slots) };
   };
 
-  function* write(
+  async function* write(
     prompts: readonly (readonly number[])[],
     { maxTokens = 200, stopToken, random, ended, ...rules }: BatchSamplingOptions,
-  ): Iterable<Omit<WrittenToken, "logProbability"> & { readonly scores: ArrayLike<number> }> {
+  ): AsyncIterable<Omit<WrittenToken, "logProbability"> & { readonly scores: ArrayLike<number> }> {
     if (prompts.some((prompt) => prompt.length === 0))
       throw new RangeError(
         "generate: the prompt has no tokens; give at least one (the end-of-text token starts a new text).",
@@ -102,7 +102,7 @@ export function createGenerator(runtime: SynchronousRuntime, model: LanguageMode
         return { prompt: index, tokens: [...prompt], seen: new Set(prompt), window };
       });
       for (let index = 0; index < maxTokens && texts.length > 0; index++) {
-        const scores = index === 0 ? readPrompts(decoder, texts) : readLast(decoder, texts, index === 1);
+        const scores = await (index === 0 ? readPrompts(decoder, texts) : readLast(decoder, texts, index === 1));
         for (const [place, text] of texts.entries()) {
           if (ended?.has(text.prompt)) continue;
           const nextScores = scores[place]!;
@@ -119,12 +119,12 @@ export function createGenerator(runtime: SynchronousRuntime, model: LanguageMode
   }
 
   return {
-    *generateBatch(prompts, options) {
-      for (const { prompt, token, scores } of write(prompts, options))
+    async *generateBatch(prompts, options) {
+      for await (const { prompt, token, scores } of write(prompts, options))
         yield { prompt, token, logProbability: logProbability(scores, token) };
     },
-    *generate(prompt, options) {
-      for (const { token } of write([prompt], options)) yield token;
+    async *generate(prompt, options) {
+      for await (const { token } of write([prompt], options)) yield token;
     },
     prepare(lengths, maxTokens = 200) {
       if (lengths.length === 0 || maxTokens === 0) return;
@@ -177,21 +177,21 @@ interface Text {
 type Scores = readonly ArrayLike<number>[];
 
 /** One text after another: most prompts are long enough to keep all threads busy. */
-function readPrompts(decoder: Decoder, texts: readonly Text[]): Scores {
-  return texts.map(({ tokens, window }) => decoder.read(window.prompt(tokens), 1));
+function readPrompts(decoder: Decoder, texts: readonly Text[]): Promise<Scores> {
+  return Promise.all(texts.map(async ({ tokens, window }) => decoder.read(window.prompt(tokens), 1)));
 }
 
 /** The last token of every text, in one step. */
-function readLast(decoder: Decoder, texts: readonly Text[], first: boolean): Scores {
+async function readLast(decoder: Decoder, texts: readonly Text[], first: boolean): Promise<Scores> {
   if (first) {
     for (const { tokens, window } of texts) {
       const rows = window.promptOfShadow(tokens);
-      if (rows.length > 0) decoder.read(rows, 1);
+      if (rows.length > 0) await decoder.read(rows, 1);
     }
   }
   const rows = texts.map(({ tokens, window }) => window.next(tokens.length - 1, tokens.at(-1)!));
   const shadows = rows.flatMap(({ shadow }) => shadow ?? []);
-  const scores = decoder.read([...shadows, ...rows.map(({ main }) => main)], texts.length);
+  const scores = await decoder.read([...shadows, ...rows.map(({ main }) => main)], texts.length);
   const size = scores.length / texts.length;
   return texts.map((_, place) => scores.subarray(place * size, (place + 1) * size));
 }

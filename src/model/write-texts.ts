@@ -29,12 +29,12 @@ export type WrittenPiece =
  *
  * @throws RangeError when a prompt is empty, or an option is out of range
  */
-export function* writeTexts(
+export async function* writeTexts(
   generator: Generator,
   codec: TextCodec,
   prompts: readonly string[],
   { stop = [], maxTokens = 200, ...options }: WritingOptions,
-): Iterable<WrittenPiece> {
+): AsyncIterable<WrittenPiece> {
   if (prompts.includes(""))
     throw new RangeError('generate: the prompt is empty; give at least one character, such as "The".');
   if (stop.includes(""))
@@ -45,7 +45,7 @@ export function* writeTexts(
     prompts.map((prompt) => [...codec.encode(prompt)]),
     { ...options, maxTokens, stopToken: codec.endOfText, ended },
   );
-  for (const { prompt, token, logProbability } of written) {
+  for await (const { prompt, token, logProbability } of written) {
     const text = texts[prompt]!;
     text.count++;
     const { certain, stopped } = text.holder.push(text.decoder.push(token));

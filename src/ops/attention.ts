@@ -14,6 +14,7 @@
 import { apply, f32, type Operation, type Shape, type Tensor, type TensorSpec, type Values } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
 import { concat } from "./concat.ts";
+import { addScaled, dot } from "./dot.ts";
 import { exp, multiply, scale as times, subtract } from "./elementwise.ts";
 import { fill } from "./fill.ts";
 import { lowerTriangle } from "./masks.ts";
@@ -65,17 +66,13 @@ export const attentionOperation: Operation<["qkv"], ["out", "lse"], AttentionAtt
   reference({ qkv }, { out, lse }, attributes) {
     const { headSize, valueSize, scale } = attributes;
     forEachQuery(qkv, attributes, ({ b, head, i, query, key, value, result }) => {
-      const scores = Array.from({ length: i + 1 }, (_, j) => {
-        let sum = 0;
-        for (let c = 0; c < headSize; c++) sum += qkv.at(b, i, query + c) * qkv.at(b, j, key + c);
-        return scale * sum;
-      });
+      const q = qkv.place(b, i, query);
+      const scores = Array.from({ length: i + 1 }, (_, j) => scale * dot(qkv, q, qkv, qkv.place(b, j, key), headSize));
       const highest = Math.max(...scores);
       const logSum = highest + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - highest), 0));
       lse.set(b, head, i, logSum);
       for (const [j, score] of scores.entries()) {
-        const p = Math.exp(score - logSum);
-        for (let c = 0; c < valueSize; c++) out.add(b, i, result + c, p * qkv.at(b, j, value + c));
+        addScaled(out, out.place(b, i, result), Math.exp(score - logSum), qkv, qkv.place(b, j, value), valueSize);
       }
     });
   },
@@ -101,20 +98,15 @@ export const attentionBackwardOperation: Operation<["qkv", "out", "lse", "g"], [
   reference({ qkv, out, lse, g }, { dqkv }, attributes) {
     const { headSize, valueSize, scale } = attributes;
     forEachQuery(qkv, attributes, ({ b, head, i, query, key, value, result }) => {
-      let along = 0;
-      for (let c = 0; c < valueSize; c++) along += g.at(b, i, result + c) * out.at(b, i, result + c);
+      const [q, o] = [qkv.place(b, i, query), g.place(b, i, result)];
+      const along = dot(g, o, out, o, valueSize);
       for (let j = 0; j <= i; j++) {
-        let score = 0;
-        for (let c = 0; c < headSize; c++) score += qkv.at(b, i, query + c) * qkv.at(b, j, key + c);
-        let dp = 0;
-        for (let c = 0; c < valueSize; c++) dp += g.at(b, i, result + c) * qkv.at(b, j, value + c);
-        const p = Math.exp(scale * score - lse.at(b, head, i));
-        const ds = scale * p * (dp - along);
-        for (let c = 0; c < headSize; c++) {
-          dqkv.add(b, i, query + c, ds * qkv.at(b, j, key + c));
-          dqkv.add(b, j, key + c, ds * qkv.at(b, i, query + c));
-        }
-        for (let c = 0; c < valueSize; c++) dqkv.add(b, j, value + c, p * g.at(b, i, result + c));
+        const [k, v] = [qkv.place(b, j, key), qkv.place(b, j, value)];
+        const p = Math.exp(scale * dot(qkv, q, qkv, k, headSize) - lse.at(b, head, i));
+        const ds = scale * p * (dot(g, o, qkv, v, valueSize) - along);
+        addScaled(dqkv, q, ds, qkv, k, headSize);
+        addScaled(dqkv, k, ds, qkv, q, headSize);
+        addScaled(dqkv, v, p, g, o, valueSize);
       }
     });
   },

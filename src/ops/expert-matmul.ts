@@ -20,6 +20,7 @@ import {
   type Values,
 } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
+import { addScaled, dot } from "./dot.ts";
 import { multiply, shift, subtract } from "./elementwise.ts";
 import { positions, positive, scaleRows } from "./masks.ts";
 import { broadcast, broadcastLast, sumLeading } from "./reductions.ts";
@@ -56,10 +57,11 @@ export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"]
   },
   flops: ({ x, y }) => 2 * sizeOf(x.shape) * lastAxis(y.shape),
   reference({ x, weights, offsets }, { y }, { transposed }) {
+    const [K, M] = [lastAxis(x.shape), lastAxis(y.shape)];
     forEachRow(offsets, (r, e) => {
-      for (let m = 0; m < lastAxis(y.shape); m++) {
-        for (let k = 0; k < lastAxis(x.shape); k++)
-          y.add(r, m, x.at(r, k) * (transposed ? weights.at(e, m, k) : weights.at(e, k, m)));
+      for (let m = 0; m < M; m++) {
+        const column = transposed ? weights.place(e, m, 0) : weights.place(e, 0, m);
+        y.set(r, m, dot(x, r * K, weights, column, K, 1, transposed ? 1 : M));
       }
     });
   },
@@ -91,9 +93,8 @@ export const expertOuterOperation: Operation<["a", "b", "offsets"], ["weights"]>
   flops: ({ a, b }) => 2 * sizeOf(a.shape) * lastAxis(b.shape),
   reference({ a, b, offsets }, { weights }) {
     forEachRow(offsets, (r, e) => {
-      for (let k = 0; k < lastAxis(a.shape); k++) {
-        for (let m = 0; m < lastAxis(b.shape); m++) weights.add(e, k, m, a.at(r, k) * b.at(r, m));
-      }
+      for (let k = 0; k < lastAxis(a.shape); k++)
+        addScaled(weights, weights.place(e, k, 0), a.at(r, k), b, r * lastAxis(b.shape), lastAxis(b.shape));
     });
   },
   compose({ a, b, offsets }) {

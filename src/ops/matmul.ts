@@ -17,6 +17,7 @@ import {
   type Tensor,
   Values,
 } from "../graph/tensor.ts";
+import { dot } from "./dot.ts";
 import { expectShapes } from "./shapes.ts";
 
 /** Which operands of a product are transposed; neither unless said. */
@@ -90,13 +91,10 @@ export const matmulOperation: Operation<["a", "b"], ["c"], MatmulAttributes> = {
 /** For references: C = op(A) · op(B) for three matrices. */
 export function multiplyMatrices(a: Values, b: Values, c: Values, { transposeA, transposeB }: MatmulAttributes): void {
   const { rows, inner, columns } = matmulExtents(a.shape, b.shape, { transposeA, transposeB });
+  const [stepA, stepB] = [transposeA ? rows : 1, transposeB ? 1 : columns];
   for (let i = 0; i < rows; i++) {
-    for (let j = 0; j < columns; j++) {
-      let sum = 0;
-      for (let k = 0; k < inner; k++)
-        sum += (transposeA ? a.at(k, i) : a.at(i, k)) * (transposeB ? b.at(j, k) : b.at(k, j));
-      c.set(i, j, sum);
-    }
+    for (let j = 0; j < columns; j++)
+      c.set(i, j, dot(a, transposeA ? i : i * inner, b, transposeB ? j * inner : j, inner, stepA, stepB));
   }
 }
 

@@ -18,8 +18,8 @@ import {
   sizeOf,
   type Tensor,
   type TensorSpec,
-  Values,
 } from "../graph/tensor.ts";
+import { addScaled, dot } from "./dot.ts";
 import { multiply, scale, square, subtract } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { scaleRows } from "./masks.ts";
@@ -71,16 +71,10 @@ export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], Stream
   flops: ({ x, w }) => projectionFlops(x, w) + 2 * sizeOf(x.shape),
   reference({ x, w }, { p, s }, attributes) {
     const { rows, length: K } = projectionRows(x, attributes);
-    const x_RK = new Values([rows, K], x.data);
     for (let row = 0; row < rows; row++) {
-      let squares = 0;
-      for (let k = 0; k < K; k++) squares += x_RK.at(row, k) ** 2;
+      const squares = dot(x, row * K, x, row * K, K);
       s.set(row, 1 / Math.sqrt(squares / K + attributes.epsilon));
-      for (let m = 0; m < rowCount(w.shape); m++) {
-        let raw = 0;
-        for (let k = 0; k < K; k++) raw += x_RK.at(row, k) * w.at(m, k);
-        p.set(row, m, s.at(row) * raw);
-      }
+      for (let m = 0; m < rowCount(w.shape); m++) p.set(row, m, s.at(row) * dot(x, row * K, w, m * K, K));
     }
   },
   compose({ x, w }, attributes) {
@@ -107,18 +101,14 @@ export const streamProjectionBackwardOperation: Operation<
   reference({ x, w, p, s, dp }, { dx, draw }, attributes) {
     const { rows, length: K } = projectionRows(x, attributes);
     const P = rowCount(w.shape);
-    const [x_RK, dx_RK] = [new Values([rows, K], x.data), new Values([rows, K], dx.data)];
     for (let row = 0; row < rows; row++) {
       let along = 0;
       for (let m = 0; m < P; m++) {
         draw.set(row, m, s.at(row) * dp.at(row, m));
         along += dp.at(row, m) * p.at(row, m);
       }
-      for (let k = 0; k < K; k++) {
-        let sum = (-(s.at(row) ** 2) / K) * along * x_RK.at(row, k);
-        for (let m = 0; m < P; m++) sum += draw.at(row, m) * w.at(m, k);
-        dx_RK.set(row, k, sum);
-      }
+      addScaled(dx, row * K, (-(s.at(row) ** 2) / K) * along, x, row * K, K);
+      for (let m = 0; m < P; m++) addScaled(dx, row * K, draw.at(row, m), w, m * K, K);
     }
   },
   compose({ x, w, p, s, dp }) {

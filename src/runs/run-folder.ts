@@ -11,6 +11,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { isObject } from "../basics/objects.ts";
 import { syncFolder, writeFileAtomically } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { formatRecord, keepRecords, type Log, openLog, readRecords } from "../files/records.ts";
@@ -314,9 +315,6 @@ function differences(saved: unknown, given: unknown, at = ""): string[] {
   const [was, is] = [saved, given].map((value) => JSON.stringify(value));
   return was === is ? [] : [`  ${at || "(all)"}: ${was ?? "nothing"} in the run, ${is ?? "nothing"} now`];
 }
-
-const isObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === "object" && value !== null && !Array.isArray(value);
 
 function findCheckpoint(folder: string, onWarning: (message: string) => void): CheckpointPlace | undefined {
   const problems: string[] = [];

@@ -9,7 +9,7 @@ import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
 import { isMixed } from "../model/overrides.ts";
-import type { WasmRuntime } from "../runtime/wasm/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
 import { rounded } from "../stability/instruments.ts";
 import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
@@ -44,12 +44,12 @@ export interface Run {
   readonly events: readonly EventRecord[];
   /**
    * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one.
-   * Throws a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
+   * Rejects with a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
    * an alarm was to stop it (the step is then saved) or would have it go back once too often.
    */
-  advance(): MetricRecord;
+  advance(): Promise<MetricRecord>;
   /** Save a checkpoint now, unless this step has one. */
-  checkpoint(): void;
+  checkpoint(): Promise<void>;
   /** Unlock the folder, and give the trainer's memory back to the runtime. */
   close(): void;
 }
@@ -65,8 +65,8 @@ export interface RunOptions {
 }
 
 /** Of the programs that decide a run's bits, for its config.json. */
-export function programVersions({ build, device: { panelWidth } }: WasmRuntime): Record<string, string> {
-  return { node: process.versions.node, v8: process.versions.v8, kernels: `${build} ${panelWidth}` };
+export function programVersions({ kernels }: Runtime): Record<string, string> {
+  return { node: process.versions.node, v8: process.versions.v8, kernels };
 }
 
 /**
@@ -76,13 +76,13 @@ export function programVersions({ build, device: { panelWidth } }: WasmRuntime):
  * @throws RangeError when the tokenizer's vocabulary is not the model's; Error when the folder holds a run and
  *   `existing` refuses it, is locked by another process or cannot be written to
  */
-export function openRun(
-  runtime: WasmRuntime,
+export async function openRun(
+  runtime: Runtime,
   config: TrainingConfig,
   data: PreparedFiles,
   folderPath: string,
   options: RunOptions = {},
-): Run {
+): Promise<Run> {
   const trainer = createTrainer(runtime, config, batchesOf(config, data));
   let folder: RunFolder | undefined;
   try {
@@ -94,7 +94,7 @@ export function openRun(
       ...given({ onWarning: options.onWarning }),
     });
     startFrom(trainer, folder, config, data, options);
-    return trainIn(folder, trainer);
+    return await trainIn(folder, trainer);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -149,7 +149,7 @@ function startFrom(
 }
 
 /** The run of a trainer that stands where its folder does. */
-function trainIn(folder: RunFolder, trainer: Trainer): Run {
+async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
   const { chance } = alarms.subject;
@@ -160,17 +160,17 @@ function trainIn(folder: RunFolder, trainer: Trainer): Run {
     latestCheckpoint(folder.folder, () => undefined, step);
 
   /** Save this step, unless it is saved. When a tensor is not finite nothing is saved and its name returned. */
-  const trySave = (): string | undefined => {
+  const trySave = async (): Promise<string | undefined> => {
     if (savedStep === trainer.step) return undefined;
-    const saved = trainer.view();
+    const saved = await trainer.view();
     const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
     if (bad) return bad.name;
     folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
     savedStep = trainer.step;
     return undefined;
   };
-  const save = (): void => {
-    const bad = trySave();
+  const save = async (): Promise<void> => {
+    const bad = await trySave();
     if (bad === undefined) return;
     throw new DivergenceError(`${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore()).failure}`);
   };
@@ -182,14 +182,14 @@ function trainIn(folder: RunFolder, trainer: Trainer): Run {
     savedStep = checkpoint.step;
   };
   /** Do what the alarms of a step ask for. Throws when the run is to stop. */
-  const react = (step: number, seen: readonly Alarm[]): void => {
+  const react = async (step: number, seen: readonly Alarm[]): Promise<void> => {
     const { events } = history;
     const place = { name: config.name, folder: folder.folder };
     const reaction = reactTo(alarms, { ...place, step, alarms: seen, events, checkpointBefore });
     if (reaction.kind === "rollback") return goBack(reaction.event, reaction.checkpoint);
     reaction.notes.forEach(history.note);
     if (reaction.kind === "continue") return;
-    if (reaction.save) save();
+    if (reaction.save) await save();
     throw reaction.error;
   };
   const alarmOf = (excursion: Excursion, record: MetricRecord): Alarm =>
@@ -200,36 +200,36 @@ function trainIn(folder: RunFolder, trainer: Trainer): Run {
   // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
   const highestSaved = chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY);
 
-  const advance = (): MetricRecord => {
+  const advance = async (): Promise<MetricRecord> => {
     const next = trainer.step + 1;
-    const result = trainer.trainStep({
+    const result = await trainer.trainStep({
       instruments: due(next, config.gainsEvery),
       rateFactor: rateFactorAt(history.events, next),
     });
     const { step, loss, gradientNorm } = result;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       const record = recordOf(result, secondsBefore());
-      react(step, [notFiniteAlarm(record, trainer.findNotFinite(), checkpointBefore())]);
+      await react(step, [notFiniteAlarm(record, await trainer.findNotFinite(), checkpointBefore())]);
       return record;
     }
-    const evaluation = due(step, config.evaluateEvery) ? trainer.evaluate() : undefined;
+    const evaluation = due(step, config.evaluateEvery) ? await trainer.evaluate() : undefined;
     const record = recordOf(result, secondsBefore(), evaluation);
     // Rounded before the alarms see it: a resumed run replays what is in the file.
     const gain = result.instruments && { step, ...rounded(result.instruments) };
     const excursions = history.add(record, gain);
-    react(
+    await react(
       step,
       excursions.map((excursion) => alarmOf(excursion, record)),
     );
     if (trainer.step === step && due(step, config.checkpointEvery) && loss <= highestSaved) {
-      const bad = trySave();
-      if (bad !== undefined) react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
+      const bad = await trySave();
+      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
     }
     return record;
   };
 
   // Something to go back to, whenever the first alarm comes.
-  if (!folder.resumeFrom && mayRollBack(config.alarms)) save();
+  if (!folder.resumeFrom && mayRollBack(config.alarms)) await save();
 
   return {
     config,

@@ -7,11 +7,8 @@
 
 import { describeEvent } from "../training/alarms.ts";
 import { RunStopped } from "../training/reactions.ts";
-import type { EventRecord, MetricRecord } from "../training/records.ts";
+import type { EventRecord } from "../training/records.ts";
 import type { Run } from "./run.ts";
-
-/** A run as it takes turns; its step may be asynchronous. */
-export type TurnRun = Omit<Run, "advance"> & { advance(): MetricRecord | Promise<MetricRecord> };
 
 /** What may be asked while runs train, of the run of a folder or of all. */
 export type RunRequest = (action: "stop" | "checkpoint", folder?: string) => void;
@@ -22,7 +19,7 @@ export interface RunRequests {
 }
 
 /** How runs are trained in turns; all of it may be left out. */
-export interface TurnOptions<R extends TurnRun> {
+export interface TurnOptions<R extends Run> {
   /** Ends the loop after the step in progress. */
   readonly signal?: AbortSignal;
   /** Answered between steps. */
@@ -34,7 +31,7 @@ export interface TurnOptions<R extends TurnRun> {
 }
 
 /** How runs in turns ended. */
-export interface TurnsResult<R extends TurnRun> {
+export interface TurnsResult<R extends Run> {
   /** Whether the signal or a request ended the loop. */
   readonly interrupted: boolean;
   /** Runs that could not go on, and why. */
@@ -48,7 +45,7 @@ export interface TurnsResult<R extends TurnRun> {
  *
  * @throws what a step or a save throws that is no RunStopped; all other runs are saved first
  */
-export async function trainInTurns<R extends TurnRun>(
+export async function trainInTurns<R extends Run>(
   runs: readonly R[],
   { signal, requests, onStep, onNote = () => {} }: TurnOptions<R> = {},
 ): Promise<TurnsResult<R>> {
@@ -65,24 +62,24 @@ export async function trainInTurns<R extends TurnRun>(
     failed.set(run, error);
     if (runs.length > 1) onNote(error.message);
   };
-  const dismiss = (run: R): void => {
-    run.checkpoint();
+  const dismiss = async (run: R): Promise<void> => {
+    await run.checkpoint();
     run.close();
     dismissed.add(run);
     onNote(`${run.config.name} is stopped and saved at step ${run.trainer.step}; the others go on.`);
   };
-  const answer: RunRequest = (action, folder) => {
+  const answer = async (...[action, folder]: Parameters<RunRequest>): Promise<void> => {
     const meant = sound().filter((run) => folder === undefined || run.folder.folder === folder);
-    if (action === "checkpoint") return throwAll(saveEach(meant).map(({ error }) => error));
+    if (action === "checkpoint") return throwAll((await saveEach(meant)).map(({ error }) => error));
     const ending = meant.filter((run) => !run.finished);
-    if (going().some((run) => !meant.includes(run))) ending.forEach(dismiss);
-    else if (ending.length > 0) ended = true;
+    if (!going().some((run) => !meant.includes(run))) ended ||= ending.length > 0;
+    else for (const run of ending) await dismiss(run);
   };
   const asked: Parameters<RunRequest>[] = [];
-  const answerAll = (): void => {
+  const answerAll = async (): Promise<void> => {
     for (const request of asked.splice(0)) {
       try {
-        answer(...request);
+        await answer(...request);
       } catch (error) {
         // The run goes on after a save that was only asked for; the saves that are due by themselves decide.
         onNote(`A request (${request[0]}) failed: ${(error as Error).message}`);
@@ -100,7 +97,7 @@ export async function trainInTurns<R extends TurnRun>(
     onStep?.(run, secondsLeft());
     // Signals and messages are delivered between steps, which may be synchronous.
     await new Promise((resolve) => setImmediate(resolve));
-    answerAll();
+    await answerAll();
   };
 
   requests?.listen((...request) => void asked.push(request));
@@ -110,23 +107,23 @@ export async function trainInTurns<R extends TurnRun>(
     }
   } catch (error) {
     // What a save throws now matters less than what went wrong first.
-    saveEach(sound());
+    await saveEach(sound());
     throw error;
   } finally {
     requests?.listen(undefined);
   }
-  const unsaved = saveEach(sound());
+  const unsaved = await saveEach(sound());
   for (const { run, error } of unsaved) if (error instanceof RunStopped) fail(run, error);
   throwAll(unsaved.filter(({ run }) => !failed.has(run)).map(({ error }) => error));
   return { interrupted: interrupted(), failed, dismissed };
 }
 
 /** Save every run, also after one that cannot be saved; returns those that could not. */
-function saveEach<R extends TurnRun>(runs: readonly R[]): { run: R; error: unknown }[] {
+async function saveEach<R extends Run>(runs: readonly R[]): Promise<{ run: R; error: unknown }[]> {
   const unsaved: { run: R; error: unknown }[] = [];
   for (const run of runs) {
     try {
-      run.checkpoint();
+      await run.checkpoint();
     } catch (error) {
       unsaved.push({ run, error });
     }
@@ -141,7 +138,7 @@ function throwAll(errors: readonly unknown[]): void {
 }
 
 /** Notes the events of a run that are new; the one that stops it is in its error. */
-function eventNotes(runs: readonly TurnRun[], onNote: (message: string) => void): (run: TurnRun) => void {
+function eventNotes(runs: readonly Run[], onNote: (message: string) => void): (run: Run) => void {
   const known = new Set<EventRecord>(runs.flatMap(({ events }) => events));
   return ({ config, events }) => {
     for (const event of events) {
@@ -152,7 +149,7 @@ function eventNotes(runs: readonly TurnRun[], onNote: (message: string) => void)
 }
 
 /** Tells how long the steps that are left will take, if they take as long as those since now. */
-function clock<R extends TurnRun>(runs: readonly R[], going: () => readonly R[]): () => number | undefined {
+function clock<R extends Run>(runs: readonly R[], going: () => readonly R[]): () => number | undefined {
   const steps = (): number => runs.reduce((sum, { trainer }) => sum + trainer.step, 0);
   const [started, before] = [performance.now(), steps()];
   return () => {

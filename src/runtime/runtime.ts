@@ -71,6 +71,8 @@ export interface Runtime {
   /** Such as "wasm". */
   readonly name: string;
   readonly device: Device;
+  /** Which kernels decide the bits of its results, such as "relaxed 16". */
+  readonly kernels: string;
   /** For planning programs without running them; a runtime that plans nothing has none. */
   readonly machine?: Machine;
   /**

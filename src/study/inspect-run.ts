@@ -7,7 +7,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { reason } from "../files/errors.ts";
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../runs/checkpoint.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import type { TrainingConfig } from "../training/config.ts";
@@ -74,13 +74,13 @@ export function textOfFile(file: string, runFolder: string, { model }: TrainingC
 }
 
 /** Read the instruments of a run's checkpoint on a text. */
-export function measureRun(
-  runtime: SynchronousRuntime,
+export async function measureRun(
+  runtime: Runtime,
   { model }: TrainingConfig,
   checkpoint: Pick<Checkpoint, "step" | "model">,
   { name, tokens }: RunText,
-): MeasuredRun {
-  const instruments = inspectCheckpoint(runtime, model, checkpoint, tokens);
+): Promise<MeasuredRun> {
+  const instruments = await inspectCheckpoint(runtime, model, checkpoint, tokens);
   return { step: checkpoint.step, text: name, length: tokens.length, instruments };
 }
 

@@ -9,7 +9,7 @@ import type { ConventionName } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { misfit } from "./lint.ts";
 import type { LintConnection } from "./lint-check.ts";
 import type { Instruments } from "../stability/instruments.ts";
@@ -26,12 +26,12 @@ import { restoreTensors } from "../training/trainer.ts";
  * @param tokens ids; at least one, at most the model's context
  * @throws RangeError for another number of tokens, Error when a tensor of the model is missing
  */
-export function inspectCheckpoint(
-  runtime: SynchronousRuntime,
+export async function inspectCheckpoint(
+  runtime: Runtime,
   config: ModelConfig,
   checkpoint: Pick<Checkpoint, "model">,
   tokens: ArrayLike<number>,
-): Instruments {
+): Promise<Instruments> {
   if (tokens.length < 1 || tokens.length > config.context)
     throw new RangeError(`inspect: give 1 to ${config.context} tokens (the model's context), got ${tokens.length}.`);
   const parameters = createParameters();
@@ -39,7 +39,7 @@ export function inspectCheckpoint(
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
   const observer = createObserver(runtime, model, tokens.length);
   try {
-    return observer.observe(tokens);
+    return await observer.observe(tokens);
   } finally {
     observer.release();
     for (const { tensor } of parameters.all) runtime.forget(tensor);

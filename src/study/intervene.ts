@@ -26,7 +26,7 @@ import { broadcast, sumLeading } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
-import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Program, Runtime } from "../runtime/runtime.ts";
 import {
   coefficientMap,
   type Intervention,
@@ -99,13 +99,13 @@ export interface InterveneOptions {
  * @param batches the validation text to measure on, and the training text for the means
  * @throws RangeError when the model mixes no streams, and for interventions or sublayers that it does not have
  */
-export function intervene(
-  runtime: SynchronousRuntime,
+export async function intervene(
+  runtime: Runtime,
   config: TrainingConfig,
   checkpoint: Pick<TrainerState, "step" | "model">,
   batches: Batches,
   { interventions, sublayers, meanBatches = 8, onRow }: InterveneOptions = {},
-): InterventionReport {
+): Promise<InterventionReport> {
   const { batch, model: modelConfig } = config;
   const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
   const planned = planInterventions(network, interventions, sublayers);
@@ -116,12 +116,12 @@ export function intervene(
     runtime.write(tokens, next.tokens);
     runtime.write(targets, next.targets);
   };
-  const measure = ({ run, readNow }: SynchronousProgram<LossOutput>): Measured => {
+  const measure = async ({ run, read }: Program<LossOutput>): Promise<Measured> => {
     const each: number[] = [];
-    const { loss } = meanLoss(batches.validationBatches(), (next) => {
+    const { loss } = await meanLoss(batches.validationBatches(), async (next) => {
       feed(next);
       run();
-      const [loss = NaN] = readNow("loss");
+      const [loss = NaN] = await read("loss");
       each.push(loss);
       return loss;
     });
@@ -140,7 +140,7 @@ export function intervene(
   for (let step = 0; step < meanBatches; step++) {
     feed(batches.trainingBatch(step));
     program.run();
-    const found = program.readNow("means");
+    const found = await program.read("means");
     for (const [at, [index, { streams }]] of [...changeable].entries()) {
       const sum = means.get(index) ?? new Float64Array(streams * streams + 2 * streams);
       found[at]?.forEach((value, m) => (sum[m]! += value));
@@ -148,22 +148,23 @@ export function intervene(
     }
   }
   for (const sum of means.values()) sum.forEach((value, m) => (sum[m] = value / meanBatches));
-  const asItIs = measure(program);
+  const asItIs = await measure(program);
 
-  const measureWith = (intervention: Intervention, meant: readonly number[]): Measured => {
+  const measureWith = async (intervention: Intervention, meant: readonly number[]): Promise<Measured> => {
     if (intervention.kind !== "iterations") {
       change(intervention, meant);
       return measure(program);
     }
     const changed = runtime.compile(specWithIterations(meant, intervention.iterations));
     try {
-      return measure(changed);
+      return await measure(changed);
     } finally {
       changed.release();
     }
   };
-  const rows = planned.map(({ intervention, set }, index): InterventionRow => {
-    const changed = measureWith(intervention, set.sublayers);
+  const rows: InterventionRow[] = [];
+  for (const { intervention, set } of planned) {
+    const changed = await measureWith(intervention, set.sublayers);
     const name = interventionName(intervention);
     const row = {
       name: `${name}, ${set.name}`,
@@ -174,9 +175,9 @@ export function intervene(
       change: changed.loss - asItIs.loss,
       ...errorOf(changed.each.map((value, at) => value - asItIs.each[at]!)),
     };
-    onRow?.(row, index + 1, planned.length);
-    return row;
-  });
+    rows.push(row);
+    onRow?.(row, rows.length, planned.length);
+  }
   program.release();
   for (const { tensor } of parameters.all) runtime.forget(tensor);
   const tokensOf = (count: number): number => count * batch * modelConfig.context;

@@ -14,7 +14,7 @@ import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { LintCheck } from "./lint-check.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -36,12 +36,12 @@ const LEAST_SHARE = 1e-5;
  * @param convention the convention of the weights
  * @returns undefined where the model mixes no streams by Sinkhorn-Knopp
  */
-export function lintLoss(
-  runtime: SynchronousRuntime,
+export async function lintLoss(
+  runtime: Runtime,
   file: string,
   config: TrainingConfig,
   convention: MhcConventionName,
-): LintCheck | undefined {
+): Promise<LintCheck | undefined> {
   const { connection } = config.model;
   if (isMixed(connection) || connection.kind !== "mhc" || (connection.residualMap ?? "sinkhorn") !== "sinkhorn")
     return undefined;
@@ -56,7 +56,7 @@ export function lintLoss(
   const right: number[] = [],
     differences: number[] = [];
   let [mean, z] = [0, 0];
-  for (const [own, other] of pairedLosses(runtime, config, model, asItIs, flipped)) {
+  for await (const [own, other] of pairedLosses(runtime, config, model, asItIs, flipped)) {
     right.push(...own);
     differences.push(...other.map((loss, index) => loss - own[index]!));
     mean = average(differences);
@@ -86,12 +86,12 @@ const average = (values: readonly number[]): number => values.reduce((sum, value
 type Lookup = (name: string) => ArrayLike<number> | undefined;
 
 /** The losses of a block of batches with two sets of weights, block by block. */
-function* pairedLosses(
-  runtime: SynchronousRuntime,
+async function* pairedLosses(
+  runtime: Runtime,
   { data, seed }: TrainingConfig,
   config: ModelConfig,
   ...sets: readonly [Lookup, Lookup]
-): Generator<readonly [number[], number[]]> {
+): AsyncGenerator<readonly [number[], number[]]> {
   const { folder, text } = data.prepared!;
   const prepared = openPrepared(folder, { text });
   try {
@@ -109,7 +109,7 @@ function* pairedLosses(
     const tokens = input("tokens", [ROWS, context], "i32"),
       targets = input("targets", [ROWS, context], "i32");
     const program = runtime.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
-    const lossesWith = (lookup: Lookup, block: number): number[] => {
+    const lossesWith = async (lookup: Lookup, block: number): Promise<number[]> => {
       for (const { name, tensor } of parameters.all) {
         const values = lookup(name);
         if (!values || values.length !== sizeOf(tensor.shape))
@@ -118,16 +118,20 @@ function* pairedLosses(
           );
         runtime.write(tensor, Float32Array.from(values));
       }
-      return Array.from({ length: BLOCK }, (_, index) => {
+      const losses: number[] = [];
+      for (let index = 0; index < BLOCK; index++) {
         const batch = batches.trainingBatch(block * BLOCK + index);
         runtime.write(tokens, batch.tokens);
         runtime.write(targets, batch.targets);
         program.run();
-        return program.readNow("loss")[0]!;
-      });
+        const [loss = NaN] = await program.read("loss");
+        losses.push(loss);
+      }
+      return losses;
     };
     try {
-      for (let block = 0; block < LOOKS; block++) yield [lossesWith(sets[0], block), lossesWith(sets[1], block)];
+      for (let block = 0; block < LOOKS; block++)
+        yield [await lossesWith(sets[0], block), await lossesWith(sets[1], block)];
     } finally {
       program.release();
       for (const { tensor } of parameters.all) runtime.forget(tensor);

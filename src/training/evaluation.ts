@@ -13,10 +13,13 @@ export interface Evaluation {
 }
 
 /** The mean over batches of what `lossOf` says of each, in nats a token. */
-export function meanLoss(batches: Iterable<ValidationBatch>, lossOf: (batch: ValidationBatch) => number): Evaluation {
+export async function meanLoss(
+  batches: Iterable<ValidationBatch>,
+  lossOf: (batch: ValidationBatch) => Promise<number>,
+): Promise<Evaluation> {
   let [nats, count, bytes] = [0, 0, 0];
   for (const batch of batches) {
-    nats += lossOf(batch) * batch.targets.length;
+    nats += (await lossOf(batch)) * batch.targets.length;
     count += batch.targets.length;
     bytes += batch.bytes;
   }

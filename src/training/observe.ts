@@ -13,7 +13,7 @@ import { sublayerRuns } from "../model/overrides.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
-import type { SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 
@@ -22,7 +22,7 @@ type Sublayer = ReturnType<LanguageModel["hidden"]>["sublayers"][number];
 /** Reads the instruments of a model's forward pass. */
 export interface Observer {
   /** @param tokens_T ids, as many as the observer was made for */
-  observe(tokens_T: ArrayLike<number>): Instruments;
+  observe(tokens_T: ArrayLike<number>): Promise<Instruments>;
   /** Give back its program. */
   release(): void;
 }
@@ -32,7 +32,7 @@ export interface Observer {
  *
  * @param length T, at most the model's context
  */
-export function createObserver(runtime: SynchronousRuntime, model: LanguageModel, length: number): Observer {
+export function createObserver(runtime: Runtime, model: LanguageModel, length: number): Observer {
   const tokens = input("observed.tokens", [1, length], "i32");
   const { sublayers } = model.hidden(tokens);
   const observed = sublayers.map(({ coefficients, streams, logits, read_NC, result_NC }) => ({
@@ -46,10 +46,10 @@ export function createObserver(runtime: SynchronousRuntime, model: LanguageModel
   const runs = sublayerRuns(model.config);
   return {
     release: () => program.release(),
-    observe(tokens_T) {
+    async observe(tokens_T) {
       runtime.write(tokens, tokens_T);
       program.run();
-      const seen = program.readNow("sublayers");
+      const seen = await program.read("sublayers");
       const mixing = seen.flatMap(({ coefficients, logits, products }, index): ObservedMixing[] =>
         coefficients ? [{ index, run: runs[index] ?? 0, coefficients, ...given({ logits, products }) }] : [],
       );

@@ -9,7 +9,7 @@ import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { createGenerator, type Generator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
-import type { SynchronousProgram, SynchronousRuntime } from "../runtime/runtime.ts";
+import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
 import { resolveRecompute } from "./recomputation.ts";
@@ -26,7 +26,7 @@ import {
 export interface EvaluationProgram {
   readonly tokens: Tensor;
   readonly targets: Tensor;
-  readonly program: SynchronousProgram<{ readonly loss: Tensor }>;
+  readonly program: Program<{ readonly loss: Tensor }>;
 }
 
 /** The programs of a run over parameters of its own. */
@@ -35,9 +35,9 @@ export interface TrainingPrograms {
   readonly graph: StepGraph;
   /** Sublayers between stored states; undefined when everything is stored. */
   readonly storeEvery: number | undefined;
-  readonly micro: SynchronousProgram<MicroOutputs>;
+  readonly micro: Program<MicroOutputs>;
   /** The program that ends a step: `micro` itself unless gradients accumulate. */
-  readonly last: SynchronousProgram<UpdateOutputs>;
+  readonly last: Program<UpdateOutputs>;
   /** Whether the two are one. */
   readonly single: boolean;
   evaluation(): EvaluationProgram;
@@ -49,7 +49,7 @@ export interface TrainingPrograms {
 
 /** Compile a run's step; the rest is compiled when it is first asked for. */
 export function compileTraining(
-  runtime: SynchronousRuntime,
+  runtime: Runtime,
   config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "recompute">,
 ): TrainingPrograms {
   const { batch, accumulate, optimizer } = config;
@@ -88,7 +88,7 @@ export function compileTraining(
 
 /** Compile the one or two programs of a step. */
 export function compileStep(
-  runtime: SynchronousRuntime,
+  runtime: Runtime,
   programs: StepPrograms,
 ): Pick<TrainingPrograms, "micro" | "last" | "single"> {
   if (programs.update)

@@ -9,7 +9,7 @@ import { type Parameter, parameterCount, trainedParameters } from "../graph/para
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
 import type { TensorValues } from "../runtime/program.ts";
-import type { Program, Runtime, SynchronousRuntime, TracedCall } from "../runtime/runtime.ts";
+import type { Program, Runtime, TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { adamwSchedule } from "./adamw-updates.ts";
 import type { TrainingConfig } from "./config.ts";
@@ -74,17 +74,20 @@ export interface Trainer {
   /** The compiled step, for looking at its plan. */
   readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
-  trainStep(wishes?: StepWishes): StepResult;
+  trainStep(wishes?: StepWishes): Promise<StepResult>;
   /** Measure all validation batches; changes no parameter. */
-  evaluate(): Evaluation;
-  /** After a step that was not finite: the first tensor of it, in order of execution, with a value that is not. */
-  findNotFinite(): string | undefined;
+  evaluate(): Promise<Evaluation>;
+  /**
+   * After a step that was not finite: the first tensor of it, in order of execution, with a value that is not;
+   * undefined where the runtime cannot look.
+   */
+  findNotFinite(): Promise<string | undefined>;
   /** Write on from token ids with the parameters as they are; see `Generator`. */
-  generate(prompt: readonly number[], options: SamplingOptions): Iterable<number>;
+  generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
   /** A copy of all that is trained and kept. */
-  save(): TrainerState;
-  /** The same without copying: the values where they lie, until the next step. Not to be written to. */
-  view(): TrainerState;
+  save(): Promise<TrainerState>;
+  /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
+  view(): Promise<TrainerState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
   /** Give its memory back to the runtime: programs, parameters and moments. All else then throws an Error. */
@@ -96,7 +99,7 @@ export interface Trainer {
  *
  * @param batches what each step learns from and what validation measures
  */
-export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfig, batches: Batches): Trainer {
+export function createTrainer(runtime: Runtime, config: TrainingConfig, batches: Batches): Trainer {
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config);
@@ -114,21 +117,27 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
     runtime.write(graph.tokens, tokens);
     runtime.write(graph.targets, targets);
   };
-  const readTrained = (): TensorValues[] => trained.map(({ tensor }) => runtime.readNow(tensor));
+  const readTrained = (): Promise<TensorValues[]> => Promise.all(trained.map(({ tensor }) => runtime.read(tensor)));
   /** Of the next step's first sequence. */
-  const observe = (): Instruments =>
+  const observe = (): Promise<Instruments> =>
     programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
-  const stateOf = (values: (tensor: Tensor) => TensorValues): TrainerState => {
+  const stateOf = async (values: (tensor: Tensor) => TensorValues | Promise<TensorValues>): Promise<TrainerState> => {
     expectThere();
-    const saved = ({ name, tensor }: { name: string; tensor: Tensor }): SavedTensor => ({
+    const saved = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<SavedTensor> => ({
       name,
       shape: tensor.shape,
-      data: floatsOf(values(tensor)),
+      data: floatsOf(await values(tensor)),
     });
-    return { step, model: parameters.all.map(saved), optimizer: graph.moments.map(saved) };
+    // All are asked for before the first is awaited: no step comes between.
+    const [model, optimizer] = await Promise.all([
+      Promise.all(parameters.all.map(saved)),
+      Promise.all(graph.moments.map(saved)),
+    ]);
+    return { step, model, optimizer };
   };
 
-  const viewOf = (tensor: Tensor): TensorValues => runtime.view?.(tensor) ?? runtime.readNow(tensor);
+  const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
+    runtime.view?.(tensor) ?? runtime.read(tensor);
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
@@ -143,35 +152,42 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
     get step() {
       return step;
     },
-    trainStep({ instruments: asked = false, rateFactor = 1 } = {}) {
+    async trainStep({ instruments: asked = false, rateFactor = 1 } = {}) {
       expectThere();
-      const forward = asked ? observe() : undefined;
-      const before = asked ? readTrained() : undefined;
+      const forward = asked ? await observe() : undefined;
+      const before = asked ? await readTrained() : undefined;
       const started = performance.now();
       const current = step + 1;
       const rate = rateFactor * learningRate(optimizer, current, config.steps);
       runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
-      let loss = 0;
-      let expertLoad: readonly (readonly number[])[] = [];
+      const parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
       for (let index = 0; index < accumulate; index++) {
         feed(batches.trainingBatch(step, index));
         micro.run();
-        const [part = NaN] = micro.readNow("loss");
-        loss += part / accumulate;
-        const loads = micro.readNow("loads");
-        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
+        parts.push(Promise.all([micro.read("loss"), micro.read("loads")]));
       }
       if (!programs.single) last.run();
-      const [gradientNorm = NaN] = last.readNow("clip");
+      // Everything is asked for while it is there, and waited for once.
+      const [measured, [gradientNorm = NaN], squares] = await Promise.all([
+        Promise.all(parts),
+        last.read("clip"),
+        asked ? last.read("squares") : [],
+      ]);
+      let loss = 0;
+      let expertLoad: readonly (readonly number[])[] = [];
+      for (const [[part = NaN], loads] of measured) {
+        loss += part / accumulate;
+        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
+      }
       if (Number.isFinite(gradientNorm)) step = current;
       const seconds = (performance.now() - started) / 1000;
       const instruments = before && {
         ...forward,
-        ...measureUpdate(trained, {
-          squares: last.readNow("squares").map(([square = NaN]) => square),
+        ...(await measureUpdate(trained, {
+          squares: squares.map(([square = NaN]) => square),
           before,
           after: (index) => viewOf(trained[index]!.tensor),
-        }),
+        })),
       };
       return {
         step: current,
@@ -184,22 +200,22 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
         ...given({ instruments }),
       };
     },
-    evaluate() {
+    async evaluate() {
       expectThere();
       const { tokens, targets, program } = programs.evaluation();
-      return meanLoss(batches.validationBatches(), (next) => {
+      return meanLoss(batches.validationBatches(), async (next) => {
         runtime.write(tokens, next.tokens);
         runtime.write(targets, next.targets);
         program.run();
-        return program.readNow("loss")[0] ?? NaN;
+        return (await program.read("loss"))[0] ?? NaN;
       });
     },
-    findNotFinite() {
+    async findNotFinite() {
       expectThere();
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
-        found = firstNotFinite(micro);
+        found = await firstNotFinite(micro);
       }
       // Empties the sums of the gradients; they are not finite, so it changes nothing else.
       if (!programs.single) last.run();
@@ -209,7 +225,7 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
       expectThere();
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf((tensor) => runtime.readNow(tensor)),
+    save: () => stateOf((tensor) => runtime.read(tensor)),
     view: () => stateOf(viewOf),
     restore(state) {
       expectThere();
@@ -225,12 +241,12 @@ export function createTrainer(runtime: SynchronousRuntime, config: TrainingConfi
 }
 
 /** The first call of a program, run once more, that writes a value which is not finite. */
-function firstNotFinite(program: Program<MicroOutputs>): string | undefined {
-  let first: TracedCall | undefined;
-  void program.trace?.((call, values) => {
-    if (call.index < (first?.index ?? Infinity) && !values.every(Number.isFinite)) first = call;
+async function firstNotFinite(program: Program<MicroOutputs>): Promise<string | undefined> {
+  const bad: TracedCall[] = [];
+  await program.trace?.((call, values) => {
+    if (call.index < (bad.at(-1)?.index ?? Infinity) && !values.every(Number.isFinite)) bad.push(call);
   });
-  return first?.label;
+  return bad.at(-1)?.label;
 }
 
 /** As a checkpoint keeps them: the values themselves where they are float32. */

@@ -14,18 +14,18 @@ export interface ObservedUpdate {
   readonly squares: readonly number[];
   readonly before: readonly ArrayLike<number>[];
   /** The values of parameter i now; asked for once each, so that no two copies need be held. */
-  after(index: number): ArrayLike<number>;
+  after(index: number): ArrayLike<number> | Promise<ArrayLike<number>>;
 }
 
 /** Norms of what one step did to the parameters of a language model. */
-export function measureUpdate(
+export async function measureUpdate(
   trained: readonly Pick<Parameter, "name" | "role">[],
   { squares, before, after }: ObservedUpdate,
-): Required<Pick<Instruments, "gradient" | "groups">> {
+): Promise<Required<Pick<Instruments, "gradient" | "groups">>> {
   const groups: Record<string, GroupSquares> = {};
   const sublayers: number[] = [];
   for (const [index, { name, role }] of trained.entries()) {
-    const change = squaresOf(before[index]!, after(index));
+    const change = squaresOf(before[index]!, await after(index));
     const sum = groups[role] ?? { gradient: 0, weight: 0, update: 0 };
     groups[role] = {
       gradient: sum.gradient + squares[index]!,

@@ -37,7 +37,7 @@ afterAll(() => {
 });
 
 /** "loss gradientNorm" of each step, as the hexadecimal bits of float32. */
-function train(runtime: WasmRuntime, size: Preset, connection: object): string[] {
+async function train(runtime: WasmRuntime, size: Preset, connection: object): Promise<string[]> {
   const context = 32;
   const config = parseTrainingConfig({
     name: "bits",
@@ -63,7 +63,7 @@ function train(runtime: WasmRuntime, size: Preset, connection: object): string[]
   const trainer = createTrainer(runtime, config, batches);
   const bits: string[] = [];
   for (let step = 0; step < STEPS; step++) {
-    const { loss, gradientNorm } = trainer.trainStep();
+    const { loss, gradientNorm } = await trainer.trainStep();
     const [a, b] = new Uint32Array(Float32Array.of(loss, gradientNorm).buffer);
     bits.push(`${a!.toString(16)} ${b!.toString(16)}`);
   }
@@ -75,10 +75,10 @@ describe.each(sizes)("%s", (size) => {
   describe.each(Object.entries(connections))("%s", (name, connection) => {
     for (const build of builds) {
       const unknown = build === "relaxed" && !fusesMultiplyAdd();
-      test.skipIf(unknown)(`the stored bits on 1, 2 and 3 threads, ${build} kernels`, () => {
+      test.skipIf(unknown)(`the stored bits on 1, 2 and 3 threads, ${build} kernels`, async () => {
         const key = `${size} ${name} ${build}`;
         for (const threads of [1, 2, 3]) {
-          const bits = train(runtimes.get(`${build} ${threads}`)!, size, connection);
+          const bits = await train(runtimes.get(`${build} ${threads}`)!, size, connection);
           if (storing) stored[key] ??= bits;
           expect(new Set(bits).size).toBe(STEPS);
           expect(bits, `${threads} threads`).toEqual(stored[key]);

@@ -63,10 +63,10 @@ describe.each(Object.entries(models))("%s", (name, { model, type }) => {
       ).toBe(true);
   });
 
-  test("goes out and comes back bit by bit, and computes the same", () => {
+  test("goes out and comes back bit by bit, and computes the same", async () => {
     const { folder, weights } = exported(name, `back ${name}`);
     expect(JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"))).toMatchObject({ model_type: type });
-    const { config, noTokenizer } = importHuggingFace(runtime, folder, at(`again ${name}`));
+    const { config, noTokenizer } = await importHuggingFace(runtime, folder, at(`again ${name}`));
     expect(noTokenizer).toBeUndefined();
     const back = weightsOf(at(`again ${name}`));
     expect(back.map((tensor) => tensor.name)).toEqual(weights.map((tensor) => tensor.name));
@@ -168,7 +168,7 @@ describe("export", () => {
 });
 
 describe("import", () => {
-  test("reads shards, halves and bfloat16 as float32", () => {
+  test("reads shards, halves and bfloat16 as float32", async () => {
     const { folder, model, weights } = exported("grouped queries", "shards");
     const whole = readSafetensors(path.join(folder, "model.safetensors")).tensors;
     fs.rmSync(path.join(folder, "model.safetensors"));
@@ -193,7 +193,7 @@ describe("import", () => {
       );
     }
     fs.writeFileSync(path.join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
-    importHuggingFace(runtime, folder, at("from-shards"));
+    await importHuggingFace(runtime, folder, at("from-shards"));
     const old = logitsOf(runtime, model, weights);
     const read = logitsOf(runtime, model, weightsOf(at("from-shards")));
     const difference = old.reduce((most, value, i) => Math.max(most, Math.abs(value - read[i]!)), 0);
@@ -204,14 +204,16 @@ describe("import", () => {
 
     weight_map["model.norm.weight"] = "../elsewhere.safetensors";
     fs.writeFileSync(path.join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map }));
-    expect(() => importHuggingFace(runtime, folder, at("none"))).toThrow('puts model.norm.weight in "../elsewhere');
+    await expect(importHuggingFace(runtime, folder, at("none"))).rejects.toThrow(
+      'puts model.norm.weight in "../elsewhere',
+    );
   });
 
-  test("gives a model streams, with the same logits", () => {
+  test("gives a model streams, with the same logits", async () => {
     const { folder, model, weights } = exported("grouped queries", "wide");
     for (const kind of ["mhc", "hc"] as const) {
       const connection = upcycledConnections[kind](3);
-      const { config, difference } = importHuggingFace(runtime, folder, at(`wide-${kind}`), { connection });
+      const { config, difference } = await importHuggingFace(runtime, folder, at(`wide-${kind}`), { connection });
       expect(config.model.connection).toMatchObject({ kind, streams: 3 });
       expect(difference).toBeLessThan(1e-4);
       const [old, wide] = [
@@ -221,16 +223,16 @@ describe("import", () => {
       for (const [i, value] of old.entries()) expect(Math.abs(value - wide[i]!)).toBeLessThan(1e-4);
     }
     const streams = exported("mHC", "streams").folder;
-    expect(() => importHuggingFace(runtime, streams, at("none"), { connection: upcycledConnections.mhc(4) })).toThrow(
-      "has streams already",
-    );
+    await expect(
+      importHuggingFace(runtime, streams, at("none"), { connection: upcycledConnections.mhc(4) }),
+    ).rejects.toThrow("has streams already");
   });
 
-  test("makes an output matrix of its own where it was the embedding", () => {
+  test("makes an output matrix of its own where it was the embedding", async () => {
     const { folder, model, weights } = exported("grouped queries", "tied");
     rewrite(folder, (tensors) => tensors.delete("lm_head.weight"));
     changeConfig(folder, { tie_word_embeddings: true });
-    const { notes } = importHuggingFace(runtime, folder, at("untied"));
+    const { notes } = await importHuggingFace(runtime, folder, at("untied"));
     expect(notes).toEqual([expect.stringContaining("Its output matrix was the embedding")]);
     const read = new Map(weightsOf(at("untied")).map(({ name, data }) => [name, data]));
     const embedding = weights.find(({ name }) => name === "embedding")!.data;
@@ -240,10 +242,10 @@ describe("import", () => {
       for (let c = 0; c < C; c++) expect(read.get("head")![c * V + v]).toBe(embedding[v * C + c]);
   });
 
-  test("reads heads whose turned columns are not in pairs", () => {
+  test("reads heads whose turned columns are not in pairs", async () => {
     const { folder } = exported("latent attention", "halves");
     changeConfig(folder, { rope_interleave: false });
-    importHuggingFace(runtime, folder, at("from-halves"));
+    await importHuggingFace(runtime, folder, at("from-halves"));
     const [query] = weightsOf(at("from-halves")).filter(({ name }) => name === "layers.0.attention.query");
     const stored = readSafetensors(path.join(folder, "model.safetensors")).tensors.get(
       "model.layers.0.self_attn.q_proj.weight",
@@ -252,74 +254,86 @@ describe("import", () => {
     for (let j = 0; j < 6; j++) expect(query!.data[j]).toBe(stored.data[(5 + j) * 16]);
   });
 
-  test("says which field, which tensor, which file does not fit, and makes no run", () => {
+  test("says which field, which tensor, which file does not fit, and makes no run", async () => {
     const { folder } = exported("grouped queries", "refused");
     const original = fs.readFileSync(path.join(folder, "config.json"));
     const tensors = fs.readFileSync(path.join(folder, "model.safetensors"));
-    const refused = (changes: object): string => {
+    const refused = async (changes: object): Promise<string> => {
       fs.writeFileSync(path.join(folder, "config.json"), original);
       changeConfig(folder, changes);
-      return errorOf(() => importHuggingFace(runtime, folder, at("made")));
+      return await errorOf(async () => await importHuggingFace(runtime, folder, at("made")));
     };
-    expect(refused({ attention_bias: true })).toMatch(/config\.json has attention_bias true; allowed: false/);
-    expect(refused({ hidden_act: "gelu" })).toMatch(/hidden_act "gelu"; allowed: "silu"/);
-    expect(refused({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toMatch(
+    expect(await refused({ attention_bias: true })).toMatch(/config\.json has attention_bias true; allowed: false/);
+    expect(await refused({ hidden_act: "gelu" })).toMatch(/hidden_act "gelu"; allowed: "silu"/);
+    expect(await refused({ rope_scaling: { rope_type: "llama3", factor: 8 } })).toMatch(
       /rope_scaling .*llama3.*; allowed: null/,
     );
-    expect(refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
-    expect(refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(/sliding_window 4096; allowed: null/);
-    expect(refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
-    expect(refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
-    expect(refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
-    expect(refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
-    expect(refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
-    expect(refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
-    expect(refused({ intermediate_size: 25 })).toMatch(
+    expect(await refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
+    expect(await refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(
+      /sliding_window 4096; allowed: null/,
+    );
+    expect(await refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
+    expect(await refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
+    expect(await refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
+    expect(await refused({ hidden_size: "16", head_dim: null })).toMatch(/hidden_size "16"; allowed: a whole number/);
+    expect(await refused({ num_attention_heads: 3, head_dim: null })).toMatch(/3 heads do not divide the width 16/);
+    expect(await refused({ rms_norm_eps: 0 })).toMatch(/rms_norm_eps 0; allowed: a number above 0/);
+    expect(await refused({ intermediate_size: 25 })).toMatch(
       /gate_proj\.weight has the shape \[24, 16\], and its config\.json calls for \[25, 16\]/,
     );
-    expect(refused({ num_hidden_layers: 3 })).toMatch(/has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/);
-    expect(refused({ num_hidden_layers: 1 })).toMatch(
+    expect(await refused({ num_hidden_layers: 3 })).toMatch(
+      /has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/,
+    );
+    expect(await refused({ num_hidden_layers: 1 })).toMatch(
       /has a tensor model\.layers\.1\.\S+ and 8 others that this model has no place for/,
     );
-    expect(refused({ model_type: "mistral", sliding_window: null })).toBe("no error");
+    expect(await refused({ model_type: "mistral", sliding_window: null })).toBe("no error");
     fs.rmSync(at("made"), { recursive: true });
 
     const file = path.join(folder, "model.safetensors");
     fs.writeFileSync(file, tensors.subarray(0, tensors.length - 100));
-    expect(refused({})).toMatch(/model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/);
+    expect(await refused({})).toMatch(
+      /model\.safetensors is not a sound safetensors file: it was cut off: lm_head\.weight/,
+    );
     fs.renameSync(file, path.join(folder, "pytorch_model.bin"));
-    expect(refused({})).toMatch(/neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/);
+    expect(await refused({})).toMatch(
+      /neither model\.safetensors nor .*; it holds pytorch_model\.bin\. Only safetensors/,
+    );
     const whole = exported("grouped queries", "whole").folder;
     rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Int32Array(16) }));
-    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("model.norm.weight holds whole numbers (I32)");
+    await expect(importHuggingFace(runtime, whole, at("made"))).rejects.toThrow(
+      "model.norm.weight holds whole numbers (I32)",
+    );
     rewrite(whole, (all) => all.set("model.norm.weight", { shape: [16], data: new Float32Array(16).fill(NaN, 3) }));
-    expect(() => importHuggingFace(runtime, whole, at("made"))).toThrow("number 3 of model.norm.weight is NaN");
+    await expect(importHuggingFace(runtime, whole, at("made"))).rejects.toThrow("number 3 of model.norm.weight is NaN");
     const experts = exported("experts and low-rank queries", "groups").folder;
     changeConfig(experts, { n_group: 4, topk_group: 2 });
-    expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group 4; allowed: 1");
+    await expect(importHuggingFace(runtime, experts, at("made"))).rejects.toThrow("n_group 4; allowed: 1");
     changeConfig(experts, { n_group: undefined, topk_group: undefined });
-    expect(() => importHuggingFace(runtime, experts, at("made"))).toThrow("n_group is missing, which means 8 groups");
+    await expect(importHuggingFace(runtime, experts, at("made"))).rejects.toThrow(
+      "n_group is missing, which means 8 groups",
+    );
     const epsilon = exported("mHC", "epsilon").folder;
     changeConfig(epsilon, { hc_eps: 1e-3 });
-    expect(() => importHuggingFace(runtime, epsilon, at("made"))).toThrow(
+    await expect(importHuggingFace(runtime, epsilon, at("made"))).rejects.toThrow(
       "hc_eps 0.001 and hc_norm_eps 1e-20; allowed: 1e-20 and 1e-20 (paper), 0.000001 and 0.000001 (deepseek-v4)",
     );
-    expect(() => importHuggingFace(runtime, at("epsilon-run"), at("made"))).toThrow("is that of a run already");
+    await expect(importHuggingFace(runtime, at("epsilon-run"), at("made"))).rejects.toThrow("is that of a run already");
     expect(fs.existsSync(at("made"))).toBe(false);
   });
 
-  test("makes a run without a tokenizer where it cannot be used, and names tokens that stand for nothing", () => {
+  test("makes a run without a tokenizer where it cannot be used, and names tokens that stand for nothing", async () => {
     const { folder } = exported("grouped queries", "words");
     const padded = path.join(folder, "tokenizer.json");
     writeTokenizer(padded, new Tokenizer({ ...tokenizer.definition, added: [] }));
-    const { notes, noTokenizer } = importHuggingFace(runtime, folder, at("padded"));
+    const { notes, noTokenizer } = await importHuggingFace(runtime, folder, at("padded"));
     expect([noTokenizer, notes]).toEqual([
       undefined,
       ["Its tokenizer has 269 tokens and the model 270: the others are named <|unused_269|> and so on."],
     ]);
     const model: { type: string } = { type: "Unigram" };
     fs.writeFileSync(padded, JSON.stringify({ model }));
-    const none = importHuggingFace(runtime, folder, at("unigram"));
+    const none = await importHuggingFace(runtime, folder, at("unigram"));
     expect(none.noTokenizer).toContain('its model is "Unigram", not BPE');
     expect(fs.existsSync(at("unigram", "tokenizer.json"))).toBe(false);
   });
@@ -336,9 +350,9 @@ function rewrite(
   fs.writeFileSync(file, Buffer.concat(encodeSafetensors(named)));
 }
 
-function errorOf(action: () => void): string {
+async function errorOf(action: () => unknown): Promise<string> {
   try {
-    action();
+    await action();
   } catch (error) {
     return (error as Error).message;
   }

@@ -180,31 +180,31 @@ describe("while a run trains", () => {
     runtime.close();
     place.remove();
   });
-  const open = (existing: "refuse" | "resume"): Run => {
+  const open = async (existing: "refuse" | "resume"): Promise<Run> => {
     const config = tinyTraining("mhc", {
       model: { vocabulary: data.tokenizer.vocabularySize },
       alarms: { rules: { "not-finite": { action: "rollback" } } },
     });
-    return recordTensorBoard(openRun(runtime, config, data, place.at("run"), { existing }), place.at("run"));
+    return recordTensorBoard(await openRun(runtime, config, data, place.at("run"), { existing }), place.at("run"));
   };
 
-  test("each step is in the file at once; a resumed run says from where it repeats, as a rollback does", () => {
-    const first = open("refuse");
+  test("each step is in the file at once; a resumed run says from where it repeats, as a rollback does", async () => {
+    const first = await open("refuse");
     expect(hasEventFiles(place.at("run"))).toBe(true);
     for (let step = 1; step <= 6; step++) {
-      first.advance();
+      await first.advance();
       expect(readEvents(filesIn(place.at("run"))[0]!).at(-1)).toMatchObject({ step });
     }
-    const spoiled = first.trainer.save();
+    const spoiled = await first.trainer.save();
     first.trainer.restore({
       ...spoiled,
       model: spoiled.model.map((tensor) =>
         tensor.name === "norm" ? { ...tensor, data: tensor.data.with(0, Number.NaN) } : tensor,
       ),
     });
-    first.advance();
+    await first.advance();
     expect(first.trainer.step).toBe(4);
-    first.advance();
+    await first.advance();
     first.close();
     const events = readEvents(filesIn(place.at("run"))[0]!);
     expect(events.map(({ step, started }) => (started ? `start ${step}` : step))).toEqual([
@@ -219,8 +219,8 @@ describe("while a run trains", () => {
       "start 5",
       5,
     ]);
-    const second = open("resume");
-    second.advance();
+    const second = await open("resume");
+    await second.advance();
     second.close();
     const files = filesIn(place.at("run"));
     expect(files).toHaveLength(2);

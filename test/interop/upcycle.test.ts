@@ -27,12 +27,12 @@ beforeAll(async () => {
   runtime = await createWasmRuntime({ threads: 2 });
   data = await prepareData({ source: place.at("text.txt"), vocabularySize: 270, cacheFolder: place.at("cache") });
   residual = configOf("residual", { name: "residual", batch: 2, steps: 40, model: { ...presets.nano, context: 32 } });
-  const run = train(residual, "residual", STEP);
-  evaluated = run.trainer.evaluate().loss;
+  const run = await train(residual, "residual", STEP);
+  evaluated = (await run.trainer.evaluate()).loss;
   run.close();
   fs.cpSync(place.at("residual"), place.at("on"), { recursive: true });
-  const on = openRun(runtime, residual, data, place.at("on"), { existing: "resume" });
-  next = [on.advance().loss, on.advance().loss];
+  const on = await openRun(runtime, residual, data, place.at("on"), { existing: "resume" });
+  next = [(await on.advance()).loss, (await on.advance()).loss];
   on.close();
 });
 afterAll(() => {
@@ -45,21 +45,21 @@ function configOf(kind: "residual" | "mhc", { model, ...changes }: Changes = {})
   return tinyTraining(kind, { ...changes, model: { ...model, vocabulary: data.tokenizer.vocabularySize } });
 }
 
-function train(config: TrainingConfig, folder: string, until: number): Run {
-  const run = openRun(runtime, config, data, place.at(folder));
-  while (run.trainer.step < until) run.advance();
+async function train(config: TrainingConfig, folder: string, until: number): Promise<Run> {
+  const run = await openRun(runtime, config, data, place.at(folder));
+  while (run.trainer.step < until) await run.advance();
   return run;
 }
 
 const sameBytes = (a: Float32Array, b: Float32Array): boolean => Buffer.from(a.buffer).equals(Buffer.from(b.buffer));
 const checkpointOf = (folder: string): Checkpoint => loadCheckpoint(latestCheckpoint(place.at(folder))!.folder);
-const resume = (folder: string): Run =>
-  openRun(runtime, openRunFolder(place.at(folder)).config as TrainingConfig, data, place.at(folder), {
+const resume = async (folder: string): Promise<Run> =>
+  await openRun(runtime, openRunFolder(place.at(folder)).config as TrainingConfig, data, place.at(folder), {
     existing: "resume",
   });
-const errorOf = (action: () => void): string => {
+const errorOf = async (action: () => unknown): Promise<string> => {
   try {
-    action();
+    await action();
   } catch (error) {
     return (error as Error).message;
   }
@@ -75,8 +75,8 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
   const { kind, streams } = connection;
   const name = `${kind}-${streams}`;
 
-  test("computes what the residual model does", () => {
-    const { difference, largestLogit, addedParameters, step, config } = upcycle(
+  test("computes what the residual model does", async () => {
+    const { difference, largestLogit, addedParameters, step, config } = await upcycle(
       runtime,
       place.at("residual"),
       place.at(name),
@@ -91,7 +91,7 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
     expect(config).toMatchObject({ name, steps: 40, upcycledFrom: { run: place.at("residual"), step: STEP } });
     expect(openRunFolder(place.at(name)).config).toEqual(config);
     // In float64, on a shorter text: nothing but the rounding of the old weights, which both have.
-    const exact = compareLogits(createReferenceRuntime(), [
+    const exact = await compareLogits(createReferenceRuntime(), [
       { config: { ...residual.model, context: 5 }, tensors: checkpointOf("residual").model },
       { config: { ...config.model, context: 5 }, tensors: checkpointOf(name).model },
     ]);
@@ -112,22 +112,19 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
       if (/\.[mv]$/.test(name)) expect(data.every((value) => value === 0)).toBe(true);
     }
   });
-  test("goes on from the same loss, which falls, and every new parameter moves", () => {
+  test("goes on from the same loss, which falls, and every new parameter moves", async () => {
     const start = new Map(checkpointOf(name).model.map((tensor) => [tensor.name, tensor.data]));
-    const run = resume(name);
+    const run = await resume(name);
     expect(run.trainer.step).toBe(STEP);
     expect(run.metrics).toEqual([]);
-    expect(Math.abs(run.trainer.evaluate().loss - evaluated)).toBeLessThan(1e-5);
-    expect(Math.abs(run.advance().loss - next[0]!)).toBeLessThan(1e-5);
+    expect(Math.abs((await run.trainer.evaluate()).loss - evaluated)).toBeLessThan(1e-5);
+    expect(Math.abs((await run.advance()).loss - next[0]!)).toBeLessThan(1e-5);
     // The second step's loss is after an update that the residual model does not have.
-    expect(Math.abs(run.advance().loss - next[1]!)).toBeLessThan(0.2);
-    while (!run.finished) run.advance();
-    expect(run.trainer.evaluate().loss).toBeLessThan(evaluated - 0.1);
-    const dead = run.trainer
-      .save()
-      .model.filter(({ name: parameter, data: values }) =>
-        values.every((value, i) => value === start.get(parameter)![i]),
-      )
+    expect(Math.abs((await run.advance()).loss - next[1]!)).toBeLessThan(0.2);
+    while (!run.finished) await run.advance();
+    expect((await run.trainer.evaluate()).loss).toBeLessThan(evaluated - 0.1);
+    const dead = (await run.trainer.save()).model
+      .filter(({ name: parameter, data: values }) => values.every((value, i) => value === start.get(parameter)![i]))
       .map(({ name: parameter }) => parameter);
     expect(dead).toEqual([]);
     run.close();
@@ -142,31 +139,31 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
   });
 });
 
-test("a finished run gets as many steps again; a number of steps must lie ahead", () => {
-  const run = train(configOf("residual", { name: "short", steps: 4 }), "short", 4);
+test("a finished run gets as many steps again; a number of steps must lie ahead", async () => {
+  const run = await train(configOf("residual", { name: "short", steps: 4 }), "short", 4);
   run.close();
   const connection = upcycledConnections.mhc(4);
-  expect(upcycle(runtime, place.at("short"), place.at("longer"), connection).config.steps).toBe(8);
-  expect(upcycle(runtime, place.at("short"), place.at("given"), connection, { steps: 5 }).config.steps).toBe(5);
-  expect(errorOf(() => upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 }))).toBe(
-    "the new run must end after step 4, where the old one is, but it would end at step 4; give more steps",
-  );
-  const on = resume("longer");
-  while (!on.finished) on.advance();
+  expect((await upcycle(runtime, place.at("short"), place.at("longer"), connection)).config.steps).toBe(8);
+  expect((await upcycle(runtime, place.at("short"), place.at("given"), connection, { steps: 5 })).config.steps).toBe(5);
+  expect(
+    await errorOf(async () => await upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 })),
+  ).toBe("the new run must end after step 4, where the old one is, but it would end at step 4; give more steps");
+  const on = await resume("longer");
+  while (!on.finished) await on.advance();
   on.close();
   expect(checkpointOf("longer").step).toBe(8);
 });
 
-test("an upcycled run resumes bit for bit", () => {
+test("an upcycled run resumes bit for bit", async () => {
   const connection = upcycledConnections.mhc(4);
   for (const name of ["whole", "parts"])
-    upcycle(runtime, place.at("residual"), place.at(name), connection, { steps: 24 });
+    await upcycle(runtime, place.at("residual"), place.at(name), connection, { steps: 24 });
   for (const parts of [[24], [18, 24]]) {
     const name = parts.length === 1 ? "whole" : "parts";
     for (const until of parts) {
-      const run = resume(name);
-      while (run.trainer.step < until) run.advance();
-      run.checkpoint();
+      const run = await resume(name);
+      while (run.trainer.step < until) await run.advance();
+      await run.checkpoint();
       run.close();
     }
   }
@@ -178,29 +175,31 @@ test("an upcycled run resumes bit for bit", () => {
 describe("refused", () => {
   const connection = upcycledConnections.mhc(4);
 
-  test("a run that is not residual", () => {
-    train(configOf("mhc", { name: "streams" }), "streams", 4).close();
-    expect(errorOf(() => upcycle(runtime, place.at("streams"), place.at("no"), connection))).toBe(
+  test("a run that is not residual", async () => {
+    (await train(configOf("mhc", { name: "streams" }), "streams", 4)).close();
+    expect(await errorOf(async () => await upcycle(runtime, place.at("streams"), place.at("no"), connection))).toBe(
       `${place.at("streams")} is a mhc model already; upcycling starts from a residual one (birkhoff train --connection residual)`,
     );
   });
-  test("a run without a checkpoint, the same folder, a folder with a run", () => {
-    train(configOf("residual"), "fresh", 1).close();
-    expect(errorOf(() => upcycle(runtime, place.at("fresh"), place.at("no"), connection))).toContain(
+  test("a run without a checkpoint, the same folder, a folder with a run", async () => {
+    (await train(configOf("residual"), "fresh", 1)).close();
+    expect(await errorOf(async () => await upcycle(runtime, place.at("fresh"), place.at("no"), connection))).toContain(
       "has no checkpoint",
     );
-    expect(errorOf(() => upcycle(runtime, place.at("residual"), place.at("residual"), connection))).toContain(
-      "give it another",
-    );
-    expect(errorOf(() => upcycle(runtime, place.at("residual"), place.at("fresh"), connection))).toContain(
-      "there is a run in",
-    );
+    expect(
+      await errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("residual"), connection)),
+    ).toContain("give it another");
+    expect(
+      await errorOf(async () => await upcycle(runtime, place.at("residual"), place.at("fresh"), connection)),
+    ).toContain("there is a run in");
   });
-  test("a start that computes something else, before anything is written", () => {
+  test("a start that computes something else, before anything is written", async () => {
     const { initialisation: _start, ...other } = { ...upcycledConnections.mhc(4), initialisation: undefined };
-    expect(errorOf(() => upcycle(runtime, place.at("residual"), place.at("no"), other as UpcycledConnection))).toMatch(
-      /^the mhc model would not compute what .* does: a logit differs by \d/,
-    );
+    expect(
+      await errorOf(
+        async () => await upcycle(runtime, place.at("residual"), place.at("no"), other as UpcycledConnection),
+      ),
+    ).toMatch(/^the mhc model would not compute what .* does: a logit differs by \d/);
     expect(fs.existsSync(place.at("no"))).toBe(false);
   });
 });

@@ -12,6 +12,7 @@ import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { relativeError, uniform } from "../ops/harness.ts";
 import { modelOn, tinyConfig } from "./tiny.ts";
+import { oneByOne } from "../collect.ts";
 
 const AWAY = { seed: 5, noise: 0.2 };
 let wasm: SynchronousRuntime;
@@ -33,13 +34,17 @@ function textOf({ context, vocabulary }: ModelConfig, seed = 3): number[] {
 }
 
 /** The first half of the text as a prompt, the rest one by one. */
-function scoresWithCache(runtime: SynchronousRuntime, model: LanguageModel, text: readonly number[]): number[] {
+async function scoresWithCache(
+  runtime: SynchronousRuntime,
+  model: LanguageModel,
+  text: readonly number[],
+): Promise<number[]> {
   const decoder = createDecoder(runtime, model, 2);
   const half = text.length >> 1;
   const rows = text.map((token, position) => ({ slot: 1, position, token }));
   return [
-    ...decoder.read(rows.slice(0, half), half),
-    ...rows.slice(half).flatMap((row) => [...decoder.read([row], 1)]),
+    ...(await decoder.read(rows.slice(0, half), half)),
+    ...(await oneByOne(rows.slice(half), async (row) => [...(await decoder.read([row], 1))])).flat(),
   ];
 }
 
@@ -83,20 +88,20 @@ const configs: Readonly<Record<string, ModelConfig>> = {
 };
 
 describe.each(Object.entries(configs))("%s", (name, config) => {
-  test("cached scores equal those of the whole text", () => {
+  test("cached scores equal those of the whole text", async () => {
     const text = textOf(config);
     // Streams in bfloat16 may round to either of two neighbours where sums run in another order.
     const tolerance = name.includes("bfloat16") ? 0.02 : 1e-5;
     for (const runtime of [createReferenceRuntime(), wasm]) {
       const model = modelOn(runtime, config, AWAY);
-      const error = relativeError(scoresWithCache(runtime, model, text), scoresOfWhole(runtime, model, text));
+      const error = relativeError(await scoresWithCache(runtime, model, text), scoresOfWhole(runtime, model, text));
       expect(error).toBeLessThan(tolerance);
     }
   });
 });
 
 describe("rows", () => {
-  test("texts in one step do not see each other, and their scores do not depend on how many there are", () => {
+  test("texts in one step do not see each other, and their scores do not depend on how many there are", async () => {
     const config = tinyConfig("mhc", { context: 9 });
     const model = modelOn(wasm, config, AWAY);
     const decoder = createDecoder(wasm, model, 4);
@@ -105,37 +110,37 @@ describe("rows", () => {
     const { vocabulary } = config;
     for (let position = 0; position < 5; position++) {
       const rows = texts.map((text, slot) => ({ slot, position, token: text[position]! }));
-      const scores = decoder.read(rows, 3);
+      const scores = await decoder.read(rows, 3);
       texts.forEach((_, slot) => together[slot]!.push(...scores.slice(slot * vocabulary, (slot + 1) * vocabulary)));
     }
     for (const [slot, text] of texts.entries()) {
-      const alone = [0, 1, 2, 3, 4].flatMap((position) => [
-        ...decoder.read([{ slot: 3, position, token: text[position]! }], 1),
+      const alone = await oneByOne([0, 1, 2, 3, 4], async (position) => [
+        ...(await decoder.read([{ slot: 3, position, token: text[position]! }], 1)),
       ]);
-      expect(alone).toEqual(together[slot]);
+      expect(alone.flat()).toEqual(together[slot]);
     }
   });
 
-  test("a text begun anew in a slot does not see the one before it", () => {
+  test("a text begun anew in a slot does not see the one before it", async () => {
     const model = modelOn(wasm, tinyConfig("residual"), AWAY);
     const decoder = createDecoder(wasm, model, 1);
-    const read = (text: readonly number[]): number[] => [
-      ...decoder.read(
+    const read = async (text: readonly number[]): Promise<number[]> => [
+      ...(await decoder.read(
         text.map((token, position) => ({ slot: 0, position, token })),
         1,
-      ),
+      )),
     ];
-    const first = read([4, 2]);
-    read([1, 2, 3, 4, 5, 6]);
-    expect(read([4, 2])).toEqual(first);
+    const first = await read([4, 2]);
+    await read([1, 2, 3, 4, 5, 6]);
+    expect(await read([4, 2])).toEqual(first);
   });
 
-  test("what does not exist is told", () => {
+  test("what does not exist is told", async () => {
     const decoder = createDecoder(wasm, modelOn(wasm, tinyConfig("residual"), AWAY), 2);
-    const read = (row: object) => () => decoder.read([{ slot: 0, position: 0, token: 0, ...row }], 1);
-    expect(read({ token: 17 })).toThrow("decode: the token must be a whole number from 0 to 16, got 17.");
-    expect(read({ slot: 2 })).toThrow("the slot must be a whole number from 0 to 1, got 2.");
-    expect(read({ position: 6 })).toThrow("the position must be a whole number from 0 to 5, got 6.");
+    const read = async (row: object): Promise<unknown> => decoder.read([{ slot: 0, position: 0, token: 0, ...row }], 1);
+    await expect(read({ token: 17 })).rejects.toThrow("decode: the token must be a whole number from 0 to 16, got 17.");
+    await expect(read({ slot: 2 })).rejects.toThrow("the slot must be a whole number from 0 to 1, got 2.");
+    await expect(read({ position: 6 })).rejects.toThrow("the position must be a whole number from 0 to 5, got 6.");
   });
 });
 
@@ -145,7 +150,7 @@ test("bits do not depend on the number of threads", async () => {
   for (const threads of [1, 2, 3]) {
     const runtime = await createWasmRuntime({ threads });
     try {
-      found.push(scoresWithCache(runtime, modelOn(runtime, config, AWAY), textOf(config)));
+      found.push(await scoresWithCache(runtime, modelOn(runtime, config, AWAY), textOf(config)));
     } finally {
       runtime.close();
     }

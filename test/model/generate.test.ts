@@ -9,6 +9,7 @@ import { logProbability } from "../../src/model/sampling.ts";
 import type { SynchronousProgram, SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { modelOn, tinyConfig } from "./tiny.ts";
+import { collect, oneByOne } from "../collect.ts";
 
 const AWAY = { seed: 8, noise: 0.3 };
 let runtime: SynchronousRuntime;
@@ -49,13 +50,13 @@ describe("the window", () => {
     ["a prompt longer than it", 6, 15],
     ["of one token", 1, 1],
     ["of two tokens", 2, 3],
-  ])("slides by half, as if its text were a prompt: %s", (_name, size, promptLength) => {
+  ])("slides by half, as if its text were a prompt: %s", async (_name, size, promptLength) => {
     const config = tinyConfig("mhc", { context: size });
     const model = modelOn(runtime, config, AWAY);
     const prompt = Array.from({ length: promptLength }, (_, i) => (5 * i + 2) % config.vocabulary);
-    const written = [
-      ...createGenerator(runtime, model).generateBatch([prompt], { maxTokens: 30, temperature: 1, random: golden }),
-    ];
+    const written = await collect(
+      createGenerator(runtime, model).generateBatch([prompt], { maxTokens: 30, temperature: 1, random: golden }),
+    );
     expect(written).toHaveLength(30);
     const text = [...prompt, ...written.map(({ token }) => token)];
     const whole = createWholeReader(model);
@@ -69,56 +70,62 @@ describe("the window", () => {
 
 describe("batches", () => {
   const prompts = [[1], [2, 3, 4], [5, 6, 7, 8, 9, 10, 11, 12]];
-  const byPrompt = (written: Iterable<WrittenToken>): number[][] => {
+  const byPrompt = async (written: AsyncIterable<WrittenToken>): Promise<number[][]> => {
     const texts: number[][] = prompts.map(() => []);
-    for (const { prompt, token } of written) texts[prompt]!.push(token);
+    for await (const { prompt, token } of written) texts[prompt]!.push(token);
     return texts;
   };
   let generator: Generator;
   beforeAll(() => void (generator = createGenerator(runtime, modelOn(runtime, tinyConfig("hc"), AWAY))));
 
-  test("each text is what it would be alone", () => {
+  test("each text is what it would be alone", async () => {
     const options = { maxTokens: 20, temperature: 0.9, topP: 0.95, repetitionPenalty: 1.1, random: golden };
-    const together = byPrompt(generator.generateBatch(prompts, options));
+    const together = await byPrompt(generator.generateBatch(prompts, options));
     for (const [index, prompt] of prompts.entries())
-      expect([...generator.generate(prompt, { ...options, random: (i) => golden(i, index) })]).toEqual(together[index]);
+      expect(await collect(generator.generate(prompt, { ...options, random: (i) => golden(i, index) }))).toEqual(
+        together[index],
+      );
   });
 
-  test("texts that are written in turns do not disturb each other", () => {
+  test("texts that are written in turns do not disturb each other", async () => {
     const options = { maxTokens: 12, random: golden };
-    const expected = prompts.map((prompt) => [...generator.generate(prompt, options)]);
-    const iterators = prompts.map((prompt) => generator.generate(prompt, options)[Symbol.iterator]());
+    const expected = await oneByOne(prompts, (prompt) => collect(generator.generate(prompt, options)));
+    const iterators = prompts.map((prompt) => generator.generate(prompt, options)[Symbol.asyncIterator]());
     const found = prompts.map((): number[] => []);
     for (let i = 0; i < 12; i++)
-      for (const [index, iterator] of iterators.entries()) found[index]!.push(iterator.next().value as number);
+      for (const [index, iterator] of iterators.entries()) found[index]!.push((await iterator.next()).value as number);
     expect(found).toEqual(expected);
   });
 
-  test("a text ends at its stop token, or when its reader says so; the others go on", () => {
+  test("a text ends at its stop token, or when its reader says so; the others go on", async () => {
     const options = { maxTokens: 15, temperature: 0, random: golden };
-    const free = byPrompt(generator.generateBatch(prompts, options));
+    const free = await byPrompt(generator.generateBatch(prompts, options));
     const stopToken = free[1]![4]!;
-    const stopped = byPrompt(generator.generateBatch(prompts, { ...options, stopToken }));
+    const stopped = await byPrompt(generator.generateBatch(prompts, { ...options, stopToken }));
     const until = (text: number[]): number[] => text.slice(0, [...text, stopToken].indexOf(stopToken));
     expect(stopped).toEqual(free.map(until));
 
     const ended = new Set<number>();
     const texts: number[][] = prompts.map(() => []);
-    for (const { prompt, token } of generator.generateBatch(prompts, { ...options, ended })) {
+    for await (const { prompt, token } of generator.generateBatch(prompts, { ...options, ended })) {
       texts[prompt]!.push(token);
       if (prompt === 1 && texts[1]!.length === 3) ended.add(1);
     }
     expect(texts).toEqual([free[0], free[1]!.slice(0, 3), free[2]]);
   });
 
-  test("nothing to write, and what makes no sense", () => {
-    expect([...generator.generateBatch([], { random: golden })]).toEqual([]);
-    expect([...generator.generate([1], { maxTokens: 0, random: golden })]).toEqual([]);
-    expect(() => [...generator.generateBatch([[1], []], { random: golden })]).toThrow("the prompt has no tokens");
-    expect(() => [...generator.generate([1], { maxTokens: -1, random: golden })]).toThrow(
+  test("nothing to write, and what makes no sense", async () => {
+    expect(await collect(generator.generateBatch([], { random: golden }))).toEqual([]);
+    expect(await collect(generator.generate([1], { maxTokens: 0, random: golden }))).toEqual([]);
+    await expect(collect(generator.generateBatch([[1], []], { random: golden }))).rejects.toThrow(
+      "the prompt has no tokens",
+    );
+    await expect(collect(generator.generate([1], { maxTokens: -1, random: golden }))).rejects.toThrow(
       "generate: maxTokens must be a whole number of at least 0, got -1.",
     );
-    expect(() => [...generator.generate([99], { random: golden })]).toThrow("the token must be a whole number from 0");
+    await expect(collect(generator.generate([99], { random: golden }))).rejects.toThrow(
+      "the token must be a whole number from 0",
+    );
   });
 });
 
@@ -129,7 +136,9 @@ test("the same numbers write the same text for any number of threads", async () 
     const own = await createWasmRuntime({ threads });
     try {
       const generator = createGenerator(own, modelOn(own, config, AWAY));
-      texts.push([...generator.generateBatch([[1, 2], [3]], { maxTokens: 25, temperature: 1, random: golden })]);
+      texts.push(
+        await collect(generator.generateBatch([[1, 2], [3]], { maxTokens: 25, temperature: 1, random: golden })),
+      );
     } finally {
       own.close();
     }

@@ -24,6 +24,7 @@ import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinySize, tinyTraining } from "../training/tiny.ts";
 import { relativeError } from "../ops/harness.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "./tiny.ts";
+import { collect, oneByOne } from "../collect.ts";
 
 let wasm: WasmRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
@@ -176,36 +177,38 @@ describe("training", () => {
   const model = { layers: 6, connection: everything, valueResidual: true };
   const config = parseTrainingConfig(JSON.parse(JSON.stringify(tinyTraining("residual", { model }))));
 
-  test("a mixed model learns, is saved, and goes on from its checkpoint to the same bytes", () => {
+  test("a mixed model learns, is saved, and goes on from its checkpoint to the same bytes", async () => {
     const trainer = createTrainer(wasm, config, tinyBatches(config));
-    const losses = Array.from({ length: 12 }, () => trainer.trainStep().loss);
+    const losses = (await oneByOne(Array(12).keys(), () => trainer.trainStep())).map(({ loss }) => loss);
     expect(losses.at(-1)!).toBeLessThan(losses[0]! - 0.1);
 
     const half = createTrainer(wasm, config, tinyBatches(config));
-    for (let step = 0; step < 5; step++) half.trainStep();
+    for (let step = 0; step < 5; step++) await half.trainStep();
     const folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-mixed-"));
     try {
-      const place = saveCheckpoint(folder, { ...half.save(), state: {} });
+      const place = saveCheckpoint(folder, { ...(await half.save()), state: {} });
       const again = createTrainer(wasm, config, tinyBatches(config));
       again.restore(loadCheckpoint(place.folder));
-      for (let step = 5; step < 12; step++) again.trainStep();
-      for (const [index, { name, data }] of trainer.save().model.entries()) {
-        const other = again.save().model[index]!;
+      for (let step = 5; step < 12; step++) await again.trainStep();
+      for (const [index, { name, data }] of (await trainer.save()).model.entries()) {
+        const other = (await again.save()).model[index]!;
         expect(other.name).toBe(name);
         expect(other.data).toEqual(data);
       }
     } finally {
       fs.rmSync(folder, { recursive: true });
     }
-    expect(Number.isFinite(trainer.evaluate().loss)).toBe(true);
-    expect([...trainer.generate([1, 2], { maxTokens: 3, random: () => 0.5 })]).toHaveLength(3);
+    expect(Number.isFinite((await trainer.evaluate()).loss)).toBe(true);
+    expect(await collect(trainer.generate([1, 2], { maxTokens: 3, random: () => 0.5 }))).toHaveLength(3);
   });
 
-  test.each([1, 2])("gains are those of each run of equal streams, %i microbatches", (accumulate) => {
+  test.each([1, 2])("gains are those of each run of equal streams, %i microbatches", async (accumulate) => {
     const trainer = createTrainer(wasm, { ...config, accumulate }, tinyBatches({ ...config, accumulate }));
-    const { single, composite, sublayers, effectiveStreams, mixing } = trainer.trainStep({
-      instruments: true,
-    }).instruments!;
+    const { single, composite, sublayers, effectiveStreams, mixing } = (
+      await trainer.trainStep({
+        instruments: true,
+      })
+    ).instruments!;
     // hc hc mhc | n = 2 | residual … | mhc, then a gated residual, which mixes nothing
     expect(sublayers).toEqual([0, 1, 2, 3, 10]);
     for (const { forward, backward } of [single!, composite!]) {
@@ -221,17 +224,17 @@ describe("training", () => {
     for (const effective of effectiveStreams!) expect(effective).toBeGreaterThan(0.999);
   });
 
-  test("a plain model's record has no list of sublayers; a model without streams has norms only", () => {
+  test("a plain model's record has no list of sublayers; a model without streams has norms only", async () => {
     const plain = tinyTraining("mhc");
     const trainer = createTrainer(wasm, plain, tinyBatches(plain));
-    const { instruments } = trainer.trainStep({ instruments: true });
+    const { instruments } = await trainer.trainStep({ instruments: true });
     expect(instruments!.single!.forward).toHaveLength(4);
     expect(instruments!.sublayers).toBeUndefined();
     const none = tinyTraining("dense");
     const other = createTrainer(wasm, none, tinyBatches(none));
-    const seen = other.trainStep({ instruments: true }).instruments!;
+    const seen = (await other.trainStep({ instruments: true })).instruments!;
     expect(Object.keys(seen)).toEqual(["activation", "blockOutput", "gradient", "groups"]);
-    expect(other.trainStep().instruments).toBeUndefined();
+    expect((await other.trainStep()).instruments).toBeUndefined();
   });
 });
 

@@ -116,54 +116,54 @@ describe("balance", () => {
   const training = (changes: Partial<MixtureConfig> = {}, accumulate = 1) =>
     tinyTraining("residual", { accumulate, model: { feedForward: { ...mixture, ...changes } } });
 
-  test.each([1, 3])("after a step of %i batches the bias moved against the load", (accumulate) => {
+  test.each([1, 3])("after a step of %i batches the bias moved against the load", async (accumulate) => {
     const config = training({}, accumulate);
     const trainer = createTrainer(wasm, config, tinyBatches(config));
-    const loads = trainer.trainStep().expertLoad!;
+    const loads = (await trainer.trainStep()).expertLoad!;
     const pairs = config.batch * tinySize.context * accumulate * mixture.active;
     expect(loads).toHaveLength(1);
     expect(loads[0]!.reduce((sum, load) => sum + load, 0)).toBe(pairs);
-    const bias = trainer.save().model.find(({ name }) => name === "layers.1.feedForward.routerBias")!.data;
+    const bias = (await trainer.save()).model.find(({ name }) => name === "layers.1.feedForward.routerBias")!.data;
     const expected = loads[0]!.map((load) => Math.fround(0.01 * Math.sign(pairs / mixture.experts - load)));
     expect([...bias]).toEqual(expected);
   });
 
-  test("an expert that gets everything at first ends with its share", () => {
-    const largest = (balanceRate: number): number => {
+  test("an expert that gets everything at first ends with its share", async () => {
+    const largest = async (balanceRate: number): Promise<number> => {
       const config = training({ active: 1, balanceRate });
       const trainer = createTrainer(wasm, config, tinyBatches(config));
-      const state = trainer.save();
+      const state = await trainer.save();
       state.model.find(({ name }) => name.endsWith("routerBias"))!.data[0] = 0.3;
       trainer.restore(state);
-      const first = trainer.trainStep().expertLoad![0]!;
+      const first = (await trainer.trainStep()).expertLoad![0]!;
       expect(first).toEqual([config.batch * tinySize.context, 0, 0, 0, 0]);
       let last = first;
-      for (let step = 0; step < 60; step++) last = trainer.trainStep().expertLoad![0]!;
+      for (let step = 0; step < 60; step++) last = (await trainer.trainStep()).expertLoad![0]!;
       return Math.max(...last) / (config.batch * tinySize.context);
     };
-    expect(largest(0)).toBe(1);
-    expect(largest(0.02)).toBeLessThan(0.6);
+    expect(await largest(0)).toBe(1);
+    expect(await largest(0.02)).toBeLessThan(0.6);
   });
 
-  test("the sequence-wise loss changes the router's gradient, not the loss that is reported", () => {
-    const first = (balanceLoss?: number): { loss: number; gradientNorm: number } => {
+  test("the sequence-wise loss changes the router's gradient, not the loss that is reported", async () => {
+    const first = async (balanceLoss?: number): Promise<{ loss: number; gradientNorm: number }> => {
       const config = training(balanceLoss === undefined ? {} : { balanceLoss });
-      return createTrainer(wasm, config, tinyBatches(config)).trainStep();
+      return await createTrainer(wasm, config, tinyBatches(config)).trainStep();
     };
-    const [without, withLoss] = [first(), first(10)];
+    const [without, withLoss] = [await first(), await first(10)];
     expect(withLoss.loss).toBe(without.loss);
     expect(withLoss.gradientNorm).not.toBe(without.gradientNorm);
   });
 
-  test("a restored trainer goes on with the same bits", () => {
+  test("a restored trainer goes on with the same bits", async () => {
     const config = training();
     const whole = createTrainer(wasm, config, tinyBatches(config));
-    for (let step = 0; step < 3; step++) whole.trainStep();
-    const saved = whole.save();
-    const { loss, gradientNorm, expertLoad } = whole.trainStep();
+    for (let step = 0; step < 3; step++) await whole.trainStep();
+    const saved = await whole.save();
+    const { loss, gradientNorm, expertLoad } = await whole.trainStep();
     const resumed = createTrainer(wasm, config, tinyBatches(config));
     resumed.restore(saved);
-    expect(resumed.trainStep()).toMatchObject({ loss, gradientNorm, expertLoad });
+    expect(await resumed.trainStep()).toMatchObject({ loss, gradientNorm, expertLoad });
   });
 });
 

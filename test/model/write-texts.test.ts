@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { Generator } from "../../src/model/generate.ts";
 import { type TextCodec, type WritingOptions, writeTexts } from "../../src/model/write-texts.ts";
+import { collect } from "../collect.ts";
 
 const END = 1000;
 
@@ -26,7 +27,7 @@ const codec: TextCodec = {
 
 /** Writes what it was told, whatever the prompt. */
 function generatorOf(continuations: readonly string[]): Generator {
-  const generateBatch: Generator["generateBatch"] = function* (prompts, { maxTokens = 200, ended }) {
+  const generateBatch: Generator["generateBatch"] = async function* (prompts, { maxTokens = 200, ended }) {
     for (let i = 0; i < maxTokens; i++)
       for (const [prompt] of prompts.entries())
         if (!ended?.has(prompt) && i < continuations[prompt]!.length)
@@ -34,21 +35,21 @@ function generatorOf(continuations: readonly string[]): Generator {
   };
   return {
     generateBatch,
-    *generate(prompt, options) {
-      for (const { token } of generateBatch([prompt], options)) yield token;
+    async *generate(prompt, options) {
+      for await (const { token } of generateBatch([prompt], options)) yield token;
     },
     prepare() {},
     release() {},
   };
 }
 
-function write(
+async function write(
   continuations: readonly string[],
   options: Partial<WritingOptions> = {},
-): { text: string; end: string }[] {
+): Promise<{ text: string; end: string }[]> {
   const texts = continuations.map(() => ({ text: "", end: "" }));
   const prompts = continuations.map(() => "p");
-  for (const piece of writeTexts(generatorOf(continuations), codec, prompts, { random: () => 0, ...options })) {
+  for await (const piece of writeTexts(generatorOf(continuations), codec, prompts, { random: () => 0, ...options })) {
     texts[piece.prompt]!.text += piece.piece;
     if ("end" in piece) texts[piece.prompt]!.end += piece.end;
   }
@@ -56,10 +57,10 @@ function write(
 }
 
 describe("writeTexts", () => {
-  test("pieces make the text up to the first stop string that is complete, for any text and stop strings", () => {
+  test("pieces make the text up to the first stop string that is complete, for any text and stop strings", async () => {
     const letters = fc.string({ unit: fc.constantFrom("a", "b", "c", "😀") });
-    fc.assert(
-      fc.property(fc.array(letters, { minLength: 1, maxLength: 3 }), fc.array(letters), (texts, strings) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(letters, { minLength: 1, maxLength: 3 }), fc.array(letters), async (texts, strings) => {
         const stop = strings.filter((string) => string !== "");
         const expected = texts.map((text) => {
           for (let end = 1; end <= text.length; end++) {
@@ -68,29 +69,30 @@ describe("writeTexts", () => {
           }
           return { text, end: "end of text" };
         });
-        expect(write(texts, { stop })).toEqual(expected);
+        expect(await write(texts, { stop })).toEqual(expected);
       }),
     );
   });
 
-  test("each text says why it ended", () => {
-    expect(write(["long text", "short", "a. b"], { maxTokens: 6, stop: [". "] })).toEqual([
+  test("each text says why it ended", async () => {
+    expect(await write(["long text", "short", "a. b"], { maxTokens: 6, stop: [". "] })).toEqual([
       { text: "long t", end: "length" },
       { text: "short", end: "end of text" },
       { text: "a", end: "stop string" },
     ]);
   });
 
-  test("what may begin a stop string is held back, and only that", () => {
-    const pieces = [...writeTexts(generatorOf(["aab!"]), codec, ["p"], { random: () => 0, stop: ["aac", "ab?"] })];
+  test("what may begin a stop string is held back, and only that", async () => {
+    const pieces = await collect(
+      writeTexts(generatorOf(["aab!"]), codec, ["p"], { random: () => 0, stop: ["aac", "ab?"] }),
+    );
     expect(pieces.map(({ piece }) => piece)).toEqual(["", "", "a", "ab!", ""]);
   });
 
-  test("empty strings are refused", () => {
-    const all = (prompt: string, stop: string[]) => () => [
-      ...writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }),
-    ];
-    expect(all("", [])).toThrow("the prompt is empty");
-    expect(all("p", ["a", ""])).toThrow("a stop string is empty");
+  test("empty strings are refused", async () => {
+    const all = (prompt: string, stop: string[]) =>
+      collect(writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }));
+    await expect(all("", [])).rejects.toThrow("the prompt is empty");
+    await expect(all("p", ["a", ""])).rejects.toThrow("a stop string is empty");
   });
 });

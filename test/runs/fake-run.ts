@@ -45,7 +45,7 @@ export function fakeRun(
     get closed() {
       return closed;
     },
-    advance() {
+    async advance() {
       if (closed) throw new Error(`${name} is closed`);
       if (step + 1 === failure?.at) throw failure.error;
       step++;
@@ -54,7 +54,7 @@ export function fakeRun(
       if (event?.step === step) events.push(event);
       return record;
     },
-    checkpoint() {
+    async checkpoint() {
       if (unsaved) throw unsaved;
       saved.push(step);
     },

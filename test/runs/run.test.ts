@@ -13,6 +13,7 @@ import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
 import { DivergenceError } from "../../src/training/reactions.ts";
 import { hashOf, losses, makeWorkplace } from "../e2e/cli.ts";
 import { type Changes, tinyTraining } from "../training/tiny.ts";
+import { oneByOne } from "../collect.ts";
 
 const place = makeWorkplace();
 let runtime: WasmRuntime;
@@ -30,17 +31,17 @@ afterAll(() => {
 function configOf(kind: ConnectionKind, { model, ...changes }: Changes = {}): TrainingConfig {
   return tinyTraining(kind, { ...changes, model: { ...model, vocabulary: data.tokenizer.vocabularySize } });
 }
-const open = (config: TrainingConfig, folder: string, options?: RunOptions): Run =>
-  openRun(runtime, config, data, place.at(folder), options);
+const open = async (config: TrainingConfig, folder: string, options?: RunOptions): Promise<Run> =>
+  await openRun(runtime, config, data, place.at(folder), options);
 
 /** Advance a run until a step, or to its end. */
-function advance(run: Run, until = Number.POSITIVE_INFINITY): void {
-  while (!run.finished && run.trainer.step < until) run.advance();
+async function advance(run: Run, until = Number.POSITIVE_INFINITY): Promise<void> {
+  while (!run.finished && run.trainer.step < until) await run.advance();
 }
 
-function errorOf(action: () => void): Error {
+async function errorOf(action: () => unknown): Promise<Error> {
   try {
-    action();
+    await action();
   } catch (error) {
     return error as Error;
   }
@@ -48,17 +49,17 @@ function errorOf(action: () => void): Error {
 }
 
 describe.each(connectionKinds)("%s", (kind) => {
-  test("a run resumed from step 8 ends with the bytes of an undisturbed one", () => {
-    const undisturbed = open(configOf(kind), `${kind}-undisturbed`);
-    advance(undisturbed);
+  test("a run resumed from step 8 ends with the bytes of an undisturbed one", async () => {
+    const undisturbed = await open(configOf(kind), `${kind}-undisturbed`);
+    await advance(undisturbed);
     undisturbed.close();
-    const first = open(configOf(kind), `${kind}-resumed`);
-    advance(first, 10);
+    const first = await open(configOf(kind), `${kind}-resumed`);
+    await advance(first, 10);
     first.close();
-    const second = open(configOf(kind), `${kind}-resumed`, { existing: "resume" });
+    const second = await open(configOf(kind), `${kind}-resumed`, { existing: "resume" });
     expect(second.trainer.step).toBe(8);
     expect(second.metrics.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
-    advance(second);
+    await advance(second);
     second.close();
 
     const [expected, actual] = ["undisturbed", "resumed"].map((name) => place.at(`${kind}-${name}`));
@@ -84,11 +85,11 @@ describe.each(connectionKinds)("%s", (kind) => {
   });
 });
 
-test.each(["mhc", "residual"] as const)("%s: how often the instruments are read changes no bit", (kind) => {
-  const folders = [1, 1000].map((gainsEvery) => {
+test.each(["mhc", "residual"] as const)("%s: how often the instruments are read changes no bit", async (kind) => {
+  const folders = await oneByOne([1, 1000], async (gainsEvery) => {
     const folder = `${kind}-every-${gainsEvery}`;
-    const run = open(configOf(kind, { gainsEvery }), folder);
-    advance(run);
+    const run = await open(configOf(kind, { gainsEvery }), folder);
+    await advance(run);
     run.close();
     return place.at(folder);
   });
@@ -105,9 +106,9 @@ test.each(["mhc", "residual"] as const)("%s: how often the instruments are read 
 });
 
 describe("records", () => {
-  test("evaluations come at their interval and at the end, seconds add up", () => {
-    const run = open(configOf("residual", { steps: 10 }), "records");
-    advance(run);
+  test("evaluations come at their interval and at the end, seconds add up", async () => {
+    const run = await open(configOf("residual", { steps: 10 }), "records");
+    await advance(run);
     run.close();
     const metrics = readMetrics(place.at("records"));
     expect(metrics).toEqual(run.metrics);
@@ -116,23 +117,23 @@ describe("records", () => {
     expect(metrics[1]!.learningRate).toBeCloseTo((5e-3 * 2) / 3, 12);
     expect(fs.existsSync(place.at("records", "tokenizer.json"))).toBe(true);
   });
-  test("a checkpoint that is there already is not written again", () => {
-    const run = open(configOf("residual"), "twice");
-    advance(run, 4);
+  test("a checkpoint that is there already is not written again", async () => {
+    const run = await open(configOf("residual"), "twice");
+    await advance(run, 4);
     const file = place.at("twice", "checkpoints", "step-4", "state.json");
     const { ino } = fs.statSync(file);
-    run.checkpoint();
+    await run.checkpoint();
     expect(fs.statSync(file).ino).toBe(ino);
-    run.advance();
-    run.checkpoint();
+    await run.advance();
+    await run.checkpoint();
     run.close();
     expect(listCheckpoints(place.at("twice")).map(({ step }) => step)).toEqual([4, 5]);
   });
 });
 
 describe("a run that goes wrong", () => {
-  function poison(run: Run, name: string, value: number): void {
-    const state = run.trainer.save();
+  async function poison(run: Run, name: string, value: number): Promise<void> {
+    const state = await run.trainer.save();
     run.trainer.restore({
       ...state,
       model: state.model.map((tensor) =>
@@ -141,47 +142,47 @@ describe("a run that goes wrong", () => {
     });
   }
 
-  test("stops with the step, the first tensor and the last good checkpoint, and applies nothing", () => {
-    const run = open(configOf("mhc"), "poisoned");
-    advance(run, 6);
-    poison(run, "layers.0.attention.qkv", Number.NaN);
-    const before = run.trainer.save();
-    const error = errorOf(() => run.advance());
+  test("stops with the step, the first tensor and the last good checkpoint, and applies nothing", async () => {
+    const run = await open(configOf("mhc"), "poisoned");
+    await advance(run, 6);
+    await poison(run, "layers.0.attention.qkv", Number.NaN);
+    const before = await run.trainer.save();
+    const error = await errorOf(async () => await run.advance());
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toBe(
       "tiny: the loss of step 7 is not finite; the first tensor that went wrong is layers.0.attention:matmul. The step was not applied. " +
         `The last good checkpoint is step 4 in ${place.at("poisoned", "checkpoints", "step-4")}. Lower the learning rate or the clipping norm.`,
     );
-    expect(run.trainer.save()).toEqual(before);
+    expect(await run.trainer.save()).toEqual(before);
     expect(readMetrics(place.at("poisoned"))).toHaveLength(6);
-    expect(errorOf(() => run.checkpoint()).message).toMatch(
+    expect((await errorOf(async () => await run.checkpoint())).message).toMatch(
       /^tiny: step 6 made layers\.0\.attention\.qkv not finite, so it is not saved\. The last good checkpoint is step 4/,
     );
     run.close();
-    const resumed = open(configOf("mhc"), "poisoned", { existing: "resume" });
+    const resumed = await open(configOf("mhc"), "poisoned", { existing: "resume" });
     expect(resumed.trainer.step).toBe(4);
-    advance(resumed);
+    await advance(resumed);
     resumed.close();
-    const undisturbed = open(configOf("mhc"), "healthy");
-    advance(undisturbed);
+    const undisturbed = await open(configOf("mhc"), "healthy");
+    await advance(undisturbed);
     undisturbed.close();
     const [actual, expected] = ["poisoned", "healthy"].map((name) =>
       hashOf(place.at(name, "checkpoints", "step-12", "model.safetensors")),
     );
     expect(actual).toBe(expected);
   });
-  test("before the first checkpoint there is none to go back to", () => {
-    const run = open(configOf("residual"), "early");
-    poison(run, "norm", Number.POSITIVE_INFINITY);
-    expect(errorOf(() => run.advance()).message).toContain("There is no checkpoint yet.");
+  test("before the first checkpoint there is none to go back to", async () => {
+    const run = await open(configOf("residual"), "early");
+    await poison(run, "norm", Number.POSITIVE_INFINITY);
+    expect((await errorOf(async () => await run.advance())).message).toContain("There is no checkpoint yet.");
     run.close();
   });
-  test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", () => {
-    const run = open(configOf("hc", { steps: 200, keepCheckpoints: 1, optimizer: { warmup: 0 } }), "rate");
-    advance(run, 4);
+  test("a learning rate of a million ends the run, and the checkpoint from before its harm stays", async () => {
+    const run = await open(configOf("hc", { steps: 200, keepCheckpoints: 1, optimizer: { warmup: 0 } }), "rate");
+    await advance(run, 4);
     const { optimizer } = run.config as { optimizer: { learningRate: number } };
     optimizer.learningRate = 1e6;
-    const error = errorOf(() => advance(run));
+    const error = await errorOf(async () => await advance(run));
     run.close();
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toMatch(
@@ -192,12 +193,12 @@ describe("a run that goes wrong", () => {
     );
     expect(listCheckpoints(place.at("rate")).map(({ step }) => step)).toEqual([4]);
   });
-  test("a loss far above chance for twenty steps is a divergence", () => {
-    const run = open(
+  test("a loss far above chance for twenty steps is a divergence", async () => {
+    const run = await open(
       configOf("residual", { steps: 100, optimizer: { learningRate: 3, warmup: 0, weightDecay: 0, clip: 1e9 } }),
       "high",
     );
-    const error = errorOf(() => advance(run));
+    const error = await errorOf(async () => await advance(run));
     run.close();
     expect(error).toBeInstanceOf(DivergenceError);
     expect(error.message).toMatch(

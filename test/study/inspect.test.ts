@@ -29,41 +29,45 @@ function write(name: string, tensors: readonly SavedTensor[]): string {
 const largest = (values: readonly number[] | undefined): number => Math.max(...values!);
 
 describe("a checkpoint", () => {
-  test.each(["mhc", "hc", "residual"] as const)("of %s: the same numbers as while it trained", (kind) => {
+  test.each(["mhc", "hc", "residual"] as const)("of %s: the same numbers as while it trained", async (kind) => {
     const config = tinyTraining(kind);
     const batches = tinyBatches(config);
     const trainer = createTrainer(runtime, config, batches);
-    trainer.trainStep();
-    const { model } = trainer.save();
+    await trainer.trainStep();
+    const { model } = await trainer.save();
     const tokens = batches.trainingBatch(1).tokens.slice(0, config.model.context);
-    const { gradient: _gradient, groups: _groups, ...seen } = trainer.trainStep({ instruments: true }).instruments!;
-    const inspected = inspectCheckpoint(runtime, config.model, { model }, tokens);
+    const {
+      gradient: _gradient,
+      groups: _groups,
+      ...seen
+    } = (await trainer.trainStep({ instruments: true })).instruments!;
+    const inspected = await inspectCheckpoint(runtime, config.model, { model }, tokens);
     expect(inspected).toEqual(seen);
     // A shorter text is a text too.
-    const short = inspectCheckpoint(runtime, config.model, { model }, tokens.subarray(0, 1));
+    const short = await inspectCheckpoint(runtime, config.model, { model }, tokens.subarray(0, 1));
     expect(short.activation).toHaveLength(4);
   });
-  test("too many tokens, too few, and another model's tensors", () => {
+  test("too many tokens, too few, and another model's tensors", async () => {
     const { model: config } = tinyTraining("residual");
     const checkpoint = { model: [] };
-    expect(() => inspectCheckpoint(runtime, config, checkpoint, [])).toThrow(
+    await expect(inspectCheckpoint(runtime, config, checkpoint, [])).rejects.toThrow(
       "inspect: give 1 to 12 tokens (the model's context), got 0.",
     );
-    expect(() => inspectCheckpoint(runtime, config, checkpoint, Array(13).fill(1))).toThrow("got 13.");
-    expect(() => inspectCheckpoint(runtime, config, checkpoint, [1])).toThrow('has no tensor "embedding"');
+    await expect(inspectCheckpoint(runtime, config, checkpoint, Array(13).fill(1))).rejects.toThrow("got 13.");
+    await expect(inspectCheckpoint(runtime, config, checkpoint, [1])).rejects.toThrow('has no tensor "embedding"');
   });
 });
 
 describe("a file", () => {
-  const trained = (kind: "mhc" | "hc" | "residual", layers = 2): readonly SavedTensor[] => {
+  const trained = async (kind: "mhc" | "hc" | "residual", layers = 2): Promise<readonly SavedTensor[]> => {
     const config = tinyTraining(kind, { model: { layers }, optimizer: { learningRate: 5e-2 } });
     const trainer = createTrainer(runtime, config, tinyBatches(config));
-    for (let step = 0; step < 4; step++) trainer.trainStep();
-    return trainer.save().model;
+    for (let step = 0; step < 4; step++) await trainer.trainStep();
+    return (await trainer.save()).model;
   };
 
-  test("of ours and the same function under DeepSeek's names have the same instruments", () => {
-    const ours = write("ours.safetensors", trained("mhc"));
+  test("of ours and the same function under DeepSeek's names have the same instruments", async () => {
+    const ours = write("ours.safetensors", await trained("mhc"));
     const theirs = place.at("theirs.safetensors");
     convertFile(ours, theirs, { from: "paper", to: "deepseek-v4" });
     const [one, other] = [inspectFile(ours), inspectFile(theirs)];
@@ -80,14 +84,14 @@ describe("a file", () => {
     expect(one.instruments.streamCosine).toBeUndefined();
     expect(one.instruments.activation).toBeUndefined();
   });
-  test("read as another convention shows at once: now the columns are exact and the rows are not", () => {
-    const file = write("as-liger.safetensors", trained("mhc"));
+  test("read as another convention shows at once: now the columns are exact and the rows are not", async () => {
+    const file = write("as-liger.safetensors", await trained("mhc"));
     const { rowError, columnError } = inspectFile(file, { convention: "liger", iterations: 3 }).instruments;
     expect(largest(columnError)).toBeLessThan(1e-5);
     expect(largest(rowError)).toBeGreaterThan(10 * largest(columnError));
   });
-  test("eleven layers stand in the order of their numbers; HC has no logits and other gains", () => {
-    const { names, instruments } = inspectFile(write("hc.safetensors", trained("hc", 11)));
+  test("eleven layers stand in the order of their numbers; HC has no logits and other gains", async () => {
+    const { names, instruments } = inspectFile(write("hc.safetensors", await trained("hc", 11)));
     expect(names.slice(0, 5)).toEqual([
       "layers.0.attention",
       "layers.0.feedForward",
@@ -100,14 +104,14 @@ describe("a file", () => {
     expect(instruments.single!.forward[0]).toBe(instruments.composite!.forward[0]);
     expect(Math.abs(instruments.single!.forward[7]! - 1)).toBeGreaterThan(1e-4);
   });
-  test("without connections, or with ones that do not fit", () => {
-    const plain = write("plain.safetensors", trained("residual"));
+  test("without connections, or with ones that do not fit", async () => {
+    const plain = write("plain.safetensors", await trained("residual"));
     expect(() => inspectFile(plain)).toThrow(/plain\.safetensors has no connections of HC or mHC: no tensor is named/);
-    const file = write("theta.safetensors", trained("hc"));
+    const file = write("theta.safetensors", await trained("hc"));
     expect(() => inspectFile(file, { convention: "paper" })).toThrow(
       /^layers\.0\.attention\.connection does not fit the convention paper: phi is missing\. Name another with --convention/,
     );
-    const mhc = write("phi.safetensors", trained("mhc"));
+    const mhc = write("phi.safetensors", await trained("mhc"));
     expect(() => inspectFile(mhc, { convention: "hc-dynamic" })).toThrow("theta is missing");
     expect(() => inspectFile(path.join(place.folder, "none.safetensors"))).toThrow(/none\.safetensors/);
   });

@@ -48,14 +48,14 @@ const cases: Readonly<Record<string, Changes>> = {
 };
 
 describe.each(Object.entries(cases))("%s", (_name, changes) => {
-  test("instruments are those of the reference", () => {
+  test("instruments are those of the reference", async () => {
     const config = tinyTraining("mhc", changes);
     const batches = tinyBatches(config);
     const trainer = createTrainer(wasm, config, batches);
-    for (let step = 0; step < 3; step++) trainer.trainStep();
-    const before = trainer.save();
-    const { instruments } = trainer.trainStep({ instruments: true });
-    const after = trainer.save();
+    for (let step = 0; step < 3; step++) await trainer.trainStep();
+    const before = await trainer.save();
+    const { instruments } = await trainer.trainStep({ instruments: true });
+    const after = await trainer.save();
 
     // The same model in float64.
     const reference = createReferenceRuntime();
@@ -164,13 +164,13 @@ describe.each(Object.entries(cases))("%s", (_name, changes) => {
   });
 });
 
-test("logits are those the formula gives from the streams", () => {
+test("logits are those the formula gives from the streams", async () => {
   const config = tinyTraining("mhc");
   const batches = tinyBatches(config);
   const trainer = createTrainer(wasm, config, batches);
-  trainer.trainStep();
-  const saved = new Map(trainer.save().model.map(({ name, data }) => [name, data]));
-  const { instruments } = trainer.trainStep({ instruments: true });
+  await trainer.trainStep();
+  const saved = new Map((await trainer.save()).model.map(({ name, data }) => [name, data]));
+  const { instruments } = await trainer.trainStep({ instruments: true });
   const reference = createReferenceRuntime();
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
@@ -198,15 +198,16 @@ test("logits are those the formula gives from the streams", () => {
   }
 });
 
-test("which maps have logits", () => {
-  const of = (value: object): readonly (number | null)[] => {
+test("which maps have logits", async () => {
+  const of = async (value: object): Promise<readonly (number | null)[]> => {
     const config = tinyTraining("mhc", { model: { connection: connection(value) } });
-    return createTrainer(wasm, config, tinyBatches(config)).trainStep({ instruments: true }).instruments!.largestLogit!;
+    return (await createTrainer(wasm, config, tinyBatches(config)).trainStep({ instruments: true })).instruments!
+      .largestLogit!;
   };
-  expect(of({ kind: "hc" })).toEqual([null, null, null, null]);
-  expect(of({ kind: "mhc", residualMap: "identity" })).toEqual([null, null, null, null]);
-  expect(of({ kind: "mhc", residualMap: "permutations" }).every((logit) => logit !== null)).toBe(true);
-  expect(of({ kind: "mhc", convention: "deepseek-v4.1" }).every((logit) => logit !== null)).toBe(true);
+  expect(await of({ kind: "hc" })).toEqual([null, null, null, null]);
+  expect(await of({ kind: "mhc", residualMap: "identity" })).toEqual([null, null, null, null]);
+  expect((await of({ kind: "mhc", residualMap: "permutations" })).every((logit) => logit !== null)).toBe(true);
+  expect((await of({ kind: "mhc", convention: "deepseek-v4.1" })).every((logit) => logit !== null)).toBe(true);
 });
 
 function flat(value: unknown): (number | null)[] {

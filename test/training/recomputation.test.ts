@@ -17,6 +17,7 @@ import type { StepConfig } from "../../src/training/step.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
 import { plannedMachine } from "../../src/runtime/machines.ts";
+import { oneByOne } from "../collect.ts";
 
 const connections = {
   mhc: defaultConnection("mhc"),
@@ -110,19 +111,19 @@ describe("a trainer", () => {
       };
       try {
         const plain = train();
-        const losses = Array.from({ length: steps }, () => plain.trainStep().loss);
-        const seen = plain.trainStep({ instruments: true }).instruments;
-        const expected = plain.save();
+        const losses = (await oneByOne(Array(steps).keys(), () => plain.trainStep())).map(({ loss }) => loss);
+        const seen = (await plain.trainStep({ instruments: true })).instruments;
+        const expected = await plain.save();
         expect(plain.storeEvery).toBeUndefined();
         for (const recompute of ["none", "auto", 1, 2, 3, 9] as const) {
           const first = train(recompute);
-          const before = [first.trainStep().loss, first.trainStep().loss];
+          const before = [(await first.trainStep()).loss, (await first.trainStep()).loss];
           const second = train(recompute === 2 ? "none" : 2);
-          second.restore(first.save());
-          const after = [second.trainStep().loss, second.trainStep().loss];
+          second.restore(await first.save());
+          const after = [(await second.trainStep()).loss, (await second.trainStep()).loss];
           expect([...before, ...after], String(recompute)).toEqual(losses);
-          expect(second.trainStep({ instruments: true }).instruments).toEqual(seen);
-          expect(second.save()).toEqual(expected);
+          expect((await second.trainStep({ instruments: true })).instruments).toEqual(seen);
+          expect(await second.save()).toEqual(expected);
         }
       } finally {
         runtime.close();

@@ -15,6 +15,7 @@ import { relativeError } from "../ops/harness.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
 import { tensorsOf } from "../../src/runtime/program.ts";
 import { compileStep } from "../../src/training/programs.ts";
+import { oneByOne } from "../collect.ts";
 
 let wasm: SynchronousRuntime;
 beforeAll(async () => void (wasm = await createWasmRuntime({ threads: 2 })));
@@ -39,11 +40,14 @@ function build(config: TrainingConfig): Built {
 type Values = Map<string, Float64Array>;
 
 /** Parameters and moments after some steps, and the gradient norms on the way. */
-function train(runtime: SynchronousRuntime, { config, parameters, graph }: Built): { values: Values; norms: number[] } {
+async function train(
+  runtime: SynchronousRuntime,
+  { config, parameters, graph }: Built,
+): Promise<{ values: Values; norms: number[] }> {
   const batches = tinyBatches(config);
   const { micro, last, single } = compileStep(runtime, graph.programs);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
-  const norms = Array.from({ length: STEPS }, (_, index) => {
+  const norms = await oneByOne(Array(STEPS).keys(), async (index) => {
     const { beta1, beta2 } = config.optimizer;
     runtime.write(graph.schedule, [RATE, 1 - beta1 ** (index + 1), 1 - beta2 ** (index + 1)]);
     for (let part = 0; part < config.accumulate; part++) {
@@ -53,7 +57,7 @@ function train(runtime: SynchronousRuntime, { config, parameters, graph }: Built
       micro.run();
     }
     if (!single) last.run();
-    return last.readNow("clip")[0]!;
+    return (await last.read("clip"))[0]!;
   });
   const named = [...parameters.all.map(({ name, tensor }) => ({ name, tensor })), ...graph.moments];
   return {
@@ -124,7 +128,7 @@ describe.each(connectionKinds)("%s", (kind) => {
   // A clip that is reached, a large decay, an epsilon that keeps tiny gradients from becoming full steps in one precision only.
   const optimizer = { clip: 0.3, weightDecay: 2, epsilon: 1e-4, decayed: ["weight", "norm"] } as const;
 
-  test.each([1, 3])("three steps are AdamW with clipping and groups, %i microbatches", (accumulate) => {
+  test.each([1, 3])("three steps are AdamW with clipping and groups, %i microbatches", async (accumulate) => {
     const built = build(
       tinyTraining(kind, { accumulate, batch: 2, optimizer: { ...optimizer, decayed: [...optimizer.decayed] } }),
     );
@@ -134,7 +138,7 @@ describe.each(connectionKinds)("%s", (kind) => {
       [createReferenceRuntime(), 1e-5],
       [wasm, 1e-4],
     ] as const) {
-      const actual = train(runtime, built);
+      const actual = await train(runtime, built);
       expect(relativeError(actual.norms, expected.norms)).toBeLessThan(tolerance);
       expect([...actual.values.keys()].sort()).toEqual([...expected.values.keys()].sort());
       for (const [name, values] of expected.values)

@@ -12,7 +12,7 @@ import { reason } from "../../files/errors.ts";
 import { isSamePlace } from "../../files/places.ts";
 import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
-import type { WasmRuntime } from "../../runtime/wasm/runtime.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
 import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
@@ -63,12 +63,12 @@ const LONGEST = 1024;
  *   tensors that are missing, unused or of another shape, and any error of making a run folder; nothing is written
  *   then
  */
-export function importHuggingFace(
-  runtime: WasmRuntime,
+export async function importHuggingFace(
+  runtime: Runtime,
   from: string,
   to: string,
   options: HuggingFaceImportOptions = {},
-): HuggingFaceImport {
+): Promise<HuggingFaceImport> {
   const { connection, existing = "refuse", seed = 1, onWarning } = options;
   if (fs.existsSync(to) && isSamePlace(from, to))
     throw new Error(`the run cannot be in ${to}, the folder that the model is read from; give another folder`);
@@ -95,7 +95,7 @@ export function importHuggingFace(
   const old = { config: stored, tensors };
   const state = upcycledState({ model: tensors, optimizer: [], folder: from }, config);
   const difference =
-    connection && expectSameLogits(runtime, old, { config: model, tensors: state.model }, from).difference;
+    connection && (await expectSameLogits(runtime, old, { config: model, tensors: state.model }, from)).difference;
   const tokenizer = tokenizerOf(from, model.vocabulary);
 
   const bytes = [...state.model, ...state.optimizer].reduce((sum, { data }) => sum + data.byteLength, 0);

@@ -2,7 +2,6 @@
 
 import { given } from "../../basics/given.ts";
 import type { CompiledPlan } from "../../runtime/plan/calls.ts";
-import type { Machine } from "../../runtime/plan/machine.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { predictStepMemory, resolveRecompute, type StepMemory } from "../../training/recomputation.ts";
@@ -26,18 +25,20 @@ export interface StepPeak {
  * Look at a run's training step as the compiler sees it, and at the memory that one step writes.
  *
  * @param memory bytes that may be used in place of those that are free
- * @throws RangeError when one step does not fit
+ * @throws RangeError when one step does not fit; Error when the runtime follows no plan
  */
 export async function compileRunStep(
-  runtime: Runtime & { readonly machine: Machine },
+  runtime: Runtime,
   config: TrainingConfig,
   memory?: number,
 ): Promise<{ readonly plan: CompiledPlan; readonly peak: StepPeak }> {
   const { machine } = runtime;
+  if (!machine)
+    throw new Error(`inspect: the ${runtime.name} runtime follows no plan; leave out --plan, or take another runtime.`);
   const storeEvery = resolveRecompute(config, machine, config.recompute);
   expectFit(
     "Measuring a training step for --plan",
-    memoryLimits(runtime.device, memory),
+    memoryLimits(machine.device, memory),
     () => planOneStep(config, machine, storeEvery),
     [],
     "Leave out --plan; the rest is shown without it.",

@@ -2,8 +2,7 @@
 
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
-import { hasRelaxedSimd } from "../../runtime/wasm/module.ts";
-import { createWasmRuntime } from "../../runtime/wasm/runtime.ts";
+import { listRuntimes, openRuntime } from "../../runtime/open.ts";
 
 /** One thing that a machine has, or lacks. */
 export interface Finding {
@@ -16,7 +15,14 @@ export interface Finding {
 
 /** Node, threads, memory, vectors and a GPU; loads the kernels for it. */
 export async function findMachine(): Promise<Finding[]> {
-  return [nodeFinding(), threadFinding(), memoryFinding(), ...(await vectorFindings()), await gpuFinding()];
+  return [
+    nodeFinding(),
+    threadFinding(),
+    memoryFinding(),
+    ...(await vectorFindings()),
+    await gpuFinding(),
+    ...(await runtimeFindings()),
+  ];
 }
 
 function nodeFinding(): Finding {
@@ -51,15 +57,24 @@ function memoryFinding(): Finding {
   };
 }
 
+/** Every runtime that can be asked for by its name. */
+async function runtimeFindings(): Promise<Finding[]> {
+  const runtimes = await listRuntimes();
+  return runtimes.map(({ name, description, available }) => ({
+    name: `runtime ${name}`,
+    value: available ? description : `not here; it is for ${description}`,
+    good: available,
+  }));
+}
+
 async function vectorFindings(): Promise<Finding[]> {
   const started = performance.now();
-  const runtime = await createWasmRuntime();
-  const { build } = runtime;
+  const runtime = await openRuntime({ runtime: "wasm" });
+  const { kernels } = runtime;
   const { panelWidth } = runtime.device;
   runtime.close();
-  const relaxed = hasRelaxedSimd();
   return [
-    relaxed
+    kernels.startsWith("relaxed")
       ? { name: "relaxed SIMD", value: "yes, fused multiply-add", good: true }
       : {
           name: "relaxed SIMD",
@@ -71,7 +86,7 @@ async function vectorFindings(): Promise<Finding[]> {
       ? { name: "256-bit vectors", value: "yes, V8 pairs 128-bit operations (6 x 16 tile)", good: true }
       : {
           name: "256-bit vectors",
-          value: `no, the 128-bit tile is used (${build})`,
+          value: `no, the 128-bit tile is used (${kernels})`,
           good: false,
           remedy: "They need Node 24 or newer on an x86-64 processor with AVX2.",
         },

@@ -1,6 +1,6 @@
 // Question: how much memory do training runs need in all, and what would make them need less?
 //
-// Every program of a run is compiled for a runtime that is only planned (planned-runtime.ts): the step, what
+// Every program of a run is compiled for a runtime that is only planned (runtime/planned/runtime.ts): the step, what
 // evaluates and observes, what writes a sample at the end. Runs that take turns share one runtime and its arena.
 // Outside it lie the parameters and moments of the largest run while a checkpoint is read, for the instruments a
 // copy of the parameters, and what Node's own heap grows by.

@@ -6,7 +6,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { openPrepared } from "../../data/prepare.ts";
-import { createWasmRuntime } from "../../runtime/wasm/runtime.ts";
+import { openRuntime, type RuntimeChoice } from "../../runtime/open.ts";
+import type { Runtime } from "../../runtime/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { FolderInUseError } from "../../files/lock.ts";
 import { openRun, type Run } from "../run.ts";
@@ -21,6 +22,7 @@ export interface SweepJob {
   readonly folder: string;
   /** Where the prepared tokens are, and the SHA-256 of their text. */
   readonly data: { readonly folder: string; readonly text: string };
+  readonly runtime: RuntimeChoice;
   readonly threads: number;
   readonly revectorise: boolean;
   readonly keepCheckpoints: boolean;
@@ -41,11 +43,11 @@ const stop = (): void => controller.abort();
 const say = (message: WorkerMessage): void => void (process.connected && process.send?.(message));
 const pause = (milliseconds: number): Promise<void> => new Promise((resolve) => void setTimeout(resolve, milliseconds));
 
-async function open(runtime: Awaited<ReturnType<typeof createWasmRuntime>>, job: SweepJob): Promise<Run> {
+async function open(runtime: Runtime, job: SweepJob): Promise<Run> {
   const data = openPrepared(job.data.folder, { text: job.data.text });
   for (const started = performance.now(); ; await pause(200)) {
     try {
-      return openRun(runtime, job.config, data, job.folder, {
+      return await openRun(runtime, job.config, data, job.folder, {
         existing: "resume",
         onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
       });
@@ -56,7 +58,7 @@ async function open(runtime: Awaited<ReturnType<typeof createWasmRuntime>>, job:
 }
 
 async function train(job: SweepJob): Promise<"finished" | "diverged" | "stopped"> {
-  const runtime = await createWasmRuntime({ threads: job.threads, revectorise: job.revectorise });
+  const runtime = await openRuntime({ runtime: job.runtime, threads: job.threads, revectorise: job.revectorise });
   const run = await open(runtime, job);
   let said = 0;
   const report = ({ metrics, trainer }: Run): void => {

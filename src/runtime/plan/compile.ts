@@ -7,7 +7,7 @@
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
-import { ancestors, byteSize, flopsOf, type Node, type Tensor } from "../../graph/tensor.ts";
+import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
 import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
@@ -147,8 +147,8 @@ function findAbsorbed(
   for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
   const found = new Map<Node, Absorbed>();
   for (const add of nodes) {
-    if (add.op.name !== addOperation.name) continue;
-    const [a, b] = add.inputs as [Tensor, Tensor];
+    if (add.op !== addOperation) continue;
+    const { a, b } = operandsOf(addOperation, add);
     for (const [sum, addend] of [
       [b, a],
       [a, b],

@@ -22,6 +22,7 @@ export function createPlannedRuntime(machine: Machine): PlannedRuntime {
   return {
     name: `planned ${machine.name}`,
     device: machine.device,
+    kernels: "none",
     machine,
     compile({ outputs, updates = [] }) {
       const { plan, release } = memory.place({ outputs, updates });

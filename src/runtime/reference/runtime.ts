@@ -134,6 +134,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
   return {
     name: "reference",
     device,
+    kernels: "reference",
     compile,
     readNow,
     read: async (state) => readNow(state),

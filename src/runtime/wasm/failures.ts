@@ -2,7 +2,7 @@
 //
 // Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
 // (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
-// flag and opens the barrier, so that no other thread waits for it, and the runtime runs nothing any more.
+// flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more.
 
 import { IndexError } from "../../ops/indices.ts";
 import {
@@ -38,18 +38,25 @@ export function recordTrap(memory: WebAssembly.Memory, control: number, call: nu
 export interface Watch {
   /** @param calls those that the work may run, for names */
   over<T>(calls: readonly EncodedCall[], work: () => T): T;
+  /** Throw when a thread has trapped, and say why. */
+  expectSound(): void;
 }
 
 /** @param currentCall the record of the call that the calling thread was at when it trapped */
 export function watchThreads(memory: WebAssembly.Memory, control: number, currentCall: () => number): Watch {
   let failure: Error | undefined;
+  const expectSound = (): void => {
+    if (!failure) return;
+    // The step that failed may have changed some states and not others: nothing is to be saved of them.
+    throw new Error(
+      `This runtime has failed and does nothing any more (${failure.message}); close it and open another.`,
+      { cause: failure },
+    );
+  };
   return {
+    expectSound,
     over(calls, work) {
-      if (failure) {
-        throw new Error(`run: this runtime has failed and runs nothing any more; close it and open another.`, {
-          cause: failure,
-        });
-      }
+      expectSound();
       const words = controlWords(memory, control);
       words[OFFENCE_CALL / 4] = 0;
       let result: ReturnType<typeof work> | undefined;

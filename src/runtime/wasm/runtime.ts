@@ -106,6 +106,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   let closed = false;
   const expectOpen = (): void => {
     if (closed) throw new Error("The wasm runtime has been closed; open another.");
+    watch.expectSound();
   };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
   const layout = createLayout(heap, machine, {
@@ -211,6 +212,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   return {
     name: machine.name,
     device: machine.device,
+    kernels: `${build} ${panelWidth}`,
     machine,
     build,
     compile,

@@ -1,22 +1,88 @@
-// Question: which operations are checked, at which sizes?
+// Question: which operations are checked, at which sizes? One file an operation, under the name of its file in src/ops.
 
 import type { OperationCase } from "../case.ts";
+import { adamwCases } from "./adamw.ts";
+import { attentionCases } from "./attention.ts";
+import { balanceBiasCases } from "./balance-bias.ts";
+import { batchedMatmulCases } from "./batched-matmul.ts";
+import { birkhoffProjectionCases } from "./birkhoff-projection.ts";
+import { cachedAttentionCases } from "./cached-attention.ts";
+import { cayleyCases } from "./cayley.ts";
+import { clipScaleCases } from "./clip-scale.ts";
+import { concatCases } from "./concat.ts";
+import { countNotFiniteCases } from "./count-not-finite.ts";
+import { crossEntropyCases } from "./cross-entropy.ts";
 import { elementwiseCases } from "./elementwise.ts";
-import { expertCases } from "./experts.ts";
-import { generalCases } from "./general.ts";
-import { manifoldCases } from "./manifolds.ts";
-import { optimiserCases } from "./optimiser.ts";
-import { primitiveCases } from "./primitives.ts";
-import { streamCases } from "./streams.ts";
-import { transformerCases } from "./transformer.ts";
+import { expandCases } from "./expand.ts";
+import { expertChoiceCases } from "./expert-choice.ts";
+import { expertMatmulCases } from "./expert-matmul.ts";
+import { expertSumCases } from "./expert-sum.ts";
+import { fillCases } from "./fill.ts";
+import { gatherCases } from "./gather.ts";
+import { hyperCoefficientsCases } from "./hyper-coefficients.ts";
+import { latentHeadsCases } from "./latent-heads.ts";
+import { manifoldCoefficientsCases } from "./manifold-coefficients.ts";
+import { matmulCases } from "./matmul.ts";
+import { maxLastCases } from "./max-last.ts";
+import { permuteCases } from "./permute.ts";
+import { reductionsCases } from "./reductions.ts";
+import { reshapeCases } from "./reshape.ts";
+import { rmsNormCases } from "./rms-norm.ts";
+import { rotaryCases } from "./rotary.ts";
+import { selectCases } from "./select.ts";
+import { sequenceBalanceCases } from "./sequence-balance.ts";
+import { sinkhornCases } from "./sinkhorn.ts";
+import { sinkhornImplicitCases } from "./sinkhorn-implicit.ts";
+import { sliceCases } from "./slice.ts";
+import { softmaxCases } from "./softmax.ts";
+import { streamPrecisionCases } from "./stream-precision.ts";
+import { streamReadCases } from "./stream-read.ts";
+import { streamWriteCases } from "./stream-write.ts";
+import { sumSquaresCases } from "./sum-squares.ts";
+import { swigluCases } from "./swiglu.ts";
+import { toFloatsCases } from "./to-floats.ts";
+import { weightedSumCases } from "./weighted-sum.ts";
 
 export const cases: readonly OperationCase[] = [
+  ...adamwCases,
+  ...attentionCases,
+  ...balanceBiasCases,
+  ...batchedMatmulCases,
+  ...birkhoffProjectionCases,
+  ...cachedAttentionCases,
+  ...cayleyCases,
+  ...clipScaleCases,
+  ...concatCases,
+  ...countNotFiniteCases,
+  ...crossEntropyCases,
   ...elementwiseCases,
-  ...generalCases,
-  ...transformerCases,
-  ...optimiserCases,
-  ...streamCases,
-  ...manifoldCases,
-  ...expertCases,
-  ...primitiveCases,
+  ...expandCases,
+  ...expertChoiceCases,
+  ...expertMatmulCases,
+  ...expertSumCases,
+  ...fillCases,
+  ...gatherCases,
+  ...hyperCoefficientsCases,
+  ...latentHeadsCases,
+  ...manifoldCoefficientsCases,
+  ...matmulCases,
+  ...maxLastCases,
+  ...permuteCases,
+  ...reductionsCases,
+  ...reshapeCases,
+  ...rmsNormCases,
+  ...rotaryCases,
+  ...selectCases,
+  ...sequenceBalanceCases,
+  ...sinkhornCases,
+  ...sinkhornImplicitCases,
+  ...sliceCases,
+  ...softmaxCases,
+  ...streamPrecisionCases,
+  ...streamReadCases,
+  ...streamWriteCases,
+  ...sumSquaresCases,
+  ...swigluCases,
+  ...toFloatsCases,
+  ...weightedSumCases,
 ];

@@ -1,5 +1,4 @@
 import { add } from "../../../src/ops/elementwise.ts";
-import { fill } from "../../../src/ops/fill.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import {
   divide,
@@ -88,5 +87,4 @@ export const elementwiseCases: OperationCase[] = [
     build: ({ a, b }) => silu(add(multiply(tanh(a!), b!), scale(exp(subtract(a!, b!)), 0.1))),
   },
   { name: "x used twice by one operation", inputs: { x: { shape: [50, 3] } }, build: ({ x }) => multiply(x!, x!) },
-  { name: "fill", inputs: { x: { shape: [61] } }, build: ({ x }) => multiply(x!, fill([61], 2.5)) },
 ];

@@ -54,14 +54,14 @@ test.each<[string, number[], number]>([
 ])("writing %s", (_name, prompts, tokens) =>
   compare(
     (runtime) => planWriting(large.model, runtime.machine, { prompts, tokens }),
-    (runtime) => {
+    async (runtime) => {
       const parameters = createParameters();
       const model = languageModel(large.model, parameters);
       for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
       const ended = new Set<number>();
       const texts = prompts.map((length) => Array.from({ length }, (_, i) => i % 19));
       const random = (): number => 0.4;
-      for (const { prompt } of createGenerator(runtime, model).generateBatch(texts, {
+      for await (const { prompt } of createGenerator(runtime, model).generateBatch(texts, {
         maxTokens: tokens,
         random,
         ended,
@@ -74,7 +74,8 @@ test.each<[string, number[], number]>([
 test.each([1, 40])("observing %i tokens", (length) =>
   compare(
     (runtime) => planObserving(large.model, runtime.machine, length),
-    (runtime) => void inspectCheckpoint(runtime, large.model, { model: modelOf(large) }, Array(length).fill(3)),
+    async (runtime) =>
+      void (await inspectCheckpoint(runtime, large.model, { model: modelOf(large) }, Array(length).fill(3))),
   ),
 );
 
@@ -82,7 +83,8 @@ test.each(["mhc", "hc"] as const)("intervening in %s", (kind) => {
   const config = tinyTraining(kind, { batch: 8, model: { context: 32, width: 32 } });
   return compare(
     (runtime) => planIntervening(config, runtime.machine),
-    (runtime) => void intervene(runtime, config, { step: 0, model: modelOf(config) }, tinyBatches(config)),
+    async (runtime) =>
+      void (await intervene(runtime, config, { step: 0, model: modelOf(config) }, tinyBatches(config))),
   );
 });
 

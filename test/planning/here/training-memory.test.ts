@@ -10,6 +10,7 @@ import { createTrainer } from "../../../src/training/trainer.ts";
 import { expectMemory, planMemoryNeed } from "../../../src/planning/here/training-memory.ts";
 import { type Changes, tinyBatches, tinySize, tinyTraining } from "../../training/tiny.ts";
 import { plannedMachine } from "../../../src/runtime/machines.ts";
+import { collect, oneByOne } from "../../collect.ts";
 
 const machine = plannedMachine({ threads: 2 });
 
@@ -50,13 +51,13 @@ async function memoryOfRuns(
     const trainers = configs.map((each) => createTrainer(runtime, each, tinyBatches(each)));
     for (let step = 0; step < 2; step++) {
       for (const trainer of trainers) {
-        trainer.trainStep({ instruments: step > 0 });
-        trainer.evaluate();
-        trainer.restore(trainer.save());
+        await trainer.trainStep({ instruments: step > 0 });
+        await trainer.evaluate();
+        trainer.restore(await trainer.save());
       }
     }
     for (const trainer of trainers)
-      for (const token of trainer.generate([1, 2, 3, 4, 5], { maxTokens: 30, random: () => 0.3 }))
+      for await (const token of trainer.generate([1, 2, 3, 4, 5], { maxTokens: 30, random: () => 0.3 }))
         expect(token).toBeLessThan(tinySize.vocabulary);
     return [runtime.memoryBytes(), runtimeBytes];
   } finally {
@@ -116,24 +117,22 @@ test.each<[string, readonly (readonly [Parameters<typeof tinyTraining>[0], Chang
 
 test("trainers that are made and released in turn do not let the memory grow, and learn the same", async () => {
   const runtime = await createWasmRuntime({ threads: 2 });
-  const round = (): number[] =>
-    (["residual", "mhc", "hc"] as const)
-      .map((kind, index) => {
-        const each = tinyTraining(kind, { model: { layers: 1 + index }, accumulate: 1 + index });
-        const trainer = createTrainer(runtime, each, tinyBatches(each));
-        trainer.trainStep({ instruments: true });
-        const { loss } = trainer.trainStep();
-        const evaluated = trainer.evaluate().loss;
-        const [token] = trainer.generate([1, 2], { maxTokens: 40, random: () => 0.5 });
-        trainer.release();
-        expect(() => trainer.program.run()).toThrow("This program has been released");
-        return [loss, evaluated, token!];
-      })
-      .flat();
+  const round = (): Promise<number[][]> =>
+    oneByOne(["residual", "mhc", "hc"] as const, async (kind, index) => {
+      const each = tinyTraining(kind, { model: { layers: 1 + index }, accumulate: 1 + index });
+      const trainer = createTrainer(runtime, each, tinyBatches(each));
+      await trainer.trainStep({ instruments: true });
+      const { loss } = await trainer.trainStep();
+      const evaluated = (await trainer.evaluate()).loss;
+      const [token] = await collect(trainer.generate([1, 2], { maxTokens: 40, random: () => 0.5 }));
+      trainer.release();
+      expect(() => trainer.program.run()).toThrow("This program has been released");
+      return [loss, evaluated, token!];
+    });
   try {
-    const expected = round();
+    const expected = await round();
     const bytes = runtime.memoryBytes();
-    for (let i = 0; i < 3; i++) expect(round()).toEqual(expected);
+    for (let i = 0; i < 3; i++) expect(await round()).toEqual(expected);
     expect(runtime.memoryBytes()).toBe(bytes);
   } finally {
     runtime.close();

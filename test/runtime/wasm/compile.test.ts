@@ -196,5 +196,7 @@ test("an operation without a kernel is named with its place", () => {
     reference: ({ x }, { y }) => y.data.set(x.data),
   };
   const y = scope("layers.3", () => apply(strange, { x: input("x", [2]) }).y);
-  expect(() => compile({ y })).toThrow("compile: the wasm runtime has no kernel for layers.3:strange, and it is not made of simpler operations.");
+  expect(() => compile({ y })).toThrow(
+    "compile: the wasm runtime has no kernel for layers.3:strange, and it is not made of simpler operations.",
+  );
 });

@@ -12,6 +12,7 @@ import { expertRows } from "../../../src/ops/expert-rows.ts";
 import { expertSum } from "../../../src/ops/expert-sum.ts";
 import { sequenceBalance } from "../../../src/ops/sequence-balance.ts";
 import { embedding, gather, scatterAdd } from "../../../src/ops/gather.ts";
+import { toIndices } from "../../../src/ops/to-indices.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
@@ -136,6 +137,14 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
     expect(runtime.readNow(after)).toEqual(new Float32Array(64).fill(7));
   });
 
+  it("makes an index of anything", () => {
+    const x = input("x", [5]);
+    const program = runtime.compile({ outputs: { y: toIndices(x) } });
+    runtime.write(x, [NaN, 1e20, -Infinity, 2.5, -2.5]);
+    program.run();
+    expect([...program.readNow("y")]).toEqual([0, 2 ** 31 - 1, -(2 ** 31), 3, -2]);
+  });
+
   it("checks what an expert's rows are taken from", () => {
     const order = input("order", [ROWS], "i32");
     const position = input("position", [ROWS / 2, 2], "i32");
@@ -152,7 +161,7 @@ describe.each([1, 2, 3])("on %i threads", (threads) => {
 });
 
 describe.each([1, 2, 3])("a trap on %i threads", (threads) => {
-  it("reaches the caller, and the runtime runs nothing any more", async () => {
+  it("reaches the caller, and the runtime does nothing any more", async () => {
     for (let round = 0; round < 5; round++) {
       const runtime = await createWasmRuntime({ threads });
       const x = parameter("x", [400, 8]);
@@ -167,8 +176,18 @@ describe.each([1, 2, 3])("a trap on %i threads", (threads) => {
       expect(error.message).toMatch(
         /^crossEntropy \(in layers\.0\): a thread of the CPU runtime failed \(memory access out of bounds\); close/,
       );
-      const other = runtime.compile({ outputs: { y } });
-      expect(() => other.run()).toThrow(/this runtime has failed and runs nothing any more; close it and open another/);
+      for (const use of [
+        () => program.run(),
+        () => program.readNow("y"),
+        () => runtime.compile({ outputs: { y } }),
+        () => runtime.write(x, new Float32Array(3200)),
+        () => runtime.readNow(x),
+        () => runtime.view(x),
+      ])
+        expect(use).toThrow(/^This runtime has failed and does nothing any more \(crossEntropy \(in layers\.0\): .*\)/);
+      program.release();
+      runtime.forget(x);
+      runtime.close();
       runtime.close();
     }
   });

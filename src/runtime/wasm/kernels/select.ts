@@ -31,9 +31,12 @@ export function toFloats(args: ToFloatsArguments, begin: i32, end: i32, scratch:
   for (let i = first; i < last; i += 4) store<f32>(x + i, <f32>load<i32>(indices + i));
 }
 
-/** To the nearest. */
+/** To the nearest, halves up. The largest stands for what is beyond it, 0 for what is not a number: nothing traps. */
 export function toIndices(args: ToIndicesArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, indices = args.indices;
   const first = <usize>min(begin * args.item, args.all) << 2, last = <usize>min(end * args.item, args.all) << 2;
-  for (let i = first; i < last; i += 4) store<i32>(indices + i, <i32>nearest(load<f32>(x + i)));
+  for (let i = first; i < last; i += 4) {
+    const nearest = f32x4.floor(f32x4.add(v128.load32_splat(x + i), f32x4.splat(0.5)));
+    store<i32>(indices + i, i32x4.extract_lane(i32x4.trunc_sat_f32x4_s(nearest), 0));
+  }
 }

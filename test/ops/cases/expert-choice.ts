@@ -1,0 +1,21 @@
+// One token, one expert, all experts active.
+
+import { chooseExperts } from "../../../src/ops/expert-choice.ts";
+import type { OperationCase } from "../case.ts";
+import { scores } from "./mixtures.ts";
+
+function choiceCase(tokens: number, experts: number, active: number, scale?: number): OperationCase {
+  return {
+    name: `expertChoice of ${active} among ${experts} for ${tokens} tokens`,
+    inputs: { scores: scores([tokens, experts]), bias: { shape: [experts], values: (random) => 0.4 * random() } },
+    constant: ["bias"],
+    build: ({ scores, bias }) => chooseExperts(scores!, bias!, { active, ...(scale && { scale }) }).weights,
+  };
+}
+
+export const expertChoiceCases: readonly OperationCase[] = [
+  choiceCase(1, 1, 1),
+  choiceCase(3, 5, 5),
+  choiceCase(51, 9, 2),
+  choiceCase(97, 16, 4, 2.5),
+];

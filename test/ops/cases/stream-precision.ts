@@ -1,0 +1,48 @@
+// Streams kept as bfloat16, alone and around a sublayer.
+
+import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
+import { matmul } from "../../../src/ops/matmul.ts";
+import { streamNarrow, streamWiden } from "../../../src/ops/stream-precision.ts";
+import { streamRead } from "../../../src/ops/stream-read.ts";
+import { streamWrite } from "../../../src/ops/stream-write.ts";
+import type { OperationCase } from "../case.ts";
+import { fewSizes, normals, type Sizes, sizes } from "./stream-sizes.ts";
+
+const name = ([T, n, C]: Sizes): string => `[${T}, ${n}, ${C}]`;
+
+/** A sublayer whose streams are kept as bfloat16: widened in two chains and for the gradient of phi. */
+function narrowSublayer([T, n, C]: Sizes): OperationCase {
+  const M = n * n + 2 * n;
+  return {
+    name: `narrow sublayer [${T}, ${n}, ${C}]`,
+    inputs: {
+      x: { shape: [T, n, C] },
+      phi: { shape: [M, n * C], values: normals(1 / Math.sqrt(n * C)) },
+      alpha: { shape: [3], values: () => 0.5 },
+      bias: { shape: [M] },
+      w: { shape: [C, C], values: normals(1 / Math.sqrt(C)) },
+    },
+    rounds: true,
+    tolerance: {
+      forward: 2 ** -8,
+      gradient: 2 ** -7,
+      why: "a sum that differs in its last bit may round the other way",
+    },
+    build({ x, phi, alpha, bias, w }) {
+      const streams = streamWiden(streamNarrow(x!));
+      const h = manifoldCoefficients(streams, phi!, alpha!, bias!);
+      const y = matmul(streamRead(streams, h), w!);
+      return streamWiden(streamNarrow(streamWrite(streams, h, y)));
+    },
+  };
+}
+
+export const streamPrecisionCases: readonly OperationCase[] = [
+  ...sizes.map((size): OperationCase => ({
+    name: `streamNarrow and streamWiden ${name(size)}`,
+    inputs: { x: { shape: size } },
+    rounds: true,
+    build: ({ x }) => streamWiden(streamNarrow(x!)),
+  })),
+  ...fewSizes.map(narrowSublayer),
+];
