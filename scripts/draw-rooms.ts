@@ -1,7 +1,8 @@
 // Question: how do the rooms of src stand on one another?
 //
 // Drawn from what the files import, as docs/rooms.svg: an arrow goes from a room to one that it imports from.
-// Arrows that follow from others are left out, and a room stands as high as those that need it allow.
+// Arrows that follow from others are left out, and a room stands as high as those that need it allow. The ground,
+// which any room may use, is drawn below all of them without arrows.
 // Run: npm run docs (a test fails when the drawing is not what the imports say)
 
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -12,7 +13,7 @@ export const drawing = "docs/rooms.svg";
 
 /** What each room answers, in one line of the drawing. */
 const about: Readonly<Record<string, string>> = {
-  basics: "small things that need no other room",
+  basics: "small things that any room may use",
   files: "how is a file written so that nothing is lost?",
   graph: "what is a tensor, an operation, a segment?",
   ops: "one file an operation: shapes, gradient, formula",
@@ -30,6 +31,9 @@ const about: Readonly<Record<string, string>> = {
   cli: "one file a command",
 };
 
+/** What stands under all rooms. */
+const GROUND = "basics";
+
 type Imports = ReadonlyMap<string, ReadonlySet<string>>;
 
 /** The rooms, and the rooms that each imports from. */
@@ -39,12 +43,13 @@ function importsOfRooms(): Imports {
   for (const file of readdirSync(source, { recursive: true, encoding: "utf8" })) {
     if (!file.endsWith(".ts") || !file.includes("/")) continue;
     const room = file.split("/")[0]!;
+    if (room === GROUND) continue;
     const imported = rooms.get(room) ?? new Set<string>();
     rooms.set(room, imported);
     const text = readFileSync(path.join(source, file), "utf8");
     for (const [, target = ""] of text.matchAll(/^(?:import|export)\b[^;]*?from\s*"(\.[^"]+)"/gm)) {
       const other = path.posix.join(path.posix.dirname(file), target).split("/")[0]!;
-      if (other !== room) imported.add(other);
+      if (other !== room && other !== GROUND) imported.add(other);
     }
   }
   return rooms;
@@ -80,7 +85,8 @@ export function drawRooms(): string {
   const arrows = reduced(importsOfRooms());
   const floors = floorsOf(arrows);
   const width = 2 * MARGIN + Math.max(...floors.map((rooms) => rooms.length * (WIDTH + ACROSS) - ACROSS));
-  const height = 2 * MARGIN + floors.length * (HEIGHT + DOWN) - DOWN;
+  const bottom = MARGIN + floors.length * (HEIGHT + DOWN);
+  const height = bottom + HEIGHT + MARGIN;
   const places = new Map<string, { x: number; y: number }>();
   for (const [floor, rooms] of floors.entries()) {
     // Rooms stand below those that import them.
@@ -103,16 +109,18 @@ export function drawRooms(): string {
       return `<path class="arrow" marker-end="url(#tip)" d="M${x1} ${y1} C${x1} ${y1 + 18} ${x2} ${y2 - 18} ${x2} ${y2}"/>`;
     });
   });
-  const boxes = [...places].map(([room, { x, y }]) => {
+  const box = (room: string, x: number, y: number, across: number): string => {
     const text = about[room];
     if (!text) throw new Error(`draw-rooms: the room ${room} has no line in the table of scripts/draw-rooms.ts.`);
-    const middle = x + WIDTH / 2;
+    const middle = x + across / 2;
     return [
-      `<rect class="room" x="${x}" y="${y}" width="${WIDTH}" height="${HEIGHT}" rx="6"/>`,
+      `<rect class="room" x="${x}" y="${y}" width="${across}" height="${HEIGHT}" rx="6"/>`,
       `<text class="name" x="${middle}" y="${y + 19}">${room}</text>`,
       `<text class="about" x="${middle}" y="${y + 36}">${text}</text>`,
     ].join("\n");
-  });
+  };
+  const boxes = [...places].map(([room, { x, y }]) => box(room, x, y, WIDTH));
+  boxes.push(box(GROUND, MARGIN, bottom, width - 2 * MARGIN));
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" width="${width}" height="${height}" role="img" aria-label="The rooms of src and what they import">
 <style>
 svg { background: #fff }

@@ -6,12 +6,12 @@ import { Command } from "commander";
 
 export const benchCommand: Command = new Command("bench")
   .description("Measure speed and memory against PyTorch, numpy and jax-js, interleaved in one run.")
-  .argument("[prefix...]", "only figures whose names start so, such as gemm or step.mhc")
+  .argument("[prefix...]", "only figures whose names start with one of these, such as gemm or step.mhc")
   .option("--json", "print JSON lines: name, value, unit, higher_is_better")
   .option("--rounds <n>", "interleaved rounds of every measurement", Number)
   .addHelpText(
     "after",
-    "\nPeers need Python with torch and numpy; BIRKHOFF_PYTHON names the interpreter. Where one is missing its figures are skipped. chart.* and manifold.* are measured only when named.\n\nExample:\n  birkhoff bench gemm step.residual --json",
+    "\nPeers need Python with torch and numpy; BIRKHOFF_PYTHON names the interpreter. Figures whose peer is missing are skipped. chart.* and manifold.* are measured only when named.\n\nExample:\n  birkhoff bench gemm step.residual --json",
   )
   .action(async (prefixes: string[], options: { json?: boolean; rounds?: number }) => {
     const main = new URL("../../bench/main.ts", import.meta.url);
@@ -22,7 +22,7 @@ export const benchCommand: Command = new Command("bench")
     }
     if (Number(process.versions.node.split(".")[0]) < 24) {
       throw new Error(
-        `The benchmarks need Node 24 or newer, this is ${process.version}. In the repository, npx birkhoff bench brings its own.`,
+        `The benchmarks need Node 24 or newer; this is Node ${process.version}. In the repository, npx birkhoff bench brings its own Node.`,
       );
     }
     const { bench } = (await import(main.href)) as {

@@ -7,7 +7,7 @@ const openers: Partial<Record<NodeJS.Platform, readonly [command: string, ...arg
   win32: ["cmd", "/c", "start", ""],
 };
 
-/** Where there is none nothing happens: the address was printed too. */
+/** Without a browser nothing happens: the address has been printed as well. */
 export function openBrowser(url: string): void {
   const [command, ...args] = openers[process.platform] ?? ["xdg-open"];
   spawn(command, [...args, url], { stdio: "ignore", detached: true })

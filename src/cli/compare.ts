@@ -45,23 +45,26 @@ export const compareCommand: Command = trainingOptions(new Command("compare"))
   .addOption(
     new Option(
       "--connections <list>",
-      `which connections, joined by commas, out of ${connectionKinds.join(", ")}; with options of its own a connection is kind:option=value:option=value`,
+      `connections to compare, separated by commas: ${connectionKinds.join(", ")}; give options to one as kind:option=value:option=value`,
     )
       .argParser(parseChoices)
       .default(comparedByDefault, comparedByDefault.map(({ name }) => name).join()),
   )
   .addOption(
-    new Option("--seeds <list>", "train each with several seeds, joined by commas: 1,2,3 (default: --seed)")
+    new Option(
+      "--seeds <list>",
+      "train each connection with several seeds, separated by commas: 1,2,3 (default: --seed)",
+    )
       .argParser(wholeNumbers)
       .conflicts("seed"),
   )
   .addOption(
-    new Option("--experiment <name>", "an experiment with sizes, seeds and figures of its own").choices(
+    new Option("--experiment <name>", "a prepared experiment, which sets sizes, seeds and figures").choices(
       Object.keys(experiments),
     ),
   )
   .option("--out <folder>", "folder of the run folders (default: the first free runs/<data>-<preset>-N)")
-  .option("--resume <folder>", "go on with a comparison; options of models and training are taken from its runs")
+  .option("--resume <folder>", "continue a comparison; the options of models and training come from its runs")
   .addHelpText(
     "after",
     `
@@ -74,7 +77,7 @@ Examples:
   birkhoff compare --alarm gain=30:stop --tensorboard   watch closely; tensorboard --logdir runs draws the curves
   birkhoff compare --resume runs/sotu-nano-1
 
-Experiments (options given beside them come first, so each can be tried in small: --steps 50):
+Experiments (your own options override theirs, so you can try one at a small size: --steps 50):
 ${Object.entries(experiments)
   .map(([name, { shows }]) => `  --experiment ${name.padEnd(10)} ${shows}`)
   .join("\n")}`,
@@ -82,11 +85,13 @@ ${Object.entries(experiments)
   .action(async (options: CompareOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connections", "seeds", "experiment", "out"]);
     if (options.experiment && command.getOptionValueSource("preset") === "cli")
-      throw new Error(`--experiment ${options.experiment} has models of its own: leave out --preset, or --experiment.`);
+      throw new Error(
+        `--experiment ${options.experiment} chooses its own models, and --preset chooses others: leave out one of the two.`,
+      );
     const folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
-        `There are runs in ${folder} already: go on with them (birkhoff compare --resume ${folder}) or give another --out.`,
+        `${folder} already holds runs: continue them (birkhoff compare --resume ${folder}) or give another --out.`,
       );
     }
     const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
@@ -111,8 +116,8 @@ ${Object.entries(experiments)
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
-          ? `each alone, birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on`
-          : "each alone, birkhoff train --connection NAME",
+          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on)`
+          : "each one alone (birkhoff train --connection NAME)",
       };
       const { machine, device } = runtime;
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
@@ -148,12 +153,12 @@ ${Object.entries(experiments)
       }
       showResults(runs, rows);
       if (stopped) {
-        process.stdout.write(`\nGo on: birkhoff compare --resume ${folder}\n`);
+        process.stdout.write(`\nContinue: birkhoff compare --resume ${folder}\n`);
         return;
       }
       const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
       if (dismissed.size > 0)
-        process.stdout.write(`\nGo on with what was stopped: birkhoff compare --resume ${folder}\n`);
+        process.stdout.write(`\nContinue what was stopped: birkhoff compare --resume ${folder}\n`);
       if (experiment) await reportExperiment(runs, folder);
       else await showTexts(trained, data.tokenizer);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
@@ -168,7 +173,7 @@ ${Object.entries(experiments)
     await keepPage(page, !options.json);
   });
 
-/** In the folder of an experiment: which one, for a comparison that goes on. */
+/** A file in an experiment's folder that names the experiment, so that a resumed comparison knows it. */
 const EXPERIMENT = "experiment.json";
 
 function experimentOf(folder: string): ExperimentName | undefined {
@@ -204,7 +209,7 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
   );
 }
 
-/** A text by every model of the first seed. */
+/** Let every model of the first seed write a text. */
 async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<void> {
   for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed))
     process.stdout.write(
@@ -212,7 +217,7 @@ async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<vo
     );
 }
 
-/** Write the report with the paper's figures, and all figures alone. */
+/** Write the report with the paper's figures, and every figure as a file of its own. */
 async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ read: RunData[]; written: string[] }> {
   const read = runs.map((run) => readRunData(run.folder.folder));
   const figures = path.join(folder, "figures");
@@ -231,7 +236,7 @@ async function reportExperiment(runs: readonly Run[], folder: string): Promise<v
   process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
 }
 
-/** A configuration for every size, connection and seed, and the choice of connection that each is made of. */
+/** A configuration for every size, connection and seed, each with the connection choice that it was made from. */
 async function begin(
   asked: CompareOptions,
   command: Command,
@@ -258,10 +263,10 @@ async function begin(
   return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
 }
 
-/** Whole numbers joined by commas, no two alike. */
+/** Different whole numbers, separated by commas. */
 function wholeNumbers(text: string): number[] {
   const numbers = text.split(",").map(wholeNumber(0));
-  if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Each seed can be there once.");
+  if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Give each seed only once.");
   return numbers;
 }
 
@@ -287,12 +292,12 @@ function readConfigs(folder: string, recompute?: RecomputeConfig): TrainingConfi
   });
   if (configs.length === 0) {
     throw new Error(
-      `${folder} holds no comparison (no folders with a config.json, such as ${comparedByDefault.map(({ name }) => name).join(", ")}). To go on with one run: birkhoff train --resume ${folder}`,
+      `${folder} holds no comparison (no folders with a config.json, such as ${comparedByDefault.map(({ name }) => name).join(", ")}). To continue a single run: birkhoff train --resume ${folder}`,
     );
   }
   if (new Set(configs.map(({ data }) => JSON.stringify(data))).size > 1) {
     throw new Error(
-      `The runs in ${folder} are of different texts; go on with each alone: birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on.`,
+      `The runs in ${folder} were trained on different texts. Continue each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on.`,
     );
   }
   const place = ({ model: { connection } }: TrainingConfig): number =>

@@ -1,11 +1,11 @@
 // Question: how does a command line name connections?
 //
 //   mhc                             a kind with its defaults
-//   mhc:residualMap=identity        with an option of its own
-//   hc:streams=2:dynamic=false      with several
+//   mhc:residualMap=identity        with one option changed
+//   hc:streams=2:dynamic=false      with several options changed
 //
-// A model's own options come before those that the command gives to all (--streams and the like). The
-// name of a choice is also that of its run folder.
+// A choice's own options override those that the command gives to all choices (--streams and the like). The
+// name of a choice is also the name of its run folder.
 
 import { InvalidArgumentError } from "commander";
 import {
@@ -18,7 +18,7 @@ import {
 import { parseConnection } from "../model/config.ts";
 
 export interface ConnectionChoice {
-  /** Unique among choices: the kind, then its options, fit for a file name. */
+  /** The kind, then its options, in characters that suit a file name; unique among choices. */
   readonly name: string;
   readonly kind: ConnectionKind;
   readonly options: Readonly<Record<string, unknown>>;
@@ -32,7 +32,7 @@ export function parseChoice(text: string): ConnectionChoice {
   const [name, ...assignments] = text.trim().split(":") as [string, ...string[]];
   const kind = connectionKind(name);
   if (kind === undefined)
-    throw new InvalidArgumentError(`"${name}" is no connection; there are ${connectionKinds.join(", ")}.`);
+    throw new InvalidArgumentError(`"${name}" is not a connection; use ${connectionKinds.join(", ")}.`);
   const options = Object.fromEntries(assignments.map((assignment) => parseOption(kind, assignment)));
   try {
     parseConnection({ kind, ...options });
@@ -42,20 +42,20 @@ export function parseChoice(text: string): ConnectionChoice {
   return { name: [kind, ...assignments].join("-").replaceAll(/[^\w.=-]/g, "_"), kind, options };
 }
 
-/** A choice as it is written on a command line, with a field changed. */
+/** The text of a choice on the command line, with one field changed. */
 export function writeChoice({ kind, options }: ConnectionChoice, field: string, value: unknown): string {
   const changed = value === undefined ? options : { ...options, [field]: value };
   return [kind, ...Object.entries(changed).map(([name, of]) => `${name}=${String(of)}`)].join(":");
 }
 
-/** Several, joined by commas, no two alike. */
+/** Several different choices, separated by commas. */
 export function parseChoices(text: string): ConnectionChoice[] {
   const choices = text.split(",").map(parseChoice);
   const names = choices.map(({ name }) => name);
   const twice = names.find((name, index) => names.indexOf(name) < index);
   if (twice !== undefined)
     throw new InvalidArgumentError(
-      `${twice} is there twice. To compare two of a kind give one an option, such as mhc,mhc:residualMap=identity.`,
+      `${twice} is listed twice. To compare two of one kind, give one of them an option, such as mhc,mhc:residualMap=identity.`,
     );
   return choices;
 }
@@ -65,12 +65,12 @@ function parseOption(kind: ConnectionKind, assignment: string): [string, unknown
   const allowed = connectionOptions(kind);
   if (name === undefined || value === undefined || !allowed.includes(name)) {
     const named = allowed.length === 0 ? `${kind} has no options` : `the options of ${kind} are ${allowed.join(", ")}`;
-    throw new InvalidArgumentError(`"${assignment}" is no option=value; ${named}.`);
+    throw new InvalidArgumentError(`"${assignment}" is not an option=value; ${named}.`);
   }
   return [name, parseValue(value)];
 }
 
-/** A choice as a configuration; `shared` are the options given to all kinds, each taken by those that have it. */
+/** The configuration of a choice. Options in `shared` go to every kind that has them. */
 export function connectionOf(
   { kind, options }: ConnectionChoice,
   shared: Readonly<Record<string, unknown>> = {},
@@ -81,7 +81,7 @@ export function connectionOf(
   return parseConnection({ kind, ...Object.fromEntries(taken), ...options });
 }
 
-/** A value on the command line: JSON, or else text. */
+/** A value on the command line: JSON if it parses as such, otherwise text. */
 export function parseValue(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

@@ -22,7 +22,7 @@ interface ConvertCommandOptions {
   readonly json?: boolean;
 }
 
-/** Options that only one of the two forms has. */
+/** Options that only one of the two forms of the command takes. */
 const converting = ["names", "iterations", "tolerance"];
 const upcycling = ["streams", "steps", "threads", "revectorise"];
 const upcycledKinds = Object.keys(upcycledConnections);
@@ -30,17 +30,17 @@ const upcycledKinds = Object.keys(upcycledConnections);
 export const convertCommand: Command = machineOptions(new Command("convert"))
   .description(
     "Rewrite the connections of a checkpoint in another convention; all other tensors stay as they are. " +
-      "Or make a run with streams from a trained residual one, that computes the same and trains on.",
+      "Or turn a trained residual run into a run with streams that computes the same and can be trained further.",
   )
   .argument("<in>", "a safetensors file, or the folder of a residual run")
   .argument("<out>", "the file to write, or the folder of the new run")
   .addOption(
-    new Option("--from <convention>", "what the file is in; residual for a run without streams")
+    new Option("--from <convention>", "the convention of the file, or residual for a run without streams")
       .choices([...conventionNames, "residual"])
       .makeOptionMandatory(),
   )
   .addOption(
-    new Option("--to <convention>", "what it becomes; for a run, what joins its layers")
+    new Option("--to <convention>", "the convention to write; for a run, the connection to give it")
       .choices([...conventionNames, ...upcycledKinds])
       .makeOptionMandatory(),
   )
@@ -57,8 +57,12 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     positiveNumber,
   )
   .option("--streams <n>", "streams of the new run", wholeNumber(1), 4)
-  .option("--steps <n>", "steps at which the new run ends (default: the old run's, or as many again)", wholeNumber(1))
-  .option("--overwrite", "replace the file or the run that is there already")
+  .option(
+    "--steps <n>",
+    "step at which the new run ends (default: the old run's, or as many more if it has ended)",
+    wholeNumber(1),
+  )
+  .option("--overwrite", "replace an existing file or run")
   .option("--json", "print the report as one JSON object")
   .addHelpText(
     "after",
@@ -67,21 +71,21 @@ Examples:
   birkhoff convert model.safetensors --from deepseek-v4 --to paper ours.safetensors
   birkhoff convert runs/my/checkpoints/step-700/model.safetensors --from paper --to deepseek-v4 theirs.safetensors
   birkhoff convert runs/plain runs/streams --from residual --to mhc
-What each convention is, and which can be converted into which: docs/conventions.md`,
+docs/conventions.md describes the conventions and says which can be converted into which.`,
   )
   .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions, command) => {
     const { from, to } = options;
     if ((from === "residual") !== upcycledKinds.includes(to)) {
       throw new Error(
-        `--from ${from} --to ${to} cannot be: a residual run becomes one of ${upcycledKinds.join(" or ")} (--from residual), a file of one convention a file of another.`,
+        `convert: --from ${from} does not go with --to ${to}. --from residual needs --to ${upcycledKinds.join(" or ")}; a file needs a convention for both.`,
       );
     }
-    if (from === "residual") expectUnused(command, converting, "with --from residual; it is for files");
-    else expectUnused(command, upcycling, "with a file; it is for --from residual");
+    if (from === "residual") expectUnused(command, converting, "with --from residual: it is for files");
+    else expectUnused(command, upcycling, "with a file: it is for --from residual");
     if (from === "residual") return upcycleRun(input, output, options);
     const { json, overwrite, ...asked } = options;
     if (existsSync(output) && !overwrite)
-      throw new Error(`${output} is there already: replace it (--overwrite) or give the new file another name`);
+      throw new Error(`${output} already exists: replace it (--overwrite) or give the new file another name.`);
     const report = convertFile(input, output, asked);
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
@@ -98,9 +102,9 @@ function show({ from, to, notes, converted, passed, bytes, difference }: Convert
   const shown =
     lines.length > 20 ? [...lines.slice(0, 8), `  ... ${lines.length - 16} more`, ...lines.slice(-8)] : lines;
   return [
-    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${showBytes(bytes)}) passed through as they are.`,
+    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${showBytes(bytes)}) left unchanged.`,
     ...notes,
-    `Measured in float64 on random streams, the largest difference of a coefficient and of what is read or written:`,
+    `Largest differences, measured in float64 on random streams: of a coefficient, and of what is read or written:`,
     ...shown,
     all,
     `Written: ${output}\n`,

@@ -1,13 +1,13 @@
-// Question: which comparisons are experiments of their own, with sizes, seeds and figures?
+// Question: which prepared experiments does `birkhoff compare` offer?
 //
-// An experiment is a table of what `birkhoff compare` is told otherwise. What a user says on the command
-// line comes before it, so that every experiment can be tried in small.
+// An experiment is a table of options for `birkhoff compare`: sizes, seeds and figures. Options on the command
+// line override it, so that every experiment can be tried at a small size.
 
 import type { Command } from "commander";
 import { type ConnectionChoice, parseChoices } from "./connections.ts";
 import type { TrainingOptions } from "./options.ts";
 
-/** Models of one size in an experiment. */
+/** One size of model in an experiment. */
 export interface ExperimentSize {
   /** Part of the names of the runs; absent where an experiment has one size. */
   readonly name?: string;
@@ -17,7 +17,7 @@ export interface ExperimentSize {
 }
 
 export interface Experiment {
-  /** What it shows, in one line for --help. */
+  /** What the experiment shows, in one line for --help. */
   readonly shows: string;
   readonly options: Partial<Pick<TrainingOptions, "vocabulary" | "batch" | "learningRate">> & {
     readonly connections: readonly ConnectionChoice[];
@@ -64,7 +64,7 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
   },
 };
 
-/** The options of an experiment, where the user has not given their own. */
+/** The experiment's options, except those that the user has given. */
 export function withExperiment<O extends TrainingOptions>(options: O, experiment: Experiment, command: Command): O {
   const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
   const changed = Object.entries(experiment.options).filter(
@@ -73,7 +73,7 @@ export function withExperiment<O extends TrainingOptions>(options: O, experiment
   return { ...options, ...Object.fromEntries(changed) };
 }
 
-/** The options of the models of one size; the user's own assignments come last. */
+/** The options for the models of one size. The user's own assignments come last, so they win. */
 export function withSize<O extends TrainingOptions>(options: O, size: ExperimentSize, command: Command): O {
   const steps = command.getOptionValueSource("steps") === "cli" ? options.steps : size.steps;
   const own = command.getOptionValueSource("context") === "cli" ? "model.context=" : undefined;

@@ -1,4 +1,4 @@
-// birkhoff export: what a run holds, in files that other programs read.
+// birkhoff export: write a run as files that other programs read.
 
 import path from "node:path";
 import { Command, Option } from "commander";
@@ -7,14 +7,14 @@ import { exportCsv } from "../interop/csv.ts";
 import { exportTensorBoard } from "../interop/tensorboard.ts";
 import { exportHuggingFace } from "../interop/hf/export.ts";
 
-/** Where an export goes and what it may replace. */
+/** Where an export goes, and whether it may replace files. */
 interface ExportTarget {
   readonly out: string;
   readonly overwrite: boolean;
   readonly onWarning: (message: string) => void;
 }
 
-/** What an export tells: one JSON object, or lines for people. */
+/** What an export reports: one JSON object, or lines for people. */
 interface Exported {
   readonly report: object;
   readonly lines: readonly string[];
@@ -59,11 +59,11 @@ const meanings = Object.entries(formats)
   .join("\n");
 
 export const exportCommand: Command = new Command("export")
-  .description("Write what a run holds in files that other programs read.")
+  .description("Write a run's model or records as files that other programs read.")
   .argument("<run>", "a run folder")
   .addOption(new Option("--format <name>", "which files").choices(Object.keys(formats)).makeOptionMandatory())
-  .option("--out <folder>", "where they go (default: a folder named after the format, in the run)")
-  .option("--overwrite", "replace files that are there already")
+  .option("--out <folder>", "folder for the files (default: a folder in the run, named after the format)")
+  .option("--overwrite", "replace existing files")
   .option("--json", "print what was written as one JSON object")
   .addHelpText(
     "after",
@@ -75,7 +75,7 @@ Examples:
   birkhoff export runs/my --format hf
   birkhoff export runs/my --format hf --out ../my-model
   birkhoff export runs/my --format csv
-What each file holds, and how to load it: docs/files.md and docs/interop.md`,
+docs/files.md and docs/interop.md describe each file and how to load it.`,
   )
   .action((run: string, options: { format: string; out?: string; overwrite?: boolean; json?: boolean }) => {
     const { format, out = path.join(run, format), overwrite = false, json } = options;

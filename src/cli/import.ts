@@ -1,4 +1,4 @@
-// birkhoff import: a model in Hugging Face's form becomes a run.
+// birkhoff import: make a run from a model in Hugging Face's format.
 
 import { Command, Option } from "commander";
 import { importHuggingFace } from "../interop/hf/import.ts";
@@ -21,24 +21,25 @@ interface ImportOptions extends MachineOptions {
 
 export const importCommand: Command = machineOptions(new Command("import"))
   .description(
-    "Make a run from a model in Hugging Face's form: one that birkhoff export wrote, or a checkpoint of the kind " +
-      "of Llama or DeepSeek-V3. The run writes, trains on and is inspected as any other.",
+    "Make a run from a model in Hugging Face's format: one that birkhoff export wrote, or a checkpoint like " +
+      "Llama's or DeepSeek-V3's. The run can write, train and be inspected like any other.",
   )
-  .argument("<folder>", "holds config.json, model.safetensors or its shards, tokenizer.json")
+  .argument("<folder>", "folder with config.json, model.safetensors or its shards, and tokenizer.json")
   .argument("<run>", "the folder of the new run")
   .addOption(
-    new Option("--to <connection>", "give the model streams; it computes the same and trains on").choices(
-      Object.keys(upcycledConnections),
-    ),
+    new Option(
+      "--to <connection>",
+      "give the model streams; it still computes the same and can be trained further",
+    ).choices(Object.keys(upcycledConnections)),
   )
   .option("--streams <n>", "streams, with --to", wholeNumber(1), 4)
-  .option("--context <n>", "tokens in a sequence (default: what the model was made for, at most 1024)", wholeNumber(1))
-  .option("--data <source>", "what the run trains on when it goes on: sotu, a file or a folder (default: sotu)")
-  .option("--steps <n>", "steps at which it ends then (default: 700)", wholeNumber(1))
+  .option("--context <n>", "tokens in a sequence (default: the model's own context, at most 1024)", wholeNumber(1))
+  .option("--data <source>", "text for further training: sotu, a file or a folder (default: sotu)")
+  .option("--steps <n>", "step at which further training ends (default: 700)", wholeNumber(1))
   .option("--batch <n>", "sequences in a batch (default: 16)", wholeNumber(1))
   .option("--learning-rate <rate>", "highest learning rate (default: 3e-4)", positiveNumber)
   .option("--seed <n>", "seed of the batches and of new parameters (default: 1)", wholeNumber(0))
-  .option("--overwrite", "replace the run that is there already")
+  .option("--overwrite", "replace an existing run")
   .option("--json", "print what was made as one JSON object")
   .addHelpText(
     "after",
@@ -47,7 +48,7 @@ Examples:
   birkhoff import my-model runs/mine
   birkhoff import llama-folder runs/wide --to mhc --data my.txt --context 256
   birkhoff train --resume runs/wide
-What can be imported, and what not: docs/files.md`,
+docs/files.md says what can be imported and what cannot.`,
   )
   .action(async (folder: string, run: string, options: ImportOptions) => {
     const { to, streams, runtime: chosen, threads, revectorise, overwrite, json, ...rest } = options;
@@ -72,11 +73,11 @@ What can be imported, and what not: docs/files.md`,
         `${run}: ${kind}, ${layers} layers, width ${width}, heads ${heads}, ${parameters.toLocaleString("en")} parameters, from ${folder}.`,
         ...(difference === undefined
           ? []
-          : [`Largest difference of a logit between the two: ${difference.toExponential(1)}.`]),
+          : [`Largest difference of a logit between the model and the run: ${difference.toExponential(1)}.`]),
         ...notes,
         noTokenizer === undefined
-          ? `Go on: birkhoff sample ${run}, birkhoff train --resume ${run}`
-          : `It neither writes nor trains, for it has no tokenizer: ${noTokenizer}. A tokenizer.json of a byte-level BPE with ${config.model.vocabulary} tokens in ${run} mends that.`,
+          ? `Continue: birkhoff sample ${run}, birkhoff train --resume ${run}`
+          : `The run can neither write nor train, because it has no tokenizer: ${noTokenizer}. To mend that, put the tokenizer.json of a byte-level BPE with ${config.model.vocabulary} tokens into ${run}.`,
       ];
       process.stdout.write(`${lines.join("\n")}\n`);
     } finally {

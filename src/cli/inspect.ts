@@ -1,4 +1,4 @@
-// birkhoff inspect: what is in a run folder, or in the connections of a safetensors file?
+// birkhoff inspect: show what is in a run folder, or in the connections of a safetensors file.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -48,18 +48,19 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
 
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
-    "Show a run: configuration, progress, and what the instruments see of its last checkpoint: gains, errors, saturation, spectra, streams. Or the connections of a safetensors file.",
+    "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
   )
-  .argument("<run>", "a run folder, or a safetensors file with connections of HC or mHC")
+  .argument("<run>", "a run folder, or a safetensors file with HC or mHC connections")
   .option("--tokens <file>", "measure on the beginning of this text (default: the run's validation text)")
   .addOption(
-    new Option("--convention <name>", "what a safetensors file is in (default: what its names tell)").choices([
-      ...conventionNames,
-    ]),
+    new Option(
+      "--convention <name>",
+      "convention of a safetensors file (default: as its tensor names suggest)",
+    ).choices([...conventionNames]),
   )
   .option("--iterations <n>", "Sinkhorn-Knopp iterations for a safetensors file (default: 20)", wholeNumber(1))
   .option("--tensors", "list every tensor with its size and spread")
-  .option("--plan", "show the compiled training step: what runs in which phase, what lives where, and its peak memory")
+  .option("--plan", "show the compiled training step: its phases, its buffers and its peak memory")
   .option("--json", "print as one JSON object")
   .addHelpText(
     "after",
@@ -70,12 +71,12 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
-    // Of a damaged run all that can be read: inspect is what one opens when something went wrong.
+    // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
     const warn = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
     problems.forEach(warn);
     const place = latestCheckpoint(folder, warn);
-    // Not before there is known to be the memory for what is measured.
+    // Load the model only once it is known that memory suffices for the measurement.
     const checkpoint = place && once(() => loadModel(place.folder));
     const measured = checkpoint && (await measure(folder, config, checkpoint, options));
     const tensors = checkpoint ? tensorSpreads(checkpoint()) : [];
@@ -125,7 +126,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     if (measured) {
       print(`\nstep ${measured.step}, measured on ${measured.length} tokens of ${measured.text}`);
       print(describeInstruments(measured.instruments, names));
-    } else if (record) print(`\nas recorded at step ${record.step}\n${describeInstruments(record, names)}`);
+    } else if (record) print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names)}`);
     if (options.tensors) {
       print("\nmean        deviation   largest     tensor");
       for (const { name, shape, mean, deviation, largest } of tensors) {
@@ -146,8 +147,8 @@ const whole = (value: number | undefined): string =>
   value === undefined ? "–" : Math.round(value).toLocaleString("en");
 
 /**
- * On the text of a file, or on the run's validation text; undefined where that is gone, or where there is not the
- * memory and nobody asked for it: the rest can be shown.
+ * Measures on the text of a file, or on the run's validation text. Returns undefined if that text is gone, or if memory
+ * is short and the user did not ask for a measurement: the rest can still be shown.
  */
 async function measure(
   folder: string,
@@ -169,11 +170,11 @@ async function measure(
           memoryLimits(machine.device, memory),
           (made) => planObserving(config.model, machine, made[0]?.length ?? length),
           half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
-          "It is the model that takes most: free memory, or allow more with --memory.",
+          "Most of it is the model: free some memory, or allow more with --memory.",
         );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
-      process.stderr.write(`the checkpoint is not measured: ${reason(error)}\n`);
+      process.stderr.write(`inspect: the checkpoint was not measured: ${reason(error)}\n`);
       return undefined;
     }
     return await measureRun(runtime, config, load(), text);
@@ -188,7 +189,7 @@ function textOf(folder: string, config: TrainingConfig, file: string | undefined
   } catch (error) {
     if (file !== undefined) throw new Error(`--tokens: ${reason(error)}`, { cause: error });
     process.stderr.write(
-      `the checkpoint is not measured on its validation text: ${reason(error)}. Give a text with --tokens FILE\n`,
+      `inspect: the checkpoint was not measured on its validation text: ${reason(error)}. Give another text: --tokens FILE.\n`,
     );
     return undefined;
   }
@@ -231,7 +232,7 @@ function expectNone(
 ): void {
   const given = names.find((name) => options[name] !== undefined);
   if (given === undefined) return;
-  throw new Error(`--${given} is for ${meant}, and ${place} is ${isFolder(place) ? "a folder" : "none"}.`);
+  throw new Error(`--${given} is for ${meant}, but ${place} is ${isFolder(place) ? "a folder" : "not one"}.`);
 }
 
 function describePlan(compiled: CompiledPlan, peak: StepPeak): string {
@@ -242,7 +243,7 @@ function describePlan(compiled: CompiledPlan, peak: StepPeak): string {
     `arena ${showBytes(plan.arenaBytes)} (${showBytes(plan.unsharedBytes)} without sharing), state ${showBytes(plan.stateBytes)}; ${plan.localBuffers} buffers never leave their chain`,
     storeEvery === undefined
       ? "everything the backward pass needs is stored; --recompute auto saves memory"
-      : `the state is stored every ${storeEvery} sublayers, what lies between is computed again; ${showBytes(storedBytes)} if everything were stored`,
+      : `the state is stored every ${storeEvery} sublayers and computed again in between; storing everything would take ${showBytes(storedBytes)}`,
     `peak memory of a step: predicted ${showBytes(predictedBytes)}, measured ${showBytes(measuredBytes)} (${signed(100 * (predictedBytes / measuredBytes - 1))} %)`,
     "",
     describeSchedule(compiled),

@@ -1,14 +1,14 @@
 // Question: what does Ctrl-C do while a command trains?
 //
-// The first one asks for an end after the step in progress, so that every run is saved. A second one does not wait.
+// The first press ends training after the current step, so that every run is saved. The second ends at once.
 
-/** Signals closer together than this are one press of Ctrl-C: npm passes on what the process got itself. */
+/** Signals closer together than this count as one press: npm forwards the signal that the process has also received. */
 const REPEATED_MS = 300;
 
 /** A signal that Ctrl-C or SIGTERM aborts. */
 export interface Interrupt {
   readonly signal: AbortSignal;
-  /** Leave the process's signals alone again. */
+  /** Stop listening to the process's signals. */
   close(): void;
 }
 

@@ -1,4 +1,4 @@
-// birkhoff intervene: what is a part of a trained model's connections worth?
+// birkhoff intervene: measure what each part of a trained model's connections is worth.
 
 import path from "node:path";
 import { Command } from "commander";
@@ -34,7 +34,7 @@ interface InterveneCommandOptions extends MachineOptions, MemoryOption {
 const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
 export const interveneCommand: Command = memoryOption(machineOptions(new Command("intervene")), "intervening")
-  .description("Change the maps of a trained model, without training, and measure what the validation loss says.")
+  .description("Change the mixing maps of a trained model, without training it, and measure the validation loss.")
   .argument("<run>", "a run folder")
   .argument(
     "[interventions...]",
@@ -45,8 +45,8 @@ export const interveneCommand: Command = memoryOption(machineOptions(new Command
     'all, early, late, each, or a list such as "0-5,8" (counted from 0, attention and feed-forward each); several times for several sets (default: all, early, late and each)',
     another,
   )
-  .option("--step <n>", "of which checkpoint (default: the last)", wholeNumber(0))
-  .option("--batches <n>", "validation batches to measure on (default: as many as the run did)", wholeNumber(1))
+  .option("--step <n>", "step of the checkpoint (default: the last)", wholeNumber(0))
+  .option("--batches <n>", "validation batches to measure on (default: as many as the run used)", wholeNumber(1))
   .option("--mean-batches <n>", "training batches over which the maps are averaged", wholeNumber(1), 8)
   .option("--svg <file>", "draw the changes as one chart")
   .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
@@ -75,7 +75,7 @@ The results are also kept in the run folder, as interventions.json.`,
           memoryLimits(machine.device, options.memory),
           (made) => planIntervening(config, made[0] ? machine.withThreads(made[0].threads) : machine),
           machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
-          "The loss is measured on batches as large as in training: free memory, or take a run of smaller batches.",
+          "The loss is measured on batches as large as in training: free some memory, or use a run with smaller batches.",
         );
       const checkpoint = loadModel(place.folder);
       const batches = createBatches({
@@ -113,27 +113,28 @@ function placeOf({ folder, checkpoints }: FinishedRun, step: number | undefined)
   const place = checkpoints.find((each) => each.step === step);
   if (place) return place;
   const kept = checkpoints.map((each) => each.step).join(", ");
-  throw new Error(
-    `${folder} has no checkpoint of step ${step}; ${kept ? `there are those of ${kept}` : "it has none"}.`,
-  );
+  throw new Error(`${folder} has no checkpoint of step ${step}; ${kept ? `it has those of ${kept}` : "it has none"}.`);
 }
 
-/** One line that is written over; in a pipe nothing, for it lasts seconds. */
+/** One line, overwritten each time. A pipe gets nothing, because this takes only seconds. */
 function sayProgress({ name }: InterventionRow, done: number, total: number): void {
   if (!process.stderr.isTTY) return;
   process.stderr.write(`\r\u001B[K${done < total ? `${done} of ${total}: ${name}` : ""}`);
 }
 
-/** The figure of the report page, with all rows. */
+/** Draw the figure of the report page, with all rows. */
 async function writeSvg(file: string, folder: string): Promise<void> {
   const figure = interventionsFigure([readRunData(folder)], Number.POSITIVE_INFINITY);
-  if (!figure) throw new Error(`no chart: no change of the loss is a number that can be drawn; ${folder} has them all`);
+  if (!figure)
+    throw new Error(
+      `intervene: there is no chart, because no change of the loss is a finite number; ${folder} holds all results.`,
+    );
   const svg = await renderSvg(figure.spec, { background: "white" });
   try {
     writeFileAtomically(file, `${svg}\n`);
   } catch (error) {
     throw new Error(
-      `the chart could not be written to ${file}: ${reason(error)}. Name a file in a folder that exists.`,
+      `intervene: the chart cannot be written to ${file}: ${reason(error)}. Name a file in an existing folder.`,
       { cause: error },
     );
   }

@@ -1,4 +1,4 @@
-// birkhoff lint: is something wrong with the connections of a checkpoint?
+// birkhoff lint: look for something wrong in the connections of a checkpoint.
 
 import path from "node:path";
 import { styleText } from "node:util";
@@ -32,19 +32,20 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
   .description(
     "Look for transposed, mis-sliced, saturated or broken connections in a checkpoint, and show the evidence.",
   )
-  .argument("<file>", "a safetensors file, or a run folder for its last checkpoint")
+  .argument("<file>", "a safetensors file, or a run folder (its last checkpoint is checked)")
   .addOption(
-    new Option("--convention <name>", "what it is in (default: what the file, its run or its names tell)").choices([
-      ...conventionNames,
-    ]),
+    new Option("--convention <name>", "its convention (default: as the file, its run or its tensor names say)").choices(
+      [...conventionNames],
+    ),
   )
   .option("--against <file>", "a file or run folder that should compute the same function, in any convention")
   .addOption(
-    new Option("--against-convention <name>", "what that one is in (default: what it tells)").choices([
-      ...conventionNames,
-    ]),
+    new Option(
+      "--against-convention <name>",
+      "convention of the file to compare with (default: as it says itself)",
+    ).choices([...conventionNames]),
   )
-  .option("--run <folder>", "a run on whose model and text the weights are tried (default: the run itself)")
+  .option("--run <folder>", "try the weights on this run's model and text (default: the run itself)")
   .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the run's, else 20)", wholeNumber(1))
   .option("--tokens <n>", "random tokens to try the connections on", wholeNumber(1), 32)
   .option("--json", "print the report as one JSON object")
@@ -67,7 +68,7 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
     if (report.checks.some(({ verdict }) => verdict === "error")) process.exitCode = 1;
   });
 
-/** The check by the loss; where it cannot be done, an error only if it was asked for. */
+/** The check by the loss. If it cannot be made, that is an error only if the user asked for it. */
 async function tryOnText(
   report: LintReport,
   folder: string,
@@ -79,7 +80,7 @@ async function tryOnText(
   const damaged = report.checks.some((check) => ["shapes", "finite"].includes(check.name) && check.verdict === "error");
   const why =
     others.length > 0
-      ? "its connections are not all in one convention"
+      ? "its connections are in several conventions"
       : name === undefined
         ? `a run has no model in the convention ${convention ?? "of no connection"}`
         : damaged
@@ -101,7 +102,7 @@ async function tryOnText(
   }
 }
 
-/** Where --run asked for the check, what kept it from being made. */
+/** If --run asked for the check, say why it was not made. */
 function untried(why: string, asked: boolean): LintCheck | undefined {
   const measured = `the weights were not tried on text: ${why}`;
   return asked

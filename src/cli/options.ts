@@ -1,4 +1,4 @@
-// Question: which options do the training commands share, and what configuration do they make?
+// Question: which options do the training commands share, and which configuration follows from them?
 
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -86,7 +86,7 @@ export function machineOptions(command: Command): Command {
     .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
-/** Bytes that a command may take. */
+/** The most bytes that a command may use. */
 export interface MemoryOption {
   readonly memory?: number;
 }
@@ -95,7 +95,7 @@ export interface MemoryOption {
 export function memoryOption(command: Command, what: string): Command {
   return command.option(
     "--memory <size>",
-    `memory that ${what} may take, such as 2GiB (default: what is free)`,
+    `the most memory that ${what} may use, such as 2GiB (default: all that is free)`,
     memorySize,
   );
 }
@@ -131,29 +131,29 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly json?: boolean;
 }
 
-/** What a command line asks of one rule. */
+/** What the command line sets for one rule. */
 type AlarmChoice = readonly [rule: AlarmName, setting: "off" | AlarmSetting];
 
 /** gain, gain=100, gain:stop, gain=100:rollback or gain=off. */
 export function parseAlarm(text: string): AlarmChoice {
   const [, name = "", bound, action] = /^([^=:]*)(?:=([^:]*))?(?::(.*))?$/.exec(text) ?? [];
   const rule = alarmNames.find((known) => known === name);
-  if (!rule) throw new InvalidArgumentError(`"${name}" is no rule; there are ${alarmNames.join(", ")}.`);
+  if (!rule) throw new InvalidArgumentError(`"${name}" is not a rule; use ${alarmNames.join(", ")}.`);
   if (bound === "off" && action === undefined) return [rule, "off"];
   const number = Number(bound);
   if (bound !== undefined && (bound.trim() === "" || !(number >= 0) || number === Number.POSITIVE_INFINITY))
     throw new InvalidArgumentError(`The bound of ${rule} is "${bound}"; it must be off or a number of at least 0.`);
   if (rule === "saturation" && number >= 1)
     throw new InvalidArgumentError(
-      `The bound of saturation is ${bound}, which |λ₂| never passes; give one below 1, such as 0.995.`,
+      `The bound of saturation is ${bound}, but |λ₂| never exceeds 1; give a bound below 1, such as 0.995.`,
     );
   const known = alarmActions.find((each) => each === action);
   if (action !== undefined && !known)
-    throw new InvalidArgumentError(`"${action}" is no action; there are ${alarmActions.join(", ")}.`);
+    throw new InvalidArgumentError(`"${action}" is not an action; use ${alarmActions.join(", ")}.`);
   return [rule, given({ bound: bound === undefined ? undefined : number, action: known })];
 }
 
-/** Rules that --no-alarms leaves as they are: without them a run that has gone wrong would go on for ever. */
+/** Rules that --no-alarms leaves on: without them a run that has gone wrong would go on for ever. */
 const alwaysOn: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
 
 function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefined {
@@ -177,26 +177,29 @@ export function trainingOptions(command: Command): Command {
     .option("--accumulate <n>", "batches whose gradients are averaged before an update", wholeNumber(1), 1)
     .option(
       "--recompute <n>",
-      "save memory: store the state every n sublayers and compute what lies between again; auto: the n with the least memory (default: none)",
+      "save memory: store the state every n sublayers and compute the rest again; auto: the n that needs least memory (default: none)",
       recomputation,
     )
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1))
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)
-    .option("--warmup <n>", "steps of rising rate (default: 5 % of the steps)", wholeNumber(0))
+    .option("--warmup <n>", "steps over which the learning rate rises (default: 5 % of the steps)", wholeNumber(0))
     .addOption(
-      new Option("--schedule <kind>", "step is the mHC paper's: x 0.316 at 80 %, x 0.1 at 90 %")
+      new Option(
+        "--schedule <kind>",
+        "how the learning rate falls; step is the mHC paper's: x 0.316 at 80 %, x 0.1 at 90 %",
+      )
         .choices(["step", "cosine", "constant"])
         .default("step"),
     )
     .option("--streams <n>", "streams of HC, mHC and the gated residual", wholeNumber(1), 4)
     .option("--iterations <n>", "Sinkhorn-Knopp iterations of mHC", wholeNumber(1), 20)
     .addOption(
-      new Option("--residual-map <name>", "what mHC chooses its mixing matrices from (default: sinkhorn)").choices([
+      new Option("--residual-map <name>", "set of matrices that mHC mixes with (default: sinkhorn)").choices([
         ...residualMapNames,
       ]),
     )
     .addOption(
-      new Option("--convention <name>", "whose formulas of mHC (default: paper)").choices([...mhcConventionNames]),
+      new Option("--convention <name>", "whose formulas mHC follows (default: paper)").choices([...mhcConventionNames]),
     )
     .addOption(
       new Option("--initialisation <name>", "how mHC's own parameters start (default: default)").choices([
@@ -209,11 +212,11 @@ export function trainingOptions(command: Command): Command {
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(
       "--alarm <rule=bound:action>",
-      `what to do about an alarm: a rule (${alarmNames.join(", ")}), its bound or off, and ${alarmActions.join(", ")}; as gain=100:stop or spike:rollback; repeatable`,
+      `set an alarm: a rule (${alarmNames.join(", ")}), its bound or off, and what to do (${alarmActions.join(", ")}), such as gain=100:stop or spike:rollback; repeatable`,
       (text: string, earlier: readonly AlarmChoice[]) => collect(parseAlarm(text), earlier),
       [] as readonly AlarmChoice[],
     )
-    .option("--no-alarms", "no alarms, but a step that is not finite and a loss that has diverged still stop the run")
+    .option("--no-alarms", "raise no alarms; a step that is not finite or a loss that has diverged still stops the run")
     .option("--tensorboard", "also write TensorBoard event files into the run folder")
     .option(
       "--set <path=value>",
@@ -226,34 +229,34 @@ export function trainingOptions(command: Command): Command {
     .option("--json", "print results as JSON lines");
 }
 
-/** What may be said of a run that goes on; everything else is in its configuration. */
+/** Options that a resumed run still takes. Its configuration fixes all others. */
 const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
 
-/** Refuse options that a run which goes on takes from its configuration. `own`: those of the command itself. */
+/** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
 export function expectResumable(command: Command, own: readonly string[]): void {
   const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
   const refused = [...fixed.filter((name) => !RESUMED.includes(name)), ...own];
-  expectUnused(command, refused, "with --resume, which takes it from the run");
+  expectUnused(command, refused, "with --resume, because the run's configuration fixes it");
 }
 
 /** Refuse options that would have no effect. */
 export function expectUnused(command: Command, names: readonly string[], why: string): void {
   for (const option of command.options)
     if (names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli")
-      throw new Error(`${option.long} does not go ${why}. Leave it out.`);
+      throw new Error(`${option.long} cannot be used ${why}. Leave it out.`);
 }
 
-/** AdamW of the mHC paper's models, for the sizes that are made as they are (Table 5). */
+/** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
 
-/** The configuration a command line asks for, on prepared data. */
+/** The configuration that a command line asks for, given prepared data. */
 export function configFrom(
   options: TrainingOptions,
   choice: ConnectionChoice,
   name: string,
   data: PreparedData,
 ): TrainingConfig {
-  // An option that was not given stays unsaid, as in the runs that were made before there was a choice.
+  // An option that was not given stays out of the configuration, as in runs that are older than the option.
   const { streams, iterations, residualMap, convention, initialisation, steps } = options;
   const connection = connectionOf(choice, { streams, iterations, residualMap, convention, initialisation });
   const size = presets[options.preset];
@@ -291,14 +294,14 @@ export function configFrom(
     const field = assignment.split("=")[0]!;
     if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))
       throw new Error(
-        `--set cannot change ${field}: it is decided before the configuration. Use --out, --data, --vocabulary or --split-seed.`,
+        `--set cannot change ${field}, because it is fixed before the configuration is made. Use --out, --data, --vocabulary or --split-seed.`,
       );
     assign(config, assignment);
   }
   return parseTrainingConfig(config, "The configuration made from these options");
 }
 
-/** Set a field by its path: optimizer.clip=0.5. Values are JSON, or else text. */
+/** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text. */
 function assign(config: Record<string, unknown>, assignment: string): void {
   const equals = assignment.indexOf("=");
   if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
@@ -315,7 +318,7 @@ function assign(config: Record<string, unknown>, assignment: string): void {
 
 export const connectionOption: Option = new Option(
   "--connection <kind>",
-  "how layers pass information on: a kind, or with options of its own kind:option=value:option=value",
+  "residual connection: a kind, or with options kind:option=value:option=value",
 )
   .argParser(parseChoice)
   .default(parseChoice("mhc"), "mhc");

@@ -7,9 +7,9 @@ import type { Run } from "../runs/run.ts";
 import { openBrowser } from "./browser.ts";
 
 /**
- * Serve the page of these runs and those around them, print its address and, on a terminal, open it.
+ * Serve the page of these runs and of those beside them, print its address and, on a terminal, open it.
  *
- * @param port true for the usual one
+ * @param port true for the default port
  */
 export async function showPage(runs: readonly Run[], folder: string, port: number | true): Promise<PageBeside> {
   const page = await startPageBeside(
@@ -22,13 +22,13 @@ export async function showPage(runs: readonly Run[], folder: string, port: numbe
   return page;
 }
 
-/** On a terminal the page stays until Ctrl-C, so that results can be looked at. */
+/** On a terminal the page stays up until Ctrl-C, so that the user can look at the results. */
 export async function keepPage(page: PageBeside | undefined, wait: boolean): Promise<void> {
   if (!page) return;
   if (wait && process.stdout.isTTY) {
-    process.stdout.write(`\nThe page stays at ${page.url}; Ctrl-C ends it.\n`);
+    process.stdout.write(`\nThe page stays up at ${page.url}; Ctrl-C ends it.\n`);
     await new Promise<void>((resolve) => {
-      // The server's thread does not keep the process alive, so this does.
+      // The server's thread does not keep the process alive, so this timer does.
       const alive = setInterval(() => undefined, 1 << 30);
       for (const signal of ["SIGINT", "SIGTERM"] as const) {
         process.once(signal, () => {
@@ -41,7 +41,7 @@ export async function keepPage(page: PageBeside | undefined, wait: boolean): Pro
   await page.close();
 }
 
-/** The folder "runs" that the run lies in, so that earlier ones are there to compare; else the given one. */
+/** The folder "runs" if the run lies in it, so that the page also shows earlier runs; otherwise the given folder. */
 function rootAround(folder: string): string {
   const [place, runs] = [realpathSync(folder), path.resolve("runs")];
   return place.startsWith(`${runs}${path.sep}`) ? runs : place;

@@ -1,4 +1,4 @@
-// birkhoff plan: what would it take to train this model with mHC, and what without?
+// birkhoff plan: compute what training a model would take, with mHC and without.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -31,7 +31,7 @@ interface PlanCommandOptions extends Omit<PlanOptions, "hardware"> {
   readonly svg?: string;
 }
 
-/** Above 0 and at most 1. */
+/** Parse a number above 0 and at most 1. */
 function fraction(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("It must be a number above 0 and at most 1.");
@@ -40,45 +40,48 @@ function fraction(text: string): number {
 
 export const planCommand: Command = new Command("plan")
   .description(
-    "Plan a training: parameters, operations, memory, traffic, recomputation, time and cost, with mHC and without.",
+    "Plan a training run: parameters, operations, memory, traffic, recomputation, time and cost, with mHC and without.",
   )
   .addOption(
-    new Option("--preset <model>", "the paper's models, DeepSeek-V4's, or ours")
+    new Option("--preset <model>", "the model: one of the paper's, DeepSeek-V4's, or ours")
       .choices(plannedModels.map(({ name }) => name))
       .default("paper-27b"),
   )
   .option("--gpus <n>", "GPUs", wholeNumber(1), 1)
   .addOption(
-    new Option("--hardware <name>", `which GPUs, from data sheets; ${THIS_MACHINE} measures the CPU for some seconds`)
+    new Option(
+      "--hardware <name>",
+      `GPU type, with the numbers of its data sheet; ${THIS_MACHINE} measures this CPU for some seconds`,
+    )
       .choices([...hardwareNames, THIS_MACHINE])
       .default("h800"),
   )
   .option("--pipeline <n>", "pipeline stages (default: the fewest that fit)", wholeNumber(1))
   .option("--expert <n>", "GPUs that share a stage's experts (default: the fewest that fit)", wholeNumber(1))
-  .option("--no-sharded", "every copy keeps all of the optimizer's states (default: copies share them, ZeRO-1)")
+  .option("--no-sharded", "keep the whole optimizer state in every copy (default: copies share it, ZeRO-1)")
   .option("--micro-batch <n>", "sequences of a micro-batch on one GPU", wholeNumber(1), 1)
   .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1))
   .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1))
   .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the model's)", wholeNumber(1))
   .addOption(
-    new Option("--precision <name>", "bytes of each value (default: mixed; float32 of this machine)").choices(
+    new Option("--precision <name>", "bytes of each value (default: mixed; float32 on this machine)").choices(
       Object.keys(precisions),
     ),
   )
   .option("--tokens <n>", "tokens to train on, such as 1e12 (default: the paper's)", positiveNumber)
-  .option("--price <money>", "of one GPU hour, for the cost", positiveNumber)
-  .option("--mfu <fraction>", "model FLOP utilisation of the baseline (default: 0.35; 1 of this machine)", fraction)
+  .option("--price <money>", "price of one GPU hour, for the cost", positiveNumber)
+  .option("--mfu <fraction>", "model FLOP utilisation of the baseline (default: 0.35; 1 on this machine)", fraction)
   .option(
     "--bandwidth-efficiency <fraction>",
-    "of the memory's bandwidth, reached by mHC's kernels",
+    "share of the memory bandwidth that mHC's kernels reach",
     fraction,
     DEFAULT_BANDWIDTH_EFFICIENCY,
   )
   .option(
     "--compile",
-    "compile the training step as well and read bytes, operations and calls off its plan; runs nothing",
+    "also compile the training step, and show the bytes, operations and calls of its plan; runs nothing",
   )
-  .option("--svg <file>", "draw memory, the curve of Eq. 20 and the extra time into this file")
+  .option("--svg <file>", "draw memory, the curve of Eq. 20 and the extra time in this file")
   .option("--json", "print the plan as one JSON object")
   .addHelpText(
     "after",
@@ -117,7 +120,7 @@ Examples:
         if (svg === undefined) return;
         fs.mkdirSync(path.dirname(svg), { recursive: true });
         fs.writeFileSync(svg, drawPlan(plan));
-        process.stderr.write(`drawn in ${svg}\n`);
+        process.stderr.write(`Drawn: ${svg}\n`);
       };
       if (hardware !== THIS_MACHINE) {
         const plan = planTraining(model, { ...options, hardware: hardwareProfiles[hardware] });

@@ -1,4 +1,4 @@
-// birkhoff report: one HTML file of runs, that opens offline and prints; the figures alone as SVG or PNG.
+// birkhoff report: write one HTML file about runs that opens offline and prints; write its figures as SVG or PNG.
 
 import path from "node:path";
 import { Command } from "commander";
@@ -25,7 +25,7 @@ export const reportCommand: Command = new Command("report")
   .description("Write one HTML file about runs: tables, figures, samples and the commands to train them again.")
   .argument("<runs...>", "run folders, or folders of run folders such as a comparison")
   .option("--out <file>", "the HTML file (default: report.html in the run, or in the folder that all runs are in)")
-  .option("--title <text>", "what stands above the report")
+  .option("--title <text>", "title of the report")
   .option("--baseline <run>", "name of the run that losses are compared with (default: residual, else the first)")
   .option("--step <n>", "show gains and matrices at this step (default: the last measured one)", wholeNumber(0))
   .option("--paper", "also draw the figures in the form of the mHC paper's, with its values lightly behind")
@@ -45,7 +45,7 @@ Examples:
     const { baseline } = options;
     if (baseline !== undefined && !runs.some(({ name }) => name === baseline))
       throw new Error(
-        `--baseline ${baseline} is none of the runs; they are ${runs.map(({ name }) => name).join(", ")}.`,
+        `--baseline ${baseline} names none of the runs; they are ${runs.map(({ name }) => name).join(", ")}.`,
       );
     for (const { name, problems } of runs)
       for (const problem of problems) process.stderr.write(`warning: ${name}: ${problem}\n`);
@@ -63,17 +63,17 @@ Examples:
     process.stdout.write(`Report: ${out}${pictures}\n`);
   });
 
-/** Runs that were named stay as they were named; those of one folder stand in the order of their connections. */
+/** Runs keep the order of the command line; runs from one folder are ordered by connection. */
 function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly RunData[] {
   const kinds = Object.keys(kindColours);
   const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
   return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
 }
 
-/** In the only run, or in the folder that all runs are in. */
+/** The folder of the only run, or the folder that holds all runs. */
 function defaultOut(folders: readonly string[]): string {
   if (folders.length === 1) return path.join(folders[0]!, "report.html");
   const parents = new Set(folders.map((folder) => path.resolve(path.dirname(folder))));
   if (parents.size === 1) return path.join(path.dirname(folders[0]!), "report.html");
-  throw new Error("The runs are in different folders: say where the report goes, such as --out report.html.");
+  throw new Error("The runs are in different folders: name the file, such as --out report.html.");
 }

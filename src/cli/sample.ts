@@ -1,4 +1,4 @@
-// birkhoff sample: let a checkpoint write.
+// birkhoff sample: write text with a checkpoint.
 
 import { randomInt } from "node:crypto";
 import path from "node:path";
@@ -52,18 +52,18 @@ const another = (text: string, before: readonly string[] = []): readonly string[
 export const sampleCommand: Command = memoryOption(machineOptions(new Command("sample")), "writing")
   .description("Stream text from a run's last checkpoint.")
   .argument("<run>", "a run folder")
-  .option("--prompt <text>", 'how the text begins; several times for several texts (default: "The")', another)
-  .option("--tokens <n>", "tokens to write at most", wholeNumber(1), 200)
+  .option("--prompt <text>", 'how the text begins; repeat it for several texts (default: "The")', another)
+  .option("--tokens <n>", "most tokens to write", wholeNumber(1), 200)
   .option("--temperature <t>", "0 always takes the most likely token", numberBetween(0, Infinity), 0.8)
   .option("--top-k <k>", "consider only the k most likely tokens", wholeNumber(1))
   .option("--top-p <p>", "only the fewest tokens whose probabilities sum to p", numberBetween(0, 1))
   .option("--min-p <p>", "only tokens at least p times as likely as the most likely", numberBetween(0, 1))
   .option(
     "--repetition-penalty <r>",
-    "above 1 makes tokens that were there before less likely",
+    "above 1 makes tokens less likely that the text already holds",
     numberBetween(0, Infinity),
   )
-  .option("--stop <text>", "end a text before this; several times for several", another, [])
+  .option("--stop <text>", "end a text before this; repeat it for several", another, [])
   .option("--seed <n>", "the same seed writes the same text (default: a random one)", wholeNumber(0))
   .option("--json", "a line of JSON for every token, with its log-probability, and for the end of every text")
   .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/mhc --prompt "Fellow citizens" --seed 7`)
@@ -100,16 +100,16 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
     }
   });
 
-/** What may be written instead of what was asked for. */
+/** Something smaller to write when memory is short. */
 interface Less extends Change {
   readonly prompts?: readonly number[];
   readonly tokens?: number;
   readonly threads?: number;
-  /** Prompts of half the length, however many. */
+  /** Whether to halve the prompts, however many there are. */
   readonly half?: true;
 }
 
-/** Throw when there is not the memory to write this. */
+/** Throw if memory does not suffice to write this. */
 function expectRoom(
   model: ModelConfig,
   machine: Machine,
@@ -117,7 +117,7 @@ function expectRoom(
   { tokens, memory }: SampleOptions,
 ): void {
   const longest = Math.max(...prompts);
-  // What ends within the window needs no second place in the cache.
+  // A text that ends within the window needs no second place in the cache.
   const within = model.context - longest + 1;
   const changes: Less[] = [
     ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
@@ -141,17 +141,17 @@ function expectRoom(
       });
     },
     changes,
-    "It is the model that takes most: free memory, or write with a smaller one.",
+    "Most of it is the model: free some memory, or use a smaller model.",
   );
 }
 
-/** The options that were given. */
+/** The options that the user gave. */
 function given<K extends keyof SampleOptions>(options: SampleOptions, names: readonly K[]): Pick<SampleOptions, K> {
   const entries = names.map((name) => [name, options[name]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Pick<SampleOptions, K>;
 }
 
-/** Every piece as it comes; the prompt with the first of them, when nothing can be wrong any more. */
+/** Write every piece as it comes. The prompt comes with the first piece, when nothing can fail any more. */
 async function stream(
   prompt: string,
   pieces: AsyncIterable<WrittenPiece>,
@@ -165,7 +165,7 @@ async function stream(
   write("\n");
 }
 
-/** Texts that are written side by side, each whole, in the order of the prompts. */
+/** Write several texts at once, and print each as a whole, in the order of the prompts. */
 async function inTurn(
   prompts: readonly string[],
   pieces: AsyncIterable<WrittenPiece>,

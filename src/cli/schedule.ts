@@ -1,4 +1,4 @@
-// birkhoff schedule: which pipeline schedule idles least, and what mHC costs in it.
+// birkhoff schedule: simulate pipeline schedules, to see which one idles least and what mHC costs in it.
 
 import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
@@ -57,14 +57,17 @@ const overlaps = {
 export const scheduleCommand: Command = new Command("schedule")
   .description(
     "Simulate pipeline schedules: idle time, memory and exposed communication, drawn as timelines. " +
-      "Without a name, all schedules side by side, and mHC beside the residual connection in DualPipe.",
+      "Without a name, it shows all schedules side by side, and mHC beside the residual connection in DualPipe.",
   )
-  .addArgument(new Command().createArgument("[name]", "one schedule, stage by stage").choices(scheduleNames))
+  .addArgument(new Command().createArgument("[name]", "show one schedule, stage by stage").choices(scheduleNames))
   .option("--stages <p>", "stages of the pipeline", wholeNumber(1), 8)
   .option("--micro-batches <m>", "micro-batches in a step", wholeNumber(1), 32)
   .option("--chunks <v>", "pieces of the model on a stage of the interleaved schedule", wholeNumber(1), 2)
   .addOption(
-    new Option("--costs <kind>", "passes: a pass is one block of the times below; layers: layers of mHC's 27B model")
+    new Option(
+      "--costs <kind>",
+      "passes: a pass is one block with the times below; layers: a stage holds layers of mHC's 27B model",
+    )
       .choices(["passes", "layers"])
       .default("passes"),
   )
@@ -73,12 +76,12 @@ export const scheduleCommand: Command = new Command("schedule")
   .option("--weights <time>", "passes: W, the part of B for the weights", notNegative, 1)
   .option("--both <time>", "passes: F&B, the two woven together (default: their sum)", positiveNumber)
   .option("--message <time>", "passes: a message between stages", notNegative, 0)
-  .option("--layers <n>", "layers: how many on a stage (default: 30 shared among the stages)", wholeNumber(1))
+  .option("--layers <n>", "layers: how many on each stage (default: 30 divided among the stages)", wholeNumber(1))
   .addOption(
     new Option("--connection <kind>", "layers: how they are joined").choices(["residual", "mhc"]).default("mhc"),
   )
   .addOption(
-    new Option("--overlap <what>", "layers: which of the mHC paper's two measures are taken")
+    new Option("--overlap <what>", "layers: which of the mHC paper's two measures to take")
       .choices(Object.keys(overlaps))
       .default("full"),
   )
@@ -88,12 +91,12 @@ export const scheduleCommand: Command = new Command("schedule")
   .option("--network <rate>", "layers: GB/s of a device's network", positiveNumber, paper27b.network / 1e9)
   .option(
     "--connection-share <x>",
-    "layers: time of mHC's kernels forward beside the layer's computation (default: from traffic and --memory)",
+    "layers: forward time of mHC's kernels as a share of the layer's (default: from traffic and --memory)",
     positiveNumber,
   )
   .option("--window <from,to>", "draw only this window of time", window)
   .option("--svg <file>", "draw the timelines")
-  .option("--html <file>", "write a page with figures and timelines that tell each task on hover")
+  .option("--html <file>", "write a page with figures and timelines; hover over a task to see what it is")
   .option("--json", "print figures as one JSON object; with a name, every task as well")
   .addHelpText(
     "after",
@@ -104,7 +107,7 @@ Examples:
   birkhoff schedule zb-h1 --backward 2.2 --weights 0.9 --message 0.1
   birkhoff schedule dualpipe --costs layers --layers 2 --overlap none --html dualpipe.html
   birkhoff schedule --network 100 --connection-share 0.08    another network, a measured connection
-What is simulated and what is assumed: docs/pipeline.md`,
+docs/pipeline.md says what is simulated and what is assumed.`,
   )
   .action((name: ScheduleName | undefined, options: ScheduleCommandOptions, command: Command) => {
     expectUsed(name, options, command);
@@ -133,10 +136,10 @@ function expectUsed(
   if (costs === "layers") expectUnused(command, PASS_OPTIONS, "with --costs layers, whose times follow from the model");
   else {
     expectUnused(command, ["connection", "overlap"], "without --costs layers");
-    // Without a name the comparison of connections is one of layers.
-    if (name !== undefined) expectUnused(command, LAYER_OPTIONS, "with one schedule but for --costs layers");
+    // Without a name the command also compares connections, which needs the options of layers.
+    if (name !== undefined) expectUnused(command, LAYER_OPTIONS, "with one schedule unless --costs layers is given");
   }
-  if (connection === "residual") expectUnused(command, ["overlap"], "with --connection residual: it is mHC's");
+  if (connection === "residual") expectUnused(command, ["overlap"], "with --connection residual: only mHC has it");
   if (name !== undefined && name !== "interleaved")
     expectUnused(command, ["chunks"], `with ${name}: only interleaved has them`);
   if (svg === undefined && html === undefined) expectUnused(command, ["window"], "without a drawing (--svg, --html)");
@@ -164,7 +167,7 @@ function notNegative(text: string): number {
 function window(text: string): [number, number] {
   const [from, to, ...more] = text.split(",").map(Number);
   if (from === undefined || to === undefined || more.length > 0 || !(from < to))
-    throw new InvalidArgumentError("It must be two times with a comma, the earlier first, such as 10,25.");
+    throw new InvalidArgumentError("It must be two times separated by a comma, the earlier first, such as 10,25.");
   return [from, to];
 }
 
@@ -178,7 +181,7 @@ const assumptionsOf = ({ streams, tflops, memory, network, connectionShare }: Sc
     ...given({ connectionShare }),
   }) satisfies LayerAssumptions;
 
-/** Layers of a stage: 30 shared among the stages, in as many as the chunks divide. */
+/** Layers of a stage: 30 divided among the stages, rounded to a multiple of the chunks. */
 const layersOf = ({ layers, stages, chunks }: ScheduleCommandOptions): number =>
   layers ?? Math.ceil(30 / stages / chunks) * chunks;
 
@@ -192,7 +195,7 @@ function costsOf(options: ScheduleCommandOptions): (chunks: number) => PipelineC
       throw new RangeError(
         `${layers} layers on a stage cannot be cut into ${chunks} chunks; give --layers ${Math.ceil(layers / chunks) * chunks} or other --chunks.`,
       );
-    // The paper's measures are mHC's: a residual merge is a part of the kernel before it.
+    // The paper's measures apply to mHC only: a residual merge is part of the kernel before it.
     return layerCosts(times, layers / chunks, connection === "mhc" ? overlaps[options.overlap] : noOverlap);
   };
 }
@@ -235,7 +238,7 @@ function compareAll(options: ScheduleCommandOptions): Answer {
       ...compared.flatMap((each) => ("refused" in each ? [each.refused] : [])),
       ...(overlap.length > 0 ? layerNotes(options, "mhc") : []),
     ],
-    // Times of passes and of layers have different units, and one picture has one scale.
+    // Passes and layers are timed in different units, and a picture has only one scale.
     pictures: options.costs === "layers" ? layered : pictures,
     json: {
       shape,

@@ -1,4 +1,4 @@
-// birkhoff serve: the live page of all runs under a folder.
+// birkhoff serve: show the live page of all runs under a folder.
 
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
@@ -20,9 +20,9 @@ interface ServeOptions {
 export const serveCommand: Command = new Command("serve")
   .description("Show all runs under a folder on a page in the browser, live while they train.")
   .argument("[runs]", "folder that holds run folders, at any depth", "runs")
-  .option("--port <n>", "port of the page; 0 for any that is free", portNumber, 7333)
-  .option("--host <address>", "address to listen on; others than this machine's own need a token", "127.0.0.1")
-  .option("--token <text>", "what a browser must bring (made up when --host lets other machines in)")
+  .option("--port <n>", "port of the page; 0 for any free port", portNumber, 7333)
+  .option("--host <address>", "address to listen on; any but this machine's own needs a token", "127.0.0.1")
+  .option("--token <text>", "secret that a browser must send (generated when --host lets other machines in)")
   .option("--open", "open the page in the browser")
   .option("--json", "print the address as JSON")
   .addHelpText(

@@ -21,7 +21,7 @@ export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");
 }
 
-/** Read, tokenise and cache the text, saying what happens. */
+/** Read, tokenise and cache the text, and report progress. */
 export async function prepare(options: {
   source: string;
   vocabulary: number;
@@ -53,10 +53,10 @@ export async function prepare(options: {
 }
 
 /**
- * The data of a run that goes on: its tokens where they were kept, or made again from the same text. A run that
- * was imported keeps its own tokenizer; that of others is trained on the text.
+ * The data of a resumed run: its stored tokens, or if these are gone, tokens made again from the same text. An imported
+ * run keeps its own tokenizer; the tokenizer of any other run is trained on the text.
  *
- * @param folder the run's
+ * @param folder the run's folder
  */
 export async function prepareRun(
   { data: { source, vocabulary, splitSeed, prepared }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
@@ -80,18 +80,18 @@ export async function prepareRun(
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
     throw new Error(
-      `The text of ${source} has changed since the run began, so it cannot go on with the same data. Bring the text back, or start a new run.`,
+      `The text of ${source} has changed since the run began, so the run cannot continue on the same data. Restore the text, or start a new run.`,
     );
   }
   return data;
 }
 
 /**
- * Train runs in turns, draw them as they go, and end on Ctrl-C; every run is then saved. A run that goes wrong ends
- * alone, and the process with exit code 1.
+ * Train runs in turns, draw them as they go, and end on Ctrl-C with every run saved. A run that goes wrong ends
+ * without the others, and the process then exits with code 1.
  *
- * @param requests what else may ask to stop or save runs: the live page
- * @throws RunStopped when no run could go on
+ * @param requests another source of requests to stop or save runs: the live page
+ * @throws RunStopped when no run could continue
  */
 export async function trainAll(
   runs: readonly Run[],
@@ -153,7 +153,7 @@ export function summaryRow({ config, trainer, metrics, gains, events }: Run): Su
   };
 }
 
-/** Of any number of values: Math.max(...values) overflows the stack of a long run. */
+/** The maximum of any number of values. Math.max(...values) would overflow the stack for a long run. */
 function maximum(values: readonly number[]): number | undefined {
   return values.length === 0 ? undefined : values.reduce((a, b) => Math.max(a, b));
 }

@@ -1,4 +1,4 @@
-// Question: what does each sublayer of a model use to pass information on?
+// Question: which connection does each sublayer of a model have?
 
 import { sum } from "../basics/numbers.ts";
 import { showCount } from "../basics/show.ts";
@@ -12,13 +12,13 @@ import { modelParameters } from "../model/language-model.ts";
 export interface SublayerRow {
   readonly layer: number;
   readonly role: SublayerRole;
-  /** As the command line names it, with every option that is set. */
+  /** The connection as the command line names it, with every option that is set. */
   readonly connection: string;
   /** What the state holds between sublayers. */
   readonly form: string;
-  /** Whether the state before it is collapsed and expanded anew, its neighbour having another form. */
+  /** Whether the state is collapsed and expanded again before this sublayer, because the one before has another form. */
   readonly boundary: boolean;
-  /** Numbers that its connection trains. */
+  /** How many numbers its connection trains. */
   readonly parameters: number;
 }
 

@@ -1,4 +1,4 @@
-// birkhoff sweep: the same model with every combination of some settings, on all cores, and what the runs say together.
+// birkhoff sweep: train one model with every combination of some settings, on all cores, and summarise the runs.
 
 import type { RuntimeChoice } from "../runtime/open.ts";
 import { plannedMachine } from "../runtime/machines.ts";
@@ -57,15 +57,20 @@ interface SweepOptions extends MemoryOption {
 }
 
 export const sweepCommand: Command = memoryOption(runtimeOption(new Command("sweep")), "all runs together")
-  .description("Train every combination of some settings, and measure optimum and tolerance of the learning rate.")
-  .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of one to go on with")
+  .description("Train every combination of some settings, and measure the learning rate's optimum and tolerance.")
+  .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of a sweep to continue")
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
-  .option("--workers <n>", "runs at a time, as far as memory allows (default: cores / threads)", wholeNumber(1))
+  .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1))
   .option("--threads <n>", "threads of each run", wholeNumber(1), 1)
   .option("--no-revectorise", "do not ask V8 for 256-bit vectors")
   .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
-  .option("--report", "train nothing: analyse the runs that ended")
-  .option("--tolerance <bits>", "bits per byte above the optimum that count as near it", positiveNumber, TOLERANCE_BITS)
+  .option("--report", "train nothing; analyse the runs that have ended")
+  .option(
+    "--tolerance <bits>",
+    "bits per byte above the optimum that still count as near it",
+    positiveNumber,
+    TOLERANCE_BITS,
+  )
   .option("--json", "print the result of each run, then the summary, as JSON lines")
   .addHelpText(
     "after",
@@ -83,13 +88,13 @@ A sweep has a name, a base (options of \`birkhoff train\` in camel case, and fie
   }
 
 It may also have where and exclude, lists of conditions such as { "connection": "hc", "seed": [1, 2] }, and
-keepCheckpoints: false. It can be stopped or killed at any time; the same command goes on. Values can be added to
-its axes later.
+keepCheckpoints: false. It can be stopped or killed at any time; the same command continues it. Values can be
+added to its axes later.
 
 Examples:
   birkhoff sweep examples/sweeps/lr-depth-small.json
   birkhoff sweep rates.json --out runs/rates --workers 2
-  birkhoff sweep runs/rates                          go on, or look at the results
+  birkhoff sweep runs/rates                          continue, or look at the results
   birkhoff sweep runs/rates --report --json`,
   )
   .action(async (file: string, options: SweepOptions) => {
@@ -98,14 +103,17 @@ Examples:
     await report(sweep, folder, stopped, options);
   });
 
-/** The sweep of a file and where its runs are, or that of a folder. */
+/** The sweep that a file or a folder holds, and the folder of its runs. */
 async function openSweep(
   file: string,
   { out, report }: SweepOptions,
 ): Promise<{ sweep: SweepDefinition; folder: string }> {
   if (existsSync(file) && statSync(file).isDirectory()) {
     if (!isSweepFolder(file)) throw new Error(`${file} holds no sweep (no sweep.json); give the sweep's file first.`);
-    if (out !== undefined) throw new Error(`The runs of ${file} stay in it; --out is for a sweep given as a file.`);
+    if (out !== undefined)
+      throw new Error(
+        `The runs of the sweep folder ${file} stay in it. Leave out --out, which is for a sweep given as a file.`,
+      );
     return { sweep: readSweepPlan(file).sweep, folder: file };
   }
   const sweep = parseSweep(await readSweepFile(file), file);
@@ -125,7 +133,7 @@ async function readSweepFile(file: string): Promise<unknown> {
       return JSON.parse(readFileSync(file, "utf8"));
     } catch (error) {
       throw new Error(
-        `cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
+        `Cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
         { cause: error },
       );
     }
@@ -138,26 +146,26 @@ async function readSweepFile(file: string): Promise<unknown> {
   try {
     module = (await import(pathToFileURL(path.resolve(file)).href)) as typeof module;
   } catch (error) {
-    throw new Error(`cannot load the sweep ${file}: ${reason(error)}`, { cause: error });
+    throw new Error(`Cannot load the sweep ${file}: ${reason(error)}`, { cause: error });
   }
   if (module.sweep === undefined)
     throw new Error(`${file} exports no \`sweep\`, such as: export const sweep = { name: ... };`);
   return module.sweep;
 }
 
-/** Train what has not ended; true when the user stopped it. */
+/** Train the runs that have not ended. Returns true if the user stopped it. */
 async function train(sweep: SweepDefinition, folder: string, options: SweepOptions): Promise<boolean> {
   const cores = availableParallelism();
   const wished = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
   if (wished * options.threads > cores)
     process.stderr.write(
-      `warning: ${wished} workers of ${options.threads} threads are more than the ${cores} cores; each run will be slower\n`,
+      `warning: ${wished} workers of ${options.threads} threads need more than the ${cores} cores; each run will be slower\n`,
     );
   const points = sweepPoints(sweep);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
   const values = new Map(points.map((point) => [point.name, point.values]));
   const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
-  // Of tiles of 16 columns, or 8: a machine's choice is not known before a run starts.
+  // With tiles of 16 columns or of 8: which one the machine uses is not known before a run starts.
   const machine = plannedMachine({ threads: options.threads });
   const workers = runsAtATime(
     unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
@@ -169,14 +177,14 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const unlock = lockFolder(folder);
   try {
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
-    const fewer = workers < Math.min(wished, left.length) ? `, for more do not fit into memory` : "";
+    const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     process.stderr.write(
       `${points.length} runs, ${points.length - left.length} done; ${workers} at a time${fewer}, ${options.threads} threads each; in ${folder}\n`,
     );
     const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
     if (result.failed.size > 0)
       throw new Error(
-        `${result.failed.size} runs failed; the others are kept, and the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
+        `${result.failed.size} runs failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
       );
     return stopped;
   } finally {
@@ -199,7 +207,7 @@ async function runAll(
       done: before + ended.length,
       points: before + jobs.length,
       running: [...running].map(([{ name, config }, { step, loss }]) => ({ name, step, loss, steps: config.steps })),
-      // Early on the start of the processes would count too much.
+      // At first, the time to start the processes would weigh too much.
       secondsLeft: share > 0.02 ? ((performance.now() - started) / 1000) * (1 / share - 1) : undefined,
     });
   });
@@ -214,7 +222,7 @@ async function runAll(
   }
 }
 
-/** About how much work a run is, to begin with the longest and to say how long the rest takes. */
+/** A rough measure of a run's work. The longest runs start first, and the remaining time is estimated from it. */
 const cost = ({ config }: SweepJob): number => costOf(config, config.steps);
 
 function costOf({ batch, accumulate, model }: TrainingConfig, steps: number): number {
@@ -235,7 +243,8 @@ async function makeJobs(
     for (const point of points) {
       const { options, connection } = optionsOf({ ...sweep.base, ...point.values }, point.name);
       const { data: source, vocabulary, splitSeed } = options;
-      if (source === "-") throw new Error("A sweep cannot read standard input, which is there only once: give a file.");
+      if (source === "-")
+        throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
       const key = JSON.stringify([source, vocabulary, splitSeed]);
       const data = prepared.get(key) ?? (await prepare({ source, vocabulary, splitSeed, cache }));
       prepared.set(key, data);
@@ -265,7 +274,7 @@ const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
   }
 };
 
-/** What `birkhoff train` would be asked for a point. Its own parsers check the values. */
+/** The options of `birkhoff train` for a point, as its own parsers read them. */
 function optionsOf(
   fields: Readonly<Record<string, SweepValue>>,
   name: string,
@@ -305,5 +314,5 @@ async function report(
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);
   process.stdout.write(`\n${summary.ended} of ${summary.points} runs ended; chart and results in ${folder}\n`);
-  if (stopped) process.stdout.write(`Go on: birkhoff sweep ${folder}\n`);
+  if (stopped) process.stdout.write(`Continue: birkhoff sweep ${folder}\n`);
 }

@@ -7,12 +7,12 @@ import type { Run } from "../runs/run.ts";
 export const SAMPLE_PROMPT = "The people of the United States";
 const SAMPLE_TOKENS = 80;
 
-/** How long such a sample is, in tokens. */
+/** The length of such a sample in tokens. */
 export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT): { prompt: number; tokens: number } {
   return { prompt: [...tokenizer.encode(prompt)].length, tokens: SAMPLE_TOKENS };
 }
 
-/** Let a run write, keep the text in its folder, and return it. */
+/** Let a run write a text, save the text in the run's folder, and return it. */
 export async function writeSample(
   run: Run,
   tokenizer: Tokenizer,

@@ -1,4 +1,4 @@
-// birkhoff train: one model on the reader's own text, or go on with a run.
+// birkhoff train: train one model on the user's text, or continue a run.
 
 import path from "node:path";
 import { Command } from "commander";
@@ -30,10 +30,10 @@ export const trainCommand: Command = trainingOptions(new Command("train"))
   .description("Train one model on a text file, a folder of text files or standard input.")
   .addOption(connectionOption)
   .option("--out <folder>", "the run folder (default: runs/<data>-<preset>-<connection>)")
-  .option("--overwrite", "remove a run that is in the folder already")
+  .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "go on with a run from its last checkpoint; options of the model and its training are taken from the run",
+    "continue a run from its last checkpoint; the options of the model and its training come from the run",
   )
   .addHelpText(
     "after",
@@ -85,7 +85,7 @@ Examples:
         if (!stopped)
           process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
         process.stdout.write(
-          `\n${stopped ? "Go on" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
+          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
         );
       }
       if (stopped) return;

@@ -1,18 +1,18 @@
 // Question: how does a graph run on a machine that has only some of its operations?
 //
-// Operations that the machine does not have are replaced by their composed forms, and what these are made of again,
-// until everything is there. What the machine has stays as it is, down to the node, so that a graph of which
-// it has everything is the same graph.
+// An operation that the machine lacks is replaced by its composed form, and so are the operations in that form, until
+// the machine has them all. Nodes that it has stay the same nodes, so a graph that it supports as a whole is returned
+// unchanged.
 
 import { listed, named } from "./named.ts";
 import { ancestors, insteadOf, type Node, type Operation, repeated, type Tensor } from "./tensor.ts";
 
 /**
- * The same graph by operations that a machine has.
+ * Rewrite a graph so that it uses only operations that a machine has.
  *
- * @param targets what is to be computed; all other tensors that are asked for must be among what they depend on
+ * @param targets tensors to compute; the returned function accepts only these and the tensors they depend on
  * @param machine its name for messages, and whether it has an operation
- * @returns for a tensor of the graph the one that takes its place; itself where nothing before it was replaced
+ * @returns a function from a tensor of the graph to its replacement; the tensor itself if nothing before it was replaced
  * @throws Error when the machine lacks an operation that has no composed form
  */
 export function composed(
@@ -46,11 +46,11 @@ export function composed(
   return placeOf;
 }
 
-/** What a node's composed form gives for these inputs, in the order of its outputs. */
+/** The results of a node's composed form for these inputs, in the order of the node's outputs. */
 function simpler({ op, attributes, scope }: Node, inputs: readonly Tensor[], machine: string): Tensor[] {
   if (!op.compose)
     throw new Error(
-      `compile: the ${machine} runtime has no kernel for ${scope && `${scope}:`}${op.name}, and it is not made of simpler operations.`,
+      `compile: the ${machine} runtime has no kernel for ${scope && `${scope}:`}${op.name}, and this operation has no composed form.`,
     );
   return listed(op.outputs, op.compose(named(op.inputs, inputs), attributes));
 }

@@ -1,22 +1,22 @@
 // Question: what is the gradient of a graph?
 //
 // Reverse mode as a graph transformation: walk the nodes from the results backwards, ask each operation for its
-// gradient, add up where a tensor was used more than once. What adds is the caller's: operations live above
-// this room, and ops/gradients.ts is where both meet. What a checkpoint does not store is differentiated at
-// copies that are computed again, late: see recomputation.ts.
+// gradient, and add gradients up where a tensor was used more than once. The caller supplies the addition, because
+// operations live in a room above this one; ops/gradients.ts joins the two. Values that a checkpoint does not store
+// are differentiated at copies, which are computed again as late as possible: see recomputation.ts.
 
 import { listed, named } from "./named.ts";
 import { recomputation } from "./recomputation.ts";
 import { ancestors, type Node, operandsOf, scope, type Tensor } from "./tensor.ts";
 
 /**
- * Pull gradients of results back to tensors that these depend on.
+ * Propagate the gradients of results back to tensors that the results depend on.
  *
  * @param seeds each result and its gradient
  * @param wrt tensors the results depend on
- * @param add the sum of two gradients of one tensor
- * @param boundary tensors whose own dependencies are none of the graph's; none unless given
- * @returns for each tensor of `wrt` its gradient; undefined where no result depends on it
+ * @param add adds two gradients of one tensor
+ * @param boundary tensors at which the walk stops (default: none)
+ * @returns the gradient of each tensor of `wrt`; undefined if no result depends on it
  * @throws Error when a path crosses an operation without gradient
  */
 export function pullBack(
@@ -41,7 +41,7 @@ export function pullBack(
     const { op } = node;
     if (!op.gradient) {
       throw new Error(
-        `gradients: ${op.name}${node.scope && ` (in ${node.scope})`} has no gradient, but a parameter is reached through it.`,
+        `gradients: ${op.name}${node.scope && ` (in ${node.scope})`} has no gradient, but the result depends on a parameter through it.`,
       );
     }
     scope(node.scope === "" ? "gradient" : `${node.scope}.gradient`, () => {

@@ -1,20 +1,20 @@
 // Question: how do the operands of an operation have names?
 //
-// An operation lists the names of its inputs and of its outputs, such as ["x", "h"] and ["u"]. Whoever writes or
-// reads one node uses the names; whoever walks a graph uses lists in the order of the names. A last name such
-// as "...parts" stands for any number of tensors: a list under the name "parts".
+// An operation lists the names of its inputs and of its outputs, such as ["x", "h"] and ["u"]. Code that handles one
+// node uses the names; code that walks a graph uses lists in the order of the names. A last name such as "...parts"
+// stands for any number of tensors, which are a list under the name "parts".
 
 /** Names of operands, in order. */
 export type Names = readonly string[];
 
-/** A value for every name; a list for a name that begins with "...". Of names that are not known: any value by any name. */
+/** A value for every name, or a list if the name begins with "...". If N is not known, any value under any name. */
 export type Named<N extends Names, T> = string extends N[number]
   ? Readonly<Record<string, T | readonly T[]>>
   : { readonly [K in N[number] as PlainName<K>]: K extends `...${string}` ? readonly T[] : T };
 
 type PlainName<K extends string> = K extends `...${infer Plain}` ? Plain : K;
 
-/** The values of a list under their names. */
+/** Turn a list of values into an object by their names. */
 export function named<N extends Names, T>(names: N, list: readonly T[]): Named<N, T> {
   const values: Record<string, T | readonly T[]> = {};
   for (const [index, name] of names.entries()) {
@@ -24,7 +24,7 @@ export function named<N extends Names, T>(names: N, list: readonly T[]): Named<N
   return values as Named<N, T>;
 }
 
-/** Named values as a list, in the order of the names. */
+/** Turn named values into a list, in the order of the names. */
 export function listed<T>(names: Names, values: Named<Names, T>): T[] {
   return names.flatMap((name) => values[name.startsWith("...") ? name.slice(3) : name] as T | readonly T[]);
 }

@@ -13,10 +13,10 @@ export type Initial =
   | { readonly values: readonly number[] };
 
 /**
- * What a parameter is, which decides how the optimizer treats it. weight: a matrix of the network. The
+ * The role of a parameter, which decides how the optimizer treats it. weight: a matrix of the network. The
  * others get no weight decay by default: embedding (tables and the head), norm (weights of RMSNorm),
- * connection (everything a residual connection learns). balance: kept and saved with the model, and changed
- * by a rule of its own instead of a gradient.
+ * connection (everything that a residual connection learns). balance: saved with the model, but updated by a
+ * rule of its own instead of by a gradient.
  */
 export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
 
@@ -24,7 +24,7 @@ export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
 export interface Parameter {
   readonly tensor: Tensor;
   readonly name: string;
-  /** Its name to whoever made it, without a prefix: "phi" of "layers.0.attention.connection.phi". */
+  /** The name that its creator gave it, without the prefix: "phi" of "layers.0.attention.connection.phi". */
   readonly part: string;
   readonly initial: Initial;
   readonly role: Role;
@@ -40,7 +40,7 @@ export interface ParameterSet {
 }
 
 /**
- * An empty set of parameters. Give it, or `under` a prefix, to whatever makes parameters:
+ * Make an empty set of parameters. Pass it, or `under` a prefix, to everything that makes parameters:
  * `languageModel`, `Connection.sublayer`, your own blocks.
  *
  * @throws Error from `create` when a name is taken; RangeError when listed values do not fit the shape
@@ -52,7 +52,7 @@ export function createParameters(): ParameterSet {
     all,
     create(name, shape, initial, role) {
       const full = prefix + name;
-      if (names.has(full)) throw new Error(`There are two parameters called "${full}"; give each a name of its own.`);
+      if (names.has(full)) throw new Error(`There are two parameters called "${full}"; give each one its own name.`);
       if ("values" in initial && initial.values.length !== sizeOf(shape)) {
         throw new RangeError(
           `Parameter "${full}" of shape [${shape.join(", ")}] needs ${sizeOf(shape)} initial values, got ${initial.values.length}.`,
@@ -69,10 +69,10 @@ export function createParameters(): ParameterSet {
 }
 
 /**
- * A set for a second model over the parameters of a first: instead of making a parameter it hands out the
- * one of that name.
+ * A set for a second model that shares the parameters of a first one: instead of making a parameter it returns the
+ * existing one of that name.
  *
- * @throws Error from `create` when there is none of that name and shape
+ * @throws Error from `create` when no parameter has that name and shape
  */
 export function existingParameters({ all }: ParameterSet): ParameterSet {
   const at = (prefix: string): ParameterSet => ({
@@ -80,7 +80,7 @@ export function existingParameters({ all }: ParameterSet): ParameterSet {
     create(name, shape) {
       const found = all.find((parameter) => parameter.name === prefix + name)?.tensor;
       if (found && sameShape(found.shape, shape)) return found;
-      throw new Error(`There is no parameter "${prefix}${name}" of shape [${shape.join(", ")}] to be used again.`);
+      throw new Error(`There is no parameter "${prefix}${name}" of shape [${shape.join(", ")}] to reuse.`);
     },
     under: (next) => at(`${prefix}${next}.`),
   });
@@ -92,7 +92,7 @@ export function trainedParameters(parameters: ParameterSet): Parameter[] {
   return parameters.all.filter(({ role }) => role !== "balance");
 }
 
-/** How many numbers a set trains: the sum of the sizes of its tensors. */
+/** How many numbers a set trains: the total size of its tensors. */
 export function parameterCount(parameters: ParameterSet): number {
   return trainedParameters(parameters).reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0);
 }

@@ -1,24 +1,24 @@
 // Question: which forward values does the backward pass compute again?
 //
-// A segment (see `checkpoint`) stores only what leaves it and what is built within `keep`. Every other
-// node of it has a copy, made when a gradient first asks for its values; copies read each other, or what
-// is stored. So in a chain of sublayers that begins at a stored x_0,
+// A segment (see `checkpoint`) stores only the values that leave it and those built within `keep`. Every other
+// node of the segment gets a copy when a gradient first needs its values. Copies read other copies, or stored
+// values. So in a chain of sublayers that begins at a stored x_0,
 //
 //   y_l = F_l(g_l(x_l)),  x_{l+1} = f_l(x_l, y_l)        F_l kept
 //
-// the backward pass computes x_1, x_2, ... again when it reaches the end of the chain, each g_l(x_l) when
-// it has gone through F_l, and no F_l.
+// the backward pass computes x_1, x_2, ... again when it reaches the end of the chain, computes each g_l(x_l) again
+// when it has gone through F_l, and computes no F_l again.
 
 import { stateOf } from "./state.ts";
 import { applyAgain, type Node, type Segment, type Tensor } from "./tensor.ts";
 
 /**
- * How the backward pass sees the nodes of a graph: stored ones as they are, but that a kept one reads the
- * copies of its segment, and recomputed ones as copies.
+ * How the backward pass sees the nodes of a graph. It sees recomputed nodes as copies, and stored nodes as they are,
+ * except that a kept node reads the copies of its segment.
  *
  * @param nodes all nodes of the graph
- * @returns a function of a node and a gradient that reaches it, to be asked from the last node to the first:
- *   a copy waits for the gradient that asks for it, or it would save nothing
+ * @returns a function of a node and a gradient that reaches it. Call it from the last node to the first: a copy waits
+ *   for the gradient that needs it, otherwise it would save no memory
  */
 export function recomputation(nodes: readonly Node[]): (node: Node, gradient: Tensor) => Node {
   const leaving = new Set<Tensor>();

@@ -1,4 +1,4 @@
-// Question: what lives longer than a step?
+// Question: which tensors outlive a step?
 //
 // A state tensor keeps its value between runs of a program: parameters, optimizer moments, and the
 // inputs that the host writes before a run. Constants, such as a fixed basis, hold the values they were
@@ -26,7 +26,7 @@ export interface StateAttributes {
   readonly name: string;
   readonly shape: Shape;
   readonly dtype: DType;
-  /** What the tensor holds before anyone writes it, row-major; absent: zeros. */
+  /** The values of the tensor before anyone writes it, row-major; zeros if absent. */
   readonly values?: readonly number[];
 }
 
@@ -46,7 +46,7 @@ function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"
 }
 
 /**
- * A trained tensor. Holds zeros until `Runtime.write`; kept between runs. A model makes its parameters
+ * A trained tensor. It holds zeros until `Runtime.write` and keeps its value between runs. A model makes its parameters
  * through `createParameters`, which also records how they start.
  *
  * @param name for messages and files; need not be unique
@@ -57,7 +57,7 @@ export function parameter(name: string, shape: Shape): Tensor {
 }
 
 /**
- * A tensor that an update rule keeps between runs, such as a moment of AdamW. Starts as zeros.
+ * A tensor that an update rule keeps between runs, such as a moment of AdamW. It starts as zeros.
  *
  * @param name for messages; need not be unique
  * @returns f32, of this shape
@@ -67,7 +67,7 @@ export function persistent(name: string, shape: Shape): Tensor {
 }
 
 /**
- * A tensor the host writes before a run, with `Runtime.write`. Keeps its value until written again.
+ * A tensor that the host writes before a run, with `Runtime.write`. It keeps its value until it is written again.
  *
  * @param name for messages; need not be unique
  * @param dtype "f32", or "i32" for token ids and other indices

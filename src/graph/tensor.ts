@@ -11,11 +11,11 @@ export type Shape = readonly number[];
 
 /**
  * f32: values, gradients, state. i32: token ids and other indices (they carry no gradient).
- * bf16: the upper half of f32, for keeping; operations that take it say so.
+ * bf16: the upper half of f32, for storage only; operations that accept it say so.
  */
 export type DType = "f32" | "i32" | "bf16";
 
-/** What is known of a tensor before any value is: its shape and its type. */
+/** What is known of a tensor before its values are: its shape and its type. */
 export interface TensorSpec {
   readonly shape: Shape;
   readonly dtype: DType;
@@ -23,8 +23,7 @@ export interface TensorSpec {
 
 /**
  * A symbolic tensor: no values, only a static shape, a type and the node of the graph that computes it.
- * Operations make them from each other; `Runtime.compile` turns them into a program, and values come
- * from there.
+ * Operations make tensors from tensors. `Runtime.compile` turns them into a program, which computes the values.
  */
 export interface Tensor extends TensorSpec {
   readonly node: Node;
@@ -32,18 +31,18 @@ export interface Tensor extends TensorSpec {
   readonly index: number;
 }
 
-/** One application of an operation: what goes in, what comes out, and how. */
+/** One application of an operation: its inputs, its outputs and its attributes. */
 export interface Node<A = unknown> {
   /** Position in the order of construction. */
   readonly id: number;
   readonly op: Operation<Names, Names, A>;
   readonly attributes: A;
-  /** In the order of the operation's names, as are the outputs; `operandsOf` gives both by name. */
+  /** Inputs and outputs are in the order of the operation's names; `operandsOf` gives both by name. */
   readonly inputs: readonly Tensor[];
   readonly outputs: readonly Tensor[];
-  /** The segment this node was built in, or whose values it computes again; see `checkpoint`. */
+  /** The segment in which this node was built, or whose values it computes again; see `checkpoint`. */
   readonly segment: Segment | undefined;
-  /** Within a segment: its results are stored all the same; see `keep`. */
+  /** Whether its results are stored although it lies in a segment; see `keep`. */
   readonly kept: boolean;
   /** Set on a node that computes another one's values again. */
   readonly again: Again | undefined;
@@ -51,7 +50,7 @@ export interface Node<A = unknown> {
   readonly scope: string;
 }
 
-/** What a node computes again, and the gradient that asks for it: the node must not run before. */
+/** The node that a node computes again, and the gradient that needs it: the copy must not run before this gradient. */
 export interface Again {
   readonly of: Node;
   readonly after: Tensor;
@@ -62,8 +61,8 @@ export type Segment = symbol;
 
 /**
  * One tensor's float64 values, row-major, for the reference runtime. They are read and written by index, as on
- * paper: x.at(t, j, c) is x_tjc. The last indices are those of the last axes; the first one counts all axes before
- * them as one, so that a formula is written once for any number of leading axes.
+ * paper: x.at(t, j, c) is x_tjc. The last indices belong to the last axes; the first index counts all axes before
+ * these as one, so that one formula serves any number of leading axes.
  */
 export class Values {
   readonly shape: Shape;
@@ -73,7 +72,7 @@ export class Values {
   private readonly rows: number;
   private readonly columns: number;
 
-  /** @param data as many as the shape holds; zeros unless given */
+  /** @param data as many values as the shape holds (default: zeros) */
   constructor(shape: Shape, data: Float64Array = new Float64Array(sizeOf(shape)), dtype: DType = "f32") {
     this.shape = shape;
     this.data = data;
@@ -82,12 +81,12 @@ export class Values {
     this.columns = lastAxis(shape);
   }
 
-  /** How many there are. */
+  /** How many values there are. */
   get size(): number {
     return this.data.length;
   }
 
-  /** The value of an index among all, of a row and a column, or of a matrix, a row and a column. */
+  /** The value at an index into all values, at a row and a column, or at a matrix, a row and a column. */
   at(i: number, j?: number, k?: number): number {
     return this.data[
       j === undefined ? i : k === undefined ? i * this.columns + j : (i * this.rows + j) * this.columns + k
@@ -99,7 +98,7 @@ export class Values {
     return (i * this.rows + j) * this.columns + k;
   }
 
-  /** Set the value of an index, as `at` takes it; the value comes last. */
+  /** Set the value at an index, as `at` takes it; the value comes last. */
   set(i: number, value: number): void;
   set(i: number, j: number, value: number): void;
   set(i: number, j: number, k: number, value: number): void;
@@ -109,7 +108,7 @@ export class Values {
     else this.data[(i * this.rows + j) * this.columns + k] = value;
   }
 
-  /** Add to the value of an index; what is added comes last. */
+  /** Add to the value at an index; the addend comes last. */
   add(i: number, value: number): void;
   add(i: number, j: number, value: number): void;
   add(i: number, j: number, k: number, value: number): void;
@@ -119,12 +118,12 @@ export class Values {
     else this.data[(i * this.rows + j) * this.columns + k]! += value;
   }
 
-  /** Set every value from its index among all. */
+  /** Set every value to a function of its index. */
   each(value: (i: number) => number): void {
     for (let i = 0; i < this.data.length; i++) this.data[i] = value(i);
   }
 
-  /** The matrix of the last two axes at an index of the axes before them: the same memory. */
+  /** The matrix of the last two axes at an index of the axes before them. It shares the memory. */
   matrix(i: number): Values {
     const size = this.rows * this.columns;
     return new Values([this.rows, this.columns], this.data.subarray(i * size, (i + 1) * size));
@@ -133,19 +132,19 @@ export class Values {
 
 /**
  * An operation: the names of its operands, their shapes, gradient, cost and meaning. I and O are the names of the
- * inputs and outputs (see named.ts), which differ from each other; A is what else it is told, plain data.
- * `Operation` without them is any operation.
+ * inputs and outputs (see named.ts), which all differ. A is the type of its attributes, which are plain data.
+ * `Operation` without type arguments is any operation.
  */
 export interface Operation<I extends Names = Names, O extends Names = Names, A = unknown> {
-  /** No two operations have the same. */
+  /** Unique among operations. */
   readonly name: string;
   readonly inputs: I;
   readonly outputs: O;
-  /** Specifications of the outputs; throws a ShapeError when the inputs do not fit. */
+  /** The specifications of the outputs. Throws a ShapeError if the inputs do not fit. */
   infer(inputs: Named<I, TensorSpec>, attributes: A): Named<O, TensorSpec>;
   /**
-   * Gradients of the inputs, built from operations. Of several outputs, those that nobody used have gradient
-   * undefined; an input that needs none is left out. Absent: the operation carries no gradient.
+   * The gradients of the inputs, built from operations. An output that nobody used has the gradient undefined. An
+   * input that needs no gradient is left out. If this function is absent, the operation carries no gradient.
    */
   gradient?(
     tensors: Named<I, Tensor> & Named<O, Tensor>,
@@ -156,9 +155,9 @@ export interface Operation<I extends Names = Names, O extends Names = Names, A =
   readonly takesBfloat16?: true;
   /** Floating-point operations of one execution. Bytes follow from the shapes. */
   flops(tensors: Named<I, TensorSpec> & Named<O, TensorSpec>, attributes: A): number;
-  /** The meaning, as plain float64 loops. Outputs arrive zeroed. */
+  /** The meaning, as plain float64 loops. The outputs hold zeros at first. */
   reference(inputs: Named<I, Values>, outputs: Named<O, Values>, attributes: A): void;
-  /** The same by simpler operations, for a runtime that does not have this one. */
+  /** The same result by simpler operations, for a runtime that lacks this one. */
   compose?(inputs: Named<I, Tensor>, attributes: A): Named<O, Tensor>;
 }
 
@@ -166,7 +165,7 @@ type OutputGradients<O extends Names> = O extends readonly [string] ? Named<O, T
 
 type InputGradients<I extends Names> = Partial<Named<I, Tensor | undefined>>;
 
-/** Shapes that do not fit: names the operation, its operands and their shapes, and the mend. */
+/** Shapes that do not fit. The message names the operation, its operands with their shapes, and what to do. */
 export class ShapeError extends Error {
   override name = "ShapeError";
 }
@@ -208,7 +207,7 @@ let keeping = false;
 let currentScope = "";
 let currentAgain: Again | undefined;
 
-/** The operands of a node by name. The operation must be the node's. */
+/** The operands of a node by name. `op` must be the node's operation. */
 export function operandsOf<I extends Names, O extends Names, A>(
   op: Operation<I, O, A>,
   node: Node,
@@ -218,7 +217,7 @@ export function operandsOf(op: Operation, { op: applied, inputs, outputs }: Node
   return { ...named(op.inputs, inputs), ...named(op.outputs, outputs) };
 }
 
-/** What a node's operation was told, if this is its operation. */
+/** The attributes of a node, if `op` is its operation. */
 export function attributesOf<I extends Names, O extends Names, A>(op: Operation<I, O, A>, node: Node): A | undefined;
 export function attributesOf(op: Operation, node: Node): unknown {
   return op === node.op ? node.attributes : undefined;
@@ -229,7 +228,7 @@ export function flopsOf(node: Node): number {
   return node.op.flops(operandsOf(node.op, node), node.attributes);
 }
 
-/** Apply an operation to tensors: infers the shapes and returns the outputs of a new node. */
+/** Apply an operation to tensors: infer the shapes and return the outputs of a new node. */
 export function apply<I extends Names, O extends Names, A>(
   op: Operation<I, O, A>,
   inputs: Named<I, Tensor>,
@@ -244,15 +243,15 @@ export function repeated({ op, attributes }: Node, inputs: readonly Tensor[]): N
   return createNode(op, inputs, attributes);
 }
 
-/** The same, to compute a node's values again when the gradient `after` is there. */
+/** The same, but to compute a node's values again once the gradient `after` exists. */
 export function applyAgain(node: Node, inputs: readonly Tensor[], after: Tensor): Node {
   return createNode(node.op, inputs, node.attributes, { of: node, after });
 }
 
 /**
- * Build what takes the place of a node: with its scope, and after the gradient that it waits for.
+ * Build the replacement of a node, in the node's scope and after the gradient that the node waits for.
  *
- * @param after what stands in the place of that gradient now
+ * @param after the tensor that now replaces that gradient
  * @param build makes tensors; called at once
  * @returns what `build` returns
  */
@@ -274,7 +273,7 @@ function createNode(
   again: Again | undefined = currentAgain,
 ): Node {
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
-    throw new TypeError(`${op.name}: an operand is bfloat16, which is only for keeping; give streamWiden() of it.`);
+    throw new TypeError(`${op.name}: an operand is bfloat16, which is only for storage; pass streamWiden() of it.`);
   const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
   for (const { shape } of specs) {
     if (!shape.every((size) => Number.isInteger(size) && size >= 1)) {
@@ -298,7 +297,7 @@ function createNode(
 }
 
 /**
- * Name what `build` builds: scopes nest with dots and appear in error messages and plans.
+ * Name everything that `build` builds. Scopes nest with dots and appear in error messages and plans.
  *
  * @param name such as "layers.0.attention"
  * @param build makes tensors; called at once
@@ -318,8 +317,8 @@ export function scope<R>(name: string, build: () => R): R {
 }
 
 /**
- * Recompute a segment in the backward pass (Chen et al. 2016, arXiv 1604.06174): what `build` computes is
- * not stored for its gradient, except what nodes outside read and what is built within `keep`. Costs a
+ * Recompute a segment in the backward pass (Chen et al. 2016, arXiv 1604.06174). The values that `build` computes
+ * are not stored for the gradient, except those that nodes outside read and those built within `keep`. This costs a
  * second forward pass of the rest.
  *
  * @param build makes the segment; called at once
@@ -337,10 +336,10 @@ export function checkpoint<R>(build: () => R): R {
 }
 
 /**
- * Within a checkpoint, store what `build` computes after all: the backward pass does not compute it again.
- * Its inputs from the segment are recomputed where its gradient reads them. Selective recomputation is a
- * checkpoint around what is cheap to compute and large to store, with the rest in `keep`. Outside a
- * checkpoint it changes nothing.
+ * Within a checkpoint, store what `build` computes, so that the backward pass does not compute it again. Its inputs
+ * from the segment are still recomputed if its gradient reads them. For selective recomputation, put a checkpoint
+ * around operations that are cheap to compute but large to store, and put the others in `keep`. Outside a checkpoint,
+ * `keep` changes nothing.
  *
  * @param build makes tensors; called at once
  * @returns what `build` returns
@@ -360,7 +359,7 @@ export function isKept({ node }: Tensor): boolean {
   return node.kept && node.segment === currentSegment;
 }
 
-/** All nodes the targets depend on, in order of construction; beyond the tensors of a boundary there are none. */
+/** All nodes that the targets depend on, in order of construction. The search stops at the tensors of the boundary. */
 export function ancestors(targets: readonly Tensor[], boundary: readonly Tensor[] = []): Node[] {
   const beyond = new Set(boundary);
   const seen = new Set<Node>();

@@ -3,9 +3,9 @@
 //   g = clip · gradient,  m' = β₁ m + (1 − β₁) g,  v' = β₂ v + (1 − β₂) g²
 //   p' = p − η · ( (m'/c₁) / (√(v'/c₂) + ε) + λ p ),  c_i = 1 − β_i^t,  η = learning rate · its scale
 //
-// A step whose gradients have no finite norm is left out: p' = p, m' = m, v' = v.
-// What changes from step to step arrives as tensors: schedule [3] = learning rate, c₁, c₂;
-// clip [2] = norm, factor, as made by clipScale. Everything else is an attribute. No gradient.
+// A step whose gradients have no finite norm is skipped: p' = p, m' = m, v' = v.
+// Values that change from step to step arrive as tensors: schedule [3] = learning rate, c₁, c₂;
+// clip [2] = norm, factor, from clipScale. Everything else is an attribute. There is no gradient.
 
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, divide, multiply, scale, shift, sqrt, square, subtract } from "./elementwise.ts";
@@ -15,15 +15,15 @@ import { expectShapes } from "./shapes.ts";
 
 /** The constants of AdamW, in the notation of Kingma and Ba 2014 (arXiv 1412.6980). */
 export interface AdamwAttributes {
-  /** β₁, how slowly the mean of the gradients follows. */
+  /** β₁: the decay rate of the mean of the gradients. */
   readonly beta1: number;
-  /** β₂, how slowly the mean of their squares follows. */
+  /** β₂: the decay rate of the mean of their squares. */
   readonly beta2: number;
-  /** ε, added to the root of the second moment. */
+  /** ε: added to the root of the second moment. */
   readonly epsilon: number;
-  /** λ: a step takes away learning rate · λ of the parameter. */
+  /** λ: a step subtracts learning rate · λ times the parameter. */
   readonly weightDecay: number;
-  /** Multiplies the scheduled learning rate, for groups of parameters. */
+  /** A factor on the scheduled learning rate, for groups of parameters. */
   readonly learningRateScale: number;
 }
 
@@ -92,7 +92,7 @@ export const adamwOperation: Operation<
 export interface AdamwOperands {
   /** The parameter, of any shape. */
   readonly param: Tensor;
-  /** Of the parameter's shape, as are the moments. */
+  /** Its shape is the parameter's, like the shapes of the moments. */
   readonly gradient: Tensor;
   /** First moment: a running mean of the gradients. */
   readonly m: Tensor;
@@ -106,10 +106,11 @@ export interface AdamwOperands {
 
 /**
  * The next value of a parameter and of its moments, by one step of AdamW (Loshchilov and Hutter 2017,
- * arXiv 1711.05101). Builds the graph of the step; it happens when a program has the results as updates.
+ * arXiv 1711.05101). This only builds the graph of the step. A program performs the step if it has the results as
+ * updates.
  *
  * @param operands the parameter, its gradient, its moments, and the schedule and clip that all share
- * @param options beta1 0.9, beta2 0.95, epsilon 1e-8, weightDecay 0.1 and learningRateScale 1 unless given
+ * @param options defaults: beta1 0.9, beta2 0.95, epsilon 1e-8, weightDecay 0.1, learningRateScale 1
  * @returns param', m', v', each of the parameter's shape; unchanged where the gradients have no finite norm
  * @throws ShapeError when the shapes differ, or the schedule or clip have another size
  */

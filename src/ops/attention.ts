@@ -5,7 +5,7 @@
 //   dv_j = Σ_i p_ij g_i,  ds_ij = p_ij (g_i · v_j − g_i · o_i),
 //   dq_i = scale · Σ_j ds_ij k_j,  dk_j = scale · Σ_i ds_ij q_i
 //
-// Nothing of size T × T is kept: the backward makes p again from lse (Dao et al. 2022, arXiv 2205.14135).
+// Nothing of size T × T is stored: the backward pass computes p again from lse (Dao et al. 2022, arXiv 2205.14135).
 //
 // Shapes: qkv [B, T, E], E = (heads + kvHeads) · headSize + kvHeads · valueSize: the query heads, then the key
 // heads, then the value heads. Query head h reads key and value head floor(h · kvHeads / heads). Output
@@ -158,12 +158,12 @@ function forEachQuery(
   }
 }
 
-/** B and T of [B, T, E]. */
+/** B and T of a shape [B, T, E]. */
 function sequences({ shape: [batch = 1, length = 1] }: { readonly shape: Shape }): { batch: number; length: number } {
   return { batch, length };
 }
 
-/** Floating-point operations of so many products along keys and along values over the causal half of T × T. */
+/** Floating-point operations of the given numbers of products along keys and along values, over the causal half of T × T. */
 function products(
   qkv: TensorSpec,
   { heads, headSize, valueSize }: AttentionAttributes,
@@ -204,7 +204,7 @@ function queryHeads(x: Tensor, { heads, kvHeads }: AttentionAttributes, size: nu
   return reshape(x_BHTD, [batch, kvHeads, (heads / kvHeads) * length, size]);
 }
 
-/** The way back. */
+/** The inverse. */
 function joinHeads(x: Tensor, { batch, length }: SplitHeads, size: number): Tensor {
   const heads = ((x.shape[1] ?? 1) * (x.shape[2] ?? 1)) / length;
   return reshape(permute(reshape(x, [batch, heads, length, size]), [0, 2, 1, 3]), [batch, length, heads * size]);
@@ -215,10 +215,10 @@ function joinKeyHeads(x: Tensor, { batch, length }: SplitHeads): Tensor {
   return reshape(permute(x, [0, 2, 1, 3]), [batch, length, kvHeads * size]);
 }
 
-/** Far below every score, and finite: e to it is 0. */
+/** Finite, but so far below every score that its exponential is 0. */
 const MASKED = -1e30;
 
-/** Scores of every query with the keys up to its own position, [B, kvHeads, heads / kvHeads · T, T]. */
+/** The scores of every query with the keys up to its position, [B, kvHeads, heads / kvHeads · T, T]. */
 function causalScores({ q, k, length }: SplitHeads, { heads, kvHeads, scale }: AttentionAttributes): Tensor {
   const scores = times(batchedMatmul(q, k, { transposeB: true }), scale);
   const group = heads / kvHeads;

@@ -2,8 +2,8 @@
 //
 //   b'_e = b_e + rate · sign(mean load − load_e)              (arXiv 2408.15664, 2412.19437 §2.1.2)
 //
-// An update after a step, without a gradient: an expert with too many tokens is chosen less. A step that is
-// left out because its gradients have no finite norm leaves the bias as it is.
+// This update runs after a step, without a gradient: an expert with too many tokens is then chosen less. A step that
+// is skipped because its gradients have no finite norm leaves the bias unchanged.
 // Shapes: bias, load [E]; clip [2] from clipScale().
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -13,7 +13,7 @@ import { broadcast, mean } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface BalanceBiasAttributes {
-  /** How far a bias moves. */
+  /** How far a bias moves in a step. */
   readonly rate: number;
 }
 
@@ -55,8 +55,8 @@ export const balanceBiasOperation: Operation<["bias", "load", "clip"], ["next"],
  *
  * @param bias [E]
  * @param load [E]: how many tokens each expert got
- * @param clip [2] from `clipScale`: a norm that is not finite leaves the bias as it is
- * @param rate how far a bias moves
+ * @param clip [2] from `clipScale`: if its norm is not finite, the bias stays unchanged
+ * @param rate how far a bias moves in a step in a step
  */
 export function balanceBias(bias: Tensor, load: Tensor, clip: Tensor, rate: number): Tensor {
   return apply(balanceBiasOperation, { bias, load, clip }, { rate }).next;

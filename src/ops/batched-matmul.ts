@@ -14,7 +14,7 @@ import {
 } from "./matmul.ts";
 import { expectShapes } from "./shapes.ts";
 
-/** How many products a batched product is, and the sizes of one. */
+/** The number of products in a batched product, and the sizes of one of them. */
 export function batchedMatmulExtents(
   a: Shape,
   b: Shape,

@@ -1,40 +1,40 @@
 // Question: where would Sinkhorn-Knopp end after infinitely many iterations?
 //
-// At the entropic projection onto the doubly stochastic matrices, here to rounding (mHC-proj, arXiv 2606.07574, by
-// another step rule):
+// It would end at the entropic projection onto the doubly stochastic matrices. This operation computes that projection
+// up to rounding (like mHC-proj, arXiv 2606.07574, but with another step rule):
 //
 //   P = exp(L + u1ᵀ + 1vᵀ) with P1 = 1, Pᵀ1 = 1:   the least Σ P (log P − L) over those matrices
 //
-// Rows are made to sum to one exactly, P(v) = row softmax of L + 1vᵀ, so the dual is left in v alone:
+// The rows are made to sum to one exactly, P(v) = row softmax of L + 1vᵀ, so only v remains in the dual:
 //
 //   minimise φ(v) = Σ_i log Σ_j exp(L_ij + v_j) − Σ_j v_j      ∇φ = c − 1, c = P(v)ᵀ1      ∇²φ = S
 //
-// S is the Laplacian of the columns (column-graph.ts), so a Newton step solves S δ = 1 − c. Far away it must be
-// shortened. φ is self-concordant: along steps of range ρ = max δ − min δ its third derivative is at most ρ times
-// its second, and for those ln(1 + ρ) in place of ρ always descends (Sun and Tran-Dinh 2019). It has the right
-// size, too: where columns are tied by e^(−gap) only, δ is about e^gap, and v is to move by about the gap. Here
-// every column's excess over its neighbours is shortened so, for itself, as it is found in the elimination; a
-// group of columns that hangs on by a thread then takes a long step without holding up the others. What rounding
-// alone asks for is left undone. The last steps multiply P itself by e^δ, since v, a number of the size of the
+// S is the Laplacian of the columns (column-graph.ts), so a Newton step solves S δ = 1 − c. Far from the solution the
+// step must be shortened. φ is self-concordant: along steps of range ρ = max δ − min δ its third derivative is at most
+// ρ times its second, and for such functions ln(1 + ρ) in place of ρ always descends (Sun and Tran-Dinh 2019). This
+// length also has the right size: if columns are tied only by e^(−gap), δ is about e^gap, and v should move by about
+// the gap. Here the elimination shortens every column's excess over its neighbours separately, as it finds it. A group
+// of columns that is tied only weakly can then take a long step without holding up the others. Changes that only
+// rounding asks for are not made. The last steps multiply P itself by e^δ, because v, a number of the size of the
 // logits, is too coarse.
 //
-// Backward: entropic-backward.ts, exact because P is. Derivation:
-// docs/derivations/manifolds.md. Shapes: L, P [..., n, n].
+// Backward: entropic-backward.ts, which is exact because P is. Derivation: docs/derivations/manifolds.md.
+// Shapes: L, P [..., n, n].
 
 import { apply, lastAxis, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { columnWeights, solveColumns } from "./column-graph.ts";
 import { entropicBackwardOperation } from "./entropic-backward.ts";
 import { expectShapes } from "./shapes.ts";
 
-/** When no column is off by more, v is near enough, and the steps multiply P. */
+/** If no column is off by more than this, v is close enough, and the steps multiply P from then on. */
 const NEAR = 1e-2;
-/** A flow that rounding alone can ask for. Columns are right when off by n + 2 of these at most. */
+/** The size of a flow that rounding alone can cause. Columns count as right if they are off by at most n + 2 of these. */
 const ROUNDING = 2 ** -51;
-/** Hardly ever met: normal logits of deviation 1, 10 and 200 take 5, 11 and 50 steps at n = 8, a hundred at most. */
+/** Hardly ever reached: at n = 8, normal logits of deviation 1, 10 and 200 take 5, 11 and 50 steps, at most a hundred. */
 const MOST_STEPS = 400;
-/** P is never multiplied by more than e to this. */
+/** P is never multiplied by more than e to the power of this. */
 const LONGEST = 20;
-/** Logarithm of the least entry of P, before its row is normalised. */
+/** Logarithm of the smallest entry of P, before its row is normalised. */
 const LEAST = -600;
 
 /** The doubly stochastic matrix diag(e^u) exp(L) diag(e^v). */
@@ -60,11 +60,11 @@ function projection(L: Values): Values {
   return P;
 }
 
-/** δ of S δ = 1 − c, shortened. */
+/** The solution δ of S δ = 1 − c, shortened. */
 function newtonStep(P: Values): Values {
   const n = lastAxis(P.shape);
   const c = columnSums(P);
-  // Any flows with these sums will do; these spread them evenly.
+  // Any flows with these sums will do. These spread them evenly.
   const flows = new Values([n, n]);
   flows.each((at) => (c.at(at % n) - c.at(Math.floor(at / n))) / n);
   return solveColumns(columnWeights(P), flows, (wanted, total) =>
@@ -72,7 +72,7 @@ function newtonStep(P: Values): Values {
   );
 }
 
-/** Row softmax of L + 1vᵀ, with entries no less than e^LEAST before they are divided by their sum. */
+/** Row softmax of L + 1vᵀ. Entries are at least e^LEAST before they are divided by their sum. */
 function shiftedSoftmax(L: Values, v: Values): Values {
   const n = lastAxis(L.shape);
   const P = new Values([n, n]);
@@ -119,7 +119,7 @@ export const birkhoffProjectionOperation: Operation<["logits"], ["p"]> = {
     return { p: { shape: logits.shape, dtype: "f32" } };
   },
   gradient: ({ p }, { p: g }) => ({ logits: apply(entropicBackwardOperation, { r: p, g }).dlogits }),
-  // How many steps a matrix takes depends on its logits; about seven for a deviation of 4.
+  // The number of steps depends on the logits. It is about seven for a deviation of 4.
   flops: ({ logits }) => 7 * (20 + 2 * lastAxis(logits.shape)) * sizeOf(logits.shape),
   reference({ logits }, { p }) {
     const n = lastAxis(logits.shape);
@@ -129,14 +129,14 @@ export const birkhoffProjectionOperation: Operation<["logits"], ["p"]> = {
 
 /**
  * The exact entropic projection onto the doubly stochastic matrices: exp(logits) with rows and columns scaled
- * so that all of them sum to one. It is the limit of `sinkhorn`, reached by Newton's method, and its
- * gradient is that of the limit.
+ * so that each sums to one. This is the limit of `sinkhorn`, reached by Newton's method. Its gradient is the
+ * gradient of the limit.
  *
  * Source: accelerated Birkhoff projection (arXiv 2606.07574), its step shortened as self-concordance
  * allows (Sun and Tran-Dinh, Mathematical Programming 178, 2019).
  *
- * @param logits [..., n, n], any finite numbers; in float32 entries are right down to e⁻⁸⁷ of the largest of
- *   their row, and columns further apart than that are found in several steps
+ * @param logits [..., n, n], any finite numbers. In float32, entries are right down to e⁻⁸⁷ of the largest in
+ *   their row; columns that lie further apart than that take several steps
  * @returns [..., n, n], rows and columns summing to one up to rounding
  * @throws ShapeError when the last two axes differ
  */

@@ -1,12 +1,12 @@
-// Question: what is attention over a cache made of?
+// Question: how is attention over a cache composed of simpler operations?
 //
-// The composed form of cached-attention.ts. That rows are taken in order becomes masks over pairs of rows r and r':
+// This is the composed form of cached-attention.ts. The order of the rows becomes masks over pairs of rows r and r':
 //
 //   same[r, r']   r' writes the place that r writes
-//   seen[r, r']   r' ≤ r is of r's slot, and nobody from r' + 1 to r writes the place of r' again
-//   last[r']      nobody after r' writes its place again: what r' writes stays in the cache
+//   seen[r, r']   r' ≤ r has r's slot, and no row from r' + 1 to r writes the place of r' again
+//   last[r']      no row after r' writes its place again, so what r' writes stays in the cache
 //
-// A score of row r with position j is that of the new key where some seen r' is at j, else that of the cache as it was.
+// The score of row r with position j uses the new key if some seen r' is at j, and otherwise the old key in the cache.
 
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
@@ -32,7 +32,7 @@ interface Sizes {
   readonly scale: number;
 }
 
-/** Far below every score, and finite: e to it is 0. */
+/** Finite, but so far below every score that its exponential is 0. */
 const MASKED = -1e30;
 
 export function composedCachedAttention(
@@ -57,7 +57,7 @@ export function composedCachedAttention(
   const upTo = lowerTriangle(R);
   const later = shift(negate(upTo), 1);
   const rewrites = multiply(same, later); // [r', r'']: r'' > r' writes the place again
-  const rewritten = matmul(upTo, rewrites, { transposeB: true }); // [r, r']: how often until r
+  const rewritten = matmul(upTo, rewrites, { transposeB: true }); // [r, r']: how often up to r
   const not = (count: Tensor): Tensor => shift(negate(positive(shift(count, -0.5))), 1);
   const seen = multiply(multiply(sameSlot, upTo), not(rewritten));
   const last = multiply(used, not(sumLast(rewrites)));
@@ -99,7 +99,7 @@ export function composedCachedAttention(
   const o = add(fromOld, reshape(fromNew, fromOld.shape));
   const out = reshape(permute(o, [1, 0, 2, 3]), [R, heads * V]);
 
-  // [S · T, ...]: what the last writers leave at their places, and whether anybody writes there.
+  // [S · T, ...]: what the last writers leave at their places, and whether any row writes there.
   const written = reshape(scatterAdd(toIndices(place), reshape(last, [R, 1]), S * T), [S, T]);
   const left = (x: Tensor, size: number): Tensor => {
     const rows = scaleRows(reshape(permute(x, [1, 0, 2]), [R, kvHeads * size]), last);

@@ -4,9 +4,9 @@
 //     keys[s, t] = k_r,  values[s, t] = v_r
 //     p_j = softmax over j ≤ t of scale · q_r · keys[s, j],   o_r = Σ_j p_j values[s, j]
 //
-// A slot holds one text. Rows are taken in order, each sees what those before it left: rows of one slot at
-// successive positions are a piece of text read at once (prefill), rows of many slots a step of many texts
-// (decoding). A row whose slot is −1 is padding: it leaves nothing behind and gives zeros.
+// A slot holds one text. Rows are processed in order, and each sees what earlier rows have written. Rows of one slot
+// at successive positions are a piece of text read at once (prefill); rows of many slots are one step of many texts
+// (decoding). A row whose slot is −1 is padding: it writes nothing and gives zeros.
 //
 // Shapes: qkv [R, E], E = (heads + kvHeads) · D + kvHeads · V: the query heads, then the key heads, then the
 // value heads, of D, D and V columns; query head h reads key and value head floor(h · kvHeads / heads). Keys
@@ -105,11 +105,11 @@ export interface CachedAttention {
 }
 
 /**
- * Attention of R tokens over a cache, into which their own keys and values go first.
+ * Attention of R tokens over a cache. Their own keys and values are written into the cache first.
  *
  * @param qkv [R, (heads + kvHeads) · headSize + kvHeads · valueSize]: query heads, key heads, value heads
  * @param cache keys [S, kvHeads, headSize, T] and values [S, kvHeads, T, valueSize]
- * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding;
+ * @param rows i32 [R]: each row's position in [0, T) and its slot in [0, S), or −1 for padding
  * @throws ShapeError when these do not fit
  */
 export function cachedAttention(

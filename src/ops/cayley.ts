@@ -1,14 +1,14 @@
-// Question: what are the rotations by the Cayley transform of skew-symmetric matrices?
+// Question: which rotation does the Cayley transform make of a skew-symmetric matrix?
 //
 //   Q = (I − A)(I + A)⁻¹ = 2X − I,   X = (I + A)⁻¹,   A = Θ − Θᵀ, Θ the logits above the diagonal
 //
 // Every logit is allowed: xᵀ(I + A)x = |x|², so I + A is never singular and Gauss-Jordan never meets a zero
 // pivot (Schur complements have the same property). Without pivoting the inverse loses digits when A is
-// large; a step of Newton's iteration X ← 2X − X(I + A)X gives them back.
+// large. One step of Newton's iteration X ← 2X − X(I + A)X recovers them.
 //
 // Backward: dX = −X dA X, so with G = dQ
 //   dA = −2 XᵀGXᵀ = −½ (Q + I)ᵀ G (Q + I)ᵀ,     dlogit_(ij) = dA_ij − dA_ji
-// Two products of m × m matrices, from the result alone.
+// This takes two products of m × m matrices, and needs only the result.
 //
 // Shapes: logits [..., m(m − 1)/2], row-major above the diagonal; Q [..., m, m].
 
@@ -41,7 +41,7 @@ export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = {
       m >= 2 && lastAxis(logits.shape) === rotationSize(m),
       "cayley",
       { logits },
-      `${m} dimensions need m(m − 1)/2 = ${rotationSize(m)} logits, and two dimensions at least.`,
+      `${m} dimensions need m(m − 1)/2 = ${rotationSize(m)} logits; a rotation has at least two dimensions.`,
     );
     return { q: { shape: [...logits.shape.slice(0, -1), m, m], dtype: "f32" } };
   },
@@ -132,7 +132,7 @@ function product(A: Values, B: Values): Values {
   return C;
 }
 
-/** The skew-symmetric matrices that the logits are coefficients of, as rows: [m(m − 1)/2, m²]. */
+/** The skew-symmetric matrices whose coefficients the logits are, as rows: [m(m − 1)/2, m²]. */
 function skewBasis(m: number): Tensor {
   const basis = new Values([rotationSize(m), m * m]);
   forPairs(m, (i, j, k) => {
@@ -147,7 +147,7 @@ function composedIdentity(shape: Shape): Tensor {
   return broadcast(constant([...identity(m).data], [m, m]), shape);
 }
 
-/** `inverse` by operations, of [rows, m, m]: step k of Gauss-Jordan takes (c − e)(r + e)ᵀ / x_kk off, c and r being column and row k. */
+/** `inverse` by operations, of [rows, m, m]: step k of Gauss-Jordan subtracts (c − e)(r + e)ᵀ / x_kk, where c and r are column and row k. */
 function composedInverse(M: Tensor): Tensor {
   const m = lastAxis(M.shape);
   const axis = M.shape.length - 1;

@@ -45,14 +45,14 @@ export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttri
     const norm = sqrt(sums.map((sum) => reshape(sum, [1])).reduce(add, fill([1], 0)));
     if (limit === Number.POSITIVE_INFINITY) return { clip: concat([norm, fill([1], 1)], 0) };
     const factor = scale(reciprocal(shift(norm, 1e-6)), limit);
-    // The smaller of the factor and 1; what is not a number stays so.
+    // The smaller of the factor and 1. A NaN stays a NaN.
     return { clip: concat([norm, select(shift(factor, -1), fill([1], 1), factor)], 0) };
   },
 };
 
 /**
- * The norm of everything whose squares were summed, and the factor that brings it to the limit
- * (Pascanu et al. 2013, arXiv 1211.5063). Has no gradient.
+ * The norm of all tensors whose squares were summed, and the factor that brings it down to the limit
+ * (Pascanu et al. 2013, arXiv 1211.5063). It has no gradient.
  *
  * @param sums one element each, from `sumSquares`
  * @param limit largest norm that passes unchanged; Infinity never clips

@@ -1,6 +1,6 @@
 // Question: by how much must the columns of a row-stochastic matrix P shift against each other?
 //
-// Seen as a graph, the columns are its nodes, tied by the rows that hold both:
+// The columns are the nodes of a graph. Two columns are tied by the rows in which both have weight:
 //
 //   w_jk = Σ_i P_ij P_ik   (j ≠ k),     S = diag(Pᵀ1) − PᵀP,     S_jj = Σ_k w_jk,  S_jk = −w_jk
 //
@@ -8,13 +8,13 @@
 // eliminated, and the Hessian of its dual. It is a Laplacian: constants are its null space, so one shift
 // is zero. The right-hand side is given as flows along the ties, f_jk = −f_kj: column j wants Σ_k f_jk.
 //
-// Eliminating column k ties its neighbours to each other, as a star of resistors becomes a mesh:
+// Eliminating column k ties its neighbours to each other, as when a star of resistors is replaced by a mesh:
 //
 //   w_ij ← w_ij + w_ik w_kj / d_k,     f_ij ← f_ij + (f_ik w_kj + w_ik f_kj) / d_k,     d_k = Σ_j w_kj
 //
-// The weights are only added and multiplied (Grassmann, Taksar and Heyman 1985), and a flow that is a mean of
-// differences, |f| ≤ γ w, stays one. So no digit is lost where P is nearly a permutation, S nearly zero, and
-// groups of columns are tied to each other by 10⁻²⁰ of what ties them within.
+// Weights are only added and multiplied (Grassmann, Taksar and Heyman 1985), and a flow that is a mean of
+// differences, |f| ≤ γ w, stays one. So no digit is lost even if P is nearly a permutation, S is nearly zero, and
+// groups of columns are tied to each other by only 10⁻²⁰ of the weights within them.
 
 import { lastAxis, type Tensor, Values } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
@@ -26,11 +26,11 @@ import { reshape } from "./reshape.ts";
 import { select } from "./select.ts";
 import { slice } from "./slice.ts";
 
-/** Below this a weight counts as none: columns that nothing ties together. */
+/** A weight below this counts as zero: nothing ties such columns together. */
 const NO_WEIGHT = 1e-280;
 
 /**
- * w_jk = Σ_i P_ij P_ik; the diagonal is of no use.
+ * w_jk = Σ_i P_ij P_ik. The diagonal is not used.
  *
  * @param P n × n, rows summing to one
  */
@@ -48,8 +48,8 @@ export function columnWeights(P: Values): Values {
 /**
  * Solve Σ_k w_jk (x_j − x_k) = Σ_k f_jk with x = 0 at the last column.
  *
- * @param w n × n weights; used up
- * @param f n × n flows, antisymmetric; used up
+ * @param w n × n weights; overwritten
+ * @param f n × n flows, antisymmetric; overwritten
  * @param excess how far a column goes beyond the mean of its neighbours, given what it wants, Σ_j f_kj, and d_k
  * @returns x [n]
  */
@@ -85,8 +85,8 @@ export function solveColumns(
 }
 
 /**
- * The same by operations, for composed forms, and for as many graphs as there are: w, f [..., n, n] → x [..., n].
- * One column is eliminated after the other; what is left are the matrices of the columns after it.
+ * The same by operations, for composed forms and for any number of graphs: w, f [..., n, n] → x [..., n].
+ * Columns are eliminated one after the other; the matrices of the later columns remain.
  */
 export function composedColumns(w: Tensor, f: Tensor): Tensor {
   const axis = w.shape.length - 1;

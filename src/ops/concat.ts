@@ -11,7 +11,7 @@ export interface ConcatAttributes {
   readonly axis: number;
 }
 
-/** Each part with where it begins, and where the last one ends. */
+/** Each part with its start, and the end of the last part. */
 function alongAxis<T extends Pick<TensorSpec, "shape">>(
   parts: readonly T[],
   axis: number,

@@ -3,8 +3,8 @@
 //   lse = log Σ_v e^(x_v),  loss = lse − x_target
 //   dx_v = softmax(x)_v · (g_loss + g_lse) − [v = target] · g_loss
 //
-// lse is a second output: the backward pass rebuilds the softmax from it with one exponential an
-// element and writes over the logits, and a penalty on lse (z-loss) costs nothing more.
+// lse is a second output. The backward pass rebuilds the softmax from it with one exponential per element, in place
+// of the logits. A penalty on lse (z-loss) therefore costs nothing more.
 // Shapes: logits [..., V], targets i32 [...], loss and lse [...].
 
 import { apply, lastAxis, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";

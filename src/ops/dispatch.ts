@@ -1,10 +1,10 @@
-// Question: in which order do tokens lie beside their experts?
+// Question: in which order are tokens laid out for their experts?
 //
 // A pair is a token and one of its k experts; pair p = n·k + j is token n's j-th choice. There are always
-// P = N·k pairs, none is dropped; how many each expert gets is data. A counting sort orders them by
-// expert, and by token among those of one expert, so everything that follows has one fixed order:
+// P = N·k pairs, and none is dropped. How many pairs each expert gets depends on the data. A counting sort orders the
+// pairs by expert, and within an expert by token, so everything that follows has one fixed order:
 //
-//   order[r]      the pair in row r of the sorted ones           i32 [P]
+//   order[r]      the pair in row r after sorting                i32 [P]
 //   position[p]   the row of pair p: order[position[p]] = p      i32 [N, k]
 //   offsets[e]    the first row of expert e; offsets[E] = P      i32 [E + 1]
 //   load[e]       rows of expert e                               f32 [E]
@@ -24,7 +24,7 @@ import { slice } from "./slice.ts";
 import { toFloats } from "./to-floats.ts";
 import { toIndices } from "./to-indices.ts";
 
-/** Where the pairs of tokens and experts lie; see the head of this file. */
+/** The layout of the pairs of tokens and experts; see the head of this file. */
 export interface Dispatch {
   readonly order: Tensor;
   readonly position: Tensor;
@@ -77,7 +77,7 @@ export const dispatchOperation: Operation<["chosen"], ["order", "position", "off
     const load = sumLeading(mine, 1);
     const ends = matmul(lowerTriangle(experts), reshape(load, [experts, 1]));
     const offsets = concat([fill([1], 0), reshape(ends, [experts])], 0);
-    // A pair's row: where its expert begins, and how many pairs of that expert come before it.
+    // The row of a pair is its expert's first row plus the number of that expert's pairs before it.
     const upToIt = matmul(lowerTriangle(P), mine);
     const before = add(shift(upToIt, -1), broadcast(slice(offsets, 0, 0, experts), mine.shape));
     const position = toIndices(sumLast(multiply(mine, before)));
@@ -91,13 +91,13 @@ export const dispatchOperation: Operation<["chosen"], ["order", "position", "off
   },
 };
 
-/** Throw unless order and position can be those of one dispatch. */
+/** Throw unless order and position can come from one dispatch. */
 export function expectPairs(operation: string, order: TensorSpec, position: TensorSpec): void {
   expectShapes(
     order.dtype === "i32" && position.dtype === "i32" && sameShape(order.shape, [sizeOf(position.shape)]),
     operation,
     { order, position },
-    "order i32 [N · k] and position i32 [N, k] must be those of one dispatch().",
+    "order i32 [N · k] and position i32 [N, k] must come from the same dispatch().",
   );
 }
 

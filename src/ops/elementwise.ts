@@ -1,9 +1,9 @@
-// Question: what is arithmetic, element by element?
+// Question: what do the elementwise operations compute?
 //
 //   y = f(x),  dx = g · f'(x)
 //
-// A function of one tensor is a value and a slope. The slope is written in terms of whichever of x and y makes it
-// shorter; that tensor is what the backward pass keeps. Both are written a second time as what they are made of.
+// A function of one tensor has a value and a slope. The slope is a formula in x or in y, whichever is shorter, and the
+// backward pass keeps that tensor. Value and slope are also written as composed forms of simpler operations.
 // Shapes: all operands alike [...].
 
 import { constantOf, fill } from "./fill.ts";
@@ -24,12 +24,12 @@ import { expectShapes } from "./shapes.ts";
 
 interface Curve {
   value(x: number): number;
-  /** f' given what is saved: the input x or the output y. */
+  /** f' as a function of the saved tensor: the input x or the output y. */
   slope(saved: number): number;
   readonly saves: "input" | "output";
-  /** Floating-point operations of a value; the gradient counts the same and one more. */
+  /** Floating-point operations of a value. The gradient takes one more. */
   readonly flops: number;
-  /** The value and the slope by simpler operations; of the functions that all others are made of only the slope. */
+  /** The value and the slope by simpler operations. The primitives give only the slope. */
   compose?(x: Tensor): Tensor;
   composeSlope(saved: Tensor): Tensor;
 }
@@ -163,7 +163,7 @@ export const relu: Unary = unary("relu", {
   slope: (y) => (y > 0 ? 1 : 0),
   saves: "output",
   flops: 1,
-  // x · 0, so that what is not a number stays so.
+  // x · 0, so that a NaN stays a NaN.
   compose: (x) => select(x, x, scale(x, 0)),
   composeSlope: (y) => select(y, fill(y.shape, 1), fill(y.shape, 0)),
 });
@@ -201,7 +201,7 @@ export interface AffineAttributes {
   readonly offset: number;
 }
 
-/** factor · x + offset, with constants. */
+/** factor · x + offset, where both are constants. */
 export const affineOperation: Operation<["x"], ["y"], AffineAttributes> = {
   name: "affine",
   inputs: ["x"],
@@ -311,7 +311,7 @@ export const divideOperation: Binary = binary(
  */
 export function add(a: Tensor, b: Tensor): Tensor {
   const sum = (): Tensor => apply(addOperation, { a, b }).y;
-  // A sum with a kept result is kept in its place: it is as large, and stays one kernel with what it adds.
+  // If an addend is kept, the sum is kept instead: it is as large, and stays one kernel with the addend.
   return isKept(a) || isKept(b) ? keep(sum) : sum();
 }
 

@@ -5,13 +5,13 @@
 //   [diag(R1)    R     ] [x₁]   [(R∘G) 1 ]
 //   [  Rᵀ     diag(Rᵀ1)] [x₂] = [(R∘G)ᵀ 1]          dL = (G − x₁1ᵀ − 1x₂ᵀ) ∘ R
 //
-// Rows sum to one, so x₁ = (R∘G)1 − R x₂, and n equations for x₂ are left, a Laplacian (column-graph.ts):
+// The rows sum to one, so x₁ = (R∘G)1 − R x₂. For x₂, n equations remain, a Laplacian (column-graph.ts):
 //
 //   Σ_k w_jk (x₂_j − x₂_k) = Σ_i Σ_k R_ij R_ik (G_ij − G_ik)
 //   dL_ij = R_ij Σ_k R_ik (H_ij − H_ik),  H = G − 1x₂ᵀ        the backward of a row softmax, at H
 //
-// Every sum is one of differences weighted by products of entries: nothing cancels when R nears a
-// permutation, where the equations themselves are nearly singular.
+// Every sum is over differences weighted by products of entries, so nothing cancels when R is close to a permutation,
+// although the equations themselves are then nearly singular.
 //
 // Derivation: docs/derivations/manifolds.md. Shapes: L, R, G [..., n, n].
 
@@ -25,7 +25,7 @@ import { reshape } from "./reshape.ts";
 /**
  * The gradient of the logits of an entropic projection, given its result.
  *
- * @param r n × n, rows summing to one, columns as near to one as they are
+ * @param r n × n; its rows sum to one, its columns only approximately
  * @param gradient of r, n × n
  */
 export function implicitGradient(r: Float64Array, gradient: Float64Array, n: number): Float64Array {
@@ -45,7 +45,7 @@ function gradientOf(R: Values, G: Values, dL: Values): void {
   forPairs(n, (i, j, k) => dL.add(i, j, R.at(i, j) * R.at(i, k) * (H.at(i, j) - H.at(i, k))));
 }
 
-/** Every row with every two of its columns. */
+/** Visit every row with every pair of its columns. */
 function forPairs(n: number, visit: (row: number, j: number, k: number) => void): void {
   for (let row = 0; row < n; row++) {
     for (let j = 0; j < n; j++) for (let k = 0; k < n; k++) visit(row, j, k);
@@ -68,7 +68,7 @@ function sumOverRows(x: Tensor): Tensor {
   return sumLast(permute(x, [...axes.slice(0, -3), ...axes.slice(-2), axes.length - 3]));
 }
 
-/** For whatever scaled exp(L) to R. */
+/** The gradient for any operation that scales exp(L) to R. */
 export const entropicBackwardOperation: Operation<["r", "g"], ["dlogits"]> = {
   name: "entropicBackward",
   inputs: ["r", "g"],

@@ -3,8 +3,8 @@
 //   expand    x_j = scale · u       for every stream j       [..., C]    → [..., n, C]
 //   collapse  u = scale · Σ_j x_j                            [..., n, C] → [..., C]
 //
-// Each is the other's gradient. The leading axes are tokens T; the paper of Hyper-Connections expands
-// by replication (scale 1) and collapses by the sum, a mean is scale 1/n.
+// Each is the other's gradient. The leading axes are tokens T. The Hyper-Connections paper expands by replication
+// (scale 1) and collapses by the sum. Scale 1/n gives the mean.
 
 import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { scale as times } from "./elementwise.ts";
@@ -88,7 +88,7 @@ export function expand(x: Tensor, streams: number): Tensor {
  * Join n streams into one.
  *
  * @param x [..., n, C]
- * @param how "mean" keeps the scale of a stream; "sum" is the Hyper-Connections paper's
+ * @param how "mean" keeps the scale of a stream; the Hyper-Connections paper uses "sum"
  * @returns [..., C]
  * @throws ShapeError when x is not a tensor of streams
  */

@@ -3,8 +3,8 @@
 //   chosen = the k experts with the largest s_e + b_e,   w_j = scale · s_j / (Σ over the chosen of s + 1e-20)
 //   ds_j = (scale · g_j − Σ_i g_i w_i) / (Σ s + 1e-20) for the chosen, 0 for the others
 //
-// The bias b balances the load: it decides who is chosen and is no part of the weight, so it has no
-// gradient. The chosen come in descending order of s + b; of equals the earlier expert is chosen.
+// The bias b balances the load. It affects which experts are chosen but not their weights, so it has no gradient. The
+// chosen experts come in descending order of s + b; of equal ones, the earlier comes first.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -22,9 +22,9 @@ import { toIndices } from "./to-indices.ts";
 import { transpose } from "./permute.ts";
 
 export interface ExpertChoiceAttributes {
-  /** k: experts a token goes to. */
+  /** k: the number of experts that a token goes to. */
   readonly active: number;
-  /** What the weights of a token add up to. */
+  /** The sum of the weights of a token. */
   readonly scale: number;
 }
 
@@ -72,7 +72,7 @@ export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "c
       concat(
         Array.from({ length: active }, () => {
           const best = firstLargest(left);
-          // Whoever was chosen is out, and far below the others.
+          // An expert that was chosen is pushed far below the others.
           left = subtract(left, times(oneHot(toIndices(best), lastAxis(scores.shape)), CHOSEN));
           return reshape(best, [rowCount(scores.shape), 1]);
         }),
@@ -114,10 +114,10 @@ export const expertChoiceBackwardOperation: Operation<
   },
 };
 
-/** More than scores and biases differ by. */
+/** More than any difference of scores and biases. */
 const CHOSEN = 1e9;
 
-/** Where the largest entry of each row is, the first of equals: [N, E] → numbers [N]. */
+/** The index of the largest entry of each row, the first if several are equal: [N, E] → numbers [N]. */
 function firstLargest(x: Tensor): Tensor {
   const E = lastAxis(x.shape);
   const below = subtract(broadcastLast(maxLast(x), E), x);
@@ -136,11 +136,11 @@ function ofChosen(scores: Tensor, chosen: Tensor): Tensor {
 /**
  * Choose k experts for every token.
  *
- * @param scores [N, E], not negative, as a sigmoid gives them
- * @param bias [E], added to the scores for the choice alone; no gradient reaches it
- * @param options how many experts a token goes to; what its weights add up to (default 1)
+ * @param scores [N, E], not negative, for instance from a sigmoid
+ * @param bias [E], added to the scores only for the choice; it has no gradient
+ * @param options how many experts a token goes to, and the sum of its weights (default 1)
  * @returns weights [N, k] and experts i32 [N, k], best first
- * @throws ShapeError when scores and bias do not fit, or there are fewer experts than are to be chosen
+ * @throws ShapeError when scores and bias do not fit, or there are fewer experts than should be chosen
  */
 export function chooseExperts(
   scores: Tensor,

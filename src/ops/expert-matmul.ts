@@ -1,11 +1,11 @@
-// Question: what are the products of many experts, each on rows of its own, as one operation?
+// Question: how are the products of many experts, each with its own rows, one operation?
 //
 //   expertMatmul   y[r] = x[r] · op(W[e])      for the rows r from offsets[e] to offsets[e + 1] − 1
-//   expertOuter    W[e] = Σ over its rows of a[r]ᵀ b[r];  zeros for an expert without rows
+//   expertOuter    W[e] = Σ over the rows r of e of a[r]ᵀ b[r];  zeros for an expert without rows
 //
-// Gradients are these two again: dx = g · op(W[e])ᵀ row by row, dW[e] = Σ x[r]ᵀ g[r] (transposed if op is).
+// The gradients are these two operations again: dx = g · op(W[e])ᵀ row by row, dW[e] = Σ x[r]ᵀ g[r] (transposed if op is).
 // Shapes: x [P, K], W [E, K, M] ([E, M, K] with transposed), y [P, M]; a [P, K], b [P, M]; offsets i32
-// [E + 1] from dispatch(). How many rows an expert has is data, the number of all rows is not.
+// [E + 1] from dispatch(). How many rows an expert has depends on the data; the total number of rows does not.
 
 import {
   apply,
@@ -65,7 +65,7 @@ export const expertMatmulOperation: Operation<["x", "weights", "offsets"], ["y"]
       }
     });
   },
-  // Every expert on all rows, those of others set to zero.
+  // Every expert works on all rows, with the rows of other experts set to zero.
   compose: ({ x, weights, offsets }, { transposed }) => ({
     y: sumLeading(batchedMatmul(rowsOfExperts(x, offsets), weights, { transposeB: transposed }), 2),
   }),
@@ -110,7 +110,7 @@ function forEachRow(offsets: Values, visit: (row: number, expert: number) => voi
   }
 }
 
-/** For composed forms: x [P, K] once for each expert, its own rows kept and the others zero, [E, P, K]. */
+/** For composed forms: x [P, K] once for each expert, with the rows of other experts set to zero, [E, P, K]. */
 function rowsOfExperts(x: Tensor, offsets: Tensor): Tensor {
   const experts = sizeOf(offsets.shape) - 1;
   const P = rowCount(x.shape);
@@ -132,14 +132,14 @@ function expectOffsets(
     offsets.dtype === "i32" && offsets.shape.length === 1 && offsets.shape[0] === experts + 1 && experts >= 1,
     operation,
     operands,
-    "offsets must be i32 [E + 1], those of the dispatch() that sorted the rows.",
+    "offsets must be i32 [E + 1], from the dispatch() that sorted the rows.",
   );
 }
 
 /**
  * Each row times the matrix of its expert.
  *
- * @param x [P, K], the rows of one expert side by side, as `expertRows` gives them
+ * @param x [P, K], the rows of each expert next to each other, as `expertRows` gives them
  * @param weights [E, K, M], or [E, M, K] with transposed
  * @param offsets i32 [E + 1] from `dispatch`
  * @returns [P, M]

@@ -22,7 +22,7 @@ import { transpose } from "./permute.ts";
 import { sumLast } from "./reductions.ts";
 import { expectShapes } from "./shapes.ts";
 
-/** The rows of x, one for each pair. */
+/** The row of x for each pair. */
 export const expertRowsOperation: Operation<["x", "order", "position"], ["y"]> = {
   name: "expertRows",
   inputs: ["x", "order", "position"],
@@ -69,7 +69,7 @@ export const tokenSumOperation: Operation<["x", "order", "position"], ["y"]> = {
   compose: ({ x, position }) => ({ y: sumLast(transpose(gather(x, position))) }),
 };
 
-/** What sums over each token's rows of x come to; throws unless x has a row for each pair. */
+/** The specification of the sums over each token's rows of x. Throws unless x has a row for each pair. */
 export function sumOfRows(operation: string, x: TensorSpec, order: TensorSpec, position: TensorSpec): TensorSpec {
   expectPairs(operation, order, position);
   expectShapes(
@@ -82,11 +82,11 @@ export function sumOfRows(operation: string, x: TensorSpec, order: TensorSpec, p
 }
 
 /**
- * Each token's row once for each of its experts, those of one expert side by side.
+ * Repeat each token's row for each of its experts. The rows of one expert are next to each other.
  *
  * @param x [N, C]
  * @returns [N · k, C]
- * @throws ShapeError when x holds other tokens than were dispatched
+ * @throws ShapeError when x does not hold the tokens that were dispatched
  */
 export function expertRows(x: Tensor, { order, position }: Dispatch): Tensor {
   return apply(expertRowsOperation, { x, order, position }).y;

@@ -1,4 +1,4 @@
-// A tensor of one value everywhere.
+// Question: what is a tensor of one value everywhere?
 
 import { apply, attributesOf, type Operation, type Shape, type Tensor } from "../graph/tensor.ts";
 
@@ -22,8 +22,8 @@ export function fill(shape: Shape, value: number): Tensor {
 }
 
 /**
- * The value that fills a tensor, if it is known now. The gradient of a mean loss is such a tensor; known
- * as one, it leaves nothing to wait for between the loss and its backward pass.
+ * The value that fills a tensor, if it is already known. The gradient of a mean loss is such a tensor. Because its
+ * value is known, the backward pass need not wait for anything after the loss.
  */
 export function constantOf({ node }: Tensor): number | undefined {
   return attributesOf(fillOperation, node)?.value;

@@ -1,9 +1,9 @@
-// Question: what are rows of a table by index, and sums into rows by index?
+// Question: how are rows of a table read by index, and summed into by index?
 //
 //   gather       y[i] = table[indices[i]]                     table [V, C], indices i32 [...], y [..., C]
 //   scatterAdd   y[v] = Σ over i with indices[i] = v of g[i]  indices i32 [...], g [..., C], y [V, C]
 //
-// Each is the other's gradient. An index outside [0, V) is an error when the program runs: indices.ts.
+// Each is the other's gradient. An index outside [0, V) is an error when the program runs: see indices.ts.
 
 import {
   apply,
@@ -83,14 +83,14 @@ function expectIndices(operation: string, indices: TensorSpec, values: TensorSpe
  * @param table [V, C]
  * @param indices i32 [...], each in [0, V)
  * @returns [..., C]
- * @throws ShapeError when the table has not two axes or the indices are not i32
+ * @throws ShapeError when the table does not have two axes or the indices are not i32
  */
 export function gather(table: Tensor, indices: Tensor): Tensor {
   return apply(gatherOperation, { table, indices }).y;
 }
 
 /**
- * Token embeddings: gather under the name models use.
+ * Token embeddings: gather, under the name that models use.
  *
  * @param table [V, C]
  * @param tokens i32 [...], each in [0, V)

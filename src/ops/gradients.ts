@@ -1,7 +1,7 @@
 // Question: what is the gradient of a loss?
 //
-// The walk is graph/gradients.ts; the operations that it needs are here: 1 to begin with, sums where a tensor
-// was used more than once, 0 where the loss does not depend on a tensor.
+// graph/gradients.ts walks the graph. This file supplies the operations that the walk needs: 1 to begin with, sums
+// where a tensor was used more than once, and 0 where the loss does not depend on a tensor.
 
 import { pullBack } from "../graph/gradients.ts";
 import { ShapeError, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
@@ -26,11 +26,11 @@ export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
 }
 
 /**
- * Gradients, given those of some results.
+ * Gradients, given the gradients of some results.
  *
  * @param seeds each result and its gradient, of its shape
  * @param wrt tensors the results depend on
- * @param boundary tensors beyond which the graph is none of the results'; none unless given
+ * @param boundary tensors at which the walk stops (default: none)
  * @returns one gradient per tensor of `wrt`, of its shape; zeros where no result depends on it
  * @throws Error when a path crosses an operation without gradient
  */

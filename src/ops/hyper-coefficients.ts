@@ -99,12 +99,12 @@ function tokenSizes(shape: Shape): { tokens: number; streams: number; coefficien
   return { tokens: sizeOf(shape) / coefficients, streams: streamsOf(shape), coefficients };
 }
 
-/** For composed forms: p [..., n, n + 2] in the order of h, [..., M]. */
+/** For composed forms: p [..., n, n + 2], reordered like h, [..., M]. */
 function byCoefficient(p: Tensor): Tensor {
   return reshape(transpose(p), [...p.shape.slice(0, -2), tokenSizes(p.shape).coefficients]);
 }
 
-/** Coefficient m = k n + j of token t: of stream j, for row k; α_group scales it. */
+/** Coefficient m = k n + j of token t belongs to stream j and row k; α_group scales it. */
 interface Place {
   readonly t: number;
   readonly k: number;
@@ -113,7 +113,7 @@ interface Place {
   readonly group: number;
 }
 
-/** Every coefficient of every token: p [n, n + 2] and h [n + 2, n] are each other's transposes. */
+/** Visit every coefficient of every token: p [n, n + 2] and h [n + 2, n] are each other's transposes. */
 function forEachCoefficient(shape: Shape, visit: (place: Place) => void): void {
   const { tokens, streams: n, coefficients: M } = tokenSizes(shape);
   for (let t = 0; t < tokens; t++) {

@@ -1,8 +1,8 @@
-// Question: what does an index that is out of range look like to the caller?
+// Question: how does the caller learn of an index that is out of range?
 //
-// The same on every runtime: the reference throws where it meets one, others when the run has ended.
+// The error is the same on every runtime. The reference runtime throws it at once, the others when the run has ended.
 
-/** An index that names no row: a RangeError that says where, what and what is allowed. */
+/** An index that names no row. The message says where it is, what it is and what is allowed. */
 export class IndexError extends RangeError {
   override name = "RangeError";
   readonly operation: string;
@@ -10,7 +10,7 @@ export class IndexError extends RangeError {
 
   /**
    * @param operation name of the operation
-   * @param scope where in the model it stands; "" for nowhere
+   * @param scope the place in the model; "" if it has none
    */
   constructor(operation: string, offence: IndexOffence, scope = "") {
     const { index, position, rows } = offence;
@@ -21,7 +21,7 @@ export class IndexError extends RangeError {
     this.offence = offence;
   }
 
-  /** The same with the place of the operation in the model. */
+  /** The same error, with the place of the operation in the model. */
   within(scope: string): IndexError {
     return new IndexError(this.operation, this.offence, scope);
   }
@@ -29,9 +29,9 @@ export class IndexError extends RangeError {
 
 export interface IndexOffence {
   readonly index: number;
-  /** Among the values of the tensor of indices. */
+  /** Its position among the values of the tensor of indices. */
   readonly position: number;
-  /** Allowed are 0 to rows − 1. */
+  /** Indices from 0 to rows − 1 are allowed. */
   readonly rows: number;
 }
 

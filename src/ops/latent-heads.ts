@@ -3,8 +3,8 @@
 //
 //   key of head h = [ r | c_h ]     r: the rotated part, one for all heads;  c_h: the content of head h
 //
-// so the operation lays out [ q_1 … q_H | r c_1 … r c_H | v_1 … v_H ], which is what attention() takes; its
-// gradient takes the parts out again, that of r being the sum over heads. Queries come whole, each [ r | c ].
+// so the operation lays out [ q_1 … q_H | r c_1 … r c_H | v_1 … v_H ], which attention() takes. Its gradient takes
+// the parts out again; the gradient of r is the sum over heads. Queries arrive complete, each [ r | c ].
 //
 // Shapes: q [..., H·(R + K)], kv [..., H·(K + V)] with [ c_h | v_h ] for each head, r [..., R];
 // output [..., 2·H·(R + K) + H·V].
@@ -111,7 +111,7 @@ function widthOf({ heads, rotarySize, contentSize, valueSize }: LatentHeadsAttri
 
 type Move = (packed: number, part: number) => void;
 
-/** Every element of the packed tensor, and where it lies in its part. */
+/** Visit every element of the packed tensor, with its place in its part. */
 function forEachPart(
   size: number,
   attributes: LatentHeadsAttributes,

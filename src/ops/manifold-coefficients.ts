@@ -10,8 +10,8 @@
 //
 // Shapes: x [..., n, C], phi [M, nC] (rows pre | post | res), alpha [3], bias [M], p and h [..., M].
 //
-// Released implementations add an epsilon to pre, scale post by another number than 2, and run another
-// form of Sinkhorn-Knopp: CoefficientForm. With a transposed form, l_res is indexed [source, output].
+// Released implementations add an epsilon to pre, scale post by a number other than 2, and run another form of
+// Sinkhorn-Knopp: see CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
 import {
   apply,
@@ -35,20 +35,20 @@ import { slice } from "./slice.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
-/** Whose coefficients exactly: pre = σ(l) + readEpsilon, post = writeScale σ(l), res = a form of Sinkhorn-Knopp. */
+/** The exact form of the coefficients: pre = σ(l) + readEpsilon, post = writeScale σ(l), res = a form of Sinkhorn-Knopp. */
 export interface CoefficientForm {
   readonly readEpsilon: number;
   readonly writeScale: number;
   readonly res: SinkhornForm;
 }
 
-/** Eq. 8 of the paper of mHC. */
+/** Eq. 8 of the mHC paper. */
 export const paperCoefficients: CoefficientForm = { readEpsilon: 0, writeScale: 2, res: paperSinkhorn };
 
 export interface ManifoldCoefficientsAttributes {
   /** Sinkhorn-Knopp iterations. */
   readonly iterations: number;
-  /** Absent: the paper's. */
+  /** Default: the paper's form. */
   readonly form?: CoefficientForm;
 }
 
@@ -125,7 +125,7 @@ export const manifoldCoefficientsBackwardOperation: Operation<
       logits.forEach((l, m) => {
         const group = groupOf(m, n);
         const s = sigmoid(l);
-        // Of σ and of writeScale σ, from what they give.
+        // The slopes of σ and of writeScale σ, computed from their values.
         const e =
           group === 2 ? (eRes[m - 2 * n] ?? 0) : dh.at(t, m) * (group === 0 ? 1 : form.writeScale) * s * (1 - s);
         dp.set(t, m, alpha.at(group) * e);
@@ -169,7 +169,7 @@ function groupsOf(x: Tensor): { pre: Tensor; post: Tensor; res: Tensor } {
   return { pre: part(0, n), post: part(n, n), res: part(2 * n, n * n) };
 }
 
-/** For composed forms: each coefficient's own α, [3] → [M]. */
+/** For composed forms: the α of each coefficient, [3] → [M]. */
 export function perCoefficient(alpha: Tensor, M: number): Tensor {
   const n = streamsOf(M);
   const parts = [n, n, n * n].map((size, group) => broadcast(reshape(slice(alpha, 0, group, 1), []), [size]));
@@ -220,7 +220,7 @@ function vectorOf(shape: Shape, size: number): boolean {
 
 /** How mHC's coefficients are computed. */
 export interface ManifoldCoefficientsOptions {
-  /** Of Sinkhorn-Knopp. Default 20, as in the paper. */
+  /** Iterations of Sinkhorn-Knopp. Default 20, as in the paper. */
   readonly iterations?: number;
   /** Added to the mean square of a token's entries. Default 1e-20, as in the paper. */
   readonly epsilon?: number;
@@ -237,8 +237,8 @@ export interface ManifoldCoefficientsOptions {
  * @param alpha [3], scales of the projections of pre, post and res
  * @param bias [n² + 2n], not divided by the norm
  * @param options iterations: of Sinkhorn-Knopp, 20 as in the paper; epsilon: added to the mean square of
- *   a token's entries, 1e-20 as in the paper, just enough to keep a token of zeros finite; form: another
- *   than the paper's
+ *   a token's entries, 1e-20 as in the paper, just enough to keep a token of zeros finite; form: a form
+ *   other than the paper's
  * @returns [..., n² + 2n], pre | post | res (row-major, row = output stream)
  * @throws ShapeError when phi, alpha or bias do not fit x
  */

@@ -1,7 +1,7 @@
 // Question: how do composed forms compare, choose and number things?
 //
-// A mask is 1 where something holds and 0 elsewhere. Numbers that stand for indices are whole, so a half is room
-// enough to compare them.
+// A mask is 1 where a condition holds and 0 elsewhere. Indices are whole numbers, so a margin of one half is enough to
+// compare them.
 
 import { constant } from "../graph/state.ts";
 import { lastAxis, type Shape, type Tensor } from "../graph/tensor.ts";
@@ -37,7 +37,7 @@ export function equal(a: Tensor, b: Tensor): Tensor {
   return multiply(positive(shift(difference, 0.5)), positive(shift(subtract(b, a), 0.5)));
 }
 
-/** For each index a row with 1 at it: i32 [...] → f32 [..., size]. */
+/** For each index, a row that is 1 at that index and 0 elsewhere: i32 [...] → f32 [..., size]. */
 export function oneHot(indices: Tensor, size: number): Tensor {
   const shape = [...indices.shape, size];
   return equal(broadcastLast(toFloats(indices), size), broadcast(positions(size), shape));
@@ -49,12 +49,12 @@ export function lowerTriangle(size: number): Tensor {
   return positive(shift(subtract(rows, broadcast(positions(size), [size, size])), 0.5));
 }
 
-/** One of a vector's numbers, everywhere: x [C] → of this shape. */
+/** One number of a vector, repeated everywhere: x [C] → the given shape. */
 export function entry(x: Tensor, index: number, shape: Shape): Tensor {
   return broadcast(reshape(slice(x, 0, index, 1), []), shape);
 }
 
-/** Each row times a number of its own: x [..., C], factors [...] → [..., C]. */
+/** Each row times its factor: x [..., C], factors [...] → [..., C]. */
 export function scaleRows(x: Tensor, factors: Tensor): Tensor {
   return multiply(x, broadcastLast(factors, lastAxis(x.shape)));
 }

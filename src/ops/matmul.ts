@@ -20,7 +20,7 @@ import {
 import { dot } from "./dot.ts";
 import { expectShapes } from "./shapes.ts";
 
-/** Which operands of a product are transposed; neither unless said. */
+/** Which operands of a product are transposed (default: neither). */
 export interface MatmulAttributes {
   readonly transposeA: boolean;
   readonly transposeB: boolean;
@@ -98,7 +98,7 @@ export function multiplyMatrices(a: Values, b: Values, c: Values, { transposeA, 
   }
 }
 
-/** The gradients of a product are products of its kind. */
+/** The gradients of a product are products of the same kind. */
 export function productGradients(
   product: typeof matmul,
   a: Tensor,
@@ -120,7 +120,7 @@ export function productFlops({ rows, inner, columns }: MatmulExtents): number {
   return 2 * rows * inner * columns;
 }
 
-/** What b must be; `leading` are its axes before the matrix. */
+/** The rule for b's shape; `leading` are its axes before the matrix. */
 export function ruleForB(inner: number, { transposeA, transposeB }: MatmulAttributes, leading: string): string {
   const shape = transposeB ? `[${leading}N, ${inner}]` : `[${leading}${inner}, N]`;
   return `the sum runs over ${inner} elements of a, so b must be ${shape} (transposeA ${transposeA}, transposeB ${transposeB}).`;

@@ -2,7 +2,7 @@
 //
 //   y = max_c x_c                                x [..., C] → [...]
 //
-// No gradient: composed forms take it off a row and give it back, so that nothing overflows, and it cancels.
+// It has no gradient: composed forms only subtract it from a row and add it back to prevent overflow, so it cancels.
 
 import { apply, lastAxis, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
@@ -23,7 +23,7 @@ export const maxLastOperation: Operation<["x"], ["y"]> = {
 };
 
 /**
- * The largest entry of each row: [..., C] → [...]. Has no gradient.
+ * The largest entry of each row: [..., C] → [...]. It has no gradient.
  *
  * @throws ShapeError when x is a scalar
  */

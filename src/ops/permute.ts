@@ -1,4 +1,4 @@
-// Question: what are the axes in another order, as a copy?
+// Question: how are the axes of a tensor put into another order?
 //
 //   y[i_axes(0), i_axes(1), ...] = x[i_0, i_1, ...]: axis k of y is axis axes[k] of x
 
@@ -32,7 +32,7 @@ export const permuteOperation: Operation<["x"], ["y"], PermuteAttributes> = {
   }),
   flops: () => 0,
   reference({ x }, { y }, { axes }) {
-    // Axes of y from the last: how long, and how far apart in x.
+    // The axes of y from the last to the first: their lengths, and their strides in x.
     const steps = permutedStrides(x.shape, axes)
       .map((stride, axis) => ({ stride, size: y.shape[axis] ?? 1 }))
       .reverse();
@@ -48,7 +48,7 @@ export const permuteOperation: Operation<["x"], ["y"], PermuteAttributes> = {
   },
 };
 
-/** How far apart in x are neighbours along each axis of permute(x, axes). */
+/** The stride in x of each axis of permute(x, axes). */
 export function permutedStrides(shape: Shape, axes: readonly number[]): number[] {
   return axes.map((axis) => sizeOf(shape.slice(axis + 1)));
 }
@@ -65,7 +65,7 @@ export function permute(x: Tensor, axes: readonly number[]): Tensor {
   return same ? x : apply(permuteOperation, { x }, { axes: [...axes] }).y;
 }
 
-/** The last two axes exchanged: matrices [..., M, N] → [..., N, M]. */
+/** Exchange the last two axes: matrices [..., M, N] → [..., N, M]. */
 export function transpose(x: Tensor): Tensor {
   const axes = x.shape.map((_, axis) => axis);
   return permute(x, [...axes.slice(0, -2), ...axes.slice(-2).reverse()]);

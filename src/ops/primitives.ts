@@ -1,7 +1,8 @@
 // Question: which operations must a runtime have?
 //
-// These. Every other operation composes to them, so whoever implements this list runs every model; what a
-// runtime implements besides is faster, nothing else. graph/compose.ts replaces what it does not have.
+// A runtime must have the operations listed here. Every other operation has a composed form of these, so a runtime that
+// implements this list runs every model. Implementing more only makes it faster. graph/compose.ts replaces the
+// operations that a runtime lacks.
 
 import type { Operation } from "../graph/tensor.ts";
 import { stateOperation } from "../graph/state.ts";
@@ -22,37 +23,37 @@ import { toFloatsOperation } from "./to-floats.ts";
 import { toIndicesOperation } from "./to-indices.ts";
 
 export const primitives: ReadonlySet<Operation> = new Set<Operation>([
-  // Values that are there.
+  // Stored values.
   stateOperation,
   fillOperation,
-  // Element by element; of the functions of one tensor exp, log, sqrt and reciprocal.
+  // Elementwise operations. Of the functions of one tensor, exp, log, sqrt and reciprocal are primitives.
   addOperation,
   multiplyOperation,
   affineOperation,
   selectOperation,
   ...curveOperations.filter(({ compose }) => compose === undefined),
-  // Along axes.
+  // Operations along axes.
   sumLastOperation,
   sumLeadingOperation,
   maxLastOperation,
   broadcastOperation,
   broadcastLastOperation,
-  // Moved.
+  // Operations that move values.
   reshapeOperation,
   permuteOperation,
   sliceOperation,
   placeOperation,
-  // Looked up.
+  // Operations that look values up.
   gatherOperation,
   scatterAddOperation,
   // Products.
   matmulOperation,
   batchedMatmulOperation,
-  // Other types.
+  // Conversions.
   toFloatsOperation,
   toIndicesOperation,
   streamNarrowOperation,
   streamWidenOperation,
-  // How many steps it takes depends on the values; only models with this choice of H_res need it.
+  // The number of its steps depends on the values. Only models with this choice of H_res need it.
   birkhoffProjectionOperation,
 ]);

@@ -28,7 +28,7 @@ export const sumOperation: Operation<["x"], ["y"]> = {
 };
 
 export interface SumLeadingAttributes {
-  /** How many last axes stay. */
+  /** The number of last axes that stay. */
   readonly keepAxes: number;
 }
 
@@ -113,7 +113,7 @@ export function mean(x: Tensor): Tensor {
 }
 
 /**
- * Sum over all axes but the last `keepAxes`: a bias' gradient, for example.
+ * Sum over all axes but the last `keepAxes`, for instance for the gradient of a bias.
  *
  * @param x [..., K...]
  * @returns [K...], as many axes as `keepAxes`

@@ -28,7 +28,7 @@ export const reshapeOperation: Operation<["x"], ["y"], ReshapeAttributes> = {
 };
 
 /**
- * The same elements in the same row-major order under another shape; costs nothing.
+ * The same elements in the same row-major order, with another shape. It costs nothing.
  *
  * @returns of this shape
  * @throws ShapeError unless it holds as many elements as x

@@ -93,7 +93,7 @@ export function composedInverseRms(x: Tensor, epsilon: number): Tensor {
  *
  * @param x [..., C]
  * @param weight [C]
- * @param epsilon added to the mean square; the paper of mHC uses 1e-20
+ * @param epsilon added to the mean square; the mHC paper uses 1e-20
  * @returns [..., C]
  * @throws ShapeError when the weight is not a vector of x's last axis
  */

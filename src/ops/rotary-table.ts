@@ -2,7 +2,7 @@
 //
 //   [T, R] = cos φ | sin φ,   φ = t · theta^(−2i/R) for i < R/2
 //
-// Made once a program and shared by all layers.
+// A program makes the table once, and all layers share it.
 
 import { constant } from "../graph/state.ts";
 import { apply, f32, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
@@ -14,7 +14,7 @@ export interface RotaryTableAttributes {
   readonly length: number;
   /** R: columns of a head that turn; even. */
   readonly dimension: number;
-  /** Base of the geometric row of frequencies. */
+  /** Base of the geometric series of frequencies. */
   readonly theta: number;
 }
 

@@ -1,7 +1,7 @@
-// Question: how does a head learn where its tokens stand (rotary position embedding, Su et al. 2021, arXiv
+// Question: how does a head learn the positions of its tokens (rotary position embedding, Su et al. 2021, arXiv
 // 2104.09864)?
 //
-// Layout "rotate half", as in Llama and the transformers library (not the interleaved pairs of the
+// The layout is "rotate half", as in Llama and the transformers library (not the interleaved pairs of the
 // paper): in the first R columns of a head, column i < R/2 pairs with column i + R/2. At position t
 //
 //   y_i        = x_i · cos φ − x_{i+R/2} · sin φ,   φ = t · theta^(−2i/R)
@@ -21,7 +21,7 @@ import { slice } from "./slice.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface RotaryAttributes {
-  /** Leading heads that turn: query heads plus key heads. */
+  /** The number of leading heads that turn: query heads plus key heads. */
   readonly heads: number;
   readonly headSize: number;
   /** Turn backwards: the gradient. */

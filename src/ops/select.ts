@@ -1,8 +1,8 @@
-// Question: which of two values holds, element by element?
+// Question: how is one of two values chosen, element by element?
 //
 //   y = a where condition > 0, else b            da = g where condition > 0, else 0;  db the other way round
 //
-// What is not chosen does not matter: a NaN in it stays out. Shapes: all alike [...].
+// A value that is not chosen has no effect, even if it is NaN. Shapes: all operands alike [...].
 
 import { apply, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { fill } from "./fill.ts";

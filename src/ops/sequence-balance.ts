@@ -3,7 +3,7 @@
 //   L_b = Σ_e f_e P_e,  f_e = E / (k T) · pairs of e,  P_e = 1/T Σ_t s_te / Σ_j s_tj  (arXiv 2412.19437, eq. 17 to 20)
 //   ds_te = g_b / T · (f_e − Σ_j f_j p_tj) / Σ_j s_tj  with p_te = s_te / Σ_j s_tj
 //
-// A loss for each sequence of T tokens; how often an expert was chosen is a constant in it.
+// This is one loss for each sequence of T tokens. How often an expert was chosen counts as a constant.
 // Shapes: scores [B·T, E], chosen i32 [B·T, k], L [B].
 
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
@@ -120,7 +120,7 @@ function rowSum(x: Values, row: number): number {
 }
 
 /**
- * How unevenly a sequence uses the experts: 1 when evenly, up to E / k when always the same.
+ * How unevenly a sequence uses the experts: 1 if it uses all evenly, E / k if it always uses the same k.
  *
  * @param scores [B · T, E], positive
  * @param experts i32 [B · T, k] from `chooseExperts`

@@ -3,8 +3,8 @@
 import { type Shape, ShapeError, showShape, type TensorSpec } from "../graph/tensor.ts";
 
 /**
- * Throw a ShapeError unless `condition` holds. The message names the operation, the operands with
- * their shapes, and the rule that was broken (with its mend).
+ * Throw a ShapeError unless `condition` holds. The message names the operation, the rule that was broken (and what to
+ * do), and the operands with their shapes.
  */
 export function expectShapes(
   condition: boolean,

@@ -1,7 +1,7 @@
-// Question: what is Sinkhorn-Knopp made of?
+// Question: how is Sinkhorn-Knopp composed of simpler operations?
 //
-// The composed forms of sinkhorn.ts, forward and backward: the same normalisations, each by sums, reciprocals and
-// products. Shapes: logits and all iterates [..., n, n].
+// These are the composed forms of sinkhorn.ts, forward and backward: the same normalisations, each made of sums,
+// reciprocals and products. Shapes: logits and all iterates [..., n, n].
 
 import { lastAxis, type Tensor } from "../graph/tensor.ts";
 import { divide, exp, multiply, reciprocal, shift, subtract } from "./elementwise.ts";
@@ -13,7 +13,7 @@ import { broadcastLast, sumLast } from "./reductions.ts";
 import { select } from "./select.ts";
 import { EXP_LOWEST, type Normalisation, normalisations, paperSinkhorn, type SinkhornForm } from "./sinkhorn-form.ts";
 
-/** H of matrices of logits. */
+/** H for matrices of logits. */
 export function composedSinkhorn(logits: Tensor, iterations: number, form: SinkhornForm = paperSinkhorn): Tensor {
   const H = iterates(logits, iterations, form).last;
   return form.transposed ? transpose(H) : H;
@@ -48,7 +48,7 @@ interface Iterate {
   readonly after: Tensor;
 }
 
-/** Every normalisation with what it takes and gives, and the last result. Not transposed. */
+/** Every normalisation with its input and result, and the last result. Not transposed. */
 function iterates(
   logits: Tensor,
   iterations: number,
@@ -68,7 +68,7 @@ function iterates(
   return { steps, last: M };
 }
 
-/** What a function of rows gives where a step works on rows; for columns the same of the transposes. */
+/** Apply a function of rows if a step works on rows. If it works on columns, apply it to the transposes. */
 function byRows<T extends readonly Tensor[]>(
   { lines }: Normalisation,
   matrices: readonly [...T],
@@ -77,7 +77,7 @@ function byRows<T extends readonly Tensor[]>(
   return lines === "rows" ? of(...matrices) : transpose(of(...(matrices.map(transpose) as unknown as T)));
 }
 
-/** Logits less the largest of their row, and no less than the kernels' exponential takes. */
+/** Logits minus the largest of their row, raised to the smallest value that the kernels' exponential takes. */
 function minusMaxima(rows: Tensor): Tensor {
   return atLeast(subtract(rows, broadcastLast(maxLast(rows), lastAxis(rows.shape))), EXP_LOWEST);
 }

@@ -1,25 +1,26 @@
-// Question: whose Sinkhorn-Knopp is meant, exactly?
+// Question: which forms of Sinkhorn-Knopp are there?
 //
-// Where it starts, in which order it normalises, what keeps it from dividing by zero: sinkhorn.ts computes it.
+// A form says where the iteration starts, in which order it normalises, and what keeps it from dividing by zero.
+// sinkhorn.ts computes it.
 
-/** Whose Sinkhorn-Knopp exactly: where it starts, in which order it normalises, what keeps it from dividing by zero. */
+/** A form of Sinkhorn-Knopp: where it starts, in which order it normalises, what keeps it from dividing by zero. */
 export interface SinkhornForm {
   /**
-   * "exp": M(0) = exp(L). "softmax": M(0) = softmax of each row of L, plus ε; it stands for the first
-   * normalisation of rows, which therefore have to come first.
+   * "exp": M(0) = exp(L). "softmax": M(0) = softmax of each row of L, plus ε; it counts as the first
+   * normalisation of rows, so rows must come first.
    */
   readonly start: "exp" | "softmax";
   /** The lines normalised last in each iteration: they sum to one, the others come close. */
   readonly last: "rows" | "columns";
-  /** ε, of every normalisation but the first, whose lines hold a one and cannot sum to zero. */
+  /** ε of every normalisation but the first, whose lines hold a one and cannot sum to zero. */
   readonly epsilon: number;
-  /** A line is divided by its sum plus ε ("added"), or by its sum but at least by ε ("floor"). */
+  /** A line is divided by its sum plus ε ("added"), or by the larger of its sum and ε ("floor"). */
   readonly guard: "added" | "floor";
-  /** The transpose is what mixes the streams: [i, j] of the logits goes to [j, i] of the result. */
+  /** The transpose mixes the streams: entry [i, j] of the logits goes to [j, i] of the result. */
   readonly transposed: boolean;
 }
 
-/** Eq. 9 of the paper of mHC. */
+/** Eq. 9 of the mHC paper. */
 export const paperSinkhorn: SinkhornForm = {
   start: "exp",
   last: "rows",
@@ -28,11 +29,11 @@ export const paperSinkhorn: SinkhornForm = {
   transposed: false,
 };
 
-/** How long Sinkhorn-Knopp runs, and in whose form. */
+/** How many iterations Sinkhorn-Knopp runs, and in which form. */
 export interface SinkhornAttributes {
   /** T. */
   readonly iterations: number;
-  /** Absent: Eq. 9. */
+  /** Default: Eq. 9. */
   readonly form?: SinkhornForm;
 }
 
@@ -56,8 +57,8 @@ export function normalisations(iterations: number, form: SinkhornForm): Normalis
 }
 
 /**
- * Where the kernels' exponential ends: e^-87.3 is about the smallest normal float32. Logits that far below the largest
- * of their line are raised to it, so nothing becomes zero: lines of zeros could not be normalised.
+ * The lower end of the kernels' exponential: e^-87.3 is about the smallest normal float32. Logits further below the
+ * largest of their line are raised to it, so that nothing becomes zero: a line of zeros could not be normalised.
  */
 export const EXP_LOWEST = -87.3;
 
@@ -65,7 +66,7 @@ export const EXP_LOWEST = -87.3;
 export function expectIterations(operation: string, iterations: number): void {
   if (Number.isInteger(iterations) && iterations >= 0) return;
   throw new RangeError(
-    `${operation}: iterations must be a whole number, 0 or more, got ${iterations}. The paper of mHC uses 20.`,
+    `${operation}: iterations must be a whole number, 0 or more, got ${iterations}. The mHC paper uses 20.`,
   );
 }
 
@@ -74,7 +75,7 @@ export function expectForm(operation: string, form: SinkhornForm | undefined): v
   if (form === undefined) return;
   if (form.start === "softmax" && form.last === "rows") {
     throw new RangeError(
-      `${operation}: a softmax start is a normalisation of rows, so columns have to be last; got last: "rows". Use start: "exp".`,
+      `${operation}: a softmax start normalises rows, so columns must be last; got last: "rows". Use start: "exp".`,
     );
   }
   if (!(form.epsilon >= 0 && form.epsilon < 1)) {

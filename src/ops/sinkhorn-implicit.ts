@@ -1,9 +1,9 @@
 // Question: what is Sinkhorn-Knopp with the gradient of its limit?
 //
-// Forward as in sinkhorn.ts, backward by the equations that hold where the iteration would end (the implicit
-// function theorem; mHC-proj, arXiv 2606.07574): entropic-backward.ts. The forward iterates are not needed, so it
-// costs the same for any T. It is the gradient of what was computed only as far as T iterations converge;
-// study/sinkhorn-error.ts says how far.
+// Forward is as in sinkhorn.ts. Backward solves the equations that hold in the limit of the iteration (the implicit
+// function theorem; mHC-proj, arXiv 2606.07574): see entropic-backward.ts. It does not need the forward iterates, so it
+// costs the same for any T. It is the exact gradient of the forward pass only if T iterations converge;
+// study/sinkhorn-error.ts measures how far they do.
 
 import { apply, type Operation, type Tensor } from "../graph/tensor.ts";
 import { entropicBackwardOperation } from "./entropic-backward.ts";
@@ -38,7 +38,7 @@ export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAtt
  *
  * @param logits [..., n, n]
  * @param iterations T, 1 or more. The gradient is exact in the limit: for logits of deviation 1 and T = 20
- *   the two differ by rounding in nearly every matrix, for a deviation of 4 by percents.
+ *   the two differ only by rounding in nearly every matrix, for a deviation of 4 by a few percent.
  * @returns [..., n, n], rows summing to one
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations
  */

@@ -1,16 +1,16 @@
 // Question: what is the projection onto the doubly stochastic matrices by Sinkhorn and Knopp (1967)?
 //
-// As in Eq. 9 of mHC (arXiv 2512.24880): M(0) = exp(L), M(t) = rows(columns(M(t−1))), columns normalised first, rows
-// last. So the rows of the result sum to one exactly; what T iterations leave undone is in the columns.
+// As in Eq. 9 of mHC (arXiv 2512.24880): M(0) = exp(L), M(t) = rows(columns(M(t−1))), with columns normalised first and
+// rows last. So the rows of the result sum to one exactly; the error that T iterations leave is in the columns.
 //
 // Backward. One normalisation P = M / Σ_line M turns a gradient G of log P into one of log M by
 //   G ← G − P · Σ_line G,
 // so start with G = P ∘ dP at the result, walk the 2T normalisations backwards, and arrive at dL
 // without a division. Derivation: docs/derivations/connections.md. Shapes: L, M [..., n, n].
 //
-// Others order and guard it differently; their forms are data (SinkhornForm). With d = Σ_line M + ε the
-// rule above holds as it stands, P being M / d; with d = max(Σ_line M, ε) a line that ε decides keeps its
-// G; and P + ε in place of P turns G into G P / (P + ε) first.
+// Other implementations use another order or another guard against zero; their forms are data (SinkhornForm). With
+// d = Σ_line M + ε the rule above holds for P = M / d. With d = max(Σ_line M, ε) a line keeps its G if ε is the larger.
+// If ε is added to P, G first becomes G P / (P + ε).
 
 import { apply, lastAxis, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { composedSinkhorn, composedSinkhornGradient } from "./sinkhorn-composed.ts";
@@ -26,7 +26,7 @@ import {
 } from "./sinkhorn-form.ts";
 import { expectShapes } from "./shapes.ts";
 
-/** Entry k of a line of a matrix: of a row or of a column. */
+/** The index of entry k of a line (a row or a column) of a matrix. */
 function entryOf(M: Values, { lines }: Normalisation, line: number, k: number): number {
   return lines === "rows" ? M.at(line, k) : M.at(k, line);
 }
@@ -42,7 +42,7 @@ function lineSum(M: Values, step: Normalisation, line: number): number {
   return sum;
 }
 
-/** A factor of a line that is normalised first is undone by that: dividing by its maximum only prevents overflow. */
+/** The first normalisation cancels any factor of a line, so dividing by its maximum only prevents overflow. */
 function minusMaxima(L: Values, step: Normalisation): Values {
   const n = lastAxis(L.shape);
   const start = new Values([n, n]);
@@ -84,7 +84,7 @@ function iteratesOf(L: Values, iterations: number, form: SinkhornForm): [...Valu
   return [...before, M];
 }
 
-/** H of one n × n matrix of logits. */
+/** H for one n × n matrix of logits. */
 export function sinkhornResult(
   logits: Float64Array,
   n: number,
@@ -187,8 +187,8 @@ export function sinkhornFlops(iterations: number): number {
  *
  * @param logits [..., n, n]
  * @param options iterations: T; 0 gives exp(logits), 20 is the paper's. How far the columns then are from
- *   one depends on the spread of the logits: 2e-6 in 99 of 100 matrices for a standard deviation of 1, percents for 4.
- *   form: another order, start or epsilon than the paper's
+ *   one depends on the spread of the logits: at most 2e-6 in 99 of 100 matrices for a standard deviation of 1, a few
+ *   percent for 4. form: an order, start or epsilon other than the paper's
  * @returns [..., n, n], rows summing to one
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations or form
  */

@@ -1,4 +1,4 @@
-// Question: what is a part of a tensor along one axis, cut out or set into zeros?
+// Question: how is a part of a tensor cut out along one axis, or placed among zeros?
 //
 //   slice   x [..., N, ...] → [..., size, ...]    elements start .. start + size − 1 of the axis
 //   place   x [..., size, ...] → [..., N, ...]    the part at start .., zeros around it
@@ -17,7 +17,7 @@ export interface SliceAttributes {
 export interface PlaceAttributes {
   readonly axis: number;
   readonly start: number;
-  /** Size of the axis of the result. */
+  /** Size of that axis in the result. */
   readonly total: number;
 }
 
@@ -49,12 +49,12 @@ export const placeOperation: Operation<["x"], ["y"], PlaceAttributes> = {
   reference: ({ x }, { y }, { axis, start }) => copyPart(x, 0, y, start, axis),
 };
 
-/** Size of an axis that exists. */
+/** The size of an axis. Throws if the axis does not exist. */
 export function axisSize({ shape }: { readonly shape: Shape }, axis: number): number {
   return shape[axis] ?? 1;
 }
 
-/** For references: to[..., toStart + i, ...] = from[..., fromStart + i, ...] as far as the shorter of them goes. */
+/** For references: to[..., toStart + i, ...] = from[..., fromStart + i, ...] for every i that both have. */
 export function copyPart(from: Values, fromStart: number, to: Values, toStart: number, axis: number): void {
   const outer = sizeOf(from.shape.slice(0, axis));
   const inner = sizeOf(from.shape.slice(axis + 1));

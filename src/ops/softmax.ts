@@ -62,7 +62,7 @@ export function composedLogSumExp(x: Tensor): Tensor {
 }
 
 /**
- * Softmax over the last axis: [..., C] → [..., C]. The maximum of a row is taken off first, so nothing overflows.
+ * Softmax over the last axis: [..., C] → [..., C]. The maximum of a row is subtracted first, so nothing overflows.
  *
  * @throws ShapeError when x is a scalar
  */

@@ -1,17 +1,17 @@
-// Question: how are streams kept in half the bytes?
+// Question: how are streams stored in half the bytes?
 //
 //   narrow  float32 → bfloat16, rounded to the nearest, ties to even      [..., n, C]
 //   widen   bfloat16 → float32, exact                                    [..., n, C]
 //
 // bfloat16 is the upper half of a float32: the same exponents, 8 significant bits, a relative rounding
-// error of 2⁻⁹ at most. Only what crosses memory is narrow; every formula sees float32. Each is the other's
-// gradient: what flows back along narrow streams is as narrow as they are (rounding itself counts as the
-// identity). Source of the choice: section 4.3 of mHC (arXiv 2512.24880), whose streams are bfloat16.
+// error of 2⁻⁹ at most. Only values in memory are narrow; every formula sees float32. Each is the other's gradient:
+// the gradients of narrow streams are just as narrow (rounding itself counts as the identity). The choice follows
+// section 4.3 of mHC (arXiv 2512.24880), whose streams are bfloat16.
 
 import { apply, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectStreams } from "./streams.ts";
 
-/** How streams are kept between the sublayers: as float32, or in half the bytes as bfloat16 (8 significant bits). */
+/** How streams are stored between the sublayers: as float32, or in half the bytes as bfloat16 (8 significant bits). */
 export type StreamPrecision = "float32" | "bfloat16";
 
 export const streamNarrowOperation: Operation<["x"], ["narrow"]> = {
@@ -43,10 +43,10 @@ export const streamWidenOperation: Operation<["narrow"], ["x"]> = {
 };
 
 /**
- * Round to bfloat16, for keeping.
+ * Round to bfloat16 for storage.
  *
  * @param x [..., n, C]
- * @returns the same shape, dtype bf16; only streamWiden takes it
+ * @returns the same shape, dtype bf16, which only streamWiden accepts
  * @throws ShapeError when x has no axis of streams
  */
 export function streamNarrow(x: Tensor): Tensor {
@@ -54,7 +54,7 @@ export function streamNarrow(x: Tensor): Tensor {
 }
 
 /**
- * Streams that were kept as bfloat16, for use.
+ * Convert streams that were stored as bfloat16 back to float32.
  *
  * @param x [..., n, C], dtype bf16
  * @returns the same values as float32

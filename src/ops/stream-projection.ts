@@ -1,7 +1,7 @@
 // Question: which projection do the coefficients of HC and mHC start from?
 //
-// RMS-normalised streams times a small matrix, with the norm's own weight absorbed into the matrix and the division
-// done after the product (Eq. 14 to 16 of mHC, arXiv 2512.24880).
+// The projection multiplies RMS-normalised streams by a small matrix. The matrix absorbs the weight of the norm, and the
+// division is done after the product (Eq. 14 to 16 of mHC, arXiv 2512.24880).
 //
 //   p = s · (x wᵀ),  s = 1 / sqrt(mean(x²) + epsilon)
 //   draw = s · dp,  dx = draw · w − (s² / K) (Σ_m dp_m p_m) · x,  dw = drawᵀ · x
@@ -30,12 +30,12 @@ import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
 export interface StreamProjectionAttributes {
-  /** What is normalised and projected together. */
+  /** The entries that are normalised and projected together. */
   readonly over: "token" | "stream";
   readonly epsilon: number;
 }
 
-/** Rows of length K and their number, for x [..., n, C]. */
+/** The length K of a row and the number of rows, for x [..., n, C]. */
 export function projectionRows(
   x: { readonly shape: Shape },
   { over }: StreamProjectionAttributes,
@@ -120,7 +120,7 @@ export const streamProjectionBackwardOperation: Operation<
   },
 };
 
-/** x as the rows that were projected, [..., K], one for each of p [..., P]. */
+/** x as the rows that were projected, [..., K], one for each row of p [..., P]. */
 function asRows(x: Tensor, p: Tensor): Tensor {
   return reshape(x, [...p.shape.slice(0, -1), sizeOf(x.shape) / rowCount(p.shape)]);
 }
@@ -133,7 +133,7 @@ function projectionFlops(x: TensorSpec, w: TensorSpec): number {
  * RMS-normalise each row of the streams and project it.
  *
  * @param x [..., n, C]
- * @param weight [P, K], K being n·C over a token and C over a stream
+ * @param weight [P, K], where K is n·C over a token and C over a stream
  * @returns [..., P] over a token, [..., n, P] over a stream
  * @throws ShapeError when the weight does not fit
  */

@@ -78,7 +78,7 @@ export function coefficientRows(h: Tensor, x: Tensor, part: "pre" | "post" | "re
   return reshape(slice(h, h.shape.length - 1, start, rows * n), [...h.shape.slice(0, -1), rows, n]);
 }
 
-/** For composed forms: such matrices as a part of coefficients [..., M] that are zero elsewhere. */
+/** For composed forms: place such matrices as one part of coefficients [..., M] that are zero elsewhere. */
 export function placeCoefficients(matrices: Tensor, x: Tensor, part: "pre" | "post" | "res"): Tensor {
   const { streams: n, coefficients: M } = streamSizes(x);
   const { start, rows } = partOf(part, n);

@@ -1,4 +1,4 @@
-// Question: how do the streams take up a sublayer's result (x' = hRes · x + hPostᵀ · y, Eq. 3 of mHC, arXiv 2512.24880)?
+// Question: how is a sublayer's result written to the streams (x' = hRes · x + hPostᵀ · y, Eq. 3 of mHC, arXiv 2512.24880)?
 //
 //   x'_i = Σ_j res_ij x_j + post_i y
 //   dx_j = Σ_i res_ij g_i,  dy = Σ_i post_i g_i,  dres_ij = <g_i, x_j>,  dpost_i = <g_i, y>

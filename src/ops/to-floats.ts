@@ -1,4 +1,4 @@
-// Question: what are indices as numbers to calculate with?
+// Question: how do indices become numbers to calculate with?
 //
 //   i32 → f32: exact up to 2²⁴ in float32. No gradient. to-indices.ts is the way back.
 

@@ -1,4 +1,4 @@
-// Question: which indices are these numbers?
+// Question: how do numbers become indices?
 //
 //   f32 → i32, to the nearest. No gradient. to-floats.ts is the way back.
 

@@ -1,4 +1,4 @@
-// Question: what does a token read of the outputs before it, with weights of its own?
+// Question: how does a token read earlier outputs, each with its own weight?
 //
 //   y_t = Σ_i w_ti s_i,t
 //   dw_ti = <g_t, s_i,t>,  ds_i,t = w_ti g_t
@@ -80,7 +80,7 @@ export const weightedSumBackwardOperation: Operation<["weights", "g", "...source
   }),
 };
 
-/** The weights of source i, one for each of its rows: [...]. */
+/** The weights of source i, one for each row: [...]. */
 function weightsOf(weights: Tensor, i: number, shape: Shape): Tensor {
   return reshape(slice(weights, 1, i, 1), shape.slice(0, -1));
 }

@@ -36,11 +36,11 @@ test("every kind is a choice, and what inspect prints is one again", () => {
 });
 
 test("mistakes are told of, with what is allowed", () => {
-  expect(() => parseChoices("residual,none")).toThrow('"none" is no connection; there are residual, hc, mhc,');
-  expect(() => parseChoices("residual,residual")).toThrow("residual is there twice. To compare two of a kind");
-  expect(() => parseChoice("dense:streams=2")).toThrow('"streams=2" is no option=value; dense has no options.');
+  expect(() => parseChoices("residual,none")).toThrow('"none" is not a connection; use residual, hc, mhc,');
+  expect(() => parseChoices("residual,residual")).toThrow("residual is listed twice. To compare two of one kind");
+  expect(() => parseChoice("dense:streams=2")).toThrow('"streams=2" is not an option=value; dense has no options.');
   expect(() => parseChoice("hc:residualMap=cayley")).toThrow(/the options of hc are streams, collapse, dynamic, tanh/);
-  expect(() => parseChoice("hc:streams")).toThrow('"streams" is no option=value');
+  expect(() => parseChoice("hc:streams")).toThrow('"streams" is not an option=value');
   expect(() => parseChoice("hc:streams=many")).toThrow(
     /hc:streams=many: streams: "many" is given; it must be a number/,
   );

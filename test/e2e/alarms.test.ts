@@ -88,11 +88,11 @@ test("--no-alarms is silent and changes nothing else", async () => {
 
 describe("mistakes", () => {
   test.each([
-    ["saturation=13.8", /The bound of saturation is 13\.8, which \|λ₂\| never passes/],
-    ["gian=3", /"gian" is no rule; there are not-finite, diverged, gain, /],
+    ["saturation=13.8", /The bound of saturation is 13\.8, but \|λ₂\| never exceeds 1/],
+    ["gian=3", /"gian" is not a rule; use not-finite, diverged, gain, /],
     ["gain=high", /The bound of gain is "high"; it must be off or a number of at least 0\./],
     ["gain=", /The bound of gain is ""/],
-    ["gain=3:halt", /"halt" is no action; there are continue, stop, rollback\./],
+    ["gain=3:halt", /"halt" is not an action; use continue, stop, rollback\./],
     ["not-finite=off", /alarms\.rules\.not-finite/],
     ["not-finite:continue", /alarms\.rules\.not-finite/],
   ])("%s", async (alarm, message) => {

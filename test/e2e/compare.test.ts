@@ -115,7 +115,7 @@ describe("compare", () => {
     stopped.child.kill("SIGINT");
     const { code, stdout, stderr } = await stopped.finished;
     expect(code, stderr).toBe(0);
-    expect(stdout).toContain("Go on: birkhoff compare --resume stopped");
+    expect(stdout).toContain("Continue: birkhoff compare --resume stopped");
     const again = await run(place.folder, ["compare", "--resume", "stopped", "--cache", "cache", "--json"]);
     expect(again.code, again.stderr).toBe(0);
     const rows = again.stdout

@@ -41,14 +41,14 @@ test("compare --experiment stability trains every connection with every seed and
   expect(fs.existsSync(path.join(made, "report.html"))).toBe(true);
 });
 
-test("an experiment has sizes of its own, and a seed can be there once", async () => {
+test("an experiment has sizes of its own, and a seed is given only once", async () => {
   const preset = await run(place.folder, ["compare", "--experiment", "scaling", "--preset", "nano", ...small]);
   expect([preset.code, preset.stderr]).toEqual([
     1,
-    "birkhoff: --experiment scaling has models of its own: leave out --preset, or --experiment.\n",
+    "birkhoff: --experiment scaling chooses its own models, and --preset chooses others: leave out one of the two.\n",
   ]);
   const twice = await run(place.folder, ["compare", "--seeds", "1,1", ...small]);
-  expect(twice.stderr).toContain("Each seed can be there once.");
+  expect(twice.stderr).toContain("Give each seed only once.");
   const both = await run(place.folder, ["compare", "--seed", "3", "--seeds", "1,2", ...small]);
   expect(both.stderr).toMatch(/--seeds <list>' cannot be used with option '--seed/);
 });

@@ -46,7 +46,7 @@ test("train, export, import, go on, sample", { timeout: 120_000 }, async () => {
   );
   expect([imported.code, imported.stderr]).toEqual([0, ""]);
   expect(imported.stdout).toContain("back: residual, 2 layers, width 16, heads 2, 12,560 parameters, from plain/hf.");
-  expect(imported.stdout).toContain("Go on: birkhoff sample back, birkhoff train --resume back");
+  expect(imported.stdout).toContain("Continue: birkhoff sample back, birkhoff train --resume back");
   const resumed = await birkhoff("train", "--resume", "back", "--cache", "cache", ...machine);
   expect(resumed.code, resumed.stderr).toBe(0);
   // It goes on in its own tokens: far better than chance from the first step.

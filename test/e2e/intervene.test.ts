@@ -75,8 +75,8 @@ describe("birkhoff intervene", () => {
     [["runs/mhc", "invert"], '"invert" is not an intervention. Give one of identity, mean,'],
     [["runs/mhc", "--sublayers", "2-9"], '"2-9" must lie within 0 to 3 (the model has 4 sublayers'],
     [["runs/mhc", "drop:4"], "drop:4 changes nothing in sublayers all: they have streams 0 to 3."],
-    [["runs/mhc", "--step", "5"], "runs/mhc has no checkpoint of step 5; there are those of 3, 6."],
-    [["runs/mhc", "mean", "--svg", "no/such/c.svg"], "the chart could not be written to no/such/c.svg"],
+    [["runs/mhc", "--step", "5"], "runs/mhc has no checkpoint of step 5; it has those of 3, 6."],
+    [["runs/mhc", "mean", "--svg", "no/such/c.svg"], "the chart cannot be written to no/such/c.svg"],
     [["runs/residual"], "the model mixes no streams (its connection is residual)"],
     [["runs"], "there is no run in runs"],
   ])("%j is refused", async (args, message) => {

@@ -17,16 +17,19 @@ test.each([
     /residual, hc, mhc: training would need/,
   ],
   [["train", "--data", "text.txt", "--memory", "much"], /amount of memory such as 2GiB/],
-  [["train", "--resume", "runs/x", "--steps", "9"], /--steps does not go with --resume, which takes it from the run/],
-  [["train", "--resume", "runs/x", "--connection", "hc"], /--connection does not go with --resume/],
-  [["compare", "--resume", "runs", "--batch", "2"], /--batch does not go with --resume/],
+  [
+    ["train", "--resume", "runs/x", "--steps", "9"],
+    /--steps cannot be used with --resume, because the run's configuration fixes it/,
+  ],
+  [["train", "--resume", "runs/x", "--connection", "hc"], /--connection cannot be used with --resume/],
+  [["compare", "--resume", "runs", "--batch", "2"], /--batch cannot be used with --resume/],
   [
     ["convert", "a", "b", "--from", "residual", "--to", "mhc", "--iterations", "3"],
-    /--iterations does not go with --from residual; it is for files/,
+    /--iterations cannot be used with --from residual: it is for files/,
   ],
   [
     ["convert", "a", "b", "--from", "paper", "--to", "deepseek-v4", "--steps", "3"],
-    /--steps does not go with a file; it is for --from residual/,
+    /--steps cannot be used with a file: it is for --from residual/,
   ],
 ] as const)("%j", async (args, message) => {
   const { code, stderr, stdout } = await run(place.folder, args);
@@ -46,7 +49,7 @@ describe("what a trained run is used for", () => {
   test.each([
     [
       ["sample", "a", "--prompt", "We the people", "--prompt", "They", "--threads", "2", "--memory", "1MiB"],
-      /Writing 2 texts would need [\d.]+ MiB of memory; the limit is 1\.0 MiB, what --memory allows\.\nWhat saves most:\n {2}--threads 1: needs [\d.]+ MiB, still too much\nIt is the model that takes most/,
+      /Writing 2 texts would need [\d.]+ MiB of memory; the limit is 1\.0 MiB, what --memory allows\.\nWhat saves most:\n {2}--threads 1: needs [\d.]+ MiB, still too much\nMost of it is the model/,
     ],
     [
       ["intervene", "a", "identity", "--threads", "2", "--memory", "1MiB"],
@@ -54,7 +57,7 @@ describe("what a trained run is used for", () => {
     ],
     [
       ["inspect", "a", "--memory", "1MiB"],
-      /Looking at \d+ tokens would need [\d.]+ MiB of memory; .*\nIt is the model that takes most: free memory, or allow/,
+      /Looking at \d+ tokens would need [\d.]+ MiB of memory; .*\nMost of it is the model: free some memory, or allow/,
     ],
   ] as const)("%j", async (args, message) => {
     const { code, stderr, stdout } = await run(place.folder, args);
@@ -86,6 +89,6 @@ describe("a sweep", () => {
     const args = ["sweep", "t.json", "--out", "t", "--workers", "2", "--memory", "200MiB"];
     const { code, stderr } = await run(place.folder, args);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain("2 runs, 0 done; 1 at a time, for more do not fit into memory, 1 threads each");
+    expect(stderr).toContain("2 runs, 0 done; 1 at a time, because more do not fit into memory, 1 threads each");
   });
 });

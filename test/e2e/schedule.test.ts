@@ -64,12 +64,12 @@ describe("birkhoff schedule", () => {
     ["pipedream", /Allowed choices are gpipe, 1f1b, interleaved, zb-h1, dualpipe/],
     ["gpipe --backward 1 --weights 2", /weights \(2\) is a part of backward \(1\)/],
     ["interleaved --costs layers --layers 3 --micro-batches 8", /3 layers .* 2 chunks; give --layers 4/],
-    ["gpipe --streams 8", /--streams does not go with one schedule but for --costs layers/],
-    ["--costs layers --forward 2", /--forward does not go with --costs layers/],
-    ["--overlap none", /--overlap does not go without --costs layers/],
-    ["gpipe --chunks 4", /--chunks does not go with gpipe/],
-    ["gpipe --window 1,3", /--window does not go without a drawing/],
-    ["gpipe --window 9,3", /two times with a comma, the earlier first/],
+    ["gpipe --streams 8", /--streams cannot be used with one schedule unless --costs layers/],
+    ["--costs layers --forward 2", /--forward cannot be used with --costs layers/],
+    ["--overlap none", /--overlap cannot be used without --costs layers/],
+    ["gpipe --chunks 4", /--chunks cannot be used with gpipe/],
+    ["gpipe --window 1,3", /--window cannot be used without a drawing/],
+    ["gpipe --window 9,3", /two times separated by a comma, the earlier first/],
     ["gpipe --svg text.txt/gpipe.svg", /text\.txt/],
   ] as const)("refuses %s", async (args, message) => {
     const { code, stderr } = await schedule(args);

@@ -29,7 +29,7 @@ test.skipIf(!isBuilt)(
     await fetch(`${url}api/control`, { method: "POST", headers, body: JSON.stringify({ action: "stop" }) });
     const { code, stdout } = await finished;
     expect(code).toBe(0);
-    expect(stdout).toContain("Go on: birkhoff train --resume runs/watched");
+    expect(stdout).toContain("Continue: birkhoff train --resume runs/watched");
     expect(fs.readdirSync(place.at("runs", "watched", "checkpoints"))).not.toEqual([]);
   },
 );
@@ -70,7 +70,7 @@ test.skipIf(!isBuilt)(
     expect(code).toBe(0);
     expect(stderr).toMatch(/mhc is stopped and saved at step \d+; the others go on\./);
     expect(stdout).toMatch(/mhc \(stopped\)/);
-    expect(stdout).toContain("Go on: birkhoff compare --resume runs/both");
+    expect(stdout).toContain("Continue: birkhoff compare --resume runs/both");
   },
 );
 

@@ -102,7 +102,7 @@ test("Ctrl-C saves; the folder's name is enough to go on; a finished sweep is on
   stopped.child.kill("SIGINT");
   const { code, stdout, stderr } = await stopped.finished;
   expect(code, stderr).toBe(0);
-  expect(stdout).toContain("Go on: birkhoff sweep stopped");
+  expect(stdout).toContain("Continue: birkhoff sweep stopped");
   expect(runsOf("stopped").filter((name) => fs.existsSync(place.at("stopped", name, "lock")))).toEqual([]);
 
   const again = await run(place.folder, ["sweep", "stopped", "--cache", "cache"]);
@@ -157,14 +157,14 @@ test("a sweep can be a module; mistakes are told by their field or point", async
     `export const sweep = ${JSON.stringify({ name: "made", base, axes: { connection: ["hypr"] } })};`,
   );
   const mistakes: [string[], RegExp][] = [
-    [["made.mjs"], /connection=hypr: "hypr" is no connection/],
+    [["made.mjs"], /connection=hypr: "hypr" is not a connection/],
     [[write("a.json", { name: "a", axes: { sed: [1] } })], /a\.json is not valid:\n {2}axes\.sed: no field of a run/],
     [
       [write("b.json", { name: "b", base: { data: "text.txt" }, axes: { "model.heads": [3] } })],
       /heads=3: .*3 heads do not divide the width 128/s,
     ],
     [[write("c.json", { name: "c", base: { ...base, batch: "x" }, axes: { seed: [1] } })], /seed=1: .*--batch/],
-    [["missing.json"], /cannot read the sweep missing\.json/],
+    [["missing.json"], /Cannot read the sweep missing\.json/],
     [["cache"], /holds no sweep/],
   ];
   for (const [given, message] of mistakes) {

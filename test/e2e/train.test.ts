@@ -116,7 +116,7 @@ describe("Ctrl-C", () => {
       const { code, signal: killedBy, stdout, stderr } = await long.finished;
       expect([code, killedBy]).toEqual([0, null]);
       expect(stderr).toMatch(/Stopped after \d+ s; every run is saved\.\n$/);
-      expect(stdout).toContain(`Go on: birkhoff train --resume ${folder}`);
+      expect(stdout).toContain(`Continue: birkhoff train --resume ${folder}`);
       const done = losses(place.at(folder)).length;
       expect(fs.readdirSync(place.at(folder, "checkpoints"))).toEqual([`step-${done}`]);
       expect(fs.existsSync(place.at(folder, "lock"))).toBe(false);
@@ -215,7 +215,7 @@ describe("mistakes", () => {
       "error: option '--steps <n>' argument '0' is invalid. It must be a whole number of at least 1.",
     );
     expect((await run(place.folder, ["compare", "--connections", "residual,none"])).stderr).toMatch(
-      /"none" is no connection; there are residual, hc, mhc, /,
+      /"none" is not a connection; use residual, hc, mhc, /,
     );
     expect(await messageOf(train("--data", "text.txt", "--set", "optimizer"))).toMatch(/--set needs path=value/);
   });

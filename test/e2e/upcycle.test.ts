@@ -18,13 +18,13 @@ test("train, give it streams, go on, sample", async () => {
   const said = await convert("wide", "--from", "residual", "--to", "mhc");
   expect(said.code, said.stderr).toBe(0);
   expect(said.stdout).toMatch(
-    /^wide: mhc, 4 streams, from step 6 of plain; 6,252 parameters more\.\nLargest difference of a logit \d\.\de-\d, the largest logit \d\.\d\d\.\nGo on: birkhoff train --resume wide\n$/,
+    /^wide: mhc, 4 streams, from step 6 of plain; 6,252 more parameters\.\nLargest difference of a logit: \d\.\de-\d; largest logit: \d\.\d\d\.\nContinue: birkhoff train --resume wide\n$/,
   );
   const told = await convert("hc", "--from", "residual", "--to", "hc", "--streams", "2", "--steps", "8", "--json");
   expect(JSON.parse(told.stdout)).toMatchObject({ folder: "hc", step: 6, steps: 8, addedParameters: 300 });
   for (const [args, message] of [
-    [["no", "--from", "residual", "--to", "paper"], "birkhoff: --from residual --to paper cannot be"],
-    [["no", "--from", "paper", "--to", "mhc"], "birkhoff: --from paper --to mhc cannot be"],
+    [["no", "--from", "residual", "--to", "paper"], "birkhoff: convert: --from residual does not go with --to paper"],
+    [["no", "--from", "paper", "--to", "mhc"], "birkhoff: convert: --from paper does not go with --to mhc"],
     [["wide", "--from", "residual", "--to", "mhc"], "birkhoff: there is a run in wide already"],
   ] as const) {
     const { code, stderr } = await convert(...args);

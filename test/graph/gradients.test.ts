@@ -101,7 +101,7 @@ test("an operation without a gradient between the loss and a parameter is named 
   const x = parameter("x", [2]);
   const norm = scope("clipping", () => clipScale([sumSquares(x)], 1));
   expect(() => gradients(sum(norm), [x])).toThrow(
-    "gradients: clipScale (in clipping) has no gradient, but a parameter is reached through it.",
+    "gradients: clipScale (in clipping) has no gradient, but the result depends on a parameter through it.",
   );
   // Beside the path to the parameter it does no harm.
   expect(() => gradients(sum(multiply(norm, fill([2], 1))), [parameter("other", [1])])).not.toThrow();
@@ -120,7 +120,7 @@ test("two parameters of one name, and initial values that do not fit, are refuse
   const layer = parameters.under("layers.0");
   layer.create("weight", [2, 2], { constant: 0 }, "weight");
   expect(() => layer.create("weight", [2, 2], { constant: 0 }, "weight")).toThrow(
-    'There are two parameters called "layers.0.weight"; give each a name of its own.',
+    'There are two parameters called "layers.0.weight"; give each one its own name.',
   );
   expect(() => layer.create("bias", [2, 2], { values: [1, 2, 3] }, "connection")).toThrow(
     'Parameter "layers.0.bias" of shape [2, 2] needs 4 initial values, got 3.',

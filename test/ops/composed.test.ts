@@ -112,7 +112,7 @@ describe("a machine", () => {
     expect(() =>
       composed([birkhoffProjection(input("logits", [2, 2]))], { name: "empty", has: ({ name }) => name === "state" }),
     ).toThrow(
-      "compile: the empty runtime has no kernel for birkhoffProjection, and it is not made of simpler operations.",
+      "compile: the empty runtime has no kernel for birkhoffProjection, and this operation has no composed form.",
     );
     const alone: Operation<["x"], ["y"]> = {
       name: "alone",

@@ -7,12 +7,12 @@ import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-
 import { type ScheduleName, scheduleNames, schedules, simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
 import type { PipelineCosts } from "./task.ts";
 
-/** A schedule that ran, or why it cannot in this shape. */
+/** A schedule that ran, or the reason why it cannot run in this shape. */
 export type Compared =
   | { readonly schedule: ScheduleName; readonly run: SimulatedSchedule }
   | { readonly schedule: ScheduleName; readonly refused: string };
 
-/** All schedules with the same costs; a RangeError of the costs is why a schedule is left out. */
+/** Run all schedules with the same costs. A schedule whose costs throw a RangeError is left out, with that reason. */
 export function compareSchedules(shape: PipelineShape, costs: (chunks: number) => PipelineCosts): Compared[] {
   return scheduleNames.map((schedule) => {
     const refused = schedules[schedule].refuses(shape);
@@ -32,9 +32,9 @@ export interface OverlapRow {
   readonly connection: ConnectionCost;
   readonly overlap: Overlap;
   readonly run: SimulatedSchedule;
-  /** Time of the step beside that of the residual connection, less one. */
+  /** Time of the step relative to the residual connection's, minus one. */
   readonly extra: number;
-  /** The same of one more micro-batch in the steady state, where the pipeline neither fills nor drains. */
+  /** The same for one more micro-batch in the steady state, where the pipeline neither fills nor drains. */
   readonly steadyExtra: number;
 }
 

@@ -2,15 +2,15 @@
 //
 // DualPipe (DeepSeek-V3 report, arXiv 2412.19437, section 3.2.1; the order as in github.com/deepseek-ai/DualPipe):
 // micro-batches enter the pipeline from both ends. Stage i holds position i for those that enter at the front
-// and position p-1-i for those from the back, hence two copies of the parameters. In the middle of the step each
+// and position p-1-i for those that enter at the back, so there are two copies of the parameters. In the middle of the step each
 // slot is F&B: the forward pass of one direction woven with the backward pass of the other, so that the
-// communication of one runs beside the computation of the other. Published bubble: (p/2 - 1)(F&B + B - 3W),
-// with B the full backward pass, where F takes as long as B - W; published memory: p + 1 micro-batches.
+// communication of one overlaps the computation of the other. The published bubble is (p/2 - 1)(F&B + B - 3W),
+// where B is the full backward pass and F takes as long as B - W. The published memory is p + 1 micro-batches.
 
 import { only, pair, range, type PipelineSchedule } from "./orders.ts";
 import type { PassPart, Slot } from "./task.ts";
 
-/** 0 is the direction that reaches this half of the pipeline first, 1 the other. */
+/** 0 is the direction that reaches this half of the pipeline first; 1 is the other. */
 type Side = 0 | 1;
 
 export const dualPipe: PipelineSchedule = {
@@ -66,13 +66,13 @@ function orderOf(stage: number, { stages, microBatches }: { stages: number; micr
     forward(0);
     forward(1);
   }
-  // The first gradients of the far side come; weight gradients fill the gaps.
+  // The first gradients of the far side arrive; weight gradients fill the gaps.
   for (let i = 0; i < outside; i++) {
     input(1);
     weights();
     forward(1);
   }
-  // The steady state. The two middle stages do not weave their first pair: its gradient is wanted at once.
+  // The steady state. The two middle stages do not weave their first pair: its gradient is needed at once.
   for (let i = 0; i < microBatches / 2 - stages + depth + 1; i++) {
     if (i === 0 && outside === 0) {
       forward(0);
@@ -85,7 +85,7 @@ function orderOf(stage: number, { stages, microBatches }: { stages: number; micr
     backward(1);
     both(1, 0);
   }
-  // Only gradients are left. From the middle of this phase on, weight gradients are put off.
+  // Only gradients are left. From the middle of this phase on, weight gradients are postponed.
   for (let i = 0; i < 2 * (depth + 1); i++) {
     const side = i % 2 === 0 ? 1 : 0;
     if (i > depth) input(side);

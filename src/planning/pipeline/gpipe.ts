@@ -1,6 +1,6 @@
 // Question: in which order does a stage of GPipe work?
 //
-// GPipe: all forward passes, then all backward passes (Huang et al., arXiv 1811.06965). With p stages and m
+// GPipe runs all forward passes, then all backward passes (Huang et al., arXiv 1811.06965). With p stages and m
 // micro-batches of equal time a stage idles for (p-1)/(m+p-1) of the step, and holds m micro-batches.
 
 import { onePiece, only, range, type PipelineSchedule } from "./orders.ts";

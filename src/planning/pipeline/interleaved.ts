@@ -1,9 +1,9 @@
 // Question: in which order does a stage of interleaved 1F1B work?
 //
 // Interleaved 1F1B (Narayanan et al., arXiv 2104.04473): stage i holds v pieces of the model, at positions
-// i, i+p, i+2p, ... The pipeline fills in pieces of 1/v, so the bubble shrinks to (p-1)(F+B)/v, a share of
-// (p-1)/(vm+p-1) of the step; there are v times as many messages, and stage 0 holds p + (p-1)/v micro-batches.
-// Passes go in groups of p micro-batches through one piece after the other.
+// i, i+p, i+2p, ... The pipeline fills in pieces of 1/v, so the bubble shrinks to (p-1)(F+B)/v, which is
+// (p-1)/(vm+p-1) of the step. There are v times as many messages, and stage 0 holds p + (p-1)/v micro-batches.
+// Micro-batches pass through one piece after the other in groups of p.
 
 import { inTurns, only, range, type PipelineSchedule } from "./orders.ts";
 import type { Slot } from "./task.ts";
@@ -16,7 +16,7 @@ export const interleaved: PipelineSchedule = {
   refuses: ({ stages, microBatches }) =>
     microBatches % stages === 0
       ? undefined
-      : `interleaved 1F1B needs micro-batches in whole groups of its ${stages} stages, got ${microBatches}; take ${Math.ceil(microBatches / stages) * stages}.`,
+      : `Interleaved 1F1B needs micro-batches in whole groups of its ${stages} stages, got ${microBatches}; take ${Math.ceil(microBatches / stages) * stages}.`,
   orders: ({ stages, microBatches, chunks }) =>
     range(stages).map((stage) => {
       const passes = microBatches * chunks;

@@ -1,10 +1,10 @@
-// Question: what does a pass cost if its layers, their transfers between experts and their connection are seen?
+// Question: what does a pass cost, broken down into layers, transfers to and from the experts, and the connection?
 //
 // A layer forward:  pre^A  ATTN  post^A  pre^M  DISPATCH  MLP  COMBINE  post^M
 // and backward:     post^M  COMBINE  MLP  (W)  DISPATCH  pre^M  post^A  ATTN  pre^A  (W)
 // where pre reads a sublayer's input from the streams (with the coefficients) and post writes its output back.
 // DISPATCH and COMBINE run on the link. Weaving a forward with a backward pass (F&B) takes turns, so that the
-// transfers of one lie beside the computation of the other: DeepSeek-V3 report (arXiv 2412.19437) figure 4 and
+// transfers of one overlap the computation of the other: DeepSeek-V3 report (arXiv 2412.19437) figure 4 and
 // mHC paper (arXiv 2512.24880) figure 4, whose lanes are
 //   compute         MLP(B) MLP(W) MLP(F) pre^M(B) post^A(B) ATTN(B) pre^A(B) ATTN(W) recompute pre^A(F) ATTN(F) ...
 //   communication   DISPATCH(F)          DISPATCH(B)                 COMBINE(F)      PP        COMBINE(B)
@@ -12,18 +12,18 @@
 
 import type { PipelineCosts, TaskKind, PipelinePass, Piece, TaskStream } from "./task.ts";
 
-/** Times of a computation forward, backward for its input, and for its weights. */
+/** Times of a computation: forward, backward for its input, backward for its weights. */
 export interface ComputeTimes {
   readonly forward: number;
   readonly input: number;
   readonly weights: number;
 }
 
-/** Times of one sublayer's connection; a time of 0 leaves the kernel out. */
+/** Times of one sublayer's connection. A kernel whose time is 0 is left out. */
 export interface ConnectionTimes {
   readonly pre: { readonly forward: number; readonly backward: number };
   readonly post: { readonly forward: number; readonly backward: number };
-  /** Computing the connection's intermediates of a whole layer again before its backward pass. */
+  /** Time to compute the connection's intermediates of a whole layer again, before its backward pass. */
   readonly recompute: number;
 }
 
@@ -31,7 +31,7 @@ export interface ConnectionTimes {
 export interface LayerTimes {
   readonly attention: ComputeTimes;
   readonly mlp: ComputeTimes;
-  /** A token's way to its experts, and back. */
+  /** Sending tokens to their experts, and bringing the results back. */
   readonly dispatch: number;
   readonly combine: number;
   readonly connection: ConnectionTimes;
@@ -41,15 +41,15 @@ export interface LayerTimes {
 
 /** The two measures of the mHC paper's section 4.3.3, each of which can be left out. */
 export interface Overlap {
-  /** post of the MLP runs on a stream of high priority and not in its turn. */
+  /** post of the MLP runs on a stream of high priority instead of in order. */
   readonly priority: boolean;
-  /** Recomputation starts from the stage's own stored input and does not wait for the neighbour's gradient. */
+  /** Recomputation starts from the input that the stage has stored, and does not wait for the neighbour's gradient. */
   readonly decoupled: boolean;
 }
 
 /** Both measures: the mHC paper's schedule. */
 export const fullOverlap: Overlap = { priority: true, decoupled: true };
-/** Neither: everything in its turn, recomputation once the gradient is there. */
+/** Neither measure: everything runs in order, and recomputation waits for the gradient. */
 export const noOverlap: Overlap = { priority: false, decoupled: false };
 
 /**
@@ -60,7 +60,7 @@ export const noOverlap: Overlap = { priority: false, decoupled: false };
 export function layerCosts(times: LayerTimes, layers: number, overlap: Overlap): PipelineCosts {
   if (!Number.isInteger(layers) || layers < 1)
     throw new RangeError(
-      `A piece of the model needs a whole number of layers, at least 1; got ${layers}. Take layers that the chunks divide.`,
+      `A piece of the model needs a whole number of layers, at least 1, got ${layers}. Choose a number of layers that the chunks divide.`,
     );
   return {
     message: times.message,
@@ -105,7 +105,7 @@ function backwardAlone(slot: SlotBuilder, layers: number, weights: boolean): voi
   }
 }
 
-/** F&B: the computation of one direction while the other communicates. */
+/** F&B: one direction computes while the other communicates. */
 function weave(slot: SlotBuilder, layers: number, { decoupled }: Overlap): void {
   // Recomputation that must wait for a gradient would hold up the forward pass behind it.
   if (decoupled) slot.recompute();
@@ -127,7 +127,7 @@ function weave(slot: SlotBuilder, layers: number, { decoupled }: Overlap): void 
 const LETTER = { forward: "F", backward: "B" } as const;
 type Direction = keyof typeof LETTER;
 
-/** Writes the pieces of a slot in the order of issue; each direction is a chain through its layers. */
+/** Adds the pieces of a slot in the order of issue. Each direction is a chain through its layers. */
 class SlotBuilder {
   readonly pieces: Piece[] = [];
   readonly #times: LayerTimes;
@@ -135,7 +135,7 @@ class SlotBuilder {
   readonly #overlap: Overlap;
   readonly #part: Readonly<Record<Direction, number>>;
   readonly #weightsAlone: boolean;
-  /** The last piece of each direction's chain, and what weight gradients of the layer at hand need. */
+  /** The last piece of each direction's chain, and the piece that the current layer's weight gradients need. */
   readonly #last: { [Kind in Direction | "recompute" | "weights"]?: number | undefined } = {};
   readonly #done: Record<Direction, number> = { forward: 0, backward: 0 };
 
@@ -211,7 +211,7 @@ class SlotBuilder {
   }
 
   #chain(way: Direction, name: string, kind: TaskKind, stream: TaskStream, duration: number, sends = false): void {
-    // A kernel that takes no time is left out; the computation itself stays, for others wait for it.
+    // A kernel that takes no time is left out. The computation itself stays, because other pieces wait for it.
     if (duration === 0 && kind !== "forward" && kind !== "backward") return;
     const last = this.#last[way];
     const after = last === undefined ? [] : [last];

@@ -1,28 +1,28 @@
-// Question: how good is a timeline? Idle time, memory, and communication that nothing hides.
+// Question: how much idle time, memory and exposed communication does a timeline have?
 
 import type { PassPart, TimedTask, Timeline } from "./task.ts";
 
-/** What one stage does in a step; times in the unit of the costs. */
+/** What one stage does in a step. Times are in the unit of the costs. */
 export interface StageReport {
   readonly stage: number;
   /** Time in which it computes. */
   readonly busy: number;
-  /** Share of the makespan in which it does not. */
+  /** Share of the makespan in which it does not compute. */
   readonly bubble: number;
   /** Time its link is busy. */
   readonly communication: number;
-  /** Idle time in which its link is busy or a message to it is on its way: communication nothing hides. */
+  /** Idle time while its link is busy or a message to it is on its way: communication that no computation hides. */
   readonly exposed: number;
-  /** Most micro-batches whose activations it holds at once, in activations of one stage's share of the model. */
+  /** Most micro-batches whose activations it holds at once; 1 is one micro-batch through one stage's share of the model. */
   readonly peakMemory: number;
 }
 
-/** What a step comes to; times in the unit of the costs. */
+/** The totals of a step. Times are in the unit of the costs. */
 export interface TimelineReport {
   readonly makespan: number;
   /** Share of all stages' time in which they do not compute. */
   readonly bubble: number;
-  /** Largest of any stage. */
+  /** The largest of all stages. */
   readonly peakMemory: number;
   /** Mean over the stages, as a share of the makespan. */
   readonly exposed: number;
@@ -93,7 +93,7 @@ function common(a: readonly Interval[], b: readonly Interval[]): number {
   return sum;
 }
 
-/** Most pairs of position and micro-batch that are alive at once; what ends at a moment makes room at it. */
+/** Most pairs of position and micro-batch that are alive at once. A pair that ends at a moment no longer counts then. */
 function peak(tasks: readonly TimedTask[]): number {
   const lives = new Map<string, [start: number, end: number]>();
   const grow = ({ position, microBatch }: PassPart, { start, end }: TimedTask): void => {
@@ -104,7 +104,7 @@ function peak(tasks: readonly TimedTask[]): number {
       life[1] = Math.max(life[1], end);
     }
   };
-  // Messages are not counted: what they carry has been copied to a buffer of its own.
+  // Messages do not count: their contents have been copied to a separate buffer.
   for (const task of tasks) if (task.kind !== "message") for (const part of task.parts) grow(part, task);
   const events = [...lives.values()].flatMap(([start, end]): [number, number][] => [
     [start, 1],

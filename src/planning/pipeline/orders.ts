@@ -2,7 +2,7 @@
 
 import type { PassPart, PipelinePass, Slot } from "./task.ts";
 
-/** A pipeline and the work of one step. */
+/** The size of a pipeline and of one step's work. */
 export interface PipelineShape {
   /** Stages p: devices of the pipeline. */
   readonly stages: number;
@@ -12,21 +12,21 @@ export interface PipelineShape {
   readonly chunks: number;
 }
 
-/** In which order the stages of a pipeline issue their passes. */
+/** The order in which the stages of a pipeline issue their passes. */
 export interface PipelineSchedule {
   readonly title: string;
   readonly source: string;
   /** Copies of the parameters in the pipeline. */
   readonly copies: number;
-  /** Pieces of the model a stage holds of each copy. */
+  /** Pieces of each copy that a stage holds. */
   chunks(shape: PipelineShape): number;
-  /** What does not fit about a shape and how to mend it; undefined if it fits. */
+  /** Says why a shape does not fit and how to change it; undefined if it fits. */
   refuses(shape: PipelineShape): string | undefined;
   /** The slots of each stage, in the order in which it issues them. */
   orders(shape: PipelineShape): Slot[][];
 }
 
-/** Of schedules with one copy of one piece a stage, which fit every shape. */
+/** Shared by the schedules with one copy of the model and one piece per stage, which fit every shape. */
 export const onePiece: Pick<PipelineSchedule, "copies" | "chunks" | "refuses"> = {
   copies: 1,
   chunks: () => 1,
@@ -34,8 +34,8 @@ export const onePiece: Pick<PipelineSchedule, "copies" | "chunks" | "refuses"> =
 };
 
 /**
- * One forward, one backward: a stage runs some forward passes ahead, then one more and what follows the oldest
- * of them in turns.
+ * One forward, one backward: a stage first runs some forward passes ahead. Then it alternates between one more forward
+ * pass and whatever follows the oldest of them.
  */
 export function inTurns(
   passes: number,

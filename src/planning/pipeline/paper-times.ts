@@ -1,4 +1,4 @@
-// Question: how long do the parts of a layer of the mHC paper's 27B model take beside each other?
+// Question: how long do the parts of a layer of the mHC paper's 27B model take, relative to each other?
 //
 // The paper gives no such times, so they follow from the planner's counts (its Table 5, flops.ts; its Table 2,
 // traffic.ts; arXiv 2512.24880) and from what an H800 reaches as `birkhoff plan` assumes it (time.ts); every
@@ -11,7 +11,7 @@
 //   pre, post  elements of size d read and written by mHC's fused kernels: norm, projection and read before a
 //              sublayer, mixing and write after it; a residual has 2 + 1 for the merge
 //   PP         the state that the next stage needs: d elements, n-fold with n streams
-// Times are in units of one layer's forward computation, so that they say what hides behind what.
+// Times are in units of one layer's forward computation, so that they show what can hide behind what.
 
 import { type Architecture, denseHidden } from "../architecture.ts";
 import { attentionScoreFlops } from "../flops.ts";
@@ -24,7 +24,7 @@ import type { ConnectionTimes, LayerTimes } from "./layer-costs.ts";
 
 /** A model's sizes and a device's rates, from which the times of a layer follow. */
 export interface LayerAssumptions {
-  /** The model, of which one layer with experts is taken. */
+  /** The model. The times are those of one of its layers with experts. */
   readonly model: Architecture;
   /** Streams n of mHC. */
   readonly streams: number;
@@ -36,11 +36,11 @@ export interface LayerAssumptions {
   readonly memory: number;
   /** Bytes/s of a device's network. */
   readonly network: number;
-  /** Nodes a token is sent to. */
+  /** Nodes that a token is sent to. */
   readonly nodes: number;
   /**
-   * Time of mHC's four kernels of a layer forward, as a share of the layer's computation forward; for a measured
-   * ratio instead of the one that follows from traffic and memory bandwidth.
+   * Forward time of a layer's four mHC kernels, as a share of the layer's forward computation. Set it to use a
+   * measured ratio instead of the one that follows from traffic and memory bandwidth.
    */
   readonly connectionShare?: number;
 }
@@ -48,8 +48,8 @@ export interface LayerAssumptions {
 const model = plannedModel("paper-27b") as Architecture;
 
 /**
- * The mHC paper's 27B model (Table 5) on H800, at the share of its peaks that `birkhoff plan` assumes, with 50 GB/s
- * of network. The shares are assumptions, not measurements.
+ * The mHC paper's 27B model (Table 5) on H800, at the share of its peaks that `birkhoff plan` assumes, with a network
+ * of 50 GB/s. The shares are assumptions, not measurements.
  */
 export const paper27b: LayerAssumptions = {
   model,
@@ -64,7 +64,7 @@ export const paper27b: LayerAssumptions = {
 /** How layers are joined, for the time a layer takes. */
 export type ConnectionCost = "residual" | "mhc";
 
-/** Times of one layer, in units of its forward computation, and that unit in seconds a token. */
+/** Times of one layer, in units of its forward computation, and the length of that unit in seconds per token. */
 export function layerTimes(
   assumptions: LayerAssumptions,
   connection: ConnectionCost,
@@ -80,7 +80,7 @@ export function layerTimes(
   const touched = (elements: number): number => (elements * model.width * bytes) / memory / unit;
   const plain = channels(trafficOf("residual", streams));
   const connections: Readonly<Record<ConnectionCost, () => ConnectionTimes>> = {
-    // The merge forward; backward the gradients of both branches meet where the sublayer's input was read.
+    // Forward it is the merge. Backward, the gradients of both branches meet where the sublayer's input was read.
     residual: () => ({
       pre: { forward: 0, backward: touched(plain) },
       post: { forward: touched(plain), backward: 0 },
@@ -88,7 +88,7 @@ export function layerTimes(
     }),
     mhc() {
       const { pre, post } = kernelTraffic(streams);
-      // Two sublayers a layer, each with its kernels before and after.
+      // A layer has two sublayers, each with kernels before and after it.
       const scale = connectionShare === undefined ? 1 : connectionShare / (2 * touched(pre.forward + post.forward));
       const time = ({ forward, backward }: Both) => ({
         forward: scale * touched(forward),

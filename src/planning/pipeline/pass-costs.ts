@@ -1,15 +1,17 @@
-// Question: what does a pass cost if it is one block? The costs in which the schedules' formulas are published:
-// a forward pass takes F, a full backward pass B, of which W is for the weights, a woven pair F&B.
+// Question: what does a pass cost if it is one block?
+//
+// The published formulas of the schedules use these costs: a forward pass takes F, a full backward pass B, W is the
+// part of B for the weights, and a woven pair takes F&B.
 
 import type { PipelineCosts, TaskKind, PipelinePass, Piece } from "./task.ts";
 
-/** Times of a stage's passes for one micro-batch, in any one unit. */
+/** Times of a stage's passes for one micro-batch, all in the same unit. */
 export interface PassTimes {
-  /** F: a forward pass over all a stage holds. */
+  /** F: a forward pass over everything that a stage holds. */
   readonly forward: number;
   /** B: the full backward pass. */
   readonly backward: number;
-  /** W: the part of it for the weights. */
+  /** W: the part of B for the weights. */
   readonly weights: number;
   /** F&B: a forward and a backward pass woven together (default: their sum). */
   readonly both?: number;
@@ -36,7 +38,7 @@ export function passCosts(times: PassTimes, chunks = 1): PipelineCosts {
     if (!(value >= 0 && value < Infinity)) throw new RangeError(`The time of ${name} must be 0 or more, got ${value}.`);
   if (weights > backward)
     throw new RangeError(
-      `The time of weights (${weights}) is a part of backward (${backward}) and cannot be longer; give the full backward time.`,
+      `The time of weights (${weights}) is a part of backward (${backward}), so it cannot be longer; give the full backward time.`,
     );
   const time: Readonly<Record<PipelinePass, number>> = { forward, backward, input: backward - weights, weights };
   return {

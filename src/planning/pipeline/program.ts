@@ -1,7 +1,7 @@
 // Question: how do the orders of a schedule and the costs of its passes become tasks?
 //
-// A forward pass at position q waits for the one at q-1, a backward pass for the one at q+1 and for its own
-// forward pass; where the neighbour is on another stage, a message lies between, on the sender's link.
+// A forward pass at position q waits for the one at q-1. A backward pass waits for the one at q+1 and for its own
+// forward pass. If the neighbour is on another stage, a message on the sender's link comes in between.
 
 import type { PipelineCosts, PassPart, PipelinePass, Slot, PipelineTask } from "./task.ts";
 
@@ -19,10 +19,10 @@ const keyOf = (pass: PipelinePass, position: number, microBatch: number): string
   `${direction(pass)} ${position} ${microBatch}`;
 
 /**
- * Tasks of a schedule, those of a stage in the order in which it issues them.
+ * The tasks of a schedule. Those of a stage are in the order in which it issues them.
  *
  * @param orders the slots of each stage
- * @param positions into how many pieces the model is cut
+ * @param positions the number of pieces that the model is cut into
  */
 export function tasksOf(orders: readonly (readonly Slot[])[], positions: number, costs: PipelineCosts): PipelineTask[] {
   const tasks: Draft[] = [];
@@ -62,7 +62,7 @@ export function tasksOf(orders: readonly (readonly Slot[])[], positions: number,
     throw new Error(`The schedule never issues ${pass} of position ${position} for micro-batch ${microBatch}.`);
   };
   const messages = new Map<Entry, number[]>();
-  /** What the receiver waits for: the sender's last pieces, or a message after them. */
+  /** The tasks that the receiver waits for: the sender's last pieces, or the message that follows them. */
   const arrival = (from: Entry, to: number, part: PassPart): readonly number[] => {
     if (from.stage === to || costs.message === 0) return from.exits;
     let sent = messages.get(from);

@@ -1,4 +1,4 @@
-// Question: which schedules are there, and what comes of one with given costs?
+// Question: which schedules are there, and how does one run with given costs?
 
 import { dualPipe } from "./dualpipe.ts";
 import { gpipe } from "./gpipe.ts";
@@ -26,7 +26,7 @@ export type ScheduleName = keyof typeof schedules;
 /** Names of all schedules. */
 export const scheduleNames = Object.keys(schedules) as ScheduleName[];
 
-/** A schedule that ran: when every task did, and what that comes to. */
+/** A schedule that ran: the times of all tasks, and their totals. */
 export interface SimulatedSchedule {
   readonly schedule: ScheduleName;
   readonly shape: PipelineShape;

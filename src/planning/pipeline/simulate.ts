@@ -1,9 +1,9 @@
 // Question: when does every task run, if each stage issues its tasks in the given order?
 //
 // Discrete-event simulation: time jumps from one end of a task to the next. At each such moment every free
-// processor takes the task it may run; ties go to the smaller id, so that the same tasks always give the same
-// timeline. A task on the priority stream interrupts the computation that runs, which later continues where it
-// was: the time of a kernel is the same wherever it runs, no processor does two things at once.
+// processor takes the next task that may run. Ties go to the smaller id, so that the same tasks always give the same
+// timeline. A task on the priority stream interrupts the running computation, which later continues where it
+// stopped. A kernel takes the same time wherever it runs, and no processor does two things at once.
 
 import { PriorityQueue } from "../../data/priority-queue.ts";
 import type { PipelineTask, Timeline } from "./task.ts";
@@ -14,10 +14,10 @@ interface Job {
   readonly stage: Stage;
   /** Jobs that wait for this one. */
   readonly followers: Job[];
-  /** Inputs that have not come yet. */
+  /** Inputs that have not arrived yet. */
   missing: number;
   readyAt: number;
-  /** Time that it still takes. */
+  /** Time that the task still needs. */
   left: number;
   readonly segments: [begin: number, end: number][];
 }
@@ -105,10 +105,10 @@ export function simulate(tasks: readonly PipelineTask[], stages: number): Timeli
     for (; event && event.end === now; event = ends.pop()) {
       const job: Job = event.job;
       const processor = job.task.stream === "communication" ? "link" : "compute";
-      // An interrupted task leaves the end it would have had behind.
+      // An interrupted task leaves a stale end event behind.
       if (job.stage[processor] !== event) continue;
       leave(event);
-      // A task too short to move the clock was there all the same.
+      // A task too short to move the clock still gets a segment.
       if (job.segments.length === 0) job.segments.push([now, now]);
       job.stage[processor] = undefined;
       finished++;
@@ -155,7 +155,8 @@ function prepare(tasks: readonly PipelineTask[], stages: number): { jobs: readon
 
 function at<T>(list: readonly T[], index: number): T {
   const value = list[index];
-  if (value === undefined) throw new RangeError(`A pipeline's task names ${index}; there are 0 to ${list.length - 1}.`);
+  if (value === undefined)
+    throw new RangeError(`A pipeline's task names ${index}, but only 0 to ${list.length - 1} exist.`);
   return value;
 }
 
@@ -167,13 +168,13 @@ function deadlock(jobs: readonly Job[], state: readonly Stage[], finished: numbe
     const what = parts.map((part) => `micro-batch ${part.microBatch}, position ${part.position}`).join(" and ");
     return [`  stage ${index} waits to run ${label} (${what}), ${head.missing} of its inputs never come`];
   });
-  return `The order of the passes cannot be run: ${finished} of ${jobs.length} tasks ended, then all waited for each other.\n${heads.join("\n")}\nA stage must issue a pass only after it issued what that pass needs.`;
+  return `This order of passes deadlocks: ${finished} of ${jobs.length} tasks ended, then all waited for each other.\n${heads.join("\n")}\nA stage must issue a pass only after it issued what that pass needs.`;
 }
 
 /** The longest chain of tasks that wait for each other: no order and no number of processors is faster. */
 export function criticalPath(tasks: readonly PipelineTask[]): number {
   const ends = new Map<number, number>();
-  // A stack of our own: chains are longer than the engine's.
+  // An explicit stack, because the chains are too long for recursion.
   const stack = [...tasks];
   for (let task = stack.at(-1); task; task = stack.at(-1)) {
     const open = task.after.filter((id) => !ends.has(id));

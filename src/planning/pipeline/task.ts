@@ -1,11 +1,11 @@
-// Question: of what does a pipeline schedule consist?
+// Question: what does a pipeline schedule consist of?
 //
 // A model is cut into positions 0, 1, ... (one a stage, or several where stages are interleaved). Every
 // micro-batch passes all positions forward and then backward. A *pass* is one of these crossings of one
-// position; a *schedule* says in which order each stage issues its passes; *costs* say of which pieces a pass
-// consists; both together give *tasks*, which the simulator runs.
+// position; a *schedule* says in which order each stage issues its passes; *costs* say which pieces a pass
+// consists of; both together give *tasks*, which the simulator runs.
 
-/** Forward; backward for inputs and weights at once; or its halves: for the input alone (B), for the weights (W). */
+/** Forward, backward (for inputs and weights at once), or a half of backward: input (B) or weights (W). */
 export type PipelinePass = "forward" | "backward" | "input" | "weights";
 
 /** One pass of one micro-batch over one position of the model. */
@@ -45,24 +45,24 @@ export interface Piece {
   readonly duration: number;
   /** Which parts of the slot it belongs to: [0], or [0, 1] for a block that does two passes at once. */
   readonly parts: readonly number[];
-  /** Indices of pieces of the same slot that must have ended. */
+  /** Indices of the pieces of the same slot that must have ended before. */
   readonly after: readonly number[];
   /**
-   * `arrival`: what comes from the neighbouring position (for weights: their own input pass). `forward`: only
-   * the stage's own forward pass, for work that needs nothing from a neighbour.
+   * `arrival`: it waits for the neighbouring position (a weights pass waits for its own input pass). `forward`: it
+   * waits only for the stage's own forward pass, because it needs nothing from a neighbour.
    */
   readonly waits?: "arrival" | "forward";
-  /** The neighbour's pass may begin, after the message, when this has ended. */
+  /** When this has ended, the message to the neighbour may be sent and the neighbour's pass may begin. */
   readonly sends?: boolean;
 }
 
-/** What the passes of one schedule cost: the pieces of a slot, and the time of a message between stages. */
+/** The costs of a schedule's passes: the pieces of a slot, and the time of a message between stages. */
 export interface PipelineCosts {
   pieces(passes: readonly PipelinePass[]): readonly Piece[];
   readonly message: number;
 }
 
-/** A kernel or transfer of one stage, with all it waits for. */
+/** A kernel or transfer of one stage, with everything that it waits for. */
 export interface PipelineTask {
   /** Its index in the list of tasks. */
   readonly id: number;
@@ -72,9 +72,9 @@ export interface PipelineTask {
   readonly label: string;
   readonly duration: number;
   readonly parts: readonly PassPart[];
-  /** Tasks that must have ended. */
+  /** Tasks that must have ended before. */
   readonly after: readonly number[];
-  /** The stage that waits for it, where it is a message. */
+  /** For a message, the stage that waits for it. */
   readonly to?: number;
 }
 

@@ -1,10 +1,9 @@
 // Question: in which order does a stage of zero-bubble ZB-H1 work?
 //
-// ZB-H1 (Qi et al., arXiv 2401.10241): the backward pass is split. B, the gradient of the input, goes to the
-// previous stage at once; W, the gradient of the weights, nobody waits for, so it fills what would be a bubble.
-// The order is that of 1F1B; stage i puts its W off by i micro-batches, so that every stage holds p at most,
-// as the first stage of 1F1B does. The bubble is (p-1)(F + B_input - W), where W takes no longer than F and
-// B_input.
+// ZB-H1 (Qi et al., arXiv 2401.10241) splits the backward pass. B, the gradient of the input, goes to the previous
+// stage at once. Nobody waits for W, the gradient of the weights, so it fills what would be a bubble. The order is
+// that of 1F1B. Stage i postpones its W by i micro-batches, so every stage holds p at most, as the first stage of
+// 1F1B does. The bubble is (p-1)(F + B_input - W) if W takes no longer than F and B_input.
 
 import { inTurns, onePiece, only, range, type PipelineSchedule } from "./orders.ts";
 

@@ -197,6 +197,6 @@ test("an operation without a kernel is named with its place", () => {
   };
   const y = scope("layers.3", () => apply(strange, { x: input("x", [2]) }).y);
   expect(() => compile({ y })).toThrow(
-    "compile: the wasm runtime has no kernel for layers.3:strange, and it is not made of simpler operations.",
+    "compile: the wasm runtime has no kernel for layers.3:strange, and this operation has no composed form.",
   );
 });
