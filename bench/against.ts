@@ -2,10 +2,9 @@
 //
 //   node bench/against.ts ../other step mhc.overhead generate page --turns 5 --rounds 2
 //
-// The two checkouts take turns: each turn is a whole `birkhoff bench` of one checkout, in processes of its
-// own, so a slow minute of the machine slows both alike. Of every figure both sides it was made from are
-// compared: the ratio of the medians over the turns, this checkout divided by the other. A figure that was
-// renamed on the way is found by its older name.
+// The two checkouts take turns. Each turn is a whole `birkhoff bench` of one checkout, in its own processes, so a slow
+// minute of the machine slows both alike. Every figure is made from two sides, and each side is compared: the ratio of
+// the medians over the turns, this checkout divided by the other. A renamed figure is found by its older name.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -15,7 +14,7 @@ import { parseArgs } from "node:util";
 import { median } from "./lib/interleave.ts";
 import type { Figure, Side } from "./lib/report.ts";
 
-/** What figures are called here, and what they were called before. */
+/** The names of figures here, and their earlier names. */
 const RENAMED: readonly (readonly [now: string, before: string])[] = [[".hc.", ".hyper."]];
 
 /** Every side of every figure of one `birkhoff bench`, by "figure, side". */
@@ -45,7 +44,7 @@ const { values, positionals } = parseArgs({
 });
 const [other, ...prefixes] = positionals;
 if (other === undefined || prefixes.length === 0) {
-  throw new Error("against: give another checkout, which is built, and the first letters of the figures to compare.");
+  throw new Error("against: no checkout or no figures were given; give the folder of another checkout, already built, and the first letters of the figures to compare.");
 }
 const here = fileURLToPath(new URL("..", import.meta.url));
 const before = (prefix: string): string => RENAMED.reduce((text, [now, then]) => text.replace(now, then), prefix);

@@ -1,7 +1,7 @@
 // Question: how fast is the product of two 1024 x 1024 float32 matrices, against native BLAS and against the
 // WebAssembly of others?
 //
-// In GFLOP/s, 2 n³ operations a product, the best of each side.
+// The unit is GFLOP/s, with 2 n³ operations per product. The best time of each side counts.
 
 import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";

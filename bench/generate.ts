@@ -1,10 +1,10 @@
-// Question: how fast does a model write, and how much does one token differ from another?
+// Question: how fast does a model write, and how evenly do the tokens come?
 //
-// A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache
-// of keys and values, one text on two threads; against the same in PyTorch's eager mode. Then a long stream,
-// for which the window slides many times: the distribution of the times of its single tokens, mHC beside
-// residual, and of a plain loop that waits for nothing, which is what the machine itself adds. A token's time
-// is all that a caller waits for it, JavaScript and the choice of the token included.
+// A prompt of half a window is read (prefill) and the other half is written (decoding), greedily, with a cache of keys
+// and values, one text on two threads. It is compared with the same in PyTorch's eager mode. Then a long stream is
+// written, for which the window slides many times. Its figures are the distribution of the times of single tokens, with
+// mHC beside residual, and that of a plain loop that waits for nothing, which shows what the machine itself adds. A
+// token's time is everything that a caller waits for it, including JavaScript and the choice of the token.
 
 import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
@@ -52,7 +52,7 @@ const entrants: Readonly<Record<string, Entrant>> = {
 
 // --- the two sides of each figure ---------------------------------------------------------------
 
-/** Tokens a second: of each text `tokens` in the time that `of` finds in its tokens' times; the median of the texts. */
+/** Tokens a second: `tokens` of each text, divided by the time that `of` computes from its tokens' times. The median of the texts counts. */
 function speed(tokens: number, of: (tokenMs: readonly number[]) => number): (result: Result) => Side {
   return ({ timing: { label }, replies }) => {
     const ms = replies.map(({ token_ms }) => of(token_ms!));
@@ -65,7 +65,7 @@ function speed(tokens: number, of: (tokenMs: readonly number[]) => number): (res
 const prefill = speed(PROMPT, (ms) => ms[0]!);
 const decode = speed(PROMPT - 1, (ms) => ms.slice(1).reduce((sum, time) => sum + time, 0));
 
-/** What a share of all tokens of all streams do not exceed; the first of each is the prompt's, and is left out. */
+/** The time that a given share of all tokens of all streams does not exceed. The first token of each stream is the prompt's and is left out. */
 function quantile(share: number, name: string): (result: Result) => Side {
   return ({ timing: { label }, replies }) => {
     const ms = replies.flatMap(({ token_ms }) => token_ms!.slice(1)).sort((a, b) => a - b);
@@ -122,7 +122,7 @@ const comparisons: readonly Comparison[] = [
   ),
 ];
 
-/** Every entrant must have written as many tokens as it was told, and ours the same model as PyTorch's. */
+/** Check that every entrant has written as many tokens as requested, and that ours ran the same model as PyTorch. */
 function check(results: ReadonlyMap<string, Result>): void {
   for (const [name, { hello, replies }] of results) {
     const wanted = name.endsWith("stream") ? STREAM : PROMPT;
@@ -130,7 +130,7 @@ function check(results: ReadonlyMap<string, Result>): void {
     if (found !== wanted) throw new Error(`${name} wrote ${found} tokens instead of ${wanted}.`);
     const ours = results.get(name.replace("torch eager", "birkhoff"))?.hello.parameters ?? hello.parameters!;
     if (hello.parameters !== ours) {
-      throw new Error(`${name} has ${hello.parameters} parameters, ours ${ours}; they are to be the same model.`);
+      throw new Error(`${name} has ${hello.parameters} parameters, ours ${ours}; they should be the same model.`);
     }
   }
 }

@@ -1,8 +1,8 @@
 // Question: what share of training time do the instruments take at their default interval?
 //
-// Training steps as they are and training steps that also read the instruments, of the same trainer in turns.
-// Between two readings there are `gainsEvery` steps, so the share is (with / without - 1) / gainsEvery, from
-// medians. A reading counts with its line of gains.jsonl, all but the writing to disk.
+// Plain training steps and steps that also read the instruments take turns, with the same trainer. There are
+// `gainsEvery` steps between two readings, so the share is (with / without - 1) / gainsEvery, from medians. A reading
+// includes making its line of gains.jsonl, but not writing it to disk.
 
 import { createBatches } from "../src/data/batches.ts";
 import { memoryTokens } from "../src/data/tokens.ts";
@@ -64,7 +64,7 @@ export const instruments: Group = {
           if (!JSON.stringify({ step, ...rounded(seen!) }).includes("activation"))
             throw new Error(`${label}: its instruments were not read.`);
         };
-        // V8 optimises meanwhile.
+        // V8 optimises the code meanwhile.
         for (let k = 0; k < 3; k++) await observed();
         const racers = [
           { label: `${label} with a reading`, run: observed, count: 4 },

@@ -1,8 +1,7 @@
 // Question: which figures does `birkhoff bench` measure?
 //
-// See README.md here for what each means.
-//
-// Figures go to standard output, one line of JSON each or a table at the end; progress to standard error.
+// README.md in this folder explains each figure. Figures go to standard output, as one line of JSON each or as a table at
+// the end. Progress goes to standard error.
 
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
@@ -39,7 +38,7 @@ const ROUNDS = 8;
 /** The names of all figures. */
 export const figureNames: readonly string[] = groups.flatMap(({ names }) => names);
 
-/** Measures the figures whose names start with one of the prefixes; where there is none, all but those on request. */
+/** Measures the figures whose names start with one of the prefixes. Without a prefix it measures all but those on request. */
 export async function bench(
   prefixes: readonly string[],
   { json = false, rounds = ROUNDS }: { readonly json?: boolean; readonly rounds?: number },
@@ -50,7 +49,7 @@ export async function bench(
   const unknown = prefixes.find((prefix) => !figureNames.some((name) => name.startsWith(prefix)));
   if (unknown !== undefined) {
     throw new Error(
-      `No figure's name starts with "${unknown}"; there are:\n${figureNames.map((name) => `  ${name}\n`).join("")}`,
+      `No figure's name starts with "${unknown}"; the figures are:\n${figureNames.map((name) => `  ${name}\n`).join("")}`,
     );
   }
   const named = (name: string): boolean => prefixes.some((prefix) => name.startsWith(prefix));

@@ -1,7 +1,7 @@
 // Question: what does each choice for H_res cost?
 //
-// In nanoseconds a token, from logits to matrices and from the gradient of the matrices to that of the logits,
-// on one thread, the median. Beside it stands Sinkhorn, which took turns with it.
+// The unit is nanoseconds per token, from logits to matrices and from the gradient of the matrices to that of the
+// logits, on one thread, as a median. Sinkhorn takes turns with each map and is shown beside it.
 
 import { type ResidualMapName, residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
 import { normal, streams } from "../src/data/random.ts";
@@ -16,7 +16,7 @@ import { type Contestant, interleave, type Timing } from "./lib/interleave.ts";
 import { type Measured, rate, type Side } from "./lib/report.ts";
 
 const TOKENS = 2048;
-/** A turn of a map takes about this long. */
+/** The approximate duration of a turn of a map. */
 const TURN_MS = 10;
 const STREAMS = [4, 8] as const;
 
@@ -28,7 +28,7 @@ const choices: readonly (Choice & { readonly name: string })[] = STREAMS.flatMap
     .map((map) => ({ name: `manifold.${map}.n${n}`, map, n })),
 );
 
-/** Forward and backward of a map for TOKENS tokens, logits and cotangent normal. */
+/** Forward and backward of a map for TOKENS tokens, with normally distributed logits and cotangents. */
 function contestant(runtime: WasmRuntime, { map, n }: Choice): Contestant {
   const size = residualMaps[map].size(n);
   const logits = input("logits", [TOKENS, size]);

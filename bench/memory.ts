@@ -1,9 +1,9 @@
 // Question: how much more memory does training with mHC take than training with plain residuals?
 //
-// Bytes of a training step: parameters, moments, inputs, and what a run writes of the memory for everything
-// computed. mHC stores the streams every few sublayers and each block's result, and computes the rest of
-// the connection again, norms included; the residual model stores everything, or (the stricter comparison)
-// computes its norms again as well. 12 layers are 24 sublayers.
+// The bytes of a training step are those of parameters, moments, inputs, and the part that a run writes of the memory
+// for computed values. mHC stores the streams every few sublayers and each block's result, and computes the rest of the
+// connection again, norms included. The residual model stores everything or, in the stricter comparison, computes its
+// norms again as well. 12 layers are 24 sublayers.
 
 import { given } from "../src/basics/given.ts";
 import { presets } from "../src/model/config.ts";
@@ -33,7 +33,7 @@ function side(label: string, { stateBytes, arenaBytes }: StepMemory): Side {
   return { label, value: (stateBytes + arenaBytes) / 2 ** 20, unit: "MiB" };
 }
 
-/** How much larger ours is, as a fraction of theirs. */
+/** How much larger our side is, as a fraction of the other. */
 function extra(name: string, ours: Side, theirs: Side, bar?: number): Measured {
   const figure = ratio(name, ours, theirs, { higher_is_better: false, ...given({ bar }) });
   return { ...figure, value: figure.value - 1, unit: "extra" };

@@ -1,10 +1,9 @@
 // Question: what does a training step with a mixture of experts cost, against a dense model and against PyTorch?
 //
-// `moe.vs_dense`: against a dense model that does the same multiply-adds for a token, in one process in
-// turns. `moe.vs_torch_eager`: against the same model in PyTorch, from the same first values on the same
-// batches, with a loop over the experts; each engine in a process of its own; `moe.mhc.vs_torch_eager`: both
-// with mHC in place of the plain residual. Whole steps, AdamW on all
-// weights included; see lib/moe-step.ts.
+// `moe.vs_dense` compares with a dense model that does the same multiply-adds for a token; both take turns in one
+// process. `moe.vs_torch_eager` compares with the same model in PyTorch, which loops over the experts, from the same
+// first values on the same batches; each engine has its own process. In `moe.mhc.vs_torch_eager` both have mHC in place
+// of the plain residual. Times are of whole steps, including AdamW on all weights; see lib/moe-step.ts.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -50,7 +49,7 @@ async function* againstDense(options: GroupOptions): AsyncGenerator<Figure> {
 
 const connections: Readonly<Record<string, MoeConnection>> = { [TORCH]: "residual", [TORCH_MHC]: "mhc" };
 
-/** How far the losses of the two may be apart: of the same weights, and after the steps since, which round differently. */
+/** How far the two losses may differ: for the same weights, and after further steps, which round differently. */
 const SAME_LOSS = 1e-4;
 const SAME_COURSE = 1e-2;
 
@@ -70,14 +69,14 @@ const comparisonOf = (name: string, kind: MoeConnection): Comparison => ({
   },
 });
 
-/** Both must have computed the same loss from the same weights, and have learned alike since. */
+/** Check that both computed the same loss from the same weights, and learned equally well since. */
 function checkSame(results: ReadonlyMap<string, Result>): void {
   for (const kind of Object.values(connections)) {
     const [mine, other] = [results.get(ours(kind)), results.get(theirs(kind))];
     if (!mine || !other) continue;
     if (!(Math.abs(mine.hello.loss! - other.hello.loss!) < SAME_LOSS))
       throw new Error(
-        `From the same weights the loss is ${mine.hello.loss} here and ${other.hello.loss} in PyTorch; they are to be the same model.`,
+        `From the same weights the loss is ${mine.hello.loss} here and ${other.hello.loss} in PyTorch; they should be the same model.`,
       );
     const [last, peer] = [mine.replies.at(-1)!.loss!, other.replies.at(-1)!.loss!];
     if (!(Math.abs(last - peer) < SAME_COURSE && last < mine.hello.loss!))
@@ -88,7 +87,7 @@ function checkSame(results: ReadonlyMap<string, Result>): void {
 async function* againstTorch(names: readonly string[], options: GroupOptions): AsyncGenerator<Figure> {
   const folder = mkdtempSync(path.join(tmpdir(), "birkhoff-moe-"));
   const peer = (file: string): URL => new URL(`peers/${file}`, import.meta.url);
-  // Ours is started first: it writes the model that the other reads.
+  // Ours starts first, because it writes the model that the other reads.
   const entrants = names.flatMap((name): [string, Entrant][] => {
     const kind = connections[name]!;
     const args = ["--model", path.join(folder, `${kind}.bin`), "--threads", String(THREADS)];

@@ -1,11 +1,12 @@
 // Question: how much longer does a model take with mHC than with plain residuals?
 //
-// Forward and backward of a whole transformer (attention and SwiGLU sublayers), n streams, 20 Sinkhorn
-// iterations, against the residual model of the same width; the extra time as a fraction, from the
-// medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
+// Forward and backward of a whole transformer (attention and SwiGLU sublayers), with n streams and 20 Sinkhorn
+// iterations, are compared with those of the residual model of the same width. The figure is the extra time as a
+// fraction, from the medians of programs that take turns on one runtime. Streams are stored in float32 or in bfloat16:
 // both are measured, and the better one counts.
 //
-// The chart (`chart.overhead.*`) has another measure: call by call on one thread, every call's best of the rounds, the models in turns.
+// The chart (`chart.overhead.*`) is measured differently: call by call on one thread, with the best time of every call
+// over the rounds, while the models take turns.
 
 import { given } from "../src/basics/given.ts";
 import { groupBy } from "../src/runs/sweep/analysis.ts";
@@ -18,12 +19,12 @@ import { type Measured, milliseconds } from "./lib/report.ts";
 
 const THREADS = 2;
 const STREAMS = 4;
-/** Shorter steps are repeated within a turn. */
+/** Repetitions within a turn, for short steps. */
 const COUNTS: Readonly<Record<number, number>> = { 256: 2 };
 const bars: Readonly<Record<number, number>> = { 256: 0.15, 512: 0.1, 1280: 0.067 };
 const widths: readonly number[] = Object.keys(bars).map(Number);
 
-/** How streams are stored, and the option that says so. */
+/** The precisions in which streams are stored, and the option for each. */
 export const precisions: Readonly<Record<string, object>> = {
   float32: {},
   bfloat16: { streamPrecision: "bfloat16" },
@@ -38,7 +39,7 @@ export function overhead(name: string, connected: Timing, residual: Timing, bar?
 
 type Variant = { readonly streams: number; readonly precision: string };
 
-/** Residual and every variant in turns, at one width. */
+/** Time residual and every variant in turns, at one width. */
 async function measureWidth(width: number, variants: readonly Variant[], options: GroupOptions) {
   const runtime = await createWasmRuntime({ threads: THREADS });
   try {
@@ -102,15 +103,15 @@ const chartPoints = widths.flatMap((width) =>
   ),
 );
 
-/** What the chart's figure of this name measures; undefined for other names. */
+/** The measurement behind the chart's figure of this name; undefined for other names. */
 export function chartPoint(name: string): ChartPoint | undefined {
   const found = chartPoints.find((point) => point.name === name);
   return found && { width: found.width, streams: found.streams, precision: found.precision };
 }
 
-/** Milliseconds of programs on one thread, in turns: the sum over the calls of each call's best turn. */
+/** Milliseconds of programs that take turns on one thread: the sum over all calls of each call's best time. */
 function profiled(programs: readonly WasmProgram[], turns: number): number[] {
-  for (const program of programs) program.profile(); // not counted: V8 optimises meanwhile
+  for (const program of programs) program.profile(); // not counted: V8 optimises the code meanwhile
   const best = programs.map((): number[] => []);
   for (let turn = 0; turn < turns; turn++)
     for (const [index, program] of programs.entries())
@@ -120,12 +121,12 @@ function profiled(programs: readonly WasmProgram[], turns: number): number[] {
   return best.map((calls) => calls.reduce((sum, milliseconds) => sum + milliseconds, 0));
 }
 
-/** One thread, the best time of each call: small differences between many models, which neighbours would drown. */
+/** One thread and the best time of each call: other programs would hide the small differences between many models. */
 export const overheadChart: Group = {
   names: chartPoints.map(({ name }) => name),
   onRequest: true,
   async *measure(names, { rounds, note }) {
-    // One number of streams at a time: all models of a wide one at once would not fit the runtime's memory.
+    // Take one number of streams at a time: all models of a large width would not fit the runtime's memory together.
     const chosen = chartPoints.filter(({ name }) => names.includes(name));
     for (const points of groupBy(chosen, ({ width, streams }) => `${width} ${streams}`).values()) {
       const { width, streams } = points[0];

@@ -1,9 +1,9 @@
 // Question: how long does the live page take to open on many long runs?
 //
-// 100 runs of 10,000 steps in a temporary folder, the server in a process of its own as `birkhoff serve`
-// starts it, the page in Chromium: from the request for the page until the list of all runs is shown and
-// the curves of the newest comparison, six runs, are drawn. Server and browser are started before. Each
-// round is a new server and a new browser context, so that nothing is in a cache of theirs.
+// There are 100 runs of 10,000 steps in a temporary folder, a server in its own process as `birkhoff serve` starts it,
+// and the page in Chromium. The time runs from the request for the page until the list of all runs is shown and the
+// curves of the newest comparison, six runs, are drawn. Server and browser are started before. Each round has a new
+// server and a new browser context, so that neither has anything cached.
 
 import { spawn } from "node:child_process";
 import fs from "node:fs";
@@ -20,7 +20,7 @@ const BAR = 2;
 const RUNS = 100;
 const STEPS = 10_000;
 const TOGETHER = 10;
-/** Shown when the page opens. */
+/** The number of runs shown when the page opens. */
 const SHOWN = 6;
 const SUBLAYERS = 24;
 const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
@@ -86,7 +86,7 @@ async function open(browser: Awaited<ReturnType<typeof chromium.launch>>, root: 
   }
 }
 
-/** A run as a trainer leaves it: a falling noisy loss, gains every 10 steps. */
+/** Write a run as a trainer would: a falling, noisy loss, and gains every 10 steps. */
 function writeRun(root: string, index: number): void {
   const folder = path.join(root, `comparison-${Math.floor(index / TOGETHER)}`, `run-${index}`);
   fs.mkdirSync(folder, { recursive: true });

@@ -1,8 +1,8 @@
 // Question: how far is the planner from what a training step really takes?
 //
-// Bytes: the states and the arena it plans, against those of the programs that are then compiled in a
-// runtime; they must be the same. Seconds: predicted from kernels timed in two other small models, against
-// the best of some steps of the presets, residual and mHC, in turns. The largest error of all of them is the figure.
+// Bytes: the planned states and arena are compared with those of the programs that a runtime then compiles; they must be
+// the same. Seconds: predictions from kernels timed in two other small models are compared with the best of some steps
+// of the presets, residual and mHC, in turns. The figure is the largest of all errors.
 
 import { type Preset, presets } from "../src/model/config.ts";
 import { measureKernels, measureStepTime, predictStepTime, stepConfig } from "../src/planning/step-time.ts";
@@ -14,7 +14,7 @@ import type { Group, GroupOptions } from "./lib/group.ts";
 import { type Measured, ratio, type Side } from "./lib/report.ts";
 
 const THREADS = 2;
-/** How often kernels and steps take turns, at most: a turn is half a minute. */
+/** The most turns of kernels and steps; a turn takes half a minute. */
 const TURNS = 3;
 const VOCABULARY = 1024;
 const BYTES = "plan.bytes_error";
@@ -35,7 +35,7 @@ const cases: readonly Case[] = Object.entries(batches).flatMap(([preset, batch])
   })),
 );
 
-/** The case that is farthest off, as a fraction of what is measured. */
+/** The largest error, as a fraction of the measured value. */
 function farthest(name: string, pairs: readonly (readonly [planned: Side, real: Side])[], bar: number): Measured {
   const errors = pairs.map(([planned, real]) => {
     const { value, ...figure } = ratio(name, planned, real, { higher_is_better: false, bar });
@@ -44,7 +44,7 @@ function farthest(name: string, pairs: readonly (readonly [planned: Side, real: 
   return errors.reduce((a, b) => (b.value > a.value ? b : a));
 }
 
-/** Bytes of the programs in a runtime: states they touch, and their arena. */
+/** Bytes of the programs in a runtime: the states that they touch, and their arena. */
 function compiledBytes(runtime: WasmRuntime, config: StepConfig, storeEvery?: number): number {
   const plans = loadStep(runtime, config, storeEvery).programs.flatMap(({ plan }) => plan ?? []);
   const buffers = new Set(
@@ -74,8 +74,8 @@ async function bytesError(): Promise<Measured> {
 }
 
 /**
- * Kernels and steps are timed in turns, so that both see the machine as busy as it is; each case counts with the
- * round whose error is the median one.
+ * Kernels and steps are timed in turns, so that both see the machine equally busy. The error of a case is its median
+ * over the rounds.
  */
 async function timeError(name: string, threads: number, { rounds, note }: GroupOptions): Promise<Measured> {
   const side = (label: string, seconds: number): Side => ({ label, value: 1000 * seconds, unit: "ms" });

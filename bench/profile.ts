@@ -2,11 +2,11 @@
 //
 //   node bench/profile.ts [--width 256] [--streams 4] [--precision float32] [--rounds 5] [--labels]
 //
-// Forward and backward of a whole model (`overhead.ts`) with residuals and with mHC, call by call on one
-// thread, chains as they run. One line a kernel, the largest difference first: milliseconds, each task's
-// best of the rounds, bytes and FLOPs of the mHC program's calls for each second of theirs. Bytes are those
-// of all operands, once a call; within a chain most of them come from the cache. `--labels` gives a line
-// to each operation of a sublayer instead, the layers added up.
+// It times forward and backward of a whole model (`overhead.ts`) with residuals and with mHC, call by call on one thread,
+// with chains as they run. There is one line per kernel, the largest difference first: milliseconds (each task's best of
+// the rounds), and the bytes and FLOPs per second of the mHC program's calls. Bytes are those of all operands, once per
+// call; within a chain most of them come from the cache. With `--labels` there is one line for each operation of a
+// sublayer instead, summed over the layers.
 
 import { parseArgs } from "node:util";
 import type { Call } from "../src/runtime/plan/calls.ts";

@@ -1,8 +1,8 @@
 // Question: how fast is Sinkhorn-Knopp alone, forward and backward, against PyTorch's eager loop?
 //
-// 8192 matrices of 4 x 4 (four sublayers of 2048 tokens), 20 iterations, two threads. PyTorch's loop is
-// the one everybody writes, exp and then 40 sums and divisions of [tokens, 4, 4], differentiated by autograd;
-// with the tokens last, [4, 4, tokens], it vectorises better, and is measured beside it.
+// There are 8192 matrices of 4 x 4 (four sublayers of 2048 tokens), 20 iterations and two threads. PyTorch's loop is the
+// one that everybody writes: exp, then 40 sums and divisions of [tokens, 4, 4], differentiated by autograd. With the
+// tokens last, [4, 4, tokens], it vectorises better; that form is measured beside it.
 
 import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
@@ -43,7 +43,7 @@ const comparisons: readonly Comparison[] = [
   against("sinkhorn.vs_torch_eager.tokens_last", "torch eager tokens last"),
 ];
 
-/** All engines have the same logits and the same gradient from above; what comes out of it must agree. */
+/** All engines get the same logits and the same incoming gradient, so their results must agree. */
 function checkGradients(results: ReadonlyMap<string, Result>): void {
   const corners = [...results].map(([name, { replies }]) => ({ name, corner: replies.at(-1)!.corner! }));
   const [first, ...others] = corners;

@@ -1,8 +1,8 @@
 // Question: what does one training step cost, against the same model in PyTorch and against our own residual
 // one?
 //
-// A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads, of the model
-// below joined by plain residuals, HC or mHC with four streams. Speeds compare medians.
+// A step is forward, backward, clipping of the gradient's norm and AdamW, on two threads. The model below has plain
+// residuals, HC or mHC with four streams. Speeds compare medians.
 
 import { given } from "../src/basics/given.ts";
 import { type Comparison, contest, type Entrant, labelOf, type Result } from "./lib/contest.ts";
@@ -50,7 +50,7 @@ function time({ timing }: Result): Side {
   return milliseconds(timing, "median");
 }
 
-/** The largest size the whole process had: its libraries, the model, the compiler of the step, everything. */
+/** The peak memory of the whole process: its libraries, the model, the compiler of the step, everything. */
 function peakMemory({ hello, timing: { label }, replies }: Result): Side {
   const mebibytes = replies.at(-1)!.peak_rss_bytes / 2 ** 20;
   const base = Math.round(hello.base_rss_bytes / 2 ** 20);
@@ -113,17 +113,17 @@ const comparisons: readonly Comparison[] = [
   },
 ];
 
-/** Every entrant must learn, and those with the same connection must have trained the same model. */
+/** Check that every entrant learns, and that those with the same connection trained the same model. */
 function checkLearning(results: ReadonlyMap<string, Result>): void {
   for (const [name, { hello, replies }] of results) {
     const last = replies.at(-1)!.loss!;
     if (!(last < hello.loss!)) throw new Error(`${name} does not learn: its loss went from ${hello.loss} to ${last}.`);
     const connection = name.split(" ").at(-1);
     const ours = results.get(`birkhoff ${connection}`)?.hello.parameters ?? hello.parameters!;
-    // PyTorch's HC has a gain in its norm that ours leaves out, so not always equal.
+    // The numbers may differ slightly: PyTorch's HC has a gain in its norm that ours leaves out.
     if (Math.abs(hello.parameters! / ours - 1) > 0.001) {
       throw new Error(
-        `${name} trains ${hello.parameters} parameters, birkhoff ${connection} ${ours}; they are to be the same model.`,
+        `${name} trains ${hello.parameters} parameters, birkhoff ${connection} ${ours}; they should be the same model.`,
       );
     }
   }
@@ -133,7 +133,7 @@ function checkLearning(results: ReadonlyMap<string, Result>): void {
 
 const COLD = "step.cold_seconds";
 
-/** From creating the runtime to the first loss, with fresh processes one after the other. */
+/** The time from creating the runtime to the first loss, in one fresh process after the other. */
 async function* coldStarts({ note }: GroupOptions): AsyncGenerator<Figure> {
   note(`starting birkhoff mhc ${COLD_STARTS} times`);
   const { script, args } = entrants["birkhoff mhc"]!;

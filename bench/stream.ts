@@ -1,12 +1,12 @@
-// Question: which share of the memory's speed do the stream kernels reach?
+// Question: which share of the memory bandwidth do the stream kernels reach?
 //
-// A kernel's bytes are those it must read and write, each once: streams, channels and coefficients of
-// every token. They are divided by its time, and so are the bytes of a plain copy that reads half as
-// many and writes the other half, on the same threads, in turns. The share is the kernel's bytes a
-// second over the copy's; the figure is the smaller of read and write, and the others are beside it.
+// A kernel's bytes are those that it must read and write, each once: streams, channels and coefficients of every token.
+// They are divided by its time. So are the bytes of a plain copy, which reads half as many bytes and writes the other
+// half, on the same threads, in turns. The share is the kernel's bytes per second over the copy's. The figure is the
+// smaller share of read and write; the other kernels are shown beside it.
 //
-// C = 256 has the most coefficients for each channel, so it is the hardest of the widths. 16384 tokens make
-// 64 MiB of streams: more than a last-level cache holds, so that everything comes from memory.
+// C = 256 has the most coefficients per channel, so it is the hardest of the widths. 16384 tokens make 64 MiB of streams,
+// more than a last-level cache holds, so that everything comes from memory.
 
 import { gradientsFrom } from "../src/ops/gradients.ts";
 import { input, persistent } from "../src/graph/state.ts";
@@ -27,13 +27,13 @@ const CHANNELS = 256;
 const ITERATIONS = 20;
 const BAR = 0.7;
 
-/** What a kernel touches for each token: so many times all streams [n, C], [C] and [M]. */
+/** What a kernel touches for each token: how often all streams [n, C], [C] and [M]. */
 export type Traffic = { readonly streams: number; readonly channels: number; readonly coefficients: number };
 
 export type StreamKernel = {
   readonly name: string;
   readonly traffic: Traffic;
-  /** Results to compute from x, h, y and the gradients g of x', du of u. */
+  /** The results to compute from x, h, y and from the gradients g of x' and du of u. */
   readonly outputs: (inputs: StreamInputs) => Readonly<Record<string, Tensor>>;
 };
 
@@ -43,7 +43,7 @@ function named(prefix: string, tensors: readonly Tensor[]): Record<string, Tenso
   return Object.fromEntries(tensors.map((tensor, index) => [`${prefix}.${index}`, tensor]));
 }
 
-/** A sublayer's write with the next one's coefficients and read. */
+/** A sublayer's write, together with the next sublayer's coefficients and read. */
 function seam({ x, h, y, phi, alpha, bias }: StreamInputs): { next: Tensor; coefficients: Tensor; u: Tensor } {
   const next = streamWrite(x, h, y);
   const coefficients = manifoldCoefficients(next, phi, alpha, bias, { iterations: ITERATIONS });
@@ -101,7 +101,7 @@ export function trafficBytes(traffic: Traffic, { tokens, streams: n, channels: C
   return 4 * tokens * (traffic.streams * n * C + traffic.channels * C + traffic.coefficients * n * (n + 2));
 }
 
-/** Fills what the kernels read; the values matter only in that no arithmetic meets infinities or denormals. */
+/** Fills the inputs of the kernels. The values only need to avoid infinities and denormals. */
 export function streamInputs(runtime: WasmRuntime, { tokens, streams: n, channels: C }: StreamSizes): StreamInputs {
   const M = n * (n + 2);
   const filled = (name: string, shape: readonly number[], scale: number): Tensor => {
@@ -126,9 +126,9 @@ export function streamInputs(runtime: WasmRuntime, { tokens, streams: n, channel
 
 const FIGURE = "stream.bandwidth_share";
 const figureOf = (kernel: string): string => `${FIGURE}.${kernel.replaceAll(" ", "_")}`;
-/** Kernels whose shares are to reach the bar: nothing but reading and writing. */
+/** The kernels whose shares should reach the bar: those that only read and write. */
 const JUDGED = ["read", "write"];
-/** How fast the engine's own copy is beside the loop that stands for a plain copy here. */
+/** The speed of the engine's own copy, relative to the loop that serves as the plain copy here. */
 const BUILT_IN = "memory copy";
 
 type Entry = { readonly name: string; readonly bytes: number; readonly run: () => void };
@@ -151,9 +151,9 @@ function builtInCopy(runtime: WasmRuntime, { tokens, streams, channels }: Stream
   return { name: BUILT_IN, bytes: 16 * half, run: () => program.run() };
 }
 
-/** Copies of so many bytes read and written: loops of 128-bit loads and stores, cut for the threads like any other work. */
+/** Copies that read and write the given number of bytes: loops of 128-bit loads and stores, divided among the threads like any other work. */
 function plainCopies(runtime: WasmRuntime, bytes: readonly number[]): readonly Entry[] {
-  // One row more than the largest copy takes: a slice of everything would be no copy at all.
+  // One row more than the largest copy needs, because a slice of everything would not be a copy.
   const source = persistent("source", [1 + Math.max(...bytes) / 8]);
   return bytes.map((count) => {
     const program = runtime.compile({ outputs: { copy: slice(source, 0, 0, count / 8) } });

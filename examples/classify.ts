@@ -1,5 +1,5 @@
-// Train a classifier of the generated images, step by step, and count what it gets right: the part that
-// vision-transformer.ts and mlp-mixer.ts share. A network is any function from pixels to scores.
+// Train a classifier of the generated images, step by step, and count its right answers. vision-transformer.ts and
+// mlp-mixer.ts share this file. A network is any function from pixels to scores.
 
 import {
   adamwUpdates,
@@ -20,10 +20,10 @@ import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
 /** Images of a batch. */
 export const BATCH = 64;
 
-/** pixels [BATCH, 256] → scores [BATCH, 8]; makes its parameters in the set. */
+/** pixels [BATCH, 256] → scores [BATCH, 8]. It makes its parameters in the set. */
 export type Network = (pixels: Tensor, connection: Connection, parameters: ParameterSet) => Tensor;
 
-/** Share of held-out images that each model names rightly. */
+/** The share of held-out images that each model classifies correctly. */
 export interface Accuracies {
   readonly linear: number;
   readonly residual: number;
@@ -33,14 +33,14 @@ export interface Accuracies {
 const linear: Network = (pixels, _, parameters) =>
   matmul(pixels, parameters.create("head", [PIXELS, CLASSES], { normal: 0.02 }, "weight"));
 
-/** Train a network with the plain residual and with mHC, and a linear model of the pixels beside them. */
+/** Train a network with the plain residual and with mHC, and a linear model of the pixels for comparison. */
 export async function compare(name: string, network: Network, steps: number): Promise<Accuracies> {
   const accuracies = {
     linear: await train("linear model", linear, residual(), steps),
     residual: await train(`${name}, residual`, network, residual(), steps),
     mhc: await train(`${name}, mHC`, network, mhc({ streams: 4 }), steps),
   };
-  process.stdout.write("Models of this size say nothing about which connection is better at another.\n");
+  process.stdout.write("Models of this size say nothing about which connection is better at other sizes.\n");
   return accuracies;
 }
 

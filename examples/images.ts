@@ -1,8 +1,8 @@
 // Generated images for the vision examples: 16 × 16 pixels, eight patterns, drawn from a seed.
 //
-// Place, size, period and phase are random, half of the images are negatives (their contrast is turned
-// round), and there is noise on top. So the mean image of every class is grey, and no single pixel says
-// anything: a linear model of the pixels cannot solve the task; one that compares pixels can.
+// Place, size, period and phase are random, half of the images are negatives (their contrast is inverted), and noise is
+// added. So the mean image of every class is grey, and no single pixel says anything: a linear model of the pixels
+// cannot solve the task, but a model that compares pixels can.
 
 export const SIDE = 16;
 export const PIXELS: number = SIDE * SIDE;
@@ -14,7 +14,7 @@ export interface Images {
   readonly labels: Int32Array;
 }
 
-/** What is random in a picture: a point, an extent, and two numbers for phases. */
+/** The random parts of a picture: a point, an extent, and two numbers for phases. */
 interface Picture {
   readonly x: number;
   readonly y: number;

@@ -1,9 +1,9 @@
-// Project a matrix onto the doubly stochastic ones, and send a gradient back through the projection.
+// Project a matrix onto the doubly stochastic matrices, and send a gradient back through the projection.
 // Run: node examples/sinkhorn.ts
 //
-// P = Sinkhorn-Knopp(exp L): columns and rows are brought to sum one in turn, 20 times, rows last. With the
-// loss ⟨P, W⟩ gradient descent on L finds which permutation matrix has the smallest ⟨P, W⟩: an assignment
-// problem solved by a continuous path inside the Birkhoff polytope.
+// P = Sinkhorn-Knopp(exp L): columns and rows are scaled in turn to sum to one, 20 times, rows last. With the loss
+// ⟨P, W⟩, gradient descent on L finds the permutation matrix with the smallest ⟨P, W⟩. This solves an assignment problem
+// by a continuous path inside the Birkhoff polytope.
 
 import { gradients, input, openRuntime, parameter } from "birkhoff";
 import { multiply, scale, sinkhorn, subtract, sum } from "birkhoff/ops";

@@ -1,11 +1,11 @@
-// Why constrain the mixing? Sixty-four sublayers, never trained, their mixing matrices drawn at random: how
-// much can they amplify a signal together, with Hyper-Connections and with mHC?
+// Why constrain the mixing? Take sixty-four untrained sublayers with random mixing matrices: how much can they amplify a
+// signal together, with Hyper-Connections and with mHC?
 // Run: node examples/stability.ts
 //
-// Both start from their own defaults (close to the identity), then the same normal noise of deviation 0.3
-// goes on top of every bias. For HC the bias is the matrix H_res itself, for mHC it is the logits that
-// Sinkhorn-Knopp projects. Composite gain (mHC, arXiv 2512.24880, section 3.1): the largest |row sum|
-// (forward) or |column sum| (backward) of the product of the matrices, the mean over a sequence's tokens.
+// Both start from their defaults (close to the identity). Then the same normal noise of deviation 0.3 is added to every
+// bias. For HC the bias is the matrix H_res itself; for mHC it is the logits that Sinkhorn-Knopp projects. The composite
+// gain (mHC, arXiv 2512.24880, section 3.1) is the largest |row sum| (forward) or |column sum| (backward) of the product
+// of the matrices, averaged over a sequence's tokens.
 
 import {
   type Connection,

@@ -1,10 +1,10 @@
-// A small vision transformer of your own, its blocks joined by mHC, trained to name eight patterns in
-// generated images: it gets more than 95 % of held-out ones right, where a linear model gets about 30 %.
+// A small vision transformer whose blocks are joined by mHC, trained to recognise eight patterns in generated images. It
+// gets more than 95 % of the held-out images right; a linear model gets about 30 %.
 // Run: node examples/vision-transformer.ts
 //
 // 16 × 16 pixels → 16 patches of 4 × 4 → blocks of attention and a feed-forward layer → mean → scores.
-// Attention looks both ways here, so it is written out in four operations instead of the causal one that
-// language models use; a block is any function from tokens to tokens, the connection does not mind.
+// Attention looks both ways here, so it is written out in four operations instead of using the causal one of language
+// models. A block may be any function from tokens to tokens; the connection does not depend on it.
 // Legend: B images, P patches, N = B·P tokens, C channels, H heads, D channels of a head.
 
 import { type ParameterSet, type Tensor } from "birkhoff";
@@ -29,7 +29,7 @@ const [P, C, H, layers] = [16, 32, 4, 3];
 const D = C / H;
 
 const network: Network = (pixels, connection, parameters) => {
-  // Cut the image into patches: rows and columns of patches first, then the pixels of a patch.
+  // Cut the image into patches: first the rows and columns of patches, then the pixels of a patch.
   const patches_NK = reshape(permute(reshape(pixels, [B, 4, 4, 4, 4]), [0, 1, 3, 2, 4]), [B * P, 16]);
   const embed_KC = parameters.create("embed", [16, C], { normal: 0.25 }, "weight");
   const position_PC = parameters.create("position", [P, C], { normal: 0.1 }, "embedding");

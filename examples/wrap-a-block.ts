@@ -1,4 +1,4 @@
-// Wrap a block of your own in mHC, train it, and look at what the connection learned.
+// Wrap your own block in mHC, train it, and look at what the connection learned.
 import { adamwUpdates, createParameters, initialise, input, measureGains, mhc, openRuntime } from "birkhoff";
 import { matmul, mean, silu, square, subtract } from "birkhoff/ops";
 

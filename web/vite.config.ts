@@ -1,4 +1,6 @@
-// How the live page is built: into dist/web, from where `birkhoff serve` answers.
+// Question: how is the live page built?
+//
+// It is built into dist/web, from where `birkhoff serve` serves it.
 
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { UserConfig } from "vite";

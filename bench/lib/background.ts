@@ -1,15 +1,15 @@
 // Question: how busy do other programs keep this machine while it is measured?
 //
-// Watched in pauses, when every contestant sleeps. It matters: threads that wait for each other at
-// barriers run many times slower when one of them has to share its core, so a comparison made on a
-// busy machine says more about who waits how than about who computes how fast.
+// The processors are watched in pauses, when every contestant sleeps. This matters: threads that wait for each other at
+// barriers run many times slower when one of them has to share its core. A comparison on a busy machine therefore says
+// more about how the contestants wait than about how fast they compute.
 
 import { cpus } from "node:os";
 
 export type Background = {
-  /** Waits for a pause, in which the contestants do nothing. */
+  /** Watches the processors during a pause in which the contestants do nothing. */
   readonly watch: (pause: Promise<unknown>) => Promise<void>;
-  /** Share of all processors that was busy in the pauses, 0 to 1. */
+  /** The share of all processors that was busy in the pauses, 0 to 1. */
   readonly share: () => number;
 };
 

@@ -1,8 +1,8 @@
-// Question: how do several engines, each in a process of its own, become figures that compare them?
+// Question: how are several engines, each in its own process, compared in figures?
 //
-// The entrants that the wanted figures need are started, take turns (`interleave.ts`), are checked to
-// have done the same work, and are closed. Ours must run, or the benchmark fails; a peer may be
-// missing, which skips its figures with the reason.
+// The entrants that the wanted figures need are started and take turns (`interleave.ts`). Then the benchmark checks that
+// they have done the same work, and closes them. If ours does not run, the benchmark fails. If a peer is missing, its
+// figures are skipped with the reason.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBackground } from "./background.ts";
@@ -15,17 +15,17 @@ export type Entrant = {
   readonly script: URL;
   readonly args: readonly string[];
   readonly threads: number;
-  /** Told to whoever waits for it to start. */
+  /** A remark for the user while the entrant starts. */
   readonly remark?: string;
 };
 
-/** Before each turn: first the threads of the one before may spin until they sleep, then others are watched. */
+/** The pause before each turn: first the threads of the previous entrant spin until they sleep, then other programs are watched. */
 const SETTLE_MS = 30;
 const WATCH_MS = 40;
-/** More than this, and whoever reads the figures is told. */
+/** If other programs use more than this, the benchmark says so. */
 const QUIET = 0.1;
 
-/** What an entrant said when it was ready, its times, and its answer to each counted turn. */
+/** The first message of an entrant, its times, and its reply to each counted turn. */
 export type Result = { readonly hello: Hello; readonly timing: Timing; readonly replies: readonly Reply[] };
 
 /** The result of an entrant, by its name. */
@@ -33,7 +33,7 @@ type Results = (entrant: string) => Result;
 
 export type Comparison = {
   readonly name: string;
-  /** Names of the entrants it is made from. */
+  /** Names of the entrants that the figure is made from. */
   readonly needs: readonly string[];
   readonly measure: (results: Results) => Measured;
 };
@@ -41,16 +41,16 @@ export type Comparison = {
 export type Contest = {
   readonly entrants: Readonly<Record<string, Entrant>>;
   readonly comparisons: readonly Comparison[];
-  /** What every entrant does, `count` times a turn. */
+  /** The operation of every entrant, done `count` times per turn. */
   readonly op: string;
   readonly count: number;
   readonly rounds: number;
-  /** Throws where the entrants did not do the same work. */
+  /** Throws if the entrants did not do the same work. */
   readonly check: (results: ReadonlyMap<string, Result>) => void;
   readonly note: (text: string) => void;
 };
 
-/** "birkhoff mhc (kernels relaxed 6x16)": which program, in which version, without the language it is written in. */
+/** "birkhoff mhc (kernels relaxed 6x16)": the program and its versions, without that of its language. */
 export function labelOf(name: string, { versions }: Hello): string {
   const libraries = Object.entries(versions).filter(([library]) => library !== "node" && library !== "python");
   return `${name} (${libraries.map(([library, version]) => `${library} ${version}`).join(", ")})`;

@@ -1,9 +1,9 @@
-// Question: which program is the forward and backward pass of a whole model, and nothing else?
+// Question: how is a program made of exactly the forward and backward pass of a whole model?
 //
 // A language model's loss and the gradient of every parameter are its outputs: no clipping, no AdamW.
-// An output is not copied; its buffer only lives to the end, as gradients do in training, where the
-// norm of all of them is needed before the first is used. So each side of a comparison does all the
-// work of its gradients and no more.
+// An output is not copied. Its buffer only lives to the end, as gradients do in training, where the norm of all
+// gradients is needed before the first is used. So each side of a comparison does all the work of its gradients and no
+// more.
 
 import { createParameters } from "../../src/graph/parameters.ts";
 import { gradients } from "../../src/ops/gradients.ts";
@@ -15,12 +15,12 @@ import type { WasmProgram, WasmRuntime } from "../../src/runtime/wasm/runtime.ts
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Tensor } from "../../src/graph/tensor.ts";
 
-/** A model without its connection. */
+/** The sizes of a model, without its connection. */
 export type Size = Pick<ModelConfig, "width" | "layers" | "heads" | "context"> & { readonly batch: number };
 
 const VOCABULARY = 512;
 
-/** Widths of the figures: few layers, as many as the whole model needs to outweigh embedding and head. */
+/** The models of each width: only as many layers as are needed to outweigh embedding and head. */
 export const sizes: Readonly<Record<number, Size>> = {
   256: { width: 256, layers: 4, heads: 8, context: 256, batch: 8 },
   512: { width: 512, layers: 3, heads: 8, context: 256, batch: 8 },
@@ -29,7 +29,7 @@ export const sizes: Readonly<Record<number, Size>> = {
 
 /** Plain residuals, or a connection with the options of `modelSchema`. */
 export function modelConfig({ width, layers, heads, context }: Size, connection: object): ModelConfig {
-  const hidden = (11 * width) / 4; // As the presets: 704 at 256.
+  const hidden = (11 * width) / 4; // The same ratio as in the presets: 704 at 256.
   return modelSchema.parse({
     vocabulary: VOCABULARY,
     context,
@@ -43,7 +43,7 @@ export function modelConfig({ width, layers, heads, context }: Size, connection:
 }
 
 /**
- * Compiles it, fills parameters and tokens, runs it once and checks that every gradient is there.
+ * Compiles the program, fills parameters and tokens, runs it once and checks every gradient.
  *
  * @throws Error when the loss or a gradient is not finite, or a gradient is all zeros
  */

@@ -1,6 +1,6 @@
 // Question: which of several programs is faster, on a machine that is never quiet?
 //
-// They take turns, A B A B ..., so that a slow minute of the machine slows all of them alike.
+// The programs take turns, A B A B ..., so that a slow minute of the machine slows all of them alike.
 // Two statistics are kept: the median (what a user meets) and the best (what the code can do).
 
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,12 +22,12 @@ export type Rounds = {
   readonly rounds: number;
   /** Turns of each contestant that are not counted. */
   readonly warmup?: number;
-  /** Pause before each turn: the threads of the one before spin for some milliseconds before they sleep. */
+  /** A pause before each turn, because the threads of the previous contestant spin for some milliseconds before they sleep. */
   readonly settleMs?: number;
 };
 
 export function median(values: readonly number[]): number {
-  if (values.length === 0) throw new Error("The median of no values was asked for; measure at least once.");
+  if (values.length === 0) throw new Error("median: there are no values; measure at least once.");
   const sorted = values.toSorted((a, b) => a - b);
   const middle = sorted.length >> 1;
   const upper = sorted[middle]!;

@@ -1,9 +1,9 @@
-// Question: what do the benchmarks of the mixture of experts train, step by step?
+// Question: which model and which steps do the benchmarks of the mixture of experts train?
 //
-// A small model with 16 experts, of which a token uses 4 and a shared one, or without them a dense model
-// that does the same multiply-adds for a token: its feed-forward is as wide as the experts a token uses.
-// A step is forward, backward, clipping and AdamW; each has a batch of its own, so that the experts are as
-// unevenly busy as they are when a model trains. `peers/mixture.py` draws the same batches.
+// The model is small and has 16 experts, of which a token uses 4, and a shared one. Its dense counterpart does the same
+// multiply-adds for a token: its feed-forward is as wide as the experts that a token uses. A step is forward, backward,
+// clipping and AdamW. Every step has a new batch, so that the experts are as unevenly busy as in real training.
+// `peers/mixture.py` draws the same batches.
 
 import { writeFileSync } from "node:fs";
 import { given } from "../../src/basics/given.ts";
@@ -38,7 +38,7 @@ export interface Stepper {
 
 export type MoeConnection = "residual" | "mhc";
 
-/** @param feedForward absent: the dense model */
+/** @param feedForward if absent, the model is dense */
 export function createStepper(
   runtime: WasmRuntime,
   feedForward?: MixtureConfig,
@@ -51,7 +51,7 @@ export function createStepper(
   const program = runtime.compile<MicroOutputs>(graph.programs.micro);
   initialise(runtime, parameters, 1);
   let state = 1;
-  // Some tokens are frequent and many rare, as in a language.
+  // A few tokens are frequent and many are rare, as in a language.
   const token = (): number => {
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     return Math.floor(SIZE.vocabulary * (state / 2 ** 32) ** 3);

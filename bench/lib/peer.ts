@@ -1,10 +1,10 @@
-// Question: how does a benchmark steer a program in another process, so that the two can take turns?
+// Question: how does a benchmark control a program in another process, so that several can take turns?
 //
 // A peer is a script that prints one line of JSON when it is ready (or says why it cannot be), then
 // answers every line of JSON with one line; see `peers/serve.py` and, for Node, `serve.ts`. It ends
 // when its standard input does, so that it cannot outlive the benchmark.
 //
-// A peer that cannot be had is no error: its figures are skipped, with the reason.
+// A missing peer is not an error: its figures are skipped, with the reason.
 
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -18,13 +18,13 @@ export type Hello = {
   readonly peer: string;
   readonly versions: Readonly<Record<string, string>>;
   readonly threads: number;
-  /** Memory with the libraries loaded, before the work's own. */
+  /** Memory with the libraries loaded, before the work begins. */
   readonly base_rss_bytes: number;
-  /** Training steps and generation. */
+  /** Only for training steps and generation. */
   readonly parameters?: number;
-  /** From the libraries loaded to the first step done, compiling included (torch.compile may find a cache on disk). */
+  /** From loaded libraries to the end of the first step, including compilation (torch.compile may find a cache on disk). */
   readonly cold_seconds?: number;
-  /** Before that: from the start of the process to the libraries loaded. */
+  /** The time before that: from the start of the process to loaded libraries. */
   readonly start_seconds?: number;
   readonly loss?: number;
 };
@@ -37,10 +37,10 @@ export type Reply = {
   readonly loss?: number;
   /** The last entry of a matrix product or of a gradient, by which engines can be compared. */
   readonly corner?: number;
-  /** The last training step, and the part of it that was spent outside WebAssembly, where there is such a part. */
+  /** The last training step, and the part of it that was spent outside WebAssembly, if there is one. */
   readonly step_ms?: number;
   readonly javascript_ms?: number;
-  /** Until each token of the last text was known; the first includes the reading of the prompt. */
+  /** The time until each token of the last text was known; the first includes reading the prompt. */
   readonly token_ms?: readonly number[];
 };
 
@@ -53,14 +53,14 @@ export type Peer = {
 export type SkippedPeer = { readonly skipped: string };
 
 export type Limits = {
-  /** Until ready: long, as torch.compile runs a C++ compiler in it. */
+  /** Time limit until a peer is ready. It is long, because torch.compile runs a C++ compiler in it. */
   readonly readySeconds?: number;
   readonly replySeconds?: number;
 };
 
 type Environment = Readonly<Record<string, string>>;
 
-/** The variables by which numerical libraries take their number of threads, all at once. */
+/** All the variables from which numerical libraries take their number of threads. */
 export function threadEnvironment(threads: number): Environment {
   const names = ["OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"];
   return Object.fromEntries(names.map((name) => [name, String(threads)]));
@@ -95,10 +95,10 @@ export async function startPeer(
 
   let complaint = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint = (complaint + text).slice(-4000)));
-  child.stdin.on("error", () => {}); // A dead peer shows itself when its answer is read.
+  child.stdin.on("error", () => {}); // A dead peer is noticed when its answer is read.
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
 
-  /** The next line of JSON. Running out of time kills the peer, which ends its lines. */
+  /** The next line of JSON. A timeout kills the peer, which ends its lines. */
   async function answer(seconds: number): Promise<unknown> {
     let late = false;
     const timer = setTimeout(() => {
@@ -114,7 +114,7 @@ export async function startPeer(
     }
     await closed;
     const said = complaint.trim().split("\n");
-    // Python ends with its error; Node goes on with a stack.
+    // Python's error is in the last line; Node prints a stack after it.
     const reason = said.findLast((line) => /^\w*Error\b/.test(line)) ?? said.at(-1);
     throw new Error(
       late

@@ -6,11 +6,11 @@ import type { CallTime } from "../../src/runtime/runtime.ts";
 export type ProfileRow = {
   readonly name: string;
   readonly calls: number;
-  /** Milliseconds in the base program, in the other, and what the other takes more. */
+  /** Milliseconds in the base program, in the other one, and their difference. */
   readonly base: number;
   readonly other: number;
   readonly extra: number;
-  /** Of the other program's calls: bytes of all operands and floating-point operations. */
+  /** Bytes of all operands, and floating-point operations, of the other program's calls. */
   readonly bytes: number;
   readonly flops: number;
 };
@@ -40,13 +40,13 @@ export function compareProfiles(
   return rows.sort((a, b) => b.extra - a.extra);
 }
 
-/** Bytes of every buffer a call touches, each once. */
+/** Bytes of every buffer that a call touches, each counted once. */
 function operandBytes({ operands }: Call): number {
   const buffers = new Set(operands.flatMap((operand) => operand?.buffer ?? []));
   return [...buffers].reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/** As text, with a line for the sum; percentages are of the base program's time. */
+/** The rows as text, with a line for the sum. Percentages refer to the base program's time. */
 export function profileTable(rows: readonly ProfileRow[]): string {
   const sum = (of: (row: ProfileRow) => number): number => rows.reduce((total, row) => total + of(row), 0);
   const all: ProfileRow = {

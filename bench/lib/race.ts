@@ -1,29 +1,29 @@
-// Question: how do several programs of this library, in one process, become timings that can be compared?
+// Question: how are several programs of this library timed fairly in one process?
 //
 // They share one runtime, so they have the same threads, the same kernels and the same tile sizes, and
-// take turns (`interleave.ts`). Engines of different makers have a process each: see `contest.ts`.
+// take turns (`interleave.ts`). Different engines each have their own process: see `contest.ts`.
 
 import { setTimeout as sleep } from "node:timers/promises";
 import { createBackground } from "./background.ts";
 import { interleave, type Timing } from "./interleave.ts";
 
-/** Before each turn: first the threads of the one before may spin until they sleep, then others are watched. */
+/** The pause before each turn: first the threads of the previous racer spin until they sleep, then other programs are watched. */
 const SETTLE_MS = 30;
 const WATCH_MS = 40;
-/** More than this, and whoever reads the figures is told. */
+/** If other programs use more than this, the benchmark says so. */
 const QUIET = 0.1;
 
 export type Racer = {
   readonly label: string;
   /** Does the work once. */
   readonly run: () => void;
-  /** Times in a turn, so that a turn is long beside the pauses. Default 1. */
+  /** Runs per turn, so that a turn is long compared with the pauses (default: 1). */
   readonly count?: number;
 };
 
 export type RaceOptions = {
   readonly rounds: number;
-  /** Progress, for whoever waits. */
+  /** Reports progress to the user. */
   readonly note: (text: string) => void;
 };
 

@@ -1,13 +1,13 @@
 // Question: what is a measured figure, and how is it printed?
 //
-// A figure has a name, a value and both sides it was made from; or the reason why it was skipped.
-// For machines it is one line of JSON as soon as it is known; for people, a table at the end,
-// in Markdown so that it can go into a page as it is.
+// A figure has a name, a value and the two sides it was made from, or the reason why it was skipped. For machines it is
+// printed as one line of JSON as soon as it is known. For people there is a table at the end, in Markdown so that it can
+// be pasted into a page.
 
 import { given } from "../../src/basics/given.ts";
 import type { Timing } from "./interleave.ts";
 
-/** One of the two things compared. `value` is what entered the figure; median and best are in the same unit. */
+/** One of the two sides compared. `value` enters the figure; median and best are in the same unit. */
 export type Side = {
   readonly label: string;
   readonly value: number;
@@ -22,7 +22,7 @@ export type Measured = {
   readonly value: number;
   readonly unit: string;
   readonly higher_is_better: boolean;
-  /** The value to reach: at least this where higher is better, at most this where lower is. */
+  /** The value to reach: at least this if higher is better, at most this if lower is better. */
   readonly bar?: number;
   readonly ours?: Side;
   readonly theirs?: Side;
@@ -49,7 +49,7 @@ export function rate(timing: Timing, statistic: Statistic, unit: string, of: (ms
   return { label, value: { median, best }[statistic], unit, median, best, samples: ms.length };
 }
 
-/** Ours divided by theirs. Higher is better for speeds; for times and sizes say that it is not. */
+/** Ours divided by theirs. Higher is better by default; for times and sizes, say that it is not. */
 export function ratio(
   name: string,
   ours: Side,
@@ -107,7 +107,7 @@ function row(figure: Measured): readonly string[] {
   return [figure.name, `${value} ${figure.unit}`, barText(figure), sideText(figure.ours), sideText(figure.theirs)];
 }
 
-/** A Markdown table with aligned columns, empty columns left out; below it a line for each skipped figure. */
+/** A Markdown table with aligned columns and without empty ones, then a line for each skipped figure. */
 export function figureTable(figures: readonly Figure[]): string {
   const rows = figures.flatMap((figure) => ("skipped" in figure ? [] : [row(figure)]));
   const skipped = figures.flatMap((figure) =>

@@ -1,6 +1,6 @@
 // Question: how does a Node program become a peer (see `peer.ts`)?
 //
-// The counterpart of `peers/serve.py`: says hello or why not, then answers each line
+// This is the counterpart of `peers/serve.py`. It says hello, or why it cannot start. Then it answers each line
 // `{"op", "count"}` with `{"ms", "peak_rss_bytes", ...}` until its standard input ends.
 
 import { readFileSync } from "node:fs";
@@ -12,18 +12,18 @@ export class Skip extends Error {}
 
 export type Work = {
   readonly hello: Omit<Hello, "base_rss_bytes">;
-  /** Does the work once. What it returns of the last time goes into the reply. */
+  /** Does the work once. The result of the last time goes into the reply. */
   readonly run: () => Promise<Partial<Reply>>;
 };
 
-/** The peak ("VmHWM") or present ("VmRSS") memory of this process; the peak for both where there is no /proc. */
+/** The peak ("VmHWM") or present ("VmRSS") memory of this process; the peak for both if there is no /proc. */
 function memoryBytes(key: "VmHWM" | "VmRSS"): number {
-  // Not resourceUsage on Linux: a child's maximum starts at its parent's size.
+  // On Linux resourceUsage does not work, because a child's maximum starts at its parent's size.
   try {
     const found = new RegExp(`^${key}:\\s*(\\d+) kB`, "m").exec(readFileSync("/proc/self/status", "utf8"));
     if (found) return 1024 * Number(found[1]);
   } catch {
-    // No /proc here.
+    // There is no /proc here.
   }
   return 1024 * process.resourceUsage().maxRSS;
 }

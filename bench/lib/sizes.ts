@@ -1,9 +1,9 @@
-// Question: Which model does a peer of ours run, as its command line says it?
+// Question: which model do the options of our peers describe?
 
 import { type ConnectionKind, defaultConnection } from "../../src/connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 
-/** As `serve.py` has them. */
+/** The same options as those of `serve.py`. */
 export const sizeOptions = {
   connection: { type: "string", default: "residual" },
   layers: { type: "string", default: "4" },

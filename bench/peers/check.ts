@@ -2,8 +2,8 @@
 //
 //   node bench/peers/check.ts [--rounds 5] [--json] [gemm | step ...]
 //
-// Prints each peer's own figures, measured in turns. It fails when the engines do not agree:
-// on every matrix product exactly, and on a model's loss, eager against compiled, to 1e-3.
+// It prints the figures of each peer, measured in turns. It fails if the engines disagree: every matrix product must be
+// exactly equal, and the losses of a model, eager and compiled, must agree within 1e-3.
 
 import { parseArgs } from "node:util";
 import { interleave, type Timing } from "../lib/interleave.ts";
@@ -60,7 +60,7 @@ function agree(what: string, values: readonly (number | undefined)[], tolerance:
   throw new Error(`The peers disagree on ${what}: ${values.join(", ")}.`);
 }
 
-/** What must hold of each kind of peer, and its figures. */
+/** The checks for each kind of peer, and its figures. */
 const KINDS: Readonly<
   Record<string, { check(all: readonly Measurement[]): void; figures(m: Measurement): readonly Figure[] }>
 > = {
@@ -140,7 +140,7 @@ const { values, positionals } = parseArgs({
 const kinds = positionals.length > 0 ? positionals : Object.keys(PEERS);
 const unknown = kinds.find((kind) => !(kind in PEERS));
 if (unknown !== undefined)
-  throw new Error(`"${unknown}" is no kind of peer; choose from ${Object.keys(PEERS).join(", ")}.`);
+  throw new Error(`"${unknown}" is not a kind of peer; choose from ${Object.keys(PEERS).join(", ")}.`);
 
 async function* everything(): AsyncGenerator<Figure> {
   for (const kind of kinds) yield* figures(kind, Number(values.rounds));

@@ -3,9 +3,9 @@
 //   node bench/peers/our-generate.ts --connection mhc --layers 4 --channels 256 --heads 8 \
 //       --tokens 256 --vocabulary 1024 --threads 2 --written 128
 //
-// The same protocol and the same model as `serve.py generate`: a prompt of half a window, then the most likely
-// token again and again, by the generator that `birkhoff sample` uses. More tokens than half a window make the
-// window slide.
+// It has the same protocol and the same model as `serve.py generate`: it reads a prompt of half a window, then writes the
+// most likely token again and again, with the generator that `birkhoff sample` uses. More tokens than half a window make
+// the window slide.
 
 import { parseArgs } from "node:util";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";

@@ -2,8 +2,8 @@
 //
 //   npx node bench/peers/our-moe.ts --model /tmp/model.bin --connection mhc --threads 2
 //
-// The same protocol as `serve.py moe`, which reads the model's sizes and first values from the file that this
-// one writes before it is ready, and draws the same batches.
+// It has the same protocol as `serve.py moe`. That program draws the same batches, and reads the model's sizes and first
+// values from the file that this one writes before it is ready.
 
 import { parseArgs } from "node:util";
 import { parameterCount } from "../../src/graph/parameters.ts";

@@ -33,7 +33,7 @@ function trainingConfig(): TrainingConfig {
   });
 }
 
-/** Text of some tokens that are frequent and many that are rare, as in a language, so that a few steps learn something. */
+/** A text in which a few tokens are frequent and many are rare, as in a language, so that a few steps learn something. */
 function inventedBatches({ model, batch, seed }: TrainingConfig): Batches {
   let state = 1;
   const ids = Int32Array.from({ length: 1 << 16 }, () => {

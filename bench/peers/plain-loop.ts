@@ -1,17 +1,17 @@
-// Question: how evenly does this machine itself run?
+// Question: how evenly does the machine itself run?
 //
 //   npx node bench/peers/plain-loop.ts --written 2048
 //
 // The same protocol as `our-generate.ts`: for each "token" a fixed loop of arithmetic on one thread, over
-// numbers that stay in its first-level cache. It waits for no other thread and no memory, so what its times
-// differ by is what other programs, and a hypervisor, take.
+// numbers that stay in its first-level cache. It waits for no other thread and for no memory, so its times differ only
+// because of other programs and a hypervisor.
 
 import { parseArgs } from "node:util";
 import { serve, type Work } from "../lib/serve.ts";
 
 const { values } = parseArgs({ options: { written: { type: "string", default: "2048" } } });
 
-/** Of about half a millisecond, as one token's. */
+/** Iterations for about half a millisecond, like one token. */
 const PASSES = 25;
 const numbers = new Float64Array(2048).fill(1.0001);
 let sum = 1;

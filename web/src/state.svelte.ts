@@ -1,8 +1,9 @@
 // Question: what does the page show, and how does it stay up to date?
 //
-// Cards of all runs; curves of the chosen ones, fetched once and then fed by one stream of events. Every
-// message of the stream tells the positions in the files that it reaches, so that after a pause, or after
-// the server was started again, it goes on exactly there. A run that went back to a checkpoint is fetched anew.
+// It shows the cards of all runs and the curves of the chosen ones, which are fetched once and then extended by one
+// stream of events. Every message of the stream holds the positions in the files up to which it reaches, so that the
+// stream continues exactly there after a pause or a restart of the server. A run that went back to a checkpoint is
+// fetched again.
 
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import type { LiveCards, LiveRecords, RunCard } from "../../src/report/server/messages.ts";
@@ -13,9 +14,9 @@ import { assignVariants, type Look, lookOf } from "./lib/looks.ts";
 export const tabs = ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"] as const;
 export type Tab = (typeof tabs)[number];
 const MOST_CHOSEN = 24;
-/** So many are shown when the page opens. */
+/** The number of runs that are shown when the page opens. */
 const FIRST_CHOSEN = 6;
-/** Live points of a run after which its curves are fetched anew, downsampled. */
+/** Live points of a run after which its curves are fetched again, downsampled. */
 const MOST_ADDED = 20_000;
 
 export interface PageState {
@@ -32,11 +33,11 @@ export interface PageState {
   link: "starting" | "live" | "reconnecting";
   error: string;
   dark: boolean;
-  /** Grows whenever curves changed. */
+  /** Grows whenever curves change. */
   version: number;
-  /** Grows whenever all curves that were asked for have come: they are drawn at once. */
+  /** Grows whenever all requested curves have arrived: they are drawn at once. */
   loads: number;
-  /** How often a run's gains, samples or alarms changed. */
+  /** How often a run's gains, samples or alarms have changed. */
   news: Record<string, number>;
 }
 
@@ -59,10 +60,10 @@ export const page: PageState = $state({
 });
 wide.addEventListener("change", () => (page.dark = wide.matches));
 
-/** Not reactive by themselves: `page.version` says that something changed. */
+/** These are not reactive by themselves: `page.version` says that something changed. */
 const curves = new Map<string, RunCurves>();
 const cursors = new Map<string, string>();
-/** Which of its connection's looks a run has, from 0. */
+/** The variant of each run among the looks of its connection, from 0. */
 const variants: Map<string, number> = new SvelteMap();
 /** Runs whose curves are being fetched. */
 const pending: Set<string> = new SvelteSet();
@@ -74,7 +75,7 @@ const kindOf = (id: string): string => cardOf(id)?.connection ?? "";
 export const lookOfRun = (id: string): Look => lookOf(kindOf(id), variants.get(id) ?? 0, page.dark);
 export const isLoading = (): boolean => pending.size > 0;
 
-/** Load the list, choose the newest runs or those of the address, and start the stream. */
+/** Load the list, choose the newest runs or those in the address, and start the stream. */
 export async function start(): Promise<void> {
   try {
     const { root, cards } = await getRuns();
@@ -88,7 +89,7 @@ export async function start(): Promise<void> {
   }
 }
 
-/** Those in training first, then the newest; the order stays while records come. */
+/** Runs in training come first, then the newest. The order stays while records arrive. */
 function ordered(cards: readonly RunCard[]): RunCard[] {
   const training = (card: RunCard): number => (card.state === "training" ? 1 : 0);
   return [...cards].sort((a, b) => training(b) - training(a) || b.begun - a.begun || (a.id < b.id ? -1 : 1));
@@ -124,7 +125,7 @@ export function choose(ids: readonly string[]): void {
   else listen();
 }
 
-/** For an element that stands for a run: while the pointer is on it, the run's curves stand out. */
+/** Handlers for an element that represents a run: while the pointer is on it, the run's curves stand out. */
 export function pointsAt(id: string): { onpointerenter(event: PointerEvent): void; onpointerleave(): void } {
   return {
     onpointerenter: ({ pointerType }) =>
@@ -138,7 +139,7 @@ export function toggle(id: string): void {
 }
 
 async function load(ids: readonly string[]): Promise<void> {
-  // What it told of these runs would be dropped, and its place remembered beyond what is fetched.
+  // Its messages about these runs would be dropped, and its position remembered beyond what has been fetched.
   source?.close();
   for (const id of ids) pending.add(id);
   await Promise.all(
@@ -162,7 +163,7 @@ async function load(ids: readonly string[]): Promise<void> {
   listen();
 }
 
-/** One stream for all chosen runs; a new one goes on where the last one was. */
+/** Open one stream for all chosen runs. A new stream continues where the last one ended. */
 function listen(): void {
   source?.close();
   const followed = page.chosen.filter((id) => curves.has(id));
@@ -179,7 +180,7 @@ function listen(): void {
     page.link = "live";
     if (!wasAway) return;
     page.error = "";
-    // What was written meanwhile besides records is not told, and what was asked for meanwhile was not answered.
+    // Changes other than records were not reported meanwhile, and requests were not answered, so fetch these again.
     for (const id of followed) page.news[id] = (page.news[id] ?? 0) + 1;
     const missing = page.chosen.filter((id) => !curves.has(id) && !pending.has(id));
     if (missing.length > 0) void load(missing);
@@ -217,7 +218,7 @@ function takeCards({ cards, removed, whole }: LiveCards): void {
   page.cards = ordered([...kept, ...cards]);
   const left = page.chosen.filter((id) => cardOf(id));
   if (left.length < page.chosen.length) choose(left.length > 0 ? left : newest());
-  // A run that began after the page was opened on an empty folder.
+  // A run has begun after the page was opened on an empty folder.
   else if (wasEmpty && left.length === 0 && cards.length > 0) choose(newest());
 }
 
@@ -228,7 +229,7 @@ function readAddress(): string[] {
   return given.getAll("run");
 }
 
-/** The address keeps what is shown, for a reload or a colleague. */
+/** Keep the shown runs in the address, for a reload or a colleague. */
 export function writeAddress(): void {
   const shown = new URLSearchParams(page.chosen.map((id) => ["run", id]));
   if (page.tab !== "Curves") shown.set("tab", page.tab);

@@ -1,8 +1,8 @@
-// Question: which stretch of the horizontal axis is shown, and in how fine points?
+// Question: which interval of the horizontal axis is shown, and how are its points refined?
 //
-// The curves that the page opens with are downsampled over all steps. The steps of a stretch are asked for
-// again, and their points put in the place of the coarse ones: what lies around them stays, for smoothing and
-// for moving on. All charts show the same stretch.
+// The curves that the page opens with are downsampled over all steps. The steps of an interval are requested again, and
+// their points replace the coarse ones. The points around them stay, for smoothing and for moving sideways. All charts
+// show the same interval.
 
 import { getCurves } from "./lib/api.ts";
 import { type Axis, type Curve, type Detail, isCoarse, runCurves, stepsWithin, withDetail } from "./lib/curves.ts";
@@ -11,10 +11,10 @@ import { cardOf, curvesOf, page } from "./state.svelte.ts";
 
 export type Stretch = readonly [from: number, to: number];
 
-/** On the page's axis; null for everything. */
+/** The interval on the page's axis; null for everything. */
 export const zoom: { stretch: Stretch | null } = $state({ stretch: null });
 
-/** A key that is held down moves on many times before points are asked for. */
+/** A delay, because a key that is held down moves many times before points should be requested. */
 const PAUSE_MS = 120;
 const details = new Map<string, Detail>();
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -24,13 +24,13 @@ export function zoomTo(stretch: Stretch | null): void {
   refine();
 }
 
-/** A stretch of one axis means nothing on another. */
+/** An interval of one axis means nothing on another. */
 export function setAxis(axis: Axis): void {
   zoomTo(null);
   page.axis = axis;
 }
 
-/** Ask for what is shown and not yet fine; call again when other curves are there. */
+/** Request the shown points that are still coarse; call this again when there are other curves. */
 export function refine(): void {
   clearTimeout(timer);
   for (const [id, { whole }] of details) if (!zoom.stretch || whole !== curvesOf(id)) details.delete(id);
@@ -55,7 +55,7 @@ async function fetchDetail(id: string): Promise<void> {
   }
 }
 
-/** A curve of a run in the points there are: fine ones in the stretch that is shown. */
+/** A curve of a run with the finest points that are available in the shown interval. */
 export function curveOf(id: string, name: CurveName): Curve | undefined {
   const whole = curvesOf(id);
   const detail = details.get(id);

@@ -1,4 +1,6 @@
-// How the page asks its server. Messages: src/report/server/messages.ts.
+// Question: how does the page request data from its server?
+//
+// The messages are defined in src/report/server/messages.ts.
 
 import type {
   ControlRequest,
@@ -9,11 +11,11 @@ import type {
   RunTexts,
 } from "../../../src/report/server/messages.ts";
 
-/** Points of a curve: about two a pixel of a chart. */
+/** Points of a curve: about two for each pixel of a chart. */
 const POINTS = 900;
 
 export const getRuns = (): Promise<{ root: string; cards: RunCard[] }> => get("/api/runs", {});
-/** @param steps the first and the last; else all */
+/** @param steps the first and the last step (default: all steps) */
 export const getCurves = (run: string, steps?: readonly [from: number, to: number]): Promise<Curves> =>
   get("/api/curves", {
     run,
@@ -44,7 +46,7 @@ async function answerOf<T>(response: Response): Promise<T> {
   try {
     message = (JSON.parse(text) as { error: string }).error;
   } catch {
-    // Not JSON: the text itself is the message.
+    // It is not JSON, so the text itself is the message.
   }
   throw new Error(message || response.statusText);
 }

@@ -1,6 +1,7 @@
-// Question: which colour has a value of a heat map?
-// Gains: white at 1, red above, blue below, by their logarithm. Mixing: from the background at 0 to blue
-// at 1, orange below 0. The middle is the page's own background, so both work in the dark.
+// Question: which colour does a value of a heat map have?
+//
+// Gains are white at 1, red above and blue below, by their logarithm. Mixing goes from the background at 0 to blue at 1,
+// and is orange below 0. The middle is the page's background, so both also work in the dark scheme.
 
 type Colour = readonly [red: number, green: number, blue: number];
 
@@ -26,7 +27,7 @@ export function colourAt({ middle, high, low, missing }: Palette, position: numb
   return `rgb(${middle.map((from, index) => Math.round(from + (end[index]! - from) * share)).join(" ")})`;
 }
 
-/** Position of a gain between 10^-limit and 10^limit. */
+/** The position of a gain between 10^-limit and 10^limit. */
 export function gainPosition(gain: number | null, limit: number): number {
   if (gain === null) return NaN;
   return gain <= 0 ? -1 : Math.log10(gain) / limit;

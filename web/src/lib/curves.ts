@@ -1,4 +1,4 @@
-// Question: what are the curves of a run in the page, and how do they grow, become finer, smooth and change their axis?
+// Question: how does the page hold the curves of a run, extend, refine and smooth them, and change their axis?
 
 import type { Clock, Curves, LiveRow, Points } from "../../../src/report/server/messages.ts";
 import { type CurveName, curves } from "../../../src/training/scalars.ts";
@@ -7,7 +7,7 @@ export type Axis = "step" | "tokens" | "time";
 
 interface GrowingPoints {
   step: number[];
-  /** null where it was not finite. */
+  /** null if the value was not finite. */
   value: (number | null)[];
 }
 
@@ -36,7 +36,7 @@ export function runCurves({ series, clock }: Curves): RunCurves {
   };
 }
 
-/** Add a live row. False when it is of an earlier step than the last: the run went back. */
+/** Add a live row. Returns false if its step is before the last one: the run went back. */
 export function addRow(run: RunCurves, [step, seconds, ...values]: LiveRow): boolean {
   for (const [
     index,
@@ -61,18 +61,18 @@ export function addRow(run: RunCurves, [step, seconds, ...values]: LiveRow): boo
   return true;
 }
 
-/** The same curves in finer points over some steps. */
+/** The same curves with finer points over some steps. */
 export interface Detail {
-  /** Of which it is a part; fetched anew, they make the detail void. */
+  /** The curves that it is a part of. When these are fetched again, the detail becomes void. */
   readonly whole: RunCurves;
   readonly from: number;
   readonly to: number;
-  /** The last step there was when it was asked for: what came later is in the whole. */
+  /** The last step at the time of the request: later steps are in the whole curves. */
   readonly until: number;
   readonly fine: RunCurves;
 }
 
-/** The whole curve, with the finer points where there are such. */
+/** The whole curve, with finer points where they exist. */
 export function withDetail(name: CurveName, { whole, from, to, until, fine }: Detail): Curve {
   const [outer, inner] = [whole.curves[name], fine.curves[name]];
   const end = Math.min(to, Math.max(until, inner.step.at(-1) ?? -1));
@@ -91,14 +91,14 @@ export function withDetail(name: CurveName, { whole, from, to, until, fine }: De
   return { ...join(outer, inner), mean };
 }
 
-/** Whether the server has more points of some steps than the whole curves show. */
+/** Whether the server has more points for some steps than the whole curves show. */
 export function isCoarse({ curves }: RunCurves): boolean {
   return Object.values(curves).some(({ mean }) => mean !== undefined);
 }
 
 /**
- * Exponential mean over about `window` steps, the same however many steps lie between two points.
- * 0 leaves the points as they are. Gaps stay, and count for nothing.
+ * Exponential mean over about `window` steps; it does not depend on how many steps lie between two points. A window of 0
+ * leaves the points unchanged. Gaps stay, and do not count.
  */
 export function smoothed({ step, value }: Points, window: number): (number | null)[] {
   if (window === 0) return [...value];
@@ -120,7 +120,7 @@ export function onAxis(steps: readonly number[], axis: Axis, tokensPerStep: numb
   return interpolated(steps, clock.step, clock.value);
 }
 
-/** The first and the last step within a stretch of an axis. */
+/** The first and the last step within an interval of an axis. */
 export function stepsWithin(
   stretch: readonly [from: number, to: number],
   axis: Axis,
@@ -134,7 +134,7 @@ export function stepsWithin(
   return [Math.max(0, Math.floor(from)), Math.max(0, Math.ceil(to))];
 }
 
-/** Values at some places between known ones, all ascending; a line goes on from the origin and past the last. */
+/** Interpolate values at ascending places between known ones. Lines continue to the origin and past the last one. */
 function interpolated(places: readonly number[], xs: readonly number[], ys: readonly number[]): number[] {
   let at = 0;
   const last = xs.length - 1;

@@ -1,13 +1,13 @@
-// Question: how does a part of the page hold something of every chosen run, and fetch it again when that changed?
+// Question: how does a part of the page hold data of every chosen run, and fetch it again when it has changed?
 
 import { untrack } from "svelte";
 import { SvelteMap } from "svelte/reactivity";
 import { page } from "../state.svelte.ts";
 
-/** Between two fetches of the same run while it trains. */
+/** The pause between two fetches of the same run while it trains. */
 const PAUSE_MS = 1500;
 
-/** Call while a component is made. */
+/** Call this while a component is created. */
 export function fetched<T>(fetch: (run: string) => Promise<T>): { readonly all: ReadonlyMap<string, T> } {
   const all = new SvelteMap<string, T>();
   const had = new Map<string, number>();

@@ -1,8 +1,8 @@
-// Question: how are numbers written so that a reader takes them in at a glance?
+// Question: how are numbers written so that a reader grasps them at a glance?
 
 import type { Axis } from "./curves.ts";
 
-/** Four digits that matter; powers of ten for what is very large or small; a dash for what is missing. */
+/** Four significant digits; a power of ten for very large or small numbers; a dash for a missing one. */
 export function short(value: number | null | undefined, digits = 4): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -30,7 +30,7 @@ export function counted(value: number): string {
   return `${Number((value / unit).toPrecision(3))}${letter}`;
 }
 
-/** A place on the horizontal axis of the curves. */
+/** A position on the horizontal axis of the curves. */
 export function axisText(value: number, axis: Axis): string {
   return axis === "time" ? duration(value) : axis === "step" ? Math.round(value).toLocaleString("en") : counted(value);
 }

@@ -1,30 +1,30 @@
 // Question: in which colour and dash is a run drawn?
 //
-// In the colour of its connection, the same as in the report's figures. Runs of one connection differ in shade,
-// then in dash: their variant. A shown run keeps its variant whatever else is shown or hidden, and one that
-// comes back has the one it had, unless another has taken it meanwhile.
+// A run has the colour of its connection, as in the report's figures. Runs of one connection differ in their variant:
+// first in shade, then in dash. A shown run keeps its variant whatever else is shown or hidden. A run that is shown
+// again gets its old variant, unless another run has taken it meanwhile.
 
 import { colourOf, dashes } from "../../../src/report/figures/palette.ts";
 
 export interface Look {
   /** As #rrggbb. */
   readonly colour: string;
-  /** Lengths of strokes and gaps; [1, 0] is a whole line. */
+  /** Lengths of strokes and gaps; [1, 0] is a solid line. */
   readonly dash: readonly number[];
 }
 
-/** How far a shade has gone from the connection's own colour to that of the ink. */
+/** How far each shade is from the connection's colour towards that of the ink. */
 const SHADES = [0, 0.38, 0.64];
 const INK = { light: "#15171c", dark: "#f4f4f6" } as const;
 
-/** @param variant from 0, the connection's colour itself */
+/** @param variant 0 is the connection's colour itself */
 export function lookOf(kind: string, variant: number, dark: boolean): Look {
   const share = SHADES[variant % SHADES.length]!;
   const dash = dashes[Math.floor(variant / SHADES.length) % dashes.length]!;
   return { colour: mixed(colourOf(kind), dark ? INK.dark : INK.light, share), dash };
 }
 
-/** A look as the background of a swatch: stripes as wide as the strokes, in half their size. */
+/** A look as the background of a swatch: stripes that repeat the dashes at half size. */
 export function striped({ colour, dash }: Look): string {
   let at = 0;
   const stops = dash.map((length, index) => {
@@ -35,7 +35,7 @@ export function striped({ colour, dash }: Look): string {
   return dash[1] === 0 ? colour : `repeating-linear-gradient(to right, ${stops.join(", ")})`;
 }
 
-/** Gives every shown run a variant that no other shown one of its connection has. */
+/** Gives every shown run a variant that no other shown run of its connection has. */
 export function assignVariants(
   shown: readonly string[],
   kindOf: (run: string) => string,
@@ -44,7 +44,7 @@ export function assignVariants(
 ): void {
   const taken = new Set<string>();
   const key = (run: string, variant: number): string => `${kindOf(run)} ${variant}`;
-  // Those that stay on the screen come first: they keep what they have.
+  // Runs that stay on the screen come first, so that they keep their variants.
   const order = [...shown].sort((a, b) => Number(wereShown.has(b)) - Number(wereShown.has(a)));
   for (const run of order) {
     let variant = variants.get(run) ?? 0;
