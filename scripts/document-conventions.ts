@@ -99,7 +99,7 @@ function refusals(): string {
 export function conventionsPage(): string {
   return `# Whose formulas exactly
 
-The paper of mHC fixes the formulas but not what keeps a division from zero, where the parameters start or how the streams end, and released code changed some of what it does fix. A *convention* is a named value that says all of it (\`src/connections/conventions/table.ts\`). \`mhc({ convention })\`, \`--convention\` and the field \`model.connection.convention\` of a configuration choose one; \`paper\` is used when nothing is said. The forms of HC are \`hc\` with its options \`dynamic\` and \`tanh\`.
+The mHC paper fixes the formulas. It does not say what prevents a division by zero, where the parameters start or how the streams end, and released code has changed some of the formulas. A *convention* is a named value that settles all of this (\`src/connections/conventions/table.ts\`). \`mhc({ convention })\`, \`--convention\` and the field \`model.connection.convention\` of a configuration choose one; the default is \`paper\`. The forms of HC are \`hc\` with its options \`dynamic\` and \`tanh\`.
 
 This page is written by \`npx node scripts/document-conventions.ts\`, and a test holds it to the values.
 
@@ -135,7 +135,7 @@ ${markdownTable(
 
 All of them order the rows of φ and the bias ${mhcConventions.paper.slices.join(" | ")}, do 20 iterations, start from n copies of the embedding, and do not divide the bias by the norm.
 
-What they call it in stored weights, and where it starts (this library's own starts are in [initialisation.md](initialisation.md); a convention does not change them):
+The names in stored weights, and where each value starts (this library's own starts are in [initialisation.md](initialisation.md); a convention does not change them):
 
 ${markdownTable(
   ["name", "φ", "α", "b", "α starts at", "φ starts at", "b starts at"],
@@ -158,25 +158,25 @@ ${markdownTable(
 
 ## From one to another
 
-\`conversion(from, to)\` and \`birkhoff convert\` rewrite weights so that they compute the same function. Between conventions that apply Sinkhorn's matrix as it is and those that apply it transposed, the res rows of φ and the res part of the bias are transposed (row j, column k goes to row k, column j); all else stays. There and back is the identity.
+\`conversion(from, to)\` and \`birkhoff convert\` rewrite weights so that they compute the same function. Between conventions that apply Sinkhorn's matrix as it is and those that apply it transposed, the res rows of φ and the res part of the bias are transposed (row j, column k goes to row k, column j); everything else stays. Converting there and back is the identity.
 
-Where the same lines of H_res are normalised last, only epsilons remain between the two functions. Where they are not, both go to the same matrix as iterations grow, and what 20 iterations leave undone remains. The largest difference of any coefficient, measured in float64 over ${TOKENS} random tokens at n = ${STREAMS}, logits of deviation 1:
+If two conventions normalise the same lines of H_res last, their functions differ only by epsilons. If not, both approach the same matrix as iterations grow, and differ by the error that 20 iterations leave. This table shows the largest difference of any coefficient, measured in float64 over ${TOKENS} random tokens at n = ${STREAMS}, for logits of deviation 1:
 
 ${differences(1)}
 
-and of deviation 4, where 20 iterations are too few and 1e-6 is no longer small beside the smallest entries of a softmax:
+and for logits of deviation 4, for which 20 iterations are too few, and 1e-6 is no longer small compared with the smallest entries of a softmax:
 
 ${differences(4)}
 
-Refused, because no weights can express it:
+These conversions are refused, because no weights can express them:
 
 ${refusals()}
-- A learned end where the streams end by their mean (\`megatron\`): its weights depend on the token. The other way a mean becomes a learned end with φ = 0, which reads it exactly but for rounding.
-- HC with tanh as HC without, or a dynamic one as a static one, unless θ or α is zero.
+- A learned end cannot be written where the streams end by their mean (\`megatron\`), because its weights depend on the token. In the other direction, a mean becomes a learned end with φ = 0, which computes it exactly up to rounding.
+- HC with tanh cannot be written as HC without it, nor a dynamic one as a static one, unless θ or α is zero.
 
 ## Is a file what it says?
 
-Sinkhorn-Knopp makes any logits doubly stochastic, so a residual map that was transposed by mistake is as stochastic as the right one, and only 0.1 and more of every coefficient is wrong. \`birkhoff lint FILE\` says for each check what it measured: shapes, values that are not finite, 16-bit storage, the order of the slices (told by where the large entries of the bias stand), how far the maps of random tokens are from doubly stochastic, saturation, and the orientation of the maps by four kinds of evidence, of which the last two need more than the weights:
+Sinkhorn-Knopp makes any logits doubly stochastic, so a residual map that was transposed by mistake is as stochastic as the right one; only its coefficients are wrong, by 0.1 and more. \`birkhoff lint FILE\` says for each check what it measured: shapes, values that are not finite, 16-bit storage, the order of the slices (recognised by the position of the large entries of the bias), how far the maps of random tokens are from doubly stochastic, saturation, and the orientation of the maps. For the orientation there are four kinds of evidence; the last two need more than the weights:
 
 | evidence | what it needs | how sure |
 | --- | --- | --- |

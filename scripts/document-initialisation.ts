@@ -49,9 +49,9 @@ export function initialisationPage(): string {
 
   return `# How mHC starts
 
-The paper gives α = 0.01 and nothing else: not φ, not the biases. Every implementation chose its own, and they differ in whether the model begins as a residual network, whether it still can tell its streams apart, and whether its mixers can move. \`mhc({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; \`default\` is used when nothing is said. They are in \`src/connections/initialisations.ts\`.
+The paper gives α = 0.01 and nothing else: neither φ nor the biases. Every implementation has chosen its own start. They differ in whether the model begins as a residual network, whether it can distinguish its streams, and whether its mixers can learn. \`mhc({ initialisation })\`, \`--initialisation\` and the field \`model.connection.initialisation\` of a configuration choose one by name; without a choice it is \`default\`. They are defined in \`src/connections/initialisations.ts\`.
 
-This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured, by \`measureStart\` (\`src/study/start.ts\`) in float64, at n = ${STREAMS}, and a test holds the page to it.
+This page is written by \`npx node scripts/document-initialisation.ts\`: every number below is measured by \`measureStart\` (\`src/study/start.ts\`) in float64, at n = ${STREAMS}, and a test checks the page.
 
 ## What they are
 
@@ -66,11 +66,11 @@ ${markdownTable(
   }),
 )}
 
-With other choices for H_res than Sinkhorn-Knopp and row softmax ([manifolds.md](manifolds.md)) only φ, α, the read and the write are taken from the start; H_res then starts as its map says.
+With other choices for H_res than Sinkhorn-Knopp and row softmax ([manifolds.md](manifolds.md)) only φ, α, the read and the write are taken from the start; the map decides how H_res starts.
 
 ## What becomes of the streams
 
-H_res of one sublayer with φ = 0, its |λ₂| (what is left of a difference between streams after one sublayer), and the product over 60 sublayers: where it is the same on the diagonal and off it, the streams have become their mean. Σ H_pre is how many times a block reads the mean of equal streams, the mean of H_post how much of its output the mean of the streams gets.
+The table shows H_res of one sublayer with φ = 0, its |λ₂| (how much of a difference between streams is left after one sublayer), and the product over 60 sublayers. If the product is the same on the diagonal and off it, the streams have become their mean. Σ H_pre is how many times a block reads the mean of equal streams. The mean of H_post is how much of the block's output the mean of the streams gets.
 
 ${markdownTable(
   ["name", "diagonal", "off it", "\\|λ₂\\|", "\\|λ₂\\|^60", "product: diagonal", "off it", "Σ H_pre", "mean H_post"],
@@ -92,9 +92,9 @@ ${markdownTable(
 
 ## Is it the residual model, and can it learn?
 
-*Difference*: a stack of 60 sublayers x + tanh(RMSNorm(x) W) against the same stack with plain residual connections, the largest difference of the normalised end as a share of its largest value; where φ is random, first with φ = 0 and then as it starts. *No norm*: the same for blocks tanh(x W), which see the scale of what they read. 0 is equal up to rounding. The blocks' outputs are about as large as what they are first added to; in a language model, which starts with small ones, differences are smaller.
+*Difference*: a stack of 60 sublayers x + tanh(RMSNorm(x) W) against the same stack with plain residual connections, the largest difference of the normalised end as a share of its largest value; where φ is random, first with φ = 0 and then as it starts. *No norm*: the same for blocks tanh(x W), which see the scale of what they read. 0 means equal up to rounding. The blocks' outputs are about as large as the streams that they are first added to; in a language model, which starts with small ones, differences are smaller.
 
-*Streams differ*: what makes the gradients of the streams differ, so that equal streams do not stay copies of each other for ever. *Gradient*: which of φ, α and the logits of H_res have one in the first step (the biases of H_pre and H_post always have). A zero φ holds back α for one step, a zero α holds back φ; both zero stay zero for ever.
+*Streams differ*: what makes the gradients of the streams differ, so that equal streams do not stay copies of each other for ever. *Gradient*: which of φ, α and the logits of H_res have a gradient in the first step (the biases of H_pre and H_post always do). A zero φ holds back α for one step, a zero α holds back φ; both zero stay zero for ever.
 
 ${markdownTable(
   ["name", "difference", "no norm", "streams differ", "gradient"],
@@ -112,14 +112,14 @@ ${markdownTable(
 
 ## What to read from it
 
-- Copies of one stream stay copies under *any* mixer whose rows sum to one, as long as every stream is written with weight 1. So a start need not have H_res = I to be the residual model exactly, and blocks that normalise their input do not see whether they read the sum of the streams or their mean: \`zero\` is the residual model up to φ. What it lacks is any difference between streams to work with.
-- \`gpt2-equivalent\` is exact and its streams never differ: φ and α are both zero, so neither ever gets a gradient, and neither do the logits of H_res. \`skyrl\` is exact, and gets its differences from a random φ as soon as α has moved.
-- \`pre-norm\` is exact and its streams differ at once, with a gradient for H_res from the first step where n is 4 or more. The proof stands at the head of \`src/connections/initialisations.ts\`. It is where upcycling a trained residual model starts from.
+- Copies of one stream stay copies under *any* mixer whose rows sum to one, as long as every stream is written with weight 1. So a start need not have H_res = I to be exactly the residual model. Blocks that normalise their input cannot tell whether they read the sum of the streams or their mean, so \`zero\` is the residual model up to φ. It only lacks any difference between the streams.
+- \`gpt2-equivalent\` is exact and its streams never differ: φ and α are both zero, so neither ever gets a gradient, and neither do the logits of H_res. \`skyrl\` is exact, and its streams begin to differ through a random φ as soon as α has moved.
+- \`pre-norm\` is exact and its streams differ at once, with a gradient for H_res from the first step where n is 4 or more. The proof is at the head of \`src/connections/initialisations.ts\`. Upcycling a trained residual model starts from it.
 - \`mhc-lite\`, \`gpt2-equivalent\` and \`hy4-ihc\` keep H_res at the identity by saturating it, which also keeps it from moving: an entry h of the mixer moves by h (1 − h) times what its logit moves.
 
 ## Upcycling
 
-A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimizer, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models: above 1e-5 of the largest logit (or of one, where all are smaller) it refuses and writes nothing. \`birkhoff train --resume runs/streams\` goes on from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The run's \`config.json\` keeps in \`upcycledFrom\` where it came from.
+A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimizer, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models. If it is above 1e-5 of the largest logit (or of one, if all are smaller), the command refuses and writes nothing. \`birkhoff train --resume runs/streams\` continues from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The field \`upcycledFrom\` of the run's \`config.json\` records its origin.
 `;
 }
 
