@@ -125,9 +125,9 @@ const comparisons: readonly Comparison[] = [
 /** Check that every entrant has written as many tokens as requested, and that ours ran the same model as PyTorch. */
 function check(results: ReadonlyMap<string, Result>): void {
   for (const [name, { hello, replies }] of results) {
-    const wanted = name.endsWith("stream") ? STREAM : PROMPT;
-    const found = replies.at(-1)!.token_ms!.length;
-    if (found !== wanted) throw new Error(`${name} wrote ${found} tokens instead of ${wanted}.`);
+    const expected = name.endsWith("stream") ? STREAM : PROMPT;
+    const written = replies.at(-1)!.token_ms!.length;
+    if (written !== expected) throw new Error(`${name} wrote ${written} tokens instead of ${expected}.`);
     const ours = results.get(name.replace("torch eager", "birkhoff"))?.hello.parameters ?? hello.parameters!;
     if (hello.parameters !== ours) {
       throw new Error(`${name} has ${hello.parameters} parameters, ours ${ours}; they should be the same model.`);

@@ -82,14 +82,14 @@ export const streamKernels: readonly StreamKernel[] = [
     outputs(inputs) {
       const { x, h, y, g, du, phi, alpha, bias } = inputs;
       const { next, coefficients, u } = seam(inputs);
-      const found = gradientsFrom(
+      const results = gradientsFrom(
         [
           [next, g],
           [u, du],
         ],
         [x, h, y, phi, alpha, bias],
       );
-      return { next, coefficients, u, ...named("gradient", found) };
+      return { next, coefficients, u, ...named("gradient", results) };
     },
   },
 ];

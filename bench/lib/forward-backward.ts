@@ -58,11 +58,11 @@ export function forwardBackward(
   const tokens = input("tokens", [batch, context], "i32");
   const targets = input("targets", [batch, context], "i32");
   const loss = model.loss(model.hidden(tokens).hidden_NC, targets);
-  const found = gradients(
+  const parameterGradients = gradients(
     loss,
     parameters.all.map(({ tensor }) => tensor),
   );
-  const outputs = Object.fromEntries(parameters.all.map(({ name }, index) => [name, found[index]!]));
+  const outputs = Object.fromEntries(parameters.all.map(({ name }, index) => [name, parameterGradients[index]!]));
   const program = runtime.compile<Readonly<Record<string, Tensor>>>({ outputs: { loss, ...outputs } });
 
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));

@@ -2,14 +2,14 @@
 
     echo "[[3, 1, 4], [1, 5, 9]]" | python bench/peers/hf.py FOLDER          a line of JSON for each token
 
-Several folders are answered in turn, for the same tokens.
+For several folders, the script answers in turn, for the same tokens.
 
-The formulas of Hugging Face's llama and deepseek_v3 under the names of their tensors, and those of
-deepseek_v4's hyper-connections, in plain PyTorch: nothing is imported from this library, transformers or
-safetensors, so this is a second reading of the files. Float32 throughout.
+It implements the formulas of Hugging Face's llama and deepseek_v3 under the names of their tensors, and those of
+deepseek_v4's hyper-connections, in plain PyTorch. It imports nothing from this library, transformers or
+safetensors, so it reads the files independently. Everything is float32.
 
 deepseek_v3 normalises its latents (kv_a_layernorm, q_a_layernorm) with an epsilon of 1e-6 whatever
-config.json says, and so does this. --latent-eps 1e-20 is what the exported model was trained with.
+config.json says, and so does this script. --latent-eps 1e-20 uses the epsilon of the exported model's training.
 
 Letters in names: B batch, T tokens, N = B T, S streams, C channels, H heads, D columns of a head.
 """

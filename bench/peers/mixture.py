@@ -1,10 +1,10 @@
 """What does a small mixture of experts cost in plain PyTorch?
 
-The model of bench/lib/moe-step.ts, from the same first values: pre-RMSNorm, rotary causal attention, and in
-place of the feed-forward sigmoid scores, the k experts with the largest score plus bias, weights that sum to
-one, one shared expert, and the balancing of DeepSeek-V3 (arXiv 2412.19437, 2.1.2). Experts are modules of
-their own, run in a loop with index_select and index_add, as the eager models of Hugging Face's transformers
-do it; gate and up are one product, attention, cross-entropy and AdamW are PyTorch's fused ones.
+This is the model of bench/lib/moe-step.ts, with the same first values. It has pre-RMSNorm and rotary causal
+attention. In place of the feed-forward it has sigmoid scores, the k experts with the largest score plus bias, weights
+that sum to one, one shared expert, and the balancing of DeepSeek-V3 (arXiv 2412.19437, 2.1.2). Each expert is a
+module; they run in a loop with index_select and index_add, like the eager models of Hugging Face's transformers. Gate
+and up are one product; attention, cross-entropy and AdamW are PyTorch's fused ones.
 
 Letters in names: B batch, T tokens, N = BT, C channels, E experts, K active.
 """

@@ -1,13 +1,13 @@
 """What does the same model cost in plain PyTorch?
 
-A decoder-only transformer: pre-RMSNorm, rotary causal attention, SwiGLU, no biases, untied head.
+This is a decoder-only transformer: pre-RMSNorm, rotary causal attention, SwiGLU, no biases, untied head.
 Its sublayers (attention or feed-forward, numbered through the whole depth) are joined by one of
 
   residual   x + F(x)
   hc         dynamic Hyper-Connections, arXiv 2409.19606
   mhc        Manifold-Constrained Hyper-Connections, arXiv 2512.24880, eq. 6-9, in the paper's form
 
-Written as one would write it by hand, with PyTorch's fused operations where they exist
+It is written as one would write it by hand, with PyTorch's fused operations where they exist
 (scaled_dot_product_attention, cross_entropy, addcmul, fused AdamW) and batched matmuls elsewhere.
 Where several natural forms exist, this is the one that measured fastest in eager mode on a CPU:
 einsum for the reads and mixes, the norm before the projection, a Sinkhorn with the tokens in the

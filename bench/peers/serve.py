@@ -1,4 +1,4 @@
-"""A peer: a Python process that a Node benchmark steers, one line of JSON at a time.
+"""How does a Python process become a peer that a Node benchmark controls, one line of JSON at a time?
 
   python3 serve.py step --connection mhc --mode eager --layers 4 --channels 256 --heads 8 \\
       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
@@ -8,7 +8,7 @@
   python3 serve.py sinkhorn --matrices 8192 --tokens first --threads 2
 
 Its first line is {"ready": true, "peer", "versions", "threads", "base_rss_bytes", ...}, or
-{"skipped": "why"} when what it needs is missing. Then, for every line {"op": "step", "count": 3} on
+{"skipped": "why"} when something it needs is missing. Then, for every line {"op": "step", "count": 3} on
 standard input (the op is the first argument), it does the work three times and
 answers {"ms": [3 times], "peak_rss_bytes", ...}; or {"error": "why"}. It ends with its input.
 

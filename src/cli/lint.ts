@@ -60,10 +60,10 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
     const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
-    const found = lintFile(file, iterations === undefined ? options : { ...options, iterations });
+    const fileReport = lintFile(file, iterations === undefined ? options : { ...options, iterations });
     const folder = run ?? (isFolder(file) ? file : undefined);
-    const tried = folder === undefined ? undefined : await tryOnText(found, folder, run !== undefined, options);
-    const report = tried ? { ...found, checks: [...found.checks, tried] } : found;
+    const tried = folder === undefined ? undefined : await tryOnText(fileReport, folder, run !== undefined, options);
+    const report = tried ? { ...fileReport, checks: [...fileReport.checks, tried] } : fileReport;
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : show(report));
     if (report.checks.some(({ verdict }) => verdict === "error")) process.exitCode = 1;
   });

@@ -61,10 +61,10 @@ export function pullBack(
 
 /** The nodes of a graph that depend on one of the tensors. */
 function dependents(nodes: readonly Node[], tensors: readonly Tensor[]): Set<Node> {
-  const found = new Set<Node>();
+  const dependent = new Set<Node>();
   const sources = new Set(tensors);
   for (const node of nodes) {
-    if (node.inputs.some((input) => sources.has(input) || found.has(input.node))) found.add(node);
+    if (node.inputs.some((input) => sources.has(input) || dependent.has(input.node))) dependent.add(node);
   }
-  return found;
+  return dependent;
 }

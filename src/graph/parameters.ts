@@ -78,8 +78,8 @@ export function existingParameters({ all }: ParameterSet): ParameterSet {
   const at = (prefix: string): ParameterSet => ({
     all,
     create(name, shape) {
-      const found = all.find((parameter) => parameter.name === prefix + name)?.tensor;
-      if (found && sameShape(found.shape, shape)) return found;
+      const existing = all.find((parameter) => parameter.name === prefix + name)?.tensor;
+      if (existing && sameShape(existing.shape, shape)) return existing;
       throw new Error(`There is no parameter "${prefix}${name}" of shape [${shape.join(", ")}] to reuse.`);
     },
     under: (next) => at(`${prefix}${next}.`),

@@ -39,6 +39,6 @@ export function gradientsFrom(
   wrt: readonly Tensor[],
   boundary: readonly Tensor[] = [],
 ): Tensor[] {
-  const found = pullBack(seeds, wrt, add, boundary);
-  return wrt.map((tensor, index) => found[index] ?? fill(tensor.shape, 0));
+  const results = pullBack(seeds, wrt, add, boundary);
+  return wrt.map((tensor, index) => results[index] ?? fill(tensor.shape, 0));
 }

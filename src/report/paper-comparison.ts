@@ -89,7 +89,7 @@ function gainRow(
   const gains = runNumbers(series?.runs ?? []).flatMap(({ largestGain }) => largestGain ?? []);
   if (gains.length === 0) return undefined;
   const spread = spreadOf(gains);
-  return { quantity, paper, here: told(spread, gainText), verdict: verdict(spread) };
+  return { quantity, paper, here: showRange(spread, gainText), verdict: verdict(spread) };
 }
 
 function gapRow(
@@ -105,7 +105,7 @@ function gapRow(
   return {
     quantity: whole ? quantity : quantity.replace("the end", `step ${last.x}`),
     paper,
-    here: told(last, signedLoss),
+    here: showRange(last, signedLoss),
     verdict: whole
       ? directionOf(last, sign, Math.min(series.runs.length, base.runs.length))
       : "not decided: not all runs reached the end",
@@ -125,7 +125,7 @@ function normRow(hc: Series | undefined, mhc: Series | undefined): PaperComparis
   return {
     quantity: "Gradient norm of HC over that of mHC, medians of the second half",
     paper: "1.3 to 2.3 near step 39 000 (Fig. 2b, a noisy band)",
-    here: told(spread, (ratio) => ratio.toPrecision(3)),
+    here: showRange(spread, (ratio) => ratio.toPrecision(3)),
     verdict: directionOf(around, 1, ratios.length).replace("the same sign", "above one"),
   };
 }
@@ -144,6 +144,6 @@ function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: numbe
   return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
 }
 
-function told({ mean, least, largest }: Range, show: (value: number) => string): string {
+function showRange({ mean, least, largest }: Range, show: (value: number) => string): string {
   return least === largest ? show(mean) : `${show(mean)} (${show(least)} to ${show(largest)})`;
 }

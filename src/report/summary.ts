@@ -1,5 +1,6 @@
-// Question: what came out of a comparison?
-// A table of the models side by side, and their loss curves drawn in the terminal.
+// Question: how are the results of a comparison shown in the terminal?
+//
+// They are a table of the models side by side, and a drawing of their loss curves.
 
 import { drawTable } from "../basics/table.ts";
 import { showBytes, showCount, showDecimal } from "../basics/show.ts";

@@ -57,8 +57,8 @@ export function tasksOf(orders: readonly (readonly Slot[])[], positions: number,
     }
 
   const entry = (pass: PipelinePass, position: number, microBatch: number): Entry => {
-    const found = passes.get(keyOf(pass, position, microBatch));
-    if (found) return found;
+    const issued = passes.get(keyOf(pass, position, microBatch));
+    if (issued) return issued;
     throw new Error(`The schedule never issues ${pass} of position ${position} for micro-batch ${microBatch}.`);
   };
   const messages = new Map<Entry, number[]>();

@@ -37,13 +37,13 @@ const SKIPPED = new Set(["checkpoints", "node_modules"]);
 /** @throws Error when the root is not a folder */
 export function createPlaces(rootPath: string): Places {
   const root = realFolder(rootPath);
-  let found: readonly string[] = [];
+  let runNames: readonly string[] = [];
   let known = new Set<string>();
   let searched = -Infinity;
   const search = (olderThan: number): void => {
     if (performance.now() - searched < olderThan) return;
-    found = findRuns(root);
-    known = new Set(found);
+    runNames = findRuns(root);
+    known = new Set(runNames);
     searched = performance.now();
   };
   const folder = (name: string): string | undefined => {
@@ -56,7 +56,7 @@ export function createPlaces(rootPath: string): Places {
     root,
     names() {
       search(SEARCH_MS);
-      return found;
+      return runNames;
     },
     folder,
     open(name, file) {

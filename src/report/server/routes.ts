@@ -156,11 +156,11 @@ function recordsOf(
 ): (run: string) => RunRecords {
   const kept = new Map<string, RunRecords>();
   return (run) => {
-    const found = kept.get(run) ?? createRunRecords((file) => open(run, file));
+    const records = kept.get(run) ?? createRunRecords((file) => open(run, file));
     kept.delete(run);
-    kept.set(run, found);
+    kept.set(run, records);
     if (kept.size > MOST_RECORDS) kept.delete(kept.keys().next().value!);
-    return found;
+    return records;
   };
 }
 
