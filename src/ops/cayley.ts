@@ -61,9 +61,9 @@ export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = {
   compose({ logits }, { dimensions: m }) {
     const rows = rowCount(logits.shape);
     const A = matmul(reshape(logits, [rows, lastAxis(logits.shape)]), skewBasis(m));
-    const identity = composedIdentity([rows, m, m]);
-    const X = composedInverse(add(identity, reshape(A, identity.shape)));
-    return { q: reshape(subtract(scale(X, 2), identity), [...logits.shape.slice(0, -1), m, m]) };
+    const unit = composedIdentity([rows, m, m]);
+    const X = composedInverse(add(unit, reshape(A, unit.shape)));
+    return { q: reshape(subtract(scale(X, 2), unit), [...logits.shape.slice(0, -1), m, m]) };
   },
 };
 
@@ -86,8 +86,8 @@ export const cayleyBackwardOperation: Operation<["q", "g"], ["dlogits"], CayleyA
   },
   compose({ q, g }, { dimensions: m }) {
     const rows = rowCount(q.shape) / m;
-    const identity = composedIdentity([rows, m, m]);
-    const [twiceX, G] = [add(reshape(q, identity.shape), identity), reshape(g, identity.shape)];
+    const unit = composedIdentity([rows, m, m]);
+    const [twiceX, G] = [add(reshape(q, unit.shape), unit), reshape(g, unit.shape)];
     const dA = batchedMatmul(batchedMatmul(twiceX, G, { transposeA: true }), twiceX, { transposeB: true });
     const dlogits = matmul(reshape(scale(dA, -0.5), [rows, m * m]), skewBasis(m), { transposeB: true });
     return { dlogits: reshape(dlogits, [...q.shape.slice(0, -2), rotationSize(m)]) };
@@ -101,9 +101,9 @@ function forPairs(m: number, visit: (i: number, j: number, k: number) => void): 
 }
 
 function identity(m: number): Values {
-  const identity = new Values([m, m]);
-  for (let i = 0; i < m; i++) identity.set(i, i, 1);
-  return identity;
+  const unit = new Values([m, m]);
+  for (let i = 0; i < m; i++) unit.set(i, i, 1);
+  return unit;
 }
 
 /** M⁻¹ by Gauss-Jordan without pivoting, and a step of Newton's iteration. */
@@ -151,14 +151,14 @@ function composedIdentity(shape: Shape): Tensor {
 function composedInverse(M: Tensor): Tensor {
   const m = lastAxis(M.shape);
   const axis = M.shape.length - 1;
-  const identity = composedIdentity(M.shape);
+  const unit = composedIdentity(M.shape);
   let X = M;
   for (let k = 0; k < m; k++) {
     const row = slice(X, axis - 1, k, 1);
-    const column = subtract(slice(X, axis, k, 1), slice(identity, axis, k, 1));
+    const column = subtract(slice(X, axis, k, 1), slice(unit, axis, k, 1));
     const pivot = reciprocal(slice(row, axis, k, 1));
     const perPivot = multiply(
-      add(row, slice(identity, axis - 1, k, 1)),
+      add(row, slice(unit, axis - 1, k, 1)),
       reshape(broadcastLast(reshape(pivot, M.shape.slice(0, -2)), m), row.shape),
     );
     X = subtract(X, batchedMatmul(column, perPivot));
