@@ -1,9 +1,9 @@
-// Question: How does an object get an optional field only where there is a value for it?
+// Question: how does an object get an optional field only if there is a value for it?
 //
-// `{ name, ...given({ seed }) }` has a `seed` only if it is not undefined. JSON, equality and spreads see the difference
-// between an absent field and one that is undefined, and `exactOptionalPropertyTypes` holds the types to it.
+// `{ name, ...given({ seed }) }` has a `seed` only if it is not undefined. JSON, equality and spreads distinguish an
+// absent field from an undefined one, and `exactOptionalPropertyTypes` makes the types distinguish them too.
 
-/** These fields, but for those that are undefined. */
+/** The given fields without those that are undefined. */
 export function given<Fields extends object>(
   fields: Fields,
 ): { [Name in keyof Fields]?: Exclude<Fields[Name], undefined> } {

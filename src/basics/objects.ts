@@ -1,4 +1,4 @@
-// Question: What is a value that came from JSON?
+// Question: is a value that came from JSON an object?
 
 /** Whether it is an object with named fields: neither null nor a list. */
 export function isObject(value: unknown): value is Record<string, unknown> {

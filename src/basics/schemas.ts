@@ -1,6 +1,6 @@
-// Question: What shapes of values do configurations share?
+// Question: which schemas do configurations share?
 
 import { z } from "zod";
 
-/** A count of things of which there must be one. */
+/** A count that is at least one. */
 export const positive: z.ZodInt = z.int().min(1);

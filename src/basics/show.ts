@@ -1,6 +1,6 @@
-// Question: How does a number read?
+// Question: how are numbers written as text?
 //
-// Memory and files are in units of 1024 everywhere (MiB, GiB); rates, operations and counts have the prefixes of the SI.
+// Memory and files use units of 1024 everywhere (MiB, GiB); rates, operations and counts use SI prefixes.
 
 const BYTES = [
   [2 ** 40, "TiB", 2],
@@ -9,7 +9,7 @@ const BYTES = [
   [2 ** 10, "KiB", 1],
 ] as const;
 
-/** 12 B, 15.0 KiB, 512.0 MiB, 74.51 GiB. */
+/** Bytes as 12 B, 15.0 KiB, 512.0 MiB, 74.51 GiB. */
 export function showBytes(bytes: number): string {
   const [size, unit, digits] = BYTES.find(([size]) => bytes >= size) ?? [1, "B", 0];
   return `${(bytes / size).toFixed(digits)} ${unit}`;
@@ -23,7 +23,7 @@ const PREFIXES = [
   [1e3, "k"],
 ] as const;
 
-/** Three or more digits and a prefix of the SI: 27.0 G. */
+/** Three or more digits and an SI prefix: 27.0 G. */
 export function withPrefix(value: number, digits = 3): string {
   const [size, prefix] = PREFIXES.find(([size]) => Math.abs(value) >= size) ?? [1, ""];
   return `${(value / size).toPrecision(digits)} ${prefix}`.trimEnd();
@@ -34,12 +34,12 @@ export function showCount(value: number): string {
   return value.toLocaleString("en");
 }
 
-/** A share of one: 6.7 %. */
+/** A share of one as a percentage: 6.7 %. */
 export function showPercent(share: number, digits = 1): string {
   return `${(100 * share).toFixed(digits)} %`;
 }
 
-/** Decimals, or a power of ten from `most` on. */
+/** A decimal, or scientific notation from `most` on. */
 export function showDecimal(value: number, digits: number, most = 1e5): string {
   return Math.abs(value) < most ? value.toFixed(digits) : value.toExponential(2);
 }

@@ -1,6 +1,6 @@
-// Question: How does a table look in a terminal?
+// Question: how is a table drawn in a terminal?
 
-/** Lines of cells that are as wide as the widest of their column, two spaces between them. */
+/** Lines of cells, each as wide as the widest cell of its column, with two spaces between columns. */
 export function alignCells(
   rows: readonly (readonly string[])[],
   alignment: (column: number) => "left" | "right",
@@ -20,7 +20,7 @@ export function alignCells(
   );
 }
 
-/** The first column left, the others right, a line under the head. */
+/** A table with a line under its head; the first column is aligned left, the others right. */
 export function drawTable(rows: readonly (readonly string[])[]): string {
   const [head = "", ...lines] = alignCells(rows, (column) => (column === 0 ? "left" : "right"));
   const rule = "─".repeat(Math.max(...[head, ...lines].map((line) => line.length)));

@@ -5,12 +5,12 @@
 //
 //   h_{l+1} = Σ_i p_i s_i,  p = softmax_i(qᵀ RMSNorm(s_i)),  s_0 = embedding, s_{i+1} = F_i(h_i),  h_0 = s_0
 //
-// q [C] is one learned query a sublayer, the same for all tokens; a weight of the norm would be part of
-// it. In blocks, to save memory, the outputs of `blockSize` consecutive sublayers are summed into one
-// source, which grows while its block lasts; the embedding stays a source of its own.
+// q [C] is one learned query a sublayer, the same for all tokens. (The norm has no weight, because q would
+// absorb it.) To save memory, the outputs of `blockSize` consecutive sublayers can be summed into one source,
+// which grows while its block lasts. The embedding always remains a separate source.
 //
-// The query stands after its sublayer, so the last one forms what leaves the network, and the first
-// sublayer, which has only the embedding to read, needs none.
+// The query comes after its sublayer, so the last query forms what leaves the network. The first sublayer
+// needs no query, because it can read only the embedding.
 // State: h and the sources, (l + 2) · C numbers a token before sublayer l, (⌈l / blockSize⌉ + 2) · C in
 // blocks. Parameters a sublayer: C. Costs two passes over every source a sublayer.
 // Start: q = 0, all weights equal: h is the mean of what pre-norm sums. A block that normalises what it
@@ -28,9 +28,9 @@ import type { Connection } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
 import { positive } from "../basics/schemas.ts";
 
-/** What can be chosen of attention residuals. */
+/** The options of attention residuals. */
 export interface AttentionResidualsOptions {
-  /** How many consecutive sublayers share one source. Default 1: every output is a source of its own. */
+  /** How many consecutive sublayers share one source. Default 1: every output is a separate source. */
   readonly blockSize?: number;
 }
 

@@ -46,8 +46,8 @@ export function composedCoefficients(
   const logits = add(multiply(reshape(p, [tokens, P]), broadcast(scales, [tokens, P])), broadcast(bias, [tokens, P]));
   const pre = sigmoid(slice(logits, 1, 0, n));
   const post = scale(sigmoid(slice(logits, 1, n, n)), 2);
-  const own = size === 0 ? undefined : slice(logits, 1, 2 * n, size);
-  const res = own ? map.project(own, n) : identities(tokens, n);
+  const resLogits = size === 0 ? undefined : slice(logits, 1, 2 * n, size);
+  const res = resLogits ? map.project(resLogits, n) : identities(tokens, n);
   const coefficients = reshape(concat([pre, post, res], 1), [...p.shape.slice(0, -1), n * n + 2 * n]);
-  return own ? { coefficients, logits: own } : { coefficients };
+  return resLogits ? { coefficients, logits: resLogits } : { coefficients };
 }

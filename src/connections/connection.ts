@@ -14,13 +14,13 @@ import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { streamNarrow, type StreamPrecision, streamWiden } from "../ops/stream-precision.ts";
 
-/** Any block of the reader's own: a function of tokens to tokens of the same shape. */
+/** Any block, for example one that you write: a function of tokens to tokens of the same shape. */
 export type Block = (x_TC: Tensor) => Tensor;
 
-/** What passes between two sublayers: the connection that made it is the only one to look inside. */
+/** What passes between two sublayers. Only the connection that made it looks inside. */
 export type State = Tensor | readonly Tensor[];
 
-/** What a connection needs to know of a sublayer before it makes its parameters. */
+/** What a connection needs to know about a sublayer before it makes its parameters. */
 export interface SublayerOptions {
   /** Channels C. */
   readonly channels: number;
@@ -28,18 +28,18 @@ export interface SublayerOptions {
   readonly index: number;
 }
 
-/** The state after a sublayer, and how it came about. */
+/** The state after a sublayer, and the values that led to it. */
 export interface SublayerResult<S extends State = State> {
   readonly state: S;
-  /** Where n streams are mixed, what was decided for each token, [T, M]. */
+  /** Where n streams are mixed: the coefficients of each token, [T, M]. */
   readonly coefficients?: Tensor;
-  /** Where n streams are mixed, the streams that enter the sublayer, [T, n, C] in float32. */
+  /** Where n streams are mixed: the streams that enter the sublayer, [T, n, C] in float32. */
   readonly streams?: Tensor;
-  /** The logits of H_res, before a map makes a matrix of them, [T, S]; absent where there are none. */
+  /** The logits of H_res, before a map turns them into a matrix, [T, S]; absent where H_res has none. */
   readonly logits?: Tensor;
 }
 
-/** What stands between a sublayer's coefficients [T, M] and their use, as an intervention does. */
+/** Changes a sublayer's coefficients [T, M] before they are used; interventions do this. */
 export type Adjust = (coefficients: Tensor) => Tensor;
 
 /** The connection around one block. */
@@ -47,7 +47,7 @@ export interface Sublayer<S extends State = State> {
   /**
    * Read the state, run the block, write its result back.
    *
-   * @param adjust where n streams are mixed: makes of the coefficients those that are used. Default: as they are
+   * @param adjust where n streams are mixed: maps the coefficients to those that are used. Default: no change
    */
   apply(state: S, block: Block, adjust?: Adjust): SublayerResult<S>;
 }
@@ -63,12 +63,12 @@ export interface Ending<S extends State = State> {
  */
 export interface Connection<S extends State = State> extends Ending<S> {
   readonly name: string;
-  /** What the state holds, such as "channels" or "4 streams"; connections of one form take up each other's state. */
+  /** What the state holds, such as "channels" or "4 streams"; those of one form can take over each other's state. */
   readonly form: string;
   expand(x_TC: Tensor): S;
   /** Make the parameters of one sublayer's connection. */
   sublayer(parameters: ParameterSet, options: SublayerOptions): Sublayer<S>;
-  /** Where the end of the network is learned: make its parameters. Absent: the connection's own collapse. */
+  /** Where the end of the network is learned: makes its parameters. Absent: the connection's `collapse` is the end. */
   ending?(parameters: ParameterSet, options: Pick<SublayerOptions, "channels">): Ending<S>;
 }
 

@@ -1,7 +1,7 @@
 // Question: what are dense connections?
 //
-// Dense connections: what a sublayer reads is a learned average over all that came before it, the
-// embedding included (DenseFormer, Pagliardini et al. 2024, arXiv 2402.02622, there after whole blocks).
+// Dense connections: a sublayer reads a learned average of everything before it, the embedding included
+// (DenseFormer, Pagliardini et al. 2024, arXiv 2402.02622, where the average comes after whole blocks).
 //
 //   X_0 = embedding,  X_{l+1} = x_l + F_l(x_l),  x_{l+1} = Σ_{i ≤ l+1} a_i X_i,  x_0 = X_0
 //

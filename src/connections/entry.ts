@@ -1,7 +1,7 @@
-// Question: what does a connection say of itself, so that configurations and commands know it by name?
+// Question: what does a connection declare, so that configurations and commands know it by name?
 //
-// Its kind, a schema for each of its options, and the function that makes it. Every connection's own file
-// has one such entry, and table.ts lists them.
+// It declares its kind, a schema for each of its options, and the function that makes it. The file of every
+// connection has one such entry, and table.ts lists them.
 
 import { z } from "zod";
 import { positive } from "../basics/schemas.ts";
@@ -12,14 +12,14 @@ interface Named {
   readonly kind: string;
 }
 
-/** Options O as a configuration keeps them: with their kind K, and with a value in each field of `Always`. */
+/** Options O as a configuration stores them: with their kind K, and with a value in each field of `Always`. */
 export type Configuration<K extends string, O, Always extends keyof O = never> = { readonly kind: K } & Omit<
   O,
   Always
 > &
   Required<Pick<O, Always>>;
 
-/** A schema for each option: with a default where the configuration always has the field, else one that may be absent. */
+/** A schema for each option: with a default where the configuration always has the field, otherwise optional. */
 type OptionSchemas<C extends Named> = {
   readonly [F in Exclude<keyof C, "kind">]-?: undefined extends C[F]
     ? z.ZodExactOptional<z.ZodType<Exclude<C[F], undefined>>>
@@ -30,7 +30,7 @@ type OptionSchemas<C extends Named> = {
 export interface ConnectionEntry<C extends Named> {
   readonly kind: C["kind"];
   readonly options: OptionSchemas<C>;
-  /** @throws RangeError for what the schemas cannot see, such as a residual map without so many streams */
+  /** @throws RangeError for what the schemas cannot check, such as a residual map that does not support n streams */
   readonly make: (config: C) => Connection;
 }
 

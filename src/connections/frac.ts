@@ -30,7 +30,7 @@ import { positive } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 
-/** What can be chosen of Frac-Connections. */
+/** The options of Frac-Connections. */
 export interface FracOptions {
   /** Number m of fractions; must divide the channels. Default 4. */
   readonly fractions?: number;

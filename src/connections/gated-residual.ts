@@ -1,20 +1,20 @@
 // Question: what is the gated residual?
 //
-// The gated residual (Qwen3.8-Next, arXiv 2608.30320): n streams, read through a gate of its own in
-// every channel of every stream, written to with one weight a stream, and never mixed with each other.
+// The gated residual (Qwen3.8-Next, arXiv 2608.30320): n streams. Each channel of each stream is read through
+// a gate, each stream is written with one weight, and the streams are never mixed with each other.
 //
 //   x̂_j = RMSNorm(x_j) ∘ w_j                                   w [nC]
 //   g = σ(W_up silu(W_down vec(x̂) / n))                        one gate for each of the nC entries
 //   u = (1/n) Σ_j g_j ∘ x̂_j,   x_j' = x_j + a_j F(u),   a = 2σ(W_inject vec(x̂) / n)
 //
-// Where mHC spends its numbers on mixing (H_res), this spends them on the read. The network ends with a
-// read of its own. A block that normalises its input, as ours do, normalises u once more.
+// mHC spends its parameters on mixing (H_res); this connection spends them on the read. The network ends with
+// a separate read of the same form. A block that normalises its input, as ours do, normalises u once more.
 // Shapes: x [T, n, C], W_down [nC, r], W_up [r, nC], W_inject [nC, n], g [T, nC], a [T, n]. State: n
 // streams. Parameters a sublayer: nC (2r + n + 1), and nC (2r + 1) at the end. Costs about
 // 2nC (2r + n) operations a token.
-// Start: W_up = 0, every gate ½. With W_inject = 0 too, all streams would stay equal and the network be
-// the pre-norm residual; the random W_inject (deviation 0.02) makes a_j = 1 ± a few percent, which tells
-// the streams apart.
+// Start: W_up = 0, so every gate is ½. With W_inject = 0 too, all streams would stay equal and the network would
+// be the pre-norm residual. W_inject is random (deviation 0.02), so a_j = 1 ± a few percent, and the streams
+// become different.
 
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
@@ -33,10 +33,10 @@ import { type Configuration, type ConnectionEntry, streamPrecisionOption, stream
 import { positive } from "../basics/schemas.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
-/** Of the norm. Two norms follow each other, so it must not be tiny: a token of zeros would overflow backwards. */
+/** The norm's epsilon. Two norms follow each other, so a tiny one would overflow backwards for a token of zeros. */
 const EPSILON = 1e-6;
 
-/** What can be chosen of the gated residual. */
+/** The options of the gated residual. */
 export interface GatedResidualOptions {
   /** Number n of streams. Default 4, as in the paper. */
   readonly streams?: number;

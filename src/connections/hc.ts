@@ -22,7 +22,7 @@ import { type Configuration, type ConnectionEntry, streamPrecisionOption, stream
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 import { streamsConnection } from "./streams.ts";
 
-/** What can be chosen of Hyper-Connections. */
+/** The options of Hyper-Connections. */
 export interface HcOptions {
   /** Number n of streams. Default 4. */
   readonly streams?: number;

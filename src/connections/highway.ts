@@ -19,9 +19,9 @@ import { broadcast } from "../ops/reductions.ts";
 import { CHANNELS_FORM, type Connection } from "./connection.ts";
 import type { Configuration, ConnectionEntry } from "./entry.ts";
 
-/** What can be chosen of the highway connection. */
+/** The options of the highway connection. */
 export interface HighwayOptions {
-  /** Where the logits of the gates start; the more negative, the more is carried on. Default −2 (the paper: −1 to −3). */
+  /** Where the logits of the gates start; the more negative, the more of x is kept. Default −2 (the paper: −1 to −3). */
   readonly bias?: number;
 }
 

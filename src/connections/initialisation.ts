@@ -1,8 +1,8 @@
 // Question: where do the learned maps of a connection start?
 //
-// The papers give α = 0.01 and nothing else. The default of this library for mHC starts close to the
-// pre-norm residual and tells the streams apart (equal streams with equal coefficients would get equal
-// gradients and stay copies of each other for ever). For sublayer l with k = l mod n:
+// The papers give α = 0.01 and nothing else. This library's default for mHC starts close to the pre-norm
+// residual and makes the streams different, because equal streams with equal coefficients get equal
+// gradients and remain copies of each other for ever. For sublayer l with k = l mod n:
 //   H_res  logits 4 on the diagonal, 0 off it: at n = 4 a diagonal of 0.948, far from saturation
 //   H_pre  0.7 for stream k, 0.3 shared by the others: the weights sum to one
 //   H_post 1.6 for stream k, the others share what keeps the mean at one
@@ -17,7 +17,7 @@ export const PHI_DEVIATION = 0.02;
 /** Logit of the diagonal of H_res. */
 export const RES_DIAGONAL = 4;
 
-/** Share of a sublayer's own stream in what it reads. */
+/** The share of stream k = l mod n in what sublayer l reads. */
 export const READ_OWN = 0.7;
 const WRITE_OWN = 1.6;
 
@@ -34,12 +34,12 @@ export function identityMatrix(n: number, diagonal: number): number[] {
   return Array.from({ length: n * n }, (_, i) => (i % (n + 1) === 0 ? diagonal : 0));
 }
 
-/** The bias [pre | post | res] of an mHC sublayer; see the head of this file. Other maps than Sinkhorn's have a `res` of their own. */
+/** The bias [pre | post | res] of an mHC sublayer; see the head of this file. The default `res` is for Sinkhorn-Knopp. */
 export function mhcBias(n: number, index: number, res: readonly number[] = identityMatrix(n, RES_DIAGONAL)): number[] {
   const own = index % n;
   const spread = (forOwn: number, total: number): number[] =>
     Array.from({ length: n }, (_, i) => (i === own ? forOwn : (total - forOwn) / (n - 1)));
-  // With one stream there is nobody to share with: read (almost) all, write exactly once.
+  // With one stream there is nothing to share: read (almost) all of it, write exactly once.
   const pre = n === 1 ? [0.999] : spread(READ_OWN, 1);
   const post = n === 1 ? [1] : spread(WRITE_OWN, n);
   return [...pre.map(logit), ...post.map((p) => logit(p / 2)), ...res];

@@ -1,12 +1,12 @@
 // Question: which starts of mHC are there, by name?
 //
-// The paper gives α = 0.01 and nothing else, so every implementation chose its own. A start is the scale α
-// and the values of φ (the part of the maps that depends on the token, at first about α φ x⃗'), and the bias,
-// by sublayer l: H_pre = σ(read), H_post = 2σ(write), H_res = Sinkhorn(res). What each of them makes of a
-// model is measured in docs/initialisation.md.
+// The paper gives α = 0.01 and nothing else, so every implementation chose a start. A start consists of the
+// scale α, the values of φ (the part of the maps that depends on the token, at first about α φ x⃗'), and the
+// bias of sublayer l: H_pre = σ(read), H_post = 2σ(write), H_res = Sinkhorn(res). docs/initialisation.md
+// measures what each start does to a model.
 //
-// One start is this library's answer to "equal to a residual model, and yet alive": `pre-norm`. Let the n
-// streams be readers R (the first half, or all of fewer than four) and writers W (the rest). Start with
+// The start `pre-norm` is this library's own: it equals a residual model, and its gradients are not zero. Let
+// the n streams be readers R (the first half, or all if there are fewer than four) and writers W (the rest). Start with
 //   H_res  4 on the diagonal, 0 off it: all entries off the diagonal are equal
 //   H_pre  any shares for R, the same share for every stream of W, the sum one
 //   H_post 1 for R, any weights of mean one for W                                  φ = 0, α = 0.01
@@ -17,8 +17,8 @@
 //   mean of W: the rows of W have equal column sums over W, and all their entries sum to |W|, so again u,
 //   plus F(u) · mean of H_post over W = F(u).
 // Hence the mean of all streams is u + F(u): the residual model, whatever the blocks are. Readers get unequal
-// gradients of the state, writers unequal states, so gradients of H_pre, H_post and (between the two groups)
-// H_res differ from stream to stream at once. With two or three streams all are readers: all stay copies
+// gradients of the state and writers have unequal states, so gradients of H_pre, H_post and (between the two
+// groups) H_res differ between streams at once. With two or three streams all are readers. They all stay copies
 // until the first update, whose gradient of H_res is zero, and differ from then on.
 
 import type { Initial } from "../graph/parameters.ts";
@@ -28,7 +28,7 @@ import { ALPHA, identityMatrix, logit, mhcBias, PHI_DEVIATION, READ_OWN, RES_DIA
 export interface Initialisation {
   /** All three scales α of the part that depends on the token. */
   readonly alpha: number;
-  /** φ of so many rows (coefficients) and columns (n·C). */
+  /** The values of φ with this many rows (coefficients) and columns (n·C). */
   phi(rows: number, columns: number): Initial;
   /** Logits [n] of H_pre in sublayer `index`. */
   read(n: number, index: number): number[];
@@ -36,9 +36,9 @@ export interface Initialisation {
   write(n: number, index: number): number[];
   /** Logits [n·n] of H_res, row-major; used where H_res is normalised from exp(logits), as in Sinkhorn-Knopp. */
   res(n: number): number[];
-  /** What it is, in a line. */
+  /** The start in one line. */
   readonly meaning: string;
-  /** Whose it is. */
+  /** Who uses it. */
   readonly source: string;
 }
 
@@ -61,7 +61,7 @@ export const initialisationNames = [
 /** One of the names of `initialisations`. */
 export type InitialisationName = (typeof initialisationNames)[number];
 
-/** The largest share a stream is given: no sigmoid reaches one. */
+/** The largest share that a stream gets, because no sigmoid reaches one. */
 const LARGEST = 1 - 2 ** -24;
 
 const all = (n: number, value: number): number[] => Array<number>(n).fill(value);
@@ -85,26 +85,26 @@ const WRITE_LOGIT = Math.log(4); // 2σ = 1.6 and, with the other sign, 0.4
 function readersAndWritersRead(n: number, index: number): number[] {
   const readers = readersOf(n);
   if (readers === 1) return equalShares(n);
-  const own = index % readers;
-  const share = (i: number): number => (i === own ? READ_OWN : (1 - READ_OWN) / (readers - 1)) * (readers / n);
+  const reader = index % readers;
+  const share = (i: number): number => (i === reader ? READ_OWN : (1 - READ_OWN) / (readers - 1)) * (readers / n);
   return Array.from({ length: n }, (_, i) => logit(i < readers ? share(i) : 1 / n));
 }
 
 /**
- * One writer gets more and the next one as much less: 2σ(w) + 2σ(−w) = 2 whatever rounding does to w. The pair
- * moves on from sublayer to sublayer, so no two writers are alike in all of them.
+ * One writer gets more and the next one less by the same amount: 2σ(w) + 2σ(−w) = 2 however w is rounded. The
+ * pair moves on from sublayer to sublayer, so no two writers are alike in all of them.
  */
 function readersAndWritersWrite(n: number, index: number): number[] {
   const readers = readersOf(n),
     writers = n - readers;
-  const own = index % writers;
+  const writer = index % writers;
   return Array.from({ length: n }, (_, i) => {
-    if (i - readers === own) return WRITE_LOGIT;
-    return i - readers === (own + 1) % writers ? -WRITE_LOGIT : 0;
+    if (i - readers === writer) return WRITE_LOGIT;
+    return i - readers === (writer + 1) % writers ? -WRITE_LOGIT : 0;
   });
 }
 
-/** Every start of mHC by name; docs/initialisation.md measures what each makes of a model. */
+/** Every start of mHC by name; docs/initialisation.md measures what each does to a model. */
 export const initialisations: Readonly<Record<InitialisationName, Initialisation>> = {
   default: {
     alpha: ALPHA,

@@ -19,32 +19,32 @@ import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
 
-/** What can be chosen of mHC. */
+/** The options of mHC. */
 export interface MhcOptions {
   /** Number n of streams. Default 4, as in the paper. */
   readonly streams?: number;
   /** Sinkhorn-Knopp iterations (columns, then rows), for "sinkhorn" and "sinkhorn-implicit". Default 20, as in the paper. */
   readonly iterations?: number;
-  /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, with kernels of its own. */
+  /** Which matrices H_res is chosen from. Default "sinkhorn", as in the paper, which has special kernels. */
   readonly residualMap?: ResidualMapName;
   /**
-   * How the parameters start: by name (docs/initialisation.md compares them), or one of your own. Default
-   * "default". What it says of H_res is for the maps that normalise exp(logits); the
-   * others start as they say.
+   * How the parameters start: a name (docs/initialisation.md compares them), or one that you define. Default
+   * "default". Its logits of H_res apply to the maps that normalise exp(logits); the other maps use their own
+   * start.
    */
   readonly initialisation?: InitialisationName | Initialisation;
-  /** Whose formulas exactly; docs/conventions.md compares them. Default "paper". */
+  /** Which implementation's formulas; docs/conventions.md compares them. Default "paper". */
   readonly convention?: MhcConventionName;
   /**
-   * How streams join at the end. Default: the convention's own way; in the paper's "mean", which keeps the
-   * scale of a plain residual.
+   * How streams join at the end. Default: the convention's own way, which in the paper's is "mean": it keeps
+   * the scale of a plain residual.
    */
   readonly collapse?: StreamsEnd;
   /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
   readonly streamPrecision?: StreamPrecision;
 }
 
-/** mHC as plain data; its start by name. */
+/** mHC as plain data, with its start by name. */
 export type MhcConfig = Configuration<
   "mhc",
   Omit<MhcOptions, "initialisation"> & { readonly initialisation?: InitialisationName },
@@ -61,7 +61,7 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streamPrecision: streamPrecisionOption,
 };
 
-/** The choices of one connection: every name looked up, every default filled in. */
+/** The resolved options of one connection: every name is looked up, every default filled in. */
 export interface MhcChoices {
   readonly streams: number;
   readonly iterations: number;
@@ -75,9 +75,9 @@ export interface MhcChoices {
 }
 
 /**
- * What options choose.
+ * Resolves the options of mHC.
  *
- * @throws RangeError for a number of streams, an end or a residual map that does not go with the rest
+ * @throws RangeError for a number of streams, an end or a residual map that does not fit the other options
  */
 export function chosen({
   streams = 4,
@@ -95,8 +95,8 @@ export function chosen({
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
-  // The paper's form has kernels of its own. Networks with a learned end have always used the general ones,
-  // whose last bits differ; they keep them, so that old runs resume to the bit.
+  // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
+  // last bits differ; they still do, so that old runs resume to the bit.
   const rules = convention === "paper" && end !== "learned" ? { norm } : { norm, form };
   return { streams, iterations, residualMap, map, start, convention, rules, end, streamPrecision };
 }

@@ -1,12 +1,12 @@
 // Question: what is mHC?
 //
 // Manifold-Constrained Hyper-Connections (DeepSeek, arXiv 2512.24880), the whole idea in one screen. Instead of
-// one residual stream there are n of them. Each sublayer F reads a mixture of the streams, mixes them among
+// one residual stream there are n of them. Each sublayer F reads a mixture of the streams, mixes them with
 // each other, and writes its result back to all:
 //
 //   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                                 (Eq. 3; streams.ts)
 //
-// What a token reads, writes and mixes with, it decides itself:
+// Each token decides with which coefficients it reads, writes and mixes:
 //
 //   x⃗' = RMSNorm(vec x_l)                      over all n·C entries of a token together
 //   H̃  = α · (x⃗' φ) + b                         one small projection for all three maps     (Eq. 7)
@@ -15,8 +15,8 @@
 // Sinkhorn-Knopp makes columns, then rows, sum to one, 20 times over, which projects H_res onto the
 // doubly stochastic matrices (the Birkhoff polytope). Those have spectral norm 1 and are closed under
 // products, so no depth of layers can blow a signal up; rows come last, so the forward gain is exactly 1.
-// Other choices for H_res are in manifolds/, by the option residualMap; what others made of the formulas
-// above is in conventions/, by the option convention.
+// The option residualMap selects other choices for H_res (manifolds/); the option convention selects how other
+// implementations changed the formulas above (conventions/).
 
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -31,10 +31,10 @@ import { chosen, type MhcChoices, type MhcConfig, type MhcOptions, mhcSchemas } 
 import { streamsConnection, type StreamsConnection } from "./streams.ts";
 
 /**
- * mHC: read, mix and write n streams, the mixing projected onto the doubly stochastic matrices (DeepSeek,
- * arXiv 2512.24880). State [T, n, C], in the convention "deepseek-v4.1" with the coefficients [T, n² + 2n]
- * that read it next; with Sinkhorn-Knopp (n² + 2n)(nC + 1) + 3 parameters a sublayer, and n(nC + 1) + 1
- * for an end that is learned.
+ * mHC: read, mix and write n streams, with the mixing projected onto the doubly stochastic matrices (DeepSeek,
+ * arXiv 2512.24880). State: [T, n, C]; in the convention "deepseek-v4.1" also the coefficients [T, n² + 2n]
+ * with which the next sublayer reads it. With Sinkhorn-Knopp, (n² + 2n)(nC + 1) + 3 parameters a sublayer,
+ * and n(nC + 1) + 1 for a learned end.
  *
  * @throws RangeError unless streams is a whole number from 1 to 32 that the residual map supports, and for an
  *   end or a residual map that the convention does not have

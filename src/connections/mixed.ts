@@ -1,22 +1,22 @@
 // Question: how does a network use another connection in some of its sublayers?
 //
-// Connections of one form (Connection.form) take up each other's state: two kinds of n streams, say,
-// pass the streams on. Between two forms stands a boundary: the old connection collapses its state to
-// channels, the new one expands them to a state of its own.
+// Connections of one form (Connection.form) can take over each other's state: two kinds of n streams, say,
+// pass the streams on. Between two forms there is a boundary: the old connection collapses its state to
+// channels, and the new one expands them to its own state.
 //
 //   state = next.expand(previous.collapse(state))
 //
-// A collapse by the sum multiplies what all streams share by n; the residual branch after it carries
-// that scale on. What follows a boundary counts its sublayers from 0 again.
+// A collapse by the sum multiplies what all streams share by n, and the residual branch after it keeps
+// that scale. After a boundary, a connection counts its sublayers from 0 again.
 
 import type { Connection, State } from "./connection.ts";
 
 /**
- * One connection made of one for every sublayer. Neighbours of one form hand their state on; elsewhere the
+ * One connection made of one connection per sublayer. Neighbours of one form hand their state on; elsewhere the
  * state is collapsed to channels and expanded again.
  *
  * @param connections in order of depth; at least one
- * @throws RangeError when there are none; when a network asks for more sublayers than there are connections
+ * @throws RangeError when there are none, or when a network asks for more sublayers than there are connections
  */
 export function mixed(connections: readonly Connection[]): Connection {
   const [first, last] = [connections[0], connections.at(-1)];
@@ -27,16 +27,16 @@ export function mixed(connections: readonly Connection[]): Connection {
     form: `mixed: ${[...new Set(connections.map(({ form }) => form))].join(", ")}`,
     expand: (x_TC) => first.expand(x_TC),
     sublayer(parameters, { channels, index }) {
-      const own = connections[index];
-      if (!own) {
+      const connection = connections[index];
+      if (!connection) {
         throw new RangeError(
           `mixed: there is no connection for sublayer ${index}; ${connections.length} were given, one for every sublayer.`,
         );
       }
       const start = starts[index] ?? index;
-      const sublayer = own.sublayer(parameters, { channels, index: index - start });
+      const sublayer = connection.sublayer(parameters, { channels, index: index - start });
       const previous = start === index ? connections[index - 1] : undefined;
-      const taken = (state: State): State => (previous ? own.expand(previous.collapse(state)) : state);
+      const taken = (state: State): State => (previous ? connection.expand(previous.collapse(state)) : state);
       return { apply: (state, block, adjust) => sublayer.apply(taken(state), block, adjust) };
     },
     collapse: (state) => last.collapse(state),
@@ -44,7 +44,7 @@ export function mixed(connections: readonly Connection[]): Connection {
   };
 }
 
-/** For every sublayer the first one of its run, a run being neighbours that pass their state on. */
+/** For every sublayer, the first one of its run; a run is neighbours that pass their state on. */
 export function runStarts(connections: readonly Pick<Connection, "form">[]): number[] {
   let start = 0;
   return connections.map(({ form }, index) => {

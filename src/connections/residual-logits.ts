@@ -2,8 +2,8 @@
 //
 //   l_res = α_res · p_res + b_res                                    (Eq. 7 of mHC, arXiv 2512.24880)
 //
-// The kernel that makes a token's coefficients never writes its logits, so they are written down again from
-// what it is given. Nothing is computed unless somebody looks. Shapes: p [..., M], alpha [3], bias [M] → [T, n²].
+// The kernel that makes a token's coefficients never stores its logits, so they are computed here again from
+// its inputs. Nothing is computed unless somebody asks for them. Shapes: p [..., M], alpha [3], bias [M] → [T, n²].
 
 import { add } from "../ops/elementwise.ts";
 import { lastAxis, rowCount, type Tensor } from "../graph/tensor.ts";
@@ -14,8 +14,8 @@ import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
 
 /**
- * The logits [T, n²] of H_res, in the order in which they are stored: a convention that applies H_res
- * transposed indexes them [source, output].
+ * The logits [T, n²] of H_res, in their stored order: a convention that applies H_res transposed indexes them
+ * [source, output].
  *
  * @param p [..., n² + 2n], the normalised tokens times φ
  */

@@ -2,8 +2,8 @@
 //
 //   x_{l+1} = H_res x_l + H_postᵀ F(H_pre x_l)                      (Eq. 3 of mHC, arXiv 2512.24880)
 //
-// Each says how it decides the coefficients (H_pre | H_post | H_res) of a token from its streams, and how the
-// streams become one at the end; the rest is here. State: the streams [T, n, C] as they are stored.
+// Each connection decides the coefficients (H_pre | H_post | H_res) of a token from its streams, and how the
+// streams become one at the end. The rest is here. State: the streams [T, n, C] as they are stored.
 
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -13,23 +13,23 @@ import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
 import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
 
-/** What is decided for each token: coefficients [..., M], and the logits [T, S] that H_res was made of, if any. */
+/** What a connection decides for each token: coefficients [..., M], and the logits [T, S] of H_res, if any. */
 export interface Decided {
   readonly coefficients: Tensor;
   readonly logits?: Tensor;
 }
 
-/** What tells one such connection from another. */
+/** What distinguishes one such connection from another. */
 export interface StreamsConnection {
   readonly name: string;
-  /** Number n. */
+  /** The number n of streams. */
   readonly streams: number;
   readonly streamPrecision: StreamPrecision;
-  /** Make the parameters of a sublayer; what is returned decides by them, from streams [T, n, C] in float32. */
+  /** Makes the parameters of a sublayer, and returns the function that decides from streams [T, n, C] in float32. */
   deciding(parameters: ParameterSet, options: SublayerOptions): (x_TNC: Tensor) => Decided;
   /** [T, n, C] → [T, C] */
   collapse(x_TNC: Tensor): Tensor;
-  /** Where the end of the network is learned: make its parameters; what is returned collapses by them. */
+  /** Where the end of the network is learned: makes its parameters, and returns the function that collapses. */
   ending?(parameters: ParameterSet, options: Pick<SublayerOptions, "channels">): (x_TNC: Tensor) => Tensor;
 }
 

@@ -1,8 +1,8 @@
 // Question: which connections are there, by name?
 //
-// One line each; what a kind is called, which options it has and how it is made stands in its own file. To
-// add a connection, write its file and name it here twice: its configuration among the types and its entry
-// in the table. The compiler refuses one without the other.
+// The file of each connection says what its kind is called, which options it has and how it is made. To add
+// a connection, write its file and name it here twice: its configuration among the types and its entry in
+// the table. The compiler refuses one without the other.
 
 import { z } from "zod";
 import { type AttentionResidualsConfig, attentionResidualsEntry } from "./attention-residuals.ts";
@@ -52,7 +52,7 @@ export function connectionOptions(kind: ConnectionKind): readonly string[] {
   return Object.keys(table[kind].options);
 }
 
-/** What older versions called two of the kinds, in configurations and on the command line. */
+/** The names that older versions used for two of the kinds, in configurations and on the command line. */
 const olderNames: Readonly<Record<string, ConnectionKind>> = { hyper: "hc", manifold: "mhc" };
 
 /** A kind by its name, or by the name it had in older versions. */
@@ -61,8 +61,8 @@ export function connectionKind(name: string): ConnectionKind | undefined {
 }
 
 /**
- * A configuration in today's form. Where an older one called mHC "manifold", its collapse "mean" also stood for
- * "nobody chose", and a convention with another end took its own: that is what an absent collapse says today.
+ * A configuration in today's form. In an older one that calls mHC "manifold", the collapse "mean" also meant that
+ * nobody chose one, and a convention with another end used its own. Today an absent collapse means that.
  */
 function inTodaysForm(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("kind" in value)) return value;
@@ -99,7 +99,7 @@ export function defaultConnection(kind: ConnectionKind): ConnectionConfig {
 /**
  * The connection that a configuration describes.
  *
- * @throws RangeError for what the connection itself refuses, such as a residual map without so many streams
+ * @throws RangeError for what the connection itself refuses, such as a residual map that does not support n streams
  */
 export function createConnection(config: ConnectionConfig): Connection {
   return make(config);

@@ -7,32 +7,32 @@
 // the row: no state, so a resumed run sees the batches it would have seen. Microbatch m of B rows has
 // rows m B to m B + B - 1 of its step, so two microbatches of 8 are one batch of 16.
 //
-// Validation windows lie one after the other from the start of the file, window i over tokens i T to
-// i T + T, so every target is predicted once. What does not fill a batch at the end is left out; a
-// file of fewer windows than one batch fills it up by starting again.
+// Validation windows lie one after another from the start of the file, window i over tokens i T to i T + T, so
+// every target is predicted once. An incomplete batch at the end is left out. A file with fewer windows than one
+// batch fills the batch by starting again.
 
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
 
-/** B windows of T tokens, row after row, and what follows each token. */
+/** B windows of T tokens, row after row, and the token that follows each. */
 export interface Batch {
   /** [B * T] what the model reads. */
   readonly tokens: Int32Array;
-  /** [B * T] what it should say: the token after each of `tokens`. */
+  /** [B * T] what the model should predict: the token after each of `tokens`. */
   readonly targets: Int32Array;
 }
 
-/** A batch of validation text, with what it takes to give bits per byte. */
+/** A batch of validation text, with what is needed to compute bits per byte. */
 export interface ValidationBatch extends Batch {
   /**
-   * Bytes of text the targets stand for. Bits per byte of some batches is the sum of their losses in
-   * nats over all targets, divided by ln 2 and by the sum of their bytes; the ends of documents are
-   * predicted too and stand for 0 bytes.
+   * Bytes of text that the targets stand for. Bits per byte of some batches is the sum of their losses in nats
+   * over all targets, divided by ln 2 and by the sum of their bytes. The ends of documents are predicted too and
+   * stand for 0 bytes.
    */
   readonly bytes: number;
 }
 
-/** Where tokens come from and how many a batch holds. */
+/** Where tokens come from, and how many a batch holds. */
 export interface BatchOptions {
   readonly train: TokenSource;
   readonly validation: TokenSource;
@@ -43,17 +43,17 @@ export interface BatchOptions {
   /** T, tokens of one row. */
   readonly contextLength: number;
   readonly seed: number;
-  /** How many validation batches at most; all by default. */
+  /** The largest number of validation batches; all by default. */
   readonly validationLimit?: number;
 }
 
-/** Batches by step: the same step gives the same batch, whatever was asked before. */
+/** Batches by step: the same step gives the same batch, regardless of earlier calls. */
 export interface Batches {
   readonly batchSize: number;
   readonly contextLength: number;
   /** How many batches `validationBatches` gives. */
   readonly validationCount: number;
-  /** Windows for a step, from 0; microbatch 0 unless given. Throws a RangeError when a step has too many rows. */
+  /** Windows for a step, from 0; microbatch 0 by default. Throws a RangeError when a step has too many rows. */
   trainingBatch(step: number, microbatch?: number): Batch;
   /** Windows side by side over the validation text, the same every time. */
   validationBatches(): Generator<ValidationBatch, void, undefined>;

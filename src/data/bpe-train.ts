@@ -1,11 +1,11 @@
 // Question: which pairs should become tokens?
 //
-// Byte-pair encoding (Sennrich, Haddow and Birch 2016): start from bytes, and again and again give the most
-// frequent adjacent pair a token of its own.
+// Byte-pair encoding (Sennrich, Haddow and Birch 2016): start from bytes, and repeatedly make the most frequent
+// adjacent pair a new token.
 //
-// Equal words are counted once and carry their count as a weight. All words lie in one flat array of
-// symbols, linked to their neighbours; each pair knows its total weight and the positions where it
-// starts. A merge then touches only the places where its pair occurs.
+// Equal words are counted once, with their count as a weight. All words lie in one flat array of symbols, linked
+// to their neighbours. Each pair knows its total weight and the positions where it starts, so a merge touches only
+// the places where its pair occurs.
 //
 // Ties: the greater weight first; among equals the smaller left token, then the smaller right token.
 // The merges are therefore a function of the words and their counts, not of the order of documents.
@@ -18,9 +18,9 @@ export type Merge = readonly [left: number, right: number];
 interface Pair {
   readonly left: number;
   readonly right: number;
-  /** How often it occurs now, each occurrence counted as often as its word. */
+  /** How often the pair occurs now, where each occurrence counts as often as its word. */
   weight: number;
-  /** Where it starts or once started, ascending; an entry whose symbols have changed since is stale. */
+  /** Positions where the pair starts or once started, ascending; an entry whose symbols have changed since is stale. */
   readonly positions: number[];
 }
 
@@ -80,8 +80,8 @@ export function trainMerges(
     const candidate = queue.pop();
     if (candidate === undefined) break;
     const { pair } = candidate;
-    // A weight only ever falls once the pair's younger token has been merged everywhere, so an
-    // outdated candidate stands too far forward, never too far back: queue it again and go on.
+    // A weight falls only after the pair's younger token has been merged everywhere, so an outdated candidate
+    // stands too far forward, never too far back: queue it again and continue.
     if (candidate.weight !== pair.weight) {
       if (pair.weight > 0) queue.push({ pair, weight: pair.weight });
       continue;

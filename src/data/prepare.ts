@@ -1,9 +1,9 @@
 // Question: how does a text become tokens on disk, in one call?
 //
-// Corpus, split, tokenizer, token files. Each combination of corpus, vocabulary, seed and validation share has
-// a folder of its own in the cache folder, with `tokenizer.json`, `train.safetensors` and
-// `validation.safetensors`. What is there is used again if it was made from the same text by the same tokenizer
-// and its checksums hold, and otherwise it is made anew. The tokenizer learns from the training part only.
+// Corpus, split, tokenizer, token files. Each combination of corpus, vocabulary, seed and validation share has a
+// folder in the cache folder, with `tokenizer.json`, `train.safetensors` and `validation.safetensors`. Existing
+// files are used again if they were made from the same text by the same tokenizer and their checksums are right;
+// otherwise they are made again. The tokenizer learns from the training part only.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -18,27 +18,27 @@ import { formatTokenizer, parseTokenizer } from "./tokenizer-json.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 
-/** What to prepare, and where to keep it. */
+/** What to prepare, and where to store it. */
 export interface PrepareOptions {
   /** Where the text is; a string is read as on the command line (`sotu`, `-`, a path). */
   readonly source: CorpusSource | string;
   /** Tokens in the vocabulary; a short text gives fewer. */
   readonly vocabularySize: number;
   readonly cacheFolder: string;
-  /** Chooses the validation documents. Keep it while other seeds vary, or runs cannot be compared. */
+  /** Chooses the validation documents. Keep it fixed while other seeds vary, so that runs can be compared. */
   readonly seed?: number;
-  /** About which share of the bytes is for validation; 0.075 by default. */
+  /** The approximate share of the bytes for validation; 0.075 by default. */
   readonly validationShare?: number;
-  /** Write the text in the tokens of this one, instead of training one on it. */
+  /** Encode the text with this tokenizer, instead of training one on it. */
   readonly tokenizer?: Tokenizer;
 }
 
-/** How far the preparation is. */
+/** Progress of the preparation. */
 export interface PrepareProgress {
   readonly stage: "corpus" | "tokenizer" | "tokens";
   /** From 0 to 1 within the stage. */
   readonly share: number;
-  /** For people. */
+  /** A message for people. */
   readonly message: string;
 }
 
@@ -53,9 +53,9 @@ export interface DataSummary {
   readonly trainTokens: number;
   readonly validationBytes: number;
   readonly validationTokens: number;
-  /** Of the validation text: divides a loss in nats a token into nats a byte. */
+  /** Bytes per token of the validation text: divides a loss in nats a token into nats a byte. */
   readonly validationBytesPerToken: number;
-  /** Whether the files were there already. */
+  /** Whether the files existed already. */
   readonly reused: boolean;
   readonly folder: string;
 }
@@ -68,7 +68,7 @@ export interface PreparedFiles {
   readonly close: () => void;
 }
 
-/** Open token files, their tokenizer, and what is known of them. */
+/** Open token files, their tokenizer, and where they came from. */
 export interface PreparedData extends PreparedFiles {
   readonly summary: DataSummary;
 }
@@ -78,14 +78,14 @@ const names = {
   train: "train.safetensors",
   validation: "validation.safetensors",
 } as const;
-/** Part of every key: raise it when the same options would give other files. */
+/** Part of every key: raise it when the same options would give different files. */
 const version = 1;
 
 /**
- * From text to tokens on disk: corpus, split, tokenizer, token files. What is there already is used again.
+ * From text to tokens on disk: corpus, split, tokenizer, token files. Existing files are used again.
  *
  * @param options the text, the vocabulary and the folder
- * @param onProgress called now and then
+ * @param onProgress called from time to time
  * @returns open files; `close` them when done
  * @throws Error when the text cannot be read, is not UTF-8 or is empty, or the folder cannot be written to
  */
@@ -167,7 +167,7 @@ function writeFolder(
   const origin = { tokenizer: sha256(json), text: corpus.hash };
   let encoded = 0;
   function* encodedDocuments(documents: readonly Document[]) {
-    // A tokenizer from elsewhere may have no such token; then documents follow one another.
+    // A tokenizer from elsewhere may have no such token; documents then follow each other directly.
     const separator = Uint32Array.from(tokenizer.endOfText === undefined ? [] : [tokenizer.endOfText]);
     for (const { text } of documents) {
       const ids = tokenizer.encode(text);
@@ -189,8 +189,8 @@ function writeFolder(
 }
 
 /**
- * Opens a folder that `prepareData` made (`summary.folder`), without its text: a run that read
- * standard input can be resumed. What is missing, damaged or not of the expected origin is an error.
+ * Opens a folder that `prepareData` made (`summary.folder`), without its text, so that a run that read
+ * standard input can be resumed. A missing, damaged or unexpected file is an error.
  */
 export function openPrepared(folder: string, expected: Partial<TokenOrigin> = {}): PreparedFiles {
   const opened: TokenFile[] = [];
@@ -216,7 +216,7 @@ export function openPrepared(folder: string, expected: Partial<TokenOrigin> = {}
   }
 }
 
-/** The folder's files where they are there and sound; says why where they are there and are not. */
+/** The folder's files if they exist and are sound. If they exist but are not sound, reports why. */
 function openKept(
   folder: string,
   origin: Partial<TokenOrigin>,

@@ -1,21 +1,21 @@
-// Question: where may a token never cross?
+// Question: which boundaries may a token never cross?
 //
-// Text is first cut into words; merges stay inside a word.
+// Text is first cut into words; merges happen only inside a word.
 //
-// Our rule is GPT-2's (the `ByteLevel` pre-tokenizer of Hugging Face): English contractions, then runs
-// of letters, of digits, of other signs, each with the one space before it, then white space. Every
-// character falls under one of the alternatives, so the words put together are the text. Tokenizers
-// read from elsewhere may cut by another expression or not at all.
+// Our rule is GPT-2's (the `ByteLevel` pre-tokenizer of Hugging Face): English contractions, then runs of letters,
+// of digits, and of other signs, each with the one space before it, then white space. Every character falls under
+// one of the alternatives, so all words joined are the text. Tokenizers from elsewhere may cut by another
+// expression or not at all.
 //
 // In our rule `\s` is JavaScript's, as in `@huggingface/tokenizers`; the Rust library's differs at two characters
-// (U+0085 and U+FEFF). That can change which tokens are chosen beside them, never what they decode to.
+// (U+0085 and U+FEFF). That can change which tokens are chosen next to them, but never what they decode to.
 
 const gpt2 = "'(?:[sdmt]|ll|ve|re)| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/** `regex`: words are its matches and what lies between them (Hugging Face's `Split`, `Isolated`). */
+/** `regex`: words are its matches and the text between them (Hugging Face's `Split`, `Isolated`). */
 export type WordRule = "gpt2" | "none" | { readonly regex: string };
 
-/** An expression that matches one word after the other, leaving nothing out. */
+/** An expression that matches one word after another and leaves nothing out. */
 export function wordPattern(rule: WordRule): RegExp {
   if (rule === "gpt2") return new RegExp(gpt2, "gu");
   if (rule === "none") return /[^]+/gu;
@@ -23,7 +23,7 @@ export function wordPattern(rule: WordRule): RegExp {
   return new RegExp(`(?:${regex})|(?:(?!${regex})[^])+`, "gu");
 }
 
-/** Hugging Face's expressions are Oniguruma's, where these classes are Unicode's; in JavaScript they are not. */
+/** Hugging Face's expressions are for Oniguruma, where these classes cover Unicode; in JavaScript they do not. */
 const unicodeClasses: Readonly<Record<string, string>> = {
   "\\s": "\\p{White_Space}",
   "\\S": "\\P{White_Space}",

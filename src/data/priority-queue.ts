@@ -1,7 +1,7 @@
-// Question: which of these items comes first? A binary heap knows.
+// Question: which of these items comes first?
 //
-// Used by the trainer (most frequent pair) and by the encoder (earliest merge). The order `before` must be
-// total, so that what comes out depends only on what went in.
+// A binary heap answers. The trainer uses it (most frequent pair), and so does the encoder (earliest merge). The
+// order `before` must be total, so that the result depends only on the items.
 
 export class PriorityQueue<Item> {
   readonly #items: Item[] = [];

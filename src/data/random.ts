@@ -2,8 +2,8 @@
 //
 // Philox-4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
 // SC 2011): ten rounds that mix a 128-bit counter under a 64-bit key into 128 random bits. There is
-// no state to carry or to save: the number drawn at step k is a function of k, so a run resumed at
-// step k needs no replay, and two draws never depend on the order in which they are made.
+// no state to carry or to save: the number drawn at step k is a function of k. So a run resumed at
+// step k needs no replay, and draws never depend on the order in which they are made.
 //
 // Only 32-bit integer arithmetic is used, so the values are the same on every engine.
 
@@ -12,7 +12,7 @@ export type Key = readonly [number, number];
 /** Four 32-bit words: a counter, or a block of random bits. */
 export type Block = readonly [number, number, number, number];
 
-/** What the random numbers of this room are for; each purpose has a stream of its own. */
+/** The purposes of random numbers in this folder; each purpose has a separate stream. */
 export const streams = { split: 1, batches: 2, initial: 3, sampling: 4, studies: 5, probing: 6 } as const;
 
 const rounds = 10;
@@ -95,8 +95,8 @@ export function normal(seed: number, stream: number, counter: number): number {
 }
 
 /**
- * The random numbers of sampled text, a stream apart from training's: one for each token written, and for each
- * of several prompts numbers of its own.
+ * The random numbers of sampled text, a stream separate from training's: one for each token written, and separate
+ * numbers for each of several prompts.
  */
 export function samplingRandom(seed: number): (index: number, prompt?: number) => number {
   return (index, prompt = 0) => uniform(seed, streams.sampling, index + 2 ** 32 * prompt);

@@ -1,16 +1,16 @@
-// Question: which text is kept back for validation?
+// Question: which text is kept for validation?
 //
-// About a share of the bytes, by default 7.5 %.
+// By default about 7.5 % of the bytes.
 //
-// - Of many documents, whole ones: the documents in their order are cut into runs of k = 1 / share,
+// - Of many documents, whole documents are kept: the documents in their order are cut into runs of k = 1 / share,
 //   and the seeded generator takes one document of each run. So validation is spread evenly over the
-//   corpus (for the addresses: over the years), and nothing of a validation document is trained on.
-//   Of several such draws the one whose bytes come closest to the share is used.
-// - Of few documents (fewer than two runs), or where one document is so large that no draw comes near
-//   the share: the end of every document, cut at the paragraph break nearest to the share, else at a
+//   corpus (for the addresses: over the years), and no part of a validation document is trained on.
+//   Of several such draws, the one whose bytes come closest to the share is used.
+// - Of few documents (fewer than two runs), or where one document is so large that no draw comes near the
+//   share, the end of every document is kept. It is cut at the paragraph break nearest to the share, else at a
 //   line break, else at a space, else between two characters.
 //
-// Both parts put together are the corpus; nothing is dropped.
+// Both parts together are the corpus; nothing is dropped.
 
 import { streams, uniformInteger } from "./random.ts";
 
@@ -44,7 +44,7 @@ function splitWhole(documents: readonly Document[], seed: number, share: number)
   for (let draw = 0; draw < draws; draw++) {
     const chosen = new Set<number>();
     let taken = 0;
-    // A shorter last run gives a document only if its place falls within it.
+    // A shorter last run gives a document only if the drawn place lies within it.
     for (let start = 0; start < documents.length; start += run) {
       const place = start + uniformInteger(seed, streams.split, draw * documents.length + start, run);
       if (place >= documents.length) continue;
@@ -82,7 +82,7 @@ function splitEnds(documents: readonly Document[], share: number): Split {
 /** Breaks in order of preference; the cut comes after the break. */
 const breaks: readonly RegExp[] = [/\n\s*\n/g, /\n/g, /\s(?=\S)/g];
 
-/** The place within `reach` of `target` where it is best to cut. */
+/** The best place to cut within `reach` of `target`. */
 function cutNear(text: string, target: number, reach: number): number {
   const from = Math.ceil(target - reach);
   const window = text.slice(from, Math.floor(target + reach));

@@ -1,7 +1,7 @@
-// Question: Where do tokens lie that are more than memory should hold?
+// Question: where are more tokens stored than memory should hold?
 //
-// In a file, of which only the windows asked for are read. (A window is one positioned read; the operating
-// system keeps what is read often in memory, so there is no second cache here.)
+// In a file, from which only the requested windows are read. (A window is one positioned read. The operating
+// system keeps frequently read parts in memory, so there is no second cache here.)
 //
 // The file is a safetensors file, so other programs read it too. Its tensor `tokens` is U16 where the vocabulary
 // allows it, else U32. The metadata says for which vocabulary, tokenizer and text the file was made, and a SHA-256
@@ -21,7 +21,7 @@ export interface TokenFile extends TokenSource {
   readonly close: () => void;
 }
 
-/** SHA-256 of what decides a token file's content. */
+/** SHA-256 of the inputs that determine a token file's content. */
 export interface TokenOrigin {
   readonly tokenizer: string;
   readonly text: string;
@@ -41,7 +41,7 @@ interface Chunk {
   readonly bytes: number;
 }
 
-/** Writes tokens as they come; the file appears, whole, when the last one is written. */
+/** Writes tokens as they come; the file appears only when the last one is written. */
 export function writeTokenFile(
   file: string,
   vocabularySize: number,
@@ -78,7 +78,7 @@ function* encode(
   return { tensor: { name: TENSOR, dtype, shape: [length] }, metadata };
 }
 
-/** Opens a token file; with `verify`, reads it all once and compares its checksum. */
+/** Opens a token file; with `verify`, reads all of it once and compares its checksum. */
 export function openTokenFile(file: string, { verify = false }: { readonly verify?: boolean } = {}): TokenFile {
   const opened = openTensors(file);
   try {

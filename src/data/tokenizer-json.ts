@@ -1,10 +1,10 @@
-// Question: how is a tokenizer kept?
+// Question: how is a tokenizer stored?
 //
-// As Hugging Face's `tokenizer.json`, so that every reader of that format can use ours, and we can use any
-// tokenizer of that format that is a byte-level BPE: GPT-2's layout (`ByteLevel`) and that of Llama 3 and Qwen
+// As Hugging Face's `tokenizer.json`. Every reader of that format can use our tokenizers, and we can use any
+// byte-level BPE tokenizer of that format: GPT-2's layout (`ByteLevel`) and that of Llama 3 and Qwen
 // (`Split` by a regular expression, then `ByteLevel`).
 //
-// The post-processor is not read: it adds tokens around a text, which is for the caller to do.
+// The post-processor is not read: it adds tokens around a text, which is the caller's task.
 
 import { isObject } from "../basics/objects.ts";
 import { spell, unspell } from "./alphabet.ts";
@@ -66,7 +66,7 @@ type Json = Readonly<Record<string, unknown>>;
 
 /**
  * Reads the text of a `tokenizer.json`.
- * @param name what to call it in an error, say its path
+ * @param name what to call it in an error, for example its path
  */
 export function parseTokenizer(text: string, name: string = "tokenizer.json"): Tokenizer {
   const fail = (why: string): never => {

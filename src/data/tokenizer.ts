@@ -2,46 +2,46 @@
 //
 // Byte-level byte-pair encoding.
 //
-// A text is cut at added tokens (`<|endoftext|>`), then into words (`pretokenise.ts`); each word starts
-// as its UTF-8 bytes and its pairs are merged, the earliest learned merge first, the leftmost first
-// among equals. Any text can be encoded, and decoding gives it back (a lone surrogate, which UTF-8
-// cannot write, becomes U+FFFD). Equal to Hugging Face's `tokenizers` without its post-processor:
-// nothing is put before or after the text.
+// A text is cut at added tokens (`<|endoftext|>`), then into words (`pretokenise.ts`). Each word starts as its
+// UTF-8 bytes, and its pairs are merged: the earliest learned merge first, and of equal ones the leftmost first.
+// Any text can be encoded, and decoding returns it (a lone surrogate, which UTF-8 cannot write, becomes U+FFFD).
+// The result equals Hugging Face's `tokenizers` without its post-processor: nothing is put before or after the
+// text.
 
 import { trainMerges, type Merge } from "./bpe-train.ts";
 import { PriorityQueue } from "./priority-queue.ts";
 import { forEachWord, wordPattern, type WordRule } from "./pretokenise.ts";
 
-/** The token put after every document. */
+/** The token that follows every document. */
 export const endOfText: string = "<|endoftext|>";
 
-/** A token that is found in text before anything else; it is never part of a merge. */
+/** A token that is matched in the text first; it is never part of a merge. */
 export interface AddedToken {
   readonly id: number;
   readonly content: string;
-  /** A control sign rather than text: it stands for no bytes of the corpus. */
+  /** Whether it is a control sign, not text: it stands for no bytes of the corpus. */
   readonly special: boolean;
 }
 
-/** Everything that decides what a tokenizer does. */
+/** Everything that determines what a tokenizer does. */
 export interface TokenizerDefinition {
-  /** The bytes of each token by its number; where the numbers have holes, undefined. */
+  /** The bytes of each token by its number; undefined where a number is unused. */
   readonly tokens: readonly (Uint8Array | undefined)[];
   /** The merges in order of rank: two tokens and the one they make. */
   readonly merges: readonly (readonly [left: number, right: number, merged: number])[];
   readonly added: readonly AddedToken[];
   readonly words: WordRule;
-  /** A space is put before text that does not start with one. */
+  /** Whether a space is put before text that does not start with one. */
   readonly addPrefixSpace: boolean;
-  /** A word that is a token is that token, whatever the merges say. */
+  /** Whether a word that is a token becomes that token, whatever the merges say. */
   readonly ignoreMerges: boolean;
 }
 
-/** Text as tokens arrive. What it returned, put together, is what `decode` returns for all of them. */
+/** Text as tokens arrive. All returned pieces joined are what `decode` returns for all of the tokens. */
 export interface StreamDecoder {
-  /** The text that has become certain with this token; never part of a character. */
+  /** The text that has become certain with this token; it never ends inside a character. */
   push(id: number): string;
-  /** What is left: U+FFFD where the last character is incomplete. */
+  /** The rest: U+FFFD where the last character is incomplete. */
   end(): string;
 }
 
@@ -50,21 +50,21 @@ interface Pair {
   readonly merged: number;
 }
 
-/** Cached words at most; beyond it the cache starts anew. */
+/** The largest number of cached words; then the cache starts again. */
 const cachedWords = 1 << 17;
 
 /**
  * A byte-level byte-pair encoder and decoder. Any text can be encoded, and decoding gives it back.
  * `trainTokenizer` makes one from texts, `readTokenizer` from a `tokenizer.json`.
  *
- * Its constructor throws an Error when a byte has no token of its own, `decode` a RangeError for a number
- * that is no token.
+ * Its constructor throws an Error when a byte has no token, and `decode` a RangeError for a number that is no
+ * token.
  */
 export class Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Token numbers are below this. */
   readonly vocabularySize: number;
-  /** The number of `<|endoftext|>`, where the tokenizer has it. */
+  /** The number of `<|endoftext|>`, if the tokenizer has it. */
   readonly endOfText: number | undefined;
   /** How many bytes of text each token stands for; 0 for special tokens. */
   readonly byteLengths: Uint32Array;
@@ -139,7 +139,7 @@ export class Tokenizer {
     return ids.slice(0, length);
   }
 
-  /** The text of some tokens; U+FFFD where their bytes are not UTF-8. */
+  /** The text of some tokens, with U+FFFD where their bytes are not UTF-8. */
   decode(ids: Iterable<number>): string {
     let text = "";
     let pending: Uint8Array[] = [];
@@ -252,13 +252,13 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
   return all;
 }
 
-/** At each place the longest of the given strings. */
+/** Matches, at each place, the longest of the given strings. */
 function anyOf(contents: readonly string[]): RegExp {
   const longestFirst = [...contents].sort((a, b) => b.length - a.length);
   return new RegExp(longestFirst.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
 }
 
-/** Every token that is whole characters, by its text. */
+/** Every token that consists of whole characters, by its text. */
 function spellings(tokens: readonly (Uint8Array | undefined)[]): Map<string, number> {
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true, fatal: true });
   const known = new Map<string, number>();
@@ -266,7 +266,7 @@ function spellings(tokens: readonly (Uint8Array | undefined)[]): Map<string, num
     try {
       if (bytes) known.set(decoder.decode(bytes), id);
     } catch {
-      // Part of a character: no word is equal to it.
+      // It is part of a character, so no word is equal to it.
     }
   });
   return known;
@@ -274,16 +274,16 @@ function spellings(tokens: readonly (Uint8Array | undefined)[]): Map<string, num
 
 /** How large a vocabulary to learn. */
 export interface TokenizerTraining {
-  /** Tokens in all: 256 bytes, the merges and, unless `separator` is false, `<|endoftext|>`. */
+  /** The number of tokens: 256 bytes, the merges and, unless `separator` is false, `<|endoftext|>`. */
   readonly vocabularySize: number;
   /** Whether the vocabulary ends with `<|endoftext|>`; true by default. */
   readonly separator?: boolean;
-  /** Called now and then with the share of the work done, from 0 to 1. */
+  /** Called from time to time with the share of the work done, from 0 to 1. */
   readonly onProgress?: (share: number) => void;
 }
 
 /**
- * A tokenizer for texts like these: token b is byte b for b < 256, then the merges, most valuable
+ * A tokenizer for texts like the given ones: token b is byte b for b < 256, then the merges, most valuable
  * first, then `<|endoftext|>`. A text too short for so many merges (a pair must occur twice) gives a
  * smaller vocabulary.
  *

@@ -1,21 +1,21 @@
-// Question: where do the tokens of a text come from, piece by piece?
+// Question: how are the tokens of a text read, piece by piece?
 //
-// A source is a list of token ids of which windows are asked for. Here is the one that lies in memory;
+// A source is a list of token ids that is read in windows. This file has the source that lies in memory;
 // token-file.ts has the one that lies in a file.
 
-/** Tokens at hand, in memory or in a file, read piece by piece. */
+/** Tokens in memory or in a file, read piece by piece. */
 export interface TokenSource {
-  /** How many tokens. */
+  /** The number of tokens. */
   readonly length: number;
   /** Every token is below this. */
   readonly vocabularySize: number;
-  /** Bytes of text they stand for; a document's end counts 0. */
+  /** Bytes of text that the tokens stand for; a document's end counts 0. */
   readonly bytes: number;
   /** Copies tokens `offset` to `offset + count` to `into`, from index `at` (0 by default). */
   read(offset: number, count: number, into: Int32Array, at?: number): void;
 }
 
-/** Tokens that are in memory, as a source. */
+/** Tokens in memory, as a source. */
 export function memoryTokens(ids: ArrayLike<number>, vocabularySize: number, bytes: number): TokenSource {
   return {
     length: ids.length,
@@ -31,6 +31,6 @@ export function memoryTokens(ids: ArrayLike<number>, vocabularySize: number, byt
 /** Throw unless a window lies within a source. */
 export function checkWindow(offset: number, count: number, length: number): void {
   if (!Number.isInteger(offset) || !Number.isInteger(count) || offset < 0 || count < 0 || offset + count > length) {
-    throw new RangeError(`tokens ${offset} to ${offset + count} were asked for; there are tokens 0 to ${length}`);
+    throw new RangeError(`tokens ${offset} to ${offset + count} lie outside the text; it has tokens 0 to ${length}`);
   }
 }

@@ -1,16 +1,16 @@
-// Question: How is a file written so that a reader finds the old one, the new one or none, but never half of one?
+// Question: how is a file written so that a reader finds the old one, the new one or none, but never half of one?
 //
-// Under a temporary name beside it, synced to the disk, then renamed.
+// It is written under a temporary name beside its place, synced to the disk, then renamed.
 
 import fs from "node:fs";
 import path from "node:path";
 import { attempt, reason } from "./errors.ts";
 
-/** Writes through `write` and puts the file in its place; on an error nothing is left behind. */
+/** Writes through `write` and moves the file to its place; after an error nothing is left behind. */
 export function writeAtomically(file: string, write: (descriptor: number) => void): void {
   const temporary = `${file}.${process.pid}.tmp`;
   try {
-    // Made anew, never opened: what lies there could be a link to somewhere else.
+    // The file must be new: an existing one could be a link to somewhere else.
     fs.rmSync(temporary, { force: true });
     const descriptor = fs.openSync(temporary, "wx");
     try {
@@ -27,7 +27,7 @@ export function writeAtomically(file: string, write: (descriptor: number) => voi
   }
 }
 
-/** A reader finds the old file or the new one, never half of one; nor does a loss of power leave half. */
+/** A reader finds the old file or the new one, never half of one, also after a loss of power. */
 export function writeFileAtomically(file: string, content: string | Uint8Array): void {
   writeAtomically(file, (descriptor) =>
     writeAll(descriptor, typeof content === "string" ? Buffer.from(content) : content),
@@ -35,9 +35,9 @@ export function writeFileAtomically(file: string, content: string | Uint8Array):
 }
 
 /**
- * Writes all of `bytes`: one write may take only a part of them, and at most 2 GiB.
+ * Writes all of `bytes`: a single write may take only a part of them, and at most 2 GiB.
  *
- * @param position in the file; without one, where the last write ended
+ * @param position in the file; default: where the last write ended
  */
 export function writeAll(descriptor: number, bytes: Uint8Array, position?: number): void {
   const largestWrite = 1 << 30;
@@ -47,7 +47,7 @@ export function writeAll(descriptor: number, bytes: Uint8Array, position?: numbe
   }
 }
 
-/** Makes names that were added to or taken from a folder durable, where the system can. */
+/** Makes the addition or removal of names in a folder durable, where the system can. */
 export function syncFolder(folder: string): void {
   attempt(() => {
     const descriptor = fs.openSync(folder, "r");

@@ -1,4 +1,4 @@
-// Question: What does a system error say in words, and which errors may be passed over?
+// Question: how is a system error said in words, and which errors may be ignored?
 
 const reasons: Readonly<Record<string, string>> = {
   EACCES: "permission denied",
@@ -19,11 +19,11 @@ export function reason(error: unknown): string {
   return ("code" in error && reasons[String(error.code)]) || error.message;
 }
 
-/** Whether an error is the system's error of that code. */
+/** Whether an error is the system's error with this code. */
 export const hasCode = (error: unknown, code: string): boolean =>
   error instanceof Error && "code" in error && error.code === code;
 
-/** Does what should be done but may fail without harm. */
+/** Runs an action that should be done but may fail without harm. */
 export function attempt(action: () => void): void {
   try {
     action();

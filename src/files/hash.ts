@@ -1,15 +1,15 @@
-// Question: What is the SHA-256 of a text, of a file, or of bytes as they come?
+// Question: what is the SHA-256 of a text, of a file, or of bytes as they come?
 
 import { createHash, type Hash } from "node:crypto";
 import fs from "node:fs";
 
-/** For bytes as they come: `update` it with them, then ask for its `digest("hex")`. */
+/** A hash for bytes as they come: `update` it with them, then call `digest("hex")`. */
 export const newSha256 = (): Hash => createHash("sha256");
 
-/** Of a text or of bytes, in hexadecimal. */
+/** The hash of a text or of bytes, in hexadecimal. */
 export const sha256 = (content: string | Uint8Array): string => newSha256().update(content).digest("hex");
 
-/** Of a file, which need not fit into memory. */
+/** The hash of a file, which need not fit into memory. */
 export function sha256OfFile(file: string): string {
   const hash = newSha256();
   const part = new Uint8Array(1 << 20);

@@ -1,7 +1,7 @@
 // Question: does another process already write to this run folder?
 //
-// A file names the process that does. The lock of a process that is gone is taken over, so a kill
-// leaves nothing to clear up; process numbers are used again, so the time the process started counts too.
+// A file names the process that does. If that process has ended, the lock is taken over, so a kill leaves nothing
+// to clean up. Process numbers are reused, so the time at which the process started counts too.
 
 import fs from "node:fs";
 import os from "node:os";
@@ -11,14 +11,14 @@ import { hasCode, reason } from "./errors.ts";
 interface Holder {
   readonly pid: number;
   readonly host: string;
-  /** When the process started, in the system's own terms; empty where it does not tell. */
+  /** When the process started, in the system's format; empty where the system does not say. */
   readonly started: string;
 }
 
 /** Locks that this process holds. */
 const held = new Set<string>();
 
-/** Locks a folder for this process and returns how to unlock it; locked by another one, it is an error. */
+/** Locks a folder for this process and returns how to unlock it; throws if another process has locked it. */
 export function lockFolder(folder: string): () => void {
   const file = path.join(fs.realpathSync(folder), "lock");
   const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
@@ -33,7 +33,7 @@ export function lockFolder(folder: string): () => void {
   };
 }
 
-/** False when the file is there already. */
+/** False when the file exists already. */
 function create(file: string, holder: Holder): boolean {
   try {
     fs.writeFileSync(file, `${JSON.stringify(holder)}\n`, { flag: "wx" });
@@ -44,7 +44,7 @@ function create(file: string, holder: Holder): boolean {
   }
 }
 
-/** Which process a lock's content names: this one or another that may still be running; undefined for one that is gone. */
+/** Which process a lock's content names: this one, or another that may still be running; undefined if it has ended. */
 export function holderOf(content: string): "this" | "another" | undefined {
   const holder = parse(content);
   if (!holder) return undefined;
@@ -54,7 +54,7 @@ export function holderOf(content: string): "this" | "another" | undefined {
   return mayLive(holder, own) ? "another" : undefined;
 }
 
-/** Undefined where a kill came between the file's making and its content. */
+/** The holder in a lock file; undefined if a kill came between the file's creation and its content. */
 function read(file: string): Holder | undefined {
   try {
     return parse(fs.readFileSync(file, "utf8"));
@@ -72,7 +72,7 @@ function parse(content: string): Holder | undefined {
   }
 }
 
-/** Whether a process may still be running; of another machine's processes nothing can be known. */
+/** Whether a process may still be running; for processes of another machine the answer is yes. */
 function mayLive({ pid, host, started }: Holder, own: Holder): boolean {
   if (host !== own.host) return true;
   if (pid === own.pid) return false;
@@ -84,7 +84,7 @@ function mayLive({ pid, host, started }: Holder, own: Holder): boolean {
   return started === startOf(pid);
 }
 
-/** Linux tells when a process started: field 22 of its stat, after a name that may hold anything but a last ")". */
+/** Linux reports when a process started: field 22 of its stat, after a name that may hold anything but a last ")". */
 function startOf(pid: number): string {
   try {
     const stat = fs.readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -94,7 +94,7 @@ function startOf(pid: number): string {
   }
 }
 
-/** Another process, or this one, writes to the folder already. */
+/** Another process, or this one, already writes to the folder. */
 export class FolderInUseError extends Error {
   override name = "FolderInUseError";
 }

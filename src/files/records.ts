@@ -1,7 +1,7 @@
-// Question: How do records, one a line, survive a kill and a full disk?
+// Question: how do records, one per line, survive a kill and a full disk?
 //
 // The file only grows: it is opened once, and a whole line is written at a time. A line that could not be written
-// whole is taken back, and one that a kill has torn is left out by the reader.
+// completely is removed again, and the reader ignores a line that a kill has cut off.
 
 import fs from "node:fs";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
@@ -9,7 +9,7 @@ import { attempt, reason } from "./errors.ts";
 
 /** A file that only grows. */
 export interface Log {
-  /** Adds whole lines in one write; when that fails, the file is as it was. */
+  /** Adds whole lines in one write; if that fails, the file is as before. */
   append(lines: string): void;
   /** Makes what was appended durable. */
   sync(): void;
@@ -54,12 +54,12 @@ export interface StepRecord {
   readonly step: number;
 }
 
-/** JSON has no word for these, and the record of a run that diverged needs them. */
+/** JSON cannot write these numbers, and the record of a run that diverged needs them. */
 const nonFinite: ReadonlyMap<unknown, number> = new Map(
   [NaN, Infinity, -Infinity].map((value) => [String(value), value]),
 );
 
-/** JSON of a value; NaN and the infinities are written as texts. */
+/** JSON of a value, with NaN and the infinities as strings. */
 export function formatJson(value: unknown): string {
   const finite = (_: string, each: unknown): unknown =>
     typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
@@ -72,12 +72,12 @@ export function formatRecord(record: StepRecord): string {
 }
 
 /**
- * JSON in which those texts are numbers again.
+ * Parses JSON and turns those strings into numbers again.
  *
- * @throws SyntaxError when it is no JSON
+ * @throws SyntaxError when the text is not JSON
  */
 export function parseJson(text: string): unknown {
-  // Asking about every value takes several times as long as reading them, and hardly any line has such a text.
+  // A reviver for every value would take several times as long as parsing, and few lines have such a string.
   if (!text.includes('NaN"') && !text.includes('Infinity"')) return JSON.parse(text);
   return JSON.parse(text, (_, value: unknown) => nonFinite.get(value) ?? value);
 }
@@ -87,7 +87,7 @@ interface Line<R> {
   readonly record: R;
 }
 
-/** The whole lines of a text; what follows the last line feed was torn by a kill, or is being written now. */
+/** The whole lines of a text; text after the last line feed was cut off by a kill, or is being written now. */
 function parseLines<R extends StepRecord>(text: string, onDamage: (line: number) => void): Line<R>[] {
   return text
     .split("\n")
@@ -97,14 +97,14 @@ function parseLines<R extends StepRecord>(text: string, onDamage: (line: number)
         const record = parseJson(line) as R | null;
         if (typeof record?.step === "number") return { line, record };
       } catch {
-        // Told below.
+        // `onDamage` reports it.
       }
       onDamage(index + 1);
       return [];
     });
 }
 
-/** The records of a file, of which the last may be torn; any other damage is an error. */
+/** The records of a file. The last line may be cut off; any other damage is an error. */
 export function readRecords<R extends StepRecord>(file: string): R[] {
   let text: string;
   try {
@@ -118,7 +118,7 @@ export function readRecords<R extends StepRecord>(file: string): R[] {
   return lines.map(({ record }) => record);
 }
 
-/** Drops the records that are not wanted, a torn line, and damaged ones, of which it tells; other lines stay as they are. */
+/** Drops unwanted records, a line that was cut off, and damaged lines, with a warning; other lines stay as they are. */
 export function keepRecords(
   file: string,
   wanted: (record: StepRecord) => boolean,

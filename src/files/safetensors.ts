@@ -1,23 +1,23 @@
-// Question: What does a safetensors file hold?
+// Question: what does a safetensors file hold?
 //
-// The file: a u64 n, n bytes of JSON padded with spaces so that the data starts at a multiple of 8,
-// then the tensors' bytes, row-major, one after the other. All numbers are little-endian, as on every
-// machine that WebAssembly's memory can be viewed on. The JSON gives each tensor's dtype, shape and
-// data_offsets [begin, end), counted from the end of the JSON, and texts under `__metadata__`.
+// The file is a u64 n, n bytes of JSON padded with spaces so that the data starts at a multiple of 8, and then the
+// tensors' bytes, row-major, one after another. All numbers are little-endian, as on every machine on which
+// WebAssembly's memory can be viewed directly. The JSON gives each tensor's dtype, shape and data_offsets
+// [begin, end), counted from the end of the JSON, and strings under `__metadata__`.
 // Source: https://github.com/huggingface/safetensors#format
 //
-// The reader trusts nothing: every number is checked against the file before memory is taken for it.
+// The reader trusts nothing: it checks every number against the file before it allocates memory for it.
 // write-safetensors.ts writes such files.
 
 import fs from "node:fs";
 import { isObject } from "../basics/objects.ts";
 import { reason } from "./errors.ts";
 
-/** Element types that are read; F32 and I32 are written. */
+/** Element types that can be read; F32 and I32 are written. */
 export type Dtype = "F32" | "F16" | "BF16" | "I32" | "I64";
 
 export interface StoredTensor {
-  /** As in the file; the values are widened to float32, or narrowed to int32 where they fit. */
+  /** The dtype in the file; values are widened to float32, or narrowed to int32 where they fit. */
   readonly dtype: Dtype;
   readonly shape: readonly number[];
   readonly data: Float32Array | Int32Array;
@@ -29,22 +29,22 @@ export interface Safetensors {
   readonly tensors: ReadonlyMap<string, StoredTensor>;
 }
 
-/** The key of the texts that stand beside the tensors. */
+/** The key of the strings that accompany the tensors. */
 export const METADATA_KEY = "__metadata__";
-/** The limit of the format's own library. */
+/** The limit of the format's reference library. */
 const largestHeader = 100_000_000;
 const largestRead = 1 << 30;
 
-/** What the header says of a tensor; the bytes follow in the order of the list. */
+/** The header's description of a tensor; the bytes follow in the order of the list. */
 export interface DescribedTensor {
   readonly name: string;
-  /** Any that a reader may know, not only those read here. */
+  /** Any dtype, not only those that can be read here. */
   readonly dtype: string;
   readonly shape: readonly number[];
   readonly bytes: number;
 }
 
-/** Reads and checks a whole file; the error names the file and what is wrong in it. */
+/** Reads and checks a whole file; the error names the file and what is wrong with it. */
 export function readSafetensors(file: string): Safetensors {
   const opened = openSafetensors(file);
   try {
@@ -57,24 +57,24 @@ export function readSafetensors(file: string): Safetensors {
   }
 }
 
-/** A file whose head was read and checked, and whose tensors are read one by one. */
+/** A file whose head has been read and checked, and whose tensors are read one by one. */
 export interface OpenSafetensors {
   readonly metadata: Readonly<Record<string, string>>;
   /** In the order of their bytes. */
   readonly tensors: readonly DescribedTensor[];
-  /** A tensor's values; an error if its dtype is none that is read here. */
+  /** A tensor's values; throws if its dtype cannot be read here. */
   read(name: string): StoredTensor;
-  /** A tensor's bytes as they are, from its first to its last, in parts of moderate size. */
+  /** A tensor's bytes as stored, from first to last, in parts of moderate size. */
   bytes(name: string): Generator<Uint8Array>;
-  /** Fills `into` with a tensor's bytes from byte `from` of it on. */
+  /** Fills `into` with a tensor's bytes, from its byte `from` on. */
   readBytes(name: string, from: number, into: Uint8Array): void;
   close(): void;
 }
 
-/** What lies there is no safetensors file, or a damaged one. */
+/** The file is not a safetensors file, or it is damaged. */
 export class UnsoundSafetensorsError extends Error {
   override name = "UnsoundSafetensorsError";
-  /** What is wrong in it. */
+  /** What is wrong with it. */
   readonly how: string;
 
   constructor(file: string, cause: unknown) {
@@ -83,7 +83,7 @@ export class UnsoundSafetensorsError extends Error {
   }
 }
 
-/** Opens a file that need not fit into memory; the errors name it and what is wrong in it. */
+/** Opens a file that need not fit into memory; errors name it and what is wrong with it. */
 export function openSafetensors(file: string): OpenSafetensors {
   let descriptor: number;
   try {
@@ -141,7 +141,7 @@ export function openSafetensors(file: string): OpenSafetensors {
   }
 }
 
-/** What is in memory at a time of a tensor that is passed on. */
+/** How many bytes of a copied tensor are in memory at a time. */
 const partBytes = 1 << 24;
 
 function readHead(descriptor: number): { metadata: Readonly<Record<string, string>>; entries: Entry[]; start: number } {
@@ -165,7 +165,7 @@ function readHead(descriptor: number): { metadata: Readonly<Record<string, strin
   return { metadata: checkMetadata(metadata), entries, start };
 }
 
-/** Files that are taken for safetensors, by how they begin; none of these is a length that a header can have. */
+/** Files that are mistaken for safetensors, by their first bytes; none of these is a length that a header can have. */
 const foreignFormats: readonly (readonly [begin: string, what: string])[] = [
   ["PK\x03\x04", "a zip archive, as PyTorch's .bin, .pt and .pth files are: save it as safetensors first"],
   ["\x80\x02", "a Python pickle, as old PyTorch files are: save it as safetensors first"],
@@ -213,7 +213,7 @@ function parseHeader(bytes: Buffer): Record<string, unknown> {
   return header;
 }
 
-/** A key that the outermost object has twice: JSON.parse would silently keep the last. */
+/** A key that the outermost object has twice; JSON.parse would silently keep the last. */
 function repeatedKey(json: string): string | undefined {
   const seen = new Set<string>();
   let depth = 0;
@@ -301,7 +301,7 @@ function checkMetadata(metadata: unknown): Readonly<Record<string, string>> {
 const areTexts = (values: Record<string, unknown>): values is Record<string, string> =>
   Object.values(values).every((value) => typeof value === "string");
 
-/** Values of a tensor of this shape. */
+/** An array for the values of a tensor of this shape. */
 export const sizeOf = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
 const isDtype = (value: unknown): value is Dtype => typeof value === "string" && Object.hasOwn(dtypes, value);
@@ -327,7 +327,7 @@ const dtypes: Readonly<Record<Dtype, DtypeRule>> = {
   I64: { bytes: 8, decode: (raw, name) => Int32Array.from(new BigInt64Array(raw), (value) => narrow(value, name)) },
 };
 
-/** Bytes of an element of types that are passed on but not read. */
+/** Bytes per element, for dtypes that are copied but not read. */
 const otherWidths: ReadonlyMap<string, number> = new Map(
   Object.entries({ F64: 8, U64: 8, U32: 4, I16: 2, U16: 2, I8: 1, U8: 1, BOOL: 1, F8_E4M3: 1, F8_E5M2: 1 }),
 );

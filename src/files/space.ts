@@ -1,10 +1,10 @@
-// Question: Can a folder take what is about to be written, before the work is done?
+// Question: can a folder take what will be written, before the work is done?
 
 import fs from "node:fs";
 import path from "node:path";
 import { attempt, reason } from "./errors.ts";
 
-/** Makes the folder if need be and tries a file in it, so that a failure comes before the work. */
+/** Makes the folder if necessary and tries a file in it, so that a failure comes before the work. */
 export function ensureWritableFolder(folder: string): void {
   const probe = path.join(folder, `.write-test-${process.pid}`);
   try {
@@ -22,10 +22,10 @@ export function ensureWritableFolder(folder: string): void {
 }
 
 /**
- * Fails when the disk of a folder, which need not exist yet, has less room than `bytes`. What a file
- * system does not tell cannot be known before: then this passes, and the write itself will fail.
+ * Throws when the disk of a folder, which need not exist yet, has less room than `bytes`. If the file system does
+ * not report its free space, this passes, and the write itself may fail.
  *
- * @param purpose what the bytes are for, to name in the error
+ * @param purpose what the bytes are for; the error names it
  */
 export function expectSpace(folder: string, bytes: number, purpose: string): void {
   const free = freeBytes(folder);

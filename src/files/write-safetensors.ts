@@ -1,7 +1,7 @@
-// Question: How do named tensors become a file that any safetensors reader opens?
+// Question: how do named tensors become a file that any safetensors reader opens?
 //
-// safetensors.ts says what such a file holds. Where a tensor's length is known only when its last value is, the head
-// is written last, into room that was kept for it: JSON may be followed by spaces.
+// safetensors.ts describes the format. If a tensor's length is known only after its last value, the head is written
+// last, into room that was reserved for it: spaces may follow the JSON.
 
 import { writeAll } from "./atomic.ts";
 import { type DescribedTensor, METADATA_KEY, sizeOf } from "./safetensors.ts";
@@ -15,8 +15,8 @@ export interface NamedTensor {
 /**
  * The head of a file: everything before the tensors' bytes.
  *
- * @param room bytes that the head takes at the least, a multiple of 8: where it is written after the tensors, into room
- *   that was kept for it
+ * @param room the smallest number of bytes that the head takes, a multiple of 8; used where the head is written after
+ *   the tensors, into reserved room
  */
 export function encodeHead(
   tensors: readonly DescribedTensor[],
@@ -42,7 +42,7 @@ export function encodeHead(
 }
 
 /**
- * The file as chunks to write one after the other. The tensors are not copied: their chunks are views,
+ * The file as chunks to write one after another. The tensors are not copied: their chunks are views,
  * to be written before the values change.
  */
 export function encodeSafetensors(
@@ -61,7 +61,7 @@ export function encodeSafetensors(
   ];
 }
 
-/** What is known of a tensor once all its bytes are written. */
+/** Facts about a tensor that are known after all its bytes are written. */
 export interface GrownTensor {
   readonly tensor: Omit<DescribedTensor, "bytes">;
   readonly metadata: Readonly<Record<string, string>>;
@@ -71,9 +71,9 @@ export interface GrownTensor {
 const HEAD_ROOM = 1024;
 
 /**
- * Writes a file of one tensor to an empty file, its bytes as they come.
+ * Writes a file of one tensor to an empty file, with its bytes as they come.
  *
- * @param parts the bytes; what they were is returned at the end
+ * @param parts the bytes; the generator returns the description of the tensor
  */
 export function writeGrowingTensor(descriptor: number, parts: Iterator<Uint8Array, GrownTensor>): void {
   writeAll(descriptor, new Uint8Array(HEAD_ROOM));

@@ -11,12 +11,12 @@
 import type { OpenSafetensors } from "../files/safetensors.ts";
 
 export const namings = ["birkhoff", "deepseek", "transformers"] as const;
-/** Whose names a file gives the tensors of its connections: this library's, the released checkpoints', Hugging Face's. */
+/** Whose names a file uses for its connections' tensors: this library's, the released checkpoints', Hugging Face's. */
 export type Naming = (typeof namings)[number];
 
-/** A connection in a file: which one, and its tensors by what they are. */
+/** A connection in a file: its name, and its tensors by role. */
 export interface FoundConnection {
-  /** As this library names it: layers.0.attention.connection, or ending. */
+  /** This library's name for it: layers.0.attention.connection, or ending. */
   readonly name: string;
   readonly naming: Naming;
   readonly kind: "sublayer" | "ending";
@@ -33,9 +33,9 @@ interface Place {
 interface NamingRule {
   readonly sublayer: RegExp;
   readonly ending: RegExp;
-  /** What the file calls phi, alpha and bias. */
+  /** The file's names for phi, alpha and bias. */
   readonly parts: Readonly<Record<string, string>>;
-  /** And attention and feedForward. */
+  /** The file's names for attention and feedForward. */
   readonly roles: Readonly<Record<string, string>>;
   format(prefix: string, role: string | undefined, part: string): string;
 }
@@ -103,7 +103,7 @@ export function findConnections(tensors: OpenSafetensors["tensors"]): FoundConne
   return [...found.values()];
 }
 
-/** What a tensor of a connection is called in another naming. */
+/** The name of a connection's tensor in another naming. */
 export function connectionTensorName(naming: Naming, connection: string, part: string): string {
   const { parts, roles, format } = rules[naming];
   const name = parts[part];

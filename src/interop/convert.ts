@@ -1,9 +1,9 @@
-// Question: how does a checkpoint of one convention become one of another?
+// Question: how is a checkpoint converted from one convention to another?
 //
-// The tensors of its connections are converted in memory, before anything is written; all others, of any
-// dtype, are copied as they are, a part at a time, so a file larger than the memory is no trouble. The new
-// file is written under a temporary name, synced and renamed. The measured error comes from evaluating
-// both forms of every connection in float64 on the same random streams.
+// The tensors of its connections are converted in memory before anything is written. All other tensors, of any
+// dtype, are copied unchanged in parts, so a file may be larger than the memory. The new file is written under a
+// temporary name, synced and renamed. The error is measured by evaluating both forms of every connection in
+// float64 on the same random streams.
 
 import {
   conversion,
@@ -30,55 +30,55 @@ export interface ConvertOptions {
   /** Sinkhorn-Knopp iterations of the model. Default 20. */
   readonly iterations?: number;
   /**
-   * Nothing is written if some coefficient differs by more. Default: 1e-3 between conventions that meet only as
-   * iterations grow; none between those that differ by their epsilons, as no weights come closer.
+   * Nothing is written if a coefficient differs by more. Default: 1e-3 between conventions that meet only as
+   * iterations grow; no limit between those that differ by their epsilons, since no weights come closer.
    */
   readonly tolerance?: number;
   /** Random tokens on which the forms are compared. Default 8. */
   readonly tokens?: number;
 }
 
-/** One connection of a file, and how far its two forms are apart. */
+/** One connection of a file, and how far apart its two forms are. */
 export interface ConvertedConnection {
   readonly name: string;
-  /** The largest differences on the random streams; of an end, those of its weights. */
+  /** The largest differences on the random streams; for an end, those of its weights. */
   readonly difference: ConversionDifference;
 }
 
-/** What `convertFile` did. */
+/** The result of `convertFile`. */
 export interface ConvertReport {
   readonly from: ConventionName;
   readonly to: ConventionName;
   readonly agreement: "same" | "epsilons" | "limit";
   readonly notes: readonly string[];
   readonly converted: readonly ConvertedConnection[];
-  /** Tensors that were copied as they are. */
+  /** How many tensors were copied unchanged. */
   readonly passed: number;
   readonly bytes: number;
-  /** The largest of all. */
+  /** The largest difference of all connections. */
   readonly difference: ConversionDifference;
 }
 
-/** Metadata that says which convention a file is in. */
+/** The metadata key that names a file's convention. */
 export const conventionKey = "birkhoff.convention";
 
 const wellNamed = (to: ConventionName): Naming => (to.startsWith("deepseek") ? "deepseek" : "birkhoff");
 
 interface NewTensor extends DescribedTensor {
-  /** Converted values; absent: the bytes of the tensor of the old file named here. */
+  /** Converted values; absent: the bytes are those of the old file's tensor `source`. */
   readonly data?: Float32Array;
   readonly source?: string;
 }
 
 /**
- * Convert the connections of a safetensors file to another convention; all other tensors are copied as they
- * are. The new file appears under its name only when it is whole.
+ * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
+ * The new file appears under its name only when it is complete.
  *
- * @param input a safetensors file, whatever it names its connections' tensors
+ * @param input a safetensors file with any known names of the connections' tensors
  * @param output another file
- * @returns what was done and the measured error
- * @throws ConversionError when it cannot be expressed, is in another convention than said, has no connections, or is
- *   further apart than the tolerance; Error when the output is the input: nothing is written then
+ * @returns what was done, and the measured error
+ * @throws ConversionError when the new convention cannot express the weights, the file states another convention, has
+ *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file a name of its own`);
@@ -116,7 +116,7 @@ function convertOpened(
   const replace = (connection: FoundConnection, weights: ConnectionWeights | undefined): void => {
     const made = newTensors(connection.name, weights ?? {}, names);
     const old = Object.values(connection.tensors);
-    // In the place of the connection's first tensor; the others give way.
+    // They take the place of the connection's first tensor; the others are removed.
     for (const [index, name] of old.entries()) replaced.set(name, index === 0 ? made : []);
   };
   let sizes: { streams: number; channels: number } | undefined;
@@ -207,7 +207,7 @@ function largest(converted: readonly ConvertedConnection[]): ConversionDifferenc
   return { coefficients: of("coefficients"), output: of("output") };
 }
 
-/** Say of which connection an error is. */
+/** Name the connection in an error. */
 function told<R>(name: string, action: () => R): R {
   try {
     return action();
@@ -217,7 +217,7 @@ function told<R>(name: string, action: () => R): R {
   }
 }
 
-/** A connection's tensors as float32, whatever they were stored as; those that a convention needs must be there. */
+/** A connection's tensors as float32, whatever their stored dtype; those that a convention needs must exist. */
 export function readConnection(
   file: Pick<OpenSafetensors, "read">,
   { name, tensors, kind }: FoundConnection,

@@ -1,13 +1,14 @@
 // Question: how does a spreadsheet or a data frame read a run?
 //
-// Three tables as RFC 4180 has them: fields joined by commas, lines ended by CR LF, a field in quotation marks
-// when it holds a comma, a quotation mark or a line break. A text that a spreadsheet would take for a formula
-// (it begins with = + - @, also in full width, a tab or a line break) gets an apostrophe before it: names and messages may come from anywhere.
+// Three tables as in RFC 4180: fields separated by commas, lines ended by CR LF, a field in quotation marks when it
+// holds a comma, a quotation mark or a line break. A text that a spreadsheet would take for a formula (it begins
+// with = + - @, also in full width, a tab or a line break) gets an apostrophe before it, because names and messages
+// may come from anywhere.
 //
-//   metrics.csv  one line a step
-//   gains.csv    step, sublayer, field, value: one line a number, as the instruments measure different things
-//                of different connections; sublayers count from 0, entries of matrices and lists are field[i]
-//   events.csv   one line an alarm
+//   metrics.csv  one line per step
+//   gains.csv    step, sublayer, field, value: one line per number, because the instruments of different connections
+//                differ; sublayers count from 0, entries of matrices and lists are field[i]
+//   events.csv   one line per alarm
 
 import fs from "node:fs";
 import path from "node:path";
@@ -27,17 +28,17 @@ const field = (cell: unknown): string => {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 };
 
-/** Rows of cells as CSV; a cell that is undefined, or of any other kind than text and numbers, stays empty. */
+/** Rows of cells as CSV; a cell that is neither a text nor a number stays empty. */
 export function formatCsv(rows: Iterable<readonly Cell[]>): string {
   return Array.from(rows, (row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 
 type Columns = readonly (readonly [title: string, cell: (record: object) => Cell])[];
 
-/** What is written as it is. */
+/** Texts that are written unchanged. */
 const CELLS: ReadonlySet<Shape> = new Set<Shape>(["number", "count", "text", "action"]);
 
-/** A column a field; one a part where the field has parts of its own; lists as JSON. */
+/** One column per field; one per part where the field has named parts; lists as JSON. */
 function columnsOf(table: Table): Columns {
   const valueOf = (record: object, name: string): unknown => (record as Readonly<Record<string, unknown>>)[name];
   const fields = Object.entries(table).flatMap(([name, { shape, csv }]): Columns => {
@@ -93,7 +94,7 @@ function* gainTable(gains: readonly GainRecord[]): Generator<Cell[]> {
   for (const record of gains) yield* gainRows(record);
 }
 
-/** The tables of a run by their files' names. */
+/** The tables of a run by file name. */
 export function csvTables({
   metrics,
   gains,
@@ -109,8 +110,8 @@ export function csvTables({
 /**
  * Writes the tables of a run.
  *
- * @param folder a run folder, in whatever state
- * @param out made if missing; files that are there already are an Error unless `overwrite` is set
+ * @param folder a run folder in any state
+ * @param out made if missing; existing files are an Error unless `overwrite` is set
  * @returns the files' paths
  */
 export function exportCsv(folder: string, out: string, { overwrite = false }: { overwrite?: boolean } = {}): string[] {

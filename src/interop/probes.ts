@@ -1,13 +1,13 @@
-// Question: on what are two forms of a connection compared?
+// Question: on which inputs are two forms of a connection compared?
 //
-// Random streams, the same every time: normal numbers from the library's counter-based generator.
+// On random streams that are the same every time: normal numbers from the library's counter-based generator.
 
 import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
 import { normal, streams as purposes } from "../data/random.ts";
 
 const SEED = 20251224;
 
-/** Numbers of an independent sequence. */
+/** Normal numbers of one sequence; different sequences are independent. */
 function normals(sequence: number, length: number): Float64Array {
   return Float64Array.from({ length }, (_, index) => normal(SEED + sequence, purposes.probing, index));
 }
@@ -18,7 +18,7 @@ export function randomProbe(sizes: Pick<Probe, "tokens" | "streams" | "channels"
   return { ...sizes, x: normals(0, tokens * streams * channels), y: normals(1, tokens * channels) };
 }
 
-/** A sublayer of mHC whose dynamic and static logits have this deviation together. */
+/** Weights of an mHC sublayer whose dynamic and static logits together have this deviation. */
 export function randomWeights(streams: number, channels: number, deviation: number): ConnectionWeights {
   const M = streams * streams + 2 * streams;
   const half = deviation * Math.SQRT1_2;

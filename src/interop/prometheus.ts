@@ -1,8 +1,8 @@
 // Question: how does a Prometheus server watch runs?
 //
-// The text exposition format, version 0.0.4: for each metric a line HELP, a line TYPE and one line a run.
-// Label values have \ " and line feeds escaped; what is not finite is NaN, +Inf or -Inf. A run without a value
-// has no line. Source: prometheus.io, "Exposition formats".
+// The answer is the text exposition format, version 0.0.4: for each metric a line HELP, a line TYPE and one line per
+// run. Label values have \ " and line feeds escaped; values that are not finite are NaN, +Inf or -Inf. A run without
+// a value has no line. Source: prometheus.io, "Exposition formats".
 
 import { isMixed } from "../model/overrides.ts";
 import { alarmNames } from "../stability/alarms.ts";
@@ -27,14 +27,14 @@ const gauge = (name: string, help: string, read: Metric["read"]): Metric => ({
 });
 const last = <T>(values: readonly T[]): T | undefined => values.at(-1);
 
-/** Of what every step has, the last step; of what is measured now and then, the last measurement. */
+/** The last step's value for fields that every step has, the last measurement for the others. */
 function newest({ metrics, gains }: RunData, { file, name, field, read }: Scalar): number | undefined {
   if (file === "metrics.jsonl" && field.always) return read(last(metrics) ?? {});
   const records: readonly Readonly<Record<string, unknown>>[] = file === "metrics.jsonl" ? metrics : gains;
   return read(records.findLast((record) => record[name] !== undefined) ?? {});
 }
 
-/** The numbers of the tables of fields; several of one name are one metric with labels. */
+/** The numbers of the tables of fields; several with the same name are one metric with labels. */
 const shown = scalars.flatMap((scalar) => (scalar.prometheus ? [{ ...scalar.prometheus, scalar }] : []));
 const gauges = shown
   .filter(({ name }, index) => shown.findIndex((other) => other.name === name) === index)
@@ -62,8 +62,8 @@ const metrics: readonly Metric[] = [
 ];
 
 /**
- * What a Prometheus server reads of runs, one sample a run and metric; serve it as
- * `text/plain; version=0.0.4; charset=utf-8`. Labels: run, folder (which tells runs of one name apart), connection.
+ * What a Prometheus server reads about runs, one sample per run and metric; serve it as
+ * `text/plain; version=0.0.4; charset=utf-8`. Labels: run, folder (distinguishes runs of the same name), connection.
  */
 export function prometheusText(runs: readonly RunData[]): string {
   return metrics.map((metric) => linesOf(metric, runs)).join("");

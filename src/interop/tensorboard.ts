@@ -1,12 +1,12 @@
 // Question: how does TensorBoard read a run?
 //
-// An event file is a row of TFRecords, each one Event of TensorFlow's event.proto:
+// An event file is a sequence of TFRecords, each with one Event of TensorFlow's event.proto:
 //   u64 length | u32 masked CRC-32C of the length | the Event | u32 masked CRC-32C of the Event      little-endian
 //   masked(c) = (c rotated right by 15) + 0xa282ead8
 //   Event: 1 wall_time double, 2 step int64, 3 file_version string, 5 summary, 7 session_log
 //   Summary: 1 value (repeated): 1 tag string, 2 simple_value float.   SessionLog: 1 status, START = 1
-// The first event names the version. A run that goes back, after a kill or an alarm, says START with the step
-// from which it repeats: TensorBoard then forgets what it had read of that step and later ones.
+// The first event names the version. When a run goes back, after a kill or an alarm, it writes START with the step
+// from which it repeats. TensorBoard then discards what it has read of that step and later ones.
 //
 // Sources: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.h, tensorboard's
 // EventAccumulator (purging of orphaned data). CRC-32C: RFC 3720, appendix B.4.
@@ -35,7 +35,7 @@ export function crc32c(bytes: Uint8Array): number {
   return (crc ^ 0xffffffff) >>> 0;
 }
 
-/** As records keep it, so that a CRC of data that holds CRCs stays a good one. */
+/** The form that records use, so that a CRC of data that contains CRCs remains a good one. */
 export function maskedCrc32c(bytes: Uint8Array): number {
   const crc = crc32c(bytes);
   return (((crc >>> 15) | (crc << 17)) + 0xa282ead8) >>> 0;
@@ -50,7 +50,7 @@ function record(data: Uint8Array): Buffer {
   return framed;
 }
 
-// Protocol buffers, as much as is needed: a field is its number and wire type, then its value.
+// The part of Protocol Buffers that is needed: a field is its number and wire type, then its value.
 const varint = (value: number): Buffer => {
   const bytes: number[] = [];
   let rest = BigInt(value);
@@ -85,7 +85,7 @@ const summary = (wallTime: number, step: number, scalars: readonly Scalar[]): Bu
 
 const tags = scalars.flatMap((scalar) => (scalar.tensorboard ? [{ tag: scalar.tensorboard, scalar }] : []));
 
-/** What TensorBoard shows of a step. */
+/** What TensorBoard shows for a step. */
 function scalarsOf(
   metric: MetricRecord | undefined,
   gain: GainRecord | undefined,
@@ -99,13 +99,13 @@ function scalarsOf(
   return candidates.filter((candidate): candidate is Scalar => typeof candidate[1] === "number");
 }
 
-/** A name that sorts after those of files opened earlier, as TensorBoard reads them in that order. */
+/** A name that sorts after those of earlier files, because TensorBoard reads files in that order. */
 const fileName = (wallTime: number, count: number): string =>
   `events.out.tfevents.${Math.floor(wallTime)}.${os.hostname().replace(/[^\w-]/g, "_")}.${process.pid}.${count}`;
 
 let opened = 0;
 
-/** Whether a folder holds event files, so that a run that is resumed goes on writing them. */
+/** Whether a folder holds event files, so that a resumed run continues to write them. */
 export function hasEventFiles(folder: string): boolean {
   return eventFiles(folder).length > 0;
 }
@@ -118,7 +118,7 @@ function eventFiles(folder: string): string[] {
 /**
  * Writes what a run records to a TensorBoard event file in a folder, step by step while it trains.
  *
- * @returns the same run, whose `advance` and `close` also tend to the file
+ * @returns the same run, whose `advance` and `close` also write the file
  */
 export function recordTensorBoard(run: Run, folder: string): Run {
   const now = (): number => Date.now() / 1000;
@@ -164,10 +164,10 @@ export function recordTensorBoard(run: Run, folder: string): Run {
 }
 
 /**
- * Writes all that a run folder holds as one TensorBoard event file.
+ * Writes everything that a run folder holds as one TensorBoard event file.
  *
- * @param folder a run folder, in whatever state
- * @param out made if missing; event files that are there already are an Error unless `overwrite` removes them
+ * @param folder a run folder in any state
+ * @param out made if missing; existing event files are an Error unless `overwrite` removes them
  * @returns the file's path
  * @throws Error when there is no run, or when `out` cannot be written to
  */
@@ -196,7 +196,7 @@ export function exportTensorBoard(
     if (scalars.length > 0) chunks.push(summary(wallTime, step, scalars));
   }
   fs.mkdirSync(out, { recursive: true });
-  // TensorBoard reads all event files of a folder: of several exports it would show every step several times.
+  // TensorBoard reads all event files of a folder, so it would show every step once for each export.
   const earlier = eventFiles(out);
   if (earlier.length > 0 && !overwrite)
     throw new Error(`${out} holds event files already: choose another folder, or replace them (--overwrite)`);

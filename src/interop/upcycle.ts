@@ -1,15 +1,15 @@
-// Question: how does a trained residual model become one with streams that computes the same, and trains on?
+// Question: how does a trained residual model become one with streams that computes the same and trains on?
 //
-// All weights of the residual model are kept. The streams are n copies of the embedding, they are joined by
-// their mean, and the new parameters start where the mean of the streams is exactly the residual stream:
+// All weights of the residual model are kept. The streams are n copies of the embedding, their mean is the end, and
+// the new parameters start where the mean of the streams is exactly the residual stream:
 //
-//   hc   its own start: reads one stream, writes 1 to all, mixes by I, θ = 0 (arXiv 2409.19606)
-//   mhc  the start `pre-norm`, with its proof: connections/initialisations.ts. H_res is not saturated,
-//             φ = 0 but α is not: every map has a gradient, no two streams have the same.
+//   hc   HC's usual start: it reads one stream, writes 1 to all, mixes by I, θ = 0 (arXiv 2409.19606)
+//   mhc  the start `pre-norm`; connections/initialisations.ts has the proof. H_res is not saturated, and φ = 0 but α
+//        is not: every map has a gradient, and no two streams have the same one.
 //
-// AdamW's moments of the kept weights are kept, those of the new parameters start at zero; the count of steps
-// goes on, so the bias correction of the old moments is right, and so does the order of the batches.
-// That both models agree is measured before anything is written.
+// AdamW's moments of the kept weights are kept, and those of the new parameters start at zero. The step count
+// continues, so the bias correction of the old moments is right, and so is the order of the batches.
+// Before anything is written, the two models are compared.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -32,32 +32,32 @@ import { initialValues } from "../training/initialise.ts";
 import { createRunFolder, openRunFolder } from "../runs/run-folder.ts";
 import { programVersions } from "../runs/run.ts";
 
-/** The connections whose start can be a residual model. */
+/** The connections that can start as a residual model. */
 export type UpcycledConnection = HcConfig | MhcConfig;
 
-/** How long the new run goes on, and what it may replace. */
+/** How long the new run continues, and what it may replace. */
 export interface UpcycleOptions {
-  /** Steps at which the new run ends, those of the old one included. Default: the old run's, or as many again when it is finished. */
+  /** The last step of the new run, old steps included. Default: the old run's, or as many again if it is finished. */
   readonly steps?: number;
-  /** When there is a run in the folder already. Default "refuse". */
+  /** What to do when the folder already has a run. Default "refuse". */
   readonly existing?: "refuse" | "overwrite";
   readonly onWarning?: (message: string) => void;
 }
 
-/** What `upcycle` made. */
+/** The result of `upcycle`. */
 export interface Upcycled {
-  /** Of the new run. */
+  /** The folder of the new run. */
   readonly config: TrainingConfig;
-  /** Where it goes on. */
+  /** The step at which it continues. */
   readonly step: number;
-  /** Numbers that the old model did not have. */
+  /** How many numbers the old model did not have. */
   readonly addedParameters: number;
   /** Largest difference of a logit between the two models, in float32, on random text, and the largest logit. */
   readonly difference: number;
   readonly largestLogit: number;
 }
 
-/** Larger differences, as a share of the largest logit or of one, are not rounding. */
+/** Larger differences, relative to the largest logit or to one, are not rounding. */
 const TOLERANCE = 1e-5;
 
 /** The connections of n streams that start as a residual model, by kind. */
@@ -75,14 +75,14 @@ export const upcycledConnections: Readonly<
 };
 
 /**
- * Make a new run from the last checkpoint of a residual one. `birkhoff train --resume` goes on with it.
+ * Make a new run from the last checkpoint of a residual one. `birkhoff train --resume` continues it.
  *
  * @param runtime compares the two models before anything is written
  * @param from folder of the residual run; it is only read
  * @param to folder of the new run
  * @param connection what joins its layers, such as upcycledConnections.mhc(4)
- * @throws Error when the run has no checkpoint or is no residual one, when the two models differ by more than
- *   rounding (1e-5 of the largest logit), and whatever making a run folder throws; nothing is written then
+ * @throws Error when the run has no checkpoint or is not a residual one, when the two models differ by more than
+ *   rounding (1e-5 of the largest logit), and any error of making a run folder; nothing is written then
  */
 export async function upcycle(
   runtime: Runtime,
@@ -148,7 +148,7 @@ function upcycledConfig(
 ): TrainingConfig {
   if (steps <= upcycledFrom.step) {
     throw new RangeError(
-      `the new run is to end at step ${steps}, but it starts at step ${upcycledFrom.step}, where the old one is; give more steps`,
+      `the new run must end after step ${upcycledFrom.step}, where the old one is, but it would end at step ${steps}; give more steps`,
     );
   }
   const config = {
@@ -162,8 +162,8 @@ function upcycledConfig(
 }
 
 /**
- * The checkpoint of a model that has all parameters of an older one, and more: the old ones with their
- * moments, the others as they start, with moments of zero.
+ * The checkpoint of a model that has all parameters of an older one, and more. The old parameters keep their
+ * moments; the others start as usual, with moments of zero.
  */
 export function upcycledState(
   { model, optimizer, folder }: Pick<Checkpoint, "model" | "optimizer" | "folder">,
@@ -173,7 +173,7 @@ export function upcycledState(
   const wanted = modelParameters(config).all;
   const names = new Set(wanted.map(({ name }) => name));
   const lost = model.find(({ name }) => !names.has(name));
-  if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model has no place for`);
+  if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model does not have`);
   const kept = (name: string, shape: readonly number[], start: () => Float32Array): CheckpointTensor => {
     const found = old.get(name);
     if (found && found.shape.join() !== shape.join()) {
@@ -194,7 +194,7 @@ export function upcycledState(
 }
 
 /**
- * Compares a model with its upcycled form, which must compute the same.
+ * Compares a model with its upcycled form. They must compute the same.
  *
  * @param from what to call the model in messages
  */

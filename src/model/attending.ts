@@ -1,8 +1,9 @@
 // Question: where do a token's keys and values come from?
 //
-// In training from the other tokens of its sequence, all computed at once. In generation from a cache that
-// earlier tokens filled: rows [R, 1] of any texts, each at a position of its own. The blocks of the model are
-// the same for both; what they attend to is given to them. Connections work token by token and need nothing.
+// In training they come from the other tokens of its sequence, all computed at once. In generation they come from
+// a cache that earlier tokens filled: rows [R, 1] of any texts, each at its own position. The blocks of the model
+// are the same in both cases; an `Attending` decides what they attend to. Connections work token by token and
+// need none.
 
 import { persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -26,9 +27,9 @@ export interface Heads {
 
 /** How the blocks of a model attend to other tokens. */
 export interface Attending {
-  /** Whether keys and values are kept for later tokens, so that latent attention keeps only its latents. */
+  /** Whether keys and values are kept for later tokens; latent attention then keeps only its latents. */
   readonly remembers: boolean;
-  /** Cosines and sines as `rotary` takes them, for tokens of T = length, by the geometric row of `theta`. */
+  /** Cosines and sines for `rotary`, for tokens of T = length, with the geometric row of `theta`. */
   angles(options: { readonly length: number; readonly dimension: number; readonly theta: number }): Tensor;
   /** Turned queries, keys and values of a layer, side by side as in `attention` → [B, T, heads · valueSize]. */
   attend(qkv_BTE: Tensor, heads: Heads, layer: number): Tensor;
@@ -41,15 +42,15 @@ export const wholeSequences: Attending = {
   attend: (qkv_BTE, heads) => attention(qkv_BTE, heads),
 };
 
-/** Keys and values of the tokens that were read, in every layer, for S texts of up to T tokens. */
+/** Keys and values of the tokens read so far, in every layer, for S texts of up to T tokens. */
 export interface KeyValueCache {
   readonly slots: number;
   readonly length: number;
-  /** Of each layer: keys [S, kvHeads, headSize, T], values [S, kvHeads, T, valueSize]. */
+  /** For each layer: keys [S, kvHeads, headSize, T], values [S, kvHeads, T, valueSize]. */
   layer(index: number, heads: Heads): { readonly keys: Tensor; readonly values: Tensor };
-  /** Cosines and sines of all positions, [T, dimension]: written once, by a program that updates it. */
+  /** Cosines and sines of all positions, [T, dimension]; a program that updates them writes them once. */
   readonly angles: Tensor;
-  /** What `angles` is to hold. */
+  /** The initial value of `angles`. */
   readonly table: Tensor;
 }
 
@@ -83,13 +84,13 @@ export function keyValueCache(size: {
   };
 }
 
-/** Attending to a cache, and what a program must update so that the cache remembers. */
+/** Attending to a cache, and what a program must update so that the cache keeps the new tokens. */
 export interface Cached extends Attending {
   readonly updates: readonly (readonly [state: Tensor, value: Tensor])[];
 }
 
 /**
- * Rows of tokens, [R, 1], that attend to a cache and are remembered by it.
+ * Rows of tokens, [R, 1], that attend to a cache and are added to it.
  *
  * @param rows i32 [R]: the position of each row in its text, and the text's slot, or −1 for padding
  */

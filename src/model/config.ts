@@ -1,6 +1,6 @@
 // Question: what describes a model?
 //
-// Plain data, validated once; a run folder keeps it. Presets are the sizes that train on a laptop.
+// Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
 import { positive } from "../basics/schemas.ts";
@@ -35,11 +35,11 @@ export interface ModelConfig {
   readonly normEpsilon: number;
   /** One connection for all sublayers, or a default and overrides by layer and role. */
   readonly connection: ModelConnection;
-  /** Whether later attention layers mix their values with the first one's; absent they do not. */
+  /** Whether later attention layers mix their values with the first layer's; absent means no. */
   readonly valueResidual?: boolean;
-  /** Multi-head latent attention; absent it is plain attention with heads of width / heads columns. */
+  /** Multi-head latent attention; absent means plain attention with heads of width / heads columns. */
   readonly attention?: LatentAttentionConfig;
-  /** A mixture of experts in place of the feed-forward; absent it is one SwiGLU of `hidden`. */
+  /** A mixture of experts in place of the feed-forward; absent means one SwiGLU of width `hidden`. */
   readonly feedForward?: MixtureConfig;
 }
 
@@ -75,7 +75,7 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     }
   });
 
-/** Sizes without vocabulary and connection, which the data and the experiment decide. */
+/** A model's sizes without vocabulary and connection, which the data and the experiment decide. */
 export type ModelSize = Pick<
   ModelConfig,
   "context" | "width" | "layers" | "heads" | "kvHeads" | "hidden" | "attention" | "feedForward"
@@ -85,7 +85,7 @@ export type ModelSize = Pick<
 export type Preset = "nano" | "micro" | "mini" | "moe-nano" | "moe-micro";
 
 /**
- * Sizes that train on a laptop. The moe sizes are made as the models of the mHC paper (Table 5): latent
+ * Sizes that train on a laptop. The moe sizes follow the models of the mHC paper (Table 5): latent
  * attention, a leading dense layer as wide as the experts a token uses, then mixtures of experts.
  */
 export const presets: Readonly<Record<Preset, ModelSize>> = {

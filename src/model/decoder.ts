@@ -1,10 +1,10 @@
-// Question: how does a model read on, token after token, without reading everything again?
+// Question: how does a model read the next token without reading all earlier ones again?
 //
-// One program for R rows. A row is a token of some text: its slot in the cache, its position, its id. Rows of
-// one text at successive positions are a prompt read at once; one row each of many texts is a step of
-// decoding. The scores are those after the last L rows; what those before leave behind is in the cache.
-// Programs are compiled when first needed, for numbers of rows that are powers of two: the rest is padding.
-// Those that were used last are kept.
+// There is one program for R rows. A row is a token of some text: its slot in the cache, its position, its id.
+// A prompt that is read at once is rows of one text at successive positions; a step of decoding is one row of each
+// of many texts. The program returns the scores after the last L rows; earlier rows only fill the cache.
+// Programs are compiled when first needed, for numbers of rows that are powers of two; the rest is padding.
+// The most recently used programs are kept.
 
 import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -15,34 +15,34 @@ import { cachedTexts, keyValueCache } from "./attending.ts";
 import { rotarySize } from "./latent-attention.ts";
 import type { LanguageModel } from "./language-model.ts";
 
-/** One token to be read. */
+/** One token to read. */
 export interface Row {
   readonly slot: number;
-  /** Its place in the text, 0 for the first; the text's earlier tokens have been read. */
+  /** Its place in the text, 0 for the first; the text's earlier tokens must have been read. */
   readonly position: number;
   readonly token: number;
 }
 
 export interface Decoder {
-  /** Texts that the cache has room for, numbered from 0. */
+  /** How many texts the cache has room for; slots are numbered from 0. */
   readonly slots: number;
   /**
-   * Read rows, in order, and give the scores of the token after each of the last `wanted`: [wanted, V].
+   * Read rows, in order, and return the scores of the token after each of the last `wanted`: [wanted, V].
    *
    * @throws RangeError for a token, position or slot that does not exist
    */
   read(rows: readonly Row[], wanted: number): TensorValues | Promise<TensorValues>;
-  /** Compile what reading so many rows will need. */
+  /** Compile what reading this many rows will need. */
   prepare(rows: number, wanted: number): void;
-  /** Give back the programs and the cache. */
+  /** Release the programs and the cache. */
   release(): void;
 }
 
-/** A prompt's length may ask for one of each power of two; more come only where texts end one by one. */
+/** A prompt can need one program for each power of two; more are needed only when texts end one by one. */
 export const KEPT_PROGRAMS = 16;
 
 interface Compiled {
-  /** Rows, padding included. */
+  /** The number of rows, padding included. */
   readonly count: number;
   readonly program: Program<{ readonly logits: Tensor }>;
   readonly tokens: Tensor;
@@ -50,14 +50,14 @@ interface Compiled {
   readonly slots: Tensor;
 }
 
-/** Make the cache of a model for so many texts; a slot takes layers · context · 2 · kvHeads · headSize floats, with latent attention layers · context · (R + 2L). */
+/** Make the cache of a model for some texts; a slot takes layers · context · 2 · kvHeads · headSize floats, with latent attention layers · context · (R + 2L). */
 export function createDecoder(runtime: Runtime, model: LanguageModel, slots: number): Decoder {
   const { context, vocabulary, ropeTheta } = model.config;
   const cache = keyValueCache({ slots, length: context, dimension: rotarySize(model.config), theta: ropeTheta });
   const table = runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] });
   table.run();
   table.release();
-  /** The one that was used last comes last. */
+  /** The most recently used one comes last. */
   const programs = new Map<string, Compiled>();
   const states = new Set([cache.angles]);
 
@@ -81,7 +81,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
     const cached = cachedTexts(cache, { positions, slots: slotOf });
     const { hidden_NC } = model.hidden(tokens, undefined, cached);
     if (cached.updates.length !== 2 * model.config.layers)
-      throw new Error("decode: some attention layer of this model does not attend to a cache.");
+      throw new Error("decode: an attention layer of this model does not attend to a cache.");
     for (const [state] of cached.updates) states.add(state);
     const logits = model.logits(slice(hidden_NC, 0, rows - wanted, wanted));
     const program = runtime.compile({ outputs: { logits }, updates: cached.updates });

@@ -1,12 +1,12 @@
 // Question: how does a trained model write?
 //
-// The prompt is read at once, then token after token, each with the keys and values of those before it from
-// a cache (decoder.ts). Any number of texts are written side by side, each with random numbers of its own.
+// The prompt is read at once, then token after token, each with the keys and values of the earlier tokens from
+// a cache (decoder.ts). Any number of texts are written side by side, each with its own random numbers.
 //
-// When a text outgrows the window of T tokens, the window slides by half: it then holds the last half window,
-// read from position 0 on, as if it were a prompt. That costs no pause. From half a window on, each token is
-// read twice in the same step, once into the window and once into the one that will follow it, its shadow;
-// when the window is full the shadow takes its place. So no token takes much longer than another.
+// When a text outgrows the window of T tokens, the window slides by half: it then holds the last half window, read
+// from position 0 on, as if it were a prompt. To avoid a pause, each token from half a window on is read twice in
+// the same step: once into the window and once into the window that will follow it, its shadow. When the window
+// is full, the shadow replaces it. So no token takes much longer than another.
 
 import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
@@ -19,13 +19,13 @@ export interface SamplingOptions extends SamplingRules {
   readonly maxTokens?: number;
   /** Ends the text when it is drawn. */
   readonly stopToken?: number | undefined;
-  /** Uniform random number in [0, 1) for the i-th token written; of a batch, for that of the given prompt. */
+  /** A uniform random number in [0, 1) for the i-th token written; in a batch, for that token of the given prompt. */
   readonly random: (index: number, prompt: number) => number;
 }
 
-/** The same for many texts. */
+/** The same options for many texts. */
 export interface BatchSamplingOptions extends SamplingOptions {
-  /** Prompts whose numbers are put in here while the tokens are read get no more of them. */
+  /** Add the number of a prompt while tokens are read, and it gets no more of them. */
   readonly ended?: ReadonlySet<number>;
 }
 
@@ -34,41 +34,41 @@ export interface WrittenToken {
   /** Which prompt it continues. */
   readonly prompt: number;
   readonly token: number;
-  /** The natural logarithm of its probability by the model itself, at temperature 1 and with every token allowed. */
+  /** The natural logarithm of its probability by the model, at temperature 1 and with every token allowed. */
   readonly logProbability: number;
 }
 
-/** A model that writes. */
+/** A model that writes text. */
 export interface Generator {
-  /** Token ids, one by one. An empty prompt is not allowed; of one longer than the window, the end is read. */
+  /** Token ids, one by one. An empty prompt is refused; of a prompt longer than the window, only the end is read. */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
-  /** The same for many prompts in turns: a token of each that has not ended, then the next of each. */
+  /** The same for many prompts in turn: a token for each that has not ended, then the next for each. */
   generateBatch(prompts: readonly (readonly number[])[], options: BatchSamplingOptions): AsyncIterable<WrittenToken>;
   /**
-   * Compile what continuing such prompts will need, in the order of writing. Of more programs than a decoder keeps
-   * the first are given up again; with few texts no token then waits for one.
+   * Compile what continuing such prompts will need, in the order of writing. A decoder keeps only the latest
+   * of these programs; with few texts, no token then waits for a compilation.
    *
    * @param lengths tokens of each prompt
    * @param maxTokens how many tokens to write at most. Default 200
    */
   prepare(lengths: readonly number[], maxTokens?: number): void;
-  /** Give back programs and caches. What is written later makes its own. */
+  /** Release programs and caches. What is written later makes new ones. */
   release(): void;
 }
 
 /**
- * Let a model write. Every text reads the parameters that the runtime holds while it is written, so between
- * texts the model may be trained. Programs and the cache are made when first needed; the cache grows with the
- * texts that are written at the same time.
+ * Let a model write. Every text is written with the parameters that the runtime holds at that time, so the model
+ * may be trained between texts. Programs and the cache are made when first needed; the cache grows with the
+ * number of texts that are written at the same time.
  *
- * @throws RangeError from `generate` and `generateBatch`, when read from, for an empty prompt or a rule that
- *   makes no sense
+ * @throws RangeError from `generate` and `generateBatch`, when their tokens are read, for an empty prompt or an
+ *   option out of range
  */
 export function createGenerator(runtime: Runtime, model: LanguageModel): Generator {
   const { context } = model.config;
   const pools: Pool[] = [];
 
-  /** Slots of one decoder, which others may be using at the same time. */
+  /** Slots of one decoder, which other calls may use at the same time. */
   const borrow = (count: number): { decoder: Decoder; slots: number[]; giveBack(): void } => {
     let pool = pools.find(({ free }) => free.length >= count);
     if (!pool) {
@@ -105,11 +105,11 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
         const scores = await (index === 0 ? readPrompts(decoder, texts) : readLast(decoder, texts, index === 1));
         for (const [place, text] of texts.entries()) {
           if (ended?.has(text.prompt)) continue;
-          const own = scores[place]!;
-          const token = drawToken(nextTokens(own, rules, text.seen), random(index, text.prompt));
+          const nextScores = scores[place]!;
+          const token = drawToken(nextTokens(nextScores, rules, text.seen), random(index, text.prompt));
           text.tokens.push(token);
           text.seen.add(token);
-          if (token !== stopToken) yield { prompt: text.prompt, token, scores: own };
+          if (token !== stopToken) yield { prompt: text.prompt, token, scores: nextScores };
         }
         texts = texts.filter(({ prompt, tokens }) => tokens.at(-1) !== stopToken && !ended?.has(prompt));
       }
@@ -144,9 +144,9 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
 }
 
 /**
- * Rows that are read at once, and after how many of them scores are wanted, in the order of writing: the prompts and
- * their shadows, then all texts, with a shadow for those that slide, then fewer when some have ended. The programs of
- * fewer texts fit where a decoder has given up those of more, so they end when it would keep no more.
+ * The numbers of rows that are read at once, and for how many of them scores are wanted, in the order of writing:
+ * first the prompts and their shadows, then all texts, with a shadow for those that slide, then fewer texts after
+ * some have ended. The list ends where a decoder would keep no more programs; those for fewer texts replace the first ones later.
  */
 function readings(lengths: readonly number[], sliding: number, context: number): [rows: number, wanted: number][] {
   const prompts = lengths.flatMap((length) => {
@@ -161,7 +161,7 @@ function readings(lengths: readonly number[], sliding: number, context: number):
   return found;
 }
 
-/** A decoder and its slots that nobody uses. */
+/** A decoder and its unused slots. */
 interface Pool {
   readonly decoder: Decoder;
   readonly free: number[];
@@ -176,7 +176,7 @@ interface Text {
 
 type Scores = readonly ArrayLike<number>[];
 
-/** One text after the other: most prompts are long enough to keep all threads busy. */
+/** One text after another: most prompts are long enough to keep all threads busy. */
 function readPrompts(decoder: Decoder, texts: readonly Text[]): Promise<Scores> {
   return Promise.all(texts.map(async ({ tokens, window }) => decoder.read(window.prompt(tokens), 1)));
 }
@@ -196,14 +196,14 @@ async function readLast(decoder: Decoder, texts: readonly Text[], first: boolean
   return texts.map((_, place) => scores.subarray(place * size, (place + 1) * size));
 }
 
-/** Where the tokens of one text are read: into the window, and from its middle on into the shadow. */
+/** Where the tokens of one text are read: into the window, and from the middle of it on also into the shadow. */
 interface Window {
-  /** Slots of the cache that it needs: two where the text may outgrow the window. */
+  /** How many slots of the cache the text needs: two where it may outgrow the window. */
   readonly texts: number;
   settle(slots: readonly number[]): void;
   /** Rows of a prompt, or of the last T tokens of a longer one. */
   prompt(tokens: readonly number[]): Row[];
-  /** What of the prompt the shadow must have read before the next token. */
+  /** The part of the prompt that the shadow must read before the next token. */
   promptOfShadow(tokens: readonly number[]): Row[];
   /** Rows of the token at an index of the text; called for each token after the prompt. */
   next(index: number, token: number): { readonly main: Row; readonly shadow: Row | undefined };
@@ -213,7 +213,7 @@ function createWindow(size: number, promptLength: number, maxTokens: number): Wi
   const shift = Math.ceil(size / 2);
   /** Index in the text of the window's first token. */
   let start = Math.max(0, promptLength - size);
-  // The last token written is not read.
+  // The last token written is never read.
   const outgrown = promptLength + maxTokens - 2 - start >= size;
   let main = 0;
   let shadow: number | undefined;

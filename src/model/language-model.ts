@@ -1,8 +1,8 @@
 // Question: what is the transformer?
 //
-// Decoder-only, pre-norm: embedding, then blocks of two sublayers (causal attention with rotary
-// positions, SwiGLU), a last RMSNorm, an output matrix of its own. Sublayers are joined by whatever
-// connection the configuration names; the blocks do not know which.
+// It is decoder-only and pre-norm: an embedding, then blocks of two sublayers (causal attention with rotary
+// positions, SwiGLU), a last RMSNorm, and an output matrix that is not tied to the embedding. The connection that
+// the configuration names joins the sublayers; the blocks do not know which one it is.
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
@@ -29,8 +29,8 @@ import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
- * What can be observed of a sublayer. Where streams are mixed: coefficients [N, M], the streams [N, n, C]
- * that enter, and the logits [N, S] of H_res where it has any.
+ * What can be observed of a sublayer. Where streams are mixed, that includes the coefficients [N, M], the streams
+ * [N, n, C] that enter, and the logits [N, S] of H_res if it has any.
  */
 export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | "streams" | "logits"> {
   /** What the block reads, before its norm, [N, C]. */
@@ -39,11 +39,11 @@ export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | 
   readonly result_NC: Tensor;
 }
 
-/** What a model makes of tokens before it scores the vocabulary. */
+/** What a model computes from tokens before it scores the vocabulary. */
 export interface Hidden {
   /** Normalised hidden states, [N, C]. */
   readonly hidden_NC: Tensor;
-  /** What can be observed of every sublayer, in order of depth. */
+  /** The observations of every sublayer, in order of depth. */
   readonly sublayers: readonly ObservedSublayer[];
   /** Where each mixture of experts sent the tokens, in order of depth. */
   readonly routing: readonly Routing[];
@@ -54,11 +54,11 @@ export interface LanguageModel {
   readonly config: ModelConfig;
   /**
    * @param tokens_BT i32
-   * @param storeEvery store the state every so many sublayers and each block's result, and compute what
+   * @param storeEvery store the state every `storeEvery` sublayers and each block's result, and compute what
    *   lies between (reads, coefficients, norms, writes) again in the backward pass. Default: store everything
    * @param attending where keys and values come from. Default: the tokens' own sequences
-   * @param adjustments what stands between the coefficients of a sublayer and their use, by its position from
-   *   0, where streams are mixed. Default: nothing
+   * @param adjustments functions that change the coefficients of a sublayer before they are used, by its position
+   *   from 0, where streams are mixed. Default: none
    */
   hidden(tokens_BT: Tensor, storeEvery?: number, attending?: Attending, adjustments?: readonly Adjust[]): Hidden;
   /** Scores of the next token, [N, V]. */
@@ -79,14 +79,14 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const connection = modelConnection(config);
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
   const blocks = Array.from({ length: layers }, (_, layer) => {
-    const own = parameters.under(`layers.${layer}`);
+    const layerParameters = parameters.under(`layers.${layer}`);
     const { attention } = config;
     const mixture = mixtureOf(config, layer);
     return [
-      sublayer(own.under("attention"), 2 * layer, (parts) =>
+      sublayer(layerParameters.under("attention"), 2 * layer, (parts) =>
         attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
       ),
-      sublayer(own.under("feedForward"), 2 * layer + 1, (parts) =>
+      sublayer(layerParameters.under("feedForward"), 2 * layer + 1, (parts) =>
         mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
       ),
     ];
@@ -96,10 +96,10 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   const head_CV = parameters.create("head", [width, vocabulary], { normal: DEVIATION }, "embedding");
 
   type ModelBlock = (x_NC: Tensor, context: SequenceContext) => Tensor;
-  function sublayer(own: ParameterSet, index: number, make: (own: ParameterSet) => ModelBlock) {
-    const wiring: Sublayer = connection.sublayer(own.under("connection"), { channels: width, index });
-    const weight_C = own.create("norm", [width], { constant: 1 }, "norm");
-    const block = make(own);
+  function sublayer(sublayerParameters: ParameterSet, index: number, make: (parameters: ParameterSet) => ModelBlock) {
+    const wiring: Sublayer = connection.sublayer(sublayerParameters.under("connection"), { channels: width, index });
+    const weight_C = sublayerParameters.create("norm", [width], { constant: 1 }, "norm");
+    const block = make(sublayerParameters);
     return (state: State, context: SequenceContext): SublayerResult & ObservedSublayer =>
       scope(`layers.${index >> 1}.${sublayerRole(index)}`, () => {
         let seen: Pick<ObservedSublayer, "read_NC" | "result_NC"> | undefined;
@@ -153,7 +153,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
   };
 }
 
-/** The parameters of a model, for whoever needs their names, shapes and starts alone. */
+/** The parameters of a model, for callers that need only their names, shapes and starts. */
 export function modelParameters(config: ModelConfig): ParameterSet {
   const parameters = createParameters();
   languageModel(config, parameters);
@@ -168,17 +168,17 @@ interface SequenceContext {
   /** Cosines and sines of the rotary positions. */
   readonly angles: Tensor;
   readonly routing: Routing[];
-  /** The values of the first attention layer, [B, T, kvHeads · headSize], once it was built. */
+  /** The values of the first attention layer, [B, T, kvHeads · headSize], after it was built. */
   firstValues?: Tensor;
 }
 
-function attentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
+function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: number) {
   const { width, heads, kvHeads } = config;
   const headSize = width / heads;
   const packed = (heads + 2 * kvHeads) * headSize;
-  const qkv_CE = own.create("qkv", [width, packed], { normal: DEVIATION }, "weight");
-  const output_CC = own.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
-  const withValues = config.valueResidual ? valueResidual(own, layer, kvHeads * headSize) : undefined;
+  const qkv_CE = parameters.create("qkv", [width, packed], { normal: DEVIATION }, "weight");
+  const output_CC = parameters.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
+  const withValues = config.valueResidual ? valueResidual(parameters, layer, kvHeads * headSize) : undefined;
   return (x_NC: Tensor, context: SequenceContext): Tensor => {
     const { batch, length, angles, attending } = context;
     const qkv_BTE = reshape(matmul(x_NC, qkv_CE), [batch, length, packed]);
@@ -191,10 +191,10 @@ function attentionBlock(own: ParameterSet, config: ModelConfig, layer: number) {
 
 /**
  * Value residual (Zhou et al. 2024, arXiv 2410.17897): every attention layer but the first mixes its
- * values with the first one's, V_l = a V_0 + b V_l, by two learned numbers that start at ½ each.
+ * values with those of the first, V_l = a V_0 + b V_l, by two learned numbers that start at ½ each.
  */
-function valueResidual(own: ParameterSet, layer: number, size: number) {
-  const shares = layer === 0 ? undefined : own.create("valueShares", [2], { constant: 0.5 }, "connection");
+function valueResidual(parameters: ParameterSet, layer: number, size: number) {
+  const shares = layer === 0 ? undefined : parameters.create("valueShares", [2], { constant: 0.5 }, "connection");
   return (qkv_BTE: Tensor, context: SequenceContext): Tensor => {
     const rest = qkv_BTE.shape[2]! - size;
     const values_BTV = slice(qkv_BTE, 2, rest, size);
@@ -206,9 +206,9 @@ function valueResidual(own: ParameterSet, layer: number, size: number) {
   };
 }
 
-function feedForwardBlock(own: ParameterSet, config: ModelConfig) {
+function feedForwardBlock(parameters: ParameterSet, config: ModelConfig) {
   const { width, hidden } = config;
-  const gateUp_CH = own.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight");
-  const down_HC = own.create("down", [hidden, width], { normal: outputDeviation(config) }, "weight");
+  const gateUp_CH = parameters.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight");
+  const down_HC = parameters.create("down", [hidden, width], { normal: outputDeviation(config) }, "weight");
   return (x_NC: Tensor): Tensor => matmul(swiglu(matmul(x_NC, gateUp_CH)), down_HC);
 }

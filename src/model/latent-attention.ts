@@ -1,7 +1,7 @@
 // Question: what is multi-head latent attention (MLA; DeepSeek-V2, arXiv 2405.04434; V3, 2412.19437 §2.1.1)?
 //
-// Keys and values of all heads are made from one short vector a token, its latent; only the latent and the
-// rotated part of the key, which all heads share, need to be remembered:
+// Keys and values of all heads are computed from one short vector per token, its latent. Only the latent and the
+// rotated part of the key, which all heads share, need to be kept:
 //
 //   [ a | r ] = x W_down,   l = RMSNorm(a),   [ c_h | v_h ] = l W_up,   k_h = [ rotary(r) | c_h ]
 //   q_h = [ rotary(·) | · ] of x W_query, or of RMSNorm(x W_queryDown) W_queryUp with a rank for the queries
@@ -13,8 +13,8 @@
 //   q_h · k_h = [ rotary(·) | q_h,content W_key,hᵀ ] · [ rotary(r) | l ],   Σ_j p_j v_j,h = (Σ_j p_j l_j) W_value,h
 //
 // which is attention with one key head of R + L columns, shared by all query heads, whose values are the
-// latents: a cache for writing texts holds rotary(r) and l, and nothing for each head. In training, where all
-// tokens are there at once, keys and values are made whole. The rotated columns come first in a head.
+// latents: a cache for writing texts holds rotary(r) and l, and nothing for each head. In training, all tokens
+// are computed at once, and keys and values are made in full. The rotated columns come first in a head.
 //
 // Legend: N tokens, C channels, L rank of the latent, H heads, R, K, V columns of a head, Q rank of queries.
 
@@ -40,7 +40,7 @@ export interface LatentAttentionConfig {
   readonly kind: "mla";
   /** L: length of the latent. 512 in DeepSeek-V3 and in the models of the mHC paper. */
   readonly rank: number;
-  /** Q: rank of the queries; absent they are made in one step. */
+  /** Q: rank of the queries; absent means that they are computed in one step. */
   readonly queryRank?: number;
   /** R: columns of a head that carry the position; even. */
   readonly rotarySize: number;
@@ -77,7 +77,7 @@ export function rotarySize({
   return latent?.rotarySize ?? width / heads;
 }
 
-/** What this file needs to know of a model. */
+/** What this file needs to know about a model. */
 interface Sizes {
   readonly width: number;
   readonly heads: number;
@@ -92,15 +92,15 @@ interface Sequences {
   /** Cosines and sines for `rotarySize` columns. */
   readonly angles: Tensor;
   /**
-   * Where it remembers tokens it is given the absorbed form: queries, the key [ r | l ] and the value l of each
-   * token, [B, T, H (R + L) + (R + L) + L] → [B, T, H · L]. Otherwise keys and values are made whole.
+   * With a cache it gets the absorbed form: queries, the key [ r | l ] and the value l of each token,
+   * [B, T, H (R + L) + (R + L) + L] → [B, T, H · L]. Otherwise keys and values are made in full.
    */
   readonly attending: Pick<Attending, "remembers" | "attend">;
 }
 
 /** One layer's latent attention. */
 export function latentAttentionBlock(
-  own: ParameterSet,
+  parameters: ParameterSet,
   config: Sizes,
   layer: number,
 ): (x_NC: Tensor, sequences: Sequences) => Tensor {
@@ -109,14 +109,19 @@ export function latentAttentionBlock(
   const headSize = rotarySize + contentSize;
   const deviation = { normal: DEVIATION };
   const weight = (name: string, rows: number, columns: number): Tensor =>
-    own.create(name, [rows, columns], deviation, "weight");
-  const norm = (name: string, size: number): Tensor => own.create(name, [size], { constant: 1 }, "norm");
+    parameters.create(name, [rows, columns], deviation, "weight");
+  const norm = (name: string, size: number): Tensor => parameters.create(name, [size], { constant: 1 }, "norm");
 
   const queryOf = makeQuery();
   const down_CE = weight("latentDown", width, rank + rotarySize);
   const norm_L = norm("latentNorm", rank);
   const up_LE = weight("latentUp", rank, heads * (contentSize + valueSize));
-  const output_VC = own.create("output", [heads * valueSize, width], { normal: outputDeviation(config) }, "weight");
+  const output_VC = parameters.create(
+    "output",
+    [heads * valueSize, width],
+    { normal: outputDeviation(config) },
+    "weight",
+  );
 
   function makeQuery(): (x_NC: Tensor) => Tensor {
     if (queryRank === undefined) {

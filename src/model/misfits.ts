@@ -1,12 +1,12 @@
-// Question: which sizes of a model do not fit each other?
+// Question: which sizes of a model do not fit together?
 //
-// What a schema of single fields cannot see: heads that do not divide the width, more experts for a token
-// than there are, and the like. Every message says the number, and what it could be.
+// A schema of single fields cannot see these: heads that do not divide the width, more experts for a token than
+// exist, and the like. Every message gives the number and the allowed values.
 
 import type { LatentAttentionConfig } from "./latent-attention.ts";
 import type { MixtureConfig } from "./mixture.ts";
 
-/** The sizes of a model that must fit each other. */
+/** The sizes of a model that must fit together. */
 interface Sizes {
   readonly width: number;
   readonly heads: number;
@@ -17,10 +17,10 @@ interface Sizes {
   readonly feedForward?: MixtureConfig | undefined;
 }
 
-/** Sizes that are fine alone and not together: the field to change, and what it can be. */
+/** Sizes that are valid alone but not together: the field to change, and its allowed values. */
 export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
   const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
-  // Each that is out of its own range is told already.
+  // The schema has already reported each that is out of range by itself.
   if (Math.min(width, heads, kvHeads, layers) < 1) return [];
   const found: [keyof Sizes, string][] = [];
   const divisors = (of: number): number[] =>

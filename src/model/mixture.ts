@@ -1,15 +1,15 @@
 // Question: what is a feed-forward sublayer of many experts, of which each token uses a few?
 //
-// The mixture of DeepSeek-V3 (arXiv 2412.19437, §2.1.2), with F_e a SwiGLU of its own weights:
+// The mixture of DeepSeek-V3 (arXiv 2412.19437, §2.1.2), where each F_e is a SwiGLU with its own weights:
 //
 //   s = σ(x W_router),  chosen = the k experts with the largest s_e + b_e,  w_e = scale · s_e / Σ chosen s
 //   y = F_shared(x) + Σ over the chosen of w_e F_e(x)
 //
-// The bias b balances the load without a loss: after a step it falls by `balanceRate` for an expert with
-// more tokens than the mean and rises for one with fewer. It decides who is chosen and weighs nothing.
-// No token is dropped, and how many an expert gets is data: shapes do not depend on it. The shared
-// experts see every token, so they are one SwiGLU of their widths together. The first `denseLayers`
-// layers have the model's plain feed-forward.
+// The bias b balances the load without a loss term: after a step it falls by `balanceRate` for an expert with
+// more tokens than the mean and rises for one with fewer. It affects which experts are chosen, not their weights.
+// No token is dropped. How many tokens an expert gets is data, so shapes do not depend on it. The shared
+// experts see every token, so they are one SwiGLU of their combined width. The first `denseLayers` layers have
+// the model's plain feed-forward.
 //
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
@@ -36,7 +36,7 @@ export interface MixtureConfig {
   readonly experts: number;
   /** Routed experts a token uses, k. */
   readonly active: number;
-  /** Experts that every token uses besides. */
+  /** Additional experts that every token uses. */
   readonly shared: number;
   /** Inner width of one expert. */
   readonly hidden: number;
@@ -44,9 +44,9 @@ export interface MixtureConfig {
   readonly denseLayers: number;
   /** How far the bias of an expert moves after a step. Default 0.001, as in DeepSeek-V3. */
   readonly balanceRate: number;
-  /** Share of the sequence-wise balance loss in what is minimised; absent there is none. DeepSeek-V3: 0.0001. */
+  /** Weight of the sequence-wise balance loss in the training loss; absent means none. DeepSeek-V3: 0.0001. */
   readonly balanceLoss?: number;
-  /** What the weights of a token's routed experts add up to; absent it is 1. */
+  /** The sum of the weights of a token's routed experts; absent means 1. */
   readonly scale?: number;
 }
 
@@ -71,7 +71,7 @@ export const mixtureSchema: z.ZodType<MixtureConfig> = z
       });
   });
 
-/** What this file needs to know of a model. */
+/** What this file needs to know about a model. */
 interface Sizes {
   readonly width: number;
   readonly layers: number;
@@ -85,7 +85,7 @@ export interface Routing {
   readonly bias_E: Tensor;
   /** Tokens of each expert, [E]. */
   readonly load_E: Tensor;
-  /** How unevenly each sequence used the experts, [B]; 1 is evenly. Absent unless it is minimised. */
+  /** How unevenly each sequence used the experts, [B]; 1 is even. Absent unless it is part of the loss. */
   readonly unevenness_B?: Tensor;
 }
 
@@ -95,8 +95,8 @@ export function mixtureOf({ feedForward }: Pick<Sizes, "feedForward">, layer: nu
 }
 
 /**
- * Numbers of a model that do not count as active: the experts a token does not use, and the embedding, of
- * which it reads one row (the count of the mHC paper's Table 5).
+ * The parameters of a model that do not count as active: the experts that a token does not use, and the embedding,
+ * since a token reads only one row of it (this is how Table 5 of the mHC paper counts).
  */
 export function inactiveParameters(config: Sizes & { readonly vocabulary: number }): number {
   const { feedForward, layers, width, vocabulary } = config;
@@ -106,7 +106,7 @@ export function inactiveParameters(config: Sizes & { readonly vocabulary: number
 
 /** One mixture; it adds what it decided to the context's `routing`. */
 export function mixtureBlock(
-  own: ParameterSet,
+  parameters: ParameterSet,
   config: Omit<Sizes, "feedForward">,
   mixture: MixtureConfig,
   layer: number,
@@ -115,13 +115,13 @@ export function mixtureBlock(
   const { experts, active, shared, hidden, balanceLoss, scale = 1 } = mixture;
   const deviation = { normal: DEVIATION };
   const smaller = { normal: outputDeviation(config) };
-  const router_CE = own.create("router", [width, experts], deviation, "weight");
-  const bias_E = own.create("routerBias", [experts], { constant: 0 }, "balance");
-  const gateUp_ECH = own.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
-  const down_EHC = own.create("experts.down", [experts, hidden, width], smaller, "weight");
+  const router_CE = parameters.create("router", [width, experts], deviation, "weight");
+  const bias_E = parameters.create("routerBias", [experts], { constant: 0 }, "balance");
+  const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
+  const down_EHC = parameters.create("experts.down", [experts, hidden, width], smaller, "weight");
   const all = shared > 0 && {
-    gateUp_CH: own.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
-    down_HC: own.create("shared.down", [shared * hidden, width], smaller, "weight"),
+    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
+    down_HC: parameters.create("shared.down", [shared * hidden, width], smaller, "weight"),
   };
   return (x_NC, { length, routing }) => {
     const scores_NE = sigmoid(matmul(x_NC, router_CE));

@@ -1,8 +1,8 @@
 // Question: which connection does each sublayer of a model use?
 //
-// One for all, or a default and overrides. A layer has two sublayers, told apart by their role. Layers are
-// counted from 0 and named by a list, [0, 1], or a range, "0-3", "2", "last", "4-last". What is not said does
-// not matter: without layers all of them, without a role both.
+// One for all, or a default and overrides. A layer has two sublayers, distinguished by their role. Layers are
+// counted from 0 and named by a list, [0, 1], or a range, "0-3", "2", "last", "4-last". An override without
+// layers means all layers, one without a role means both roles.
 
 import { z } from "zod";
 import type { Connection } from "../connections/connection.ts";
@@ -19,14 +19,14 @@ export function sublayerRole(index: number): SublayerRole {
   return sublayerRoles[index % 2]!;
 }
 
-/** Which sublayers are meant: those of these layers in this role; what is absent does not matter. */
+/** A choice of sublayers: those of these layers in this role. Without layers or a role, it means all. */
 export interface Override {
   /** Counted from 0: a list, [0, 1], or a range, "0-3", "2", "last", "4-last". */
   readonly layers?: readonly number[] | string;
   readonly role?: SublayerRole;
 }
 
-/** One connection for most sublayers and others for some; where overrides overlap, the last one holds. */
+/** One connection for most sublayers and others for some; where overrides overlap, the last one wins. */
 export interface MixedConnectionConfig {
   readonly default: ConnectionConfig;
   readonly overrides: readonly (Override & { readonly connection: ConnectionConfig })[];
@@ -53,7 +53,7 @@ const mixedSchema: z.ZodType<MixedConnectionConfig> = z.strictObject({
   overrides: z.array(overrideSchema.extend({ connection: connectionSchema })).default([]),
 });
 
-/** Either form; the errors are those of the form that was meant. */
+/** Either form; errors are reported for the form that was meant. */
 export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().transform((value, context) => {
   const wanted = typeof value === "object" && value !== null && "default" in value ? mixedSchema : connectionSchema;
   const result = wanted.safeParse(value);
@@ -64,7 +64,7 @@ export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().tra
 });
 
 /**
- * The layers an override means.
+ * The layers that an override means.
  *
  * @param layers a list or a range; undefined means all
  * @param count how many layers the model has
@@ -75,7 +75,7 @@ export function layersOf(layers: Override["layers"], count: number): number[] {
   const found = typeof layers === "string" ? rangeOf(layers, count) : [...layers];
   if (found.length > 0 && found.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count)) return found;
   throw new RangeError(
-    `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1}, the model having ${count}, the first of a range before its last.`,
+    `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
   );
 }
 
@@ -91,7 +91,7 @@ export function isMixed(config: ModelConnection): config is MixedConnectionConfi
   return "default" in config;
 }
 
-/** What this file needs to know of a model. */
+/** What this file needs to know about a model. */
 interface Joined {
   readonly connection: ModelConnection;
   readonly layers: number;
@@ -109,7 +109,7 @@ export function sublayerConnections({ connection, layers }: Joined): ConnectionC
   });
 }
 
-/** For every sublayer the first of those that hand their state on to it; see connections/mixed.ts. */
+/** For every sublayer, the first of those that hand their state on to it; see connections/mixed.ts. */
 export function sublayerRuns(model: Joined): number[] {
   return runStarts(sublayerConnections(model).map(createConnection));
 }

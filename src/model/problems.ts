@@ -11,7 +11,7 @@ export function problems(issues: readonly Issue[], value: unknown): string[] {
   );
 }
 
-/** What is wrong with one field, without its name; `value` is the whole that the issue's path starts from. */
+/** What is wrong with one field, without its name; the issue's path starts at `value`. */
 export function problem(issue: Issue, value: unknown): string {
   const found = issue.path.reduce<unknown>(
     (at, key) => (typeof at === "object" && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined),

@@ -1,16 +1,16 @@
 // Question: which token comes next, given a score for each?
 //
-//   1. repetition penalty θ (Keskar et al. 2019, arXiv 1909.05858, in the form that is used since):
-//      scores of tokens that are in the text already are divided by θ where positive, multiplied where negative
-//   2. p_i ∝ exp(s_i / temperature); temperature 0 leaves the largest score alone
+//   1. repetition penalty θ (Keskar et al. 2019, arXiv 1909.05858, in today's usual form):
+//      scores of tokens that are already in the text are divided by θ where positive, multiplied where negative
+//   2. p_i ∝ exp(s_i / temperature); at temperature 0 only the largest score remains
 //   3. top-k: the k most likely tokens (Fan et al. 2018, arXiv 1805.04833)
 //   4. top-p: of these the smallest set of mass ≥ p (Holtzman et al. 2020, arXiv 1904.09751)
 //   5. min-p: those at least min-p times as likely as the most likely (Nguyen et al. 2024, arXiv 2407.01082)
 //
-// What is left is drawn from in proportion. Equally likely tokens count in the order of their ids, so that
-// the choice depends on the scores alone.
+// The next token is drawn in proportion to the remaining probabilities. Equally likely tokens are ordered by their
+// ids, so that the choice depends on the scores alone.
 
-/** How to choose from a distribution; what is not given changes nothing, but for the temperature. */
+/** How to choose from a distribution. An absent option changes nothing, except for the temperature. */
 export interface SamplingRules {
   /** 0 takes the most likely token; 1 samples from the model's distribution. Default 0.8. */
   readonly temperature?: number;
@@ -20,7 +20,7 @@ export interface SamplingRules {
   readonly topP?: number;
   /** Only tokens at least this many times as likely as the most likely one, in [0, 1]. Default 0. */
   readonly minP?: number;
-  /** Makes tokens that are in the text already less likely; above 0. Default 1: none. */
+  /** Makes tokens that are already in the text less likely; above 0. Default 1: no change. */
   readonly repetitionPenalty?: number;
 }
 
@@ -30,7 +30,7 @@ export interface Distribution {
   readonly probabilities: ArrayLike<number>;
 }
 
-/** Each rule: which values it may have, and how that is said. */
+/** For each option, which values it may have, and the same in words. */
 const allowed: Readonly<Record<keyof SamplingRules, readonly [fits: (value: number) => boolean, said: string]>> = {
   temperature: [(value) => value >= 0 && value < Infinity, "the temperature must be 0 or more"],
   topK: [(value) => Number.isInteger(value) && value >= 1, "topK must be a whole number of at least 1"],
@@ -42,7 +42,7 @@ const allowed: Readonly<Record<keyof SamplingRules, readonly [fits: (value: numb
   ],
 };
 
-/** @throws RangeError that names the rule that makes no sense, its value and what is allowed */
+/** @throws RangeError that names the option, its value and what is allowed */
 export function checkRules(rules: SamplingRules): void {
   for (const [name, [fits, said]] of Object.entries(allowed)) {
     const value = rules[name as keyof SamplingRules];
@@ -51,7 +51,7 @@ export function checkRules(rules: SamplingRules): void {
 }
 
 /**
- * What may come next.
+ * The tokens that may come next.
  *
  * @param scores of every token of the vocabulary
  * @param seen tokens of the text so far; only the repetition penalty asks for them
@@ -70,7 +70,7 @@ export function nextTokens(
   let kept: ArrayLike<number> = all(scores.length);
   for (let i = 0; i < weights.length; i++) weights[i] = Math.exp((penalised[i]! - highest) / temperature);
   if (topK < weights.length || topP < 1) kept = mostLikely(penalised, weights, topK, topP);
-  // The most likely token has weight 1, so a weight is its share of that.
+  // The most likely token has weight 1, so a weight is relative to that.
   if (minP > 0) kept = atLeast(minP, kept, weights);
   let total = 0;
   for (let i = 0; i < kept.length; i++) total += weights[kept[i]!]!;
@@ -79,20 +79,20 @@ export function nextTokens(
   return { tokens: kept, probabilities };
 }
 
-/** The token at a uniform number of [0, 1). */
+/** The token at a uniform random number in [0, 1). */
 export function drawToken({ tokens, probabilities }: Distribution, random: number): number {
   let left = random;
   for (let i = 0; i < tokens.length; i++) {
     left -= probabilities[i]!;
     if (left < 0) return tokens[i]!;
   }
-  // Rounding may leave a rest: the last token that can be drawn at all.
+  // Rounding may leave a rest: then take the last token that can be drawn.
   let last = tokens.length - 1;
   while (last > 0 && !(probabilities[last]! > 0)) last--;
   return tokens[last]!;
 }
 
-/** log p of a token by the model itself: of softmax(scores), before any rule. */
+/** log p of a token by the model itself: log softmax(scores), before any option. */
 export function logProbability(scores: ArrayLike<number>, token: number): number {
   const highest = scores[largestIndex(scores)]!;
   let sum = 0;
@@ -118,7 +118,7 @@ function all(count: number): Int32Array {
   return indices;
 }
 
-/** Those of some tokens whose weight is at least so much. */
+/** The tokens whose weight is at least `least`. */
 function atLeast(least: number, tokens: ArrayLike<number>, weights: Float64Array): number[] {
   const kept: number[] = [];
   for (let i = 0; i < tokens.length; i++) if (weights[tokens[i]!]! >= least) kept.push(tokens[i]!);
@@ -126,8 +126,8 @@ function atLeast(least: number, tokens: ArrayLike<number>, weights: Float64Array
 }
 
 /**
- * The k largest scores, of these as many of the largest as make up the share p of their weights; largest first,
- * equal ones in order. From a heap: a step of decoding is short, and sorting a vocabulary is not.
+ * The k largest scores, or as many of the largest as make up the share p of their weights; largest first, equal ones
+ * in order of their ids. It uses a heap, because sorting a vocabulary takes long beside a step of decoding.
  */
 function mostLikely(scores: ArrayLike<number>, weights: Float64Array, k: number, p: number): number[] {
   const heap = all(weights.length);
@@ -150,7 +150,7 @@ function mostLikely(scores: ArrayLike<number>, weights: Float64Array, k: number,
   for (let i = (size >> 1) - 1; i >= 0; i--) sink(i);
 
   const limit = Math.min(k, size);
-  // Only the k most likely count for the share, so without top-k it can be known before they are in order.
+  // Only the k most likely count for the share, so without top-k it can be computed before they are in order.
   const whole = limit === size ? weights.reduce((sum, weight) => sum + weight, 0) : undefined;
   const enough = whole === undefined ? Infinity : p * whole;
   const taken: number[] = [];

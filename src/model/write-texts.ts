@@ -1,11 +1,11 @@
-// Question: how do tokens become text, as it is written?
+// Question: how do tokens become text while they are written?
 //
-// Pieces of text are handed on as soon as they are certain. The bytes of a character may come in several
-// tokens, and what may be the beginning of a stop string is held back until it is known not to be one.
+// Pieces of text are passed on as soon as they are certain. The bytes of a character may come in several
+// tokens, and a possible beginning of a stop string is held back until it proves not to be one.
 
 import type { Generator, SamplingOptions } from "./generate.ts";
 
-/** What a tokenizer must do for it. */
+/** What `writeTexts` needs from a tokenizer. */
 export interface TextCodec {
   /** The token that separates texts; it ends a text when it is drawn. */
   readonly endOfText: number | undefined;
@@ -15,19 +15,19 @@ export interface TextCodec {
 
 /** How texts are written; see `SamplingOptions`. */
 export interface WritingOptions extends Omit<SamplingOptions, "stopToken"> {
-  /** Each ends a text before the place where it would stand. */
+  /** Each ends a text; the text stops before it. */
   readonly stop?: readonly string[];
 }
 
-/** A token and the text that is certain since it was drawn; or the rest of a text, and why it ends. */
+/** A token and the text that it made certain; or the rest of a text, and why it ends. */
 export type WrittenPiece =
   | { readonly prompt: number; readonly piece: string; readonly token: number; readonly logProbability: number }
   | { readonly prompt: number; readonly piece: string; readonly end: "stop string" | "end of text" | "length" };
 
 /**
- * Continue prompts side by side. The pieces of a prompt, put together, are the text that follows it.
+ * Continue prompts side by side. All pieces of a prompt joined are the text that follows it.
  *
- * @throws RangeError when a prompt is empty, or an option makes no sense
+ * @throws RangeError when a prompt is empty, or an option is out of range
  */
 export async function* writeTexts(
   generator: Generator,
@@ -35,8 +35,10 @@ export async function* writeTexts(
   prompts: readonly string[],
   { stop = [], maxTokens = 200, ...options }: WritingOptions,
 ): AsyncIterable<WrittenPiece> {
-  if (prompts.includes("")) throw new RangeError('The prompt is empty; give at least one character, such as "The".');
-  if (stop.includes("")) throw new RangeError("A stop string is empty; it would end every text at once.");
+  if (prompts.includes(""))
+    throw new RangeError('generate: the prompt is empty; give at least one character, such as "The".');
+  if (stop.includes(""))
+    throw new RangeError("generate: a stop string is empty, which would end every text at once; leave it out.");
   const texts = prompts.map(() => ({ decoder: codec.createStreamDecoder(), holder: createHolder(stop), count: 0 }));
   const ended = new Set<number>();
   const written = generator.generateBatch(
@@ -65,8 +67,8 @@ export async function* writeTexts(
 }
 
 /**
- * Lets text through up to the stop string that is complete first, the longest of several; holds back what may
- * begin one.
+ * Passes text on up to the stop string that is complete first, the longest of several, and holds back a possible
+ * beginning of one.
  */
 function createHolder(stop: readonly string[]): {
   push(text: string): { certain: string; stopped: boolean };
@@ -92,7 +94,7 @@ function createHolder(stop: readonly string[]): {
   };
 }
 
-/** How long the longest end of a text is that begins, but is not, a string. */
+/** The length of the longest end of `text` with which `string` begins, but which is not all of it. */
 function longestBeginning(text: string, string: string): number {
   for (let length = Math.min(text.length, string.length - 1); length > 0; length--)
     if (text.endsWith(string.slice(0, length))) return length;

@@ -1,22 +1,23 @@
-// Question: which rules say that a run is not healthy, and since when?
+// Question: which rules decide that a run is not healthy, and since when?
 //
 // A rule measures one number of a step and compares it with a bound. It raises an alarm when the number passes
-// the bound, and is silent until the number has come back to `rearm` times the bound: an excursion of a thousand
-// steps is one alarm. Everything follows from the records, so a resumed run knows what the one before knew.
+// the bound, and stays silent until the number has come back to `rearm` times the bound, so an excursion of a
+// thousand steps is one alarm. Everything follows from the records, so a resumed run knows what it knew before.
 //
-// Where the bounds come from:
+// Sources of the bounds:
 //   gain          mHC paper (arXiv 2512.24880), Fig. 3 and 7: over 60 sublayers the largest composite gain stays
 //                 near 1.6 with mHC and peaks near 3000 with HC. Where H_res is meant to be doubly stochastic, 3
-//                 is about twice what ending Sinkhorn-Knopp after 20 iterations explains; elsewhere 10 lies well
-//                 above that and far below HC's peak, so the growth is heard of early.
-//   column-error  what most sublayers reach, not the worst one: in sound runs a few tokens, or a sublayer whose
-//                 logits are far apart, are off by up to one, and the gain says what comes of it. Rows count where
-//                 a convention normalises columns last: what the iterations leave is then in them. Most sublayers
-//                 off by more than 0.1, a tenth of a stream, means too few iterations: sound runs with 20 reach
-//                 0.04, with 5 they reach 0.14, with 1 0.63 (docs/alarms.md).
-//   saturation    most sublayers keep their streams apart, |λ₂| > 0.99 where the usual start has 0.931 and sound
-//                 runs reach 0.973; learning rates thirty times too high take deep models to 1. Not the logits themselves: those
-//                 of a few tokens drift apart in every run. Sublayers that start above it do not count.
+//                 is about twice what stopping Sinkhorn-Knopp after 20 iterations explains; elsewhere 10 lies well
+//                 above that and far below HC's peak, so the alarm is raised early.
+//   column-error  the error that most sublayers reach, not the worst one. In sound runs a few tokens, or a sublayer
+//                 whose logits are far apart, are off by up to one, and the gain shows the effect. Rows count where
+//                 a convention normalises columns last, because the rest of the iterations is then in them. If most
+//                 sublayers are off by more than 0.1, a tenth of a stream, there are too few iterations: sound runs
+//                 with 20 reach 0.04, with 5 they reach 0.14, with 1 0.63 (docs/alarms.md).
+//   saturation    most sublayers keep their streams apart: |λ₂| > 0.99, where the usual start has 0.931 and sound
+//                 runs reach 0.973. Learning rates thirty times too high take deep models to 1. The logits themselves
+//                 do not count, because those of a few tokens drift apart in every run. Nor do sublayers that start
+//                 above the bound.
 //   spike         a loss more than max(4σ, 0.3 nats) above the median of the 50 steps before.
 //   gradient      10 times the median of the 50 norms before.
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
@@ -24,54 +25,54 @@
 import type { Instruments } from "./instruments.ts";
 import { mean, median } from "../basics/numbers.ts";
 
-/** What the rules look at: a step's record, and what the instruments saw if they measured. */
+/** What the rules look at: a step's record, and the instruments' values if the step was measured. */
 export interface Observation {
   readonly step: number;
-  /** Nats a token. */
+  /** In nats a token. */
   readonly loss: number;
-  /** Before clipping. */
+  /** The norm before clipping. */
   readonly gradientNorm: number;
   readonly instruments?: Instruments;
 }
 
-/** What the rules must know of the model. */
+/** What the rules must know about the model. */
 export interface AlarmSubject {
-  /** Loss of a guess, ln V. */
+  /** The loss of a uniform guess, ln V. */
   readonly chance: number;
   /** For every sublayer of the network, whether its H_res is meant to be doubly stochastic. */
   readonly doublyStochastic: readonly boolean[];
-  /** Whether that holds for all sublayers that mix streams. */
+  /** Whether H_res is meant to be doubly stochastic in all sublayers that mix streams. */
   readonly constrained: boolean;
-  /** For every sublayer, whether its H_res is made of exp(logits) and mixes streams from the start: what can harden. */
+  /** For every sublayer, whether its H_res comes from exp(logits) and mixes streams from the start: it can harden. */
   readonly startsMixing: readonly boolean[];
 }
 
-/** A measured number, and the position of the sublayer it is of. */
+/** A measured number, and the position of its sublayer. */
 interface Sighting {
   readonly value: number;
   readonly sublayer?: number;
 }
 
 interface Rule {
-  /** What the value is, followed in messages by "is 12.3, above 10". */
+  /** What the value is; messages continue with "is 12.3, above 10". */
   readonly what: string;
   bound(subject: AlarmSubject): number;
-  /** Undefined where the step tells nothing. Of the steps before, the latest last, at most WINDOW are there. */
+  /** Undefined where the step does not show the value. `before` holds at most WINDOW earlier steps, the latest last. */
   see(now: Observation, before: readonly Observation[], subject: AlarmSubject): Sighting | undefined;
-  /** Share of the bound to which the value must come back before the rule speaks again. */
+  /** The share of the bound to which the value must return before the rule raises another alarm. */
   readonly rearm: number;
   cause(subject: AlarmSubject): string;
   remedy(subject: AlarmSubject): string;
 }
 
-/** Steps before that medians are taken of, and the fewest that have one. */
+/** How many earlier steps a median covers, and the smallest number that has one. */
 const WINDOW = 50;
 const FEWEST = 20;
-/** Nats; four of them are 0.3. */
+/** In nats; four of them are 0.3. */
 const SMALLEST_DEVIATION = 0.075;
-/** |λ₂| of H_res above which streams are as good as kept apart: a hundredth is exchanged. */
+/** |λ₂| of H_res above which streams are practically kept apart: only a hundredth is exchanged. */
 export const HARDENED = 0.99;
-/** Losses in a row that must be high. */
+/** How many losses in a row must be high. */
 export const DIVERGED_STEPS = 20;
 
 /** The names of all rules. */
@@ -177,7 +178,7 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
   },
 };
 
-/** The position of the largest of the values, one a sublayer; NaN counts as the largest. */
+/** The position of the largest value, where there is one for each sublayer; NaN counts as the largest. */
 function largest(values: readonly number[], sublayers: readonly number[] | undefined): Sighting | undefined {
   let found: Sighting | undefined;
   values.forEach((value, at) => {
@@ -187,14 +188,14 @@ function largest(values: readonly number[], sublayers: readonly number[] | undef
   return found;
 }
 
-/** The largest value that more than half of them reach; NaN counts as the largest. */
+/** The largest value that more than half of the sublayers reach; NaN counts as the largest. */
 function reachedByMost(values: readonly number[]): Sighting | undefined {
   // Typed arrays sort NaN to the end.
   const sorted = Float64Array.from(values).sort();
   return values.length === 0 ? undefined : { value: sorted[(values.length - 1) >> 1]! };
 }
 
-/** As Math.max, with NaN the largest of all. */
+/** Like Math.max, but NaN is the largest of all. */
 const larger = (a: number, b: number): number => (a >= b || Number.isNaN(a) ? a : b);
 
 function deviation(values: readonly number[]): number {
@@ -202,7 +203,7 @@ function deviation(values: readonly number[]): number {
   return Math.sqrt(mean(values.map((value) => (value - middle) ** 2)));
 }
 
-/** A rule that has just found its bound passed. */
+/** A rule whose bound has just been passed. */
 export interface Excursion {
   readonly rule: AlarmName;
   readonly value: number;
@@ -212,15 +213,15 @@ export interface Excursion {
   readonly message: string;
 }
 
-/** Looks at steps in their order and says which rules have just found their bounds passed. */
+/** Looks at steps in their order and returns the rules whose bounds have just been passed. */
 export interface AlarmWatch {
   see(now: Observation): Excursion[];
 }
 
 /**
- * A watch over one run. One that has seen the records of a run before goes on as if it had never stopped.
+ * A watch over one run. After it has seen the records of an earlier part, it continues as if the run had never stopped.
  *
- * @param bounds of the rules that are on; the others are left out
+ * @param bounds the bounds of the rules that are on; the others are left out
  */
 export function watchAlarms(bounds: ReadonlyMap<AlarmName, number>, subject: AlarmSubject): AlarmWatch {
   const before: Observation[] = [];

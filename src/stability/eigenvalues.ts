@@ -7,12 +7,12 @@
 
 /** Steps for one eigenvalue, with an unusual shift every tenth, before it is given up; three are usual. */
 const STEPS = 60;
-/** What is smaller, in a matrix whose largest entry is one, counts as zero: its square would not be a normal number. */
+/** Smaller numbers, in a matrix whose largest entry is one, count as zero: their squares would not be normal numbers. */
 const TINY = 1e-150;
 
 /**
- * The moduli of all eigenvalues, largest first. A defective eigenvalue of multiplicity k comes out with an
- * error of about ε^(1/k), as from any such method.
+ * The moduli of all eigenvalues, largest first. A defective eigenvalue of multiplicity k has an error of about
+ * ε^(1/k), as with any such method.
  *
  * @param matrix n × n, row-major
  * @returns n values; all NaN where an entry is not finite
@@ -58,7 +58,7 @@ function toHessenberg(h: Float64Array, n: number): void {
   }
 }
 
-/** Moduli of the eigenvalues of a Hessenberg matrix, which is used up. */
+/** Moduli of the eigenvalues of a Hessenberg matrix, which is overwritten. */
 function moduli(h: Float64Array, n: number): number[] {
   const found: number[] = [];
   let end = n - 1;
@@ -79,7 +79,7 @@ function moduli(h: Float64Array, n: number): number[] {
       end -= 2;
       steps = 0;
     } else if (steps++ === STEPS) {
-      // Never seen. The diagonal of the block is the best there is then.
+      // This was never seen. The diagonal of the block is then the best answer.
       while (end >= start) found.push(Math.abs(h[end * n + end--]!));
       steps = 0;
     } else {
@@ -89,7 +89,7 @@ function moduli(h: Float64Array, n: number): number[] {
   return found;
 }
 
-/** Of the 2 × 2 block that ends on the diagonal at `end`: real ones, or a complex pair, whose modulus is √det. */
+/** For the 2 × 2 block that ends on the diagonal at `end`: real eigenvalues, or a complex pair with modulus √det. */
 function moduliOfPair(h: Float64Array, n: number, end: number): [number, number] {
   const at = (end - 1) * n + end - 1;
   const [a, b, c, d] = [h[at]!, h[at + 1]!, h[at + n]!, h[at + n + 1]!];

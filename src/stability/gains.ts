@@ -3,8 +3,8 @@
 // Amax gain (mHC paper, section 3.1): forward = max over rows |row sum|, backward = max over columns
 // |column sum| of a mixing matrix (signed sums). Single: one sublayer's H_res. Composite: forward at l
 // is the product H_l ⋯ H_1 (the later sublayer on the left), backward at l is H_L ⋯ H_l. Products are
-// taken token by token and averaged over the tokens of one sequence before the sums, as the matrices
-// of the paper's Fig. 8 are.
+// computed token by token and averaged over the tokens of one sequence before the sums, like the matrices
+// in the paper's Fig. 8.
 //
 // Shapes: coefficients_TM per sublayer, M = n² + 2n as pre | post | res (res row-major).
 
@@ -52,7 +52,7 @@ export interface MeanProducts {
   readonly backward: readonly Float64Array[];
 }
 
-/** Called for every token and sublayer, tokens first: its H_res and the product H_l ⋯ H_1, both to be read at once. */
+/** Called for every token and sublayer, tokens first, with H_res and H_l ⋯ H_1, which change after the call. */
 export type Visit = (layer: number, mixing: Float64Array, product: Float64Array) => void;
 
 /**
@@ -111,7 +111,7 @@ export function measureGains(coefficients: readonly ArrayLike<number>[], n: numb
   return gainsOf(meanProducts(coefficients, n, tokens), n);
 }
 
-/** Coefficients [tokens, M] of a sublayer that mixes streams, and where the run of neighbours it is in begins. */
+/** Coefficients [tokens, M] of a sublayer that mixes streams, and where its run of neighbours begins. */
 export interface MixingSublayer {
   /** Position in the network, from 0. */
   readonly index: number;
@@ -120,12 +120,12 @@ export interface MixingSublayer {
   readonly coefficients: ArrayLike<number>;
 }
 
-/** Sublayers by the run that they are in; a run's pass their streams on. */
+/** Sublayers by their run; the sublayers of a run pass their streams on. */
 export function runsOf<S extends Pick<MixingSublayer, "run">>(sublayers: readonly S[]): S[][] {
   return [...new Set(sublayers.map(({ run }) => run))].map((start) => sublayers.filter(({ run }) => run === start));
 }
 
-/** n, of coefficients [tokens, n² + 2n]. */
+/** n, derived from coefficients [tokens, n² + 2n]. */
 export function streamsIn({ coefficients }: Pick<MixingSublayer, "coefficients">, tokens: number): number {
   return Math.sqrt(coefficients.length / tokens + 1) - 1;
 }
@@ -140,7 +140,7 @@ function accumulate(sum: Float64Array, matrix: Float64Array): void {
   for (let i = 0; i < sum.length; i++) sum[i]! += matrix[i]!;
 }
 
-/** a b of two n × n matrices, row-major. */
+/** The product a b of two n × n matrices, row-major. */
 export function times(a: Float64Array, b: Float64Array, n: number): Float64Array {
   const c = new Float64Array(n * n);
   for (let i = 0; i < n; i++) {

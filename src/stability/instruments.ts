@@ -1,17 +1,17 @@
-// Question: which instruments look at a model while it trains?
+// Question: which instruments observe a model while it trains?
 //
-// Values are of one sequence, the first of the step's batch, before the update. Lists have one value a sublayer,
-// in order of depth, attention and feed-forward counting separately. Matrices are kept in mixing.jsonl, all
-// else in gains.jsonl. How the instruments of the streams are measured: stability/measure.ts, by the same names.
+// Values are from one sequence, the first of the step's batch, before the update. Lists have one value per
+// sublayer, in order of depth; attention and feed-forward count separately. Matrices are stored in mixing.jsonl,
+// everything else in gains.jsonl. stability/measure.ts measures the instruments of the streams, under the same names.
 //
-// A new instrument is an entry here and its measurement there; files, page, exports and pages of docs/ follow.
+// To add an instrument, add an entry here and its measurement there; files, page, exports and docs/ follow.
 //
 // Legend: n streams, J the matrix of ones; H is H_res of a token, n × n, row = output stream; products have the
 // later sublayer on the left; G_ij = Σ_t <x_ti, x_tj> of the streams that enter a sublayer.
 
 import type { Recorded, TableOf } from "./fields.ts";
 
-/** In the order in which they are written and shown. */
+/** The instruments in the order in which they are written and shown. */
 const instruments = {
   sublayers: {
     title: "Sublayers",
@@ -205,19 +205,19 @@ const instruments = {
   },
 } as const;
 
-/** The type of the table, to tell names and shapes by. */
+/** The type of the table, for names and shapes. */
 export type InstrumentTable = typeof instruments;
 
 /** The name of an instrument. */
 export type InstrumentName = keyof InstrumentTable;
 
 /**
- * What was measured at one step. Fields are absent where a connection has nothing of the kind; docs/instruments.md
- * says what each is.
+ * What was measured at one step. A field is absent where the connection has no such value; docs/instruments.md
+ * describes each.
  */
 export type Instruments = Recorded<InstrumentTable>;
 
-/** The instruments that are matrices, which have a file of their own. */
+/** The instruments that are matrices, which have a separate file. */
 export type MatrixName = {
   [K in InstrumentName]: InstrumentTable[K]["shape"] extends "matrices" ? K : never;
 }[InstrumentName];
@@ -227,7 +227,7 @@ export const instrumentFields: TableOf<InstrumentTable> = instruments;
 
 const names = Object.keys(instruments) as InstrumentName[];
 
-/** The instruments with a value for each sublayer that mixes streams, their positions among them. */
+/** The instruments with a value for each sublayer that mixes streams, and the positions of these sublayers. */
 export const mixingNames: readonly InstrumentName[] = names.filter((name) => instrumentFields[name].of === "mixing");
 
 /** The instruments that are matrices. */
@@ -235,7 +235,7 @@ export const matrixNames: readonly MatrixName[] = names.filter(
   (name): name is MatrixName => instrumentFields[name].shape === "matrices",
 );
 
-/** As many digits as float32 carries: what a record keeps of each number. */
+/** The number of digits that float32 carries; records keep this many of each number. */
 export function rounded(seen: Instruments): Instruments {
   const round = (value: unknown): unknown => {
     if (typeof value === "number") return Number(value.toPrecision(7));

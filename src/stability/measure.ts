@@ -1,7 +1,7 @@
-// Question: what do the coefficients and streams of a network say at one step?
+// Question: what do the coefficients and streams of a network show at one step?
 //
-// Definitions: the gains as in gains.ts (mHC paper, section 3.1); all other values over the tokens of one
-// sequence. What is said of the streams that enter a sublayer is read off their Gram matrix over the sequence,
+// Definitions: the gains are those of gains.ts (mHC paper, section 3.1); all other values are over the tokens of one
+// sequence. Values about the streams that enter a sublayer come from their Gram matrix over the sequence,
 // G_ij = Σ_t <x_ti, x_tj>:
 //
 //   cosine     mean over i ≠ j of G_ij / √(G_ii G_jj)
@@ -23,7 +23,7 @@ export interface GroupSquares {
   readonly update: number;
 }
 
-/** A sublayer that mixes streams, as it was observed on the tokens of one sequence. */
+/** A sublayer that mixes streams, as observed on the tokens of one sequence. */
 export interface ObservedMixing {
   /** Position in the network, from 0. */
   readonly index: number;
@@ -31,13 +31,13 @@ export interface ObservedMixing {
   readonly run: number;
   /** [tokens, n² + 2n] */
   readonly coefficients: ArrayLike<number>;
-  /** The logits of H_res, any number a token; absent where there are none. */
+  /** The logits of H_res, any number per token; absent where H_res has none. */
   readonly logits?: ArrayLike<number>;
-  /** Inner products of the streams that enter, token by token: [tokens, n, n]; absent where they are not known. */
+  /** Inner products of the streams that enter, token by token: [tokens, n, n]; absent where they are unknown. */
   readonly products?: ArrayLike<number>;
 }
 
-/** The instruments that are measured of sublayers that mix streams. */
+/** The instruments of sublayers that mix streams. */
 type MixingName = {
   [K in InstrumentName]: InstrumentTable[K] extends { readonly of: "mixing" } ? K : never;
 }[InstrumentName];
@@ -47,17 +47,17 @@ type MixingFields = Pick<Instruments, MixingName>;
 /** Sublayers that pass their streams on to each other. */
 interface ObservedRun {
   readonly sublayers: readonly ObservedMixing[];
-  /** n */
+  /** The number of streams. */
   readonly streams: number;
   readonly tokens: number;
   readonly means: MeanProducts;
   readonly gains: Gains;
   readonly perToken: Readonly<Record<TokenMeasure, readonly number[]>>;
-  /** Of the streams that enter each sublayer; undefined where they are not known. */
+  /** How the streams that enter each sublayer are used; undefined where they are unknown. */
   readonly use: readonly StreamUse[] | undefined;
 }
 
-/** What is asked of every token's H_res and of the product up to it, and what is kept of the answers. */
+/** What is measured of every token's H_res and of the product up to it, and how the tokens' values are reduced. */
 const tokenMeasures = {
   rowError: { over: "largest", of: (mixing: Float64Array, _: Float64Array, n: number) => sumErrors(mixing, n).row },
   columnError: {
@@ -72,7 +72,7 @@ const tokenMeasures = {
 } as const;
 type TokenMeasure = keyof typeof tokenMeasures;
 
-/** How each is measured of a run, one value a sublayer; undefined where it is not known. */
+/** How each instrument is measured on a run, one value per sublayer; undefined where it is unknown. */
 const measures: {
   readonly [K in Measures]: (run: ObservedRun) => Required<Instruments>[K] | undefined;
 } = {
@@ -96,12 +96,12 @@ const measures: {
 };
 
 /**
- * Everything that coefficients, logits and streams tell of the sublayers that mix.
+ * Everything that coefficients, logits and streams show about the sublayers that mix.
  *
  * @param sublayers those that mix, in order of depth
  * @param depth how many sublayers the network has
  * @param tokens length of the sequence
- * @returns no field at all when none mixes
+ * @returns an empty object when none mixes
  */
 export function measureMixing(sublayers: readonly ObservedMixing[], depth: number, tokens: number): MixingFields {
   if (sublayers.length === 0) return {};

@@ -7,7 +7,7 @@
  * The singular values of a small matrix, largest first, by one-sided Jacobi rotations in float64.
  *
  * @param matrix n × n, row-major
- * @returns n values, the first being the spectral norm
+ * @returns n values; the first is the spectral norm
  */
 export function singularValues(matrix: ArrayLike<number>, n: number): number[] {
   const columns = Array.from({ length: n }, (_, j) => Array.from({ length: n }, (_row, i) => matrix[i * n + j]!));

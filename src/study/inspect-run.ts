@@ -1,7 +1,7 @@
-// Question: What do the instruments say of a run's checkpoint, and what is in its tensors?
+// Question: what do the instruments show for a run's checkpoint, and what is in its tensors?
 //
-// The checkpoint is measured on the beginning of a text, as many tokens as the model's context has: of a file, or of
-// the text that the run was validated on.
+// The checkpoint is measured on the beginning of a text, as many tokens as the model's context has. The text is a
+// file, or the one that validates the run.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -13,36 +13,36 @@ import type { Instruments } from "../stability/instruments.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { inspectCheckpoint } from "./inspect.ts";
 
-/** What a checkpoint is measured on. */
+/** The text that a checkpoint is measured on. */
 export interface RunText {
   /** The file, or "the validation text". */
   readonly name: string;
   readonly tokens: ArrayLike<number>;
 }
 
-/** What the instruments saw of a checkpoint, and on what. */
+/** The instruments' values for a checkpoint, and the text that they were measured on. */
 export interface MeasuredRun {
   readonly step: number;
   readonly text: string;
-  /** Tokens of the text that were read. */
+  /** How many tokens of the text were read. */
   readonly length: number;
   readonly instruments: Instruments;
 }
 
-/** A tensor of a checkpoint and how its values lie. */
+/** A tensor of a checkpoint, and how its values are distributed. */
 export interface TensorSpread {
   readonly name: string;
   readonly shape: readonly number[];
   readonly mean: number;
   readonly deviation: number;
-  /** Of the absolute values. */
+  /** The largest absolute value. */
   readonly largest: number;
 }
 
 /**
- * The beginning of the text that a run was validated on.
+ * The beginning of a run's validation text.
  *
- * @throws Error when its tokens are gone, or are those of another text
+ * @throws Error when its tokens are gone, or belong to another text
  */
 export function validationText({ data: { prepared }, model }: TrainingConfig): RunText {
   if (!prepared) throw new Error("its configuration does not say where the tokens are kept");
@@ -84,7 +84,7 @@ export async function measureRun(
   return { step: checkpoint.step, text: name, length: tokens.length, instruments };
 }
 
-/** How the values of each of a checkpoint's tensors lie. */
+/** How the values of each of a checkpoint's tensors are distributed. */
 export function tensorSpreads({ model }: Pick<Checkpoint, "model">): TensorSpread[] {
   return model.map(({ name, shape, data }) => ({ name, shape, ...spreadOf(data) }));
 }

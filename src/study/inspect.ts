@@ -1,8 +1,8 @@
-// Question: what do the instruments say of a model that is not training?
+// Question: what do the instruments show for a model that is not training?
 //
-// Of a checkpoint of a run: its forward pass on a text. Of a safetensors file in a known convention, of whose
-// network nothing is known: its connections alone, each on the same random streams, standard normal; what
-// depends on the streams' own history (their cosine, activations) is left out.
+// For a checkpoint of a run, they show its forward pass on a text. For a safetensors file in a known convention,
+// whose network is unknown, they show its connections alone, each on the same random streams, standard normal.
+// Values that depend on the streams' history (their cosine, activations) are then left out.
 
 import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
@@ -21,9 +21,9 @@ import { randomProbe } from "../interop/probes.ts";
 import { restoreTensors } from "../training/trainer.ts";
 
 /**
- * Read the instruments of a checkpoint on a text; what needs a training step (gradients, updates) is absent.
+ * Read the instruments of a checkpoint on a text; values that need a training step (gradients, updates) are absent.
  *
- * @param tokens ids, from one to the model's context of them
+ * @param tokens ids; at least one, at most the model's context
  * @throws RangeError for another number of tokens, Error when a tensor of the model is missing
  */
 export async function inspectCheckpoint(
@@ -46,9 +46,9 @@ export async function inspectCheckpoint(
   }
 }
 
-/** What the file does not tell. */
+/** Facts that the file may not give. */
 export interface InspectFileOptions {
-  /** Default: what the file or its names tell. */
+  /** Default: what the file or its names say. */
   readonly convention?: ConventionName;
   /** Sinkhorn-Knopp iterations. Default 20. */
   readonly iterations?: number;
@@ -60,7 +60,7 @@ export interface InspectFileOptions {
 export interface InspectedFile {
   readonly file: string;
   readonly tokens: number;
-  /** Of the sublayers, in order of depth. */
+  /** Values of the sublayers, in order of depth. */
   readonly names: readonly string[];
   readonly conventions: readonly ConventionName[];
   readonly instruments: Instruments;

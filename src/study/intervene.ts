@@ -1,8 +1,8 @@
-// Question: what is a part of a trained model's connections worth?
+// Question: how much does a part of a trained model's connections contribute?
 //
-// The model is measured on its own validation text, as its trainer did, once as it is and once for each
-// intervention (study/interventions.ts). One program does all but the number of iterations: every sublayer
-// that mixes streams passes its coefficients through h' = h A + s, and A and s are written before a run.
+// The model is measured on its validation text, as its trainer did, once unchanged and once for each intervention
+// (study/interventions.ts). One program does all of them except the number of iterations: every sublayer that mixes
+// streams passes its coefficients through h' = h A + s, and A and s are written before a run.
 //
 //   change = loss with the intervention − loss, nats a token;  perplexity × exp(change)
 //
@@ -45,58 +45,58 @@ import { restoreTensors, type TrainerState } from "../training/trainer.ts";
 
 /** What one intervention does to the loss. */
 export interface InterventionRow {
-  /** What was done to which sublayers, such as "identity, late". */
+  /** The change and its sublayers, such as "identity, late". */
   readonly name: string;
-  /** What was done, as `parseIntervention` takes it. */
+  /** The change, in the form that `parseIntervention` takes. */
   readonly intervention: string;
-  /** Which sublayers were asked for: "all", "early", "late", "3" or "0-5,8". */
+  /** The requested sublayers: "all", "early", "late", "3" or "0-5,8". */
   readonly set: string;
-  /** Positions of the sublayers that were changed, from 0. */
+  /** Positions of the changed sublayers, from 0. */
   readonly sublayers: readonly number[];
-  /** Nats a token. */
+  /** In nats a token. */
   readonly loss: number;
-  /** `loss` minus that of the model as it is. */
+  /** `loss` minus the loss of the unchanged model. */
   readonly change: number;
-  /** Standard error of `change`, from its values on the single batches; absent when there is one batch. */
+  /** Standard error of `change`, from its values on the single batches; absent when there is only one batch. */
   readonly error?: number;
 }
 
 /** What interventions do to a trained model. */
 export interface InterventionReport {
-  /** Of the checkpoint. */
+  /** The step of the checkpoint. */
   readonly step: number;
-  /** Of the model as it is, nats a token. */
+  /** The loss of the unchanged model, nats a token. */
   readonly loss: number;
   readonly rows: readonly InterventionRow[];
-  /** Validation tokens that every loss is the mean of. */
+  /** The number of validation tokens that every loss is averaged over. */
   readonly tokens: number;
-  /** Training tokens that the means of the maps are of. */
+  /** The number of training tokens that the maps are averaged over. */
   readonly meanTokens: number;
 }
 
-/** What is tried, and where. */
+/** Which interventions to try, and where. */
 export interface InterveneOptions {
   /** Default: all, each stream left out, neighbours swapped, 1 to 100 iterations. */
   readonly interventions?: readonly Intervention[];
   /**
    * Sets of sublayers, "all", "early", "late", "each" or a list such as "0-5,8,10-last", counted from 0. Default:
-   * all, early, late and each; all where streams are left out or iterations changed, the middle one where
-   * streams are swapped.
+   * all, early, late and each; only all where streams are left out or iterations changed, and only the middle
+   * sublayer where streams are swapped.
    */
   readonly sublayers?: readonly string[];
   /** Training batches over which the maps are averaged. Default 8. */
   readonly meanBatches?: number;
-  /** Told of every row as it is measured. */
+  /** Called with every row as it is measured. */
   readonly onRow?: (row: InterventionRow, done: number, total: number) => void;
 }
 
 /**
- * Measure a trained model as it is and changed in many ways, on the validation batches. A model that is
- * changed by nothing has the loss that its trainer measured, to the last bit.
+ * Measure a trained model unchanged and changed in many ways, on the validation batches. A change that does
+ * nothing gives the loss that the trainer measured, to the last bit.
  *
- * @param runtime any; the trainer's own for the same bits
+ * @param runtime any runtime; the trainer's for the same bits
  * @param checkpoint step and parameters, such as `trainer.save()`
- * @param batches what to measure on, and training text for the means
+ * @param batches the validation text to measure on, and the training text for the means
  * @throws RangeError when the model mixes no streams, and for interventions or sublayers that it does not have
  */
 export async function intervene(
@@ -192,14 +192,14 @@ export async function intervene(
 
 type LossOutput = { readonly loss: Tensor };
 
-/** A model whose maps can be changed, and what there is to compile of it. */
+/** A model whose maps can be changed, and its programs. */
 export interface ChangeableModel {
   readonly parameters: ParameterSet;
   readonly tokens: Tensor;
   readonly targets: Tensor;
   readonly changeable: ReadonlyMap<number, ChangeableMaps>;
   readonly network: MixedSublayers;
-  /** The loss, and of every changeable sublayer, in order, the mean of its maps. */
+  /** The loss, and the mean of the maps of every changeable sublayer, in order. */
   readonly spec: ProgramSpec<LossOutput & { readonly means: readonly Tensor[] }>;
   /** The loss with another number of Sinkhorn-Knopp iterations in some sublayers. */
   specWithIterations(sublayers: readonly number[], iterations: number): ProgramSpec<LossOutput>;
@@ -232,7 +232,7 @@ export function changeableModel({ batch, model: config }: TrainingConfig): Chang
   };
 }
 
-/** The mean loss, and that of every batch. */
+/** The mean loss, and the loss of every batch. */
 interface Measured {
   readonly loss: number;
   readonly each: readonly number[];
@@ -245,7 +245,7 @@ function errorOf(differences: readonly number[]): { error?: number } {
   return { error: Math.sqrt(sampleVariance(differences) / count) };
 }
 
-/** Whether a change cannot be told from none: it lies within two of its standard errors. */
+/** Whether a change could be zero: it lies within two of its standard errors. */
 export function isUndecided({
   change,
   error,
@@ -256,21 +256,21 @@ export function isUndecided({
   return error !== undefined && change !== 0 && Math.abs(change) <= 2 * error;
 }
 
-/** Keep a report in a run folder, in place of an earlier one. */
+/** Write a report to a run folder, in place of an earlier one. */
 export function writeInterventions(runFolder: string, report: InterventionReport): void {
   writeFileAtomically(path.join(runFolder, interventionsFile), formatRecord(report));
 }
 
-/** A sublayer's maps, with what is written to change them. */
+/** A sublayer's maps, and the inputs that change them. */
 interface ChangeableMaps {
   readonly streams: number;
   readonly matrix: Tensor;
   readonly shift: Tensor;
-  /** Mean over the tokens of a batch, before the change. */
+  /** The mean over the tokens of a batch, before the change. */
   readonly mean_M: Tensor;
 }
 
-/** Adjustments for every sublayer; those that mix streams are found when the graph is built. */
+/** Adjustments for every sublayer; building the graph shows which of them mix streams. */
 function changeableMaps(depth: number): {
   adjustments: readonly Adjust[];
   changeable: ReadonlyMap<number, ChangeableMaps>;
@@ -286,7 +286,7 @@ function changeableMaps(depth: number): {
   return { adjustments, changeable };
 }
 
-/** Taken about the first token, so that tokens that are all equal have exactly themselves as their mean. */
+/** The mean, computed relative to the first token, so that equal tokens have exactly their value as the mean. */
 function tokenMean(h_NM: Tensor): Tensor {
   const [rows, M] = [rowCount(h_NM.shape), lastAxis(h_NM.shape)];
   const first_M = reshape(slice(h_NM, 0, 0, 1), [M]);

@@ -1,6 +1,6 @@
-// Question: what is changed in a trained model to see what a part of it is worth?
+// Question: which changes of a trained model show how much a part of it contributes?
 //
-// An intervention changes the maps that some sublayers use and leaves every weight alone. All but the number
+// An intervention changes the maps that some sublayers use and leaves every weight as it is. All except the number
 // of Sinkhorn-Knopp iterations are affine in a token's coefficients h = pre | post | res, a row of M = n² + 2n:
 //
 //   h' = h A + s        A [M, M], s [M];  A = I and s = 0 change nothing
@@ -11,17 +11,17 @@
 //   freeze        pre, post and res = their means over tokens: the connection becomes static
 //   drop:a        pre_a = post_a = 0, row a and column a of res = 0: stream a is not read, not carried on and
 //                 not written to; it is empty until a later sublayer mixes others into it
-//   swap:a-b      pre P and res P, where P exchanges a and b: the sublayer finds the two streams in each other's
-//                 place. The coefficients are still computed of the streams as they came.
+//   swap:a-b      pre P and res P, where P exchanges a and b: the sublayer finds each of the two streams in the
+//                 other's place. The coefficients are still computed from the streams in their original order.
 //   iterations:T  Sinkhorn-Knopp ends after T iterations
 //
-// Sublayers are counted from 0, attention and feed-forward each. Early and late are the first and the second
-// half of those that mix streams; of an odd number the middle one is late.
+// Sublayers are counted from 0; attention and feed-forward count separately. Early and late are the first and the
+// second half of those that mix streams; if their number is odd, the middle one is late.
 
 /** Kinds that need no number. */
 const plainKinds = ["identity", "mean", "uniform", "freeze"] as const;
 
-/** A change of the maps of a sublayer; what each does stands at the head of study/interventions.ts. */
+/** A change of the maps of a sublayer; the head of study/interventions.ts describes each. */
 export type Intervention =
   | { readonly kind: (typeof plainKinds)[number] }
   | { readonly kind: "drop"; readonly stream: number }
@@ -48,7 +48,7 @@ export function parseIntervention(text: string): Intervention {
   if (kind === "swap" && second !== undefined && a !== b) return { kind, streams: [a, b] };
   if (kind === "iterations" && second === undefined && a >= 1) return { kind, iterations: a };
   throw new RangeError(
-    `"${text}" is no intervention. There are ${FORMS}, such as drop:2, swap:0-1 (two different streams, counted from 0) or iterations:5 (at least 1).`,
+    `"${text}" is not an intervention. Give one of ${FORMS}, such as drop:2, swap:0-1 (two different streams, counted from 0) or iterations:5 (at least 1).`,
   );
 }
 
@@ -111,7 +111,7 @@ const rules: Rules = {
 };
 
 /**
- * What an intervention makes of the coefficients of a sublayer.
+ * The effect of an intervention on the coefficients of a sublayer.
  *
  * @param intervention undefined for none
  * @param n streams of the sublayer
@@ -137,17 +137,17 @@ export function coefficientMap(
   return { matrix, shift };
 }
 
-/** The streams an intervention names. */
+/** The streams that an intervention names. */
 function streamsOf(intervention: Intervention): readonly number[] {
   if (intervention.kind === "drop") return [intervention.stream];
   return intervention.kind === "swap" ? intervention.streams : [];
 }
 
-/** A sublayer that mixes streams, as far as interventions must know it. */
+/** What interventions must know about a sublayer that mixes streams. */
 export interface MixedSublayer {
   /** n. */
   readonly streams: number;
-  /** Of Sinkhorn-Knopp; absent where H_res comes from something else. */
+  /** The iterations of Sinkhorn-Knopp; absent where H_res comes from another map. */
   readonly iterations?: number;
 }
 
@@ -156,7 +156,7 @@ export type MixedSublayers = readonly (MixedSublayer | undefined)[];
 
 /** Sublayers that are changed together. */
 export interface SublayerSet {
-  /** As it was asked for: "all", "early", "late", "3" or "0-5,8". */
+  /** The set as requested: "all", "early", "late", "3" or "0-5,8". */
   readonly name: string;
   /** Positions in the network from 0, ascending. */
   readonly sublayers: readonly number[];
@@ -165,10 +165,10 @@ export interface SublayerSet {
 const SET_FORMS = 'all, early, late, each, or a list such as "0-5,8,10-last"';
 
 /**
- * The sublayers a text means: "all" that mix streams, their "early" or "late" half, "each" alone, or a list of
- * numbers and ranges, "0-5,8,10-last". A range means those in it that mix streams.
+ * The sublayers that a text means: "all" that mix streams, their "early" or "late" half, "each" separately, or a
+ * list of numbers and ranges, "0-5,8,10-last". A range means those in it that mix streams.
  *
- * @throws RangeError when one does not exist or mixes nothing, or the text says something else
+ * @throws RangeError when one does not exist or does not mix streams, or the text has another form
  */
 export function sublayerSets(text: string, network: MixedSublayers): SublayerSet[] {
   const mixing = network.flatMap((sublayer, index) => (sublayer ? [index] : []));
@@ -186,14 +186,14 @@ export function sublayerSets(text: string, network: MixedSublayers): SublayerSet
 function listed(text: string, mixing: readonly number[], depth: number): number[] {
   return text.split(",").flatMap((part) => {
     const match = /^\s*(\d+|last)(?:-(\d+|last))?\s*$/.exec(part);
-    if (!match) throw new RangeError(`sublayers "${text}": "${part}" is none. Give ${SET_FORMS}.`);
+    if (!match) throw new RangeError(`sublayers "${text}": "${part}" is not a sublayer or a range. Give ${SET_FORMS}.`);
     const [from, to] = [match[1]!, match[2] ?? match[1]!].map((end) => (end === "last" ? depth - 1 : Number(end))) as [
       number,
       number,
     ];
     if (from > to || to >= depth) {
       throw new RangeError(
-        `sublayers "${text}": "${part}" must lie within 0 to ${depth - 1}, the model having ${depth} sublayers (attention and feed-forward each), the first of a range before its last.`,
+        `sublayers "${text}": "${part}" must lie within 0 to ${depth - 1} (the model has ${depth} sublayers; attention and feed-forward count separately); a range must not end before it starts.`,
       );
     }
     const meant = mixing.filter((index) => index >= from && index <= to);
@@ -213,13 +213,13 @@ export function ranges(positions: readonly number[]): string {
   return parts.map(([from, to]) => (from === to ? String(from) : `${from}-${to}`)).join(",");
 }
 
-/** One line of a table of interventions: what is done to which sublayers. */
+/** One line of a table of interventions: the change, and the sublayers it applies to. */
 export interface PlannedIntervention {
   readonly intervention: Intervention;
   readonly set: SublayerSet;
 }
 
-/** What is tried when nobody says. */
+/** The interventions to try by default. */
 function defaultInterventions(network: MixedSublayers): Intervention[] {
   const n = Math.max(...network.map((sublayer) => sublayer?.streams ?? 0));
   const streams = Array.from({ length: n }, (_, stream) => stream);
@@ -234,7 +234,7 @@ function defaultInterventions(network: MixedSublayers): Intervention[] {
   ];
 }
 
-/** Where they are tried when nobody says; a swap in the middle one of the sublayers that have both streams. */
+/** The default sublayers of an intervention; a swap uses the middle one of the sublayers that have both streams. */
 function defaultSets(intervention: Intervention, network: MixedSublayers): SublayerSet[] {
   if (intervention.kind === "swap") {
     const having = network.flatMap((sublayer, index) => (sublayer && fits(intervention, sublayer) ? [index] : []));
@@ -252,7 +252,7 @@ function fits(intervention: Intervention, sublayer: MixedSublayer): boolean {
 }
 
 /**
- * What is done where. Of a set an intervention takes the sublayers that have what it changes.
+ * All pairs of an intervention and its sublayers. From a set, an intervention uses the sublayers that it can change.
  *
  * @param interventions default: all of them, each stream dropped, neighbours swapped, 1 to 100 iterations
  * @param sublayers texts as `sublayerSets` takes them. Default: all, early, late and each; all where streams
@@ -277,11 +277,11 @@ export function planInterventions(
   );
 }
 
-/** A published change of perplexity, to see ours beside. */
+/** A published change of perplexity, for comparison. */
 export interface PublishedIntervention {
   readonly kind: Intervention["kind"];
   readonly sublayers: "early" | "late";
-  /** Relative: 0.41 is 41 % more. */
+  /** Relative: 0.41 means 41 % more. */
   readonly perplexity: number;
 }
 

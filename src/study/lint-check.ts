@@ -1,4 +1,4 @@
-// Question: what is a check of a checkpoint's connections: what it is given, what it answers?
+// Question: what are the inputs and the result of one check of a checkpoint's connections?
 
 import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
 import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
@@ -6,7 +6,7 @@ import type { ReferenceConnection } from "./lint-reference.ts";
 
 /** One sublayer's connection as it is stored. */
 export interface LintConnection {
-  /** Such as layers.0.attention.connection. */
+  /** Its name, such as layers.0.attention.connection. */
   readonly name: string;
   readonly convention: ConventionName;
   readonly weights: ConnectionWeights;
@@ -14,15 +14,15 @@ export interface LintConnection {
   readonly dtypes: Readonly<Record<string, string>>;
 }
 
-/** Residual maps that were recorded, not weights: [..., n, n]. */
+/** Residual maps that were recorded as matrices, not weights: [..., n, n]. */
 export interface RecordedMaps extends Weights {
   readonly name: string;
-  /** Whether they are as they mix the streams, or as Sinkhorn-Knopp left them. */
+  /** Whether they are as they mix the streams, or as Sinkhorn-Knopp returned them. */
   readonly applied: boolean;
   readonly convention: MhcConventionName;
 }
 
-/** What is looked at. */
+/** The inputs of all checks. */
 export interface LintInput {
   readonly sublayers: readonly LintConnection[];
   readonly endings?: readonly LintConnection[];
@@ -31,14 +31,14 @@ export interface LintInput {
   readonly reference?: ReadonlyMap<string, ReferenceConnection>;
   /** Sinkhorn-Knopp iterations. Default 20. */
   readonly iterations?: number;
-  /** Random streams of so many channels. */
+  /** Random streams with the given number of channels. */
   readonly probe: (streams: number, channels: number) => Probe;
 }
 
-/** How bad it is; undecided where the evidence does not say. */
+/** How serious the finding is; "undecided" when the evidence does not decide. */
 export type Verdict = "good" | "note" | "warning" | "error" | "undecided";
 
-/** One check, and what it found; also where all is well. */
+/** One check and its finding; checks that find nothing wrong are reported too. */
 export interface LintCheck {
   readonly name: string;
   readonly verdict: Verdict;
@@ -46,9 +46,9 @@ export interface LintCheck {
   readonly measured: string;
   /** What is expected of a healthy checkpoint. */
   readonly expected: string;
-  /** The connections it is about; empty where it is about all. */
+  /** The connections with the finding; empty where it applies to all. */
   readonly where: readonly string[];
-  /** What to do; absent where nothing is to be done. */
+  /** What to do; absent where nothing needs to be done. */
   readonly remedy?: string;
 }
 
@@ -76,5 +76,5 @@ export function lineError(h: Float64Array, n: number, step: number, next: number
   return worst;
 }
 
-/** An epsilon may cost the last lines as much as this. */
+/** How much an epsilon may change the sums of the last lines. */
 export const EXACT = 1e-3;

@@ -1,8 +1,8 @@
 // Question: what does the lint look at in a file or a run folder?
 //
-// The connections by their names, in the convention that the file's metadata, the run's configuration or
-// the names themselves tell; and residual maps somebody recorded, [..., n, n] tensors named h_res, hRes
-// (as they mix the streams) or comb (as Sinkhorn-Knopp left them).
+// It looks at the connections, found by their names, in the convention that the file's metadata, the run's
+// configuration or the names themselves give; and at recorded residual maps, [..., n, n] tensors named h_res,
+// hRes (as they mix the streams) or comb (as Sinkhorn-Knopp returned them).
 
 import path from "node:path";
 import {
@@ -24,27 +24,27 @@ import { openRunFolder } from "../runs/run-folder.ts";
 import { isFolder } from "../files/places.ts";
 import { openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
 
-/** What is not told by the file, and what to compare it with. */
+/** Facts that the file may not give, and a file to compare it with. */
 export interface LintFileOptions {
-  /** What the connections are in; default: told by the file. */
+  /** The convention of the connections; default: what the file says. */
   readonly convention?: ConventionName;
   /** A file or run folder that should compute the same function. */
   readonly against?: string;
-  /** What `against` is in; default: told by it. */
+  /** The convention of `against`; default: what it says. */
   readonly againstConvention?: ConventionName;
-  /** Sinkhorn-Knopp iterations; default: the run's, else 20. */
+  /** Sinkhorn-Knopp iterations; default: the run's, otherwise 20. */
   readonly iterations?: number;
   /** Random tokens. Default 32. */
   readonly tokens?: number;
 }
 
-/** What `lintFile` found. */
+/** The result of `lintFile`. */
 export interface LintReport {
   readonly file: string;
-  /** Of each connection that was looked at. */
+  /** The convention of each connection that was checked. */
   readonly conventions: Readonly<Record<string, ConventionName>>;
   readonly checks: readonly LintCheck[];
-  /** Connections that are none of mHC's or HC's, and why they were left out. */
+  /** Connections of other kinds than mHC and HC, and why they were left out. */
   readonly skipped: readonly string[];
 }
 
@@ -58,8 +58,8 @@ interface Looked {
 }
 
 /**
- * Look for what is wrong with the connections of a safetensors file, or of the last checkpoint of a run
- * folder; see `lintConnections`.
+ * Check the connections of a safetensors file, or of the last checkpoint of a run folder, for mistakes; see
+ * `lintConnections`.
  *
  * @param place a file or a run folder; it is only read
  * @throws Error when there are no connections to look at, or no file
@@ -88,7 +88,7 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
   };
 }
 
-/** The sublayers' connections in a file or run folder, in order of appearance, and the convention each is in. */
+/** The sublayers' connections in a file or run folder, in order of appearance, and the convention of each. */
 export function findFileConnections(place: string, convention?: ConventionName): LintConnection[] {
   return [...look(place, convention).sublayers];
 }
@@ -121,7 +121,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
   }
 }
 
-/** Sinkhorn-Knopp iterations of a run's connections, the fewest; undefined where none of them iterates. */
+/** The smallest number of Sinkhorn-Knopp iterations of a run's connections; undefined where none of them iterates. */
 export function runIterations(folder: string): number | undefined {
   return iterationsOf(parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json")));
 }

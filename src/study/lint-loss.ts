@@ -1,8 +1,8 @@
-// Question: which orientation of its residual maps does a model compute better with?
+// Question: with which orientation of its residual maps does a model predict better?
 //
-// Weights may not tell a map from its transpose, but text does: the loss of the model as it is and with the
-// res rows of φ and of the bias transposed in every sublayer, on the same batches, so that the differences
-// between texts cancel. The verdict is that of the paired differences.
+// Weights alone may not distinguish a map from its transpose, but text does. The loss is measured twice on the same
+// batches: for the model as it is, and with the res rows of φ and of the bias transposed in every sublayer.
+// Differences between texts then cancel, and the paired differences decide.
 
 import { transposeRes } from "../connections/conventions/convert.ts";
 import type { MhcConventionName } from "../connections/conventions/table.ts";
@@ -20,20 +20,20 @@ import type { TrainingConfig } from "../training/config.ts";
 import { readSafetensors } from "../files/safetensors.ts";
 
 const ROWS = 4;
-/** Batches between two looks at the differences, and the most looks. */
+/** The number of batches between two looks at the differences, and the largest number of looks. */
 const BLOCK = 32;
 const LOOKS = 8;
-/** Standard errors from zero at which the difference decides; high enough to look several times. */
+/** How many standard errors from zero the difference decides at; high enough to look several times. */
 const DECIDES = 4;
-/** Share of the loss that a difference must be worth: maps that have hardly moved from a symmetric start say nothing. */
+/** The smallest share of the loss that decides: maps that hardly moved from a symmetric start say nothing. */
 const LEAST_SHARE = 1e-5;
 
 /**
- * Try a model's weights on the text it was trained on, which tells more than text that is new to it.
+ * Try a model's weights on its training text, which shows more than text that is new to it.
  *
  * @param file weights under this library's names
- * @param config of the run whose model and text it is; the text must still be prepared
- * @param convention what the weights are in
+ * @param config of the run with this model and text; the prepared text must still exist
+ * @param convention the convention of the weights
  * @returns undefined where the model mixes no streams by Sinkhorn-Knopp
  */
 export async function lintLoss(
@@ -85,7 +85,7 @@ const average = (values: readonly number[]): number => values.reduce((sum, value
 
 type Lookup = (name: string) => ArrayLike<number> | undefined;
 
-/** The losses of a block of batches, with one set of weights and with another; block by block. */
+/** The losses of a block of batches with two sets of weights, block by block. */
 async function* pairedLosses(
   runtime: Runtime,
   { data, seed }: TrainingConfig,

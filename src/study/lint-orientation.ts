@@ -1,6 +1,6 @@
 // Question: are the residual maps of a checkpoint transposed?
 //
-// Three kinds of evidence, see the head of lint.ts: recorded maps, another checkpoint, φ alone.
+// There are three kinds of evidence (see the head of lint.ts): recorded maps, another checkpoint, φ alone.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import { conversion, lastLines } from "../connections/conventions/convert.ts";
@@ -18,10 +18,10 @@ import {
 import { type ReferenceConnection, resLayouts, relativeTo } from "./lint-reference.ts";
 import { mean, sampleVariance } from "../basics/numbers.ts";
 
-/** Standard errors from zero at which the statistic of φ decides. */
+/** How many standard errors from zero the statistic of φ decides at. */
 const DECIDES = 4;
 
-/** Evidence (c) of the head of this file. */
+/** Evidence (c) of lint.ts: φ alone. */
 export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
   const expected =
     "a res row i ← j of φ has more energy over stream j than over stream i, where training has shaped it";
@@ -138,7 +138,7 @@ export function checkReference(
       where: [],
     };
   }
-  // One sublayer of other weights must not hide what is wrong with the rest.
+  // One sublayer with other weights must not hide what is wrong with the rest.
   const first = wrong.find(({ layout }) => layout !== "different") ?? wrong[0]!;
   const known = first.layout !== "different";
   const alike = wrong.filter(({ layout }) => layout === first.layout);

@@ -1,7 +1,7 @@
-// Question: in which wrong order are the weights of a connection, if the right ones are known?
+// Question: if the right weights are known, in which wrong order is a connection stored?
 //
-// The mistakes that converters make: the res part transposed (of φ, of the bias, or of both), or the
-// slices in another order. Each is undone in turn; the one that leaves no difference was made.
+// Converters make these mistakes: the res part is transposed (of φ, of the bias, or of both), or the slices are in
+// another order. Each mistake is applied to the right weights in turn; the one that leaves no difference was made.
 
 import { largestMagnitude } from "../basics/numbers.ts";
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
@@ -9,13 +9,13 @@ import { transposeRes } from "../connections/conventions/convert.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
 
-/** A connection of the file that is taken to be right. */
+/** A connection of the file that is assumed to be right. */
 export interface ReferenceConnection {
   readonly convention: ConventionName;
   readonly weights: ConnectionWeights;
 }
 
-/** What is wrong with a layout, and what to do. */
+/** What is wrong with a layout, and how to fix it. */
 export const resLayouts = {
   "transposed in φ and bias":
     "The res rows of φ and the res part of the bias are those of the transposed map: transpose both.",
@@ -31,7 +31,7 @@ export const resLayouts = {
 
 export type Layout = keyof typeof resLayouts;
 
-/** Makes the mistake: from right weights those of a wrong layout. */
+/** Makes the mistake: turns right weights into those of a wrong layout. */
 export function misplaced(layout: Layout, weights: ConnectionWeights): ConnectionWeights {
   const change = (part: "phi" | "bias"): Weights => {
     const right = weights[part]!;
@@ -60,18 +60,18 @@ function sliced({ shape, data }: Weights, order: readonly string[]): Weights {
   return { shape, data: Float32Array.from(moved) };
 }
 
-/** Weights closer than this are the same but for rounding to 16 bits. */
+/** Weights closer than this are equal up to rounding to 16 bits. */
 const SAME = 2 ** -7;
 
 export interface Match {
   readonly layout: Layout | "as expected" | "different";
-  /** Largest difference of a weight, relative to the largest one, in that layout. */
+  /** Largest difference of a weight from that layout, relative to the largest weight. */
   readonly difference: number;
-  /** And as the weights are. */
+  /** The same difference from the right layout. */
   readonly expectedDifference: number;
 }
 
-/** Which layout of the right weights the given ones are: that of the least difference, the right one if several are. */
+/** The layout whose weights differ least from the given ones; the right layout if several do. */
 export function relativeTo(given: ConnectionWeights, right: ConnectionWeights): Match {
   const expectedDifference = difference(given, right);
   const wrong = right.phi ? (Object.keys(resLayouts) as Layout[]) : [];

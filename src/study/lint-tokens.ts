@@ -1,6 +1,6 @@
-// Question: what do the residual maps of a checkpoint do on tokens: stochastic, saturated, alive?
+// Question: on tokens, are the residual maps of a checkpoint stochastic, saturated, alive?
 //
-// The static map and those of random tokens, through the float64 formula of their convention.
+// The float64 formula of their convention computes the static map and the maps of random tokens.
 
 import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
 import { lastLines } from "../connections/conventions/convert.ts";
@@ -18,7 +18,7 @@ interface OnTokens {
   readonly loose: number;
   /** Median over tokens of the largest H (1 − H). */
   readonly slope: number;
-  /** The same of the static map. */
+  /** The same for the static map. */
   readonly staticSlope: number;
   /** Smallest and largest entry of the softmax of the rows of logits, median over tokens. */
   readonly softmax: readonly [number, number];
@@ -39,7 +39,7 @@ function onTokens(connection: MhcLint, probeOf: LintInput["probe"], iterations: 
   const { coefficients, logits = new Float64Array() } = evaluateCoefficients(convention, weights, probe, iterations);
   const tokens = Array.from({ length: probe.tokens }, (_, t) => t);
   const maps = tokens.map((t) => coefficients.slice(t * M + 2 * n, (t + 1) * M));
-  // What a token sees whose streams say nothing.
+  // This is a token whose streams are all zero: only the static part remains.
   const fixed = tokenCoefficients(Float64Array.from(weights.bias!.data), n, iterations, rules.form);
   const byLines = {
     rows: maps.map((map) => lineError(map, n, 1, n)),
@@ -75,11 +75,11 @@ function softmaxBounds(logits: Float64Array, n: number): [number, number] {
   return [low, high];
 }
 
-/** Half the tokens further off than this: too few iterations for the logits. A released model has a layer at 0.085. */
+/** If half the tokens are off by more, the iterations are too few for the logits. One released layer is at 0.085. */
 const LOOSE = 0.15;
-/** H (1 − H) of an entry 0.999. */
+/** H (1 − H) for an entry of 0.999. */
 const STUCK = 1e-3;
-/** Below this a gradient is lost beside the others in float32. */
+/** Below this, a gradient is lost beside the others in float32. */
 const LOST = 1e-6;
 
 export function checkOnTokens(

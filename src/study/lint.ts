@@ -1,24 +1,24 @@
-// Question: is something wrong with the connections of a checkpoint, and how does one know?
+// Question: is something wrong with the connections of a checkpoint, and how can one tell?
 //
-// Weights carry less evidence than one would like. Sinkhorn-Knopp makes any logits doubly stochastic, so a
-// residual map that was transposed by mistake is as stochastic as the right one. What can be known:
+// Weights carry little evidence. Sinkhorn-Knopp makes any logits doubly stochastic, so a residual map that was
+// transposed by mistake is as stochastic as the right one. These checks are possible:
 //
 //   shapes      bias [n² + 2n] fixes n; φ, α and the learned end follow
 //   finite      no NaN, no infinity
-//   precision   what is stored in 16 bits is rounded before exp
-//   slices      trained residual maps lean towards the identity: where the large entries of the bias stand
-//               tells where the res part begins
+//   precision   values stored in 16 bits are rounded before exp
+//   slices      trained residual maps lean towards the identity: the place of the large entries of the bias
+//               shows where the res part begins
 //   stochastic  the static map and those of random tokens: the lines normalised last must sum to one, the
-//               others nearly; the gap is what the iterations leave undone
-//   saturated   the gradient of a softmax entry H is at most H (1 − H): where no entry has any, logits are
-//               stuck; likewise reads and writes that are off for every stream
+//               others nearly; the iterations leave the rest undone
+//   saturated   the gradient of a softmax entry H is at most H (1 − H): where it vanishes for every entry, logits
+//               are stuck; likewise reads and writes that are off for every stream
 //   alpha       zero switches the token-dependent part off; a negative sign is the same function with −φ
 //   transposed  (a) recorded maps: which lines sum to one exactly. (b) another checkpoint that should be the
 //               same function: the weights tell exactly. (c) φ alone: row (i ← j) learns from <g_i, x_j> x⃗, in
 //               which stream j meets itself, so trained rows have more energy over their source stream than
 //               over their target; a statistic over all sublayers, which may stay undecided
 //
-// Every check says what it measured, also where all is well.
+// Every check reports what it measured, also when nothing is wrong.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import { isMhcConvention } from "../connections/conventions/table.ts";
@@ -37,9 +37,9 @@ import { checkRecorded, checkReference, checkSources } from "./lint-orientation.
 import { checkOnTokens } from "./lint-tokens.ts";
 
 /**
- * Look for what can be wrong with connections: shapes, values that are not finite, 16-bit storage, slices in
- * another order, maps that are not doubly stochastic or saturated, scales that are zero or negative, maps
- * that are transposed. Checks come in this order; those that do not apply are left out.
+ * Check connections for mistakes: shapes, values that are not finite, 16-bit storage, slices in another order,
+ * maps that are not doubly stochastic or are saturated, scales that are zero or negative, maps that are
+ * transposed. The checks are returned in this order; those that do not apply are left out.
  */
 export function lintConnections(input: LintInput): LintCheck[] {
   const shapes = checkShapes(input);
@@ -66,7 +66,7 @@ export function lintConnections(input: LintInput): LintCheck[] {
   ];
 }
 
-/** Why the shapes of a sublayer's tensors do not fit each other; undefined where they do. */
+/** Why the shapes of a sublayer's tensors do not fit together; undefined where they do. */
 export function misfit({ weights, convention }: LintConnection): string | undefined {
   const { bias, phi, theta, alpha } = weights;
   if (!bias) return "there is no bias";
@@ -161,7 +161,7 @@ function checkPrecision({ sublayers, endings = [] }: LintInput): LintCheck {
   };
 }
 
-/** Mean of the diagonal minus mean of the rest, if the res part of the bias began at `start`. */
+/** Mean of the diagonal minus mean of the other entries, if the res part of the bias began at `start`. */
 function lean(bias: ArrayLike<number>, n: number, start: number): number {
   let [diagonal, rest] = [0, 0];
   for (let i = 0; i < n; i++) {
@@ -181,7 +181,7 @@ function checkSlices(sublayers: readonly MhcLint[]): LintCheck {
   const measured = sublayers.map((connection) => {
     const { bias } = connection.weights;
     const n = streamsOfBias(bias!);
-    // Were the res part first, second or third.
+    // The three values assume that res is first, second or third.
     const [first, second, third] = [0, n, 2 * n].map((start) => lean(bias!.data, n, start)) as [number, number, number];
     return { name: connection.name, first, second, third };
   });

@@ -1,8 +1,8 @@
-// Question: after T iterations of Sinkhorn-Knopp, how far are the two ways to its gradient apart?
+// Question: after T iterations of Sinkhorn-Knopp, how far apart are the two ways to compute its gradient?
 //
-// The unrolled gradient is exactly that of what was computed, the implicit one that of the limit
-// (ops/sinkhorn-implicit.ts). They agree as far as the columns have come to sum to one, which depends on the spread
-// of the logits more than on T. All in float64, on normal logits and cotangents drawn by seed.
+// The unrolled gradient is exactly that of the result, the implicit one is that of the limit
+// (ops/sinkhorn-implicit.ts). They agree to the extent that the columns sum to one, which depends on the spread of
+// the logits more than on T. Everything is in float64, on normal logits and cotangents drawn by seed.
 
 import { largestMagnitude } from "../basics/numbers.ts";
 import { normal, streams } from "../data/random.ts";
@@ -11,36 +11,36 @@ import { sinkhornGradient, sinkhornIterates } from "../ops/sinkhorn.ts";
 
 /** Which Sinkhorn-Knopp, and on which logits. */
 export interface SinkhornErrorOptions {
-  /** T. */
+  /** T, the number of iterations. */
   readonly iterations: number;
   /** Standard deviation of the logits. */
   readonly scale: number;
-  /** n. Default 4. */
+  /** n, the number of streams. Default 4. */
   readonly streams?: number;
   /** Number of matrices. Default 1000. */
   readonly samples?: number;
-  /** Of the logits and the gradients that come back. Default 1. */
+  /** Seed of the logits and the cotangents. Default 1. */
   readonly seed?: number;
 }
 
-/** The middle, the 99th percentile and the largest of all matrices' errors. */
+/** The median, the 99th percentile and the largest of all matrices' errors. */
 export interface Spread {
   readonly median: number;
   readonly p99: number;
   readonly max: number;
 }
 
-/** What the iterations leave undone, forwards and backwards. */
+/** The errors that the iterations leave, forwards and backwards. */
 export interface SinkhornError {
   /** Largest |column sum − 1| of a matrix. */
   readonly columns: Spread;
-  /** Largest |implicit − unrolled| of a matrix's gradient, over the largest entry of the unrolled one. */
+  /** Largest |implicit − unrolled| of a matrix's gradient, divided by the largest entry of the unrolled one. */
   readonly gradient: Spread;
 }
 
 /**
- * How far Sinkhorn-Knopp is from its limit, and its implicit gradient from the unrolled one: measured in
- * float64 on normal logits, drawn by seed.
+ * How far Sinkhorn-Knopp is from its limit, and its implicit gradient from the unrolled one, measured in
+ * float64 on normal logits drawn by seed.
  *
  * @throws RangeError unless there are one or more samples and iterations
  */

@@ -1,17 +1,17 @@
-// Question: what does a connection make of a model before the first update?
+// Question: how does a connection change a model before the first update?
 //
-// A stack of L sublayers F(x) = tanh(RMSNorm(x) W) on T tokens of C channels, in float64, against the plain
-// residual stack of the same W, and the gradients of one random linear function of its end:
+// The model is a stack of L sublayers F(x) = tanh(RMSNorm(x) W) on T tokens of C channels, in float64. It is compared
+// with the plain residual stack with the same W, also by the gradients of one random linear function of its end:
 //
 //   difference  max |hidden − hidden of the residual stack| / max |hidden|, hidden = RMSNorm(collapse(state))
-//   bare        the same for blocks tanh(x W) without a norm, which see the scale of what they read
+//   bare        the same for blocks tanh(x W) without a norm, which see the scale of their input
 //   mixing      H_res of the first sublayer, and the product of all L
 //   |λ₂|        spectral radius of H_res on the differences between streams (without their mean direction)
-//   symmetry    how different the gradients of any two streams are in H_pre and H_post: 0 means that there
-//               are streams that stay equal for ever
+//   symmetry    how different the gradients of any two streams are in H_pre and H_post: 0 means that some
+//               streams stay equal for ever
 //
-// φ = 0 takes away the part of the maps that depends on the token and, with random φ, on chance: `fixed`.
-// As the parameters really start: `started`.
+// `fixed` sets φ = 0, which removes the part of the maps that depends on the token and, with random φ, on chance.
+// `started` uses the parameters as they really start.
 
 import { secondModulus } from "../stability/measure.ts";
 import { largestMagnitude, sum as total } from "../basics/numbers.ts";
@@ -30,13 +30,13 @@ import { sum } from "../ops/reductions.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import { createReferenceRuntime } from "../runtime/reference/runtime.ts";
 
-/** Means of the entries of an n × n matrix; off the diagonal NaN for one stream. */
+/** Means of the entries of an n × n matrix; the mean off the diagonal is NaN for one stream. */
 export interface Mixing {
   readonly diagonal: number;
   readonly offDiagonal: number;
 }
 
-/** Two answers: with φ = 0, and as the parameters start. */
+/** The same value with φ = 0, and with the parameters as they start. */
 export interface FixedAndStarted {
   readonly fixed: number;
   readonly started: number;
@@ -47,25 +47,25 @@ export interface Start {
   readonly streams: number;
   /** H_res of one sublayer, with φ = 0. */
   readonly mixing: Mixing;
-  /** |λ₂| of it; NaN for one stream. */
+  /** |λ₂| of that H_res; NaN for one stream. */
   readonly second: number;
   /** H_L ⋯ H_1, with φ = 0. */
   readonly product: Mixing;
   /** Σ H_pre and the mean of H_post of the first sublayer, with φ = 0. */
   readonly read: number;
   readonly write: number;
-  /** From the plain residual stack, relative to its largest value; 0 up to rounding: the models are equal. */
+  /** Distance from the plain residual stack, relative to its largest value; 0 up to rounding: equal models. */
   readonly difference: FixedAndStarted;
   readonly bare: FixedAndStarted;
-  /** Largest difference of the gradients (of φ's rows and the bias) of the two streams most alike, by the largest entry; 0 for one stream. */
+  /** For the two most similar streams: the largest difference of the gradients (of φ's rows and the bias), divided by the largest entry; 0 for one stream. */
   readonly symmetry: FixedAndStarted;
-  /** Which parameters have a gradient at all, as they start. */
+  /** Which parameters have a nonzero gradient at the start. */
   readonly alive: Readonly<Record<"phi" | "alpha" | "res", boolean>>;
 }
 
 /** The stack of sublayers that is measured. */
 export interface StartOptions {
-  /** L. Default 60, as in the 27B model of the paper of mHC. */
+  /** L. Default 60, as in the 27B model of the mHC paper. */
   readonly depth?: number;
   /** C. Default 32. */
   readonly channels?: number;
@@ -111,10 +111,10 @@ export function measureStart(connection: Connection, options: StartOptions = {})
   };
 }
 
-/** Of every norm, as in the models: too little for a model to see whether its streams were summed or averaged. */
+/** The epsilon of every norm, as in the models: too small to show whether the streams were summed or averaged. */
 const EPSILON = 1e-20;
 
-/** A gradient of H_res's logits below this share of the bias's largest gradient is rounding, or as good as none. */
+/** If a gradient of H_res's logits is below this share of the bias's largest gradient, it counts as rounding. */
 const ALIVE = 1e-9;
 
 interface Gradient extends Pick<Parameter, "part" | "tensor"> {
@@ -123,9 +123,9 @@ interface Gradient extends Pick<Parameter, "part" | "tensor"> {
 
 interface Evaluated {
   readonly difference: number;
-  /** Of the first token, one array [n² + 2n] a sublayer. */
+  /** The coefficients of the first token, one array [n² + 2n] per sublayer. */
   readonly coefficients: readonly Float64Array[];
-  /** Of the connections' parameters. */
+  /** The gradients of the connections' parameters. */
   readonly gradients: readonly Gradient[];
 }
 
@@ -207,9 +207,9 @@ function normals(size: number, seed: number, deviation: number): Float64Array {
 }
 
 /**
- * Of the two most similar streams, the largest difference in any sublayer. Where all streams are equal, the
- * gradients of H_pre are rounding, for blocks that do not see the scale of what they read: so differences are
- * by the largest entry of H_pre's and H_post's gradients together.
+ * For the two most similar streams, the largest difference in any sublayer. Where all streams are equal, the
+ * gradients of H_pre are rounding errors for blocks that do not see the scale of their input. Differences are
+ * therefore divided by the largest entry of H_pre's and H_post's gradients together.
  */
 function asymmetry(found: readonly Gradient[], n: number): number {
   const apart = new Float64Array(n * n);

@@ -45,7 +45,7 @@ test.each([
     expect([...into]).toEqual([-7, ...ids.slice(offset, offset + count), -7]);
   }
   expect(() => tokens.read(9999, 2, new Int32Array(2))).toThrow(
-    "tokens 9999 to 10001 were asked for; there are tokens 0 to 10000",
+    "tokens 9999 to 10001 lie outside the text; it has tokens 0 to 10000",
   );
   tokens.close();
 });

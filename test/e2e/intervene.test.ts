@@ -72,8 +72,8 @@ describe("birkhoff intervene", () => {
   });
 
   test.each([
-    [["runs/mhc", "invert"], '"invert" is no intervention. There are identity, mean,'],
-    [["runs/mhc", "--sublayers", "2-9"], '"2-9" must lie within 0 to 3, the model having 4 sublayers'],
+    [["runs/mhc", "invert"], '"invert" is not an intervention. Give one of identity, mean,'],
+    [["runs/mhc", "--sublayers", "2-9"], '"2-9" must lie within 0 to 3 (the model has 4 sublayers'],
     [["runs/mhc", "drop:4"], "drop:4 changes nothing in sublayers all: they have streams 0 to 3."],
     [["runs/mhc", "--step", "5"], "runs/mhc has no checkpoint of step 5; it has those of 3, 6."],
     [["runs/mhc", "mean", "--svg", "no/such/c.svg"], "the chart cannot be written to no/such/c.svg"],

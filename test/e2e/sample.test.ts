@@ -66,7 +66,7 @@ describe("birkhoff sample", () => {
     [["--top-p", "2"], "option '--top-p <p>' argument '2' is invalid. It must be a number from 0 to 1."],
     [["--top-p", "0"], "topP must be above 0 and at most 1, got 0."],
     [["--temperature", "warm"], "It must be a number of at least 0."],
-    [["--stop", ""], "A stop string is empty"],
+    [["--stop", ""], "a stop string is empty"],
   ])("%j is refused", async (args, message) => {
     const { code, stdout, stderr } = await run(place.folder, ["sample", "runs/a", ...args]);
     expect([code, stdout]).toEqual([1, ""]);

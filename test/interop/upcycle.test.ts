@@ -147,7 +147,7 @@ test("a finished run gets as many steps again; a number of steps must lie ahead"
   expect((await upcycle(runtime, place.at("short"), place.at("given"), connection, { steps: 5 })).config.steps).toBe(5);
   expect(
     await errorOf(async () => await upcycle(runtime, place.at("short"), place.at("past"), connection, { steps: 4 })),
-  ).toBe("the new run is to end at step 4, but it starts at step 4, where the old one is; give more steps");
+  ).toBe("the new run must end after step 4, where the old one is, but it would end at step 4; give more steps");
   const on = await resume("longer");
   while (!on.finished) await on.advance();
   on.close();

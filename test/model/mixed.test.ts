@@ -105,7 +105,7 @@ describe("which sublayers", () => {
       overrides: [{ connection: residual }, { connection: residual, ...fields }],
     });
     expect(problems(override({ layers: "1-5" }))).toEqual([
-      'connection.overrides.1.layers: layers "1-5" must name layers from 0 to 1, the model having 2, the first of a range before its last.',
+      'connection.overrides.1.layers: layers "1-5" must name layers from 0 to 1 (the model has 2); a range must not end before it starts.',
     ]);
     expect(problems(override({ layers: "1-0" }))[0]).toMatch(/layers "1-0" must name layers from 0 to 1/);
     expect(problems(override({ layers: [2] }))[0]).toMatch(/layers \[2\] must name layers from 0 to 1/);

@@ -92,7 +92,7 @@ describe("writeTexts", () => {
   test("empty strings are refused", async () => {
     const all = (prompt: string, stop: string[]) =>
       collect(writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }));
-    await expect(all("", [])).rejects.toThrow("The prompt is empty");
-    await expect(all("p", ["a", ""])).rejects.toThrow("A stop string is empty");
+    await expect(all("", [])).rejects.toThrow("the prompt is empty");
+    await expect(all("p", ["a", ""])).rejects.toThrow("a stop string is empty");
   });
 });

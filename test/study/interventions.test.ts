@@ -66,7 +66,7 @@ describe("names", () => {
     "%j is refused, with what there is",
     (name) => {
       expect(() => parseIntervention(name)).toThrow(
-        `"${name}" is no intervention. There are identity, mean, uniform, freeze, drop:STREAM`,
+        `"${name}" is not an intervention. Give one of identity, mean, uniform, freeze, drop:STREAM`,
       );
     },
   );
@@ -104,7 +104,7 @@ describe("which sublayers", () => {
     expect(() => of(text)).toThrow('Give all, early, late, each, or a list such as "0-5,8,10-last".');
   });
   test.each(["5", "3-5", "4-3"])("%j is outside of five sublayers or empty", (text) => {
-    expect(() => of(text)).toThrow(`"${text}" must lie within 0 to 4, the model having 5 sublayers`);
+    expect(() => of(text)).toThrow(`"${text}" must lie within 0 to 4 (the model has 5 sublayers`);
   });
   test("ranges are what a list of them means", () => {
     fc.assert(

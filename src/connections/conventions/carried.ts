@@ -1,11 +1,11 @@
-// Question: how does a sublayer read with the coefficients that the sublayer before it has computed?
+// Question: how does a sublayer read with the coefficients that the previous sublayer computed?
 //
-//   read with own coefficients     h = coefficients(x),  x' = write(x, h, F(read(x, h)))         streams.ts
+//   read with its coefficients     h = coefficients(x),  x' = write(x, h, F(read(x, h)))         streams.ts
 //   read with the previous ones    h = coefficients(x),  x' = write(x, h, F(read(x, g))),  the state is (x', h)
 //
-// In the second (DeepSeek-V4.1, arXiv 2609.19969) a sublayer needs no coefficients of its own before it
-// reads, so one pass over the streams writes them and predicts what the next sublayer reads with. The first
-// sublayer reads stream 0; the end of the network reads with what the last one left.
+// In the second form (DeepSeek-V4.1, arXiv 2609.19969) a sublayer reads before it has computed coefficients,
+// so one pass over the streams writes them and predicts what the next sublayer reads with. The first
+// sublayer reads stream 0; the end of the network reads with the last sublayer's coefficients.
 
 import { lastAxis, type Tensor } from "../../graph/tensor.ts";
 import { concat } from "../../ops/concat.ts";
@@ -20,7 +20,7 @@ import { firstStream } from "./coefficients.ts";
 /** The streams [T, n, C], and the coefficients [T, M] whose pre part reads them next. */
 export type Carried = readonly [streams: Tensor, coefficients: Tensor];
 
-/** A connection of n streams whose sublayers read with the coefficients of the sublayer before. */
+/** A connection of n streams whose sublayers read with the coefficients of the previous sublayer. */
 export function carriedConnection({
   name,
   streams,
@@ -50,8 +50,8 @@ export function carriedConnection({
   };
 }
 
-/** The maps that a sublayer uses: it reads with the previous one's coefficients, it writes and mixes with its own. */
-function inUse(previous: Tensor, own: Tensor, n: number): Tensor {
-  const axis = own.shape.length - 1;
-  return concat([slice(previous, axis, 0, n), slice(own, axis, n, lastAxis(own.shape) - n)], axis);
+/** The maps that a sublayer uses: it reads with the previous coefficients, and writes and mixes with its own. */
+function inUse(previous: Tensor, current: Tensor, n: number): Tensor {
+  const axis = current.shape.length - 1;
+  return concat([slice(previous, axis, 0, n), slice(current, axis, n, lastAxis(current.shape) - n)], axis);
 }

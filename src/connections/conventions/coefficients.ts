@@ -2,8 +2,8 @@
 //
 //   p = s (x⃗ φᵀ),  l = α_group p + b,  pre = σ(l) + ε,  post = 2σ(l),  res = a form of Sinkhorn-Knopp
 //
-// All but one normalise by 1 / sqrt(mean(x²) + ε), which the projection does. One adds ε to the root:
-// then p is first taken without ε and scaled by r / (r + ε), r = sqrt(mean(x²)).
+// The projection normalises by 1 / sqrt(mean(x²) + ε), as all conventions but one do. That one adds ε to the
+// root: p is then computed without ε and scaled by r / (r + ε), r = sqrt(mean(x²)).
 // Shapes: x [..., n, C], φ [rows, nC], alpha [3], bias [M], coefficients [..., M]. M = n² + 2n.
 
 import { add } from "../../ops/elementwise.ts";
@@ -26,7 +26,7 @@ const TINY = 1e-20;
 
 export type ConnectionParameters = Readonly<Record<"phi" | "alpha" | "bias", Tensor>>;
 
-/** What of a convention decides the coefficients; without a form it is the paper's, which has kernels of its own. */
+/** What decides a convention's coefficients. Without a form it is the paper's, which has special kernels. */
 export interface ConventionRules {
   readonly norm: MhcConvention["norm"];
   readonly form?: CoefficientForm;
@@ -47,8 +47,8 @@ function projection(x: Tensor, phi: Tensor, { epsilon, added }: MhcConvention["n
  *
  * @param x [..., n, C]
  * @param parameters phi [n² + 2n, nC], alpha [3], bias [n² + 2n], in the convention's own layout
- * @returns coefficients [..., n² + 2n], pre | post | res, res as it mixes the streams: row = output stream; and
- *   the logits [T, n²] of res
+ * @returns coefficients [..., n² + 2n], pre | post | res, with res as it mixes the streams (row = output stream),
+ *   and the logits [T, n²] of res
  */
 export function conventionCoefficients(
   x: Tensor,
@@ -65,7 +65,7 @@ export function conventionCoefficients(
  * The weights with which a learned end reads the streams: σ(α p + b) + ε.
  *
  * @param parameters phi [n, nC], alpha [1], bias [n]
- * @returns [..., n² + 2n], of which a read uses the first n; the others are zero
+ * @returns [..., n² + 2n]; a read uses the first n, the others are zero
  */
 export function endingCoefficients(
   x: Tensor,
@@ -82,7 +82,7 @@ export function endingCoefficients(
   return concat([weights, zeros], leading.length);
 }
 
-/** Coefficients that read the first stream alone, for every token of x [..., C]. */
+/** Coefficients that read only the first stream, for every token of x [..., C]. */
 export function firstStream(x: Tensor, n: number): Tensor {
   const M = n * n + 2 * n;
   const oneHot = Array.from({ length: M }, (_, m) => (m === 0 ? 1 : 0));

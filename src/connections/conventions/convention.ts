@@ -1,34 +1,34 @@
-// Question: whose formula exactly?
+// Question: which implementation's formula, exactly?
 //
-// The paper of mHC leaves open where the parameters start, how the streams end and what keeps a division
-// from zero, and those who wrote code also changed what it does not leave open: where Sinkhorn-Knopp starts,
-// on which lines it ends, whether the result is applied as it is or transposed, which coefficients read.
-// Each of these is a field here, and a convention is a value: plain data that the operations, the
-// converters (convert.ts), the lint and docs/conventions.md all read.
+// The mHC paper leaves three things open: where the parameters start, how the streams end, and what keeps a
+// division away from zero. Implementations also changed things that the paper does define: where
+// Sinkhorn-Knopp starts, whether it ends on rows or columns, whether the result is applied as it is or
+// transposed, and which coefficients a sublayer reads with. Each of these is a field here. A convention is a
+// value: plain data that the operations, the converters (convert.ts), the lint and docs/conventions.md all read.
 
 import type { CoefficientForm } from "../../ops/manifold-coefficients.ts";
 
 /**
- * How the streams leave the network. mean, sum: of the streams. learned: a read of its own, σ(α φ x⃗' + b)
- * + ε, parameters `ending`. carried: the last sublayer's own read coefficients, which no sublayer has used.
+ * How the streams leave the network. mean, sum: of the streams. learned: a read with `ending` parameters,
+ * σ(α φ x⃗' + b) + ε. carried: the last sublayer's read coefficients, which no sublayer has used.
  */
 export type StreamsEnd = "mean" | "sum" | "learned" | "carried";
 
-/** What a convention of either family says. */
+/** What every convention states, of mHC or HC. */
 export interface ConventionFacts {
-  /** In a line. */
+  /** The convention in one line. */
   readonly meaning: string;
-  /** Whose it is, and where it is written. */
+  /** Who uses it, and where it is written down. */
   readonly source: string;
-  /** The ends it admits; the first is its own, or this library's where it says nothing. */
+  /** The ends that it allows. The first is its default, or this library's default where the source names none. */
   readonly ends: readonly [StreamsEnd, ...StreamsEnd[]];
-  /** What it calls φ, the scales α and the bias b in stored weights, and how φ lies. */
+  /** The names of φ, the scales α and the bias b in stored weights, and the layout of φ. */
   readonly names: { readonly phi: string; readonly alpha: string; readonly bias: string };
-  /** Where its parameters start, as far as it says. This library's starts are in docs/initialisation.md. */
+  /** Where its parameters start, if the source says so. This library's starts are in docs/initialisation.md. */
   readonly start: { readonly alpha: string; readonly phi: string; readonly bias: string };
 }
 
-/** mHC in somebody's form: coefficients from all streams of a token together, H_res by Sinkhorn-Knopp. */
+/** One form of mHC: coefficients from all streams of a token together, H_res by Sinkhorn-Knopp. */
 export interface MhcConvention extends ConventionFacts {
   readonly family: "mhc";
   /**
@@ -39,7 +39,7 @@ export interface MhcConvention extends ConventionFacts {
   readonly form: CoefficientForm;
   /** The order of the slices among the rows of φ and in the bias. */
   readonly slices: readonly ["pre", "post", "res"];
-  /** Whose pre coefficients a sublayer reads with: its own, or those the sublayer before it has computed. */
+  /** Which pre coefficients a sublayer reads with: its own, or those that the previous sublayer computed. */
   readonly reads: "own" | "previous";
 }
 
@@ -52,5 +52,5 @@ export interface HcConvention extends ConventionFacts {
   readonly tanh: boolean;
 }
 
-/** Whose formulas exactly, as plain data; told apart by `family`. */
+/** The exact formulas of one implementation, as plain data; `family` says which of the two it is. */
 export type Convention = MhcConvention | HcConvention;

@@ -1,13 +1,13 @@
 // Question: which weights in one convention compute what given weights compute in another?
 //
-// Two facts decide. First, the layout: where the matrix of Sinkhorn-Knopp is applied transposed, the res
-// rows of φ and the res part of b are indexed [source, output], elsewhere [output, source]; changing from
-// one to the other transposes them, and nothing else moves. Second, which lines of H_res, as it mixes the
-// streams, are normalised last. If they are the same, the two functions differ by their epsilons. If not,
-// both go to the same matrix as iterations grow (row and column scalings of exp(L) have one limit), and
-// what 20 iterations leave undone separates them: nothing for small logits, percents for large ones.
+// Two facts decide. The first is the layout. Where Sinkhorn-Knopp's matrix is applied transposed, the res rows
+// of φ and the res part of b are indexed [source, output], elsewhere [output, source]; changing from one to the
+// other transposes them and moves nothing else. The second is whether the rows or the columns of H_res, as it
+// mixes the streams, are normalised last. If both conventions do the same, the two functions differ by their
+// epsilons. If not, both converge to the same matrix as iterations grow (row and column scalings of exp(L) have
+// one limit), and they differ by what 20 iterations leave undone: nothing for small logits, percents for large.
 //
-// What no weights can express is refused, with the reason.
+// A conversion that no weights can express is refused with the reason.
 
 import type { StreamsEnd } from "./convention.ts";
 import {
@@ -27,14 +27,14 @@ import {
   mhcConventions,
 } from "./table.ts";
 
-/** Weights that the other convention cannot express. */
+/** Thrown for weights that the other convention cannot express. */
 export class ConversionError extends Error {
   override name = "ConversionError";
 }
 
-/** What cannot be told from the weights alone. */
+/** A size that the weights alone may not show. */
 export interface ConversionSizes {
-  /** Channels C; needed where tensors are made that were not there. */
+  /** Channels C; needed where the conversion makes new tensors. */
   readonly channels: number;
 }
 
@@ -42,11 +42,11 @@ export interface ConversionSizes {
 export interface Conversion {
   /** same: nothing differs. epsilons: the functions differ by epsilons. limit: they meet as iterations grow. */
   readonly agreement: "same" | "epsilons" | "limit";
-  /** What is done to the weights and how the functions differ, in sentences. */
+  /** Sentences that say what happens to the weights and how the functions differ. */
   readonly notes: readonly string[];
   /** A sublayer's weights: phi, alpha, bias (mHC) or theta, alpha, bias (HC). */
   sublayer(weights: ConnectionWeights, sizes?: ConversionSizes): ConnectionWeights;
-  /** The weights of the end; undefined where it has none. */
+  /** The weights of the end; undefined where the end has none. */
   ending(
     weights: ConnectionWeights | undefined,
     sizes: ConversionSizes & { readonly streams: number },
@@ -56,7 +56,7 @@ export interface Conversion {
 /**
  * How to convert weights from one convention to another.
  *
- * @throws ConversionError when the one cannot express the other, with the reason
+ * @throws ConversionError with the reason when one cannot express the other
  */
 export function conversion(from: ConventionName, to: ConventionName): Conversion {
   if (from === to) return identical;
@@ -79,7 +79,7 @@ const identical: Conversion = {
   ending: (weights) => weights,
 };
 
-/** Which lines of H_res, as it mixes the streams, are normalised last. */
+/** Whether the rows or the columns of H_res, as it mixes the streams, are normalised last. */
 export function lastLines(name: MhcConventionName): "rows" | "columns" {
   const { last, transposed } = mhcConventions[name].form.res;
   return (last === "rows") !== transposed ? "rows" : "columns";
@@ -88,7 +88,7 @@ export function lastLines(name: MhcConventionName): "rows" | "columns" {
 function betweenMhc(from: MhcConventionName, to: MhcConventionName): Conversion {
   const [a, b] = [mhcConventions[from], mhcConventions[to]];
   if (a.reads !== b.reads) {
-    const reads = { own: "its own coefficients", previous: "those the sublayer before it has computed" };
+    const reads = { own: "its own coefficients", previous: "those that the previous sublayer computed" };
     throw new ConversionError(
       `${from} cannot be written as ${to}: in ${from} a sublayer reads with ${reads[a.reads]}, in ${to} with ${reads[b.reads]}. ` +
         "Coefficients depend on the streams they are computed from, so no weights make up for that.",
@@ -131,14 +131,14 @@ function expectOnly(weights: ConnectionWeights, names: readonly string[]): void 
   );
 }
 
-/** These tensors of a connection, each of which it must have. */
+/** Picks these tensors of a connection; throws when one is missing. */
 function tensors<K extends string>(weights: ConnectionWeights, names: readonly K[]): Readonly<Record<K, Weights>> {
   const missing = names.find((name) => !(name in weights));
   if (missing === undefined) return weights;
   throw new ConversionError(`${missing} is needed, and these weights have only ${Object.keys(weights).join(", ")}.`);
 }
 
-/** Rows [pre | post | res] with those of res in the order of the transposed matrix. Its own inverse. */
+/** Reorders the res rows of [pre | post | res] for the transposed matrix. It is its own inverse. */
 export function transposeRes({ shape, data }: Weights): Weights {
   const [rows = 1] = shape;
   const width = data.length / rows,
@@ -156,8 +156,8 @@ export function transposeRes({ shape, data }: Weights): Weights {
 }
 
 /**
- * A mean is a learned end with φ = 0 and equal weights, and such an end is the mean: both ways.
- * Any other learned end needs a convention that has one.
+ * A mean is a learned end with φ = 0 and equal weights, so these two convert both ways.
+ * Any other learned end needs a convention with a learned end.
  */
 function convertEnding(
   weights: ConnectionWeights | undefined,
@@ -179,7 +179,7 @@ function convertEnding(
     };
   }
   const { phi, bias } = tensors(weights, ["phi", "bias"]);
-  // α only scales what φ projects, and that is nothing.
+  // α only scales what φ projects, which is zero here.
   const isMean =
     Array.from(phi.data).every((value) => value === 0) &&
     Array.from(bias.data).every((value) => value === meanBias(from));
@@ -235,7 +235,7 @@ export interface ConversionDifference {
 /**
  * Evaluate both forms of a connection in float64 on the same streams and compare.
  *
- * @param iterations of Sinkhorn-Knopp; for mHC only
+ * @param iterations of Sinkhorn-Knopp; only mHC uses it
  * @returns the largest absolute differences
  */
 export function conversionDifference(
@@ -265,7 +265,7 @@ export function endingDifference(
   return largestDifference(read(before), read(after));
 }
 
-/** NaN where either has one. */
+/** The larger of two numbers; NaN where either is NaN. */
 function largestDifference(a: Float64Array, b: Float64Array): number {
   return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - (b[index] ?? NaN))), 0);
 }

@@ -1,10 +1,10 @@
 // Question: how do the n streams become one at the end of a network?
 //
 //   mean, sum   of the streams
-//   learned     a read of its own, Σ_j w_j x_j with w = σ(α φ x⃗' + b) + ε: parameters of the network's end
+//   learned     a read with its own weights, Σ_j w_j x_j with w = σ(α φ x⃗' + b) + ε: parameters of the network's end
 //
-// A convention admits some of these; the first of its `ends` is its own. The end "carried" needs no formula
-// of its own: see carried.ts.
+// A convention allows some of these; the first of its `ends` is its default. The end "carried" needs no other
+// formula: see carried.ts.
 
 import type { ParameterSet } from "../../graph/parameters.ts";
 import type { Tensor } from "../../graph/tensor.ts";
@@ -17,9 +17,9 @@ import type { MhcConvention, StreamsEnd } from "./convention.ts";
 import { type MhcConventionName, mhcConventions } from "./table.ts";
 
 /**
- * The end of a convention's network: the one asked for, or its own.
+ * The end of a network in a convention: the requested one, or the convention's default.
  *
- * @throws RangeError when the convention does not admit it
+ * @throws RangeError when the convention does not allow it
  */
 export function endOf(convention: MhcConventionName, asked: StreamsEnd | undefined): StreamsEnd {
   const { ends } = mhcConventions[convention];
@@ -48,19 +48,19 @@ export function endingOf(
   };
 }
 
-/** Starts at the mean of the streams, but for what little φ adds. */
+/** Starts at the mean of the streams, except for the small part that φ adds. */
 function learnedEnding(
   parameters: ParameterSet,
   n: number,
   channels: number,
   rules: MhcConvention,
 ): (x_TNC: Tensor) => Tensor {
-  // No sigmoid reaches one: a single stream is read almost whole.
+  // No sigmoid reaches one, so a single stream is read almost completely.
   const share = logit(Math.min(1 / n, 0.999));
-  const own = {
+  const weights = {
     phi: parameters.create("phi", [n, n * channels], { normal: PHI_DEVIATION }, "connection"),
     alpha: parameters.create("alpha", [1], { constant: ALPHA }, "connection"),
     bias: parameters.create("bias", [n], { constant: share }, "connection"),
   };
-  return (x_TNC) => streamRead(x_TNC, endingCoefficients(x_TNC, own, rules));
+  return (x_TNC) => streamRead(x_TNC, endingCoefficients(x_TNC, weights, rules));
 }

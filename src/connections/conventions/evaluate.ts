@@ -1,8 +1,8 @@
 // Question: what does one connection compute from stored weights, in float64?
 //
-// For measuring how far two conventions are apart, and for looking into a checkpoint: plain arrays in, plain
-// arrays out. The graph is the one that a model has, and the oracle evaluates it. Streams x [T, n, C], a
-// block's result y [T, C].
+// This measures how far two conventions differ, and helps to look into a checkpoint: plain arrays in, plain
+// arrays out. It builds the same graph as a model, and the reference runtime evaluates it. Streams x
+// [T, n, C], a block's result y [T, C].
 
 import { input } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
@@ -29,10 +29,10 @@ export interface Weights {
   readonly data: ArrayLike<number>;
 }
 
-/** The tensors of one connection or one learned end, by what they are: phi or theta, alpha, bias. */
+/** The tensors of one connection or one learned end, by role: phi or theta, alpha, bias. */
 export type ConnectionWeights = Readonly<Record<string, Weights>>;
 
-/** Streams of some tokens, and what a block returned for each. */
+/** The streams of some tokens, and what a block returned for each. */
 export interface Probe {
   readonly tokens: number;
   readonly streams: number;
@@ -47,11 +47,11 @@ export interface Probe {
 export interface EvaluatedCoefficients {
   /** [T, n² + 2n], pre | post | res, res as it mixes the streams: row = output stream. */
   readonly coefficients: Float64Array;
-  /** [T, n²], what H_res was made of, in the order in which it is stored; HC has none. */
+  /** [T, n²], the logits of H_res in their stored order; HC has none. */
   readonly logits?: Float64Array;
 }
 
-/** What one sublayer's connection makes of a probe. */
+/** What one sublayer's connection computes from a probe. */
 export interface Evaluated extends EvaluatedCoefficients {
   /** What the block reads with this sublayer's own coefficients, [T, C]. */
   readonly read: Float64Array;
@@ -59,7 +59,7 @@ export interface Evaluated extends EvaluatedCoefficients {
   readonly next: Float64Array;
 }
 
-/** How many streams a connection is for, told from its bias. */
+/** The number of streams of a connection, derived from the length of its bias. */
 export function streamsOfBias({ shape: [M = NaN] }: Weights): number {
   return streamsOf(M);
 }
@@ -68,7 +68,7 @@ export function streamsOfBias({ shape: [M = NaN] }: Weights): number {
  * What one sublayer's connection computes from stored weights, in float64.
  *
  * @param weights in the convention's own layout
- * @param iterations of Sinkhorn-Knopp; for mHC only
+ * @param iterations of Sinkhorn-Knopp; only mHC uses it
  */
 export function evaluateConnection(
   convention: ConventionName,

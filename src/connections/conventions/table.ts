@@ -1,12 +1,12 @@
 // Question: which conventions are there, by name?
 //
-// Read off the papers and the released code; docs/conventions.md is written from these values.
+// The values come from the papers and the released code; docs/conventions.md is written from them.
 
 import { paperCoefficients } from "../../ops/manifold-coefficients.ts";
 import type { SinkhornForm } from "../../ops/sinkhorn-form.ts";
 import type { Convention, HcConvention, MhcConvention } from "./convention.ts";
 
-/** softmax of rows + ε, then columns and rows in turn, columns last, every sum + ε. */
+/** Row softmax + ε, then columns and rows in turn, columns last, with ε added to every sum. */
 const softmaxStart: SinkhornForm = {
   start: "softmax",
   last: "columns",

@@ -1,8 +1,8 @@
 // Question: which doubly stochastic matrix is nearest, exactly?
 //
 // Doubly stochastic matrices by exact entropic projection: exp(L) with rows and columns scaled until all of them
-// sum to one, up to rounding (mHC-proj, arXiv 2606.07574). Where `sinkhorn` would end; found by Newton's method on
-// the dual (ops/birkhoff-projection.ts), for logits of any size.
+// sum to one, up to rounding (mHC-proj, arXiv 2606.07574). This is the limit of `sinkhorn`, computed by Newton's
+// method on the dual (ops/birkhoff-projection.ts), for logits of any size.
 //
 // Degrees of freedom (n − 1)², by n² logits: adding a number to a row or a column changes nothing. Guarantees
 // rows, columns, sign, spectral norm 1.

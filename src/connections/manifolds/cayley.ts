@@ -1,6 +1,6 @@
 // Question: which rotations does the Cayley transform give?
 //
-// Rotations by the Cayley transform (JPmHC, arXiv 2602.18308), exact where the paper iterates twice:
+// Rotations by the Cayley transform (JPmHC, arXiv 2602.18308), exact, where the paper uses two iterations:
 //
 //   H = (I − A)(I + A)⁻¹,  A = Θ − Θᵀ, Θ the logits above the diagonal
 //

@@ -1,4 +1,4 @@
-// Question: what if every stream only has a gate of its own?
+// Question: what if every stream has only a gate?
 //
 // A gate for every stream: H = diag σ(l) (Hyperloop transformers, arXiv 2604.21254). Streams do not mix.
 //

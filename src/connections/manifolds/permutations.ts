@@ -27,7 +27,7 @@ export const permutations: ResidualMap = {
   guarantee: { rows: true, columns: true, nonNegative: true, spectralNorm: atMostOne },
   supports: (n) =>
     n <= 5 ||
-    "a mixture of all n! permutations is practical for up to 5 streams; kronecker and circulant are as exact, for more.",
+    "a mixture of all n! permutations is practical for up to 5 streams; kronecker and circulant are exact too, for more.",
 };
 
 /** All orders of 0 .. n − 1, lexicographic. */

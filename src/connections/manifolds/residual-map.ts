@@ -1,14 +1,14 @@
 // Question: what is a choice for H_res?
 //
 // H_res mixes the n streams of a token. Every choice is one map from a few unconstrained logits, which a
-// connection predicts for each token, to an n × n matrix, composed from graph operations: its gradient and
-// its kernels come with them. Most maps are one softmax, or one rotation, times a fixed matrix.
+// connection predicts for each token, to an n × n matrix. A map is composed from graph operations, which bring
+// its gradient and its kernels. Most maps are one softmax, or one rotation, times a fixed matrix.
 //
 // Shapes: logits [T, S], H [T, n·n] row-major, row = output stream. T tokens, S = size(n) logits.
 
 import type { Tensor } from "../../graph/tensor.ts";
 
-/** What holds for every H of a map, whatever the logits are, up to rounding. */
+/** What holds for every H of a map, for any logits, up to rounding. */
 export interface Guarantee {
   /** Rows sum to one: n equal streams stay what they are (forward gain 1). */
   readonly rows: boolean;
@@ -22,16 +22,16 @@ export interface Guarantee {
 
 /** A choice for H_res. */
 export interface ResidualMap {
-  /** S, the number of logits of a token; 0 where there is nothing to choose. */
+  /** S, the number of logits of a token; 0 where H is fixed. */
   size(n: number): number;
-  /** Logits [T, S] → H [T, n·n]. Not asked for when S is 0: H is then the identity. */
+  /** Logits [T, S] → H [T, n·n]. Not called when S is 0: H is then the identity. */
   project(logits_TS: Tensor, n: number): Tensor;
-  /** S logits to start from, where H is close to the identity but the gradient is alive. */
+  /** S logits to start from, where H is close to the identity but the gradient is not zero. */
   bias(n: number): number[];
-  /** Whether it normalises exp(logits), so that the logits of H_res in a named start of mHC are meant for it. Default false. */
+  /** Whether it normalises exp(logits), so that the H_res logits of a named start of mHC suit it. Default false. */
   readonly exponential?: boolean;
   readonly guarantee: Guarantee;
-  /** Whether the map exists for n streams; a string says why it does not. */
+  /** Whether the map exists for n streams; a string gives the reason when it does not. */
   supports(n: number): true | string;
 }
 
@@ -43,7 +43,7 @@ export function expectSupport(name: string, map: ResidualMap, n: number): void {
 
 export const anyStreams = (): true => true;
 
-/** For guarantees: no bound of the spectral norm, a bound of one, a bound of √n. */
+/** Bounds for guarantees: no bound of the spectral norm, one, and √n. */
 export const unbounded = (): undefined => undefined;
 export const atMostOne = (): number => 1;
 export const atMostRoot = (n: number): number => Math.sqrt(n);
@@ -53,7 +53,7 @@ export function matrixOf(rows: number, columns: number, entry: (row: number, col
   return Array.from({ length: rows * columns }, (_, at) => entry(Math.floor(at / columns), at % columns));
 }
 
-/** Logits whose softmax gives the first of `count` choices the weight `first`, the others equal shares of the rest. */
+/** Logits whose softmax gives the first of `count` choices the weight `first`; the others share the rest equally. */
 export function mostlyFirst(count: number, first: number): number[] {
   return Array.from({ length: count }, (_, i) =>
     i === 0 && count > 1 ? Math.log(((count - 1) * first) / (1 - first)) : 0,

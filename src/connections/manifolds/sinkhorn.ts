@@ -3,9 +3,9 @@
 // Doubly stochastic matrices by Sinkhorn-Knopp, the choice of mHC (Eq. 9, arXiv 2512.24880): exp(L), then
 // columns and rows normalised in turn, T = 20 times, rows last.
 //
-// Degrees of freedom (n − 1)² in the limit. Guarantees rows, sign, and as any row-stochastic matrix a
-// spectral norm ≤ √n. Columns come close only: to 2e-6 in 99 of 100 for logits of deviation 1, to
-// percents for 4; then the spectral norm exceeds 1 by as much.
+// Degrees of freedom (n − 1)² in the limit. Guarantees rows, sign, and, as for any row-stochastic matrix, a
+// spectral norm ≤ √n. Columns are only close to one: within 2e-6 in 99 of 100 cases for logits of deviation 1,
+// within percents for deviation 4; then the spectral norm exceeds 1 by as much.
 // Start: logits 4 on the diagonal; at n = 4 a diagonal of 0.948, |λ₂| = 0.931.
 
 import { rowCount } from "../../graph/tensor.ts";

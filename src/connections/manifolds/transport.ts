@@ -5,7 +5,7 @@
 //   H_ij = L + (U − L) σ(l_ij)   for i, j < n − 1, row by row;  the last column and row take what is left
 //   U = min(r, c_j),  L = max(0, r − Σ_(k>j) c_k)
 //
-// r is what row i has still to give, c_j what column j has still to receive: all start at one. Within
+// r is what row i still has to give, c_j what column j still has to receive; both start at one. Within
 // [L, U] the rest can always be completed. Every doubly stochastic matrix is reached, permutations as limits.
 //
 // Degrees of freedom (n − 1)², by as many logits. Guarantees rows, columns, sign, spectral norm 1, without

@@ -1,13 +1,13 @@
-// Question: how is a model described in Hugging Face's config.json, and which of theirs can this library be?
+// Question: how does Hugging Face's config.json describe a model, and which of these models can this library read?
 //
 //   residual, plain attention                    model_type llama
 //   residual, latent attention (and experts)     model_type deepseek_v3
 //   mHC                                          model_type birkhoff_mhc, the blocks' names in `backbone`
 //   HC                                           model_type birkhoff_hc
 //
-// The last two are none that the transformers library knows, on purpose: a loader that knew the backbone
-// alone would leave out the connection and say nothing. What a model there has and this library has not is
-// refused with the field, its value and what is allowed.
+// The transformers library does not know the last two, on purpose: a loader that knew only the backbone would drop
+// the connection silently. A model with a feature that this library lacks is refused; the error names the field,
+// its value and what is allowed.
 
 import { isObject } from "../../basics/objects.ts";
 import { mhcConventions } from "../../connections/conventions/table.ts";
@@ -15,22 +15,22 @@ import type { ConnectionConfig } from "../../connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
 import { isMixed } from "../../model/overrides.ts";
 
-/** A config.json, or what is to be one. */
+/** A config.json, read or to be written. */
 export type HuggingFaceConfig = Readonly<Record<string, unknown>>;
 
 const classes = { llama: "LlamaForCausalLM", deepseek_v3: "DeepseekV3ForCausalLM" } as const;
 type Backbone = keyof typeof classes;
 
 /**
- * What stands for the paper's "no epsilon": far below any sum that float32 tells from one with it, and enough
- * to keep a division from zero.
+ * Replaces the paper's "no epsilon": too small to change any sum in float32, but large enough to keep a division
+ * from zero.
  */
 const NONE = 1e-20;
 
 /**
  * A model as a config.json.
  *
- * @throws Error for a model that no such file can describe, with the reason
+ * @throws Error with the reason for a model that no such file can describe
  */
 export function huggingFaceConfig(model: ModelConfig): Record<string, unknown> {
   const { attention: latent, connection } = model;
@@ -62,7 +62,7 @@ export function huggingFaceConfig(model: ModelConfig): Record<string, unknown> {
   };
 }
 
-/** Fields that must be written as fractions: Hugging Face's reader refuses the whole number 1 where it wants 1.0. */
+/** Fields that must be written as fractions, because Hugging Face's reader refuses the integer 1 for 1.0. */
 const fractions = /("(?:rms_norm_eps|rope_theta|routed_scaling_factor|hc_eps|hc_norm_eps)": -?\d+)(?=,?\n)/g;
 
 /** The text of a config.json. */
@@ -75,7 +75,7 @@ const notExpressible = (why: string): Error =>
 
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
-  // Where all layers are dense, the experts' fields stand for none.
+  // Where all layers are dense, the experts' fields say that there are none.
   const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, scale: 1 };
   const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? none;
   return {
@@ -101,7 +101,7 @@ function latentFields({ attention, feedForward, layers }: ModelConfig): Record<s
   };
 }
 
-/** The model's name and what joins its layers; hc_mult, hc_sinkhorn_iters and hc_eps are deepseek_v4's. */
+/** The model type and what joins its layers; hc_mult, hc_sinkhorn_iters and hc_eps are deepseek_v4's. */
 function connectionFields(connection: ConnectionConfig, backbone: Backbone): Record<string, unknown> {
   if (connection.kind === "residual") return { model_type: backbone, architectures: [classes[backbone]] };
   if (connection.kind === "hc") {
@@ -144,7 +144,7 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
   };
 }
 
-/** A field of a config.json that this library can only have in some values. */
+/** A field of a config.json of which this library supports only some values. */
 interface Limit {
   readonly field: string;
   readonly allows: (value: unknown, config: HuggingFaceConfig) => boolean;
@@ -160,7 +160,7 @@ const isPlainRotary = (value: unknown): boolean =>
   value === null ||
   (isObject(value) && [undefined, "default"].includes((value["rope_type"] ?? value["type"]) as string));
 
-/** A field that is absent is what it is in Llama and DeepSeek-V3, which is allowed; of n_group see readLatent. */
+/** An absent field has the default of Llama and DeepSeek-V3, which is allowed; for n_group see readLatent. */
 const limits: readonly Limit[] = [
   { field: "attention_bias", allows: isIn(false), allowed: "false: attention here has no biases" },
   { field: "mlp_bias", allows: isIn(false), allowed: "false: the feed-forward here has no biases" },
@@ -222,14 +222,14 @@ export interface ReadConfig {
   readonly model: ModelConfig;
   /** Whether the output matrix is the embedding. */
   readonly tied: boolean;
-  /** Whether the turned columns of a head of MLA lie in pairs. */
+  /** Whether the rotated columns of a head of MLA lie in pairs. */
   readonly interleaved: boolean;
 }
 
 /**
  * The model that a config.json describes.
  *
- * @param context tokens of a sequence; at most max_position_embeddings, which is also what is taken when absent
+ * @param context tokens of a sequence; at most max_position_embeddings, which is the default
  * @param name what to call the file in messages
  * @throws Error with the field, its value and what is allowed
  */

@@ -1,7 +1,7 @@
-// Question: how does a run become a folder that Hugging Face's tools read?
+// Question: how does a run become a folder that Hugging Face's tools can read?
 //
-// config.json, model.safetensors, tokenizer.json and tokenizer_config.json, from the run's last checkpoint.
-// Every number is copied as it is (hf-tensors.ts says where), a tensor at a time.
+// It gets config.json, model.safetensors, tokenizer.json and tokenizer_config.json, from the run's last checkpoint.
+// Every number is copied unchanged (tensors.ts says where to), one tensor at a time.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -19,9 +19,9 @@ import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
 import { gatherView, huggingFaceTensors } from "./tensors.ts";
 import { openRunFolder } from "../../runs/run-folder.ts";
 
-/** What may be replaced, and who hears of what is odd. */
+/** What may be replaced, and where warnings go. */
 export interface HuggingFaceExportOptions {
-  /** Whether files that are there already may be replaced. Default false. */
+  /** Whether existing files may be replaced. Default false. */
   readonly overwrite?: boolean;
   readonly onWarning?: (message: string) => void;
 }
@@ -31,11 +31,11 @@ export interface HuggingFaceExport {
   readonly folder: string;
   /** The step of the checkpoint. */
   readonly step: number;
-  /** As config.json says it: llama, deepseek_v3, birkhoff_mhc or birkhoff_hc. */
+  /** The model_type in config.json: llama, deepseek_v3, birkhoff_mhc or birkhoff_hc. */
   readonly modelType: string;
   readonly files: readonly string[];
   readonly tensors: number;
-  /** Of all tensors together. */
+  /** The bytes of all tensors together. */
   readonly bytes: number;
 }
 
@@ -47,13 +47,13 @@ const names = {
 } as const;
 
 /**
- * Write a run's last checkpoint as Hugging Face stores models: residual models as llama or deepseek_v3, those
- * with streams under the same names with deepseek_v4's for the connection; docs/files.md has the table.
+ * Write a run's last checkpoint in Hugging Face's form: residual models as llama or deepseek_v3, models with streams
+ * under the same names with deepseek_v4's for the connection; docs/files.md has the table.
  *
  * @param run a run folder; it is only read
- * @param out a folder of its own, made if missing
- * @throws Error when the run has no checkpoint, the model has no such names, `out` is a run, or files are
- *   there already and may not be replaced; nothing is written then
+ * @param out a separate folder, made if missing
+ * @throws Error when the run has no checkpoint, the model has no such names, `out` is a run, or files exist
+ *   already and may not be replaced; nothing is written then
  */
 export function exportHuggingFace(
   run: string,
@@ -113,7 +113,7 @@ export function exportHuggingFace(
   };
 }
 
-/** Both kinds of folder have a config.json: a run's must not be lost, whatever may be replaced. */
+/** Both kinds of folder have a config.json; a run's must never be replaced. */
 function expectFree(run: string, out: string, overwrite: boolean): void {
   if (isSamePlace(run, out) || ["checkpoints", "metrics.jsonl"].some((name) => fs.existsSync(path.join(out, name)))) {
     throw new Error(`${out} is a run folder, whose config.json would be lost: give the export a folder of its own`);

@@ -1,8 +1,8 @@
 // Question: how does a model from elsewhere become a run?
 //
-// A run folder at step 0: its configuration, a checkpoint with the weights and moments of zero, the
-// tokenizer. It trains on, is sampled, inspected, converted and exported as any other. With a connection of
-// streams, the weights are upcycled (upcycle.ts): the new model computes what the old one does, and that is
+// It becomes a run folder at step 0: its configuration, a checkpoint with the weights and with moments of zero, and
+// the tokenizer. It can be trained, sampled, inspected, converted and exported like any other run. With a connection
+// of streams, the weights are upcycled (upcycle.ts): the new model computes the same as the old one, and this is
 // measured before anything is written.
 
 import fs from "node:fs";
@@ -19,35 +19,35 @@ import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";
 import { expectSameLogits, type UpcycledConnection, upcycledState } from "../upcycle.ts";
 
-/** What the run is to be. */
+/** What the run should be. */
 export interface HuggingFaceImportOptions {
-  /** Give the model streams, such as `upcycledConnections.mhc(4)`. Default: what joins its layers in the folder. */
+  /** Give the model streams, such as `upcycledConnections.mhc(4)`. Default: the connection in the folder. */
   readonly connection?: UpcycledConnection;
   /** Tokens of a sequence. Default: max_position_embeddings, at most 1024. */
   readonly context?: number;
-  /** Text to train on later: `sotu`, a file or a folder. Default `sotu`. */
+  /** Text for later training: `sotu`, a file or a folder. Default `sotu`. */
   readonly data?: string;
-  /** Steps at which training ends. Default 700. */
+  /** The step at which training ends. Default 700. */
   readonly steps?: number;
-  /** Sequences of a batch. Default 16. */
+  /** Sequences per batch. Default 16. */
   readonly batch?: number;
   /** Highest learning rate. Default 3e-4. */
   readonly learningRate?: number;
   readonly seed?: number;
-  /** When there is a run in the folder already. Default "refuse". */
+  /** What to do when the folder already has a run. Default "refuse". */
   readonly existing?: "refuse" | "overwrite";
   readonly onWarning?: (message: string) => void;
 }
 
-/** What `importHuggingFace` made. */
+/** The result of `importHuggingFace`. */
 export interface HuggingFaceImport {
   readonly config: TrainingConfig;
   readonly parameters: number;
-  /** Why the run has no tokenizer, so that it neither writes nor trains; undefined where it has one. */
+  /** Why the run has no tokenizer, so that it can neither write nor train; undefined if it has one. */
   readonly noTokenizer: string | undefined;
-  /** What is not as in the folder, in sentences. */
+  /** Sentences about what differs from the folder. */
   readonly notes: readonly string[];
-  /** Of a logit between the model and its upcycled form; undefined where it was not upcycled. */
+  /** The difference of a logit between the model and its upcycled form; undefined if it was not upcycled. */
   readonly difference: number | undefined;
 }
 
@@ -59,9 +59,9 @@ const LONGEST = 1024;
  *
  * @param from the folder: config.json, model.safetensors or its shards, tokenizer.json; it is only read
  * @param to folder of the new run
- * @throws Error for a model that this library does not have (the field, its value, what is allowed), for
- *   tensors that are missing, left over or of another shape, and whatever making a run folder throws; nothing
- *   is written then
+ * @throws Error for a model that this library does not support (the field, its value, what is allowed), for
+ *   tensors that are missing, unused or of another shape, and any error of making a run folder; nothing is written
+ *   then
  */
 export async function importHuggingFace(
   runtime: Runtime,
@@ -71,7 +71,7 @@ export async function importHuggingFace(
 ): Promise<HuggingFaceImport> {
   const { connection, existing = "refuse", seed = 1, onWarning } = options;
   if (fs.existsSync(to) && isSamePlace(from, to))
-    throw new Error(`the run cannot be in ${to}, the folder it is read from`);
+    throw new Error(`the run cannot be in ${to}, the folder that the model is read from; give another folder`);
   if (["model.safetensors", "model.safetensors.index.json"].some((name) => fs.existsSync(path.join(to, name))))
     throw new Error(
       `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run a folder of its own`,
@@ -84,11 +84,11 @@ export async function importHuggingFace(
       ? [`Its context is ${stored.context} tokens here, of ${published.context} that it was made for (--context).`]
       : []),
     ...(tied
-      ? ["Its output matrix was the embedding; here it is a copy of its own, which training changes by itself."]
+      ? ["Its output matrix was the embedding; here it is a separate copy, which training changes independently."]
       : []),
   ];
   if (connection && (stored.connection as { kind?: string }).kind !== "residual") {
-    throw new Error(`${from} has streams already: import it as it is, without another connection`);
+    throw new Error(`${from} has streams already: import it without another connection`);
   }
   const model = connection ? { ...stored, connection } : stored;
   const config = importedConfig(path.resolve(from), path.resolve(to), model, { ...options, seed });
@@ -154,8 +154,8 @@ interface FoundTokenizer {
 }
 
 /**
- * The folder's tokenizer with as many tokens as the model has rows: models are often padded to a round
- * number, and what stands for no text gets a name.
+ * The folder's tokenizer with as many tokens as the model has rows. Models are often padded to a round number;
+ * rows without a token get a name.
  */
 function tokenizerOf(folder: string, vocabulary: number): FoundTokenizer {
   let tokenizer: Tokenizer;

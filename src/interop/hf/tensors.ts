@@ -1,18 +1,19 @@
-// Question: which numbers of our parameters are which numbers of a Hugging Face checkpoint?
+// Question: which numbers of a Hugging Face checkpoint are which numbers of our parameters?
 //
-// Every tensor there is a view of one here: row o of it begins at offsets[o] and goes on in steps of `stride`,
+// Every tensor of the checkpoint is a view of one of ours: its row o begins at offsets[o] and continues in steps of
+// `stride`,
 //
 //   theirs[o, i] = ours[offsets[o] + i · stride]
 //
-// so reading and writing are one loop each, the other way round, and no number changes. What differs:
+// so reading and writing are the same loop in opposite directions, and no number changes. These layouts differ:
 //
-//   linear layers    PyTorch keeps [out, in], this library [in, out]: stride = out
-//   qkv, gateUp      one matrix here, one for each of q, k, v and gate, up there: a range of columns
-//   heads of MLA     turned columns first here, last there, and there in pairs (2i, 2i + 1) that turn together
-//                    (rope_interleave), where this library pairs i with i + R/2: an order of columns
+//   linear layers    PyTorch stores [out, in], this library [in, out]: stride = out
+//   qkv, gateUp      one matrix here, separate ones for q, k, v and for gate, up there: a range of columns
+//   heads of MLA     rotated columns come first here, last there; there, they rotate in pairs (2i, 2i + 1)
+//                    (rope_interleave), while this library pairs i with i + R/2: an order of columns
 //   H_res of mHC     DeepSeek V4 applies it transposed: an order of rows (connections/conventions/convert.ts)
 //
-// Names: llama and deepseek_v3 of the transformers library as they are stored, and deepseek_v4's for the
+// Names: those of llama and deepseek_v3 as the transformers library stores them, and deepseek_v4's for the
 // connection. Legend: C channels, H heads, R, K, V columns of a head of MLA, n streams.
 
 import type { ConnectionConfig } from "../../connections/table.ts";
@@ -23,18 +24,18 @@ import { connectionTensorName } from "../connection-names.ts";
 
 /** A tensor of a Hugging Face checkpoint as a view of one of ours. */
 export interface TensorView {
-  /** Theirs. */
+  /** The name in the checkpoint. */
   readonly name: string;
   readonly shape: readonly number[];
-  /** Ours. */
+  /** The name of our tensor. */
   readonly source: string;
   /** Where each row begins. */
   readonly offsets: readonly number[];
-  /** From one number of a row to the next. */
+  /** The distance from one number of a row to the next. */
   readonly stride: number;
 }
 
-/** The numbers of a view, row-major, out of our tensor. */
+/** Reads the numbers of a view, row-major, from our tensor. */
 export function gatherView({ shape, offsets, stride }: TensorView, ours: Float32Array): Float32Array {
   const width = widthOf(shape);
   const theirs = new Float32Array(offsets.length * width);
@@ -43,19 +44,19 @@ export function gatherView({ shape, offsets, stride }: TensorView, ours: Float32
   return theirs;
 }
 
-/** Writes the numbers of a view to where they belong in our tensor. */
+/** Writes the numbers of a view to their places in our tensor. */
 export function scatterView({ shape, offsets, stride }: TensorView, theirs: Float32Array, ours: Float32Array): void {
   const width = widthOf(shape);
   for (const [row, offset] of offsets.entries())
     for (let i = 0; i < width; i++) ours[offset + i * stride] = theirs[row * width + i]!;
 }
 
-/** Numbers of a row. */
+/** How many numbers a row has. */
 const widthOf = (shape: readonly number[]): number => shape.slice(1).reduce((product, size) => product * size, 1);
 
 const range = (count: number, from = 0): number[] => Array.from({ length: count }, (_, i) => from + i);
 
-/** [out, in] out of the given columns of our [in, columns in all], which begins at `base`. */
+/** [out, in], from the given columns of our [in, all columns], which begins at `base`. */
 function linear(
   name: string,
   source: string,
@@ -71,21 +72,21 @@ function linear(
   return { name, shape: [columns.length, inputs], source, offsets, stride: total };
 }
 
-/** Rows of our [rows, width], in an order. */
+/** Rows of our [rows, width], in the given order. */
 function rows(name: string, source: string, width: number, order: readonly number[]): TensorView {
   return { name, shape: [order.length, width], source, offsets: order.map((row) => row * width), stride: 1 };
 }
 
-/** Numbers of a vector of ours, in an order. */
+/** Numbers of one of our vectors, in the given order. */
 function vector(name: string, source: string, order: readonly number[]): TensorView {
   return { name, shape: [order.length], source, offsets: order, stride: 0 };
 }
 
 /**
  * All tensors of a model as Hugging Face stores them, in order of depth. Together they are views of every
- * parameter, each number once.
+ * parameter, with each number once.
  *
- * @param interleaved whether the columns of MLA that turn together lie side by side there, as is usual
+ * @param interleaved whether the columns of MLA that rotate together lie side by side in the checkpoint, as is usual
  */
 export function huggingFaceTensors(config: ModelConfig, interleaved = true): TensorView[] {
   const { vocabulary, width, layers, connection } = config;
@@ -162,7 +163,7 @@ function latentAttention(
   ];
 }
 
-/** gate_proj, up_proj and down_proj of one SwiGLU, which is the first or, of experts, one of several. */
+/** gate_proj, up_proj and down_proj of one SwiGLU: the only one, or one of several experts. */
 function swiglu(theirs: string, ours: string, width: number, hidden: number, index = 0): TensorView[] {
   const half = (name: string, from: number): TensorView =>
     linear(`${theirs}.${name}.weight`, `${ours}.gateUp`, {
@@ -190,7 +191,7 @@ function feedForward(config: ModelConfig, layer: number, theirs: string, ours: s
   ];
 }
 
-/** What a sublayer's connection is called there; theta, which only HC has, goes where mHC has phi. */
+/** The checkpoint's names for a sublayer's connection; theta, which only HC has, uses the name of mHC's phi. */
 const connectionName = (connection: string, part: string): string =>
   connectionTensorName("transformers", connection, part === "theta" ? "phi" : part);
 

@@ -1,8 +1,8 @@
 // Question: how do the tensors of a Hugging Face folder become the parameters of a model?
 //
-// The folder holds model.safetensors, or several such files and model.safetensors.index.json that says which
-// tensor is in which. Tensors are read one at a time, F16 and BF16 widened to float32, and their numbers put
-// where hf-tensors.ts says. Every parameter must be given whole, and no tensor be left over.
+// The folder holds model.safetensors, or several such files and model.safetensors.index.json, which says which file
+// has which tensor. Tensors are read one at a time, F16 and BF16 are widened to float32, and tensors.ts says where
+// their numbers go. Every parameter must be complete, and every tensor must be used.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -21,14 +21,14 @@ export interface HuggingFaceModel extends ReadConfig {
   readonly tensors: readonly CheckpointTensor[];
 }
 
-/** Tables that older files keep and every model makes for itself. */
+/** Tables that older files store and that every model computes itself. */
 const made = /\.rotary_emb\.inv_freq$/;
 
 /**
  * Read the model of a folder.
  *
  * @param context tokens of a sequence; default: max_position_embeddings
- * @throws Error that names the file and the field or tensor that is wrong, missing or left over
+ * @throws Error that names the file and the field or tensor that is wrong, missing or unused
  */
 export function readHuggingFaceModel(folder: string, context?: number): HuggingFaceModel {
   const file = path.join(folder, "config.json");
@@ -73,7 +73,7 @@ function readParameters(folder: string, { model, tied, interleaved }: ReadConfig
   return tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! }));
 }
 
-/** Everything that can be wrong is found before memory is taken for the model. */
+/** Finds everything that can be wrong before memory is allocated for the model. */
 function expectTensors(
   folder: string,
   views: readonly { readonly name: string; readonly shape: readonly number[] }[],
@@ -101,7 +101,7 @@ function expectTensors(
   );
 }
 
-/** The tensors of a folder, whichever file they are in. */
+/** The tensors of a folder, in whichever file they are. */
 interface Store {
   readonly names: readonly string[];
   of(name: string): OpenSafetensors | undefined;

@@ -179,7 +179,7 @@ test("a mean becomes a learned end that reads the mean, and comes back as none",
 
 describe("refused, with the reason", () => {
   test.each([
-    ["deepseek-v4.1", "paper", /reads with those the sublayer before it has computed/],
+    ["deepseek-v4.1", "paper", /reads with those that the previous sublayer computed/],
     ["paper", "deepseek-v4.1", /reads with its own/],
     ["hc-dynamic", "paper", /H_res unbounded/],
     ["paper", "hc-static", /doubly stochastic/],
