@@ -4,6 +4,7 @@
 // identity has changed. No field is relied on, because a folder may come from an older version or be damaged.
 
 import path from "node:path";
+import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
@@ -177,7 +178,7 @@ function soundRecords<F extends keyof RecordFiles>(
 
 function connectionOf(model: Fields): string {
   const { kind } = fieldsOf(model.connection);
-  if (typeof kind === "string") return kind.slice(0, 40);
+  if (typeof kind === "string") return connectionKind(kind) ?? kind.slice(0, 40);
   return model.connection === undefined ? "unknown" : "mixed";
 }
 
