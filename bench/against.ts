@@ -44,7 +44,9 @@ const { values, positionals } = parseArgs({
 });
 const [other, ...prefixes] = positionals;
 if (other === undefined || prefixes.length === 0) {
-  throw new Error("against: no checkout or no figures were given; give the folder of another checkout, already built, and the first letters of the figures to compare.");
+  throw new Error(
+    "against: no checkout or no figures were given; give the folder of another checkout, already built, and the first letters of the figures to compare.",
+  );
 }
 const here = fileURLToPath(new URL("..", import.meta.url));
 const before = (prefix: string): string => RENAMED.reduce((text, [now, then]) => text.replace(now, then), prefix);

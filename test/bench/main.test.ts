@@ -34,7 +34,9 @@ describe("bench", () => {
   });
 
   it("names all figures when a prefix fits none", async () => {
-    await expect(bench(["gem", "steps"], {})).rejects.toThrow(/"steps"; the figures are:\n(.*\n)*  step\.cold_seconds\n/);
+    await expect(bench(["gem", "steps"], {})).rejects.toThrow(
+      /"steps"; the figures are:\n(.*\n)*  step\.cold_seconds\n/,
+    );
   });
 
   it("refuses rounds that cannot be", async () => {
