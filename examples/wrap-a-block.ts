@@ -16,12 +16,12 @@ const mixing = Array.from({ length: 6 }, (_, index) => {
   return wrapped.coefficients!;
 });
 const loss = mean(square(subtract(connection.collapse(state), square(x)))); // learn to square
-const adamw = adamwUpdates(parameters, loss, { learningRate: 1e-2, weightDecay: 0 });
+const adamw = adamwUpdates(parameters, loss, { learningRate: 3e-3, weightDecay: 0 });
 
 const runtime = await openRuntime();
 const step = runtime.compile({ outputs: { loss, mixing }, updates: adamw.updates });
 initialise(runtime, parameters);
-for (let t = 1; t <= 500; t++) {
+for (let t = 1; t <= 1000; t++) {
   runtime.write(x, Array.from({ length: tokens * channels }, Math.random));
   adamw.write(runtime, t);
   step.run();

@@ -6,6 +6,7 @@ import { type ConversionDifference } from "../connections/conventions/convert.ts
 import { alignCells } from "../basics/table.ts";
 import { showBytes } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
+import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
@@ -40,9 +41,12 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       .makeOptionMandatory(),
   )
   .addOption(
-    new Option("--to <convention>", "the convention to write; for a run, the connection to give it")
-      .choices([...conventionNames, ...upcycledKinds])
-      .makeOptionMandatory(),
+    olderKinds(
+      new Option("--to <convention>", "the convention to write; for a run, the connection to give it").choices([
+        ...conventionNames,
+        ...upcycledKinds,
+      ]),
+    ).makeOptionMandatory(),
   )
   .addOption(
     new Option(
@@ -89,6 +93,15 @@ docs/conventions.md describes the conventions and says which can be converted in
     const report = convertFile(input, output, asked);
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
+
+/** Lets a choice also be given by the name that a kind of connection had in older versions. */
+function olderKinds(option: Option): Option {
+  const choose = option.parseArg;
+  return option.argParser((value: string, previous: string) => {
+    const name = connectionKind(value) ?? value;
+    return choose ? choose(name, previous) : name;
+  });
+}
 
 function show({ from, to, notes, converted, passed, bytes, difference }: ConvertReport, output: string): string {
   const row = (name: string, by: ConversionDifference): string[] => [

@@ -53,11 +53,14 @@ export function connectionOptions(kind: ConnectionKind): readonly string[] {
 }
 
 /** The names that older versions used for two of the kinds, in configurations and on the command line. */
-const olderNames: Readonly<Record<string, ConnectionKind>> = { hyper: "hc", manifold: "mhc" };
+const olderNames: ReadonlyMap<string, ConnectionKind> = new Map([
+  ["hyper", "hc"],
+  ["manifold", "mhc"],
+]);
 
 /** A kind by its name, or by the name it had in older versions. */
 export function connectionKind(name: string): ConnectionKind | undefined {
-  return olderNames[name] ?? connectionKinds.find((kind) => kind === name);
+  return olderNames.get(name) ?? connectionKinds.find((kind) => kind === name);
 }
 
 /**
@@ -66,7 +69,7 @@ export function connectionKind(name: string): ConnectionKind | undefined {
  */
 function inTodaysForm(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("kind" in value)) return value;
-  const kind = typeof value.kind === "string" ? olderNames[value.kind] : undefined;
+  const kind = typeof value.kind === "string" ? olderNames.get(value.kind) : undefined;
   if (kind === undefined) return value;
   if (kind !== "mhc" || !("collapse" in value) || value.collapse !== "mean") return { ...value, kind };
   const { collapse: _, ...rest } = value;

@@ -1,4 +1,4 @@
-// Question: How do bars of stacked parts look in a terminal?
+// Question: how do bars of stacked parts look in a terminal?
 
 export interface BarPart {
   readonly name: string;

@@ -1,16 +1,16 @@
-// Question: in what do the configurations of these runs differ?
+// Question: where do the configurations of these runs differ?
 
 import type { RunData } from "../runs/run-data.ts";
 
-/** A field that is not the same in all runs; values as JSON, "–" where a run has none. */
+/** A field that is not the same in all runs. Its values are JSON, or "–" for a run that has none. */
 export interface ConfigDifference {
-  /** Such as model.connection.kind. */
+  /** The path of the field, such as model.connection.kind. */
   readonly field: string;
-  /** One a run. */
+  /** One value for each run. */
   readonly values: readonly string[];
 }
 
-/** Where the text's tokens lie says nothing of a run, and its name is above every column. */
+/** Fields that are left out: the place of the token files says nothing about a run, and the name heads the column. */
 const LEFT_OUT = /^(name|data\.prepared\.folder)$/;
 
 /** The fields in which runs differ, in the order in which they appear. */

@@ -1,7 +1,7 @@
 // Question: what do these runs show, in numbers and in a few sentences?
 //
-// Everything is computed from the records, and nothing is said beyond them: a ranking by final loss with
-// its distance, the largest gain, alarms and what did not end well, and the size all of it holds for.
+// Everything is computed from the records, and nothing is claimed beyond them: a ranking by final loss with the
+// distances, the largest gain, alarms, the runs that did not end well, and the sizes for which all of it holds.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -11,7 +11,7 @@ import { mean, median } from "../basics/numbers.ts";
 import { type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "../runs/run-data.ts";
 
-/** One run in numbers; undefined where the folder does not tell. */
+/** One run in numbers. A number is undefined if the folder does not hold it. */
 export interface RunNumbers {
   readonly name: string;
   readonly folder: string;
@@ -22,7 +22,7 @@ export interface RunNumbers {
   readonly steps: number | undefined;
   /** Mean training loss of the last 5 % of the steps made, nats a token. */
   readonly loss: number | undefined;
-  /** The last one measured, nats a token. */
+  /** The last validation loss measured, nats a token. */
   readonly validationLoss: number | undefined;
   readonly bitsPerByte: number | undefined;
   readonly largestGradientNorm: number | undefined;
@@ -30,7 +30,7 @@ export interface RunNumbers {
   readonly largestGain: number | undefined;
   readonly tokensPerSecond: number | undefined;
   readonly alarms: number;
-  /** A loss that was not finite, or an alarm that the run did not go back from: not finite, or diverged. */
+  /** Whether a loss was not finite, or the alarm "not-finite" or "diverged" was raised without a rollback. */
   readonly diverged: boolean;
 }
 
@@ -68,7 +68,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
   });
 }
 
-/** What the runs show, in a few sentences. */
+/** The findings about the runs, in a few sentences. */
 export function findings(runs: readonly RunData[]): string[] {
   const numbers = runNumbers(runs);
   const series = seriesOf(runs);
@@ -77,7 +77,7 @@ export function findings(runs: readonly RunData[]): string[] {
   return [...losses, ...gainSentence(series), ...troubles(numbers)];
 }
 
-/** At what size the runs were measured, and what that means for other sizes. */
+/** A sentence on the sizes at which the runs were measured, and on what that means for other sizes. */
 export function scaleSentence(runs: readonly RunData[]): string {
   const counts = runNumbers(runs).flatMap(({ parameters }) => parameters ?? []);
   const tokens = runs.flatMap(({ config, metrics }) => {
@@ -85,7 +85,7 @@ export function scaleSentence(runs: readonly RunData[]): string {
     return config && step !== undefined ? [step * config.batch * config.accumulate * config.model.context] : [];
   });
   const models =
-    counts.length > 0 ? `models of ${span(counts)} parameters` : "models of a size that the folders do not tell";
+    counts.length > 0 ? `models of ${span(counts)} parameters` : "models whose size the folders do not say";
   const texts = tokens.length > 0 ? `, trained on ${span(tokens)} tokens each` : "";
   return `All of this was measured on ${models}${texts}. Rankings of small models often do not carry over to large ones; whether these do has not been measured here.`;
 }
@@ -112,18 +112,16 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   const unequal = new Set(numbers.map(({ step }) => step)).size > 1;
   return [
     `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}.`,
-    ...(unequal
-      ? ["The runs have not all made the same number of steps, so their final losses are not of the same age."]
-      : []),
+    ...(unequal ? ["The runs made different numbers of steps, so their final losses belong to different steps."] : []),
     seeds < 2
-      ? "At least one of them has a single seed, so how much of this is chance is not known."
+      ? "At least one of them has a single seed, so it is not known how much of this is chance."
       : nearest > spread
         ? `Over seeds, final losses of the same configuration differ by at most ${spread.toFixed(4)}, less than the distance of the first two.`
         : `Over seeds, final losses of the same configuration differ by up to ${spread.toFixed(4)}, no less than the distance of the first two: their order may be chance.`,
   ];
 }
 
-/** Of runs of several sizes: how far each connection ends from the residual model of the size. */
+/** For runs of several sizes: how far each connection ends from the residual model of its size. */
 function scalingSentences(points: readonly ScalingPoint[]): string[] {
   const labels = [...new Set(points.map(({ label }) => label))];
   const [fewest, most] = [Math.min, Math.max].map((end) => end(...points.map(({ seeds }) => seeds)));
@@ -139,7 +137,7 @@ function scalingSentences(points: readonly ScalingPoint[]): string[] {
       return `${label} minus residual, final validation losses in nats a token: ${list(sizes)}. ${most! > 1 ? "In every seed it" : "It"} ends below at ${better} of ${own.length} sizes, above at ${worse}.`;
     }),
     most === 1
-      ? "There is one seed of each, so how much of this is chance is not known."
+      ? "There is only one seed of each, so it is not known how much of this is chance."
       : `Means over ${fewest === most ? most : `${fewest} to ${most}`} seeds, each against the residual model of its seed, or the mean of all where that is missing; in brackets the smallest and the largest.`,
   ];
 }
@@ -163,7 +161,7 @@ function troubles(numbers: readonly RunNumbers[]): string[] {
   return [
     ...(diverged.length > 0 ? [`Not finite, or stopped by a loss that had diverged: ${list(diverged)}.`] : []),
     ...(short.length > 0
-      ? [`Not at their end: ${list(short.map(({ name, step, steps }) => `${name} (step ${step} of ${steps})`))}.`]
+      ? [`Not finished: ${list(short.map(({ name, step, steps }) => `${name} (step ${step} of ${steps})`))}.`]
       : []),
     ...(alarms > 0 ? [alarms === 1 ? "One alarm was raised." : `${alarms} alarms were raised.`] : []),
   ];
@@ -174,7 +172,7 @@ export function signedLoss(value: number): string {
   return `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(4)}`;
 }
 
-/** A gain in three digits or so. */
+/** A gain with about three digits. */
 export function gainText(gain: number): string {
   if (gain < 10) return gain.toFixed(3);
   return gain < 1e5 ? gain.toFixed(1) : gain.toExponential(1);
@@ -182,7 +180,7 @@ export function gainText(gain: number): string {
 
 const LARGEST_HEADER = 1 << 24;
 
-/** Of the newest checkpoint, from the header of its weights; balances of experts are no parameters. */
+/** The parameter count of the newest checkpoint, from the header of its weights. Router biases do not count. */
 function parameterCount({ folder, checkpoints }: RunData): number | undefined {
   const last = checkpoints.at(-1);
   if (last === undefined) return undefined;

@@ -1,7 +1,7 @@
-// Question: how does what the instruments saw read in a terminal?
+// Question: how are the values of the instruments shown in a terminal?
 //
-// A table of the maps, one of the streams and blocks, one of the groups of parameters, and the averaged H_res
-// as in Fig. 8 of the mHC paper. Columns and tables of which nothing is known are left out.
+// There is a table of the maps, one of the streams, one of the blocks, one of the groups of parameters, and the averaged
+// H_res as in Fig. 8 of the mHC paper. Columns and tables without any value are left out.
 
 import { showDecimal } from "../basics/show.ts";
 import { drawTable } from "../basics/table.ts";
@@ -9,7 +9,7 @@ import type { Column } from "../stability/fields.ts";
 import type { GainPair } from "../stability/gains.ts";
 import { instrumentFields, type InstrumentName, type Instruments } from "../stability/instruments.ts";
 
-/** One value a row. */
+/** One value for each row. */
 type Cells = readonly string[];
 type Show = (value: number | null) => string;
 
@@ -21,7 +21,7 @@ const small: Show = (value) => (value === null ? "–" : value === 0 ? "0" : val
 const plain: Show = (value) => (value === null || Math.abs(value) >= 1e-3 ? fixed(4) : small)(value);
 const shows: Readonly<Record<string, Show>> = { small, plain };
 
-/** What a list holds, as the column says: numbers, or the weights of streams. */
+/** Show each entry of a list: a number, or the weights of the streams. */
 function cellsOf(values: unknown, { digits }: Column): Cells | undefined {
   if (!Array.isArray(values)) return undefined;
   const show = shows[digits] ?? fixed(Number(digits));
@@ -31,7 +31,7 @@ function cellsOf(values: unknown, { digits }: Column): Cells | undefined {
   });
 }
 
-/** The columns of a table that are known, in the order of the instruments; those of one field have one cell. */
+/** The columns that have values, in the order of the instruments. Columns of one field share a cell. */
 function columnsOf(instruments: Instruments, wanted: Column["table"]): (readonly [head: string, cells: Cells])[] {
   const all = Object.entries(instrumentFields).flatMap(([name, { column }]) => {
     const value: unknown = instruments[name as InstrumentName];
@@ -72,9 +72,9 @@ function table(
 }
 
 /**
- * What the instruments saw, as tables for a terminal of about 120 columns.
+ * The values of the instruments, as tables for a terminal of about 120 columns.
  *
- * @param names of all sublayers of the network, in order of depth
+ * @param names names of all sublayers of the network, in order of depth
  */
 export function describeInstruments(instruments: Instruments, names: readonly string[]): string {
   const { groups, sublayers } = instruments;
@@ -104,7 +104,7 @@ function parameterTable(groups: NonNullable<Instruments["groups"]>): string | un
 const WIDTH = 110;
 const LARGEST = 8;
 
-/** Matrices side by side, two digits an entry; those of more than eight streams are left out. */
+/** Matrices side by side, with two digits per entry. Matrices of more than eight streams are left out. */
 function drawMatrices(names: readonly string[], matrices: readonly (readonly number[])[]): string | undefined {
   const blocks = matrices.flatMap((matrix, at) => {
     const n = Math.sqrt(matrix.length);

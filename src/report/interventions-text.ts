@@ -1,8 +1,8 @@
 // Question: how do the results of interventions look in a terminal?
 //
-// A table for each group: what replaces the maps (a row for each set of sublayers), streams dropped, streams
-// swapped, and iterations (a row for each). A cell has the change of the loss in nats a token and that of the
-// perplexity in percent, or as a factor where it is large.
+// There is a table for each group: replaced maps (a row for each set of sublayers), dropped streams, swapped streams,
+// and numbers of iterations (a row for each). A cell shows the change of the loss in nats a token, and the change of the
+// perplexity in percent, or as a factor if it is large.
 
 import { sublayerRole } from "../model/overrides.ts";
 import {
@@ -15,7 +15,7 @@ import {
 import { type InterventionReport, type InterventionRow, isUndecided } from "../study/intervene.ts";
 import { drawTable } from "../basics/table.ts";
 
-/** Tables under each other, and the published figures beside ours. */
+/** The tables one below the other, and the published figures beside ours. */
 export function interventionsText(report: InterventionReport): string {
   const count = (tokens: number): string => tokens.toLocaleString("en");
   return [
@@ -26,17 +26,17 @@ export function interventionsText(report: InterventionReport): string {
       ({ title, rows, bySet }) => `\n${bySet ? bySets(title, rows) : byIntervention(title, rows)}`,
     ),
     ...(report.rows.some(isUndecided)
-      ? ["\n~ within two standard errors of no change, judged by the single batches"]
+      ? ["\n~ within two standard errors of no change, estimated from the single batches"]
       : []),
     ...published(report),
   ].join("\n");
 }
 
-/** Rows that are shown together. */
+/** Rows that form one table. */
 interface Group {
   readonly title: string;
   readonly rows: readonly InterventionRow[];
-  /** Whether the sets of sublayers are the lines of its table, and not the interventions. */
+  /** Whether the rows of its table are sets of sublayers instead of interventions. */
   readonly bySet: boolean;
 }
 
@@ -51,7 +51,7 @@ function groupName({ kind }: Intervention): keyof typeof titles {
   return kind === "drop" || kind === "swap" || kind === "iterations" ? kind : "maps";
 }
 
-/** The groups a report has rows of. */
+/** The groups for which a report has rows. */
 function groupsOf({ rows }: InterventionReport): Group[] {
   return (Object.keys(titles) as (keyof typeof titles)[])
     .map((name) => ({
@@ -82,7 +82,7 @@ function byIntervention(title: string, rows: readonly InterventionRow[]): string
 
 type Of = (row: InterventionRow) => string;
 
-/** A table with a line and a column for each key, and their labels. */
+/** A table with a row and a column for each key, with their labels. */
 function cross(
   title: string,
   rows: readonly InterventionRow[],
@@ -116,12 +116,12 @@ function interventionLabel(name: string): string {
   return `${intervention.iterations} ${intervention.iterations === 1 ? "iteration" : "iterations"}`;
 }
 
-/** "+0.0124 +1.25%", with ~ between them where the change cannot be told from none. */
+/** "+0.0124 +1.25%", with ~ between them if the change cannot be distinguished from none. */
 function showChange(row: InterventionRow): string {
   return `${showNats(row.change)}${isUndecided(row) ? "~" : " "}${showPercent(Math.expm1(row.change)).padStart(6)}`;
 }
 
-/** With a sign; what four decimals would hide is shown as a power of ten. */
+/** A number with its sign. If four decimals would hide it, it is shown as a power of ten. */
 export function showNats(change: number): string {
   const sign = change > 0 ? "+" : "";
   if (change === 0 || !Number.isFinite(change)) return String(change);
@@ -137,7 +137,7 @@ function showPercent(share: number): string {
   return `${percent > 0 ? "+" : ""}${percent.toFixed(size < 9.95 ? 2 : size < 99.5 ? 1 : 0)}%`;
 }
 
-/** Our row of a published one. */
+/** Our row that corresponds to a published one. */
 export function ourRow(
   { rows }: InterventionReport,
   { kind, sublayers }: PublishedIntervention,

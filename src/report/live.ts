@@ -1,6 +1,6 @@
 // Question: what does a person see while models train?
 //
-// On a terminal: one line a model, redrawn in place. In a pipe: a plain line now and then. Both say
+// On a terminal there is one line for each model, redrawn in place. A pipe gets a plain line now and then. Both show
 // step, loss, tokens/s, time left, gradient norm and the largest composite gain.
 
 import { styleText } from "node:util";
@@ -31,7 +31,7 @@ interface Column {
   readonly show: (row: LiveRow) => string;
 }
 
-/** With two spaces between them 78 columns: they fit a terminal of 80. */
+/** With two spaces in between, these take 78 columns, so they fit a terminal of 80. */
 const columns: readonly Column[] = [
   { title: "model", width: 10, show: ({ name }) => name },
   { title: "step", width: 11, show: ({ step, steps }) => `${step}/${steps}` },
@@ -48,10 +48,10 @@ const columns: readonly Column[] = [
   { title: "gain", width: 6, show: ({ gain }) => decimal(gain, 3) },
 ];
 
-/** Names this long fit a terminal of 80 in place of the bar. */
+/** Names up to this length fit a terminal of 80 columns in place of the bar. */
 const LONGEST_NAME = 19;
 
-/** With room for long names, of which the end tells them apart; the bar goes where it does not fit. */
+/** The columns, with room for long names. A name is cut at its start, because its end distinguishes it. The bar goes if it does not fit. */
 function columnsFor(rows: readonly LiveRow[], width: number): Column[] {
   const [first, ...rest] = columns as [Column, ...Column[]];
   const names = Math.min(LONGEST_NAME, Math.max(first.width, ...rows.map(({ name }) => name.length)));
@@ -61,7 +61,7 @@ function columnsFor(rows: readonly LiveRow[], width: number): Column[] {
   return needed < width ? all : all.filter(({ title }) => title !== "");
 }
 
-/** Draw on a terminal where there is one, write plain lines where not. */
+/** Draw on a terminal if there is one, and write plain lines otherwise. */
 export function createLiveView(stream: NodeJS.WriteStream = process.stderr): LiveView {
   return stream.isTTY ? terminalView(stream) : plainView(stream);
 }
@@ -73,7 +73,7 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
   const draw = (): void => {
     if (last.length === 0) return;
     const width = stream.columns || 80;
-    // A line that wrapped would be two to erase.
+    // A wrapped line would take two lines to erase.
     const [header = "", ...lines] = last.map((line) => line.slice(0, width - 1));
     stream.write(`${[styleText("dim", header), ...lines].join("\n")}\n`);
     drawn = last.length;
@@ -106,7 +106,7 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
   };
 }
 
-/** At most one line a model every ten seconds, and the last step. */
+/** At most one line per model every ten seconds, and one for the last step. */
 function plainView(stream: NodeJS.WriteStream): LiveView {
   const shown = new Map<string, number>();
   return {

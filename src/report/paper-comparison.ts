@@ -1,8 +1,8 @@
-// Question: what of the mHC paper's stability experiment shows in these runs, and what does not?
+// Question: which results of the mHC paper's stability experiment do these runs reproduce, and which not?
 //
-// Six statements of arXiv 2512.24880 about its 27B models (Figures 2, 3, 5 and 7), each with the same
-// quantity of the runs at hand: the mean over seeds and, of several, the smallest and the largest. A
-// difference counts as the paper's only when every seed has its sign.
+// The table holds six statements of arXiv 2512.24880 about its 27B models (Figures 2, 3, 5 and 7), each beside the same
+// quantity in these runs: the mean over seeds and, for several seeds, the smallest and the largest. A difference counts
+// as reproduced only if every seed has the paper's sign.
 
 import { median } from "../basics/numbers.ts";
 import { gapBand } from "./figures/training.ts";
@@ -11,13 +11,13 @@ import { gainText, runNumbers, signedLoss } from "./findings.ts";
 import { html, type Markup } from "./html.ts";
 import type { RunData } from "../runs/run-data.ts";
 
-/** One statement of the paper, and what these runs say of it. */
+/** One statement of the paper, and the result of these runs. */
 export interface PaperComparison {
   readonly quantity: string;
-  /** Of the 27B models, with its figure. */
+  /** The value of the 27B models, with its figure. */
   readonly paper: string;
   readonly here: string;
-  /** Whether it shows at this size, in words. */
+  /** Whether the result appears at this size, in words. */
   readonly verdict: string;
 }
 
@@ -25,13 +25,13 @@ type Range = Pick<Spread, "mean" | "least" | "largest">;
 
 const KINDS = ["residual", "hc", "mhc"] as const;
 
-/** Heads of the columns, for a table. */
+/** The headings of the columns. */
 export const comparisonColumns: readonly string[] = ["", "the paper's 27B models", "these runs", "at this size"];
 
-/** A row for every statement that these runs can be held against; none without HC or mHC runs. */
+/** A row for every statement that these runs can test; none without HC or mHC runs. */
 export function comparePaper(runs: readonly RunData[]): PaperComparison[] {
   const series = seriesOf(runs);
-  // Of several of a kind, none is "these runs".
+  // If there are several runs of one kind, none of them stands for "these runs".
   if (KINDS.some((kind) => series.filter((one) => one.kind === kind).length > 1)) return [];
   const [residual, hc, mhc] = KINDS.map((kind) => series.find((one) => one.kind === kind));
   return [
@@ -52,7 +52,7 @@ export function comparePaper(runs: readonly RunData[]): PaperComparison[] {
   ].filter((row) => row !== undefined);
 }
 
-/** The rows as a table of a report; undefined without any. */
+/** The rows as a table of a report; undefined without rows. */
 export function paperTable(runs: readonly RunData[]): Markup | undefined {
   const rows = comparePaper(runs);
   if (rows.length === 0) return undefined;

@@ -1,13 +1,13 @@
 // Question: what do the figures of the mHC paper show?
 //
 // Source: "mHC: Manifold-Constrained Hyper-Connections", arXiv 2512.24880, Figures 2, 3, 5, 6, 7 and 8, of its
-// 27B model (n = 4, 30 layers, 60 sublayers, 50 000 steps) unless said otherwise. Curves are read off the
-// printed plots, so only as good as a ruler; the matrices of Figure 8 are printed as numbers, of two digits.
-// They stand lightly behind curves of this library as an orientation: models, data and lengths differ.
+// 27B model (n = 4, 30 layers, 60 sublayers, 50 000 steps) unless stated otherwise. Curves are read off the printed
+// plots, so they are only as precise as a ruler; the matrices of Figure 8 are printed as numbers with two digits.
+// They are drawn lightly behind this library's curves for orientation: models, data and lengths differ.
 
 import type { GainPair } from "../stability/gains.ts";
 
-/** A curve read off a plot, or whole ones printed in the paper. */
+/** A curve read off a plot, or values printed in the paper. */
 export interface PaperCurve {
   readonly name: string;
   readonly kind: "residual" | "hc" | "mhc";
@@ -33,7 +33,7 @@ export const figure2Gap: PaperCurve = {
   ],
 };
 
-/** Figure 2b, read off: gradient norms by step; HC's is a noisy band of 0.10–0.18 after step 12 000, of which this is the middle. */
+/** Figure 2b, read off: gradient norms by step; HC's is a noisy band of 0.10–0.18 after step 12 000; this is its middle. */
 export const figure2Norms: readonly PaperCurve[] = [
   {
     name: "HC",
@@ -83,7 +83,7 @@ export const figure5Gaps: readonly PaperCurve[] = [
 export interface PaperGains {
   readonly single: Readonly<Record<keyof GainPair, PaperCurve["points"]>>;
   readonly composite: Readonly<Record<keyof GainPair, PaperCurve["points"]>>;
-  /** Single gains are known at these sublayers only; between them the plot is no line (for HC mostly 0.7 to 1.8). */
+  /** Single gains are known only at these sublayers; between them the plot is not a line (for HC mostly 0.7 to 1.8). */
   readonly apart?: boolean;
 }
 
@@ -159,7 +159,7 @@ export const figure6Compute: PaperCurve = {
   ],
 };
 
-/** A token-averaged matrix of Figure 8, row-major; undefined where the paper's digits were not taken down. */
+/** A token-averaged matrix of Figure 8, row-major; undefined if the paper's digits were not copied here. */
 export interface PaperMatrix {
   readonly name: string;
   readonly matrix?: readonly number[];

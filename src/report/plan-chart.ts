@@ -1,4 +1,4 @@
-// Question: what does a plan look like? Memory, the curve of Eq. 20 and the extra time, as one SVG.
+// Question: how is a plan drawn? As one SVG with memory, the curve of Eq. 20 and the extra time.
 
 import type { TrainingPlan } from "../planning/plan.ts";
 import { directions, fusions } from "../planning/roofline.ts";

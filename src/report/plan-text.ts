@@ -1,4 +1,4 @@
-// Question: what does a plan say, to someone who reads it in a terminal?
+// Question: how is a plan shown in a terminal?
 
 import { TRAINING_FACTOR } from "../planning/flops.ts";
 import { type MemoryClass, memoryClasses, type MemoryVariant, memoryVariants } from "../planning/gpu-memory.ts";
@@ -21,11 +21,11 @@ const partNames: Readonly<Record<string, string>> = {
 };
 
 const amount = (value: number): string => (value < 100 ? value.toPrecision(3) : showCount(Math.round(value)));
-/** Small shares, such as those of single kernels, with a digit more. */
+/** A small share, such as that of a single kernel, with one more digit. */
 const percent = (share: number): string => showPercent(share, share < 0.01 ? 2 : 1);
 const NOT_PUBLIC = "not public";
 
-/** All of a plan: tables, and bars for memory. */
+/** The whole plan: tables, and bars for memory. */
 export function describePlan(plan: TrainingPlan): string {
   const sections = [
     head(plan),
@@ -124,7 +124,7 @@ function memory(plan: TrainingPlan): string {
   return [table, "", drawBars(memoryBars(plan), showBytes), ...advice].join("\n");
 }
 
-/** The section on a step that the compiler has planned for this machine. */
+/** The section on a training step that the compiler has planned for this machine. */
 export function describeCompiled(steps: CompiledSteps, tokens: number): string {
   const row = (name: string, of: (step: CompiledStep) => string): string[] => [
     name,

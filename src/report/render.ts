@@ -9,9 +9,9 @@ import { given } from "../basics/given.ts";
 import { onPaper, type VegaLiteSpec } from "./figures/figure.ts";
 
 export interface SvgOptions {
-  /** Behind everything; transparent by default, lines and texts then take the colour of what surrounds them. */
+  /** The background colour. By default it is transparent, and lines and texts take the colour of their surroundings. */
   readonly background?: string;
-  /** Before every id in the drawing, so that several fit in one document. */
+  /** A prefix for every id in the drawing, so that one document can hold several drawings. */
   readonly prefix?: string;
   readonly onWarning?: (message: string) => void;
 }
@@ -20,7 +20,7 @@ export interface SvgOptions {
  * Draw a specification.
  *
  * @returns a whole SVG document
- * @throws Error when the specification is none
+ * @throws Error when the specification is not valid
  */
 export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): Promise<string> {
   const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
@@ -31,7 +31,7 @@ export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): P
   const view = new vega.View(vega.parse(compiled), { renderer: "none", logger });
   try {
     const svg = await view.toSVG();
-    // Cells of a map would show seams between them.
+    // Otherwise the cells of a map would show seams between them.
     return withPrefix(
       svg.replaceAll('<g class="mark-rect role-mark', '<g shape-rendering="crispEdges" class="mark-rect role-mark'),
       prefix,
@@ -42,9 +42,9 @@ export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): P
 }
 
 /**
- * An SVG as PNG on its own background, in DejaVu Sans.
+ * Render an SVG as a PNG with the SVG's background, in DejaVu Sans.
  *
- * @param scale pixels a unit of the drawing
+ * @param scale pixels per unit of the drawing
  */
 export async function renderPng(svg: string, scale: number = 2): Promise<Uint8Array> {
   const { Resvg } = await loadResvg();
@@ -80,13 +80,13 @@ function fonts(): Uint8Array[] {
   return fontFiles;
 }
 
-/** Ids and what refers to them, only inside attributes: text is escaped and holds no quotation marks there. */
+/** Prefix ids and references to them. Both occur only in attributes: text is escaped and holds no quotation marks there. */
 function withPrefix(svg: string, prefix: string): string {
   if (prefix === "") return svg;
   return svg.replace(/ id="([\w-]+)"/g, ` id="${prefix}$1"`).replace(/="url\(#([\w-]+)\)"/g, `="url(#${prefix}$1)"`);
 }
 
-/** Both libraries warn through the same kind of object. */
+/** Both libraries log warnings through the same kind of object. */
 function warnings(tell: (message: string) => void): Logger {
   const say = (...messages: readonly unknown[]): Logger => {
     tell(messages.map(String).join(" "));

@@ -1,8 +1,8 @@
 // Question: what is in a report, and in which order?
 //
-// One HTML file that needs nothing else: every figure is a drawing (SVG) that paper and readers without
-// scripts see, and a Vega-Lite specification that becomes interactive when it comes into view, with Vega
-// itself inside the file. The page may run only the scripts whose hashes it names, and load nothing.
+// A report is one HTML file that needs nothing else. Every figure is a drawing (SVG), for paper and for readers without
+// scripts, and a Vega-Lite specification that becomes interactive when it comes into view; Vega itself is inside the
+// file. The page may run only the scripts whose hashes it names, and may load nothing.
 
 import { createHash } from "node:crypto";
 import fs from "node:fs";
@@ -33,13 +33,13 @@ import { reproduceCommand } from "./reproduce.ts";
 import type { RunData } from "../runs/run-data.ts";
 
 export interface ReportOptions {
-  /** By default what the runs have in common in their place, or the run's name. */
+  /** The title (default: the folder that the runs share, or the run's name). */
   readonly title?: string;
-  /** Name of the run that losses are compared with; a plain residual by default, else the first. */
+  /** Name of the run that losses are compared with (default: a plain residual, else the first). */
   readonly baseline?: string;
-  /** The step at which gains and matrices are shown; the last measured one by default. */
+  /** The step at which gains and matrices are shown (default: the last measured one). */
   readonly step?: number;
-  /** Also the figures in the form of the mHC paper's, with its values behind. */
+  /** Whether to add figures in the form of the mHC paper's, with its values behind. */
   readonly paper?: boolean;
 }
 
@@ -57,7 +57,7 @@ export function reportFigures(runs: readonly RunData[], options: ReportOptions =
 /**
  * The report of runs as one HTML document that needs no other file.
  *
- * @param runs as `readRunData` reads them, in the order in which they are to be listed
+ * @param runs as `readRunData` reads them, in the order of the list
  */
 export async function reportHtml(runs: readonly RunData[], options: ReportOptions = {}): Promise<string> {
   const numbers = runNumbers(runs);
@@ -227,7 +227,7 @@ function alarmTable(runs: readonly RunData[]): Markup | undefined {
 const MOST_SAMPLES = 12;
 const LONGEST_SAMPLE = 1500;
 
-/** The last text that a run wrote. */
+/** The last text that a run has written. */
 function sampleOf({ name, samples }: RunData): Markup | undefined {
   const last = samples.split("\n\n").findLast((text) => text.trim() !== "");
   if (last === undefined) return undefined;
@@ -239,8 +239,8 @@ function sampleOf({ name, samples }: RunData): Markup | undefined {
 function differenceTable(runs: readonly RunData[]): Markup {
   const differences = configDifferences(runs);
   if (runs.length < 2) return html`<p>There is one run; its whole configuration is in its config.json.</p>`;
-  if (differences.length === 0) return html`<p>All configurations are the same but for their names.</p>`;
-  return html`<p>The fields in which the runs differ; all others are the same.</p>
+  if (differences.length === 0) return html`<p>All configurations are the same except for their names.</p>`;
+  return html`<p>The runs differ in these fields; all others are the same.</p>
     <div class="wide">
       <table class="left wrap">
         <thead>
@@ -276,7 +276,7 @@ function commands(runs: readonly RunData[]): Markup | undefined {
     <p class="soft small">Versions: ${versions.slice(0, 5).join("; ")}</p>`;
 }
 
-/** For a POSIX shell. */
+/** Quote a folder's name for a POSIX shell. */
 function shellName(name: string): string {
   const folder = `runs/${name}`;
   return /^[\w./=-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
@@ -320,7 +320,7 @@ function show(value: number | undefined, as: (value: number) => string): string 
 
 const whole = (value: number): string => value.toLocaleString("en");
 
-/** Each figure becomes interactive when it is near the window; drawings stay where that fails. */
+/** Makes each figure interactive when it comes near the window. The drawing stays if that fails. */
 const upgrade = `
 (() => {
   const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -341,7 +341,7 @@ const upgrade = `
 
 function documentOf(title: string, body: Markup): string {
   const scripts = [...libraries(), upgrade];
-  // Scripts are put together outside of the template: their hashes are of every character between the tags.
+  // Script elements are built outside the template, because a hash covers every character between the tags.
   const hashes = scripts.map((script) => `'sha256-${createHash("sha256").update(script).digest("base64")}'`);
   // Vega compiles its expressions with Function; nothing may be loaded or sent.
   const policy = `default-src 'none'; script-src ${hashes.join(" ")} 'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'`;
@@ -372,10 +372,10 @@ function libraries(): string[] {
     [require.resolve("vega-embed"), "vega-embed.min.js"],
   ].map(([module, file]) => {
     const text = fs.readFileSync(path.join(path.dirname(module!), file!), "utf8");
-    // A map that lies nowhere beside the report would only be asked for in vain.
+    // Drop the reference to a source map, which does not exist beside the report.
     const script = text.replace(/\n?\/\/# sourceMappingURL=.*\s*$/, "\n");
     if (/<\/script|<!--/i.test(script))
-      throw new Error(`${file} cannot stand inside HTML: it holds an end of a script`);
+      throw new Error(`report: ${file} cannot be placed inside HTML, because it holds the end tag of a script`);
     return script;
   });
 }

@@ -1,14 +1,14 @@
 // Question: which command trains a run again?
 //
-// The options of `birkhoff train`, of which only those are named that differ from its defaults; whatever has
-// no option of its own follows as --set. test/cli/report.test.ts holds this to what the command makes of it.
+// The command names only the options of `birkhoff train` that differ from its defaults. Fields without an option follow
+// as --set. test/cli/report.test.ts checks that the command makes the same configuration again.
 
 import { connectionOptions, defaultConnection } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { TrainingConfig } from "../training/config.ts";
 
-/** Values that `birkhoff train` takes when nothing is said. */
+/** The defaults of `birkhoff train`. */
 const defaults = {
   data: "sotu",
   preset: "nano",
@@ -22,7 +22,7 @@ const defaults = {
   splitSeed: 0,
 } as const;
 
-/** A shell command that makes the same configuration; the text and the machine's threads are the user's. */
+/** A shell command that makes the same configuration; the user supplies the text and the number of threads. */
 export function reproduceCommand(config: TrainingConfig): string {
   const { data, model, optimizer, steps } = config;
   const [preset, size] = nearestPreset(model);
@@ -77,18 +77,18 @@ export function reproduceCommand(config: TrainingConfig): string {
   return ["birkhoff train", ...words].join(" ");
 }
 
-/** The preset of which the fewest fields differ. */
+/** The preset that differs in the fewest fields. */
 function nearestPreset(model: TrainingConfig["model"]): [string, (typeof presets)[keyof typeof presets]] {
   const differing = (size: object): number =>
     Object.entries(size).filter(
       ([field, value]) => JSON.stringify(model[field as keyof typeof model]) !== JSON.stringify(value),
     ).length +
-    // What a preset has and a model lacks cannot be taken away again.
+    // A field that the preset has but the model lacks cannot be removed again.
     (["attention", "feedForward"] as const).filter((field) => field in size && model[field] === undefined).length * 100;
   return Object.entries(presets).reduce((a, b) => (differing(b[1]) < differing(a[1]) ? b : a));
 }
 
-/** kind:option=value, of the options that differ from the kind's own and the command's usual ones. */
+/** kind:option=value, for the options that differ from the defaults of the kind and of the command. */
 function connectionChoice(connection: Exclude<TrainingConfig["model"]["connection"], { default: unknown }>): string {
   const usual = new Map<string, unknown>(Object.entries(defaultConnection(connection.kind)));
   const shared = new Map<string, unknown>([
@@ -103,7 +103,7 @@ function connectionChoice(connection: Exclude<TrainingConfig["model"]["connectio
   return [connection.kind, ...options.map((name) => `${name}=${String(own.get(name))}`)].join(":");
 }
 
-/** For a POSIX shell. */
+/** Quote a word for a POSIX shell. */
 function quote(word: string): string {
   return /^[\w.,:=/+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

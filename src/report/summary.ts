@@ -20,7 +20,7 @@ export interface SummaryRow {
   readonly largestGradientNorm: number | undefined;
   readonly largestForwardGain: number | undefined;
   readonly largestBackwardGain: number | undefined;
-  /** How many alarms there were, and the last one, such as "gain at step 120". */
+  /** The number of alarms, and the last one, such as "gain at step 120". */
   readonly alarms: number;
   readonly lastAlarm: string | undefined;
 }
@@ -79,10 +79,10 @@ export function drawCurves(
     })
     .join("   ");
   const anything = drawn.some(({ values }) => values.some((value) => value !== undefined));
-  return `${anything ? drawChart(drawn, height) : "(nothing that is finite)"}\n  ${legend}`;
+  return `${anything ? drawChart(drawn, height) : "(no finite values)"}\n  ${legend}`;
 }
 
-/** Means over equal stretches, so that a long noisy curve fits and stays true; a gap where nothing is finite. */
+/** Means over equal intervals, so that a long noisy curve fits without distortion. There is a gap where nothing is finite. */
 function resample(values: readonly number[], points: number): (number | undefined)[] {
   const count = Math.min(values.length, points);
   return Array.from({ length: count }, (_, point) => {

@@ -1,7 +1,7 @@
 // Question: how is a simple chart written as SVG, without a library?
 //
 // Two kinds: horizontal bars of stacked parts, and a curve over whole numbers. Each is a panel, a piece of
-// SVG of a known size; panels are set under each other in one drawing.
+// SVG of a known size; a drawing sets panels one below the other.
 
 import { escape } from "./html.ts";
 import type { Bar } from "./bars.ts";
@@ -21,14 +21,14 @@ const LEFT = 150;
 const RIGHT = 90;
 const PLOT = WIDTH - LEFT - RIGHT;
 const ROW = 30;
-/** Where the legend begins, and how far its entries are apart. */
+/** The start of the legend, and the distance between its entries. */
 const LEGEND = 60;
 const STEP = 100;
-/** A mark so many times beyond the longest bar would leave no room for the bars: it is left out. */
+/** A mark this many times longer than the longest bar would leave no room for the bars, so it is left out. */
 const FARTHEST = 4;
 const COLOURS = ["#2e6fdb", "#7a869a", "#8e6bbf", "#e0a030", "#d1495b", "#3a9d6e"] as const;
 
-/** Panels under each other, on white. */
+/** Draw panels one below the other, on white. */
 export function drawSvg(title: string, panels: readonly Panel[]): string {
   let top = 44;
   const placed = panels.map(({ height, body }) => {
@@ -45,7 +45,7 @@ export function drawSvg(title: string, panels: readonly Panel[]): string {
   ].join("\n");
 }
 
-/** Bars from left to right, their parts stacked; a mark is a dashed line across all of them, unless it lies far beyond. */
+/** Bars from left to right, their parts stacked; a mark is a dashed line across all of them. A mark far beyond them is left out. */
 export function barPanel(title: string, bars: readonly Bar[], show: (value: number) => string, mark?: Mark): Panel {
   const known = (value: number): number => (Number.isNaN(value) ? 0 : value);
   const sums = bars.map(({ parts }) => parts.reduce((sum, { value }) => sum + known(value), 0));
@@ -114,7 +114,7 @@ export function curvePanel(
   };
 }
 
-/** A line of text in an SVG, with attributes as they are to be written. */
+/** A line of text in an SVG. The attributes are inserted as they are. */
 export function textAt(x: number, y: number, content: string, attributes: string): string {
   return `<text x="${x}" y="${y}" ${attributes}>${escape(content)}</text>`;
 }

@@ -1,8 +1,9 @@
-// Question: what does a sweep look like? Validation loss against the learning rate, in log scale.
+// Question: how is a sweep drawn?
 //
-// One panel a depth (and whatever else varies), one line a connection: the mean over seeds, with a band from the
-// lowest to the highest seed. A cross at the top is a rate at which a seed diverged. The SVG takes the reader's
-// light or dark scheme.
+// The chart shows validation loss against the learning rate, on a log scale. There is one panel for each depth (and
+// whatever else varies) and one line for each connection: the mean over seeds, with a band from the lowest to the
+// highest seed. A cross at the top marks a rate at which a seed diverged. The SVG follows the reader's light or dark
+// scheme.
 
 import { kindColours } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
@@ -10,9 +11,8 @@ import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { showValue } from "./sweep-table.ts";
 
-/** Connections as papers call them; sweeps of older versions may have the last two names. */
+/** The names of connections in papers. Sweeps of older versions may have the last two kinds. */
 const NAMES: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC", hyper: "HC", manifold: "mHC" };
-/** Of a few connections, the same in every chart; the others take what follows. */
 /** The colours that connections have in all figures. */
 const COLOURS: Readonly<Record<string, string>> = {
   residual: kindColours.residual!,
@@ -24,7 +24,7 @@ const [PANEL_WIDTH, PANEL_HEIGHT] = [270, 230];
 /** Height of a row of crosses. */
 const CROSS = 11;
 
-/** Light and dark: what the chart is drawn in → what it is in the dark. */
+/** The colours of the chart, and what each becomes in the dark scheme. */
 const DARK = {
   "#ffffff": "#0f141a",
   "#1f2933": "#e4e8ee",
@@ -125,7 +125,7 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
           tooltip: [...tooltip, ...measured],
         },
       },
-      // A row of crosses for each model, so that none hides another.
+      // Each model has its own row of crosses, so that none hides another.
       ...lines.map((line, index) => ({
         transform: [{ filter: { and: [{ field: "line", equal: line }, "datum.diverged > 0"] } }],
         mark: { type: "text", text: "×", fontSize: 16, fontWeight: "bold" },
@@ -166,7 +166,7 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
 
 /** The chart as an SVG document that follows the reader's light or dark scheme. */
 export async function drawSweep(summary: SweepSummary): Promise<string> {
-  // Loaded here, as drawing is what few commands do.
+  // Loaded here, because few commands draw.
   const [{ parse, View }, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
   const view = new View(parse(compile(sweepChart(summary)).spec), { renderer: "none" });
   const svg = await view.toSVG();

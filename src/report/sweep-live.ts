@@ -1,7 +1,7 @@
 // Question: what does a person see while a sweep runs?
 //
-// On a terminal one line, redrawn in place: runs done, what is under way, time left. In a pipe a plain line
-// now and then.
+// A terminal shows one line, redrawn in place: the runs done, the runs in progress, the time left. A pipe gets a plain
+// line now and then.
 
 import { duration } from "./live.ts";
 
@@ -24,7 +24,7 @@ export interface SweepView {
 
 const PLAIN_MS = 10_000;
 
-/** Draw on a terminal where there is one, write plain lines where not. */
+/** Draw on a terminal if there is one, and write plain lines otherwise. */
 export function createSweepView(stream: NodeJS.WriteStream = process.stderr): SweepView {
   let [shown, done] = [-Infinity, -1];
   const erase = (): void => void stream.write("\r\x1b[0K");

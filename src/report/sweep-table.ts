@@ -1,6 +1,7 @@
-// Question: what do the runs of a sweep say together, in a terminal and in a page of text?
+// Question: how are the results of a sweep shown in a table, for a terminal or a page of text?
 //
-// One row a group (a connection at a depth): optimum, tolerance, edge, seed spread, and what went wrong how often.
+// There is one row for each group (a connection at a depth): its optimum, tolerance, edge and seed spread, and how often
+// something went wrong.
 
 import { axisNames } from "../runs/sweep/definition.ts";
 import type { GroupSummary } from "../runs/sweep/analysis.ts";
@@ -41,7 +42,7 @@ function bestBand({ optimum, rates }: GroupSummary) {
   return rates.find(({ learningRate }) => learningRate === optimum?.measured)?.band;
 }
 
-/** Head and rows: the values that name a group, then its figures. */
+/** The heading and the rows: the values that name a group, then its figures. */
 export function sweepRows({ groups }: Pick<SweepSummary, "groups">): string[][] {
   const axes = Object.keys(groups[0]?.group ?? {});
   const names = axisNames(axes);
@@ -54,11 +55,11 @@ export function sweepRows({ groups }: Pick<SweepSummary, "groups">): string[][] 
   ];
 }
 
-/** A value of an axis for people. */
+/** A value of an axis, for people to read. */
 export const showValue = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
-/** For a terminal. */
+/** The table for a terminal. */
 export function sweepTable(summary: SweepSummary): string {
   const bits = summary.definitions.toleranceBits;
-  return `${drawTable(sweepRows(summary))}\nTolerated: mean validation loss within ${bits} bits per byte of the best. ≥: as far as the measured rates go.`;
+  return `${drawTable(sweepRows(summary))}\nTolerated: rates with a mean validation loss within ${bits} bits per byte of the best. ≥: the range reaches the end of the measured rates.`;
 }

@@ -1,9 +1,10 @@
 // Question: how are curves drawn with characters?
 //
-// A row is a step of the vertical axis, a column the way from one point to the next; lines turn with ╭ ╮ ╰ ╯, as
-// asciichart by Igor Kroitor draws them, and begin with ┼ at the axis. A value that is not there leaves a gap: the line ends with ╴ and begins again with ╶.
+// A row is a step of the vertical axis; a column leads from one point to the next. Lines turn with ╭ ╮ ╰ ╯, as asciichart
+// by Igor Kroitor draws them, and begin with ┼ at the axis. A missing value leaves a gap: the line ends with ╴ and begins
+// again with ╶.
 
-/** One curve, undefined where there is a gap; a colour is the code of a terminal that is put before each character. */
+/** One curve; a value is undefined in a gap. The colour is the terminal code that precedes each character. */
 export interface DrawnCurve {
   readonly values: readonly (number | undefined)[];
   readonly colour?: string;
@@ -12,7 +13,7 @@ export interface DrawnCurve {
 const PLAIN = "\x1b[0m";
 const LABEL = 11;
 
-/** @param height rows from the smallest to the largest value, of which there must be one */
+/** @param height rows from the smallest to the largest value; there must be at least one value */
 export function drawChart(curves: readonly DrawnCurve[], height: number): string {
   const known = curves.flatMap(({ values }) => values.filter((value) => value !== undefined));
   const least = known.reduce((a, b) => Math.min(a, b));

@@ -1,19 +1,19 @@
-// Question: how are timelines shown with their figures on one page that needs no other file?
+// Question: how does one page show timelines and their figures without any other file?
 
 import { html, type Markup, trusted } from "./html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
 
-/** Rows of text under a caption; numbers in all columns but the first. */
+/** Rows of text with a caption; all columns but the first hold numbers. */
 export interface FigureTable {
   readonly caption: string;
   readonly head: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
-/** What a page of timelines shows. */
+/** The contents of a page of timelines. */
 export interface TimelinePage {
   readonly title: string;
-  /** Sentences that say what was assumed. */
+  /** Sentences about the assumptions. */
   readonly notes: readonly string[];
   readonly tables: readonly FigureTable[];
   readonly pictures: readonly Picture[];
@@ -31,7 +31,7 @@ th{font-weight:500;color:var(--quiet)}th:first-child,td:first-child{text-align:l
 .timeline{overflow-x:auto;margin-top:18px}svg{display:block}svg .cut:hover{stroke-width:1.6;stroke-opacity:1}
 `;
 
-/** A page with the notes, the tables and the timelines, whose tasks tell themselves on hover. */
+/** A page with the notes, the tables and the timelines. Hovering over a task shows what it is. */
 export function timelineHtml(
   { title, notes, tables, pictures }: TimelinePage,
   options: TimelineSvgOptions = {},

@@ -1,5 +1,7 @@
-// Question: how does a timeline look? An SVG that needs nothing else: a row a stage, computation above
-// communication, empty where a stage idles; several timelines one below the other share one scale of time.
+// Question: how is a timeline drawn?
+//
+// It becomes an SVG that needs nothing else. There is a row for each stage, with computation above communication, and
+// empty where the stage idles. Several timelines, one below the other, share one time scale.
 
 import { escape } from "./html.ts";
 import { showPercent } from "../basics/show.ts";
@@ -16,15 +18,15 @@ export interface Picture {
 export interface TimelineSvgOptions {
   /** Width in pixels (default 1200). */
   readonly width?: number;
-  /** Tell every task on hover; makes the file larger. */
+  /** Whether hovering over a task shows what it is; this makes the file larger. */
   readonly hover?: boolean;
-  /** What one unit of time is. */
+  /** The name of the unit of time. */
   readonly unit?: string;
   /** Draw only what runs in this window of time. */
   readonly window?: readonly [from: number, to: number];
 }
 
-/** Fills carry dark text on a light page and on a dark one, and differ in lightness as well as in hue. */
+/** The fills suit dark text on light and on dark pages, and differ in lightness as well as in hue. */
 export const kinds: Readonly<Record<TaskKind, { readonly colour: string; readonly means: string }>> = {
   forward: { colour: "#78b0ff", means: "forward" },
   backward: { colour: "#5cc79a", means: "backward" },
@@ -46,11 +48,11 @@ const LINK = 13;
 const GAP = 6;
 const EDGE = 1.6;
 
-/** One digit after the point: of a length, or of a number to read. */
+/** One digit after the point, for lengths and for numbers to read. */
 const short = (value: number): string => String(Math.round(value * 10) / 10);
 
 /**
- * Draw timelines, one below the other on one scale of time, as an SVG for light and dark pages.
+ * Draw timelines, one below the other on one time scale, as an SVG for light and dark pages.
  *
  * @throws RangeError if the window to draw is empty or lies after the end
  */
@@ -89,7 +91,7 @@ function styles(): string {
     "text{font:11px system-ui,'Segoe UI',Helvetica,Arial,sans-serif;fill:#1f2733}",
     ".page{fill:#fff}.lane{fill:#eceff4}.tick{stroke:#c9d0db;stroke-width:1}",
     ".title{font-size:14px;font-weight:600}.quiet{fill:#5d6b80}.in{font-size:9px;fill:#12171f;text-anchor:middle;pointer-events:none}",
-    // Tasks that come from the far end of the pipeline have a darker edge on their lower side.
+    // Tasks that run from the last stage to the first have a darker lower edge.
     ".edge{fill:#12171f;fill-opacity:.55}",
     ".cut{stroke:#fff;stroke-width:.6;stroke-opacity:.85}",
     ...fills,
@@ -182,7 +184,7 @@ const rect = (classes: string, { x, y, w, h }: Box): string =>
   `<rect class="${classes}" x="${short(x)}" y="${short(y)}" width="${short(w)}" height="${short(h)}"/>`;
 
 function box(kind: TaskKind, at: Box, hover: string | undefined): string {
-  // Lines between tasks would cover tasks of a pixel or two.
+  // Lines between tasks would cover tasks that are only a pixel or two wide.
   const drawn = rect(at.w > 5 ? `${kind} cut` : kind, at);
   return hover === undefined ? drawn : `${drawn.slice(0, -2)}><title>${escape(hover)}</title></rect>`;
 }
@@ -210,7 +212,7 @@ function hoverText({ label, parts, duration, segments }: TimedTask, start: numbe
   return `${label}: ${whom.join(" and ")}, ${start.toFixed(3)} to ${stop.toFixed(3)}${broken}`;
 }
 
-/** About eight round numbers. */
+/** About eight round numbers, for the axis. */
 function ticks(from: number, to: number): number[] {
   if (to <= from) return [];
   const rough = (to - from) / 8;

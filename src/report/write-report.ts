@@ -1,6 +1,7 @@
-// Question: how does a report come to lie in a folder?
+// Question: how is a report written to a folder?
 //
-// The page, and if wished its figures alone as SVG and PNG files; every file is written beside and renamed.
+// It consists of the page and, on request, each figure as an SVG or PNG file. Every file is written under a temporary
+// name and then renamed.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -14,9 +15,9 @@ import type { RunData } from "../runs/run-data.ts";
 export interface ReportPlaces {
   /** The HTML file. */
   readonly out: string;
-  /** A folder for the figures as SVG. */
+  /** A folder for the figures as SVG files. */
   readonly svg?: string;
-  /** A folder for the figures as PNG. */
+  /** A folder for the figures as PNG files. */
   readonly png?: string;
 }
 

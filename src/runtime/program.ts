@@ -80,6 +80,19 @@ export function expectCount(name: string, count: number, size: number, shape: re
   throw new RangeError(`write: ${name} has shape ${showShape(shape)} and needs ${size} values, got ${count}.`);
 }
 
+/** Throw unless every value is an integer of 32 bits: a machine would write another number without a word. */
+export function expectIntegers(name: string, values: ArrayLike<number>): void {
+  if (values instanceof Int32Array) return;
+  for (let position = 0; position < values.length; position++) {
+    const value = values[position];
+    if (value === undefined || (value | 0) !== value) {
+      throw new RangeError(
+        `write: ${name} holds ${value} at position ${position}; allowed are whole numbers of 32 bits; check the indices.`,
+      );
+    }
+  }
+}
+
 /** What `forget` throws for a state that programs have. */
 export function inUse(name: string, programs: number): Error {
   const [have, them] = programs > 1 ? ["programs have", "them"] : ["program has", "it"];

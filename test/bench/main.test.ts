@@ -26,8 +26,8 @@ describe("bench", () => {
         "plan.time_error",
         "sinkhorn.vs_torch_eager",
         "stream.bandwidth_share",
-        "mhc.sinkhorn.n4",
-        "mhc.birkhoff-newton.n8",
+        "manifold.sinkhorn.n4",
+        "manifold.birkhoff-newton.n8",
       ]),
     );
     expect(new Set(figureNames).size).toBe(figureNames.length);
@@ -47,13 +47,13 @@ describe("bench", () => {
     const stdout = vi.spyOn(process.stdout, "write").mockImplementation((text) => out.push(String(text)) > 0);
     const stderr = vi.spyOn(process.stderr, "write").mockReturnValue(true);
     try {
-      await bench(["mhc.circulant.n4"], { json: true, rounds: 1 });
+      await bench(["manifold.circulant.n4"], { json: true, rounds: 1 });
     } finally {
       stdout.mockRestore();
       stderr.mockRestore();
     }
     const [figure] = out.map((line) => JSON.parse(line));
-    expect(figure).toMatchObject({ name: "mhc.circulant.n4", unit: "ns/token", theirs: { label: "sinkhorn" } });
+    expect(figure).toMatchObject({ name: "manifold.circulant.n4", unit: "ns/token", theirs: { label: "sinkhorn" } });
     expect(figure.value).toBeGreaterThan(0);
   });
 

@@ -293,7 +293,7 @@ describe("docs/manifolds.md", () => {
   const namesIn = (cell: string): ResidualMapName[] =>
     cell.split(", ").map((name) => name.slice(1, -1) as ResidualMapName);
 
-  test("the measured errors are up to date", async () => {
+  test("the measured errors are up to date", { timeout: 300_000 }, async () => {
     const text = readFileSync(new URL("../../docs/manifolds.md", import.meta.url), "utf8");
     expect(withBlock(text, "errors", await errorTable()), "run node scripts/update-manifolds.ts").toBe(text);
     expect(withBlock(text, "gradients", sinkhornTable()), "run node scripts/update-manifolds.ts").toBe(text);

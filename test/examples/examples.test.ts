@@ -14,7 +14,7 @@ test("wrap-a-block: the loss falls by at least ten times, and the mixing amplifi
   expect(loss).toBeLessThan(1 / 300);
   expect(gains.forward).toHaveLength(6);
   for (const gain of gains.forward) expect(gain).toBeCloseTo(1, 5);
-  for (const gain of gains.backward) expect(gain).toBeCloseTo(1, 0);
+  for (const gain of gains.backward) expect(gain).toBeLessThan(1.2);
 });
 
 test.for(["vision-transformer", "mlp-mixer"])(

@@ -50,7 +50,7 @@ test("a number of iterations that is none, or too many for the kernels", async (
   expect(() => sinkhorn(tensor(4, 4), { iterations: 2.5 })).toThrow(/whole number.* 2\.5/);
   const runtime = await createWasmRuntime({ threads: 1 });
   expect(() => runtime.compile({ outputs: { out: sinkhorn(tensor(32, 32), { iterations: 5000 }) } })).toThrow(
-    /at most \d+ iterations .* 32 × 32, got 5000/,
+    /5000 iterations .* 32 × 32; the CPU runtime does \d+ at most/,
   );
   runtime.close();
 });

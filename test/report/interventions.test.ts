@@ -52,7 +52,7 @@ test("the table of a report", () => {
     ──────────────────────────────
     1 iteration     +0.2500 +28.4%
 
-    ~ within two standard errors of no change, judged by the single batches
+    ~ within two standard errors of no change, estimated from the single batches
 
     For reference, DeepSeek-V4-Flash on C4 (arXiv 2609.05309), its own early and late layers, perplexity:
       early → identity +41% (here +35.0%), late → identity +1.9% (here +1.01%), early → mean +0.2% (here 0%)"

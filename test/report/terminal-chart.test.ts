@@ -28,6 +28,6 @@ test("a curve that is not finite at some steps has gaps there, and says how many
     "1.00",
   );
   expect(drawCurves([{ name: "loss", values: [NaN, NaN] }])).toBe(
-    "(nothing that is finite)\n  ── loss (2 of 2 steps are not finite)",
+    "(no finite values)\n  ── loss (2 of 2 steps are not finite)",
   );
 });

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { constant, input, parameter, persistent } from "../../src/graph/state.ts";
 import { add, multiply, scale } from "../../src/ops/elementwise.ts";
 import { chooseExperts } from "../../src/ops/expert-choice.ts";
+import { gather } from "../../src/ops/gather.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { reshape } from "../../src/ops/reshape.ts";
 import { streamNarrow } from "../../src/ops/stream-precision.ts";
@@ -250,7 +251,28 @@ describe.each(runtimes)("%s", (name, open, floats) => {
       program.run();
       program.release();
       for (const use of [() => program.run(), () => program.read("y")])
-        expect((await failing(use)).message).toMatch(/released|not there/);
+        expect((await failing(use)).message).toContain("released");
+    });
+    test("of an index out of range: there is nothing to read, and the runtime goes on", async () => {
+      const [table, ids] = [input("table", [4, 2]), input("ids", [3], "i32")];
+      const program = runtime.compile({ outputs: { rows: gather(table, ids) } });
+      runtime.write(table, [0, 1, 2, 3, 4, 5, 6, 7]);
+      runtime.write(ids, [3, 0, 1]);
+      program.run();
+      expect([...(await program.read("rows"))]).toEqual([6, 7, 0, 1, 2, 3]);
+      runtime.write(ids, [3, 4, 1]);
+      const message = "gather: index 4 at position 1; allowed are 0 to 3; check the token ids.";
+      expect((await failing(async () => program.run())).message).toBe(message);
+      expect((await failing(() => program.read("rows"))).message).toContain('"rows" is not there');
+      runtime.write(ids, [2, 2, 2]);
+      program.run();
+      expect([...(await program.read("rows"))]).toEqual([4, 5, 4, 5, 4, 5]);
+    });
+    test.each([2 ** 32 + 1, 1.5, Number.NaN])("of an i32 state that is given %d", (value) => {
+      const ids = input("ids", [2], "i32");
+      expect(() => runtime.write(ids, [0, value])).toThrow(
+        `write: ids holds ${value} at position 1; allowed are whole numbers of 32 bits; check the indices.`,
+      );
     });
     test("of memory that does not suffice: everything else goes on", async () => {
       const own = await open();

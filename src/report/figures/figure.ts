@@ -1,8 +1,8 @@
 // Question: what is a figure?
 //
-// A name, a title, a caption and one Vega-Lite specification (https://vega.github.io/vega-lite/docs/), plain
-// JSON with its data inside. Lines and texts that are not data are `currentColor`, so the same drawing is
-// right on light and on dark paper. Made from runs; drawn by render.ts, by the report and by the page.
+// A figure is a name, a title, a caption and one Vega-Lite specification (https://vega.github.io/vega-lite/docs/):
+// plain JSON that includes its data. Lines and texts that are not data are `currentColor`, so the same drawing works on
+// light and on dark paper. Figures are made from runs, and drawn by render.ts, by the report and by the page.
 
 import type { Series } from "./series.ts";
 
@@ -10,10 +10,10 @@ import type { Series } from "./series.ts";
 export type VegaLiteSpec = Readonly<Record<string, unknown>>;
 
 export interface Figure {
-  /** For a file name: letters, digits and dashes. */
+  /** Used as a file name: letters, digits and dashes. */
   readonly name: string;
   readonly title: string;
-  /** What is drawn, its units, and how it was taken; one or two sentences. */
+  /** What is drawn, its units, and how it was measured, in one or two sentences. */
   readonly caption: string;
   readonly spec: VegaLiteSpec;
 }
@@ -65,10 +65,10 @@ const THEME = {
   rule: { color: INK },
 } as const;
 
-/** Of a figure across the whole page. */
+/** The width of a figure across the whole page. */
 export const WIDTH = 900;
 
-/** A whole specification around a part. */
+/** Make a whole specification from a part. */
 export function wholeSpec(part: Part): VegaLiteSpec {
   return { $schema: "https://vega.github.io/schema/vega-lite/v6.json", config: THEME, ...part };
 }
@@ -132,12 +132,12 @@ export function ruleAt(y: number): Part {
   };
 }
 
-/** Grey of what is not from these runs but from a paper. */
+/** The grey of values that come from a paper instead of these runs. */
 export const PAPER_COLOUR = "#9aa0a6";
 
 /**
- * Name of a layer of invisible marks that only the pointer finds; a drawing on paper goes without them. Layers
- * of one name would share their scales, so each is named after what it is drawn on.
+ * The name of a layer of invisible marks that only react to the pointer; a drawing on paper leaves them out. Layers
+ * with the same name would share their scales, so each is named after what it is drawn on.
  */
 export function hoverName(owner: string): string {
   return `${HOVER}${owner}`;
@@ -145,7 +145,7 @@ export function hoverName(owner: string): string {
 
 const HOVER = "hover: ";
 
-/** The same specification without what only a pointer finds. */
+/** The same specification without the layers that only react to the pointer. */
 export function onPaper<S>(spec: S): S {
   if (Array.isArray(spec)) return spec.filter((part) => !isHover(part)).map(onPaper) as S;
   if (typeof spec !== "object" || spec === null) return spec;

@@ -1,8 +1,8 @@
 // Question: how much do these networks amplify a signal, where and when?
 //
-// Amax gains as in stability/gains.ts. Networks whose mixing is bounded are drawn on a linear axis from 0 to
-// 2, as in the mHC paper's Figure 7; those that leave it on a logarithmic one, as in Figure 3. Over seeds the
-// median, in a band from the smallest to the largest: gains multiply, and one seed's would carry a mean away.
+// Amax gains are defined in stability/gains.ts. Networks whose mixing is bounded are drawn on a linear axis from 0 to
+// 2, as in the mHC paper's Figure 7; those that leave that range on a logarithmic one, as in Figure 3. Over seeds, the
+// figure shows the median in a band from the smallest to the largest. Gains multiply, so one seed could dominate a mean.
 
 import type { GainPair } from "../../stability/gains.ts";
 import type { GainRecord } from "../../training/records.ts";
@@ -13,15 +13,15 @@ import { largestGain, type MeasuredStep, measuredAt, profileOf } from "./seeds.t
 import { bandLayer, thinBand } from "./training.ts";
 import { bandNote, bandOf, digits, pointsOf, type Series, seriesOf } from "./series.ts";
 
-/** Composite gains from these on are no matter of rounding: the axis becomes logarithmic. */
+/** Composite gains above this are not due to rounding, so the axis becomes logarithmic. */
 const LINEAR_TOP = 2;
 
 const hasGains = ({ composite }: GainRecord): boolean => composite !== undefined;
 
 /**
- * Gains by sublayer at one step: single on the left, composite on the right, one row a series.
+ * Gains by sublayer at one step: single on the left, composite on the right, one row for each series.
  *
- * @param step the last measured one by default
+ * @param step the step to show (default: the last measured one)
  */
 export function gainProfileFigure(runs: readonly RunData[], step?: number): Figure | undefined {
   const series = seriesOf(runs);
@@ -36,13 +36,13 @@ export function gainProfileFigure(runs: readonly RunData[], step?: number): Figu
 }
 
 export interface GainPanelOptions {
-  /** The last measured one by default. */
+  /** The step to show (default: the last measured one). */
   readonly step?: number | undefined;
-  /** Drawn lightly behind, its sublayers scaled to the same depth. */
+  /** A curve drawn lightly behind, with its sublayers scaled to the same depth. */
   readonly paper?: { readonly gains: PaperGains; readonly depth: number };
 }
 
-/** Two panels side by side, on the axes that fit the values; undefined for a series without gains. */
+/** Two panels side by side, with axes that fit the values; undefined for a series without gains. */
 export function gainPanels(series: Series, { step, paper }: GainPanelOptions = {}): Part | undefined {
   const measured = measuredAt(series, hasGains, step);
   if (!measured) return undefined;
@@ -53,7 +53,7 @@ export function gainPanels(series: Series, { step, paper }: GainPanelOptions = {
     const apart = of === "single" && paper?.gains.apart === true;
     return gainPanel(of, own, { values: behind, apart }, series.colour, depth);
   });
-  // A legend shared by rows of different colours would have none of its own.
+  // Rows have different colours, so they cannot share a legend.
   return { title: { text: measured.title, subtitle: "— forward   ╌ backward" }, hconcat: panels, spacing: 36 };
 }
 
@@ -67,7 +67,7 @@ interface GainValue {
   readonly sublayer: number;
   readonly gain: number;
   readonly direction: string;
-  /** Of several seeds, whose median `gain` is. */
+  /** Present for several seeds, whose median `gain` is. */
   readonly least?: number;
   readonly largest?: number;
 }
@@ -195,10 +195,10 @@ export function gainTimeFigure(runs: readonly RunData[]): Figure | undefined {
   };
 }
 
-/** So many steps a map shows; beyond it shows every k-th step. */
+/** The most steps that a map shows; with more steps it shows every k-th. */
 const MAP_STEPS = 80;
 
-/** Composite backward gain by sublayer and step, one map a series: where amplification begins, and when. */
+/** Composite backward gain by sublayer and step, one map for each series: it shows where and when amplification begins. */
 export function gainMapFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   const maps = series.flatMap((one) => gainMap(one) ?? []);

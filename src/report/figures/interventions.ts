@@ -1,9 +1,9 @@
-// Question: What does a trained model lose when its mixers are changed?
+// Question: what does a trained model lose when its mixers are changed?
 //
-// Bars of the change in validation loss, from interventions.json: of the runs of a report, or of the one run that
-// `birkhoff intervene` has just measured. Of several seeds a bar is the median, with a line from the smallest to the
-// largest; a row needs a number of each of them. A bar within two standard errors of no change is pale. A diamond is
-// what others published of the same change of another model.
+// The bars show the change in validation loss, from interventions.json: of the runs of a report, or of the one run that
+// `birkhoff intervene` has just measured. For several seeds a bar is the median, with a line from the smallest to the
+// largest; a row needs a number from every seed. A bar within two standard errors of no change is pale. A diamond is
+// the published result of the same change to another model.
 
 import { showNats } from "../interventions-text.ts";
 import { given } from "../../basics/given.ts";
@@ -13,13 +13,13 @@ import { publishedInterventions } from "../../study/interventions.ts";
 import { type Figure, type Part, seriesEncoding, WIDTH, wholeSpec } from "./figure.ts";
 import { digits, drawable, type Series, seriesOf, type Spread, spreadOf } from "./series.ts";
 
-/** A published mark so many times beyond the longest bar would leave no room for the bars: it is left out. */
+/** A published mark this many times longer than the longest bar would leave no room for the bars, so it is left out. */
 const FARTHEST = 4;
 
 /**
- * Change of the validation loss by intervention, the largest first; undefined when no run has any.
+ * The change of the validation loss by intervention, the largest first; undefined if no run has interventions.
  *
- * @param most rows at most; 24 unless given
+ * @param most the most rows to show (default: 24)
  */
 export function interventionsFigure(runs: readonly RunData[], most: number = MOST_ROWS): Figure | undefined {
   const series = seriesOf(runs.filter(({ interventions }) => (interventions?.rows.length ?? 0) > 0));
@@ -34,7 +34,7 @@ export function interventionsFigure(runs: readonly RunData[], most: number = MOS
     change: digits(median),
     ...(of.runs.length > 1 ? { least: digits(least), largest: digits(largest) } : {}),
     ...given({ undecided: undecided || undefined }),
-    // Numbers at the bars of several models would stand in each other's way.
+    // Numbers beside the bars of several models would overlap.
     ...(series.length === 1
       ? { label: showNats(median), end: Math.max(0, digits(largest), (published.get(name) ?? -1) * 1.01) }
       : {}),
@@ -77,9 +77,9 @@ export function interventionsFigure(runs: readonly RunData[], most: number = MOS
       "Change of the validation loss, nats a token, when the trained model's mixing is changed and nothing is trained again.",
       "Near zero: the loss on this text hardly depends on it; pale: within two standard errors of no change.",
       ...(rows.length > drawn.length
-        ? ["Of many, those on several sublayers that change most are shown; interventions.json has all."]
+        ? ["There are too many to show; these act on several sublayers and change most. interventions.json has all."]
         : []),
-      ...(several ? ["Of several seeds the median, with a line from the smallest to the largest."] : []),
+      ...(several ? ["For several seeds, bars are medians, with a line from the smallest to the largest."] : []),
       ...(published.size > 0 ? [publishedNote()] : []),
     ].join(" "),
     spec: wholeSpec({
@@ -105,7 +105,7 @@ export function interventionsFigure(runs: readonly RunData[], most: number = MOS
   };
 }
 
-/** Published changes of the shown rows, as nats a token: ln of the perplexities' ratio. */
+/** The published changes of the shown rows in nats a token: ln of the ratio of perplexities. */
 function publishedBeside(rows: readonly Row[]): ReadonlyMap<string, number> {
   const longest = Math.max(...rows.map(({ change: { median } }) => Math.abs(median)));
   return new Map(
@@ -119,7 +119,7 @@ function publishedBeside(rows: readonly Row[]): ReadonlyMap<string, number> {
 
 function publishedNote(): string {
   const { model, text, source } = publishedInterventions;
-  return `Diamonds: ${model} on ${text} (${source}), its own early and late layers, where not far beyond the bars.`;
+  return `Diamonds: ${model} on ${text} (${source}), its own early and late layers; marks far beyond the bars are left out.`;
 }
 
 const MOST_ROWS = 24;
@@ -129,11 +129,11 @@ interface Row {
   readonly name: string;
   readonly sublayers: readonly number[];
   readonly change: Spread;
-  /** Of a single seed: whether its change can be told from none. */
+  /** For a single seed: whether its change can be distinguished from none. */
   readonly undecided: boolean;
 }
 
-/** The interventions that every seed has, in the order of the first one's. */
+/** The interventions that every seed has, in the order of the first seed. */
 function rowsOf(series: Series): Row[] {
   const [first = [], ...others] = series.runs.map(({ interventions }) => interventions!.rows);
   const lookups = others.map((rows) => new Map(rows.map(({ name, change }) => [name, change])));
@@ -146,7 +146,7 @@ function rowsOf(series: Series): Row[] {
   });
 }
 
-/** Of more than fit, those on several sublayers, and of them the ones that change any series most. */
+/** If there are more than fit, keep those on several sublayers, and of these the ones that change any series most. */
 function shownNames(rows: readonly Row[], most: number): Set<string> {
   const all = new Set(rows.map(({ name }) => name));
   if (all.size <= most) return all;

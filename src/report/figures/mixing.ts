@@ -1,9 +1,9 @@
 // Question: what do the streams' mixing matrices look like?
 //
-// Heat maps as in the mHC paper's Figure 8: the first, a middle and the last sublayer, the products of the
-// first half, of the second half and of all; row sums (what a forward signal is multiplied with) on the left,
-// column sums (a backward one) below. Matrices and the products from the first sublayer on are token means of
-// one sequence; the product of the second half is that of token means, since no record holds its own.
+// The heat maps are those of the mHC paper's Figure 8: the first, a middle and the last sublayer, and the products of
+// the first half, of the second half and of all. Row sums (the factors of a forward signal) are on the left, column sums
+// (of a backward one) below. Matrices, and products that start at the first sublayer, are token means of one sequence.
+// The product of the second half is a product of token means, because no record holds that product itself.
 
 import type { GainRecord } from "../../training/records.ts";
 import { times } from "../../stability/gains.ts";
@@ -12,11 +12,11 @@ import { type Figure, type Part, WIDTH, wholeSpec } from "./figure.ts";
 import { measuredAt, middleSeed } from "./seeds.ts";
 import { digits, drawable, type Series, seriesOf } from "./series.ts";
 
-/** A matrix to draw, n × n row-major; of some of a paper's only the sums are known. */
+/** A matrix to draw, n × n row-major. For some matrices of a paper only the sums are known. */
 export interface NamedMatrix {
   readonly name: string;
   readonly matrix?: readonly number[];
-  /** Printed sums; computed from the matrix where absent. */
+  /** The sums to print; computed from the matrix if absent. */
   readonly rows?: readonly number[];
   readonly columns?: readonly number[];
 }
@@ -29,12 +29,12 @@ export function mixingFigure(runs: readonly RunData[], step?: number): Figure | 
   return {
     name: "mixing",
     title: "Mixing matrices H_res",
-    caption: `Averaged over the tokens of one sequence: the first, a middle and the last sublayer, then the products (∏; that of the second half is a product of averages). On the left the row sums, what a forward signal is multiplied with; below the column sums, for a backward one.${middleNote(series)}`,
+    caption: `Averaged over the tokens of one sequence: the first, a middle and the last sublayer, then the products (∏; for the second half, a product of averages). The row sums on the left are the factors of a forward signal; the column sums below are those of a backward one.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 26 }),
   };
 }
 
-/** Heat maps of a series, of several seeds those of the middle one; undefined without matrices. */
+/** Heat maps of a series, for several seeds those of the middle one; undefined without matrices. */
 export function mixingRow(series: Series, step?: number): Part | undefined {
   const measured = measuredAt(series, (record) => chosenMatrices(record).length > 0, step);
   if (!measured) return undefined;
@@ -43,14 +43,14 @@ export function mixingRow(series: Series, step?: number): Part | undefined {
   return matrixRow(`${measured.title}${seed}`, chosenMatrices(record));
 }
 
-/** For a caption: whose matrices are shown of several seeds, if there are any. */
+/** A sentence for the caption that says which of several seeds is shown; empty without several seeds. */
 export function middleNote(series: readonly Series[]): string {
   return series.some(({ runs }) => runs.length > 1)
-    ? " Of several seeds the one whose largest composite gain is the median (of an even number, the lower of the middle two)."
+    ? " For several seeds, the one whose largest composite gain is the median is shown (for an even number, the lower of the middle two)."
     : "";
 }
 
-/** First, middle and last sublayer and the products of both halves and of all, as far as a record has them. */
+/** The first, middle and last sublayer, and the products of both halves and of all; those that a record has. */
 export function chosenMatrices(record: GainRecord): NamedMatrix[] {
   const { mixing = [], product = [], sublayers } = record;
   const depth = mixing.length;
@@ -58,7 +58,7 @@ export function chosenMatrices(record: GainRecord): NamedMatrix[] {
   const middle = Math.max(0, Math.floor(depth / 2) - 1);
   const singles = [...new Set([0, middle, depth - 1])].filter((index) => mixing[index] !== undefined);
   const chosen = singles.map((index) => ({ name: `sublayer ${place(index)}`, matrix: mixing[index]! }));
-  // Products need sublayers that all mix equally many streams.
+  // Products need sublayers that all mix the same number of streams.
   const equal = mixing.every(({ length }) => length === mixing[0]!.length);
   if (depth < 2 || !equal) return chosen;
   const named = (from: number, to: number, matrix: readonly number[] | undefined): NamedMatrix[] =>
@@ -112,7 +112,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
   const columnSums = sums(columns, (column, row) => row * n + column);
   const largest = Math.max(1, ...cells.map(({ value }) => Math.abs(value ?? 0)));
   const axis = { domain: false, ticks: false, title: null, labelAngle: 0, labelFontSize: 9.5, labelPadding: 3 };
-  // Labels are looked up by their place: sums stand where the numbers of streams would.
+  // The sums replace the numbers of the streams as axis labels, so they are looked up by position.
   const lookup = (values: readonly string[]): string => `${JSON.stringify(values)}[datum.value - 1]`;
   return {
     title: { text: name, fontSize: 11, fontWeight: "normal", anchor: "middle", offset: 4 },
@@ -167,7 +167,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
   };
 }
 
-/** Four characters or so: 0.25, −3.1, 509, 1e9. */
+/** A number in about four characters: 0.25, −3.1, 509, 1e9. */
 function short(value: number): string {
   if (!Number.isFinite(value)) return "";
   const size = Math.abs(value);

@@ -1,8 +1,8 @@
 // Question: how are curves told apart, in the report's figures and on the live page?
 //
-// A connection has one colour everywhere (Okabe and Ito's, told apart by colour-blind readers too); several
-// curves of a connection differ in their dashes, on the page first in their shades. Without imports: the page
-// is built with it.
+// A connection has one colour everywhere (Okabe and Ito's palette, which colour-blind readers can tell apart too).
+// Several curves of a connection differ in their dashes, on the page first in their shades. This file imports nothing,
+// because the page is built with it.
 
 /** A colour for each connection. */
 export const kindColours: Readonly<Record<string, string>> = {
@@ -17,7 +17,7 @@ export const kindColours: Readonly<Record<string, string>> = {
   mixed: "#a0803c",
 };
 
-/** Of a connection that has none of its own. */
+/** The colour of a connection that is not in the table. */
 const OTHER = "#8a8a8a";
 
 /** The colour of a connection, whatever a run's configuration calls it. */
@@ -25,7 +25,7 @@ export function colourOf(kind: string): string {
   return Object.hasOwn(kindColours, kind) ? kindColours[kind]! : OTHER;
 }
 
-/** Lengths of strokes and gaps; [1, 0] is a whole line. */
+/** Lengths of strokes and gaps; [1, 0] is a solid line. */
 export const dashes: readonly (readonly number[])[] = [
   [1, 0],
   [6, 3],

@@ -2,7 +2,7 @@
 //
 // Figures 2, 3, 5, 6, 7 and 8 of arXiv 2512.24880, drawn from runs of residual, HC and mHC models, with the
 // paper's own values in light grey behind where they are known (paper-figures.ts). The paper's 50 000
-// steps and 60 sublayers are stretched to those of the runs: what can be compared is the form.
+// steps and 60 sublayers are scaled to those of the runs: only the form can be compared.
 
 import * as published from "../paper-figures.ts";
 import type { RunData } from "../../runs/run-data.ts";
@@ -15,7 +15,7 @@ import { bandLayer, gapBand, thinBand } from "./training.ts";
 import { bandNote, bandOf, digits, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
 
 const GREY_NOTE =
-  "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and stretched to these runs; other data, size and length.";
+  "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and scaled to these runs; its data, size and length differ.";
 
 /** Figure 2: training loss of HC relative to mHC, and both gradient norms. */
 export function figure2(runs: readonly RunData[]): Figure | undefined {
@@ -65,7 +65,7 @@ export function figure7(runs: readonly RunData[]): Figure | undefined {
   return gains(runs, "mhc", "figure-7", "Signal gain of mHC (form of Figure 7)", published.figure7);
 }
 
-/** Figure 8: mixing matrices of HC and mHC, each above those that the paper prints. */
+/** Figure 8: mixing matrices of HC and mHC, each above those printed in the paper. */
 export function figure8(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   const rows = (["hc", "mhc"] as const).flatMap((kind): Part[] => {
@@ -78,19 +78,19 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-8",
     title: "Mixing matrices (form of Figure 8)",
-    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. Pale: the matrices printed in the mHC paper, of two digits; of some only sums are known here.${middleNote(series)}`,
+    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. The pale matrices are those printed in the mHC paper, with two digits; for some only the sums are known.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 22 }),
   };
 }
 
-/** Figure 6: loss gap and relative loss by compute, with the paper's three sizes beside. */
+/** Figure 6: loss gap and relative loss by compute, with the paper's three sizes beside them. */
 export function figure6(points: readonly ScalingPoint[]): Figure | undefined {
   if (points.length === 0) return undefined;
   const most = Math.max(...points.map(({ seeds }) => seeds));
   return {
     name: "figure-6",
     title: "Loss by compute (form of Figure 6)",
-    caption: `Final loss minus the residual model's of the same size${most > 1 ? " and, where it has one, seed" : ""}, and as a share of it${most > 1 ? `; over up to ${most} seeds the mean, with a band from the smallest to the largest` : "; one seed each"}. On the right in grey the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.`,
+    caption: `Final loss minus the residual model's of the same size${most > 1 ? " and, where it has one, seed" : ""}, and as a share of it${most > 1 ? `; over up to ${most} seeds the mean, with a band from the smallest to the largest` : "; one seed each"}. On the right, in grey: the mHC paper's three sizes, read off its Figure 6a, many powers of ten away.`,
     spec: wholeSpec({
       vconcat: [
         computePanel(points, "gap", { title: "loss gap, nats a token", level: 0 }),
@@ -100,10 +100,10 @@ export function figure6(points: readonly ScalingPoint[]): Figure | undefined {
   };
 }
 
-/** Relative losses printed beside Figure 6a, of 3B, 9B and 27B, in per cent. */
+/** The relative losses of 3B, 9B and 27B, printed beside Figure 6a, in percent. */
 const paperRelative = [98.52, 98.68, 98.66];
 
-/** One value by compute: of these runs on the left, of the paper's on the right, on the same vertical axis. */
+/** One value by compute: these runs on the left, the paper's on the right, on the same vertical axis. */
 function computePanel(
   points: readonly ScalingPoint[],
   field: "gap" | "relative",
@@ -179,7 +179,7 @@ function curvesOf(points: readonly ScalingPoint[]): Pick<Series, "label" | "colo
   }));
 }
 
-/** All that can be drawn of these runs: by compute where there are several sizes, else what is of one. */
+/** All figures that can be drawn from these runs: by compute if there are several sizes, otherwise those of one size. */
 export function paperFigures(runs: readonly RunData[]): Figure[] {
   const points = experimentOverSizes(runs);
   if (points.length > 0) return [figure6(points) ?? []].flat();
@@ -208,7 +208,7 @@ function gains(
   };
 }
 
-/** The paper's curves on this run's steps. */
+/** The paper's curves, scaled to this run's steps. */
 function paperLayer(curves: readonly published.PaperCurve[], steps: number): Part[] {
   if (curves.length === 0) return [];
   const values = curves.flatMap(({ name, points }) =>
@@ -231,7 +231,7 @@ function paperLayer(curves: readonly published.PaperCurve[], steps: number): Par
 const lastStep = (runs: readonly RunData[]): number =>
   runs.reduce((last, { metrics }) => Math.max(last, metrics.at(-1)?.step ?? 0), 0);
 
-/** What happens before it dwarfs all else. */
+/** Earlier steps would dwarf everything else. */
 const WARM_UP = 0.1;
 
 function gapPanel(
@@ -255,7 +255,7 @@ function gapPanel(
   };
 }
 
-/** Linear, as the paper's; the start of training and single spikes may leave the axis. */
+/** A linear axis, like the paper's; the start of training and single spikes may leave it. */
 function normPanel(
   title: string,
   series: readonly Series[],
@@ -284,7 +284,7 @@ function normPanel(
   };
 }
 
-/** A layer, and those inside it, clipped to an axis of this scale. */
+/** A layer and the layers inside it, clipped to an axis of this scale. */
 function onAxis(part: Part, domain: Part): Part {
   if (Array.isArray(part.layer)) return { ...part, layer: part.layer.map((inner: Part) => onAxis(inner, domain)) };
   const encoding = part.encoding as Part;

@@ -1,9 +1,9 @@
 // Question: how do final losses depend on the compute of training?
 //
-// Runs of the same size (all but the connection and the seed the same) are one size; a point compares a
-// connection with the residual model of that size, seed for seed where both have it. Compute is that of the
-// residual model: floating-point operations of a token, forward and backward, times the tokens of the run,
-// so that points of one size stand above each other, as in the mHC paper's Figure 6.
+// Runs that differ only in the connection and the seed are of one size. A point compares a connection with the residual
+// model of that size, seed by seed where both have the seed. Compute is that of the residual model: floating-point
+// operations of a token, forward and backward, times the tokens of the run. So points of one size have the same
+// horizontal position, as in the mHC paper's Figure 6.
 
 import { countFlops } from "../../planning/flops.ts";
 import { architectureOf } from "../../planning/presets.ts";
@@ -14,23 +14,23 @@ import { drawable, kindOf, sharedStart, type Spread, spreadOf } from "./series.t
 
 /** One size of a scaling experiment: a model with a connection, against the residual model trained alike. */
 export interface ScalingPoint {
-  /** Of the size. */
+  /** The name of the size. */
   readonly name: string;
-  /** Of the connection: its kind, or the start of its runs' names where several are of the kind. */
+  /** The label of the connection: its kind, or the common start of its runs' names if several have that kind. */
   readonly label: string;
-  /** Of the connection, such as "mhc". */
+  /** The kind of the connection, such as "mhc". */
   readonly kind: string;
-  /** Of the whole training of the residual model. */
+  /** Floating-point operations of the residual model's whole training. */
   readonly flops: number;
-  /** Runs with the connection. */
+  /** The number of runs with the connection. */
   readonly seeds: number;
   /** Final loss minus the residual model's, nats a token. */
   readonly gap: Spread;
-  /** Final loss in per cent of the residual model's. */
+  /** Final loss in percent of the residual model's. */
   readonly relative: Spread;
 }
 
-/** A point for every connection but the residual at every size, by compute; sizes without a residual run have none. */
+/** A point for every size and every connection but the residual, by compute. A size without a residual run has none. */
 export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
   const labels = labelsOf(runs);
   const sizes = groupBy(runs.filter(isFinished), ({ config }) => JSON.stringify(sizeOf(config!)));
@@ -59,7 +59,7 @@ export function scalingPoints(runs: readonly RunData[]): ScalingPoint[] {
     .sort((a, b) => a.flops - b.flops);
 }
 
-/** The points of an experiment over sizes: of several sizes, and one a connection and size; else none. */
+/** The points of an experiment over sizes: one for each connection and size. Without several sizes there are none. */
 export function experimentOverSizes(runs: readonly RunData[]): ScalingPoint[] {
   const points = scalingPoints(runs);
   const sizes = new Set(points.map(({ flops }) => flops));
@@ -89,7 +89,7 @@ const connectionOf = ({ config }: RunData): string => JSON.stringify(config!.mod
 const isFinished = ({ config, metrics }: RunData): boolean =>
   config !== undefined && metrics.at(-1)?.step === config.steps;
 
-/** What runs of one size share: all but the connection, the seed and the name. */
+/** Everything that runs of one size share: all but the connection, the seed and the name. */
 function sizeOf({ name: _name, seed: _seed, data, model, ...rest }: TrainingConfig): unknown {
   const { connection: _connection, ...size } = model;
   return { ...rest, model: size, text: data.prepared?.text ?? data.source };

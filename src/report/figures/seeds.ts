@@ -1,10 +1,10 @@
-// Question: what do several seeds say together of one step?
+// Question: what do several seeds show together about one step?
 //
-// The step is the newest at which any seed of a series measured what is asked for. Seeds without a record of
-// that step (ended early, or still on their way) are left out, and the title says how many are not: a band
-// over records of different ages would show their age, not the seed. Shown are the median and, of several,
-// the smallest and the largest value of each sublayer; where one seed has to stand for all, as for matrices,
-// it is the one whose largest composite gain is the median.
+// The step is the newest at which any seed of a series measured the values in question. Seeds without a record of that
+// step (they ended early, or are still training) are left out, and the title says how many are shown: a band over
+// records of different ages would show their age, not the seed. Figures show the median and, for several seeds, the
+// smallest and the largest value of each sublayer. If one seed has to represent all, as for matrices, it is the one
+// whose largest composite gain is the median.
 
 import type { GainRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
@@ -19,16 +19,16 @@ export interface SeedRecord {
 /** What the seeds of a series measured at one step. */
 export interface MeasuredStep {
   readonly step: number;
-  /** At least one. */
+  /** At least one seed. */
   readonly seeds: readonly SeedRecord[];
-  /** The series, the step, and how many of its seeds are there if not all. */
+  /** The series, the step, and how many of its seeds have a record, if not all do. */
   readonly title: string;
 }
 
 /**
- * The newest records of a series that have what is asked for; undefined when there are none.
+ * The newest records of a series that have the values in question; undefined if there are none.
  *
- * @param has whether a record has it
+ * @param has whether a record has the values
  * @param latest the last step to look at
  */
 export function measuredAt(
@@ -52,7 +52,7 @@ export function positions(record: GainRecord, count: number): number[] {
   return Array.from({ length: count }, (_, index) => (record.sublayers?.[index] ?? index) + 1);
 }
 
-/** Values of several records by sublayer, where all of them have one that can be drawn. */
+/** Values of several records by sublayer, for the sublayers where every record has a value that can be drawn. */
 export function profileOf(
   records: readonly GainRecord[],
   values: (record: GainRecord) => readonly (number | null)[] | undefined,
@@ -68,7 +68,7 @@ export function profileOf(
   );
 }
 
-/** The seed whose largest composite gain is the median; of two, the one of the smaller gain. */
+/** The seed whose largest composite gain is the median; of two, the one with the smaller gain. */
 export function middleSeed(seeds: readonly SeedRecord[]): SeedRecord {
   const gain = ({ record }: SeedRecord): number => largestGain(record) ?? 0;
   return [...seeds].sort((a, b) => gain(a) - gain(b))[(seeds.length - 1) >> 1]!;

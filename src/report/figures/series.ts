@@ -1,9 +1,8 @@
 // Question: which curves does a figure show, and which points of them?
 //
-// Runs whose configurations differ in the seed alone are one series: its curve is the mean or the median of
-// theirs, its band reaches from the smallest to the largest. Colours and dashes: palette.ts. Long curves are
-// thinned: raw ones keep the smallest and the largest value of every stretch, so no spike is lost; smoothed
-// ones keep every k-th point.
+// Runs whose configurations differ only in the seed are one series. Its curve is the mean or the median of theirs; its
+// band reaches from the smallest to the largest. Colours and dashes are in palette.ts. Long curves are thinned: raw ones
+// keep the smallest and the largest value of every interval, so no spike is lost; smoothed ones keep every k-th point.
 
 import { mean, median } from "../../basics/numbers.ts";
 import { isMixed } from "../../model/overrides.ts";
@@ -11,13 +10,13 @@ import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { colourOf, dashes } from "./palette.ts";
 
-/** Runs that differ in the seed alone. */
+/** Runs that differ only in the seed. */
 export interface Series {
   /** Unique among the series of a figure. */
   readonly label: string;
   readonly kind: string;
   readonly colour: string;
-  /** Lengths of strokes and gaps; [1, 0] is a whole line. */
+  /** Lengths of strokes and gaps; [1, 0] is a solid line. */
   readonly dash: readonly number[];
   readonly runs: readonly RunData[];
 }
@@ -29,7 +28,7 @@ export function kindOf({ config }: RunData): string {
   return isMixed(connection) ? "mixed" : connection.kind;
 }
 
-/** The runs by what they are besides their seed, in the order of their first ones. */
+/** The runs grouped by everything but their seed, in the order of the first run of each group. */
 export function seriesOf(runs: readonly RunData[]): Series[] {
   const groups = new Map<string, RunData[]>();
   for (const run of runs) {
@@ -52,7 +51,7 @@ export function seriesOf(runs: readonly RunData[]): Series[] {
   });
 }
 
-/** The series that others are compared with: that of the run of this name, else the first plain residual, else the first. */
+/** The series that others are compared with: the one with the run of this name, else the first plain residual, else the first. */
 export function baselineOf(series: readonly Series[], name?: string): Series | undefined {
   return (
     series.find(({ label, runs }) => label === name || runs.some((run) => run.name === name)) ??
@@ -76,7 +75,7 @@ function labelOf(members: readonly RunData[]): string {
   return members.length === 1 ? short : `${short} (${members.length} seeds)`;
 }
 
-/** What names that differ in a size or a seed have in common at their start; the first where that is nothing. */
+/** The common start of names that differ in a size or a seed; the first name if they have none in common. */
 export function sharedStart(names: readonly string[]): string {
   const [first] = names as [string];
   let length = first.length;
@@ -95,7 +94,7 @@ function unique(label: string, taken: Set<string>): string {
 
 export type Point = readonly [x: number, y: number];
 
-/** Beyond this a value says only that the run has gone wrong, and would flatten every other curve. */
+/** A value beyond this only says that the run has gone wrong, and would flatten every other curve. */
 const LARGEST_DRAWN = 1e30;
 
 /** Whether a value can be drawn. */
@@ -114,7 +113,7 @@ export function pointsOf<R extends { readonly step: number }>(
   });
 }
 
-/** The first step of every stretch whose values cannot be drawn: a line has a gap there. */
+/** The first step of every interval whose values cannot be drawn: the line has a gap there. */
 export function gapsOf<R extends { readonly step: number }>(
   records: readonly R[],
   value: (record: R) => number | null | undefined,
@@ -129,7 +128,7 @@ export function gapsOf<R extends { readonly step: number }>(
   });
 }
 
-/** At most `most` points: of each stretch the smallest and the largest, in their order. */
+/** At most `most` points: the smallest and the largest of each interval, in their order. */
 export function thin(points: readonly Point[], most: number): readonly Point[] {
   if (points.length <= most) return points;
   const stretches = Math.max(1, Math.floor(most / 2));
@@ -149,7 +148,7 @@ export function smooth(points: readonly Point[], share = 0.04): Point[] {
   const sums = new Float64Array(points.length + 1);
   points.forEach(([, y], index) => (sums[index + 1] = sums[index]! + y));
   return points.map(([x], index) => {
-    // At the start, where a loss falls fast, the window shrinks at both sides alike, so as not to pull it down.
+    // At the start the loss falls fast, so the window shrinks on both sides equally; otherwise it would lower the mean.
     const ahead = Math.min(half, index, points.length - 1 - index);
     const behind = Math.min(half, index);
     const [from, to] = [index - behind, index + ahead + 1];
@@ -157,17 +156,17 @@ export function smooth(points: readonly Point[], share = 0.04): Point[] {
   });
 }
 
-/** Every k-th point and the last, at most `most`. */
+/** Every k-th point and the last one, at most `most` points. */
 export function everyKth(points: readonly Point[], most: number): readonly Point[] {
   if (points.length <= most) return points;
   const step = Math.ceil(points.length / (most - 1));
   return points.filter((_, index) => index % step === 0 || index === points.length - 1);
 }
 
-/** Values of several seeds. */
+/** Statistics of the values of several seeds. */
 export interface Spread {
   readonly mean: number;
-  /** Of an even number the mean of the middle two. */
+  /** For an even number, the mean of the middle two. */
   readonly median: number;
   readonly least: number;
   readonly largest: number;
@@ -177,7 +176,7 @@ export interface BandPoint extends Spread {
   readonly x: number;
 }
 
-/** Mean, median, smallest and largest of several curves where all of them have a point. */
+/** Mean, median, smallest and largest of several curves, at the steps where all of them have a point. */
 export function bandOf(curves: readonly (readonly Point[])[]): BandPoint[] {
   const [first, ...others] = curves;
   if (!first) return [];
@@ -193,14 +192,14 @@ export function spreadOf(values: readonly number[]): Spread {
   return { mean: mean(values), median: median(values), least: Math.min(...values), largest: Math.max(...values) };
 }
 
-/** For a caption: what is shown of several seeds, if there are any. */
+/** The end of a caption that says what is shown of several seeds; empty without several seeds. */
 export function bandNote(series: readonly Series[], middle: "mean" | "median" = "mean"): string {
   return series.some(({ runs }) => runs.length > 1)
     ? `; over several seeds the ${middle}, with a band from the smallest to the largest`
     : "";
 }
 
-/** Six digits: what a chart can show, in a third of the bytes. */
+/** Round to six digits: as much as a chart can show, in a third of the bytes. */
 export function digits(value: number): number {
   return Number(value.toPrecision(6));
 }

@@ -1,6 +1,7 @@
 // Question: are the mixing maps saturated, and how many streams does a network really use?
-// Profiles over the sublayers at the last measured step, over seeds the median in a band from the smallest to
-// the largest; definitions in stability/instruments.ts.
+//
+// The figures are profiles over the sublayers at the last measured step. For several seeds they show the median in a
+// band from the smallest to the largest. The definitions are in stability/instruments.ts.
 
 import type { ProfilePanel } from "../../stability/fields.ts";
 import { instrumentFields, type InstrumentName } from "../../stability/instruments.ts";
@@ -14,7 +15,7 @@ interface Panel {
   readonly title: string;
   readonly value: (record: GainRecord) => readonly (number | null)[] | undefined;
   readonly logarithmic?: boolean;
-  /** Ends of the axis; from zero where not given. */
+  /** Ends of the axis (default: it begins at zero). */
   readonly scale?: ProfilePanel["scale"];
 }
 
@@ -24,7 +25,7 @@ const panelsOf = (figure: ProfilePanel["figure"]): Panel[] =>
     panel?.figure === figure ? [{ ...panel, title, value: (record: GainRecord) => listOf(record, name) }] : [],
   );
 
-/** The values of an instrument that has a number a sublayer. */
+/** The values of an instrument with one number for each sublayer. */
 function listOf(record: GainRecord, name: string): readonly (number | null)[] | undefined {
   const values: unknown = record[name as InstrumentName];
   return Array.isArray(values) ? (values as readonly (number | null)[]) : undefined;
@@ -35,7 +36,7 @@ const saturation: readonly Panel[] = [
   { title: "|Row or column sum − 1|", value: normalisationError, logarithmic: true },
 ];
 
-/** What the iterations leave: in the columns, or in the rows where a convention normalises columns last. */
+/** The error that the iterations leave: in the columns, or in the rows if a convention normalises columns last. */
 function normalisationError({ columnError, rowError }: GainRecord): readonly (number | null)[] | undefined {
   return columnError?.map((error, at) => {
     const other = rowError?.[at] ?? error;
@@ -43,7 +44,7 @@ function normalisationError({ columnError, rowError }: GainRecord): readonly (nu
   });
 }
 
-/** Smallest and largest logit before normalisation, and what the iterations leave undone. */
+/** Smallest and largest logit before normalisation, and the error that the iterations leave. */
 export function saturationFigure(runs: readonly RunData[]): Figure | undefined {
   return profiles(runs, saturation, {
     name: "saturation",
@@ -132,7 +133,7 @@ interface Value {
   readonly sublayer: number;
   readonly value: number;
   readonly series: string;
-  /** Of several seeds, whose median `value` is. */
+  /** Present for several seeds, whose median `value` is. */
   readonly least?: number;
   readonly largest?: number;
 }

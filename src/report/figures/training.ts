@@ -1,5 +1,6 @@
 // Question: how did the training of these runs go?
-// Curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
+//
+// The figures are curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
 import { sum } from "../../basics/numbers.ts";
 import { metricFields, type MetricName, type MetricRecord } from "../../training/records.ts";
@@ -40,10 +41,10 @@ function axisOf(name: MetricName): Pick<CurveFigure, "axis" | "logarithmic"> {
   };
 }
 
-/** Points of a light raw curve, and of a smoothed one. */
+/** The most points of a light raw curve, and of a smoothed one. */
 const RAW = 500;
 const SMOOTHED = 240;
-/** Of all light raw curves together: many runs must not make a figure heavy. */
+/** The most points of all light raw curves together, so that many runs do not make a figure large. */
 const RAW_TOGETHER = 6000;
 
 /** Training loss by step: smoothed, with the raw curve lightly behind and a band over seeds. */
@@ -52,7 +53,7 @@ export function lossFigure(runs: readonly RunData[]): Figure | undefined {
   return curves(series, {
     name: "loss",
     title: metricFields.loss.title,
-    caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps lie lightly behind.`,
+    caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps are drawn lightly behind.`,
     ...axisOf("loss"),
     value: ({ loss }) => loss,
   });
@@ -70,7 +71,7 @@ export function gradientNormFigure(runs: readonly RunData[]): Figure | undefined
   });
 }
 
-/** Loss on the validation text at the steps where it was measured. */
+/** Validation loss, at the steps where it was measured. */
 export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
   const value = ({ validationLoss }: MetricRecord): number | undefined => validationLoss;
@@ -93,9 +94,9 @@ export function validationFigure(runs: readonly RunData[]): Figure | undefined {
 }
 
 /**
- * Smoothed training loss of each run minus the baseline's at the same step and, where it has one, seed.
+ * Smoothed training loss of each run minus the baseline's at the same step and, if the baseline has it, the same seed.
  *
- * @param baseline name of the run to compare with; a plain residual by default, else the first
+ * @param baseline name of the run to compare with (default: a plain residual, else the first run)
  */
 export function lossGapFigure(runs: readonly RunData[], baseline?: string): Figure | undefined {
   const series = seriesOf(runs);
@@ -122,7 +123,7 @@ export function lossGapFigure(runs: readonly RunData[], baseline?: string): Figu
   };
 }
 
-/** Loss gaps of a series' runs: to the baseline's run of the same seed, else to the mean of all its runs. */
+/** Loss gaps of a series' runs to the baseline's run of the same seed, or to the mean of all its runs if it has none. */
 export function gapBand(series: Series, base: Series): BandPoint[] {
   const mean = bandOf(base.runs.map(lossCurve)).map(({ x, mean: y }) => [x, y] as const);
   const differences = series.runs.map((run) => {
@@ -139,7 +140,7 @@ export function gapBand(series: Series, base: Series): BandPoint[] {
 
 const lossCurve = ({ metrics }: RunData): Point[] => smooth(pointsOf(metrics, ({ loss }) => loss));
 
-/** Tokens that went to the busiest expert, in shares of the mean, of the layer where they are most, by step. */
+/** Tokens of the busiest expert of any layer, as a multiple of the mean, by step. */
 export function expertLoadFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs).filter(({ runs: members }) =>
     members.some(({ metrics }) => metrics.some((record) => busiestShare(record) !== undefined)),
@@ -224,13 +225,13 @@ interface BandLook {
   readonly title: string;
   readonly logarithmic?: boolean;
   readonly point?: boolean;
-  /** What the line shows of several seeds; the mean by default. */
+  /** What the line shows for several seeds (default: the mean). */
   readonly middle?: "mean" | "median";
   /** Other values on the same axis. */
   readonly alongside?: readonly number[];
 }
 
-/** A line of means or medians, broken where there are gaps, with an area from the smallest to the largest where there are several seeds. */
+/** A line of means or medians, broken at gaps. For several seeds, an area reaches from the smallest to the largest. */
 export function bandLayer(
   bands: readonly { readonly label: string; readonly band: readonly BandPoint[]; readonly gaps?: readonly number[] }[],
   series: readonly Series[],
@@ -262,7 +263,7 @@ export function bandLayer(
     encoding: { y, ...seriesEncoding(series) },
   };
   const quantity = (field: string, name: string): Part => ({ field, type: "quantitative", title: name, format: ".5" });
-  // Wide, invisible marks along the line: what the pointer finds.
+  // Wide, invisible marks along the line, which the pointer can hit.
   const targets: Part = {
     name: hoverName(title),
     mark: { type: "circle", size: 90, opacity: 0 },
@@ -284,7 +285,7 @@ export function bandLayer(
   };
 }
 
-/** Every k-th point and the last. */
+/** Every k-th point and the last one. */
 export function thinBand(band: readonly BandPoint[]): BandPoint[] {
   const kept = new Set(
     everyKth(

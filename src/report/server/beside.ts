@@ -5,23 +5,23 @@ import { Worker } from "node:worker_threads";
 import type { ControlAction } from "./messages.ts";
 import type { FromWorker, WorkerData } from "./worker.ts";
 
-/** A server in a thread of its own. */
+/** A server in its own thread. */
 export interface PageBeside {
   readonly url: string;
-  /** Who hears what the page's buttons ask for: of one run, by its folder as it was given, or of all. Nobody when undefined. */
+  /** Receives the requests of the page's buttons, for one run (its folder as it was given) or for all. Undefined: nobody does. */
   listen(handler: ControlHandler | undefined): void;
   close(): Promise<void>;
 }
 
 type ControlHandler = (action: ControlAction, folder?: string) => void;
 
-/** 0 lets the system choose one. */
+/** Port 0 lets the system choose one. */
 const OTHER_PORTS = 10;
 
 /**
  * Serve the live page of the runs under `root` on the first free port from `port` on, for this machine only.
  *
- * @param folders the runs that this process trains: their stop and checkpoint buttons work
+ * @param folders the runs that this process trains, whose stop and checkpoint buttons work
  */
 export async function startPageBeside(root: string, folders: readonly string[], port: number): Promise<PageBeside> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
@@ -41,7 +41,7 @@ export async function startPageBeside(root: string, folders: readonly string[], 
       else handler?.(message.action, message.folder === undefined ? undefined : given.get(message.folder));
     });
   });
-  // The page must not keep a process alive that has done its work.
+  // The page must not keep a process alive that has finished its work.
   worker.unref();
   return {
     url,

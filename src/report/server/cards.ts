@@ -1,9 +1,10 @@
-// Question: what does the list say of a run, without reading all of it?
+// Question: what does the list show about a run, without reading all of it?
 //
-// The configuration and the last lines of the records, read again only when a file's size, time or
-// identity changed. Every field is taken as it comes: a folder may be of an older version, or damaged.
+// It shows the configuration and the last lines of the records. These are read again only when a file's size, time or
+// identity has changed. No field is relied on, because a folder may come from an older version or be damaged.
 
 import path from "node:path";
+import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
@@ -15,18 +16,18 @@ import { type Places, statsOf } from "./places.ts";
 import { readTags, TAGS_FILE } from "./tags.ts";
 
 export interface Cards {
-  /** Of all runs, in no order. */
+  /** The cards of all runs, in no particular order. */
   list(): readonly RunCard[];
 }
 
 const FILES = ["config.json", "metrics.jsonl", "events.jsonl", TAGS_FILE] as const;
 const TAIL = 1 << 14;
-/** Of alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
+/** Bytes read at the end of the alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
 const LONG_TAIL = 1 << 18;
-/** So many of the last lines are looked at for damage. */
+/** The number of last lines that are checked for damage. */
 const LAST = 64;
 const LARGEST_CONFIG = 1 << 22;
-/** While the loss lies this many nats above chance the run is on its way out: the usual bound of the alarm "diverged". */
+/** A loss this many nats above chance means that the run is diverging: the default bound of the alarm "diverged". */
 const DIVERGED_NATS = 2;
 
 /** @param controlled folders of the runs that the buttons reach */
@@ -46,7 +47,7 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
         if (before?.signature === signature) return [before.card];
         const card = makeCard(places, name, folder, {
           held: holder !== undefined,
-          // Stopped alone and resumed by another process, it hears that one's buttons only.
+          // A run that was stopped alone and resumed by another process obeys only that process's buttons.
           controlled: controlled.has(folder) && holder !== "another",
           before: before?.card,
         });
@@ -67,7 +68,7 @@ function signatureOf(folder: string, holder: Holder): string {
     .join(" ");
 }
 
-/** Which process trains in that folder. */
+/** The process that trains in that folder. */
 function holderIn(places: Places, id: string, folder: string): Holder {
   if (!statsOf(path.join(folder, "lock"))) return undefined;
   const file = places.open(id, "lock");
@@ -91,7 +92,7 @@ function makeCard(
   const config = fieldsOf(description.config);
   const model = fieldsOf(config.model);
   const newest = before ? endLines(places.open(id, "metrics.jsonl"), TAIL) : [];
-  // None where a single record is longer.
+  // There is none if a single record is longer.
   const lines = newest.length > 0 ? newest : endLines(places.open(id, "metrics.jsonl"), LONG_TAIL);
   const last = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).at(-1);
   const validated = lines.filter((line) => line.includes('"validationLoss"'));
@@ -162,7 +163,7 @@ function readConfig(places: Places, id: string, problems: string[]): Fields {
   }
 }
 
-/** What a file's last lines say; a line that is no record is told of. */
+/** The records in a file's last lines. A line that is not a record is reported as a problem. */
 function soundRecords<F extends keyof RecordFiles>(
   file: F,
   lines: readonly string[],
@@ -177,7 +178,7 @@ function soundRecords<F extends keyof RecordFiles>(
 
 function connectionOf(model: Fields): string {
   const { kind } = fieldsOf(model.connection);
-  if (typeof kind === "string") return kind.slice(0, 40);
+  if (typeof kind === "string") return connectionKind(kind) ?? kind.slice(0, 40);
   return model.connection === undefined ? "unknown" : "mixed";
 }
 

@@ -1,8 +1,8 @@
-// Question: how does a curve of any length fit on a screen without hiding a spike, or that it was not finite?
+// Question: how does a curve of any length fit on a screen without hiding spikes or values that are not finite?
 //
-// The steps are cut into stretches of equal numbers of points, and the smallest and the largest value of
-// each are kept where they were; first and last point stay. Where a stretch has a value that is not finite, one
-// gap is kept. The means of the stretches go along, for smoothing: the middle of the extremes would be a biased one.
+// The steps are cut into intervals with equal numbers of points. The smallest and the largest value of each interval
+// stay where they were, and so do the first and the last point. If an interval has a value that is not finite, one gap
+// is kept. The means of the intervals are sent along for smoothing, because the middle of the extremes would be biased.
 
 import type { Points, Series } from "./messages.ts";
 
@@ -13,8 +13,8 @@ interface Kept {
 
 /**
  * @param step ascending
- * @param value as many; NaN for what was not recorded, which is left out, and an infinity for what is a gap
- * @param most how many points may stay, at least 4
+ * @param value one for each step; NaN for a value that was not recorded (left out), an infinity for a gap
+ * @param most the most points to keep, at least 4
  */
 export function downsample(step: readonly number[], value: readonly number[], most: number): Series {
   const kept = recorded(step, value);
@@ -39,7 +39,7 @@ export function downsample(step: readonly number[], value: readonly number[], mo
   return { ...rounded(points), mean: rounded(mean) };
 }
 
-/** Where the smallest, the largest and the first missing value of a stretch are, -1 for none; and its mean. */
+/** The indices of the smallest, the largest and the first non-finite value of an interval (-1 for none), and its mean. */
 function extremes(
   value: readonly (number | null)[],
   from: number,

@@ -1,5 +1,6 @@
-// Question: what stands at the end of a file that may be long?
-// What is asked for many runs, or again and again, must not cost the reading of all of them.
+// Question: what is at the end of a file that may be long?
+//
+// A request for many runs, or one that is repeated often, must not read whole files.
 
 import type { OpenFile } from "./places.ts";
 
@@ -11,7 +12,7 @@ export function endText(file: OpenFile | undefined, bytes: number): string {
 /** The whole lines among the last bytes of a file. Closes it. */
 export function endLines(file: OpenFile | undefined, bytes: number): string[] {
   const { text, cut } = readEnd(file, bytes);
-  // The first was cut by us unless the file begins here; the last is being written, or was torn.
+  // The first line is cut unless the file begins here. The last one is still being written, or was torn.
   return text.split("\n").slice(cut ? 1 : 0, -1);
 }
 

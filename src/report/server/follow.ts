@@ -1,22 +1,22 @@
 // Question: what was added to a growing file of lines since it was last looked at?
 //
-// A position is a number of bytes, so that it means the same to a server that was started again. A line
-// counts when its end is written. A file that became shorter, was replaced, or has no line ending
-// before the position is another one than was read: the follower begins anew and says so.
+// A position is a number of bytes, so that it still holds after the server was restarted. A line counts once its end is
+// written. A file that became shorter, was replaced, or has no line ending before the position is not the file that was
+// read: the follower begins again and says so.
 
 import type { OpenFile } from "./places.ts";
 
 export interface Line {
   readonly text: string;
-  /** Where it begins in the file, in bytes. */
+  /** The byte in the file where it begins. */
   readonly offset: number;
 }
 
 export interface Addition {
   readonly lines: readonly Line[];
-  /** What was read before is void. */
+  /** Whether everything read before is void. */
   readonly reset: boolean;
-  /** Whether more can be read at once. */
+  /** Whether more can be read right away. */
   readonly more: boolean;
 }
 
@@ -26,15 +26,15 @@ export interface Follower {
   advance(): Addition;
 }
 
-/** What is read in one go; a line longer than that is none of ours and is passed over. */
+/** Bytes read in one go. A longer line cannot come from this library and is skipped. */
 const CHUNK = 8 << 20;
-/** As run-data.ts: no run of this library comes near. */
+/** The same limit as in run-data.ts; no run of this library comes close to it. */
 const LARGEST_FILE = 2 ** 30;
 const NEW_LINE = 10;
 
 /** @param from a position that an earlier follower had reached */
 export function createFollower(open: () => OpenFile | undefined, from = 0): Follower {
-  /** What has been read, and the end of the last whole line in it. */
+  /** The text that has been read, and the end of the last whole line in it. */
   let position = from;
   let whole = from;
   let mark: string | undefined;
@@ -42,7 +42,7 @@ export function createFollower(open: () => OpenFile | undefined, from = 0): Foll
 
   const isAnother = (file: OpenFile): boolean => {
     if (mark !== undefined && mark !== file.mark) return true;
-    // A removed file's number is used again, and the new one may be longer already: its lines end elsewhere.
+    // The inode of a removed file is used again, and the new file may already be longer, but its lines end elsewhere.
     return file.size < position || (whole > 0 && file.read(whole - 1, 1)[0] !== NEW_LINE);
   };
   return {

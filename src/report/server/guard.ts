@@ -1,11 +1,11 @@
-// Question: whose requests are answered?
+// Question: whose requests does the server answer?
 //
 // - Host: a page of another site can let its own name point to this machine (DNS rebinding); it cannot
 //   change the name that the browser sends. Only names of this machine are answered.
-// - Token: where one is set, every request brings it, as ?token= once (then a cookie that scripts cannot
-//   read and other sites do not send) or as "Authorization: Bearer".
-// - Origin: what changes something must come from this page.
-// The headers forbid whatever the page does not need: no foreign script, style, frame or form.
+// - Token: if one is set, every request must carry it, once as ?token= (then in a cookie that scripts cannot read and
+//   other sites do not send) or as "Authorization: Bearer".
+// - Origin: a request that changes something must come from this page.
+// The headers forbid everything that the page does not need: foreign scripts, styles, frames and forms.
 
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
@@ -13,7 +13,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 
 export interface GuardOptions {
-  /** What the server listens on. */
+  /** The address that the server listens on. */
   readonly host: string;
   readonly token?: string | undefined;
 }
@@ -31,7 +31,7 @@ const HEADERS: Readonly<Record<string, string>> = {
   "X-Content-Type-Options": "nosniff",
 };
 
-/** Whether only programs of this machine reach that address. */
+/** Whether only programs on this machine can reach that address. */
 export function isLoopback(host: string): boolean {
   return LOOPBACK.has(host) || /^127(\.\d{1,3}){3}$/.test(host);
 }
@@ -55,11 +55,11 @@ function answersTo(host: string, header: string | undefined): boolean {
   const name = hostName(header);
   if (name === undefined) return false;
   if (name === host.toLowerCase() || isLoopback(name)) return true;
-  // Listening on every address, the server cannot know its own; a rebound name is never a number.
+  // A server that listens on every address does not know its own. A rebound name is never a number.
   return WILDCARD.has(host) && isIP(name) > 0;
 }
 
-/** Without the port, and an IPv6 address without its brackets. */
+/** The host without its port, and an IPv6 address without its brackets. */
 function hostName(header: string | undefined): string | undefined {
   const match = /^(?:\[([\da-f:.]+)\]|([^:[\]/@\s]+))(?::\d{1,5})?$/i.exec(header ?? "");
   return (match?.[1] ?? match?.[2])?.toLowerCase();
@@ -75,7 +75,7 @@ function brings(context: Context, token: string): boolean {
   return [getCookie(context, COOKIE), bearer].some((given) => given !== undefined && same(given, token));
 }
 
-/** In a time that does not tell how much of it was right. */
+/** Compare in a time that does not reveal how much of the token was right. */
 function same(given: string, token: string): boolean {
   const [a, b] = [given, token].map((text) => createHash("sha256").update(text).digest());
   return timingSafeEqual(a!, b!);

@@ -1,18 +1,18 @@
-// Question: how does the live page's server come up, and how does it end?
+// Question: how does the live page's server start and stop?
 
 import type { AddressInfo } from "node:net";
 import { createAdaptorServer } from "@hono/node-server";
 import { createRoutes, type ServerOptions } from "./routes.ts";
 
 export interface PageServer {
-  /** What to open; with the token where there is one. */
+  /** The address to open, with the token if there is one. */
   readonly url: string;
   readonly port: number;
   close(): Promise<void>;
 }
 
 export interface ListenOptions extends ServerOptions {
-  /** 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
 }
 
@@ -40,9 +40,9 @@ export async function listen({ port, ...options }: ListenOptions): Promise<PageS
 function explained(error: NodeJS.ErrnoException, host: string, port: number): Error {
   const mends: Readonly<Record<string, string>> = {
     EADDRINUSE: `Port ${port} is taken, perhaps by another birkhoff serve. Take another: --port ${port + 1}`,
-    EACCES: `Port ${port} may not be used; ports from 1024 on may: --port 7333`,
-    EADDRNOTAVAIL: `${host} is no address of this machine; --host 127.0.0.1 reaches this machine only, 0.0.0.0 is every address`,
-    ENOTFOUND: `${host} is not known; --host 127.0.0.1 reaches this machine only, 0.0.0.0 is every address`,
+    EACCES: `Port ${port} may not be used. Use a port from 1024 on: --port 7333`,
+    EADDRNOTAVAIL: `${host} is not an address of this machine. Use --host 127.0.0.1 for this machine only, or 0.0.0.0 for every address`,
+    ENOTFOUND: `${host} is not known. Use --host 127.0.0.1 for this machine only, or 0.0.0.0 for every address`,
   };
   return new Error(mends[error.code ?? ""] ?? `Cannot listen on ${host}, port ${port}: ${error.message}`, {
     cause: error,

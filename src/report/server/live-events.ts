@@ -1,8 +1,8 @@
-// Question: how does a page hear of new records without missing or repeating one?
+// Question: how does a page receive new records without missing or repeating one?
 //
-// Files are looked at a few times a second: their sizes tell whether there is more. Every message
-// carries as its id the positions in all files up to and including it. A browser that lost the
-// connection, also to a server that was started again, sends the last id, and the stream goes on there.
+// The server checks the sizes of the files a few times a second. The id of every message holds the positions in all
+// files up to and including that message. A browser that lost the connection sends the last id, even if the server was
+// restarted meanwhile, and the stream continues there.
 
 import path from "node:path";
 import type { SSEStreamingApi } from "hono/streaming";
@@ -15,7 +15,7 @@ import { formatCursor, liveRow } from "./records.ts";
 const LOOK_MS = 300;
 const RETRY_MS = 1000;
 const SILENCE_MS = 15_000;
-/** More than that at once is quicker fetched as curves. */
+/** More rows than this at once are fetched faster as curves. */
 const MOST_ROWS = 5000;
 
 export interface Followed {
@@ -32,7 +32,7 @@ export async function liveEvents(
 ): Promise<void> {
   const runs = followed.map((each) => followRun(places, each));
   const sent = new Map<string, string>();
-  // A page that was away cannot know what was removed meanwhile.
+  // A page that was disconnected cannot know what was removed meanwhile.
   let whole = true;
   let spoke = performance.now();
   const say = async (event: string, data: LiveRecords | LiveCards): Promise<void> => {
@@ -82,7 +82,7 @@ function textSizes(folder: string | undefined): string {
   return ["samples.txt", "events.jsonl"].map((file) => statsOf(path.join(folder, file))?.size ?? 0).join(" ");
 }
 
-/** The cards that are not as they were last sent. */
+/** The cards that have changed since they were last sent. */
 function changedCards(cards: Cards, sent: Map<string, string>): Omit<LiveCards, "whole"> | undefined {
   const list = cards.list();
   const changed = list.filter((card) => {

@@ -1,7 +1,7 @@
 // Question: what do the live page and its server say to each other?
 //
-// Which curves there are, and how they are drawn, is said in the tables of fields (training/scalars.ts), which
-// the page and the server share. JSON has no word for numbers that are not finite: in lists they travel as null.
+// The tables of fields (training/scalars.ts), which the page and the server share, say which curves there are and how
+// they are drawn. JSON cannot express numbers that are not finite: in lists they are sent as null.
 
 import type { CurveName } from "../../training/scalars.ts";
 
@@ -30,18 +30,18 @@ export interface RunCard {
   readonly tokensPerStep: number | null;
   /** When it began, in milliseconds since 1970. */
   readonly begun: number;
-  /** Written by the user. */
+  /** The tags that the user has given. */
   readonly tags: readonly string[];
   /** Whether the stop and checkpoint buttons reach it. */
   readonly controlled: boolean;
   readonly alarms: number;
-  /** One line when the folder is not as it should be. */
+  /** One line that says what is wrong with the folder. */
   readonly problem: string | null;
 }
 
 export interface Points {
   readonly step: readonly number[];
-  /** null where something was recorded that is not finite: the line has a gap there. */
+  /** null for a recorded value that is not finite: the line has a gap there. */
   readonly value: readonly (number | null)[];
 }
 
@@ -51,31 +51,31 @@ export interface Clock {
   readonly value: readonly number[];
 }
 
-/** Smallest and largest value of every stretch of steps; means of the stretches where there are more than fit. */
+/** Smallest and largest value of every interval of steps, and the means of the intervals if not all points fit. */
 export interface Series extends Points {
   readonly mean?: Points;
 }
 
 export interface Curves {
   readonly run: string;
-  /** Up to where the files have been read: live records go on from there. */
+  /** The positions up to which the files have been read: live records continue from there. */
   readonly cursor: string;
   readonly series: Readonly<Record<CurveName, Series>>;
-  /** To be interpolated. */
+  /** The seconds of training, to be interpolated. */
   readonly clock: Clock;
 }
 
-/** null: not recorded. */
+/** null if it was not recorded. */
 export type LiveValue = number | "not finite" | null;
 
-/** Values of one step: [step, seconds, then one a curve in the order of `curves`]. */
+/** Values of one step: [step, seconds, then one for each curve in the order of `curves`]. */
 export type LiveRow = readonly [step: number, seconds: number | null, ...values: LiveValue[]];
 
-/** What a stream of events carries. */
+/** The messages of a stream of events. */
 export interface LiveRecords {
   readonly run: string;
   readonly rows: readonly LiveRow[];
-  /** The files were replaced (a resumed run went back): fetch the curves anew. */
+  /** The files were replaced (a resumed run went back): fetch the curves again. */
   readonly reset: boolean;
   /** Samples or alarms were added. */
   readonly texts: boolean;
@@ -84,14 +84,14 @@ export interface LiveRecords {
 export interface LiveCards {
   readonly cards: readonly RunCard[];
   readonly removed: readonly string[];
-  /** These are all runs there are: the first message of a stream, also of one that goes on. */
+  /** Whether these are all runs. The first message of a stream has all of them, also after a reconnection. */
   readonly whole: boolean;
 }
 
 export const gainKinds = ["compositeBackward", "compositeForward", "singleBackward", "singleForward"] as const;
 export type GainKind = (typeof gainKinds)[number];
 
-/** Gains of every sublayer that mixes streams: one column a step, one entry a sublayer. */
+/** Gains of every sublayer that mixes streams: one column per step, one entry per sublayer. */
 export interface GainMaps {
   readonly run: string;
   readonly step: readonly number[];
@@ -102,7 +102,7 @@ export interface GainMaps {
   readonly mixingSteps: readonly number[];
 }
 
-/** Token means of H_res at one step, [n²] row-major, one a sublayer. */
+/** Token means of H_res at one step, [n²] row-major, one for each sublayer. */
 export interface Mixing {
   readonly step: number;
   readonly sublayers: readonly number[];
@@ -122,7 +122,7 @@ export interface EventLine {
   readonly action: string;
 }
 
-/** What the page shows of one run besides curves. */
+/** What the page shows of one run in addition to its curves. */
 export interface RunTexts {
   readonly run: string;
   readonly samples: readonly SampleText[];

@@ -1,5 +1,6 @@
 // Question: where is the built page?
-// All its files are read once: a request is answered out of a table, and no path of it reaches the disk.
+//
+// All its files are read once. Requests are answered from a table, so no path in a request reaches the disk.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -10,7 +11,7 @@ export interface PageFile {
   readonly type: string;
 }
 
-/** By the path of its address, "/index.html". */
+/** The files by the path of their address, such as "/index.html". */
 export type PageFiles = ReadonlyMap<string, PageFile>;
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -20,7 +21,7 @@ const TYPES: Readonly<Record<string, string>> = {
   ".svg": "image/svg+xml",
 };
 
-/** Beside the compiled library; when the sources run, in dist. */
+/** The page is beside the compiled library, or in dist when the sources run. */
 const FOLDERS = ["../../web/", "../../../dist/web/"];
 
 /** @throws Error when the page has not been built */

@@ -1,7 +1,7 @@
-// Question: which run folders lie under the root, and how is nothing else ever read?
+// Question: which run folders lie under the root, and what prevents the server from reading anything else?
 //
 // A run is named by its path from the root, and only names that a search found are accepted: "..",
-// encoded slashes and absolute paths are names of nothing. Symbolic links are not followed when
+// encoded slashes and absolute paths are not names. Symbolic links are not followed when
 // searching; a file that is itself a link is read only while it leads to a place under the root, and
 // only regular files are opened, so that a pipe cannot hold the server up.
 
@@ -12,7 +12,7 @@ import { reason } from "../../files/errors.ts";
 /** A file that is open for reading. */
 export interface OpenFile {
   readonly size: number;
-  /** Another one when the file was replaced. */
+  /** Identifies the file; it changes when the file is replaced. */
   readonly mark: string;
   read(from: number, length: number): Buffer;
   close(): void;
@@ -21,11 +21,11 @@ export interface OpenFile {
 export interface Places {
   /** The root with all links resolved. */
   readonly root: string;
-  /** The runs' names, found anew when the last search is older than a moment. */
+  /** The names of the runs. The search is repeated unless the last one was a moment ago. */
   names(): readonly string[];
-  /** The folder of a run, undefined when the name is none. */
+  /** The folder of a run; undefined if no run has that name. */
   folder(name: string): string | undefined;
-  /** A file of a run; undefined when it is missing, no regular file or leads out of the root. */
+  /** A file of a run; undefined if it is missing, is not a regular file or leads out of the root. */
   open(name: string, file: string): OpenFile | undefined;
 }
 
@@ -34,7 +34,7 @@ const DEEPEST = 8;
 const MOST_FOLDERS = 50_000;
 const SKIPPED = new Set(["checkpoints", "node_modules"]);
 
-/** @throws Error when the root is no folder */
+/** @throws Error when the root is not a folder */
 export function createPlaces(rootPath: string): Places {
   const root = realFolder(rootPath);
   let found: readonly string[] = [];
@@ -67,7 +67,7 @@ export function createPlaces(rootPath: string): Places {
   };
 }
 
-/** Undefined when there is no such file, or none that can be asked. */
+/** The status of a file; undefined if it does not exist or cannot be queried. */
 export function statsOf(file: string): fs.Stats | undefined {
   try {
     return fs.statSync(file, { throwIfNoEntry: false });
@@ -142,7 +142,7 @@ function findRuns(root: string): string[] {
     }
     const isRun = entries.some((entry) => entry.name === "config.json");
     if (isRun) runs.push(name || ".");
-    // What lies in a run is its own: an export has a config.json too.
+    // Do not search inside a run: an export in it has a config.json too.
     if ((isRun && name !== "") || depth === DEEPEST) return;
     for (const entry of entries) {
       if (!entry.isDirectory() || entry.name.startsWith(".") || SKIPPED.has(entry.name)) continue;

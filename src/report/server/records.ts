@@ -1,8 +1,8 @@
-// Question: what is in a run's metrics.jsonl, gains.jsonl and mixing.jsonl, kept up to date at the cost of what was added?
+// Question: how are the contents of metrics.jsonl, gains.jsonl and mixing.jsonl kept up to date by reading only what was added?
 //
-// Columns of numbers, one a curve. A record of an earlier step than the last (a run that was rolled back)
-// replaces everything from its step on. The matrices stay in their file, which is not looked at before somebody
-// asks for them, and only where their line begins is kept.
+// They are kept as columns of numbers, one for each curve. A record of a step before the last one (the run was rolled
+// back) replaces everything from its step on. The matrices stay in their file, which is read only when somebody asks for
+// them; only the start of each line is remembered.
 
 import { type Left, recordOf } from "../../runs/record-shapes.ts";
 import type { InstrumentName } from "../../stability/instruments.ts";
@@ -25,10 +25,10 @@ import type { OpenFile } from "./places.ts";
 
 export interface RunRecords {
   /**
-   * Everything of the curves that is written by now.
+   * Everything that has been written of the curves so far.
    *
-   * @param points at most so many of a curve, at least 4
-   * @param within only the steps from the first to the last, both included
+   * @param points the most points of a curve, at least 4
+   * @param within return only these steps, from the first to the last, both included
    */
   curves(run: string, points: number, within?: StepRange): Curves;
   gainMaps(run: string, columns: number): GainMaps;
@@ -48,7 +48,7 @@ interface GainRow {
   readonly sublayers: readonly number[] | undefined;
 }
 
-/** Where the matrices of a step are. */
+/** The place of the matrices of a step. */
 interface MixingRow {
   readonly step: number;
   readonly offset: number;
@@ -58,11 +58,11 @@ interface MixingRow {
 const metricCurves = curves.filter(({ file }) => file === "metrics.jsonl");
 const gainCurves = curves.filter(({ file }) => file === "gains.jsonl");
 
-/** In the columns of curves NaN stands for what was not recorded, and Infinity for what is not finite. */
+/** In the columns of curves, NaN means that a value was not recorded, and Infinity that it is not finite. */
 const columnValue = (value: number | undefined): number =>
   value === undefined ? NaN : Number.isFinite(value) ? value : Infinity;
 
-/** @param open a file of the run by its name */
+/** @param open opens a file of the run by its name */
 export function createRunRecords(open: (file: string) => OpenFile | undefined): RunRecords {
   const steps: number[] = [];
   const seconds: number[] = [];
@@ -184,7 +184,7 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
   };
 }
 
-/** Takes in what was added to a file. */
+/** Adds the lines that were added to a file. */
 function follow(follower: Follower, onReset: () => void, onLine: (line: Line) => void): void {
   for (let more = true; more;) {
     const added = follower.advance();
@@ -194,13 +194,13 @@ function follow(follower: Follower, onReset: () => void, onLine: (line: Line) =>
   }
 }
 
-/** Adds a row, and takes out those of its own and later steps: the run went back. */
+/** Adds a row, and removes rows of the same or later steps: the run went back. */
 function put<R extends { readonly step: number }>(rows: R[], row: R): void {
   while (rows.length > 0 && rows.at(-1)!.step >= row.step) rows.pop();
   rows.push(row);
 }
 
-/** The live row of a line of one of the files: the curves of the other have no values. */
+/** The live row for a line of one of the files. The curves of the other file have no values in it. */
 export function liveRow(file: "metrics.jsonl" | "gains.jsonl", text: string): LiveRow | undefined {
   const record: Left<MetricRecord> | Left<GainRecord> | undefined = recordOf(file, text);
   if (!record) return undefined;
@@ -212,12 +212,12 @@ export function liveRow(file: "metrics.jsonl" | "gains.jsonl", text: string): Li
   return [record.step, seconds, ...values];
 }
 
-/** Positions in metrics.jsonl and gains.jsonl as one word. */
+/** The positions in metrics.jsonl and gains.jsonl as one word. */
 export function formatCursor([metrics, gains]: readonly [number, number]): string {
   return `${metrics}-${gains}`;
 }
 
-/** Of several runs; undefined when the text is no such list. */
+/** The positions for several runs; undefined if the text is not such a list. */
 export function parseCursors(text: string, runs: number): (readonly [number, number])[] | undefined {
   const cursors = text.split("_").map((word) => /^(\d{1,15})-(\d{1,15})$/.exec(word));
   if (cursors.length !== runs || cursors.some((match) => !match)) return undefined;
@@ -261,7 +261,7 @@ function countBelow(ascending: readonly number[], bound: number): number {
   return low;
 }
 
-/** Takes the part of a column that belongs to those of the ascending steps. */
+/** Takes the part of a column that belongs to the chosen ones of the ascending steps. */
 function cut(steps: readonly number[], [from, to]: StepRange): <T>(column: readonly T[]) => readonly T[] {
   const [first, end] = [countBelow(steps, from), countBelow(steps, to + 1)];
   return (column) => (first === 0 && end === steps.length ? column : column.slice(first, end));

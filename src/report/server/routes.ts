@@ -1,4 +1,4 @@
-// Question: what does the live page's server answer?
+// Question: which requests does the live page's server answer?
 //
 //   GET  /                       the page and its files
 //   GET  /api/runs               cards of all runs
@@ -29,25 +29,25 @@ export interface ServerOptions extends GuardOptions {
   /** Where the run folders are. */
   readonly root: string;
   readonly page: PageFiles;
-  /** What /metrics answers of the ends of all runs' records; without it there is no such route. */
+  /** Formats the ends of all runs' records for /metrics. Without it there is no such route. */
   readonly metricsText?: (runs: readonly RunData[]) => string;
-  /** Runs that train beside the server, and what reaches them. */
+  /** The runs that train beside the server, and how to reach them. */
   readonly control?: {
     /** Their folders, links resolved. */
     readonly folders: readonly string[];
-    /** @param folder of one of them; else all are meant */
+    /** @param folder the folder of one of them (default: all) */
     send(action: ControlAction, folder?: string): void;
   };
 }
 
 const MOST_POINTS = 2000;
 const MOST_SELECTED = 24;
-/** Records of that many runs stay in memory. */
+/** The number of runs whose records stay in memory. */
 const MOST_RECORDS = 32;
 const MOST_COLUMNS = 400;
 const LONGEST_BODY = 1 << 14;
 
-/** @throws Error when the root is no folder */
+/** @throws Error when the root is not a folder */
 export function createRoutes({ root, page, control, metricsText, ...access }: ServerOptions): Hono {
   const places = createPlaces(root);
   const cards = createCards(places, new Set(control?.folders));
@@ -61,7 +61,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
 
   app.get("/api/runs", (context) => context.json({ root: places.root, cards: cards.list() }));
 
-  /** Answers for the run that a request names, or says that there is none. */
+  /** Answers for the run that a request names, or says that it does not exist. */
   const ofRun = (answer: (context: Context, run: string) => Response): ((context: Context) => Response) => {
     return (context) => {
       const run = context.req.query("run") ?? "";
@@ -76,8 +76,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
       const { points, from = "0", to = "Infinity" } = context.req.query();
       const wanted = Math.min(MOST_POINTS, Math.max(16, Math.trunc(Number(points)) || MOST_POINTS));
       const [first, last] = [Number(from), Number(to)];
-      if (!(first <= last))
-        return context.json({ error: "from and to are steps, the first no later than the last." }, 400);
+      if (!(first <= last)) return context.json({ error: "from and to must be steps, from no later than to." }, 400);
       return context.json(records(run).curves(run, wanted, [first, last]));
     }),
   );
@@ -111,14 +110,14 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   app.post("/api/tags", async (context) => {
     const { run, tags } = await bodyOf(context);
     const wanted = tagsOf(tags);
-    if (!wanted) return context.json({ error: "Tags are at most 20 texts of 1 to 40 characters." }, 400);
+    if (!wanted) return context.json({ error: "tags must be at most 20 texts of 1 to 40 characters." }, 400);
     const written = typeof run === "string" && writeTags(places, run, wanted);
     return written ? context.json({ tags: wanted }) : context.json({ error: "There is no such run." }, 404);
   });
   app.post("/api/control", async (context) => {
     const { action, run } = await bodyOf(context);
     if (action !== "stop" && action !== "checkpoint")
-      return context.json({ error: "action is stop or checkpoint." }, 400);
+      return context.json({ error: "action must be stop or checkpoint." }, 400);
     if (!control) return context.json({ error: "No run trains beside this server." }, 409);
     if (run === undefined) control.send(action);
     else {
@@ -140,7 +139,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   app.get("*", (context) => {
     const file = page.get(context.req.path === "/" ? "/index.html" : context.req.path);
     if (!file) return context.text("There is nothing here.\n", 404);
-    // Names of built assets change with their content; the page itself is asked for anew.
+    // Names of built assets change with their content; the page itself is always requested again.
     const kept = context.req.path.startsWith("/assets/")
       ? "private, max-age=31536000, immutable"
       : "private, max-age=3600";
@@ -151,7 +150,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   return app;
 }
 
-/** Records of the runs that were asked for last. */
+/** The records of the most recently requested runs. */
 function recordsOf(
   open: (run: string, file: string) => ReturnType<ReturnType<typeof createPlaces>["open"]>,
 ): (run: string) => RunRecords {
@@ -165,7 +164,7 @@ function recordsOf(
   };
 }
 
-/** The fields of a JSON body; none when it is too long or no object. */
+/** The fields of a JSON body; none if it is too long or not an object. */
 async function bodyOf(context: Context): Promise<Record<string, unknown>> {
   if (Number(context.req.header("content-length") ?? Infinity) > LONGEST_BODY) return {};
   try {

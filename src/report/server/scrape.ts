@@ -1,6 +1,6 @@
-// Question: what does a Prometheus server need of a run, many times an hour?
+// Question: how is a run reported to a Prometheus server that asks many times an hour?
 //
-// The last records only, so only the ends of the files are read, and only of runs whose files changed.
+// Prometheus needs only the last records, so only the ends of the files are read, and only for runs whose files changed.
 
 import path from "node:path";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
@@ -10,7 +10,7 @@ import type { RunData } from "../../runs/run-data.ts";
 import { endLines, endText } from "./ends.ts";
 import { type Places, statsOf } from "./places.ts";
 
-/** Holds the last validation of nearly every run. */
+/** Enough bytes to hold the last validation of nearly every run. */
 const TAIL = 1 << 18;
 const FILES = ["config.json", "metrics.jsonl", "gains.jsonl", "events.jsonl"] as const;
 

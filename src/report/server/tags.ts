@@ -1,6 +1,6 @@
 // Question: where are the tags that a user gives to a run?
 //
-// In tags.json beside the run's other files, {"tags": ["keep", "depth 24"]}: they move with the folder,
+// They are in tags.json beside the run's other files, {"tags": ["keep", "depth 24"]}: they move with the folder,
 // and a program may write them too.
 
 import path from "node:path";
@@ -12,7 +12,7 @@ const MOST = 20;
 const LONGEST = 40;
 const LARGEST_FILE = 1 << 16;
 
-/** The tags of a run; none when the file is missing or damaged. */
+/** The tags of a run; none if the file is missing or damaged. */
 export function readTags(places: Places, run: string): string[] {
   const file = places.open(run, TAGS_FILE);
   if (!file) return [];
@@ -27,7 +27,7 @@ export function readTags(places: Places, run: string): string[] {
   }
 }
 
-/** @returns whether there is such a run */
+/** @returns whether the run exists */
 export function writeTags(places: Places, run: string, tags: readonly string[]): boolean {
   const folder = places.folder(run);
   if (folder === undefined) return false;
@@ -35,7 +35,7 @@ export function writeTags(places: Places, run: string, tags: readonly string[]):
   return true;
 }
 
-/** Undefined when the value is no list of at most 20 tags of 1 to 40 characters. */
+/** The tags in a value; undefined unless it is a list of at most 20 tags of 1 to 40 characters. */
 export function tagsOf(value: unknown): string[] | undefined {
   if (!Array.isArray(value) || value.length > MOST) return undefined;
   const tags = value.map((tag: unknown) => (typeof tag === "string" ? tag.trim() : ""));

@@ -9,12 +9,12 @@ import { endLines, endText } from "./ends.ts";
 import type { EventLine, RunTexts, SampleText } from "./messages.ts";
 import type { Places } from "./places.ts";
 
-/** Of each file only so much of its end is shown. */
+/** The number of bytes at the end of each file that are shown. */
 const MOST_BYTES = 1 << 18;
 const MOST_ROWS = 200;
 const MOST_FIELDS = 400;
 
-/** Undefined when there is no such run. */
+/** The texts of a run; undefined if it does not exist. */
 export function readTexts(places: Places, run: string): RunTexts | undefined {
   const folder = places.folder(run);
   if (folder === undefined) return undefined;
@@ -30,7 +30,7 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
   };
 }
 
-/** As runs/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
+/** Samples as runs/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
 function parseSamples(text: string): SampleText[] {
   const samples = text.split("\n\n").slice(0, -1);
   return samples.slice(-MOST_ROWS).reverse().map(parseSample);
@@ -44,7 +44,7 @@ function parseSample(sample: string): SampleText {
   return { step: Number(match[1]), prompt, text: text.startsWith(prompt) ? text.slice(prompt.length) : text };
 }
 
-/** Newest first. */
+/** The alarms, newest first. */
 function parseEvents(lines: readonly string[]): EventLine[] {
   return lines
     .flatMap((line) => recordOf("events.jsonl", line) ?? [])
@@ -67,7 +67,7 @@ function checkpointSteps(folder: string): number[] {
   }
 }
 
-/** Their leaves; none where they lie too deep to be written. */
+/** The leaves of a configuration; none if they are nested too deeply to be shown. */
 function shown(fields: unknown): Record<string, string> {
   try {
     return flatten(fields);
@@ -76,7 +76,7 @@ function shown(fields: unknown): Record<string, string> {
   }
 }
 
-/** Leaves of nested objects by their path; lists are leaves. */
+/** The leaves of nested objects, by path. Lists are leaves. */
 function flatten(value: unknown): Record<string, string> {
   const rows: [string, string][] = [];
   const visit = (at: string, field: unknown, depth: number): void => {

@@ -1,6 +1,7 @@
-// Question: how does the live page stay quick while its process trains?
-// A step keeps the main thread busy for up to seconds, so the server has a thread of its own. What the
-// buttons ask for goes to the main thread, which looks between two steps.
+// Question: how does the live page stay responsive while its process trains?
+//
+// A step can keep the main thread busy for seconds, so the server has its own thread. Requests from the buttons go to
+// the main thread, which looks for them between two steps.
 
 import { parentPort, workerData } from "node:worker_threads";
 import { given } from "../../basics/given.ts";
@@ -11,7 +12,7 @@ import { readPageFiles } from "./page-files.ts";
 export interface WorkerData {
   readonly root: string;
   readonly folders: readonly string[];
-  /** Tried in order. */
+  /** The ports to try, in order. */
   readonly ports: readonly number[];
 }
 

@@ -9,6 +9,7 @@ import { IndexError } from "../../ops/indices.ts";
 import type { Device } from "../device.ts";
 import {
   expectCount,
+  expectIntegers,
   expectState,
   inUse,
   notRun,
@@ -94,6 +95,8 @@ export function createReferenceRuntime(): SynchronousRuntime {
     const run = (look?: (call: TracedCall, values: TensorValues) => void): void => {
       expectOpen();
       if (released) throw new Error("This program has been released; compile it again.");
+      // After a run that fails there is nothing to read.
+      latest = undefined;
       const values = execute(nodes, look);
       results = new Map(tensorsOf(outputs).map((tensor) => [tensor, values.get(tensor)!.data.slice()]));
       const next = updates.map(([state, value]) => [state, values.get(value)!.data.slice()] as const);
@@ -102,6 +105,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
     };
     const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
       expectOpen();
+      if (released) throw new Error("This program has been released; compile it again.");
       const output = outputOf(outputs, name);
       if (latest !== program) throw notRun(name);
       return valuesOf(output, (tensor) => inForm(tensor, results.get(tensor)!));
@@ -147,6 +151,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
       expectOpen();
       const data = stateData(state);
       expectCount(stateOf(state)?.name ?? "tensor", values.length, data.length, state.shape);
+      if (state.dtype === "i32") expectIntegers(stateOf(state)?.name ?? "tensor", values);
       data.set(values);
     },
     finish: () => Promise.resolve(),

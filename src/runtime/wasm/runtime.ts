@@ -12,6 +12,7 @@ import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import type { Machine } from "../plan/machine.ts";
 import {
   expectCount,
+  expectIntegers,
   notRun,
   outputOf,
   type Outputs,
@@ -219,6 +220,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     write(tensor, values) {
       const place = view(tensor);
       expectCount(stateOf(tensor)?.name ?? "tensor", values.length, place.length, tensor.shape);
+      if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
     },
     readNow,

@@ -68,6 +68,14 @@ describe("runs", () => {
     });
   });
 
+  test("of older versions are shown under today's names, unknown kinds as they are", async () => {
+    writeRun(place.at("old", "a"), { connection: "manifold", done: 1 });
+    writeRun(place.at("old", "b"), { connection: "constructor", done: 1 });
+    const found = (await cards(routes())).filter(({ group }) => group === "old");
+    expect(found.map(({ connection }) => connection).sort()).toEqual(["constructor", "mhc"]);
+    fs.rmSync(place.at("old"), { recursive: true });
+  });
+
   test("that a process holds are in training; those that went wrong have diverged", async () => {
     const app = routes();
     await cards(app);
