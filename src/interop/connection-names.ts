@@ -107,7 +107,8 @@ export function findConnections(tensors: OpenSafetensors["tensors"]): FoundConne
 export function connectionTensorName(naming: Naming, connection: string, part: string): string {
   const { parts, roles, format } = rules[naming];
   const name = parts[part];
-  if (name === undefined) throw new Error(`${connection}: the ${naming} names have no "${part}", which only HC has; use the birkhoff names`);
+  if (name === undefined)
+    throw new Error(`${connection}: the ${naming} names have no "${part}", which only HC has; use the birkhoff names`);
   const [, before, role] = /^(.*?)(attention|feedForward)\.connection$/.exec(connection) ?? [];
   if (role !== undefined) return format(before!, roles[role], name);
   return format(connection.slice(0, -"ending".length), undefined, name);

@@ -98,7 +98,9 @@ function convertOpened(
 ): ConvertReport {
   const stated = file.metadata[conventionKey];
   if (stated !== undefined && stated !== from) {
-    throw new ConversionError(`${input} is in the convention ${stated}, as its metadata says: convert it --from ${stated}`);
+    throw new ConversionError(
+      `${input} is in the convention ${stated}, as its metadata says: convert it --from ${stated}`,
+    );
   }
   const { agreement, notes, sublayer, ending } = conversion(from, to);
   const tolerance = asked ?? (agreement === "limit" ? 1e-3 : Infinity);

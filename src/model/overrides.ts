@@ -73,7 +73,8 @@ export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().tra
 export function layersOf(layers: Override["layers"], count: number): number[] {
   if (layers === undefined) return Array.from({ length: count }, (_, layer) => layer);
   const numbers = typeof layers === "string" ? rangeOf(layers, count) : [...layers];
-  if (numbers.length > 0 && numbers.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count)) return numbers;
+  if (numbers.length > 0 && numbers.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count))
+    return numbers;
   throw new RangeError(
     `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
   );

@@ -234,7 +234,8 @@ export function watchAlarms(bounds: ReadonlyMap<AlarmName, number>, subject: Ala
         if (!seen) continue;
         // Written so that NaN passes every bound.
         if (!(seen.value <= bound)) {
-          if (!passed.has(rule)) excursions.push({ rule, bound, ...seen, message: messageOf(rule, bound, seen, subject) });
+          if (!passed.has(rule))
+            excursions.push({ rule, bound, ...seen, message: messageOf(rule, bound, seen, subject) });
           passed.add(rule);
         } else if (seen.value <= bound * alarmRules[rule].rearm) passed.delete(rule);
       }

@@ -111,7 +111,9 @@ function look(place: string, asked: ConventionName | undefined): Looked {
     return {
       file: name,
       sublayers,
-      endings: connections.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
+      endings: connections
+        .filter(({ kind }) => kind === "ending")
+        .map((connection) => read(file, connection, convention)),
       maps: isMhcConvention(convention) ? recorded(file, convention) : [],
       skipped,
       iterations: run?.iterations,

@@ -225,7 +225,10 @@ describe("afterwards", () => {
     expect(foreign.stdout).toMatch(/^.*model\.safetensors: 4 connections, paper, on 128 tokens of random streams\n/);
     expect(foreign.stdout).toMatch(/^1 layers\.0\.attention +1\.0000 /m);
     const misused = await run(place.folder, ["inspect", file, "--plan"]);
-    expect([misused.code, misused.stderr]).toEqual([1, `birkhoff: --plan is for a run folder, but ${file} is not one.\n`]);
+    expect([misused.code, misused.stderr]).toEqual([
+      1,
+      `birkhoff: --plan is for a run folder, but ${file} is not one.\n`,
+    ]);
     expect(stdout).toContain("layers.1.feedForward.connection.phi [24, 64]");
     const json = await run(place.folder, ["inspect", runFolder("residual"), "--json"]);
     const shown = JSON.parse(json.stdout) as {

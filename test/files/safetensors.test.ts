@@ -64,7 +64,9 @@ describe("writing", () => {
         { name: "a", shape: [3], data },
       ]),
     ).toThrow("two tensors are named a");
-    expect(() => encodeSafetensors([{ name: "__metadata__", shape: [3], data }])).toThrow("the format reserves that name");
+    expect(() => encodeSafetensors([{ name: "__metadata__", shape: [3], data }])).toThrow(
+      "the format reserves that name",
+    );
   });
 });
 

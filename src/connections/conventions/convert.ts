@@ -213,7 +213,9 @@ function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
       if (!b.dynamic) return { bias };
       if (weights.theta !== undefined) return weights;
       if (sizes === undefined)
-        throw new ConversionError(`${to} needs θ [n + 2, C], so the number of channels C is needed: give it in sizes.channels.`);
+        throw new ConversionError(
+          `${to} needs θ [n + 2, C], so the number of channels C is needed: give it in sizes.channels.`,
+        );
       const n = streamsOfBias(bias);
       return {
         theta: { shape: [n + 2, sizes.channels], data: new Float32Array((n + 2) * sizes.channels) },
