@@ -36,9 +36,9 @@ export function identityMatrix(n: number, diagonal: number): number[] {
 
 /** The bias [pre | post | res] of an mHC sublayer; see the head of this file. The default `res` is for Sinkhorn-Knopp. */
 export function mhcBias(n: number, index: number, res: readonly number[] = identityMatrix(n, RES_DIAGONAL)): number[] {
-  const own = index % n;
-  const spread = (forOwn: number, total: number): number[] =>
-    Array.from({ length: n }, (_, i) => (i === own ? forOwn : (total - forOwn) / (n - 1)));
+  const stream = index % n;
+  const spread = (forStream: number, total: number): number[] =>
+    Array.from({ length: n }, (_, i) => (i === stream ? forStream : (total - forStream) / (n - 1)));
   // With one stream there is nothing to share: read (almost) all of it, write exactly once.
   const pre = n === 1 ? [0.999] : spread(READ_OWN, 1);
   const post = n === 1 ? [1] : spread(WRITE_OWN, n);

@@ -112,7 +112,7 @@ export const initialisations: Readonly<Record<InitialisationName, Initialisation
     read: (n, index) => mhcBias(n, index, []).slice(0, n),
     write: (n, index) => mhcBias(n, index, []).slice(n),
     res: (n) => identityMatrix(n, RES_DIAGONAL),
-    meaning: "streams told apart by what they read and write; blocks are added to their mean with weight one",
+    meaning: "streams differ in what they read and write; blocks are added to their mean with weight one",
     source: "this library",
   },
   "pre-norm": {
@@ -121,7 +121,7 @@ export const initialisations: Readonly<Record<InitialisationName, Initialisation
     read: readersAndWritersRead,
     write: readersAndWritersWrite,
     res: (n) => identityMatrix(n, RES_DIAGONAL),
-    meaning: "computes the residual model exactly, streams told apart",
+    meaning: "computes the residual model exactly, with streams that differ",
     source: "this library",
   },
   zero: {
@@ -176,7 +176,7 @@ export const initialisations: Readonly<Record<InitialisationName, Initialisation
     read: equalShares,
     write: zeros,
     res: (n) => identityMatrix(n, 4),
-    meaning: "b_res = 4 I (theirs), reads the mean and writes 1 (this library's choice for what is not told)",
+    meaning: "b_res = 4 I (theirs), reads the mean and writes 1 (this library's choice, since the source gives none)",
     source: "IsoHC, sHC (bias 4)",
   },
   "mhc-lite": {

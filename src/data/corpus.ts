@@ -109,20 +109,20 @@ function readPath(given: string, extensions: readonly string[]): Corpus {
 
 /** Every text file below a folder, sorted by path; hidden files and `node_modules` are skipped. */
 function readFolder(folder: string, extensions: readonly string[]): Document[] {
-  const found: string[] = [];
+  const files: string[] = [];
   const visit = (relative: string): void => {
     const here = path.join(folder, relative);
     for (const entry of attempt(here, () => fs.readdirSync(here, { withFileTypes: true }))) {
       if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
       const name = relative === "" ? entry.name : `${relative}/${entry.name}`;
       if (entry.isDirectory()) visit(name);
-      else if (extensions.includes(path.extname(entry.name).toLowerCase())) found.push(name);
+      else if (extensions.includes(path.extname(entry.name).toLowerCase())) files.push(name);
     }
   };
   visit("");
   // By code unit, so that the order does not depend on the locale.
-  found.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return found.map((name) => ({ name, text: readText(path.join(folder, name)) }));
+  files.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
+  return files.map((name) => ({ name, text: readText(path.join(folder, name)) }));
 }
 
 function readText(file: string): string {

@@ -21,10 +21,10 @@ const held = new Set<string>();
 /** Locks a folder for this process and returns how to unlock it; throws if another process has locked it. */
 export function lockFolder(folder: string): () => void {
   const file = path.join(fs.realpathSync(folder), "lock");
-  const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
-  for (let attempt = 0; !create(file, own); attempt++) {
+  const self: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  for (let attempt = 0; !create(file, self); attempt++) {
     const holder = read(file);
-    if (held.has(file) || attempt === 3 || (holder && mayLive(holder, own))) throw inUse(folder, file, holder ?? own);
+    if (held.has(file) || attempt === 3 || (holder && mayLive(holder, self))) throw inUse(folder, file, holder ?? self);
     fs.rmSync(file, { force: true });
   }
   held.add(file);
@@ -48,10 +48,10 @@ function create(file: string, holder: Holder): boolean {
 export function holderOf(content: string): "this" | "another" | undefined {
   const holder = parse(content);
   if (!holder) return undefined;
-  const own: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
-  const isOwn = holder.host === own.host && holder.pid === own.pid;
-  if (isOwn) return holder.started === own.started ? "this" : undefined;
-  return mayLive(holder, own) ? "another" : undefined;
+  const self: Holder = { pid: process.pid, host: os.hostname(), started: startOf(process.pid) };
+  const isSelf = holder.host === self.host && holder.pid === self.pid;
+  if (isSelf) return holder.started === self.started ? "this" : undefined;
+  return mayLive(holder, self) ? "another" : undefined;
 }
 
 /** The holder in a lock file; undefined if a kill came between the file's creation and its content. */
@@ -73,9 +73,9 @@ function parse(content: string): Holder | undefined {
 }
 
 /** Whether a process may still be running; for processes of another machine the answer is yes. */
-function mayLive({ pid, host, started }: Holder, own: Holder): boolean {
-  if (host !== own.host) return true;
-  if (pid === own.pid) return false;
+function mayLive({ pid, host, started }: Holder, self: Holder): boolean {
+  if (host !== self.host) return true;
+  if (pid === self.pid) return false;
   try {
     process.kill(pid, 0);
   } catch (error) {

@@ -129,7 +129,7 @@ export function openSafetensors(file: string): OpenSafetensors {
         const { begin, end } = entryOf(name);
         if (begin + from + into.length > end)
           throw new RangeError(
-            `${name} of ${file} has ${end - begin} bytes; asked for ${from} to ${from + into.length}`,
+            `${name} of ${file} has ${end - begin} bytes; bytes ${from} to ${from + into.length} lie outside`,
           );
         naming(() => fillBytes(descriptor, start + begin + from, into));
       },

@@ -27,8 +27,8 @@ export function encodeHead(
   if (Object.keys(metadata).length > 0) entries.set(METADATA_KEY, metadata);
   let end = 0;
   for (const { name, dtype, shape, bytes } of tensors) {
-    if (name === METADATA_KEY) throw new Error(`no tensor can be named ${METADATA_KEY}: the format keeps that name`);
-    if (entries.has(name)) throw new Error(`two tensors are named ${name}: give each a name of its own`);
+    if (name === METADATA_KEY) throw new Error(`no tensor can be named ${METADATA_KEY}: the format reserves that name`);
+    if (entries.has(name)) throw new Error(`two tensors are named ${name}: give each a different name`);
     const begin = end;
     end += bytes;
     entries.set(name, { dtype, shape, data_offsets: [begin, end] });
@@ -51,7 +51,7 @@ export function encodeSafetensors(
 ): Uint8Array[] {
   const described = tensors.map(({ name, shape, data }) => {
     if (sizeOf(shape) !== data.length) {
-      throw new Error(`${name} has the shape [${shape.join(", ")}], which is not that of ${data.length} values`);
+      throw new Error(`${name} has the shape [${shape.join(", ")}], which does not hold ${data.length} values`);
     }
     return { name, dtype: data instanceof Int32Array ? "I32" : "F32", shape, bytes: data.byteLength };
   });
@@ -87,7 +87,7 @@ export function writeGrowingTensor(descriptor: number, parts: Iterator<Uint8Arra
   const head = encodeHead([{ ...tensor, bytes }], metadata, HEAD_ROOM);
   if (head.length > HEAD_ROOM)
     throw new Error(
-      `the head of ${tensor.name} takes ${head.length} bytes; it has room for ${HEAD_ROOM}: say less in its metadata`,
+      `the head of ${tensor.name} takes ${head.length} bytes; there is room for ${HEAD_ROOM}: shorten its metadata`,
     );
   writeAll(descriptor, head, 0);
 }

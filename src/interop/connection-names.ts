@@ -40,7 +40,7 @@ interface NamingRule {
   format(prefix: string, role: string | undefined, part: string): string;
 }
 
-const own = { phi: "phi", theta: "theta", alpha: "alpha", bias: "bias" };
+const ours = { phi: "phi", theta: "theta", alpha: "alpha", bias: "bias" };
 const theirs = { phi: "fn", alpha: "scale", bias: "base" };
 const theirRoles = { attention: "attn", feedForward: "ffn" };
 
@@ -48,7 +48,7 @@ const rules: Readonly<Record<Naming, NamingRule>> = {
   birkhoff: {
     sublayer: /^(.*?)(attention|feedForward)\.connection\.(phi|theta|alpha|bias)$/,
     ending: /^(.*?)ending\.(phi|alpha|bias)$/,
-    parts: own,
+    parts: ours,
     roles: { attention: "attention", feedForward: "feedForward" },
     format: (prefix, role, part) =>
       role === undefined ? `${prefix}ending.${part}` : `${prefix}${role}.connection.${part}`,
@@ -89,25 +89,26 @@ function placeOf(naming: Naming, tensor: string): Place | undefined {
 
 /** The connections among some tensors, in order of appearance. */
 export function findConnections(tensors: OpenSafetensors["tensors"]): FoundConnection[] {
-  const found = new Map<string, FoundConnection & { tensors: Record<string, string> }>();
+  const byName = new Map<string, FoundConnection & { tensors: Record<string, string> }>();
   for (const { name } of tensors) {
     for (const naming of namings) {
       const place = placeOf(naming, name);
       if (!place) continue;
       const key = `${naming} ${place.connection}`;
-      const connection = found.get(key) ?? { name: place.connection, naming, kind: place.kind, tensors: {} };
+      const connection = byName.get(key) ?? { name: place.connection, naming, kind: place.kind, tensors: {} };
       connection.tensors[place.part] = name;
-      found.set(key, connection);
+      byName.set(key, connection);
     }
   }
-  return [...found.values()];
+  return [...byName.values()];
 }
 
 /** The name of a connection's tensor in another naming. */
 export function connectionTensorName(naming: Naming, connection: string, part: string): string {
   const { parts, roles, format } = rules[naming];
   const name = parts[part];
-  if (name === undefined) throw new Error(`the ${naming} names have none for "${part}" of ${connection}: it is HC's`);
+  if (name === undefined)
+    throw new Error(`${connection}: the ${naming} names have no "${part}", which only HC has; use the birkhoff names`);
   const [, before, role] = /^(.*?)(attention|feedForward)\.connection$/.exec(connection) ?? [];
   if (role !== undefined) return format(before!, roles[role], name);
   return format(connection.slice(0, -"ending".length), undefined, name);

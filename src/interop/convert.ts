@@ -81,7 +81,7 @@ interface NewTensor extends DescribedTensor {
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
-  if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file a name of its own`);
+  if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
   const file = openSafetensors(input);
   try {
     return convertOpened(file, input, output, options);
@@ -98,12 +98,14 @@ function convertOpened(
 ): ConvertReport {
   const stated = file.metadata[conventionKey];
   if (stated !== undefined && stated !== from) {
-    throw new ConversionError(`${input} says that it is in the convention ${stated}: convert it --from ${stated}`);
+    throw new ConversionError(
+      `${input} is in the convention ${stated}, as its metadata says: convert it --from ${stated}`,
+    );
   }
   const { agreement, notes, sublayer, ending } = conversion(from, to);
   const tolerance = asked ?? (agreement === "limit" ? 1e-3 : Infinity);
-  const found = findConnections(file.tensors);
-  const sublayers = found.filter(({ kind }) => kind === "sublayer");
+  const connections = findConnections(file.tensors);
+  const sublayers = connections.filter(({ kind }) => kind === "sublayer");
   if (sublayers.length === 0) {
     throw new ConversionError(
       `${input} has no connections: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi`,
@@ -123,7 +125,7 @@ function convertOpened(
   for (const connection of sublayers) {
     const before = weightsOf(connection);
     sizes = sizesOf(before, connection.name);
-    const after = told(connection.name, () => sublayer(before, sizes));
+    const after = withName(connection.name, () => sublayer(before, sizes));
     const probe = randomProbe({ tokens, ...sizes });
     const difference = conversionDifference(
       { convention: from, weights: before },
@@ -136,7 +138,7 @@ function convertOpened(
   }
 
   const added: NewTensor[] = [];
-  const ends = found.filter(({ kind }) => kind === "ending");
+  const ends = connections.filter(({ kind }) => kind === "ending");
   if (isMhcConvention(from)) {
     const probe = randomProbe({ tokens, ...sizes! });
     const compare = (
@@ -153,7 +155,7 @@ function convertOpened(
     };
     for (const end of ends) {
       const before = weightsOf(end);
-      const after = told(end.name, () => ending(before, sizes!));
+      const after = withName(end.name, () => ending(before, sizes!));
       compare(end.name, before, after);
       replace(end, after);
     }
@@ -208,7 +210,7 @@ function largest(converted: readonly ConvertedConnection[]): ConversionDifferenc
 }
 
 /** Name the connection in an error. */
-function told<R>(name: string, action: () => R): R {
+function withName<R>(name: string, action: () => R): R {
   try {
     return action();
   } catch (error) {

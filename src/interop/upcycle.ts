@@ -175,13 +175,13 @@ export function upcycledState(
   const lost = model.find(({ name }) => !names.has(name));
   if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model does not have`);
   const kept = (name: string, shape: readonly number[], start: () => Float32Array): CheckpointTensor => {
-    const found = old.get(name);
-    if (found && found.shape.join() !== shape.join()) {
+    const stored = old.get(name);
+    if (stored && stored.shape.join() !== shape.join()) {
       throw new Error(
-        `"${name}" of ${folder} has shape [${found.shape.join(", ")}], the new model's [${shape.join(", ")}]`,
+        `"${name}" of ${folder} has shape [${stored.shape.join(", ")}], the new model's [${shape.join(", ")}]`,
       );
     }
-    return found ?? { name, shape, data: start() };
+    return stored ?? { name, shape, data: start() };
   };
   return {
     model: wanted.map((parameter) =>

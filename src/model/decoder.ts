@@ -64,10 +64,10 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
   const compiled = (rows: number, wanted: number): Compiled => {
     const count = 2 ** Math.ceil(Math.log2(rows));
     const key = `${count} ${wanted}`;
-    const found = programs.get(key) ?? compile(count, wanted);
+    const program = programs.get(key) ?? compile(count, wanted);
     programs.delete(key);
-    programs.set(key, found);
-    return found;
+    programs.set(key, program);
+    return program;
   };
   const compile = (rows: number, wanted: number): Compiled => {
     const [oldest] = programs;

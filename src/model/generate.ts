@@ -154,11 +154,11 @@ function readings(lengths: readonly number[], sliding: number, context: number):
     return sliding > 0 ? [rows, Math.max(1, rows - Math.ceil(context / 2))] : [rows];
   });
   const distinct = new Map(prompts.map((rows) => [Math.ceil(Math.log2(rows)), rows]));
-  const found = [...distinct.values()].map((rows): [number, number] => [rows, 1]);
+  const counts = [...distinct.values()].map((rows): [number, number] => [rows, 1]);
   const last = Math.max(1, lengths.length - KEPT_PROGRAMS);
   for (let texts = lengths.length; texts >= last; texts--)
-    found.push([texts, texts], [texts + Math.min(texts, sliding), texts]);
-  return found;
+    counts.push([texts, texts], [texts + Math.min(texts, sliding), texts]);
+  return counts;
 }
 
 /** A decoder and its unused slots. */

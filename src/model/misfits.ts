@@ -22,32 +22,32 @@ export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
   const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
   // The schema has already reported each that is out of range by itself.
   if (Math.min(width, heads, kvHeads, layers) < 1) return [];
-  const found: [keyof Sizes, string][] = [];
+  const problems: [keyof Sizes, string][] = [];
   const divisors = (of: number): number[] =>
     Array.from({ length: of }, (_, index) => index + 1).filter((part) => of % part === 0);
   const list = (values: readonly number[]): string => values.join(", ") || "nothing with this width";
   if (!attention && (width % heads !== 0 || (width / heads) % 2 !== 0)) {
     const fitting = divisors(width).filter((count) => (width / count) % 2 === 0);
-    found.push([
+    problems.push([
       "heads",
       `${heads} heads do not divide the width ${width} into heads of an even number of columns, for rotary embeddings; heads can be ${list(fitting)}`,
     ]);
   }
   if (attention && kvHeads !== heads)
-    found.push([
+    problems.push([
       "kvHeads",
       `${kvHeads} is given; with latent attention, whose keys and values come from the latent, it must equal heads, ${heads}`,
     ]);
   else if (heads % kvHeads !== 0)
-    found.push([
+    problems.push([
       "kvHeads",
       `${kvHeads} key-value heads cannot be shared by ${heads} heads; kvHeads can be ${list(divisors(heads))}`,
     ]);
-  if (attention && valueResidual) found.push(["valueResidual", "it does not go with latent attention"]);
+  if (attention && valueResidual) problems.push(["valueResidual", "it does not go with latent attention"]);
   if (feedForward && feedForward.denseLayers > layers)
-    found.push([
+    problems.push([
       "feedForward",
       `denseLayers is ${feedForward.denseLayers}, and the model has ${layers} layers; it must be at most ${layers}`,
     ]);
-  return found;
+  return problems;
 }

@@ -72,8 +72,9 @@ export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().tra
  */
 export function layersOf(layers: Override["layers"], count: number): number[] {
   if (layers === undefined) return Array.from({ length: count }, (_, layer) => layer);
-  const found = typeof layers === "string" ? rangeOf(layers, count) : [...layers];
-  if (found.length > 0 && found.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count)) return found;
+  const numbers = typeof layers === "string" ? rangeOf(layers, count) : [...layers];
+  if (numbers.length > 0 && numbers.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count))
+    return numbers;
   throw new RangeError(
     `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
   );

@@ -13,11 +13,11 @@ export function problems(issues: readonly Issue[], value: unknown): string[] {
 
 /** What is wrong with one field, without its name; the issue's path starts at `value`. */
 export function problem(issue: Issue, value: unknown): string {
-  const found = issue.path.reduce<unknown>(
+  const actual = issue.path.reduce<unknown>(
     (at, key) => (typeof at === "object" && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined),
     value,
   );
-  const given = found === undefined ? "nothing is given" : `${JSON.stringify(found)} is given`;
+  const given = actual === undefined ? "nothing is given" : `${JSON.stringify(actual)} is given`;
   switch (issue.code) {
     case "too_small":
       return `${given}; it must be ${issue.inclusive ? "at least" : "above"} ${issue.minimum}${issue.origin === "string" ? " characters" : ""}`;
@@ -31,7 +31,7 @@ export function problem(issue: Issue, value: unknown): string {
       const options = "options" in issue ? (issue.options as unknown[]) : [];
       const [key] = "discriminator" in issue ? [issue.discriminator] : [];
       if (options.length > 0 && key !== undefined) return `${given}; it must be one of ${options.join(", ")}`;
-      return `${given}; ${issue.errors.map((errors) => errors.map((each) => problem(each, found).replace(/^.* is given; /, "")).join(" and ")).join(", or ")}`;
+      return `${given}; ${issue.errors.map((errors) => errors.map((each) => problem(each, actual).replace(/^.* is given; /, "")).join(" and ")).join(", or ")}`;
     }
     case "unrecognized_keys":
       return `there is no field ${issue.keys.join(", ")} here`;

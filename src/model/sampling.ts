@@ -81,10 +81,10 @@ export function nextTokens(
 
 /** The token at a uniform random number in [0, 1). */
 export function drawToken({ tokens, probabilities }: Distribution, random: number): number {
-  let left = random;
+  let rest = random;
   for (let i = 0; i < tokens.length; i++) {
-    left -= probabilities[i]!;
-    if (left < 0) return tokens[i]!;
+    rest -= probabilities[i]!;
+    if (rest < 0) return tokens[i]!;
   }
   // Rounding may leave a rest: then take the last token that can be drawn.
   let last = tokens.length - 1;

@@ -78,11 +78,11 @@ function createHolder(stop: readonly string[]): {
   return {
     push(text) {
       held += text;
-      const found = stop.filter((string) => held.includes(string));
-      if (found.length > 0) {
+      const contained = stop.filter((string) => held.includes(string));
+      if (contained.length > 0) {
         const endOf = (string: string): number => held.indexOf(string) + string.length;
-        const end = Math.min(...found.map(endOf));
-        const longest = Math.max(...found.filter((string) => endOf(string) === end).map(({ length }) => length));
+        const end = Math.min(...contained.map(endOf));
+        const longest = Math.max(...contained.filter((string) => endOf(string) === end).map(({ length }) => length));
         return { certain: held.slice(0, end - longest), stopped: true };
       }
       const doubtful = Math.max(0, ...stop.map((string) => longestBeginning(held, string)));

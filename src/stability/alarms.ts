@@ -180,12 +180,12 @@ export const alarmRules: Readonly<Record<AlarmName, Rule>> = {
 
 /** The position of the largest value, where there is one for each sublayer; NaN counts as the largest. */
 function largest(values: readonly number[], sublayers: readonly number[] | undefined): Sighting | undefined {
-  let found: Sighting | undefined;
+  let extreme: Sighting | undefined;
   values.forEach((value, at) => {
-    if (found === undefined || Number.isNaN(value) || value > found.value)
-      found = { value, sublayer: sublayers?.[at] ?? at };
+    if (extreme === undefined || Number.isNaN(value) || value > extreme.value)
+      extreme = { value, sublayer: sublayers?.[at] ?? at };
   });
-  return found;
+  return extreme;
 }
 
 /** The largest value that more than half of the sublayers reach; NaN counts as the largest. */
@@ -228,19 +228,20 @@ export function watchAlarms(bounds: ReadonlyMap<AlarmName, number>, subject: Ala
   const passed = new Set<AlarmName>();
   return {
     see(now) {
-      const found: Excursion[] = [];
+      const excursions: Excursion[] = [];
       for (const [rule, bound] of bounds) {
         const seen = alarmRules[rule].see(now, before, subject);
         if (!seen) continue;
         // Written so that NaN passes every bound.
         if (!(seen.value <= bound)) {
-          if (!passed.has(rule)) found.push({ rule, bound, ...seen, message: messageOf(rule, bound, seen, subject) });
+          if (!passed.has(rule))
+            excursions.push({ rule, bound, ...seen, message: messageOf(rule, bound, seen, subject) });
           passed.add(rule);
         } else if (seen.value <= bound * alarmRules[rule].rearm) passed.delete(rule);
       }
       before.push(now);
       if (before.length > WINDOW) before.shift();
-      return found;
+      return excursions;
     },
   };
 }

@@ -26,9 +26,9 @@ export function eigenvalueModuli(matrix: ArrayLike<number>, n: number): number[]
   const h = new Float64Array(n * n);
   for (let at = 0; at < h.length; at++) h[at] = matrix[at]! / size;
   toHessenberg(h, n);
-  const found = moduli(h, n);
-  for (let k = 0; k < n; k++) found[k]! *= size;
-  return found.sort((a, b) => b - a);
+  const result = moduli(h, n);
+  for (let k = 0; k < n; k++) result[k]! *= size;
+  return result.sort((a, b) => b - a);
 }
 
 /** H = Qᵀ A Q with H_ij = 0 for i > j + 1, in place. */
@@ -60,7 +60,7 @@ function toHessenberg(h: Float64Array, n: number): void {
 
 /** Moduli of the eigenvalues of a Hessenberg matrix, which is overwritten. */
 function moduli(h: Float64Array, n: number): number[] {
-  const found: number[] = [];
+  const result: number[] = [];
   let end = n - 1;
   let steps = 0;
   while (end >= 0) {
@@ -71,22 +71,22 @@ function moduli(h: Float64Array, n: number): number[] {
       start--;
     }
     if (start === end) {
-      found.push(Math.abs(h[end * n + end]!));
+      result.push(Math.abs(h[end * n + end]!));
       end -= 1;
       steps = 0;
     } else if (start === end - 1) {
-      found.push(...moduliOfPair(h, n, end));
+      result.push(...moduliOfPair(h, n, end));
       end -= 2;
       steps = 0;
     } else if (steps++ === STEPS) {
       // This was never seen. The diagonal of the block is then the best answer.
-      while (end >= start) found.push(Math.abs(h[end * n + end--]!));
+      while (end >= start) result.push(Math.abs(h[end * n + end--]!));
       steps = 0;
     } else {
       francisStep(h, n, start, end, steps % 10 === 0);
     }
   }
-  return found;
+  return result;
 }
 
 /** For the 2 × 2 block that ends on the diagonal at `end`: real eigenvalues, or a complex pair with modulus √det. */

@@ -72,12 +72,12 @@ export function meanProducts(
   const [single, forward, backward, mixing] = [matrices(), matrices(), matrices(), matrices()];
   for (let token = 0; token < tokens; token++) {
     let product: Float64Array | undefined;
-    for (const [layer, own] of mixing.entries()) {
-      for (let i = 0; i < size; i++) own[i] = coefficients[layer]![token * width + 2 * n + i]!;
-      accumulate(single[layer]!, own);
-      product = product ? times(own, product, n) : own;
+    for (const [layer, mixer] of mixing.entries()) {
+      for (let i = 0; i < size; i++) mixer[i] = coefficients[layer]![token * width + 2 * n + i]!;
+      accumulate(single[layer]!, mixer);
+      product = product ? times(mixer, product, n) : mixer;
       accumulate(forward[layer]!, product);
-      visit?.(layer, own, product);
+      visit?.(layer, mixer, product);
     }
     product = undefined;
     for (let layer = mixing.length - 1; layer >= 0; layer--) {

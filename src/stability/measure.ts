@@ -189,13 +189,13 @@ export interface StreamUse {
 export function streamUse(gram: ArrayLike<number>, n: number): StreamUse {
   let [trace, squares, largest, cosines] = [0, 0, 0, 0];
   for (let i = 0; i < n; i++) {
-    const own = gram[i * n + i]!;
-    trace += own;
-    largest = Math.max(largest, own);
+    const energy = gram[i * n + i]!;
+    trace += energy;
+    largest = Math.max(largest, energy);
     for (let j = 0; j < n; j++) {
       const product = gram[i * n + j]!;
       squares += product * product;
-      if (i !== j && product !== 0) cosines += product / Math.sqrt(own * gram[j * n + j]!);
+      if (i !== j && product !== 0) cosines += product / Math.sqrt(energy * gram[j * n + j]!);
     }
   }
   return {

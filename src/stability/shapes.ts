@@ -90,5 +90,5 @@ function compiled(schema: unknown): Check {
     return (value) => isObject(value) && Object.values(value).every(each);
   }
   if (schema instanceof z.ZodType) return (value) => schema.safeParse(value).success;
-  throw new Error("a shape is no zod schema");
+  throw new Error("shapes: a shape is not a zod schema");
 }

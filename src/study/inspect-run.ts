@@ -45,7 +45,7 @@ export interface TensorSpread {
  * @throws Error when its tokens are gone, or belong to another text
  */
 export function validationText({ data: { prepared }, model }: TrainingConfig): RunText {
-  if (!prepared) throw new Error("its configuration does not say where the tokens are kept");
+  if (!prepared) throw new Error("its configuration does not say where the tokens are stored");
   const { validation, close } = openPrepared(prepared.folder, { text: prepared.text });
   try {
     const tokens = new Int32Array(Math.min(model.context, validation.length));

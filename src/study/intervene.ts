@@ -140,10 +140,10 @@ export async function intervene(
   for (let step = 0; step < meanBatches; step++) {
     feed(batches.trainingBatch(step));
     program.run();
-    const found = await program.read("means");
+    const batchMeans = await program.read("means");
     for (const [at, [index, { streams }]] of [...changeable].entries()) {
       const sum = means.get(index) ?? new Float64Array(streams * streams + 2 * streams);
-      found[at]?.forEach((value, m) => (sum[m]! += value));
+      batchMeans[at]?.forEach((value, m) => (sum[m]! += value));
       means.set(index, sum);
     }
   }
@@ -303,8 +303,8 @@ function networkOf(model: ModelConfig, changeable: ReadonlyMap<number, Changeabl
     );
   }
   return connections.map((connection, index) => {
-    const found = changeable.get(index);
-    return found && { streams: found.streams, ...iterationsOf(connection) };
+    const maps = changeable.get(index);
+    return maps && { streams: maps.streams, ...iterationsOf(connection) };
   });
 }
 

@@ -179,8 +179,8 @@ export function sublayerSets(text: string, network: MixedSublayers): SublayerSet
     late: mixing.slice(half),
   };
   if (text === "each") return mixing.map((index) => ({ name: String(index), sublayers: [index] }));
-  const found = Object.hasOwn(named, text) ? named[text]! : listed(text, mixing, network.length);
-  return [{ name: text, sublayers: [...new Set(found)].sort((a, b) => a - b) }];
+  const positions = Object.hasOwn(named, text) ? named[text]! : listed(text, mixing, network.length);
+  return [{ name: text, sublayers: [...new Set(positions)].sort((a, b) => a - b) }];
 }
 
 function listed(text: string, mixing: readonly number[], depth: number): number[] {

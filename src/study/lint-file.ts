@@ -99,19 +99,21 @@ function look(place: string, asked: ConventionName | undefined): Looked {
   const file = openSafetensors(name);
   try {
     const stated = conventionNames.find((each) => each === file.metadata[conventionKey]);
-    const found = findConnections(file.tensors);
+    const connections = findConnections(file.tensors);
     const skipped: string[] = [];
     const sublayers: LintConnection[] = [];
-    for (const connection of found.filter(({ kind }) => kind === "sublayer")) {
-      const told = run?.conventionOf(connection.name);
-      if (told?.skip !== undefined) skipped.push(`${connection.name}: ${told.skip}`);
-      else sublayers.push(read(file, connection, asked ?? told?.convention ?? stated ?? byNames(connection)));
+    for (const connection of connections.filter(({ kind }) => kind === "sublayer")) {
+      const known = run?.conventionOf(connection.name);
+      if (known?.skip !== undefined) skipped.push(`${connection.name}: ${known.skip}`);
+      else sublayers.push(read(file, connection, asked ?? known?.convention ?? stated ?? byNames(connection)));
     }
     const convention = asked ?? sublayers[0]?.convention ?? stated ?? "paper";
     return {
       file: name,
       sublayers,
-      endings: found.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
+      endings: connections
+        .filter(({ kind }) => kind === "ending")
+        .map((connection) => read(file, connection, convention)),
       maps: isMhcConvention(convention) ? recorded(file, convention) : [],
       skipped,
       iterations: run?.iterations,
@@ -131,7 +133,7 @@ function iterationsOf({ model }: TrainingConfig): number | undefined {
   return iterations.length > 0 ? Math.min(...iterations) : undefined;
 }
 
-type Told = { readonly convention?: ConventionName; readonly skip?: string };
+type KnownConvention = { readonly convention?: ConventionName; readonly skip?: string };
 
 function runOf(folder: string) {
   const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
@@ -141,7 +143,7 @@ function runOf(folder: string) {
   return {
     file: path.join(place.folder, "model.safetensors"),
     iterations: iterationsOf(config),
-    conventionOf(name: string): Told | undefined {
+    conventionOf(name: string): KnownConvention | undefined {
       const [, layer, role] = /^layers\.(\d+)\.(attention|feedForward)\.connection$/.exec(name) ?? [];
       if (layer === undefined) return undefined;
       return conventionOf(connections[2 * Number(layer) + (role === "attention" ? 0 : 1)]!);
@@ -149,7 +151,7 @@ function runOf(folder: string) {
   };
 }
 
-function conventionOf(config: ConnectionConfig): Told {
+function conventionOf(config: ConnectionConfig): KnownConvention {
   if (config.kind === "mhc") {
     if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
       return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };

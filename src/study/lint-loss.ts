@@ -56,9 +56,9 @@ export async function lintLoss(
   const right: number[] = [],
     differences: number[] = [];
   let [mean, z] = [0, 0];
-  for await (const [own, other] of pairedLosses(runtime, config, model, asItIs, flipped)) {
-    right.push(...own);
-    differences.push(...other.map((loss, index) => loss - own[index]!));
+  for await (const [original, transposed] of pairedLosses(runtime, config, model, asItIs, flipped)) {
+    right.push(...original);
+    differences.push(...transposed.map((loss, index) => loss - original[index]!));
     mean = average(differences);
     const variance = average(differences.map((value) => (value - mean) ** 2));
     z = mean / Math.sqrt(variance / (differences.length - 1));

@@ -40,13 +40,13 @@ export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
       measured: text,
       expected,
       where: sublayers.map(({ name }) => name),
-      remedy: `The res rows seem to be those of the transposed map. ${transposes ? "The file says DeepSeek's layout, [source, target]" : "The file says the layout [target, source]"}: if it came from a converter, that one ${transposes ? "transposed where it must not" : "forgot to transpose"}. Compare with the original: birkhoff lint FILE --against ORIGINAL.`,
+      remedy: `The res rows seem to be those of the transposed map. ${transposes ? "The file says DeepSeek's layout, [source, target]" : "The file says the layout [target, source]"}: if it came from a converter, it ${transposes ? "transposed them by mistake" : "forgot to transpose them"}. Compare with the original: birkhoff lint FILE --against ORIGINAL.`,
     };
   }
   return {
     name: "orientation",
     verdict: "undecided",
-    measured: `${text}: too little to tell a map from its transpose, which is as stochastic`,
+    measured: `${text}: too little to distinguish a map from its transpose, which is as stochastic`,
     expected,
     where: [],
     remedy: "To be sure, compare with the checkpoint it was made from: birkhoff lint FILE --against ORIGINAL.",

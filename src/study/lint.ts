@@ -198,14 +198,14 @@ function checkSlices(sublayers: readonly MhcLint[]): LintCheck {
       measured: leans,
       expected,
       where: wrong.map(({ name }) => name),
-      remedy: `The slices stand as ${place === "second" ? "pre | res | post" : "res | pre | post"} (or with pre and post exchanged): move the res rows of φ and of the bias to the end.`,
+      remedy: `The order of the slices is ${place === "second" ? "pre | res | post" : "res | pre | post"} (or with pre and post exchanged): move the res rows of φ and of the bias to the end.`,
     };
   }
   if (third > LEANS_MORE) return { name: "slices", verdict: "good", measured: leans, expected, where: [] };
   return {
     name: "slices",
     verdict: "undecided",
-    measured: `${leans}: the static maps do not lean towards the identity, so the bias does not tell`,
+    measured: `${leans}: the static maps do not lean towards the identity, so the bias does not show the order`,
     expected,
     where: [],
   };
@@ -237,7 +237,7 @@ function checkAlpha(sublayers: readonly MhcLint[]): LintCheck {
       expected,
       where: negative,
       remedy:
-        "Nothing: α and φ of both signs are the same function. Where α is stored under a name of its own, make sure its sign came along.",
+        "Nothing: α and φ of both signs are the same function. Where α is stored under another name, check that its sign was copied.",
     };
   }
   return { name: "alpha", verdict: "good", measured: text, expected, where: [] };

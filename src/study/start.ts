@@ -156,8 +156,8 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
   const coefficients: Tensor[] = [];
   for (const [index, block] of blocks.entries()) {
     plain_TC = add(plain_TC, block(plain_TC));
-    const own: ParameterSet = parameters.under(`connection.${index}`);
-    const result = connection.sublayer(own, { channels, index }).apply(state, block);
+    const sublayerParameters: ParameterSet = parameters.under(`connection.${index}`);
+    const result = connection.sublayer(sublayerParameters, { channels, index }).apply(state, block);
     if (!result.coefficients) {
       throw new TypeError(`measureStart: ${connection.name} has no coefficients to measure; give hc() or mhc().`);
     }
@@ -166,14 +166,14 @@ function evaluate(connection: Connection, sizes: Sizes, how: { normed: boolean; 
   }
   const hidden_TC = norm(connection.collapse(state));
   const learned = parameters.all.filter(({ role }) => role === "connection");
-  const found = gradients(
+  const parameterGradients = gradients(
     sum(multiply(hidden_TC, cotangent_TC)),
     learned.map(({ tensor }) => tensor),
   );
 
   const runtime = createReferenceRuntime();
   const program = runtime.compile({
-    outputs: { hidden: hidden_TC, plain: norm(plain_TC), coefficients, gradients: found },
+    outputs: { hidden: hidden_TC, plain: norm(plain_TC), coefficients, gradients: parameterGradients },
   });
   for (const [index, tensor] of [x_TC, cotangent_TC].entries()) {
     runtime.write(tensor, normals(sizeOf(tensor.shape), index, 1));
@@ -211,9 +211,9 @@ function normals(size: number, seed: number, deviation: number): Float64Array {
  * gradients of H_pre are rounding errors for blocks that do not see the scale of their input. Differences are
  * therefore divided by the largest entry of H_pre's and H_post's gradients together.
  */
-function asymmetry(found: readonly Gradient[], n: number): number {
+function asymmetry(measured: readonly Gradient[], n: number): number {
   const apart = new Float64Array(n * n);
-  for (const { part, tensor, data } of found) {
+  for (const { part, tensor, data } of measured) {
     if (part !== "phi" && part !== "bias") continue;
     // bias [n² + 2n], φ [n² + 2n, nC]: rows pre (n) | post (n) | res.
     const [, width = 1] = tensor.shape;
@@ -235,8 +235,8 @@ function asymmetry(found: readonly Gradient[], n: number): number {
   return n === 1 ? 0 : Math.min(...apart.filter((_, pair) => Math.floor(pair / n) < pair % n));
 }
 
-function resGradient(found: readonly Gradient[], n: number): number {
-  const biases = found.filter(({ part }) => part === "bias");
+function resGradient(measured: readonly Gradient[], n: number): number {
+  const biases = measured.filter(({ part }) => part === "bias");
   return (
     Math.max(...biases.map(({ data }) => largestMagnitude(data.subarray(2 * n)))) /
     Math.max(...biases.map(({ data }) => largestMagnitude(data)))

@@ -56,7 +56,7 @@ describe("writing", () => {
   it("says which tensor is wrong", () => {
     const data = new Float32Array(3);
     expect(() => encodeSafetensors([{ name: "a", shape: [2, 2], data }])).toThrow(
-      "a has the shape [2, 2], which is not that of 3 values",
+      "a has the shape [2, 2], which does not hold 3 values",
     );
     expect(() =>
       encodeSafetensors([
@@ -64,7 +64,9 @@ describe("writing", () => {
         { name: "a", shape: [3], data },
       ]),
     ).toThrow("two tensors are named a");
-    expect(() => encodeSafetensors([{ name: "__metadata__", shape: [3], data }])).toThrow("the format keeps that name");
+    expect(() => encodeSafetensors([{ name: "__metadata__", shape: [3], data }])).toThrow(
+      "the format reserves that name",
+    );
   });
 });
 

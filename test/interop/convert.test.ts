@@ -244,7 +244,7 @@ test("names go round", () => {
       ]);
     }
   }
-  expect(() => connectionTensorName("deepseek", "layers.0.attention.connection", "theta")).toThrow(/HC's/);
+  expect(() => connectionTensorName("deepseek", "layers.0.attention.connection", "theta")).toThrow(/only HC has/);
 });
 
 function readable(file: string) {

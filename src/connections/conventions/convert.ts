@@ -127,7 +127,7 @@ function expectOnly(weights: ConnectionWeights, names: readonly string[]): void 
   const other = Object.keys(weights).find((name) => !names.includes(name));
   if (other === undefined) return;
   throw new ConversionError(
-    `A connection of mHC has phi, alpha and bias, and this one has "${other}" too: is it HC's?`,
+    `An mHC connection has only phi, alpha and bias, but this one has "${other}": if it is HC's, name an HC convention.`,
   );
 }
 
@@ -135,7 +135,7 @@ function expectOnly(weights: ConnectionWeights, names: readonly string[]): void 
 function tensors<K extends string>(weights: ConnectionWeights, names: readonly K[]): Readonly<Record<K, Weights>> {
   const missing = names.find((name) => !(name in weights));
   if (missing === undefined) return weights;
-  throw new ConversionError(`${missing} is needed, and these weights have only ${Object.keys(weights).join(", ")}.`);
+  throw new ConversionError(`${missing} is needed, but these weights have only ${Object.keys(weights).join(", ")}.`);
 }
 
 /** Reorders the res rows of [pre | post | res] for the transposed matrix. It is its own inverse. */
@@ -144,7 +144,7 @@ export function transposeRes({ shape, data }: Weights): Weights {
   const width = data.length / rows,
     n = streamsOfBias({ shape, data });
   if (!Number.isInteger(n)) {
-    throw new ConversionError(`n² + 2n rows are needed, pre | post | res, got ${rows}.`);
+    throw new ConversionError(`The weights have ${rows} rows; they must have n² + 2n, pre | post | res.`);
   }
   const moved = new Float32Array(data.length);
   for (let m = 0; m < rows; m++) {
@@ -199,7 +199,7 @@ function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
   return {
     agreement: "same",
     notes: [
-      "Only where the part that depends on the token is zero do the forms of HC agree; then the bias says it all.",
+      "The forms of HC agree only where the part that depends on the token is zero; the bias then decides alone.",
     ],
     sublayer(weights, sizes) {
       if (!still(weights)) {
@@ -213,7 +213,9 @@ function betweenHc(from: HcConventionName, to: HcConventionName): Conversion {
       if (!b.dynamic) return { bias };
       if (weights.theta !== undefined) return weights;
       if (sizes === undefined)
-        throw new ConversionError(`${to} needs θ [n + 2, C], so say how many channels C there are.`);
+        throw new ConversionError(
+          `${to} needs θ [n + 2, C], so the number of channels C is needed: give it in sizes.channels.`,
+        );
       const n = streamsOfBias(bias);
       return {
         theta: { shape: [n + 2, sizes.channels], data: new Float32Array((n + 2) * sizes.channels) },

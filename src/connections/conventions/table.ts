@@ -16,7 +16,7 @@ const softmaxStart: SinkhornForm = {
 };
 
 const slices = ["pre", "post", "res"] as const;
-const notTold = { alpha: "not told", phi: "not told", bias: "not told" };
+const notStated = { alpha: "not stated", phi: "not stated", bias: "not stated" };
 const deepseekNames = {
   phi: "hc_attn_fn, hc_ffn_fn, hc_head_fn [rows, nC]",
   alpha: "hc_attn_scale, hc_ffn_scale [3], hc_head_scale [1]",
@@ -55,7 +55,7 @@ export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> 
     reads: "own",
     ends: ["mean", "sum", "learned"],
     names: { phi: "phi [rows, nC]", alpha: "alpha [3]", bias: "bias" },
-    start: { alpha: "0.01", phi: "not told", bias: "not told" },
+    start: { alpha: "0.01", phi: "not stated", bias: "not stated" },
   },
   "deepseek-v4": {
     family: "mhc",
@@ -67,7 +67,7 @@ export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> 
     reads: "own",
     ends: ["learned"],
     names: deepseekNames,
-    start: notTold,
+    start: notStated,
   },
   "deepseek-v4.1": {
     family: "mhc",
@@ -79,7 +79,7 @@ export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> 
     reads: "previous",
     ends: ["carried"],
     names: deepseekNames,
-    start: notTold,
+    start: notStated,
   },
   liger: {
     family: "mhc",

@@ -71,7 +71,7 @@ export function formatHuggingFaceConfig(config: HuggingFaceConfig): string {
 }
 
 const notExpressible = (why: string): Error =>
-  new Error(`this model cannot be written for Hugging Face: ${why}. Its own files are safetensors all the same`);
+  new Error(`this model cannot be written for Hugging Face: ${why}. Its checkpoints are safetensors files in any case`);
 
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
@@ -119,7 +119,7 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
     };
   }
   if (connection.kind !== "mhc") {
-    throw notExpressible(`its connection is ${connection.kind}; residual, hc and mhc have names there`);
+    throw notExpressible(`its connection is ${connection.kind}; only residual, hc and mhc have names there`);
   }
   const { streams, iterations, convention = "paper", collapse, residualMap = "sinkhorn" } = connection;
   if (convention !== "paper" && convention !== "deepseek-v4") {
@@ -205,7 +205,7 @@ const limits: readonly Limit[] = [
 /** Model types by the names of their blocks' tensors; Mistral without its window is Llama. */
 const backbones: Readonly<Record<string, Backbone>> = { llama: "llama", mistral: "llama", deepseek_v3: "deepseek_v3" };
 /** Models with streams: this library's model types; older versions wrote the last two. */
-const own: Readonly<Record<string, "mhc" | "hc">> = {
+const streamTypes: Readonly<Record<string, "mhc" | "hc">> = {
   birkhoff_mhc: "mhc",
   birkhoff_hc: "hc",
   birkhoff_manifold: "mhc",
@@ -214,7 +214,7 @@ const own: Readonly<Record<string, "mhc" | "hc">> = {
 
 function backboneOf(config: HuggingFaceConfig): Backbone | undefined {
   const type = String(config["model_type"]);
-  return backbones[Object.hasOwn(own, type) ? String(config["backbone"]) : type];
+  return backbones[Object.hasOwn(streamTypes, type) ? String(config["backbone"]) : type];
 }
 
 /** What a config.json says beyond the model. */
@@ -239,8 +239,8 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
     fail(name, "is that of a run already: birkhoff export makes a folder to import of it");
   const type = backboneOf(config);
   if (type === undefined) {
-    const allowed = [...Object.keys(backbones), ...Object.keys(own)].join(", ");
-    const backbone = Object.hasOwn(own, String(config["model_type"]))
+    const allowed = [...Object.keys(backbones), ...Object.keys(streamTypes)].join(", ");
+    const backbone = Object.hasOwn(streamTypes, String(config["model_type"]))
       ? ` with backbone ${show(config["backbone"])}`
       : "";
     return fail(name, `has model_type ${show(config["model_type"])}${backbone}; allowed: ${allowed}`);
@@ -250,14 +250,14 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
     if (given !== undefined && !allows(given, config)) fail(name, `has ${field} ${show(given)}; allowed: ${allowed}`);
   }
   const count = (field: string, otherwise?: number): number => {
-    const found = config[field] ?? otherwise;
-    if (typeof found === "number" && Number.isInteger(found) && found > 0) return found;
-    return fail(name, `has ${field} ${show(found)}; allowed: a whole number of at least 1`);
+    const stored = config[field] ?? otherwise;
+    if (typeof stored === "number" && Number.isInteger(stored) && stored > 0) return stored;
+    return fail(name, `has ${field} ${show(stored)}; allowed: a whole number of at least 1`);
   };
-  const positive = (field: string, found: unknown): number =>
-    typeof found === "number" && found > 0
-      ? found
-      : fail(name, `has ${field} ${show(found)}; allowed: a number above 0`);
+  const positive = (field: string, stored: unknown): number =>
+    typeof stored === "number" && stored > 0
+      ? stored
+      : fail(name, `has ${field} ${show(stored)}; allowed: a number above 0`);
 
   const longest = count("max_position_embeddings", 2048);
   if (context !== undefined && context > longest) {
@@ -335,7 +335,7 @@ function readLatent(config: HuggingFaceConfig, count: (field: string) => number)
 function readConnection(config: HuggingFaceConfig, name: string): unknown {
   const { hc_mult: streams, hc_collapse: collapse, hc_stream_dtype: dtype } = config;
   const common = { streams, collapse, ...(dtype === "bfloat16" ? { streamPrecision: dtype } : {}) };
-  const kind = own[String(config["model_type"])];
+  const kind = streamTypes[String(config["model_type"])];
   if (kind === undefined) return { kind: "residual" };
   if (kind === "hc") {
     const { hc_dynamic: dynamic, hc_tanh: tanh } = config;

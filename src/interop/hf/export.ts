@@ -69,8 +69,8 @@ export function exportHuggingFace(
   const saved = new Map(loadCheckpoint(place.folder).model.map((tensor) => [tensor.name, tensor]));
   const views = huggingFaceTensors(model);
   const sourceOf = (name: string): CheckpointTensor => {
-    const found = saved.get(name);
-    if (found) return found;
+    const stored = saved.get(name);
+    if (stored) return stored;
     throw new Error(`${place.folder} has no tensor "${name}"; it belongs to another model than config.json describes`);
   };
   const stored = views.map((view) => ({
@@ -116,11 +116,11 @@ export function exportHuggingFace(
 /** Both kinds of folder have a config.json; a run's must never be replaced. */
 function expectFree(run: string, out: string, overwrite: boolean): void {
   if (isSamePlace(run, out) || ["checkpoints", "metrics.jsonl"].some((name) => fs.existsSync(path.join(out, name)))) {
-    throw new Error(`${out} is a run folder, whose config.json would be lost: give the export a folder of its own`);
+    throw new Error(`${out} is a run folder, whose config.json would be lost: give the export another folder`);
   }
-  const found = Object.values(names).filter((name) => fs.existsSync(path.join(out, name)));
-  if (found.length === 0 || overwrite) return;
+  const present = Object.values(names).filter((name) => fs.existsSync(path.join(out, name)));
+  if (present.length === 0 || overwrite) return;
   throw new Error(
-    `${out} holds ${found.join(", ")} already: replace them (--overwrite), or give another folder (--out)`,
+    `${out} holds ${present.join(", ")} already: replace them (--overwrite), or give another folder (--out)`,
   );
 }

@@ -74,14 +74,14 @@ export async function importHuggingFace(
     throw new Error(`the run cannot be in ${to}, the folder that the model is read from; give another folder`);
   if (["model.safetensors", "model.safetensors.index.json"].some((name) => fs.existsSync(path.join(to, name))))
     throw new Error(
-      `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run a folder of its own`,
+      `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run another folder`,
     );
   const { model: published, tensors, tied } = readHuggingFaceModel(from, options.context);
   const stored =
     options.context === undefined && published.context > LONGEST ? { ...published, context: LONGEST } : published;
   const notes = [
     ...(stored.context < published.context
-      ? [`Its context is ${stored.context} tokens here, of ${published.context} that it was made for (--context).`]
+      ? [`Its context is ${stored.context} tokens here; the model was made for ${published.context} (--context).`]
       : []),
     ...(tied
       ? ["Its output matrix was the embedding; here it is a separate copy, which training changes independently."]

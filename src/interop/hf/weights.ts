@@ -82,22 +82,22 @@ function expectTensors(
 ): void {
   const wanted = new Set(views.map(({ name }) => name));
   for (const { name, shape } of views) {
-    const found = store.of(name)?.tensors.find((tensor) => tensor.name === name);
-    if (!found)
+    const stored = store.of(name)?.tensors.find((tensor) => tensor.name === name);
+    if (!stored)
       throw new Error(`${folder} has no tensor ${name} [${shape.join(", ")}], which its config.json calls for`);
-    if (found.shape.join() !== shape.join()) {
+    if (stored.shape.join() !== shape.join()) {
       throw new Error(
-        `${folder}: ${name} has the shape [${found.shape.join(", ")}], and its config.json calls for [${shape.join(", ")}]`,
+        `${folder}: ${name} has the shape [${stored.shape.join(", ")}], and its config.json calls for [${shape.join(", ")}]`,
       );
     }
   }
-  const left = store.names.filter(
+  const unused = store.names.filter(
     (name) => !wanted.has(name) && !made.test(name) && !(tied && name === "lm_head.weight"),
   );
-  if (left.length === 0) return;
-  const more = left.length > 1 ? ` and ${left.length - 1} others` : "";
+  if (unused.length === 0) return;
+  const more = unused.length > 1 ? ` and ${unused.length - 1} others` : "";
   throw new Error(
-    `${folder} has a tensor ${left[0]}${more} that this model has no place for, such as a bias or a layer too many`,
+    `${folder} has a tensor ${unused[0]}${more} that this model has no place for, such as a bias or a layer too many`,
   );
 }
 
@@ -141,15 +141,15 @@ function placesOf(folder: string): { files: readonly string[]; stated: readonly 
   const file = path.join(folder, index);
   if (!fs.existsSync(file)) {
     const others = fs.readdirSync(folder).filter((name) => /\.(bin|pt|pth|gguf|onnx|safetensors)$/.test(name));
-    const there = others.length > 0 ? `; it holds ${others.join(", ")}` : "";
-    throw new Error(`${folder} has neither ${single} nor ${index}${there}. Only safetensors can be imported`);
+    const contents = others.length > 0 ? `; it holds ${others.join(", ")}` : "";
+    throw new Error(`${folder} has neither ${single} nor ${index}${contents}. Only safetensors can be imported`);
   }
   const map: unknown = (readJson(file) as { weight_map?: unknown } | null)?.weight_map;
   const stated = typeof map === "object" && map !== null ? Object.entries(map) : [];
   if (stated.length === 0) throw new Error(`${file} has no weight_map, which says what tensor is in which file`);
   for (const [tensor, name] of stated) {
     if (typeof name !== "string" || name !== path.basename(name)) {
-      throw new Error(`${file} puts ${tensor} in ${JSON.stringify(name)}, which is no file of that folder`);
+      throw new Error(`${file} puts ${tensor} in ${JSON.stringify(name)}, which is not a file name in that folder`);
     }
   }
   return { files: [...new Set(stated.map(([, name]) => name as string))], stated };
