@@ -5,6 +5,7 @@
 // The two checkouts take turns. Each turn is a whole `birkhoff bench` of one checkout, in its own processes, so a slow
 // minute of the machine slows both alike. Every figure is made from two sides, and each side is compared: the ratio of
 // the medians over the turns, this checkout divided by the other. A renamed figure is found by its older name.
+// What each turn measured is written to standard error at once; the table comes last.
 
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
@@ -59,6 +60,7 @@ for (let turn = 0; turn < Number(values.turns); turn++) {
   ] as const;
   for (const { side, sides } of both) {
     for (const [name, { value, unit }] of sides) {
+      process.stderr.write(`turn ${turn + 1}, ${side}: ${name} ${value.toPrecision(4)} ${unit}\n`);
       const entry = taken.get(name) ?? { unit, here: [], other: [] };
       entry[side].push(value);
       taken.set(name, entry);
