@@ -29,7 +29,7 @@ import { watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
-import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
+import { type Build, codeOf, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
 import { profileCalls, traceCalls } from "./stepwise.ts";
 import type { WorkerData } from "./worker.ts";
@@ -91,6 +91,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   setEngineFlags(options.revectorise ?? true);
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const module = await compileModule(build);
+  const kernelCode = await codeOf(build);
   const memory = new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
   const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
@@ -214,6 +215,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     name: machine.name,
     device: machine.device,
     kernels: `${build} ${panelWidth}`,
+    kernelCode,
     machine,
     build,
     compile,
