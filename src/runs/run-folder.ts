@@ -166,7 +166,11 @@ function writeDescription(folder: string, description: RunDescription): void {
 
 function resume(folder: string, config: unknown, options: RunFolderOptions): Start {
   const { onWarning = (message: string) => process.emitWarning(message), changed = [] } = options;
-  const saved = describeResumable(folder, onWarning);
+  let restored = false;
+  const saved = describeResumable(folder, (message) => {
+    restored = true;
+    onWarning(message);
+  });
   expectSameConfig(folder, saved.config, config, changed);
   removeLeftovers(folder);
   expectRoom(folder, options);
@@ -184,7 +188,7 @@ function resume(folder: string, config: unknown, options: RunFolderOptions): Sta
   }
   const description =
     resumeFrom && fields.length > 0 ? withChange(saved, config, { step, fields }) : { ...saved, config };
-  if (fields.length > 0 || !fs.existsSync(path.join(folder, names.config))) writeDescription(folder, description);
+  if (fields.length > 0 || restored) writeDescription(folder, description);
   if (resumeFrom) removeSurplus(folder, step, options.keepCheckpoints ?? 2);
   const damaged = identity ? changedRecords(folder, identity.records) : undefined;
   const told = goBack(folder, resumeFrom?.step ?? -1, onWarning);
@@ -226,7 +230,8 @@ function tellOfHoles(
   { damaged, told }: { readonly damaged: readonly string[] | undefined; readonly told: ReadonlySet<string> },
   onWarning: (message: string) => void,
 ): void {
-  const { found, done } = recordedSteps(config, step, readMetrics(folder));
+  const metrics = fs.existsSync(path.join(folder, names.metrics)) ? readMetrics(folder) : [];
+  const { found, done } = recordedSteps(config, step, metrics);
   if (!told.has(names.metrics) && (damaged?.includes(names.metrics) ?? found < done))
     onWarning(
       `${path.join(folder, names.metrics)} is damaged or was edited: it has records of ${found} of the ${done} steps up to the checkpoint. The run goes on; its curves lack the others`,

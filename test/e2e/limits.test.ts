@@ -18,8 +18,8 @@ test.each([
   ],
   [["train", "--data", "text.txt", "--memory", "much"], /amount of memory such as 2GiB/],
   [
-    ["train", "--resume", "runs/x", "--steps", "9"],
-    /--steps cannot be used with --resume, because the run's configuration fixes it/,
+    ["train", "--resume", "runs/x", "--batch", "9"],
+    /--batch cannot be used with --resume, because the run's configuration fixes it/,
   ],
   [["train", "--resume", "runs/x", "--connection", "hc"], /--connection cannot be used with --resume/],
   [["compare", "--resume", "runs", "--batch", "2"], /--batch cannot be used with --resume/],
