@@ -20,6 +20,7 @@ import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
@@ -294,7 +295,7 @@ function freeFolder({ data, preset, experiment }: CompareOptions): string {
 function runsIn(folder: string): string[] {
   return (existsSync(folder) ? readdirSync(folder).sort() : [])
     .map((name) => path.join(folder, name))
-    .filter((run) => existsSync(path.join(run, "config.json")));
+    .filter(isRunFolder);
 }
 
 type ChangedConfig = ReturnType<typeof changedConfig>;

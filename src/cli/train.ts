@@ -9,7 +9,7 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
-import { describeResumable } from "../runs/run-folder.ts";
+import { describeResumable } from "../runs/description.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";

@@ -12,7 +12,6 @@
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../basics/given.ts";
-import { isObject } from "../basics/objects.ts";
 import { sweepLeftovers, syncFolder, writeFileAtomically } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { formatRecord, keepRecords, type Log, openLog, readRecords } from "../files/records.ts";
@@ -47,6 +46,13 @@ import {
   withIdentity,
 } from "./identity.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import {
+  describeResumable,
+  descriptionInCheckpoint,
+  readDescription,
+  type RunDescription,
+  writeDescription,
+} from "./description.ts";
 import { lockFolder } from "../files/lock.ts";
 import { apart, together } from "./record-shapes.ts";
 
@@ -55,15 +61,6 @@ export interface Sample {
   readonly step: number;
   readonly prompt: string;
   readonly text: string;
-}
-
-/** What config.json holds. */
-export interface RunDescription {
-  readonly config: unknown;
-  /** Of the programs that began the run. */
-  readonly versions: Readonly<Record<string, string>>;
-  /** What resumes have changed of the configuration, oldest first; absent where they changed nothing. */
-  readonly changes?: readonly ConfigChange[];
 }
 
 /** A run as others see it. */
@@ -158,10 +155,6 @@ function begin(folder: string, config: unknown, options: RunFolderOptions): Star
   const description = { config, versions: options.versions ?? { node: process.versions.node } };
   writeDescription(folder, description);
   return { ...description, resumeFrom: undefined };
-}
-
-function writeDescription(folder: string, description: RunDescription): void {
-  writeFileAtomically(path.join(folder, names.config), `${JSON.stringify(description, undefined, 2)}\n`);
 }
 
 function resume(folder: string, config: unknown, options: RunFolderOptions): Start {
@@ -360,70 +353,6 @@ function expectNoRun(folder: string): void {
       ? `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name`
       : `${folder} holds ${found.join(" and ")} but no run: remove or replace them (--overwrite), or give the run another name`,
   );
-}
-
-/**
- * What config.json of a run that is to be resumed says; without a readable one, what the newest sound checkpoint says.
- *
- * @throws Error when there is neither
- */
-export function describeResumable(
-  folder: string,
-  onWarning: (message: string) => void = () => undefined,
-): RunDescription {
-  try {
-    return readDescription(folder);
-  } catch (error) {
-    const description = descriptionInCheckpoint(folder);
-    if (!description) throw error;
-    onWarning(`${path.join(folder, names.config)} is missing or not readable; it is written again from the checkpoint`);
-    return description;
-  }
-}
-
-function descriptionInCheckpoint(folder: string): RunDescription | undefined {
-  const place = latestCheckpoint(folder, () => undefined);
-  const identity = place && identityIn(loadState(place.folder));
-  if (!identity) return undefined;
-  const { config, versions, changes } = identity;
-  return { config, versions, ...given({ changes }) };
-}
-
-function readDescription(folder: string): RunDescription {
-  const file = path.join(folder, names.config);
-  let text: string;
-  try {
-    text = fs.readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`there is no run in ${folder} (${names.config}: ${reason(error)})${runsAround(folder)}`, {
-      cause: error,
-    });
-  }
-  try {
-    const description: unknown = JSON.parse(text);
-    if (!isObject(description) || !isObject(description.config)) throw new Error("it holds no configuration of a run");
-    const { config, versions, changes } = description;
-    return {
-      config,
-      versions: isObject(versions) ? (versions as RunDescription["versions"]) : {},
-      ...given({ changes: Array.isArray(changes) ? (changes as readonly ConfigChange[]) : undefined }),
-    };
-  } catch (error) {
-    throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
-      cause: error,
-    });
-  }
-}
-
-/** Where the user may have meant: runs in the folder, else beside it. */
-function runsAround(folder: string): string {
-  for (const parent of [folder, path.dirname(path.resolve(folder))]) {
-    const runs = fs.existsSync(parent)
-      ? fs.readdirSync(parent).filter((name) => fs.existsSync(path.join(parent, name, names.config)))
-      : [];
-    if (runs.length > 0) return `; there are runs in ${parent}: ${runs.sort().join(", ")}`;
-  }
-  return "";
 }
 
 function expectSameConfig(folder: string, saved: unknown, given: unknown, changed: readonly string[]): void {

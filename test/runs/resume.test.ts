@@ -6,7 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest"
 import { type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../../src/data/prepare.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { listCheckpoints, loadState } from "../../src/runs/checkpoint.ts";
-import { createRunFolder, describeResumable, openRunFolder, type RunFolderOptions } from "../../src/runs/run-folder.ts";
+import { createRunFolder, openRunFolder, type RunFolderOptions } from "../../src/runs/run-folder.ts";
+import { describeResumable } from "../../src/runs/description.ts";
 import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { hashOf, makeWorkplace } from "../e2e/cli.ts";
