@@ -43,3 +43,8 @@ export function showPercent(share: number, digits = 1): string {
 export function showDecimal(value: number, digits: number, most = 1e5): string {
   return Math.abs(value) < most ? value.toFixed(digits) : value.toExponential(2);
 }
+
+/** A count with its noun: 1 document, 2 documents, 12,800 tokens. */
+export function showMany(count: number, noun: string, plural = `${noun}s`): string {
+  return `${showCount(count)} ${count === 1 ? noun : plural}`;
+}

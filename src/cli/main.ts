@@ -17,6 +17,7 @@ import { reportCommand } from "./report.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
 import { serveCommand } from "./serve.ts";
+import { suggestNames } from "./suggest.ts";
 import { sweepCommand } from "./sweep.ts";
 import { trainCommand } from "./train.ts";
 
@@ -51,8 +52,11 @@ for (const command of [
   serveCommand,
   doctorCommand,
   benchCommand,
-])
+]) {
+  suggestNames(command);
   program.addCommand(command);
+}
+suggestNames(program);
 
 try {
   await program.parseAsync();

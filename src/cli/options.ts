@@ -6,6 +6,7 @@ import { given } from "../basics/given.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
+import { textExtensions } from "../data/corpus.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
@@ -17,7 +18,7 @@ import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./
 export function wholeNumber(minimum: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !Number.isInteger(value) || value < minimum)
+    if (text.trim() === "" || !Number.isSafeInteger(value) || value < minimum)
       throw new InvalidArgumentError(`It must be a whole number of at least ${minimum}.`);
     return value;
   };
@@ -25,8 +26,16 @@ export function wholeNumber(minimum: number): (text: string) => number {
 
 export function positiveNumber(text: string): number {
   const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError("It must be a number above 0.");
+  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError("It must be a number above 0.");
   return value;
+}
+
+/** Endings of files, separated by commas: .txt,.py or * for all. */
+export function fileExtensions(text: string): string[] {
+  const given = text.split(",").map((one) => one.trim());
+  if (given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+    throw new InvalidArgumentError("It must be endings of files, separated by commas, such as .txt,.py; '*' means all.");
+  return given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase());
 }
 
 export function portNumber(text: string): number {
@@ -58,7 +67,7 @@ function memorySize(text: string): number {
   };
   const [, number, unit] = /^([\d.e]+)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
   const bytes = Number(number) * units[unit ?? ""]!;
-  if (!(bytes > 0)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
+  if (!(bytes > 0 && bytes < Infinity)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
   return bytes;
 }
 
@@ -102,6 +111,8 @@ export function memoryOption(command: Command, what: string): Command {
 
 export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
+  readonly extensions?: readonly string[];
+  readonly skipUnreadable?: boolean;
   readonly preset: Preset;
   readonly vocabulary: number;
   readonly steps: number;
@@ -170,6 +181,12 @@ export function trainingOptions(command: Command): Command {
       "sotu (State of the Union addresses), a text file, a folder, or - for standard input",
       "sotu",
     )
+    .option(
+      "--extensions <list>",
+      `of a folder: endings of the files to read, separated by commas; '*' for all (default: ${textExtensions.join()})`,
+      fileExtensions,
+    )
+    .option("--skip-unreadable", "of a folder: leave out files that are not UTF-8 text, and say how many")
     .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
     .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
@@ -267,6 +284,7 @@ export function configFrom(
       source: options.data,
       vocabulary: options.vocabulary,
       splitSeed: options.splitSeed,
+      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
       prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
     },
     model: {
