@@ -34,7 +34,9 @@ export function positiveNumber(text: string): number {
 export function fileExtensions(text: string): string[] {
   const given = text.split(",").map((one) => one.trim());
   if (given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
-    throw new InvalidArgumentError("It must be endings of files, separated by commas, such as .txt,.py; '*' means all.");
+    throw new InvalidArgumentError(
+      "It must be endings of files, separated by commas, such as .txt,.py; '*' means all.",
+    );
   return given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase());
 }
 
@@ -67,7 +69,8 @@ function memorySize(text: string): number {
   };
   const [, number, unit] = /^([\d.e]+)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
   const bytes = Number(number) * units[unit ?? ""]!;
-  if (!(bytes > 0 && bytes < Infinity)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
+  if (!(bytes > 0 && bytes < Infinity))
+    throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
   return bytes;
 }
 

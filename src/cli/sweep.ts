@@ -277,8 +277,7 @@ const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
 };
 
 /** The option of `birkhoff train` with this name in camel case. */
-const optionName = (field: string): string =>
-  `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+const optionName = (field: string): string => `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** The options of `birkhoff train` for a point, as its own parsers read them. */
 function optionsOf(

@@ -11,7 +11,15 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
-import { type Connection, expectChannels, expectSublayer, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
+import {
+  type Connection,
+  expectChannels,
+  expectSublayer,
+  storages,
+  streamsForm,
+  type SublayerOptions,
+  unadjusted,
+} from "./connection.ts";
 
 /** What a connection decides for each token: coefficients [..., M], and the logits [T, S] of H_res, if any. */
 export interface Decided {

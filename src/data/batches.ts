@@ -109,7 +109,9 @@ export function createBatches(options: BatchOptions): Batches {
     trainingBatch(step, microbatch = 0) {
       const firstRow = microbatch * batchSize;
       if (firstRow + batchSize > rowsOfStep) {
-        throw new RangeError(`step ${step} has more than ${rowsOfStep} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`);
+        throw new RangeError(
+          `step ${step} has more than ${rowsOfStep} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`,
+        );
       }
       return gather(train, (row) => uniformInteger(seed, streams.batches, step * rowsOfStep + firstRow + row, starts));
     },
@@ -134,10 +136,7 @@ function checkCount(name: string, value: number): void {
  *
  * @throws Error with the longest context that both parts have tokens for, if there is one
  */
-function expectWindows(
-  parts: Readonly<Record<"training" | "validation", TokenSource>>,
-  contextLength: number,
-): void {
+function expectWindows(parts: Readonly<Record<"training" | "validation", TokenSource>>, contextLength: number): void {
   const needed = contextLength + 1;
   const short = Object.entries(parts).filter(([, { length }]) => length < needed);
   if (short.length === 0) return;

@@ -78,9 +78,7 @@ export async function readCorpus(source: CorpusSource, memory?: number): Promise
 export function corpusOf(name: string, documents: readonly Document[], notes: readonly string[] = []): Corpus {
   const written = documents.filter(({ text }) => text !== "");
   if (written.every(({ text }) => text.trim() === "")) {
-    throw new Error(
-      [`${name} holds no text: give a file, a folder or an input with text in it`, ...notes].join("\n"),
-    );
+    throw new Error([`${name} holds no text: give a file, a folder or an input with text in it`, ...notes].join("\n"));
   }
   const hash = newSha256();
   let bytes = 0;

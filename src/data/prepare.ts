@@ -142,7 +142,11 @@ export async function prepareData(
         vocabularySize,
         onProgress: (share) => onProgress({ stage: "tokenizer", share, message: "training the tokenizer" }),
       });
-    onProgress({ stage: "tokenizer", share: 1, message: `${showMany(tokenizer.vocabularySize, "token")} in the vocabulary` });
+    onProgress({
+      stage: "tokenizer",
+      share: 1,
+      message: `${showMany(tokenizer.vocabularySize, "token")} in the vocabulary`,
+    });
     writeFolder(folder, corpus, split, tokenizer, onProgress);
   }
   const files = kept ?? openPrepared(folder, origin);

@@ -147,11 +147,7 @@ export function readDescriptor(file: string, budget: TextBudget): string {
 }
 
 /** Collects the chunks of a stream, and stops it when they are too many. */
-export async function readTextStream(
-  name: string,
-  stream: AsyncIterable<Buffer>,
-  budget: TextBudget,
-): Promise<string> {
+export async function readTextStream(name: string, stream: AsyncIterable<Buffer>, budget: TextBudget): Promise<string> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of stream) {

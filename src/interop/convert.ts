@@ -5,6 +5,7 @@
 // temporary name, synced and renamed. The error is measured by evaluating both forms of every connection in
 // float64 on the same random streams.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import {
   conversion,
   type ConversionDifference,
@@ -13,12 +14,23 @@ import {
   endingDifference,
 } from "../connections/conventions/convert.ts";
 import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
+import {
+  type ConventionName,
+  conventionNames,
+  isMhcConvention,
+  type MhcConventionName,
+} from "../connections/conventions/table.ts";
 import { writeAll, writeAtomically } from "../files/atomic.ts";
 import { isSamePlace } from "../files/places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
 import { encodeHead } from "../files/write-safetensors.ts";
-import { connectionTensorName, type FoundConnection, findConnections, type Naming } from "./connection-names.ts";
+import {
+  connectionTensorName,
+  type FoundConnection,
+  findConnections,
+  type Naming,
+  namings,
+} from "./connection-names.ts";
 import { randomProbe } from "./probes.ts";
 
 /** How a file is converted. */
@@ -70,6 +82,15 @@ interface NewTensor extends DescribedTensor {
   readonly source?: string;
 }
 
+const optionRules: FieldRules<ConvertOptions> = {
+  from: conventionNames,
+  to: conventionNames,
+  names: namings,
+  iterations: "number",
+  tolerance: "number",
+  tokens: "number",
+};
+
 /**
  * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
  * The new file appears under its name only when it is complete.
@@ -81,6 +102,7 @@ interface NewTensor extends DescribedTensor {
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
+  expectFields("convertFile", options, optionRules);
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
   const file = openSafetensors(input);
   try {

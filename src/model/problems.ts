@@ -63,7 +63,13 @@ const typeNames: Readonly<Record<string, string>> = {
 
 /** The end of a message about a text that is none of the allowed ones. */
 function meant(given: unknown, allowed: readonly unknown[]): string {
-  const hint = typeof given === "string" ? didYouMean(given, allowed.filter((one) => typeof one === "string")) : "";
+  const hint =
+    typeof given === "string"
+      ? didYouMean(
+          given,
+          allowed.filter((one) => typeof one === "string"),
+        )
+      : "";
   return hint && `.${hint}`;
 }
 
@@ -81,13 +87,23 @@ interface Definition {
 
 /** The fields that an object has at a path of a schema; none where the schema does not say. */
 function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[], value: unknown): string[] {
-  const { type, shape, innerType, element, in: from, out, options, discriminator } = schema.def as unknown as Definition;
+  const {
+    type,
+    shape,
+    innerType,
+    element,
+    in: from,
+    out,
+    options,
+    discriminator,
+  } = schema.def as unknown as Definition;
   if (innerType) return fieldsAt(innerType, path, value);
   // Of a change before the check the schema comes second, of one after it first.
   if (from && out) return fieldsAt((from.def as unknown as Definition).type === "transform" ? out : from, path, value);
   if (options) {
     const kindOf = (one: z.ZodType): unknown => {
-      const literal = discriminator === undefined ? undefined : (one.def as unknown as Definition).shape?.[discriminator];
+      const literal =
+        discriminator === undefined ? undefined : (one.def as unknown as Definition).shape?.[discriminator];
       return literal && "value" in literal ? literal.value : undefined;
     };
     const wanted = discriminator === undefined ? undefined : at(value, discriminator);
