@@ -11,6 +11,7 @@
 // x_{l+1} = 0.881 x_l + 0.119 F(x_l). Not the residual: the network's input fades by 0.881 a sublayer.
 
 import { z } from "zod";
+import { FLOAT32_MOST } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { multiply, sigmoid, subtract } from "../ops/elementwise.ts";
@@ -53,6 +54,6 @@ export type HighwayConfig = Configuration<"highway", HighwayOptions, "bias">;
 
 export const highwayEntry: ConnectionEntry<HighwayConfig> = {
   kind: "highway",
-  options: { bias: z.number().default(-2) },
+  options: { bias: z.number().min(-FLOAT32_MOST).max(FLOAT32_MOST).default(-2) },
   make: highway,
 };

@@ -14,7 +14,7 @@
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { count, countFromZero, floatFromZero, MOST_TOKENS, MOST_WIDTH, positiveFloat } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -53,14 +53,14 @@ export interface MixtureConfig {
 export const mixtureSchema: z.ZodType<MixtureConfig> = z
   .strictObject({
     kind: z.literal("moe"),
-    experts: positive,
-    active: positive,
-    shared: z.int().min(0).default(1),
-    hidden: positive,
-    denseLayers: z.int().min(0).default(1),
-    balanceRate: z.number().min(0).default(1e-3),
-    balanceLoss: z.number().min(0).exactOptional(),
-    scale: z.number().positive().exactOptional(),
+    experts: count(MOST_WIDTH),
+    active: count(MOST_WIDTH),
+    shared: countFromZero(MOST_WIDTH).default(1),
+    hidden: count(MOST_TOKENS),
+    denseLayers: countFromZero().default(1),
+    balanceRate: floatFromZero.default(1e-3),
+    balanceLoss: floatFromZero.exactOptional(),
+    scale: positiveFloat.exactOptional(),
   })
   .superRefine(({ active, experts }, context) => {
     if (active > experts)

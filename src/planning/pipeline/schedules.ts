@@ -1,5 +1,6 @@
 // Question: which schedules are there, and how does one run with given costs?
 
+import { entryOf } from "../../basics/objects.ts";
 import { dualPipe } from "./dualpipe.ts";
 import { gpipe } from "./gpipe.ts";
 import { interleaved } from "./interleaved.ts";
@@ -49,7 +50,7 @@ export function simulateSchedule(
   for (const [what, value] of Object.entries(shape) as [keyof PipelineShape, number][])
     if (!Number.isInteger(value) || value < 1)
       throw new RangeError(`The number of ${what} must be a whole number of at least 1, got ${value}.`);
-  const schedule = schedules[name];
+  const schedule = entryOf(schedules, name, "simulateSchedule: the schedule");
   const refusal = schedule.refuses(shape);
   if (refusal !== undefined) throw new RangeError(refusal);
   const chunks = schedule.chunks(shape);
