@@ -40,7 +40,9 @@ export function ownEntry<V>(table: Readonly<Record<string, V>>, name: string): V
 export function entryOf<K extends string, V>(table: Readonly<Record<K, V>>, name: K, place: string): V {
   if (Object.hasOwn(table, name)) return table[name];
   const names = Object.keys(table).map((each) => `"${each}"`);
-  throw new RangeError(`${place} is ${JSON.stringify(name) ?? typeof name}; it can be ${names.join(", ")}. Take one of these.`);
+  throw new RangeError(
+    `${place} is ${JSON.stringify(name) ?? typeof name}; it can be ${names.join(", ")}. Take one of these.`,
+  );
 }
 
 /** Give an object a field of its own, whatever the name is: an assignment to __proto__ would change what it inherits. */

@@ -13,7 +13,7 @@ export const FLOAT32_MOST: number = (2 - 2 ** -23) * 2 ** 127;
 export const MOST_COUNT: number = 2 ** 31 - 1;
 
 /** The most layers of a model that is built here: graphs grow with them, and their plans faster than they do. */
-export const MOST_LAYERS = 1000;
+export const MOST_LAYERS = 512;
 
 /** The most channels, heads, columns of a head, experts and the like. */
 export const MOST_WIDTH: number = 2 ** 20;

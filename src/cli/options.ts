@@ -66,7 +66,8 @@ function memorySize(text: string): number {
   };
   const [, number, unit] = /^([\d.e]+)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
   const bytes = Number(number) * units[unit ?? ""]!;
-  if (!(bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
+  if (!(bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER))
+    throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
   return bytes;
 }
 
@@ -90,7 +91,7 @@ export function runtimeOption(command: Command): Command {
 /** --runtime, and how it uses the processor. */
 export function machineOptions(command: Command): Command {
   return runtimeOption(command)
-    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
+    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1, 256))
     .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
@@ -322,8 +323,7 @@ function assign(config: Record<string, unknown>, assignment: string): void {
   for (const key of keys.slice(0, -1)) {
     // A copy: what a preset shares with other configurations must stay as it is.
     const next = ownEntry(target, key) ?? {};
-    if (typeof next !== "object")
-      throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
+    if (typeof next !== "object") throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
     const copy = Array.isArray(next) ? [...(next as unknown[])] : { ...next };
     setOwn(target, key, copy);
     target = copy as Record<string, unknown>;

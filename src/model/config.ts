@@ -19,7 +19,7 @@ export interface ModelConfig {
   readonly context: number;
   /** Channels C. */
   readonly width: number;
-  /** Blocks, at most 1000; each has an attention and a feed-forward sublayer. */
+  /** Blocks, at most 512; each has an attention and a feed-forward sublayer. */
   readonly layers: number;
   readonly heads: number;
   /** Key-value heads; fewer than heads is grouped-query attention. */

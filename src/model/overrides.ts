@@ -52,7 +52,10 @@ const overrideSchema: z.ZodObject<{
 
 const mixedSchema: z.ZodType<MixedConnectionConfig> = z.strictObject({
   default: connectionSchema,
-  overrides: z.array(overrideSchema.extend({ connection: connectionSchema })).max(2 * MOST_LAYERS).default([]),
+  overrides: z
+    .array(overrideSchema.extend({ connection: connectionSchema }))
+    .max(2 * MOST_LAYERS)
+    .default([]),
 });
 
 /** Either form; errors are reported for the form that was meant. */

@@ -105,4 +105,3 @@ export function stagesOf(model: PlannedModel, { pipeline }: Layout): Stage[] {
     };
   });
 }
-

@@ -168,7 +168,9 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
 function checkRanges(values: Readonly<Record<string, number | undefined>>, most = Number.POSITIVE_INFINITY): void {
   for (const [name, value] of Object.entries(values))
     if (value !== undefined && !(value > 0 && value <= most && value !== Number.POSITIVE_INFINITY))
-      throw new RangeError(`${name} is ${value}; it must be a finite number above 0${most === 1 ? " and at most 1" : ""}.`);
+      throw new RangeError(
+        `${name} is ${value}; it must be a finite number above 0${most === 1 ? " and at most 1" : ""}.`,
+      );
 }
 
 function memoriesOf(

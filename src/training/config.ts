@@ -141,7 +141,10 @@ export function withCurrentNames(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
     // A group that is there under both names stays, and the parser refuses the older one.
-    Object.entries(value).map(([name, field]) => [Object.hasOwn(value, currentPath(name)) ? name : currentPath(name), field]),
+    Object.entries(value).map(([name, field]) => [
+      Object.hasOwn(value, currentPath(name)) ? name : currentPath(name),
+      field,
+    ]),
   );
 }
 
