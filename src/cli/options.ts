@@ -326,7 +326,7 @@ function assign(config: Record<string, unknown>, assignment: string): void {
     if (typeof next !== "object") throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
     const copy = Array.isArray(next) ? [...(next as unknown[])] : { ...next };
     setOwn(target, key, copy);
-    target = copy as Record<string, unknown>;
+    target = copy;
   }
   setOwn(target, keys.at(-1)!, parseValue(assignment.slice(equals + 1)));
 }

@@ -37,8 +37,8 @@ export interface SimulatedSchedule {
 }
 
 /** The most passes of a direction, and the most tasks that they may be made of: more take minutes to simulate. */
-const MOST_PASSES = 2 ** 16;
-const MOST_TASKS = 2 ** 19;
+const MOST_PASSES = 2 ** 13;
+const MOST_TASKS = 2 ** 17;
 
 /**
  * Make sure that a pipeline can be simulated in a moment.
