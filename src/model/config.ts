@@ -3,7 +3,7 @@
 // Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { positive, positiveFloat32 } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";
@@ -53,8 +53,9 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     heads: positive,
     kvHeads: positive,
     hidden: positive,
-    ropeTheta: z.number().positive().default(10000),
-    normEpsilon: z.number().positive().default(1e-20),
+    // Below 1 the last columns would turn fastest, by angles without a bound.
+    ropeTheta: positiveFloat32.min(1).default(10000),
+    normEpsilon: positiveFloat32.max(1).default(1e-20),
     connection: modelConnectionSchema,
     valueResidual: z.boolean().exactOptional(),
     attention: latentAttentionSchema.exactOptional(),

@@ -17,7 +17,10 @@ export function problem(issue: Issue, value: unknown): string {
     (at, key) => (typeof at === "object" && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined),
     value,
   );
-  const given = actual === undefined ? "nothing is given" : `${JSON.stringify(actual)} is given`;
+  const given =
+    actual === undefined
+      ? "nothing is given"
+      : `${typeof actual === "number" ? actual : JSON.stringify(actual)} is given`;
   switch (issue.code) {
     case "too_small":
       return `${given}; it must be ${issue.inclusive ? "at least" : "above"} ${issue.minimum}${issue.origin === "string" ? " characters" : ""}`;

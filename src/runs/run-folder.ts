@@ -25,7 +25,7 @@ import {
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
-import { parseTrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { lockFolder } from "../files/lock.ts";
 import { apart, together } from "./record-shapes.ts";
@@ -266,7 +266,7 @@ function readDescription(folder: string): RunDescription {
   }
   try {
     const { config, versions }: RunDescription = JSON.parse(text);
-    return { config, versions };
+    return { config: withOlderMeanings(config) as RunDescription["config"], versions };
   } catch (error) {
     throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
       cause: error,

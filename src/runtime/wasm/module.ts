@@ -81,7 +81,10 @@ export async function compileModule(build: Build): Promise<WebAssembly.Module> {
 
 /** Throw unless the kernels read their arguments and the control block as this runtime writes them. */
 function expectVersion(built: unknown): void {
-  const [actual, expected] = [built instanceof WebAssembly.Global ? Number(built.value) : undefined, interfaceVersion()];
+  const [actual, expected] = [
+    built instanceof WebAssembly.Global ? Number(built.value) : undefined,
+    interfaceVersion(),
+  ];
   if (actual === expected) return;
   throw new Error(
     `The compiled kernels (${actual === undefined ? "without a version" : `version ${hex(actual)}`}) do not belong to this runtime ` +

@@ -58,7 +58,8 @@ export async function startWorkers(each: readonly WorkerData[]): Promise<Workers
       { cause: error },
     );
   }
-  const stoppedWorker = (): number => workers.findIndex(({ performance }) => performance.eventLoopUtilization().idle < 0);
+  const stoppedWorker = (): number =>
+    workers.findIndex(({ performance }) => performance.eventLoopUtilization().idle < 0);
   return {
     ended: () => gone[0],
     askEnded() {

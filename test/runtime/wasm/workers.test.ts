@@ -55,7 +55,7 @@ describe.each([2, 3])("on %i threads, one that ends", (threads) => {
     void started.at(-1)?.terminate();
     // No await: Node has not had the time to tell.
     const { error, milliseconds } = thrown(() => {
-      for (const until = performance.now() + 2000; performance.now() < until; ) program.run();
+      for (const until = performance.now() + 2000; performance.now() < until;) program.run();
     });
     expect(milliseconds).toBeLessThan(1000);
     expect(error.message).toMatch(
