@@ -266,7 +266,7 @@ function readDescription(folder: string): RunDescription {
   }
   try {
     const { config, versions }: RunDescription = JSON.parse(text);
-    return { config: withOlderMeanings(config) as RunDescription["config"], versions };
+    return { config: withOlderMeanings(config), versions };
   } catch (error) {
     throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
       cause: error,
