@@ -1,13 +1,9 @@
 // Question: which ranges do the numbers of configurations have?
 //
 // Every number that comes from a file or an option has a range: a count is bounded where more could neither be held
-// nor waited for, and what becomes a float32 lies among its normal numbers, 2⁻¹²⁶ to (2 − 2⁻²³) · 2¹²⁷.
+// nor waited for, and what becomes a float32 lies in its range.
 
 import { z } from "zod";
-
-/** The least and the largest normal number of float32. */
-export const FLOAT32_LEAST: number = 2 ** -126;
-export const FLOAT32_MOST: number = (2 - 2 ** -23) * 2 ** 127;
 
 /** The most that a count may be where nothing smaller bounds it: what 31 bits hold. */
 export const MOST_COUNT: number = 2 ** 31 - 1;
@@ -37,8 +33,8 @@ export function countFromZero(most: number = MOST_COUNT): z.ZodInt {
 /** Any whole number from zero on that a number of JavaScript holds exactly. */
 export const seedNumber: z.ZodInt = z.int().min(0);
 
-/** A number above zero that float32 holds with all its digits. */
-export const positiveFloat: z.ZodNumber = z.number().min(FLOAT32_LEAST).max(FLOAT32_MOST);
+/** A number above zero that float32 rounds neither to 0 nor to infinity. */
+export const positiveFloat32: z.ZodNumber = z.number().min(1.4e-45).max(3.4e38);
 
-/** Zero, or a number that float32 holds. */
-export const floatFromZero: z.ZodNumber = z.number().min(0).max(FLOAT32_MOST);
+/** A number that is finite in float32. */
+export const finiteFloat32: z.ZodNumber = z.number().min(-3.4e38).max(3.4e38);

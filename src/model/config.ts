@@ -3,7 +3,7 @@
 // Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
-import { count, MOST_LAYERS, MOST_TOKENS, MOST_WIDTH, positiveFloat } from "../basics/schemas.ts";
+import { count, MOST_LAYERS, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";
@@ -31,7 +31,7 @@ export interface ModelConfig {
   /**
    * Added to the mean square in every RMSNorm. Default 1e-20, as in the paper of mHC: just enough for a
    * row of zeros, too little for a model to see whether its streams were summed or averaged. At most 1, and no
-   * less than float32's least normal number, 1.2e-38.
+   * less than float32's least number, 1.4e-45.
    */
   readonly normEpsilon: number;
   /** One connection for all sublayers, or a default and overrides by layer and role. */
@@ -54,8 +54,9 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     heads: count(MOST_WIDTH),
     kvHeads: count(MOST_WIDTH),
     hidden: count(MOST_TOKENS),
-    ropeTheta: z.number().min(1).max(1e15).default(10000),
-    normEpsilon: positiveFloat.max(1).default(1e-20),
+    // Below 1 the last columns would turn fastest, by angles without a bound.
+    ropeTheta: positiveFloat32.min(1).max(1e15).default(10000),
+    normEpsilon: positiveFloat32.max(1).default(1e-20),
     connection: modelConnectionSchema,
     valueResidual: z.boolean().exactOptional(),
     attention: latentAttentionSchema.exactOptional(),

@@ -4,11 +4,13 @@
 // versions wrote stay readable; everything past the parser has today's.
 
 import { z } from "zod";
-import { isTooDeep } from "../basics/objects.ts";
-import { count, countFromZero, floatFromZero, MOST_TOKENS, positiveFloat, seedNumber } from "../basics/schemas.ts";
+import { isObject, isTooDeep } from "../basics/objects.ts";
+import { count, countFromZero, MOST_TOKENS, seedNumber } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
+import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
+import { withOlderMeaning } from "../model/mixture.ts";
 import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
 
 /**
@@ -83,6 +85,13 @@ export interface TrainingConfig {
 
 const share = z.number().min(0).max(1);
 
+/** A setting of AdamW, checked by AdamW's own rules. */
+const adamwSetting = (name: AdamwSetting): z.ZodNumber =>
+  z.number().superRefine((value, context) => {
+    const { fits, allowed } = adamwRules[name];
+    if (!fits(value)) context.addIssue({ code: "custom", message: `${value} is given; it must be ${allowed}` });
+  });
+
 const trainingSchema: z.ZodType<TrainingConfig> = z
   .strictObject({
     name: z.string().min(1),
@@ -99,19 +108,19 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     steps: count(),
     optimizer: z.strictObject({
-      learningRate: positiveFloat,
+      learningRate: adamwSetting("learningRate").positive(),
       warmup: countFromZero(),
       schedule: z.discriminatedUnion("kind", [
         z.strictObject({ kind: z.literal("step") }),
         z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
         z.strictObject({ kind: z.literal("constant") }),
       ]),
-      beta1: share.default(0.9),
-      beta2: share.default(0.95),
-      epsilon: positiveFloat.default(1e-8),
-      weightDecay: floatFromZero.default(0.1),
+      beta1: adamwSetting("beta1").default(0.9),
+      beta2: adamwSetting("beta2").default(0.95),
+      epsilon: adamwSetting("epsilon").default(1e-8),
+      weightDecay: adamwSetting("weightDecay").default(0.1),
       decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
-      clip: positiveFloat.default(1),
+      clip: adamwSetting("clip").default(1),
     }),
     evaluateEvery: count(),
     evaluateBatches: count().default(8),
@@ -125,6 +134,12 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
     path: ["keepCheckpoints"],
     error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
+  })
+  .superRefine(({ optimizer: { learningRate, weightDecay } }, context) => {
+    // A step multiplies by 1 − learning rate · decay.
+    if (!(learningRate * weightDecay >= 1) || !adamwRules.weightDecay.fits(weightDecay)) return;
+    const message = `${weightDecay} is given; it must be below ${1 / learningRate}, 1 / optimizer.learningRate, or a step takes away more than there is`;
+    context.addIssue({ code: "custom", path: ["optimizer", "weightDecay"], message });
   });
 
 /** Groups of fields as older versions named them → as they are named today. */
@@ -146,6 +161,12 @@ export function withCurrentNames(value: unknown): unknown {
       field,
     ]),
   );
+}
+
+/** A configuration as a run stored it, with what fields that it lacks meant then; what is none is left as it is. */
+export function withOlderMeanings(value: unknown): unknown {
+  if (!isObject(value) || !isObject(value["model"]) || value["model"]["feedForward"] === undefined) return value;
+  return { ...value, model: { ...value["model"], feedForward: withOlderMeaning(value["model"]["feedForward"]) } };
 }
 
 /**

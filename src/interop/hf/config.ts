@@ -76,8 +76,8 @@ const notExpressible = (why: string): Error =>
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
   // Where all layers are dense, the experts' fields say that there are none.
-  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, scale: 1 };
-  const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? none;
+  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, normalise: true, scale: 1 };
+  const { experts, active, shared, hidden, denseLayers, normalise, scale } = feedForward ?? none;
   return {
     kv_lora_rank: rank,
     q_lora_rank: queryRank,
@@ -93,7 +93,7 @@ function latentFields({ attention, feedForward, layers }: ModelConfig): Record<s
     moe_intermediate_size: hidden,
     scoring_func: "sigmoid",
     topk_method: "noaux_tc",
-    norm_topk_prob: true,
+    norm_topk_prob: normalise ?? active > 1,
     routed_scaling_factor: scale ?? 1,
     n_group: 1,
     topk_group: 1,
@@ -187,11 +187,7 @@ const limits: readonly Limit[] = [
   },
   { field: "scoring_func", allows: isIn("sigmoid"), allowed: '"sigmoid"' },
   { field: "topk_method", allows: isIn("noaux_tc"), allowed: '"noaux_tc"' },
-  {
-    field: "norm_topk_prob",
-    allows: isIn(true),
-    allowed: "true: the weights of a token's experts are normalised here",
-  },
+  { field: "norm_topk_prob", allows: isIn(true, false), allowed: "true or false" },
   { field: "n_group", allows: isIn(1, null), allowed: "1: experts are not chosen by groups here" },
   { field: "moe_layer_freq", allows: isIn(1), allowed: "1" },
   {
@@ -317,17 +313,20 @@ function readLatent(config: HuggingFaceConfig, count: (field: string) => number)
       "config.json n_group is missing, which means 8 groups of experts in DeepSeek-V3; allowed: 1 (write it there if the model has no groups)",
     );
   const scale = Number(config["routed_scaling_factor"] ?? 2.5);
+  const active = count("num_experts_per_tok");
+  const normalise = config["norm_topk_prob"] !== false;
   return {
     attention,
     feedForward: {
       kind: "moe",
       experts: count("n_routed_experts"),
-      active: count("num_experts_per_tok"),
+      active,
       shared: Number(config["n_shared_experts"] ?? 0),
       hidden: count("moe_intermediate_size"),
       denseLayers,
       balanceRate: 1e-3,
       ...(scale === 1 ? {} : { scale }),
+      ...(normalise === active > 1 ? {} : { normalise }),
     },
   };
 }
