@@ -71,6 +71,8 @@ export interface OpenSafetensors {
   close(): void;
 }
 
+const LONGEST_REASON = 1000;
+
 /** The file is not a safetensors file, or it is damaged. */
 export class UnsoundSafetensorsError extends Error {
   override name = "UnsoundSafetensorsError";
@@ -78,8 +80,11 @@ export class UnsoundSafetensorsError extends Error {
   readonly how: string;
 
   constructor(file: string, cause: unknown) {
-    super(`${file} is not a sound safetensors file: ${reason(cause)}`, { cause });
-    this.how = reason(cause);
+    const said = reason(cause);
+    // Names and shapes of a file may be of any length.
+    const how = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
+    super(`${file} is not a sound safetensors file: ${how}`, { cause });
+    this.how = how;
   }
 }
 
@@ -217,14 +222,21 @@ function parseHeader(bytes: Buffer): Record<string, unknown> {
 function repeatedKey(json: string): string | undefined {
   const seen = new Set<string>();
   let depth = 0;
-  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?|[{}[\]]/g)) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
-    else if (depth === 1 && token.endsWith(":")) {
-      const key: string = JSON.parse(token.slice(0, -1));
-      if (seen.has(key)) return key;
-      seen.add(key);
-    }
+  // By hand: a pattern for texts of any length would exhaust the stack.
+  for (let at = 0; at < json.length; at++) {
+    const character = json[at];
+    if (character === "{" || character === "[") depth++;
+    else if (character === "}" || character === "]") depth--;
+    if (character !== '"') continue;
+    const from = at++;
+    while (json[at] !== '"') at += json[at] === "\\" ? 2 : 1;
+    if (depth !== 1) continue;
+    let next = at + 1;
+    while (/\s/.test(json[next] ?? "")) next++;
+    if (json[next] !== ":") continue;
+    const key: string = JSON.parse(json.slice(from, at + 1));
+    if (seen.has(key)) return key;
+    seen.add(key);
   }
   return undefined;
 }
