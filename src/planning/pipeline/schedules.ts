@@ -37,7 +37,7 @@ export interface SimulatedSchedule {
 }
 
 /** The most passes of a direction, and the most tasks that they may be made of: more take minutes to simulate. */
-const MOST_PASSES = 2 ** 13;
+const MOST_PASSES = 2 ** 12;
 const MOST_TASKS = 2 ** 17;
 
 /**
