@@ -274,8 +274,7 @@ function unescaped(text: string): string {
 /** A name as a message shows it: cut off where it is long, and without characters that move a terminal's cursor. */
 export function shortName(name: string): string {
   const cut = name.length > 200 ? `${name.slice(0, 200)}…` : name;
-  // oxlint-disable-next-line no-control-regex
-  return cut.replace(/[\u0000-\u001f\u007f-\u009f]/g, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return cut.replace(/\p{Cc}/gu, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 interface Entry {
@@ -291,8 +290,7 @@ function checkEntry(given: string, entry: unknown): Entry {
   if (!isObject(entry)) throw new Error(`${name} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string") throw new Error(unreadable(name, dtype));
-  if (!areCounts(shape))
-    throw new Error(`${name} has the shape ${shown(shape)}, which is not a list of sizes`);
+  if (!areCounts(shape)) throw new Error(`${name} has the shape ${shown(shape)}, which is not a list of sizes`);
   if (shape.length > mostAxes) throw new Error(`${name} has ${shape.length} axes; at most ${mostAxes} are read`);
   if (!isRange(offsets)) {
     throw new Error(`${name} has the data_offsets ${shown(offsets)}, which are not [begin, end]`);

@@ -56,7 +56,10 @@ function openAll(folder: string, { files, stated }: Places): OpenShards {
   const opened: { readonly name: string; readonly file: OpenSafetensors }[] = [];
   const close = (): void => opened.forEach(({ file }) => file.close());
   try {
-    const holders = new Map<string, { readonly shard: string; readonly file: OpenSafetensors; tensor: DescribedTensor }>();
+    const holders = new Map<
+      string,
+      { readonly shard: string; readonly file: OpenSafetensors; tensor: DescribedTensor }
+    >();
     for (const name of files) {
       const file = openSafetensors(path.join(folder, name));
       opened.push({ name, file });
@@ -100,7 +103,9 @@ function openAll(folder: string, { files, stated }: Places): OpenShards {
 function sharedMetadata(all: readonly Readonly<Record<string, string>>[]): Readonly<Record<string, string>> {
   const [first = {}, ...others] = all;
   return Object.fromEntries(
-    Object.entries(first).filter(([key, value]) => others.every((other) => Object.hasOwn(other, key) && other[key] === value)),
+    Object.entries(first).filter(([key, value]) =>
+      others.every((other) => Object.hasOwn(other, key) && other[key] === value),
+    ),
   );
 }
 
@@ -188,12 +193,15 @@ function statementsOf(file: string): (readonly [tensor: string, file: unknown])[
 /** Why a single file may be a part of a checkpoint: its name says so, or an index beside it. */
 function partOf(folder: string, name: string): string | undefined {
   const [, , number, count] = shardName.exec(name) ?? [];
-  if (count !== undefined && Number(count) > 1) return `its name says that it is file ${Number(number)} of ${Number(count)}`;
+  if (count !== undefined && Number(count) > 1)
+    return `its name says that it is file ${Number(number)} of ${Number(count)}`;
   const index = path.join(folder, indexName);
   if (!fs.existsSync(index)) return undefined;
   try {
     const files = new Set(statementsOf(index).map(([, file]) => file));
-    return files.size > 1 && files.has(name) ? `${indexName} beside it lists it as one of ${files.size} files` : undefined;
+    return files.size > 1 && files.has(name)
+      ? `${indexName} beside it lists it as one of ${files.size} files`
+      : undefined;
   } catch {
     // A damaged index says nothing about the file.
     return undefined;

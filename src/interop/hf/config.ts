@@ -152,7 +152,11 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
 }
 
 /** Model types by the names of their blocks' tensors; Mistral without its window is Llama. */
-const backbones: Readonly<Record<BlockType, Backbone>> = { llama: "llama", mistral: "llama", deepseek_v3: "deepseek_v3" };
+const backbones: Readonly<Record<BlockType, Backbone>> = {
+  llama: "llama",
+  mistral: "llama",
+  deepseek_v3: "deepseek_v3",
+};
 /** Models with streams: this library's model types; older versions wrote the last two. */
 const streamTypes: Readonly<Record<string, "mhc" | "hc">> = {
   birkhoff_mhc: "mhc",
@@ -236,7 +240,9 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
         ? [`Fields of ${name} that models of this type do not have were passed over: ${passed.join(", ")}.`]
         : []),
       ...(ofLatents && model.normEpsilon > 1e-8
-        ? [`Its latents are normalised with ${model.normEpsilon} here, as all its norms; transformers does so with 1e-6.`]
+        ? [
+            `Its latents are normalised with ${model.normEpsilon} here, as all its norms; transformers does so with 1e-6.`,
+          ]
         : []),
     ],
   };
@@ -261,7 +267,10 @@ function checkedFields(
     const stated = given.get(other);
     if (stated === undefined) continue;
     if (given.has(field) && given.get(field) !== stated)
-      fail(name, `has ${field} ${show(given.get(field))} and ${other} ${show(stated)}, two names of one field; keep one`);
+      fail(
+        name,
+        `has ${field} ${show(given.get(field))} and ${other} ${show(stated)}, two names of one field; keep one`,
+      );
     given.set(field, stated);
   }
   const valueOf: ConfigValues = (field) => {

@@ -118,7 +118,16 @@ export function huggingFaceTensors(config: ModelConfig, interleaved = true): Ten
  * that nothing else has bounded yet.
  */
 export function countTensors(config: ModelConfig): { readonly tensors: number; readonly numbers: number } {
-  const { vocabulary: V, width: C, layers, heads: H, kvHeads, hidden, attention: latent, feedForward: mixture } = config;
+  const {
+    vocabulary: V,
+    width: C,
+    layers,
+    heads: H,
+    kvHeads,
+    hidden,
+    attention: latent,
+    feedForward: mixture,
+  } = config;
   const dense = mixture ? Math.min(mixture.denseLayers, layers) : layers;
   const attended = latent ? latentCount(C, H, latent) : { tensors: 4, numbers: 2 * C * C + (2 * kvHeads * C * C) / H };
   const experts = mixture ? mixture.experts : 0;
