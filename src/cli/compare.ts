@@ -26,7 +26,7 @@ import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
+import { configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
@@ -265,7 +265,7 @@ async function begin(
 
 /** Different whole numbers, separated by commas. */
 function wholeNumbers(text: string): number[] {
-  const numbers = text.split(",").map(wholeNumber(0));
+  const numbers = text.split(",").map(seed);
   if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Give each seed only once.");
   return numbers;
 }

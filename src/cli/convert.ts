@@ -10,6 +10,7 @@ import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
@@ -55,7 +56,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       "how tensors are named (default: as the programs of the new convention do; paper: birkhoff)",
     ).choices([...namings]),
   )
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1), 20)
+  .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1, MOST_ITERATIONS), 20)
   .option(
     "--tolerance <e>",
     "write nothing if a coefficient differs by more (default: 1e-3 if the conventions meet only in the limit of many iterations)",
@@ -67,7 +68,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       "how the streams end, where a file without a learned end may be a part of a model",
     ).choices(["mean"]),
   )
-  .option("--streams <n>", "streams of the new run", wholeNumber(1), 4)
+  .option("--streams <n>", "streams of the new run", wholeNumber(1, 32), 4)
   .option(
     "--steps <n>",
     "step at which the new run ends (default: the old run's, or as many more if it has ended)",

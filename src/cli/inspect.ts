@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { showBytes } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
@@ -27,7 +28,7 @@ import {
   textOfFile,
   validationText,
 } from "../study/inspect-run.ts";
-import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { compileRunStep, type StepPeak } from "../planning/here/compiled-run.ts";
 import { planObserving } from "../planning/here/model-memory.ts";
 import { describeEvent } from "../training/alarms.ts";
@@ -63,7 +64,11 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       "convention of a safetensors file (default: as its tensor names suggest)",
     ).choices([...conventionNames]),
   )
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations for a safetensors file (default: 20)", wholeNumber(1))
+  .option(
+    "--iterations <n>",
+    "Sinkhorn-Knopp iterations for a safetensors file (default: 20)",
+    wholeNumber(1, MOST_ITERATIONS),
+  )
   .option("--tensors", "list every tensor with its size and spread")
   .option("--plan", "show the compiled training step: its phases, its buffers and its peak memory")
   .option("--json", "print as one JSON object")
@@ -176,6 +181,7 @@ async function measure(
           (made) => planObserving(config.model, machine, made[0]?.length ?? length),
           half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
           "Most of it is the model: free some memory, or allow more with --memory.",
+          leastNeed([config.model], 4),
         );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;

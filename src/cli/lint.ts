@@ -16,6 +16,7 @@ import { parseTrainingConfig } from "../training/config.ts";
 import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 
@@ -50,8 +51,12 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
     ).choices([...conventionNames]),
   )
   .option("--run <folder>", "try the weights on this run's model and text (default: the run itself)")
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the run's, else 20)", wholeNumber(1))
-  .option("--tokens <n>", "random tokens to try the connections on", wholeNumber(1), 32)
+  .option(
+    "--iterations <n>",
+    "Sinkhorn-Knopp iterations (default: the run's, else 20)",
+    wholeNumber(1, MOST_ITERATIONS),
+  )
+  .option("--tokens <n>", "random tokens to try the connections on", wholeNumber(1, 4096), 32)
   .option("--json", "print the report as one JSON object")
   .addHelpText(
     "after",

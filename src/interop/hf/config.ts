@@ -83,8 +83,8 @@ const notExpressible = (why: string): Error =>
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
   // Where all layers are dense, the experts' fields say that there are none.
-  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, scale: 1 };
-  const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? none;
+  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, normalise: true, scale: 1 };
+  const { experts, active, shared, hidden, denseLayers, normalise, scale } = feedForward ?? none;
   return {
     kv_lora_rank: rank,
     q_lora_rank: queryRank,
@@ -100,7 +100,7 @@ function latentFields({ attention, feedForward, layers }: ModelConfig): Record<s
     moe_intermediate_size: hidden,
     scoring_func: "sigmoid",
     topk_method: "noaux_tc",
-    norm_topk_prob: true,
+    norm_topk_prob: normalise ?? active > 1,
     routed_scaling_factor: scale ?? 1,
     n_group: 1,
     topk_group: 1,
@@ -318,17 +318,20 @@ function readLatent(valueOf: ConfigValues): Partial<ModelConfig> {
   const denseLayers = number("first_k_dense_replace");
   if (denseLayers >= number("num_hidden_layers")) return { attention };
   const scale = number("routed_scaling_factor");
+  const active = number("num_experts_per_tok");
+  const normalise = valueOf("norm_topk_prob") === true;
   return {
     attention,
     feedForward: {
       kind: "moe",
       experts: number("n_routed_experts"),
-      active: number("num_experts_per_tok"),
+      active,
       shared: Number(valueOf("n_shared_experts") ?? 0),
       hidden: number("moe_intermediate_size"),
       denseLayers,
       balanceRate: 1e-3,
       ...(scale === 1 ? {} : { scale }),
+      ...(normalise === active > 1 ? {} : { normalise }),
     },
   };
 }

@@ -203,9 +203,7 @@ const deepseek: Readonly<Record<string, Field>> = {
   topk_group: ofExperts(countOrNone("groups of experts that are looked at", 4)),
   scoring_func: ofExperts(only("how experts are scored", "sigmoid", '"sigmoid"', "sigmoid")),
   topk_method: ofExperts(only("how experts are chosen", "noaux_tc", '"noaux_tc"', "noaux_tc")),
-  norm_topk_prob: ofExperts(
-    only("whether weights are normalised", true, "true: the weights of a token's experts are normalised here", true),
-  ),
+  norm_topk_prob: ofExperts(yesOrNo("whether the weights of a token's experts are normalised", true)),
   routed_scaling_factor: ofExperts(number("factor of what the chosen experts give", 2.5, LARGE)),
   num_nextn_predict_layers: {
     meaning: "layers after the last that predict further tokens; the model itself is without them",
