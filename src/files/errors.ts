@@ -41,3 +41,12 @@ export function attempt(action: () => void): void {
     return;
   }
 }
+
+/** Errors that the engine makes of a program's own mistakes; this library throws none of them at a user. */
+const mistakes: ReadonlySet<unknown> = new Set([TypeError, ReferenceError, SyntaxError, EvalError]);
+
+/** What a person reads of an error that ended a command; a mistake of this library is called one. */
+export function messageOf(error: unknown): string {
+  if (!(error instanceof Error) || !mistakes.has(error.constructor)) return reason(error);
+  return `a mistake of birkhoff itself (${error.name}: ${error.message}). Run the same command with --debug before its name, and report what it prints.`;
+}

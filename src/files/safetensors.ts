@@ -71,6 +71,8 @@ export interface OpenSafetensors {
   close(): void;
 }
 
+const LONGEST_REASON = 1000;
+
 /** The file is not a safetensors file, or it is damaged. */
 export class UnsoundSafetensorsError extends Error {
   override name = "UnsoundSafetensorsError";
@@ -78,8 +80,11 @@ export class UnsoundSafetensorsError extends Error {
   readonly how: string;
 
   constructor(file: string, cause: unknown) {
-    super(`${file} is not a sound safetensors file: ${reason(cause)}`, { cause });
-    this.how = reason(cause);
+    const said = reason(cause);
+    // Names and shapes of a file may be of any length.
+    const how = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
+    super(`${file} is not a sound safetensors file: ${how}`, { cause });
+    this.how = how;
   }
 }
 
