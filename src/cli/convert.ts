@@ -20,12 +20,13 @@ interface ConvertCommandOptions {
   readonly names?: Naming;
   readonly iterations: number;
   readonly tolerance?: number;
+  readonly end?: "mean";
   readonly overwrite?: boolean;
   readonly json?: boolean;
 }
 
 /** Options that only one of the two forms of the command takes. */
-const converting = ["names", "iterations", "tolerance"];
+const converting = ["names", "iterations", "tolerance", "end"];
 const upcycling = ["streams", "steps", "threads", "revectorise"];
 const upcycledKinds = Object.keys(upcycledConnections);
 
@@ -34,8 +35,8 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     "Rewrite the connections of a checkpoint in another convention; all other tensors stay as they are. " +
       "Or turn a trained residual run into a run with streams that computes the same and can be trained further.",
   )
-  .argument("<in>", "a safetensors file, or the folder of a residual run")
-  .argument("<out>", "the file to write, or the folder of the new run")
+  .argument("<in>", "a safetensors file, a folder with all files of a checkpoint, or the folder of a residual run")
+  .argument("<out>", "the file or folder to write, or the folder of the new run")
   .addOption(
     new Option("--from <convention>", "the convention of the file, or residual for a run without streams")
       .choices([...conventionNames, "residual"])
@@ -52,7 +53,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
   .addOption(
     new Option(
       "--names <whose>",
-      "how tensors are named (default: deepseek for its conventions, else birkhoff)",
+      "how tensors are named (default: as the programs of the new convention do; paper: birkhoff)",
     ).choices([...namings]),
   )
   .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1, MOST_ITERATIONS), 20)
@@ -60,6 +61,12 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     "--tolerance <e>",
     "write nothing if a coefficient differs by more (default: 1e-3 if the conventions meet only in the limit of many iterations)",
     positiveNumber,
+  )
+  .addOption(
+    new Option(
+      "--end <end>",
+      "how the streams end, where a file without a learned end may be a part of a model",
+    ).choices(["mean"]),
   )
   .option("--streams <n>", "streams of the new run", wholeNumber(1, 32), 4)
   .option(

@@ -9,6 +9,7 @@ import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
+import { holdsShards } from "../files/shards.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
@@ -47,11 +48,15 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly json?: boolean;
 }
 
+/** Whether a folder is a checkpoint in one or several files, and no run. */
+const isCheckpoint = (folder: string): boolean =>
+  !fs.existsSync(path.join(folder, "checkpoints")) && holdsShards(folder);
+
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
     "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
   )
-  .argument("<run>", "a run folder, or a safetensors file with HC or mHC connections")
+  .argument("<run>", "a run folder, or a safetensors file or folder of shards with HC or mHC connections")
   .option("--tokens <file>", "measure on the beginning of this text (default: the run's validation text)")
   .addOption(
     new Option(
@@ -72,7 +77,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
-    if (fs.existsSync(folder) && !isFolder(folder)) return showFile(folder, options);
+    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpoint(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));

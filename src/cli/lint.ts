@@ -1,5 +1,6 @@
 // birkhoff lint: look for something wrong in the connections of a checkpoint.
 
+import fs from "node:fs";
 import path from "node:path";
 import { styleText } from "node:util";
 import { Command, Option } from "commander";
@@ -33,7 +34,10 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
   .description(
     "Look for transposed, mis-sliced, saturated or broken connections in a checkpoint, and show the evidence.",
   )
-  .argument("<file>", "a safetensors file, or a run folder (its last checkpoint is checked)")
+  .argument(
+    "<file>",
+    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint is checked)",
+  )
   .addOption(
     new Option("--convention <name>", "its convention (default: as the file, its run or its tensor names say)").choices(
       [...conventionNames],
@@ -66,7 +70,7 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
     const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
     const fileReport = lintFile(file, iterations === undefined ? options : { ...options, iterations });
-    const folder = run ?? (isFolder(file) ? file : undefined);
+    const folder = run ?? (isFolder(file) && fs.existsSync(path.join(file, "checkpoints")) ? file : undefined);
     const tried = folder === undefined ? undefined : await tryOnText(fileReport, folder, run !== undefined, options);
     const report = tried ? { ...fileReport, checks: [...fileReport.checks, tried] } : fileReport;
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : show(report));
