@@ -47,6 +47,8 @@ const mistakes: ReadonlySet<unknown> = new Set([TypeError, ReferenceError, Synta
 
 /** What a person reads of an error that ended a command; a mistake of this library is called one. */
 export function messageOf(error: unknown): string {
+  // A system error that nobody has put in words names its file; the words alone would not.
+  if (error instanceof Error && "code" in error) return error.message;
   if (!(error instanceof Error) || !mistakes.has(error.constructor)) return reason(error);
   return `a mistake of birkhoff itself (${error.name}: ${error.message}). Run the same command with --debug before its name, and report what it prints.`;
 }

@@ -58,13 +58,18 @@ export interface Change {
   readonly option: string;
 }
 
+/** So many layers are planned in a second or two; the time grows with their square. */
+const PLANNED_AT_ONCE = 32;
+
 /**
  * The least that the largest of some models needs, by a formula: so many bytes for each parameter in the runtime, and
  * as many again outside it while its file is read. What does not fit by it need not be planned.
  *
+ * @returns undefined for models of few layers: they are planned in a moment, and a plan tells what would help
  * @param bytesEach 4 for a model that is loaded, 12 with AdamW's moments
  */
-export function leastNeed(models: readonly ModelSizes[], bytesEach: number): MemoryNeed {
+export function leastNeed(models: readonly ModelSizes[], bytesEach: number): MemoryNeed | undefined {
+  if (models.every(({ layers }) => layers <= PLANNED_AT_ONCE)) return undefined;
   const runtimeBytes = models.reduce((most, model) => Math.max(most, bytesEach * leastParameters(model)), 0);
   return { runtimeBytes, machineBytes: 2 * runtimeBytes };
 }

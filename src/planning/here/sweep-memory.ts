@@ -31,7 +31,8 @@ export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits:
   const needs = [...groups.values()].map((group) => {
     const { config } = group[0];
     const least = leastTraining([config]);
-    const { runtimeBytes, machineBytes } = fits(least, limits) ? planMemoryNeed({ configs: [config] }, machine) : least;
+    const { runtimeBytes, machineBytes } =
+      least && !fits(least, limits) ? least : planMemoryNeed({ configs: [config] }, machine);
     return { group, need: { runtimeBytes, machineBytes: machineBytes + PROCESS_BYTES } };
   });
   const tooLarge = needs.filter(({ need }) => !fits(need, limits));

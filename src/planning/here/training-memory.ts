@@ -73,7 +73,7 @@ function needOf(configs: readonly TrainingConfig[], machine: Machine, sample: Tr
 }
 
 /** The least that the largest of some trainings needs: its weights and two moments of each. */
-export function leastTraining(configs: readonly TrainingConfig[]): MemoryNeed {
+export function leastTraining(configs: readonly TrainingConfig[]): MemoryNeed | undefined {
   return leastNeed(
     configs.map(({ model }) => model),
     12,
