@@ -123,7 +123,7 @@ export function checkAgainst(
       where: [],
     };
   }
-  const explained = apart.map((each) => explain(each, compared));
+  const explained = apart.map((each, i) => explain(each, compared, i < MOST_EXPLAINED));
   const all = [...explained, ...wrong];
   // One connection with other weights must not hide what is wrong with the rest.
   const first = explained.find(({ remedy }) => remedy !== undefined) ?? all[0]!;
@@ -198,7 +198,11 @@ const isSameFunction = (a: ConnectionWeights, b: ConnectionWeights): boolean =>
 
 /** Whether all numbers agree, relative to the largest of their tensor; nothing agrees with NaN. */
 const isNear = (a: ConnectionWeights, b: ConnectionWeights, tolerance: number): boolean =>
-  Object.keys(b).every((part) => isNearData(a[part]!.data, b[part]!.data, tolerance));
+  smallestFirst(b).every((part) => isNearData(a[part]!.data, b[part]!.data, tolerance));
+
+/** A bias of some numbers rules most things out before a φ of millions is looked at. */
+const smallestFirst = (weights: ConnectionWeights): string[] =>
+  Object.keys(weights).sort((a, b) => weights[a]!.data.length - weights[b]!.data.length);
 
 function isNearData(a: ArrayLike<number>, b: ArrayLike<number>, tolerance: number): boolean {
   if (a.length !== b.length) return false;
@@ -283,15 +287,25 @@ function roundedTo(given: ConnectionWeights, right: ConnectionWeights): string |
 function streamOrder(compared: readonly Compared[]): readonly number[] | undefined {
   const n = sizesOf(compared[0]!.right).streams;
   if (n < 2 || n > 6) return undefined;
-  return orders(n).find((order) =>
-    compared.every(
-      ({ given, right, name: each }) =>
-        sizesOf(right).streams === n &&
-        right["phi"] &&
-        isSameFunction(given, renumbered(right, order, each.endsWith("ending"))),
-    ),
+  return orders(n).find(
+    (order) =>
+      compared.every(({ given, right, name: each }) => hasBias(given, right, order, each.endsWith("ending"))) &&
+      compared.every(
+        ({ given, right, name: each }) =>
+          sizesOf(right).streams === n &&
+          right["phi"] &&
+          isSameFunction(given, renumbered(right, order, each.endsWith("ending"))),
+      ),
   );
 }
+
+/** Whether the bias alone agrees with an order of the streams. */
+const hasBias = (
+  given: ConnectionWeights,
+  right: ConnectionWeights,
+  order: readonly number[],
+  isEnd: boolean,
+): boolean => isNearData(given["bias"]!.data, picked(right["bias"]!, rowsOf(order, isEnd), [0]).data, SAME);
 
 function orders(n: number): number[][] {
   if (n === 1) return [[0]];
@@ -300,12 +314,18 @@ function orders(n: number): number[][] {
   );
 }
 
+/** The rows of φ when stream order[i] is in the place of stream i. */
+function rowsOf(order: readonly number[], isEnd: boolean): readonly number[] {
+  const n = order.length;
+  return isEnd
+    ? order
+    : [...order, ...order.map((i) => n + i), ...order.flatMap((i) => order.map((j) => 2 * n + i * n + j))];
+}
+
 /** The same connection with stream order[i] in the place of stream i. */
 function renumbered(weights: ConnectionWeights, order: readonly number[], isEnd: boolean): ConnectionWeights {
   const n = order.length;
-  const rows = isEnd
-    ? order
-    : [...order, ...order.map((i) => n + i), ...order.flatMap((i) => order.map((j) => 2 * n + i * n + j))];
+  const rows = rowsOf(order, isEnd);
   const { phi, bias } = weights;
   const C = phi!.shape[1]! / n;
   const columns = order.flatMap((j) => Array.from({ length: C }, (_, c) => j * C + c));
@@ -323,8 +343,11 @@ const picked = ({ shape, data }: Weights, rows: readonly number[], columns: read
 /** Weights closer than this are equal but for rounding to 16 bits. */
 const SAME = 2 ** -7;
 
+/** One explanation serves for all; looking for an order of rows takes a while in large models. */
+const MOST_EXPLAINED = 16;
+
 /** Which mistake would make the right weights into the given ones. */
-function explain({ name: each, given, right }: Compared, all: readonly Compared[]): Wrong {
+function explain({ name: each, given, right }: Compared, all: readonly Compared[], closely: boolean): Wrong {
   const { layout } = each.endsWith("ending") ? { layout: "different" as const } : relativeTo(given, right);
   if (layout !== "different" && layout !== "as expected")
     return { name: each, what: layout, remedy: resLayouts[layout] };
@@ -337,10 +360,15 @@ function explain({ name: each, given, right }: Compared, all: readonly Compared[
       what: `another connection's weights`,
       remedy: `${each} has the weights of the other file's ${twin.name}: layers or sublayers were exchanged.`,
     };
+  if (!closely) return { name: each, what: "of other weights" };
   const n = sizesOf(right).streams;
   const stream =
     n > 1 && n <= 6 && right["phi"]
-      ? orders(n).find((order) => isNear(given, renumbered(right, order, each.endsWith("ending")), SAME))
+      ? orders(n).find(
+          (order) =>
+            hasBias(given, right, order, each.endsWith("ending")) &&
+            isNear(given, renumbered(right, order, each.endsWith("ending")), SAME),
+        )
       : undefined;
   if (stream) {
     const text = `the streams are in the order ${stream.join(", ")}`;

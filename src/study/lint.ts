@@ -45,12 +45,8 @@ import { checkOnTokens } from "./lint-tokens.ts";
 export function lintConnections(input: LintInput): LintCheck[] {
   const shapes = checkShapes(input);
   const finite = checkFinite(input);
-  const sound = new Set(
-    input.sublayers
-      .map(({ name }) => name)
-      .filter((name) => !shapes.where.includes(name) && !finite.where.includes(name)),
-  );
-  const sublayers = input.sublayers.filter(({ name }) => sound.has(name));
+  const unsound = new Set([...shapes.where, ...finite.where]);
+  const sublayers = input.sublayers.filter(({ name }) => !unsound.has(name));
   const ofMhc = sublayers.filter(isMhc);
   // A single stream has nothing to mix.
   const mixing = ofMhc.filter(({ weights }) => streamsOfBias(weights.bias!) > 1);
