@@ -14,7 +14,10 @@ const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFo
   files: { browser: false },
   graph: { browser: true },
   ops: { browser: true },
-  runtime: { browser: true, butFor: ["open.ts", "wasm/runtime.ts", "wasm/module.ts", "wasm/worker.ts"] },
+  runtime: {
+    browser: true,
+    butFor: ["open.ts", "wasm/runtime.ts", "wasm/module.ts", "wasm/worker.ts", "wasm/workers.ts"],
+  },
   connections: { browser: true },
   data: { browser: true, butFor: ["corpus.ts", "folder.ts", "prepare.ts", "read-text.ts", "token-file.ts"] },
   model: { browser: true },

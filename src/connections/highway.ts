@@ -10,8 +10,8 @@
 // Start: W = 0 and b < 0, so every gate is σ(b) and little of F passes: with b = −2,
 // x_{l+1} = 0.881 x_l + 0.119 F(x_l). Not the residual: the network's input fades by 0.881 a sublayer.
 
-import { z } from "zod";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { finiteFloat32 } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { multiply, sigmoid, subtract } from "../ops/elementwise.ts";
@@ -61,6 +61,6 @@ export type HighwayConfig = Configuration<"highway", HighwayOptions, "bias">;
 
 export const highwayEntry: ConnectionEntry<HighwayConfig> = {
   kind: "highway",
-  options: { bias: z.number().default(-2) },
+  options: { bias: finiteFloat32.default(-2) },
   make: highway,
 };

@@ -3,12 +3,13 @@
 // Sizes are multiplied, so one that is missing or misspelt would make every number NaN, and NaN fits everywhere.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { count, countFromZero } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { PlannedModel } from "./architecture.ts";
 
 const size = z.number().positive();
-const count = z.int().min(0);
+const positive = count();
+const fromZero = countFromZero();
 
 const attention = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("grouped"), heads: positive, kvHeads: positive, headSize: size }),
@@ -28,8 +29,8 @@ const feedForward = z.discriminatedUnion("kind", [
     hidden: size,
     routed: positive,
     active: positive,
-    shared: count,
-    leadingDense: count,
+    shared: fromZero,
+    leadingDense: fromZero,
   }),
 ]);
 

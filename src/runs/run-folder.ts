@@ -25,7 +25,7 @@ import {
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
-import { parseTrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { lockFolder } from "../files/lock.ts";
 import { apart, together } from "./record-shapes.ts";
@@ -265,8 +265,10 @@ function readDescription(folder: string): RunDescription {
     });
   }
   try {
-    const { config, versions }: RunDescription = JSON.parse(text);
-    return { config, versions };
+    const description: unknown = JSON.parse(text);
+    if (!isObject(description)) throw new Error("it does not hold an object");
+    const { config, versions } = description as unknown as RunDescription;
+    return { config: withOlderMeanings(config), versions };
   } catch (error) {
     throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
       cause: error,

@@ -179,7 +179,9 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
   const save = async (): Promise<void> => {
     const bad = await trySave();
     if (bad === undefined) return;
-    throw new DivergenceError(`${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore()).failure}`);
+    throw new DivergenceError(
+      `${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore(), config.optimizer).failure}`,
+    );
   };
 
   const goBack = (event: RollbackEvent, checkpoint: SavedStep): void => {
@@ -230,7 +232,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
     );
     if (trainer.step === step && due(step, config.checkpointEvery) && loss <= highestSaved) {
       const bad = await trySave();
-      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
+      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
     return record;
   };

@@ -14,6 +14,7 @@ import { type Parameter, type ParameterSet, type Role, roles, trainedParameters 
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { adamw } from "../ops/adamw.ts";
+import { expectAdamw } from "../ops/adamw-rules.ts";
 import { clipScale } from "../ops/clip-scale.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -87,11 +88,16 @@ export interface AdamwUpdates extends AdamwStep {
  *
  * @param loss a tensor of one element
  * @returns `updates` for `Runtime.compile`; call `write(runtime, step)` before each run of the program
- * @throws ShapeError when the loss is not one element; RangeError when the clip is not positive
+ * @throws ShapeError when the loss is not one element; RangeError for settings with which AdamW cannot work in float32
+ *   (ops/adamw-rules.ts), of a learning rate by step from `at` and `write`
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
   expectFields("adamwUpdates", options, optionRules);
-  const { learningRate = 3e-3, ...settings } = options;
+  const { learningRate = 3e-3, ...chosen } = options;
+  const settings: AdamwSettings = { ...DEFAULTS, ...chosen };
+  const { beta1, beta2, epsilon, weightDecay, clip } = settings;
+  const fixed = typeof learningRate === "number" ? { learningRate } : {};
+  expectAdamw("adamwUpdates", { beta1, beta2, epsilon, weightDecay, clip, ...fixed });
   const trained = trainedParameters(parameters);
   const schedule = input("schedule", [3]);
   const byParameter = gradients(
@@ -104,10 +110,13 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
     );
   for (const role of settings.decayed ?? []) expectName("adamwUpdates", "decayed", role, roles);
   const rateOf = typeof learningRate === "number" ? () => learningRate : learningRate;
-  const at = (step: number): [number, number, number] =>
-    adamwSchedule(rateOf(step), step, { ...DEFAULTS, ...settings });
+  const at = (step: number): [number, number, number] => {
+    const rate = rateOf(step);
+    expectAdamw(`adamwUpdates, step ${step}`, { learningRate: rate });
+    return adamwSchedule(rate, step, settings);
+  };
   return {
-    ...adamwStep(trained, byParameter, schedule, { ...DEFAULTS, ...settings }),
+    ...adamwStep(trained, byParameter, schedule, settings),
     at,
     write: (runtime, step) => runtime.write(schedule, at(step)),
   };

@@ -10,6 +10,7 @@
 // A conversion that no weights can express is refused with the reason.
 
 import { expectName } from "../../basics/fields.ts";
+import { entryOf } from "../../basics/objects.ts";
 import type { StreamsEnd } from "./convention.ts";
 import {
   type ConnectionWeights,
@@ -63,8 +64,8 @@ export interface Conversion {
 export function conversion(from: ConventionName, to: ConventionName): Conversion {
   expectName("conversion", "from", from, conventionNames);
   expectName("conversion", "to", to, conventionNames);
-  if (from === to) return identical;
   const [a, b] = [conventions[from].family, conventions[to].family];
+  if (from === to) return identical;
   if (a !== b) {
     throw new ConversionError(
       `${from} cannot be written as ${to}: HC normalises every stream by itself and leaves H_res unbounded, mHC normalises ` +

@@ -15,6 +15,7 @@ import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
+import { LONGEST } from "./fields.ts";
 import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";
@@ -52,8 +53,6 @@ export interface HuggingFaceImport {
   readonly difference: number | undefined;
 }
 
-const LONGEST = 1024;
-
 const optionRules: FieldRules<HuggingFaceImportOptions> = {
   connection: "group",
   context: "number",
@@ -90,10 +89,11 @@ export async function importHuggingFace(
     throw new Error(
       `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run another folder`,
     );
-  const { model: published, tensors, tied } = readHuggingFaceModel(from, options.context);
+  const { model: published, tensors, tied, notes: read } = readHuggingFaceModel(from, options.context);
   const stored =
     options.context === undefined && published.context > LONGEST ? { ...published, context: LONGEST } : published;
   const notes = [
+    ...read,
     ...(stored.context < published.context
       ? [`Its context is ${stored.context} tokens here; the model was made for ${published.context} (--context).`]
       : []),
