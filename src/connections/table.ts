@@ -9,7 +9,7 @@ import { expectName } from "../basics/fields.ts";
 import { type AttentionResidualsConfig, attentionResidualsEntry } from "./attention-residuals.ts";
 import type { Connection } from "./connection.ts";
 import { type DenseConfig, denseEntry } from "./dense.ts";
-import type { ConnectionEntry, Options } from "./entry.ts";
+import type { ConnectionEntry } from "./entry.ts";
 import { type FracConfig, fracEntry } from "./frac.ts";
 import { type GatedResidualConfig, gatedResidualEntry } from "./gated-residual.ts";
 import { type HighwayConfig, highwayEntry } from "./highway.ts";
@@ -112,6 +112,5 @@ export function createConnection(config: ConnectionConfig): Connection {
 }
 
 function make<K extends ConnectionKind>({ kind, ...options }: Of<K>): Connection {
-  // What is left when the kind is taken out are the options; the compiler does not see it for a K that it does not know.
-  return table[kind].make(options as Options<Of<K>>);
+  return table[kind].make(options);
 }

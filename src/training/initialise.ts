@@ -17,7 +17,7 @@ export function initialValues({ name, tensor, initial }: Parameter, seed: number
   const values = new Float32Array(sizeOf(tensor.shape));
   const kind = (Object.keys(initial) as (keyof typeof fillers)[]).find((one) => initial[one as never] !== undefined);
   expectName(`initialValues of "${name}"`, "the kind of initial values", kind, Object.keys(fillers));
-  (fillers[kind!] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
+  (fillers[kind] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
   return values;
 }
 

@@ -10,7 +10,6 @@
 // A conversion that no weights can express is refused with the reason.
 
 import { expectName } from "../../basics/fields.ts";
-import { entryOf } from "../../basics/objects.ts";
 import type { StreamsEnd } from "./convention.ts";
 import {
   type ConnectionWeights,
