@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { messageOf } from "../files/errors.ts";
 import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
@@ -57,7 +58,7 @@ for (const command of [
 try {
   await program.parseAsync();
 } catch (error) {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`birkhoff: ${program.opts().debug ? stack : message}\n`);
+  const stack = error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? messageOf(error)}\n`);
   process.exitCode = 1;
 }

@@ -14,11 +14,11 @@ import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { type Change, expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
-import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
@@ -37,10 +37,10 @@ interface SampleOptions extends MachineOptions, MemoryOption {
 function numberBetween(least: number, most: number): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most))
+    if (text.trim() === "" || !(value >= least && value <= most && value !== Infinity))
       throw new InvalidArgumentError(
         most === Infinity
-          ? `It must be a number of at least ${least}.`
+          ? `It must be a finite number of at least ${least}.`
           : `It must be a number from ${least} to ${most}.`,
       );
     return value;
@@ -64,7 +64,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
     numberBetween(0, Infinity),
   )
   .option("--stop <text>", "end a text before this; repeat it for several", another, [])
-  .option("--seed <n>", "the same seed writes the same text (default: a random one)", wholeNumber(0))
+  .option("--seed <n>", "the same seed writes the same text (default: a random one)", seed)
   .option("--json", "a line of JSON for every token, with its log-probability, and for the end of every text")
   .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/mhc --prompt "Fellow citizens" --seed 7`)
   .action(async (folder: string, options: SampleOptions) => {
@@ -142,6 +142,7 @@ function expectRoom(
     },
     changes,
     "Most of it is the model: free some memory, or use a smaller model.",
+    leastNeed([model], 4),
   );
 }
 

@@ -26,7 +26,7 @@ import { softmax } from "../ops/softmax.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import type { Connection } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count } from "../basics/schemas.ts";
 
 /** The options of attention residuals. */
 export interface AttentionResidualsOptions {
@@ -85,6 +85,6 @@ export type AttentionResidualsConfig = Configuration<"attention-residuals", Atte
 
 export const attentionResidualsEntry: ConnectionEntry<AttentionResidualsConfig> = {
   kind: "attention-residuals",
-  options: { blockSize: positive.default(1) },
+  options: { blockSize: count().default(1) },
   make: attentionResiduals,
 };

@@ -4,7 +4,7 @@
 // connection has one such entry, and table.ts lists them.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { count } from "../basics/schemas.ts";
 import type { Connection } from "./connection.ts";
 
 /** A connection as plain data: the name of its kind, and its options. */
@@ -35,7 +35,7 @@ export interface ConnectionEntry<C extends Named> {
 }
 
 /** Schemas that several connections share. */
-export const streamsOption: z.ZodDefault<z.ZodInt> = positive.max(32).default(4);
+export const streamsOption: z.ZodDefault<z.ZodInt> = count(32).default(4);
 export const streamPrecisionOption: z.ZodExactOptional<z.ZodEnum<{ float32: "float32"; bfloat16: "bfloat16" }>> = z
   .enum(["float32", "bfloat16"])
   .exactOptional();

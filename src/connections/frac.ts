@@ -26,7 +26,7 @@ import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import { CHANNELS_FORM, type Connection, type SublayerOptions } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 
@@ -106,6 +106,6 @@ export type FracConfig = Configuration<"frac", FracOptions, "fractions" | "dynam
 
 export const fracEntry: ConnectionEntry<FracConfig> = {
   kind: "frac",
-  options: { fractions: positive.max(32).default(4), dynamic: z.boolean().default(true) },
+  options: { fractions: count(32).default(4), dynamic: z.boolean().default(true) },
   make: frac,
 };

@@ -30,7 +30,7 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { collapse, expand } from "../ops/expand.ts";
 import { type Connection, expectStreams, storages, streamsForm } from "./connection.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count, MOST_WIDTH } from "../basics/schemas.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
 /** The norm's epsilon. Two norms follow each other, so a tiny one would overflow backwards for a token of zeros. */
@@ -115,6 +115,6 @@ export type GatedResidualConfig = Configuration<"gated-residual", GatedResidualO
 
 export const gatedResidualEntry: ConnectionEntry<GatedResidualConfig> = {
   kind: "gated-residual",
-  options: { streams: streamsOption, rank: positive.default(16), streamPrecision: streamPrecisionOption },
+  options: { streams: streamsOption, rank: count(MOST_WIDTH).default(16), streamPrecision: streamPrecisionOption },
   make: gatedResidual,
 };

@@ -8,7 +8,8 @@ import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { entryOf } from "../basics/objects.ts";
+import { count, MOST_ITERATIONS } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,
@@ -53,7 +54,7 @@ export type MhcConfig = Configuration<
 
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streams: streamsOption,
-  iterations: positive.default(20),
+  iterations: count(MOST_ITERATIONS).default(20),
   residualMap: z.enum(residualMapNames).exactOptional(),
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
@@ -90,8 +91,12 @@ export function chosen({
 }: MhcOptions): MhcChoices {
   expectStreams("mhc", streams);
   const end = endOf(convention, collapse);
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
-  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
+  const named = entryOf(residualMaps, residualMap, "mhc: residualMap");
+  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : named;
+  const start =
+    typeof initialisation === "string"
+      ? entryOf(initialisations, initialisation, "mhc: initialisation")
+      : initialisation;
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];

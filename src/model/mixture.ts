@@ -16,7 +16,7 @@
 
 import { z } from "zod";
 import { isObject } from "../basics/objects.ts";
-import { finiteFloat32, positive, positiveFloat32 } from "../basics/schemas.ts";
+import { count, countFromZero, finiteFloat32, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -60,11 +60,11 @@ export interface MixtureConfig {
 export const mixtureSchema: z.ZodType<MixtureConfig> = z
   .strictObject({
     kind: z.literal("moe"),
-    experts: positive,
-    active: positive,
-    shared: z.int().min(0).default(1),
-    hidden: positive,
-    denseLayers: z.int().min(0).default(1),
+    experts: count(MOST_WIDTH),
+    active: count(MOST_WIDTH),
+    shared: countFromZero(MOST_WIDTH).default(1),
+    hidden: count(MOST_TOKENS),
+    denseLayers: countFromZero().default(1),
     balanceRate: finiteFloat32.min(0).default(1e-3),
     balanceLoss: finiteFloat32.min(0).exactOptional(),
     scale: positiveFloat32.exactOptional(),

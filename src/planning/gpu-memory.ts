@@ -122,12 +122,13 @@ export function chooseLayout(
   memoryBytes: number,
 ): { readonly layout: Layout; readonly bytes: number } {
   checkLayout({ ...wishes, pipeline: wishes.pipeline ?? 1, expert: wishes.expert ?? 1 }, model);
-  const layouts = possibleLayouts(model, wishes).map((layout) => ({
-    layout,
-    bytes: peakMemory(model, layout, precision, "recomputed").total,
-  }));
-  const fitting = layouts.find(({ bytes }) => bytes <= memoryBytes);
-  return fitting ?? layouts.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+  let least: { readonly layout: Layout; readonly bytes: number } | undefined;
+  for (const layout of possibleLayouts(model, wishes)) {
+    const bytes = peakMemory(model, layout, precision, "recomputed").total;
+    if (bytes <= memoryBytes) return { layout, bytes };
+    if (!least || bytes < least.bytes) least = { layout, bytes };
+  }
+  return least!;
 }
 
 interface StageParameters {

@@ -4,6 +4,7 @@
 // as JSON. docs/planning.md explains every number of it.
 
 import { given } from "../basics/given.ts";
+import { entryOf } from "../basics/objects.ts";
 import { blockObjective, blockOptimum } from "./block-objective.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
@@ -110,6 +111,7 @@ export interface TrainingPlan {
 export function planTraining(model: PlannedModel, options: PlanOptions): TrainingPlan {
   const { hardware, price, bandwidthEfficiency = DEFAULT_BANDWIDTH_EFFICIENCY } = options;
   const precision = options.precision ?? (hardware.measured ? "float32" : "mixed");
+  entryOf(precisions, precision, "planTraining: precision");
   const utilisation = options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
   checkRanges({ utilisation, bandwidthEfficiency }, 1);
   checkRanges({ price, tokens: options.tokens });
@@ -165,8 +167,10 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
 
 function checkRanges(values: Readonly<Record<string, number | undefined>>, most = Number.POSITIVE_INFINITY): void {
   for (const [name, value] of Object.entries(values))
-    if (value !== undefined && !(value > 0 && value <= most))
-      throw new RangeError(`${name} is ${value}; it must be above 0${most === 1 ? " and at most 1" : ""}.`);
+    if (value !== undefined && !(value > 0 && value <= most && value !== Number.POSITIVE_INFINITY))
+      throw new RangeError(
+        `${name} is ${value}; it must be a finite number above 0${most === 1 ? " and at most 1" : ""}.`,
+      );
 }
 
 function memoriesOf(

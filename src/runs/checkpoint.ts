@@ -9,6 +9,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { isObject } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -263,11 +265,13 @@ function checkedState(folder: string): StateFile {
   }
   if (parsed?.format !== format) {
     throw new Error(
-      `the checkpoint ${folder} is of format ${parsed?.format}; this version of birkhoff reads format ${format}`,
+      `the checkpoint ${folder} is of format ${showValue(parsed?.format)}; this version of birkhoff reads format ${format}`,
     );
   }
   const { sha256: expected, ...state } = parsed;
   if (sha256(JSON.stringify(state)) !== expected) throw damaged(folder, `${names.state}: its checksum is wrong`);
+  if (!isObject(state.files) || !tensorFiles.every((name) => isObject(state.files[name])))
+    throw damaged(folder, `${names.state}: it does not say which files there are`);
   for (const name of tensorFiles) {
     const problem = compare(path.join(folder, name), state.files[name]!);
     if (problem !== undefined) throw damaged(folder, `${name}: ${problem}`);

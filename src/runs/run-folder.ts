@@ -265,7 +265,9 @@ function readDescription(folder: string): RunDescription {
     });
   }
   try {
-    const { config, versions }: RunDescription = JSON.parse(text);
+    const description: unknown = JSON.parse(text);
+    if (!isObject(description)) throw new Error("it does not hold an object");
+    const { config, versions } = description as unknown as RunDescription;
     return { config: withOlderMeanings(config), versions };
   } catch (error) {
     throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {

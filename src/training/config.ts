@@ -4,8 +4,8 @@
 // versions wrote stay readable; everything past the parser has today's.
 
 import { z } from "zod";
-import { isObject } from "../basics/objects.ts";
-import { positive } from "../basics/schemas.ts";
+import { isObject, isTooDeep } from "../basics/objects.ts";
+import { count, countFromZero, MOST_TOKENS, seedNumber } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
 import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
@@ -95,21 +95,21 @@ const adamwSetting = (name: AdamwSetting): z.ZodNumber =>
 const trainingSchema: z.ZodType<TrainingConfig> = z
   .strictObject({
     name: z.string().min(1),
-    seed: z.int().min(0).default(1),
+    seed: seedNumber.default(1),
     data: z.strictObject({
       source: z.string().min(1),
-      vocabulary: positive,
-      splitSeed: z.int().min(0).default(0),
+      vocabulary: count(MOST_TOKENS),
+      splitSeed: seedNumber.default(0),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,
-    batch: positive,
-    accumulate: positive.default(1),
-    recompute: z.union([z.enum(["none", "auto"]), positive]).exactOptional(),
-    steps: positive,
+    batch: count(),
+    accumulate: count().default(1),
+    recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
+    steps: count(),
     optimizer: z.strictObject({
       learningRate: adamwSetting("learningRate").positive(),
-      warmup: z.int().min(0),
+      warmup: countFromZero(),
       schedule: z.discriminatedUnion("kind", [
         z.strictObject({ kind: z.literal("step") }),
         z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
@@ -122,13 +122,13 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
       clip: adamwSetting("clip").default(1),
     }),
-    evaluateEvery: positive,
-    evaluateBatches: positive.default(8),
-    checkpointEvery: positive,
-    keepCheckpoints: positive.default(2),
-    gainsEvery: positive.default(10),
+    evaluateEvery: count(),
+    evaluateBatches: count().default(8),
+    checkpointEvery: count(),
+    keepCheckpoints: count().default(2),
+    gainsEvery: count().default(10),
     alarms: alarmsSchema.exactOptional(),
-    upcycledFrom: z.strictObject({ run: z.string().min(1), step: z.int().min(0) }).exactOptional(),
+    upcycledFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
     importedFrom: z.string().min(1).exactOptional(),
   })
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
@@ -156,7 +156,10 @@ export function withCurrentNames(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
     // A group that is there under both names stays, and the parser refuses the older one.
-    Object.entries(value).map(([name, field]) => [currentPath(name) in value ? name : currentPath(name), field]),
+    Object.entries(value).map(([name, field]) => [
+      Object.hasOwn(value, currentPath(name)) ? name : currentPath(name),
+      field,
+    ]),
   );
 }
 
@@ -174,6 +177,7 @@ export function withOlderMeanings(value: unknown): unknown {
  * @throws Error that lists each wrong field, what it was and what is allowed
  */
 export function parseTrainingConfig(value: unknown, source = "the configuration"): TrainingConfig {
+  if (isTooDeep(value)) throw new Error(`${source} is not valid:\n  it is nested too deeply`);
   const current = withCurrentNames(value);
   const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;

@@ -9,6 +9,7 @@
 //
 // A conversion that no weights can express is refused with the reason.
 
+import { entryOf } from "../../basics/objects.ts";
 import type { StreamsEnd } from "./convention.ts";
 import {
   type ConnectionWeights,
@@ -59,8 +60,8 @@ export interface Conversion {
  * @throws ConversionError with the reason when one cannot express the other
  */
 export function conversion(from: ConventionName, to: ConventionName): Conversion {
+  const [a, b] = [from, to].map((name) => entryOf(conventions, name, "conversion: a convention").family);
   if (from === to) return identical;
-  const [a, b] = [conventions[from].family, conventions[to].family];
   if (a !== b) {
     throw new ConversionError(
       `${from} cannot be written as ${to}: HC normalises every stream by itself and leaves H_res unbounded, mHC normalises ` +

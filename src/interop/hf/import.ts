@@ -14,6 +14,7 @@ import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
+import { LONGEST } from "./fields.ts";
 import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";
@@ -51,8 +52,6 @@ export interface HuggingFaceImport {
   readonly difference: number | undefined;
 }
 
-const LONGEST = 1024;
-
 /**
  * Make a run from a folder in Hugging Face's form: one that `exportHuggingFace` wrote, or a checkpoint of the
  * model types llama, mistral (without its window) or deepseek_v3.
@@ -76,10 +75,11 @@ export async function importHuggingFace(
     throw new Error(
       `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run another folder`,
     );
-  const { model: published, tensors, tied } = readHuggingFaceModel(from, options.context);
+  const { model: published, tensors, tied, notes: read } = readHuggingFaceModel(from, options.context);
   const stored =
     options.context === undefined && published.context > LONGEST ? { ...published, context: LONGEST } : published;
   const notes = [
+    ...read,
     ...(stored.context < published.context
       ? [`Its context is ${stored.context} tokens here; the model was made for ${published.context} (--context).`]
       : []),

@@ -90,7 +90,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   setEngineFlags(options.revectorise ?? true);
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const module = await compileModule(build);
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
+  const memory = reserveMemory();
   const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
   let workers: Workers | undefined;
@@ -251,6 +251,20 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
 /** Upper halves of float32 as float32. */
 function widened(narrow: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
+}
+
+/** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */
+function reserveMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
+  } catch (error) {
+    throw new Error(
+      `createWasmRuntime: no ${(MAXIMUM_PAGES * PAGE) / 2 ** 30} GiB of addresses could be reserved for the memory of the CPU runtime; ` +
+        "the system must allow that much address space beside Node's own, though little of it is used. " +
+        "Raise the limit (ulimit -v unlimited) or the container's, or take the reference runtime.",
+      { cause: error },
+    );
+  }
 }
 
 /** Make a memory at least so long. */
