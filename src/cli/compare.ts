@@ -4,6 +4,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { isObject } from "../basics/objects.ts";
+import { reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -27,17 +29,10 @@ import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import {
-  changedConfig,
-  configFrom,
-  expectResumable,
-  trainingOptions,
-  type TrainingOptions,
-  wholeNumber,
-} from "./options.ts";
+import { changedConfig, configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -192,7 +187,13 @@ const EXPERIMENT = "experiment.json";
 function experimentOf(folder: string): ExperimentName | undefined {
   const file = path.join(folder, EXPERIMENT);
   if (!existsSync(file)) return undefined;
-  const { experiment } = JSON.parse(readFileSync(file, "utf8")) as { experiment?: string };
+  let marked: unknown;
+  try {
+    marked = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Error(`cannot read ${file}: ${reason(error)}. Remove it, or name the experiment again`, { cause: error });
+  }
+  const experiment = isObject(marked) ? marked["experiment"] : undefined;
   return Object.keys(experiments).find((name): name is ExperimentName => name === experiment);
 }
 
@@ -256,12 +257,7 @@ async function begin(
 ): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
-  const data = await prepare({
-    source: options.data,
-    vocabulary: options.vocabulary,
-    splitSeed: options.splitSeed,
-    cache: options.cache,
-  });
+  const data = await prepare(textOf(options));
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
   const models = sizes.flatMap((size) =>
@@ -278,7 +274,7 @@ async function begin(
 
 /** Different whole numbers, separated by commas. */
 function wholeNumbers(text: string): number[] {
-  const numbers = text.split(",").map(wholeNumber(0));
+  const numbers = text.split(",").map(seed);
   if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Give each seed only once.");
   return numbers;
 }

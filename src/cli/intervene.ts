@@ -13,7 +13,7 @@ import { interventionsText } from "../report/interventions-text.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
@@ -76,6 +76,7 @@ The results are also kept in the run folder, as interventions.json.`,
           (made) => planIntervening(config, made[0] ? machine.withThreads(made[0].threads) : machine),
           machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
           "The loss is measured on batches as large as in training: free some memory, or use a run with smaller batches.",
+          leastNeed([config.model], 4),
         );
       const checkpoint = loadModel(place.folder);
       const batches = createBatches({

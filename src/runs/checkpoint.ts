@@ -9,6 +9,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { isObject } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -286,11 +288,13 @@ function soundState(folder: string): StateFile {
   }
   if (parsed?.format !== format) {
     throw new Error(
-      `the checkpoint ${folder} is of format ${parsed?.format}; this version of birkhoff reads format ${format}`,
+      `the checkpoint ${folder} is of format ${showValue(parsed?.format)}; this version of birkhoff reads format ${format}`,
     );
   }
   const { sha256: expected, ...state } = parsed;
   if (sha256(JSON.stringify(state)) !== expected) throw damaged(folder, `${names.state}: its checksum is wrong`);
+  if (!isObject(state.files) || !tensorFiles.every((name) => isObject(state.files[name])))
+    throw damaged(folder, `${names.state}: it does not say which files there are`);
   return state;
 }
 

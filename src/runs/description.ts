@@ -11,6 +11,7 @@ import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { latestCheckpoint, loadState } from "./checkpoint.ts";
 import { isRunFolder } from "./find-runs.ts";
+import { withOlderMeanings } from "../training/config.ts";
 import { type ConfigChange, identityIn } from "./identity.ts";
 
 const CONFIG = "config.json";
@@ -70,7 +71,7 @@ export function readDescription(folder: string): RunDescription {
     if (!isObject(description) || !isObject(description.config)) throw new Error("it holds no configuration of a run");
     const { config, versions, changes } = description;
     return {
-      config,
+      config: withOlderMeanings(config),
       versions: isObject(versions) ? (versions as RunDescription["versions"]) : {},
       ...given({ changes: Array.isArray(changes) ? (changes as readonly ConfigChange[]) : undefined }),
     };

@@ -6,6 +6,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
@@ -78,6 +79,13 @@ export interface RunOptions {
   readonly onNote?: (message: string) => void;
 }
 
+const optionRules: FieldRules<RunOptions> = {
+  existing: ["refuse", "resume", "overwrite"],
+  changed: "list",
+  onWarning: "function",
+  onNote: "function",
+};
+
 /** Of the programs that decide a run's bits, for its config.json. */
 export function programVersions({ kernels }: Runtime): Record<string, string> {
   return { node: process.versions.node, v8: process.versions.v8, kernels };
@@ -97,6 +105,7 @@ export async function openRun(
   folderPath: string,
   options: RunOptions = {},
 ): Promise<Run> {
+  expectFields("openRun", options, optionRules);
   const trainer = createTrainer(runtime, config, batchesOf(config, data));
   let folder: RunFolder | undefined;
   try {
@@ -223,7 +232,9 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
   const save = async (): Promise<void> => {
     const bad = await trySave();
     if (bad === undefined) return;
-    throw new DivergenceError(`${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore()).failure}`);
+    throw new DivergenceError(
+      `${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore(), config.optimizer).failure}`,
+    );
   };
 
   const goBack = (event: RollbackEvent, checkpoint: SavedStep): void => {
@@ -274,7 +285,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
     );
     if (trainer.step === step && due(step, config.checkpointEvery) && loss <= highestSaved) {
       const bad = await trySave();
-      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
+      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
     return record;
   };

@@ -89,6 +89,6 @@ describe("a sweep", () => {
     const args = ["sweep", "t.json", "--out", "t", "--workers", "2", "--memory", "200MiB"];
     const { code, stderr } = await run(place.folder, args);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain("2 runs, 0 done; 1 at a time, because more do not fit into memory, 1 threads each");
+    expect(stderr).toContain("2 runs, 0 done; 1 at a time, because more do not fit into memory, 1 thread each");
   });
 });

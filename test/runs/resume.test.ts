@@ -51,11 +51,12 @@ async function resume(
 ): Promise<{ run: Run; warnings: string[]; notes: string[] }> {
   const warnings: string[] = [];
   const notes: string[] = [];
-  const run = await openRun(options.runtime ?? runtime, options.config ?? config, options.data ?? data, folder, {
+  const { config: asked = config, data: tokens = data, runtime: machine = runtime, ...more } = options;
+  const run = await openRun(machine, asked, tokens, folder, {
     existing: "resume",
     onWarning: (message) => warnings.push(message),
     onNote: (message) => notes.push(message),
-    ...options,
+    ...more,
   });
   return { run, warnings, notes };
 }

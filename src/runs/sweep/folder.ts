@@ -11,7 +11,10 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 import { given } from "../../basics/given.ts";
+import { isObject } from "../../basics/objects.ts";
+import { countFromZero } from "../../basics/schemas.ts";
 import { writeFileAtomically } from "../../files/atomic.ts";
 import { hasCode, reason } from "../../files/errors.ts";
 import { ensureWritableFolder } from "../../files/space.ts";
@@ -85,7 +88,9 @@ export function readSweepPlan(folder: string): SweepPlan {
   } catch (error) {
     throw new Error(`cannot read the sweep ${file}: ${reason(error)}`, { cause: error });
   }
-  return { sweep: parseSweep(plan.sweep, file), texts: plan.texts ?? {} };
+  if (!isObject(plan)) throw new Error(`cannot read the sweep ${file}: it does not hold an object`);
+  const texts = isObject(plan.texts) ? plan.texts : {};
+  return { sweep: parseSweep(plan.sweep, file), texts };
 }
 
 /**
@@ -110,12 +115,22 @@ export function writeSweepPlan(folder: string, plan: SweepPlan): void {
   writeFileAtomically(path.join(folder, names.plan), `${JSON.stringify(plan, undefined, 2)}\n`);
 }
 
+const outcomeSchema = z.object({
+  outcome: z.enum(["finished", "diverged"]),
+  step: countFromZero(),
+  message: z.string().exactOptional(),
+});
+
 /** How a point ended; undefined when it has not. */
 export function readOutcome(folder: string): RunOutcome | undefined {
   const file = path.join(folder, names.result);
   try {
-    return JSON.parse(fs.readFileSync(file, "utf8")) as RunOutcome;
+    return outcomeSchema.parse(JSON.parse(fs.readFileSync(file, "utf8")));
   } catch (error) {
+    if (error instanceof z.ZodError)
+      throw new Error(`cannot read ${file}: it does not say how the run ended. Remove it to train the run again`, {
+        cause: error,
+      });
     if (hasCode(error, "ENOENT")) return undefined;
     throw new Error(`cannot read ${file}: ${reason(error)}. Remove it to train the run again`, { cause: error });
   }

@@ -427,6 +427,7 @@ test("hostile folders break nothing", async () => {
     for (const [folder, config] of Object.entries({
       empty: "",
       null: "null",
+      list: "[]",
       other: '{"config":{"model":7,"steps":"x"}}',
       deep: `{"config":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}`,
       cut: '{"config":',
