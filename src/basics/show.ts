@@ -44,6 +44,11 @@ export function showDecimal(value: number, digits: number, most = 1e5): string {
   return Math.abs(value) < most ? value.toFixed(digits) : value.toExponential(2);
 }
 
+/** A count with its noun: 1 document, 2 documents, 12,800 tokens. */
+export function showMany(count: number, noun: string, plural = `${noun}s`): string {
+  return `${showCount(count)} ${count === 1 ? noun : plural}`;
+}
+
 /** The longest text of a value that a message repeats. */
 const LONGEST_VALUE = 120;
 

@@ -31,7 +31,7 @@ import { type ExperimentName, experiments, type ExperimentSize, withExperiment, 
 import { configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -251,12 +251,7 @@ async function begin(
 ): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
-  const data = await prepare({
-    source: options.data,
-    vocabulary: options.vocabulary,
-    splitSeed: options.splitSeed,
-    cache: options.cache,
-  });
+  const data = await prepare(textOf(options));
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
   const models = sizes.flatMap((size) =>

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type ConversionDifference } from "../connections/conventions/convert.ts";
 import { alignCells } from "../basics/table.ts";
+import { given } from "../basics/given.ts";
 import { showBytes } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { connectionKind } from "../connections/table.ts";
@@ -95,10 +96,10 @@ docs/conventions.md describes the conventions and says which can be converted in
     if (from === "residual") expectUnused(command, converting, "with --from residual: it is for files");
     else expectUnused(command, upcycling, "with a file: it is for --from residual");
     if (from === "residual") return upcycleRun(input, output, options);
-    const { json, overwrite, ...asked } = options;
+    const { json, overwrite, names, iterations, tolerance, end } = options;
     if (existsSync(output) && !overwrite)
       throw new Error(`${output} already exists: replace it (--overwrite) or give the new file another name.`);
-    const report = convertFile(input, output, asked);
+    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end }) });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
 

@@ -13,6 +13,7 @@ import {
 import { isFolder } from "../files/places.ts";
 import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
+import { given } from "../basics/given.ts";
 import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
@@ -68,8 +69,11 @@ Examples:
 Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
+    const { convention, against, againstConvention, tokens } = options;
+    if (againstConvention !== undefined && against === undefined)
+      throw new Error("--against-convention is for the file of --against, which is not given. Give both, or neither.");
     const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
-    const fileReport = lintFile(file, iterations === undefined ? options : { ...options, iterations });
+    const fileReport = lintFile(file, given({ convention, against, againstConvention, tokens, iterations }));
     const folder = run ?? (isFolder(file) && fs.existsSync(path.join(file, "checkpoints")) ? file : undefined);
     const tried = folder === undefined ? undefined : await tryOnText(fileReport, folder, run !== undefined, options);
     const report = tried ? { ...fileReport, checks: [...fileReport.checks, tried] } : fileReport;

@@ -18,6 +18,7 @@ import { reportCommand } from "./report.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
 import { serveCommand } from "./serve.ts";
+import { suggestNames } from "./suggest.ts";
 import { sweepCommand } from "./sweep.ts";
 import { trainCommand } from "./train.ts";
 
@@ -52,8 +53,11 @@ for (const command of [
   serveCommand,
   doctorCommand,
   benchCommand,
-])
+]) {
+  suggestNames(command);
   program.addCommand(command);
+}
+suggestNames(program);
 
 try {
   await program.parseAsync();

@@ -8,6 +8,7 @@ import { MOST_COUNT, MOST_ITERATIONS, MOST_TOKENS } from "../basics/schemas.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
+import { textExtensions } from "../data/corpus.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
@@ -35,6 +36,16 @@ export function positiveNumber(text: string): number {
   if (!(value > 0) || value === Number.POSITIVE_INFINITY)
     throw new InvalidArgumentError("It must be a finite number above 0.");
   return value;
+}
+
+/** Endings of files, separated by commas: .txt,.py or * for all. */
+export function fileExtensions(text: string): string[] {
+  const given = text.split(",").map((one) => one.trim());
+  if (given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+    throw new InvalidArgumentError(
+      "It must be endings of files, separated by commas, such as .txt,.py; '*' means all.",
+    );
+  return given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase());
 }
 
 export function portNumber(text: string): number {
@@ -111,6 +122,8 @@ export function memoryOption(command: Command, what: string): Command {
 
 export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
+  readonly extensions?: readonly string[];
+  readonly skipUnreadable?: boolean;
   readonly preset: Preset;
   readonly vocabulary: number;
   readonly steps: number;
@@ -179,6 +192,12 @@ export function trainingOptions(command: Command): Command {
       "sotu (State of the Union addresses), a text file, a folder, or - for standard input",
       "sotu",
     )
+    .option(
+      "--extensions <list>",
+      `of a folder: endings of the files to read, separated by commas; '*' for all (default: ${textExtensions.join()})`,
+      fileExtensions,
+    )
+    .option("--skip-unreadable", "of a folder: leave out files that are not UTF-8 text, and say how many")
     .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
     .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257, MOST_TOKENS), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
@@ -276,6 +295,7 @@ export function configFrom(
       source: options.data,
       vocabulary: options.vocabulary,
       splitSeed: options.splitSeed,
+      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
       prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
     },
     model: {

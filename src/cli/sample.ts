@@ -9,7 +9,6 @@ import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { createGenerator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
-import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -34,15 +33,14 @@ interface SampleOptions extends MachineOptions, MemoryOption {
   readonly json?: boolean;
 }
 
-function numberBetween(least: number, most: number): (text: string) => number {
+/** A number from `least` on, or above it, up to `most`. */
+function numberBetween(least: number, most: number, { above = false } = {}): (text: string) => number {
+  const lower = above ? `above ${least}` : `of at least ${least}`;
+  const said = most === Infinity ? lower : above ? `${lower} and at most ${most}` : `from ${least} to ${most}`;
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most && value !== Infinity))
-      throw new InvalidArgumentError(
-        most === Infinity
-          ? `It must be a finite number of at least ${least}.`
-          : `It must be a number from ${least} to ${most}.`,
-      );
+    const fits = (above ? value > least : value >= least) && value <= most && value < Infinity;
+    if (text.trim() === "" || !fits) throw new InvalidArgumentError(`It must be a number ${said}.`);
     return value;
   };
 }
@@ -56,12 +54,12 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
   .option("--tokens <n>", "most tokens to write", wholeNumber(1), 200)
   .option("--temperature <t>", "0 always takes the most likely token", numberBetween(0, Infinity), 0.8)
   .option("--top-k <k>", "consider only the k most likely tokens", wholeNumber(1))
-  .option("--top-p <p>", "only the fewest tokens whose probabilities sum to p", numberBetween(0, 1))
+  .option("--top-p <p>", "only the fewest tokens whose probabilities sum to p", numberBetween(0, 1, { above: true }))
   .option("--min-p <p>", "only tokens at least p times as likely as the most likely", numberBetween(0, 1))
   .option(
     "--repetition-penalty <r>",
     "above 1 makes tokens less likely that the text already holds",
-    numberBetween(0, Infinity),
+    numberBetween(0, Infinity, { above: true }),
   )
   .option("--stop <text>", "end a text before this; repeat it for several", another, [])
   .option("--seed <n>", "the same seed writes the same text (default: a random one)", seed)
@@ -76,8 +74,6 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
     const prompts = options.prompt ?? ["The"];
     if (prompts.includes(""))
       throw new Error('--prompt is empty; give at least one character, such as --prompt "The".');
-
-    checkRules(options);
 
     const runtime = await openChosen(options);
     try {

@@ -8,6 +8,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { sum } from "../basics/numbers.ts";
+import { showMany } from "../basics/show.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
@@ -41,8 +42,9 @@ import {
   wholeNumber,
   runtimeOption,
 } from "./options.ts";
+import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { prepare } from "./session.ts";
+import { prepare, textOf } from "./session.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -159,7 +161,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const wished = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
   if (wished * options.threads > cores)
     process.stderr.write(
-      `warning: ${wished} workers of ${options.threads} threads need more than the ${cores} cores; each run will be slower\n`,
+      `warning: ${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower\n`,
     );
   const points = sweepPoints(sweep);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
@@ -179,12 +181,12 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     process.stderr.write(
-      `${points.length} runs, ${points.length - left.length} done; ${workers} at a time${fewer}, ${options.threads} threads each; in ${folder}\n`,
+      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}\n`,
     );
     const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
     if (result.failed.size > 0)
       throw new Error(
-        `${result.failed.size} runs failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
+        `${showMany(result.failed.size, "run")} failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
       );
     return stopped;
   } finally {
@@ -234,7 +236,7 @@ async function makeJobs(
   sweep: SweepDefinition,
   points: readonly SweepPoint[],
   folder: string,
-  { runtime, threads, revectorise, cache }: SweepOptions,
+  { runtime, threads, revectorise, cache, memory }: SweepOptions,
 ): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
   const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
   const texts: Record<string, string> = {};
@@ -242,11 +244,11 @@ async function makeJobs(
     const jobs: SweepJob[] = [];
     for (const point of points) {
       const { options, connection } = optionsOf({ ...sweep.base, ...point.values }, point.name);
-      const { data: source, vocabulary, splitSeed } = options;
+      const { data: source, vocabulary, splitSeed, extensions, skipUnreadable } = options;
       if (source === "-")
         throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
-      const key = JSON.stringify([source, vocabulary, splitSeed]);
-      const data = prepared.get(key) ?? (await prepare({ source, vocabulary, splitSeed, cache }));
+      const key = JSON.stringify([source, vocabulary, splitSeed, extensions, skipUnreadable]);
+      const data = prepared.get(key) ?? (await prepare({ ...textOf(options), cache, memory }));
       prepared.set(key, data);
       texts[source] = data.train.origin.text;
       jobs.push({
@@ -274,6 +276,9 @@ const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
   }
 };
 
+/** The option of `birkhoff train` with this name in camel case. */
+const optionName = (field: string): string => `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+
 /** The options of `birkhoff train` for a point, as its own parsers read them. */
 function optionsOf(
   fields: Readonly<Record<string, SweepValue>>,
@@ -289,13 +294,13 @@ function optionsOf(
       const field = fieldOf(key);
       const text = typeof value === "string" ? value : JSON.stringify(value);
       if (field === "connection") connection = parseChoice(text);
-      else if (isOption(field))
-        args.push(`--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, text);
+      else if (value === true && isOption(field)) args.push(optionName(field));
+      else if (isOption(field)) args.push(optionName(field), text);
       else args.push("--set", `${field}=${JSON.stringify(value)}`);
     }
     command.parse(args, { from: "user" });
   } catch (error) {
-    throw new Error(`${name}: ${reason(error)}`, { cause: error });
+    throw new Error(`${name}: ${withSuggestion(reason(error), command)}`, { cause: error });
   }
   return { options: command.opts<TrainingOptions>(), connection };
 }

@@ -16,7 +16,7 @@ import { configFrom, connectionOption, expectResumable, trainingOptions, type Tr
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 
 interface TrainOptions extends TrainingOptions {
@@ -98,12 +98,7 @@ Examples:
   });
 
 async function begin(options: TrainOptions, name: string): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
-  const data = await prepare({
-    source: options.data,
-    vocabulary: options.vocabulary,
-    splitSeed: options.splitSeed,
-    cache: options.cache,
-  });
+  const data = await prepare(textOf(options));
   return { data, config: configFrom(options, options.connection, name, data) };
 }
 

@@ -5,6 +5,7 @@
 // temporary name, synced and renamed. The error is measured by evaluating both forms of every connection in
 // float64 on the same random streams.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import {
   conversion,
   type ConversionDifference,
@@ -13,7 +14,12 @@ import {
   endingDifference,
 } from "../connections/conventions/convert.ts";
 import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
+import {
+  type ConventionName,
+  conventionNames,
+  isMhcConvention,
+  type MhcConventionName,
+} from "../connections/conventions/table.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { writeAll, writeAtomically, writeFileAtomically } from "../files/atomic.ts";
@@ -28,6 +34,7 @@ import {
   namedWeights,
   type Naming,
   namingOf,
+  namings,
 } from "./connection-names.ts";
 import { randomProbe } from "./probes.ts";
 
@@ -80,6 +87,16 @@ interface NewTensor extends DescribedTensor {
   readonly source?: string;
 }
 
+const optionRules: FieldRules<ConvertOptions> = {
+  from: conventionNames,
+  to: conventionNames,
+  names: namings,
+  iterations: "number",
+  tolerance: "number",
+  tokens: "number",
+  end: ["mean"],
+};
+
 /**
  * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
  * A new file appears under its name only when it is complete.
@@ -92,6 +109,7 @@ interface NewTensor extends DescribedTensor {
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
+  expectFields("convertFile", options, optionRules);
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
   if (isFolder(input)) expectFolders(input, output);
   else if (isFolder(output))

@@ -125,5 +125,5 @@ export const presets: Readonly<Record<Preset, ModelSize>> = {
 export function parseConnection(value: unknown): ConnectionConfig {
   const result = connectionSchema.safeParse(value);
   if (result.success) return result.data;
-  throw new RangeError(problems(result.error.issues, value).join("; "));
+  throw new RangeError(problems(result.error.issues, value, connectionSchema).join("; "));
 }

@@ -64,7 +64,7 @@ export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().tra
   const result = wanted.safeParse(value);
   if (result.success) return result.data;
   for (const issue of result.error.issues)
-    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value) });
+    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value, wanted) });
   return z.NEVER;
 });
 

@@ -24,6 +24,7 @@
 // The last stage has the logits and their gradient of one micro-batch, float32. Not counted: temporary
 // buffers of kernels and communication, fragmentation.
 
+import { expectPlannedModel } from "./check-model.ts";
 import { given } from "../basics/given.ts";
 import { blockObjective } from "./block-objective.ts";
 import { type Architecture, coefficientCount, denseHidden, type PlannedModel } from "./architecture.ts";
@@ -94,6 +95,7 @@ export function stageMemories(
   precision: Precision,
   variant: MemoryVariant,
 ): StageMemory[] {
+  expectPlannedModel("stageMemories", model);
   checkLayout(layout, model);
   return stagesOf(model, layout).map((stage) => {
     const states = stateBytes(stageParameters(model, stage, variant !== "residual"), layout, precision);

@@ -4,6 +4,7 @@
 // evaluate when due, record, do what the alarms ask for (training/reactions.ts decides), save when due. It can be
 // killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import path from "node:path";
 import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
@@ -64,6 +65,11 @@ export interface RunOptions {
   readonly onWarning?: (message: string) => void;
 }
 
+const optionRules: FieldRules<RunOptions> = {
+  existing: ["refuse", "resume", "overwrite"],
+  onWarning: "function",
+};
+
 /** Of the programs that decide a run's bits, for its config.json. */
 export function programVersions({ kernels }: Runtime): Record<string, string> {
   return { node: process.versions.node, v8: process.versions.v8, kernels };
@@ -83,6 +89,7 @@ export async function openRun(
   folderPath: string,
   options: RunOptions = {},
 ): Promise<Run> {
+  expectFields("openRun", options, optionRules);
   const trainer = createTrainer(runtime, config, batchesOf(config, data));
   let folder: RunFolder | undefined;
   try {

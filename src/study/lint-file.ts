@@ -4,6 +4,7 @@
 // configuration or the names themselves give; and at recorded residual maps, [..., n, n] tensors named h_res,
 // hRes (as they mix the streams) or comb (as Sinkhorn-Knopp returned them).
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import {
@@ -40,6 +41,14 @@ export interface LintFileOptions {
   readonly tokens?: number;
 }
 
+const optionRules: FieldRules<LintFileOptions> = {
+  convention: conventionNames,
+  against: "text",
+  againstConvention: conventionNames,
+  iterations: "number",
+  tokens: "number",
+};
+
 /** The result of `lintFile`. */
 export interface LintReport {
   readonly file: string;
@@ -68,6 +77,7 @@ interface Looked {
  * @throws Error when there are no connections to look at, or no file
  */
 export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
+  expectFields("lintFile", options, optionRules);
   const { file, sublayers, endings, maps, skipped, iterations, partOf } = look(place, options.convention);
   if (sublayers.length + maps.length + endings.length === 0) {
     throw new Error(

@@ -46,6 +46,10 @@ export interface DataConfig {
   readonly vocabulary: number;
   /** Chooses the validation documents; the same for all runs that are compared. */
   readonly splitSeed: number;
+  /** Of a folder: endings of the files that are read; absent: those of text. */
+  readonly extensions?: readonly string[];
+  /** Of a folder: whether files that are no UTF-8 text are left out; absent: they are refused. */
+  readonly skipUnreadable?: boolean;
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
   readonly prepared?: { readonly folder: string; readonly text: string } | undefined;
 }
@@ -100,6 +104,8 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       source: z.string().min(1),
       vocabulary: count(MOST_TOKENS),
       splitSeed: seedNumber.default(0),
+      extensions: z.array(z.string().min(1)).exactOptional(),
+      skipUnreadable: z.boolean().exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,
@@ -181,5 +187,5 @@ export function parseTrainingConfig(value: unknown, source = "the configuration"
   const current = withCurrentNames(value);
   const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;
-  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current).join("\n  ")}`);
+  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current, trainingSchema).join("\n  ")}`);
 }

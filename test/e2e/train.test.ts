@@ -212,7 +212,7 @@ describe("mistakes", () => {
     const { code, stderr } = await run(place.folder, ["train", "--steps", "0"]);
     expect(code).toBe(1);
     expect(stderr).toContain(
-      "error: option '--steps <n>' argument '0' is invalid. It must be a whole number of at least 1.",
+      "error: option '--steps <n>' argument '0' is invalid. It must be a whole number from 1 to 2147483647.",
     );
     expect((await run(place.folder, ["compare", "--connections", "residual,none"])).stderr).toMatch(
       /"none" is not a connection; use residual, hc, mhc, /,

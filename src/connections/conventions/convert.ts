@@ -9,7 +9,7 @@
 //
 // A conversion that no weights can express is refused with the reason.
 
-import { entryOf } from "../../basics/objects.ts";
+import { expectName } from "../../basics/fields.ts";
 import type { StreamsEnd } from "./convention.ts";
 import {
   type ConnectionWeights,
@@ -26,6 +26,7 @@ import {
   hcConventions,
   type MhcConventionName,
   mhcConventions,
+  conventionNames,
 } from "./table.ts";
 
 /** Thrown for weights that the other convention cannot express. */
@@ -60,7 +61,9 @@ export interface Conversion {
  * @throws ConversionError with the reason when one cannot express the other
  */
 export function conversion(from: ConventionName, to: ConventionName): Conversion {
-  const [a, b] = [from, to].map((name) => entryOf(conventions, name, "conversion: a convention").family);
+  expectName("conversion", "from", from, conventionNames);
+  expectName("conversion", "to", to, conventionNames);
+  const [a, b] = [conventions[from].family, conventions[to].family];
   if (from === to) return identical;
   if (a !== b) {
     throw new ConversionError(

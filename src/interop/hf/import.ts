@@ -5,6 +5,7 @@
 // of streams, the weights are upcycled (upcycle.ts): the new model computes the same as the old one, and this is
 // measured before anything is written.
 
+import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
@@ -52,6 +53,18 @@ export interface HuggingFaceImport {
   readonly difference: number | undefined;
 }
 
+const optionRules: FieldRules<HuggingFaceImportOptions> = {
+  connection: "group",
+  context: "number",
+  data: "text",
+  steps: "number",
+  batch: "number",
+  learningRate: "number",
+  seed: "number",
+  existing: ["refuse", "overwrite"],
+  onWarning: "function",
+};
+
 /**
  * Make a run from a folder in Hugging Face's form: one that `exportHuggingFace` wrote, or a checkpoint of the
  * model types llama, mistral (without its window) or deepseek_v3.
@@ -68,6 +81,7 @@ export async function importHuggingFace(
   to: string,
   options: HuggingFaceImportOptions = {},
 ): Promise<HuggingFaceImport> {
+  expectFields("importHuggingFace", options, optionRules);
   const { connection, existing = "refuse", seed = 1, onWarning } = options;
   if (fs.existsSync(to) && isSamePlace(from, to))
     throw new Error(`the run cannot be in ${to}, the folder that the model is read from; give another folder`);

@@ -11,8 +11,8 @@
 // When the need is above a limit, each possible change is tried on the plan by itself, and the error names the two
 // that save most.
 
-import { freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
+import { memoryAllowed } from "../../files/memory.ts";
 import { leastParameters, type ModelSizes } from "../../model/size.ts";
 import type { Device } from "../../runtime/device.ts";
 
@@ -37,20 +37,8 @@ export interface MemoryLimits {
 
 /** The limits of a device of this machine; `allowed` bytes in place of those that are free now. */
 export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, allowed?: number): MemoryLimits {
-  const limit = (machineBytes: number, machine: string): MemoryLimits => ({
-    runtimeBytes: largestMemory,
-    machineBytes,
-    machine,
-  });
-  if (allowed !== undefined) return limit(allowed, "what --memory allows");
-  // A container reports 0, or more than the machine has, when it has no limit.
-  const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY;
-  const left = constrained - process.memoryUsage.rss();
-  // Only Linux reports how much memory is available; elsewhere, caches count as used.
-  const free = process.platform === "linux" ? freemem() : totalmem();
-  return left < free && constrained < totalmem()
-    ? limit(left, "what this container has left")
-    : limit(free, process.platform === "linux" ? "what is free on this machine" : "the memory of this machine");
+  const { bytes, source } = memoryAllowed(allowed);
+  return { runtimeBytes: largestMemory, machineBytes: bytes, machine: source };
 }
 
 /** A change that the user could ask for instead, in the words of the command line. */

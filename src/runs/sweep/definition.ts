@@ -47,6 +47,8 @@ export interface SweepPoint {
 /** What `birkhoff train` decides a configuration from; all else is a field of the configuration by its path. */
 export const sweepOptions = [
   "data",
+  "extensions",
+  "skipUnreadable",
   "preset",
   "connection",
   "vocabulary",

@@ -4,6 +4,7 @@
 // one call: the threads replay the words, JavaScript only starts them. Results are bit-identical for any
 // number of threads.
 
+import { expectFields } from "../../basics/fields.ts";
 import { availableParallelism } from "node:os";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
@@ -83,9 +84,12 @@ export interface WasmRuntime extends SynchronousRuntime {
  *   or `write` when more than 4 GiB are needed
  */
 export async function createWasmRuntime(options: WasmOptions = {}): Promise<WasmRuntime> {
-  const threads = options.threads ?? availableParallelism();
+  expectFields("createWasmRuntime", options, { threads: "number", revectorise: "flag", build: ["relaxed", "simd"] });
+  const threads = options.threads ?? Math.min(256, availableParallelism());
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(`threads must be a whole number from 1 to 256, got ${threads}.`);
+    throw new RangeError(
+      `createWasmRuntime: threads is ${threads}; it must be a whole number from 1 to 256. Leave it out for all cores.`,
+    );
   }
   setEngineFlags(options.revectorise ?? true);
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");

@@ -305,7 +305,7 @@ describe("errors", () => {
   test("of options", async () => {
     for (const threads of [0, 1.5, 300])
       await expect(createWasmRuntime({ threads })).rejects.toThrow(
-        `threads must be a whole number from 1 to 256, got ${threads}.`,
+        `createWasmRuntime: threads is ${threads}; it must be a whole number from 1 to 256.`,
       );
   });
   test("of missing kernels", async () => {
