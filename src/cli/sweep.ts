@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { sum } from "../basics/numbers.ts";
 import { showMany } from "../basics/show.ts";
-import { writeFileAtomically } from "../files/atomic.ts";
+import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
@@ -178,6 +178,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   writeSweepPlan(folder, { sweep, texts });
   const unlock = lockFolder(folder);
   try {
+    sweepLeftovers(folder);
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     process.stderr.write(
@@ -262,10 +263,27 @@ async function makeJobs(
         keepCheckpoints: sweep.keepCheckpoints,
       });
     }
+    tellOfTwins(jobs);
     return { jobs, texts };
   } finally {
     for (const data of prepared.values()) data.close();
   }
+}
+
+/** Says which points have the same configuration, as where an axis means nothing to one of the connections. */
+function tellOfTwins(jobs: readonly SweepJob[]): void {
+  const first = new Map<string, string>();
+  const twins = jobs.flatMap(({ name, config: { name: _, ...config } }) => {
+    const key = JSON.stringify(config);
+    const before = first.get(key);
+    if (before === undefined) first.set(key, name);
+    return before === undefined ? [] : [`${name} is ${before}`];
+  });
+  if (twins.length === 0) return;
+  const shown = twins.slice(0, 5).join("; ");
+  process.stderr.write(
+    `warning: ${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude"\n`,
+  );
 }
 
 const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {

@@ -12,7 +12,7 @@ import { given } from "../basics/given.ts";
 import { showBytes, showCount, showMany } from "../basics/show.ts";
 import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { writeAtomically } from "../files/atomic.ts";
+import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -119,6 +119,7 @@ export async function prepareData(
   const { source, vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
   const wanted = sourceOf(source, options);
   ensureWritableFolder(cacheFolder);
+  sweepLeftovers(cacheFolder);
 
   onProgress({ stage: "corpus", share: 0, message: "reading the text" });
   const corpus = await readCorpus(wanted, options.memory);
@@ -136,6 +137,7 @@ export async function prepareData(
   );
   if (kept === undefined) {
     ensureWritableFolder(folder);
+    sweepLeftovers(folder);
     const tokenizer =
       options.tokenizer ??
       trainTokenizer(textsOf(split.train), {

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { hasEntry, isInherited, isObject, isTooDeep, ownEntry } from "../../basics/objects.ts";
 import { showCount, showValue } from "../../basics/show.ts";
+import { connectionKind } from "../../connections/table.ts";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
 import { currentPath } from "../../training/config.ts";
@@ -149,6 +150,21 @@ const definitionSchema = z
       if (varied.has(fieldOf(key)))
         context.addIssue({ code: "custom", path: ["base", key], message: "it is an axis too; give it in one place" });
     }
+    for (const [key, values] of Object.entries(axes)) {
+      if (fieldOf(key) !== "connection") continue;
+      const named = new Map<string, SweepValue>();
+      values.forEach((one, index) => {
+        const today = inTodaysNames(one);
+        const before = named.get(today);
+        if (before !== undefined && !same(before, one))
+          context.addIssue({
+            code: "custom",
+            path: ["axes", key, index],
+            message: `${showValue(one)} is the same connection as ${showValue(before)}; each is trained once`,
+          });
+        named.set(today, before ?? one);
+      });
+    }
     for (const [list, conditions] of Object.entries({ where, exclude })) {
       conditions?.forEach((condition, index) => {
         for (const key of Object.keys(condition)) {
@@ -256,6 +272,13 @@ export function sweepPoints({
       ),
     );
   return points.filter((point) => (!where || meets(point, where)) && !(exclude && meets(point, exclude)));
+}
+
+/** A connection by today's name of its kind: "manifold:streams=2" and "mHC:streams=2" are "mhc:streams=2". */
+function inTodaysNames(given: SweepValue): string {
+  if (typeof given !== "string") return JSON.stringify(given);
+  const [name = "", ...options] = given.trim().split(":");
+  return [connectionKind(name) ?? name, ...options].join(":");
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);
