@@ -73,3 +73,10 @@ export function showList(values: readonly (string | number)[], most = 24): strin
   if (values.length > most) return `${values.slice(0, most - 1).join(", ")}, … or ${values.at(-1)}`;
   return values.length === 1 ? String(values[0]) : `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
 }
+
+/** Text from outside, such as a name, for a terminal: what would steer the terminal is written out, as \\x1b. */
+export function showPlain(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (control) =>
+    control === "\n" || control === "\t" ? control : `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { showPlain } from "../basics/show.ts";
 import { isObject } from "../basics/objects.ts";
 import { reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
@@ -34,6 +35,7 @@ import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
+import { formatJson } from "../files/records.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
@@ -132,14 +134,14 @@ ${Object.entries(experiments)
         const boarded = options.tensorboard || hasEventFiles(place);
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
-          onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
-          onNote: (message) => process.stderr.write(`${message}\n`),
+          onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
           ...given({ changed: configs?.[0]?.changed }),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${folder}\n`);
+      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${showPlain(folder)}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -154,7 +156,7 @@ ${Object.entries(experiments)
       if (options.json) {
         for (const { halted = false, ...row } of rows) {
           const place = path.join(folder, row.name);
-          process.stdout.write(`${JSON.stringify({ folder: place, stopped: stopped || halted, ...row })}\n`);
+          process.stdout.write(`${formatJson({ folder: place, stopped: stopped || halted, ...row })}\n`);
         }
         if (experiment && !stopped) await writeExperiment(runs, folder);
         return;

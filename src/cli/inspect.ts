@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
 import { MOST_ITERATIONS } from "../basics/schemas.ts";
-import { showBytes } from "../basics/show.ts";
+import { showBytes, showPlain } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
@@ -83,7 +83,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
-    const warn = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
+    const warn = (message: string): void => void process.stderr.write(`warning: ${showPlain(message)}\n`);
     problems.forEach(warn);
     const place = latestCheckpoint(folder, warn);
     // Load the model only once it is known that memory suffices for the measurement.
@@ -104,7 +104,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const { model, steps } = config;
     const last = metrics.at(-1);
     print(
-      `${config.name}: ${model.layers} layers, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
+      `${showPlain(config.name)}: ${model.layers} layers, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
     );
     const active = model.feedForward ? ` (${parameters.active.toLocaleString("en")} active for a token)` : "";
     print(
@@ -230,7 +230,7 @@ function showFile(file: string, options: InspectOptions): void {
   const { names, conventions, tokens, instruments } = inspected;
   process.stdout.write(
     options.json
-      ? `${JSON.stringify(inspected)}\n`
+      ? `${formatJson(inspected)}\n`
       : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n\n${describeInstruments(instruments, names)}\n`,
   );
 }

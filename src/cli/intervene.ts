@@ -20,6 +20,7 @@ import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
+import { formatJson } from "../files/records.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {
   readonly step?: number;
@@ -96,7 +97,7 @@ The results are also kept in the run folder, as interventions.json.`,
       });
       writeInterventions(folder, report);
       if (options.svg) await writeSvg(options.svg, folder);
-      process.stdout.write(`${options.json ? JSON.stringify(report) : interventionsText(report)}\n`);
+      process.stdout.write(`${options.json ? formatJson(report) : interventionsText(report)}\n`);
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
     } finally {

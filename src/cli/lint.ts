@@ -20,6 +20,7 @@ import { openRunFolder } from "../runs/run-folder.ts";
 import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { formatJson } from "../files/records.ts";
 
 interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {
   readonly convention?: ConventionName;
@@ -77,7 +78,7 @@ Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
     const folder = run ?? (isFolder(file) && fs.existsSync(path.join(file, "checkpoints")) ? file : undefined);
     const tried = folder === undefined ? undefined : await tryOnText(fileReport, folder, run !== undefined, options);
     const report = tried ? { ...fileReport, checks: [...fileReport.checks, tried] } : fileReport;
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : show(report));
+    process.stdout.write(json ? `${formatJson(report)}\n` : show(report));
     if (report.checks.some(({ verdict }) => verdict === "error")) process.exitCode = 1;
   });
 

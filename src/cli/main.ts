@@ -3,6 +3,7 @@
 
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
 import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
@@ -63,6 +64,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   const stack = error instanceof Error ? error.stack : undefined;
-  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? messageOf(error)}\n`);
+  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? showPlain(messageOf(error))}\n`);
   process.exitCode = 1;
 }

@@ -6,6 +6,7 @@
 import { homedir } from "node:os";
 import path from "node:path";
 import { given } from "../basics/given.ts";
+import { showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { showCount } from "../basics/show.ts";
@@ -122,7 +123,7 @@ export async function trainAll(
       signal: interrupt.signal,
       requests,
       onStep: (_, secondsLeft) => view.update(runs.map(liveRow), secondsLeft),
-      onNote: (message) => view.note(message),
+      onNote: (message) => view.note(showPlain(message)),
     });
   } finally {
     interrupt.close();
@@ -141,7 +142,7 @@ function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {
   const last = metrics.at(-1);
   const gain = gains.at(-1);
   return {
-    name: config.name,
+    name: showPlain(config.name),
     step: trainer.step,
     steps: config.steps,
     loss: last && mean(metrics.slice(-20).map(({ loss }) => loss)),

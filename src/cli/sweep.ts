@@ -45,6 +45,7 @@ import {
 import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
+import { formatJson } from "../files/records.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -273,8 +274,8 @@ async function makeJobs(
 /** Says which points have the same configuration, as where an axis means nothing to one of the connections. */
 function tellOfTwins(jobs: readonly SweepJob[]): void {
   const first = new Map<string, string>();
-  const twins = jobs.flatMap(({ name, config: { name: _, ...config } }) => {
-    const key = JSON.stringify(config);
+  const twins = jobs.flatMap(({ name, config }) => {
+    const key = JSON.stringify({ ...config, name: "" });
     const before = first.get(key);
     if (before === undefined) first.set(key, name);
     return before === undefined ? [] : [`${name} is ${before}`];
@@ -332,7 +333,7 @@ async function report(
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
   if (results.length > 0) writeFileAtomically(path.join(folder, "sweep.svg"), await drawSweep(summary));
   if (json) {
-    for (const line of [...results, summary]) process.stdout.write(`${JSON.stringify(line)}\n`);
+    for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);

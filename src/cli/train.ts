@@ -3,6 +3,7 @@
 import path from "node:path";
 import { Command } from "commander";
 import { given } from "../basics/given.ts";
+import { showPlain } from "../basics/show.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
@@ -26,6 +27,7 @@ import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
+import { formatJson } from "../files/records.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -81,8 +83,8 @@ Examples:
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
       run = await openRun(runtime, config, data, folder, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
-        onNote: (message) => process.stderr.write(`${message}\n`),
+        onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+        onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
         ...given({ changed: asked?.changed }),
       });
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
@@ -90,7 +92,7 @@ Examples:
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
       const { interrupted: stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
-      if (options.json) process.stdout.write(`${JSON.stringify({ folder, stopped, ...row })}\n`);
+      if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
       else {
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}\n\n${summaryTable([row])}\n`,
@@ -98,7 +100,7 @@ Examples:
         if (!stopped)
           process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
         process.stdout.write(
-          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
+          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
         );
       }
       if (stopped) return;

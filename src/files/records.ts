@@ -74,10 +74,10 @@ const nonFinite: ReadonlyMap<unknown, number> = new Map(
 );
 
 /** JSON of a value, with NaN and the infinities as strings. */
-export function formatJson(value: unknown): string {
+export function formatJson(value: unknown, indentation?: number): string {
   const finite = (_: string, each: unknown): unknown =>
     typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
-  return JSON.stringify(value, finite);
+  return JSON.stringify(value, finite, indentation);
 }
 
 /** A record as a line of JSON. */

@@ -39,6 +39,7 @@ import {
   type SweepPoint,
   sweepPoints,
 } from "./definition.ts";
+import { formatJson } from "../../files/records.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;
 
@@ -192,10 +193,7 @@ export function summariseSweep(
     definitions: { spike: spikeRule, gradient: gradientRule, chanceNats: CHANCE_NATS, toleranceBits },
     groups: analyseSweep(results, toleranceBits),
   };
-  writeFileAtomically(
-    path.join(folder, names.results),
-    results.map((result) => `${JSON.stringify(result)}\n`).join(""),
-  );
-  writeFileAtomically(path.join(folder, names.summary), `${JSON.stringify(summary, undefined, 2)}\n`);
+  writeFileAtomically(path.join(folder, names.results), results.map((result) => `${formatJson(result)}\n`).join(""));
+  writeFileAtomically(path.join(folder, names.summary), `${formatJson(summary, 2)}\n`);
   return { results, summary };
 }
