@@ -1,5 +1,6 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
+import { showMany } from "../basics/show.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -28,7 +29,7 @@ import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import { checkConfig, configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
@@ -133,7 +134,7 @@ ${Object.entries(experiments)
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${folder}\n`);
+      process.stderr.write(`${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${folder}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -251,18 +252,23 @@ async function begin(
 ): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
-  const data = await prepare(textOf(options));
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
-  const models = sizes.flatMap((size) =>
+  const wishes = sizes.flatMap((size) =>
     options.connections.flatMap((choice) =>
       seeds.map((seed) => {
         const name = [choice.name, size?.name, seeds.length > 1 && `seed${seed}`].filter(Boolean).join("-");
         const sized = size ? withSize(options, size, command) : options;
-        return { choice, config: configFrom({ ...sized, seed }, choice, name, data) };
+        return { choice, name, options: { ...sized, seed } };
       }),
     ),
   );
+  for (const wish of wishes) checkConfig(wish.options, wish.choice, wish.name);
+  const data = await prepare(textOf(options));
+  const models = wishes.map(({ choice, name, options: own }) => ({
+    choice,
+    config: configFrom(own, choice, name, data),
+  }));
   return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
 }
 

@@ -4,6 +4,7 @@
 // evaluate when due, record, do what the alarms ask for (training/reactions.ts decides), save when due. It can be
 // killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
+import { showMany } from "../basics/show.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import path from "node:path";
 import { given } from "../basics/given.ts";
@@ -100,6 +101,7 @@ export async function openRun(
       checkpointBytes: 12 * trainer.parameterCount,
       ...given({ onWarning: options.onWarning }),
     });
+    warnOfWarmup(config, options);
     startFrom(trainer, folder, config, data, options);
     return await trainIn(folder, trainer);
   } catch (error) {
@@ -134,7 +136,7 @@ function startFrom(
   { folder, resumeFrom }: RunFolder,
   { upcycledFrom, importedFrom, model }: TrainingConfig,
   { tokenizer }: PreparedFiles,
-  { existing }: RunOptions,
+  { existing, onWarning }: RunOptions,
 ): void {
   if (resumeFrom) {
     trainer.restore(loadCheckpoint(resumeFrom.folder));
@@ -152,7 +154,19 @@ function startFrom(
       `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
     );
   }
+  if (existing === "resume")
+    onWarning?.(`${folder} has no checkpoint to go on from, so the run begins anew, at its first step.`);
   writeTokenizer(path.join(folder, "tokenizer.json"), tokenizer);
+}
+
+/** Warn when the learning rate never reaches what was asked for. */
+function warnOfWarmup({ name, steps, optimizer }: TrainingConfig, { onWarning }: RunOptions): void {
+  const { warmup, learningRate } = optimizer;
+  if (warmup <= steps) return;
+  const reached = ((learningRate * steps) / warmup).toPrecision(3);
+  onWarning?.(
+    `${name}: the warm-up of ${showMany(warmup, "step")} is longer than the run of ${showMany(steps, "step")}, so the learning rate ends at ${reached} or less, not at ${learningRate}. Give a shorter --warmup (in a configuration optimizer.warmup), or more steps.`,
+  );
 }
 
 /** The run of a trainer that stands where its folder does. */
