@@ -20,16 +20,25 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
-import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { checkConfig, configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import {
+  changedConfig,
+  checkConfig,
+  configFrom,
+  expectResumable,
+  trainingOptions,
+  seed,
+  type TrainingOptions,
+} from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
@@ -97,11 +106,14 @@ ${Object.entries(experiments)
         `${folder} already holds runs: continue them (birkhoff compare --resume ${folder}) or give another --out.`,
       );
     }
-    const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
+    const configs =
+      options.resume === undefined
+        ? undefined
+        : readConfigs(options.resume, (config) => changedConfig(config, options, command));
     const { data, wanted, choices } = configs
       ? {
-          data: await prepareRun(configs[0]!, path.join(folder, configs[0]!.name), options.cache),
-          wanted: configs,
+          data: await prepareRun(configs[0]!.config, path.join(folder, configs[0]!.config.name), options.cache),
+          wanted: configs.map(({ config }) => config),
           choices: [],
         }
       : await begin(options, command);
@@ -119,7 +131,7 @@ ${Object.entries(experiments)
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
-          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on)`
+          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.config.name)}, and so on)`
           : "each one alone (birkhoff train --connection NAME)",
       };
       const { machine, device } = runtime;
@@ -130,6 +142,8 @@ ${Object.entries(experiments)
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
           onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+          onNote: (message) => process.stderr.write(`${message}\n`),
+          ...given({ changed: configs?.[0]?.changed }),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
@@ -291,25 +305,26 @@ function freeFolder({ data, preset, experiment }: CompareOptions): string {
 function runsIn(folder: string): string[] {
   return (existsSync(folder) ? readdirSync(folder).sort() : [])
     .map((name) => path.join(folder, name))
-    .filter((run) => existsSync(path.join(run, "config.json")));
+    .filter(isRunFolder);
 }
 
-function readConfigs(folder: string, recompute?: RecomputeConfig): TrainingConfig[] {
-  const configs = runsIn(folder).map((run) => {
-    const config = parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"));
-    return recompute === undefined ? config : { ...config, recompute };
-  });
+type ChangedConfig = ReturnType<typeof changedConfig>;
+
+function readConfigs(folder: string, change: (config: TrainingConfig) => ChangedConfig): ChangedConfig[] {
+  const configs = runsIn(folder).map((run) =>
+    change(parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"))),
+  );
   if (configs.length === 0) {
     throw new Error(
       `${folder} holds no comparison (no folders with a config.json, such as ${comparedByDefault.map(({ name }) => name).join(", ")}). To continue a single run: birkhoff train --resume ${folder}`,
     );
   }
-  if (new Set(configs.map(({ data }) => JSON.stringify(data))).size > 1) {
+  if (new Set(configs.map(({ config: { data } }) => JSON.stringify(data))).size > 1) {
     throw new Error(
-      `The runs in ${folder} were trained on different texts. Continue each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on.`,
+      `The runs in ${folder} were trained on different texts. Continue each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.config.name)}, and so on.`,
     );
   }
   const place = ({ model: { connection } }: TrainingConfig): number =>
     isMixed(connection) ? connectionKinds.length : connectionKinds.indexOf(connection.kind);
-  return configs.sort((a, b) => place(a) - place(b));
+  return configs.sort((a, b) => place(a.config) - place(b.config));
 }

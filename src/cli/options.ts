@@ -260,11 +260,42 @@ export function trainingOptions(command: Command): Command {
 /** Options that a resumed run still takes. Its configuration fixes all others. */
 const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
 
+/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
+const CHANGED = {
+  steps: "steps",
+  learningRate: "optimizer.learningRate",
+  evaluateEvery: "evaluateEvery",
+  checkpointEvery: "checkpointEvery",
+} as const;
+
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
 export function expectResumable(command: Command, own: readonly string[]): void {
   const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
-  const refused = [...fixed.filter((name) => !RESUMED.includes(name)), ...own];
+  const may = new Set([...RESUMED, ...Object.keys(CHANGED), "set"]);
+  const refused = [...fixed.filter((name) => !may.has(name)), ...own];
   expectUnused(command, refused, "with --resume, because the run's configuration fixes it");
+}
+
+/** The configuration of a resumed run with what the command line changes of it, and the fields that it names. */
+export function changedConfig(
+  saved: TrainingConfig,
+  options: TrainingOptions,
+  command: Command,
+): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
+  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter(
+    (name) => command.getOptionValueSource(name) === "cli",
+  );
+  const assignments = [
+    ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
+    ...options.set,
+    ...(options.recompute === undefined ? [] : [`recompute=${JSON.stringify(options.recompute)}`]),
+  ];
+  const config = structuredClone(saved) as unknown as Record<string, unknown>;
+  for (const assignment of assignments) assign(config, assignment);
+  return {
+    config: parseTrainingConfig(config, "The configuration of the run with these changes"),
+    changed: assignments.map((assignment) => assignment.slice(0, assignment.indexOf("="))),
+  };
 }
 
 /** Refuse options that would have no effect. */

@@ -3,17 +3,19 @@
 import { existsSync } from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
+import { given } from "../basics/given.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
-import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
-import { openRunFolder } from "../runs/run-folder.ts";
+import { describeResumable } from "../runs/description.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import {
+  changedConfig,
   checkConfig,
   configFrom,
   connectionOption,
@@ -41,7 +43,7 @@ export const trainCommand: Command = trainingOptions(new Command("train"))
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; the options of the model and its training come from the run",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
   )
   .addHelpText(
     "after",
@@ -52,11 +54,14 @@ Examples:
   birkhoff train --data my.txt --connection mhc:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
-  birkhoff train --resume runs/notes`,
+  birkhoff train --resume runs/notes
+  birkhoff train --resume runs/notes --steps 2000           a finished run, trained on`,
   )
   .action(async (options: TrainOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
-    const resumed = options.resume === undefined ? undefined : readConfig(options.resume, options.recompute);
+    const asked =
+      options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
+    const resumed = asked?.config;
     const folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
     const name = path.basename(folder);
@@ -80,6 +85,8 @@ Examples:
       run = await openRun(runtime, config, data, folder, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onNote: (message) => process.stderr.write(`${message}\n`),
+        ...given({ changed: asked?.changed }),
       });
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
@@ -112,10 +119,8 @@ async function begin(options: TrainOptions, name: string): Promise<{ data: Prepa
   return { data, config: configFrom(options, options.connection, name, data) };
 }
 
-function readConfig(folder: string, recompute?: RecomputeConfig): TrainingConfig {
-  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
-  return recompute === undefined ? config : { ...config, recompute };
-}
+const readConfig = (folder: string): TrainingConfig =>
+  parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
 
 /** Refuse a folder that holds a run, before the text is read. */
 function expectNoRun(folder: string): void {

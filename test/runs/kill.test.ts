@@ -83,9 +83,7 @@ async function lane(
       clearTimeout(timer);
       if (signal === "SIGKILL") killed++;
       else expect(code, stderr).toBe(0);
-      // A run that was killed before its first checkpoint begins anew, and says so.
-      const warnings = stderr.split("\n").filter((line) => line.includes("warning"));
-      expect(warnings.filter((line) => !line.includes("begins anew, at its first step"))).toEqual([]);
+      expect(stderr).not.toContain("warning");
       finished = code === 0;
       // The machine may be slower or faster now than when the undisturbed run was timed.
       if (finished) expectedTime *= 0.8;

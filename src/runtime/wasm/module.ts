@@ -4,6 +4,7 @@
 // V8's revectorisation pairs 128-bit operations into 256-bit ones; it must be switched on before the
 // first module is compiled, and a start-up probe decides whether it helped.
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
 import { interfaceVersion } from "./version.ts";
@@ -67,10 +68,19 @@ export function setEngineFlags(revectorise: boolean): void {
     setFlagsFromString(revectorise ? "--experimental-wasm-revectorize" : "--no-experimental-wasm-revectorize");
 }
 
+const fileOf = (build: Build): URL => new URL(`./build/${build}.wasm`, import.meta.url);
+
+/** The beginning of the SHA-256 of a build's code. */
+export async function codeOf(build: Build): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(fileOf(build)))
+    .digest("hex")
+    .slice(0, 12);
+}
+
 export async function compileModule(build: Build): Promise<WebAssembly.Module> {
-  const file = new URL(`./build/${build}.wasm`, import.meta.url);
   try {
-    return await WebAssembly.compile(await readFile(file));
+    return await WebAssembly.compile(await readFile(fileOf(build)));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       throw new Error(`The compiled kernels are missing (${build}.wasm). Run "npm run build" first.`, { cause: error });

@@ -29,7 +29,7 @@ import { recordTrap, watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
-import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
+import { type Build, codeOf, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
 import { profileCalls, traceCalls } from "./stepwise.ts";
 import { startWorkers, type Workers } from "./workers.ts";
@@ -94,6 +94,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   setEngineFlags(options.revectorise ?? true);
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const module = await compileModule(build);
+  const kernelCode = await codeOf(build);
   const memory = reserveMemory();
   const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
@@ -223,6 +224,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     name: machine.name,
     device: machine.device,
     kernels: `${build} ${panelWidth}`,
+    kernelCode,
     machine,
     build,
     compile,
