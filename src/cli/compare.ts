@@ -1,10 +1,10 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
+import { showMany, showPlain } from "../basics/show.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { showPlain } from "../basics/show.ts";
 import { isObject } from "../basics/objects.ts";
 import { reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
@@ -30,7 +30,15 @@ import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { changedConfig, configFrom, expectResumable, trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import {
+  changedConfig,
+  checkConfig,
+  configFrom,
+  expectResumable,
+  trainingOptions,
+  seed,
+  type TrainingOptions,
+} from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
@@ -141,7 +149,9 @@ ${Object.entries(experiments)
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${showPlain(folder)}\n`);
+      process.stderr.write(
+        `${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`,
+      );
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -259,18 +269,23 @@ async function begin(
 ): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
-  const data = await prepare(textOf(options));
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
-  const models = sizes.flatMap((size) =>
+  const wishes = sizes.flatMap((size) =>
     options.connections.flatMap((choice) =>
       seeds.map((seed) => {
         const name = [choice.name, size?.name, seeds.length > 1 && `seed${seed}`].filter(Boolean).join("-");
         const sized = size ? withSize(options, size, command) : options;
-        return { choice, config: configFrom({ ...sized, seed }, choice, name, data) };
+        return { choice, name, options: { ...sized, seed } };
       }),
     ),
   );
+  for (const wish of wishes) checkConfig(wish.options, wish.choice, wish.name);
+  const data = await prepare(textOf(options));
+  const models = wishes.map(({ choice, name, options: own }) => ({
+    choice,
+    config: configFrom(own, choice, name, data),
+  }));
   return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
 }
 

@@ -308,12 +308,29 @@ export function expectUnused(command: Command, names: readonly string[], why: st
 /** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
 
+/** What a configuration takes from the prepared data. */
+type DataFacts = {
+  readonly summary: Pick<PreparedData["summary"], "folder">;
+  readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
+  readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
+};
+
+/**
+ * Refuse what no text can make right, before the text is read.
+ *
+ * @throws Error as `configFrom` does
+ */
+export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): void {
+  const tokenizer = { vocabularySize: options.vocabulary };
+  configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
+}
+
 /** The configuration that a command line asks for, given prepared data. */
 export function configFrom(
   options: TrainingOptions,
   choice: ConnectionChoice,
   name: string,
-  data: PreparedData,
+  data: DataFacts,
 ): TrainingConfig {
   // An option that was not given stays out of the configuration, as in runs that are older than the option.
   const { streams, iterations, residualMap, convention, initialisation, steps } = options;
@@ -350,7 +367,13 @@ export function configFrom(
   };
   const alarms = alarmsFrom(options);
   if (alarms) config.alarms = alarms;
+  const paths = new Map<string, string>();
   for (const assignment of options.set) {
+    const written = assignment.split("=")[0]!;
+    const other = paths.get(currentPath(written));
+    if (other !== undefined && other !== written)
+      throw new Error(`--set gives one field by two names, ${other} and ${written}. Leave out one of the two.`);
+    paths.set(currentPath(written), written);
     const field = assignment.split("=")[0]!;
     if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))
       throw new Error(

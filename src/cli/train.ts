@@ -1,5 +1,6 @@
 // birkhoff train: train one model on the user's text, or continue a run.
 
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
 import { given } from "../basics/given.ts";
@@ -16,6 +17,7 @@ import { expectMemory, type MemoryWording } from "../planning/here/training-memo
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import {
   changedConfig,
+  checkConfig,
   configFrom,
   connectionOption,
   expectResumable,
@@ -39,7 +41,7 @@ interface TrainOptions extends TrainingOptions {
 export const trainCommand: Command = trainingOptions(new Command("train"))
   .description("Train one model on a text file, a folder of text files or standard input.")
   .addOption(connectionOption)
-  .option("--out <folder>", "the run folder (default: runs/<data>-<preset>-<connection>)")
+  .option("--out <folder>", "the run folder (default: the first free of runs/<data>-<preset>-<connection>, …-2, …-3)")
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
@@ -62,14 +64,15 @@ Examples:
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
-    const name = path.basename(options.resume ?? options.out ?? defaultName(options));
+    const folder = options.resume ?? options.out ?? freeFolder(options);
+    if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
+    const name = path.basename(folder);
     const { data, config } = resumed
       ? {
           data: await prepareRun(resumed, options.resume!, options.cache),
           config: resumed,
         }
       : await begin(options, name);
-    const folder = options.resume ?? options.out ?? path.join("runs", defaultName(options));
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
@@ -113,12 +116,31 @@ Examples:
   });
 
 async function begin(options: TrainOptions, name: string): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
+  checkConfig(options, options.connection, name);
   const data = await prepare(textOf(options));
   return { data, config: configFrom(options, options.connection, name, data) };
 }
 
 const readConfig = (folder: string): TrainingConfig =>
   parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
+
+/** Refuse a folder that holds a run, before the text is read. */
+function expectNoRun(folder: string): void {
+  if (existsSync(path.join(folder, "config.json")))
+    throw new Error(
+      `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name (--out)`,
+    );
+}
+
+/** runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that holds no run; with --overwrite the name itself. */
+function freeFolder(options: TrainOptions): string {
+  const first = path.join("runs", defaultName(options));
+  let folder = first;
+  for (let number = 2; !options.overwrite && existsSync(path.join(folder, "config.json")); number++)
+    folder = `${first}-${number}`;
+  if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
+  return folder;
+}
 
 function defaultName({ data, preset, connection }: TrainOptions): string {
   const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";

@@ -127,7 +127,10 @@ function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[], value: unknow
       return literal && "value" in literal ? literal.value : undefined;
     };
     const wanted = discriminator === undefined ? undefined : at(value, discriminator);
-    const option = options.find((one) => kindOf(one) === wanted);
+    // Kinds are read in any case, as in mHC.
+    const same = (kind: unknown): boolean =>
+      kind === wanted || (typeof wanted === "string" && kind === wanted.toLowerCase());
+    const option = options.find((one) => same(kindOf(one)));
     return option === undefined ? [] : fieldsAt(option, path, value);
   }
   const [key, ...rest] = path;

@@ -8,6 +8,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
+import { showMany } from "../basics/show.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
 import { formatTokenizer } from "../data/tokenizer-json.ts";
@@ -118,6 +119,7 @@ export async function openRun(
       checkpointBytes: 12 * trainer.parameterCount,
       ...given({ onWarning: options.onWarning, changed: options.changed }),
     });
+    warnOfWarmup(config, options);
     startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
     return await trainIn(folder, trainer);
@@ -206,6 +208,16 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
   }
   writeTokenizer(file, tokenizer);
   onWarning(`${file} is written again from the prepared data, for ${problem}`);
+}
+
+/** Warn when the learning rate never reaches what was asked for. */
+function warnOfWarmup({ name, steps, optimizer }: TrainingConfig, { onWarning }: RunOptions): void {
+  const { warmup, learningRate } = optimizer;
+  if (warmup <= steps) return;
+  const reached = ((learningRate * steps) / warmup).toPrecision(3);
+  onWarning?.(
+    `${name}: the warm-up of ${showMany(warmup, "step")} is longer than the run of ${showMany(steps, "step")}, so the learning rate ends at ${reached} or less, not at ${learningRate}. Give a shorter --warmup (in a configuration optimizer.warmup), or more steps.`,
+  );
 }
 
 /** The run of a trainer that stands where its folder does. */

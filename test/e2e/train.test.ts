@@ -243,7 +243,7 @@ test("doctor says what the machine offers, one finding a line", async () => {
     .split("\n")
     .map((line) => JSON.parse(line) as { name: string; value: string; good: boolean; remedy?: string });
   expect(findings.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(["Node", "threads", "memory", "relaxed SIMD", "256-bit vectors", "WebGPU adapter"]),
+    expect.arrayContaining(["Node", "threads", "memory", "relaxed SIMD", "256-bit vectors", "GPU"]),
   );
   // What is missing comes with what to do about it.
   expect(findings.filter(({ good, remedy }) => !good && !remedy)).toEqual([]);

@@ -230,7 +230,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     compile,
     write(tensor, values) {
       const place = view(tensor);
-      expectCount(stateOf(tensor)?.name ?? "tensor", values.length, place.length, tensor.shape);
+      expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
     },
