@@ -149,7 +149,8 @@ function readAdded(value: unknown, fail: Fail): AddedToken[] {
   });
 }
 
-const isId = (value: unknown): value is number => typeof value === "number" && Number.isInteger(value) && value >= 0;
+const isId = (value: unknown): value is number =>
+  typeof value === "number" && Number.isInteger(value) && value >= 0 && value < 2 ** 22;
 
 function readModel(
   model: Json,

@@ -8,6 +8,7 @@
 // The result equals Hugging Face's `tokenizers` without its post-processor: nothing is put before or after the
 // text.
 
+import { expectFields } from "../basics/fields.ts";
 import { trainMerges, type Merge } from "./bpe-train.ts";
 import { PriorityQueue } from "./priority-queue.ts";
 import { forEachWord, wordPattern, type WordRule } from "./pretokenise.ts";
@@ -289,10 +290,9 @@ export interface TokenizerTraining {
  *
  * @throws RangeError when the vocabulary is smaller than the bytes it must hold, or above 2^20
  */
-export function trainTokenizer(
-  texts: Iterable<string>,
-  { vocabularySize, separator = true, onProgress }: TokenizerTraining,
-): Tokenizer {
+export function trainTokenizer(texts: Iterable<string>, options: TokenizerTraining): Tokenizer {
+  expectFields("trainTokenizer", options, { vocabularySize: "number", separator: "flag", onProgress: "function" });
+  const { vocabularySize, separator = true, onProgress } = options;
   const smallest = separator ? 257 : 256;
   const largest = 2 ** 20;
   if (!Number.isInteger(vocabularySize) || vocabularySize < smallest || vocabularySize > largest) {

@@ -3,6 +3,7 @@
 // It gets config.json, model.safetensors, tokenizer.json and tokenizer_config.json, from the run's last checkpoint.
 // Every number is copied unchanged (tensors.ts says where to), one tensor at a time.
 
+import { expectFields } from "../../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
@@ -55,11 +56,9 @@ const names = {
  * @throws Error when the run has no checkpoint, the model has no such names, `out` is a run, or files exist
  *   already and may not be replaced; nothing is written then
  */
-export function exportHuggingFace(
-  run: string,
-  out: string,
-  { overwrite = false, onWarning }: HuggingFaceExportOptions = {},
-): HuggingFaceExport {
+export function exportHuggingFace(run: string, out: string, options: HuggingFaceExportOptions = {}): HuggingFaceExport {
+  expectFields("exportHuggingFace", options, { overwrite: "flag", onWarning: "function" });
+  const { overwrite = false, onWarning } = options;
   const { model } = parseTrainingConfig(openRunFolder(run).config, path.join(run, names.config));
   const described = huggingFaceConfig(model);
   const place = latestCheckpoint(run, onWarning);
