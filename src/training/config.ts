@@ -140,12 +140,6 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
     path: ["keepCheckpoints"],
     error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
-  })
-  .superRefine(({ optimizer: { learningRate, weightDecay } }, context) => {
-    // A step multiplies by 1 − learning rate · decay.
-    if (!(learningRate * weightDecay >= 1) || !adamwRules.weightDecay.fits(weightDecay)) return;
-    const message = `${weightDecay} is given; it must be below ${1 / learningRate}, 1 / optimizer.learningRate, or a step takes away more than there is`;
-    context.addIssue({ code: "custom", path: ["optimizer", "weightDecay"], message });
   });
 
 /** Groups of fields as older versions named them → as they are named today. */

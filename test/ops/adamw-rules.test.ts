@@ -70,13 +70,6 @@ test("a rate by step is checked when it is asked for", () => {
   expect(() => at(4)).toThrow(/^adamwUpdates, step 4: learningRate is -0\.1; it must be 0, or from/);
 });
 
-test("a decay that would take away more than there is, is refused", () => {
-  const config = tinyTraining("residual");
-  expect(() =>
-    parseTrainingConfig({ ...config, optimizer: { ...config.optimizer, learningRate: 0.5, weightDecay: 2 } }),
-  ).toThrow(/^ {2}optimizer\.weightDecay: 2 is given; it must be below 2, 1 \/ optimizer\.learningRate/m);
-});
-
 test.each([1, 2])("the extremes that are accepted leave finite values, on %i threads", async (threads) => {
   const runtime = await createWasmRuntime({ threads });
   for (const epsilon of [1.5e-45, 1e-8]) {

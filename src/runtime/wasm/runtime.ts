@@ -281,7 +281,7 @@ function reach(memory: WebAssembly.Memory, bytes: number): void {
     memory.grow(missing);
   } catch (error) {
     throw new Error(
-      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the WebAssembly memory of the CPU runtime holds at most ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
+      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
         "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
       { cause: error },
     );

@@ -317,7 +317,7 @@ describe("errors", () => {
     const small = await createWasmRuntime({ threads: 1 });
     const huge = input("huge", [1 << 15, 1 << 15]);
     expect(() => small.compile({ outputs: { y: square(huge) } })).toThrow(
-      /^Out of memory: \d+ MiB are needed and the WebAssembly memory of the CPU runtime holds at most 4096 MiB\. Use a smaller batch/,
+      /^Out of memory: \d+ MiB are needed and the limit of the CPU runtime is 4096 MiB\. Use a smaller batch/,
     );
     small.close();
   });
