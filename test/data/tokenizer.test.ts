@@ -1,7 +1,8 @@
 import { Tokenizer as HuggingFace } from "@huggingface/tokenizers";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatTokenizer, parseTokenizer } from "../../src/data/tokenizer-json.ts";
+import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
 import { endOfText, trainTokenizer } from "../../src/data/tokenizer.ts";
 
 const sample = `It's the people's house; they'll say we've done it. In 1790 and in 2021, I'd say:
