@@ -5,13 +5,14 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { signatures } from "../src/runtime/wasm/signatures.ts";
+import { interfaceVersion } from "../src/runtime/wasm/version.ts";
 import { compileAssemblyScript } from "./asc.ts";
 import { argumentClasses } from "./kernel-arguments.ts";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const builds = { relaxed: ["--enable", "relaxed-simd"], simd: [] } satisfies Record<string, string[]>;
 
-await writeFile(`${root}/src/runtime/wasm/kernels/arguments.ts`, argumentClasses(signatures));
+await writeFile(`${root}/src/runtime/wasm/kernels/arguments.ts`, argumentClasses(signatures, interfaceVersion()));
 await mkdir(`${root}/src/runtime/wasm/build`, { recursive: true });
 for (const [name, features] of Object.entries(builds)) {
   const out = `src/runtime/wasm/build/${name}.wasm`;

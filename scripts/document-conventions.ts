@@ -135,6 +135,8 @@ ${markdownTable(
 
 All of them order the rows of φ and the bias ${mhcConventions.paper.slices.join(" | ")}, do 20 iterations, start from n copies of the embedding, and do not divide the bias by the norm.
 
+\`convert\`, \`lint\` and \`inspect\` read the names of all of them, and \`convert\` writes those of the new convention (\`--names\` chooses others). Liger's module has the name that a program gives it; \`attn_mhc\` and \`ffn_mhc\` are written, and any name with attn, attention, ffn, mlp or moe in it is read.
+
 The names in stored weights, and where each value starts (this library's own starts are in [initialisation.md](initialisation.md); a convention does not change them):
 
 ${markdownTable(
@@ -182,7 +184,7 @@ Sinkhorn-Knopp makes any logits doubly stochastic, so a residual map that was tr
 | --- | --- | --- |
 | which lines of recorded maps sum to one exactly | tensors named h_res or comb in the file | certain |
 | a trained row i ← j of φ has more energy over its source stream than over its target | the weights | a statistic over all sublayers; the small models tried here stay undecided |
-| the same weights in another file, as they are, transposed, or sliced otherwise | \`--against FILE\` | certain |
+| the same weights in another file, as they are, transposed, or sliced otherwise | \`--against FILE\` | certain: weights that compute something else are an error, with the order, scale or sign that would explain it |
 | the loss of the model with its maps as they are and transposed, on the text it was trained on | a run folder, or \`--run FOLDER\` | a paired statistic, decided at four standard errors |
 `;
 }

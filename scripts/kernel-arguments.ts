@@ -8,8 +8,12 @@ import type { Signature } from "../src/runtime/wasm/signatures.ts";
 
 const wordBytes = { i32: 4, f32: 4, f64: 8 };
 
-/** The module that the kernels import as "./arguments". */
-export function argumentClasses(signatures: Readonly<Record<string, Signature>>): string {
+/**
+ * The module that the kernels import as "./arguments".
+ *
+ * @param version what the runtime compares with its own; see src/runtime/wasm/version.ts
+ */
+export function argumentClasses(signatures: Readonly<Record<string, Signature>>, version: number): string {
   const written = new Map<string, string>();
   const classes = Object.entries(signatures).flatMap(([kernel, { pointers, words }]) => {
     const name = kernel[0]!.toUpperCase() + kernel.slice(1);
@@ -27,6 +31,9 @@ export function argumentClasses(signatures: Readonly<Record<string, Signature>>)
   });
   return [
     "// Written by `npm run build:kernels` from ../signatures.ts.",
+    "",
+    "/** A hash of the signatures and constants; the runtime compares it with its own. */",
+    `export const version: i32 = ${version};`,
     "",
     ...classes,
     "",

@@ -32,3 +32,11 @@ export function sampleVariance(values: readonly number[]): number {
   const middle = mean(values);
   return sum(values.map((value) => (value - middle) ** 2)) / (values.length - 1);
 }
+
+/** The divisors of a whole number of at least one, in ascending order; takes √value steps. */
+export function divisors(value: number): number[] {
+  const small: number[] = [];
+  for (let part = 1; part * part <= value; part++) if (value % part === 0) small.push(part);
+  const large = small.map((part) => value / part).reverse();
+  return large[0] === small.at(-1) ? [...small, ...large.slice(1)] : [...small, ...large];
+}

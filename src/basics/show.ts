@@ -43,3 +43,40 @@ export function showPercent(share: number, digits = 1): string {
 export function showDecimal(value: number, digits: number, most = 1e5): string {
   return Math.abs(value) < most ? value.toFixed(digits) : value.toExponential(2);
 }
+
+/** A count with its noun: 1 document, 2 documents, 12,800 tokens. */
+export function showMany(count: number, noun: string, plural = `${noun}s`): string {
+  return `${showCount(count)} ${count === 1 ? noun : plural}`;
+}
+
+/** The longest text of a value that a message repeats. */
+const LONGEST_VALUE = 120;
+
+/** A value as a message repeats it: JSON where it has one, numbers that are not finite by their names, and not for ever. */
+export function showValue(value: unknown): string {
+  const text = typeof value === "number" || typeof value === "bigint" ? String(value) : jsonOf(value);
+  return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
+}
+
+function jsonOf(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? typeof value;
+  } catch {
+    // It goes in a circle, is too deep, or holds what JSON does not have.
+    return Array.isArray(value) ? "a list" : "an object";
+  }
+}
+
+/** A list in words, of which no more than the first and the last are named where there are many. */
+export function showList(values: readonly (string | number)[], most = 24): string {
+  if (values.length === 0) return "nothing";
+  if (values.length > most) return `${values.slice(0, most - 1).join(", ")}, … or ${values.at(-1)}`;
+  return values.length === 1 ? String(values[0]) : `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
+}
+
+/** Text from outside, such as a name, for a terminal: what would steer the terminal is written out, as \\x1b. */
+export function showPlain(text: string): string {
+  return text.replaceAll(/\p{Cc}/gu, (control) =>
+    control === "\n" || control === "\t" ? control : `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
+  );
+}

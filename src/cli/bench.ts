@@ -3,12 +3,13 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { wholeNumber } from "./options.ts";
 
 export const benchCommand: Command = new Command("bench")
   .description("Measure speed and memory against PyTorch, numpy and jax-js, interleaved in one run.")
   .argument("[prefix...]", "only figures whose names start with one of these, such as gemm or step.mhc")
   .option("--json", "print JSON lines: name, value, unit, higher_is_better")
-  .option("--rounds <n>", "interleaved rounds of every measurement", Number)
+  .option("--rounds <n>", "interleaved rounds of every measurement", wholeNumber(1, 1000))
   .addHelpText(
     "after",
     "\nPeers need Python with torch and numpy; BIRKHOFF_PYTHON names the interpreter. Figures whose peer is missing are skipped. chart.* and manifold.* are measured only when named.\n\nExample:\n  birkhoff bench gemm step.residual --json",

@@ -1,9 +1,12 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
+import { showMany, showPlain } from "../basics/show.ts";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { isObject } from "../basics/objects.ts";
+import { reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -17,20 +20,30 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
-import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { configFrom, expectResumable, trainingOptions, type TrainingOptions, wholeNumber } from "./options.ts";
+import {
+  changedConfig,
+  checkConfig,
+  configFrom,
+  expectResumable,
+  trainingOptions,
+  seed,
+  type TrainingOptions,
+} from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
+import { formatJson } from "../files/records.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
@@ -94,11 +107,14 @@ ${Object.entries(experiments)
         `${folder} already holds runs: continue them (birkhoff compare --resume ${folder}) or give another --out.`,
       );
     }
-    const configs = options.resume === undefined ? undefined : readConfigs(options.resume, options.recompute);
+    const configs =
+      options.resume === undefined
+        ? undefined
+        : readConfigs(options.resume, (config) => changedConfig(config, options, command));
     const { data, wanted, choices } = configs
       ? {
-          data: await prepareRun(configs[0]!, path.join(folder, configs[0]!.name), options.cache),
-          wanted: configs,
+          data: await prepareRun(configs[0]!.config, path.join(folder, configs[0]!.config.name), options.cache),
+          wanted: configs.map(({ config }) => config),
           choices: [],
         }
       : await begin(options, command);
@@ -116,7 +132,7 @@ ${Object.entries(experiments)
         connections: (field, values) =>
           `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
         alone: configs
-          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on)`
+          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.config.name)}, and so on)`
           : "each one alone (birkhoff train --connection NAME)",
       };
       const { machine, device } = runtime;
@@ -126,12 +142,16 @@ ${Object.entries(experiments)
         const boarded = options.tensorboard || hasEventFiles(place);
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
-          onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+          onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          ...given({ changed: configs?.[0]?.changed }),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(`${describeRuns(wanted)}; ${device.threads} threads; runs in ${folder}\n`);
+      process.stderr.write(
+        `${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`,
+      );
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
       const rows = runs.map((run) => {
@@ -146,7 +166,7 @@ ${Object.entries(experiments)
       if (options.json) {
         for (const { halted = false, ...row } of rows) {
           const place = path.join(folder, row.name);
-          process.stdout.write(`${JSON.stringify({ folder: place, stopped: stopped || halted, ...row })}\n`);
+          process.stdout.write(`${formatJson({ folder: place, stopped: stopped || halted, ...row })}\n`);
         }
         if (experiment && !stopped) await writeExperiment(runs, folder);
         return;
@@ -179,7 +199,13 @@ const EXPERIMENT = "experiment.json";
 function experimentOf(folder: string): ExperimentName | undefined {
   const file = path.join(folder, EXPERIMENT);
   if (!existsSync(file)) return undefined;
-  const { experiment } = JSON.parse(readFileSync(file, "utf8")) as { experiment?: string };
+  let marked: unknown;
+  try {
+    marked = JSON.parse(readFileSync(file, "utf8"));
+  } catch (error) {
+    throw new Error(`cannot read ${file}: ${reason(error)}. Remove it, or name the experiment again`, { cause: error });
+  }
+  const experiment = isObject(marked) ? marked["experiment"] : undefined;
   return Object.keys(experiments).find((name): name is ExperimentName => name === experiment);
 }
 
@@ -243,29 +269,29 @@ async function begin(
 ): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
-  const data = await prepare({
-    source: options.data,
-    vocabulary: options.vocabulary,
-    splitSeed: options.splitSeed,
-    cache: options.cache,
-  });
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
   const seeds = options.seeds ?? [options.seed];
-  const models = sizes.flatMap((size) =>
+  const wishes = sizes.flatMap((size) =>
     options.connections.flatMap((choice) =>
       seeds.map((seed) => {
         const name = [choice.name, size?.name, seeds.length > 1 && `seed${seed}`].filter(Boolean).join("-");
         const sized = size ? withSize(options, size, command) : options;
-        return { choice, config: configFrom({ ...sized, seed }, choice, name, data) };
+        return { choice, name, options: { ...sized, seed } };
       }),
     ),
   );
+  for (const wish of wishes) checkConfig(wish.options, wish.choice, wish.name);
+  const data = await prepare(textOf(options));
+  const models = wishes.map(({ choice, name, options: own }) => ({
+    choice,
+    config: configFrom(own, choice, name, data),
+  }));
   return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
 }
 
 /** Different whole numbers, separated by commas. */
 function wholeNumbers(text: string): number[] {
-  const numbers = text.split(",").map(wholeNumber(0));
+  const numbers = text.split(",").map(seed);
   if (new Set(numbers).size < numbers.length) throw new InvalidArgumentError("Give each seed only once.");
   return numbers;
 }
@@ -282,25 +308,26 @@ function freeFolder({ data, preset, experiment }: CompareOptions): string {
 function runsIn(folder: string): string[] {
   return (existsSync(folder) ? readdirSync(folder).sort() : [])
     .map((name) => path.join(folder, name))
-    .filter((run) => existsSync(path.join(run, "config.json")));
+    .filter(isRunFolder);
 }
 
-function readConfigs(folder: string, recompute?: RecomputeConfig): TrainingConfig[] {
-  const configs = runsIn(folder).map((run) => {
-    const config = parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"));
-    return recompute === undefined ? config : { ...config, recompute };
-  });
+type ChangedConfig = ReturnType<typeof changedConfig>;
+
+function readConfigs(folder: string, change: (config: TrainingConfig) => ChangedConfig): ChangedConfig[] {
+  const configs = runsIn(folder).map((run) =>
+    change(parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"))),
+  );
   if (configs.length === 0) {
     throw new Error(
       `${folder} holds no comparison (no folders with a config.json, such as ${comparedByDefault.map(({ name }) => name).join(", ")}). To continue a single run: birkhoff train --resume ${folder}`,
     );
   }
-  if (new Set(configs.map(({ data }) => JSON.stringify(data))).size > 1) {
+  if (new Set(configs.map(({ config: { data } }) => JSON.stringify(data))).size > 1) {
     throw new Error(
-      `The runs in ${folder} were trained on different texts. Continue each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.name)}, and so on.`,
+      `The runs in ${folder} were trained on different texts. Continue each one alone: birkhoff train --resume ${path.join(folder, configs[0]!.config.name)}, and so on.`,
     );
   }
   const place = ({ model: { connection } }: TrainingConfig): number =>
     isMixed(connection) ? connectionKinds.length : connectionKinds.indexOf(connection.kind);
-  return configs.sort((a, b) => place(a) - place(b));
+  return configs.sort((a, b) => place(a.config) - place(b.config));
 }

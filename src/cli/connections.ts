@@ -7,6 +7,7 @@
 // A choice's own options override those that the command gives to all choices (--streams and the like). The
 // name of a choice is also the name of its run folder.
 
+import { didYouMean } from "../basics/names.ts";
 import { InvalidArgumentError } from "commander";
 import {
   type ConnectionConfig,
@@ -32,7 +33,9 @@ export function parseChoice(text: string): ConnectionChoice {
   const [name, ...assignments] = text.trim().split(":") as [string, ...string[]];
   const kind = connectionKind(name);
   if (kind === undefined)
-    throw new InvalidArgumentError(`"${name}" is not a connection; use ${connectionKinds.join(", ")}.`);
+    throw new InvalidArgumentError(
+      `"${name}" is not a connection; use ${connectionKinds.join(", ")}.${didYouMean(name, connectionKinds)}`,
+    );
   const options = Object.fromEntries(assignments.map((assignment) => parseOption(kind, assignment)));
   try {
     parseConnection({ kind, ...options });
@@ -65,7 +68,9 @@ function parseOption(kind: ConnectionKind, assignment: string): [string, unknown
   const allowed = connectionOptions(kind);
   if (name === undefined || value === undefined || !allowed.includes(name)) {
     const named = allowed.length === 0 ? `${kind} has no options` : `the options of ${kind} are ${allowed.join(", ")}`;
-    throw new InvalidArgumentError(`"${assignment}" is not an option=value; ${named}.`);
+    throw new InvalidArgumentError(
+      `"${assignment}" is not an option=value; ${named}.${didYouMean(name ?? assignment, allowed)}`,
+    );
   }
   return [name, parseValue(value)];
 }

@@ -4,12 +4,14 @@ import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type ConversionDifference } from "../connections/conventions/convert.ts";
 import { alignCells } from "../basics/table.ts";
+import { given } from "../basics/given.ts";
 import { showBytes } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
@@ -19,12 +21,13 @@ interface ConvertCommandOptions {
   readonly names?: Naming;
   readonly iterations: number;
   readonly tolerance?: number;
+  readonly end?: "mean";
   readonly overwrite?: boolean;
   readonly json?: boolean;
 }
 
 /** Options that only one of the two forms of the command takes. */
-const converting = ["names", "iterations", "tolerance"];
+const converting = ["names", "iterations", "tolerance", "end"];
 const upcycling = ["streams", "steps", "threads", "revectorise"];
 const upcycledKinds = Object.keys(upcycledConnections);
 
@@ -33,8 +36,8 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     "Rewrite the connections of a checkpoint in another convention; all other tensors stay as they are. " +
       "Or turn a trained residual run into a run with streams that computes the same and can be trained further.",
   )
-  .argument("<in>", "a safetensors file, or the folder of a residual run")
-  .argument("<out>", "the file to write, or the folder of the new run")
+  .argument("<in>", "a safetensors file, a folder with all files of a checkpoint, or the folder of a residual run")
+  .argument("<out>", "the file or folder to write, or the folder of the new run")
   .addOption(
     new Option("--from <convention>", "the convention of the file, or residual for a run without streams")
       .choices([...conventionNames, "residual"])
@@ -51,16 +54,22 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
   .addOption(
     new Option(
       "--names <whose>",
-      "how tensors are named (default: deepseek for its conventions, else birkhoff)",
+      "how tensors are named (default: as the programs of the new convention do; paper: birkhoff)",
     ).choices([...namings]),
   )
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1), 20)
+  .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1, MOST_ITERATIONS), 20)
   .option(
     "--tolerance <e>",
     "write nothing if a coefficient differs by more (default: 1e-3 if the conventions meet only in the limit of many iterations)",
     positiveNumber,
   )
-  .option("--streams <n>", "streams of the new run", wholeNumber(1), 4)
+  .addOption(
+    new Option(
+      "--end <end>",
+      "how the streams end, where a file without a learned end may be a part of a model",
+    ).choices(["mean"]),
+  )
+  .option("--streams <n>", "streams of the new run", wholeNumber(1, 32), 4)
   .option(
     "--steps <n>",
     "step at which the new run ends (default: the old run's, or as many more if it has ended)",
@@ -87,10 +96,10 @@ docs/conventions.md describes the conventions and says which can be converted in
     if (from === "residual") expectUnused(command, converting, "with --from residual: it is for files");
     else expectUnused(command, upcycling, "with a file: it is for --from residual");
     if (from === "residual") return upcycleRun(input, output, options);
-    const { json, overwrite, ...asked } = options;
+    const { json, overwrite, names, iterations, tolerance, end } = options;
     if (existsSync(output) && !overwrite)
       throw new Error(`${output} already exists: replace it (--overwrite) or give the new file another name.`);
-    const report = convertFile(input, output, asked);
+    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end }) });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
 

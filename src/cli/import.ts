@@ -3,7 +3,8 @@
 import { Command, Option } from "commander";
 import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { positiveNumber, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { MOST_TOKENS } from "../basics/schemas.ts";
+import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 
 interface ImportOptions extends MachineOptions {
@@ -32,13 +33,17 @@ export const importCommand: Command = machineOptions(new Command("import"))
       "give the model streams; it still computes the same and can be trained further",
     ).choices(Object.keys(upcycledConnections)),
   )
-  .option("--streams <n>", "streams, with --to", wholeNumber(1), 4)
-  .option("--context <n>", "tokens in a sequence (default: the model's own context, at most 1024)", wholeNumber(1))
+  .option("--streams <n>", "streams, with --to", wholeNumber(1, 32), 4)
+  .option(
+    "--context <n>",
+    "tokens in a sequence (default: the model's own context, at most 1024)",
+    wholeNumber(1, MOST_TOKENS),
+  )
   .option("--data <source>", "text for further training: sotu, a file or a folder (default: sotu)")
   .option("--steps <n>", "step at which further training ends (default: 700)", wholeNumber(1))
   .option("--batch <n>", "sequences in a batch (default: 16)", wholeNumber(1))
   .option("--learning-rate <rate>", "highest learning rate (default: 3e-4)", positiveNumber)
-  .option("--seed <n>", "seed of the batches and of new parameters (default: 1)", wholeNumber(0))
+  .option("--seed <n>", "seed of the batches and of new parameters (default: 1)", seed)
   .option("--overwrite", "replace an existing run")
   .option("--json", "print what was made as one JSON object")
   .addHelpText(

@@ -3,11 +3,13 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
-import { showBytes } from "../basics/show.ts";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { showBytes, showPlain } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
+import { holdsShards } from "../files/shards.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
@@ -26,7 +28,7 @@ import {
   textOfFile,
   validationText,
 } from "../study/inspect-run.ts";
-import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { compileRunStep, type StepPeak } from "../planning/here/compiled-run.ts";
 import { planObserving } from "../planning/here/model-memory.ts";
 import { describeEvent } from "../training/alarms.ts";
@@ -46,11 +48,15 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly json?: boolean;
 }
 
+/** Whether a folder is a checkpoint in one or several files, and no run. */
+const isCheckpoint = (folder: string): boolean =>
+  !fs.existsSync(path.join(folder, "checkpoints")) && holdsShards(folder);
+
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
     "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
   )
-  .argument("<run>", "a run folder, or a safetensors file with HC or mHC connections")
+  .argument("<run>", "a run folder, or a safetensors file or folder of shards with HC or mHC connections")
   .option("--tokens <file>", "measure on the beginning of this text (default: the run's validation text)")
   .addOption(
     new Option(
@@ -58,7 +64,11 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       "convention of a safetensors file (default: as its tensor names suggest)",
     ).choices([...conventionNames]),
   )
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations for a safetensors file (default: 20)", wholeNumber(1))
+  .option(
+    "--iterations <n>",
+    "Sinkhorn-Knopp iterations for a safetensors file (default: 20)",
+    wholeNumber(1, MOST_ITERATIONS),
+  )
   .option("--tensors", "list every tensor with its size and spread")
   .option("--plan", "show the compiled training step: its phases, its buffers and its peak memory")
   .option("--json", "print as one JSON object")
@@ -67,13 +77,13 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
-    if (fs.existsSync(folder) && !isFolder(folder)) return showFile(folder, options);
+    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpoint(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
-    const warn = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
+    const warn = (message: string): void => void process.stderr.write(`warning: ${showPlain(message)}\n`);
     problems.forEach(warn);
     const place = latestCheckpoint(folder, warn);
     // Load the model only once it is known that memory suffices for the measurement.
@@ -94,7 +104,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const { model, steps } = config;
     const last = metrics.at(-1);
     print(
-      `${config.name}: ${model.layers} layers, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
+      `${showPlain(config.name)}: ${model.layers} layers, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
     );
     const active = model.feedForward ? ` (${parameters.active.toLocaleString("en")} active for a token)` : "";
     print(
@@ -171,6 +181,7 @@ async function measure(
           (made) => planObserving(config.model, machine, made[0]?.length ?? length),
           half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
           "Most of it is the model: free some memory, or allow more with --memory.",
+          leastNeed([config.model], 4),
         );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
@@ -219,7 +230,7 @@ function showFile(file: string, options: InspectOptions): void {
   const { names, conventions, tokens, instruments } = inspected;
   process.stdout.write(
     options.json
-      ? `${JSON.stringify(inspected)}\n`
+      ? `${formatJson(inspected)}\n`
       : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n\n${describeInstruments(instruments, names)}\n`,
   );
 }

@@ -13,13 +13,14 @@ import { interventionsText } from "../report/interventions-text.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
+import { formatJson } from "../files/records.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {
   readonly step?: number;
@@ -76,6 +77,7 @@ The results are also kept in the run folder, as interventions.json.`,
           (made) => planIntervening(config, made[0] ? machine.withThreads(made[0].threads) : machine),
           machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
           "The loss is measured on batches as large as in training: free some memory, or use a run with smaller batches.",
+          leastNeed([config.model], 4),
         );
       const checkpoint = loadModel(place.folder);
       const batches = createBatches({
@@ -95,7 +97,7 @@ The results are also kept in the run folder, as interventions.json.`,
       });
       writeInterventions(folder, report);
       if (options.svg) await writeSvg(options.svg, folder);
-      process.stdout.write(`${options.json ? JSON.stringify(report) : interventionsText(report)}\n`);
+      process.stdout.write(`${options.json ? formatJson(report) : interventionsText(report)}\n`);
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
     } finally {

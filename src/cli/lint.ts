@@ -1,5 +1,6 @@
 // birkhoff lint: look for something wrong in the connections of a checkpoint.
 
+import fs from "node:fs";
 import path from "node:path";
 import { styleText } from "node:util";
 import { Command, Option } from "commander";
@@ -12,11 +13,14 @@ import {
 import { isFolder } from "../files/places.ts";
 import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
+import { given } from "../basics/given.ts";
 import { lintFile, type LintReport, runIterations } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
+import { MOST_ITERATIONS } from "../basics/schemas.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { formatJson } from "../files/records.ts";
 
 interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {
   readonly convention?: ConventionName;
@@ -32,7 +36,10 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
   .description(
     "Look for transposed, mis-sliced, saturated or broken connections in a checkpoint, and show the evidence.",
   )
-  .argument("<file>", "a safetensors file, or a run folder (its last checkpoint is checked)")
+  .argument(
+    "<file>",
+    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint is checked)",
+  )
   .addOption(
     new Option("--convention <name>", "its convention (default: as the file, its run or its tensor names say)").choices(
       [...conventionNames],
@@ -46,8 +53,12 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
     ).choices([...conventionNames]),
   )
   .option("--run <folder>", "try the weights on this run's model and text (default: the run itself)")
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the run's, else 20)", wholeNumber(1))
-  .option("--tokens <n>", "random tokens to try the connections on", wholeNumber(1), 32)
+  .option(
+    "--iterations <n>",
+    "Sinkhorn-Knopp iterations (default: the run's, else 20)",
+    wholeNumber(1, MOST_ITERATIONS),
+  )
+  .option("--tokens <n>", "random tokens to try the connections on", wholeNumber(1, 4096), 32)
   .option("--json", "print the report as one JSON object")
   .addHelpText(
     "after",
@@ -59,12 +70,15 @@ Examples:
 Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
+    const { convention, against, againstConvention, tokens } = options;
+    if (againstConvention !== undefined && against === undefined)
+      throw new Error("--against-convention is for the file of --against, which is not given. Give both, or neither.");
     const iterations = options.iterations ?? (run === undefined ? undefined : runIterations(run));
-    const fileReport = lintFile(file, iterations === undefined ? options : { ...options, iterations });
-    const folder = run ?? (isFolder(file) ? file : undefined);
+    const fileReport = lintFile(file, given({ convention, against, againstConvention, tokens, iterations }));
+    const folder = run ?? (isFolder(file) && fs.existsSync(path.join(file, "checkpoints")) ? file : undefined);
     const tried = folder === undefined ? undefined : await tryOnText(fileReport, folder, run !== undefined, options);
     const report = tried ? { ...fileReport, checks: [...fileReport.checks, tried] } : fileReport;
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : show(report));
+    process.stdout.write(json ? `${formatJson(report)}\n` : show(report));
     if (report.checks.some(({ verdict }) => verdict === "error")) process.exitCode = 1;
   });
 

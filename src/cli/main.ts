@@ -3,6 +3,8 @@
 
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
+import { showPlain } from "../basics/show.ts";
+import { messageOf } from "../files/errors.ts";
 import { benchCommand } from "./bench.ts";
 import { compareCommand } from "./compare.ts";
 import { convertCommand } from "./convert.ts";
@@ -17,6 +19,7 @@ import { reportCommand } from "./report.ts";
 import { sampleCommand } from "./sample.ts";
 import { scheduleCommand } from "./schedule.ts";
 import { serveCommand } from "./serve.ts";
+import { suggestNames } from "./suggest.ts";
 import { sweepCommand } from "./sweep.ts";
 import { trainCommand } from "./train.ts";
 
@@ -51,13 +54,16 @@ for (const command of [
   serveCommand,
   doctorCommand,
   benchCommand,
-])
+]) {
+  suggestNames(command);
   program.addCommand(command);
+}
+suggestNames(program);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  const { message, stack } = error instanceof Error ? error : new Error(String(error));
-  process.stderr.write(`birkhoff: ${program.opts().debug ? stack : message}\n`);
+  const stack = error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? showPlain(messageOf(error))}\n`);
   process.exitCode = 1;
 }

@@ -3,9 +3,12 @@
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
+import { MOST_COUNT, MOST_ITERATIONS, MOST_TOKENS } from "../basics/schemas.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
+import { textExtensions } from "../data/corpus.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
@@ -14,19 +17,35 @@ import { currentPath, parseTrainingConfig, type RecomputeConfig, type TrainingCo
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
 
-export function wholeNumber(minimum: number): (text: string) => number {
+/** A whole number that is no less than `minimum` and no more than `most`. */
+export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !Number.isInteger(value) || value < minimum)
-      throw new InvalidArgumentError(`It must be a whole number of at least ${minimum}.`);
+    if (text.trim() === "" || !Number.isInteger(value) || value < minimum || value > most)
+      throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${most}.`);
     return value;
   };
 }
 
+/** Any whole number that JavaScript holds exactly. */
+export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+
+/** A finite number above zero. */
 export function positiveNumber(text: string): number {
   const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError("It must be a number above 0.");
+  if (!(value > 0) || value === Number.POSITIVE_INFINITY)
+    throw new InvalidArgumentError("It must be a finite number above 0.");
   return value;
+}
+
+/** Endings of files, separated by commas: .txt,.py or * for all. */
+export function fileExtensions(text: string): string[] {
+  const given = text.split(",").map((one) => one.trim());
+  if (given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+    throw new InvalidArgumentError(
+      "It must be endings of files, separated by commas, such as .txt,.py; '*' means all.",
+    );
+  return given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase());
 }
 
 export function portNumber(text: string): number {
@@ -58,7 +77,8 @@ function memorySize(text: string): number {
   };
   const [, number, unit] = /^([\d.e]+)\s*([KMG]i?B)?$/.exec(text.trim()) ?? [];
   const bytes = Number(number) * units[unit ?? ""]!;
-  if (!(bytes > 0)) throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
+  if (!(bytes > 0 && bytes <= Number.MAX_SAFE_INTEGER))
+    throw new InvalidArgumentError("It must be an amount of memory such as 2GiB, 512MiB or 3GB.");
   return bytes;
 }
 
@@ -82,7 +102,7 @@ export function runtimeOption(command: Command): Command {
 /** --runtime, and how it uses the processor. */
 export function machineOptions(command: Command): Command {
   return runtimeOption(command)
-    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1))
+    .option("--threads <n>", "threads (default: all cores)", wholeNumber(1, 256))
     .option("--no-revectorise", "do not ask V8 for 256-bit vectors");
 }
 
@@ -102,6 +122,8 @@ export function memoryOption(command: Command, what: string): Command {
 
 export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
+  readonly extensions?: readonly string[];
+  readonly skipUnreadable?: boolean;
   readonly preset: Preset;
   readonly vocabulary: number;
   readonly steps: number;
@@ -170,8 +192,14 @@ export function trainingOptions(command: Command): Command {
       "sotu (State of the Union addresses), a text file, a folder, or - for standard input",
       "sotu",
     )
+    .option(
+      "--extensions <list>",
+      `of a folder: endings of the files to read, separated by commas; '*' for all (default: ${textExtensions.join()})`,
+      fileExtensions,
+    )
+    .option("--skip-unreadable", "of a folder: leave out files that are not UTF-8 text, and say how many")
     .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
-    .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257), 1024)
+    .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257, MOST_TOKENS), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
     .option("--batch <n>", "sequences in a batch", wholeNumber(1), 16)
     .option("--accumulate <n>", "batches whose gradients are averaged before an update", wholeNumber(1), 1)
@@ -180,7 +208,7 @@ export function trainingOptions(command: Command): Command {
       "save memory: store the state every n sublayers and compute the rest again; auto: the n that needs least memory (default: none)",
       recomputation,
     )
-    .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1))
+    .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1, MOST_TOKENS))
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)
     .option("--warmup <n>", "steps over which the learning rate rises (default: 5 % of the steps)", wholeNumber(0))
     .addOption(
@@ -191,8 +219,8 @@ export function trainingOptions(command: Command): Command {
         .choices(["step", "cosine", "constant"])
         .default("step"),
     )
-    .option("--streams <n>", "streams of HC, mHC and the gated residual", wholeNumber(1), 4)
-    .option("--iterations <n>", "Sinkhorn-Knopp iterations of mHC", wholeNumber(1), 20)
+    .option("--streams <n>", "streams of HC, mHC and the gated residual", wholeNumber(1, 32), 4)
+    .option("--iterations <n>", "Sinkhorn-Knopp iterations of mHC", wholeNumber(1, MOST_ITERATIONS), 20)
     .addOption(
       new Option("--residual-map <name>", "set of matrices that mHC mixes with (default: sinkhorn)").choices([
         ...residualMapNames,
@@ -206,8 +234,8 @@ export function trainingOptions(command: Command): Command {
         ...initialisationNames,
       ]),
     )
-    .option("--seed <n>", "seed of weights and batches", wholeNumber(0), 1)
-    .option("--split-seed <n>", "seed that chooses the validation documents", wholeNumber(0), 0)
+    .option("--seed <n>", "seed of weights and batches", seed, 1)
+    .option("--split-seed <n>", "seed that chooses the validation documents", seed, 0)
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(
@@ -232,11 +260,42 @@ export function trainingOptions(command: Command): Command {
 /** Options that a resumed run still takes. Its configuration fixes all others. */
 const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
 
+/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
+const CHANGED = {
+  steps: "steps",
+  learningRate: "optimizer.learningRate",
+  evaluateEvery: "evaluateEvery",
+  checkpointEvery: "checkpointEvery",
+} as const;
+
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
 export function expectResumable(command: Command, own: readonly string[]): void {
   const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
-  const refused = [...fixed.filter((name) => !RESUMED.includes(name)), ...own];
+  const may = new Set([...RESUMED, ...Object.keys(CHANGED), "set"]);
+  const refused = [...fixed.filter((name) => !may.has(name)), ...own];
   expectUnused(command, refused, "with --resume, because the run's configuration fixes it");
+}
+
+/** The configuration of a resumed run with what the command line changes of it, and the fields that it names. */
+export function changedConfig(
+  saved: TrainingConfig,
+  options: TrainingOptions,
+  command: Command,
+): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
+  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter(
+    (name) => command.getOptionValueSource(name) === "cli",
+  );
+  const assignments = [
+    ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
+    ...options.set,
+    ...(options.recompute === undefined ? [] : [`recompute=${JSON.stringify(options.recompute)}`]),
+  ];
+  const config = structuredClone(saved) as unknown as Record<string, unknown>;
+  for (const assignment of assignments) assign(config, assignment);
+  return {
+    config: parseTrainingConfig(config, "The configuration of the run with these changes"),
+    changed: assignments.map((assignment) => assignment.slice(0, assignment.indexOf("="))),
+  };
 }
 
 /** Refuse options that would have no effect. */
@@ -249,12 +308,29 @@ export function expectUnused(command: Command, names: readonly string[], why: st
 /** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
 
+/** What a configuration takes from the prepared data. */
+type DataFacts = {
+  readonly summary: Pick<PreparedData["summary"], "folder">;
+  readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
+  readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
+};
+
+/**
+ * Refuse what no text can make right, before the text is read.
+ *
+ * @throws Error as `configFrom` does
+ */
+export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): void {
+  const tokenizer = { vocabularySize: options.vocabulary };
+  configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
+}
+
 /** The configuration that a command line asks for, given prepared data. */
 export function configFrom(
   options: TrainingOptions,
   choice: ConnectionChoice,
   name: string,
-  data: PreparedData,
+  data: DataFacts,
 ): TrainingConfig {
   // An option that was not given stays out of the configuration, as in runs that are older than the option.
   const { streams, iterations, residualMap, convention, initialisation, steps } = options;
@@ -267,6 +343,7 @@ export function configFrom(
       source: options.data,
       vocabulary: options.vocabulary,
       splitSeed: options.splitSeed,
+      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
       prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
     },
     model: {
@@ -290,7 +367,13 @@ export function configFrom(
   };
   const alarms = alarmsFrom(options);
   if (alarms) config.alarms = alarms;
+  const paths = new Map<string, string>();
   for (const assignment of options.set) {
+    const written = assignment.split("=")[0]!;
+    const other = paths.get(currentPath(written));
+    if (other !== undefined && other !== written)
+      throw new Error(`--set gives one field by two names, ${other} and ${written}. Leave out one of the two.`);
+    paths.set(currentPath(written), written);
     const field = assignment.split("=")[0]!;
     if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))
       throw new Error(
@@ -305,15 +388,21 @@ export function configFrom(
 function assign(config: Record<string, unknown>, assignment: string): void {
   const equals = assignment.indexOf("=");
   if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
-  const keys = currentPath(assignment.slice(0, equals)).split(".");
+  const path = currentPath(assignment.slice(0, equals));
+  const keys = path.split(".");
+  const foreign = keys.find(isInherited);
+  if (foreign !== undefined)
+    throw new Error(`--set ${path}: no field of a run is called "${foreign}". Take a path such as optimizer.clip.`);
   let target = config;
   for (const key of keys.slice(0, -1)) {
-    const next = (target[key] ??= {});
-    if (typeof next !== "object" || next === null)
-      throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
-    target = next as Record<string, unknown>;
+    // A copy: what a preset shares with other configurations must stay as it is.
+    const next = ownEntry(target, key) ?? {};
+    if (typeof next !== "object") throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
+    const copy = Array.isArray(next) ? [...(next as unknown[])] : { ...next };
+    setOwn(target, key, copy);
+    target = copy;
   }
-  target[keys.at(-1)!] = parseValue(assignment.slice(equals + 1));
+  setOwn(target, keys.at(-1)!, parseValue(assignment.slice(equals + 1)));
 }
 
 export const connectionOption: Option = new Option(

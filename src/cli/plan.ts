@@ -4,10 +4,12 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/schemas.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";
 import { precisions } from "../planning/gpu-memory.ts";
+import { MOST_GPUS } from "../planning/layout.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
 import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
 import { plannedModel, plannedModels } from "../planning/presets.ts";
@@ -47,7 +49,7 @@ export const planCommand: Command = new Command("plan")
       .choices(plannedModels.map(({ name }) => name))
       .default("paper-27b"),
   )
-  .option("--gpus <n>", "GPUs", wholeNumber(1), 1)
+  .option("--gpus <n>", "GPUs", wholeNumber(1, MOST_GPUS), 1)
   .addOption(
     new Option(
       "--hardware <name>",
@@ -60,9 +62,9 @@ export const planCommand: Command = new Command("plan")
   .option("--expert <n>", "GPUs that share a stage's experts (default: the fewest that fit)", wholeNumber(1))
   .option("--no-sharded", "keep the whole optimizer state in every copy (default: copies share it, ZeRO-1)")
   .option("--micro-batch <n>", "sequences of a micro-batch on one GPU", wholeNumber(1), 1)
-  .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1))
-  .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1))
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the model's)", wholeNumber(1))
+  .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1, MOST_TOKENS))
+  .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1, 32))
+  .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the model's)", wholeNumber(1, MOST_ITERATIONS))
   .addOption(
     new Option("--precision <name>", "bytes of each value (default: mixed; float32 on this machine)").choices(
       Object.keys(precisions),

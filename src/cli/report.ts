@@ -9,6 +9,7 @@ import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
 import { wholeNumber } from "./options.ts";
+import { formatJson } from "../files/records.ts";
 
 interface ReportCommandOptions {
   readonly out?: string;
@@ -53,7 +54,7 @@ Examples:
     const written = await writeReport(runs, { ...options, out }, options);
     if (options.json) {
       process.stdout.write(
-        `${JSON.stringify({ written, runs: runNumbers(runs), findings: findings(runs), scale: scaleSentence(runs) })}\n`,
+        `${formatJson({ written, runs: runNumbers(runs), findings: findings(runs), scale: scaleSentence(runs) })}\n`,
       );
       return;
     }

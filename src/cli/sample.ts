@@ -9,16 +9,15 @@ import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { createGenerator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
-import { checkRules } from "../model/sampling.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { type Change, expectFit, memoryLimits } from "../planning/here/memory-limit.ts";
+import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
-import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
@@ -34,15 +33,14 @@ interface SampleOptions extends MachineOptions, MemoryOption {
   readonly json?: boolean;
 }
 
-function numberBetween(least: number, most: number): (text: string) => number {
+/** A number from `least` on, or above it, up to `most`. */
+function numberBetween(least: number, most: number, { above = false } = {}): (text: string) => number {
+  const lower = above ? `above ${least}` : `of at least ${least}`;
+  const said = most === Infinity ? lower : above ? `${lower} and at most ${most}` : `from ${least} to ${most}`;
   return (text) => {
     const value = Number(text);
-    if (text.trim() === "" || !(value >= least && value <= most))
-      throw new InvalidArgumentError(
-        most === Infinity
-          ? `It must be a number of at least ${least}.`
-          : `It must be a number from ${least} to ${most}.`,
-      );
+    const fits = (above ? value > least : value >= least) && value <= most && value < Infinity;
+    if (text.trim() === "" || !fits) throw new InvalidArgumentError(`It must be a number ${said}.`);
     return value;
   };
 }
@@ -56,15 +54,15 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
   .option("--tokens <n>", "most tokens to write", wholeNumber(1), 200)
   .option("--temperature <t>", "0 always takes the most likely token", numberBetween(0, Infinity), 0.8)
   .option("--top-k <k>", "consider only the k most likely tokens", wholeNumber(1))
-  .option("--top-p <p>", "only the fewest tokens whose probabilities sum to p", numberBetween(0, 1))
+  .option("--top-p <p>", "only the fewest tokens whose probabilities sum to p", numberBetween(0, 1, { above: true }))
   .option("--min-p <p>", "only tokens at least p times as likely as the most likely", numberBetween(0, 1))
   .option(
     "--repetition-penalty <r>",
     "above 1 makes tokens less likely that the text already holds",
-    numberBetween(0, Infinity),
+    numberBetween(0, Infinity, { above: true }),
   )
   .option("--stop <text>", "end a text before this; repeat it for several", another, [])
-  .option("--seed <n>", "the same seed writes the same text (default: a random one)", wholeNumber(0))
+  .option("--seed <n>", "the same seed writes the same text (default: a random one)", seed)
   .option("--json", "a line of JSON for every token, with its log-probability, and for the end of every text")
   .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/mhc --prompt "Fellow citizens" --seed 7`)
   .action(async (folder: string, options: SampleOptions) => {
@@ -76,8 +74,6 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
     const prompts = options.prompt ?? ["The"];
     if (prompts.includes(""))
       throw new Error('--prompt is empty; give at least one character, such as --prompt "The".');
-
-    checkRules(options);
 
     const runtime = await openChosen(options);
     try {
@@ -142,6 +138,7 @@ function expectRoom(
     },
     changes,
     "Most of it is the model: free some memory, or use a smaller model.",
+    leastNeed([model], 4),
   );
 }
 

@@ -5,6 +5,7 @@ import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
 import { showPercent } from "../basics/show.ts";
+import { MOST_LAYERS } from "../basics/schemas.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
@@ -76,7 +77,11 @@ export const scheduleCommand: Command = new Command("schedule")
   .option("--weights <time>", "passes: W, the part of B for the weights", notNegative, 1)
   .option("--both <time>", "passes: F&B, the two woven together (default: their sum)", positiveNumber)
   .option("--message <time>", "passes: a message between stages", notNegative, 0)
-  .option("--layers <n>", "layers: how many on each stage (default: 30 divided among the stages)", wholeNumber(1))
+  .option(
+    "--layers <n>",
+    "layers: how many on each stage (default: 30 divided among the stages)",
+    wholeNumber(1, MOST_LAYERS),
+  )
   .addOption(
     new Option("--connection <kind>", "layers: how they are joined").choices(["residual", "mhc"]).default("mhc"),
   )
@@ -85,7 +90,7 @@ export const scheduleCommand: Command = new Command("schedule")
       .choices(Object.keys(overlaps))
       .default("full"),
   )
-  .option("--streams <n>", "layers: streams of mHC", wholeNumber(1), paper27b.streams)
+  .option("--streams <n>", "layers: streams of mHC", wholeNumber(1, 32), paper27b.streams)
   .option("--tflops <rate>", "layers: TFLOP/s that matrix products reach", positiveNumber, paper27b.compute / 1e12)
   .option("--memory <rate>", "layers: TB/s that mHC's kernels reach", positiveNumber, paper27b.memory / 1e12)
   .option("--network <rate>", "layers: GB/s of a device's network", positiveNumber, paper27b.network / 1e9)
@@ -160,7 +165,8 @@ function write(file: string, text: string): void {
 
 function notNegative(text: string): number {
   const value = Number(text);
-  if (text.trim() === "" || !(value >= 0)) throw new InvalidArgumentError("It must be a number, 0 or more.");
+  if (text.trim() === "" || !(value >= 0 && value < Number.POSITIVE_INFINITY))
+    throw new InvalidArgumentError("It must be a finite number, 0 or more.");
   return value;
 }
 

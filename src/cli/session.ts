@@ -6,8 +6,10 @@
 import { homedir } from "node:os";
 import path from "node:path";
 import { given } from "../basics/given.ts";
+import { showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
+import { showCount } from "../basics/show.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
@@ -16,37 +18,52 @@ import type { TrainingConfig } from "../training/config.ts";
 import type { Run } from "../runs/run.ts";
 import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-runs.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import type { TrainingOptions } from "./options.ts";
 
 export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");
 }
 
+/** Which text to read, how, and where to keep its tokens. */
+export interface TextWishes {
+  readonly source: string;
+  readonly vocabulary: number;
+  readonly splitSeed?: number;
+  readonly extensions?: readonly string[] | undefined;
+  readonly skipUnreadable?: boolean | undefined;
+  readonly cache?: string | undefined;
+  readonly memory?: number | undefined;
+  readonly tokenizer?: Tokenizer | undefined;
+}
+
+/** The text that the options of a training command ask for. */
+export function textOf(
+  options: Pick<
+    TrainingOptions,
+    "data" | "vocabulary" | "splitSeed" | "extensions" | "skipUnreadable" | "cache" | "memory"
+  >,
+): TextWishes {
+  const { data: source, vocabulary, splitSeed, extensions, skipUnreadable, cache, memory } = options;
+  return { source, vocabulary, splitSeed, extensions, skipUnreadable, cache, memory };
+}
+
 /** Read, tokenise and cache the text, and report progress. */
-export async function prepare(options: {
-  source: string;
-  vocabulary: number;
-  splitSeed?: number;
-  cache?: string | undefined;
-  tokenizer?: Tokenizer | undefined;
-}): Promise<PreparedData> {
+export async function prepare(wishes: TextWishes): Promise<PreparedData> {
+  const { source, vocabulary, splitSeed = 0, cache, ...others } = wishes;
   const say = (line: string): void => void process.stderr.write(line);
   let shown = "";
   const data = await prepareData(
-    {
-      source: options.source,
-      vocabularySize: options.vocabulary,
-      seed: options.splitSeed ?? 0,
-      cacheFolder: cacheFolder(options.cache),
-      ...given({ tokenizer: options.tokenizer }),
-    },
-    ({ message }) => {
-      if (message !== shown) say(`${message}\n`);
+    { source, vocabularySize: vocabulary, seed: splitSeed, cacheFolder: cacheFolder(cache), ...given(others) },
+    ({ stage, share, message }) => {
+      // The last line is said below, with more in it.
+      if (message === shown || (stage === "tokens" && share === 1 && message !== "encoding the text")) return;
+      say(`${message}\n`);
       shown = message;
     },
   );
   const { trainTokens, validationTokens, vocabularySize, validationBytesPerToken, reused } = data.summary;
   say(
-    `${trainTokens.toLocaleString("en")} training and ${validationTokens.toLocaleString("en")} validation tokens, ` +
+    `${showCount(trainTokens)} training and ${showCount(validationTokens)} validation tokens, ` +
       `vocabulary ${vocabularySize}, ${validationBytesPerToken.toFixed(2)} bytes a token${reused ? " (from the cache)" : ""}\n`,
   );
   return data;
@@ -59,7 +76,7 @@ export async function prepare(options: {
  * @param folder the run's folder
  */
 export async function prepareRun(
-  { data: { source, vocabulary, splitSeed, prepared }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
+  { data: { source, prepared, ...wishes }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
   folder: string,
   cache?: string,
 ): Promise<PreparedFiles> {
@@ -76,7 +93,7 @@ export async function prepareRun(
     }
   }
   const tokenizer = importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
-  const data = await prepare({ source, vocabulary, splitSeed, cache, tokenizer });
+  const data = await prepare({ source, ...wishes, cache, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
     throw new Error(
@@ -106,7 +123,7 @@ export async function trainAll(
       signal: interrupt.signal,
       requests,
       onStep: (_, secondsLeft) => view.update(runs.map(liveRow), secondsLeft),
-      onNote: (message) => view.note(message),
+      onNote: (message) => view.note(showPlain(message)),
     });
   } finally {
     interrupt.close();
@@ -125,7 +142,7 @@ function liveRow({ config, trainer, metrics, gains }: Run): LiveRow {
   const last = metrics.at(-1);
   const gain = gains.at(-1);
   return {
-    name: config.name,
+    name: showPlain(config.name),
     step: trainer.step,
     steps: config.steps,
     loss: last && mean(metrics.slice(-20).map(({ loss }) => loss)),

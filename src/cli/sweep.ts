@@ -8,7 +8,8 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { sum } from "../basics/numbers.ts";
-import { writeFileAtomically } from "../files/atomic.ts";
+import { showMany } from "../basics/show.ts";
+import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
@@ -41,8 +42,10 @@ import {
   wholeNumber,
   runtimeOption,
 } from "./options.ts";
+import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { prepare } from "./session.ts";
+import { prepare, textOf } from "./session.ts";
+import { formatJson } from "../files/records.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -60,8 +63,8 @@ export const sweepCommand: Command = memoryOption(runtimeOption(new Command("swe
   .description("Train every combination of some settings, and measure the learning rate's optimum and tolerance.")
   .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of a sweep to continue")
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
-  .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1))
-  .option("--threads <n>", "threads of each run", wholeNumber(1), 1)
+  .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1, 1024))
+  .option("--threads <n>", "threads of each run", wholeNumber(1, 256), 1)
   .option("--no-revectorise", "do not ask V8 for 256-bit vectors")
   .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
   .option("--report", "train nothing; analyse the runs that have ended")
@@ -159,7 +162,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const wished = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
   if (wished * options.threads > cores)
     process.stderr.write(
-      `warning: ${wished} workers of ${options.threads} threads need more than the ${cores} cores; each run will be slower\n`,
+      `warning: ${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower\n`,
     );
   const points = sweepPoints(sweep);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
@@ -176,15 +179,16 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   writeSweepPlan(folder, { sweep, texts });
   const unlock = lockFolder(folder);
   try {
+    sweepLeftovers(folder);
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     process.stderr.write(
-      `${points.length} runs, ${points.length - left.length} done; ${workers} at a time${fewer}, ${options.threads} threads each; in ${folder}\n`,
+      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}\n`,
     );
     const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
     if (result.failed.size > 0)
       throw new Error(
-        `${result.failed.size} runs failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
+        `${showMany(result.failed.size, "run")} failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
       );
     return stopped;
   } finally {
@@ -234,7 +238,7 @@ async function makeJobs(
   sweep: SweepDefinition,
   points: readonly SweepPoint[],
   folder: string,
-  { runtime, threads, revectorise, cache }: SweepOptions,
+  { runtime, threads, revectorise, cache, memory }: SweepOptions,
 ): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
   const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
   const texts: Record<string, string> = {};
@@ -242,11 +246,11 @@ async function makeJobs(
     const jobs: SweepJob[] = [];
     for (const point of points) {
       const { options, connection } = optionsOf({ ...sweep.base, ...point.values }, point.name);
-      const { data: source, vocabulary, splitSeed } = options;
+      const { data: source, vocabulary, splitSeed, extensions, skipUnreadable } = options;
       if (source === "-")
         throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
-      const key = JSON.stringify([source, vocabulary, splitSeed]);
-      const data = prepared.get(key) ?? (await prepare({ source, vocabulary, splitSeed, cache }));
+      const key = JSON.stringify([source, vocabulary, splitSeed, extensions, skipUnreadable]);
+      const data = prepared.get(key) ?? (await prepare({ ...textOf(options), cache, memory }));
       prepared.set(key, data);
       texts[source] = data.train.origin.text;
       jobs.push({
@@ -260,10 +264,27 @@ async function makeJobs(
         keepCheckpoints: sweep.keepCheckpoints,
       });
     }
+    tellOfTwins(jobs);
     return { jobs, texts };
   } finally {
     for (const data of prepared.values()) data.close();
   }
+}
+
+/** Says which points have the same configuration, as where an axis means nothing to one of the connections. */
+function tellOfTwins(jobs: readonly SweepJob[]): void {
+  const first = new Map<string, string>();
+  const twins = jobs.flatMap(({ name, config }) => {
+    const key = JSON.stringify({ ...config, name: "" });
+    const before = first.get(key);
+    if (before === undefined) first.set(key, name);
+    return before === undefined ? [] : [`${name} is ${before}`];
+  });
+  if (twins.length === 0) return;
+  const shown = twins.slice(0, 5).join("; ");
+  process.stderr.write(
+    `warning: ${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude"\n`,
+  );
 }
 
 const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
@@ -273,6 +294,9 @@ const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
     throw new Error(`${args[2]}: ${reason(error)}`, { cause: error });
   }
 };
+
+/** The option of `birkhoff train` with this name in camel case. */
+const optionName = (field: string): string => `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
 /** The options of `birkhoff train` for a point, as its own parsers read them. */
 function optionsOf(
@@ -289,13 +313,13 @@ function optionsOf(
       const field = fieldOf(key);
       const text = typeof value === "string" ? value : JSON.stringify(value);
       if (field === "connection") connection = parseChoice(text);
-      else if (isOption(field))
-        args.push(`--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, text);
+      else if (value === true && isOption(field)) args.push(optionName(field));
+      else if (isOption(field)) args.push(optionName(field), text);
       else args.push("--set", `${field}=${JSON.stringify(value)}`);
     }
     command.parse(args, { from: "user" });
   } catch (error) {
-    throw new Error(`${name}: ${reason(error)}`, { cause: error });
+    throw new Error(`${name}: ${withSuggestion(reason(error), command)}`, { cause: error });
   }
   return { options: command.opts<TrainingOptions>(), connection };
 }
@@ -309,7 +333,7 @@ async function report(
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
   if (results.length > 0) writeFileAtomically(path.join(folder, "sweep.svg"), await drawSweep(summary));
   if (json) {
-    for (const line of [...results, summary]) process.stdout.write(`${JSON.stringify(line)}\n`);
+    for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);

@@ -1,23 +1,35 @@
 // birkhoff train: train one model on the user's text, or continue a run.
 
+import { existsSync } from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
+import { given } from "../basics/given.ts";
+import { showPlain } from "../basics/show.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
-import { parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
-import { openRunFolder } from "../runs/run-folder.ts";
+import { describeResumable } from "../runs/description.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
-import { configFrom, connectionOption, expectResumable, trainingOptions, type TrainingOptions } from "./options.ts";
+import {
+  changedConfig,
+  checkConfig,
+  configFrom,
+  connectionOption,
+  expectResumable,
+  trainingOptions,
+  type TrainingOptions,
+} from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, trainAll } from "./session.ts";
+import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
+import { formatJson } from "../files/records.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -29,11 +41,11 @@ interface TrainOptions extends TrainingOptions {
 export const trainCommand: Command = trainingOptions(new Command("train"))
   .description("Train one model on a text file, a folder of text files or standard input.")
   .addOption(connectionOption)
-  .option("--out <folder>", "the run folder (default: runs/<data>-<preset>-<connection>)")
+  .option("--out <folder>", "the run folder (default: the first free of runs/<data>-<preset>-<connection>, …-2, …-3)")
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; the options of the model and its training come from the run",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
   )
   .addHelpText(
     "after",
@@ -44,19 +56,23 @@ Examples:
   birkhoff train --data my.txt --connection mhc:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
-  birkhoff train --resume runs/notes`,
+  birkhoff train --resume runs/notes
+  birkhoff train --resume runs/notes --steps 2000           a finished run, trained on`,
   )
   .action(async (options: TrainOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
-    const resumed = options.resume === undefined ? undefined : readConfig(options.resume, options.recompute);
-    const name = path.basename(options.resume ?? options.out ?? defaultName(options));
+    const asked =
+      options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
+    const resumed = asked?.config;
+    const folder = options.resume ?? options.out ?? freeFolder(options);
+    if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
+    const name = path.basename(folder);
     const { data, config } = resumed
       ? {
           data: await prepareRun(resumed, options.resume!, options.cache),
           config: resumed,
         }
       : await begin(options, name);
-    const folder = options.resume ?? options.out ?? path.join("runs", defaultName(options));
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
@@ -70,14 +86,16 @@ Examples:
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
       run = await openRun(runtime, config, data, folder, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+        onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+        ...given({ changed: asked?.changed }),
       });
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
       const { interrupted: stopped } = await trainAll([run], undefined, page);
       const row = summaryRow(run);
-      if (options.json) process.stdout.write(`${JSON.stringify({ folder, stopped, ...row })}\n`);
+      if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
       else {
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}\n\n${summaryTable([row])}\n`,
@@ -85,7 +103,7 @@ Examples:
         if (!stopped)
           process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
         process.stdout.write(
-          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${folder}` : folder}\n`,
+          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
         );
       }
       if (stopped) return;
@@ -98,18 +116,30 @@ Examples:
   });
 
 async function begin(options: TrainOptions, name: string): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
-  const data = await prepare({
-    source: options.data,
-    vocabulary: options.vocabulary,
-    splitSeed: options.splitSeed,
-    cache: options.cache,
-  });
+  checkConfig(options, options.connection, name);
+  const data = await prepare(textOf(options));
   return { data, config: configFrom(options, options.connection, name, data) };
 }
 
-function readConfig(folder: string, recompute?: RecomputeConfig): TrainingConfig {
-  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
-  return recompute === undefined ? config : { ...config, recompute };
+const readConfig = (folder: string): TrainingConfig =>
+  parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
+
+/** Refuse a folder that holds a run, before the text is read. */
+function expectNoRun(folder: string): void {
+  if (existsSync(path.join(folder, "config.json")))
+    throw new Error(
+      `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name (--out)`,
+    );
+}
+
+/** runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that holds no run; with --overwrite the name itself. */
+function freeFolder(options: TrainOptions): string {
+  const first = path.join("runs", defaultName(options));
+  let folder = first;
+  for (let number = 2; !options.overwrite && existsSync(path.join(folder, "config.json")); number++)
+    folder = `${first}-${number}`;
+  if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
+  return folder;
 }
 
 function defaultName({ data, preset, connection }: TrainOptions): string {

@@ -16,6 +16,7 @@
 // Start: q = 0, all weights equal: h is the mean of what pre-norm sums. A block that normalises what it
 // reads cannot tell the two apart, so a pre-norm network computes exactly what it does with the residual.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
@@ -24,9 +25,9 @@ import { reshape } from "../ops/reshape.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import { softmax } from "../ops/softmax.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, expectChannels, expectSublayer } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count } from "../basics/schemas.ts";
 
 /** The options of attention residuals. */
 export interface AttentionResidualsOptions {
@@ -37,15 +38,17 @@ export interface AttentionResidualsOptions {
 /** What attention residuals pass on: h, then the sources s_0 … s_k, each [T, C]. */
 export type AttentionResidualsState = readonly [h_TC: Tensor, ...sources: Tensor[]];
 
+const optionRules: FieldRules<AttentionResidualsOptions> = { blockSize: "number" };
+
 /**
  * Attention residuals: every sublayer attends over the outputs of those before it (AttnRes, Kimi Team 2026,
  * arXiv 2603.15031). State: what it reads and the sources, each [T, C]; C parameters a sublayer.
  *
  * @throws RangeError unless blockSize is a whole number, 1 or more
  */
-export function attentionResiduals({
-  blockSize = 1,
-}: AttentionResidualsOptions = {}): Connection<AttentionResidualsState> {
+export function attentionResiduals(options: AttentionResidualsOptions = {}): Connection<AttentionResidualsState> {
+  expectFields("attentionResiduals", options, optionRules);
+  const { blockSize = 1 } = options;
   if (!Number.isInteger(blockSize) || blockSize < 1) {
     throw new RangeError(
       `attention-residuals: blockSize must be a whole number of sublayers, 1 or more, got ${blockSize}.`,
@@ -55,11 +58,14 @@ export function attentionResiduals({
     name: "attention-residuals",
     form: blockSize === 1 ? "all outputs so far" : `outputs so far in blocks of ${blockSize}`,
     expand: (x_TC) => [x_TC, x_TC],
-    sublayer(parameters, { channels, index }) {
+    sublayer(parameters, sublayer) {
+      expectSublayer("attention-residuals", sublayer);
+      const { channels, index } = sublayer;
       const query_C = parameters.create("query", [channels], { constant: 0 }, "connection");
       const opensBlock = index % blockSize === 0;
       return {
         apply([h_TC, ...before], block) {
+          expectChannels("attention-residuals", h_TC, channels);
           const y_TC = block(h_TC);
           const last = before.at(-1);
           const sources = opensBlock || !last ? [...before, y_TC] : [...before.slice(0, -1), add(last, y_TC)];
@@ -85,6 +91,6 @@ export type AttentionResidualsConfig = Configuration<"attention-residuals", Atte
 
 export const attentionResidualsEntry: ConnectionEntry<AttentionResidualsConfig> = {
   kind: "attention-residuals",
-  options: { blockSize: positive.default(1) },
+  options: { blockSize: count().default(1) },
   make: attentionResiduals,
 };

@@ -10,8 +10,9 @@
 //
 // Legend: T tokens, n streams, C channels, M = n² + 2n coefficients (pre | post | res).
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { ShapeError, type Tensor } from "../graph/tensor.ts";
 import { streamNarrow, type StreamPrecision, streamWiden } from "../ops/stream-precision.ts";
 
 /** Any block, for example one that you write: a function of tokens to tokens of the same shape. */
@@ -26,6 +27,33 @@ export interface SublayerOptions {
   readonly channels: number;
   /** How many sublayers the state has been through before this one; initialisations use it to tell streams apart. */
   readonly index: number;
+}
+
+const sublayerRules: FieldRules<SublayerOptions> = { channels: "number", index: "number" };
+
+/**
+ * Throw unless a sublayer is asked for with what it needs.
+ *
+ * @param name of the connection
+ */
+export function expectSublayer(name: string, options: SublayerOptions): void {
+  expectFields(`${name}.sublayer`, options, sublayerRules);
+  const { channels, index } = options;
+  if (!Number.isInteger(channels) || channels < 1)
+    throw new RangeError(`${name}.sublayer: channels is ${channels}; it must be a whole number of at least 1.`);
+  if (!Number.isInteger(index) || index < 0)
+    throw new RangeError(
+      `${name}.sublayer: index is ${index}; it must be a whole number of at least 0: how many sublayers come before this one.`,
+    );
+}
+
+/** Throw unless the state has as many channels as its sublayer was made for. */
+export function expectChannels(name: string, { shape }: Tensor, channels: number): void {
+  const last = shape.at(-1);
+  if (last === channels) return;
+  throw new ShapeError(
+    `${name}.sublayer: the state [${shape.join(", ")}] has ${last} channels, but the sublayer was made for channels: ${channels}. Give channels: ${last}.`,
+  );
 }
 
 /** The state after a sublayer, and the values that led to it. */
@@ -74,6 +102,12 @@ export interface Connection<S extends State = State> extends Ending<S> {
 
 /** How the streams become one at the end: their mean (keeps the scale) or their sum (as in the HC paper). */
 export type Collapse = "mean" | "sum";
+
+/** Both ways to join the streams. */
+export const collapses: readonly ["mean", "sum"] = ["mean", "sum"];
+
+/** Both ways to keep the streams. */
+export const precisions: readonly ["float32", "bfloat16"] = ["float32", "bfloat16"];
 
 /** The form of plain channels [T, C]. */
 export const CHANNELS_FORM = "channels";

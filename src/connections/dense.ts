@@ -13,7 +13,7 @@ import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
-import type { Connection } from "./connection.ts";
+import { type Connection, expectSublayer } from "./connection.ts";
 import type { Configuration, ConnectionEntry } from "./entry.ts";
 import { oneHot } from "./initialisation.ts";
 
@@ -30,7 +30,9 @@ export function dense(): Connection<DenseState> {
     name: "dense",
     form: "all sums so far",
     expand: (x_TC) => [x_TC, x_TC],
-    sublayer(parameters, { index }) {
+    sublayer(parameters, sublayer) {
+      expectSublayer("dense", sublayer);
+      const { index } = sublayer;
       const count = index + 2;
       const weights_K = parameters.create("weights", [count], { values: oneHot(count, index + 1) }, "connection");
       return {

@@ -4,8 +4,8 @@
 // connection has one such entry, and table.ts lists them.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
-import type { Connection } from "./connection.ts";
+import { count } from "../basics/schemas.ts";
+import { type Connection, precisions } from "./connection.ts";
 
 /** A connection as plain data: the name of its kind, and its options. */
 interface Named {
@@ -26,16 +26,19 @@ type OptionSchemas<C extends Named> = {
     : z.ZodDefault<z.ZodType<C[F]>>;
 };
 
+/** A configuration without its kind. */
+export type Options<C extends Named> = Omit<C, "kind">;
+
 /** One line of the table of connections; C is its configuration. */
 export interface ConnectionEntry<C extends Named> {
   readonly kind: C["kind"];
   readonly options: OptionSchemas<C>;
   /** @throws RangeError for what the schemas cannot check, such as a residual map that does not support n streams */
-  readonly make: (config: C) => Connection;
+  readonly make: (options: Options<C>) => Connection;
 }
 
 /** Schemas that several connections share. */
-export const streamsOption: z.ZodDefault<z.ZodInt> = positive.max(32).default(4);
+export const streamsOption: z.ZodDefault<z.ZodInt> = count(32).default(4);
 export const streamPrecisionOption: z.ZodExactOptional<z.ZodEnum<{ float32: "float32"; bfloat16: "bfloat16" }>> = z
-  .enum(["float32", "bfloat16"])
+  .enum(precisions)
   .exactOptional();

@@ -14,6 +14,7 @@
 // Start: b = 1, Y = A = I, θ = 0, s = 0.01: exactly the pre-norm residual.
 
 import { z } from "zod";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
@@ -24,9 +25,9 @@ import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
 import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
-import { CHANNELS_FORM, type Connection, type SublayerOptions } from "./connection.ts";
+import { CHANNELS_FORM, type Connection, expectChannels, expectSublayer, type SublayerOptions } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 
@@ -38,6 +39,8 @@ export interface FracOptions {
   readonly dynamic?: boolean;
 }
 
+const optionRules: FieldRules<FracOptions> = { fractions: "number", dynamic: "flag" };
+
 /**
  * Frac-Connections: read, mix and write m fractions of the channels with learned coefficients (Zhu et al.
  * 2025, arXiv 2503.14125). State [T, C], no wider than the plain residual's; m (1 + 2m) parameters a
@@ -46,7 +49,9 @@ export interface FracOptions {
  * @throws RangeError unless fractions is a whole number from 1 to 32, and from `sublayer` unless it divides
  *   the channels
  */
-export function frac({ fractions: m = 4, dynamic = true }: FracOptions = {}): Connection<Tensor> {
+export function frac(chosen: FracOptions = {}): Connection<Tensor> {
+  expectFields("frac", chosen, optionRules);
+  const { fractions: m = 4, dynamic = true } = chosen;
   if (!Number.isInteger(m) || m < 1 || m > 32)
     throw new RangeError(`frac: the number of fractions must be a whole number from 1 to 32, got ${m}.`);
   return {
@@ -54,11 +59,13 @@ export function frac({ fractions: m = 4, dynamic = true }: FracOptions = {}): Co
     form: CHANNELS_FORM,
     expand: (x_TC) => x_TC,
     sublayer(parameters, options) {
+      expectSublayer("frac", options);
       expectFractions(options.channels, m);
       const coefficientsOf = dynamic ? dynamicPart(parameters, m, options) : () => undefined;
       const fixed = staticPart(parameters, m);
       return {
         apply(x_TC, block) {
+          expectChannels("frac", x_TC, options.channels);
           const [tokens, size] = [rowCount(x_TC.shape), options.channels / m];
           const x_TMD = reshape(x_TC, [tokens, m, size]);
           const static_TMK = broadcast(fixed, [tokens, m, 1 + 2 * m]);
@@ -106,6 +113,6 @@ export type FracConfig = Configuration<"frac", FracOptions, "fractions" | "dynam
 
 export const fracEntry: ConnectionEntry<FracConfig> = {
   kind: "frac",
-  options: { fractions: positive.max(32).default(4), dynamic: z.boolean().default(true) },
+  options: { fractions: count(32).default(4), dynamic: z.boolean().default(true) },
   make: frac,
 };

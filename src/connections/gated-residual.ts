@@ -16,6 +16,7 @@
 // be the pre-norm residual. W_inject is random (deviation 0.02), so a_j = 1 ± a few percent, and the streams
 // become different.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { constant } from "../graph/state.ts";
@@ -28,9 +29,17 @@ import { reshape } from "../ops/reshape.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { collapse, expand } from "../ops/expand.ts";
-import { type Connection, expectStreams, storages, streamsForm } from "./connection.ts";
+import {
+  type Connection,
+  expectChannels,
+  expectStreams,
+  expectSublayer,
+  precisions,
+  storages,
+  streamsForm,
+} from "./connection.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { count, MOST_WIDTH } from "../basics/schemas.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
 /** The norm's epsilon. Two norms follow each other, so a tiny one would overflow backwards for a token of zeros. */
@@ -46,6 +55,12 @@ export interface GatedResidualOptions {
   readonly streamPrecision?: StreamPrecision;
 }
 
+const optionRules: FieldRules<GatedResidualOptions> = {
+  streams: "number",
+  rank: "number",
+  streamPrecision: precisions,
+};
+
 /**
  * The gated residual: read n streams through elementwise gates, write with one weight a stream, mix nothing
  * (Qwen3.8-Next, arXiv 2608.30320). State [T, n, C]; nC (2r + n + 1) parameters a sublayer, and
@@ -53,11 +68,9 @@ export interface GatedResidualOptions {
  *
  * @throws RangeError unless streams is a whole number from 1 to 32 and rank one from 1
  */
-export function gatedResidual({
-  streams: n = 4,
-  rank = 16,
-  streamPrecision = "float32",
-}: GatedResidualOptions = {}): Connection<Tensor> {
+export function gatedResidual(options: GatedResidualOptions = {}): Connection<Tensor> {
+  expectFields("gatedResidual", options, optionRules);
+  const { streams: n = 4, rank = 16, streamPrecision = "float32" } = options;
   expectStreams("gated-residual", n);
   if (!Number.isInteger(rank) || rank < 1)
     throw new RangeError(`gated-residual: the rank must be a whole number, 1 or more, got ${rank}.`);
@@ -66,12 +79,15 @@ export function gatedResidual({
     name: "gated-residual",
     form: streamsForm(n, streamPrecision),
     expand: (x_TC) => keep(expand(x_TC, n)),
-    sublayer(parameters, { channels }) {
+    sublayer(parameters, sublayer) {
+      expectSublayer("gated-residual", sublayer);
+      const { channels } = sublayer;
       const read = gatedRead(parameters, n, rank, channels);
       const inject = parameters.create("inject", [n * channels, n], { normal: PHI_DEVIATION }, "connection");
       return {
         apply(state, block) {
           const x_TNC = use(state);
+          expectChannels("gated-residual", x_TNC, channels);
           const tokens = rowCount(x_TNC.shape.slice(0, -1));
           const { u_TC, normed_TK } = read(x_TNC);
           const weights_TN = scale(sigmoid(scale(matmul(normed_TK, inject), 1 / n)), 2);
@@ -115,6 +131,6 @@ export type GatedResidualConfig = Configuration<"gated-residual", GatedResidualO
 
 export const gatedResidualEntry: ConnectionEntry<GatedResidualConfig> = {
   kind: "gated-residual",
-  options: { streams: streamsOption, rank: positive.default(16), streamPrecision: streamPrecisionOption },
+  options: { streams: streamsOption, rank: count(MOST_WIDTH).default(16), streamPrecision: streamPrecisionOption },
   make: gatedResidual,
 };

@@ -11,13 +11,21 @@
 // Start: θ = 0, α = 0.01, H_pre = e_(l mod n), H_post = 1, H_res = I: exactly the pre-norm residual.
 
 import { z } from "zod";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { collapse } from "../ops/expand.ts";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { type Collapse, type Connection, expectStreams, type SublayerOptions } from "./connection.ts";
+import {
+  type Collapse,
+  collapses,
+  type Connection,
+  expectStreams,
+  precisions,
+  type SublayerOptions,
+} from "./connection.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { ALPHA, identityMatrix, oneHot } from "./initialisation.ts";
 import { streamsConnection } from "./streams.ts";
@@ -36,6 +44,14 @@ export interface HcOptions {
   readonly streamPrecision?: StreamPrecision;
 }
 
+const optionRules: FieldRules<HcOptions> = {
+  streams: "number",
+  collapse: collapses,
+  dynamic: "flag",
+  tanh: "flag",
+  streamPrecision: precisions,
+};
+
 /**
  * Hyper-Connections: read, mix and write n streams with unconstrained learned coefficients (Zhu et al.,
  * ICLR 2025, arXiv 2409.19606). State [T, n, C]; n² + 2n parameters a sublayer, and (n + 2) C + 3 more
@@ -43,20 +59,16 @@ export interface HcOptions {
  *
  * @throws RangeError unless streams is a whole number from 1 to 32
  */
-export function hc({
-  streams = 4,
-  collapse: how = "sum",
-  dynamic = true,
-  tanh = true,
-  streamPrecision = "float32",
-}: HcOptions = {}): Connection<Tensor> {
+export function hc(options: HcOptions = {}): Connection<Tensor> {
+  expectFields("hc", options, optionRules);
+  const { streams = 4, collapse: how = "sum", dynamic = true, tanh = true, streamPrecision = "float32" } = options;
   expectStreams("hc", streams);
   return streamsConnection({
     name: "hc",
     streams,
     streamPrecision,
-    deciding(parameters, options) {
-      const coefficientsOf = (dynamic ? dynamicCoefficients : staticCoefficients)(parameters, streams, options, tanh);
+    deciding(parameters, sublayer) {
+      const coefficientsOf = (dynamic ? dynamicCoefficients : staticCoefficients)(parameters, streams, sublayer, tanh);
       return (x_TNC) => ({ coefficients: coefficientsOf(x_TNC) });
     },
     collapse: (x_TNC) => collapse(x_TNC, how),
@@ -94,7 +106,7 @@ export const hcEntry: ConnectionEntry<HcConfig> = {
   kind: "hc",
   options: {
     streams: streamsOption,
-    collapse: z.enum(["mean", "sum"]).default("sum"),
+    collapse: z.enum(collapses).default("sum"),
     dynamic: z.boolean().exactOptional(),
     tanh: z.boolean().exactOptional(),
     streamPrecision: streamPrecisionOption,

@@ -2,13 +2,15 @@
 
 import { z } from "zod";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
-import { expectStreams } from "./connection.ts";
+import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { expectStreams, precisions } from "./connection.ts";
 import type { ConventionRules } from "./conventions/coefficients.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { positive } from "../basics/schemas.ts";
+import { entryOf } from "../basics/objects.ts";
+import { count, MOST_ITERATIONS } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,
@@ -51,13 +53,15 @@ export type MhcConfig = Configuration<
   "streams" | "iterations"
 >;
 
+const ends = ["mean", "sum", "learned", "carried"] as const;
+
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   streams: streamsOption,
-  iterations: positive.default(20),
+  iterations: count(MOST_ITERATIONS).default(20),
   residualMap: z.enum(residualMapNames).exactOptional(),
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
-  collapse: z.enum(["mean", "sum", "learned", "carried"]).exactOptional(),
+  collapse: z.enum(ends).exactOptional(),
   streamPrecision: streamPrecisionOption,
 };
 
@@ -74,24 +78,54 @@ export interface MhcChoices {
   readonly streamPrecision: StreamPrecision;
 }
 
+const optionRules: FieldRules<MhcOptions> = {
+  streams: "number",
+  iterations: "number",
+  residualMap: residualMapNames,
+  initialisation: "anything",
+  convention: mhcConventionNames,
+  collapse: ends,
+  streamPrecision: precisions,
+};
+
+const startRules: FieldRules<Initialisation> = {
+  alpha: "number",
+  phi: "function",
+  read: "function",
+  write: "function",
+  res: "function",
+  meaning: "text",
+  source: "text",
+};
+
 /**
  * Resolves the options of mHC.
  *
  * @throws RangeError for a number of streams, an end or a residual map that does not fit the other options
  */
-export function chosen({
-  streams = 4,
-  iterations = 20,
-  residualMap = "sinkhorn",
-  initialisation = "default",
-  convention = "paper",
-  collapse,
-  streamPrecision = "float32",
-}: MhcOptions): MhcChoices {
+export function chosen(options: MhcOptions): MhcChoices {
+  expectFields("mhc", options, optionRules);
+  const {
+    streams = 4,
+    iterations = 20,
+    residualMap = "sinkhorn",
+    initialisation = "default",
+    convention = "paper",
+    collapse,
+    streamPrecision = "float32",
+  } = options;
   expectStreams("mhc", streams);
+  if (!Number.isInteger(iterations) || iterations < 1)
+    throw new RangeError(`mhc: iterations is ${iterations}; it must be a whole number of at least 1, such as 20.`);
+  if (typeof initialisation === "string") expectName("mhc", "initialisation", initialisation, initialisationNames);
+  else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
-  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
+  const named = entryOf(residualMaps, residualMap, "mhc: residualMap");
+  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : named;
+  const start =
+    typeof initialisation === "string"
+      ? entryOf(initialisations, initialisation, "mhc: initialisation")
+      : initialisation;
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];

@@ -4,7 +4,7 @@
 
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { CHANNELS_FORM, type Connection } from "./connection.ts";
+import { CHANNELS_FORM, type Connection, expectSublayer } from "./connection.ts";
 import type { Configuration, ConnectionEntry } from "./entry.ts";
 
 /** x + F(x) (He et al. 2015, arXiv 1512.03385). State [T, C]; one stream, no parameters, no coefficients. */
@@ -13,7 +13,10 @@ export function residual(): Connection<Tensor> {
     name: "residual",
     form: CHANNELS_FORM,
     expand: (x_TC) => x_TC,
-    sublayer: () => ({ apply: (x_TC, block) => ({ state: add(x_TC, block(x_TC)) }) }),
+    sublayer(_, sublayer) {
+      expectSublayer("residual", sublayer);
+      return { apply: (x_TC, block) => ({ state: add(x_TC, block(x_TC)) }) };
+    },
     collapse: (x_TC) => x_TC,
   };
 }

@@ -11,7 +11,15 @@ import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";
-import { type Connection, storages, streamsForm, type SublayerOptions, unadjusted } from "./connection.ts";
+import {
+  type Connection,
+  expectChannels,
+  expectSublayer,
+  storages,
+  streamsForm,
+  type SublayerOptions,
+  unadjusted,
+} from "./connection.ts";
 
 /** What a connection decides for each token: coefficients [..., M], and the logits [T, S] of H_res, if any. */
 export interface Decided {
@@ -48,10 +56,12 @@ export function streamsConnection({
     form: streamsForm(streams, streamPrecision),
     expand: (x_TC) => keep(expand(x_TC, streams)),
     sublayer(parameters, options) {
+      expectSublayer(name, options);
       const decide = deciding(parameters, options);
       return {
         apply(state, block, adjust = unadjusted) {
           const x_TNC = use(state);
+          expectChannels(name, x_TNC, options.channels);
           const decided = decide(x_TNC);
           const coefficients = adjust(decided.coefficients);
           const y_TC = block(streamRead(x_TNC, coefficients));

@@ -5,6 +5,7 @@
 // the table. The compiler refuses one without the other.
 
 import { z } from "zod";
+import { expectName } from "../basics/fields.ts";
 import { type AttentionResidualsConfig, attentionResidualsEntry } from "./attention-residuals.ts";
 import type { Connection } from "./connection.ts";
 import { type DenseConfig, denseEntry } from "./dense.ts";
@@ -58,9 +59,10 @@ const olderNames: ReadonlyMap<string, ConnectionKind> = new Map([
   ["manifold", "mhc"],
 ]);
 
-/** A kind by its name, or by the name it had in older versions. */
+/** A kind by its name, or by the name it had in older versions; capitals and small letters alike, as in mHC. */
 export function connectionKind(name: string): ConnectionKind | undefined {
-  return olderNames.get(name) ?? connectionKinds.find((kind) => kind === name);
+  const lower = name.toLowerCase();
+  return olderNames.get(lower) ?? connectionKinds.find((kind) => kind === lower);
 }
 
 /**
@@ -69,9 +71,9 @@ export function connectionKind(name: string): ConnectionKind | undefined {
  */
 function inTodaysForm(value: unknown): unknown {
   if (typeof value !== "object" || value === null || !("kind" in value)) return value;
-  const kind = typeof value.kind === "string" ? olderNames.get(value.kind) : undefined;
-  if (kind === undefined) return value;
-  if (kind !== "mhc" || !("collapse" in value) || value.collapse !== "mean") return { ...value, kind };
+  const kind = typeof value.kind === "string" ? connectionKind(value.kind) : undefined;
+  if (kind === undefined || kind === value.kind) return value;
+  if (value.kind !== "manifold" || !("collapse" in value) || value.collapse !== "mean") return { ...value, kind };
   const { collapse: _, ...rest } = value;
   return { ...rest, kind };
 }
@@ -105,9 +107,10 @@ export function defaultConnection(kind: ConnectionKind): ConnectionConfig {
  * @throws RangeError for what the connection itself refuses, such as a residual map that does not support n streams
  */
 export function createConnection(config: ConnectionConfig): Connection {
+  expectName("createConnection", "kind", (config as Partial<ConnectionConfig> | undefined)?.kind, connectionKinds);
   return make(config);
 }
 
-function make<K extends ConnectionKind>(config: Of<K>): Connection {
-  return table[config.kind].make(config);
+function make<K extends ConnectionKind>({ kind, ...options }: Of<K>): Connection {
+  return table[kind].make(options);
 }

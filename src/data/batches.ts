@@ -11,6 +11,8 @@
 // every target is predicted once. An incomplete batch at the end is left out. A file with fewer windows than one
 // batch fills the batch by starting again.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { showMany } from "../basics/show.ts";
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
 
@@ -47,6 +49,16 @@ export interface BatchOptions {
   readonly validationLimit?: number;
 }
 
+const optionRules: FieldRules<BatchOptions> = {
+  train: "group",
+  validation: "group",
+  byteLengths: "list",
+  batchSize: "number",
+  contextLength: "number",
+  seed: "number",
+  validationLimit: "number",
+};
+
 /** Batches by step: the same step gives the same batch, regardless of earlier calls. */
 export interface Batches {
   readonly batchSize: number;
@@ -68,11 +80,11 @@ const rowsOfStep = 2 ** 20;
  * @throws RangeError when a size is not a whole number of at least 1; Error when a text is shorter than a window
  */
 export function createBatches(options: BatchOptions): Batches {
+  expectFields("createBatches", options, optionRules);
   const { train, validation, byteLengths, batchSize, contextLength, seed, validationLimit = Infinity } = options;
   checkCount("batchSize", batchSize);
   checkCount("contextLength", contextLength);
-  checkLength("training", train, contextLength);
-  checkLength("validation", validation, contextLength);
+  expectWindows({ training: train, validation }, contextLength);
 
   const starts = train.length - contextLength;
   const windows = Math.floor((validation.length - 1) / contextLength);
@@ -97,7 +109,9 @@ export function createBatches(options: BatchOptions): Batches {
     trainingBatch(step, microbatch = 0) {
       const firstRow = microbatch * batchSize;
       if (firstRow + batchSize > rowsOfStep) {
-        throw new RangeError(`step ${step} has more than ${rowsOfStep} rows: use fewer or smaller microbatches`);
+        throw new RangeError(
+          `step ${step} has more than ${rowsOfStep} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`,
+        );
       }
       return gather(train, (row) => uniformInteger(seed, streams.batches, step * rowsOfStep + firstRow + row, starts));
     },
@@ -113,17 +127,31 @@ export function createBatches(options: BatchOptions): Batches {
 
 function checkCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
-    throw new RangeError(`${name} is ${value}; it must be a whole number of at least 1`);
+    throw new RangeError(`createBatches: ${name} is ${value}; it must be a whole number of at least 1.`);
   }
 }
 
-function checkLength(part: string, { length }: TokenSource, contextLength: number): void {
+/**
+ * Throw unless both parts have a window. The advice holds for both at once, so that following it suffices.
+ *
+ * @throws Error with the longest context that both parts have tokens for, if there is one
+ */
+function expectWindows(parts: Readonly<Record<"training" | "validation", TokenSource>>, contextLength: number): void {
   const needed = contextLength + 1;
-  if (length >= needed) return;
-  throw new Error(
-    `the ${part} text has ${length} tokens, but a window of context ${contextLength} needs ${needed}: ` +
-      `use a context of at most ${Math.max(1, length - 1)}, more text` +
-      (part === "validation" ? ", a larger validation share," : "") +
-      " or a smaller vocabulary (which makes more tokens of the same text)",
-  );
+  const short = Object.entries(parts).filter(([, { length }]) => length < needed);
+  if (short.length === 0) return;
+  const told = short.map(([part, { length }]) => `the ${part} text has ${showMany(length, "token")}`).join(" and ");
+  const longest = Math.min(...Object.values(parts).map(({ length }) => length)) - 1;
+  // Without merges every byte is a token, so this is the most that a smaller vocabulary can give.
+  const bytes = Math.min(...short.map(([, part]) => part.bytes));
+  const remedies = [
+    ...(longest >= 1 ? [`use a context of at most ${longest} (--context)`] : []),
+    longest >= 1 ? "more text" : "no context is short enough: use more text",
+    ...(bytes >= needed ? ["a vocabulary of 257, which makes every byte a token (--vocabulary)"] : []),
+  ];
+  throw new Error(`${told}, but a window of context ${contextLength} needs ${needed}: ${listed(remedies)}.`);
 }
+
+/** "a", "a or b", "a, b or c". */
+const listed = (texts: readonly string[]): string =>
+  texts.length < 2 ? texts.join("") : `${texts.slice(0, -1).join(", ")} or ${texts.at(-1)}`;

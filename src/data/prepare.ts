@@ -7,10 +7,12 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { showBytes } from "../basics/show.ts";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
+import { showBytes, showCount, showMany } from "../basics/show.ts";
 import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { writeAtomically } from "../files/atomic.ts";
+import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -32,7 +34,25 @@ export interface PrepareOptions {
   readonly validationShare?: number;
   /** Encode the text with this tokenizer, instead of training one on it. */
   readonly tokenizer?: Tokenizer;
+  /** Of a folder: the endings of the files to read, such as [".md", ".py"]; ["*"] for all. Default: those of text. */
+  readonly extensions?: readonly string[];
+  /** Of a folder: leave out files that are no UTF-8 text, instead of refusing the folder. Default false. */
+  readonly skipUnreadable?: boolean;
+  /** The most bytes of memory that the text may take; default: what is free now. */
+  readonly memory?: number;
 }
+
+const optionRules: FieldRules<PrepareOptions> = {
+  source: "anything",
+  vocabularySize: "number",
+  cacheFolder: "text",
+  seed: "number",
+  validationShare: "number",
+  tokenizer: "group",
+  extensions: "list",
+  skipUnreadable: "flag",
+  memory: "number",
+};
 
 /** Progress of the preparation. */
 export interface PrepareProgress {
@@ -59,6 +79,8 @@ export interface DataSummary {
   /** Whether the files existed already. */
   readonly reused: boolean;
   readonly folder: string;
+  /** Links to folders that were followed, and what was left out of a folder; a line each. */
+  readonly notes: readonly string[];
 }
 
 /** Open token files with their tokenizer; `close` them when done. */
@@ -94,16 +116,20 @@ export async function prepareData(
   options: PrepareOptions,
   onProgress: (progress: PrepareProgress) => void = () => {},
 ): Promise<PreparedData> {
+  expectFields("prepareData", options, optionRules);
   const { source, vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
+  const wanted = sourceOf(source, options);
   ensureWritableFolder(cacheFolder);
+  sweepLeftovers(cacheFolder);
 
   onProgress({ stage: "corpus", share: 0, message: "reading the text" });
-  const corpus = await readCorpus(typeof source === "string" ? parseSource(source) : source);
+  const corpus = await readCorpus(wanted, options.memory);
   const split = splitDocuments(corpus.documents, seed, validationShare);
   onProgress({ stage: "corpus", share: 1, message: describe(corpus, split) });
+  for (const message of corpus.notes) onProgress({ stage: "corpus", share: 1, message });
 
-  const given = options.tokenizer && sha256(formatTokenizer(options.tokenizer));
-  const keyed = [version, corpus.hash, vocabularySize, seed, validationShare, ...(given ? [given] : [])];
+  const own = options.tokenizer && sha256(formatTokenizer(options.tokenizer));
+  const keyed = [version, corpus.hash, vocabularySize, seed, validationShare, ...(own ? [own] : [])];
   const key = sha256(JSON.stringify(keyed));
   const folder = path.join(cacheFolder, `${corpus.name}-${vocabularySize}-${key.slice(0, 12)}`);
   const origin = { text: corpus.hash };
@@ -112,13 +138,18 @@ export async function prepareData(
   );
   if (kept === undefined) {
     ensureWritableFolder(folder);
+    sweepLeftovers(folder);
     const tokenizer =
       options.tokenizer ??
       trainTokenizer(textsOf(split.train), {
         vocabularySize,
         onProgress: (share) => onProgress({ stage: "tokenizer", share, message: "training the tokenizer" }),
       });
-    onProgress({ stage: "tokenizer", share: 1, message: `${tokenizer.vocabularySize} tokens in the vocabulary` });
+    onProgress({
+      stage: "tokenizer",
+      share: 1,
+      message: `${showMany(tokenizer.vocabularySize, "token")} in the vocabulary`,
+    });
     writeFolder(folder, corpus, split, tokenizer, onProgress);
   }
   const files = kept ?? openPrepared(folder, origin);
@@ -126,7 +157,7 @@ export async function prepareData(
   onProgress({
     stage: "tokens",
     share: 1,
-    message: `${train.length} training and ${validation.length} validation tokens`,
+    message: `${showCount(train.length)} training and ${showCount(validation.length)} validation tokens`,
   });
   return {
     ...files,
@@ -143,12 +174,26 @@ export async function prepareData(
       validationBytesPerToken: validation.bytes / Math.max(1, validation.length),
       reused: kept !== undefined,
       folder,
+      notes: corpus.notes,
     },
   };
 }
 
+/** The source with the options for folders, which only a path has. */
+function sourceOf(
+  source: CorpusSource | string,
+  { extensions, skipUnreadable }: Pick<PrepareOptions, "extensions" | "skipUnreadable">,
+): CorpusSource {
+  const parsed = typeof source === "string" ? parseSource(source) : source;
+  if (extensions === undefined && skipUnreadable === undefined) return parsed;
+  if (parsed.kind === "path") return { ...parsed, ...given({ extensions, skipUnreadable }) };
+  throw new Error(
+    `prepareData: ${extensions === undefined ? "skipUnreadable (--skip-unreadable)" : "extensions (--extensions)"} chooses among the files of a folder, but the text is ${parsed.kind === "stdin" ? "standard input" : parsed.kind}. Leave it out, or give a folder.`,
+  );
+}
+
 const describe = (corpus: Corpus, { train, validation, rule }: Split): string =>
-  `${corpus.documents.length} documents, ${showBytes(corpus.bytes)}; ` +
+  `${showMany(corpus.documents.length, "document")}, ${showBytes(corpus.bytes)}; ` +
   (rule === "whole documents"
     ? `${train.length} for training, ${validation.length} for validation`
     : "the end of each kept for validation");

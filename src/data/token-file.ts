@@ -18,6 +18,8 @@ export interface TokenFile extends TokenSource {
   readonly path: string;
   /** What the file was made from. */
   readonly origin: TokenOrigin;
+  /** SHA-256 of the tokens, as the file says. */
+  readonly checksum: string;
   readonly close: () => void;
 }
 
@@ -140,6 +142,7 @@ function tokenFile(file: string, opened: OpenSafetensors, header: Header): Token
     vocabularySize,
     bytes,
     origin,
+    checksum: opened.metadata["sha256"] ?? "",
     read(offset, count, into, at = 0) {
       checkWindow(offset, count, length);
       if (scratch.length < count) scratch = new Tokens(count);

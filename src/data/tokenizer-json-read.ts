@@ -19,13 +19,8 @@ type Fail = (why: string) => never;
 /**
  * Reads the text of a `tokenizer.json`.
  * @param name what to call it in an error, for example its path
- * @param roles the tokens that begin and end a text, which stand in another file
  */
-export function parseTokenizer(
-  text: string,
-  name: string = "tokenizer.json",
-  roles: Pick<TokenizerDefinition, "beginToken" | "endToken"> = {},
-): Tokenizer {
+export function parseTokenizer(text: string, name: string = "tokenizer.json"): Tokenizer {
   const fail = (why: string): never => {
     throw new Error(
       `${name} cannot be used: ${why}. Only byte-level BPE tokenizers can be read (docs/files.md says which)`,
@@ -71,7 +66,7 @@ export function parseTokenizer(
     normalForms: readNormalizer(root["normalizer"], fail),
     words: readPreTokenizer(root["pre_tokenizer"], fail),
     ignoreMerges: model["ignore_merges"] === true,
-    ...given({ postProcessor: readPostProcessor(root["post_processor"], isToken, fail), ...roles }),
+    ...given({ postProcessor: readPostProcessor(root["post_processor"], isToken, fail) }),
   };
   try {
     return new Tokenizer(definition);

@@ -8,6 +8,7 @@
 // was normalised; a lone surrogate, which UTF-8 cannot write, becomes U+FFFD). The result equals Hugging Face's
 // `tokenizers` without its post-processor: nothing is put before or after the text. `before` has what that puts first.
 
+import { expectFields } from "../basics/fields.ts";
 import { type AddedToken, AddedTokenFinder } from "./added-tokens.ts";
 import { trainMerges, type Merge } from "./bpe-train.ts";
 import type { PostProcessor } from "./post-processor.ts";
@@ -36,10 +37,6 @@ export interface TokenizerDefinition {
   readonly ignoreMerges: boolean;
   /** What is put around a text for a model; nothing by default. */
   readonly postProcessor?: PostProcessor;
-  /** The added token that begins a text, by its content (`bos_token`). */
-  readonly beginToken?: string;
-  /** The added token that ends a text, by its content (`eos_token`); `<|endoftext|>` by default. */
-  readonly endToken?: string;
 }
 
 /** Text as tokens arrive. All returned pieces joined are what `decode` returns for all of the tokens. */
@@ -71,8 +68,10 @@ export class Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Token numbers are below this. */
   readonly vocabularySize: number;
-  /** The number of the token that ends a text: `<|endoftext|>` or that of the definition, if the tokenizer has it. */
+  /** The number of the token that ends a text: `<|endoftext|>`, if the tokenizer has it. */
   readonly endOfText: number | undefined;
+  /** The number of the one token that a model expects before a text, if it expects one. */
+  readonly begin: number | undefined;
   /** The tokens that a model expects before a text; `encode` leaves them out. */
   readonly before: readonly number[];
   /** How many bytes of text each token stands for; 0 for special tokens. */
@@ -90,12 +89,13 @@ export class Tokenizer {
   readonly #encoder = new TextEncoder();
 
   constructor(definition: TokenizerDefinition) {
-    const { tokens, merges, added, postProcessor, endToken = endOfText } = definition;
+    const { tokens, merges, added, postProcessor } = definition;
     this.definition = definition;
     this.vocabularySize = added.reduce((size, { id }) => Math.max(size, id + 1), tokens.length);
     this.#addedById = new Map(added.map((token) => [token.id, token]));
-    this.endOfText = added.find(({ content }) => content === endToken)?.id;
+    this.endOfText = added.find(({ content }) => content === endOfText)?.id;
     this.before = postProcessor?.before ?? [];
+    this.begin = this.before.length === 1 ? this.before[0] : undefined;
     this.#pieces = Array.from({ length: this.vocabularySize }, (_, id) => {
       const token = this.#addedById.get(id);
       return token ? this.#encoder.encode(token.content) : tokens[id];
@@ -304,10 +304,9 @@ export interface TokenizerTraining {
  *
  * @throws RangeError when the vocabulary is smaller than the bytes it must hold, or above 2^20
  */
-export function trainTokenizer(
-  texts: Iterable<string>,
-  { vocabularySize, separator = true, onProgress }: TokenizerTraining,
-): Tokenizer {
+export function trainTokenizer(texts: Iterable<string>, options: TokenizerTraining): Tokenizer {
+  expectFields("trainTokenizer", options, { vocabularySize: "number", separator: "flag", onProgress: "function" });
+  const { vocabularySize, separator = true, onProgress } = options;
   const smallest = separator ? 257 : 256;
   const largest = 2 ** 20;
   if (!Number.isInteger(vocabularySize) || vocabularySize < smallest || vocabularySize > largest) {

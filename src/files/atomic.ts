@@ -1,14 +1,18 @@
 // Question: how is a file written so that a reader finds the old one, the new one or none, but never half of one?
 //
-// It is written under a temporary name beside its place, synced to the disk, then renamed.
+// It is written under a temporary name beside its place, synced to the disk, then renamed. The name says which process
+// of which machine writes: what a killed one has left is removed by the next that works in the folder.
 
 import fs from "node:fs";
+import os from "node:os";
 import path from "node:path";
 import { attempt, reason } from "./errors.ts";
+import { sha256 } from "./hash.ts";
+import { isAlive } from "./lock.ts";
 
 /** Writes through `write` and moves the file to its place; after an error nothing is left behind. */
 export function writeAtomically(file: string, write: (descriptor: number) => void): void {
-  const temporary = `${file}.${process.pid}.tmp`;
+  const temporary = temporaryOf(file);
   try {
     // The file must be new: an existing one could be a link to somewhere else.
     fs.rmSync(temporary, { force: true });
@@ -24,6 +28,26 @@ export function writeAtomically(file: string, write: (descriptor: number) => voi
   } catch (error) {
     attempt(() => fs.rmSync(temporary, { force: true }));
     throw new Error(`cannot write ${file}: ${reason(error)}`, { cause: error });
+  }
+}
+
+const machine = sha256(os.hostname()).slice(0, 8);
+
+/** The name beside a file under which this process writes it. */
+export const temporaryOf = (file: string): string => `${file}.${machine}-${process.pid}.tmp`;
+
+/** Version 0.1 left the machine out of the name. */
+const temporaries = /\.(?:(?<host>[\da-f]{8})-)?(?<pid>\d+)\.tmp$|^\.write-test-(?<probe>\d+)$/;
+
+/** Removes the temporary files of this machine's processes that have ended: nobody will rename them. */
+export function sweepLeftovers(folder: string): void {
+  let present: string[] = [];
+  attempt(() => (present = fs.readdirSync(folder)));
+  for (const name of present) {
+    const { host = machine, pid, probe } = temporaries.exec(name)?.groups ?? {};
+    const writer = Number(pid ?? probe);
+    if (host === machine && writer > 0 && !isAlive(writer))
+      attempt(() => fs.rmSync(path.join(folder, name), { force: true }));
   }
 }
 

@@ -6,6 +6,7 @@
 import fs from "node:fs";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { attempt, reason } from "./errors.ts";
+import { newSha256 } from "./hash.ts";
 
 /** A file that only grows. */
 export interface Log {
@@ -13,15 +14,26 @@ export interface Log {
   append(lines: string): void;
   /** Makes what was appended durable. */
   sync(): void;
+  /** By what the file, as long as it is now, is known again. */
+  mark(): LogMark;
   close(): void;
 }
 
+/** The length of a file of records and the SHA-256 of its bytes. */
+export interface LogMark {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
 export function openLog(file: string): Log {
+  const hash = newSha256();
   let descriptor: number;
-  let size: number;
+  let size = 0;
   try {
-    descriptor = fs.openSync(file, "a");
-    size = fs.fstatSync(descriptor).size;
+    descriptor = fs.openSync(file, "a+");
+    const part = new Uint8Array(1 << 20);
+    for (let got; (got = fs.readSync(descriptor, part, 0, part.length, size)) > 0; size += got)
+      hash.update(part.subarray(0, got));
   } catch (error) {
     throw cannotAppend(file, error);
   }
@@ -31,6 +43,7 @@ export function openLog(file: string): Log {
       try {
         writeAll(descriptor, bytes);
         size += bytes.length;
+        hash.update(bytes);
       } catch (error) {
         attempt(() => fs.ftruncateSync(descriptor, size));
         throw cannotAppend(file, error);
@@ -43,6 +56,7 @@ export function openLog(file: string): Log {
         throw cannotAppend(file, error);
       }
     },
+    mark: () => ({ bytes: size, sha256: hash.copy().digest("hex") }),
     close: () => fs.closeSync(descriptor),
   };
 }
@@ -60,10 +74,10 @@ const nonFinite: ReadonlyMap<unknown, number> = new Map(
 );
 
 /** JSON of a value, with NaN and the infinities as strings. */
-export function formatJson(value: unknown): string {
+export function formatJson(value: unknown, indentation?: number): string {
   const finite = (_: string, each: unknown): unknown =>
     typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
-  return JSON.stringify(value, finite);
+  return JSON.stringify(value, finite, indentation);
 }
 
 /** A record as a line of JSON. */

@@ -71,6 +71,8 @@ export interface OpenSafetensors {
   close(): void;
 }
 
+const LONGEST_REASON = 1000;
+
 /** The file is not a safetensors file, or it is damaged. */
 export class UnsoundSafetensorsError extends Error {
   override name = "UnsoundSafetensorsError";
@@ -78,8 +80,11 @@ export class UnsoundSafetensorsError extends Error {
   readonly how: string;
 
   constructor(file: string, cause: unknown) {
-    super(`${file} is not a sound safetensors file: ${reason(cause)}`, { cause });
-    this.how = reason(cause);
+    const said = reason(cause);
+    // Names and shapes of a file may be of any length.
+    const how = said.length > LONGEST_REASON ? `${said.slice(0, LONGEST_REASON)}…` : said;
+    super(`${file} is not a sound safetensors file: ${how}`, { cause });
+    this.how = how;
   }
 }
 
@@ -87,6 +92,9 @@ export class UnsoundSafetensorsError extends Error {
 export function openSafetensors(file: string): OpenSafetensors {
   let descriptor: number;
   try {
+    // Opening a pipe would wait for someone to write to it.
+    const stat = fs.statSync(file);
+    if (!stat.isFile()) throw new Error(stat.isDirectory() ? "it is a folder" : "it is not a file");
     descriptor = fs.openSync(file, "r");
   } catch (error) {
     throw new Error(`cannot read the tensors ${file}: ${reason(error)}`, { cause: error });
@@ -103,7 +111,7 @@ export function openSafetensors(file: string): OpenSafetensors {
     const byName = new Map(entries.map((entry) => [entry.name, entry]));
     const entryOf = (name: string): Entry => {
       const entry = byName.get(name);
-      if (!entry) throw new Error(`${file} has no tensor ${name}`);
+      if (!entry) throw new Error(`${file} has no tensor ${shortName(name)}`);
       return entry;
     };
     return {
@@ -200,33 +208,78 @@ function fillBytes(descriptor: number, position: number, bytes: Uint8Array): voi
 
 function parseHeader(bytes: Buffer): Record<string, unknown> {
   const place = `bytes 8 to ${7 + bytes.length}`;
+  let text: string;
+  try {
+    text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (error) {
+    throw new Error(`its header is not JSON (${place}): it is not UTF-8`, { cause: error });
+  }
+  // Looked over first: what is too deep or too long is not worth an object.
+  const repeated = repeatedName(text);
   let header: unknown;
   try {
-    header = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    header = JSON.parse(text);
   } catch (error) {
-    const why = error instanceof SyntaxError ? error.message : "it is not UTF-8";
-    throw new Error(`its header is not JSON (${place}): ${why}`, { cause: error });
+    throw new Error(`its header is not JSON (${place}): ${shortName(reason(error))}`, { cause: error });
   }
   if (!isObject(header)) throw new Error(`its header is not a JSON object (${place})`);
-  const repeated = repeatedKey(bytes.toString());
-  if (repeated !== undefined) throw new Error(`two tensors are named ${repeated}`);
+  if (repeated !== undefined) throw new Error(`two tensors are named ${shortName(repeated)}`);
   return header;
 }
 
-/** A key that the outermost object has twice; JSON.parse would silently keep the last. */
-function repeatedKey(json: string): string | undefined {
+/** Lists within objects within the header's object; a little more is borne, so that the entry itself is named. */
+const deepestHeader = 16;
+/** Far more than any name has, and few enough to print or to match. */
+const longestName = 4096;
+const [quote, backslash] = [0x22, 0x5c];
+
+/**
+ * A key that the outermost object has twice; JSON.parse would silently keep the last. It goes through the text once,
+ * whatever it holds: the parser says later whether that is JSON.
+ */
+function repeatedName(json: string): string | undefined {
   const seen = new Set<string>();
-  let depth = 0;
-  for (const [token] of json.matchAll(/"[^"\\]*(?:\\.[^"\\]*)*"\s*:?|[{}[\]]/g)) {
-    if (token === "{" || token === "[") depth++;
-    else if (token === "}" || token === "]") depth--;
-    else if (depth === 1 && token.endsWith(":")) {
-      const key: string = JSON.parse(token.slice(0, -1));
-      if (seen.has(key)) return key;
+  let [depth, repeated] = [0, undefined as string | undefined];
+  for (let at = 0; at < json.length; at++) {
+    const code = json.charCodeAt(at);
+    if (code === 0x7b || code === 0x5b) {
+      if (++depth > deepestHeader) throw new Error(`its header nests more than ${deepestHeader} lists or objects`);
+    } else if (code === 0x7d || code === 0x5d) depth--;
+    else if (code === quote) {
+      const begin = at++;
+      let plain = true;
+      for (; at < json.length && json.charCodeAt(at) !== quote; at++) {
+        if (json.charCodeAt(at) !== backslash) continue;
+        plain = false;
+        at++;
+      }
+      if (depth !== 1) continue;
+      let next = at + 1;
+      while (json.charCodeAt(next) <= 0x20) next++;
+      if (json[next] !== ":") continue;
+      if (at - begin > longestName)
+        throw new Error(`the name of a tensor takes ${at - begin - 1} characters; at most ${longestName} are read`);
+      const key = plain ? json.slice(begin + 1, at) : unescaped(json.slice(begin, at + 1));
+      if (seen.has(key)) repeated ??= key;
       seen.add(key);
     }
   }
-  return undefined;
+  return repeated;
+}
+
+/** A JSON text's value; the text itself if it is none, which the parser will say. */
+function unescaped(text: string): string {
+  try {
+    return JSON.parse(text) as string;
+  } catch {
+    return text;
+  }
+}
+
+/** A name as a message shows it: cut off where it is long, and without characters that move a terminal's cursor. */
+export function shortName(name: string): string {
+  const cut = name.length > 200 ? `${name.slice(0, 200)}…` : name;
+  return cut.replace(/\p{Cc}/gu, (each) => `\\u${each.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 interface Entry {
@@ -237,28 +290,33 @@ interface Entry {
   readonly end: number;
 }
 
-function checkEntry(name: string, entry: unknown): Entry {
+function checkEntry(given: string, entry: unknown): Entry {
+  const name = shortName(given);
   if (!isObject(entry)) throw new Error(`${name} is not described by an object`);
   const { dtype, shape, data_offsets: offsets } = entry;
   if (typeof dtype !== "string") throw new Error(unreadable(name, dtype));
-  if (!areCounts(shape))
-    throw new Error(`${name} has the shape ${JSON.stringify(shape)}, which is not a list of sizes`);
+  if (!areCounts(shape)) throw new Error(`${name} has the shape ${shown(shape)}, which is not a list of sizes`);
+  if (shape.length > mostAxes) throw new Error(`${name} has ${shape.length} axes; at most ${mostAxes} are read`);
   if (!isRange(offsets)) {
-    throw new Error(`${name} has the data_offsets ${JSON.stringify(offsets)}, which are not [begin, end]`);
+    throw new Error(`${name} has the data_offsets ${shown(offsets)}, which are not [begin, end]`);
   }
   const [begin, end] = offsets;
   const width = isDtype(dtype) ? dtypes[dtype].bytes : otherWidths.get(dtype);
   const bytes = width === undefined ? end - begin : sizeOf(shape) * width;
   if (end - begin !== bytes || bytes < 0) {
     throw new Error(
-      `${name}, ${dtype} [${shape.join(", ")}], takes ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
+      `${name}, ${shortName(dtype)} [${shape.join(", ")}], takes ${bytes} bytes, but its data_offsets [${begin}, ${end}] hold ${end - begin}`,
     );
   }
-  return { name, dtype, shape, begin, end };
+  return { name: given, dtype, shape, begin, end };
 }
 
+/** As many as NumPy has. */
+const mostAxes = 64;
+const shown = (value: unknown): string => shortName(JSON.stringify(value) ?? "missing");
+
 const unreadable = (name: string, dtype: unknown): string =>
-  `${name} has the dtype ${JSON.stringify(dtype)}; ${Object.keys(dtypes).join(", ")} can be read`;
+  `${shortName(name)} has the dtype ${shown(dtype)}; ${Object.keys(dtypes).join(", ")} can be read`;
 
 /**
  * The tensors must cover the data from its first to its last byte, each byte once.
@@ -269,7 +327,8 @@ const unreadable = (name: string, dtype: unknown): string =>
 function checkCoverage(entries: readonly Entry[], start: number, size: number): void {
   let covered = 0;
   let before = "the header";
-  for (const [index, { name, dtype, shape, begin, end }] of entries.entries()) {
+  for (const [index, { name: given, dtype, shape, begin, end }] of entries.entries()) {
+    const name = shortName(given);
     if (begin !== covered) {
       const what = begin < covered ? "bytes belong to both" : "bytes between them belong to no tensor";
       throw new Error(
@@ -279,7 +338,7 @@ function checkCoverage(entries: readonly Entry[], start: number, size: number): 
     if (start + end > size) {
       const missing = entries.length - index - 1;
       throw new Error(
-        `it was cut off: ${name}, ${dtype} [${shape.join(", ")}], takes bytes ${start + begin} to ${start + end - 1}, ` +
+        `it was cut off: ${name}, ${shortName(dtype)} [${shape.join(", ")}], takes bytes ${start + begin} to ${start + end - 1}, ` +
           `but the file ends at byte ${size}${missing > 0 ? `, and ${missing} more tensors were to follow` : ""}`,
       );
     }

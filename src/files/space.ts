@@ -2,13 +2,13 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { attempt, reason } from "./errors.ts";
+import { attempt, hasCode, reason } from "./errors.ts";
 
 /** Makes the folder if necessary and tries a file in it, so that a failure comes before the work. */
 export function ensureWritableFolder(folder: string): void {
   const probe = path.join(folder, `.write-test-${process.pid}`);
   try {
-    fs.mkdirSync(folder, { recursive: true });
+    makeFolder(path.resolve(folder));
     fs.writeFileSync(probe, "x");
     fs.rmSync(probe);
   } catch (error) {
@@ -18,6 +18,18 @@ export function ensureWritableFolder(folder: string): void {
         "Make it writable, free some space, or choose another folder",
       { cause: error },
     );
+  }
+}
+
+/** Node says of a read-only file system that the folder is not there; a level made alone fails with the true reason. */
+function makeFolder(folder: string): void {
+  try {
+    fs.mkdirSync(folder, { recursive: true });
+  } catch (error) {
+    if (!hasCode(error, "ENOENT")) throw error;
+    const missing = path.relative(existingPart(folder), folder).split(path.sep)[0]!;
+    fs.mkdirSync(path.join(existingPart(folder), missing));
+    throw error;
   }
 }
 

@@ -3,6 +3,7 @@
 // A parameter set records every parameter with its name, its initial values and its role. The role
 // decides how the optimizer treats it (see training/optimizer).
 
+import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { parameter } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
@@ -19,6 +20,9 @@ export type Initial =
  * rule of its own instead of by a gradient.
  */
 export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
+
+/** Every role. */
+export const roles: readonly Role[] = ["weight", "embedding", "norm", "connection", "balance"];
 
 /** A trained tensor with its name, how it starts and its role. */
 export interface Parameter {
@@ -52,6 +56,8 @@ export function createParameters(): ParameterSet {
     all,
     create(name, shape, initial, role) {
       const full = prefix + name;
+      expectInitial(full, initial);
+      expectName(`Parameter "${full}"`, "role", role, roles);
       if (names.has(full)) throw new Error(`There are two parameters called "${full}"; give each one its own name.`);
       if ("values" in initial && initial.values.length !== sizeOf(shape)) {
         throw new RangeError(
@@ -66,6 +72,24 @@ export function createParameters(): ParameterSet {
     under: (next) => at(`${prefix}${next}.`),
   });
   return at("");
+}
+
+/** Throw unless there is one kind of initial values, in numbers. */
+function expectInitial(name: string, initial: Initial): void {
+  const what = "kind of initial values";
+  expectFields(
+    `Parameter "${name}"`,
+    initial,
+    { normal: "number", constant: "number", values: "list" } satisfies FieldRules<
+      Partial<Record<"normal" | "constant" | "values", unknown>>
+    >,
+    what,
+  );
+  const count = Object.values(initial).filter((value) => value !== undefined).length;
+  if (count !== 1)
+    throw new TypeError(
+      `Parameter "${name}": ${count} kinds of initial values are given; give one: { normal: deviation }, { constant: value } or { values: [...] }.`,
+    );
 }
 
 /**

@@ -5,6 +5,7 @@
 // temporary name, synced and renamed. The error is measured by evaluating both forms of every connection in
 // float64 on the same random streams.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import {
   conversion,
   type ConversionDifference,
@@ -13,19 +14,35 @@ import {
   endingDifference,
 } from "../connections/conventions/convert.ts";
 import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
-import { writeAll, writeAtomically } from "../files/atomic.ts";
-import { isSamePlace } from "../files/places.ts";
-import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
+import {
+  type ConventionName,
+  conventionNames,
+  isMhcConvention,
+  type MhcConventionName,
+} from "../connections/conventions/table.ts";
+import fs from "node:fs";
+import path from "node:path";
+import { writeAll, writeAtomically, writeFileAtomically } from "../files/atomic.ts";
+import { isFolder, isSamePlace } from "../files/places.ts";
+import { type DescribedTensor, type OpenSafetensors, shortName } from "../files/safetensors.ts";
+import { indexName, type OpenShards, openShards, type Shard, singleName } from "../files/shards.ts";
 import { encodeHead } from "../files/write-safetensors.ts";
-import { connectionTensorName, type FoundConnection, findConnections, type Naming } from "./connection-names.ts";
+import {
+  type FoundConnection,
+  findConnections,
+  joinedWeights,
+  namedWeights,
+  type Naming,
+  namingOf,
+  namings,
+} from "./connection-names.ts";
 import { randomProbe } from "./probes.ts";
 
 /** How a file is converted. */
 export interface ConvertOptions {
   readonly from: ConventionName;
   readonly to: ConventionName;
-  /** How the new file names the connections' tensors. Default: deepseek for its conventions, else birkhoff. */
+  /** How the new file names the connections' tensors. Default: the names of the convention's own programs. */
   readonly names?: Naming;
   /** Sinkhorn-Knopp iterations of the model. Default 20. */
   readonly iterations?: number;
@@ -36,6 +53,8 @@ export interface ConvertOptions {
   readonly tolerance?: number;
   /** Random tokens on which the forms are compared. Default 8. */
   readonly tokens?: number;
+  /** States that a file is a whole model whose streams end by their mean, where the file alone does not show it. */
+  readonly end?: "mean";
 }
 
 /** One connection of a file, and how far apart its two forms are. */
@@ -62,27 +81,40 @@ export interface ConvertReport {
 /** The metadata key that names a file's convention. */
 export const conventionKey = "birkhoff.convention";
 
-const wellNamed = (to: ConventionName): Naming => (to.startsWith("deepseek") ? "deepseek" : "birkhoff");
-
 interface NewTensor extends DescribedTensor {
   /** Converted values; absent: the bytes are those of the old file's tensor `source`. */
   readonly data?: Float32Array;
   readonly source?: string;
 }
 
+const optionRules: FieldRules<ConvertOptions> = {
+  from: conventionNames,
+  to: conventionNames,
+  names: namings,
+  iterations: "number",
+  tolerance: "number",
+  tokens: "number",
+  end: ["mean"],
+};
+
 /**
  * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
- * The new file appears under its name only when it is complete.
+ * A new file appears under its name only when it is complete.
  *
- * @param input a safetensors file with any known names of the connections' tensors
- * @param output another file
+ * @param input a safetensors file with any known names of the connections' tensors, or a folder with all files of a
+ *   checkpoint
+ * @param output another file, or another folder, which gets files of the same names and an index
  * @returns what was done, and the measured error
  * @throws ConversionError when the new convention cannot express the weights, the file states another convention, has
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
+  expectFields("convertFile", options, optionRules);
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
-  const file = openSafetensors(input);
+  if (isFolder(input)) expectFolders(input, output);
+  else if (isFolder(output))
+    throw new Error(`${output} is a folder, and ${input} a file: give the new file a name in it`);
+  const file = openShards(input);
   try {
     return convertOpened(file, input, output, options);
   } finally {
@@ -90,11 +122,24 @@ export function convertFile(input: string, output: string, options: ConvertOptio
   }
 }
 
+function expectFolders(input: string, output: string): void {
+  if (fs.existsSync(path.join(input, "checkpoints")))
+    throw new Error(
+      `${input} is a run folder: give its checkpoint's model.safetensors, or --from residual to give a residual run streams`,
+    );
+  if (!fs.existsSync(output)) return;
+  if (!isFolder(output))
+    throw new Error(`${output} is a file, and ${input} a folder: give the new folder another name`);
+  const others = fs.readdirSync(output).filter((name) => name.endsWith(".safetensors") || name === indexName);
+  if (others.length > 0)
+    throw new Error(`${output} holds ${others[0]} already, which would lie beside the new files: give another folder`);
+}
+
 function convertOpened(
-  file: OpenSafetensors,
+  file: OpenShards,
   input: string,
   output: string,
-  { from, to, names = wellNamed(to), iterations = 20, tolerance: asked, tokens = 8 }: ConvertOptions,
+  { from, to, names = namingOf(to), iterations = 20, tolerance: asked, tokens = 8, end }: ConvertOptions,
 ): ConvertReport {
   const stated = file.metadata[conventionKey];
   if (stated !== undefined && stated !== from) {
@@ -106,9 +151,11 @@ function convertOpened(
   const tolerance = asked ?? (agreement === "limit" ? 1e-3 : Infinity);
   const connections = findConnections(file.tensors);
   const sublayers = connections.filter(({ kind }) => kind === "sublayer");
-  if (sublayers.length === 0) {
+  if (connections.length === 0) {
     throw new ConversionError(
-      `${input} has no connections: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi`,
+      `${input} has no connections: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi${
+        file.partOf === undefined ? "" : `; ${file.partOf}: give the folder with all files`
+      }`,
     );
   }
 
@@ -140,12 +187,13 @@ function convertOpened(
   const added: NewTensor[] = [];
   const ends = connections.filter(({ kind }) => kind === "ending");
   if (isMhcConvention(from)) {
-    const probe = randomProbe({ tokens, ...sizes! });
     const compare = (
       name: string,
       before: ConnectionWeights | undefined,
       after: ConnectionWeights | undefined,
+      ofEnd: { readonly streams: number; readonly channels: number },
     ): void => {
+      const probe = randomProbe({ tokens, ...ofEnd });
       const sides = [
         { convention: from, weights: before },
         { convention: to, weights: after },
@@ -155,14 +203,21 @@ function convertOpened(
     };
     for (const end of ends) {
       const before = weightsOf(end);
-      const after = withName(end.name, () => ending(before, sizes!));
-      compare(end.name, before, after);
+      const ofEnd = sizes ?? endSizes(before, end.name);
+      const after = withName(end.name, () => ending(before, ofEnd));
+      compare(end.name, before, after, ofEnd);
       replace(end, after);
     }
-    if (ends.length === 0) {
-      const after = ending(undefined, sizes!);
+    // An end that no file has is one that the model does not need, if these are all of its files.
+    if (ends.length === 0 && sizes !== undefined) {
+      const after = ending(undefined, sizes);
       if (after !== undefined) {
-        compare("ending (made of the mean)", undefined, after);
+        const why = end === "mean" ? undefined : whyPart(file);
+        if (why !== undefined)
+          throw new ConversionError(
+            `${input} may be a part of a model: ${why}. ${to} needs a learned end, which may be in another file: give the folder with all files, or, if this is the whole model and its streams end by their mean, say --end mean. Nothing was written`,
+          );
+        compare("ending (made of the mean)", undefined, after, sizes);
         added.push(...newTensors("ending", after, names));
       }
     }
@@ -179,13 +234,18 @@ function convertOpened(
     );
   }
   const passed = file.tensors.filter(({ name }) => !replaced.has(name));
-  const tensors = [
-    ...file.tensors.flatMap(
-      (tensor): readonly NewTensor[] => replaced.get(tensor.name) ?? [{ ...tensor, source: tensor.name }],
-    ),
-    ...added,
-  ];
-  write(output, tensors, { ...file.metadata, [conventionKey]: to }, file);
+  const shards = file.shards.map((shard, index) => ({
+    ...shard,
+    metadata: { ...shard.metadata, [conventionKey]: to },
+    tensors: [
+      ...shard.tensors.flatMap(
+        (tensor): readonly NewTensor[] => replaced.get(tensor.name) ?? [{ ...tensor, source: tensor.name }],
+      ),
+      ...(index === file.shards.length - 1 ? added : []),
+    ],
+  }));
+  if (isFolder(input)) writeFolder(output, shards, file);
+  else write(output, shards[0]!.tensors, shards[0]!.metadata, file);
   return {
     from,
     to,
@@ -196,6 +256,42 @@ function convertOpened(
     bytes: passed.reduce((sum, { bytes }) => sum + bytes, 0),
     difference,
   };
+}
+
+/** Sizes that an end alone shows. */
+function endSizes({ phi, bias }: ConnectionWeights, name: string): { streams: number; channels: number } {
+  const streams = bias!.shape[0] ?? 0;
+  const channels = phi!.shape[1]! / streams;
+  if (phi!.shape[0] === streams && Number.isInteger(channels) && channels > 0) return { streams, channels };
+  throw new ConversionError(
+    `${name} has phi [${phi!.shape.join(", ")}] and bias [${bias!.shape.join(", ")}]; an end has phi [n, nC] and bias [n]`,
+  );
+}
+
+/** What comes after the last block, under the names of the libraries that are known here. */
+const afterBlocks = /(?:^|\.)(?:norm|final_?(?:layer)?norm|ln_f|head|lm_head|output|output_layer)(?:\.weight)?$/i;
+
+/** Why these tensors may be only a part of a model; undefined if they are a whole one. */
+function whyPart({ partOf, tensors }: OpenShards): string | undefined {
+  if (partOf !== undefined) return partOf;
+  const layers = new Map<string, Set<number>>();
+  const roles = new Map<number, Set<string>>();
+  for (const { name } of findConnections(tensors)) {
+    const [, family, number, role] = /^(.*?)(\d+)\.(.*)$/.exec(name) ?? [];
+    if (family === undefined || /(?:^|\.)mtp\./.test(family)) continue;
+    layers.set(family, (layers.get(family) ?? new Set()).add(Number(number)));
+    roles.set(Number(number), (roles.get(Number(number)) ?? new Set()).add(role!));
+  }
+  for (const [family, numbers] of layers) {
+    const missing = Array.from({ length: numbers.size }, (_, i) => i).find((number) => !numbers.has(number));
+    if (missing !== undefined) return `it has no ${shortName(family)}${missing}`;
+  }
+  const most = Math.max(...[...roles.values()].map((each) => each.size));
+  const half = [...roles].find(([, each]) => each.size < most || each.size < 2);
+  if (half !== undefined) return `layer ${half[0]} has only ${[...half[1]].join(", ")}`;
+  return tensors.some(({ name }) => afterBlocks.test(name))
+    ? undefined
+    : "it has neither a last norm nor an output matrix";
 }
 
 interface End {
@@ -222,17 +318,21 @@ function withName<R>(name: string, action: () => R): R {
 /** A connection's tensors as float32, whatever their stored dtype; those that a convention needs must exist. */
 export function readConnection(
   file: Pick<OpenSafetensors, "read">,
-  { name, tensors, kind }: FoundConnection,
+  { name, naming, tensors, kind }: FoundConnection,
   convention: ConventionName,
 ): ConnectionWeights {
   const needed = isMhcConvention(convention) || kind === "ending" ? ["phi", "alpha", "bias"] : ["bias"];
-  const missing = needed.find((part) => tensors[part] === undefined);
+  const joined = joinedWeights(
+    naming,
+    Object.fromEntries(Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)])),
+  );
+  const missing = needed.find((part) => joined[part] === undefined);
   if (missing !== undefined) {
     throw new ConversionError(
       `${name} has ${Object.values(tensors).join(", ")}, but no ${missing} in this file: join the shards that hold it`,
     );
   }
-  return Object.fromEntries(Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)]));
+  return joined;
 }
 
 /** n and C of a sublayer, checked against every tensor it has. */
@@ -256,16 +356,30 @@ export function sizesOf(weights: ConnectionWeights, name: string): { streams: nu
 }
 
 function newTensors(connection: string, weights: ConnectionWeights, names: Naming): NewTensor[] {
-  return Object.entries(weights).map(([part, { shape, data }]) => {
+  return namedWeights(names, connection, weights).map(({ name, shape, data }) => {
     const values = Float32Array.from(data);
-    return {
-      name: connectionTensorName(names, connection, part),
-      dtype: "F32",
-      shape,
-      bytes: values.byteLength,
-      data: values,
-    };
+    return { name, dtype: "F32", shape, bytes: values.byteLength, data: values };
   });
+}
+
+/** The new files and their index. The index is written last, so a folder without one is not whole. */
+function writeFolder(
+  output: string,
+  shards: readonly (Shard & { tensors: readonly NewTensor[] })[],
+  file: OpenShards,
+): void {
+  fs.mkdirSync(output, { recursive: true });
+  for (const { name, tensors, metadata } of shards) write(path.join(output, name), tensors, metadata, file);
+  if (shards.length === 1 && shards[0]!.name === singleName) return;
+  const index = {
+    metadata: {
+      total_size: shards.reduce((sum, { tensors }) => sum + tensors.reduce((part, { bytes }) => part + bytes, 0), 0),
+    },
+    weight_map: Object.fromEntries(
+      shards.flatMap(({ name, tensors }) => tensors.map((tensor) => [tensor.name, name] as const)),
+    ),
+  };
+  writeFileAtomically(path.join(output, indexName), `${JSON.stringify(index, undefined, 2)}\n`);
 }
 
 function write(

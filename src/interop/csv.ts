@@ -10,6 +10,7 @@
 //                differ; sublayers count from 0, entries of matrices and lists are field[i]
 //   events.csv   one line per alarm
 
+import { expectFields } from "../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../files/errors.ts";
@@ -114,7 +115,9 @@ export function csvTables({
  * @param out made if missing; existing files are an Error unless `overwrite` is set
  * @returns the files' paths
  */
-export function exportCsv(folder: string, out: string, { overwrite = false }: { overwrite?: boolean } = {}): string[] {
+export function exportCsv(folder: string, out: string, options: { overwrite?: boolean } = {}): string[] {
+  expectFields("exportCsv", options, { overwrite: "flag" });
+  const { overwrite = false } = options;
   const run = readRunData(folder);
   if (!run.config && run.metrics.length === 0)
     throw new Error(`there is no run in ${folder}: ${run.problems.join("; ")}`);

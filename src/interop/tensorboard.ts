@@ -11,6 +11,7 @@
 // Sources: tensorflow/core/util/event.proto, tensorflow/core/lib/io/record_writer.h, tensorboard's
 // EventAccumulator (purging of orphaned data). CRC-32C: RFC 3720, appendix B.4.
 
+import { expectFields } from "../basics/fields.ts";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -171,11 +172,9 @@ export function recordTensorBoard(run: Run, folder: string): Run {
  * @returns the file's path
  * @throws Error when there is no run, or when `out` cannot be written to
  */
-export function exportTensorBoard(
-  folder: string,
-  out: string,
-  { overwrite = false }: { overwrite?: boolean } = {},
-): string[] {
+export function exportTensorBoard(folder: string, out: string, options: { overwrite?: boolean } = {}): string[] {
+  expectFields("exportTensorBoard", options, { overwrite: "flag" });
+  const { overwrite = false } = options;
   const { metrics, gains, events, config, problems } = readRunData(folder);
   if (!config && metrics.length === 0) throw new Error(`there is no run in ${folder}: ${problems.join("; ")}`);
   const begun = fs.statSync(path.join(folder, metrics.length > 0 ? "metrics.jsonl" : "config.json")).mtimeMs / 1000;

@@ -11,6 +11,7 @@
 // continues, so the bias correction of the old moments is right, and so is the order of the batches.
 // Before anything is written, the two models are compared.
 
+import { expectFields } from "../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { largestMagnitude } from "../basics/numbers.ts";
@@ -89,8 +90,10 @@ export async function upcycle(
   from: string,
   to: string,
   connection: UpcycledConnection,
-  { steps, existing = "refuse", onWarning }: UpcycleOptions = {},
+  options: UpcycleOptions = {},
 ): Promise<Upcycled> {
+  expectFields("upcycle", options, { steps: "number", existing: ["refuse", "overwrite"], onWarning: "function" });
+  const { steps, existing = "refuse", onWarning } = options;
   const old = parseTrainingConfig(openRunFolder(from).config, path.join(from, "config.json"));
   expectResidual(from, old.model.connection);
   const place = latestCheckpoint(from, onWarning);

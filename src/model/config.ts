@@ -3,7 +3,7 @@
 // Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { count, MOST_LAYERS, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";
@@ -19,18 +19,19 @@ export interface ModelConfig {
   readonly context: number;
   /** Channels C. */
   readonly width: number;
-  /** Blocks; each has an attention and a feed-forward sublayer. */
+  /** Blocks, at most 512; each has an attention and a feed-forward sublayer. */
   readonly layers: number;
   readonly heads: number;
   /** Key-value heads; fewer than heads is grouped-query attention. */
   readonly kvHeads: number;
   /** Inner width of the feed-forward sublayer. */
   readonly hidden: number;
-  /** Base of the rotary angles. Default 10000. */
+  /** Base of the rotary angles, from 1 to 1e15. Default 10000. */
   readonly ropeTheta: number;
   /**
    * Added to the mean square in every RMSNorm. Default 1e-20, as in the paper of mHC: just enough for a
-   * row of zeros, too little for a model to see whether its streams were summed or averaged.
+   * row of zeros, too little for a model to see whether its streams were summed or averaged. At most 1, and no
+   * less than float32's least number, 1.4e-45.
    */
   readonly normEpsilon: number;
   /** One connection for all sublayers, or a default and overrides by layer and role. */
@@ -46,15 +47,16 @@ export interface ModelConfig {
 /** Checks a model's configuration and fills in its defaults. */
 export const modelSchema: z.ZodType<ModelConfig> = z
   .strictObject({
-    vocabulary: positive,
-    context: positive,
-    width: positive,
-    layers: positive,
-    heads: positive,
-    kvHeads: positive,
-    hidden: positive,
-    ropeTheta: z.number().positive().default(10000),
-    normEpsilon: z.number().positive().default(1e-20),
+    vocabulary: count(MOST_TOKENS),
+    context: count(MOST_TOKENS),
+    width: count(MOST_WIDTH),
+    layers: count(MOST_LAYERS),
+    heads: count(MOST_WIDTH),
+    kvHeads: count(MOST_WIDTH),
+    hidden: count(MOST_TOKENS),
+    // Below 1 the last columns would turn fastest, by angles without a bound.
+    ropeTheta: positiveFloat32.min(1).max(1e15).default(10000),
+    normEpsilon: positiveFloat32.max(1).default(1e-20),
     connection: modelConnectionSchema,
     valueResidual: z.boolean().exactOptional(),
     attention: latentAttentionSchema.exactOptional(),
@@ -64,7 +66,8 @@ export const modelSchema: z.ZodType<ModelConfig> = z
     for (const [field, message] of misfits(model)) context.addIssue({ code: "custom", path: [field], message });
   })
   .superRefine(({ connection, layers }, context) => {
-    if (!isMixed(connection)) return;
+    // What is out of range by itself is reported already.
+    if (!(layers >= 1 && layers <= MOST_LAYERS) || !isMixed(connection)) return;
     for (const [index, override] of connection.overrides.entries()) {
       try {
         layersOf(override.layers, layers);
@@ -122,5 +125,5 @@ export const presets: Readonly<Record<Preset, ModelSize>> = {
 export function parseConnection(value: unknown): ConnectionConfig {
   const result = connectionSchema.safeParse(value);
   if (result.success) return result.data;
-  throw new RangeError(problems(result.error.issues, value).join("; "));
+  throw new RangeError(problems(result.error.issues, value, connectionSchema).join("; "));
 }

@@ -8,6 +8,7 @@
 // the same step: once into the window and once into the window that will follow it, its shadow. When the window
 // is full, the shadow replaces it. So no token takes much longer than another.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -28,6 +29,18 @@ export interface BatchSamplingOptions extends SamplingOptions {
   /** Add the number of a prompt while tokens are read, and it gets no more of them. */
   readonly ended?: ReadonlySet<number>;
 }
+
+const optionRules: FieldRules<BatchSamplingOptions> = {
+  temperature: "number",
+  topK: "number",
+  topP: "number",
+  minP: "number",
+  repetitionPenalty: "number",
+  maxTokens: "number",
+  stopToken: "number",
+  random: "function",
+  ended: "group",
+};
 
 /** A token of one of the texts. */
 export interface WrittenToken {
@@ -82,8 +95,14 @@ export function createGenerator(runtime: Runtime, model: LanguageModel): Generat
 
   async function* write(
     prompts: readonly (readonly number[])[],
-    { maxTokens = 200, stopToken, random, ended, ...rules }: BatchSamplingOptions,
+    options: BatchSamplingOptions,
   ): AsyncIterable<Omit<WrittenToken, "logProbability"> & { readonly scores: ArrayLike<number> }> {
+    expectFields("generate", options, optionRules);
+    const { maxTokens = 200, stopToken, random, ended, ...rules } = options;
+    if (typeof random !== "function")
+      throw new TypeError(
+        "generate: random is missing; it must be a function that gives a number from 0 to 1, such as samplingRandom(seed).",
+      );
     if (prompts.some((prompt) => prompt.length === 0))
       throw new RangeError(
         "generate: the prompt has no tokens; give at least one (the end-of-text token starts a new text).",

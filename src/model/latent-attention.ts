@@ -19,7 +19,7 @@
 // Legend: N tokens, C channels, L rank of the latent, H heads, R, K, V columns of a head, Q rank of queries.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { count, MOST_WIDTH } from "../basics/schemas.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { attention } from "../ops/attention.ts";
@@ -53,11 +53,11 @@ export interface LatentAttentionConfig {
 export const latentAttentionSchema: z.ZodType<LatentAttentionConfig> = z
   .strictObject({
     kind: z.literal("mla"),
-    rank: positive,
-    queryRank: positive.exactOptional(),
-    rotarySize: positive,
-    contentSize: positive,
-    valueSize: positive,
+    rank: count(MOST_WIDTH),
+    queryRank: count(MOST_WIDTH).exactOptional(),
+    rotarySize: count(MOST_WIDTH),
+    contentSize: count(MOST_WIDTH),
+    valueSize: count(MOST_WIDTH),
   })
   .superRefine(({ rotarySize }, context) => {
     if (rotarySize % 2 !== 0)

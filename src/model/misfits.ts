@@ -3,6 +3,8 @@
 // A schema of single fields cannot see these: heads that do not divide the width, more experts for a token than
 // exist, and the like. Every message gives the number and the allowed values.
 
+import { divisors } from "../basics/numbers.ts";
+import { MOST_WIDTH } from "../basics/schemas.ts";
 import type { LatentAttentionConfig } from "./latent-attention.ts";
 import type { MixtureConfig } from "./mixture.ts";
 
@@ -21,10 +23,8 @@ interface Sizes {
 export function misfits(model: Sizes): [field: keyof Sizes, message: string][] {
   const { width, heads, kvHeads, layers, attention, valueResidual, feedForward } = model;
   // The schema has already reported each that is out of range by itself.
-  if (Math.min(width, heads, kvHeads, layers) < 1) return [];
+  if (![width, heads, kvHeads].every((size) => size >= 1 && size <= MOST_WIDTH) || !(layers >= 1)) return [];
   const problems: [keyof Sizes, string][] = [];
-  const divisors = (of: number): number[] =>
-    Array.from({ length: of }, (_, index) => index + 1).filter((part) => of % part === 0);
   const list = (values: readonly number[]): string => values.join(", ") || "nothing with this width";
   if (!attention && (width % heads !== 0 || (width / heads) % 2 !== 0)) {
     const fitting = divisors(width).filter((count) => (width / count) % 2 === 0);

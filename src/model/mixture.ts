@@ -3,6 +3,7 @@
 // The mixture of DeepSeek-V3 (arXiv 2412.19437, §2.1.2), where each F_e is a SwiGLU with its own weights:
 //
 //   s = σ(x W_router),  chosen = the k experts with the largest s_e + b_e,  w_e = scale · s_e / Σ chosen s
+//   w_e = scale · s_e without `normalise`, which is the default for k = 1: s / s would teach the router nothing
 //   y = F_shared(x) + Σ over the chosen of w_e F_e(x)
 //
 // The bias b balances the load without a loss term: after a step it falls by `balanceRate` for an expert with
@@ -14,7 +15,8 @@
 // Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { isObject } from "../basics/objects.ts";
+import { count, countFromZero, finiteFloat32, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -48,19 +50,25 @@ export interface MixtureConfig {
   readonly balanceLoss?: number;
   /** The sum of the weights of a token's routed experts; absent means 1. */
   readonly scale?: number;
+  /**
+   * Whether the weights of a token's experts are divided by their sum. Absent means yes for several active experts and
+   * no for one, whose weight would always be the scale, so that the router would get no gradient.
+   */
+  readonly normalise?: boolean;
 }
 
 export const mixtureSchema: z.ZodType<MixtureConfig> = z
   .strictObject({
     kind: z.literal("moe"),
-    experts: positive,
-    active: positive,
-    shared: z.int().min(0).default(1),
-    hidden: positive,
-    denseLayers: z.int().min(0).default(1),
-    balanceRate: z.number().min(0).default(1e-3),
-    balanceLoss: z.number().min(0).exactOptional(),
-    scale: z.number().positive().exactOptional(),
+    experts: count(MOST_WIDTH),
+    active: count(MOST_WIDTH),
+    shared: countFromZero(MOST_WIDTH).default(1),
+    hidden: count(MOST_TOKENS),
+    denseLayers: countFromZero().default(1),
+    balanceRate: finiteFloat32.min(0).default(1e-3),
+    balanceLoss: finiteFloat32.min(0).exactOptional(),
+    scale: positiveFloat32.exactOptional(),
+    normalise: z.boolean().exactOptional(),
   })
   .superRefine(({ active, experts }, context) => {
     if (active > experts)
@@ -69,7 +77,19 @@ export const mixtureSchema: z.ZodType<MixtureConfig> = z
         path: ["active"],
         message: `${active} is given; it must be at most the number of experts, ${experts}`,
       });
-  });
+  })
+  // Written down, because runs of before this field divided (`withOlderMeaning`).
+  .transform((mixture) => (mixture.active === 1 ? { normalise: false, ...mixture } : mixture));
+
+/**
+ * A stored mixture with what it meant when it was stored: before the field `normalise`, weights were always divided.
+ *
+ * @param feedForward plain data of any shape; what is no mixture is left as it is
+ */
+export function withOlderMeaning(feedForward: unknown): unknown {
+  if (!isObject(feedForward) || feedForward["active"] !== 1 || "normalise" in feedForward) return feedForward;
+  return { ...feedForward, normalise: true };
+}
 
 /** What this file needs to know about a model. */
 interface Sizes {
@@ -112,7 +132,7 @@ export function mixtureBlock(
   layer: number,
 ): (x_NC: Tensor, context: { readonly length: number; readonly routing: Routing[] }) => Tensor {
   const { width } = config;
-  const { experts, active, shared, hidden, balanceLoss, scale = 1 } = mixture;
+  const { experts, active, shared, hidden, balanceLoss, scale = 1, normalise = active > 1 } = mixture;
   const deviation = { normal: DEVIATION };
   const smaller = { normal: outputDeviation(config) };
   const router_CE = parameters.create("router", [width, experts], deviation, "weight");
@@ -125,7 +145,7 @@ export function mixtureBlock(
   };
   return (x_NC, { length, routing }) => {
     const scores_NE = sigmoid(matmul(x_NC, router_CE));
-    const chosen = chooseExperts(scores_NE, bias_E, { active, scale });
+    const chosen = chooseExperts(scores_NE, bias_E, { active, scale, normalise });
     const sent = dispatch(chosen.experts, experts);
     const inner_PH = swiglu(expertMatmul(expertRows(x_NC, sent), gateUp_ECH, sent.offsets));
     const routed_NC = expertSum(expertMatmul(inner_PH, down_EHC, sent.offsets), sent, chosen.weights);

@@ -5,6 +5,8 @@
 // layers means all layers, one without a role means both roles.
 
 import { z } from "zod";
+import { MOST_LAYERS } from "../basics/schemas.ts";
+import { showValue } from "../basics/show.ts";
 import type { Connection } from "../connections/connection.ts";
 import { mixed, runStarts } from "../connections/mixed.ts";
 import { type ConnectionConfig, connectionSchema, createConnection } from "../connections/table.ts";
@@ -43,14 +45,17 @@ const overrideSchema: z.ZodObject<{
   role: z.ZodExactOptional<z.ZodEnum<{ attention: "attention"; feedForward: "feedForward" }>>;
 }> = z.strictObject({
   layers: z
-    .union([z.array(z.int()).min(1), z.string().regex(RANGE, { error: FORMS })], { error: FORMS })
+    .union([z.array(z.int()).min(1).max(MOST_LAYERS), z.string().regex(RANGE, { error: FORMS })], { error: FORMS })
     .exactOptional(),
   role: z.enum(sublayerRoles).exactOptional(),
 });
 
 const mixedSchema: z.ZodType<MixedConnectionConfig> = z.strictObject({
   default: connectionSchema,
-  overrides: z.array(overrideSchema.extend({ connection: connectionSchema })).default([]),
+  overrides: z
+    .array(overrideSchema.extend({ connection: connectionSchema }))
+    .max(2 * MOST_LAYERS)
+    .default([]),
 });
 
 /** Either form; errors are reported for the form that was meant. */
@@ -59,7 +64,7 @@ export const modelConnectionSchema: z.ZodType<ModelConnection> = z.unknown().tra
   const result = wanted.safeParse(value);
   if (result.success) return result.data;
   for (const issue of result.error.issues)
-    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value) });
+    context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value, wanted) });
   return z.NEVER;
 });
 
@@ -76,7 +81,7 @@ export function layersOf(layers: Override["layers"], count: number): number[] {
   if (numbers.length > 0 && numbers.every((layer) => Number.isInteger(layer) && layer >= 0 && layer < count))
     return numbers;
   throw new RangeError(
-    `layers ${JSON.stringify(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
+    `layers ${showValue(layers)} must name layers from 0 to ${count - 1} (the model has ${count}); a range must not end before it starts.`,
   );
 }
 
@@ -84,6 +89,7 @@ function rangeOf(text: string, count: number): number[] {
   const match = RANGE.exec(text);
   if (!match) return [];
   const [from, to] = [match[1]!, match[2] ?? match[1]!].map((end) => (end === "last" ? count - 1 : Number(end)));
+  // One more than there are, so that a range that goes beyond the last layer is refused.
   return Array.from({ length: Math.max(0, Math.min(to!, count) - from! + 1) }, (_, i) => from! + i);
 }
 
@@ -102,11 +108,12 @@ interface Joined {
 export function sublayerConnections({ connection, layers }: Joined): ConnectionConfig[] {
   const plain = isMixed(connection) ? connection.default : connection;
   const overrides = isMixed(connection) ? connection.overrides : [];
+  const meant = overrides.map((override) => ({ ...override, layers: new Set(layersOf(override.layers, layers)) }));
   return Array.from({ length: 2 * layers }, (_, index) => {
     const role = sublayerRole(index);
-    const holds = (override: Override): boolean =>
-      (override.role ?? role) === role && layersOf(override.layers, layers).includes(index >> 1);
-    return overrides.findLast(holds)?.connection ?? plain;
+    const holds = (override: (typeof meant)[number]): boolean =>
+      (override.role ?? role) === role && override.layers.has(index >> 1);
+    return meant.findLast(holds)?.connection ?? plain;
   });
 }
 

@@ -61,6 +61,7 @@ export function nextTokens(
   { temperature = 0.8, topK = scores.length, topP = 1, minP = 0, repetitionPenalty = 1 }: SamplingRules,
   seen: Iterable<number> = [],
 ): Distribution {
+  expectScores(scores);
   const penalised = repetitionPenalty === 1 ? scores : withPenalty(scores, repetitionPenalty, seen);
   const best = largestIndex(penalised);
   if (temperature === 0) return { tokens: [best], probabilities: [1] };
@@ -77,6 +78,21 @@ export function nextTokens(
   const probabilities = new Float64Array(kept.length);
   for (let i = 0; i < kept.length; i++) probabilities[i] = weights[kept[i]!]! / total;
   return { tokens: kept, probabilities };
+}
+
+/** Throw where nothing can be chosen: a token would be a plausible answer of a model that has none. */
+function expectScores(scores: ArrayLike<number>): void {
+  let finite = false;
+  for (let i = 0; i < scores.length; i++) {
+    const score = scores[i]!;
+    if (Number.isNaN(score) || score === Infinity)
+      throw new RangeError(
+        `generate: the score of token ${i} is ${score}; allowed are numbers, and -Infinity for what may not come; the weights have diverged or are damaged: use an earlier checkpoint.`,
+      );
+    finite ||= score !== -Infinity;
+  }
+  if (!finite)
+    throw new RangeError("generate: the scores are all -Infinity; at least one must be a number; allow some token.");
 }
 
 /** The token at a uniform random number in [0, 1). */
@@ -100,9 +116,16 @@ export function logProbability(scores: ArrayLike<number>, token: number): number
   return scores[token]! - highest - Math.log(sum);
 }
 
+/** Differences of two such scores are finite. */
+const MOST = Number.MAX_VALUE / 2;
+
 function withPenalty(scores: ArrayLike<number>, penalty: number, seen: Iterable<number>): Float64Array {
   const changed = Float64Array.from(scores);
-  for (const token of new Set(seen)) changed[token] = changed[token]! * (changed[token]! > 0 ? 1 / penalty : penalty);
+  for (const token of new Set(seen)) {
+    const score = changed[token]! * (changed[token]! > 0 ? 1 / penalty : penalty);
+    // What must not come stays so; what overflows is the largest there is.
+    changed[token] = scores[token] === -Infinity ? score : Math.max(-MOST, Math.min(MOST, score));
+  }
   return changed;
 }
 

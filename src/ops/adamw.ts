@@ -9,6 +9,7 @@
 
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, divide, multiply, scale, shift, sqrt, square, subtract } from "./elementwise.ts";
+import { expectAdamw } from "./adamw-rules.ts";
 import { entry, finite } from "./masks.ts";
 import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
@@ -35,7 +36,9 @@ export const adamwOperation: Operation<
   name: "adamw",
   inputs: ["param", "gradient", "m", "v", "schedule", "clip"],
   outputs: ["newParam", "newM", "newV"],
-  infer({ param, gradient, m, v, schedule, clip }) {
+  infer({ param, gradient, m, v, schedule, clip }, attributes) {
+    const { beta1, beta2, epsilon, weightDecay, learningRateScale } = attributes;
+    expectAdamw("adamw", { beta1, beta2, epsilon, weightDecay, learningRateScale });
     expectShapes(
       [gradient, m, v].every(({ shape }) => sameShape(shape, param.shape)),
       "adamw",
@@ -112,7 +115,8 @@ export interface AdamwOperands {
  * @param operands the parameter, its gradient, its moments, and the schedule and clip that all share
  * @param options defaults: beta1 0.9, beta2 0.95, epsilon 1e-8, weightDecay 0.1, learningRateScale 1
  * @returns param', m', v', each of the parameter's shape; unchanged where the gradients have no finite norm
- * @throws ShapeError when the shapes differ, or the schedule or clip have another size
+ * @throws ShapeError when the shapes differ, or the schedule or clip have another size; RangeError for options with
+ *   which AdamW cannot work in float32
  */
 export function adamw(
   operands: AdamwOperands,

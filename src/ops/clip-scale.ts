@@ -6,6 +6,7 @@
 // Shapes: [], [], ... → [2] = norm, scale. No gradient.
 
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { adamwRules } from "./adamw-rules.ts";
 import { concat } from "./concat.ts";
 import { add, reciprocal, scale, shift, sqrt } from "./elementwise.ts";
 import { fill } from "./fill.ts";
@@ -31,8 +32,8 @@ export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttri
         "every input must be one sum of squares, from sumSquares().",
       );
     }
-    if (!(limit > 0))
-      throw new RangeError(`clipScale: the limit must be positive, got ${limit}; Infinity never clips.`);
+    if (!adamwRules.clip.fits(limit))
+      throw new RangeError(`clipScale: the limit is ${limit}; it must be ${adamwRules.clip.allowed}.`);
     return { clip: f32(2) };
   },
   flops: ({ sums }) => sums.length + 4,

@@ -19,6 +19,7 @@ import {
   type Tensor,
   type TensorSpec,
 } from "../graph/tensor.ts";
+import { logistic, siluSlope, siluValue } from "./logistic.ts";
 import { select } from "./select.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -75,8 +76,6 @@ function unary(name: string, { value, slope, saves, flops, compose, composeSlope
   return (x) => apply(forward, { x }).y;
 }
 
-const logistic = (x: number): number => 1 / (1 + Math.exp(-x));
-
 /** e^x, element by element: [...] → [...]. */
 export const exp: Unary = unary("exp", {
   value: Math.exp,
@@ -117,8 +116,8 @@ export const sigmoid: Unary = unary("sigmoid", {
 
 /** x · sigmoid(x), element by element: [...] → [...] (Elfwing et al. 2017, arXiv 1702.03118). */
 export const silu: Unary = unary("silu", {
-  value: (x) => x * logistic(x),
-  slope: (x) => logistic(x) * (1 + x * (1 - logistic(x))),
+  value: siluValue,
+  slope: siluSlope,
   saves: "input",
   flops: 13,
   compose: (x) => multiply(x, sigmoid(x)),
@@ -141,8 +140,9 @@ function geluArgument(x: Tensor): Tensor {
  * (Hendrycks and Gimpel 2016, arXiv 1606.08415).
  */
 export const gelu: Unary = unary("gelu", {
-  value: (x) => 0.5 * x * (1 + Math.tanh(GELU_SCALE * (x + GELU_CUBIC * x ** 3))),
+  value: (x) => (x === -Infinity ? 0 : 0.5 * x * (1 + Math.tanh(GELU_SCALE * (x + GELU_CUBIC * x ** 3)))),
   slope(x) {
+    if (Math.abs(x) === Infinity) return x > 0 ? 1 : 0;
     const t = Math.tanh(GELU_SCALE * (x + GELU_CUBIC * x ** 3));
     return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * GELU_SCALE * (1 + 3 * GELU_CUBIC * x * x);
   },

@@ -3,6 +3,10 @@
 //   chosen = the k experts with the largest s_e + b_e,   w_j = scale · s_j / (Σ over the chosen of s + 1e-20)
 //   ds_j = (scale · g_j − Σ_i g_i w_i) / (Σ s + 1e-20) for the chosen, 0 for the others
 //
+// Without the division w_j = scale · s_j and ds_j = scale · g_j. Over a single expert the divided weight would be the
+// scale whatever the score is: its gradient would be rounding noise, which Adam makes full steps of. So with k = 1 the
+// default is not to divide, as in DeepSeek's own code. A row with a NaN has weights of NaN; its experts are the first.
+//
 // The bias b balances the load. It affects which experts are chosen but not their weights, so it has no gradient. The
 // chosen experts come in descending order of s + b; of equal ones, the earlier comes first.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
@@ -24,8 +28,10 @@ import { transpose } from "./permute.ts";
 export interface ExpertChoiceAttributes {
   /** k: the number of experts that a token goes to. */
   readonly active: number;
-  /** The sum of the weights of a token. */
+  /** The sum of the weights of a token; what their scores are multiplied by where they are not divided. */
   readonly scale: number;
+  /** Whether the weights are divided by the sum of the chosen scores. */
+  readonly normalise: boolean;
 }
 
 const EPSILON = 1e-20;
@@ -53,20 +59,21 @@ export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "c
   gradient: ({ scores, weights, chosen }, { weights: g }, attributes) =>
     g ? { scores: apply(expertChoiceBackwardOperation, { scores, chosen, weights, g }, attributes).dScores } : {},
   flops: ({ scores }, { active }) => active * sizeOf(scores.shape),
-  reference({ scores, bias }, { weights, chosen }, { active, scale }) {
+  reference({ scores, bias }, { weights, chosen }, { active, scale, normalise }) {
     const experts = lastAxis(scores.shape);
     for (let n = 0; n < rowCount(scores.shape); n++) {
       const order = Array.from({ length: experts }, (_, e) => e);
-      order.sort((a, b) => scores.at(n, b) + bias.at(b) - (scores.at(n, a) + bias.at(a)) || a - b);
+      const unknown = order.some((e) => Number.isNaN(scores.at(n, e) + bias.at(e)));
+      if (!unknown) order.sort((a, b) => scores.at(n, b) + bias.at(b) - (scores.at(n, a) + bias.at(a)) || a - b);
       const best = order.slice(0, active);
-      const sum = best.reduce((total, e) => total + scores.at(n, e), EPSILON);
+      const sum = normalise ? best.reduce((total, e) => total + scores.at(n, e), EPSILON) : 1;
       for (const [j, e] of best.entries()) {
         chosen.set(n, j, e);
-        weights.set(n, j, (scale * scores.at(n, e)) / sum);
+        weights.set(n, j, unknown ? Number.NaN : (scale * scores.at(n, e)) / sum);
       }
     }
   },
-  compose({ scores, bias }, { active, scale }) {
+  compose({ scores, bias }, { active, scale, normalise }) {
     let left = add(scores, broadcast(bias, scores.shape));
     const chosen = toIndices(
       concat(
@@ -80,6 +87,7 @@ export const expertChoiceOperation: Operation<["scores", "bias"], ["weights", "c
       ),
     );
     const s = ofChosen(scores, chosen);
+    if (!normalise) return { weights: times(s, scale), chosen };
     return { weights: times(scaleRows(s, reciprocal(shift(sumLast(s), EPSILON))), scale), chosen };
   },
 };
@@ -94,23 +102,24 @@ export const expertChoiceBackwardOperation: Operation<
   outputs: ["dScores"],
   infer: ({ scores }) => ({ dScores: f32(...scores.shape) }),
   flops: ({ weights }) => 6 * sizeOf(weights.shape),
-  reference({ scores, chosen, weights, g }, { dScores }, { active, scale }) {
+  reference({ scores, chosen, weights, g }, { dScores }, { active, scale, normalise }) {
     const slots = Array.from({ length: active }, (_, j) => j);
     for (let n = 0; n < rowCount(scores.shape); n++) {
       for (const j of slots)
         expectIndex("expertChoiceBackward", chosen.at(n, j), n * active + j, lastAxis(scores.shape));
-      const sum = slots.reduce((total, j) => total + scores.at(n, chosen.at(n, j)), EPSILON);
-      const along = slots.reduce((total, j) => total + g.at(n, j) * weights.at(n, j), 0);
+      const sum = normalise ? slots.reduce((total, j) => total + scores.at(n, chosen.at(n, j)), EPSILON) : 1;
+      const along = normalise ? slots.reduce((total, j) => total + g.at(n, j) * weights.at(n, j), 0) : 0;
       for (const j of slots) dScores.set(n, chosen.at(n, j), (scale * g.at(n, j) - along) / sum);
     }
   },
-  compose({ scores, chosen, weights, g }, { active, scale }) {
+  compose({ scores, chosen, weights, g }, { active, scale, normalise }) {
+    const placedAt = (ds: Tensor): Tensor =>
+      // Each slot's gradient at its expert, added up over the slots.
+      sumLast(transpose(scaleRows(oneHot(chosen, lastAxis(scores.shape)), ds)));
+    if (!normalise) return { dScores: placedAt(times(g, scale)) };
     const sum = shift(sumLast(ofChosen(scores, chosen)), EPSILON);
     const along = broadcastLast(sumLast(multiply(g, weights)), active);
-    const ds = scaleRows(subtract(times(g, scale), along), reciprocal(sum));
-    // Each slot's gradient at its expert, added up over the slots.
-    const placed = scaleRows(oneHot(chosen, lastAxis(scores.shape)), ds);
-    return { dScores: sumLast(transpose(placed)) };
+    return { dScores: placedAt(scaleRows(subtract(times(g, scale), along), reciprocal(sum))) };
   },
 };
 
@@ -138,15 +147,16 @@ function ofChosen(scores: Tensor, chosen: Tensor): Tensor {
  *
  * @param scores [N, E], not negative, for instance from a sigmoid
  * @param bias [E], added to the scores only for the choice; it has no gradient
- * @param options how many experts a token goes to, and the sum of its weights (default 1)
+ * @param options how many experts a token goes to, the sum of its weights (default 1), and whether its scores are
+ *   divided by their sum (default: unless it goes to a single expert, whose score would then get no gradient)
  * @returns weights [N, k] and experts i32 [N, k], best first
  * @throws ShapeError when scores and bias do not fit, or there are fewer experts than should be chosen
  */
 export function chooseExperts(
   scores: Tensor,
   bias: Tensor,
-  { active, scale = 1 }: { active: number; scale?: number },
+  { active, scale = 1, normalise = active > 1 }: { active: number; scale?: number; normalise?: boolean },
 ): { weights: Tensor; experts: Tensor } {
-  const { weights, chosen } = apply(expertChoiceOperation, { scores, bias }, { active, scale });
+  const { weights, chosen } = apply(expertChoiceOperation, { scores, bias }, { active, scale, normalise });
   return { weights, experts: chosen };
 }

@@ -25,6 +25,7 @@ import {
 } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { add, multiply, negate, scale, shift, sigmoid as sigmoidOf } from "./elementwise.ts";
+import { logistic } from "./logistic.ts";
 import { broadcast, sum, sumLeading } from "./reductions.ts";
 import { reshape } from "./reshape.ts";
 import { expectShapes } from "./shapes.ts";
@@ -60,8 +61,8 @@ export function tokenCoefficients(
   { readEpsilon, writeScale, res }: CoefficientForm = paperCoefficients,
 ): Float64Array {
   return Float64Array.of(
-    ...logits.subarray(0, n).map((l) => sigmoid(l) + readEpsilon),
-    ...logits.subarray(n, 2 * n).map((l) => writeScale * sigmoid(l)),
+    ...logits.subarray(0, n).map((l) => logistic(l) + readEpsilon),
+    ...logits.subarray(n, 2 * n).map((l) => writeScale * logistic(l)),
     ...sinkhornResult(logits.subarray(2 * n), n, iterations, res),
   );
 }
@@ -124,7 +125,7 @@ export const manifoldCoefficientsBackwardOperation: Operation<
       const eRes = sinkhornGradient(logits.subarray(2 * n), dRes, n, iterations, form.res);
       logits.forEach((l, m) => {
         const group = groupOf(m, n);
-        const s = sigmoid(l);
+        const s = logistic(l);
         // The slopes of σ and of writeScale σ, computed from their values.
         const e =
           group === 2 ? (eRes[m - 2 * n] ?? 0) : dh.at(t, m) * (group === 0 ? 1 : form.writeScale) * s * (1 - s);
@@ -198,10 +199,6 @@ export function groupOf(m: number, n: number): number {
 /** n, given M = n² + 2n. */
 export function streamsOf(M: number): number {
   return Math.sqrt(M + 1) - 1;
-}
-
-function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
 }
 
 /** Throw unless there are M = n² + 2n values a token, three scales and M biases. */

@@ -9,6 +9,7 @@ import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor, ty
 import { multiply, reciprocal, shift, sqrt, square, subtract } from "./elementwise.ts";
 import { scaleRows } from "./masks.ts";
 import { broadcast, meanLast, sumLeading } from "./reductions.ts";
+import { expectEpsilon } from "./epsilons.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface RmsNormAttributes {
@@ -19,7 +20,8 @@ export const rmsNormOperation: Operation<["x", "w"], ["y"], RmsNormAttributes> =
   name: "rmsNorm",
   inputs: ["x", "w"],
   outputs: ["y"],
-  infer({ x, w }) {
+  infer({ x, w }, { epsilon }) {
+    expectEpsilon("rmsNorm", epsilon);
     const channels = lastAxis(x.shape);
     expectShapes(
       w.shape.length === 1 && w.shape[0] === channels,
@@ -95,7 +97,7 @@ export function composedInverseRms(x: Tensor, epsilon: number): Tensor {
  * @param weight [C]
  * @param epsilon added to the mean square; the mHC paper uses 1e-20
  * @returns [..., C]
- * @throws ShapeError when the weight is not a vector of x's last axis
+ * @throws ShapeError when the weight is not a vector of x's last axis; RangeError for an epsilon that float32 does not hold
  */
 export function rmsNorm(x: Tensor, weight: Tensor, epsilon = 1e-6): Tensor {
   return apply(rmsNormOperation, { x, w: weight }, { epsilon }).y;

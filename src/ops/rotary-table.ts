@@ -29,7 +29,12 @@ export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttribute
       { table: [length, dimension] },
       "columns turn in pairs, so their number must be even.",
     );
-    if (!(theta > 0)) throw new RangeError(`rotaryTable: theta must be positive, got ${theta}; 10000 is usual.`);
+    // Below 1 the last pair turns fastest. Beyond 2^31 an angle in float64 has too few digits left for its cosine.
+    const largest = (length - 1) * Math.max(1, theta ** (2 / dimension - 1));
+    if (!(theta > 0 && theta < Infinity && largest < 2 ** 31))
+      throw new RangeError(
+        `rotaryTable: theta is ${theta} for ${length} positions; it must be positive, with angles below 2^31; 10000 is usual.`,
+      );
     return { table: f32(length, dimension) };
   },
   flops: ({ table }) => 20 * sizeOf(table.shape),

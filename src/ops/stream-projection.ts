@@ -26,6 +26,7 @@ import { scaleRows } from "./masks.ts";
 import { sumLast } from "./reductions.ts";
 import { reshape } from "./reshape.ts";
 import { composedInverseRms } from "./rms-norm.ts";
+import { expectEpsilon } from "./epsilons.ts";
 import { expectShapes } from "./shapes.ts";
 import { expectStreams, streamSizes } from "./streams.ts";
 
@@ -50,6 +51,7 @@ export const streamProjectionOperation: Operation<["x", "w"], ["p", "s"], Stream
   outputs: ["p", "s"],
   infer({ x, w }, attributes) {
     expectStreams("streamProjection", x);
+    expectEpsilon("streamProjection", attributes.epsilon);
     const { length } = projectionRows(x, attributes);
     expectShapes(
       w.shape.length === 2 && w.shape[1] === length,

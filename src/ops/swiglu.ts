@@ -8,6 +8,7 @@
 import { apply, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { multiply, negate, shift, sigmoid as sigmoidOf, silu } from "./elementwise.ts";
+import { siluSlope, siluValue } from "./logistic.ts";
 import { expectShapes } from "./shapes.ts";
 import { slice } from "./slice.ts";
 
@@ -30,7 +31,7 @@ export const swigluOperation: Operation<["x"], ["y"]> = {
   reference({ x }, { y }) {
     const H = lastAxis(y.shape);
     for (let row = 0; row < rowCount(y.shape); row++) {
-      for (let c = 0; c < H; c++) y.set(row, c, x.at(row, c) * sigmoid(x.at(row, c)) * x.at(row, H + c));
+      for (let c = 0; c < H; c++) y.set(row, c, siluValue(x.at(row, c)) * x.at(row, H + c));
     }
   },
   compose({ x }) {
@@ -50,9 +51,8 @@ export const swigluBackwardOperation: Operation<["x", "g"], ["dx"]> = {
     for (let row = 0; row < rowCount(g.shape); row++) {
       for (let c = 0; c < H; c++) {
         const a = x.at(row, c);
-        const s = sigmoid(a);
-        dx.set(row, c, g.at(row, c) * x.at(row, H + c) * s * (1 + a * (1 - s)));
-        dx.set(row, H + c, g.at(row, c) * a * s);
+        dx.set(row, c, g.at(row, c) * x.at(row, H + c) * siluSlope(a));
+        dx.set(row, H + c, g.at(row, c) * siluValue(a));
       }
     }
   },
@@ -69,10 +69,6 @@ function halves(x: Tensor): [a: Tensor, u: Tensor] {
   const axis = x.shape.length - 1;
   const H = lastAxis(x.shape) / 2;
   return [slice(x, axis, 0, H), slice(x, axis, H, H)];
-}
-
-function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
 }
 
 /**

@@ -6,6 +6,8 @@
 // are compiled in seconds. All counts are JavaScript numbers, exact to 2^53; only a program that is written
 // into a runtime's memory needs 32-bit words.
 
+import { expectPlannedModel } from "./check-model.ts";
+import { expectFields } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import type { ModelConfig, ModelSize } from "../model/config.ts";
@@ -91,10 +93,10 @@ function modelSize(model: Architecture): ModelSize & Pick<ModelConfig, "vocabula
  *
  * @throws RangeError for a model whose blocks are not public or not of the kinds that can be built here
  */
-export function compileSteps(
-  model: PlannedModel,
-  { batch = 1, machine = plannedMachine(), rates }: CompileStepsOptions = {},
-): CompiledSteps {
+export function compileSteps(model: PlannedModel, options: CompileStepsOptions = {}): CompiledSteps {
+  expectPlannedModel("compileSteps", model);
+  expectFields("compileSteps", options, { batch: "number", machine: "group", rates: "group" });
+  const { batch = 1, machine = plannedMachine(), rates } = options;
   if (model.known !== "shapes")
     throw new RangeError(
       `${model.name} cannot be compiled: its attention is of a kind that this library's models do not have, and not all sizes of its blocks are public. What is known of it is planned by formulas.`,
@@ -104,11 +106,11 @@ export function compileSteps(
   const mhc = stepConfig(size, { kind: "mhc", ...model.connection }, batch);
   const compiled = (config: StepConfig, storeEvery?: number): CompiledStep => {
     const { parameters, graph } = makeStep(config, storeEvery);
-    const options = withoutMemory();
-    const plan = compilePlan(graph.programs.micro, machine, options);
+    const nothing = withoutMemory();
+    const plan = compilePlan(graph.programs.micro, machine, nothing);
     return {
       parameters: parameters.all.reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0),
-      stateBytes: sumBytes(options.states.values()),
+      stateBytes: sumBytes(nothing.states.values()),
       arenaBytes: plan.arena.bytes,
       flops: plan.calls.reduce((sum, call) => sum + call.flops, 0),
       calls: plan.calls.length,

@@ -13,6 +13,7 @@
 // product. Norms, rotary angles and activations of the blocks are left out, as is usual; they cost memory
 // traffic, not operations.
 
+import { expectPlannedModel } from "./check-model.ts";
 import { sinkhornFlops } from "../ops/sinkhorn.ts";
 import {
   type Architecture,
@@ -64,6 +65,7 @@ export function attentionScoreFlops({ attention, context }: Architecture): numbe
 
 /** Operations of a token in a model with mHC, and in the same model without. */
 export function countFlops(model: PlannedModel): FlopCount {
+  expectPlannedModel("countFlops", model);
   const own = connectionFlops(model.connection, model.width);
   const connection = sublayerCount(model) * (own.projection + own.coefficients + own.read + own.write);
   const blocks = model.known === "shapes" ? blockFlops(model) : { unspecified: publishedFlops(model) };

@@ -24,6 +24,7 @@
 // The last stage has the logits and their gradient of one micro-batch, float32. Not counted: temporary
 // buffers of kernels and communication, fragmentation.
 
+import { expectPlannedModel } from "./check-model.ts";
 import { given } from "../basics/given.ts";
 import { blockObjective } from "./block-objective.ts";
 import { type Architecture, coefficientCount, denseHidden, type PlannedModel } from "./architecture.ts";
@@ -94,6 +95,7 @@ export function stageMemories(
   precision: Precision,
   variant: MemoryVariant,
 ): StageMemory[] {
+  expectPlannedModel("stageMemories", model);
   checkLayout(layout, model);
   return stagesOf(model, layout).map((stage) => {
     const states = stateBytes(stageParameters(model, stage, variant !== "residual"), layout, precision);
@@ -122,12 +124,13 @@ export function chooseLayout(
   memoryBytes: number,
 ): { readonly layout: Layout; readonly bytes: number } {
   checkLayout({ ...wishes, pipeline: wishes.pipeline ?? 1, expert: wishes.expert ?? 1 }, model);
-  const layouts = possibleLayouts(model, wishes).map((layout) => ({
-    layout,
-    bytes: peakMemory(model, layout, precision, "recomputed").total,
-  }));
-  const fitting = layouts.find(({ bytes }) => bytes <= memoryBytes);
-  return fitting ?? layouts.reduce((a, b) => (b.bytes < a.bytes ? b : a));
+  let least: { readonly layout: Layout; readonly bytes: number } | undefined;
+  for (const layout of possibleLayouts(model, wishes)) {
+    const bytes = peakMemory(model, layout, precision, "recomputed").total;
+    if (bytes <= memoryBytes) return { layout, bytes };
+    if (!least || bytes < least.bytes) least = { layout, bytes };
+  }
+  return least!;
 }
 
 interface StageParameters {

@@ -15,6 +15,8 @@
 // 3.35 TB/s, 80 GB) and rooflinenotes.dev/accelerators (H200 4.8 TB/s and 141 GB; B200 2.25 PFLOP/s, 8 TB/s and
 // 180 GB; MI300X 1.3 PFLOP/s, 5.3 TB/s and 192 GB). Some list a B200 with its full 192 GB.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+
 /** What a GPU, or a measured machine, can do. */
 export interface Hardware {
   readonly name: string;
@@ -27,6 +29,31 @@ export interface Hardware {
   readonly interconnect?: number;
   /** A measured profile has no gap between its peak and what a program reaches in products of matrices. */
   readonly measured?: true;
+}
+
+const rules: FieldRules<Hardware> = {
+  name: "text",
+  peak: "group",
+  bandwidth: "number",
+  memoryBytes: "number",
+  interconnect: "number",
+  measured: "flag",
+};
+
+/**
+ * Throw unless a profile has all its rates and no other field.
+ *
+ * @param operation who asks: the first part of the message
+ */
+export function expectHardware(operation: string, hardware: Hardware): void {
+  const what = "field of hardware";
+  expectFields(operation, hardware, rules, what);
+  expectFields(operation, hardware.peak, { bf16: "number", tf32: "number", fp32: "number" }, `${what}.peak`);
+  const { bandwidth, memoryBytes, interconnect = 1, peak } = hardware;
+  const rates = { bandwidth, memoryBytes, interconnect, "peak.bf16": peak.bf16, "peak.tf32": peak.tf32 };
+  for (const [name, value] of Object.entries({ ...rates, "peak.fp32": peak.fp32 }))
+    if (!(value > 0))
+      throw new RangeError(`${operation}: hardware.${name} is ${value}; it must be a number above 0. Give it.`);
 }
 
 /** A GPU with a profile. */

@@ -5,7 +5,12 @@
 // DeepSeek-V3 (arXiv 2412.19437); everything else is on all of them. Optimizer states are shared among
 // all copies of what they belong to (ZeRO-1, arXiv 1910.02054), unless asked otherwise.
 
+import { divisors } from "../basics/numbers.ts";
+import { showList } from "../basics/show.ts";
 import { expertLayers, type PlannedModel } from "./architecture.ts";
+
+/** The most GPUs, stages and the like that are planned for; ways to cut them are found by their divisors. */
+export const MOST_GPUS: number = 2 ** 31 - 1;
 
 /** How a model is spread over GPUs; see the head of this file. */
 export interface Layout {
@@ -47,11 +52,11 @@ export function dataParallel({ gpus, pipeline }: Layout): number {
 export function checkLayout(layout: Layout, model: PlannedModel): void {
   const { gpus, pipeline, expert, microBatch } = layout;
   for (const [name, value] of Object.entries({ gpus, pipeline, expert, microBatch }))
-    if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`${name} is ${value}; it must be a whole number of at least 1.`);
+    if (!Number.isInteger(value) || value < 1 || value > MOST_GPUS)
+      throw new RangeError(`${name} is ${value}; it must be a whole number from 1 to ${MOST_GPUS}.`);
   if (gpus % pipeline !== 0)
     throw new RangeError(
-      `${gpus} GPUs cannot be cut into ${pipeline} stages; pipeline can be ${list(divisors(gpus))}.`,
+      `${gpus} GPUs cannot be cut into ${pipeline} stages; pipeline can be ${showList(divisors(gpus))}.`,
     );
   if (pipeline > model.layers)
     throw new RangeError(
@@ -60,7 +65,7 @@ export function checkLayout(layout: Layout, model: PlannedModel): void {
   const allowed = expertSizes(model, dataParallel(layout));
   if (!allowed.includes(expert))
     throw new RangeError(
-      `expert is ${expert}; with ${dataParallel(layout)} copies of each stage and this model's experts it can be ${list(allowed)}.`,
+      `expert is ${expert}; with ${dataParallel(layout)} copies of each stage and this model's experts it can be ${showList(allowed)}.`,
     );
 }
 
@@ -99,12 +104,4 @@ export function stagesOf(model: PlannedModel, { pipeline }: Layout): Stage[] {
       inFlight: pipeline - index,
     };
   });
-}
-
-function divisors(value: number): number[] {
-  return Array.from({ length: value }, (_, i) => i + 1).filter((size) => value % size === 0);
-}
-
-function list(values: readonly number[]): string {
-  return values.length === 1 ? String(values[0]) : `${values.slice(0, -1).join(", ")} or ${values.at(-1)}`;
 }

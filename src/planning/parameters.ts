@@ -11,6 +11,7 @@
 //
 // So counted, all digits of the paper's Table 5 come out, for the model with mHC.
 
+import { expectPlannedModel } from "./check-model.ts";
 import {
   type Architecture,
   coefficientCount,
@@ -66,6 +67,7 @@ export function swigluParameters(width: number, hidden: number): number {
 
 /** Parameters by part of a model with mHC; the baseline with plain residuals has all but the connection. */
 export function countParameters(model: PlannedModel): ParameterCount {
+  expectPlannedModel("countParameters", model);
   const own = sublayerCount(model) * connectionParameters(model.connection.streams, model.width);
   const connection = { total: own, active: own };
   if (model.known === "totals") {

@@ -3,11 +3,14 @@
 // Puts together what the other files of this room count, as plain data that can be printed, drawn or kept
 // as JSON. docs/planning.md explains every number of it.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
+import { entryOf } from "../basics/objects.ts";
 import { blockObjective, blockOptimum } from "./block-objective.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
-import type { Hardware } from "./hardware.ts";
+import { expectPlannedModel } from "./check-model.ts";
+import { expectHardware, type Hardware } from "./hardware.ts";
 import { dataParallel, type Layout, type LayoutWishes } from "./layout.ts";
 import {
   chooseLayout,
@@ -102,14 +105,32 @@ export interface TrainingPlan {
   readonly paperOverhead: number;
 }
 
+const optionRules: FieldRules<PlanOptions> = {
+  hardware: "group",
+  gpus: "number",
+  pipeline: "number",
+  expert: "number",
+  sharded: "flag",
+  microBatch: "number",
+  precision: Object.keys(precisions),
+  utilisation: "number",
+  bandwidthEfficiency: "number",
+  tokens: "number",
+  price: "number",
+};
+
 /**
  * Plan the training of a model with mHC and of its baseline with plain residuals.
  *
  * @throws RangeError when a size is out of its range, or the layout does not fit the model
  */
 export function planTraining(model: PlannedModel, options: PlanOptions): TrainingPlan {
+  expectPlannedModel("planTraining", model);
+  expectFields("planTraining", options, optionRules);
+  expectHardware("planTraining", options.hardware);
   const { hardware, price, bandwidthEfficiency = DEFAULT_BANDWIDTH_EFFICIENCY } = options;
   const precision = options.precision ?? (hardware.measured ? "float32" : "mixed");
+  entryOf(precisions, precision, "planTraining: precision");
   const utilisation = options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
   checkRanges({ utilisation, bandwidthEfficiency }, 1);
   checkRanges({ price, tokens: options.tokens });
@@ -165,8 +186,10 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
 
 function checkRanges(values: Readonly<Record<string, number | undefined>>, most = Number.POSITIVE_INFINITY): void {
   for (const [name, value] of Object.entries(values))
-    if (value !== undefined && !(value > 0 && value <= most))
-      throw new RangeError(`${name} is ${value}; it must be above 0${most === 1 ? " and at most 1" : ""}.`);
+    if (value !== undefined && !(value > 0 && value <= most && value !== Number.POSITIVE_INFINITY))
+      throw new RangeError(
+        `${name} is ${value}; it must be a finite number above 0${most === 1 ? " and at most 1" : ""}.`,
+      );
 }
 
 function memoriesOf(

@@ -3,6 +3,7 @@
 // The paper's (mHC, arXiv 2512.24880, Table 5), DeepSeek-V4's as far as public figures go (its report,
 // arXiv 2606.19348), and the sizes that train on a laptop.
 
+import { didYouMean } from "../basics/names.ts";
 import { type ModelConfig, type ModelSize, presets as trainable } from "../model/config.ts";
 import type { Architecture, PlannedModel, PublishedModel } from "./architecture.ts";
 
@@ -142,7 +143,12 @@ export function plannedModel(name: string): PlannedModel {
   const found = plannedModels.find((model) => model.name === name);
   if (found) return found;
   const names = plannedModels.map((model) => model.name).join(", ");
-  throw new RangeError(`There is no model "${name}" to plan; there are ${names}.`);
+  throw new RangeError(
+    `plannedModel: there is no model "${name}" to plan; there are ${names}.${didYouMean(
+      name,
+      plannedModels.map((model) => model.name),
+    )}`,
+  );
 }
 
 /** The tokens a model was trained on, where that is public. */

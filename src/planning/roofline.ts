@@ -23,9 +23,11 @@
 // out: the time to launch a kernel, which matters only for unfused kernels and few tokens; the larger messages
 // between pipeline stages; and the overlap of kernels with communication, which makes mHC cheaper.
 
+import { expectPlannedModel } from "./check-model.ts";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { coefficientCount, type PlannedModel, sublayerCount } from "./architecture.ts";
 import { connectionFlops } from "./flops.ts";
-import type { Hardware } from "./hardware.ts";
+import { expectHardware, type Hardware } from "./hardware.ts";
 import { fusedBackward, type Pass, trafficOf } from "./traffic.ts";
 
 export const fusions = ["unfused", "fused"] as const;
@@ -81,8 +83,19 @@ interface Kernel {
   readonly times?: number;
 }
 
+const optionRules: FieldRules<RooflineOptions> = {
+  fusion: fusions,
+  streamBytes: "number",
+  tokens: "number",
+  storeEvery: "number",
+  bandwidthEfficiency: "number",
+};
+
 /** Seconds that mHC's connection takes more than plain residuals. */
 export function connectionTime(model: PlannedModel, hardware: Hardware, options: RooflineOptions): ConnectionTime {
+  expectPlannedModel("connectionTime", model);
+  expectHardware("connectionTime", hardware);
+  expectFields("connectionTime", options, optionRules);
   const { streamBytes, bandwidthEfficiency, storeEvery } = options;
   const forward = forwardKernels(model, options);
   const backward = backwardKernels(model, options);

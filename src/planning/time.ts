@@ -6,6 +6,8 @@
 // million H800 hours for pre-training) when six operations a parameter and token are counted against the
 // bfloat16 peak: 0.35. mHC adds the time of its kernels (roofline.ts), as if nothing overlapped.
 
+import { expectFields } from "../basics/fields.ts";
+
 /** The extra training time of mHC at n = 4 that the paper gives, as a fraction (arXiv 2512.24880, 4.3). */
 export const PAPER_OVERHEAD = 0.067;
 
@@ -34,7 +36,9 @@ export interface TimeOptions {
 }
 
 /** Time and cost of a run whose tokens take so many GPU seconds each. */
-export function trainingTime(secondsPerToken: number, { gpus, tokens, price }: TimeOptions): TrainingTime {
+export function trainingTime(secondsPerToken: number, options: TimeOptions): TrainingTime {
+  expectFields("trainingTime", options, { gpus: "number", tokens: "number", price: "number" });
+  const { gpus, tokens, price } = options;
   if (tokens === undefined) return { secondsPerToken };
   const gpuHours = (secondsPerToken * tokens) / 3600;
   return {

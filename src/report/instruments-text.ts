@@ -115,7 +115,7 @@ function drawMatrices(names: readonly string[], matrices: readonly (readonly num
         .map((value) => fixed(2)(value).padStart(5))
         .join(" "),
     );
-    const lines = [names[at]!, ...rows];
+    const lines = [names[at] ?? `sublayer ${at + 1}`, ...rows];
     const width = Math.max(...lines.map((line) => line.length));
     return [{ width, lines: lines.map((line) => line.padEnd(width)) }];
   });

@@ -31,6 +31,7 @@ export function reproduceCommand(config: TrainingConfig): string {
   const asPaper = size.feedForward !== undefined;
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
     ["--data", data.source, defaults.data],
+    ["--extensions", data.extensions?.join() ?? "", ""],
     ["--preset", preset, defaults.preset],
     ["--connection", connection ?? "mhc", "mhc"],
     ["--vocabulary", data.vocabulary, defaults.vocabulary],
@@ -70,6 +71,7 @@ export function reproduceCommand(config: TrainingConfig): string {
   ];
   const words = [
     ...options.filter(([, value, usual]) => value !== usual).map(([option, value]) => `${option} ${quote(`${value}`)}`),
+    ...(data.skipUnreadable ? ["--skip-unreadable"] : []),
     ...sets
       .filter(([, value, usual]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(usual))
       .map(([path, value]) => `--set ${quote(`${path}=${JSON.stringify(value)}`)}`),

@@ -3,7 +3,7 @@
 // They are a table of the models side by side, and a drawing of their loss curves.
 
 import { drawTable } from "../basics/table.ts";
-import { showBytes, showCount, showDecimal } from "../basics/show.ts";
+import { showBytes, showCount, showDecimal, showPlain } from "../basics/show.ts";
 import { drawChart } from "./terminal-chart.ts";
 
 export interface SummaryRow {
@@ -30,7 +30,7 @@ const columns: readonly (readonly [title: string, show: (row: SummaryRow) => str
   [
     "model",
     ({ name, diverged, alarmed, halted }) =>
-      diverged ? `${name} (diverged)` : alarmed || halted ? `${name} (stopped)` : name,
+      `${showPlain(name)}${diverged ? " (diverged)" : alarmed || halted ? " (stopped)" : ""}`,
   ],
   ["parameters", ({ parameters }) => showCount(parameters)],
   ["val bits/byte", ({ bitsPerByte }) => bitsPerByte?.toFixed(4) ?? "-"],
@@ -90,6 +90,9 @@ function resample(values: readonly number[], points: number): (number | undefine
     const from = Math.floor((point * values.length) / count);
     const to = Math.max(from + 1, Math.floor(((point + 1) * values.length) / count));
     const stretch = values.slice(from, to).filter(Number.isFinite);
-    return stretch.length === 0 ? undefined : stretch.reduce((sum, value) => sum + value, 0) / stretch.length;
+    if (stretch.length === 0) return undefined;
+    // Divided first, and held back at the end of float64: a sum of finite values may not be finite.
+    const mean = stretch.reduce((sum, value) => sum + value / stretch.length, 0);
+    return Math.max(-Number.MAX_VALUE, Math.min(mean, Number.MAX_VALUE));
   });
 }

@@ -58,8 +58,30 @@ export function sweepRows({ groups }: Pick<SweepSummary, "groups">): string[][] 
 /** A value of an axis, for people to read. */
 export const showValue = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
+/** A line for each group whose best rate is the first or the last that was tried, so that a better one may lie beyond. */
+function edgeNotes({ groups }: Pick<SweepSummary, "groups">): string {
+  return groups
+    .flatMap(({ group, optimum, rates }) => {
+      const tried = rates.map(({ learningRate }) => learningRate);
+      const [lowest, highest] = [Math.min(...tried), Math.max(...tried)];
+      if (optimum === undefined || (optimum.measured !== lowest && optimum.measured !== highest)) return [];
+      const name = Object.values(group).map(showValue).join(", ");
+      const where =
+        tried.length === 1
+          ? "the only rate that was tried"
+          : optimum.measured === lowest
+            ? "the lowest rate that was tried"
+            : "the highest rate that was tried";
+      const more = tried.length === 1 ? "other" : optimum.measured === lowest ? "lower" : "higher";
+      return [
+        `\n${name ? `${name}: ` : ""}the best rate, ${showRate(optimum.measured)}, is ${where}; the optimum may lie beyond. Add ${more} rates to the axis learningRate.`,
+      ];
+    })
+    .join("");
+}
+
 /** The table for a terminal. */
 export function sweepTable(summary: SweepSummary): string {
   const bits = summary.definitions.toleranceBits;
-  return `${drawTable(sweepRows(summary))}\nTolerated: rates with a mean validation loss within ${bits} bits per byte of the best. ≥: the range reaches the end of the measured rates.`;
+  return `${drawTable(sweepRows(summary))}${edgeNotes(summary)}\nTolerated: rates with a mean validation loss within ${bits} bits per byte of the best. ≥: the range reaches the end of the measured rates.`;
 }

@@ -18,9 +18,13 @@ export function drawChart(curves: readonly DrawnCurve[], height: number): string
   const known = curves.flatMap(({ values }) => values.filter((value) => value !== undefined));
   const least = known.reduce((a, b) => Math.min(a, b));
   const most = known.reduce((a, b) => Math.max(a, b));
-  const perRow = most > least ? height / (most - least) : 1;
-  const bottom = Math.round(least * perRow);
-  const rows = Math.round(most * perRow) - bottom;
+  const share = most > least ? height / (most - least) : 1;
+  const perRow = Number.isFinite(share) ? share : 1;
+  // Rows are counted from zero; where that is too many rows away to be counted, from the smallest value.
+  const origin = Math.max(Math.abs(least), Math.abs(most)) * perRow < 2 ** 40 ? 0 : least;
+  const rowFrom = (value: number): number => Math.round((value - origin) * perRow);
+  const bottom = rowFrom(least);
+  const rows = rowFrom(most) - bottom;
   const width = Math.max(...curves.map(({ values }) => values.length));
   const cells = Array.from({ length: rows + 1 }, () => Array<string>(width).fill(" "));
   const labels = cells.map((_, row) => {
@@ -31,7 +35,7 @@ export function drawChart(curves: readonly DrawnCurve[], height: number): string
   for (const { values, colour } of curves) {
     const ink = (character: string): string => (colour === undefined ? character : colour + character + PLAIN);
     const rowOf = (value: number | undefined): number | undefined =>
-      value === undefined ? undefined : rows - (Math.round(value * perRow) - bottom);
+      value === undefined ? undefined : rows - (rowFrom(value) - bottom);
     const start = rowOf(values[0]);
     if (start !== undefined) axis[start] = ink("┼");
     for (let x = 0; x + 1 < values.length; x++) {

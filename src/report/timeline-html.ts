@@ -1,5 +1,6 @@
 // Question: how does one page show timelines and their figures without any other file?
 
+import { expectFields } from "../basics/fields.ts";
 import { html, type Markup, trusted } from "./html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
 
@@ -32,10 +33,9 @@ th{font-weight:500;color:var(--quiet)}th:first-child,td:first-child{text-align:l
 `;
 
 /** A page with the notes, the tables and the timelines. Hovering over a task shows what it is. */
-export function timelineHtml(
-  { title, notes, tables, pictures }: TimelinePage,
-  options: TimelineSvgOptions = {},
-): string {
+export function timelineHtml(content: TimelinePage, options: TimelineSvgOptions = {}): string {
+  expectFields("timelineHtml", content, { title: "text", notes: "list", tables: "list", pictures: "list" });
+  const { title, notes, tables, pictures } = content;
   const page = html`<!doctype html>
     <html lang="en">
       <head>

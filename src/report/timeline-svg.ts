@@ -3,6 +3,7 @@
 // It becomes an SVG that needs nothing else. There is a row for each stage, with computation above communication, and
 // empty where the stage idles. Several timelines, one below the other, share one time scale.
 
+import { expectFields } from "../basics/fields.ts";
 import { escape } from "./html.ts";
 import { showPercent } from "../basics/show.ts";
 import type { SimulatedSchedule } from "../planning/pipeline/schedules.ts";
@@ -57,6 +58,7 @@ const short = (value: number): string => String(Math.round(value * 10) / 10);
  * @throws RangeError if the window to draw is empty or lies after the end
  */
 export function timelineSvg(pictures: readonly Picture[], options: TimelineSvgOptions = {}): string {
+  expectFields("timelineSvg", options, { width: "number", hover: "flag", unit: "text", window: "list" });
   const { width = 1200, hover = false, unit = "units of time" } = options;
   const longest = Math.max(...pictures.map(({ run }) => run.report.makespan), Number.MIN_VALUE);
   const [from, to] = options.window ?? [0, longest];

@@ -9,6 +9,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { isObject } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -142,6 +144,11 @@ export function loadModel(folder: string): Pick<Checkpoint, "step" | "model"> {
   return { step, model: readTensors(folder, names.model) };
 }
 
+/** What a checkpoint keeps besides tensors; these are not looked at. */
+export function loadState(folder: string): TrainingState {
+  return soundState(folder).state;
+}
+
 function readTensors(folder: string, file: string): CheckpointTensor[] {
   return [...readSafetensors(path.join(folder, file)).tensors].map(([name, { shape, data }]) => {
     if (data instanceof Float32Array) return { name, shape, data };
@@ -156,6 +163,13 @@ export function removeLeftovers(runFolder: string): void {
   for (const name of namesIn(root)) {
     if (unfinished.test(name) || (finished.test(name) && !listed.has(name))) remove(path.join(root, name));
   }
+}
+
+/** Removes what a kill between a save and its end has left too much: all but the newest `keep` up to a step. */
+export function removeSurplus(runFolder: string, step: number, keep: number): void {
+  const earlier = listCheckpoints(runFolder).filter((place) => place.step <= step);
+  setAside(earlier.slice(0, Math.max(0, earlier.length - keep)));
+  removeLeftovers(runFolder);
 }
 
 /** Removes the checkpoints of later steps, durably. Throws an Error when one cannot be removed. */
@@ -182,13 +196,14 @@ export function removeCheckpointsAfter(runFolder: string, step: number): void {
 function prune(runFolder: string, step: number, keep: number): void {
   const places = listCheckpoints(runFolder);
   const kept = new Set(places.filter((place) => place.step <= step).slice(-keep));
-  for (const place of places) {
-    if (kept.has(place)) continue;
-    // Renamed first: a kill amid the removal must not leave half a checkpoint under a good name.
-    const removing = path.join(path.dirname(place.folder), `.removing-${path.basename(place.folder)}`);
-    attempt(() => fs.renameSync(place.folder, removing));
-  }
+  setAside(places.filter((place) => !kept.has(place)));
   removeLeftovers(runFolder);
+}
+
+/** Renamed first: a kill amid the removal must not leave half a checkpoint under a good name. */
+function setAside(places: readonly CheckpointPlace[]): void {
+  for (const { folder } of places)
+    attempt(() => fs.renameSync(folder, path.join(path.dirname(folder), `.removing-${path.basename(folder)}`)));
 }
 
 /** The folder `checkpoints` of a run. */
@@ -255,6 +270,16 @@ const damaged = (folder: string, how: string): Error => new Error(`the checkpoin
 
 /** A checkpoint's state, after its own bytes and those of the tensors were compared with the marks. */
 function checkedState(folder: string): StateFile {
+  const state = soundState(folder);
+  for (const name of tensorFiles) {
+    const problem = compare(path.join(folder, name), state.files[name]!);
+    if (problem !== undefined) throw damaged(folder, `${name}: ${problem}`);
+  }
+  return state;
+}
+
+/** The same without the tensors. */
+function soundState(folder: string): StateFile {
   let parsed: StateFile & { readonly sha256: string };
   try {
     parsed = JSON.parse(fs.readFileSync(path.join(folder, names.state), "utf8"));
@@ -263,15 +288,13 @@ function checkedState(folder: string): StateFile {
   }
   if (parsed?.format !== format) {
     throw new Error(
-      `the checkpoint ${folder} is of format ${parsed?.format}; this version of birkhoff reads format ${format}`,
+      `the checkpoint ${folder} is of format ${showValue(parsed?.format)}; this version of birkhoff reads format ${format}`,
     );
   }
   const { sha256: expected, ...state } = parsed;
   if (sha256(JSON.stringify(state)) !== expected) throw damaged(folder, `${names.state}: its checksum is wrong`);
-  for (const name of tensorFiles) {
-    const problem = compare(path.join(folder, name), state.files[name]!);
-    if (problem !== undefined) throw damaged(folder, `${name}: ${problem}`);
-  }
+  if (!isObject(state.files) || !tensorFiles.every((name) => isObject(state.files[name])))
+    throw damaged(folder, `${names.state}: it does not say which files there are`);
   return state;
 }
 

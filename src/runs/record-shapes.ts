@@ -92,6 +92,19 @@ export function recordOf<F extends keyof RecordFiles>(
   }
 }
 
+/** The last of the lines that is a record of the wanted kind; undefined if none is. */
+export function lastRecord<F extends keyof RecordFiles>(
+  file: F,
+  lines: readonly string[],
+  isWanted: (record: Left<RecordFiles[F]>) => boolean = () => true,
+): Left<RecordFiles[F]> | undefined {
+  for (const line of lines.toReversed()) {
+    const record = recordOf(file, line);
+    if (record && isWanted(record)) return record;
+  }
+  return undefined;
+}
+
 /** What of a measured step goes into which file; undefined for a step without matrices. */
 export function apart(record: GainRecord): { readonly gains: GainRecord; readonly mixing: MixingRecord | undefined } {
   const present = matrixNames.filter((name) => record[name] !== undefined);

@@ -8,7 +8,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/records.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { isObject } from "../basics/objects.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
@@ -75,7 +75,7 @@ export function readRunData(folder: string): RunData {
 function configOf(description: Record<string, unknown> | undefined, problems: string[]): TrainingConfig | undefined {
   if (!description) return undefined;
   try {
-    return parseTrainingConfig(description.config, "config.json");
+    return parseTrainingConfig(withOlderMeanings(description.config), "config.json");
   } catch (error) {
     problems.push(reason(error));
     return undefined;

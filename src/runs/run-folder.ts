@@ -1,6 +1,6 @@
 // Question: where is everything that a training run leaves behind?
 //
-// runs/<name>/: config.json (written first and never changed), tokenizer.json, metrics.jsonl, gains.jsonl,
+// runs/<name>/: config.json (written first, and changed only by a resume that asks for it), tokenizer.json, metrics.jsonl, gains.jsonl,
 // mixing.jsonl (the matrices of the same steps), events.jsonl, samples.txt, checkpoints/step-N/, report.html, and a lock while a process trains. A run that
 // is resumed goes back to its newest sound checkpoint: what the files say of later steps is dropped, so they
 // end as if nothing had happened.
@@ -11,22 +11,48 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject } from "../basics/objects.ts";
-import { syncFolder, writeFileAtomically } from "../files/atomic.ts";
+import { given } from "../basics/given.ts";
+import { sweepLeftovers, syncFolder, writeFileAtomically } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { formatRecord, keepRecords, type Log, openLog, readRecords } from "../files/records.ts";
 import { ensureWritableFolder, expectSpace } from "../files/space.ts";
 import {
   latestCheckpoint,
   listCheckpoints,
+  loadState,
   removeCheckpointsAfter,
   removeLeftovers,
+  removeSurplus,
   saveCheckpoint,
   type CheckpointContent,
   type CheckpointPlace,
 } from "./checkpoint.ts";
-import { parseTrainingConfig } from "../training/config.ts";
+import {
+  afterChanges,
+  asJson,
+  changedRecords,
+  type ConfigChange,
+  describeChanges,
+  differences,
+  expectChangeable,
+  expectSameOrigin,
+  expectUnchanged,
+  identityIn,
+  inTodaysForm,
+  recordedSteps,
+  type RunOrigin,
+  unasked,
+  warnOfKernels,
+  withIdentity,
+} from "./identity.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import {
+  describeResumable,
+  descriptionInCheckpoint,
+  readDescription,
+  type RunDescription,
+  writeDescription,
+} from "./description.ts";
 import { lockFolder } from "../files/lock.ts";
 import { apart, together } from "./record-shapes.ts";
 
@@ -35,13 +61,6 @@ export interface Sample {
   readonly step: number;
   readonly prompt: string;
   readonly text: string;
-}
-
-/** What config.json holds. */
-export interface RunDescription {
-  readonly config: unknown;
-  /** Of the programs that began the run. */
-  readonly versions: Readonly<Record<string, string>>;
 }
 
 /** A run as others see it. */
@@ -75,6 +94,10 @@ export interface RunFolderOptions {
    * must be the same), or remove its files and start anew.
    */
   readonly existing?: "refuse" | "resume" | "overwrite";
+  /** Fields of the configuration, by their paths, that may differ from those of the run that is resumed. */
+  readonly changed?: readonly string[];
+  /** What the run is made from; a resumed one must be made from the same. */
+  readonly origin?: RunOrigin;
   readonly versions?: Readonly<Record<string, string>>;
   /** How many checkpoints stay; 2 by default. */
   readonly keepCheckpoints?: number;
@@ -109,7 +132,8 @@ export function createRunFolder(folder: string, config: unknown, options: RunFol
   ensureWritableFolder(folder);
   const unlock = lockFolder(folder);
   try {
-    const resumes = options.existing === "resume" && fs.existsSync(path.join(folder, names.config));
+    sweepLeftovers(folder);
+    const resumes = options.existing === "resume" && isBegun(folder);
     const start = (resumes ? resume : begin)(folder, asJson(config), options);
     return openFiles(folder, start, options, unlock);
   } catch (error) {
@@ -120,24 +144,96 @@ export function createRunFolder(folder: string, config: unknown, options: RunFol
 
 type Start = RunDescription & Pick<RunFolder, "resumeFrom">;
 
+/** Whether there is a run: its configuration, or a checkpoint that has it too. */
+const isBegun = (folder: string): boolean =>
+  fs.existsSync(path.join(folder, names.config)) || descriptionInCheckpoint(folder) !== undefined;
+
 function begin(folder: string, config: unknown, options: RunFolderOptions): Start {
   if (options.existing === "overwrite") clear(folder);
   expectNoRun(folder);
   expectRoom(folder, options);
   const description = { config, versions: options.versions ?? { node: process.versions.node } };
-  writeFileAtomically(path.join(folder, names.config), `${JSON.stringify(description, undefined, 2)}\n`);
+  writeDescription(folder, description);
   return { ...description, resumeFrom: undefined };
 }
 
 function resume(folder: string, config: unknown, options: RunFolderOptions): Start {
-  const { onWarning = (message: string) => process.emitWarning(message) } = options;
-  const description = readDescription(folder);
-  expectSameConfig(folder, description.config, config);
+  const { onWarning = (message: string) => process.emitWarning(message), changed = [] } = options;
+  let restored = false;
+  const saved = describeResumable(folder, (message) => {
+    restored = true;
+    onWarning(message);
+  });
+  expectSameConfig(folder, saved.config, config, changed);
   removeLeftovers(folder);
   expectRoom(folder, options);
   const resumeFrom = findCheckpoint(folder, onWarning);
-  goBack(folder, resumeFrom?.step ?? -1, onWarning);
+  const step = resumeFrom?.step ?? 0;
+  const identity = resumeFrom && identityIn(loadState(resumeFrom.folder));
+  const before = identity ? afterChanges(identity, step, saved.changes) : inTodaysForm(saved.config);
+  if (identity) expectUnchanged(folder, step, before, config, changed);
+  const fields = differences(before, config);
+  expectChangeable(folder, fields, step);
+  if (resumeFrom && options.origin) {
+    const { origin: is } = options;
+    if (identity) expectSameOrigin(folder, step, { was: identity.origin, is }, onWarning);
+    else warnOfOldKernels(folder, step, saved.versions, is, onWarning);
+  }
+  const description =
+    resumeFrom && fields.length > 0 ? withChange(saved, config, { step, fields }) : { ...saved, config };
+  if (fields.length > 0 || restored) writeDescription(folder, description);
+  if (resumeFrom) removeSurplus(folder, step, options.keepCheckpoints ?? 2);
+  const damaged = identity ? changedRecords(folder, identity.records) : undefined;
+  const told = goBack(folder, resumeFrom?.step ?? -1, onWarning);
+  if (resumeFrom) tellOfHoles(folder, description.config, step, { damaged, told }, onWarning);
   return { ...description, resumeFrom };
+}
+
+const withChange = (
+  { versions, changes = [] }: RunDescription,
+  config: unknown,
+  change: ConfigChange,
+): RunDescription => ({
+  config,
+  versions,
+  changes: [...changes, change],
+});
+
+/** Checkpoints of version 0.1 do not say which kernels computed them; config.json says which the run began with. */
+function warnOfOldKernels(
+  folder: string,
+  step: number,
+  { kernels }: RunDescription["versions"],
+  is: RunOrigin,
+  onWarning: (message: string) => void,
+): void {
+  if (kernels !== undefined) warnOfKernels(folder, step, { kernels: kernels.split(" ")[0]! }, is, onWarning);
+}
+
+/**
+ * Says what is lost of the records; no step depends on them.
+ *
+ * @param files those that are not as the checkpoint remembers them, undefined where it remembers nothing; and those
+ *   whose damage was told already
+ */
+function tellOfHoles(
+  folder: string,
+  config: unknown,
+  step: number,
+  { damaged, told }: { readonly damaged: readonly string[] | undefined; readonly told: ReadonlySet<string> },
+  onWarning: (message: string) => void,
+): void {
+  const metrics = fs.existsSync(path.join(folder, names.metrics)) ? readMetrics(folder) : [];
+  const { found, done } = recordedSteps(config, step, metrics);
+  if (!told.has(names.metrics) && (damaged?.includes(names.metrics) ?? found < done))
+    onWarning(
+      `${path.join(folder, names.metrics)} is damaged or was edited: it has records of ${found} of the ${done} steps up to the checkpoint. The run goes on; its curves lack the others`,
+    );
+  for (const name of damaged ?? [])
+    if (name !== names.metrics && !told.has(name))
+      onWarning(
+        `${path.join(folder, name)} is damaged or was edited: it is not as it was when the checkpoint of step ${step} was saved. The run goes on`,
+      );
 }
 
 /** Room for what is not there yet, and one checkpoint more: the new one is written before the oldest goes. */
@@ -170,7 +266,12 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
     },
     saveCheckpoint(content) {
       for (const log of Object.values(logs)) log.sync();
-      return saveCheckpoint(folder, content, { keep });
+      const { config, versions, changes } = start;
+      const records = Object.fromEntries(
+        Object.entries(logs).map(([name, log]) => [names[name as keyof typeof logs], log.mark()]),
+      );
+      const identity = { config, versions, records, ...given({ changes, origin: options.origin }) };
+      return saveCheckpoint(folder, { ...content, state: withIdentity(content.state, identity) }, { keep });
     },
     rollBack(event) {
       removeCheckpointsAfter(folder, event.rollback.step);
@@ -254,66 +355,13 @@ function expectNoRun(folder: string): void {
   );
 }
 
-function readDescription(folder: string): RunDescription {
-  const file = path.join(folder, names.config);
-  let text: string;
-  try {
-    text = fs.readFileSync(file, "utf8");
-  } catch (error) {
-    throw new Error(`there is no run in ${folder} (${names.config}: ${reason(error)})${runsAround(folder)}`, {
-      cause: error,
-    });
-  }
-  try {
-    const { config, versions }: RunDescription = JSON.parse(text);
-    return { config, versions };
-  } catch (error) {
-    throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
-      cause: error,
-    });
-  }
-}
-
-/** Where the user may have meant: runs in the folder, else beside it. */
-function runsAround(folder: string): string {
-  for (const parent of [folder, path.dirname(path.resolve(folder))]) {
-    const runs = fs.existsSync(parent)
-      ? fs.readdirSync(parent).filter((name) => fs.existsSync(path.join(parent, name, names.config)))
-      : [];
-    if (runs.length > 0) return `; there are runs in ${parent}: ${runs.sort().join(", ")}`;
-  }
-  return "";
-}
-
-/** What an older version wrote, as it would be written today. */
-function inTodaysForm(saved: unknown): unknown {
-  try {
-    return asJson(parseTrainingConfig(saved));
-  } catch {
-    return saved;
-  }
-}
-
-const asJson = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
-
-function expectSameConfig(folder: string, saved: unknown, given: unknown): void {
-  const changes = differences(inTodaysForm(saved), given);
+function expectSameConfig(folder: string, saved: unknown, given: unknown, changed: readonly string[]): void {
+  const changes = unasked(differences(inTodaysForm(saved), given), changed);
   if (changes.length === 0) return;
   throw new Error(
-    `the run in ${folder} was begun with another configuration:\n${changes.join("\n")}\n` +
+    `the run in ${folder} was begun with another configuration:\n${describeChanges(changes, "in the run", "now")}\n` +
       "Resume it with its own configuration, or give the new one another name",
   );
-}
-
-function differences(saved: unknown, given: unknown, at = ""): string[] {
-  if (isObject(saved) && isObject(given)) {
-    const keys = new Set([...Object.keys(saved), ...Object.keys(given)]);
-    // What is computed again changes no number of a run, so it may change when less memory is left.
-    if (at === "") keys.delete("recompute");
-    return [...keys].flatMap((key) => differences(saved[key], given[key], at ? `${at}.${key}` : key));
-  }
-  const [was, is] = [saved, given].map((value) => JSON.stringify(value));
-  return was === is ? [] : [`  ${at || "(all)"}: ${was ?? "nothing"} in the run, ${is ?? "nothing"} now`];
 }
 
 function findCheckpoint(folder: string, onWarning: (message: string) => void): CheckpointPlace | undefined {
@@ -329,18 +377,24 @@ function findCheckpoint(folder: string, onWarning: (message: string) => void): C
   return found;
 }
 
-/** Drops what the growing files say of steps after the last one that is kept. */
-function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): void {
-  for (const name of [names.metrics, names.gains, names.mixing])
-    keepRecords(path.join(folder, name), ({ step }) => step <= lastStep, onWarning);
-  keepRecords(path.join(folder, names.events), (event) => outlives(event, lastStep), onWarning);
+/** Drops what the growing files say of steps after the last one that is kept; returns the files that were damaged. */
+function goBack(folder: string, lastStep: number, onWarning: (message: string) => void): Set<string> {
+  const told = new Set<string>();
+  const keep = (name: string, wanted: (record: { readonly step: number }) => boolean): void =>
+    keepRecords(path.join(folder, name), wanted, (message) => {
+      told.add(name);
+      onWarning(message);
+    });
+  for (const name of [names.metrics, names.gains, names.mixing]) keep(name, ({ step }) => step <= lastStep);
+  keep(names.events, (event) => outlives(event, lastStep));
   const file = path.join(folder, names.samples);
-  if (!fs.existsSync(file)) return;
+  if (!fs.existsSync(file)) return told;
   const text = fs.readFileSync(file, "utf8");
   const keptText = readSamples(folder)
     .filter((sample) => !(Number(/^step (\d+), /.exec(sample)?.[1]) > lastStep))
     .join("");
   if (keptText !== text) writeFileAtomically(file, keptText);
+  return told;
 }
 
 /** The samples of a run as they were written; one that a kill has torn is left out. */

@@ -4,10 +4,17 @@
 // evaluate when due, record, do what the alarms ask for (training/reactions.ts decides), save when due. It can be
 // killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
 
+import fs from "node:fs";
 import path from "node:path";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
+import { showMany } from "../basics/show.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
-import { type PreparedFiles, writeTokenizer } from "../data/prepare.ts";
+import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
+import { formatTokenizer } from "../data/tokenizer-json.ts";
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { reason } from "../files/errors.ts";
+import { sha256 } from "../files/hash.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
@@ -29,6 +36,7 @@ import type { EventRecord, GainRecord, MetricRecord } from "../training/records.
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { openHistory } from "./history.ts";
+import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
@@ -61,8 +69,23 @@ export interface RunOptions {
    * be the same), or remove its files and start anew.
    */
   readonly existing?: "refuse" | "resume" | "overwrite";
+  /**
+   * Fields of the configuration, by their paths, that may differ from those of the run that is resumed, such as
+   * ["steps", "optimizer.learningRate"]: the steps from here on have the new values, and config.json notes the change.
+   */
+  readonly changed?: readonly string[];
+  /** Hears of what is wrong with a run that goes on all the same: damaged files, other kernels. */
   readonly onWarning?: (message: string) => void;
+  /** Hears where a resumed run stands when that is not where it was left: at its beginning, or at its end. */
+  readonly onNote?: (message: string) => void;
 }
+
+const optionRules: FieldRules<RunOptions> = {
+  existing: ["refuse", "resume", "overwrite"],
+  changed: "list",
+  onWarning: "function",
+  onNote: "function",
+};
 
 /** Of the programs that decide a run's bits, for its config.json. */
 export function programVersions({ kernels }: Runtime): Record<string, string> {
@@ -83,23 +106,47 @@ export async function openRun(
   folderPath: string,
   options: RunOptions = {},
 ): Promise<Run> {
+  expectFields("openRun", options, optionRules);
   const trainer = createTrainer(runtime, config, batchesOf(config, data));
   let folder: RunFolder | undefined;
   try {
+    const resumes = options.existing === "resume" && fs.existsSync(folderPath);
     folder = createRunFolder(folderPath, config, {
       existing: options.existing ?? "refuse",
+      origin: originOf(runtime, data),
       versions: programVersions(runtime),
       keepCheckpoints: config.keepCheckpoints,
       checkpointBytes: 12 * trainer.parameterCount,
-      ...given({ onWarning: options.onWarning }),
+      ...given({ onWarning: options.onWarning, changed: options.changed }),
     });
+    warnOfWarmup(config, options);
     startFrom(trainer, folder, config, data, options);
+    if (resumes) noteStart(folder, config, options.onNote);
     return await trainIn(folder, trainer);
   } catch (error) {
     folder?.close();
     trainer.release();
     throw error;
   }
+}
+
+function originOf({ kernels, kernelCode }: Runtime, { tokenizer, train, validation }: PreparedFiles): RunOrigin {
+  return {
+    train: train.checksum,
+    validation: validation.checksum,
+    tokenizer: sha256(formatTokenizer(tokenizer)),
+    // What follows the build's name is a matter of speed.
+    kernels: kernels.split(" ")[0]!,
+    ...given({ kernelCode }),
+  };
+}
+
+function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig, onNote: RunOptions["onNote"]): void {
+  if (!resumeFrom) onNote?.(`${folder} has no checkpoint yet: it begins anew at step 1.`);
+  else if (resumeFrom.step >= steps)
+    onNote?.(
+      `${folder} is finished: all of its ${steps} steps are done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
+    );
 }
 
 function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data: PreparedFiles): Batches {
@@ -127,10 +174,12 @@ function startFrom(
   { folder, resumeFrom }: RunFolder,
   { upcycledFrom, importedFrom, model }: TrainingConfig,
   { tokenizer }: PreparedFiles,
-  { existing }: RunOptions,
+  { existing, onWarning = (message) => process.emitWarning(message) }: RunOptions,
 ): void {
+  const file = path.join(folder, "tokenizer.json");
   if (resumeFrom) {
     trainer.restore(loadCheckpoint(resumeFrom.folder));
+    restoreTokenizer(file, tokenizer, onWarning);
     return;
   }
   if (existing === "resume" && upcycledFrom) {
@@ -145,7 +194,30 @@ function startFrom(
       `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
     );
   }
-  writeTokenizer(path.join(folder, "tokenizer.json"), tokenizer);
+  writeTokenizer(file, tokenizer);
+}
+
+/** Puts the tokenizer of the prepared data, whose checksum holds, in the place of one that is missing or another. */
+function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (message: string) => void): void {
+  const whole = formatTokenizer(tokenizer);
+  let problem = "it is not the one that made the run's tokens";
+  try {
+    if (formatTokenizer(readTokenizer(file)) === whole) return;
+  } catch (error) {
+    problem = reason(error);
+  }
+  writeTokenizer(file, tokenizer);
+  onWarning(`${file} is written again from the prepared data, for ${problem}`);
+}
+
+/** Warn when the learning rate never reaches what was asked for. */
+function warnOfWarmup({ name, steps, optimizer }: TrainingConfig, { onWarning }: RunOptions): void {
+  const { warmup, learningRate } = optimizer;
+  if (warmup <= steps) return;
+  const reached = ((learningRate * steps) / warmup).toPrecision(3);
+  onWarning?.(
+    `${name}: the warm-up of ${showMany(warmup, "step")} is longer than the run of ${showMany(steps, "step")}, so the learning rate ends at ${reached} or less, not at ${learningRate}. Give a shorter --warmup (in a configuration optimizer.warmup), or more steps.`,
+  );
 }
 
 /** The run of a trainer that stands where its folder does. */
@@ -172,7 +244,9 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
   const save = async (): Promise<void> => {
     const bad = await trySave();
     if (bad === undefined) return;
-    throw new DivergenceError(`${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore()).failure}`);
+    throw new DivergenceError(
+      `${config.name}: ${notSavedAlarm(trainer.step, bad, checkpointBefore(), config.optimizer).failure}`,
+    );
   };
 
   const goBack = (event: RollbackEvent, checkpoint: SavedStep): void => {
@@ -223,7 +297,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
     );
     if (trainer.step === step && due(step, config.checkpointEvery) && loss <= highestSaved) {
       const bad = await trySave();
-      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore())]);
+      if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
     return record;
   };

@@ -5,6 +5,7 @@
 // is when something else goes wrong, before the error goes up. The process, its signals and what a person sees are
 // the caller's.
 
+import { expectFields } from "../basics/fields.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { RunStopped } from "../training/reactions.ts";
 import type { EventRecord } from "../training/records.ts";
@@ -47,8 +48,15 @@ export interface TurnsResult<R extends Run> {
  */
 export async function trainInTurns<R extends Run>(
   runs: readonly R[],
-  { signal, requests, onStep, onNote = () => {} }: TurnOptions<R> = {},
+  options: TurnOptions<R> = {},
 ): Promise<TurnsResult<R>> {
+  expectFields("trainInTurns", options, {
+    signal: "anything",
+    requests: "group",
+    onStep: "function",
+    onNote: "function",
+  });
+  const { signal, requests, onStep, onNote = () => {} } = options;
   const failed = new Map<R, RunStopped>();
   const dismissed = new Set<R>();
   let ended = false;

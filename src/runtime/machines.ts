@@ -1,5 +1,6 @@
 // Question: for which machines can programs be planned where no runtime is open?
 
+import { expectFields, expectName } from "../basics/fields.ts";
 import type { Device } from "./device.ts";
 import type { Machine } from "./plan/machine.ts";
 import { wasmMachine } from "./wasm/machine.ts";
@@ -16,9 +17,9 @@ const machines: Readonly<Record<"wasm", (choices: MachineChoices) => Machine>> =
  * @param choices by default one thread, and panels of 16 columns
  * @param name of the runtime
  */
-export function plannedMachine(
-  { threads = 1, panelWidth = 16 }: Partial<MachineChoices> = {},
-  name: keyof typeof machines = "wasm",
-): Machine {
+export function plannedMachine(choices: Partial<MachineChoices> = {}, name: keyof typeof machines = "wasm"): Machine {
+  expectFields("plannedMachine", choices, { threads: "number", panelWidth: "number" });
+  expectName("plannedMachine", "the runtime", name, Object.keys(machines));
+  const { threads = 1, panelWidth = 16 } = choices;
   return machines[name]({ threads, panelWidth });
 }

@@ -3,6 +3,7 @@
 // A runtime is a folder beside this file and an entry of the table below. What it needs is loaded when it is opened,
 // so that a machine that is not there costs nothing.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import type { Runtime } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
@@ -12,7 +13,7 @@ export type RuntimeName = "wasm" | "reference";
 /** What may be asked for: a runtime by its name, or the fastest that there is. */
 export type RuntimeChoice = RuntimeName | "auto";
 
-/** Which runtime, and how it uses the machine; what a runtime does not know of it passes over. */
+/** Which runtime, and how it uses the machine; the reference runtime has none of the other options. */
 export interface OpenOptions extends WasmOptions {
   /** Default: "auto", the fastest that there is. */
   readonly runtime?: RuntimeChoice;
@@ -63,15 +64,35 @@ export function listRuntimes(): Promise<readonly RuntimeListing[]> {
   );
 }
 
+const optionRules: FieldRules<OpenOptions> = {
+  runtime: ["auto", "wasm", "reference"] satisfies RuntimeChoice[],
+  threads: "number",
+  revectorise: "flag",
+  build: ["relaxed", "simd"],
+};
+
+/** The reference runtime has one thread and no kernels: an option for them would change nothing. */
+function expectNone(options: WasmOptions): void {
+  const [given] = Object.entries(options).find(([name, value]) => value !== undefined && !isDefault(name, value)) ?? [];
+  if (given !== undefined)
+    throw new RangeError(
+      `openRuntime: the reference runtime has no option "${given}"; it computes on one thread by plain loops. Leave ${given} out, or open another runtime.`,
+    );
+}
+
+const isDefault = (name: string, value: unknown): boolean =>
+  (name === "threads" && value === 1) || (name === "revectorise" && value === true);
+
 /**
  * Open a runtime; `close` ends it.
  *
  * @throws RangeError for a name that there is not and for options that make no sense; Error when this computer lacks
  *   what the runtime needs
  */
-export async function openRuntime({ runtime = "auto", ...options }: OpenOptions = {}): Promise<Runtime> {
-  if (!runtimeChoices.includes(runtime))
-    throw new RangeError(`openRuntime: there is no runtime "${runtime}"; there are: ${runtimeChoices.join(", ")}.`);
+export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
+  expectFields("openRuntime", asked, optionRules);
+  const { runtime = "auto", ...options } = asked;
+  if (runtime === "reference") expectNone(options);
   for (const { name, available, open, slow } of kinds) {
     if (runtime === "auto" ? slow : runtime !== name) continue;
     if (await available()) return open(options);

@@ -2,6 +2,7 @@
 //
 // Outputs may be nested: { loss: Tensor, loads: Tensor[] } is read as { loss: values, loads: values[] }.
 
+import { expectFields } from "../basics/fields.ts";
 import { type StateAttributes, stateOf } from "../graph/state.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 
@@ -68,6 +69,30 @@ export function resultsOf({ outputs, updates = [] }: ProgramSpec): Tensor[] {
   return [...tensorsOf(outputs), ...updates.map(([, value]) => value)];
 }
 
+/** Throw unless a program is described: named outputs of tensors, and updates in pairs. */
+export function expectSpec(spec: ProgramSpec): void {
+  const example = "Give such as { outputs: { y }, updates: [[state, value]] }.";
+  expectFields("compile", spec, { outputs: "group", updates: "list" }, "field of a program");
+  if (spec.outputs === undefined)
+    throw new TypeError(`compile: outputs are missing; they must be named tensors, or {} for none. ${example}`);
+  for (const [name, output] of Object.entries(spec.outputs)) expectOutput(name, output);
+  for (const [at, pair] of (spec.updates ?? []).entries())
+    if (!Array.isArray(pair) || pair.length !== 2 || !pair.every(isTensorValue))
+      throw new TypeError(`compile: update ${at} is no pair of tensors, [state, its next value]. ${example}`);
+}
+
+const isTensorValue = (value: unknown): boolean =>
+  typeof value === "object" && value !== null && "node" in value && "dtype" in value;
+
+function expectOutput(name: string, output: unknown): void {
+  if (output === undefined || isTensorValue(output)) return;
+  if (typeof output !== "object" || output === null || ArrayBuffer.isView(output))
+    throw new TypeError(
+      `compile: the output "${name}" is ${typeof output === "object" ? "no tensor" : `a ${typeof output}`}; it must be a tensor, or a list or group of tensors. Give what an operation returned.`,
+    );
+  for (const [part, each] of Object.entries(output)) expectOutput(`${name}.${part}`, each);
+}
+
 /** The output of a name; throws when there is none. */
 export function outputOf<O extends Outputs, N extends keyof O & string>(outputs: O, name: N): O[N] {
   if (Object.hasOwn(outputs, name)) return outputs[name];
@@ -75,7 +100,17 @@ export function outputOf<O extends Outputs, N extends keyof O & string>(outputs:
 }
 
 /** Throw unless `count` values fit the tensor. */
-export function expectCount(name: string, count: number, size: number, shape: readonly number[]): void {
+export function expectCount(
+  name: string,
+  values: ArrayLike<number> | undefined,
+  size: number,
+  shape: readonly number[],
+): void {
+  const count = values?.length;
+  if (typeof count !== "number")
+    throw new TypeError(
+      `write: no values are given for ${name}; it must be a list of ${size} numbers, for its shape ${showShape(shape)}. Give an array.`,
+    );
   if (count === size) return;
   throw new RangeError(`write: ${name} has shape ${showShape(shape)} and needs ${size} values, got ${count}.`);
 }

@@ -73,6 +73,8 @@ export interface Runtime {
   readonly device: Device;
   /** Which kernels decide the bits of its results, such as "relaxed 16". */
   readonly kernels: string;
+  /** The beginning of the SHA-256 of the kernels' code; absent where there is no such code. */
+  readonly kernelCode?: string;
   /** For planning programs without running them; a runtime that plans nothing has none. */
   readonly machine?: Machine;
   /**

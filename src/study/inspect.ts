@@ -4,14 +4,14 @@
 // whose network is unknown, they show its connections alone, each on the same random streams, standard normal.
 // Values that depend on the streams' history (their cosine, activations) are then left out.
 
+import { expectFields } from "../basics/fields.ts";
 import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
-import type { ConventionName } from "../connections/conventions/table.ts";
+import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { misfit } from "./lint.ts";
-import type { LintConnection } from "./lint-check.ts";
+import { type LintConnection, misfit } from "./lint-check.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 import type { Checkpoint } from "../runs/checkpoint.ts";
@@ -73,6 +73,7 @@ export interface InspectedFile {
  * @throws Error when there are no connections of HC or mHC, or one does not fit the convention
  */
 export function inspectFile(file: string, options: InspectFileOptions = {}): InspectedFile {
+  expectFields("inspectFile", options, { convention: conventionNames, iterations: "number", tokens: "number" });
   const { iterations = 20, tokens = 128 } = options;
   const order = new Intl.Collator("en", { numeric: true });
   const sublayers = findFileConnections(file, options.convention).sort((a, b) => order.compare(a.name, b.name));

@@ -8,6 +8,7 @@
 //
 // Shapes: h [N, M], A [M, M], s [M]. N tokens of a batch, M = n² + 2n coefficients.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import path from "node:path";
 import type { Adjust } from "../connections/connection.ts";
 import type { Batch, Batches } from "../data/batches.ts";
@@ -90,6 +91,13 @@ export interface InterveneOptions {
   readonly onRow?: (row: InterventionRow, done: number, total: number) => void;
 }
 
+const optionRules: FieldRules<InterveneOptions> = {
+  interventions: "list",
+  sublayers: "list",
+  meanBatches: "number",
+  onRow: "function",
+};
+
 /**
  * Measure a trained model unchanged and changed in many ways, on the validation batches. A change that does
  * nothing gives the loss that the trainer measured, to the last bit.
@@ -104,8 +112,10 @@ export async function intervene(
   config: TrainingConfig,
   checkpoint: Pick<TrainerState, "step" | "model">,
   batches: Batches,
-  { interventions, sublayers, meanBatches = 8, onRow }: InterveneOptions = {},
+  options: InterveneOptions = {},
 ): Promise<InterventionReport> {
+  expectFields("intervene", options, optionRules);
+  const { interventions, sublayers, meanBatches = 8, onRow } = options;
   const { batch, model: modelConfig } = config;
   const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
   const planned = planInterventions(network, interventions, sublayers);

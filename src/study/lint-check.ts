@@ -1,6 +1,11 @@
 // Question: what are the inputs and the result of one check of a checkpoint's connections?
 
-import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
+import {
+  type ConnectionWeights,
+  type Probe,
+  streamsOfBias,
+  type Weights,
+} from "../connections/conventions/evaluate.ts";
 import { type ConventionName, isMhcConvention, type MhcConventionName } from "../connections/conventions/table.ts";
 import type { ReferenceConnection } from "./lint-reference.ts";
 
@@ -78,3 +83,20 @@ export function lineError(h: Float64Array, n: number, step: number, next: number
 
 /** How much an epsilon may change the sums of the last lines. */
 export const EXACT = 1e-3;
+
+/** Why the shapes of a sublayer's tensors do not fit together; undefined where they do. */
+export function misfit({ weights, convention }: LintConnection): string | undefined {
+  const { bias, phi, theta, alpha } = weights;
+  if (!bias) return "there is no bias";
+  const n = streamsOfBias(bias);
+  if (!Number.isInteger(n) || n < 1) return `bias [${bias.shape.join(", ")}] is not n² + 2n for any n`;
+  const M = n * n + 2 * n;
+  if (isMhcConvention(convention)) {
+    if (!phi || !alpha) return `${phi ? "alpha" : "phi"} is missing`;
+    if (phi.shape[0] !== M || phi.shape.length !== 2 || phi.shape[1]! % n !== 0 || phi.shape[1] === 0)
+      return `phi must be [${M}, ${n}·C] for the ${n} streams of the bias`;
+  } else if (convention !== "hc-static" && (!theta || !alpha)) return `${theta ? "alpha" : "theta"} is missing`;
+  else if (theta && (theta.shape[0] !== n + 2 || theta.shape.length !== 2)) return `theta must be [${n + 2}, C]`;
+  if (alpha && alpha.shape.join() !== "3") return "alpha must be [3]";
+  return undefined;
+}

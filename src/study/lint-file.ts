@@ -4,6 +4,8 @@
 // configuration or the names themselves give; and at recorded residual maps, [..., n, n] tensors named h_res,
 // hRes (as they mix the streams) or comb (as Sinkhorn-Knopp returned them).
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+import fs from "node:fs";
 import path from "node:path";
 import {
   type ConventionName,
@@ -17,12 +19,13 @@ import { lintConnections } from "./lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
 import { latestCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { type FoundConnection, findConnections } from "../interop/connection-names.ts";
+import { type FoundConnection, findConnections, joinedWeights } from "../interop/connection-names.ts";
 import { conventionKey } from "../interop/convert.ts";
 import { randomProbe } from "../interop/probes.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { isFolder } from "../files/places.ts";
-import { openSafetensors, type OpenSafetensors } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors.ts";
+import { holdsShards, openShards } from "../files/shards.ts";
 
 /** Facts that the file may not give, and a file to compare it with. */
 export interface LintFileOptions {
@@ -37,6 +40,14 @@ export interface LintFileOptions {
   /** Random tokens. Default 32. */
   readonly tokens?: number;
 }
+
+const optionRules: FieldRules<LintFileOptions> = {
+  convention: conventionNames,
+  against: "text",
+  againstConvention: conventionNames,
+  iterations: "number",
+  tokens: "number",
+};
 
 /** The result of `lintFile`. */
 export interface LintReport {
@@ -55,6 +66,7 @@ interface Looked {
   readonly maps: readonly RecordedMaps[];
   readonly skipped: readonly string[];
   readonly iterations: number | undefined;
+  readonly partOf: string | undefined;
 }
 
 /**
@@ -65,18 +77,24 @@ interface Looked {
  * @throws Error when there are no connections to look at, or no file
  */
 export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
-  const { file, sublayers, endings, maps, skipped, iterations } = look(place, options.convention);
-  if (sublayers.length + maps.length === 0) {
+  expectFields("lintFile", options, optionRules);
+  const { file, sublayers, endings, maps, skipped, iterations, partOf } = look(place, options.convention);
+  if (sublayers.length + maps.length + endings.length === 0) {
     throw new Error(
       `${file} has no connections of HC or mHC${skipped.length > 0 ? ` that can be checked (${skipped.join("; ")})` : ": no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi"}`,
     );
   }
   const other = options.against === undefined ? undefined : look(options.against, options.againstConvention);
+  for (const each of other ? [{ file, partOf }, other] : [])
+    if (each.partOf !== undefined)
+      throw new Error(
+        `${each.file} may be a part of a checkpoint, and only whole ones can be compared: ${each.partOf}. Give the folder with all files`,
+      );
   const checks = lintConnections({
     sublayers,
     endings,
     maps,
-    ...(other ? { reference: new Map(other.sublayers.map((each) => [each.name, each])) } : {}),
+    ...(other ? { reference: new Map([...other.sublayers, ...other.endings].map((each) => [each.name, each])) } : {}),
     iterations: options.iterations ?? iterations ?? 20,
     probe: (streams, channels) => randomProbe({ tokens: options.tokens ?? 32, streams, channels }),
   });
@@ -94,13 +112,18 @@ export function findFileConnections(place: string, convention?: ConventionName):
 }
 
 function look(place: string, asked: ConventionName | undefined): Looked {
-  const run = isFolder(place) ? runOf(place) : undefined;
+  // A folder that is no run is a checkpoint of one or several files.
+  const isRun = isFolder(place) && (fs.existsSync(path.join(place, "checkpoints")) || !holdsShards(place));
+  const run = isRun ? runOf(place) : undefined;
   const name = run?.file ?? place;
-  const file = openSafetensors(name);
+  const file = openShards(name);
   try {
     const stated = conventionNames.find((each) => each === file.metadata[conventionKey]);
     const connections = findConnections(file.tensors);
-    const skipped: string[] = [];
+    const skipped: string[] =
+      file.partOf === undefined
+        ? []
+        : [`the other files (${file.partOf}): give the folder with all files to check them`];
     const sublayers: LintConnection[] = [];
     for (const connection of connections.filter(({ kind }) => kind === "sublayer")) {
       const known = run?.conventionOf(connection.name);
@@ -117,6 +140,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       maps: isMhcConvention(convention) ? recorded(file, convention) : [],
       skipped,
       iterations: run?.iterations,
+      partOf: file.partOf,
     };
   } finally {
     file.close();
@@ -163,17 +187,22 @@ function conventionOf(config: ConnectionConfig): KnownConvention {
 }
 
 function byNames({ naming, tensors }: FoundConnection): ConventionName {
+  if (naming === "liger" || naming === "megatron") return naming;
   if (naming !== "birkhoff") return "deepseek-v4";
   if (tensors.theta !== undefined) return "hc-dynamic";
   return tensors.phi === undefined ? "hc-static" : "paper";
 }
 
-function read(file: OpenSafetensors, { name, tensors }: FoundConnection, convention: ConventionName): LintConnection {
+function read(
+  file: OpenSafetensors,
+  { name, naming, tensors }: FoundConnection,
+  convention: ConventionName,
+): LintConnection {
   const stored = Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)] as const);
   return {
     name,
     convention,
-    weights: Object.fromEntries(stored),
+    weights: joinedWeights(naming, Object.fromEntries(stored)),
     dtypes: Object.fromEntries(stored.map(([part, { dtype }]) => [part, dtype])),
   };
 }

@@ -3,19 +3,9 @@
 // There are three kinds of evidence (see the head of lint.ts): recorded maps, another checkpoint, φ alone.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { conversion, lastLines } from "../connections/conventions/convert.ts";
+import { lastLines } from "../connections/conventions/convert.ts";
 import { mhcConventions } from "../connections/conventions/table.ts";
-import {
-  EXACT,
-  lineError,
-  type LintCheck,
-  type LintConnection,
-  type MhcLint,
-  most,
-  type RecordedMaps,
-  small,
-} from "./lint-check.ts";
-import { type ReferenceConnection, resLayouts, relativeTo } from "./lint-reference.ts";
+import { EXACT, lineError, type LintCheck, type MhcLint, type RecordedMaps, small } from "./lint-check.ts";
 import { mean, sampleVariance } from "../basics/numbers.ts";
 
 /** How many standard errors from zero the statistic of φ decides at. */
@@ -103,53 +93,5 @@ export function checkRecorded({ name, shape, data, applied, convention }: Record
     remedy: flipped
       ? `The ${other} are the exact ones: these are the transposes of what ${convention} mixes the streams with. Transpose where they are applied, or the res rows of φ and of the bias.`
       : "Neither marginal is one: not the result of Sinkhorn-Knopp, or of 16-bit arithmetic, or overflowed logits.",
-  };
-}
-
-/** Evidence (b): another checkpoint of the same function. */
-export function checkReference(
-  sublayers: readonly LintConnection[],
-  reference: ReadonlyMap<string, ReferenceConnection>,
-): LintCheck {
-  const shared = sublayers.filter(({ name }) => reference.has(name));
-  const expected = "the weights that the other file has after conversion, sublayer by sublayer";
-  if (shared.length === 0) {
-    return {
-      name: "against the other file",
-      verdict: "undecided",
-      measured: "the files have no connection of the same name",
-      expected,
-      where: [],
-    };
-  }
-  const matched = shared.map((connection) => {
-    const other = reference.get(connection.name)!;
-    const right = conversion(other.convention, connection.convention).sublayer(other.weights);
-    return { name: connection.name, ...relativeTo(connection.weights, right) };
-  });
-  const wrong = matched.filter(({ layout }) => layout !== "as expected");
-  const apart = most(matched.map(({ difference }) => difference));
-  if (wrong.length === 0) {
-    return {
-      name: "against the other file",
-      verdict: "good",
-      measured: `${shared.length} sublayers agree, largest difference of a weight ${small(apart)}`,
-      expected,
-      where: [],
-    };
-  }
-  // One sublayer with other weights must not hide what is wrong with the rest.
-  const first = wrong.find(({ layout }) => layout !== "different") ?? wrong[0]!;
-  const known = first.layout !== "different";
-  const alike = wrong.filter(({ layout }) => layout === first.layout);
-  return {
-    name: "against the other file",
-    verdict: known ? "error" : "note",
-    measured: `${alike.length} of ${shared.length} sublayers are ${known ? first.layout : "of other weights"}, such as ${first.name}: largest difference ${small(first.expectedDifference)} as they are${known ? `, ${small(first.difference)} when that is undone` : ""}`,
-    expected,
-    where: alike.map(({ name }) => name),
-    remedy: known
-      ? resLayouts[first.layout as keyof typeof resLayouts]
-      : "The files are of different training steps, or one of them was changed: nothing about the layout follows.",
   };
 }

@@ -21,19 +21,20 @@
 // Every check reports what it measured, also when nothing is wrong.
 
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
-import { isMhcConvention } from "../connections/conventions/table.ts";
 import {
   isMhc,
   type LintCheck,
   type LintConnection,
   type LintInput,
   type MhcLint,
+  misfit,
   most,
   shapeText,
   small,
   some,
 } from "./lint-check.ts";
-import { checkRecorded, checkReference, checkSources } from "./lint-orientation.ts";
+import { checkAgainst } from "./lint-against.ts";
+import { checkRecorded, checkSources } from "./lint-orientation.ts";
 import { checkOnTokens } from "./lint-tokens.ts";
 
 /**
@@ -44,12 +45,8 @@ import { checkOnTokens } from "./lint-tokens.ts";
 export function lintConnections(input: LintInput): LintCheck[] {
   const shapes = checkShapes(input);
   const finite = checkFinite(input);
-  const sound = new Set(
-    input.sublayers
-      .map(({ name }) => name)
-      .filter((name) => !shapes.where.includes(name) && !finite.where.includes(name)),
-  );
-  const sublayers = input.sublayers.filter(({ name }) => sound.has(name));
+  const unsound = new Set([...shapes.where, ...finite.where]);
+  const sublayers = input.sublayers.filter(({ name }) => !unsound.has(name));
   const ofMhc = sublayers.filter(isMhc);
   // A single stream has nothing to mix.
   const mixing = ofMhc.filter(({ weights }) => streamsOfBias(weights.bias!) > 1);
@@ -62,25 +59,10 @@ export function lintConnections(input: LintInput): LintCheck[] {
     ...(ofMhc.length === 0 ? [] : [checkAlpha(ofMhc)]),
     ...(mixing.length === 0 ? [] : [checkSources(mixing)]),
     ...(input.maps ?? []).map(checkRecorded),
-    ...(input.reference ? [checkReference(sublayers, input.reference)] : []),
+    ...(input.reference
+      ? [checkAgainst([...input.sublayers, ...(input.endings ?? [])], input.reference, input.probe, iterations)]
+      : []),
   ];
-}
-
-/** Why the shapes of a sublayer's tensors do not fit together; undefined where they do. */
-export function misfit({ weights, convention }: LintConnection): string | undefined {
-  const { bias, phi, theta, alpha } = weights;
-  if (!bias) return "there is no bias";
-  const n = streamsOfBias(bias);
-  if (!Number.isInteger(n) || n < 1) return `bias [${bias.shape.join(", ")}] is not n² + 2n for any n`;
-  const M = n * n + 2 * n;
-  if (isMhcConvention(convention)) {
-    if (!phi || !alpha) return `${phi ? "alpha" : "phi"} is missing`;
-    if (phi.shape[0] !== M || phi.shape.length !== 2 || phi.shape[1]! % n !== 0)
-      return `phi must be [${M}, ${n}·C] for the ${n} streams of the bias`;
-  } else if (convention !== "hc-static" && (!theta || !alpha)) return `${theta ? "alpha" : "theta"} is missing`;
-  else if (theta && (theta.shape[0] !== n + 2 || theta.shape.length !== 2)) return `theta must be [${n + 2}, C]`;
-  if (alpha && alpha.shape.join() !== "3") return "alpha must be [3]";
-  return undefined;
 }
 
 function misfitOfEnd({ weights: { phi, alpha, bias } }: LintConnection): string | undefined {
@@ -102,7 +84,7 @@ function checkShapes({ sublayers, endings = [] }: LintInput): LintCheck {
     return {
       name: "shapes",
       verdict: "good",
-      measured: `${sublayers.length} sublayers of ${[...sizes].join(", ")} streams${endings.length > 0 ? " and a learned end" : ""}`,
+      measured: `${sublayers.length} sublayers${sizes.size > 0 ? ` of ${[...sizes].join(", ")} streams` : ""}${endings.length > 0 ? " and a learned end" : ""}`,
       expected,
       where: [],
     };

@@ -4,6 +4,7 @@
 // (ops/sinkhorn-implicit.ts). They agree to the extent that the columns sum to one, which depends on the spread of
 // the logits more than on T. Everything is in float64, on normal logits and cotangents drawn by seed.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { largestMagnitude } from "../basics/numbers.ts";
 import { normal, streams } from "../data/random.ts";
 import { implicitGradient } from "../ops/entropic-backward.ts";
@@ -22,6 +23,14 @@ export interface SinkhornErrorOptions {
   /** Seed of the logits and the cotangents. Default 1. */
   readonly seed?: number;
 }
+
+const optionRules: FieldRules<SinkhornErrorOptions> = {
+  iterations: "number",
+  scale: "number",
+  streams: "number",
+  samples: "number",
+  seed: "number",
+};
 
 /** The median, the 99th percentile and the largest of all matrices' errors. */
 export interface Spread {
@@ -44,13 +53,9 @@ export interface SinkhornError {
  *
  * @throws RangeError unless there are one or more samples and iterations
  */
-export function sinkhornError({
-  iterations,
-  scale,
-  streams: n = 4,
-  samples = 1000,
-  seed = 1,
-}: SinkhornErrorOptions): SinkhornError {
+export function sinkhornError(options: SinkhornErrorOptions): SinkhornError {
+  expectFields("sinkhornError", options, optionRules);
+  const { iterations, scale, streams: n = 4, samples = 1000, seed = 1 } = options;
   if (!(samples >= 1 && iterations >= 1)) {
     throw new RangeError(`sinkhornError: samples and iterations must be 1 or more, got ${samples} and ${iterations}.`);
   }

@@ -13,6 +13,7 @@
 // `fixed` sets φ = 0, which removes the part of the maps that depends on the token and, with random φ, on chance.
 // `started` uses the parameters as they really start.
 
+import { expectFields } from "../basics/fields.ts";
 import { secondModulus } from "../stability/measure.ts";
 import { largestMagnitude, sum as total } from "../basics/numbers.ts";
 import { times } from "../stability/gains.ts";
@@ -80,6 +81,7 @@ export interface StartOptions {
  * @throws TypeError for a connection without coefficients, such as the plain residual
  */
 export function measureStart(connection: Connection, options: StartOptions = {}): Start {
+  expectFields("measureStart", options, { depth: "number", channels: "number", tokens: "number" });
   const sizes = { depth: 60, channels: 32, tokens: 4, ...options };
   const [fixed, started, bareFixed, bareStarted] = [
     evaluate(connection, sizes, { normed: true, phi: false }),

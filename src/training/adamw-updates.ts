@@ -8,11 +8,13 @@
 //
 // What changes from step to step is one input, schedule [3] = η, 1 − β₁^t, 1 − β₂^t. See ops/adamw.ts.
 
+import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { gradients } from "../ops/gradients.ts";
-import { type Parameter, type ParameterSet, type Role, trainedParameters } from "../graph/parameters.ts";
+import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { adamw } from "../ops/adamw.ts";
+import { expectAdamw } from "../ops/adamw-rules.ts";
 import { clipScale } from "../ops/clip-scale.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -48,6 +50,16 @@ export interface AdamwOptions extends Partial<AdamwSettings> {
   readonly learningRate?: number | ((step: number) => number);
 }
 
+const optionRules: FieldRules<AdamwOptions> = {
+  learningRate: "anything",
+  beta1: "number",
+  beta2: "number",
+  epsilon: "number",
+  weightDecay: "number",
+  decayed: "list",
+  clip: "number",
+};
+
 /** One training step as part of a graph: give `updates` to `Runtime.compile`. */
 export interface AdamwStep {
   /** Pairs [state, next value]: every trained parameter and its two moments. */
@@ -76,21 +88,35 @@ export interface AdamwUpdates extends AdamwStep {
  *
  * @param loss a tensor of one element
  * @returns `updates` for `Runtime.compile`; call `write(runtime, step)` before each run of the program
- * @throws ShapeError when the loss is not one element; RangeError when the clip is not positive
+ * @throws ShapeError when the loss is not one element; RangeError for settings with which AdamW cannot work in float32
+ *   (ops/adamw-rules.ts), of a learning rate by step from `at` and `write`
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
-  const { learningRate = 3e-3, ...settings } = options;
+  expectFields("adamwUpdates", options, optionRules);
+  const { learningRate = 3e-3, ...chosen } = options;
+  const settings: AdamwSettings = { ...DEFAULTS, ...chosen };
+  const { beta1, beta2, epsilon, weightDecay, clip } = settings;
+  const fixed = typeof learningRate === "number" ? { learningRate } : {};
+  expectAdamw("adamwUpdates", { beta1, beta2, epsilon, weightDecay, clip, ...fixed });
   const trained = trainedParameters(parameters);
   const schedule = input("schedule", [3]);
   const byParameter = gradients(
     loss,
     trained.map(({ tensor }) => tensor),
   );
+  if (typeof learningRate !== "number" && typeof learningRate !== "function")
+    throw new TypeError(
+      `adamwUpdates: learningRate is ${JSON.stringify(learningRate)}; it must be a number, or a function of the step.`,
+    );
+  for (const role of settings.decayed ?? []) expectName("adamwUpdates", "decayed", role, roles);
   const rateOf = typeof learningRate === "number" ? () => learningRate : learningRate;
-  const at = (step: number): [number, number, number] =>
-    adamwSchedule(rateOf(step), step, { ...DEFAULTS, ...settings });
+  const at = (step: number): [number, number, number] => {
+    const rate = rateOf(step);
+    expectAdamw(`adamwUpdates, step ${step}`, { learningRate: rate });
+    return adamwSchedule(rate, step, settings);
+  };
   return {
-    ...adamwStep(trained, byParameter, schedule, { ...DEFAULTS, ...settings }),
+    ...adamwStep(trained, byParameter, schedule, settings),
     at,
     write: (runtime, step) => runtime.write(schedule, at(step)),
   };

@@ -6,6 +6,7 @@
 // anywhere but in events.jsonl, so a run that is killed and resumed has the rate of an undisturbed one.
 
 import { z } from "zod";
+import { countFromZero } from "../basics/schemas.ts";
 import { initialisations } from "../connections/initialisations.ts";
 import { residualMaps } from "../connections/manifolds/table.ts";
 import type { ConnectionConfig } from "../connections/table.ts";
@@ -59,7 +60,7 @@ export const alarmsSchema: z.ZodType<AlarmsConfig> = z.strictObject({
     })
     .exactOptional(),
   rateFactor: z.number().positive().max(1).exactOptional(),
-  rollbacks: z.int().min(0).exactOptional(),
+  rollbacks: countFromZero().exactOptional(),
 });
 
 const defaultActions: Readonly<Record<AlarmName, AlarmAction>> = {

@@ -4,10 +4,13 @@
 // versions wrote stay readable; everything past the parser has today's.
 
 import { z } from "zod";
-import { positive } from "../basics/schemas.ts";
+import { isObject, isTooDeep } from "../basics/objects.ts";
+import { count, countFromZero, MOST_TOKENS, seedNumber } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
+import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
+import { withOlderMeaning } from "../model/mixture.ts";
 import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
 
 /**
@@ -43,6 +46,10 @@ export interface DataConfig {
   readonly vocabulary: number;
   /** Chooses the validation documents; the same for all runs that are compared. */
   readonly splitSeed: number;
+  /** Of a folder: endings of the files that are read; absent: those of text. */
+  readonly extensions?: readonly string[];
+  /** Of a folder: whether files that are no UTF-8 text are left out; absent: they are refused. */
+  readonly skipUnreadable?: boolean;
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
   readonly prepared?: { readonly folder: string; readonly text: string } | undefined;
 }
@@ -82,48 +89,63 @@ export interface TrainingConfig {
 
 const share = z.number().min(0).max(1);
 
+/** A setting of AdamW, checked by AdamW's own rules. */
+const adamwSetting = (name: AdamwSetting): z.ZodNumber =>
+  z.number().superRefine((value, context) => {
+    const { fits, allowed } = adamwRules[name];
+    if (!fits(value)) context.addIssue({ code: "custom", message: `${value} is given; it must be ${allowed}` });
+  });
+
 const trainingSchema: z.ZodType<TrainingConfig> = z
   .strictObject({
     name: z.string().min(1),
-    seed: z.int().min(0).default(1),
+    seed: seedNumber.default(1),
     data: z.strictObject({
       source: z.string().min(1),
-      vocabulary: positive,
-      splitSeed: z.int().min(0).default(0),
+      vocabulary: count(MOST_TOKENS),
+      splitSeed: seedNumber.default(0),
+      extensions: z.array(z.string().min(1)).exactOptional(),
+      skipUnreadable: z.boolean().exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,
-    batch: positive,
-    accumulate: positive.default(1),
-    recompute: z.union([z.enum(["none", "auto"]), positive]).exactOptional(),
-    steps: positive,
+    batch: count(),
+    accumulate: count().default(1),
+    recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
+    steps: count(),
     optimizer: z.strictObject({
-      learningRate: z.number().positive(),
-      warmup: z.int().min(0),
+      learningRate: adamwSetting("learningRate").positive(),
+      warmup: countFromZero(),
       schedule: z.discriminatedUnion("kind", [
         z.strictObject({ kind: z.literal("step") }),
         z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
         z.strictObject({ kind: z.literal("constant") }),
       ]),
-      beta1: share.default(0.9),
-      beta2: share.default(0.95),
-      epsilon: z.number().positive().default(1e-8),
-      weightDecay: z.number().min(0).default(0.1),
+      beta1: adamwSetting("beta1").default(0.9),
+      beta2: adamwSetting("beta2").default(0.95),
+      epsilon: adamwSetting("epsilon").default(1e-8),
+      weightDecay: adamwSetting("weightDecay").default(0.1),
       decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
-      clip: z.number().positive().default(1),
+      clip: adamwSetting("clip").default(1),
     }),
-    evaluateEvery: positive,
-    evaluateBatches: positive.default(8),
-    checkpointEvery: positive,
-    keepCheckpoints: positive.default(2),
-    gainsEvery: positive.default(10),
+    evaluateEvery: count(),
+    evaluateBatches: count().default(8),
+    checkpointEvery: count(),
+    keepCheckpoints: count().default(2),
+    gainsEvery: count().default(10),
     alarms: alarmsSchema.exactOptional(),
-    upcycledFrom: z.strictObject({ run: z.string().min(1), step: z.int().min(0) }).exactOptional(),
+    upcycledFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
     importedFrom: z.string().min(1).exactOptional(),
   })
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
     path: ["keepCheckpoints"],
     error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
+  })
+  .superRefine(({ optimizer: { learningRate, weightDecay } }, context) => {
+    // A step multiplies by 1 − learning rate · decay.
+    if (!(learningRate * weightDecay >= 1) || !adamwRules.weightDecay.fits(weightDecay)) return;
+    const message = `${weightDecay} is given; it must be below ${1 / learningRate}, 1 / optimizer.learningRate, or a step takes away more than there is`;
+    context.addIssue({ code: "custom", path: ["optimizer", "weightDecay"], message });
   });
 
 /** Groups of fields as older versions named them → as they are named today. */
@@ -140,8 +162,17 @@ export function withCurrentNames(value: unknown): unknown {
   if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
   return Object.fromEntries(
     // A group that is there under both names stays, and the parser refuses the older one.
-    Object.entries(value).map(([name, field]) => [currentPath(name) in value ? name : currentPath(name), field]),
+    Object.entries(value).map(([name, field]) => [
+      Object.hasOwn(value, currentPath(name)) ? name : currentPath(name),
+      field,
+    ]),
   );
+}
+
+/** A configuration as a run stored it, with what fields that it lacks meant then; what is none is left as it is. */
+export function withOlderMeanings(value: unknown): unknown {
+  if (!isObject(value) || !isObject(value["model"]) || value["model"]["feedForward"] === undefined) return value;
+  return { ...value, model: { ...value["model"], feedForward: withOlderMeaning(value["model"]["feedForward"]) } };
 }
 
 /**
@@ -152,8 +183,9 @@ export function withCurrentNames(value: unknown): unknown {
  * @throws Error that lists each wrong field, what it was and what is allowed
  */
 export function parseTrainingConfig(value: unknown, source = "the configuration"): TrainingConfig {
+  if (isTooDeep(value)) throw new Error(`${source} is not valid:\n  it is nested too deeply`);
   const current = withCurrentNames(value);
   const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;
-  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current).join("\n  ")}`);
+  throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current, trainingSchema).join("\n  ")}`);
 }

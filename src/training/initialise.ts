@@ -3,6 +3,7 @@
 // A function of the seed and the parameter's name alone, so models that differ only in their
 // connection start from the same embedding, attention and feed-forward weights.
 
+import { expectName } from "../basics/fields.ts";
 import type { Initial, Parameter, ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { random, streams } from "../data/random.ts";
@@ -14,8 +15,9 @@ import type { Runtime } from "../runtime/runtime.ts";
  */
 export function initialValues({ name, tensor, initial }: Parameter, seed: number): Float32Array {
   const values = new Float32Array(sizeOf(tensor.shape));
-  const [kind] = Object.keys(initial) as (keyof typeof fillers)[];
-  (fillers[kind!] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
+  const kind = (Object.keys(initial) as (keyof typeof fillers)[]).find((one) => initial[one as never] !== undefined);
+  expectName(`initialValues of "${name}"`, "the kind of initial values", kind, Object.keys(fillers));
+  (fillers[kind] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
   return values;
 }
 

@@ -11,6 +11,7 @@
 import { given } from "../basics/given.ts";
 import { DIVERGED_STEPS, type Excursion } from "../stability/alarms.ts";
 import { type AlarmAction, type AlarmPlan, describeEvent, rateFactorAt, shortFactor } from "./alarms.ts";
+import type { OptimizerConfig } from "./config.ts";
 import type { EventRecord, MetricRecord } from "./records.ts";
 
 /** A run that ended before its last step and does not go on by itself. */
@@ -146,17 +147,32 @@ export function notFiniteAlarm(
   const seen =
     `the ${Number.isFinite(loss) ? "gradient" : "loss"} of step ${step} is not finite; the first tensor that went ` +
     `wrong is ${tensor ?? "not found in a repetition"}. The step was not applied.`;
-  const remedy = "Lower the learning rate or the clipping norm.";
+  const remedy =
+    step === 1
+      ? "No step came before it, so the learning rate is not the cause: look at the starting weights and the sizes of the model."
+      : "Lower the learning rate or the clipping norm.";
   return { rule: "not-finite", message: `${seen} ${remedy}`, failure: `${seen} ${lastGood(newest)} ${remedy}` };
 }
 
-/** The alarm of an update that left a tensor, a parameter or a moment, with a value that is not finite. */
+/** The square of a smaller gradient is 0 in float32: a smaller ε is then all that a step is divided by. */
+const LEAST_SAFE_EPSILON = 1e-22;
+
+/**
+ * The alarm of an update that left a tensor, a parameter or a moment, with a value that is not finite.
+ *
+ * @param optimizer the settings with which the step was made
+ */
 export function notSavedAlarm(
   step: number,
   tensor: string,
   newest: SavedStep | undefined,
+  { epsilon }: Pick<OptimizerConfig, "epsilon">,
 ): Alarm & Required<Pick<Alarm, "failure">> {
-  const message = `step ${step} made ${tensor} not finite, so it is not saved. ${lastGood(newest)} Lower the learning rate.`;
+  const remedy =
+    epsilon < LEAST_SAFE_EPSILON
+      ? `Raise optimizer.epsilon, which is ${epsilon}: squares of small gradients are 0 in float32, and then a step is divided by it alone; 1e-8 is usual.`
+      : "Lower the learning rate.";
+  const message = `step ${step} made ${tensor} not finite, so it is not saved. ${lastGood(newest)} ${remedy}`;
   return { rule: "not-finite", message, failure: message };
 }
 

@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
 import { largestMagnitude, mean, median, sampleVariance, sum } from "../../src/basics/numbers.ts";
 import { isObject } from "../../src/basics/objects.ts";
-import { showBytes, showCount, showDecimal, showPercent, withPrefix } from "../../src/basics/show.ts";
+import { showBytes, showCount, showDecimal, showPercent, showPlain, withPrefix } from "../../src/basics/show.ts";
 import { alignCells, drawTable } from "../../src/basics/table.ts";
 
 test("given leaves out what is undefined, and nothing else", () => {
@@ -76,4 +76,8 @@ test("objects are neither null nor lists", () => {
     false,
     false,
   ]);
+});
+
+test("names from outside cannot steer a terminal", () => {
+  expect(showPlain("\u001b[31mred\u0007\u009b1m é 🙂\n\tnext")).toBe("\\x1b[31mred\\x07\\x9b1m é 🙂\n\tnext");
 });

@@ -99,10 +99,11 @@ test("a validation file of less than a batch fills it by starting again", () => 
 test("too little text says how much there is, how much is needed and what to do", () => {
   expect(() => createBatches({ ...options, train: counting(10) })).toThrow(
     "the training text has 10 tokens, but a window of context 10 needs 11: " +
-      "use a context of at most 9, more text or a smaller vocabulary",
+      "use a context of at most 9 (--context) or more text.",
   );
-  expect(() => createBatches({ ...options, validation: counting(10) })).toThrow(
-    /^the validation text has 10 tokens.* a larger validation share/,
+  expect(() => createBatches({ ...options, train: counting(9), validation: counting(1) })).toThrow(
+    "the training text has 9 tokens and the validation text has 1 token, but a window of context 10 needs 11: " +
+      "no context is short enough: use more text.",
   );
   expect(createBatches({ ...options, train: counting(11), validation: counting(11) }).trainingBatch(0).tokens[0]).toBe(
     0,

@@ -18,8 +18,8 @@ test.each([
   ],
   [["train", "--data", "text.txt", "--memory", "much"], /amount of memory such as 2GiB/],
   [
-    ["train", "--resume", "runs/x", "--steps", "9"],
-    /--steps cannot be used with --resume, because the run's configuration fixes it/,
+    ["train", "--resume", "runs/x", "--batch", "9"],
+    /--batch cannot be used with --resume, because the run's configuration fixes it/,
   ],
   [["train", "--resume", "runs/x", "--connection", "hc"], /--connection cannot be used with --resume/],
   [["compare", "--resume", "runs", "--batch", "2"], /--batch cannot be used with --resume/],
@@ -89,6 +89,6 @@ describe("a sweep", () => {
     const args = ["sweep", "t.json", "--out", "t", "--workers", "2", "--memory", "200MiB"];
     const { code, stderr } = await run(place.folder, args);
     expect(code, stderr).toBe(0);
-    expect(stderr).toContain("2 runs, 0 done; 1 at a time, because more do not fit into memory, 1 threads each");
+    expect(stderr).toContain("2 runs, 0 done; 1 at a time, because more do not fit into memory, 1 thread each");
   });
 });

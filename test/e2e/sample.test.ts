@@ -63,8 +63,8 @@ describe("birkhoff sample", () => {
   });
 
   test.each([
-    [["--top-p", "2"], "option '--top-p <p>' argument '2' is invalid. It must be a number from 0 to 1."],
-    [["--top-p", "0"], "topP must be above 0 and at most 1, got 0."],
+    [["--top-p", "2"], "option '--top-p <p>' argument '2' is invalid. It must be a number above 0 and at most 1."],
+    [["--top-p", "0"], "option '--top-p <p>' argument '0' is invalid. It must be a number above 0 and at most 1."],
     [["--temperature", "warm"], "It must be a number of at least 0."],
     [["--stop", ""], "a stop string is empty"],
   ])("%j is refused", async (args, message) => {

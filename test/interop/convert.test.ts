@@ -9,6 +9,9 @@ import { conventionKey, convertFile } from "../../src/interop/convert.ts";
 import { connectionTensorName, findConnections, namings } from "../../src/interop/connection-names.ts";
 import { openSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
 import { encodeHead } from "../../src/files/write-safetensors.ts";
+import { fileURLToPath } from "node:url";
+import { mhcConventionNames } from "../../src/connections/conventions/table.ts";
+import { indexName, openShards } from "../../src/files/shards.ts";
 import { lintFile } from "../../src/study/lint-file.ts";
 import { normal, uniform } from "../ops/harness.ts";
 
@@ -219,8 +222,166 @@ describe("refused, and nothing is written", () => {
   });
 });
 
+describe("several files", () => {
+  const cut = (
+    name: string,
+    parts: readonly Part[],
+    files: readonly (readonly [string, (part: Part) => boolean])[],
+  ) => {
+    fs.mkdirSync(at(name), { recursive: true });
+    const weight_map: Record<string, string> = {};
+    for (const [file, holds] of files) {
+      const own = parts.filter(holds);
+      writeParts(path.join(name, file), own);
+      for (const part of own) weight_map[part.name] = file;
+    }
+    fs.writeFileSync(at(path.join(name, indexName)), JSON.stringify({ weight_map }));
+    return at(name);
+  };
+  const ours = [...readable(convertedOnce()).entries()].map(([name, { shape, data }]) => floats(name, shape, data));
+  const isEnd = ({ name }: Part): boolean => name.startsWith("ending");
+  const shard = (i: number): string => `model-0000${i}-of-00003.safetensors`;
+  // The first connection lies in two files.
+  const inFirst = ({ name }: Part): boolean => name.includes("layers.0") && !name.endsWith("attention.connection.bias");
+  const files = [
+    [shard(1), inFirst],
+    [shard(2), (part: Part) => !inFirst(part) && !isEnd(part)],
+    [shard(3), isEnd],
+  ] as const;
+
+  test("a folder is converted to a folder with an index, and back", () => {
+    const input = cut("cut", ours, files);
+    const report = convertFile(input, at("cut-v4"), { from: "paper", to: "deepseek-v4" });
+    expect(report.converted).toHaveLength(7);
+    const index = JSON.parse(fs.readFileSync(at(path.join("cut-v4", indexName)), "utf8"));
+    expect(index.weight_map.hc_head_fn).toBe(shard(3));
+    expect(index.weight_map["layers.0.hc_attn_base"]).toBe(shard(1));
+    expect(Object.values(index.weight_map).filter((name) => name === shard(3))).toHaveLength(3);
+    convertFile(at("cut-v4"), at("cut-back"), { from: "deepseek-v4", to: "paper" });
+    const opened = openShards(at("cut-back"));
+    for (const { name, raw } of ours) expect(Buffer.concat([...opened.bytes(name)]), name).toEqual(Buffer.from(raw));
+    opened.close();
+    expect(lintFile(at("cut-v4"), { against: input }).checks.at(-1)).toMatchObject({ verdict: "good" });
+  });
+  test("no end is made where the file may be a part, and a file with the end alone is converted", () => {
+    const to = { from: "paper", to: "deepseek-v4" } as const;
+    const whole = ours.filter((part) => !isEnd(part));
+    for (const [name, parts] of [
+      [shard(2), whole],
+      ["late.safetensors", whole.filter(({ name }) => !name.includes("layers.0"))],
+      ["half.safetensors", whole.filter(({ name }) => !name.includes("1.feedForward"))],
+      ["bare.safetensors", whole],
+    ] as const) {
+      expect(() => convertFile(writeParts(name, parts), at("part-out"), to), name).toThrow(/may be a part of a model/);
+      expect(fs.existsSync(at("part-out"))).toBe(false);
+    }
+    const last = convertFile(writeParts(shard(3), ours.filter(isEnd)), at("end-out"), to);
+    expect(last.converted.map(({ name }) => name)).toEqual(["ending"]);
+    expect(rawOf(at("end-out"), "hc_head_fn")).toEqual(
+      Buffer.from(ours.find(({ name }) => name === "ending.phi")!.raw),
+    );
+    // The statement of the user, or a last norm, makes it a whole.
+    expect(convertFile(at("bare.safetensors"), at("said"), { ...to, end: "mean" }).converted.at(-1)!.name).toMatch(
+      /mean/,
+    );
+    const norm = writeParts("norm.safetensors", [...whole, floats("norm", [C], draw(C, 1))]);
+    expect(convertFile(norm, at("normed"), to).converted.at(-1)!.name).toMatch(/mean/);
+  });
+  test("a file that is missing, a tensor in two files, an index that is wrong", () => {
+    const lost = cut("lost", ours, files);
+    fs.rmSync(path.join(lost, shard(2)));
+    expect(() => lintFile(lost)).toThrow(/has 2 of the 3 files.*00002.*fetch the rest/);
+    fs.rmSync(path.join(lost, indexName));
+    expect(() => lintFile(lost)).toThrow(/has 2 of 3 files.*number 2 is missing/);
+    const twice = cut("twice", ours, [...files, ["more.safetensors", isEnd]]);
+    const index = path.join(twice, indexName);
+    const { weight_map } = JSON.parse(fs.readFileSync(index, "utf8"));
+    fs.writeFileSync(index, JSON.stringify({ weight_map: { ...weight_map, "ending.phi": shard(3) } }));
+    expect(() => lintFile(twice)).toThrow(/ending\.\w+ is in .* and in/);
+    const wrong = cut("wrong-index", ours, files);
+    fs.writeFileSync(
+      path.join(wrong, indexName),
+      JSON.stringify({
+        weight_map: {
+          ...weight_map,
+          none: shard(1),
+          "ending.phi": shard(3),
+          "ending.alpha": shard(3),
+          "ending.bias": shard(3),
+        },
+      }),
+    );
+    expect(() => lintFile(wrong)).toThrow(/has no tensor none, though/);
+    // Without an index, a complete set is read all the same.
+    const bare = cut("no-index", ours, files);
+    fs.rmSync(path.join(bare, indexName));
+    expect(lintFile(bare).checks[0]).toMatchObject({ verdict: "good" });
+    expect(lintFile(path.join(bare, shard(3))).skipped[0]).toMatch(/file 3 of 3/);
+    expect(() => lintFile(bare, { against: path.join(bare, shard(3)) })).toThrow(/may be a part/);
+  });
+});
+
+/** The released file in the paper's convention. */
+function convertedOnce(): string {
+  const input = writeParts(
+    "once.safetensors",
+    released().filter(({ dtype }) => dtype === "F32"),
+  );
+  convertFile(input, at("once-ours.safetensors"), { from: "deepseek-v4", to: "paper" });
+  return at("once-ours.safetensors");
+}
+
+test("every convention is written under every naming that has its parts, and read again", () => {
+  const input = convertedOnce();
+  const plain = writeParts(
+    "plain-mean.safetensors",
+    [...readable(input)]
+      .filter(([name]) => !name.startsWith("ending"))
+      .map(([name, { shape, data }]) => floats(name, shape, data)),
+  );
+  for (const to of mhcConventionNames.filter((name) => name !== "deepseek-v4.1"))
+    for (const names of [undefined, ...namings]) {
+      const [there, back] = [at(`${to}-${names}.safetensors`), at(`${to}-${names}-back.safetensors`)];
+      convertFile(plain, there, { from: "paper", to, end: "mean", tolerance: 1, ...(names ? { names } : {}) });
+      const { conventions, checks } = lintFile(there);
+      expect(Object.values(conventions)).toEqual(Array(6).fill(to));
+      expect(checks[0]!.verdict).toBe("good");
+      convertFile(there, back, { from: to, to: "paper", tolerance: 1 });
+      for (const { name } of ours(plain))
+        expect(rawOf(back, name), `${to} ${names} ${name}`).toEqual(rawOf(plain, name));
+    }
+});
+
+const ours = (file: string) => {
+  const { tensors, close } = openSafetensors(file);
+  close();
+  return tensors;
+};
+
+test("the files of Liger and Megatron as those libraries write them", () => {
+  const handed = new URL("../fixtures/connections/", import.meta.url);
+  for (const name of ["liger", "megatron"] as const) {
+    const file = fileURLToPath(new URL(`${name}.safetensors`, handed));
+    const { conventions, checks } = lintFile(file);
+    expect(Object.values(conventions)).toEqual([name]);
+    expect(checks.filter(({ verdict }) => verdict === "error")).toEqual([]);
+    const out = at(`${name}-paper.safetensors`);
+    convertFile(file, out, { from: name, to: "paper" });
+    expect([...readable(out).values()].map(({ shape }) => shape.join()).sort()).toEqual(["24", "24,32", "3"]);
+    const back = at(`${name}-back.safetensors`);
+    convertFile(out, back, { from: "paper", to: name });
+    expect(lintFile(back, { against: file }).checks.at(-1)).toMatchObject({ verdict: "good" });
+    for (const { name: tensor, shape } of ours(back)) {
+      const same = ours(file).find(
+        (each) => each.shape.join() === shape.join() && each.name.endsWith(tensor.split(".").at(-1)!),
+      );
+      expect(same?.name, tensor).toBe(tensor);
+      expect(rawOf(back, tensor)).toEqual(rawOf(file, tensor));
+    }
+  }
+});
+
 test("names go round", () => {
-  const parts = ["phi", "alpha", "bias"];
   for (const naming of namings) {
     for (const connection of [
       "layers.7.attention.connection",
@@ -228,6 +389,8 @@ test("names go round", () => {
       "ending",
       "mtp.0.ending",
     ]) {
+      const apart = /liger|megatron/.test(naming) && !connection.endsWith("ending");
+      const parts = ["phi", ...(apart ? ["alphaPre", "alphaPost", "alphaRes"] : ["alpha"]), "bias"];
       const tensors = parts.map((part) => ({
         name: connectionTensorName(naming, connection, part),
         dtype: "F32",
@@ -237,7 +400,7 @@ test("names go round", () => {
       expect(findConnections(tensors)).toEqual([
         {
           name: connection,
-          naming,
+          naming: connection.endsWith("ending") && naming.match(/liger|megatron/) ? "birkhoff" : naming,
           kind: connection.endsWith("ending") ? "ending" : "sublayer",
           tensors: Object.fromEntries(parts.map((part, index) => [part, tensors[index]!.name])),
         },

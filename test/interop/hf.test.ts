@@ -269,9 +269,7 @@ describe("import", () => {
       /rope_scaling .*llama3.*; allowed: null/,
     );
     expect(await refused({ rope_parameters: { rope_type: "yarn" } })).toMatch(/rope_parameters .*yarn/);
-    expect(await refused({ model_type: "mistral", sliding_window: 4096 })).toMatch(
-      /sliding_window 4096; allowed: null/,
-    );
+    expect(await refused({ model_type: "mistral", sliding_window: 9 })).toMatch(/sliding_window 9; allowed: null/);
     expect(await refused({ head_dim: 32 })).toMatch(/head_dim 32; allowed: hidden_size \/ num_attention_heads/);
     expect(await refused({ quantization_config: { quant_method: "fp8" } })).toMatch(/quantization_config .*fp8/);
     expect(await refused({ model_type: "gpt2" })).toMatch(/model_type "gpt2"; allowed: llama, mistral, deepseek_v3/);
@@ -311,7 +309,7 @@ describe("import", () => {
     await expect(importHuggingFace(runtime, experts, at("made"))).rejects.toThrow("n_group 4; allowed: 1");
     changeConfig(experts, { n_group: undefined, topk_group: undefined });
     await expect(importHuggingFace(runtime, experts, at("made"))).rejects.toThrow(
-      "n_group is missing, which means 8 groups",
+      "n_group is missing, which means 8 in deepseek_v3",
     );
     const epsilon = exported("mHC", "epsilon").folder;
     changeConfig(epsilon, { hc_eps: 1e-3 });
@@ -320,6 +318,54 @@ describe("import", () => {
     );
     await expect(importHuggingFace(runtime, at("epsilon-run"), at("made"))).rejects.toThrow("is that of a run already");
     expect(fs.existsSync(at("made"))).toBe(false);
+  });
+
+  test("missing fields are those of the transformers library, and sizes are counted before anything is built", async () => {
+    const { folder } = exported("experts and low-rank queries", "missing");
+    const original = fs.readFileSync(path.join(folder, "config.json"));
+    const tensors = fs.readFileSync(path.join(folder, "model.safetensors"));
+    const tried = async (changes: object): Promise<string> => {
+      fs.writeFileSync(path.join(folder, "config.json"), original);
+      changeConfig(folder, changes);
+      return await errorOf(
+        async () => await importHuggingFace(runtime, folder, at("missing-made"), { existing: "overwrite" }),
+      );
+    };
+    // Two shared experts there; a missing field means one.
+    expect(await tried({ n_shared_experts: undefined })).toMatch(/calls for \[9, 16\]/);
+    expect(await tried({ q_lora_rank: undefined })).toMatch(/q_a_proj.*calls for \[1536, 16\]/);
+    expect(await tried({ num_nextn_predict_layers: 1 })).toBe("no error");
+    expect(await tried({ n_group: 5, topk_group: 5 })).toBe("no error");
+    expect(await tried({ n_group: 5 })).toMatch(/n_group 5; allowed: 1, or as many as topk_group/);
+    expect(await tried({ num_local_experts: 5, n_routed_experts: undefined })).toBe("no error");
+    expect(await tried({ num_local_experts: 6 })).toMatch(/two names of one field/);
+    const nested = { full_attention: { rope_type: "default", rope_theta: 500000 } };
+    expect(await tried({ rope_parameters: nested })).toMatch(/rope_parameters .*allowed: rope_type "default"/);
+    expect(await tried({ rope_scaling: { factor: 8 } })).toMatch(/rope_scaling .*allowed: null/);
+    expect(await tried({ attn_logit_softcapping: 30 })).toMatch(/attn_logit_softcapping 30; allowed: none/);
+    expect(await tried({ layer_types: ["sliding_attention"] })).toMatch(/layer_types/);
+    for (const huge of [1e308, 1e-320, Infinity]) {
+      expect(await tried({ rms_norm_eps: huge })).toMatch(/rms_norm_eps .*allowed: a number above 0/);
+      expect(await tried({ rope_theta: huge })).toMatch(/rope_theta .*allowed: a number above 0/);
+    }
+    const begun = performance.now();
+    for (const field of "vocab_size num_hidden_layers n_routed_experts hidden_size kv_lora_rank intermediate_size".split(
+      " ",
+    ))
+      for (const huge of [2 ** 40, 1e9, 2 ** 31 - 1])
+        expect(await tried({ [field]: huge }), field).not.toBe("no error");
+    expect(performance.now() - begun).toBeLessThan(5000);
+    // A layer that predicts further tokens is left out, and said so.
+    rewrite(folder, (all) => {
+      all.set("model.layers.3.eh_proj.weight", { shape: [2], data: Float32Array.of(1, 2) });
+      all.set("model.layers.3.input_layernorm.weight", { shape: [2], data: Float32Array.of(1, 2) });
+    });
+    expect(await tried({ num_nextn_predict_layers: 0 })).toMatch(/has a tensor model\.layers\.3/);
+    changeConfig(folder, { num_nextn_predict_layers: 1, odd_field: 3 });
+    const { notes } = await importHuggingFace(runtime, folder, at("missing-made"), { existing: "overwrite" });
+    expect(notes.join()).toMatch(/odd_field/);
+    expect(notes.join()).toMatch(/2 tensors were left out, such as model\.layers\.3\.eh_proj/);
+    fs.writeFileSync(path.join(folder, "model.safetensors"), tensors);
   });
 
   test("makes a run without a tokenizer where it cannot be used, and names tokens that stand for nothing", async () => {

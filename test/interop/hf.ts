@@ -52,6 +52,18 @@ export const models: Readonly<Record<string, { readonly model: ModelConfig; read
     model: modelOf({ ...latent, feedForward: { ...feedForward, shared: 0 } }),
     type: "deepseek_v3",
   },
+  "one active expert": {
+    model: modelOf({ ...latent, feedForward: { ...feedForward, active: 1 } }),
+    type: "deepseek_v3",
+  },
+  "one active expert, as others normalise it": {
+    model: modelOf({ ...latent, feedForward: { ...feedForward, active: 1, normalise: true } }),
+    type: "deepseek_v3",
+  },
+  "experts whose weights are not normalised": {
+    model: modelOf({ ...latent, feedForward: { ...feedForward, normalise: false, scale: 1.5 } }),
+    type: "deepseek_v3",
+  },
   mHC: { model: modelOf({ connection: mhc }), type: "birkhoff_mhc" },
   "mHC, the sum at the end": {
     model: modelOf({ connection: { ...mhc, collapse: "sum" } }),

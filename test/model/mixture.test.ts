@@ -14,6 +14,7 @@ import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
+import { parseTrainingConfig, withOlderMeanings } from "../../src/training/config.ts";
 import { relativeError } from "../ops/harness.ts";
 import { tinyBatches, tinySize, tinyTraining } from "../training/tiny.ts";
 
@@ -211,4 +212,35 @@ test("a mixture that cannot be is refused with the reason", () => {
     /it must be at most the number of experts/,
   );
   expect(modelSchema.parse(modelWith(undefined))).not.toHaveProperty("feedForward");
+});
+
+describe("one active expert", () => {
+  const one = modelSchema.parse({ ...modelWith(undefined), feedForward: { ...mixture, active: 1 } });
+  const gradientOf = (config: ModelConfig, runtime: SynchronousRuntime): number[] => {
+    const built = build(config);
+    const values = run(runtime, built);
+    return Array.from(values["gradient of layers.1.feedForward.router"]!);
+  };
+  test("the router learns: its weight is the score, which is not divided by itself", () => {
+    expect(one.feedForward?.normalise).toBe(false);
+    const expected = gradientOf(one, createReferenceRuntime());
+    expect(Math.max(...expected.map(Math.abs))).toBeGreaterThan(1e-6);
+    expect(relativeError(gradientOf(one, wasm), expected)).toBeLessThan(1e-3);
+  });
+  test("divided, as when nothing else was possible, its gradient is rounding noise", () => {
+    const divided = modelSchema.parse({ ...one, feedForward: { ...mixture, active: 1, normalise: true } });
+    expect(Math.max(...gradientOf(divided, createReferenceRuntime()).map(Math.abs))).toBeLessThan(1e-12);
+  });
+  test("a run stored before the field existed keeps its meaning; several experts need none", () => {
+    const stored = tinyTraining("residual", { model: { feedForward: { ...mixture, active: 1 } } });
+    expect(stored.model.feedForward?.normalise).toBe(false);
+    const { normalise: _, ...older } = stored.model.feedForward!;
+    const old = { ...stored, model: { ...stored.model, feedForward: older } };
+    expect(parseTrainingConfig(withOlderMeanings(old)).model.feedForward?.normalise).toBe(true);
+    expect(parseTrainingConfig(withOlderMeanings(stored)).model.feedForward?.normalise).toBe(false);
+    const several = tinyTraining("residual", { model: { feedForward: mixture } });
+    expect(withOlderMeanings(several)).toEqual(several);
+    for (const value of [3, null, {}, { model: 1 }, { model: { feedForward: null } }])
+      expect(withOlderMeanings(value)).toEqual(value);
+  });
 });

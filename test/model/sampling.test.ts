@@ -176,3 +176,28 @@ test("rules that make no sense are told", () => {
   for (const [rules, message] of Object.values(wrong)) expect(() => checkRules(rules)).toThrow(message);
   expect(() => checkRules({ temperature: 0, topK: 1, topP: 1, minP: 1, repetitionPenalty: 1 })).not.toThrow();
 });
+
+describe("scores that are no distribution", () => {
+  const rules = [{ temperature: 0 }, { temperature: 1 }, { topK: 2 }, { topP: 0.5 }, { minP: 0.1 }] as const;
+  test.each(rules)("choose nothing with %j", (rule) => {
+    expect(() => nextTokens([1, NaN, 2], rule)).toThrow(/^generate: the score of token 1 is NaN; allowed are numbers/);
+    expect(() => nextTokens([1, 2, Infinity], rule)).toThrow(/^generate: the score of token 2 is Infinity; allowed/);
+    expect(() => nextTokens([-Infinity, -Infinity], rule)).toThrow(/^generate: the scores are all -Infinity; at least/);
+  });
+  test.each([1e-320, 1e-30, 1, 1e38, 1e308])("extreme options leave probabilities: %d", (extreme) => {
+    for (const rule of [
+      { temperature: extreme },
+      { repetitionPenalty: extreme },
+      { temperature: extreme, repetitionPenalty: extreme, topK: 1 },
+      { topP: Math.min(1, extreme) },
+      { minP: Math.min(1, extreme) },
+    ]) {
+      const { tokens, probabilities } = nextTokens([3, -2, -Infinity, 3], rule, [0, 1, 2]);
+      const total = Array.from(probabilities).reduce((sum, p) => sum + p, 0);
+      expect(total, JSON.stringify(rule)).toBeCloseTo(1, 12);
+      expect(tokens.length).toBeGreaterThan(0);
+      const taken = Array.from(tokens).indexOf(2);
+      if (taken >= 0) expect(probabilities[taken]).toBe(0);
+    }
+  });
+});

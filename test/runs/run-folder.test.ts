@@ -174,6 +174,15 @@ describe("a new run", () => {
     );
   });
 
+  it("says that a file system is read-only", () => {
+    const failing = (code: string) => (): never => {
+      throw Object.assign(new Error(code), { code });
+    };
+    // What Node answers there: ENOENT for several levels at once, EROFS for one.
+    vi.spyOn(fs, "mkdirSync").mockImplementationOnce(failing("ENOENT")).mockImplementationOnce(failing("EROFS"));
+    expect(() => createRunFolder(path.join(parent, "new", "run"), config)).toThrow("the file system is read-only");
+  });
+
   it("fails before it starts where its checkpoints will not fit", () => {
     const { bavail, bsize } = fs.statfsSync(parent);
     expect(() => create({ checkpointBytes: bavail * bsize, keepCheckpoints: 2 })).toThrow(

@@ -228,11 +228,76 @@ describe("transposed", () => {
         }),
       ),
     }));
-    expect(named(lint(rounded, { reference }), "against the other file").verdict).toBe("good");
+    const check = named(lint(rounded, { reference }), "against the other file");
+    expect(check.verdict).toBe("warning");
+    expect(check.measured).toContain("rounding to bfloat16");
   });
-  test("against a later step of the same run nothing follows", () => {
+  test("against a later step of the same run is another function", () => {
     const later = changed(right, (weights) => withBias(weights, (bias) => bias.map((value, m) => value + Math.sin(m))));
-    expect(named(lint(later, { reference }), "against the other file").verdict).toBe("note");
+    expect(named(lint(later, { reference }), "against the other file").verdict).toBe("error");
+  });
+
+  const phiOf = (weights: ConnectionWeights, change: (row: number, column: number) => readonly [number, number]) => {
+    const { shape, data } = weights.phi!;
+    const [rows, width] = shape as [number, number];
+    const changed = Float32Array.from({ length: data.length }, (_, at) => {
+      const [row, column] = change(Math.floor(at / width), at % width);
+      return data[((row + rows) % rows) * width + ((column + width) % width)]!;
+    });
+    return { ...weights, phi: { shape, data: changed } };
+  };
+  const scaled = (weights: ConnectionWeights, part: string, by: (at: number) => number): ConnectionWeights => ({
+    ...weights,
+    [part]: {
+      shape: weights[part]!.shape,
+      data: Float32Array.from(weights[part]!.data, (value, at) => value * by(at)),
+    },
+  });
+  test.each([
+    ["rows rolled", (w: ConnectionWeights) => phiOf(w, (r, c) => [r - 1, c] as const), /phi: its rows are rolled by 1/],
+    ["columns rolled", (w: ConnectionWeights) => phiOf(w, (r, c) => [r, c - 3] as const), /columns are rolled by 3/],
+    ["α doubled", (w: ConnectionWeights) => scaled(w, "alpha", () => 2), /alpha: is scaled by 2/],
+    ["one α", (w: ConnectionWeights) => scaled(w, "alpha", (at) => (at === 2 ? 3 : 1)), /alpha: res is scaled by 3/],
+    ["φ negated", (w: ConnectionWeights) => scaled(w, "phi", () => -1), /phi: has the other sign/],
+    ["some signs", (w: ConnectionWeights) => scaled(w, "bias", (at) => (at % 2 ? 1 : -1)), /bias: 12 of 24 .*sign/],
+    ["φ zero", (w: ConnectionWeights) => scaled(w, "phi", () => 0), /phi: all numbers are zero/],
+    ["NaN", (w: ConnectionWeights) => scaled(w, "phi", (at) => (at === 5 ? NaN : 1)), /phi: 1 numbers are not finite/],
+  ])("against another file: %s", (_, change, says) => {
+    const check = named(lint(changed(right, change), { reference }), "against the other file");
+    expect(check.verdict).toBe("error");
+    expect(check.where).toHaveLength(12);
+    expect(check.remedy).toMatch(says);
+  });
+  test("against another file: layers exchanged, one missing, other sizes", () => {
+    const exchanged = right.map((each, i) => ({ ...each, weights: right[(i + 2) % right.length]!.weights }));
+    expect(named(lint(exchanged, { reference }), "against the other file")).toMatchObject({ verdict: "error" });
+    expect(named(lint(exchanged, { reference }), "against the other file").remedy).toContain("were exchanged");
+    const missing = named(lint(right.slice(1), { reference }), "against the other file");
+    expect(missing).toMatchObject({ verdict: "error", where: ["layers.0.attention.connection"] });
+    expect(named(lint(trained(3), { reference }), "against the other file").measured).toContain("of other sizes");
+    const elsewhere = new Map([["other.connection", right[0]!]]);
+    expect(named(lint(right, { reference: elsewhere }), "against the other file").verdict).toBe("error");
+  });
+  test("against another file: the same function otherwise written", () => {
+    const moved = changed(right, (w) =>
+      scaled(
+        scaled(w, "alpha", () => -2),
+        "phi",
+        () => -0.5,
+      ),
+    );
+    expect(named(lint(moved, { reference }), "against the other file").verdict).toBe("good");
+    const order = [2, 0, 3, 1];
+    const rows = [...order, ...order.map((i) => 4 + i), ...order.flatMap((i) => order.map((j) => 8 + 4 * i + j))];
+    const renumbered = changed(right, (w) => ({
+      ...phiOf(w, (r, c) => [rows[r]!, order[Math.floor(c / CHANNELS)]! * CHANNELS + (c % CHANNELS)] as const),
+      bias: { shape: w.bias!.shape, data: Float32Array.from(rows, (row) => w.bias!.data[row]!) },
+    }));
+    const check = named(lint(renumbered, { reference }), "against the other file");
+    expect(check.verdict).toBe("note");
+    expect(check.measured).toContain("numbered in another order (2, 0, 3, 1)");
+    const partly = [...renumbered.slice(0, 3), ...right.slice(3)];
+    expect(named(lint(partly, { reference }), "against the other file").verdict).toBe("error");
   });
 
   test("φ that training has shaped decides alone, both ways", () => {

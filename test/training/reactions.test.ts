@@ -237,7 +237,7 @@ describe("what is seen", () => {
     expect(message).toMatch(/^the gradient of step 7 .* is not found in a repetition\. /);
   });
   test("an update that is not finite", () => {
-    expect(notSavedAlarm(8, "norm", undefined).failure).toBe(
+    expect(notSavedAlarm(8, "norm", undefined, { epsilon: 1e-20 }).failure).toBe(
       "step 8 made norm not finite, so it is not saved. There is no checkpoint yet. Lower the learning rate.",
     );
   });

@@ -163,6 +163,15 @@ async function load(ids: readonly string[]): Promise<void> {
   listen();
 }
 
+/** An EventSource does not tell what the server answered; a request for the head alone opens no stream. */
+async function sayWhy(query: URLSearchParams): Promise<void> {
+  const status = await fetch(`/api/live?${query}`, { method: "HEAD" }).then(
+    (answer) => answer.status,
+    () => undefined,
+  );
+  if (status === 503) page.error = "Too many pages of this server are open; close some of them.";
+}
+
 /** Open one stream for all chosen runs. A new stream continues where the last one ended. */
 function listen(): void {
   source?.close();
@@ -189,7 +198,9 @@ function listen(): void {
     if (source !== stream) return;
     page.link = "reconnecting";
     // The browser tries again by itself unless the answer was an error.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(() => source === stream && listen(), 2000);
+    if (stream.readyState !== EventSource.CLOSED) return;
+    void sayWhy(query);
+    setTimeout(() => source === stream && listen(), 2000);
   });
   stream.addEventListener("records", ({ data, lastEventId }: MessageEvent<string>) => {
     remember(lastEventId);

@@ -13,7 +13,7 @@ import { slice } from "../../ops/slice.ts";
 import { streamRead } from "../../ops/stream-read.ts";
 import { streamWrite } from "../../ops/stream-write.ts";
 import { expand } from "../../ops/expand.ts";
-import { type Connection, storages, streamsForm } from "../connection.ts";
+import { type Connection, expectChannels, expectSublayer, storages, streamsForm } from "../connection.ts";
 import type { StreamsConnection } from "../streams.ts";
 import { firstStream } from "./coefficients.ts";
 
@@ -33,10 +33,12 @@ export function carriedConnection({
     form: `${streamsForm(streams, streamPrecision)} and coefficients to read them with`,
     expand: (x_TC) => [keep(expand(x_TC, streams)), firstStream(x_TC, streams)],
     sublayer(parameters, options) {
+      expectSublayer(name, options);
       const decide = deciding(parameters, options);
       return {
         apply([state, previous], block, adjust) {
           const x_TNC = use(state);
+          expectChannels(name, x_TNC, options.channels);
           const decided = decide(x_TNC);
           const { coefficients } = decided;
           const adjusted = adjust?.(inUse(previous, coefficients, streams));

@@ -9,6 +9,7 @@
 //
 // A conversion that no weights can express is refused with the reason.
 
+import { expectName } from "../../basics/fields.ts";
 import type { StreamsEnd } from "./convention.ts";
 import {
   type ConnectionWeights,
@@ -25,6 +26,7 @@ import {
   hcConventions,
   type MhcConventionName,
   mhcConventions,
+  conventionNames,
 } from "./table.ts";
 
 /** Thrown for weights that the other convention cannot express. */
@@ -59,8 +61,10 @@ export interface Conversion {
  * @throws ConversionError with the reason when one cannot express the other
  */
 export function conversion(from: ConventionName, to: ConventionName): Conversion {
-  if (from === to) return identical;
+  expectName("conversion", "from", from, conventionNames);
+  expectName("conversion", "to", to, conventionNames);
   const [a, b] = [conventions[from].family, conventions[to].family];
+  if (from === to) return identical;
   if (a !== b) {
     throw new ConversionError(
       `${from} cannot be written as ${to}: HC normalises every stream by itself and leaves H_res unbounded, mHC normalises ` +

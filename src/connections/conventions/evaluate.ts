@@ -4,6 +4,7 @@
 // arrays out. It builds the same graph as a model, and the reference runtime evaluates it. Streams x
 // [T, n, C], a block's result y [T, C].
 
+import { expectName } from "../../basics/fields.ts";
 import { input } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { hyperCoefficients } from "../../ops/hyper-coefficients.ts";
@@ -21,6 +22,7 @@ import {
   isMhcConvention,
   type MhcConventionName,
   mhcConventions,
+  conventionNames,
 } from "./table.ts";
 
 /** A stored tensor; values are row-major. */
@@ -76,6 +78,7 @@ export function evaluateConnection(
   probe: Probe,
   iterations = 20,
 ): Evaluated {
+  expectName("evaluateConnection", "convention", convention, conventionNames);
   const { x_TNC, decided, inputs } = sublayerOf(convention, weights, probe, iterations);
   const y_TC = input("y", [probe.tokens, probe.channels]);
   const { coefficients } = decided;

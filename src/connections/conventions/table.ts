@@ -2,6 +2,7 @@
 //
 // The values come from the papers and the released code; docs/conventions.md is written from them.
 
+import { hasEntry } from "../../basics/objects.ts";
 import { paperCoefficients } from "../../ops/manifold-coefficients.ts";
 import type { SinkhornForm } from "../../ops/sinkhorn-form.ts";
 import type { Convention, HcConvention, MhcConvention } from "./convention.ts";
@@ -41,7 +42,7 @@ export const conventionNames: readonly ConventionName[] = [...mhcConventionNames
 
 /** Whether a convention is one of mHC. */
 export function isMhcConvention(name: ConventionName): name is MhcConventionName {
-  return name in mhcConventions;
+  return hasEntry(mhcConventions, name);
 }
 
 export const mhcConventions: Readonly<Record<MhcConventionName, MhcConvention>> = {

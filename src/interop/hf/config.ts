@@ -6,17 +6,24 @@
 //   HC                                           model_type birkhoff_hc
 //
 // The transformers library does not know the last two, on purpose: a loader that knew only the backbone would drop
-// the connection silently. A model with a feature that this library lacks is refused; the error names the field,
-// its value and what is allowed.
+// the connection silently. fields.ts has every field, what it means where it is missing, and what can be read; a
+// model with a feature that this library lacks is refused, and the error names the field, its value and what is allowed.
 
 import { isObject } from "../../basics/objects.ts";
 import { mhcConventions } from "../../connections/conventions/table.ts";
 import type { ConnectionConfig } from "../../connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
 import { isMixed } from "../../model/overrides.ts";
-
-/** A config.json, read or to be written. */
-export type HuggingFaceConfig = Readonly<Record<string, unknown>>;
+import {
+  type BlockType,
+  type ConfigValues,
+  fields,
+  type HuggingFaceConfig,
+  otherFields,
+  otherNames,
+  show,
+  streamFields,
+} from "./fields.ts";
 
 const classes = { llama: "LlamaForCausalLM", deepseek_v3: "DeepseekV3ForCausalLM" } as const;
 type Backbone = keyof typeof classes;
@@ -76,8 +83,8 @@ const notExpressible = (why: string): Error =>
 function latentFields({ attention, feedForward, layers }: ModelConfig): Record<string, unknown> {
   const { rank, queryRank = null, rotarySize, contentSize, valueSize } = attention!;
   // Where all layers are dense, the experts' fields say that there are none.
-  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, scale: 1 };
-  const { experts, active, shared, hidden, denseLayers, scale } = feedForward ?? none;
+  const none = { experts: 1, active: 1, shared: 0, hidden: 1, denseLayers: layers, normalise: true, scale: 1 };
+  const { experts, active, shared, hidden, denseLayers, normalise, scale } = feedForward ?? none;
   return {
     kv_lora_rank: rank,
     q_lora_rank: queryRank,
@@ -93,7 +100,7 @@ function latentFields({ attention, feedForward, layers }: ModelConfig): Record<s
     moe_intermediate_size: hidden,
     scoring_func: "sigmoid",
     topk_method: "noaux_tc",
-    norm_topk_prob: true,
+    norm_topk_prob: normalise ?? active > 1,
     routed_scaling_factor: scale ?? 1,
     n_group: 1,
     topk_group: 1,
@@ -144,66 +151,12 @@ function connectionFields(connection: ConnectionConfig, backbone: Backbone): Rec
   };
 }
 
-/** A field of a config.json of which this library supports only some values. */
-interface Limit {
-  readonly field: string;
-  readonly allows: (value: unknown, config: HuggingFaceConfig) => boolean;
-  readonly allowed: string;
-}
-
-const isIn =
-  (...values: readonly unknown[]) =>
-  (value: unknown): boolean =>
-    values.includes(value);
-
-const isPlainRotary = (value: unknown): boolean =>
-  value === null ||
-  (isObject(value) && [undefined, "default"].includes((value["rope_type"] ?? value["type"]) as string));
-
-/** An absent field has the default of Llama and DeepSeek-V3, which is allowed; for n_group see readLatent. */
-const limits: readonly Limit[] = [
-  { field: "attention_bias", allows: isIn(false), allowed: "false: attention here has no biases" },
-  { field: "mlp_bias", allows: isIn(false), allowed: "false: the feed-forward here has no biases" },
-  { field: "hidden_act", allows: isIn("silu", "swish"), allowed: '"silu": the feed-forward here is SwiGLU' },
-  { field: "rope_scaling", allows: isPlainRotary, allowed: "null: rotary angles here are not rescaled" },
-  {
-    field: "rope_parameters",
-    allows: isPlainRotary,
-    allowed: 'rope_type "default": rotary angles here are not rescaled',
-  },
-  { field: "partial_rotary_factor", allows: isIn(1), allowed: "1: whole heads turn here" },
-  {
-    field: "sliding_window",
-    allows: (value, config) => value === null || config["use_sliding_window"] === false,
-    allowed: "null: attention here sees all tokens of the window",
-  },
-  {
-    field: "head_dim",
-    allows: (value, config) =>
-      value === null ||
-      backboneOf(config) === "deepseek_v3" ||
-      Number(value) * Number(config["num_attention_heads"]) === config["hidden_size"],
-    allowed: "hidden_size / num_attention_heads",
-  },
-  { field: "scoring_func", allows: isIn("sigmoid"), allowed: '"sigmoid"' },
-  { field: "topk_method", allows: isIn("noaux_tc"), allowed: '"noaux_tc"' },
-  {
-    field: "norm_topk_prob",
-    allows: isIn(true),
-    allowed: "true: the weights of a token's experts are normalised here",
-  },
-  { field: "n_group", allows: isIn(1, null), allowed: "1: experts are not chosen by groups here" },
-  { field: "moe_layer_freq", allows: isIn(1), allowed: "1" },
-  {
-    field: "num_nextn_predict_layers",
-    allows: isIn(0),
-    allowed: "0: layers that predict several tokens are not known here",
-  },
-  { field: "quantization_config", allows: isIn(null), allowed: "none: the tensors must be F32, F16 or BF16" },
-];
-
 /** Model types by the names of their blocks' tensors; Mistral without its window is Llama. */
-const backbones: Readonly<Record<string, Backbone>> = { llama: "llama", mistral: "llama", deepseek_v3: "deepseek_v3" };
+const backbones: Readonly<Record<BlockType, Backbone>> = {
+  llama: "llama",
+  mistral: "llama",
+  deepseek_v3: "deepseek_v3",
+};
 /** Models with streams: this library's model types; older versions wrote the last two. */
 const streamTypes: Readonly<Record<string, "mhc" | "hc">> = {
   birkhoff_mhc: "mhc",
@@ -212,9 +165,11 @@ const streamTypes: Readonly<Record<string, "mhc" | "hc">> = {
   birkhoff_hyper: "hc",
 };
 
-function backboneOf(config: HuggingFaceConfig): Backbone | undefined {
+/** The model type of the blocks: a stream model's is its backbone. */
+function blockType(config: HuggingFaceConfig): BlockType | undefined {
   const type = String(config["model_type"]);
-  return backbones[Object.hasOwn(streamTypes, type) ? String(config["backbone"]) : type];
+  const blocks = Object.hasOwn(streamTypes, type) ? String(config["backbone"]) : type;
+  return Object.hasOwn(backbones, blocks) ? (blocks as BlockType) : undefined;
 }
 
 /** What a config.json says beyond the model. */
@@ -224,6 +179,10 @@ export interface ReadConfig {
   readonly tied: boolean;
   /** Whether the rotated columns of a head of MLA lie in pairs. */
   readonly interleaved: boolean;
+  /** How many layers after the last predict further tokens, if the file has them; the model is without them. */
+  readonly extraLayers: number;
+  /** Sentences about what was passed over, or is a little different here. */
+  readonly notes: readonly string[];
 }
 
 /**
@@ -237,7 +196,7 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
   const config = isObject(value) ? value : fail(name, "is not a JSON object");
   if (isObject(config["config"]))
     fail(name, "is that of a run already: birkhoff export makes a folder to import of it");
-  const type = backboneOf(config);
+  const type = blockType(config);
   if (type === undefined) {
     const allowed = [...Object.keys(backbones), ...Object.keys(streamTypes)].join(", ");
     const backbone = Object.hasOwn(streamTypes, String(config["model_type"]))
@@ -245,46 +204,47 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
       : "";
     return fail(name, `has model_type ${show(config["model_type"])}${backbone}; allowed: ${allowed}`);
   }
-  for (const { field, allows, allowed } of limits) {
-    const given = config[field];
-    if (given !== undefined && !allows(given, config)) fail(name, `has ${field} ${show(given)}; allowed: ${allowed}`);
-  }
-  const count = (field: string, otherwise?: number): number => {
-    const stored = config[field] ?? otherwise;
-    if (typeof stored === "number" && Number.isInteger(stored) && stored > 0) return stored;
-    return fail(name, `has ${field} ${show(stored)}; allowed: a whole number of at least 1`);
-  };
-  const positive = (field: string, stored: unknown): number =>
-    typeof stored === "number" && stored > 0
-      ? stored
-      : fail(name, `has ${field} ${show(stored)}; allowed: a number above 0`);
+  const { valueOf, passed } = checkedFields(config, type, name, context);
+  const number = (field: string): number => Number(valueOf(field));
 
-  const longest = count("max_position_embeddings", 2048);
+  const longest = number("max_position_embeddings");
   if (context !== undefined && context > longest) {
     fail(name, `has max_position_embeddings ${longest}; a context of ${context} is longer than it was made for`);
   }
-  const heads = count("num_attention_heads");
+  const latent = backbones[type] === "deepseek_v3";
   const model = {
-    vocabulary: count("vocab_size"),
+    vocabulary: number("vocab_size"),
     context: context ?? longest,
-    width: count("hidden_size"),
-    layers: count("num_hidden_layers"),
-    heads,
-    kvHeads: type === "deepseek_v3" ? heads : count("num_key_value_heads", heads),
-    hidden: count("intermediate_size"),
-    ropeTheta: positive("rope_theta", rotaryBase(config)),
-    normEpsilon: positive("rms_norm_eps", config["rms_norm_eps"] ?? 1e-6),
-    connection: readConnection(config, name),
-    ...(type === "deepseek_v3" ? readLatent(config, count) : {}),
+    width: number("hidden_size"),
+    layers: number("num_hidden_layers"),
+    heads: number("num_attention_heads"),
+    kvHeads: number(latent || valueOf("num_key_value_heads") === null ? "num_attention_heads" : "num_key_value_heads"),
+    hidden: number("intermediate_size"),
+    ropeTheta: rotaryBase(valueOf),
+    normEpsilon: number("rms_norm_eps"),
+    connection: readConnection(config, valueOf, name),
+    ...(latent ? readLatent(valueOf) : {}),
   };
   const parsed = modelSchema.safeParse(model);
   if (!parsed.success) {
     return fail(name, parsed.error.issues.map(({ path, message }) => [...path, message].join(": ")).join("; "));
   }
+  const ofLatents = latent && model.normEpsilon !== 1e-6;
   return {
     model: parsed.data,
-    tied: config["tie_word_embeddings"] === true,
-    interleaved: config["rope_interleave"] !== false,
+    tied: valueOf("tie_word_embeddings") === true,
+    interleaved: valueOf("rope_interleave") === true,
+    extraLayers: latent ? number("num_nextn_predict_layers") : 0,
+    notes: [
+      ...(passed.length > 0
+        ? [`Fields of ${name} that models of this type do not have were passed over: ${passed.join(", ")}.`]
+        : []),
+      ...(ofLatents && model.normEpsilon > 1e-8
+        ? [
+            `Its latents are normalised with ${model.normEpsilon} here, as all its norms; transformers does so with 1e-6.`,
+          ]
+        : []),
+    ],
   };
 }
 
@@ -292,53 +252,99 @@ function fail(name: string, why: string): never {
   throw new Error(`${name} ${why}`);
 }
 
-const show = (value: unknown): string => JSON.stringify(value) ?? "missing";
-
-/** Newer files have it among the rope_parameters. */
-function rotaryBase(config: HuggingFaceConfig): unknown {
-  const parameters = config["rope_parameters"];
-  return config["rope_theta"] ?? (isObject(parameters) ? parameters["rope_theta"] : undefined) ?? 10000;
+/** Holds every field against the table; a missing one has the table's value. */
+function checkedFields(
+  config: HuggingFaceConfig,
+  type: BlockType,
+  name: string,
+  context: number | undefined,
+): { readonly valueOf: ConfigValues; readonly passed: readonly string[] } {
+  const streams = Object.hasOwn(streamTypes, String(config["model_type"]));
+  const table = new Map(Object.entries({ ...fields[type], ...(streams ? streamFields : {}) }));
+  const others = new Map(Object.entries(otherNames[type] ?? {}));
+  const given = new Map(Object.entries(config));
+  for (const [other, field] of others) {
+    const stated = given.get(other);
+    if (stated === undefined) continue;
+    if (given.has(field) && given.get(field) !== stated)
+      fail(
+        name,
+        `has ${field} ${show(given.get(field))} and ${other} ${show(stated)}, two names of one field; keep one`,
+      );
+    given.set(field, stated);
+  }
+  const valueOf: ConfigValues = (field) => {
+    if (field === "asked_context") return context;
+    const stated = given.get(field);
+    return stated === undefined ? table.get(field)?.absent : stated;
+  };
+  for (const [field, { allows, allowed, absent }] of table) {
+    const value = valueOf(field);
+    if (allows(value, valueOf)) continue;
+    fail(
+      name,
+      given.has(field)
+        ? `has ${field} ${show(value)}; allowed: ${allowed}`
+        : `has no ${field}: where ${field} is missing, which means ${show(absent)} in ${type}, this library cannot read the model; allowed: ${allowed}. If the model has such a value, write it there`,
+    );
+  }
+  const known = [...table.keys(), ...others.keys(), ...(streams ? streamNames : [])];
+  const { wrong, passed } = otherFields(config, new Set(known));
+  if (wrong !== undefined) fail(name, wrong);
+  return { valueOf, passed };
 }
 
-function readLatent(config: HuggingFaceConfig, count: (field: string) => number): Partial<ModelConfig> {
+/** Fields of the connection, which readConnection looks at. */
+const streamNames = ["hc_mult", "hc_sinkhorn_iters", "hc_eps", "hc_norm_eps", "hc_collapse"];
+
+/** Newer files have it among the rope_parameters, which older ones call rope_scaling; there it comes first. */
+function rotaryBase(valueOf: ConfigValues): number {
+  const parameters = valueOf("rope_scaling") ?? valueOf("rope_parameters");
+  const own = isObject(parameters) ? parameters["rope_theta"] : undefined;
+  return Number(own ?? valueOf("rope_theta"));
+}
+
+function readLatent(valueOf: ConfigValues): Partial<ModelConfig> {
+  const number = (field: string): number => Number(valueOf(field));
+  const queryRank = valueOf("q_lora_rank");
   const attention = {
     kind: "mla" as const,
-    rank: count("kv_lora_rank"),
-    ...(typeof config["q_lora_rank"] === "number" ? { queryRank: count("q_lora_rank") } : {}),
-    rotarySize: count("qk_rope_head_dim"),
-    contentSize: count("qk_nope_head_dim"),
-    valueSize: count("v_head_dim"),
+    rank: number("kv_lora_rank"),
+    ...(queryRank === null ? {} : { queryRank: Number(queryRank) }),
+    rotarySize: number("qk_rope_head_dim"),
+    contentSize: number("qk_nope_head_dim"),
+    valueSize: number("v_head_dim"),
   };
-  const denseLayers = Number(config["first_k_dense_replace"] ?? 0);
-  if (denseLayers >= count("num_hidden_layers")) return { attention };
-  // Absent, DeepSeek-V3 has eight groups and a factor of 2.5.
-  if (config["n_group"] === undefined)
-    throw new Error(
-      "config.json n_group is missing, which means 8 groups of experts in DeepSeek-V3; allowed: 1 (write it there if the model has no groups)",
-    );
-  const scale = Number(config["routed_scaling_factor"] ?? 2.5);
+  const denseLayers = number("first_k_dense_replace");
+  if (denseLayers >= number("num_hidden_layers")) return { attention };
+  const scale = number("routed_scaling_factor");
+  const active = number("num_experts_per_tok");
+  const normalise = valueOf("norm_topk_prob") === true;
   return {
     attention,
     feedForward: {
       kind: "moe",
-      experts: count("n_routed_experts"),
-      active: count("num_experts_per_tok"),
-      shared: Number(config["n_shared_experts"] ?? 0),
-      hidden: count("moe_intermediate_size"),
+      experts: number("n_routed_experts"),
+      active,
+      shared: Number(valueOf("n_shared_experts") ?? 0),
+      hidden: number("moe_intermediate_size"),
       denseLayers,
       balanceRate: 1e-3,
       ...(scale === 1 ? {} : { scale }),
+      ...(normalise === active > 1 ? {} : { normalise }),
     },
   };
 }
 
-function readConnection(config: HuggingFaceConfig, name: string): unknown {
-  const { hc_mult: streams, hc_collapse: collapse, hc_stream_dtype: dtype } = config;
+function readConnection(config: HuggingFaceConfig, valueOf: ConfigValues, name: string): unknown {
+  const { hc_mult: streams, hc_collapse: collapse } = config;
+  const dtype = valueOf("hc_stream_dtype");
   const common = { streams, collapse, ...(dtype === "bfloat16" ? { streamPrecision: dtype } : {}) };
-  const kind = streamTypes[String(config["model_type"])];
-  if (kind === undefined) return { kind: "residual" };
+  const type = String(config["model_type"]);
+  if (!Object.hasOwn(streamTypes, type)) return { kind: "residual" };
+  const kind = streamTypes[type];
   if (kind === "hc") {
-    const { hc_dynamic: dynamic, hc_tanh: tanh } = config;
+    const [dynamic, tanh] = [valueOf("hc_dynamic"), valueOf("hc_tanh")];
     return { kind, ...common, ...(dynamic === false ? { dynamic } : {}), ...(tanh === false ? { tanh } : {}) };
   }
   const { hc_eps: epsilon, hc_norm_eps: norm, hc_sinkhorn_iters: iterations } = config;

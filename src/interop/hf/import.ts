@@ -5,6 +5,7 @@
 // of streams, the weights are upcycled (upcycle.ts): the new model computes the same as the old one, and this is
 // measured before anything is written.
 
+import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
@@ -14,6 +15,7 @@ import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
 import { Tokenizer } from "../../data/tokenizer.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
+import { LONGEST } from "./fields.ts";
 import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";
@@ -51,7 +53,17 @@ export interface HuggingFaceImport {
   readonly difference: number | undefined;
 }
 
-const LONGEST = 1024;
+const optionRules: FieldRules<HuggingFaceImportOptions> = {
+  connection: "group",
+  context: "number",
+  data: "text",
+  steps: "number",
+  batch: "number",
+  learningRate: "number",
+  seed: "number",
+  existing: ["refuse", "overwrite"],
+  onWarning: "function",
+};
 
 /**
  * Make a run from a folder in Hugging Face's form: one that `exportHuggingFace` wrote, or a checkpoint of the
@@ -69,6 +81,7 @@ export async function importHuggingFace(
   to: string,
   options: HuggingFaceImportOptions = {},
 ): Promise<HuggingFaceImport> {
+  expectFields("importHuggingFace", options, optionRules);
   const { connection, existing = "refuse", seed = 1, onWarning } = options;
   if (fs.existsSync(to) && isSamePlace(from, to))
     throw new Error(`the run cannot be in ${to}, the folder that the model is read from; give another folder`);
@@ -76,10 +89,11 @@ export async function importHuggingFace(
     throw new Error(
       `${to} holds a model in Hugging Face's form, whose config.json would be lost: give the run another folder`,
     );
-  const { model: published, tensors, tied } = readHuggingFaceModel(from, options.context);
+  const { model: published, tensors, tied, notes: read } = readHuggingFaceModel(from, options.context);
   const stored =
     options.context === undefined && published.context > LONGEST ? { ...published, context: LONGEST } : published;
   const notes = [
+    ...read,
     ...(stored.context < published.context
       ? [`Its context is ${stored.context} tokens here; the model was made for ${published.context} (--context).`]
       : []),

@@ -18,6 +18,7 @@
 
 import type { ConnectionConfig } from "../../connections/table.ts";
 import type { ModelConfig } from "../../model/config.ts";
+import type { LatentAttentionConfig } from "../../model/latent-attention.ts";
 import { isMixed } from "../../model/overrides.ts";
 import { mixtureOf } from "../../model/mixture.ts";
 import { connectionTensorName } from "../connection-names.ts";
@@ -110,6 +111,60 @@ export function huggingFaceTensors(config: ModelConfig, interleaved = true): Ten
     vector("model.norm.weight", "norm", range(width)),
     linear("lm_head.weight", "head", { inputs: width, total: vocabulary }),
   ];
+}
+
+/**
+ * How many tensors a checkpoint of a model has, and how many numbers, the learned end's left out: a formula, for sizes
+ * that nothing else has bounded yet.
+ */
+export function countTensors(config: ModelConfig): { readonly tensors: number; readonly numbers: number } {
+  const {
+    vocabulary: V,
+    width: C,
+    layers,
+    heads: H,
+    kvHeads,
+    hidden,
+    attention: latent,
+    feedForward: mixture,
+  } = config;
+  const dense = mixture ? Math.min(mixture.denseLayers, layers) : layers;
+  const attended = latent ? latentCount(C, H, latent) : { tensors: 4, numbers: 2 * C * C + (2 * kvHeads * C * C) / H };
+  const experts = mixture ? mixture.experts : 0;
+  const mixed = mixture
+    ? {
+        tensors: 2 + 3 * experts + (mixture.shared > 0 ? 3 : 0),
+        numbers: experts * (C + 1) + 3 * C * mixture.hidden * (experts + mixture.shared),
+      }
+    : { tensors: 0, numbers: 0 };
+  const joined = connectionCount(config);
+  return {
+    tensors: 3 + layers * (2 + attended.tensors + 2 * joined.tensors) + dense * 3 + (layers - dense) * mixed.tensors,
+    numbers:
+      2 * V * C +
+      C +
+      layers * (2 * C + attended.numbers + 2 * joined.numbers) +
+      dense * 3 * C * hidden +
+      (layers - dense) * mixed.numbers,
+  };
+}
+
+function connectionCount({ connection, width: C }: ModelConfig): ReturnType<typeof countTensors> {
+  if (isMixed(connection) || (connection.kind !== "mhc" && connection.kind !== "hc")) return { tensors: 0, numbers: 0 };
+  const n = connection.streams;
+  const projected = connection.kind === "mhc" ? (n * n + 2 * n) * n * C : (n + 2) * C;
+  const dynamic = connection.kind === "mhc" || connection.dynamic !== false;
+  return { tensors: dynamic ? 3 : 1, numbers: n * n + 2 * n + (dynamic ? projected + 3 : 0) };
+}
+
+function latentCount(C: number, H: number, latent: LatentAttentionConfig): ReturnType<typeof countTensors> {
+  const { rank, queryRank, rotarySize: R, contentSize: K, valueSize: V } = latent;
+  const query = H * (R + K);
+  const queries = queryRank === undefined ? C * query : queryRank * (C + 1 + query);
+  return {
+    tensors: 4 + (queryRank === undefined ? 1 : 3),
+    numbers: queries + C * (rank + R) + rank + rank * H * (K + V) + H * V * C,
+  };
 }
 
 function attention({ width, heads, kvHeads }: ModelConfig, theirs: string, ours: string): TensorView[] {

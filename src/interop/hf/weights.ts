@@ -1,21 +1,22 @@
 // Question: how do the tensors of a Hugging Face folder become the parameters of a model?
 //
-// The folder holds model.safetensors, or several such files and model.safetensors.index.json, which says which file
-// has which tensor. Tensors are read one at a time, F16 and BF16 are widened to float32, and tensors.ts says where
+// The folder holds model.safetensors, or several such files and an index (files/shards.ts). Tensors are read one at a time, F16 and BF16 are widened to float32, and tensors.ts says where
 // their numbers go. Every parameter must be complete, and every tensor must be used.
 
 import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../../files/errors.ts";
-import { openSafetensors, type OpenSafetensors } from "../../files/safetensors.ts";
+import { type OpenShards, openShards } from "../../files/shards.ts";
 import { createParameters } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { languageModel } from "../../model/language-model.ts";
 import type { CheckpointTensor } from "../../runs/checkpoint.ts";
 import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
-import { huggingFaceTensors, scatterView } from "./tensors.ts";
+import { shortName } from "../../files/safetensors.ts";
+import type { ModelConfig } from "../../model/config.ts";
+import { countTensors, huggingFaceTensors, scatterView } from "./tensors.ts";
 
-/** A model read from a folder. */
+/** A model read from a folder; `notes` also says which tensors were left out. */
 export interface HuggingFaceModel extends ReadConfig {
   /** This library's parameters, in its order. */
   readonly tensors: readonly CheckpointTensor[];
@@ -33,9 +34,10 @@ const made = /\.rotary_emb\.inv_freq$/;
 export function readHuggingFaceModel(folder: string, context?: number): HuggingFaceModel {
   const file = path.join(folder, "config.json");
   const config = readHuggingFaceConfig(readJson(file), file, context);
-  const store = openStore(folder);
+  const store = openShards(folder);
   try {
-    return { ...config, tensors: readParameters(folder, config, store) };
+    expectSizes(folder, config.model, store);
+    return { ...config, ...readParameters(folder, config, store) };
   } finally {
     store.close();
   }
@@ -52,17 +54,40 @@ function readJson(file: string): unknown {
   }
 }
 
-function readParameters(folder: string, { model, tied, interleaved }: ReadConfig, store: Store): CheckpointTensor[] {
+/**
+ * Compares what config.json calls for, counted by formula, with what the files hold, before anything is built that grows
+ * with a number of the file. A model that is only a little too large is left to `expectTensors`, which names the tensor.
+ */
+function expectSizes(folder: string, model: ModelConfig, store: OpenShards): void {
+  const called = countTensors(model);
+  const held = {
+    tensors: store.tensors.length,
+    numbers: store.tensors.reduce((sum, { shape }) => sum + sizeOf(shape), 0),
+  };
+  const isFar = (key: keyof typeof held, least: number): boolean => !(called[key] <= Math.max(4 * held[key], least));
+  if (!isFar("tensors", 4096) && !isFar("numbers", 1 << 22)) return;
+  const say = ({ tensors, numbers }: typeof held): string =>
+    `${tensors.toLocaleString("en")} tensors with ${numbers.toLocaleString("en")} numbers`;
+  throw new Error(
+    `${folder}: its config.json calls for ${say(called)} (num_hidden_layers ${model.layers}, vocab_size ${model.vocabulary}, hidden_size ${model.width}), and its files hold ${say(held)}: they belong to different models`,
+  );
+}
+
+function readParameters(
+  folder: string,
+  { model, tied, interleaved, extraLayers, notes }: ReadConfig,
+  store: OpenShards,
+): Pick<HuggingFaceModel, "tensors" | "notes"> {
   const parameters = createParameters();
   languageModel(model, parameters);
   const tensors = parameters.all.map(({ name, tensor: { shape } }) => ({ name, shape }));
   const views = huggingFaceTensors(model, interleaved).map((view) =>
     tied && view.name === "lm_head.weight" ? { ...view, name: "model.embed_tokens.weight" } : view,
   );
-  expectTensors(folder, views, tied, store);
+  const left = expectTensors(folder, views, { tied, extraLayers, layers: model.layers }, store);
   const values = new Map(tensors.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]));
   for (const view of views) {
-    const { data, dtype } = store.of(view.name)!.read(view.name);
+    const { data, dtype } = store.read(view.name);
     if (!(data instanceof Float32Array)) {
       throw new Error(`${folder}: ${view.name} holds whole numbers (${dtype}); allowed: F32, F16, BF16`);
     }
@@ -70,19 +95,25 @@ function readParameters(folder: string, { model, tied, interleaved }: ReadConfig
     if (at >= 0) throw new Error(`${folder}: number ${at} of ${view.name} is ${data[at]}; a model needs finite ones`);
     scatterView(view, data, values.get(view.source)!);
   }
-  return tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! }));
+  return {
+    tensors: tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! })),
+    notes: left.length === 0 ? notes : [...notes, leftOut(left, model.layers)],
+  };
 }
 
-/** Finds everything that can be wrong before memory is allocated for the model. */
+const leftOut = (names: readonly string[], layers: number): string =>
+  `${names.length} tensors were left out, such as ${names[0]}: they belong to what predicts further tokens after layer ${layers - 1}. The model itself computes the same without them.`;
+
+/** Finds everything that can be wrong before memory is allocated for the model; returns the names that are left out. */
 function expectTensors(
   folder: string,
   views: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  tied: boolean,
-  store: Store,
-): void {
+  { tied, extraLayers, layers }: { readonly tied: boolean; readonly extraLayers: number; readonly layers: number },
+  store: OpenShards,
+): string[] {
   const wanted = new Set(views.map(({ name }) => name));
   for (const { name, shape } of views) {
-    const stored = store.of(name)?.tensors.find((tensor) => tensor.name === name);
+    const stored = store.find(name);
     if (!stored)
       throw new Error(`${folder} has no tensor ${name} [${shape.join(", ")}], which its config.json calls for`);
     if (stored.shape.join() !== shape.join()) {
@@ -91,66 +122,26 @@ function expectTensors(
       );
     }
   }
-  const unused = store.names.filter(
-    (name) => !wanted.has(name) && !made.test(name) && !(tied && name === "lm_head.weight"),
+  const more = store.tensors.filter(
+    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !made.test(name) && !(tied && name === "lm_head.weight"),
   );
-  if (unused.length === 0) return;
-  const more = unused.length > 1 ? ` and ${unused.length - 1} others` : "";
-  throw new Error(
-    `${folder} has a tensor ${unused[0]}${more} that this model has no place for, such as a bias or a layer too many`,
-  );
+  const predicting = predictingLayers(store, layers, extraLayers);
+  const layerOf = (name: string): number => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? NaN);
+  const unused = more.filter(({ name }) => !predicting.has(layerOf(name)));
+  if (unused.length > 0) {
+    const others = unused.length > 1 ? ` and ${unused.length - 1} others` : "";
+    throw new Error(
+      `${folder} has a tensor ${shortName(unused[0]!.name)}${others} that this model has no place for, such as a bias or a layer too many`,
+    );
+  }
+  return more.map(({ name }) => name);
 }
 
-/** The tensors of a folder, in whichever file they are. */
-interface Store {
-  readonly names: readonly string[];
-  of(name: string): OpenSafetensors | undefined;
-  close(): void;
-}
-
-const single = "model.safetensors";
-const index = "model.safetensors.index.json";
-
-function openStore(folder: string): Store {
-  const opened: OpenSafetensors[] = [];
-  const close = (): void => opened.forEach((file) => file.close());
-  try {
-    const byName = new Map<string, OpenSafetensors>();
-    const places = placesOf(folder);
-    for (const name of places.files) {
-      const file = openSafetensors(path.join(folder, name));
-      opened.push(file);
-      for (const tensor of file.tensors) {
-        if (byName.has(tensor.name)) throw new Error(`${folder}: ${tensor.name} is in ${name} and in another file`);
-        byName.set(tensor.name, file);
-      }
-    }
-    for (const [tensor, name] of places.stated) {
-      if (!byName.has(tensor))
-        throw new Error(`${path.join(folder, name)} has no tensor ${tensor}, though ${index} says so`);
-    }
-    return { names: [...byName.keys()], of: (name) => byName.get(name), close };
-  } catch (error) {
-    close();
-    throw error;
-  }
-}
-
-function placesOf(folder: string): { files: readonly string[]; stated: readonly (readonly [string, string])[] } {
-  if (fs.existsSync(path.join(folder, single))) return { files: [single], stated: [] };
-  const file = path.join(folder, index);
-  if (!fs.existsSync(file)) {
-    const others = fs.readdirSync(folder).filter((name) => /\.(bin|pt|pth|gguf|onnx|safetensors)$/.test(name));
-    const contents = others.length > 0 ? `; it holds ${others.join(", ")}` : "";
-    throw new Error(`${folder} has neither ${single} nor ${index}${contents}. Only safetensors can be imported`);
-  }
-  const map: unknown = (readJson(file) as { weight_map?: unknown } | null)?.weight_map;
-  const stated = typeof map === "object" && map !== null ? Object.entries(map) : [];
-  if (stated.length === 0) throw new Error(`${file} has no weight_map, which says what tensor is in which file`);
-  for (const [tensor, name] of stated) {
-    if (typeof name !== "string" || name !== path.basename(name)) {
-      throw new Error(`${file} puts ${tensor} in ${JSON.stringify(name)}, which is not a file name in that folder`);
-    }
-  }
-  return { files: [...new Set(stated.map(([, name]) => name as string))], stated };
+/** Layers after the last that join a prediction with the next token's embedding, as none of the model's own does. */
+function predictingLayers(store: OpenShards, layers: number, extra: number): ReadonlySet<number> {
+  const numbers = store.tensors.flatMap(({ name }) => {
+    const number = /^model\.layers\.(\d+)\.(?:eh_proj|enorm|hnorm)\./.exec(name)?.[1];
+    return number === undefined ? [] : [Number(number)];
+  });
+  return new Set(numbers.filter((number) => number >= layers && number < layers + extra));
 }

@@ -10,6 +10,7 @@ import { measureStepMemory, planStepMemory } from "../step-memory.ts";
 import { compilePlan, withoutMemory } from "../../runtime/plan/compile.ts";
 import { expectFit, memoryLimits } from "./memory-limit.ts";
 import { planOneStep } from "./model-memory.ts";
+import { leastTraining } from "./training-memory.ts";
 
 /** What a training step needs, state and arena together. */
 export interface StepPeak {
@@ -35,13 +36,17 @@ export async function compileRunStep(
   const { machine } = runtime;
   if (!machine)
     throw new Error(`inspect: the ${runtime.name} runtime follows no plan; leave out --plan, or take another runtime.`);
-  const storeEvery = resolveRecompute(config, machine, config.recompute);
+  let storeEvery: number | undefined;
   expectFit(
     "Measuring a training step for --plan",
     memoryLimits(machine.device, memory),
-    () => planOneStep(config, machine, storeEvery),
+    () => {
+      storeEvery = resolveRecompute(config, machine, config.recompute);
+      return planOneStep(config, machine, storeEvery);
+    },
     [],
     "Leave out --plan; the rest is shown without it.",
+    leastTraining([config]),
   );
   const plan = compilePlan(makeStep(config, storeEvery).graph.programs.micro, machine, withoutMemory());
   const total = ({ stateBytes, arenaBytes }: StepMemory): number => stateBytes + arenaBytes;

@@ -11,8 +11,9 @@
 // When the need is above a limit, each possible change is tried on the plan by itself, and the error names the two
 // that save most.
 
-import { freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
+import { memoryAllowed } from "../../files/memory.ts";
+import { leastParameters, type ModelSizes } from "../../model/size.ts";
 import type { Device } from "../../runtime/device.ts";
 
 /** What Node's own heap grows by while graphs are built and compiled, and a little for what it has not yet collected. */
@@ -36,25 +37,29 @@ export interface MemoryLimits {
 
 /** The limits of a device of this machine; `allowed` bytes in place of those that are free now. */
 export function memoryLimits({ largestMemory }: Pick<Device, "largestMemory">, allowed?: number): MemoryLimits {
-  const limit = (machineBytes: number, machine: string): MemoryLimits => ({
-    runtimeBytes: largestMemory,
-    machineBytes,
-    machine,
-  });
-  if (allowed !== undefined) return limit(allowed, "what --memory allows");
-  // A container reports 0, or more than the machine has, when it has no limit.
-  const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY;
-  const left = constrained - process.memoryUsage.rss();
-  // Only Linux reports how much memory is available; elsewhere, caches count as used.
-  const free = process.platform === "linux" ? freemem() : totalmem();
-  return left < free && constrained < totalmem()
-    ? limit(left, "what this container has left")
-    : limit(free, process.platform === "linux" ? "what is free on this machine" : "the memory of this machine");
+  const { bytes, source } = memoryAllowed(allowed);
+  return { runtimeBytes: largestMemory, machineBytes: bytes, machine: source };
 }
 
 /** A change that the user could ask for instead, in the words of the command line. */
 export interface Change {
   readonly option: string;
+}
+
+/** So many layers are planned in a second or two; the time grows with their square. */
+const PLANNED_AT_ONCE = 32;
+
+/**
+ * The least that the largest of some models needs, by a formula: so many bytes for each parameter in the runtime, and
+ * as many again outside it while its file is read. What does not fit by it need not be planned.
+ *
+ * @returns undefined for models of few layers: they are planned in a moment, and a plan tells what would help
+ * @param bytesEach 4 for a model that is loaded, 12 with AdamW's moments
+ */
+export function leastNeed(models: readonly ModelSizes[], bytesEach: number): MemoryNeed | undefined {
+  if (models.every(({ layers }) => layers <= PLANNED_AT_ONCE)) return undefined;
+  const runtimeBytes = models.reduce((most, model) => Math.max(most, bytesEach * leastParameters(model)), 0);
+  return { runtimeBytes, machineBytes: 2 * runtimeBytes };
 }
 
 /**
@@ -64,6 +69,7 @@ export interface Change {
  * @param plan the need, with some of the changes made
  * @param changes what could be changed
  * @param otherwise what to do when none of them is enough
+ * @param least the least it needs by a formula; where that is too much already, nothing is planned
  * @returns what it needs as it is
  * @throws RangeError with the need, the limit and the two changes that reduce the need the most
  */
@@ -73,7 +79,10 @@ export function expectFit<C extends Change>(
   plan: (made: readonly C[]) => MemoryNeed,
   changes: readonly C[],
   otherwise: string,
+  least?: MemoryNeed,
 ): MemoryNeed {
+  if (least && !fits(least, limits))
+    throw new RangeError(`${what} would need at least ${tooMuch(least, limits)}.\n${otherwise}`);
   const need = plan([]);
   if (fits(need, limits)) return need;
   const reduced = changes

@@ -7,7 +7,7 @@
 import type { Machine } from "../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { fits, type MemoryLimits, type MemoryNeed, tooMuch } from "./memory-limit.ts";
-import { planMemoryNeed } from "./training-memory.ts";
+import { leastTraining, planMemoryNeed } from "./training-memory.ts";
 import { groupBy } from "../../runs/sweep/analysis.ts";
 import type { SweepPoint } from "../../runs/sweep/definition.ts";
 
@@ -29,7 +29,10 @@ export interface SweepRun extends SweepPoint {
 export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits: MemoryLimits, most: number): number {
   const groups = groupBy(runs, ({ config }) => sizeKey(config));
   const needs = [...groups.values()].map((group) => {
-    const { runtimeBytes, machineBytes } = planMemoryNeed({ configs: [group[0].config] }, machine);
+    const { config } = group[0];
+    const least = leastTraining([config]);
+    const { runtimeBytes, machineBytes } =
+      least && !fits(least, limits) ? least : planMemoryNeed({ configs: [config] }, machine);
     return { group, need: { runtimeBytes, machineBytes: machineBytes + PROCESS_BYTES } };
   });
   const tooLarge = needs.filter(({ need }) => !fits(need, limits));

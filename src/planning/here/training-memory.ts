@@ -11,7 +11,7 @@ import { sizeOf } from "../../graph/tensor.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
-import { type Change, expectFit, HEAP_BYTES, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
+import { type Change, expectFit, HEAP_BYTES, leastNeed, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
 import { compileTraining } from "../../training/programs.ts";
 
 /** What is trained in one runtime, and what is asked of it beside training. */
@@ -72,6 +72,14 @@ function needOf(configs: readonly TrainingConfig[], machine: Machine, sample: Tr
   return { runtimeBytes, machineBytes: runtimeBytes + Math.max(...checkpoints) + HEAP_BYTES };
 }
 
+/** The least that the largest of some trainings needs: its weights and two moments of each. */
+export function leastTraining(configs: readonly TrainingConfig[]): MemoryNeed | undefined {
+  return leastNeed(
+    configs.map(({ model }) => model),
+    12,
+  );
+}
+
 /**
  * Make sure that trainings fit before one of them is started.
  *
@@ -91,6 +99,7 @@ export function expectMemory(
     (made) => planMemoryNeed(trainings, machine, made),
     changes(configs, wording).filter(({ apply }) => configs.every((config) => apply(config))),
     "Take a smaller model, or free memory.",
+    leastTraining(configs),
   );
 }
 

@@ -4,7 +4,14 @@
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "./layer-costs.ts";
 import type { PipelineShape } from "./orders.ts";
 import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-times.ts";
-import { type ScheduleName, scheduleNames, schedules, simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
+import {
+  expectSize,
+  type ScheduleName,
+  scheduleNames,
+  schedules,
+  simulateSchedule,
+  type SimulatedSchedule,
+} from "./schedules.ts";
 import type { PipelineCosts } from "./task.ts";
 
 /** A schedule that ran, or the reason why it cannot run in this shape. */
@@ -14,6 +21,8 @@ export type Compared =
 
 /** Run all schedules with the same costs. A schedule whose costs throw a RangeError is left out, with that reason. */
 export function compareSchedules(shape: PipelineShape, costs: (chunks: number) => PipelineCosts): Compared[] {
+  // Before anything is made: what is too large for one schedule is too large for all.
+  expectSize({ ...shape, chunks: 1 });
   return scheduleNames.map((schedule) => {
     const refused = schedules[schedule].refuses(shape);
     if (refused !== undefined) return { schedule, refused };

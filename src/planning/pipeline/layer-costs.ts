@@ -10,6 +10,7 @@
 //   communication   DISPATCH(F)          DISPATCH(B)                 COMBINE(F)      PP        COMBINE(B)
 //   priority        post^M(F) after COMBINE(F), post^M(B) before COMBINE(B)
 
+import { MOST_LAYERS } from "../../basics/schemas.ts";
 import type { PipelineCosts, TaskKind, PipelinePass, Piece, TaskStream } from "./task.ts";
 
 /** Times of a computation: forward, backward for its input, backward for its weights. */
@@ -58,9 +59,9 @@ export const noOverlap: Overlap = { priority: false, decoupled: false };
  * @throws RangeError if the number of layers is not a whole number of at least 1
  */
 export function layerCosts(times: LayerTimes, layers: number, overlap: Overlap): PipelineCosts {
-  if (!Number.isInteger(layers) || layers < 1)
+  if (!Number.isInteger(layers) || layers < 1 || layers > MOST_LAYERS)
     throw new RangeError(
-      `A piece of the model needs a whole number of layers, at least 1, got ${layers}. Choose a number of layers that the chunks divide.`,
+      `A piece of the model needs a whole number of layers, from 1 to ${MOST_LAYERS}, got ${layers}. Choose a number of layers that the chunks divide.`,
     );
   return {
     message: times.message,

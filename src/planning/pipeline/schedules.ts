@@ -1,5 +1,7 @@
 // Question: which schedules are there, and how does one run with given costs?
 
+import { entryOf } from "../../basics/objects.ts";
+import { showCount } from "../../basics/show.ts";
 import { dualPipe } from "./dualpipe.ts";
 import { gpipe } from "./gpipe.ts";
 import { interleaved } from "./interleaved.ts";
@@ -34,6 +36,29 @@ export interface SimulatedSchedule {
   readonly timeline: Timeline;
 }
 
+/** The most passes of a direction, and the most tasks that they may be made of: more take minutes to simulate. */
+const MOST_PASSES = 2 ** 12;
+const MOST_TASKS = 2 ** 17;
+
+/**
+ * Make sure that a pipeline can be simulated in a moment.
+ *
+ * @param tasksOfPass how many tasks a pass is made of
+ * @throws RangeError if it has too many passes or tasks
+ */
+export function expectSize({ stages, microBatches, chunks }: PipelineShape, tasksOfPass = 1): void {
+  for (const [what, value] of Object.entries({ stages, microBatches, chunks }))
+    if (!Number.isInteger(value) || value < 1)
+      throw new RangeError(`The number of ${what} must be a whole number of at least 1, got ${value}.`);
+  const passes = stages * microBatches * chunks;
+  if (passes <= MOST_PASSES && passes * tasksOfPass <= MOST_TASKS) return;
+  const most = Math.min(MOST_PASSES, Math.floor(MOST_TASKS / tasksOfPass));
+  throw new RangeError(
+    `${stages} stages × ${microBatches} micro-batches × ${chunks} chunks are ${showCount(passes)} forward passes; ` +
+      `at most ${showCount(most)} are simulated. Take fewer: a schedule repeats itself in its steady state.`,
+  );
+}
+
 /**
  * Run a schedule.
  *
@@ -46,13 +71,11 @@ export function simulateSchedule(
   shape: PipelineShape,
   costs: (chunks: number) => PipelineCosts,
 ): SimulatedSchedule {
-  for (const [what, value] of Object.entries(shape) as [keyof PipelineShape, number][])
-    if (!Number.isInteger(value) || value < 1)
-      throw new RangeError(`The number of ${what} must be a whole number of at least 1, got ${value}.`);
-  const schedule = schedules[name];
+  const schedule = entryOf(schedules, name, "simulateSchedule: the schedule");
   const refusal = schedule.refuses(shape);
   if (refusal !== undefined) throw new RangeError(refusal);
   const chunks = schedule.chunks(shape);
+  expectSize({ ...shape, chunks }, costs(chunks).pieces(["forward"]).length);
   const tasks = tasksOf(schedule.orders(shape), shape.stages * chunks, costs(chunks));
   const timeline = simulate(tasks, shape.stages);
   return { schedule: name, shape, report: measure(timeline, chunks), timeline };

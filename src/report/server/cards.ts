@@ -8,7 +8,7 @@ import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
-import { type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
+import { lastRecord, type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
 import { isObject } from "../../basics/objects.ts";
 import { endLines, endText } from "./ends.ts";
 import type { RunCard, RunState } from "./messages.ts";
@@ -95,10 +95,7 @@ function makeCard(
   // There is none if a single record is longer.
   const lines = newest.length > 0 ? newest : endLines(places.open(id, "metrics.jsonl"), LONG_TAIL);
   const last = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).at(-1);
-  const validated = lines.filter((line) => line.includes('"validationLoss"'));
-  const validation = soundRecords("metrics.jsonl", validated.slice(-LAST), []).findLast(
-    (record) => numberOf(record.validationLoss) !== null,
-  );
+  const validation = lastRecord("metrics.jsonl", lines, (record) => numberOf(record.validationLoss) !== null);
   const events = soundRecords("events.jsonl", endLines(places.open(id, "events.jsonl"), LONG_TAIL), problems);
   const step = wholeOf(last?.step) ?? 0;
   const steps = wholeOf(config.steps);

@@ -8,6 +8,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../../files/errors.ts";
+import { isRunFolder } from "../../runs/find-runs.ts";
 
 /** A file that is open for reading. */
 export interface OpenFile {
@@ -128,7 +129,15 @@ function expectFile(stats: fs.Stats): fs.Stats {
   return stats;
 }
 
-/** Folders with a config.json, by their path from the root. */
+/** Whether a folder with these entries is one of a run: a config.json alone may be another program's. */
+function isRunWith(folder: string, entries: readonly fs.Dirent[]): boolean {
+  const config = entries.find(({ name }) => name === "config.json");
+  if (!config) return false;
+  // What is no file of its own is not opened here.
+  return !config.isFile() || entries.some(({ name }) => name === "metrics.jsonl") || isRunFolder(folder);
+}
+
+/** Folders of runs, by their path from the root. */
 function findRuns(root: string): string[] {
   const runs: string[] = [];
   let left = MOST_FOLDERS;
@@ -140,7 +149,7 @@ function findRuns(root: string): string[] {
     } catch {
       return;
     }
-    const isRun = entries.some((entry) => entry.name === "config.json");
+    const isRun = isRunWith(folder, entries);
     if (isRun) runs.push(name || ".");
     // Do not search inside a run: an export in it has a config.json too.
     if ((isRun && name !== "") || depth === DEEPEST) return;

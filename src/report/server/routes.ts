@@ -16,7 +16,7 @@ import { streamSSE } from "hono/streaming";
 import type { RunData } from "../../runs/run-data.ts";
 import { createCards } from "./cards.ts";
 import { guard, type GuardOptions } from "./guard.ts";
-import { liveEvents } from "./live-events.ts";
+import { createLiveFeed, MOST_STREAMS } from "./live-events.ts";
 import type { ControlAction } from "./messages.ts";
 import type { PageFiles } from "./page-files.ts";
 import { createPlaces } from "./places.ts";
@@ -51,6 +51,7 @@ const LONGEST_BODY = 1 << 14;
 export function createRoutes({ root, page, control, metricsText, ...access }: ServerOptions): Hono {
   const places = createPlaces(root);
   const cards = createCards(places, new Set(control?.folders));
+  const feed = createLiveFeed(places, cards);
   const records = recordsOf((run, file) => places.open(run, file));
   const app = new Hono();
   app.use(guard(access));
@@ -103,8 +104,14 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
     if (runs.length > MOST_SELECTED) return context.json({ error: `At most ${MOST_SELECTED} runs at a time.` }, 400);
     const cursors = parseCursors(context.req.header("last-event-id") || context.req.query("from") || "", runs.length);
     if (runs.length > 0 && !cursors) return context.json({ error: "from is not a position of these runs." }, 400);
+    if (feed.full) {
+      const error = `${MOST_STREAMS} pages are open already, and there are no more at a time; close some of them.`;
+      return context.json({ error }, 503, { "Retry-After": "5" });
+    }
+    // A request for the head alone has no client that could leave: it gets no stream.
+    if (context.req.method === "HEAD") return context.body(null, 200, { "Content-Type": "text/event-stream" });
     const followed = runs.map((run, index) => ({ run, from: cursors![index]! }));
-    return streamSSE(context, (stream) => liveEvents(stream, followed, places, cards));
+    return streamSSE(context, (stream) => feed.send(stream, followed));
   });
 
   app.post("/api/tags", async (context) => {

@@ -5,7 +5,7 @@
 import path from "node:path";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
 import { parseJson } from "../../files/records.ts";
-import { type RecordFiles, recordOf } from "../../runs/record-shapes.ts";
+import { lastRecord, type Left, type RecordFiles, recordOf } from "../../runs/record-shapes.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { endLines, endText } from "./ends.ts";
 import { type Places, statsOf } from "./places.ts";
@@ -36,18 +36,24 @@ function endOf(places: Places, name: string, folder: string): RunData {
   const lines = (file: keyof RecordFiles): string[] => endLines(places.open(name, file), TAIL);
   const sound = <F extends keyof RecordFiles>(file: F, texts: readonly string[]): RecordFiles[F][] =>
     texts.flatMap((line) => (recordOf(file, line) as RecordFiles[F] | undefined) ?? []);
-  const last = <F extends keyof RecordFiles>(file: F, texts: string[]): RecordFiles[F][] => {
-    const line = texts.findLast((text) => recordOf(file, text));
-    return line === undefined ? [] : sound(file, [line]);
+  const last = <F extends keyof RecordFiles>(
+    file: F,
+    texts: readonly string[],
+    isWanted?: (record: Left<RecordFiles[F]>) => boolean,
+  ): RecordFiles[F][] => {
+    const record = lastRecord(file, texts, isWanted);
+    return record ? [record as RecordFiles[F]] : [];
   };
   const metrics = lines("metrics.jsonl");
-  const validated = metrics.filter((line) => line.includes('"validationLoss"'));
   return {
     folder: name,
     name: path.basename(folder),
     config: configOf(endText(places.open(name, "config.json"), TAIL)),
     versions: {},
-    metrics: [...last("metrics.jsonl", validated), ...last("metrics.jsonl", metrics)],
+    metrics: [
+      ...last("metrics.jsonl", metrics, ({ validationLoss }) => validationLoss !== undefined),
+      ...last("metrics.jsonl", metrics),
+    ],
     gains: last("gains.jsonl", lines("gains.jsonl")),
     events: sound("events.jsonl", lines("events.jsonl")),
     samples: "",

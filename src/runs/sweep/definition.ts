@@ -5,6 +5,9 @@
 // A name depends on nothing but its own values, so a sweep that gets more of them keeps the runs it has.
 
 import { z } from "zod";
+import { hasEntry, isInherited, isObject, isTooDeep, ownEntry } from "../../basics/objects.ts";
+import { showCount, showValue } from "../../basics/show.ts";
+import { connectionKind } from "../../connections/table.ts";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
 import { currentPath } from "../../training/config.ts";
@@ -45,6 +48,8 @@ export interface SweepPoint {
 /** What `birkhoff train` decides a configuration from; all else is a field of the configuration by its path. */
 export const sweepOptions = [
   "data",
+  "extensions",
+  "skipUnreadable",
   "preset",
   "connection",
   "vocabulary",
@@ -89,7 +94,7 @@ const fields = ["evaluateBatches", "gainsEvery", "keepCheckpoints"];
 /** The option that a name or path stands for, or the path itself. */
 export function fieldOf(key: string): string {
   const path = currentPath(key);
-  return optionOfPath[path] ?? path;
+  return ownEntry(optionOfPath, path) ?? path;
 }
 
 export function isOption(field: string): field is SweepOption {
@@ -100,7 +105,8 @@ function problemOf(key: string): string | undefined {
   const field = fieldOf(key);
   if (isOption(field) || fields.includes(field)) return undefined;
   const [group = "", ...rest] = field.split(".");
-  if (groups.includes(group) && rest.length > 0 && rest.every((part) => part !== "")) return undefined;
+  if (groups.includes(group) && rest.length > 0 && rest.every((part) => part !== "" && !isInherited(part)))
+    return undefined;
   return `no field of a run. There are ${sweepOptions.join(", ")}, ${fields.join(", ")}, and paths such as ${groups.map((name) => `${name}. ...`).join(" and ")}`;
 }
 
@@ -118,10 +124,12 @@ const axisSchema = z
   .array(value)
   .min(1)
   .superRefine((values, context) => {
-    const texts = values.map((one) => JSON.stringify(one));
-    texts.forEach((text, index) => {
-      if (texts.indexOf(text) < index)
-        context.addIssue({ code: "custom", path: [index], message: `${text} is there twice` });
+    const seen = new Set<string>();
+    values.forEach((one, index) => {
+      const text = JSON.stringify(one);
+      if (seen.has(text))
+        context.addIssue({ code: "custom", path: [index], message: `${showValue(one)} is there twice` });
+      seen.add(text);
     });
   });
 
@@ -142,10 +150,25 @@ const definitionSchema = z
       if (varied.has(fieldOf(key)))
         context.addIssue({ code: "custom", path: ["base", key], message: "it is an axis too; give it in one place" });
     }
+    for (const [key, values] of Object.entries(axes)) {
+      if (fieldOf(key) !== "connection") continue;
+      const named = new Map<string, SweepValue>();
+      values.forEach((one, index) => {
+        const today = inTodaysNames(one);
+        const before = named.get(today);
+        if (before !== undefined && !same(before, one))
+          context.addIssue({
+            code: "custom",
+            path: ["axes", key, index],
+            message: `${showValue(one)} is the same connection as ${showValue(before)}; each is trained once`,
+          });
+        named.set(today, before ?? one);
+      });
+    }
     for (const [list, conditions] of Object.entries({ where, exclude })) {
       conditions?.forEach((condition, index) => {
         for (const key of Object.keys(condition)) {
-          if (!(key in axes))
+          if (!hasEntry(axes, key))
             context.addIssue({
               code: "custom",
               path: [list, index, key],
@@ -158,11 +181,11 @@ const definitionSchema = z
       string,
       SweepValue | undefined,
     ][]) {
-      if (given !== undefined && !(typeof given === "string" && given in presets))
+      if (given !== undefined && !(typeof given === "string" && hasEntry(presets, given)))
         context.addIssue({
           code: "custom",
           path: [place, "preset"],
-          message: `${JSON.stringify(given)} is no size; there are ${Object.keys(presets).join(", ")}`,
+          message: `${showValue(given)} is no size; there are ${Object.keys(presets).join(", ")}`,
         });
     }
   });
@@ -175,17 +198,55 @@ const definitionSchema = z
  * @throws Error that lists each wrong field, what it was and what is allowed
  */
 export function parseSweep(given: unknown, source = "the sweep"): SweepDefinition {
+  const refuse = (lines: readonly string[]): never => {
+    throw new Error(`${source} is not valid:\n  ${lines.join("\n  ")}`);
+  };
+  if (isTooDeep(given)) refuse(["it is nested too deeply"]);
+  const foreign = foreignKeys(given);
+  if (foreign.length > 0) refuse(foreign);
   const result = definitionSchema.safeParse(given);
   if (!result.success) {
-    const problems = result.error.issues.map(
-      ({ path, message }) =>
-        `  ${path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${message}`,
-    );
-    throw new Error(`${source} is not valid:\n${problems.join("\n")}`);
+    const { issues } = result.error;
+    const lines = issues
+      .slice(0, MOST_PROBLEMS)
+      .map(
+        ({ path, message }) =>
+          `${path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${message}`,
+      );
+    return refuse(issues.length > lines.length ? [...lines, `and ${issues.length - lines.length} more`] : lines);
   }
-  if (sweepPoints(result.data).length === 0)
-    throw new Error(`${source} is not valid:\n  where, exclude: they leave no point of the grid`);
+  const { axes } = result.data;
+  const lengths = Object.values(axes).map((values) => values.length);
+  const grid = lengths.reduce((product, length) => product * length, 1);
+  if (grid > MOST_POINTS)
+    refuse([
+      `axes: ${lengths.join(" × ")} = ${showCount(grid)} points; a sweep has at most ${showCount(MOST_POINTS)}. ` +
+        "Take values from the axes, or make several sweeps of it",
+    ]);
+  if (sweepPoints(result.data).length === 0) refuse(["where, exclude: they leave no point of the grid"]);
   return result.data;
+}
+
+/** So many wrong fields are named; of the others it is said how many they are. */
+const MOST_PROBLEMS = 20;
+
+/** The most points of a grid, those that are left out included: each is a run of its own. */
+const MOST_POINTS = 20_000;
+
+/** Fields whose names every object inherits; a schema would pass over some of them without a word. */
+function foreignKeys(given: unknown): string[] {
+  if (!isObject(given)) return [];
+  return ["base", "axes", "where", "exclude"].flatMap((place) => {
+    const groups = Array.isArray(given[place]) ? given[place] : [given[place]];
+    return groups.flatMap((group: unknown) =>
+      isObject(group)
+        ? Object.keys(group).flatMap((key) => {
+            const part = key.split(".").find(isInherited);
+            return part === undefined ? [] : [`${place}."${key}": no field of a run is called "${part}"`];
+          })
+        : [],
+    );
+  });
 }
 
 /** The points of a sweep: the product of its axes, the last one fastest, less what is left out. */
@@ -211,6 +272,13 @@ export function sweepPoints({
       ),
     );
   return points.filter((point) => (!where || meets(point, where)) && !(exclude && meets(point, exclude)));
+}
+
+/** A connection by today's name of its kind: "manifold:streams=2" and "mHC:streams=2" are "mhc:streams=2". */
+function inTodaysNames(given: SweepValue): string {
+  if (typeof given !== "string") return JSON.stringify(given);
+  const [name = "", ...options] = given.trim().split(":");
+  return [connectionKind(name) ?? name, ...options].join(":");
 }
 
 const same = (a: unknown, b: unknown): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -11,7 +11,10 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 import { given } from "../../basics/given.ts";
+import { isObject } from "../../basics/objects.ts";
+import { countFromZero } from "../../basics/schemas.ts";
 import { writeFileAtomically } from "../../files/atomic.ts";
 import { hasCode, reason } from "../../files/errors.ts";
 import { ensureWritableFolder } from "../../files/space.ts";
@@ -36,6 +39,7 @@ import {
   type SweepPoint,
   sweepPoints,
 } from "./definition.ts";
+import { formatJson } from "../../files/records.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;
 
@@ -85,7 +89,9 @@ export function readSweepPlan(folder: string): SweepPlan {
   } catch (error) {
     throw new Error(`cannot read the sweep ${file}: ${reason(error)}`, { cause: error });
   }
-  return { sweep: parseSweep(plan.sweep, file), texts: plan.texts ?? {} };
+  if (!isObject(plan)) throw new Error(`cannot read the sweep ${file}: it does not hold an object`);
+  const texts = isObject(plan.texts) ? plan.texts : {};
+  return { sweep: parseSweep(plan.sweep, file), texts };
 }
 
 /**
@@ -110,12 +116,22 @@ export function writeSweepPlan(folder: string, plan: SweepPlan): void {
   writeFileAtomically(path.join(folder, names.plan), `${JSON.stringify(plan, undefined, 2)}\n`);
 }
 
+const outcomeSchema = z.object({
+  outcome: z.enum(["finished", "diverged"]),
+  step: countFromZero(),
+  message: z.string().exactOptional(),
+});
+
 /** How a point ended; undefined when it has not. */
 export function readOutcome(folder: string): RunOutcome | undefined {
   const file = path.join(folder, names.result);
   try {
-    return JSON.parse(fs.readFileSync(file, "utf8")) as RunOutcome;
+    return outcomeSchema.parse(JSON.parse(fs.readFileSync(file, "utf8")));
   } catch (error) {
+    if (error instanceof z.ZodError)
+      throw new Error(`cannot read ${file}: it does not say how the run ended. Remove it to train the run again`, {
+        cause: error,
+      });
     if (hasCode(error, "ENOENT")) return undefined;
     throw new Error(`cannot read ${file}: ${reason(error)}. Remove it to train the run again`, { cause: error });
   }
@@ -177,10 +193,7 @@ export function summariseSweep(
     definitions: { spike: spikeRule, gradient: gradientRule, chanceNats: CHANCE_NATS, toleranceBits },
     groups: analyseSweep(results, toleranceBits),
   };
-  writeFileAtomically(
-    path.join(folder, names.results),
-    results.map((result) => `${JSON.stringify(result)}\n`).join(""),
-  );
-  writeFileAtomically(path.join(folder, names.summary), `${JSON.stringify(summary, undefined, 2)}\n`);
+  writeFileAtomically(path.join(folder, names.results), results.map((result) => `${formatJson(result)}\n`).join(""));
+  writeFileAtomically(path.join(folder, names.summary), `${formatJson(summary, 2)}\n`);
   return { results, summary };
 }

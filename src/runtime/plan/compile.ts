@@ -8,7 +8,7 @@ import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
-import { type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
+import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
 import type { LoweringContext, Machine } from "./machine.ts";
@@ -39,6 +39,7 @@ export function withoutMemory(): CompileOptions & { states: ReadonlyMap<Tensor, 
 
 /** Plan a program for a machine. Nothing is allocated or run. */
 export function compilePlan(spec: ProgramSpec, machine: Machine, options: CompileOptions): CompiledPlan {
+  expectSpec(spec);
   const { device } = machine;
   const { calls, bufferOf } = lowerGraph(spec, machine, options);
   const changed = (spec.updates ?? [])

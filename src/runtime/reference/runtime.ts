@@ -10,6 +10,7 @@ import type { Device } from "../device.ts";
 import {
   expectCount,
   expectIntegers,
+  expectSpec,
   expectState,
   inUse,
   notRun,
@@ -84,7 +85,9 @@ export function createReferenceRuntime(): SynchronousRuntime {
     return values;
   };
 
-  const compile = <O extends Outputs>({ outputs, updates = [] }: ProgramSpec<O>): SynchronousProgram<O> => {
+  const compile = <O extends Outputs>(spec: ProgramSpec<O>): SynchronousProgram<O> => {
+    expectSpec(spec);
+    const { outputs, updates = [] } = spec;
     expectOpen();
     const nodes = ancestors(resultsOf({ outputs, updates }));
     expectRoom(nodes);
@@ -150,7 +153,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
     write(state, values) {
       expectOpen();
       const data = stateData(state);
-      expectCount(stateOf(state)?.name ?? "tensor", values.length, data.length, state.shape);
+      expectCount(stateOf(state)?.name ?? "tensor", values, data.length, state.shape);
       if (state.dtype === "i32") expectIntegers(stateOf(state)?.name ?? "tensor", values);
       data.set(values);
     },

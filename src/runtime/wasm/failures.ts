@@ -2,7 +2,8 @@
 //
 // Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
 // (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
-// flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more.
+// flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more. For a thread
+// that has ended without a word the calling thread does the same (workers.ts).
 
 import { IndexError } from "../../ops/indices.ts";
 import {
@@ -38,14 +39,19 @@ export function recordTrap(memory: WebAssembly.Memory, control: number, call: nu
 export interface Watch {
   /** @param calls those that the work may run, for names */
   over<T>(calls: readonly EncodedCall[], work: () => T): T;
-  /** Throw when a thread has trapped, and say why. */
-  expectSound(): void;
+  /**
+   * Throw when a thread has trapped or ended, and say why.
+   *
+   * @param ended what has become of a thread that has ended
+   */
+  expectSound(ended?: string): void;
 }
 
 /** @param currentCall the record of the call that the calling thread was at when it trapped */
 export function watchThreads(memory: WebAssembly.Memory, control: number, currentCall: () => number): Watch {
   let failure: Error | undefined;
-  const expectSound = (): void => {
+  const expectSound = (ended?: string): void => {
+    if (!failure && ended !== undefined) failure = new Error(ended);
     if (!failure) return;
     // The step that failed may have changed some states and not others: nothing is to be saved of them.
     throw new Error(

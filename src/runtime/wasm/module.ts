@@ -4,8 +4,10 @@
 // V8's revectorisation pairs 128-bit operations into 256-bit ones; it must be switched on before the
 // first module is compiled, and a start-up probe decides whether it helped.
 
+import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { setFlagsFromString } from "node:v8";
+import { interfaceVersion } from "./version.ts";
 
 /** Builds of the kernels. relaxed: fused multiply-add (relaxed SIMD). simd: runs everywhere. */
 export type Build = "relaxed" | "simd";
@@ -66,10 +68,19 @@ export function setEngineFlags(revectorise: boolean): void {
     setFlagsFromString(revectorise ? "--experimental-wasm-revectorize" : "--no-experimental-wasm-revectorize");
 }
 
+const fileOf = (build: Build): URL => new URL(`./build/${build}.wasm`, import.meta.url);
+
+/** The beginning of the SHA-256 of a build's code. */
+export async function codeOf(build: Build): Promise<string> {
+  return createHash("sha256")
+    .update(await readFile(fileOf(build)))
+    .digest("hex")
+    .slice(0, 12);
+}
+
 export async function compileModule(build: Build): Promise<WebAssembly.Module> {
-  const file = new URL(`./build/${build}.wasm`, import.meta.url);
   try {
-    return await WebAssembly.compile(await readFile(file));
+    return await WebAssembly.compile(await readFile(fileOf(build)));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "ENOENT") {
       throw new Error(`The compiled kernels are missing (${build}.wasm). Run "npm run build" first.`, { cause: error });
@@ -77,6 +88,21 @@ export async function compileModule(build: Build): Promise<WebAssembly.Module> {
     throw error;
   }
 }
+
+/** Throw unless the kernels read their arguments and the control block as this runtime writes them. */
+function expectVersion(built: unknown): void {
+  const [actual, expected] = [
+    built instanceof WebAssembly.Global ? Number(built.value) : undefined,
+    interfaceVersion(),
+  ];
+  if (actual === expected) return;
+  throw new Error(
+    `The compiled kernels (${actual === undefined ? "without a version" : `version ${hex(actual)}`}) do not belong to this runtime ` +
+      `(version ${hex(expected)}): they were built from other sources. Run "npm run build:kernels"; for dist, "npm run build".`,
+  );
+}
+
+const hex = (word: number): string => (word >>> 0).toString(16).padStart(8, "0");
 
 export interface KernelExports {
   startProgram(control: number, program: number, threads: number, scratch: number): void;
@@ -94,13 +120,24 @@ export interface Kernels {
   indexOf(kernel: string): number;
 }
 
-export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memory): Kernels {
+/**
+ * The kernels over a memory.
+ *
+ * @param look called by a thread that has waited long for the others
+ * @throws Error when the kernels were built from other sources than the ones that call them
+ */
+export function instantiate(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+  look: () => void = () => undefined,
+): Kernels {
   const names = WebAssembly.Module.exports(module)
     .filter(({ kind }) => kind === "function")
     .map(({ name }) => name)
     .sort();
   const table = new WebAssembly.Table({ element: "anyfunc", initial: names.length + 1 });
-  const { exports } = new WebAssembly.Instance(module, { env: { memory, table } });
+  const { exports } = new WebAssembly.Instance(module, { env: { memory, table, look } });
+  expectVersion(exports.version);
   const kernels = exports as unknown as KernelExports;
   const indices = new Map(names.map((name, index) => [name, index + 1]));
   for (const [name, index] of indices) table.set(index, kernels[name]);
@@ -108,7 +145,7 @@ export function instantiate(module: WebAssembly.Module, memory: WebAssembly.Memo
     exports: kernels,
     indexOf(kernel) {
       const index = indices.get(kernel);
-      if (index === undefined) throw new Error(`The kernel module has no "${kernel}"; run "npm run build".`);
+      if (index === undefined) throw new Error(`The kernel module has no "${kernel}"; run "npm run build:kernels".`);
       return index;
     },
   };

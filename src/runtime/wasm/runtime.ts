@@ -4,8 +4,8 @@
 // one call: the threads replay the words, JavaScript only starts them. Results are bit-identical for any
 // number of threads.
 
+import { expectFields } from "../../basics/fields.ts";
 import { availableParallelism } from "node:os";
-import { Worker } from "node:worker_threads";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
@@ -25,14 +25,14 @@ import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } f
 import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
-import { watchThreads } from "./failures.ts";
+import { recordTrap, watchThreads } from "./failures.ts";
 import { createHeap } from "./heap.ts";
 import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
-import { type Build, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
+import { type Build, codeOf, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
 import { probePanelWidth } from "./probe.ts";
 import { profileCalls, traceCalls } from "./stepwise.ts";
-import type { WorkerData } from "./worker.ts";
+import { startWorkers, type Workers } from "./workers.ts";
 
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
 const PATTERN = 0x7fa5c3e1;
@@ -84,22 +84,32 @@ export interface WasmRuntime extends SynchronousRuntime {
  *   or `write` when more than 4 GiB are needed
  */
 export async function createWasmRuntime(options: WasmOptions = {}): Promise<WasmRuntime> {
-  const threads = options.threads ?? availableParallelism();
+  expectFields("createWasmRuntime", options, { threads: "number", revectorise: "flag", build: ["relaxed", "simd"] });
+  const threads = options.threads ?? Math.min(256, availableParallelism());
   if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(`threads must be a whole number from 1 to 256, got ${threads}.`);
+    throw new RangeError(
+      `createWasmRuntime: threads is ${threads}; it must be a whole number from 1 to 256. Leave it out for all cores.`,
+    );
   }
   setEngineFlags(options.revectorise ?? true);
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const module = await compileModule(build);
-  const memory = new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
+  const kernelCode = await codeOf(build);
+  const memory = reserveMemory();
   const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
-  const kernels = instantiate(module, memory);
+  let workers: Workers | undefined;
+  /** A thread that has ended cannot come to the barrier: the others are to leave it. */
+  const look = (): void => {
+    const ended = workers?.askEnded();
+    if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
+  };
+  const kernels = instantiate(module, memory, look);
   const panelWidth = build === "simd" ? 8 : probePanelWidth(kernels.exports, memory, probe).panelWidth;
   kernels.exports.setPanelWidth(panelWidth);
   const [ownScratch = 0, ...otherScratch] = scratch;
-  const workers = await Promise.all(
-    otherScratch.map((own) => startWorker({ module, memory, control, threads, scratch: own, panelWidth })),
+  workers = await startWorkers(
+    otherScratch.map((own) => ({ module, memory, control, threads, scratch: own, panelWidth })),
   );
 
   const machine = wasmMachine({ threads, panelWidth });
@@ -107,7 +117,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   let closed = false;
   const expectOpen = (): void => {
     if (closed) throw new Error("The wasm runtime has been closed; open another.");
-    watch.expectSound();
+    watch.expectSound(workers?.ended());
   };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
   const layout = createLayout(heap, machine, {
@@ -214,12 +224,13 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     name: machine.name,
     device: machine.device,
     kernels: `${build} ${panelWidth}`,
+    kernelCode,
     machine,
     build,
     compile,
     write(tensor, values) {
       const place = view(tensor);
-      expectCount(stateOf(tensor)?.name ?? "tensor", values.length, place.length, tensor.shape);
+      expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
     },
@@ -238,7 +249,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         Atomics.add(words, CONTROL_EPOCH / 4, 1);
         Atomics.notify(words, CONTROL_EPOCH / 4);
       }
-      for (const worker of workers) void worker.terminate();
+      workers?.stop();
     },
   };
 }
@@ -246,6 +257,20 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
 /** Upper halves of float32 as float32. */
 function widened(narrow: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
+}
+
+/** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */
+function reserveMemory(): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
+  } catch (error) {
+    throw new Error(
+      `createWasmRuntime: no ${(MAXIMUM_PAGES * PAGE) / 2 ** 30} GiB of addresses could be reserved for the memory of the CPU runtime; ` +
+        "the system must allow that much address space beside Node's own, though little of it is used. " +
+        "Raise the limit (ulimit -v unlimited) or the container's, or take the reference runtime.",
+      { cause: error },
+    );
+  }
 }
 
 /** Make a memory at least so long. */
@@ -256,17 +281,9 @@ function reach(memory: WebAssembly.Memory, bytes: number): void {
     memory.grow(missing);
   } catch (error) {
     throw new Error(
-      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
+      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the WebAssembly memory of the CPU runtime holds at most ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
         "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
       { cause: error },
     );
   }
-}
-
-async function startWorker(workerData: WorkerData): Promise<Worker> {
-  const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-  const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData });
-  await new Promise((resolve, reject) => worker.once("message", resolve).once("error", reject));
-  worker.unref();
-  return worker;
 }

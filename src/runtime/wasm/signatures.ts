@@ -440,11 +440,11 @@ export const signatures = {
   // expert-choice.ts, dispatch.ts, expert-balance.ts; pair p = n k + j is token n's j-th expert
   expertChoice: {
     pointers: { scores: "[N, E]", bias: "[E]", weights: "[N, k]", chosen: "[N, k]" },
-    words: { E: "i32", k: "i32", scale: "f32" },
+    words: { E: "i32", k: "i32", scale: "f32", normalise: "i32" },
   },
   expertChoiceBackward: {
     pointers: { scores: "[N, E]", chosen: "[N, k]", weights: "[N, k]", g: "[N, k]", dScores: "[N, E]" },
-    words: { E: "i32", k: "i32", scale: "f32" },
+    words: { E: "i32", k: "i32", scale: "f32", normalise: "i32" },
   },
   dispatch: {
     pointers: { chosen: "[N, k]", order: "[P]", position: "[N, k]", offsets: "[E + 1]", load: "[E]" },

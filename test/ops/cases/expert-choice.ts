@@ -4,12 +4,17 @@ import { chooseExperts } from "../../../src/ops/expert-choice.ts";
 import type { OperationCase } from "../case.ts";
 import { scores } from "./mixtures.ts";
 
-function choiceCase(tokens: number, experts: number, active: number, scale?: number): OperationCase {
+function choiceCase(
+  tokens: number,
+  experts: number,
+  active: number,
+  options: { readonly scale?: number; readonly normalise?: boolean } = {},
+): OperationCase {
   return {
-    name: `expertChoice of ${active} among ${experts} for ${tokens} tokens`,
+    name: `expertChoice of ${active} among ${experts} for ${tokens} tokens ${JSON.stringify(options)}`,
     inputs: { scores: scores([tokens, experts]), bias: { shape: [experts], values: (random) => 0.4 * random() } },
     constant: ["bias"],
-    build: ({ scores, bias }) => chooseExperts(scores!, bias!, { active, ...(scale && { scale }) }).weights,
+    build: ({ scores, bias }) => chooseExperts(scores!, bias!, { active, ...options }).weights,
   };
 }
 
@@ -17,5 +22,8 @@ export const expertChoiceCases: readonly OperationCase[] = [
   choiceCase(1, 1, 1),
   choiceCase(3, 5, 5),
   choiceCase(51, 9, 2),
-  choiceCase(97, 16, 4, 2.5),
+  choiceCase(97, 16, 4, { scale: 2.5 }),
+  choiceCase(51, 9, 1, { scale: 1.5 }),
+  choiceCase(20, 9, 1, { normalise: true }),
+  choiceCase(20, 9, 3, { scale: 2.5, normalise: false }),
 ];

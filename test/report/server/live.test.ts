@@ -2,9 +2,13 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { Hono } from "hono";
+import { streamSSE } from "hono/streaming";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { startPageBeside } from "../../../src/report/server/beside.ts";
 import { listen, type PageServer } from "../../../src/report/server/listen.ts";
+import { createLiveFeed, MOST_STREAMS } from "../../../src/report/server/live-events.ts";
+import { createPlaces } from "../../../src/report/server/places.ts";
 import type { Curves, LiveCards, LiveRecords } from "../../../src/report/server/messages.ts";
 import { type CurveName, curves } from "../../../src/training/scalars.ts";
 import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "./runs.ts";
@@ -172,6 +176,52 @@ test("cards come when a run begins, changes or is removed", async () => {
   expect(JSON.parse((await again.next("cards")).data)).toEqual({ cards: [], removed: [], whole: true });
   again.close();
 });
+
+test("all pages share one look at the runs", async () => {
+  let looks = 0;
+  const feed = createLiveFeed(createPlaces(place.root), { list: () => (looks++, []) });
+  const app = new Hono();
+  app.get("/", (context) => streamSSE(context, (stream) => feed.send(stream, [])));
+  const pages = await Promise.all(Array.from({ length: 30 }, async () => (await app.request("/")).body!.getReader()));
+  await Promise.all(pages.map((reader) => reader.read()));
+  looks = 0;
+  const started = performance.now();
+  await new Promise((done) => setTimeout(done, 1500));
+  // One page alone would look this often.
+  expect(looks).toBeLessThan(3 + (performance.now() - started) / 280);
+  expect(looks).toBeGreaterThan(1);
+  await Promise.all(pages.map((reader) => reader.cancel()));
+  await new Promise((done) => setTimeout(done, 400));
+  const before = looks;
+  await new Promise((done) => setTimeout(done, 700));
+  expect(looks).toBe(before);
+});
+
+test("a request for the head of the stream leaves nothing behind", async () => {
+  const stats = vi.spyOn(fs, "statSync");
+  for (let i = 0; i < 20; i++) {
+    const { status, headers } = await fetch(`${server.url}api/live`, { method: "HEAD" });
+    expect([status, headers.get("content-type")]).toEqual([200, "text/event-stream"]);
+  }
+  stats.mockClear();
+  await new Promise((done) => setTimeout(done, 700));
+  expect(stats).not.toHaveBeenCalled();
+  stats.mockRestore();
+});
+
+test("more pages than there may be are told so, and a place that becomes free is taken", async () => {
+  const open = await Promise.all(Array.from({ length: MOST_STREAMS }, async () => subscribe("")));
+  await Promise.all(open.map((live) => live.next("cards")));
+  const refused = await fetch(`${server.url}api/live`);
+  expect(refused.status).toBe(503);
+  expect(await refused.json()).toEqual({ error: expect.stringContaining(`${MOST_STREAMS} pages are open already`) });
+  expect((await fetch(`${server.url}api/live`, { method: "HEAD" })).status).toBe(503);
+  open[0]!.close();
+  await expect
+    .poll(async () => (await fetch(`${server.url}api/live`, { method: "HEAD" })).status, { timeout: 5000 })
+    .toBe(200);
+  for (const live of open) live.close();
+}, 20_000);
 
 test("a port that is taken is an error that names another; --page takes the next one", async () => {
   await expect(serve(server.port)).rejects.toThrow(

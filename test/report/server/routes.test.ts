@@ -9,6 +9,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Curves, GainMaps, Mixing, RunCard, RunTexts } from "../../../src/report/server/messages.ts";
 import type { RunData } from "../../../src/runs/run-data.ts";
 import { createRoutes, type ServerOptions } from "../../../src/report/server/routes.ts";
+import { findRuns } from "../../../src/runs/find-runs.ts";
+import { openRunFolder } from "../../../src/runs/run-folder.ts";
 import { lockFolder } from "../../../src/files/lock.ts";
 import { gainLine, makeRoot, metricLine, writeRun } from "./runs.ts";
 
@@ -92,6 +94,30 @@ describe("runs", () => {
     fs.appendFileSync(place.at("first", "hc", "metrics.jsonl"), metricLine(41, { loss: "NaN" }));
     expect(await stateOf("first/hc")).toBe("diverged");
     writeRun(place.at("first", "hc"), { connection: "hc", done: 40 });
+  });
+
+  test("are not what other programs keep beside a config.json", async () => {
+    const at = (...names: string[]): string => place.at("others", ...names);
+    writeRun(at("run"), { done: 1 });
+    const contents: Readonly<Record<string, string>> = {
+      exported: JSON.stringify({ model_type: "llama", architectures: ["LlamaForCausalLM"], hidden_size: 8 }),
+      empty: "{}",
+      damaged: '{"config":',
+      begun: JSON.stringify({ config: {}, versions: {} }),
+    };
+    for (const [name, content] of Object.entries(contents)) {
+      fs.mkdirSync(at(name));
+      fs.writeFileSync(at(name, "config.json"), content);
+    }
+    const found = (await cards(routes())).filter(({ group }) => group === "others");
+    expect(found.map(({ name }) => name).sort()).toEqual(["begun", "damaged", "run"]);
+    expect(findRuns([place.at("others")]).map((run) => path.basename(run))).toEqual(["begun", "damaged", "run"]);
+    expect(() => findRuns([at("exported")])).toThrow(`There is no run in ${at("exported")}`);
+    expect(() => openRunFolder(place.at("others"))).toThrow(
+      `there are runs in ${place.at("others")}: begun, damaged, run`,
+    );
+    expect(() => openRunFolder(at("exported"))).toThrow("it holds no configuration of a run");
+    fs.rmSync(at(), { recursive: true });
   });
 
   test("keep the user's tags in their folder", async () => {
@@ -400,8 +426,8 @@ test("hostile folders break nothing", async () => {
     fs.writeFileSync(hostile.at(name, "tags.json"), '{"tags":[1]}');
     for (const [folder, config] of Object.entries({
       empty: "",
-      list: "[]",
       null: "null",
+      list: "[]",
       other: '{"config":{"model":7,"steps":"x"}}',
       deep: `{"config":${'{"a":'.repeat(20_000)}1${"}".repeat(20_000)}}`,
       cut: '{"config":',

@@ -115,3 +115,18 @@ test("another base is a difference that is named", () => {
   const make = (base: Record<string, SweepValue>) => parseSweep({ name: "x", base, axes: { seed: [1] } });
   expect(sweepDifferences(make({ steps: 3 }), make({ steps: 4 }))).toEqual(["  base.steps: 3 in the folder, 4 now"]);
 });
+
+test("an older name of a connection is the same value as today's", () => {
+  for (const [one, other] of [
+    ["mhc", "manifold"],
+    ["hyper:streams=2", "hc:streams=2"],
+    ["mHC", "mhc"],
+  ])
+    for (const axis of ["connection", "model.connection"])
+      expect(() => parseSweep({ name: "s", axes: { [axis]: [one, other] } })).toThrow(
+        `${JSON.stringify(other)} is the same connection as ${JSON.stringify(one)}; each is trained once`,
+      );
+  expect(parseSweep({ name: "s", axes: { connection: ["manifold", "mhc:streams=2"] } }).axes.connection).toHaveLength(
+    2,
+  );
+});

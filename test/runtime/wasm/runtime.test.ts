@@ -305,7 +305,7 @@ describe("errors", () => {
   test("of options", async () => {
     for (const threads of [0, 1.5, 300])
       await expect(createWasmRuntime({ threads })).rejects.toThrow(
-        `threads must be a whole number from 1 to 256, got ${threads}.`,
+        `createWasmRuntime: threads is ${threads}; it must be a whole number from 1 to 256.`,
       );
   });
   test("of missing kernels", async () => {
@@ -317,7 +317,7 @@ describe("errors", () => {
     const small = await createWasmRuntime({ threads: 1 });
     const huge = input("huge", [1 << 15, 1 << 15]);
     expect(() => small.compile({ outputs: { y: square(huge) } })).toThrow(
-      /^Out of memory: \d+ MiB are needed and the limit of the CPU runtime is 4096 MiB\. Use a smaller batch/,
+      /^Out of memory: \d+ MiB are needed and the WebAssembly memory of the CPU runtime holds at most 4096 MiB\. Use a smaller batch/,
     );
     small.close();
   });

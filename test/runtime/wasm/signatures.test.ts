@@ -59,7 +59,7 @@ describe("the words of a call", () => {
         `import { afterList, ${imports.join(", ")} } from "./arguments";`,
         ...entries.flatMap(([kernel, signature]) => readers(kernel, signature)),
       ].join("\n"),
-      "arguments.ts": argumentClasses(table),
+      "arguments.ts": argumentClasses(table, 1),
     };
     let bytes = new Uint8Array();
     await compileAssemblyScript(["entry.ts", "--outFile", "out.wasm", "--runtime", "stub", "--importMemory"], {
@@ -103,7 +103,7 @@ test("every kernel has a signature, and every signature a kernel", async () => {
 
 test("a signature that cannot lie in memory as it is written is refused", () => {
   const after = { k: { pointers: {}, words: { "...sizes": "i32", n: "i32" } } } as const;
-  expect(() => argumentClasses(after)).toThrow(/KArguments\.n follows the list \.\.\.sizes/);
+  expect(() => argumentClasses(after, 1)).toThrow(/KArguments\.n follows the list \.\.\.sizes/);
   const odd = { k: { pointers: { x: "[]" }, words: { ratio: "f64" } } } as const;
-  expect(() => argumentClasses(odd)).toThrow(/KArguments\.ratio must lie at a multiple of 8 bytes/);
+  expect(() => argumentClasses(odd, 1)).toThrow(/KArguments\.ratio must lie at a multiple of 8 bytes/);
 });

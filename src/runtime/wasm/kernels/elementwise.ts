@@ -4,7 +4,7 @@
 // its function and calls nothing inside the loop. A slope takes what ops/elementwise.ts saves, and g.
 
 import { AddArguments, AffineArguments, ExpArguments, ExpBackwardArguments, FillArguments } from "./arguments";
-import { expRow, log4, tanh4 } from "./math";
+import { EXP_FROM, EXP_TO, expRow, expRowWide, log4, log4Wide, opaque, tanh4, within } from "./math";
 import { fma } from "./simd";
 
 // Of each kind there are many kernels with the same arguments.
@@ -79,6 +79,7 @@ export function multiply(args: Pair, begin: i32, end: i32, scratch: usize): void
 export function divide(args: Pair, begin: i32, end: i32, scratch: usize): void { zip<Divide>(args, begin, end); }
 
 @final class Log { @inline of(x: v128): v128 { return log4(x); } }
+@final class LogWide { @inline of(x: v128): v128 { return log4Wide(x); } }
 @final class LogSlope { @inline of(x: v128, g: v128): v128 { return f32x4.div(g, x); } }
 @final class Tanh { @inline of(x: v128): v128 { return tanh4(x); } }
 @final class TanhSlope { @inline of(y: v128, g: v128): v128 { return f32x4.sub(g, f32x4.mul(f32x4.mul(g, y), y)); } }
@@ -94,7 +95,11 @@ export function divide(args: Pair, begin: i32, end: i32, scratch: usize): void {
 @final class ReciprocalSlope { @inline of(y: v128, g: v128): v128 { return f32x4.neg(f32x4.mul(g, f32x4.mul(y, y))); } }
 
 export function expBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<Multiply>(args, begin, end); }
-export function log(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Log>(args, begin, end); }
+export function log(args: Curve, begin: i32, end: i32, scratch: usize): void {
+  const first = byteOf(begin, args), last = byteOf(end, args);
+  if (within(args.x + first, <i32>((last - first) >> 2), 1.17549435e-38, f32.MAX_VALUE)) map<Log>(args, begin, end);
+  else map<LogWide>(args, begin, end);
+}
 export function logBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<LogSlope>(args, begin, end); }
 export function tanh(args: Curve, begin: i32, end: i32, scratch: usize): void { map<Tanh>(args, begin, end); }
 export function tanhBackward(args: Slope, begin: i32, end: i32, scratch: usize): void { slope<TanhSlope>(args, begin, end); }
@@ -138,8 +143,12 @@ export function fill(args: FillArguments, begin: i32, end: i32, scratch: usize):
 const BLOCK: usize = 8192;
 
 export function exp(args: Curve, begin: i32, end: i32, scratch: usize): void {
-  const first = byteOf(begin, args), last = byteOf(end, args);
-  expRow(args.x + first, args.y + first, <i32>((last - first) >> 2));
+  const last = byteOf(end, args);
+  for (let block = byteOf(begin, args); block < last; block += BLOCK) {
+    const x = args.x + block, y = args.y + block, count = <i32>((min(block + BLOCK, last) - block) >> 2);
+    if (within(x, count, EXP_FROM, EXP_TO)) expRow(x, y, count);
+    else expRowWide(x, y, count);
+  }
 }
 
 export function sigmoid(args: Curve, begin: i32, end: i32, scratch: usize): void {
@@ -166,6 +175,14 @@ export function sigmoid(args: Curve, begin: i32, end: i32, scratch: usize): void
 // gelu (2 k, 2 k 0.044715) with k = sqrt(2/pi), because (1 + tanh v) / 2 = s(2 v). The slope is
 // s(u) (1 + x u' (1 - s(u))), with 1 - s(u) = 1 / (1 + e^u).
 
+//
+// At the ends the limits hold: where e^u is no more than its clamp s(u) is 0, and x is held within BIG where it would
+// make 0 times infinity or hide that s(u) is 0 or 1. Between the ends neither changes a bit.
+
+/** e^u at its lower clamp, and a little more. */
+let LEAST: f32 = opaque(1.22e-38);
+let BIG: f32 = opaque(1e10);
+
 const GELU_LINEAR: f32 = 1.5957691216057308;
 const GELU_CUBIC: f32 = 0.07135481282963889;
 
@@ -188,38 +205,45 @@ function gateExponentials(x: usize, to: usize, bytes: usize, linear: f32, cubic:
   expRow(to, to, count);
 }
 
+@inline
+function gateValue(x: v128, e: v128, one: v128, least: v128, lowest: v128): v128 {
+  // Not (x e) / (1 + e): the product overflows where e^u is near its largest.
+  const s = v128.andnot(f32x4.div(e, f32x4.add(one, e)), f32x4.le(e, least));
+  return f32x4.mul(f32x4.pmax(x, lowest), s);
+}
+
 function gate(args: Curve, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
   const x = args.x, y = args.y, last = byteOf(end, args);
-  const one = f32x4.splat(ONE);
+  const one = f32x4.splat(ONE), least = f32x4.splat(LEAST), lowest = f32x4.splat(-BIG);
   for (let block = byteOf(begin, args); block < last; block += BLOCK) {
     const stop = min(block + BLOCK, last);
     gateExponentials(x + block, scratch, stop - block, linear, cubic);
     let i = block, from = scratch;
     for (; i + 32 <= stop; i += 32, from += 32) {
       const a = v128.load(x + i), b = v128.load(x + i, 16), d = v128.load(from), e = v128.load(from, 16);
-      // Not (a d) / (1 + d): the product overflows where e^u is near its largest.
-      const p = f32x4.mul(a, f32x4.div(d, f32x4.add(one, d))), q = f32x4.mul(b, f32x4.div(e, f32x4.add(one, e)));
+      const p = gateValue(a, d, one, least, lowest), q = gateValue(b, e, one, least, lowest);
       v128.store(y + i, p);
       v128.store(y + i, q, 16);
     }
     for (; i < stop; i += 4, from += 4) {
-      const e = v128.load32_splat(from);
-      storeFirst(y + i, f32x4.mul(v128.load32_splat(x + i), f32x4.div(e, f32x4.add(one, e))));
+      storeFirst(y + i, gateValue(v128.load32_splat(x + i), v128.load32_splat(from), one, least, lowest));
     }
   }
 }
 
 @inline
-function gateSlope(x: v128, e: v128, g: v128, one: v128, linear: v128, cubic3: v128): v128 {
+function gateSlope(x: v128, e: v128, g: v128, one: v128, linear: v128, cubic3: v128, least: v128, big: v128): v128 {
   const rest = f32x4.div(one, f32x4.add(one, e));
-  const along = fma(f32x4.mul(x, rest), fma(f32x4.mul(x, x), cubic3, linear), one);
-  return f32x4.mul(f32x4.mul(g, f32x4.mul(e, rest)), along);
+  const held = f32x4.pmax(f32x4.pmin(x, big), f32x4.neg(big));
+  const along = fma(f32x4.mul(held, rest), fma(f32x4.mul(held, held), cubic3, linear), one);
+  return f32x4.mul(f32x4.mul(g, v128.andnot(f32x4.mul(e, rest), f32x4.le(e, least))), along);
 }
 
 function gateBackward(args: Slope, begin: i32, end: i32, scratch: usize, linear: f32, cubic: f32): void {
   const x = args.saved, g = args.g, dx = args.dx;
   const last = byteOf(end, args);
   const one = f32x4.splat(ONE), c1 = f32x4.splat(linear), c3 = f32x4.splat(3 * cubic);
+  const least = f32x4.splat(LEAST), big = f32x4.splat(BIG);
   for (let block = byteOf(begin, args); block < last; block += BLOCK) {
     const stop = min(block + BLOCK, last);
     gateExponentials(x + block, scratch, stop - block, linear, cubic);
@@ -227,12 +251,12 @@ function gateBackward(args: Slope, begin: i32, end: i32, scratch: usize, linear:
     for (; i + 32 <= stop; i += 32, from += 32) {
       const a = v128.load(x + i), b = v128.load(x + i, 16), d = v128.load(from), e = v128.load(from, 16);
       const f = v128.load(g + i), h = v128.load(g + i, 16);
-      const p = gateSlope(a, d, f, one, c1, c3), q = gateSlope(b, e, h, one, c1, c3);
+      const p = gateSlope(a, d, f, one, c1, c3, least, big), q = gateSlope(b, e, h, one, c1, c3, least, big);
       v128.store(dx + i, p);
       v128.store(dx + i, q, 16);
     }
     for (; i < stop; i += 4, from += 4) {
-      storeFirst(dx + i, gateSlope(v128.load32_splat(x + i), v128.load32_splat(from), v128.load32_splat(g + i), one, c1, c3));
+      storeFirst(dx + i, gateSlope(v128.load32_splat(x + i), v128.load32_splat(from), v128.load32_splat(g + i), one, c1, c3, least, big));
     }
   }
 }

@@ -85,6 +85,42 @@ export function exp4With(
   return i32x4.add(p, i32x4.shl(shifted, 23));
 }
 
+/** Beyond these exp4 has its clamps. */
+export const EXP_FROM: f32 = -87.3;
+export const EXP_TO: f32 = 88.72;
+
+/** e^x of any x: subnormals, 0 and infinity too. Two steps beyond the clamps: e^x = e^(x + 64) e^-64 = e^(x - 8) e^8. */
+@inline
+function exp4Wide(x: v128): v128 {
+  const low = f32x4.mul(exp4(f32x4.add(x, f32x4.splat(64))), f32x4.splat(1.603810890548638e-28));
+  const high = f32x4.mul(exp4(f32x4.sub(x, f32x4.splat(8))), f32x4.splat(2980.957987041728));
+  const y = v128.bitselect(low, exp4(x), f32x4.lt(x, f32x4.splat(EXP_FROM)));
+  return v128.bitselect(high, y, f32x4.gt(x, f32x4.splat(EXP_TO)));
+}
+
+/** expRow without clamps, for rows with values beyond them; slower. The values between have the same bits. */
+export function expRowWide(source: usize, target: usize, count: i32): void {
+  const end = <usize>count << 2;
+  let i: usize = 0;
+  for (; i + 16 <= end; i += 16) v128.store(target + i, exp4Wide(v128.load(source + i)));
+  for (; i < end; i += 4) store<f32>(target + i, f32x4.extract_lane(exp4Wide(v128.load32_splat(source + i)), 0));
+}
+
+/** Whether all of count floats lie from low to high; a NaN does not. */
+export function within(x: usize, count: i32, low: f32, high: f32): bool {
+  const end = <usize>count << 2, least = f32x4.splat(low), most = f32x4.splat(high);
+  let a = i32x4.splat(-1), b = a;
+  let i: usize = 0;
+  for (; i + 32 <= end; i += 32) {
+    const p = v128.load(x + i), q = v128.load(x + i, 16);
+    a = v128.and(a, v128.and(f32x4.ge(p, least), f32x4.le(p, most)));
+    b = v128.and(b, v128.and(f32x4.ge(q, least), f32x4.le(q, most)));
+  }
+  let all = i32x4.all_true(v128.and(a, b));
+  for (; i < end; i += 4) all = all && load<f32>(x + i) >= low && load<f32>(x + i) <= high;
+  return all;
+}
+
 /** target[i] = e^source[i] for count floats (source may be target). */
 export function expRow(source: usize, target: usize, count: i32): void {
   const lowest = f32x4.splat(EXP_LOWEST), highest = f32x4.splat(EXP_HIGHEST);
@@ -123,6 +159,18 @@ export function log4(x: v128): v128 {
   p = fma(f32x4.mul(p, f), square, f32x4.mul(exponent, f32x4.splat(LN2_LOW)));
   p = f32x4.add(fma(square, f32x4.splat(MINUS_HALF), p), f);
   return f32x4.add(fma(exponent, f32x4.splat(LN2_HIGH), p), f32x4.sub(x, x)); // NaN stays NaN
+}
+
+/** log4 of any x: -infinity for 0, NaN below, right for subnormals and infinity; the same bits for the others. */
+@inline
+export function log4Wide(x: v128): v128 {
+  const small = f32x4.lt(x, f32x4.splat(1.17549435e-38));
+  // A subnormal times 2^23 is normal; 23 ln2 is taken away again.
+  const scaled = v128.bitselect(f32x4.mul(x, f32x4.splat(8388608)), x, small);
+  let y = f32x4.sub(log4(scaled), v128.and(f32x4.splat(15.942385152878742), small));
+  y = v128.bitselect(f32x4.splat(-Infinity), y, f32x4.eq(x, f32x4.splat(0)));
+  y = v128.bitselect(f32x4.splat(NaN), y, f32x4.lt(x, f32x4.splat(0)));
+  return v128.bitselect(x, y, f32x4.eq(x, f32x4.splat(Infinity)));
 }
 
 /**

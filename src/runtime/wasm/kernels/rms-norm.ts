@@ -17,7 +17,9 @@ export function rmsNorm(args: RmsNormArguments, begin: i32, end: i32, scratch: u
   const C = args.C, epsilon = args.epsilon;
   for (let row = begin; row < end; row++) {
     const at = <usize>(C << 2) * <usize>row;
-    const s = inverseRms(squares(x + at, C), C, epsilon);
+    let sum = squares(x + at, C);
+    if (!isFinite(sum)) sum = wideDot(x + at, x + at, 0, C);
+    const s = inverseRms(sum, C, epsilon);
     scaleRow(x + at, w, y + at, C, <f32>s);
   }
 }
@@ -37,7 +39,38 @@ export function rmsNormBackward(args: RmsNormBackwardArguments, begin: i32, end:
     sumsOfRow(x + at, w, g + at, C, scratch);
     const s = inverseRms(sumOfLanes(scratch), C, epsilon);
     const k = s * s * s * sumOfLanes(scratch + 32) / <f64>C;
+    if (!isFinite(<f32>s) || s < TINY || !isFinite(<f32>k)) {
+      wideBackwardRow(x + at, w, g + at, addend == 0 ? zeros : addend + at, dx + at, dw, C, epsilon);
+      continue;
+    }
     backwardRow(x + at, w, g + at, addend == 0 ? zeros : addend + at, dx + at, dw, C, <f32>s, <f32>-k);
+  }
+}
+
+/** Below it squares of a row overflow float32, or k is 0 there: the row is done in float64. */
+const TINY: f64 = 1e-17;
+
+/** Σ x y, with w Σ x y w, in float64: no product of float32 overflows. */
+function wideDot(x: usize, y: usize, w: usize, count: i32): f64 {
+  let sum: f64 = 0;
+  for (let i: usize = 0; i < <usize>count << 2; i += 4) {
+    const product = <f64>load<f32>(x + i) * <f64>load<f32>(y + i);
+    sum += w == 0 ? product : product * <f64>load<f32>(w + i);
+  }
+  return sum;
+}
+
+/** backwardRow with its sums, all in float64. */
+function wideBackwardRow(
+  x: usize, w: usize, g: usize, addend: usize, dx: usize, dw: usize, count: i32, epsilon: f32,
+): void {
+  const s = inverseRms(wideDot(x, x, 0, count), count, epsilon);
+  const along = s * wideDot(x, g, w, count) / <f64>count;
+  for (let i: usize = 0; i < <usize>count << 2; i += 4) {
+    const normal = s * <f64>load<f32>(x + i), slope = <f64>load<f32>(g + i);
+    const from = <f64>load<f32>(addend + i);
+    store<f32>(dw + i, <f32>(<f64>load<f32>(dw + i) + slope * normal));
+    store<f32>(dx + i, <f32>(from + s * (slope * <f64>load<f32>(w + i) - normal * along)));
   }
 }
 

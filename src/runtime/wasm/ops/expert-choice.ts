@@ -7,9 +7,19 @@ import { type Implementation, rowwise } from "../implement.ts";
 export const expertChoice: readonly Implementation[] = [
   rowwise(expertChoiceOperation, "expertChoice", {
     whole: ["bias"],
-    words: ({ scores }, { active, scale }) => ({ E: lastAxis(scores.shape), k: active, scale }),
+    words: ({ scores }, { active, scale, normalise }) => ({
+      E: lastAxis(scores.shape),
+      k: active,
+      scale,
+      normalise: Number(normalise),
+    }),
   }),
   rowwise(expertChoiceBackwardOperation, "expertChoiceBackward", {
-    words: ({ scores }, { active, scale }) => ({ E: lastAxis(scores.shape), k: active, scale }),
+    words: ({ scores }, { active, scale, normalise }) => ({
+      E: lastAxis(scores.shape),
+      k: active,
+      scale,
+      normalise: Number(normalise),
+    }),
   }),
 ];

@@ -1,0 +1,54 @@
+// Question: which option, command or choice did somebody mean on the command line?
+//
+// Commander says what is wrong; this adds the nearest name to its message, by the same rule as everywhere else.
+
+import type { Command } from "commander";
+import { didYouMean } from "../basics/names.ts";
+
+/** Names that other tools have for our options. */
+const elsewhere: Readonly<Record<string, string>> = {
+  "--model": "--preset",
+  "--size": "--preset",
+  "--dataset": "--data",
+  "--text": "--data",
+  "--rate": "--learning-rate",
+  "--vocab-size": "--vocabulary",
+  "--seq-len": "--context",
+  "--block-size": "--context",
+  "--length": "--tokens",
+  "--max-tokens": "--tokens",
+  "--max-new-tokens": "--tokens",
+  "--grad-accum": "--accumulate",
+};
+
+/** Commander's message with the name that was probably meant at its end. */
+export function withSuggestion(message: string, command: Command): string {
+  const [, option] = /unknown option '(--?[^'=]+)/.exec(message) ?? [];
+  const [, sub] = /unknown command '([^']+)'/.exec(message) ?? [];
+  const [, choice, choices] = /argument '([^']*)' is invalid\. Allowed choices are (.+)\./.exec(message) ?? [];
+  const hint =
+    option !== undefined
+      ? suggestOption(option, command)
+      : sub !== undefined
+        ? didYouMean(
+            sub,
+            command.commands.map((each) => each.name()),
+          )
+        : choice !== undefined && choices !== undefined
+          ? didYouMean(choice, choices.split(", "))
+          : "";
+  return hint === "" ? message : `${message.trimEnd()}.${hint}\n`.replace("..", ".");
+}
+
+function suggestOption(given: string, command: Command): string {
+  const longs = command.options.flatMap(({ long }) => (long == null ? [] : [long]));
+  const known = Object.hasOwn(elsewhere, given) ? elsewhere[given] : undefined;
+  return known !== undefined && longs.includes(known) ? ` Did you mean "${known}"?` : didYouMean(given, longs);
+}
+
+/** Let a command's errors of the command line end with what was probably meant. */
+export function suggestNames(command: Command): void {
+  command.showSuggestionAfterError(false).configureOutput({
+    outputError: (message, write) => write(withSuggestion(message, command)),
+  });
+}

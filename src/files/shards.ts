@@ -1,0 +1,209 @@
+// Question: how are the files of one checkpoint read as one?
+//
+// A large checkpoint is a folder of files, `model-00001-of-00003.safetensors` and so on, and an index,
+// `model.safetensors.index.json`, whose `weight_map` says which file has which tensor. They are opened together and
+// answer as one file does. A single file that may be one of several says so in `partOf`, so that nobody takes a part
+// for the whole.
+//
+// Source: https://huggingface.co/docs/transformers/big_models
+
+import fs from "node:fs";
+import path from "node:path";
+import { isObject } from "../basics/objects.ts";
+import { reason } from "./errors.ts";
+import { isFolder } from "./places.ts";
+import { type DescribedTensor, openSafetensors, type OpenSafetensors, shortName } from "./safetensors.ts";
+
+/** The file of a checkpoint that is one file. */
+export const singleName = "model.safetensors";
+/** The file that says which file of a sharded checkpoint has which tensor. */
+export const indexName = "model.safetensors.index.json";
+
+/** One file of a checkpoint. */
+export interface Shard {
+  /** Its name in the folder. */
+  readonly name: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** In the order of their bytes. */
+  readonly tensors: readonly DescribedTensor[];
+}
+
+/** A file, or all files of a folder's checkpoint, read as one. */
+export interface OpenShards extends OpenSafetensors {
+  /** The files, in the order of their names. */
+  readonly shards: readonly Shard[];
+  /** Why the file may be only a part of a checkpoint, as a clause; absent for a whole one. */
+  readonly partOf?: string;
+  /** A tensor by its name. */
+  find(name: string): DescribedTensor | undefined;
+}
+
+/** Opens a safetensors file, or a folder with `model.safetensors`, with an index, or with a complete set of shards. */
+export function openShards(place: string): OpenShards {
+  if (isFolder(place)) return openAll(place, filesOf(place));
+  const folder = path.dirname(place);
+  const part = partOf(folder, path.basename(place));
+  return { ...openAll(folder, { files: [path.basename(place)], stated: [] }), ...(part ? { partOf: part } : {}) };
+}
+
+interface Places {
+  readonly files: readonly string[];
+  /** The index's statements: a tensor and its file. */
+  readonly stated: readonly (readonly [tensor: string, file: string])[];
+}
+
+function openAll(folder: string, { files, stated }: Places): OpenShards {
+  const opened: { readonly name: string; readonly file: OpenSafetensors }[] = [];
+  const close = (): void => opened.forEach(({ file }) => file.close());
+  try {
+    const holders = new Map<
+      string,
+      { readonly shard: string; readonly file: OpenSafetensors; tensor: DescribedTensor }
+    >();
+    for (const name of files) {
+      const file = openSafetensors(path.join(folder, name));
+      opened.push({ name, file });
+      for (const tensor of file.tensors) {
+        const other = holders.get(tensor.name)?.shard;
+        if (other !== undefined)
+          throw new Error(
+            `${folder}: ${shortName(tensor.name)} is in ${other} and in ${name}; a tensor belongs in one file: remove one of them`,
+          );
+        holders.set(tensor.name, { shard: name, file, tensor });
+      }
+    }
+    for (const [tensor, name] of stated) {
+      if (holders.get(tensor)?.shard === name) continue;
+      throw new Error(
+        `${path.join(folder, name)} has no tensor ${shortName(tensor)}, though ${indexName} says so: fetch the file and its index again`,
+      );
+    }
+    const holderOf = (name: string): OpenSafetensors => {
+      const holder = holders.get(name);
+      if (holder) return holder.file;
+      throw new Error(`${folder} has no tensor ${shortName(name)}`);
+    };
+    return {
+      metadata: sharedMetadata(opened.map(({ file }) => file.metadata)),
+      shards: opened.map(({ name, file: { metadata, tensors } }) => ({ name, metadata, tensors })),
+      tensors: opened.flatMap(({ file }) => file.tensors),
+      find: (name) => holders.get(name)?.tensor,
+      read: (name) => holderOf(name).read(name),
+      bytes: (name) => holderOf(name).bytes(name),
+      readBytes: (name, from, into) => holderOf(name).readBytes(name, from, into),
+      close,
+    };
+  } catch (error) {
+    close();
+    throw error;
+  }
+}
+
+/** What all files say alike; what only some of them say is no statement about the checkpoint. */
+function sharedMetadata(all: readonly Readonly<Record<string, string>>[]): Readonly<Record<string, string>> {
+  const [first = {}, ...others] = all;
+  return Object.fromEntries(
+    Object.entries(first).filter(([key, value]) =>
+      others.every((other) => Object.hasOwn(other, key) && other[key] === value),
+    ),
+  );
+}
+
+/** The stem, the number and the count of a shard's name. */
+const shardName = /^(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors$/;
+
+/** Whether a folder holds a checkpoint as `openShards` reads it. */
+export function holdsShards(folder: string): boolean {
+  return (
+    [singleName, indexName].some((name) => fs.existsSync(path.join(folder, name))) ||
+    safetensorsIn(folder).some((name) => shardName.test(name))
+  );
+}
+
+const safetensorsIn = (folder: string): string[] =>
+  fs.readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+
+function filesOf(folder: string): Places {
+  if (fs.existsSync(path.join(folder, singleName))) return { files: [singleName], stated: [] };
+  if (fs.existsSync(path.join(folder, indexName))) return readIndex(folder);
+  const present = safetensorsIn(folder);
+  const sets = new Map<string, string[]>();
+  for (const name of present) {
+    const [, stem, , count] = shardName.exec(name) ?? [];
+    if (stem === undefined) continue;
+    const set = `${stem}-*-of-${count}`;
+    sets.set(set, [...(sets.get(set) ?? []), name]);
+  }
+  const [set, another] = [...sets.values()];
+  if (set === undefined || another !== undefined) {
+    const others = fs.readdirSync(folder).filter((name) => /\.(bin|pt|pth|gguf|onnx|safetensors)$/.test(name));
+    const contents = others.length > 0 ? `; it holds ${others.slice(0, 8).join(", ")}` : "";
+    throw new Error(`${folder} has neither ${singleName} nor ${indexName}${contents}. Only safetensors can be read`);
+  }
+  return { files: completeSet(folder, set), stated: [] };
+}
+
+/** The names of a set of shards in order; throws when one is missing. */
+function completeSet(folder: string, names: readonly string[]): string[] {
+  const numbered = new Map(names.map((name) => [Number(shardName.exec(name)![2]), name]));
+  const count = Number(shardName.exec(names[0]!)![3]);
+  const missing = Array.from({ length: Math.min(count, names.length + 1) }, (_, i) => i + 1).find(
+    (number) => !numbered.has(number),
+  );
+  if (missing !== undefined || numbered.size !== count)
+    throw new Error(
+      `${folder} has ${names.length} of ${count} files, such as ${names[0]}; number ${missing ?? "of another count"} is missing: fetch the rest`,
+    );
+  return [...numbered.keys()].sort((a, b) => a - b).map((number) => numbered.get(number)!);
+}
+
+function readIndex(folder: string): Places {
+  const file = path.join(folder, indexName);
+  const stated = statementsOf(file);
+  for (const [tensor, name] of stated) {
+    if (typeof name !== "string" || name !== path.basename(name) || name === "..") {
+      throw new Error(
+        `${file} puts ${shortName(tensor)} in ${shortName(JSON.stringify(name) ?? "nothing")}, which is not a file name in that folder`,
+      );
+    }
+  }
+  const files = [...new Set(stated.map(([, name]) => name as string))].sort();
+  const absent = files.filter((name) => !fs.existsSync(path.join(folder, name)));
+  if (absent.length > 0)
+    throw new Error(
+      `${folder} has ${files.length - absent.length} of the ${files.length} files that ${indexName} lists; ${shortName(absent[0]!)} is missing: fetch the rest`,
+    );
+  return { files, stated: stated as (readonly [string, string])[] };
+}
+
+function statementsOf(file: string): (readonly [tensor: string, file: unknown])[] {
+  let index: unknown;
+  try {
+    index = JSON.parse(fs.readFileSync(file, "utf8"));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? `it is not JSON (${shortName(error.message)})` : reason(error);
+    throw new Error(`cannot read ${file}: ${why}`, { cause: error });
+  }
+  const map = isObject(index) ? index["weight_map"] : undefined;
+  const stated = isObject(map) ? Object.entries(map) : [];
+  if (stated.length === 0) throw new Error(`${file} has no weight_map, which says what tensor is in which file`);
+  return stated;
+}
+
+/** Why a single file may be a part of a checkpoint: its name says so, or an index beside it. */
+function partOf(folder: string, name: string): string | undefined {
+  const [, , number, count] = shardName.exec(name) ?? [];
+  if (count !== undefined && Number(count) > 1)
+    return `its name says that it is file ${Number(number)} of ${Number(count)}`;
+  const index = path.join(folder, indexName);
+  if (!fs.existsSync(index)) return undefined;
+  try {
+    const files = new Set(statementsOf(index).map(([, file]) => file));
+    return files.size > 1 && files.has(name)
+      ? `${indexName} beside it lists it as one of ${files.size} files`
+      : undefined;
+  } catch {
+    // A damaged index says nothing about the file.
+    return undefined;
+  }
+}

@@ -1,0 +1,94 @@
+// Question: what does the config.json of a run folder say?
+//
+// It holds the configuration, the programs that began the run, and what resumes have changed. The checkpoints hold the
+// same, so that a run whose config.json is lost can go on.
+
+import fs from "node:fs";
+import path from "node:path";
+import { given } from "../basics/given.ts";
+import { isObject } from "../basics/objects.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
+import { reason } from "../files/errors.ts";
+import { latestCheckpoint, loadState } from "./checkpoint.ts";
+import { isRunFolder } from "./find-runs.ts";
+import { withOlderMeanings } from "../training/config.ts";
+import { type ConfigChange, identityIn } from "./identity.ts";
+
+const CONFIG = "config.json";
+
+/** What config.json holds. */
+export interface RunDescription {
+  readonly config: unknown;
+  /** Of the programs that began the run. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** What resumes have changed of the configuration, oldest first; absent where they changed nothing. */
+  readonly changes?: readonly ConfigChange[];
+}
+
+export function writeDescription(folder: string, description: RunDescription): void {
+  writeFileAtomically(path.join(folder, CONFIG), `${JSON.stringify(description, undefined, 2)}\n`);
+}
+
+/**
+ * What config.json of a run that is to be resumed says; without a readable one, what the newest sound checkpoint says.
+ *
+ * @throws Error when there is neither
+ */
+export function describeResumable(
+  folder: string,
+  onWarning: (message: string) => void = () => undefined,
+): RunDescription {
+  try {
+    return readDescription(folder);
+  } catch (error) {
+    const description = descriptionInCheckpoint(folder);
+    if (!description) throw error;
+    onWarning(`${path.join(folder, CONFIG)} is missing or not readable; it is written again from the checkpoint`);
+    return description;
+  }
+}
+
+export function descriptionInCheckpoint(folder: string): RunDescription | undefined {
+  const place = latestCheckpoint(folder, () => undefined);
+  const identity = place && identityIn(loadState(place.folder));
+  if (!identity) return undefined;
+  const { config, versions, changes } = identity;
+  return { config, versions, ...given({ changes }) };
+}
+
+export function readDescription(folder: string): RunDescription {
+  const file = path.join(folder, CONFIG);
+  let text: string;
+  try {
+    text = fs.readFileSync(file, "utf8");
+  } catch (error) {
+    throw new Error(`there is no run in ${folder} (${CONFIG}: ${reason(error)})${runsAround(folder)}`, {
+      cause: error,
+    });
+  }
+  try {
+    const description: unknown = JSON.parse(text);
+    if (!isObject(description) || !isObject(description.config)) throw new Error("it holds no configuration of a run");
+    const { config, versions, changes } = description;
+    return {
+      config: withOlderMeanings(config),
+      versions: isObject(versions) ? (versions as RunDescription["versions"]) : {},
+      ...given({ changes: Array.isArray(changes) ? (changes as readonly ConfigChange[]) : undefined }),
+    };
+  } catch (error) {
+    throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {
+      cause: error,
+    });
+  }
+}
+
+/** Where the user may have meant: runs in the folder, else beside it. */
+function runsAround(folder: string): string {
+  for (const parent of [folder, path.dirname(path.resolve(folder))]) {
+    const runs = fs.existsSync(parent)
+      ? fs.readdirSync(parent).filter((name) => isRunFolder(path.join(parent, name)))
+      : [];
+    if (runs.length > 0) return `; there are runs in ${parent}: ${runs.sort().join(", ")}`;
+  }
+  return "";
+}
