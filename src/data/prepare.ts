@@ -16,7 +16,8 @@ import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
-import { formatTokenizer, parseTokenizer } from "./tokenizer-json.ts";
+import { formatTokenizer } from "./tokenizer-json.ts";
+import { parseTokenizer } from "./tokenizer-json-read.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 

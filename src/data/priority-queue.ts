@@ -1,7 +1,7 @@
 // Question: which of these items comes first?
 //
-// A binary heap answers. The trainer uses it (most frequent pair), and so does the encoder (earliest merge). The
-// order `before` must be total, so that the result depends only on the items.
+// A binary heap answers. The trainer uses one of any items (most frequent pair); their order `before` must be total, so
+// that the result depends only on the items. The encoder uses one of numbers (earliest merge), which takes 8 bytes each.
 
 export class PriorityQueue<Item> {
   readonly #items: Item[] = [];
@@ -38,6 +38,52 @@ export class PriorityQueue<Item> {
       at = child;
     }
     items[at] = last!;
+    return first;
+  }
+}
+
+/** A heap of numbers: the smallest comes first. */
+export class SmallestFirst {
+  #items = new Float64Array(16);
+  #size = 0;
+
+  get size(): number {
+    return this.#size;
+  }
+
+  push(item: number): void {
+    if (this.#size === this.#items.length) {
+      const larger = new Float64Array(2 * this.#size);
+      larger.set(this.#items);
+      this.#items = larger;
+    }
+    const items = this.#items;
+    let at = this.#size++;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (item >= items[parent]!) break;
+      items[at] = items[parent]!;
+      at = parent;
+    }
+    items[at] = item;
+  }
+
+  /** Take the smallest number; there must be one. */
+  pop(): number {
+    const items = this.#items;
+    const first = items[0]!;
+    const last = items[--this.#size]!;
+    const size = this.#size;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= size) break;
+      if (child + 1 < size && items[child + 1]! < items[child]!) child++;
+      if (items[child]! >= last) break;
+      items[at] = items[child]!;
+      at = child;
+    }
+    items[at] = last;
     return first;
   }
 }

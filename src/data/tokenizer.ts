@@ -2,27 +2,26 @@
 //
 // Byte-level byte-pair encoding.
 //
-// A text is cut at added tokens (`<|endoftext|>`), then into words (`pretokenise.ts`). Each word starts as its
-// UTF-8 bytes, and its pairs are merged: the earliest learned merge first, and of equal ones the leftmost first.
-// Any text can be encoded, and decoding returns it (a lone surrogate, which UTF-8 cannot write, becomes U+FFFD).
-// The result equals Hugging Face's `tokenizers` without its post-processor: nothing is put before or after the
-// text.
+// A text is cut at added tokens (`<|endoftext|>`), normalised if the tokenizer asks for it, then cut into words
+// (`pretokenise.ts`). Each word starts as its UTF-8 bytes, and its pairs are merged: the earliest learned merge first,
+// and of equal ones the leftmost first. Any text can be encoded, and decoding returns it (in its normal form, if it
+// was normalised; a lone surrogate, which UTF-8 cannot write, becomes U+FFFD). The result equals Hugging Face's
+// `tokenizers` without its post-processor: nothing is put before or after the text. `before` has what that puts first.
 
 import { expectFields } from "../basics/fields.ts";
+import { type AddedToken, AddedTokenFinder } from "./added-tokens.ts";
 import { trainMerges, type Merge } from "./bpe-train.ts";
-import { PriorityQueue } from "./priority-queue.ts";
-import { forEachWord, wordPattern, type WordRule } from "./pretokenise.ts";
+import type { PostProcessor } from "./post-processor.ts";
+import { forEachWord, wordCutter, type WordRule } from "./pretokenise.ts";
+import { SmallestFirst } from "./priority-queue.ts";
+
+export type { AddedToken } from "./added-tokens.ts";
 
 /** The token that follows every document. */
 export const endOfText: string = "<|endoftext|>";
 
-/** A token that is matched in the text first; it is never part of a merge. */
-export interface AddedToken {
-  readonly id: number;
-  readonly content: string;
-  /** Whether it is a control sign, not text: it stands for no bytes of the corpus. */
-  readonly special: boolean;
-}
+/** A normal form of Unicode. */
+export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
 /** Everything that determines what a tokenizer does. */
 export interface TokenizerDefinition {
@@ -31,11 +30,13 @@ export interface TokenizerDefinition {
   /** The merges in order of rank: two tokens and the one they make. */
   readonly merges: readonly (readonly [left: number, right: number, merged: number])[];
   readonly added: readonly AddedToken[];
+  /** The normal forms that a text is brought to, one after the other; none by default. */
+  readonly normalForms?: readonly NormalForm[];
   readonly words: WordRule;
-  /** Whether a space is put before text that does not start with one. */
-  readonly addPrefixSpace: boolean;
   /** Whether a word that is a token becomes that token, whatever the merges say. */
   readonly ignoreMerges: boolean;
+  /** What is put around a text for a model; nothing by default. */
+  readonly postProcessor?: PostProcessor;
 }
 
 /** Text as tokens arrive. All returned pieces joined are what `decode` returns for all of the tokens. */
@@ -53,6 +54,8 @@ interface Pair {
 
 /** The largest number of cached words; then the cache starts again. */
 const cachedWords = 1 << 17;
+/** The longest word that is cached, in UTF-16 units: few longer ones come twice. */
+const longestCached = 256;
 
 /**
  * A byte-level byte-pair encoder and decoder. Any text can be encoded, and decoding gives it back.
@@ -65,42 +68,51 @@ export class Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Token numbers are below this. */
   readonly vocabularySize: number;
-  /** The number of `<|endoftext|>`, if the tokenizer has it. */
+  /** The number of the token that ends a text: `<|endoftext|>`, if the tokenizer has it. */
   readonly endOfText: number | undefined;
+  /** The number of the one token that a model expects before a text, if it expects one. */
+  readonly begin: number | undefined;
+  /** The tokens that a model expects before a text; `encode` leaves them out. */
+  readonly before: readonly number[];
   /** How many bytes of text each token stands for; 0 for special tokens. */
   readonly byteLengths: Uint32Array;
 
   readonly #pieces: readonly (Uint8Array | undefined)[];
   readonly #addedById: ReadonlyMap<number, AddedToken>;
-  readonly #addedByContent: ReadonlyMap<string, AddedToken>;
-  readonly #addedPattern: RegExp | undefined;
-  readonly #wordPattern: RegExp;
+  readonly #addedBefore: AddedTokenFinder;
+  readonly #addedAfter: AddedTokenFinder;
+  readonly #forEachWord: (text: string, visit: (word: string) => void) => void;
   readonly #byteTokens: Int32Array;
   readonly #pairs: ReadonlyMap<number, Pair>;
   readonly #wholeWords: ReadonlyMap<string, number>;
-  readonly #cache = new Map<string, readonly number[]>();
+  readonly #cache = new Map<string, ArrayLike<number>>();
   readonly #encoder = new TextEncoder();
 
   constructor(definition: TokenizerDefinition) {
-    const { tokens, merges, added } = definition;
+    const { tokens, merges, added, postProcessor } = definition;
     this.definition = definition;
-    this.vocabularySize = Math.max(tokens.length, ...added.map(({ id }) => id + 1));
+    this.vocabularySize = added.reduce((size, { id }) => Math.max(size, id + 1), tokens.length);
     this.#addedById = new Map(added.map((token) => [token.id, token]));
-    this.#addedByContent = new Map(added.map((token) => [token.content, token]));
-    this.endOfText = this.#addedByContent.get(endOfText)?.id;
+    this.endOfText = added.find(({ content }) => content === endOfText)?.id;
+    this.before = postProcessor?.before ?? [];
+    this.begin = this.before.length === 1 ? this.before[0] : undefined;
     this.#pieces = Array.from({ length: this.vocabularySize }, (_, id) => {
       const token = this.#addedById.get(id);
       return token ? this.#encoder.encode(token.content) : tokens[id];
     });
     this.byteLengths = Uint32Array.from(this.#pieces, (_, id) => this.bytesOf(id).length);
 
-    this.#addedPattern = added.length > 0 ? anyOf(added.map(({ content }) => content)) : undefined;
-    this.#wordPattern = wordPattern(definition.words);
+    this.#addedBefore = new AddedTokenFinder(added.filter(({ normalized }) => !normalized));
+    this.#addedAfter = new AddedTokenFinder(
+      added.filter(({ normalized }) => normalized),
+      (content) => this.#normalise(content),
+    );
+    this.#forEachWord = wordCutter(definition.words);
     this.#byteTokens = new Int32Array(256).fill(-1);
     tokens.forEach((bytes, id) => {
-      if (bytes?.length === 1 && !this.#addedById.has(id)) this.#byteTokens[bytes[0]!] = id;
+      if (bytes?.length === 1) this.#byteTokens[bytes[0]!] = id;
     });
-    const missing = this.#byteTokens.indexOf(-1);
+    const missing = this.#byteTokens.findIndex((id, byte) => id < 0 && !neverInUtf8(byte));
     if (missing >= 0) {
       throw new Error(`the tokenizer has no token for byte ${missing}; a byte-level vocabulary has all 256`);
     }
@@ -114,30 +126,33 @@ export class Tokenizer {
   encode(text: string): Uint32Array {
     let ids = new Uint32Array(Math.max(16, text.length >> 1));
     let length = 0;
-    const append = (more: readonly number[]): void => {
+    const append = (more: ArrayLike<number>): void => {
       if (length + more.length > ids.length) {
         const larger = new Uint32Array(2 * (length + more.length));
         larger.set(ids.subarray(0, length));
         ids = larger;
       }
-      for (const id of more) ids[length++] = id;
+      ids.set(more, length);
+      length += more.length;
     };
-    const appendText = (section: string): void => {
-      if (section === "") return;
-      const spaced = this.definition.addPrefixSpace && !section.startsWith(" ") ? ` ${section}` : section;
-      forEachWord(spaced, this.#wordPattern, (word) => append(this.#encodeWord(word)));
-    };
-
-    let start = 0;
-    if (this.#addedPattern) {
-      for (const match of text.matchAll(this.#addedPattern)) {
-        appendText(text.slice(start, match.index));
-        append([this.#addedByContent.get(match[0])!.id]);
-        start = match.index + match[0].length;
-      }
-    }
-    appendText(text.slice(start));
+    const appendToken = ({ id }: AddedToken): void => append([id]);
+    this.#addedBefore.forEachPart(
+      text.toWellFormed(),
+      (section) => {
+        this.#addedAfter.forEachPart(
+          this.#normalise(section),
+          (words) => this.#forEachWord(words, (word) => append(this.#encodeWord(word))),
+          appendToken,
+        );
+      },
+      appendToken,
+    );
     return ids.slice(0, length);
+  }
+
+  /** The text in the normal forms that the definition asks for. */
+  #normalise(text: string): string {
+    return (this.definition.normalForms ?? []).reduce((normal, form) => normal.normalize(form), text);
   }
 
   /** The text of some tokens, with U+FFFD where their bytes are not UTF-8. */
@@ -192,18 +207,19 @@ export class Tokenizer {
     return this.#pieces[id] ?? new Uint8Array(0);
   }
 
-  #encodeWord(word: string): readonly number[] {
+  #encodeWord(word: string): ArrayLike<number> {
     const cached = this.#cache.get(word);
     if (cached !== undefined) return cached;
     const whole = this.#wholeWords.get(word);
     const ids = whole === undefined ? this.#merge(this.#encoder.encode(word)) : [whole];
+    if (word.length > longestCached) return ids;
     if (this.#cache.size >= cachedWords) this.#cache.clear();
     this.#cache.set(word, ids);
     return ids;
   }
 
   /** A queue of possible merges over a linked list of symbols: n log n even for one endless word. */
-  #merge(bytes: Uint8Array): number[] {
+  #merge(bytes: Uint8Array): ArrayLike<number> {
     const length = bytes.length;
     const symbols = Int32Array.from(bytes, (byte) => this.#byteTokens[byte]!);
     const next = Int32Array.from(symbols, (_, position) => position + 1);
@@ -212,17 +228,18 @@ export class Tokenizer {
       next[position]! < length
         ? this.#pairs.get(symbols[position]! * this.vocabularySize + symbols[next[position]!]!)
         : undefined;
-    const queue = new PriorityQueue<{ rank: number; position: number }>((a, b) =>
-      a.rank !== b.rank ? a.rank < b.rank : a.position < b.position,
-    );
+    // A rank and a position are one number: lower ranks first, then the leftmost.
+    const queue = new SmallestFirst();
     const offer = (position: number): void => {
       const pair = position >= 0 ? pairAt(position) : undefined;
-      if (pair) queue.push({ rank: pair.rank, position });
+      if (pair) queue.push(pair.rank * length + position);
     };
 
     for (let position = 0; position < length; position++) offer(position);
-    for (let first = queue.pop(); first; first = queue.pop()) {
-      const { rank, position } = first;
+    while (queue.size > 0) {
+      const first = queue.pop();
+      const rank = Math.floor(first / length);
+      const position = first - rank * length;
       const pair = symbols[position] === absorbed ? undefined : pairAt(position);
       if (pair?.rank !== rank) continue;
       const second = next[position]!;
@@ -234,9 +251,12 @@ export class Tokenizer {
       offer(previous[position]!);
       offer(position);
     }
-    return Array.from(symbols.filter((symbol) => symbol !== absorbed));
+    return symbols.filter((symbol) => symbol !== absorbed);
   }
 }
+
+/** UTF-8 has no such byte in any text, so a vocabulary need not have it either. */
+const neverInUtf8 = (byte: number): boolean => byte === 0xc0 || byte === 0xc1 || byte >= 0xf5;
 
 const absorbed = -1;
 
@@ -251,12 +271,6 @@ function joined(parts: readonly Uint8Array[]): Uint8Array {
     at += part.length;
   }
   return all;
-}
-
-/** Matches, at each place, the longest of the given strings. */
-function anyOf(contents: readonly string[]): RegExp {
-  const longestFirst = [...contents].sort((a, b) => b.length - a.length);
-  return new RegExp(longestFirst.map((content) => content.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&")).join("|"), "g");
 }
 
 /** Every token that consists of whole characters, by its text. */
@@ -302,11 +316,11 @@ export function trainTokenizer(texts: Iterable<string>, options: TokenizerTraini
     );
   }
   const wanted = vocabularySize - smallest;
-  const pattern = wordPattern("gpt2");
   const counts = new Map<string, number>();
   for (const text of texts) {
-    for (const section of separator ? text.split(endOfText) : [text]) {
-      forEachWord(section, pattern, (word) => counts.set(word, (counts.get(word) ?? 0) + 1));
+    const wellFormed = text.toWellFormed();
+    for (const section of separator ? wellFormed.split(endOfText) : [wellFormed]) {
+      forEachWord(section, (word) => counts.set(word, (counts.get(word) ?? 0) + 1));
     }
   }
   const merges = trainMerges(counts, wanted, (made) => {
@@ -322,8 +336,7 @@ function fromMerges(merges: readonly Merge[], separator: boolean): Tokenizer {
     tokens,
     merges: merges.map(([left, right], index) => [left, right, 256 + index]),
     added: separator ? [{ id: tokens.length, content: endOfText, special: true }] : [],
-    words: "gpt2",
-    addPrefixSpace: false,
+    words: { splits: [], prefixSpace: false, gpt2: true },
     ignoreMerges: false,
   });
 }

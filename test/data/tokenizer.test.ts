@@ -1,7 +1,9 @@
 import { Tokenizer as HuggingFace } from "@huggingface/tokenizers";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { formatTokenizer, parseTokenizer } from "../../src/data/tokenizer-json.ts";
+import { categorySet, whiteSpace } from "../../src/data/character-set.ts";
+import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
 import { endOfText, trainTokenizer } from "../../src/data/tokenizer.ts";
 
 const sample = `It's the people's house; they'll say we've done it. In 1790 and in 2021, I'd say:
@@ -10,30 +12,28 @@ const tokenizer = trainTokenizer([sample.repeat(3), "The state of the Union. ".r
 const huggingFace = (json: string) => new HuggingFace(JSON.parse(json), {});
 const theirs = huggingFace(formatTokenizer(tokenizer));
 
-/** Any text: all of Unicode, mixed with what the word pattern treats specially. */
+/**
+ * Whether JavaScript, and so this peer, puts a character into the same class as the Rust library. It does not for
+ * U+0085, U+FEFF and what is newer than Unicode 16 (test/data/tokenizers-of-others.test.ts has the Rust library's ids).
+ */
+function isAlike(character: string): boolean {
+  const code = character.codePointAt(0)!;
+  return (
+    /\p{L}/u.test(character) === categorySet("L").has(code) &&
+    /\p{N}/u.test(character) === categorySet("N").has(code) &&
+    /\s/u.test(character) === whiteSpace().has(code)
+  );
+}
+
+/** Any text that both class alike, mixed with what the word pattern treats specially. */
 const anyText = fc
   .array(
     fc.oneof(
       fc.string({ unit: "binary" }),
-      fc.constantFrom(
-        " ",
-        "  ",
-        "\n",
-        "'s",
-        "'ll",
-        "'",
-        "the",
-        " people",
-        "42",
-        "\ufeff",
-        "\u0085",
-        "\u00a0",
-        endOfText,
-        "<|endof",
-      ),
+      fc.constantFrom(" ", "  ", "\n", "'s", "'ll", "'", "the", " people", "42", "\u00a0", endOfText, "<|endof"),
     ),
   )
-  .map((parts) => parts.join(""));
+  .map((parts) => [...parts.join("")].filter(isAlike).join(""));
 
 describe("encode and decode", () => {
   test("decode undoes encode", () => {
@@ -203,7 +203,7 @@ describe("tokenizer.json", () => {
 
   test.each<[string, (json: Json) => void]>([
     ['its model is "Unigram", not BPE', (it) => (it.model["type"] = "Unigram")],
-    ['it has a normalizer ("NFC")', (it) => (it.normalizer = { type: "NFC" })],
+    ['it has the normalizer "Lowercase"', (it) => (it.normalizer = { type: "Lowercase" })],
     ['its pre_tokenizer is {"type":"Metaspace"}', (it) => (it.pre_tokenizer = { type: "Metaspace" })],
     ["its decoder is missing, not ByteLevel", (it) => (it.decoder = undefined)],
     ['"model.byte_fallback" is set', (it) => (it.model["byte_fallback"] = true)],
@@ -213,10 +213,8 @@ describe("tokenizer.json", () => {
     ["merge 0 (5) is of or makes a token", (it) => Object.assign(it.model.merges, { 0: 5 })],
     ["two tokens have the number 65", (it) => (it.model.vocab["B"] = 65)],
     ["the tokenizer has no token for byte 0", (it) => delete it.model.vocab["\u0100"]],
-    ['the added token "<|endoftext|>" has "lstrip"', (it) => Object.assign(it.added_tokens[0]!, { lstrip: true })],
-    ['does not understand its pattern "a++"', (it) => (it.pre_tokenizer = splitBy("a++"))],
-    ['does not understand its pattern "\\\\w+"', (it) => (it.pre_tokenizer = splitBy("\\w+"))],
-    ['its pattern "a*" matches the empty word', (it) => (it.pre_tokenizer = splitBy("a*"))],
+    ['its pattern "(?<=a)b|(c" is not understood', (it) => (it.pre_tokenizer = splitBy("(?<=a)b|(c"))],
+    ['its pattern "a*" is not understood: it matches the empty word', (it) => (it.pre_tokenizer = splitBy("a*"))],
   ])("what cannot be read is named: %s", (why, change) => {
     const broken = changed(change);
     expect(() => parseTokenizer(broken, "my.json")).toThrow(why);

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { isInherited } from "../../src/basics/objects.ts";
-import { parseTokenizer } from "../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
 import { readSafetensors } from "../../src/files/safetensors.ts";
 import { csvTables } from "../../src/interop/csv.ts";
 import { exportHuggingFace } from "../../src/interop/hf/export.ts";

@@ -100,7 +100,8 @@ describe.each(targets)("$kind, $streams streams", (connection) => {
   test("keeps weights and moments, and adds moments of zero", () => {
     const [old, made] = [checkpointOf("residual"), checkpointOf(name)];
     expect(made.step).toBe(STEP);
-    expect(made.state).toEqual(old.state);
+    // What the checkpoint knows of its run differs: the connection, and the files of records.
+    expect({ ...made.state, identity: undefined }).toEqual({ ...old.state, identity: undefined });
     const stored = new Map([...made.model, ...made.optimizer].map((tensor) => [tensor.name, tensor]));
     for (const { name, shape, data } of [...old.model, ...old.optimizer]) {
       expect(stored.get(name)!.shape).toEqual(shape);

@@ -13,6 +13,7 @@ import { ensureWritableFolder } from "../../files/space.ts";
 import { encodeHead } from "../../files/write-safetensors.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
 import { readTokenizer } from "../../data/prepare.ts";
+import type { Tokenizer } from "../../data/tokenizer.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../../training/config.ts";
@@ -59,7 +60,7 @@ const names = {
 export function exportHuggingFace(run: string, out: string, options: HuggingFaceExportOptions = {}): HuggingFaceExport {
   expectFields("exportHuggingFace", options, { overwrite: "flag", onWarning: "function" });
   const { overwrite = false, onWarning } = options;
-  const { model } = parseTrainingConfig(openRunFolder(run).config, path.join(run, names.config));
+  const { model, importedFrom } = parseTrainingConfig(openRunFolder(run).config, path.join(run, names.config));
   const described = huggingFaceConfig(model);
   const place = latestCheckpoint(run, onWarning);
   if (!place) throw new Error(`${run} has no checkpoint to export; train it first: birkhoff train --resume ${run}`);
@@ -77,9 +78,8 @@ export function exportHuggingFace(run: string, out: string, options: HuggingFace
     source: sourceOf(view.source),
     described: { name: view.name, dtype: "F32", shape: view.shape, bytes: 4 * sizeOf(view.shape) },
   }));
-  const tokenizer = readTokenizer(path.join(run, names.tokenizer));
-  const special = tokenizer.endOfText === undefined ? {} : { eos_token_id: tokenizer.endOfText };
-  const token = tokenizer.definition.added.find(({ id }) => id === tokenizer.endOfText)?.content;
+  const tokenizer = tokenizerOf(run, importedFrom);
+  if (!tokenizer) onWarning?.(`${run} has no tokenizer; the export has none either`);
 
   ensureWritableFolder(out);
   writeAtomically(path.join(out, names.tensors), (descriptor) => {
@@ -93,23 +93,37 @@ export function exportHuggingFace(run: string, out: string, options: HuggingFace
       writeAll(descriptor, new Uint8Array(gatherView(view, source.data).buffer));
     }
   });
-  writeFileAtomically(path.join(out, names.tokenizer), formatTokenizer(tokenizer));
-  const tokenizerConfig = {
-    tokenizer_class: "PreTrainedTokenizerFast",
-    model_max_length: model.context,
-    clean_up_tokenization_spaces: false,
-    ...given({ eos_token: token }),
-  };
-  writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
+  if (tokenizer) {
+    writeFileAtomically(path.join(out, names.tokenizer), formatTokenizer(tokenizer));
+    const { added } = tokenizer.definition;
+    const contentOf = (wanted: number | undefined) => added.find(({ id }) => id === wanted)?.content;
+    const tokenizerConfig = {
+      tokenizer_class: "PreTrainedTokenizerFast",
+      model_max_length: model.context,
+      clean_up_tokenization_spaces: false,
+      ...given({ bos_token: contentOf(tokenizer.begin), eos_token: contentOf(tokenizer.endOfText) }),
+    };
+    writeFileAtomically(path.join(out, names.tokenizerConfig), `${JSON.stringify(tokenizerConfig, undefined, 2)}\n`);
+  }
+  // A field that is absent means 1 or 2 to these readers, which here are bytes.
+  const special = { bos_token_id: tokenizer?.begin ?? null, eos_token_id: tokenizer?.endOfText ?? null };
   writeFileAtomically(path.join(out, names.config), formatHuggingFaceConfig({ ...described, ...special }));
   return {
     folder: out,
     step: place.step,
     modelType: String(described["model_type"]),
-    files: Object.values(names),
+    files: Object.values(names).filter(
+      (name) => tokenizer || (name !== names.tokenizer && name !== names.tokenizerConfig),
+    ),
     tensors: stored.length,
     bytes: stored.reduce((sum, tensor) => sum + tensor.described.bytes, 0),
   };
+}
+
+/** The run's tokenizer. Only an imported run may have none: its model came without one that could be read. */
+function tokenizerOf(run: string, importedFrom: string | undefined): Tokenizer | undefined {
+  const file = path.join(run, names.tokenizer);
+  return importedFrom !== undefined && !fs.existsSync(file) ? undefined : readTokenizer(file);
 }
 
 /** Both kinds of folder have a config.json; a run's must never be replaced. */

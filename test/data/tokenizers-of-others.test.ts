@@ -1,0 +1,74 @@
+// Question: do tokenizers of others give the ids that Hugging Face's `tokenizers` (0.23.2, the Rust library) gives?
+//
+// golden.json was written by that library: for each tokenizer and text the ids without the post-processor (`ids`) and
+// with it (`whole`). The tokenizers are cut down to a few hundred tokens.
+
+import fs from "node:fs";
+import { describe, expect, test } from "vitest";
+import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
+import { trainTokenizer } from "../../src/data/tokenizer.ts";
+
+const folder = new URL("../fixtures/tokenizers/", import.meta.url);
+const read = (name: string): string => fs.readFileSync(new URL(`${name}.json`, folder), "utf8");
+const golden = JSON.parse(read("golden")) as Record<string, { text: string; ids: number[]; whole: number[] }[]>;
+
+describe.each(Object.entries(golden))("%s", (name, cases) => {
+  const tokenizer = parseTokenizer(read(name), name);
+  const written = parseTokenizer(formatTokenizer(tokenizer), name);
+  test.each(cases)("$text", ({ text, ids, whole }) => {
+    for (const it of [tokenizer, written]) {
+      expect([...it.encode(text)]).toEqual(ids);
+      const { before = [], after = [] } = it.definition.postProcessor ?? {};
+      expect([...before, ...it.encode(text), ...after]).toEqual(whole);
+    }
+  });
+
+  test("every added token stands in the vocabulary that is written", () => {
+    const json = JSON.parse(formatTokenizer(tokenizer)) as {
+      model: { vocab: Record<string, number> };
+      added_tokens: { id: number; content: string }[];
+      post_processor: unknown;
+    };
+    for (const { id, content } of json.added_tokens) expect(json.model.vocab[content]).toBe(id);
+    expect(json.post_processor).toEqual((JSON.parse(read(name)) as typeof json).post_processor);
+  });
+});
+
+test("names of JavaScript are tokens like others", () => {
+  const names = "__proto__ constructor toString ".repeat(50);
+  const tokenizer = trainTokenizer([names], { vocabularySize: 300 });
+  const again = parseTokenizer(formatTokenizer(tokenizer));
+  expect([...again.encode(names)]).toEqual([...tokenizer.encode(names)]);
+  expect(again.decode(again.encode(names))).toBe(names);
+});
+
+test.each([
+  ["in model.vocab", (json: Numbered) => (json.model.vocab["the"] = 1e9)],
+  ["in added_tokens", (json: Numbered) => (json.added_tokens[0]!.id = 2 ** 32 - 6)],
+  ["beyond whole numbers", (json: Numbered) => (json.added_tokens[0]!.id = 2 ** 53)],
+])("a huge number %s is refused at once", (_, change) => {
+  const json = JSON.parse(read("special-first")) as Numbered;
+  change(json);
+  expect(() => parseTokenizer(JSON.stringify(json), "it")).toThrow(/it cannot be used: .* has the number \d+; allowed/);
+});
+
+interface Numbered {
+  model: { vocab: Record<string, number> };
+  added_tokens: { id: number }[];
+}
+
+test("an expression that would try for ever ends", () => {
+  const json = JSON.parse(read("llama3-style")) as { pre_tokenizer: { pretokenizers: { pattern: object }[] } };
+  json.pre_tokenizer.pretokenizers[0]!.pattern = { Regex: "(a+)+b|(a|aa)+$|\\s+" };
+  const tokenizer = parseTokenizer(JSON.stringify(json));
+  expect(() => tokenizer.encode(`${"a".repeat(20_000)} of`)).toThrow(
+    /the pattern .* took \d+ steps on a text of \d+ characters and was not done: it goes back too often/,
+  );
+});
+
+test("long runs of characters beyond the first plane are words", () => {
+  const text = "\u{1F600}".repeat(400_000);
+  const tokenizer = trainTokenizer([text], { vocabularySize: 300 });
+  expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+});
