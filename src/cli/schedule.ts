@@ -123,7 +123,7 @@ docs/pipeline.md says what is simulated and what is assumed.`,
     };
     const { title, notes, tables, pictures } = answer;
     if (options.svg !== undefined) write(options.svg, timelineSvg(pictures, drawing));
-    if (options.html !== undefined) write(options.html, timelineHtml(answer, drawing));
+    if (options.html !== undefined) write(options.html, timelineHtml({ title, notes, tables, pictures }, drawing));
     const drawn = [options.svg, options.html].filter((file) => file !== undefined);
     const shown = [title, ...tables.map(textTable), ...notes, ...drawn.map((file) => `Drawn: ${file}`)].join("\n");
     process.stdout.write(`${options.json ? JSON.stringify(answer.json) : shown}\n`);
