@@ -2,8 +2,11 @@
 
 // Data: make tokens of a text, and batches of tokens.
 export { createBatches, type Batch, type Batches, type BatchOptions, type ValidationBatch } from "./data/batches.ts";
+export type { AddedToken } from "./data/added-tokens.ts";
+export type { PostProcessor } from "./data/post-processor.ts";
+export type { SplitRule, WordRule } from "./data/pretokenise.ts";
 export {
-  type AddedToken,
+  type NormalForm,
   type StreamDecoder,
   Tokenizer,
   type TokenizerDefinition,

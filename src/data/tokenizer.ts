@@ -15,8 +15,6 @@ import type { PostProcessor } from "./post-processor.ts";
 import { forEachWord, wordCutter, type WordRule } from "./pretokenise.ts";
 import { SmallestFirst } from "./priority-queue.ts";
 
-export type { AddedToken } from "./added-tokens.ts";
-
 /** The token that follows every document. */
 export const endOfText: string = "<|endoftext|>";
 
