@@ -95,7 +95,7 @@ function characterCases(): readonly (readonly number[])[] {
     const [upper, lower] = [character.toUpperCase(), character.toLowerCase()];
     if (upper === character && lower === character) continue;
     // The upper case of the lower case joins what has the same of either.
-    const key = [...upper.toLowerCase()].length === 1 ? upper.toLowerCase() : lower;
+    const key = Array.from(upper.toLowerCase()).length === 1 ? upper.toLowerCase() : lower;
     const group = groups.get(key);
     if (group) group.push(code);
     else groups.set(key, [code]);

@@ -88,7 +88,7 @@ class PatternParser {
   #depth = 0;
 
   constructor(source: string) {
-    this.#characters = [...source];
+    this.#characters = Array.from(source);
   }
 
   parse(): PatternTree {

@@ -279,6 +279,8 @@ function holds(anchor: Anchor, text: string, position: number): boolean {
       return isWord(codeBefore(text, position)) !== isWord(isLast ? -1 : text.codePointAt(position)!);
     case "no word edge":
       return !holds("word edge", text, position);
+    default:
+      return anchor satisfies never;
   }
 }
 

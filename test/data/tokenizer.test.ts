@@ -33,7 +33,7 @@ const anyText = fc
       fc.constantFrom(" ", "  ", "\n", "'s", "'ll", "'", "the", " people", "42", "\u00a0", endOfText, "<|endof"),
     ),
   )
-  .map((parts) => [...parts.join("")].filter(isAlike).join(""));
+  .map((parts) => Array.from(parts.join("")).filter(isAlike).join(""));
 
 describe("encode and decode", () => {
   test("decode undoes encode", () => {
