@@ -165,7 +165,7 @@ describe("operands that do not fit", () => {
   });
 
   it("numbers out of range", () => {
-    expect(() => clipScale([tensor()], 0)).toThrow(/limit must be positive, got 0/);
-    expect(() => rotaryTable({ length: 8, dimension: 4, theta: -1 })).toThrow(/theta must be positive, got -1/);
+    expect(() => clipScale([tensor()], 0)).toThrow(/clipScale: the limit is 0; it must be at least/);
+    expect(() => rotaryTable({ length: 8, dimension: 4, theta: -1 })).toThrow(/rotaryTable: theta is -1 for 8 positions; it must be positive/);
   });
 });
