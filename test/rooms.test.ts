@@ -19,7 +19,10 @@ const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFo
     butFor: ["open.ts", "wasm/runtime.ts", "wasm/module.ts", "wasm/worker.ts", "wasm/workers.ts"],
   },
   connections: { browser: true },
-  data: { browser: true, butFor: ["corpus.ts", "folder.ts", "prepare.ts", "read-text.ts", "token-file.ts"] },
+  data: {
+    browser: true,
+    butFor: ["corpus.ts", "folder.ts", "prepare.ts", "read-text.ts", "token-file.ts", "tokenizer-roles.ts"],
+  },
   model: { browser: true },
   stability: { browser: true },
   training: { browser: true },

@@ -77,7 +77,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
 
     const runtime = await openChosen(options);
     try {
-      const lengths = prompts.map((prompt) => [...tokenizer.encode(prompt)].length);
+      const lengths = prompts.map((prompt) => tokenizer.before.length + tokenizer.encode(prompt).length);
       if (runtime.machine) expectRoom(config.model, runtime.machine, lengths, options);
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);

@@ -9,7 +9,7 @@ const SAMPLE_TOKENS = 80;
 
 /** The length of such a sample in tokens. */
 export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT): { prompt: number; tokens: number } {
-  return { prompt: [...tokenizer.encode(prompt)].length, tokens: SAMPLE_TOKENS };
+  return { prompt: tokenizer.before.length + tokenizer.encode(prompt).length, tokens: SAMPLE_TOKENS };
 }
 
 /** Let a run write a text, save the text in the run's folder, and return it. */
@@ -20,7 +20,7 @@ export async function writeSample(
   prompt: string = SAMPLE_PROMPT,
 ): Promise<string> {
   const ids: number[] = [];
-  const tokens = run.trainer.generate([...tokenizer.encode(prompt)], {
+  const tokens = run.trainer.generate([...tokenizer.before, ...tokenizer.encode(prompt)], {
     temperature: 0.8,
     topK: 40,
     maxTokens: SAMPLE_TOKENS,

@@ -139,11 +139,15 @@ function engineSet(property: string): CharacterSet {
   });
 }
 
+/** Letters, and what the engine counts to them besides; an older engine lacks Unicode 16's letters. */
+const alphabetic = (): CharacterSet =>
+  remembered("alphabetic", () => engineSet("Alphabetic").union(categorySet("L"), categorySet("Nl")));
+
 /** The set of `\p{name}`: a general category, a script or `Alphabetic`; undefined for another name. */
 export function propertySet(name: string): CharacterSet | undefined {
   const plain = name.replace(/[ _-]/g, "").toLowerCase();
   if (plain === "any") return anyCharacter();
-  if (plain === "alphabetic" || plain === "alpha") return engineSet("Alphabetic");
+  if (plain === "alphabetic" || plain === "alpha") return alphabetic();
   if (plain === "whitespace" || plain === "space") return whiteSpace();
   const category = Object.hasOwn(majors, plain) ? majors[plain]! : plain[0]?.toUpperCase() + plain.slice(1);
   if (categories.some((each) => each === category || each[0] === category)) return categorySet(category);
@@ -171,7 +175,7 @@ export const whiteSpace = (): CharacterSet =>
 /** `\w`: letters, marks, decimal digits and connectors; Oniguruma's also holds Latin-1's superscripts and fractions. */
 export const wordCharacters = (): CharacterSet =>
   remembered("\\w", () =>
-    engineSet("Alphabetic").union(
+    alphabetic().union(
       categorySet("M"),
       categorySet("Nd"),
       categorySet("Pc"),

@@ -18,6 +18,7 @@ import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { formatTokenizer } from "./tokenizer-json.ts";
 import { parseTokenizer } from "./tokenizer-json-read.ts";
+import { readRoles, writeRoles } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 
@@ -128,7 +129,7 @@ export async function prepareData(
   onProgress({ stage: "corpus", share: 1, message: describe(corpus, split) });
   for (const message of corpus.notes) onProgress({ stage: "corpus", share: 1, message });
 
-  const own = options.tokenizer && sha256(formatTokenizer(options.tokenizer));
+  const own = options.tokenizer && sha256(formatTokenizer(options.tokenizer) + endOf(options.tokenizer));
   const keyed = [version, corpus.hash, vocabularySize, seed, validationShare, ...(own ? [own] : [])];
   const key = sha256(JSON.stringify(keyed));
   const folder = path.join(cacheFolder, `${corpus.name}-${vocabularySize}-${key.slice(0, 12)}`);
@@ -178,6 +179,9 @@ export async function prepareData(
     },
   };
 }
+
+/** What decides a text's tokens beside `tokenizer.json`. */
+const endOf = ({ definition: { endToken } }: Tokenizer): string => (endToken === undefined ? "" : `ends ${endToken}`);
 
 /** The source with the options for folders, which only a path has. */
 function sourceOf(
@@ -278,7 +282,8 @@ function openKept(
 }
 
 /**
- * Reads a `tokenizer.json` of a byte-level tokenizer, from this library or any other.
+ * Reads a `tokenizer.json` of a byte-level tokenizer, from this library or any other, and from a
+ * `tokenizer_config.json` beside it which tokens begin and end a text.
  *
  * @throws Error when the file cannot be read or describes another kind of tokenizer
  */
@@ -289,10 +294,11 @@ export function readTokenizer(file: string): Tokenizer {
   } catch (error) {
     throw new Error(`cannot read the tokenizer ${file}: ${reason(error)}`, { cause: error });
   }
-  return parseTokenizer(text, file);
+  return parseTokenizer(text, file, readRoles(file));
 }
 
-/** Writes a `tokenizer.json`. */
+/** Writes a `tokenizer.json`, and beside it which tokens begin and end a text where that is not as usual. */
 export function writeTokenizer(file: string, tokenizer: Tokenizer): void {
   writeAtomically(file, (descriptor) => fs.writeFileSync(descriptor, formatTokenizer(tokenizer)));
+  writeRoles(file, tokenizer.definition);
 }

@@ -19,8 +19,13 @@ type Fail = (why: string) => never;
 /**
  * Reads the text of a `tokenizer.json`.
  * @param name what to call it in an error, for example its path
+ * @param roles the tokens that begin and end a text, which stand in another file
  */
-export function parseTokenizer(text: string, name: string = "tokenizer.json"): Tokenizer {
+export function parseTokenizer(
+  text: string,
+  name: string = "tokenizer.json",
+  roles: Pick<TokenizerDefinition, "beginToken" | "endToken"> = {},
+): Tokenizer {
   const fail = (why: string): never => {
     throw new Error(
       `${name} cannot be used: ${why}. Only byte-level BPE tokenizers can be read (docs/files.md says which)`,
@@ -67,6 +72,7 @@ export function parseTokenizer(text: string, name: string = "tokenizer.json"): T
     words: readPreTokenizer(root["pre_tokenizer"], fail),
     ignoreMerges: model["ignore_merges"] === true,
     ...given({ postProcessor: readPostProcessor(root["post_processor"], isToken, fail) }),
+    ...roles,
   };
   try {
     return new Tokenizer(definition);
@@ -81,6 +87,8 @@ const show = (value: unknown): string => (value === undefined ? "missing" : JSON
 
 /** How deep a Sequence may lie in Sequences. */
 const deepest = 8;
+/** How many cuts may follow each other; released tokenizers have six at most. */
+const mostSteps = 64;
 
 /** The steps of a Sequence, also of one within another. */
 function stepsOf(value: unknown, field: string, fail: Fail, depth = 0): readonly Json[] {
@@ -107,6 +115,8 @@ function readPreTokenizer(value: unknown, fail: Fail): WordRule {
   const last = steps.at(-1);
   if (last?.["type"] !== "ByteLevel")
     return fail(`its pre_tokenizer is ${show(value)}, which does not end with ByteLevel`);
+  if (steps.length > mostSteps)
+    return fail(`its pre_tokenizer has ${steps.length} steps; allowed: at most ${mostSteps}`);
   return {
     splits: steps.slice(0, -1).map((step) => readSplit(step, fail)),
     prefixSpace: last["add_prefix_space"] === true,

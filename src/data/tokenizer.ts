@@ -35,6 +35,10 @@ export interface TokenizerDefinition {
   readonly ignoreMerges: boolean;
   /** What is put around a text for a model; nothing by default. */
   readonly postProcessor?: PostProcessor;
+  /** The added token that begins a text, by its content; by default the one that the post-processor puts first. */
+  readonly beginToken?: string;
+  /** The added token that ends a text, by its content; `<|endoftext|>` by default. */
+  readonly endToken?: string;
 }
 
 /** Text as tokens arrive. All returned pieces joined are what `decode` returns for all of the tokens. */
@@ -66,9 +70,9 @@ export class Tokenizer {
   readonly definition: TokenizerDefinition;
   /** Token numbers are below this. */
   readonly vocabularySize: number;
-  /** The number of the token that ends a text: `<|endoftext|>`, if the tokenizer has it. */
+  /** The number of the token that ends a text, usually `<|endoftext|>`, if the tokenizer has it. */
   readonly endOfText: number | undefined;
-  /** The number of the one token that a model expects before a text, if it expects one. */
+  /** The number of the token that begins a text, if the tokenizer has one. */
   readonly begin: number | undefined;
   /** The tokens that a model expects before a text; `encode` leaves them out. */
   readonly before: readonly number[];
@@ -87,13 +91,14 @@ export class Tokenizer {
   readonly #encoder = new TextEncoder();
 
   constructor(definition: TokenizerDefinition) {
-    const { tokens, merges, added, postProcessor } = definition;
+    const { tokens, merges, added, postProcessor, beginToken, endToken = endOfText } = definition;
     this.definition = definition;
     this.vocabularySize = added.reduce((size, { id }) => Math.max(size, id + 1), tokens.length);
     this.#addedById = new Map(added.map((token) => [token.id, token]));
-    this.endOfText = added.find(({ content }) => content === endOfText)?.id;
+    const idOf = (wanted: string | undefined) => added.find(({ content }) => content === wanted)?.id;
+    this.endOfText = idOf(endToken) ?? idOf(endOfText);
     this.before = postProcessor?.before ?? [];
-    this.begin = this.before.length === 1 ? this.before[0] : undefined;
+    this.begin = idOf(beginToken) ?? (this.before.length === 1 ? this.before[0] : undefined);
     this.#pieces = Array.from({ length: this.vocabularySize }, (_, id) => {
       const token = this.#addedById.get(id);
       return token ? this.#encoder.encode(token.content) : tokens[id];

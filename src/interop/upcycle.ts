@@ -111,7 +111,10 @@ export async function upcycle(
     { config: config.model, tensors: state.model },
     from,
   );
-  const tokenizer = fs.readFileSync(path.join(from, "tokenizer.json"));
+  // An imported run may have no tokenizer.
+  const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json"]
+    .filter((name) => fs.existsSync(path.join(from, name)))
+    .map((name) => [name, fs.readFileSync(path.join(from, name))] as const);
   const folder = createRunFolder(to, config, {
     existing,
     versions: programVersions(runtime),
@@ -120,7 +123,7 @@ export async function upcycle(
     ...given({ onWarning }),
   });
   try {
-    writeFileAtomically(path.join(to, "tokenizer.json"), tokenizer);
+    for (const [name, content] of tokenizerFiles) writeFileAtomically(path.join(to, name), content);
     folder.saveCheckpoint({ step: place.step, state: checkpoint.state, ...state });
   } finally {
     folder.close();

@@ -9,6 +9,8 @@ import type { Generator, SamplingOptions } from "./generate.ts";
 export interface TextCodec {
   /** The token that separates texts; it ends a text when it is drawn. */
   readonly endOfText: number | undefined;
+  /** The tokens that a model expects before a text; none by default. */
+  readonly before?: readonly number[];
   encode(text: string): Iterable<number>;
   createStreamDecoder(): { push(id: number): string; end(): string };
 }
@@ -42,7 +44,7 @@ export async function* writeTexts(
   const texts = prompts.map(() => ({ decoder: codec.createStreamDecoder(), holder: createHolder(stop), count: 0 }));
   const ended = new Set<number>();
   const written = generator.generateBatch(
-    prompts.map((prompt) => [...codec.encode(prompt)]),
+    prompts.map((prompt) => [...(codec.before ?? []), ...codec.encode(prompt)]),
     { ...options, maxTokens, stopToken: codec.endOfText, ended },
   );
   for await (const { prompt, token, logProbability } of written) {

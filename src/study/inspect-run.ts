@@ -68,8 +68,9 @@ export function textOfFile(file: string, runFolder: string, { model }: TrainingC
   } catch (error) {
     throw new Error(`cannot read ${file}: ${reason(error)}`, { cause: error });
   }
-  const tokens = readTokenizer(path.join(runFolder, "tokenizer.json")).encode(text).subarray(0, model.context);
-  if (tokens.length === 0) throw new Error(`${file} is empty; give a text of at least one character.`);
+  const tokenizer = readTokenizer(path.join(runFolder, "tokenizer.json"));
+  const tokens = Int32Array.from([...tokenizer.before, ...tokenizer.encode(text)].slice(0, model.context));
+  if (text === "") throw new Error(`${file} is empty; give a text of at least one character.`);
   return { name: file, tokens };
 }
 

@@ -5,9 +5,11 @@
 
 import fs from "node:fs";
 import { describe, expect, test } from "vitest";
+import { forEachWord } from "../../src/data/pretokenise.ts";
 import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
 import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
 import { trainTokenizer } from "../../src/data/tokenizer.ts";
+import { categories, categoryTable, codePoints } from "../../src/data/unicode-categories.ts";
 
 const folder = new URL("../fixtures/tokenizers/", import.meta.url);
 const read = (name: string): string => fs.readFileSync(new URL(`${name}.json`, folder), "utf8");
@@ -55,7 +57,7 @@ test.each([
 
 interface Numbered {
   model: { vocab: Record<string, number> };
-  added_tokens: { id: number }[];
+  added_tokens: { id: number; content?: string }[];
 }
 
 test("an expression that would try for ever ends", () => {
@@ -71,4 +73,67 @@ test("long runs of characters beyond the first plane are words", () => {
   const text = "\u{1F600}".repeat(400_000);
   const tokenizer = trainTokenizer([text], { vocabularySize: 300 });
   expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
+});
+
+interface Variants {
+  readonly texts: readonly string[];
+  readonly variants: Readonly<Record<string, Variant>>;
+}
+
+/** What differs from llama3-style.json, and the ids that Hugging Face's library gives for each text. */
+interface Variant {
+  readonly normalizer?: object;
+  readonly pre_tokenizer?: object;
+  readonly added?: readonly { readonly id: number; readonly content: string }[];
+  readonly ids: readonly (readonly number[])[];
+}
+
+const { texts, variants } = JSON.parse(read("variants")) as Variants;
+
+test.each(Object.entries(variants))(
+  "%s is read as there, and written again",
+  (name, { added = [], ids, ...fields }) => {
+    const json = JSON.parse(read("llama3-style")) as Numbered;
+    Object.assign(json, fields);
+    for (const token of added) {
+      json.added_tokens.push(token);
+      json.model.vocab[token.content] = token.id;
+    }
+    const tokenizer = parseTokenizer(JSON.stringify(json), name);
+    const written = parseTokenizer(formatTokenizer(tokenizer), name);
+    for (const it of [tokenizer, written]) expect(texts.map((text) => [...it.encode(text)])).toEqual(ids);
+  },
+);
+
+test("U+0085 is white space and U+FEFF is not, as in Hugging Face's library", () => {
+  const tokenizer = parseTokenizer(read("special-first"));
+  const words: string[] = [];
+  forEachWord("a\u0085 b\ufeff c\ufeff\ufeffd\u0085\u0085e", (word) => words.push(word));
+  expect(words).toEqual(["a", "\u0085", " b", "\ufeff", " c", "\ufeff\ufeff", "d", "\u0085", "\u0085", "e"]);
+  expect(tokenizer.decode(tokenizer.encode("a\u0085b\ufeffc"))).toBe("a\u0085b\ufeffc");
+});
+
+test("the table of categories is Unicode 16's, and an engine agrees wherever both know the character", () => {
+  const table = categoryTable();
+  const unassigned = categories.indexOf("Cn");
+  const differing = categories.flatMap((name, category) => {
+    const engine = new RegExp(`\\p{gc=${name}}`, "u");
+    const codes: number[] = [];
+    for (let code = 0; code < codePoints; code++) {
+      if (table[code] !== category || category === unassigned) continue;
+      // An engine of an older Unicode has no category for newer characters.
+      const character = String.fromCodePoint(code);
+      if (!engine.test(character) && !/\p{Cn}/u.test(character)) codes.push(code);
+    }
+    return codes;
+  });
+  expect(differing.filter((code) => code !== 0x295)).toEqual([]);
+  expect([0x1c89, 0x088f, 0x41].map((code) => categories[table[code]!])).toEqual(["Lu", "Cn", "Lu"]);
+});
+
+test("more cuts than any tokenizer has are refused", () => {
+  const json = JSON.parse(read("llama3-style")) as { pre_tokenizer: { pretokenizers: object[] } };
+  const [split, last] = json.pre_tokenizer.pretokenizers;
+  json.pre_tokenizer.pretokenizers = [...Array<object>(5000).fill(split!), last!];
+  expect(() => parseTokenizer(JSON.stringify(json))).toThrow("its pre_tokenizer has 5001 steps; allowed: at most 64");
 });

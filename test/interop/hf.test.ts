@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { writeTokenizer } from "../../src/data/prepare.ts";
+import { readTokenizer, writeTokenizer } from "../../src/data/prepare.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
@@ -17,7 +17,7 @@ import { importHuggingFace } from "../../src/interop/hf/import.ts";
 import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";
 import { readSafetensors } from "../../src/files/safetensors.ts";
 import { encodeHead, encodeSafetensors } from "../../src/files/write-safetensors.ts";
-import { upcycledConnections } from "../../src/interop/upcycle.ts";
+import { upcycledConnections, upcycle } from "../../src/interop/upcycle.ts";
 import { logitsOf, makeRun, models, tokenizer, trainedWeights } from "./hf.ts";
 
 const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-hf-"));
@@ -382,8 +382,59 @@ describe("import", () => {
     const none = await importHuggingFace(runtime, folder, at("unigram"));
     expect(none.noTokenizer).toContain('its model is "Unigram", not BPE');
     expect(fs.existsSync(at("unigram", "tokenizer.json"))).toBe(false);
+    // It can be exported, and given streams, all the same; what a reader would take for a default is denied.
+    const without = exportHuggingFace(at("unigram"), at("unigram-hf"));
+    expect(without.files).toEqual(["model.safetensors", "config.json"]);
+    expect(configOf(without.folder)).toMatchObject({ bos_token_id: null, eos_token_id: null });
+    await upcycle(runtime, at("unigram"), at("unigram-mhc"), upcycledConnections.mhc(2));
+    expect(fs.existsSync(at("unigram-mhc", "checkpoints"))).toBe(true);
+  });
+
+  test("the tokens that begin and end a text, and what stands before it, come through a run", async () => {
+    const { folder } = exported("grouped queries", "roles");
+    expect(configOf(folder)).toMatchObject({ bos_token_id: null, eos_token_id: tokenizer.endOfText });
+    const file = path.join(folder, "tokenizer.json");
+    const json = JSON.parse(fs.readFileSync(file, "utf8")) as {
+      model: { vocab: Record<string, number> };
+      added_tokens: { id: number; content: string; special: boolean }[];
+      post_processor: object;
+    };
+    // The last merge gives its number to the token that begins a text; the end has a name of its own.
+    const [end] = json.added_tokens;
+    const begin = { ...end!, id: end!.id - 1, content: "<s>" };
+    delete json.model.vocab[Object.entries(json.model.vocab).find(([, id]) => id === begin.id)![0]];
+    delete json.model.vocab[end!.content];
+    Object.assign(json.model.vocab, { "<s>": begin.id, "</s>": end!.id });
+    (json.model as unknown as { merges: string[] }).merges.pop();
+    json.added_tokens = [begin, { ...end!, content: "</s>" }];
+    const first = { SpecialToken: { id: "<s>", type_id: 0 } };
+    const text = { Sequence: { id: "A", type_id: 0 } };
+    json.post_processor = {
+      type: "TemplateProcessing",
+      single: [first, text],
+      pair: [first, text, { Sequence: { id: "B", type_id: 1 } }],
+      special_tokens: { "<s>": { id: "<s>", ids: [begin.id], tokens: ["<s>"] } },
+    };
+    fs.writeFileSync(file, JSON.stringify(json));
+    fs.writeFileSync(path.join(folder, "tokenizer_config.json"), JSON.stringify({ eos_token: { content: "</s>" } }));
+    changeConfig(folder, { bos_token_id: begin.id, eos_token_id: 65 });
+
+    await importHuggingFace(runtime, folder, at("roles-again"));
+    const kept = readTokenizer(at("roles-again", "tokenizer.json"));
+    expect([kept.before, kept.begin, kept.endOfText]).toEqual([[begin.id], begin.id, end!.id]);
+    await upcycle(runtime, at("roles-again"), at("roles-mhc"), upcycledConnections.mhc(2));
+    expect(readTokenizer(at("roles-mhc", "tokenizer.json")).endOfText).toBe(end!.id);
+    const { folder: again } = exportHuggingFace(at("roles-again"), at("roles-out"));
+    expect(configOf(again)).toMatchObject({ bos_token_id: begin.id, eos_token_id: end!.id });
+    const roles: unknown = JSON.parse(fs.readFileSync(path.join(again, "tokenizer_config.json"), "utf8"));
+    expect(roles).toMatchObject({ bos_token: "<s>", eos_token: "</s>" });
+    const written = JSON.parse(fs.readFileSync(path.join(again, "tokenizer.json"), "utf8")) as typeof json;
+    expect(written.post_processor).toEqual(json.post_processor);
+    expect(written.model.vocab).toMatchObject({ "<s>": begin.id, "</s>": end!.id });
   });
 });
+
+const configOf = (folder: string): unknown => JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"));
 
 function rewrite(
   folder: string,

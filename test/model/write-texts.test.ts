@@ -89,6 +89,24 @@ describe("writeTexts", () => {
     expect(pieces.map(({ piece }) => piece)).toEqual(["", "", "a", "ab!", ""]);
   });
 
+  test("what a model expects before a text stands before each prompt", async () => {
+    const seen: number[][] = [];
+    const generator = generatorOf(["x", "y"]);
+    const watched: Generator = {
+      ...generator,
+      generateBatch(prompts, options) {
+        seen.push(...prompts.map((prompt) => [...prompt]));
+        return generator.generateBatch(prompts, options);
+      },
+    };
+    const pieces = writeTexts(watched, { ...codec, before: [END - 1] }, ["p", "q"], { random: () => 0, maxTokens: 1 });
+    await collect(pieces);
+    expect(seen).toEqual([
+      [END - 1, 112],
+      [END - 1, 113],
+    ]);
+  });
+
   test("empty strings are refused", async () => {
     const all = (prompt: string, stop: string[]) =>
       collect(writeTexts(generatorOf(["x"]), codec, [prompt], { random: () => 0, stop }));

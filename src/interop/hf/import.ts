@@ -12,7 +12,9 @@ import { given } from "../../basics/given.ts";
 import { reason } from "../../files/errors.ts";
 import { isSamePlace } from "../../files/places.ts";
 import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
-import { Tokenizer } from "../../data/tokenizer.ts";
+import { isObject } from "../../basics/objects.ts";
+import { endOfText, Tokenizer, type TokenizerDefinition } from "../../data/tokenizer.ts";
+import type { TokenRoles } from "../../data/tokenizer-roles.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
 import { LONGEST } from "./fields.ts";
@@ -178,14 +180,22 @@ function tokenizerOf(folder: string, vocabulary: number): FoundTokenizer {
   } catch (error) {
     return { why: reason(error), notes: [] };
   }
-  const { definition, vocabularySize } = tokenizer;
+  const { definition: read, vocabularySize } = tokenizer;
+  const { beginToken: _begin, endToken: _end, ...rest } = read;
+  const definition = { ...rest, ...rolesOf(folder, read) };
   if (vocabularySize > vocabulary) {
     return { why: `its tokenizer has ${vocabularySize} tokens, the model ${vocabulary}`, notes: [] };
   }
-  if (vocabularySize === vocabulary) return { found: tokenizer, notes: [] };
+  if (vocabularySize === vocabulary) return { found: new Tokenizer(definition), notes: [] };
+  const taken = new Set(definition.added.map(({ content }) => content));
+  const unusedName = (id: number): string => {
+    let name = `unused_${id}`;
+    while (taken.has(`<|${name}|>`)) name += "_";
+    return `<|${name}|>`;
+  };
   const unused = Array.from({ length: vocabulary - vocabularySize }, (_, i) => ({
     id: vocabularySize + i,
-    content: `<|unused_${vocabularySize + i}|>`,
+    content: unusedName(vocabularySize + i),
     special: true,
   }));
   return {
@@ -194,4 +204,22 @@ function tokenizerOf(folder: string, vocabulary: number): FoundTokenizer {
       `Its tokenizer has ${vocabularySize} tokens and the model ${vocabulary}: the others are named ${unused[0]!.content} and so on.`,
     ],
   };
+}
+
+/**
+ * The tokens that begin and end a text: tokenizer_config.json names them (already read), else config.json numbers them;
+ * a number there may be a mere default, so only that of a special token counts.
+ */
+function rolesOf(folder: string, { added, beginToken, endToken }: TokenizerDefinition): TokenRoles {
+  const config: unknown = JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"));
+  const named = (field: string): string | undefined => {
+    const stored = isObject(config) ? config[field] : undefined;
+    const id: unknown = Array.isArray(stored) ? stored[0] : stored;
+    return added.find((token) => token.special && token.id === id)?.content;
+  };
+  const end = endToken ?? named("eos_token_id");
+  return given({
+    beginToken: beginToken ?? named("bos_token_id"),
+    endToken: end === endOfText ? undefined : end,
+  });
 }
