@@ -166,6 +166,8 @@ describe("operands that do not fit", () => {
 
   it("numbers out of range", () => {
     expect(() => clipScale([tensor()], 0)).toThrow(/clipScale: the limit is 0; it must be at least/);
-    expect(() => rotaryTable({ length: 8, dimension: 4, theta: -1 })).toThrow(/rotaryTable: theta is -1 for 8 positions; it must be positive/);
+    expect(() => rotaryTable({ length: 8, dimension: 4, theta: -1 })).toThrow(
+      /rotaryTable: theta is -1 for 8 positions; it must be positive/,
+    );
   });
 });
