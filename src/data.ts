@@ -6,11 +6,11 @@ export type { AddedToken } from "./data/added-tokens.ts";
 export type { PostProcessor } from "./data/post-processor.ts";
 export type { SplitRule, WordRule } from "./data/pretokenise.ts";
 export {
-  type NormalForm,
   type StreamDecoder,
   Tokenizer,
   type TokenizerDefinition,
   type TokenizerTraining,
   trainTokenizer,
 } from "./data/tokenizer.ts";
+export type { NormalForm } from "./data/normal-forms.ts";
 export type { TokenSource } from "./data/tokens.ts";

@@ -4,7 +4,7 @@
 // white space around them (`lstrip`, `rstrip`: it becomes part of the token) or for a place of their own
 // (`single_word`). As in Hugging Face's `tokenizers`.
 
-import { whiteSpace, wordCharacters } from "./character-set.ts";
+import { whiteSpace, wordsOfAddedTokens } from "./character-set.ts";
 
 /** A token that is matched in the text first; it is never part of a merge. */
 export interface AddedToken {
@@ -83,7 +83,7 @@ export class AddedTokenFinder {
   }
 }
 
-const isWord = (code: number): boolean => code >= 0 && wordCharacters().has(code);
+const isWord = (code: number): boolean => code >= 0 && wordsOfAddedTokens().has(code);
 
 function codeBefore(text: string, position: number): number {
   if (position === 0) return -1;

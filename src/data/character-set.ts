@@ -172,16 +172,17 @@ export const whiteSpace = (): CharacterSet =>
     ),
   );
 
-/** `\w`: letters, marks, decimal digits and connectors; Oniguruma's also holds Latin-1's superscripts and fractions. */
+/** `[\w]`: letters, marks, decimal digits and connectors. */
+export const wordCharactersInBrackets = (): CharacterSet =>
+  remembered("[\\w]", () => alphabetic().union(categorySet("M"), categorySet("Nd"), categorySet("Pc")));
+
+/** `\w`: outside of brackets, Oniguruma's also holds Latin-1's superscripts and fractions. */
 export const wordCharacters = (): CharacterSet =>
-  remembered("\\w", () =>
-    alphabetic().union(
-      categorySet("M"),
-      categorySet("Nd"),
-      categorySet("Pc"),
-      characters(0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe),
-    ),
-  );
+  remembered("\\w", () => wordCharactersInBrackets().union(characters(0xb2, 0xb3, 0xb9, 0xbc, 0xbd, 0xbe)));
+
+/** What may not touch an added token that is a word of its own: Rust's `\w`, which holds the two joiners. */
+export const wordsOfAddedTokens = (): CharacterSet =>
+  remembered("words of added tokens", () => wordCharactersInBrackets().union(characters(0x200c, 0x200d)));
 
 /** Rust's `is_numeric`, which has Unicode 17: the category N, and what came to it since. */
 export const numericCharacters = (): CharacterSet =>

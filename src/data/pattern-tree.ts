@@ -13,6 +13,7 @@ import {
   categorySet,
   whiteSpace,
   wordCharacters,
+  wordCharactersInBrackets,
 } from "./character-set.ts";
 
 export type PatternTree =
@@ -183,7 +184,7 @@ class PatternParser {
 
   #item(modes: Modes): PatternTree {
     if (this.#sees("(")) return this.#group(modes);
-    if (this.#sees("[")) return { kind: "set", set: cased(this.#class(), modes) };
+    if (this.#sees("[")) return { kind: "set", set: this.#class(modes) };
     const character = this.#next();
     if (character === "^") return { kind: "anchor", at: "line start" };
     if (character === "$") return { kind: "anchor", at: "line end" };
@@ -198,7 +199,9 @@ class PatternParser {
       this.#at++;
       return { kind: "anchor", at: anchors[anchor]! };
     }
-    return { kind: "set", set: cased(this.#escape(), modes) };
+    // A class such as \p{Ll} stays as it is where case is ignored; in brackets it does not.
+    const escaped = this.#escape(false);
+    return { kind: "set", set: escaped.isClass ? escaped.set : cased(escaped.set, modes) };
   }
 
   #group(modes: Modes): PatternTree {
@@ -235,19 +238,20 @@ class PatternParser {
     return close(this.#choice(changed(modes, on, off)));
   }
 
-  /** What stands after a backslash. */
-  #escape(): CharacterSet {
+  /** What stands after a backslash: a class, or one character. */
+  #escape(inBrackets: boolean): { isClass: boolean; set: CharacterSet } {
     const letter = this.#next();
-    if (letter === "p" || letter === "P") return this.#property(letter === "P");
-    const made = classOf(letter);
-    if (made) return made;
-    if (Object.hasOwn(escapes, letter)) return characters(escapes[letter]!);
-    if (letter === "x" || letter === "u") return characters(this.#hexadecimal(letter));
+    if (letter === "p" || letter === "P") return { isClass: true, set: this.#property(letter === "P") };
+    const made = classOf(letter, inBrackets);
+    if (made) return { isClass: true, set: made };
+    const character = (set: CharacterSet) => ({ isClass: false, set });
+    if (Object.hasOwn(escapes, letter)) return character(characters(escapes[letter]!));
+    if (letter === "x" || letter === "u") return character(characters(this.#hexadecimal(letter)));
     if (/[a-zA-Z0-9]/.test(letter)) {
       this.#at -= 2;
       return this.#fail(`\\${letter}`, "it is not read");
     }
-    return single(letter);
+    return character(single(letter));
   }
 
   #hexadecimal(letter: "x" | "u"): number {
@@ -271,7 +275,7 @@ class PatternParser {
   }
 
   /** A class in brackets: characters, ranges and classes; `&&` between them means what is in both. */
-  #class(): CharacterSet {
+  #class(modes: Modes): CharacterSet {
     if (++this.#depth > deepest) this.#fail("[", `more than ${deepest} classes lie in each other`);
     const start = this.#at;
     this.#at++;
@@ -288,13 +292,13 @@ class PatternParser {
       if (this.#take("&&")) {
         both = both ? both.intersection(set) : set;
         set = characters();
-      } else if (this.#sees("[")) set = set.union(this.#class());
+      } else if (this.#sees("[")) set = set.union(this.#class(modes));
       else set = set.union(this.#range());
       first = false;
     }
     this.#at++;
     this.#depth--;
-    const all = both ? both.intersection(set) : set;
+    const all = cased(both ? both.intersection(set) : set, modes);
     return negative ? all.complement() : all;
   }
 
@@ -327,7 +331,7 @@ class PatternParser {
       this.#at++;
       return escapes[letter]!;
     }
-    if (/[a-zA-Z0-9]/.test(letter)) return this.#escape();
+    if (/[a-zA-Z0-9]/.test(letter)) return this.#escape(true).set;
     this.#at++;
     return letter.codePointAt(0)!;
   }
@@ -342,10 +346,10 @@ function changed(modes: Modes, on: string = "", off: string = ""): Modes {
   return { ignoreCase: after("i", modes.ignoreCase), dotAll: after("m", modes.dotAll) };
 }
 
-const classes: ReadonlyMap<string, () => CharacterSet> = new Map([
+const classes: ReadonlyMap<string, (inBrackets: boolean) => CharacterSet> = new Map([
   ["s", whiteSpace],
   ["d", () => categorySet("Nd")],
-  ["w", wordCharacters],
+  ["w", (inBrackets: boolean) => (inBrackets ? wordCharactersInBrackets() : wordCharacters())],
   [
     "h",
     () =>
@@ -358,7 +362,7 @@ const classes: ReadonlyMap<string, () => CharacterSet> = new Map([
 ]);
 
 /** The class of an escape such as `\s`; undefined for what is none. */
-function classOf(letter: string): CharacterSet | undefined {
-  const set = classes.get(letter.toLowerCase())?.();
+function classOf(letter: string, inBrackets: boolean): CharacterSet | undefined {
+  const set = classes.get(letter.toLowerCase())?.(inBrackets);
   return set && letter !== letter.toLowerCase() ? set.complement() : set;
 }

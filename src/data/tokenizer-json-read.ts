@@ -11,7 +11,8 @@ import type { AddedToken } from "./added-tokens.ts";
 import { unspell } from "./alphabet.ts";
 import { readPostProcessor } from "./post-processor.ts";
 import { splitBehaviors, type SplitRule, wordCutter, type WordRule } from "./pretokenise.ts";
-import { type NormalForm, Tokenizer, type TokenizerDefinition } from "./tokenizer.ts";
+import type { NormalForm } from "./normal-forms.ts";
+import { Tokenizer, type TokenizerDefinition } from "./tokenizer.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 type Fail = (why: string) => never;

@@ -8,7 +8,8 @@
 
 import { spell } from "./alphabet.ts";
 import type { SplitRule, WordRule } from "./pretokenise.ts";
-import type { NormalForm, Tokenizer } from "./tokenizer.ts";
+import type { NormalForm } from "./normal-forms.ts";
+import type { Tokenizer } from "./tokenizer.ts";
 
 /** The text of `tokenizer.json`; equal tokenizers give equal text. */
 export function formatTokenizer(tokenizer: Tokenizer): string {

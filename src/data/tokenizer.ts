@@ -11,15 +11,13 @@
 import { expectFields } from "../basics/fields.ts";
 import { type AddedToken, AddedTokenFinder } from "./added-tokens.ts";
 import { trainMerges, type Merge } from "./bpe-train.ts";
+import { type NormalForm, normalise } from "./normal-forms.ts";
 import type { PostProcessor } from "./post-processor.ts";
 import { forEachWord, wordCutter, type WordRule } from "./pretokenise.ts";
 import { SmallestFirst } from "./priority-queue.ts";
 
 /** The token that follows every document. */
 export const endOfText: string = "<|endoftext|>";
-
-/** A normal form of Unicode. */
-export type NormalForm = "NFC" | "NFD" | "NFKC" | "NFKD";
 
 /** Everything that determines what a tokenizer does. */
 export interface TokenizerDefinition {
@@ -155,7 +153,7 @@ export class Tokenizer {
 
   /** The text in the normal forms that the definition asks for. */
   #normalise(text: string): string {
-    return (this.definition.normalForms ?? []).reduce((normal, form) => normal.normalize(form), text);
+    return (this.definition.normalForms ?? []).reduce(normalise, text);
   }
 
   /** The text of some tokens, with U+FFFD where their bytes are not UTF-8. */

@@ -5,6 +5,8 @@
 
 import fs from "node:fs";
 import { describe, expect, test } from "vitest";
+import { normalise } from "../../src/data/normal-forms.ts";
+import { parsePattern } from "../../src/data/pattern-tree.ts";
 import { forEachWord } from "../../src/data/pretokenise.ts";
 import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
 import { parseTokenizer } from "../../src/data/tokenizer-json-read.ts";
@@ -137,3 +139,47 @@ test("more cuts than any tokenizer has are refused", () => {
   json.pre_tokenizer.pretokenizers = [...Array<object>(5000).fill(split!), last!];
   expect(() => parseTokenizer(JSON.stringify(json))).toThrow("its pre_tokenizer has 5001 steps; allowed: at most 64");
 });
+
+// Counted by Hugging Face's library among all code points but the surrogates.
+test.each([
+  [String.raw`\w`, 144671],
+  [String.raw`[\w]`, 144665],
+  [String.raw`\W`, 967393],
+  [String.raw`\s`, 25],
+  [String.raw`\d`, 760],
+  [String.raw`\p{L}`, 141028],
+  [String.raw`\p{N}`, 1911],
+  [String.raw`\p{P}`, 855],
+  [String.raw`\p{S}`, 8514],
+  [String.raw`\p{M}`, 2501],
+  [String.raw`\p{Han}`, 99030],
+  [String.raw`[\w&&[^\d]]`, 143905],
+  [String.raw`[^(\s|[.,])]`, 1112034],
+  [String.raw`(?i:[a-z])`, 54],
+  [String.raw`(?i:[^a-z])`, 1112010],
+  [String.raw`(?i:\p{Ll})`, 2258],
+  [String.raw`(?i:[\p{Ll}\d])`, 4436],
+  [String.raw`(?i:[\u0400-\u04ff])`, 264],
+  [String.raw`(?i:[k-m&&[^l]])`, 5],
+])("the class %s holds %d characters", (pattern, count) => {
+  const tree = parsePattern(pattern);
+  if (tree.kind !== "set") throw new Error(`${pattern} is no class`);
+  let found = 0;
+  for (let code = 0; code < codePoints; code++) {
+    const isSurrogate = code >= 0xd800 && code < 0xe000;
+    if (!isSurrogate && tree.set.has(code)) found++;
+  }
+  expect(found).toBe(count);
+});
+
+test.each(["NFC", "NFD", "NFKC", "NFKD"] as const)(
+  "%s is that of Hugging Face's library, for newer characters too",
+  (form) => {
+    const { texts: given, forms } = JSON.parse(read("normal-forms")) as {
+      texts: string[];
+      forms: Record<string, string[]>;
+    };
+    expect(given.map((text) => normalise(text, form))).toEqual(forms[form]);
+    expect(given.some((text) => normalise(text, form) !== text.normalize(form))).toBe(true);
+  },
+);
