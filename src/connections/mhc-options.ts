@@ -9,7 +9,6 @@ import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { entryOf } from "../basics/objects.ts";
 import { count, MOST_ITERATIONS } from "../basics/schemas.ts";
 import {
   type Initialisation,
@@ -120,12 +119,8 @@ export function chosen(options: MhcOptions): MhcChoices {
   if (typeof initialisation === "string") expectName("mhc", "initialisation", initialisation, initialisationNames);
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
-  const named = entryOf(residualMaps, residualMap, "mhc: residualMap");
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : named;
-  const start =
-    typeof initialisation === "string"
-      ? entryOf(initialisations, initialisation, "mhc: initialisation")
-      : initialisation;
+  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
+  const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];

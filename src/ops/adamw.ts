@@ -7,6 +7,7 @@
 // Values that change from step to step arrive as tensors: schedule [3] = learning rate, c₁, c₂;
 // clip [2] = norm, factor, from clipScale. Everything else is an attribute. There is no gradient.
 
+import { given } from "../basics/given.ts";
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, divide, multiply, scale, shift, sqrt, square, subtract } from "./elementwise.ts";
 import { expectAdamw } from "./adamw-rules.ts";
@@ -129,7 +130,7 @@ export function adamw(
     epsilon: 1e-8,
     weightDecay: 0.1,
     learningRateScale: 1,
-    ...options,
+    ...given(options),
   };
   const { newParam, newM, newV } = apply(adamwOperation, { param, gradient, m, v, schedule, clip }, attributes);
   return [newParam, newM, newV];

@@ -215,8 +215,8 @@ function joinKeyHeads(x: Tensor, { batch, length }: SplitHeads): Tensor {
   return reshape(permute(x, [0, 2, 1, 3]), [batch, length, kvHeads * size]);
 }
 
-/** Finite, but so far below every score that its exponential is 0. */
-const MASKED = -1e30;
+/** Below every score, however large. */
+const MASKED = -Infinity;
 
 /** The scores of every query with the keys up to its position, [B, kvHeads, heads / kvHeads · T, T]. */
 function causalScores({ q, k, length }: SplitHeads, { heads, kvHeads, scale }: AttentionAttributes): Tensor {

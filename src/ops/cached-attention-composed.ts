@@ -32,8 +32,8 @@ interface Sizes {
   readonly scale: number;
 }
 
-/** Finite, but so far below every score that its exponential is 0. */
-const MASKED = -1e30;
+/** Below every score, however large. */
+const MASKED = -Infinity;
 
 export function composedCachedAttention(
   { qkv, keys, values, positions, slots }: Readonly<Record<"qkv" | "keys" | "values" | "positions" | "slots", Tensor>>,

@@ -3,8 +3,9 @@
 //   Q = (I − A)(I + A)⁻¹ = 2X − I,   X = (I + A)⁻¹,   A = Θ − Θᵀ, Θ the logits above the diagonal
 //
 // Every logit is allowed: xᵀ(I + A)x = |x|², so I + A is never singular and Gauss-Jordan never meets a zero
-// pivot (Schur complements have the same property). Without pivoting the inverse loses digits when A is
-// large. One step of Newton's iteration X ← 2X − X(I + A)X recovers them.
+// pivot (Schur complements have the same property). But without pivoting a pivot is 1 + a² for logits a, and the 1 is
+// lost when they are large. One step of Newton's iteration X ← 2X − X(I + A)X recovers some digits; the reference takes
+// the largest of a column as its pivot, as kernels do for large logits. Beyond 10¹⁰ float64 cannot tell either: Q is NaN.
 //
 // Backward: dX = −X dA X, so with G = dQ
 //   dA = −2 XᵀGXᵀ = −½ (Q + I)ᵀ G (Q + I)ᵀ,     dlogit_(ij) = dA_ij − dA_ji
@@ -26,6 +27,9 @@ export interface CayleyAttributes {
   /** m, the dimensions that are rotated. */
   readonly dimensions: number;
 }
+
+/** Of larger logits float64 has lost the 1 in 1 + a². */
+const MOST_LOGIT = 1e10;
 
 /** How many logits a rotation of m dimensions has. */
 export function rotationSize(m: number): number {
@@ -54,7 +58,9 @@ export const cayleyOperation: Operation<["logits"], ["q"], CayleyAttributes> = {
         onePlusA.set(i, j, logits.at(row, k));
         onePlusA.set(j, i, -logits.at(row, k));
       });
-      const X = inverse(onePlusA);
+      const X = onePlusA.data.every((entry) => Math.abs(entry) <= MOST_LOGIT)
+        ? inverse(onePlusA)
+        : new Values([m, m], new Float64Array(m * m).fill(NaN));
       for (let i = 0; i < m; i++) for (let j = 0; j < m; j++) q.set(row * m + i, j, 2 * X.at(i, j) - (i === j ? 1 : 0));
     }
   },
@@ -106,21 +112,21 @@ function identity(m: number): Values {
   return unit;
 }
 
-/** M⁻¹ by Gauss-Jordan without pivoting, and a step of Newton's iteration. */
+/** M⁻¹ by Gauss-Jordan with the largest of a column as its pivot, and a step of Newton's iteration. */
 function inverse(M: Values): Values {
   const m = lastAxis(M.shape);
-  const X = new Values([m, m], M.data.slice());
+  const rows = Array.from({ length: m }, (_, i) =>
+    Array.from({ length: 2 * m }, (_column, j) => (j < m ? M.at(i, j) : Number(j === m + i))),
+  );
   for (let k = 0; k < m; k++) {
-    const pivot = 1 / X.at(k, k);
-    X.set(k, k, 1);
-    for (let j = 0; j < m; j++) X.set(k, j, X.at(k, j) * pivot);
-    for (let i = 0; i < m; i++) {
-      if (i === k) continue;
-      const factor = X.at(i, k);
-      X.set(i, k, 0);
-      for (let j = 0; j < m; j++) X.add(i, j, -factor * X.at(k, j));
-    }
+    const below = rows.slice(k).map((row) => Math.abs(row[k]!));
+    const best = k + Math.max(0, below.indexOf(Math.max(...below)));
+    const chosen = rows[best]!;
+    rows[best] = rows[k]!;
+    const pivotRow = chosen.map((value) => value / chosen[k]!);
+    rows.forEach((row, i) => (rows[i] = i === k ? pivotRow : row.map((value, j) => value - row[k]! * pivotRow[j]!)));
   }
+  const X = new Values([m, m], Float64Array.from(rows.flatMap((row) => row.slice(m))));
   const correction = product(X, product(M, X));
   X.each((at) => 2 * X.at(at) - correction.at(at));
   return X;

@@ -3,6 +3,7 @@
 // Outputs may be nested: { loss: Tensor, loads: Tensor[] } is read as { loss: values, loads: values[] }.
 
 import { expectFields } from "../basics/fields.ts";
+import { didYouMean } from "../basics/names.ts";
 import { type StateAttributes, stateOf } from "../graph/state.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
 
@@ -96,7 +97,12 @@ function expectOutput(name: string, output: unknown): void {
 /** The output of a name; throws when there is none. */
 export function outputOf<O extends Outputs, N extends keyof O & string>(outputs: O, name: N): O[N] {
   if (Object.hasOwn(outputs, name)) return outputs[name];
-  throw new RangeError(`read: there is no output "${name}"; there are: ${Object.keys(outputs).join(", ")}.`);
+  const names = Object.keys(outputs);
+  if (names.length === 0)
+    throw new RangeError(`read: there is no output "${name}"; this program has none. Name it in compile's outputs.`);
+  throw new RangeError(
+    `read: there is no output "${name}"; there are: ${names.join(", ")}.${didYouMean(name, names) || " Name it in compile's outputs, or read one of these."}`,
+  );
 }
 
 /** Throw unless `count` values fit the tensor. */
@@ -112,7 +118,9 @@ export function expectCount(
       `write: no values are given for ${name}; it must be a list of ${size} numbers, for its shape ${showShape(shape)}. Give an array.`,
     );
   if (count === size) return;
-  throw new RangeError(`write: ${name} has shape ${showShape(shape)} and needs ${size} values, got ${count}.`);
+  throw new RangeError(
+    `write: ${name} is given ${count} values; its shape ${showShape(shape)} needs ${size}. Give them all, row after row.`,
+  );
 }
 
 /** Throw unless every value is an integer of 32 bits: a machine would write another number without a word. */
@@ -139,11 +147,19 @@ export function expectState(tensor: Tensor): StateAttributes {
   const attributes = stateOf(tensor);
   if (!attributes)
     throw new TypeError(
-      "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
+      "read or write: this tensor is computed; only parameters, persistent tensors and inputs hold values of their own. " +
+        "Name it in a program's outputs to read it.",
     );
   if (attributes.dtype === "bf16")
     throw new TypeError(`${attributes.name}: a state cannot be bfloat16; make it f32 and narrow what is computed.`);
   return attributes;
+}
+
+/** What a released program throws, whatever is asked of it. */
+export function releasedProgram(): Error {
+  return new Error(
+    "run or read: this program has been released; what it needs in memory is there only until then. Compile it again.",
+  );
 }
 
 /** What reading an output throws when another program has run since, or none. */

@@ -31,7 +31,8 @@ export interface ProgramOf<R> {
   /**
    * Execute once. On some runtimes it has only been begun when this returns; what fails is then told by a read.
    *
-   * @throws RangeError when an index is out of range; states that the program updates are then of no use
+   * @throws RangeError when an index is out of range; states that the program updates may then hold wrong numbers,
+   *   and the error says which
    */
   run(): void;
   /**

@@ -9,6 +9,7 @@
 // What changes from step to step is one input, schedule [3] = η, 1 − β₁^t, 1 − β₂^t. See ops/adamw.ts.
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import { gradients } from "../ops/gradients.ts";
 import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
@@ -94,21 +95,21 @@ export interface AdamwUpdates extends AdamwStep {
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
   expectFields("adamwUpdates", options, optionRules);
   const { learningRate = 3e-3, ...chosen } = options;
-  const settings: AdamwSettings = { ...DEFAULTS, ...chosen };
-  const { beta1, beta2, epsilon, weightDecay, clip } = settings;
+  if (typeof learningRate !== "number" && typeof learningRate !== "function")
+    throw new TypeError(
+      `adamwUpdates: learningRate is ${JSON.stringify(learningRate)}; it must be a number, or a function of the step.`,
+    );
+  const settings: AdamwSettings = { ...DEFAULTS, ...given(chosen) };
+  const { beta1, beta2, epsilon, weightDecay, decayed, clip } = settings;
   const fixed = typeof learningRate === "number" ? { learningRate } : {};
   expectAdamw("adamwUpdates", { beta1, beta2, epsilon, weightDecay, clip, ...fixed });
+  for (const role of decayed) expectName("adamwUpdates", "decayed", role, roles);
   const trained = trainedParameters(parameters);
   const schedule = input("schedule", [3]);
   const byParameter = gradients(
     loss,
     trained.map(({ tensor }) => tensor),
   );
-  if (typeof learningRate !== "number" && typeof learningRate !== "function")
-    throw new TypeError(
-      `adamwUpdates: learningRate is ${JSON.stringify(learningRate)}; it must be a number, or a function of the step.`,
-    );
-  for (const role of settings.decayed ?? []) expectName("adamwUpdates", "decayed", role, roles);
   const rateOf = typeof learningRate === "number" ? () => learningRate : learningRate;
   const at = (step: number): [number, number, number] => {
     const rate = rateOf(step);

@@ -110,7 +110,10 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
   let step = 0;
   let released = false;
   const expectThere = (): void => {
-    if (released) throw new Error("This trainer has been released; make another, or read its checkpoint.");
+    if (released)
+      throw new Error(
+        "This trainer has been released and holds nothing any more; make another, or read its checkpoint.",
+      );
   };
 
   const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {

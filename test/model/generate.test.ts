@@ -146,3 +146,28 @@ test("the same numbers write the same text for any number of threads", async () 
   expect(texts[1]).toEqual(texts[0]);
   expect(texts[2]).toEqual(texts[0]);
 });
+
+test.each([1, 2, 3])("when its runtime is closed, a generator stops at once, on %i threads", async (threads) => {
+  const own = await createWasmRuntime({ threads });
+  const model = modelOn(own, tinyConfig("mhc"), AWAY);
+  const [used, unused] = [createGenerator(own, model), createGenerator(own, model)];
+  const options = { maxTokens: 20, temperature: 1, random: golden };
+  const written: number[] = [];
+  const before = performance.now();
+  await expect(
+    (async () => {
+      for await (const token of used.generate([1, 2], options)) {
+        written.push(token);
+        if (written.length === 3) own.close();
+      }
+    })(),
+  ).rejects.toThrow("The wasm runtime has been closed; open another.");
+  expect(written).toHaveLength(3);
+  for (const generator of [used, unused]) {
+    await expect(collect(generator.generate([1], options))).rejects.toThrow("has been closed");
+    await expect(collect(generator.generateBatch([[1], [2]], options))).rejects.toThrow("has been closed");
+    expect(() => generator.prepare([5], 3)).toThrow("has been closed");
+    expect(() => generator.release()).not.toThrow();
+  }
+  expect(performance.now() - before).toBeLessThan(1000);
+});

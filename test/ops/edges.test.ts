@@ -1,9 +1,7 @@
-// Every element-wise and row-wise operation at the ends of float32, value and gradient, in both builds of the kernels:
-// the float64 reference rounded to float32, an infinity for an infinity, and a NaN wherever the reference has one.
+// Every element-wise and row-wise operation at the ends of float32 is the reference (edge.ts), value and gradient.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { input } from "../../src/graph/state.ts";
-import type { Tensor } from "../../src/graph/tensor.ts";
 import { crossEntropy } from "../../src/ops/cross-entropy.ts";
 import {
   exp,
@@ -19,120 +17,17 @@ import {
   tanh,
 } from "../../src/ops/elementwise.ts";
 import { chooseExperts } from "../../src/ops/expert-choice.ts";
-import { gradients } from "../../src/ops/gradients.ts";
 import { maxLast } from "../../src/ops/max-last.ts";
-import { sum, sumLast } from "../../src/ops/reductions.ts";
+import { sumLast } from "../../src/ops/reductions.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
 import { rotaryTable } from "../../src/ops/rotary-table.ts";
 import { sinkhorn } from "../../src/ops/sinkhorn.ts";
 import { softmax } from "../../src/ops/softmax.ts";
 import { swiglu } from "../../src/ops/swiglu.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { compare, edges, expectNear, MAX, openBuilds, outcome, runtimes } from "./edge.ts";
 
-const runtimes: SynchronousRuntime[] = [];
-beforeAll(async () => {
-  for (const build of ["relaxed", "simd"] as const) runtimes.push(await createWasmRuntime({ build, threads: 2 }));
-});
-afterAll(() => runtimes.forEach((runtime) => runtime.close()));
-
-const MAX = 3.4028234663852886e38;
-const edges = [
-  0,
-  -0,
-  1.4e-45,
-  -1.4e-45,
-  1e-39,
-  1.1754944e-38,
-  1e-30,
-  -1e-30,
-  0.5,
-  -3,
-  10,
-  -10,
-  60,
-  -60,
-  87,
-  -87,
-  88,
-  88.72,
-  -88,
-  -95,
-  -103,
-  -110,
-  89,
-  100,
-  -200,
-  1e4,
-  -1e4,
-  1e10,
-  -1e10,
-  1e13,
-  -1e13,
-  1e18,
-  -1e18,
-  1e25,
-  -1e25,
-  MAX,
-  -MAX,
-  Infinity,
-  -Infinity,
-  NaN,
-].map(Math.fround);
-
-interface Outcome {
-  readonly y: ArrayLike<number>;
-  readonly dx?: ArrayLike<number>;
-}
-
-function outcome(
-  runtime: SynchronousRuntime,
-  y: Tensor,
-  dx: Tensor | undefined,
-  given: Map<Tensor, number[]>,
-): Outcome {
-  const program = runtime.compile({ outputs: { y, ...(dx && { dx }) } });
-  for (const [tensor, values] of given) runtime.write(tensor, values);
-  program.run();
-  return { y: program.readNow("y"), ...(dx && { dx: program.readNow("dx")! }) };
-}
-
-/** What float32 may make of a number: it, rounded; near the smallest normal ones 0 will do. */
-function expectNear(actual: number, exact: number, what: string, tolerance: number, absolute = 1.3e-38): void {
-  const expected = Math.fround(exact);
-  const fits =
-    Object.is(actual, expected) ||
-    (Number.isNaN(expected) && Number.isNaN(actual)) ||
-    Math.abs(actual - expected) <= tolerance * Math.abs(expected) + absolute;
-  expect(fits, `${what}: ${actual} in place of ${expected}`).toBe(true);
-}
-
-/** A graph of one input, its gradient if it has one, on the reference and on all builds. */
-function compare(
-  x: Tensor,
-  y: Tensor,
-  values: number[],
-  { tolerance = 2e-6, absolute = 1.3e-38, gradient = true, also = [] as readonly (readonly [Tensor, number[]])[] } = {},
-): Outcome {
-  const [dx] = gradient ? gradients(sum(y), [x]) : [];
-  const given = new Map<Tensor, number[]>([[x, values], ...also]);
-  const expected = outcome(createReferenceRuntime(), y, dx, given);
-  for (const runtime of runtimes) {
-    const actual = outcome(runtime, y, dx, given);
-    for (const part of ["y", "dx"] as const)
-      Array.from(actual[part] ?? [], (value, i) =>
-        expectNear(
-          value,
-          expected[part]![i]!,
-          `${runtime.kernels}, ${part} ${i} of ${values.join(" ")}`,
-          tolerance,
-          part === "dx" ? absolute : Math.min(absolute, 2e-36),
-        ),
-      );
-  }
-  return expected;
-}
+openBuilds();
 
 const elementwise = { exp, log, tanh, sigmoid, silu, gelu, relu, square, sqrt, reciprocal };
 const curves = ["exp", "log", "tanh", "sigmoid", "silu", "gelu", "relu", "square", "sqrt", "reciprocal"] as const;
@@ -158,6 +53,19 @@ describe.each(curves)("%s", (name) => {
       }
     }
   });
+});
+
+test.each([0x7fffffff, 0xffffffff, 0x7fc00001, 0x7f800001])("a NaN of the bits %i stays a NaN", (bits) => {
+  const x = input("x", [1, 11]);
+  const values = new Float32Array(new Uint32Array(11).fill(bits).buffer);
+  for (const runtime of runtimes)
+    for (const curve of [...Object.values(elementwise), softmax]) {
+      const program = runtime.compile({ outputs: { y: curve(x) } });
+      runtime.write(x, values);
+      program.run();
+      expect([...program.readNow("y")].every(Number.isNaN), `${runtime.kernels}, ${curve.name}`).toBe(true);
+      program.release();
+    }
 });
 
 test("the limits are IEEE's, or the mathematical ones", () => {

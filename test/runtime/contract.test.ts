@@ -219,10 +219,13 @@ describe.each(runtimes)("%s", (name, open, floats) => {
     const computed = multiply(x, x);
 
     test("of a wrong number of values", () => {
-      expect(() => runtime.write(x, [1, 2])).toThrow("write: tokens has shape [2, 3] and needs 6 values, got 2.");
+      expect(() => runtime.write(x, [1, 2])).toThrow(
+        "write: tokens is given 2 values; its shape [2, 3] needs 6. Give them all, row after row.",
+      );
     });
     test("of a computed tensor, and of a state that could only be kept narrow", async () => {
-      const message = "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.";
+      const message =
+        "read or write: this tensor is computed; only parameters, persistent tensors and inputs hold values of their own. Name it in a program's outputs to read it.";
       expect(() => runtime.write(computed, Array(6).fill(0))).toThrow(message);
       expect((await failing(() => runtime.read(computed))).message).toBe(message);
       const narrow = input("narrow", [2], "bf16");
@@ -239,7 +242,7 @@ describe.each(runtimes)("%s", (name, open, floats) => {
       one.run();
       expect(await one.read("y")).toHaveLength(6);
       expect((await failing(() => one.read("z" as "y"))).message).toBe(
-        'read: there is no output "z"; there are: y, x.',
+        'read: there is no output "z"; there are: y, x. Name it in compile\'s outputs, or read one of these.',
       );
       expect((await failing(() => one.read("toString" as "y"))).message).toContain('no output "toString"');
       other.run();
@@ -267,6 +270,34 @@ describe.each(runtimes)("%s", (name, open, floats) => {
       runtime.write(ids, [2, 2, 2]);
       program.run();
       expect([...(await program.read("rows"))]).toEqual([4, 5, 4, 5, 4, 5]);
+    });
+    test("of an index out of range in a program with updates: each state is as it was, or the error names it", async () => {
+      const [table, ids] = [parameter("table", [4, 2]), input("ids", [1], "i32")];
+      const sum = parameter("sum", [1, 2]);
+      const row = gather(table, ids);
+      const program = runtime.compile({
+        outputs: {},
+        updates: [
+          [sum, add(sum, row)],
+          [table, scale(table, 2)],
+        ],
+      });
+      runtime.write(table, [1, 2, 3, 4, 5, 6, 7, 8]);
+      runtime.write(ids, [-1]);
+      const { message } = await failing(async () => {
+        program.run();
+        await runtime.finish();
+      });
+      expect(message).toMatch(/^gather: index -1 at position 0; allowed are 0 to 3; check the token ids\./);
+      const [before, after] = [[1, 2, 3, 4, 5, 6, 7, 8], list(await runtime.read(table))];
+      if (name === "reference") expect(after).toEqual(before);
+      else expect(message).toContain("wrote wrong numbers to sum, table: write them anew, such as from a checkpoint");
+      runtime.write(table, before);
+      runtime.write(sum, [0, 0]);
+      runtime.write(ids, [3]);
+      program.run();
+      expect(list(await runtime.read(sum))).toEqual([7, 8]);
+      expect(list(await runtime.read(table))).toEqual([2, 4, 6, 8, 10, 12, 14, 16]);
     });
     test.each([2 ** 32 + 1, 1.5, Number.NaN])("of an i32 state that is given %d", (value) => {
       const ids = input("ids", [2], "i32");

@@ -66,3 +66,18 @@ test("the defaults: a constant rate, and corrections that grow to one", () => {
   expect(adamw.at(1)).toEqual([3e-3, 1 - 0.9, 1 - 0.95]);
   expect(adamw.at(1000)[1]).toBeCloseTo(1, 6);
 });
+
+test("a setting that is given as undefined has its default", () => {
+  const after = [{}, { beta1: undefined, epsilon: undefined, decayed: undefined, clip: undefined }].map((options) => {
+    const { parameters, loss } = squares();
+    const adamw = adamwUpdates(parameters, loss, options as object);
+    const runtime = createReferenceRuntime();
+    const program = runtime.compile({ outputs: {}, updates: adamw.updates });
+    initialise(runtime, parameters, 1);
+    adamw.write(runtime, 1);
+    program.run();
+    return parameters.all.map(({ tensor }) => [...runtime.readNow(tensor)]);
+  });
+  expect(after[0]!.flat().every(Number.isFinite)).toBe(true);
+  expect(after[1]).toEqual(after[0]);
+});

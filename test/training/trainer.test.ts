@@ -228,7 +228,7 @@ test("a released trainer refuses everything rather than working with zeros", asy
   await steps(trainer, 1);
   const saved = await trainer.save();
   trainer.release();
-  const refused = "This trainer has been released; make another, or read its checkpoint.";
+  const refused = "This trainer has been released and holds nothing any more; make another, or read its checkpoint.";
   for (const use of [
     async () => await trainer.trainStep(),
     async () => await trainer.evaluate(),
@@ -239,4 +239,35 @@ test("a released trainer refuses everything rather than working with zeros", asy
     async () => await collect(trainer.generate([1], { temperature: 0, maxTokens: 1, random: () => 0 })),
   ])
     await expect(Promise.resolve().then(use)).rejects.toThrow(refused);
+});
+
+test.each([1, 2, 3])("when its runtime is closed, everything is refused at once, on %i threads", async (threads) => {
+  for (const compiled of [false, true]) {
+    const on = await createWasmRuntime({ threads });
+    const trainer = trainerOf(tinyTraining("mhc", { accumulate: 2 }), on);
+    const saved = await trainer.save();
+    const write = (): Promise<number[]> =>
+      collect(trainer.generate([1], { temperature: 0, maxTokens: 2, random: () => 0 }));
+    if (compiled) {
+      await trainer.trainStep({ instruments: true });
+      await trainer.evaluate();
+      await write();
+    }
+    on.close();
+    const before = performance.now();
+    for (const use of [
+      async () => await trainer.trainStep(),
+      async () => await trainer.trainStep({ instruments: true }),
+      async () => await trainer.evaluate(),
+      async () => await trainer.save(),
+      async () => await trainer.view(),
+      () => trainer.restore(saved),
+      async () => await trainer.findNotFinite(),
+      write,
+    ])
+      await expect(Promise.resolve().then(use)).rejects.toThrow("The wasm runtime has been closed; open another.");
+    expect(performance.now() - before).toBeLessThan(1000);
+    expect(trainer.step).toBe(compiled ? 1 : 0);
+    expect(() => trainer.release()).not.toThrow();
+  }
 });

@@ -6,7 +6,6 @@
 // A convention allows some of these; the first of its `ends` is its default. The end "carried" needs no other
 // formula: see carried.ts.
 
-import { entryOf } from "../../basics/objects.ts";
 import type { ParameterSet } from "../../graph/parameters.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { streamRead } from "../../ops/stream-read.ts";
@@ -23,7 +22,7 @@ import { type MhcConventionName, mhcConventions } from "./table.ts";
  * @throws RangeError when the convention does not allow it
  */
 export function endOf(convention: MhcConventionName, asked: StreamsEnd | undefined): StreamsEnd {
-  const { ends } = entryOf(mhcConventions, convention, "mhc: convention");
+  const { ends } = mhcConventions[convention];
   if (asked === undefined) return ends[0];
   if (ends.includes(asked)) return asked;
   throw new RangeError(

@@ -18,6 +18,7 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
+  releasedProgram,
   resultsOf,
   tensorsOf,
   type TensorValues,
@@ -97,7 +98,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
     for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
     const run = (look?: (call: TracedCall, values: TensorValues) => void): void => {
       expectOpen();
-      if (released) throw new Error("This program has been released; compile it again.");
+      if (released) throw releasedProgram();
       // After a run that fails there is nothing to read.
       latest = undefined;
       const values = execute(nodes, look);
@@ -108,7 +109,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
     };
     const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
       expectOpen();
-      if (released) throw new Error("This program has been released; compile it again.");
+      if (released) throw releasedProgram();
       const output = outputOf(outputs, name);
       if (latest !== program) throw notRun(name);
       return valuesOf(output, (tensor) => inForm(tensor, results.get(tensor)!));

@@ -8,6 +8,7 @@ import { expectFields } from "../../basics/fields.ts";
 import { availableParallelism } from "node:os";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { IndexError } from "../../ops/indices.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import type { Machine } from "../plan/machine.ts";
 import {
@@ -18,6 +19,7 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
+  releasedProgram,
   type TensorValues,
   valuesOf,
 } from "../program.ts";
@@ -154,10 +156,11 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       calls = encoded.calls;
     });
     const { plan, base, placeOf } = placed;
+    const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
     let released = false;
     const expectThere = (): void => {
       expectOpen();
-      if (released) throw new Error("This program has been released; compile it again.");
+      if (released) throw releasedProgram();
     };
     const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
       kernels.exports.runOne(control, record, begin, end, ownScratch);
@@ -181,9 +184,13 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     const execute = <T>(work: () => T): T => {
       expectThere();
       latest = undefined;
-      const result = watch.over(calls, work);
-      latest = program;
-      return result;
+      try {
+        const result = watch.over(calls, work);
+        latest = program;
+        return result;
+      } catch (error) {
+        throw error instanceof IndexError ? error.spoiling(updated) : error;
+      }
     };
     const run = (): void => execute(() => kernels.exports.startProgram(control, base, threads, ownScratch));
     const program: WasmProgram<O> = {
@@ -233,6 +240,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
+      if (values instanceof Float32Array) makeNaNsPlain(place);
     },
     readNow,
     read: async (tensor) => readNow(tensor),
@@ -257,6 +265,11 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
 /** Upper halves of float32 as float32. */
 function widened(narrow: Uint16Array): Float32Array {
   return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
+}
+
+/** A NaN that was made elsewhere may have other bits, and exp moves bits: it keeps only the usual NaN a NaN. */
+function makeNaNsPlain(values: TensorValues): void {
+  for (let at = 0; at < values.length; at++) if (Number.isNaN(values[at])) values[at] = NaN;
 }
 
 /** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */

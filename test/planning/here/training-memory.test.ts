@@ -126,7 +126,7 @@ test("trainers that are made and released in turn do not let the memory grow, an
       const evaluated = (await trainer.evaluate()).loss;
       const [token] = await collect(trainer.generate([1, 2], { maxTokens: 40, random: () => 0.5 }));
       trainer.release();
-      expect(() => trainer.program.run()).toThrow("This program has been released");
+      expect(() => trainer.program.run()).toThrow("this program has been released");
       return [loss, evaluated, token!];
     });
   try {

@@ -253,7 +253,9 @@ describe("memory that is given back", () => {
       expect(() => on.forget(w)).toThrow("forget: 2 programs have w; release them first.");
       one.release();
       one.release();
-      expect(() => one.run()).toThrow("This program has been released; compile it again.");
+      expect(() => one.run()).toThrow(
+        "this program has been released; what it needs in memory is there only until then. Compile it again.",
+      );
       two.run();
       expect([...two.readNow("z")]).toEqual([10, 21]);
       two.release();
@@ -279,10 +281,12 @@ describe("memory that is given back", () => {
 describe("errors", () => {
   const x = input("tokens", [2, 3]);
   test("of reading and writing", () => {
-    expect(() => runtime.write(x, [1, 2])).toThrow("write: tokens has shape [2, 3] and needs 6 values, got 2.");
+    expect(() => runtime.write(x, [1, 2])).toThrow(
+      "write: tokens is given 2 values; its shape [2, 3] needs 6. Give them all, row after row.",
+    );
     const computed: Tensor = square(x);
     expect(() => runtime.write(computed, Array(6).fill(0))).toThrow(
-      "This tensor is computed; only parameters, persistent tensors and inputs can be read or written.",
+      "read or write: this tensor is computed; only parameters, persistent tensors and inputs hold values of their own. Name it in a program's outputs to read it.",
     );
     const program = runtime.compile({ outputs: { y: computed } });
     program.run();

@@ -88,8 +88,7 @@ describe.each([2, 3])("on %i threads, one that ends", (threads) => {
       ),
     );
     expect(performance.now() - begun).toBeLessThan(2000);
-    for (const worker of started) await new Promise((resolve) => setTimeout(resolve, 50)).then(() => worker);
-    expect(started.map(({ threadId }) => threadId)).toEqual(started.map(() => -1));
+    await vi.waitFor(() => expect(started.map(({ threadId }) => threadId)).toEqual(started.map(() => -1)));
   });
 
   it("or cannot start, is told", async () => {

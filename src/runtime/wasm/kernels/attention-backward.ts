@@ -17,6 +17,9 @@ import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./atte
 import { expTimesPanel, maskPanel } from "./attention-softmax";
 import { MR, tile } from "./gemm-tile";
 
+/** From here on float32 has whole numbers only: of an lse so large p would be any number, so the gradient is NaN. */
+const WHOLE: f32 = 16777216;
+
 /** Minus a.b for rows of D floats. */
 function minusDot(a: usize, b: usize, D: i32): f32 {
   const end = <usize>D << 2;
@@ -76,7 +79,8 @@ function backwardHeads(
         touchRows(out + atOut, strideOut, queries, V, p);
         for (let i = 0; i < BLOCK; i++) {
           const known = i < queries, r = atOut + <usize>i * strideOut;
-          store<f32>(minusLse + (<usize>i << 2), known ? -LOG2_E * load<f32>(lseH + (<usize>(q0 + i) << 2)) : 0);
+          const total: f32 = known ? load<f32>(lseH + (<usize>(q0 + i) << 2)) : 0;
+          store<f32>(minusLse + (<usize>i << 2), abs<f32>(total) < WHOLE ? -LOG2_E * total : NaN);
           store<f32>(minusDelta + (<usize>i << 2), known ? minusDot(out + r, dout + r, V) : 0);
         }
 

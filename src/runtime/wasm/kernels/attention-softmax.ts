@@ -2,14 +2,15 @@
 //
 // Scores lie transposed, s[key, query], in rows of 48 queries, in units of log2 (the queries were scaled
 // by log2 e): maxima and sums over keys are then plain vector operations down a column, and 2^x needs no
-// reduction by ln 2. A panel is 16 columns. 2^x of -127 or less is exactly 0, so a masked score (-1e30)
+// reduction by ln 2. A panel is 16 columns. 2^x of -127 or less is exactly 0, so a masked score
 // leaves no trace.
 
 import { ROW } from "./attention-rows";
 import { opaque } from "./math";
 import { fma } from "./simd";
 
-const MASKED: f32 = -1e30;
+/** Below every score, however large. */
+export const MASKED: f32 = -Infinity;
 
 // 2^r on [-1/2, 1/2] (Cephes' exp2f), and the rounding constant of math.ts.
 let LOWEST: f32 = opaque(-127);

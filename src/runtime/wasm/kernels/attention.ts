@@ -16,7 +16,7 @@
 
 import { AttentionArguments } from "./arguments";
 import { BLOCK, ROW, copyRows, touchRows, transposeRows, writeRow } from "./attention-rows";
-import { expHalfPanel, maskPanel, maxPanel } from "./attention-softmax";
+import { expHalfPanel, MASKED, maskPanel, maxPanel } from "./attention-softmax";
 import { MR, tile } from "./gemm-tile";
 import { exp1, log4 } from "./math";
 
@@ -65,7 +65,7 @@ function forwardHead(
 
       for (let i = 0; i < BLOCK; i++) {
         const at = <usize>i << 2;
-        store<f32>(maximum + at, k0 > 0 && i < queries ? load<f32>(lse + (<usize>(q0 + i) << 2)) * LOG2_E : -1e30);
+        store<f32>(maximum + at, k0 > 0 && i < queries ? load<f32>(lse + (<usize>(q0 + i) << 2)) * LOG2_E : MASKED);
         store<f32>(sum + at, 0);
       }
       for (let p = 0; p < queries; p += 16) {

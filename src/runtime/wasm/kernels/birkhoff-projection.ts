@@ -23,7 +23,7 @@ function shiftedSoftmax(l: usize, v: usize, n: i32, p: usize): void {
   const rowBytes = LANE_STEP * <usize>n;
   let row = p;
   for (let i = 0; i < n; i++) {
-    let low = f32x4.splat(-f32.MAX_VALUE), high = low;
+    let low = f32x4.splat(-Infinity), high = low;
     for (let j: usize = 0; j < rowBytes; j += LANE_STEP) {
       const a = f32x4.add(v128.load(l + j), v128.load(v + j)), b = f32x4.add(v128.load(l + j, 16), v128.load(v + j, 16));
       low = f32x4.pmax(low, a);

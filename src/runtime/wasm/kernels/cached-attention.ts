@@ -9,11 +9,10 @@
 // Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
 
 import { CachedAttentionArguments } from "./arguments";
+import { MASKED } from "./attention-softmax";
 import { checkedIndex } from "./indices";
 import { expRow } from "./math";
 import { fma } from "./simd";
-
-const MASKED: f32 = -1e30;
 
 /** scores[j] += sum over four rows of scale q keys[j]; rows are `stride` bytes apart, `count` is a multiple of 8. */
 function addFour(q: usize, scale: f32, keys: usize, stride: usize, scores: usize, count: i32): void {

@@ -3,7 +3,8 @@
 //   Q = 2X − I,  X = (I + A)⁻¹, A skew-symmetric with the logits above its diagonal
 //   dA = −½ YᵀGYᵀ, Y = Q + I;  dlogit = dA_ij − dA_ji
 //
-// As in ops/cayley.ts; eight matrices at a time (token-lanes.ts): entry i, j at [i m + j].
+// As in ops/cayley.ts; eight matrices at a time (token-lanes.ts): entry i, j at [i m + j]. Those of large logits are
+// done once more in float64.
 //
 // cayley          row-wise over matrices
 // cayleyBackward  row-wise over matrices
@@ -92,6 +93,73 @@ function addDiagonal(matrix: usize, m: i32, value: f32): void {
   }
 }
 
+/** From here on 1 + a² has lost too much of the 1 in float32. */
+const LARGE: f32 = 512;
+/** And from here on in float64. */
+const MOST: f32 = 1e10;
+
+/** The largest magnitude of a lane of a matrix. */
+function largestOfLane(matrix: usize, size: i32): f32 {
+  let most: f32 = 0;
+  for (let i = 0; i < size; i++) most = max<f32>(most, abs<f32>(load<f32>(matrix + LANE_STEP * <usize>i)));
+  return most;
+}
+
+/** Q of one lane of I + A, in float64 with the largest of a column as its pivot. `work` holds 2 m² doubles. */
+function cayleyWide(matrix: usize, m: i32, work: usize, out: usize): void {
+  const down = <usize>m << 4, half = <usize>m << 3;
+  for (let i = 0; i < m; i++) {
+    const row = work + down * <usize>i;
+    memory.fill(row + half, 0, half);
+    store<f64>(row + half + (<usize>i << 3), 1);
+    for (let j = 0; j < m; j++) store<f64>(row + (<usize>j << 3), <f64>load<f32>(matrix + LANE_STEP * <usize>(i * m + j)));
+  }
+  const end = work + down * <usize>m;
+  for (let k = 0; k < m; k++) {
+    const column = <usize>k << 3, pivotRow = work + down * <usize>k;
+    let best = pivotRow;
+    for (let row = pivotRow + down; row < end; row += down) {
+      if (abs<f64>(load<f64>(row + column)) > abs<f64>(load<f64>(best + column))) best = row;
+    }
+    const pivot = load<f64>(best + column);
+    for (let j: usize = 0; j < down; j += 8) {
+      const value = load<f64>(best + j) / pivot;
+      store<f64>(best + j, load<f64>(pivotRow + j));
+      store<f64>(pivotRow + j, value);
+    }
+    for (let row = work; row < end; row += down) {
+      const factor = load<f64>(row + column);
+      for (let j: usize = 0; row != pivotRow && j < down; j += 8) {
+        store<f64>(row + j, load<f64>(row + j) - factor * load<f64>(pivotRow + j));
+      }
+    }
+  }
+  for (let i = 0; i < m; i++) {
+    for (let j = 0; j < m; j++) {
+      const x = load<f64>(work + down * <usize>i + half + (<usize>j << 3));
+      store<f32>(out + LANE_STEP * <usize>(i * m + j), <f32>(2 * x - (i == j ? 1.0 : 0.0)));
+    }
+  }
+}
+
+/** Q of the lanes with large logits once more. */
+function largeLanes(matrix: usize, m: i32, work: usize, q: usize): void {
+  for (let lane: usize = 0; lane < <usize>LANES << 2; lane += 4) {
+    const most = largestOfLane(matrix + lane, m * m);
+    if (most > MOST) {
+      for (let i = 0; i < m * m; i++) store<f32>(q + lane + LANE_STEP * <usize>i, NaN);
+    } else if (most > LARGE) cayleyWide(matrix + lane, m, work, q + lane);
+  }
+}
+
+/** Whether a lane of the matrices holds more than LARGE. */
+function anyLarge(matrix: usize, bytes: usize): bool {
+  const limit = f32x4.splat(LARGE);
+  let large = f32x4.splat(0);
+  for (let at: usize = 0; at < bytes; at += 16) large = v128.or(large, f32x4.gt(f32x4.abs(v128.load(matrix + at)), limit));
+  return v128.any_true(large);
+}
+
 export function cayley(args: CayleyArguments, begin: i32, end: i32, scratch: usize): void {
   const logits = args.logits, out = args.q;
   const m = args.m, size = m * m, count = (m * (m - 1)) >> 1;
@@ -112,6 +180,7 @@ export function cayley(args: CayleyArguments, begin: i32, end: i32, scratch: usi
       v128.store(x + at, f32x4.mul(two, newton));
     }
     addDiagonal(x, m, -1);
+    if (anyLarge(matrix, all)) largeLanes(matrix, m, work, x);
     scatterLanes(x, size, rows, out + (<usize>(r * size) << 2));
   }
 }

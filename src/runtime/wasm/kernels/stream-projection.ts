@@ -5,7 +5,7 @@
 //
 // Rows of length K: one a token (all its streams) or n a token (one a stream). The items are tokens.
 // The product runs on the micro kernel of gemm.ts, that of four streams on one of its own; norm and scaling
-// follow while the rows are in the cache.
+// follow while the rows are in the cache. A row whose squares overflow float32 is done once more in float64.
 //
 // streamProjection          row-wise over tokens
 // streamProjectionFew       row-wise over tokens; w as it lies, for so few tokens that packing it would not pay
@@ -38,6 +38,33 @@ function product(a: usize, packed: usize, c0: usize, c: usize, K: i32, N: i32, b
   gemmRows(words, begin, end, scratch);
 }
 
+/** A smaller scale has a square that float32 does not hold. */
+const TINY: f32 = 1e-17;
+
+/** s and p of one row, all sums in float64. Panels of w have `width` columns each. */
+function projectWide(row: usize, w: usize, width: i32, K: i32, P: i32, epsilon: f32, s: usize, p: usize): void {
+  let squares: f64 = 0;
+  for (let k: usize = 0; k < <usize>K << 2; k += 4) squares += <f64>load<f32>(row + k) * <f64>load<f32>(row + k);
+  const scale = 1 / sqrt<f64>(squares / <f64>K + <f64>epsilon);
+  store<f32>(s, <f32>scale);
+  for (let m = 0; m < P; m++) {
+    let at = w + (<usize>(m / width * K * width + m % width) << 2), sum: f64 = 0;
+    for (let k: usize = 0; k < <usize>K << 2; k += 4) {
+      sum += <f64>load<f32>(row + k) * <f64>load<f32>(at);
+      at += <usize>width << 2;
+    }
+    store<f32>(p + (<usize>m << 2), <f32>(scale * sum));
+  }
+}
+
+/** out = factor x + from, in float64; from may be 0, or out. */
+function addWide(factor: f64, x: usize, from: usize, out: usize, count: i32): void {
+  for (let i: usize = 0; i < <usize>count << 2; i += 4) {
+    const before: f64 = from == 0 ? 0 : <f64>load<f32>(from + i);
+    store<f32>(out + i, <f32>(before + factor * <f64>load<f32>(x + i)));
+  }
+}
+
 export function streamProjection(args: StreamProjectionArguments, begin: i32, end: i32, scratch: usize): void {
   const x = args.x, packed = args.w, p = args.p, s = args.s;
   const K = args.K, P = args.P, rows = args.rows, epsilon = args.epsilon;
@@ -47,7 +74,12 @@ export function streamProjection(args: StreamProjectionArguments, begin: i32, en
   if (first + whole < last) product(x, packed, 0, p, K, P, first + whole, last, scratch);
   for (let r = begin * rows; r < end * rows; r++) {
     const row = x + (<usize>K << 2) * <usize>r, projected = p + (<usize>P << 2) * <usize>r;
-    const scale = <f32>1 / sqrt<f32>(dotRows(row, row, K, scratch) / <f32>K + epsilon);
+    const squares = dotRows(row, row, K, scratch);
+    if (!isFinite(squares)) {
+      projectWide(row, packed, panelWidth(), K, P, epsilon, s + (<usize>r << 2), projected);
+      continue;
+    }
+    const scale = <f32>1 / sqrt<f32>(squares / <f32>K + epsilon);
     store<f32>(s + (<usize>r << 2), scale);
     for (let m: usize = 0; m < <usize>P; m++) store<f32>(projected + (m << 2), scale * load<f32>(projected + (m << 2)));
   }
@@ -59,7 +91,13 @@ export function streamProjectionFew(args: StreamProjectionFewArguments, begin: i
   const bytes = <usize>K << 2;
   for (let r = begin * rows; r < end * rows; r++) {
     const row = x + bytes * <usize>r, projected = p + (<usize>P << 2) * <usize>r;
-    const scale = <f32>1 / sqrt<f32>(dotRows(row, row, K, scratch) / <f32>K + epsilon);
+    const squares = dotRows(row, row, K, scratch);
+    if (!isFinite(squares)) {
+      // Rows of w as they lie are panels of one column.
+      projectWide(row, w, 1, K, P, epsilon, s + (<usize>r << 2), projected);
+      continue;
+    }
+    const scale = <f32>1 / sqrt<f32>(squares / <f32>K + epsilon);
     store<f32>(s + (<usize>r << 2), scale);
     for (let m: usize = 0; m < <usize>P; m++) store<f32>(projected + (m << 2), scale * dotRows(row, w + bytes * m, K, scratch));
   }
@@ -74,9 +112,15 @@ export function streamProjectionBackward(args: StreamProjectionBackwardArguments
     for (let r = first; r < last; r++) {
       const at = (<usize>K << 2) * <usize>r, small = (<usize>P << 2) * <usize>r;
       const scale = load<f32>(s + (<usize>r << 2));
+      const from: usize = addend == 0 ? 0 : addend + at;
       for (let m: usize = 0; m < <usize>P; m++) store<f32>(draw + small + (m << 2), scale * load<f32>(dp + small + (m << 2)));
-      store<f32>(scratch, -scale * scale * dotRows(dp + small, p + small, P, scratch) / <f32>K);
-      combineRows(1, addend == 0 ? 0 : addend + at, scratch, 0, x + at, 0, 1, dx + at, K);
+      const along = dotRows(dp + small, p + small, P, scratch);
+      if (scale < TINY) {
+        addWide(-<f64>scale * <f64>scale * <f64>along / <f64>K, x + at, from, dx + at, K);
+        continue;
+      }
+      store<f32>(scratch, -scale * scale * along / <f32>K);
+      combineRows(1, from, scratch, 0, x + at, 0, 1, dx + at, K);
     }
     product(draw, packed, dx, dx, P, K, first, last, scratch);
   }
