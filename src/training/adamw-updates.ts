@@ -9,6 +9,7 @@
 // What changes from step to step is one input, schedule [3] = η, 1 − β₁^t, 1 − β₂^t. See ops/adamw.ts.
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { showValue } from "../basics/show.ts";
 import { gradients } from "../ops/gradients.ts";
 import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
@@ -106,7 +107,7 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
   );
   if (typeof learningRate !== "number" && typeof learningRate !== "function")
     throw new TypeError(
-      `adamwUpdates: learningRate is ${JSON.stringify(learningRate)}; it must be a number, or a function of the step.`,
+      `adamwUpdates: learningRate is ${showValue(learningRate)}; it must be a number, or a function of the step.`,
     );
   for (const role of settings.decayed ?? []) expectName("adamwUpdates", "decayed", role, roles);
   const rateOf = typeof learningRate === "number" ? () => learningRate : learningRate;
