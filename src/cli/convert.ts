@@ -11,7 +11,7 @@ import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/schemas.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
@@ -69,7 +69,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       "how the streams end, where a file without a learned end may be a part of a model",
     ).choices(["mean"]),
   )
-  .option("--streams <n>", "streams of the new run", wholeNumber(1, 32), 4)
+  .option("--streams <n>", "streams of the new run", wholeNumber(1, MOST_STREAMS), 4)
   .option(
     "--steps <n>",
     "step at which the new run ends (default: the old run's, or as many more if it has ended)",
