@@ -34,10 +34,12 @@ import { planObserving } from "../planning/here/model-memory.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { formatJson } from "../files/records.ts";
 import { readRunData } from "../runs/run-data.ts";
+import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
+import { warn } from "./warn.ts";
 
 interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly tokens?: string;
@@ -83,7 +85,6 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
-    const warn = (message: string): void => void process.stderr.write(`warning: ${showPlain(message)}\n`);
     problems.forEach(warn);
     const place = latestCheckpoint(folder, warn);
     // Load the model only once it is known that memory suffices for the measurement.
@@ -96,7 +97,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       const compiled = options.plan ? await planOf(config, options) : undefined;
       const plan = compiled && { ...summarise(compiled.plan), peak: compiled.peak };
       process.stdout.write(
-        `${formatJson({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${formatJson({ folder, config, versions: run.versions, changes: run.changes, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -111,6 +112,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       `parameters ${total.toLocaleString("en")}${active}; step ${last?.step ?? 0} of ${steps}; checkpoint ${place ? `step ${place.step}` : "none"}`,
     );
     print(describeSublayers(sublayerRows(model)));
+    for (const change of run.changes ?? []) print(`changed by a resume ${showPlain(describeChange(change))}`);
     if (last) {
       print(
         `loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${whole(last.tokensPerSecond)} tokens/s`,
