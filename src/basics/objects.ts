@@ -44,7 +44,7 @@ export function entryOf<K extends string, V>(table: Readonly<Record<K, V>>, name
   if (Object.hasOwn(table, name)) return table[name];
   const names = Object.keys(table);
   throw new RangeError(
-    `${place} is ${showValue(name)}; it must be one of ${names.join(", ")}.${didYouMean(String(name), names)}`,
+    `${place} is ${showValue(name)}; it must be one of ${names.join(", ")}.${didYouMean(name, names)}`,
   );
 }
 
