@@ -69,6 +69,6 @@ export function expectName<Name extends string>(
 ): asserts value is Name {
   if (typeof value === "string" && (known as readonly string[]).includes(value)) return;
   throw new RangeError(
-    `${operation}: ${field} is ${showValue(value)}; it must be one of ${known.join(", ")}.${typeof value === "string" ? didYouMean(value, known) : ""}`,
+    `${operation}: ${field} is ${showValue(value)}; it must be one of ${known.join(", ")}.${didYouMean(value, known)}`,
   );
 }
