@@ -300,6 +300,44 @@ describe("transposed", () => {
     expect(named(lint(partly, { reference }), "against the other file").verdict).toBe("error");
   });
 
+  test("against another file: streams in another order, with a learned end", () => {
+    // Three numbers could be the bias of one stream's sublayer, too.
+    for (const n of [3, 4]) {
+      const random = uniform(n);
+      const draw = (...shape: number[]) => ({
+        shape,
+        data: Float32Array.from({ length: shape.reduce((a, b) => a * b) }, () => normal(random)),
+      });
+      const alpha = { shape: [1], data: Float32Array.of(0.5) };
+      const end: LintConnection = {
+        name: "ending",
+        convention: "paper",
+        weights: { phi: draw(n, n * CHANNELS), alpha, bias: draw(n) },
+        dtypes: {},
+      };
+      const model = [...trained(n), end];
+      const order = Array.from({ length: n }, (_, i) => (i + 1) % n);
+      const moved = model.map((each) => {
+        const ofEnd = each.name === "ending";
+        const mixed = order.flatMap((i) => order.map((j) => 2 * n + n * i + j));
+        const rows = ofEnd ? order : [...order, ...order.map((i) => n + i), ...mixed];
+        const bias = { ...each.weights.bias!, data: Float32Array.from(rows, (row) => each.weights.bias!.data[row]!) };
+        const columns = (r: number, c: number) =>
+          [rows[r]!, order[Math.floor(c / CHANNELS)]! * CHANNELS + (c % CHANNELS)] as const;
+        return { ...each, weights: { ...phiOf(each.weights, columns), bias } };
+      });
+      const check = named(
+        lint(moved.slice(0, -1), {
+          endings: moved.slice(-1),
+          reference: new Map(model.map((each) => [each.name, each])),
+        }),
+        "against the other file",
+      );
+      expect(check.measured).toContain(`numbered in another order (${order.join(", ")})`);
+      expect(check.verdict).toBe("note");
+    }
+  });
+
   test("φ that training has shaped decides alone, both ways", () => {
     // A res row has half as much energy again over its source as over its target, in every sublayer.
     const n = 4;

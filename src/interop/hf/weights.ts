@@ -23,7 +23,7 @@ export interface HuggingFaceModel extends ReadConfig {
 }
 
 /** Tables that older files store and that every model computes itself. */
-const made = /\.rotary_emb\.inv_freq$/;
+export const isMade = (name: string): boolean => /\.rotary_emb\.inv_freq$/.test(name);
 
 /**
  * Read the model of a folder.
@@ -123,7 +123,7 @@ function expectTensors(
     }
   }
   const more = store.tensors.filter(
-    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !made.test(name) && !(tied && name === "lm_head.weight"),
+    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === "lm_head.weight"),
   );
   const predicting = predictingLayers(store, layers, extraLayers);
   const layerOf = (name: string): number => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? NaN);
