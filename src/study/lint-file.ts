@@ -139,10 +139,12 @@ export function findFileConnections(place: string, convention?: ConventionName):
   return [...look(place, convention).sublayers];
 }
 
+/** Whether a place is a folder with the files of a checkpoint, and no run. */
+export const isCheckpointFolder = (place: string): boolean =>
+  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsShards(place);
+
 function look(place: string, asked: ConventionName | undefined): Looked {
-  // A folder that is no run is a checkpoint of one or several files.
-  const isRun = isFolder(place) && (fs.existsSync(path.join(place, "checkpoints")) || !holdsShards(place));
-  const run = isRun ? runOf(place) : undefined;
+  const run = isFolder(place) && !isCheckpointFolder(place) ? runOf(place) : undefined;
   const name = run?.file ?? place;
   const file = openShards(name);
   try {

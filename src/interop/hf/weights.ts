@@ -1,7 +1,8 @@
 // Question: how do the tensors of a Hugging Face folder become the parameters of a model?
 //
-// The folder holds model.safetensors, or several such files and an index (files/shards.ts). Tensors are read one at a time, F16 and BF16 are widened to float32, and tensors.ts says where
-// their numbers go. Every parameter must be complete, and every tensor must be used.
+// The folder holds model.safetensors, or several such files and an index (files/shards.ts). Tensors are read one at a
+// time, F16 and BF16 are widened to float32, and tensors.ts says where their numbers go. Every parameter must be
+// complete, and every tensor must be used.
 
 import fs from "node:fs";
 import path from "node:path";
