@@ -100,6 +100,7 @@ export function writeNew(
   metadata: Readonly<Record<string, string>>,
   file: OpenSafetensors,
 ): void {
+  sweepLeftovers(path.dirname(output), path.basename(output));
   writeAtomically(output, (descriptor) => {
     writeAll(descriptor, encodeHead(tensors, metadata));
     for (const { data, source } of tensors) {

@@ -93,6 +93,14 @@ describe("deepseek-v4 to paper and back", () => {
   const ours = at("ours.safetensors");
   const report = convertFile(input, ours, { from: "deepseek-v4", to: "paper" });
 
+  test("what a killed conversion left beside the file is removed, and nothing else", () => {
+    const out = at("swept.safetensors");
+    for (const name of ["swept.safetensors.999999999.tmp", "other.999999999.tmp"]) fs.writeFileSync(at(name), "half");
+    convertFile(input, out, { from: "deepseek-v4", to: "paper" });
+    expect(fs.existsSync(at("swept.safetensors.999999999.tmp"))).toBe(false);
+    expect(fs.existsSync(at("other.999999999.tmp"))).toBe(true);
+    fs.rmSync(at("other.999999999.tmp"));
+  });
   test("what was done, and the measured error", () => {
     expect(report.converted.map(({ name }) => name)).toEqual([
       "layers.0.attention.connection",

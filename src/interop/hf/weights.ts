@@ -24,7 +24,7 @@ export interface HuggingFaceModel extends ReadConfig {
 }
 
 /** Tables that older files store and that every model computes itself. */
-export const isMade = (name: string): boolean => /\.rotary_emb\.inv_freq$/.test(name);
+export const isMade = (name: string): boolean => name.endsWith(".rotary_emb.inv_freq");
 
 /**
  * Read the model of a folder.
