@@ -99,17 +99,15 @@ export function explainPart(given: Weights, right: Weights, n?: number): string 
     if (byColumns) return `its columns are ${orderText(byColumns, n === undefined ? 0 : width / n)}`;
   }
   const factor = factorOf(Array.from(given.data), Array.from(right.data));
-  if (factor !== undefined) return factorText(factor);
+  if (factor !== undefined && isVisible(factor)) return factorText(factor);
   const slices = n === undefined ? [] : slicesOf(rows, n);
   const factors = slices.map(([slice, from, to]) => {
     const cut = ({ data }: Weights): number[] => Array.from(data).slice(from * width, to * width);
     return [slice, factorOf(cut(given), cut(right))] as const;
   });
-  if (factors.length > 0 && factors.every(([, value]) => value !== undefined))
-    return factors
-      .filter(([, value]) => Math.abs(value! - 1) > SAME)
-      .map(([slice, value]) => `${slice} ${factorText(value!)}`)
-      .join(", ");
+  const scaled = factors.filter(([, value]) => value !== undefined && isVisible(value));
+  if (scaled.length > 0 && factors.every(([, value]) => value !== undefined))
+    return scaled.map(([slice, value]) => `${slice} ${factorText(value!)}`).join(", ");
   const flipped = Array.from(given.data).filter((value, i) => value !== 0 && value === -right.data[i]!).length;
   if (flipped > 0 && isNearData(Float64Array.from(given.data, Math.abs), Float64Array.from(right.data, Math.abs), SAME))
     return `${flipped} of ${given.data.length} numbers have the other sign`;
@@ -123,6 +121,9 @@ function slicesOf(rows: number, n: number): readonly (readonly [slice: string, f
   const names = ["pre", "post", "res"];
   return ends.map((end, i) => [names[i]!, ends[i - 1] ?? 0, end] as const);
 }
+
+/** Whether a factor is another than one as it is shown. */
+const isVisible = (factor: number): boolean => Number(factor.toPrecision(4)) !== 1;
 
 const factorText = (factor: number): string =>
   Math.abs(factor + 1) < SAME ? "has the other sign" : `is scaled by ${Number(factor.toPrecision(4))}`;

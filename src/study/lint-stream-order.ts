@@ -29,12 +29,13 @@ export function sharedStreamOrder(compared: readonly ComparedConnection[]): read
   );
 }
 
-/** The order of streams that makes one connection agree; undefined if there is none. */
+/** The other order of streams that makes one connection agree; undefined if there is none. */
 export function streamOrderOf(each: ComparedConnection): readonly number[] | undefined {
   const { given, right, isEnd } = each;
   if (!right["phi"]) return undefined;
   return ordersOf(sizesOf(right, isEnd).streams).find(
-    (order) => hasBias(each, order) && isNear(given, renumbered(right, order, isEnd), SAME),
+    (order) =>
+      order.some((i, at) => i !== at) && hasBias(each, order) && isNear(given, renumbered(right, order, isEnd), SAME),
   );
 }
 

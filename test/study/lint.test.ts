@@ -258,6 +258,11 @@ describe("transposed", () => {
     ["columns rolled", (w: ConnectionWeights) => phiOf(w, (r, c) => [r, c - 3] as const), /columns are rolled by 3/],
     ["α doubled", (w: ConnectionWeights) => scaled(w, "alpha", () => 2), /alpha: is scaled by 2/],
     ["one α", (w: ConnectionWeights) => scaled(w, "alpha", (at) => (at === 2 ? 3 : 1)), /alpha: res is scaled by 3/],
+    [
+      "φ of res a little larger",
+      (w: ConnectionWeights) => scaled(w, "phi", (at) => (at < 256 ? 1 : 1.004)),
+      /phi: res is scaled by 1\.004/,
+    ],
     ["φ negated", (w: ConnectionWeights) => scaled(w, "phi", () => -1), /phi: has the other sign/],
     ["some signs", (w: ConnectionWeights) => scaled(w, "bias", (at) => (at % 2 ? 1 : -1)), /bias: 12 of 24 .*sign/],
     ["φ zero", (w: ConnectionWeights) => scaled(w, "phi", () => 0), /phi: all numbers are zero/],
