@@ -69,7 +69,7 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     ...(sameNames
       ? []
       : [
-          `${onlyHere.length} of this file and ${onlyThere.length} of the other were not compared, because their names differ, such as ${onlyHere[0]} and ${onlyThere[0]}`,
+          `${onlyHere.length} tensors of this file and ${onlyThere.length} of the other were not compared, because their names differ, such as ${onlyHere[0]} and ${onlyThere[0]}`,
         ]),
     ...(unread.length > 0 ? [`${unread.length} were not compared, because of their types: ${some(unread)}`] : []),
   ];
@@ -108,7 +108,10 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
   return {
     name,
     verdict: left.length > 0 ? "undecided" : "good",
-    measured: `${pairs.length} tensors beside the connections are equal${also}`,
+    measured: [
+      ...(pairs.length > 0 ? [`${pairs.length - unread.length} tensors beside the connections are equal`] : []),
+      ...left,
+    ].join("; "),
     expected,
     where: [],
   };
