@@ -57,7 +57,7 @@ describe("names that every object inherits", () => {
 
   it.each(inherited)("no table has an entry called %s", (name) => {
     expect(ownEntry(presets as Readonly<Record<string, unknown>>, name)).toBeUndefined();
-    expect(() => entryOf<string, number>({ a: 1 }, name, "x")).toThrow(`x is "${name}"; it can be "a"`);
+    expect(() => entryOf<string, number>({ a: 1 }, name, "x")).toThrow(`x is "${name}"; it must be one of a.`);
     for (const field of ["residualMap", "initialisation", "convention"])
       expect(() => mhc({ [field]: name })).toThrow(RangeError);
     expect(() => conversion(name as "paper", "paper")).toThrow(`conversion: from is "${name}"; it must be one of`);
