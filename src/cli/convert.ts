@@ -75,7 +75,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     "step at which the new run ends (default: the old run's, or as many more if it has ended)",
     wholeNumber(1),
   )
-  .option("--overwrite", "replace an existing file or run")
+  .option("--overwrite", "replace an existing file, checkpoint or run")
   .option("--json", "print the report as one JSON object")
   .addHelpText(
     "after",
@@ -98,8 +98,8 @@ docs/conventions.md describes the conventions and says which can be converted in
     if (from === "residual") return upcycleRun(input, output, options);
     const { json, overwrite, names, iterations, tolerance, end } = options;
     if (existsSync(output) && !overwrite)
-      throw new Error(`${output} already exists: replace it (--overwrite) or give the new file another name.`);
-    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end }) });
+      throw new Error(`${output} already exists: replace what it holds (--overwrite) or give another name.`);
+    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end, overwrite }) });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
 

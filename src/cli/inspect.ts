@@ -9,7 +9,6 @@ import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
-import { holdsShards } from "../files/shards.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
@@ -19,6 +18,7 @@ import { describeArena, describeSchedule, summarise } from "../runtime/plan/desc
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { isCheckpointFolder } from "../study/lint-file.ts";
 import { inspectFile } from "../study/inspect.ts";
 import {
   type MeasuredRun,
@@ -50,10 +50,6 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly json?: boolean;
 }
 
-/** Whether a folder is a checkpoint in one or several files, and no run. */
-const isCheckpoint = (folder: string): boolean =>
-  !fs.existsSync(path.join(folder, "checkpoints")) && holdsShards(folder);
-
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
     "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
@@ -79,7 +75,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
-    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpoint(folder))) return showFile(folder, options);
+    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpointFolder(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
