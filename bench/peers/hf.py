@@ -133,7 +133,9 @@ class Model:
         scores_NE = self.linear(x_NC, f"{at}.gate").sigmoid()
         chosen = (scores_NE + self.get(f"{at}.gate.e_score_correction_bias")).topk(c["num_experts_per_tok"]).indices
         weights = scores_NE.gather(1, chosen)
-        weights = weights / (weights.sum(-1, keepdim=True) + 1e-20) * c["routed_scaling_factor"]
+        if c["norm_topk_prob"]:
+            weights = weights / (weights.sum(-1, keepdim=True) + 1e-20)
+        weights = weights * c["routed_scaling_factor"]
         y_NC = torch.zeros_like(x_NC)
         for expert in range(c["n_routed_experts"]):
             token, slot = (chosen == expert).nonzero(as_tuple=True)

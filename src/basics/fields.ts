@@ -4,6 +4,7 @@
 // public function with options says which there are, and the compiler holds that list complete.
 
 import { didYouMean } from "./names.ts";
+import { showValue } from "./show.ts";
 
 /** What a field must hold; a list means one of these texts. Numbers are checked further where they are used. */
 export type FieldRule = "anything" | "number" | "text" | "flag" | "list" | "function" | "group" | readonly string[];
@@ -25,7 +26,8 @@ const kinds = {
  *
  * @param operation who asks: the first part of the message
  * @param what the object's name in the message
- * @throws TypeError for what is no object and for an unknown field; RangeError for a value of another kind
+ * @throws TypeError for what is no object, for an unknown field and for a value of another kind; RangeError for a text
+ *   that is none of a list
  */
 export function expectFields<Options>(
   operation: string,
@@ -36,7 +38,7 @@ export function expectFields<Options>(
   const names = Object.keys(rules);
   if (typeof options !== "object" || options === null || Array.isArray(options))
     throw new TypeError(
-      `${operation}: ${show(options)} is given; it must be an object with fields of ${names.join(", ")}. Give such as { ${names[0] ?? "name"}: … }.`,
+      `${operation}: ${showValue(options)} is given; it must be an object with fields of ${names.join(", ")}. Give such as { ${names[0] ?? "name"}: … }.`,
     );
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(rules, name))
@@ -51,7 +53,7 @@ function expectKind(operation: string, name: string, value: unknown, rule: Field
   if (rule === "anything") return;
   if (typeof rule !== "string") return expectName(operation, name, value, rule);
   const [kind, holds] = kinds[rule];
-  if (!holds(value)) throw new TypeError(`${operation}: ${name} is ${show(value)}; it must be ${kind}.`);
+  if (!holds(value)) throw new TypeError(`${operation}: ${name} is ${showValue(value)}; it must be ${kind}.`);
 }
 
 /**
@@ -67,19 +69,6 @@ export function expectName<Name extends string>(
 ): asserts value is Name {
   if (typeof value === "string" && (known as readonly string[]).includes(value)) return;
   throw new RangeError(
-    `${operation}: ${field} is ${show(value)}; it must be one of ${known.join(", ")}.${typeof value === "string" ? didYouMean(value, known) : ""}`,
+    `${operation}: ${field} is ${showValue(value)}; it must be one of ${known.join(", ")}.${didYouMean(value, known)}`,
   );
-}
-
-/** A value in a message: short, whatever it is. */
-function show(value: unknown): string {
-  if (typeof value === "number" || typeof value === "bigint" || value === undefined) return String(value);
-  if (typeof value === "function") return "a function";
-  let text: string;
-  try {
-    text = JSON.stringify(value) ?? typeof value;
-  } catch {
-    text = typeof value;
-  }
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }

@@ -80,8 +80,8 @@ function distanceOf(a: string, b: string): number {
   return row[b.length]!;
 }
 
-/** ` Did you mean "streams"?`, or nothing; it goes at the end of a message. */
-export function didYouMean(given: string, known: readonly string[]): string {
-  const nearest = nearestName(given, known);
+/** ` Did you mean "streams"?`, or nothing; it goes at the end of a message. What is no text is near to nothing. */
+export function didYouMean(given: unknown, known: readonly string[]): string {
+  const nearest = typeof given === "string" ? nearestName(given, known) : undefined;
   return nearest === undefined ? "" : ` Did you mean "${nearest}"?`;
 }

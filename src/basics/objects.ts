@@ -3,6 +3,9 @@
 // Every object inherits names, such as constructor, toString and __proto__, and a file or a command line may use
 // them. So a table is asked for its own entries only, and a field is made as an own one, never assigned.
 
+import { didYouMean } from "./names.ts";
+import { showValue } from "./show.ts";
+
 /** Whether it is an object with named fields: neither null nor a list. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
@@ -39,9 +42,9 @@ export function ownEntry<V>(table: Readonly<Record<string, V>>, name: string): V
  */
 export function entryOf<K extends string, V>(table: Readonly<Record<K, V>>, name: K, place: string): V {
   if (Object.hasOwn(table, name)) return table[name];
-  const names = Object.keys(table).map((each) => `"${each}"`);
+  const names = Object.keys(table);
   throw new RangeError(
-    `${place} is ${JSON.stringify(name) ?? typeof name}; it can be ${names.join(", ")}. Take one of these.`,
+    `${place} is ${showValue(name)}; it must be one of ${names.join(", ")}.${didYouMean(name, names)}`,
   );
 }
 

@@ -14,6 +14,9 @@ export const MOST_LAYERS = 512;
 /** The most channels, heads, columns of a head, experts and the like. */
 export const MOST_WIDTH: number = 2 ** 20;
 
+/** The most streams that a connection carries. */
+export const MOST_STREAMS = 32;
+
 /** The most tokens of a vocabulary, of a sequence, and the most columns within a feed-forward. */
 export const MOST_TOKENS: number = 2 ** 24;
 

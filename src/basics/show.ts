@@ -1,4 +1,4 @@
-// Question: how are numbers written as text?
+// Question: how are numbers, lists and values from outside written for people?
 //
 // Memory and files use units of 1024 everywhere (MiB, GiB); rates, operations and counts use SI prefixes.
 
@@ -58,11 +58,19 @@ export function showValue(value: unknown): string {
   return text.length > LONGEST_VALUE ? `${text.slice(0, LONGEST_VALUE)}…` : text;
 }
 
+/** So many objects are looked into: in a graph, such as a model's, one would be written once for every way to it. */
+const MOST_OBJECTS = 1000;
+
 function jsonOf(value: unknown): string {
+  let objects = 0;
+  const counted = (_key: string, each: unknown): unknown => {
+    if (typeof each === "object" && each !== null && ++objects > MOST_OBJECTS) throw new RangeError("too many objects");
+    return each;
+  };
   try {
-    return JSON.stringify(value) ?? typeof value;
+    return JSON.stringify(value, counted) ?? typeof value;
   } catch {
-    // It goes in a circle, is too deep, or holds what JSON does not have.
+    // It goes in a circle, is too deep or too large, or holds what JSON does not have.
     return Array.isArray(value) ? "a list" : "an object";
   }
 }

@@ -23,27 +23,21 @@ import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
+import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
-import { openRunFolder } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import {
-  changedConfig,
-  checkConfig,
-  configFrom,
-  expectResumable,
-  trainingOptions,
-  seed,
-  type TrainingOptions,
-} from "./options.ts";
+import { changedConfig, checkConfig, configFrom, expectResumable } from "./configuration.ts";
+import { trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
+import { warn } from "./warn.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
@@ -113,7 +107,7 @@ ${Object.entries(experiments)
         : readConfigs(options.resume, (config) => changedConfig(config, options, command));
     const { data, wanted, choices } = configs
       ? {
-          data: await prepareRun(configs[0]!.config, path.join(folder, configs[0]!.config.name), options.cache),
+          data: await prepareRun(configs[0]!.config, path.join(folder, configs[0]!.config.name), options),
           wanted: configs.map(({ config }) => config),
           choices: [],
         }
@@ -142,7 +136,7 @@ ${Object.entries(experiments)
         const boarded = options.tensorboard || hasEventFiles(place);
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
-          onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+          onWarning: warn,
           onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
           ...given({ changed: configs?.[0]?.changed }),
         });
@@ -315,7 +309,7 @@ type ChangedConfig = ReturnType<typeof changedConfig>;
 
 function readConfigs(folder: string, change: (config: TrainingConfig) => ChangedConfig): ChangedConfig[] {
   const configs = runsIn(folder).map((run) =>
-    change(parseTrainingConfig(openRunFolder(run).config, path.join(run, "config.json"))),
+    change(parseTrainingConfig(describeResumable(run).config, path.join(run, "config.json"))),
   );
   if (configs.length === 0) {
     throw new Error(

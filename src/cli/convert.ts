@@ -11,7 +11,7 @@ import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/schemas.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
@@ -69,13 +69,13 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       "how the streams end, where a file without a learned end may be a part of a model",
     ).choices(["mean"]),
   )
-  .option("--streams <n>", "streams of the new run", wholeNumber(1, 32), 4)
+  .option("--streams <n>", "streams of the new run", wholeNumber(1, MOST_STREAMS), 4)
   .option(
     "--steps <n>",
     "step at which the new run ends (default: the old run's, or as many more if it has ended)",
     wholeNumber(1),
   )
-  .option("--overwrite", "replace an existing file or run")
+  .option("--overwrite", "replace an existing file, checkpoint or run")
   .option("--json", "print the report as one JSON object")
   .addHelpText(
     "after",
@@ -98,8 +98,8 @@ docs/conventions.md describes the conventions and says which can be converted in
     if (from === "residual") return upcycleRun(input, output, options);
     const { json, overwrite, names, iterations, tolerance, end } = options;
     if (existsSync(output) && !overwrite)
-      throw new Error(`${output} already exists: replace it (--overwrite) or give the new file another name.`);
-    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end }) });
+      throw new Error(`${output} already exists: replace what it holds (--overwrite) or give another name.`);
+    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end, overwrite }) });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
 

@@ -6,6 +6,7 @@ import { showBytes } from "../basics/show.ts";
 import { exportCsv } from "../interop/csv.ts";
 import { exportTensorBoard } from "../interop/tensorboard.ts";
 import { exportHuggingFace } from "../interop/hf/export.ts";
+import { warn } from "./warn.ts";
 
 /** Where an export goes, and whether it may replace files. */
 interface ExportTarget {
@@ -79,7 +80,6 @@ docs/files.md and docs/interop.md describe each file and how to load it.`,
   )
   .action((run: string, options: { format: string; out?: string; overwrite?: boolean; json?: boolean }) => {
     const { format, out = path.join(run, format), overwrite = false, json } = options;
-    const onWarning = (message: string): void => void process.stderr.write(`warning: ${message}\n`);
-    const { report, lines } = formats[format]!.write(run, { out, overwrite, onWarning });
+    const { report, lines } = formats[format]!.write(run, { out, overwrite, onWarning: warn });
     process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${lines.join("\n")}\n`);
   });

@@ -3,9 +3,10 @@
 import { Command, Option } from "commander";
 import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_TOKENS } from "../basics/schemas.ts";
+import { MOST_STREAMS, MOST_TOKENS } from "../basics/schemas.ts";
 import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { warn } from "./warn.ts";
 
 interface ImportOptions extends MachineOptions {
   readonly to?: UpcycledConnection["kind"];
@@ -33,7 +34,7 @@ export const importCommand: Command = machineOptions(new Command("import"))
       "give the model streams; it still computes the same and can be trained further",
     ).choices(Object.keys(upcycledConnections)),
   )
-  .option("--streams <n>", "streams, with --to", wholeNumber(1, 32), 4)
+  .option("--streams <n>", "streams, with --to", wholeNumber(1, MOST_STREAMS), 4)
   .option(
     "--context <n>",
     "tokens in a sequence (default: the model's own context, at most 1024)",
@@ -63,7 +64,7 @@ docs/files.md says what can be imported and what cannot.`,
         ...rest,
         ...(to ? { connection: upcycledConnections[to](streams) } : {}),
         existing: overwrite ? "overwrite" : "refuse",
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onWarning: warn,
       });
       const { config, parameters, noTokenizer, notes, difference } = made;
       if (json) {

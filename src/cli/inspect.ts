@@ -9,7 +9,6 @@ import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
-import { holdsShards } from "../files/shards.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
@@ -19,6 +18,7 @@ import { describeArena, describeSchedule, summarise } from "../runtime/plan/desc
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { isCheckpointFolder } from "../study/lint-file.ts";
 import { inspectFile } from "../study/inspect.ts";
 import {
   type MeasuredRun,
@@ -34,10 +34,12 @@ import { planObserving } from "../planning/here/model-memory.ts";
 import { describeEvent } from "../training/alarms.ts";
 import { formatJson } from "../files/records.ts";
 import { readRunData } from "../runs/run-data.ts";
+import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
+import { warn } from "./warn.ts";
 
 interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly tokens?: string;
@@ -47,10 +49,6 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly plan?: boolean;
   readonly json?: boolean;
 }
-
-/** Whether a folder is a checkpoint in one or several files, and no run. */
-const isCheckpoint = (folder: string): boolean =>
-  !fs.existsSync(path.join(folder, "checkpoints")) && holdsShards(folder);
 
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
@@ -77,13 +75,12 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
-    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpoint(folder))) return showFile(folder, options);
+    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpointFolder(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
-    const warn = (message: string): void => void process.stderr.write(`warning: ${showPlain(message)}\n`);
     problems.forEach(warn);
     const place = latestCheckpoint(folder, warn);
     // Load the model only once it is known that memory suffices for the measurement.
@@ -96,7 +93,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       const compiled = options.plan ? await planOf(config, options) : undefined;
       const plan = compiled && { ...summarise(compiled.plan), peak: compiled.peak };
       process.stdout.write(
-        `${formatJson({ folder, config, versions: run.versions, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
+        `${formatJson({ folder, config, versions: run.versions, changes: run.changes, checkpoint: place, last: metrics.at(-1), gains: gains.at(-1), instruments: measured, alarms: { number: events.length, last: events.at(-1) }, sublayers: sublayerRows(config.model), parameters, tensors, plan })}\n`,
       );
       return;
     }
@@ -111,6 +108,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       `parameters ${total.toLocaleString("en")}${active}; step ${last?.step ?? 0} of ${steps}; checkpoint ${place ? `step ${place.step}` : "none"}`,
     );
     print(describeSublayers(sublayerRows(model)));
+    for (const change of run.changes ?? []) print(`changed by a resume ${showPlain(describeChange(change))}`);
     if (last) {
       print(
         `loss ${decimals(last.loss, 4)}, gradient norm ${decimals(last.gradientNorm, 3)}, ${whole(last.tokensPerSecond)} tokens/s`,

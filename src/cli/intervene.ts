@@ -21,6 +21,7 @@ import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type Mach
 import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
 import { formatJson } from "../files/records.ts";
+import { warn } from "./warn.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {
   readonly step?: number;
@@ -66,7 +67,7 @@ The results are also kept in the run folder, as interventions.json.`,
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
-    const data = await prepareRun(config, folder, options.cache);
+    const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
     try {
       const { machine } = runtime;
@@ -108,7 +109,7 @@ The results are also kept in the run folder, as interventions.json.`,
 
 function placeOf({ folder, checkpoints }: FinishedRun, step: number | undefined): CheckpointPlace {
   if (step === undefined) {
-    const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
+    const place = latestCheckpoint(folder, warn);
     if (place) return place;
     throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
   }

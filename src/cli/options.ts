@@ -1,21 +1,19 @@
-// Question: which options do the training commands share, and which configuration follows from them?
+// Question: which options do the commands share, and how are their values read?
 
-import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
-import { MOST_COUNT, MOST_ITERATIONS, MOST_TOKENS } from "../basics/schemas.ts";
+import { didYouMean } from "../basics/names.ts";
+import { MOST_COUNT, MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/schemas.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
 import { textExtensions } from "../data/corpus.ts";
-import type { PreparedData } from "../data/prepare.ts";
 import { presets, type Preset } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
-import { alarmActions, type AlarmsConfig, type AlarmSetting } from "../training/alarms.ts";
-import { currentPath, parseTrainingConfig, type RecomputeConfig, type TrainingConfig } from "../training/config.ts";
+import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
+import type { RecomputeConfig } from "../training/config.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
-import { type ConnectionChoice, connectionOf, parseChoice, parseValue } from "./connections.ts";
+import { parseChoice } from "./connections.ts";
 
 /** A whole number that is no less than `minimum` and no more than `most`. */
 export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
@@ -154,13 +152,16 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
 }
 
 /** What the command line sets for one rule. */
-type AlarmChoice = readonly [rule: AlarmName, setting: "off" | AlarmSetting];
+export type AlarmChoice = readonly [rule: AlarmName, setting: "off" | AlarmSetting];
 
 /** gain, gain=100, gain:stop, gain=100:rollback or gain=off. */
 export function parseAlarm(text: string): AlarmChoice {
   const [, name = "", bound, action] = /^([^=:]*)(?:=([^:]*))?(?::(.*))?$/.exec(text) ?? [];
   const rule = alarmNames.find((known) => known === name);
-  if (!rule) throw new InvalidArgumentError(`"${name}" is not a rule; use ${alarmNames.join(", ")}.`);
+  if (!rule)
+    throw new InvalidArgumentError(
+      `"${name}" is not a rule; use ${alarmNames.join(", ")}.${didYouMean(name, alarmNames)}`,
+    );
   if (bound === "off" && action === undefined) return [rule, "off"];
   const number = Number(bound);
   if (bound !== undefined && (bound.trim() === "" || !(number >= 0) || number === Number.POSITIVE_INFINITY))
@@ -171,17 +172,10 @@ export function parseAlarm(text: string): AlarmChoice {
     );
   const known = alarmActions.find((each) => each === action);
   if (action !== undefined && !known)
-    throw new InvalidArgumentError(`"${action}" is not an action; use ${alarmActions.join(", ")}.`);
+    throw new InvalidArgumentError(
+      `"${action}" is not an action; use ${alarmActions.join(", ")}.${didYouMean(action, alarmActions)}`,
+    );
   return [rule, given({ bound: bound === undefined ? undefined : number, action: known })];
-}
-
-/** Rules that --no-alarms leaves on: without them a run that has gone wrong would go on for ever. */
-const alwaysOn: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
-
-function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefined {
-  const silent = alarms ? [] : alarmNames.filter((name) => !alwaysOn.has(name)).map((name) => [name, "off"] as const);
-  const rules = Object.fromEntries([...silent, ...alarm]);
-  return Object.keys(rules).length > 0 ? { rules } : undefined;
 }
 
 export function trainingOptions(command: Command): Command {
@@ -219,7 +213,7 @@ export function trainingOptions(command: Command): Command {
         .choices(["step", "cosine", "constant"])
         .default("step"),
     )
-    .option("--streams <n>", "streams of HC, mHC and the gated residual", wholeNumber(1, 32), 4)
+    .option("--streams <n>", "streams of HC, mHC and the gated residual", wholeNumber(1, MOST_STREAMS), 4)
     .option("--iterations <n>", "Sinkhorn-Knopp iterations of mHC", wholeNumber(1, MOST_ITERATIONS), 20)
     .addOption(
       new Option("--residual-map <name>", "set of matrices that mHC mixes with (default: sinkhorn)").choices([
@@ -257,152 +251,11 @@ export function trainingOptions(command: Command): Command {
     .option("--json", "print results as JSON lines");
 }
 
-/** Options that a resumed run still takes. Its configuration fixes all others. */
-const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
-
-/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
-const CHANGED = {
-  steps: "steps",
-  learningRate: "optimizer.learningRate",
-  evaluateEvery: "evaluateEvery",
-  checkpointEvery: "checkpointEvery",
-} as const;
-
-/** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
-export function expectResumable(command: Command, own: readonly string[]): void {
-  const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
-  const may = new Set([...RESUMED, ...Object.keys(CHANGED), "set"]);
-  const refused = [...fixed.filter((name) => !may.has(name)), ...own];
-  expectUnused(command, refused, "with --resume, because the run's configuration fixes it");
-}
-
-/** The configuration of a resumed run with what the command line changes of it, and the fields that it names. */
-export function changedConfig(
-  saved: TrainingConfig,
-  options: TrainingOptions,
-  command: Command,
-): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
-  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter(
-    (name) => command.getOptionValueSource(name) === "cli",
-  );
-  const assignments = [
-    ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
-    ...options.set,
-    ...(options.recompute === undefined ? [] : [`recompute=${JSON.stringify(options.recompute)}`]),
-  ];
-  const config = structuredClone(saved) as unknown as Record<string, unknown>;
-  for (const assignment of assignments) assign(config, assignment);
-  return {
-    config: parseTrainingConfig(config, "The configuration of the run with these changes"),
-    changed: assignments.map((assignment) => assignment.slice(0, assignment.indexOf("="))),
-  };
-}
-
 /** Refuse options that would have no effect. */
 export function expectUnused(command: Command, names: readonly string[], why: string): void {
   for (const option of command.options)
     if (names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli")
       throw new Error(`${option.long} cannot be used ${why}. Leave it out.`);
-}
-
-/** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
-const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
-
-/** What a configuration takes from the prepared data. */
-type DataFacts = {
-  readonly summary: Pick<PreparedData["summary"], "folder">;
-  readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
-  readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
-};
-
-/**
- * Refuse what no text can make right, before the text is read.
- *
- * @throws Error as `configFrom` does
- */
-export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): void {
-  const tokenizer = { vocabularySize: options.vocabulary };
-  configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
-}
-
-/** The configuration that a command line asks for, given prepared data. */
-export function configFrom(
-  options: TrainingOptions,
-  choice: ConnectionChoice,
-  name: string,
-  data: DataFacts,
-): TrainingConfig {
-  // An option that was not given stays out of the configuration, as in runs that are older than the option.
-  const { streams, iterations, residualMap, convention, initialisation, steps } = options;
-  const connection = connectionOf(choice, { streams, iterations, residualMap, convention, initialisation });
-  const size = presets[options.preset];
-  const config: Record<string, unknown> = {
-    name,
-    seed: options.seed,
-    data: {
-      source: options.data,
-      vocabulary: options.vocabulary,
-      splitSeed: options.splitSeed,
-      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
-      prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
-    },
-    model: {
-      ...size,
-      context: options.context ?? size.context,
-      vocabulary: data.tokenizer.vocabularySize,
-      connection,
-    },
-    batch: options.batch,
-    accumulate: options.accumulate,
-    ...given({ recompute: options.recompute }),
-    steps,
-    optimizer: {
-      learningRate: options.learningRate,
-      warmup: options.warmup ?? Math.ceil(steps / 20),
-      schedule: { kind: options.schedule },
-      ...(size.feedForward ? PAPER_OPTIMIZER : {}),
-    },
-    evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
-    checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
-  };
-  const alarms = alarmsFrom(options);
-  if (alarms) config.alarms = alarms;
-  const paths = new Map<string, string>();
-  for (const assignment of options.set) {
-    const written = assignment.split("=")[0]!;
-    const other = paths.get(currentPath(written));
-    if (other !== undefined && other !== written)
-      throw new Error(`--set gives one field by two names, ${other} and ${written}. Leave out one of the two.`);
-    paths.set(currentPath(written), written);
-    const field = assignment.split("=")[0]!;
-    if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))
-      throw new Error(
-        `--set cannot change ${field}, because it is fixed before the configuration is made. Use --out, --data, --vocabulary or --split-seed.`,
-      );
-    assign(config, assignment);
-  }
-  return parseTrainingConfig(config, "The configuration made from these options");
-}
-
-/** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text. */
-function assign(config: Record<string, unknown>, assignment: string): void {
-  const equals = assignment.indexOf("=");
-  if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
-  const path = currentPath(assignment.slice(0, equals));
-  const keys = path.split(".");
-  const foreign = keys.find(isInherited);
-  if (foreign !== undefined)
-    throw new Error(`--set ${path}: no field of a run is called "${foreign}". Take a path such as optimizer.clip.`);
-  let target = config;
-  for (const key of keys.slice(0, -1)) {
-    // A copy: what a preset shares with other configurations must stay as it is.
-    const next = ownEntry(target, key) ?? {};
-    if (typeof next !== "object") throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
-    const copy = Array.isArray(next) ? [...(next as unknown[])] : { ...next };
-    setOwn(target, key, copy);
-    target = copy;
-  }
-  setOwn(target, keys.at(-1)!, parseValue(assignment.slice(equals + 1)));
 }
 
 export const connectionOption: Option = new Option(

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/schemas.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";
@@ -63,7 +63,7 @@ export const planCommand: Command = new Command("plan")
   .option("--no-sharded", "keep the whole optimizer state in every copy (default: copies share it, ZeRO-1)")
   .option("--micro-batch <n>", "sequences of a micro-batch on one GPU", wholeNumber(1), 1)
   .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1, MOST_TOKENS))
-  .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1, 32))
+  .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1, MOST_STREAMS))
   .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the model's)", wholeNumber(1, MOST_ITERATIONS))
   .addOption(
     new Option("--precision <name>", "bytes of each value (default: mixed; float32 on this machine)").choices(

@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { Command } from "commander";
+import { showPlain } from "../basics/show.ts";
 import { kindColours } from "../report/figures/palette.ts";
 import { kindOf } from "../report/figures/series.ts";
 import { findRuns } from "../runs/find-runs.ts";
@@ -10,6 +11,7 @@ import { readRunData, type RunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
 import { wholeNumber } from "./options.ts";
 import { formatJson } from "../files/records.ts";
+import { warn } from "./warn.ts";
 
 interface ReportCommandOptions {
   readonly out?: string;
@@ -48,8 +50,7 @@ Examples:
       throw new Error(
         `--baseline ${baseline} names none of the runs; they are ${runs.map(({ name }) => name).join(", ")}.`,
       );
-    for (const { name, problems } of runs)
-      for (const problem of problems) process.stderr.write(`warning: ${name}: ${problem}\n`);
+    for (const { name, problems } of runs) for (const problem of problems) warn(`${name}: ${problem}`);
     const out = options.out ?? defaultOut(runs.map(({ folder }) => folder));
     const written = await writeReport(runs, { ...options, out }, options);
     if (options.json) {
@@ -58,7 +59,7 @@ Examples:
       );
       return;
     }
-    for (const sentence of findings(runs)) process.stdout.write(`${sentence}\n`);
+    for (const sentence of findings(runs)) process.stdout.write(`${showPlain(sentence)}\n`);
     process.stdout.write(`${scaleSentence(runs)}\n`);
     const pictures = written.length > 1 ? `, and ${written.length - 1} pictures` : "";
     process.stdout.write(`Report: ${out}${pictures}\n`);

@@ -2,9 +2,11 @@
 
 import { availableParallelism } from "node:os";
 import { given } from "../basics/given.ts";
+import { showMany } from "../basics/show.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
+import { warn } from "./warn.ts";
 
 /** Open the runtime that a command line asks for. */
 export async function openChosen({
@@ -17,8 +19,8 @@ export async function openChosen({
 }): Promise<Runtime> {
   const cores = availableParallelism();
   if (threads !== undefined && threads > cores)
-    process.stderr.write(
-      `warning: --threads ${threads}: this machine has ${cores} core${cores === 1 ? "" : "s"}; more threads than cores are slower. Use at most ${cores}.\n`,
+    warn(
+      `--threads ${threads}: this machine has ${showMany(cores, "core")}; more threads than cores are slower. Use at most ${cores}.`,
     );
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
   if (opened.name === "reference")

@@ -19,6 +19,7 @@ import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { warn } from "./warn.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
   readonly prompt?: readonly string[];
@@ -68,7 +69,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
   .action(async (folder: string, options: SampleOptions) => {
     const { config: described } = openRunFolder(folder);
     const config = parseTrainingConfig(described, path.join(folder, "config.json"));
-    const place = latestCheckpoint(folder, (message) => process.stderr.write(`warning: ${message}\n`));
+    const place = latestCheckpoint(folder, warn);
     if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
     const tokenizer = readTokenizer(path.join(folder, "tokenizer.json"));
     const prompts = options.prompt ?? ["The"];

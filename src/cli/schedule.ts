@@ -5,7 +5,7 @@ import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
 import { showPercent } from "../basics/show.ts";
-import { MOST_LAYERS } from "../basics/schemas.ts";
+import { MOST_LAYERS, MOST_STREAMS } from "../basics/schemas.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
@@ -90,7 +90,7 @@ export const scheduleCommand: Command = new Command("schedule")
       .choices(Object.keys(overlaps))
       .default("full"),
   )
-  .option("--streams <n>", "layers: streams of mHC", wholeNumber(1, 32), paper27b.streams)
+  .option("--streams <n>", "layers: streams of mHC", wholeNumber(1, MOST_STREAMS), paper27b.streams)
   .option("--tflops <rate>", "layers: TFLOP/s that matrix products reach", positiveNumber, paper27b.compute / 1e12)
   .option("--memory <rate>", "layers: TB/s that mHC's kernels reach", positiveNumber, paper27b.memory / 1e12)
   .option("--network <rate>", "layers: GB/s of a device's network", positiveNumber, paper27b.network / 1e9)

@@ -6,10 +6,9 @@
 import { homedir } from "node:os";
 import path from "node:path";
 import { given } from "../basics/given.ts";
-import { showPlain } from "../basics/show.ts";
+import { showCount, showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { showCount } from "../basics/show.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { largestComposite } from "../stability/gains.ts";
@@ -56,7 +55,7 @@ export async function prepare(wishes: TextWishes): Promise<PreparedData> {
     { source, vocabularySize: vocabulary, seed: splitSeed, cacheFolder: cacheFolder(cache), ...given(others) },
     ({ stage, share, message }) => {
       // The last line is said below, with more in it.
-      if (message === shown || (stage === "tokens" && share === 1 && message !== "encoding the text")) return;
+      if (message === shown || (stage === "tokens" && share === 1)) return;
       say(`${message}\n`);
       shown = message;
     },
@@ -78,7 +77,7 @@ export async function prepare(wishes: TextWishes): Promise<PreparedData> {
 export async function prepareRun(
   { data: { source, prepared, ...wishes }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
   folder: string,
-  cache?: string,
+  { cache, memory }: Pick<TrainingOptions, "cache" | "memory">,
 ): Promise<PreparedFiles> {
   if (prepared) {
     try {
@@ -93,7 +92,7 @@ export async function prepareRun(
     }
   }
   const tokenizer = importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
-  const data = await prepare({ source, ...wishes, cache, tokenizer });
+  const data = await prepare({ source, ...wishes, cache, memory, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
     throw new Error(

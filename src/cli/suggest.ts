@@ -37,7 +37,8 @@ export function withSuggestion(message: string, command: Command): string {
         : choice !== undefined && choices !== undefined
           ? didYouMean(choice, choices.split(", "))
           : "";
-  return hint === "" ? message : `${message.trimEnd()}.${hint}\n`.replace("..", ".");
+  const said = message.trimEnd();
+  return hint === "" ? message : `${said}${said.endsWith(".") ? "" : "."}${hint}\n`;
 }
 
 function suggestOption(given: string, command: Command): string {

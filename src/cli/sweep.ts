@@ -31,9 +31,9 @@ import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPl
 import { runsAtATime } from "../planning/here/sweep-memory.ts";
 import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
 import type { SweepJob } from "../runs/sweep/worker.ts";
+import { checkConfig, configFrom } from "./configuration.ts";
 import { parseChoice } from "./connections.ts";
 import {
-  configFrom,
   memoryOption,
   type MemoryOption,
   positiveNumber,
@@ -46,6 +46,7 @@ import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
 import { formatJson } from "../files/records.ts";
+import { warn } from "./warn.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -161,8 +162,8 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
   const cores = availableParallelism();
   const wished = options.workers ?? Math.max(1, Math.floor(cores / options.threads));
   if (wished * options.threads > cores)
-    process.stderr.write(
-      `warning: ${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower\n`,
+    warn(
+      `${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower`,
     );
   const points = sweepPoints(sweep);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
@@ -242,21 +243,25 @@ async function makeJobs(
 ): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
   const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
   const texts: Record<string, string> = {};
+  const wishes = points.map(({ name, values }) => ({ name, ...optionsOf({ ...sweep.base, ...values }, name) }));
+  // All of them before a text is read, which may take minutes.
+  for (const { name, options, connection } of wishes) {
+    if (options.data === "-")
+      throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
+    ofPoint(name, () => checkConfig(options, connection, name));
+  }
   try {
     const jobs: SweepJob[] = [];
-    for (const point of points) {
-      const { options, connection } = optionsOf({ ...sweep.base, ...point.values }, point.name);
+    for (const { name, options, connection } of wishes) {
       const { data: source, vocabulary, splitSeed, extensions, skipUnreadable } = options;
-      if (source === "-")
-        throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
       const key = JSON.stringify([source, vocabulary, splitSeed, extensions, skipUnreadable]);
       const data = prepared.get(key) ?? (await prepare({ ...textOf(options), cache, memory }));
       prepared.set(key, data);
       texts[source] = data.train.origin.text;
       jobs.push({
-        name: point.name,
-        config: configOf(options, connection, point.name, data),
-        folder: path.join(folder, point.name),
+        name,
+        config: ofPoint(name, () => configFrom(options, connection, name, data)),
+        folder: path.join(folder, name),
         data: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
         threads,
         runtime,
@@ -282,18 +287,19 @@ function tellOfTwins(jobs: readonly SweepJob[]): void {
   });
   if (twins.length === 0) return;
   const shown = twins.slice(0, 5).join("; ");
-  process.stderr.write(
-    `warning: ${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude"\n`,
+  warn(
+    `${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude".`,
   );
 }
 
-const configOf = (...args: Parameters<typeof configFrom>): TrainingConfig => {
+/** Puts the point's name before an error. */
+function ofPoint<T>(name: string, make: () => T): T {
   try {
-    return configFrom(...args);
+    return make();
   } catch (error) {
-    throw new Error(`${args[2]}: ${reason(error)}`, { cause: error });
+    throw new Error(`${name}: ${reason(error)}`, { cause: error });
   }
-};
+}
 
 /** The option of `birkhoff train` with this name in camel case. */
 const optionName = (field: string): string => `--${field.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
@@ -313,7 +319,9 @@ function optionsOf(
       const field = fieldOf(key);
       const text = typeof value === "string" ? value : JSON.stringify(value);
       if (field === "connection") connection = parseChoice(text);
-      else if (value === true && isOption(field)) args.push(optionName(field));
+      // An option without a value: given, or left out.
+      else if (field === "skipUnreadable" && typeof value === "boolean")
+        args.push(...(value ? [optionName(field)] : []));
       else if (isOption(field)) args.push(optionName(field), text);
       else args.push("--set", `${field}=${JSON.stringify(value)}`);
     }

@@ -1,6 +1,5 @@
 // birkhoff train: train one model on the user's text, or continue a run.
 
-import { existsSync } from "node:fs";
 import path from "node:path";
 import { Command } from "commander";
 import { given } from "../basics/given.ts";
@@ -12,24 +11,20 @@ import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
+import { expectNoRun } from "../runs/run-folder.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
-import {
-  changedConfig,
-  checkConfig,
-  configFrom,
-  connectionOption,
-  expectResumable,
-  trainingOptions,
-  type TrainingOptions,
-} from "./options.ts";
+import { changedConfig, checkConfig, configFrom, expectResumable } from "./configuration.ts";
+import { connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
 import { sampleSize, writeSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
+import { warn } from "./warn.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -65,11 +60,12 @@ Examples:
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
     const folder = options.resume ?? options.out ?? freeFolder(options);
+    // Before the text is read.
     if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
     const name = path.basename(folder);
     const { data, config } = resumed
       ? {
-          data: await prepareRun(resumed, options.resume!, options.cache),
+          data: await prepareRun(resumed, options.resume!, options),
           config: resumed,
         }
       : await begin(options, name);
@@ -86,7 +82,7 @@ Examples:
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
       run = await openRun(runtime, config, data, folder, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-        onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
+        onWarning: warn,
         onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
         ...given({ changed: asked?.changed }),
       });
@@ -124,20 +120,11 @@ async function begin(options: TrainOptions, name: string): Promise<{ data: Prepa
 const readConfig = (folder: string): TrainingConfig =>
   parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
 
-/** Refuse a folder that holds a run, before the text is read. */
-function expectNoRun(folder: string): void {
-  if (existsSync(path.join(folder, "config.json")))
-    throw new Error(
-      `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name (--out)`,
-    );
-}
-
 /** runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that holds no run; with --overwrite the name itself. */
 function freeFolder(options: TrainOptions): string {
   const first = path.join("runs", defaultName(options));
   let folder = first;
-  for (let number = 2; !options.overwrite && existsSync(path.join(folder, "config.json")); number++)
-    folder = `${first}-${number}`;
+  for (let number = 2; !options.overwrite && isRunFolder(folder); number++) folder = `${first}-${number}`;
   if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
   return folder;
 }

@@ -7,6 +7,7 @@ import { given } from "../basics/given.ts";
 import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import { openChosen } from "./runtime.ts";
 import type { MachineOptions } from "./options.ts";
+import { warn } from "./warn.ts";
 
 export interface UpcycleCommandOptions extends MachineOptions {
   readonly from: "residual";
@@ -31,7 +32,7 @@ export async function upcycleRun(run: string, out: string, options: UpcycleComma
       {
         ...given({ steps }),
         existing: overwrite ? "overwrite" : "refuse",
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onWarning: warn,
       },
     );
     process.stdout.write(

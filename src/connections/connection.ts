@@ -11,6 +11,7 @@
 // Legend: T tokens, n streams, C channels, M = n² + 2n coefficients (pre | post | res).
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { MOST_STREAMS } from "../basics/schemas.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { ShapeError, type Tensor } from "../graph/tensor.ts";
 import { streamNarrow, type StreamPrecision, streamWiden } from "../ops/stream-precision.ts";
@@ -133,6 +134,8 @@ export const storages: Readonly<Record<StreamPrecision, Storage>> = {
 
 /** Throw unless n is a number of streams the kernels support. */
 export function expectStreams(name: string, streams: number): void {
-  if (Number.isInteger(streams) && streams >= 1 && streams <= 32) return;
-  throw new RangeError(`${name}: the number of streams must be a whole number from 1 to 32, got ${streams}.`);
+  if (Number.isInteger(streams) && streams >= 1 && streams <= MOST_STREAMS) return;
+  throw new RangeError(
+    `${name}: the number of streams must be a whole number from 1 to ${MOST_STREAMS}, got ${streams}.`,
+  );
 }

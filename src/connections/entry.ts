@@ -4,7 +4,7 @@
 // connection has one such entry, and table.ts lists them.
 
 import { z } from "zod";
-import { count } from "../basics/schemas.ts";
+import { count, MOST_STREAMS } from "../basics/schemas.ts";
 import { type Connection, precisions } from "./connection.ts";
 
 /** A connection as plain data: the name of its kind, and its options. */
@@ -38,7 +38,7 @@ export interface ConnectionEntry<C extends Named> {
 }
 
 /** Schemas that several connections share. */
-export const streamsOption: z.ZodDefault<z.ZodInt> = count(32).default(4);
+export const streamsOption: z.ZodDefault<z.ZodInt> = count(MOST_STREAMS).default(4);
 export const streamPrecisionOption: z.ZodExactOptional<z.ZodEnum<{ float32: "float32"; bfloat16: "bfloat16" }>> = z
   .enum(precisions)
   .exactOptional();

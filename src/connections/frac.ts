@@ -27,7 +27,7 @@ import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import { CHANNELS_FORM, type Connection, expectChannels, expectSublayer, type SublayerOptions } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { count } from "../basics/schemas.ts";
+import { count, MOST_STREAMS } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 
@@ -52,8 +52,8 @@ const optionRules: FieldRules<FracOptions> = { fractions: "number", dynamic: "fl
 export function frac(chosen: FracOptions = {}): Connection<Tensor> {
   expectFields("frac", chosen, optionRules);
   const { fractions: m = 4, dynamic = true } = chosen;
-  if (!Number.isInteger(m) || m < 1 || m > 32)
-    throw new RangeError(`frac: the number of fractions must be a whole number from 1 to 32, got ${m}.`);
+  if (!Number.isInteger(m) || m < 1 || m > MOST_STREAMS)
+    throw new RangeError(`frac: the number of fractions must be a whole number from 1 to ${MOST_STREAMS}, got ${m}.`);
   return {
     name: "frac",
     form: CHANNELS_FORM,
@@ -113,6 +113,6 @@ export type FracConfig = Configuration<"frac", FracOptions, "fractions" | "dynam
 
 export const fracEntry: ConnectionEntry<FracConfig> = {
   kind: "frac",
-  options: { fractions: count(32).default(4), dynamic: z.boolean().default(true) },
+  options: { fractions: count(MOST_STREAMS).default(4), dynamic: z.boolean().default(true) },
   make: frac,
 };

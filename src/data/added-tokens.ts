@@ -4,7 +4,7 @@
 // white space around them (`lstrip`, `rstrip`: it becomes part of the token) or for a place of their own
 // (`single_word`). As in Hugging Face's `tokenizers`.
 
-import { whiteSpace, wordsOfAddedTokens } from "./character-set.ts";
+import { codeBefore, whiteSpace, wordsOfAddedTokens } from "./character-set.ts";
 
 /** A token that is matched in the text first; it is never part of a merge. */
 export interface AddedToken {
@@ -84,12 +84,6 @@ export class AddedTokenFinder {
 }
 
 const isWord = (code: number): boolean => code >= 0 && wordsOfAddedTokens().has(code);
-
-function codeBefore(text: string, position: number): number {
-  if (position === 0) return -1;
-  const code = position > 1 ? text.codePointAt(position - 2)! : 0;
-  return code > 0xffff ? code : text.charCodeAt(position - 1);
-}
 
 /** White space is never outside the Basic Multilingual Plane. */
 function spaceStart(text: string, position: number): number {

@@ -66,6 +66,13 @@ export class CharacterSet {
 export const characters = (...codes: readonly number[]): CharacterSet =>
   new CharacterSet(codes.map((code) => [code, code]));
 
+/** The code point that ends at a position of a text; -1 at its start. */
+export function codeBefore(text: string, position: number): number {
+  if (position === 0) return -1;
+  const code = position > 1 ? text.codePointAt(position - 2)! : 0;
+  return code > 0xffff ? code : text.charCodeAt(position - 1);
+}
+
 /** The set of the code points for which a condition holds. */
 function charactersWhere(holds: (code: number) => boolean): CharacterSet {
   const ranges: CodeRange[] = [];

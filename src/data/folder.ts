@@ -2,7 +2,7 @@
 //
 // Every file below the folder whose name has one of the extensions, sorted by path. Links are followed, also to
 // folders elsewhere; a link to a folder that holds it, or to one that was read already, is left out, so that no
-// circle is walked and no text is read twice. Hidden files and folders and `node_modules` are left out, and so is
+// circle is walked and no folder is read twice. Hidden files and folders and `node_modules` are left out, and so is
 // what is no file: named pipes, sockets, devices. Nothing is left out in silence: `leftOut` names all of it.
 
 import fs from "node:fs";

@@ -6,7 +6,7 @@
 // expression that needs too many for its text (`(a+)+b` goes back without end) ends with an error. And a result
 // depends on no engine: the classes are those of character-set.ts.
 
-import { type CharacterSet, wordCharacters } from "./character-set.ts";
+import { type CharacterSet, codeBefore, wordCharacters } from "./character-set.ts";
 import type { Anchor, PatternTree } from "./pattern-tree.ts";
 
 type Instruction =
@@ -253,14 +253,6 @@ export class Pattern {
 }
 
 const widthAt = (text: string, position: number): number => (text.codePointAt(position)! > 0xffff ? 2 : 1);
-
-/** The code point that ends at a position; -1 at the start. */
-function codeBefore(text: string, position: number): number {
-  if (position === 0) return -1;
-  const unit = text.charCodeAt(position - 1);
-  const isLow = unit >= 0xdc00 && unit <= 0xdfff && position > 1;
-  return isLow ? text.codePointAt(position - 2)! : unit;
-}
 
 function holds(anchor: Anchor, text: string, position: number): boolean {
   const isLast = position === text.length;

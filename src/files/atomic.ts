@@ -39,15 +39,20 @@ export const temporaryOf = (file: string): string => `${file}.${machine}-${proce
 /** Version 0.1 left the machine out of the name. */
 const temporaries = /\.(?:(?<host>[\da-f]{8})-)?(?<pid>\d+)\.tmp$|^\.write-test-(?<probe>\d+)$/;
 
-/** Removes the temporary files of this machine's processes that have ended: nobody will rename them. */
-export function sweepLeftovers(folder: string): void {
+/**
+ * Removes the temporary files and folders of this machine's processes that have ended: nobody will rename them.
+ *
+ * @param of only those that would have become this file; default: all
+ */
+export function sweepLeftovers(folder: string, of?: string): void {
   let present: string[] = [];
   attempt(() => (present = fs.readdirSync(folder)));
   for (const name of present) {
+    if (of !== undefined && !name.startsWith(`${of}.`)) continue;
     const { host = machine, pid, probe } = temporaries.exec(name)?.groups ?? {};
     const writer = Number(pid ?? probe);
     if (host === machine && writer > 0 && !isAlive(writer))
-      attempt(() => fs.rmSync(path.join(folder, name), { force: true }));
+      attempt(() => fs.rmSync(path.join(folder, name), { recursive: true, force: true }));
   }
 }
 

@@ -12,8 +12,9 @@
 //
 // Let A and B both come to the rename, A first. B listed the claims either while A's was there, and gave up; or after
 // A's rename, and then B read A's lock; or before A made its claim, and then A, which listed later, saw B's claim or,
-// after B's rename, B's lock. So at most one of them comes through. No step removes a file by a name that another process can have given to a
-// file of its own: dead claims have names of their own, and a dead lock goes by being renamed over.
+// after B's rename, B's lock. So at most one of them comes through. No step removes a file by a name that another
+// process can have given to a file of its own: dead claims have names of their own, and a dead lock goes by being
+// renamed over.
 
 import { randomUUID } from "node:crypto";
 import fs from "node:fs";

@@ -64,6 +64,8 @@ export interface OpenSafetensors {
   readonly tensors: readonly DescribedTensor[];
   /** A tensor's values; throws if its dtype cannot be read here. */
   read(name: string): StoredTensor;
+  /** `count` of a tensor's values, from the one numbered `from` on. */
+  readSome(name: string, from: number, count: number): StoredTensor["data"];
   /** A tensor's bytes as stored, from first to last, in parts of moderate size. */
   bytes(name: string): Generator<Uint8Array>;
   /** Fills `into` with a tensor's bytes, from its byte `from` on. */
@@ -114,18 +116,24 @@ export function openSafetensors(file: string): OpenSafetensors {
       if (!entry) throw new Error(`${file} has no tensor ${shortName(name)}`);
       return entry;
     };
+    const decoded = ({ name, dtype }: Entry, from: number, to: number): StoredTensor["data"] => {
+      if (!isDtype(dtype)) throw new Error(unreadable(name, dtype));
+      return dtypes[dtype].decode(readBytes(descriptor, start + from, to - from).buffer, name);
+    };
     return {
       metadata,
       tensors: entries.map(({ name, dtype, shape, begin, end }) => ({ name, dtype, shape, bytes: end - begin })),
       read: (name) =>
         naming(() => {
-          const { dtype, shape, begin, end } = entryOf(name);
-          if (!isDtype(dtype)) throw new Error(unreadable(name, dtype));
-          return {
-            dtype,
-            shape,
-            data: dtypes[dtype].decode(readBytes(descriptor, start + begin, end - begin).buffer, name),
-          };
+          const entry = entryOf(name);
+          const data = decoded(entry, entry.begin, entry.end);
+          return { dtype: entry.dtype as Dtype, shape: entry.shape, data };
+        }),
+      readSome: (name, from, count) =>
+        naming(() => {
+          const entry = entryOf(name);
+          const width = (entry.end - entry.begin) / sizeOf(entry.shape);
+          return decoded(entry, entry.begin + from * width, Math.min(entry.end, entry.begin + (from + count) * width));
         }),
       *bytes(name) {
         const { begin, end } = entryOf(name);

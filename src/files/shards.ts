@@ -10,7 +10,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { isObject } from "../basics/objects.ts";
-import { reason } from "./errors.ts";
+import { attempt, reason } from "./errors.ts";
 import { isFolder } from "./places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors, shortName } from "./safetensors.ts";
 
@@ -89,6 +89,7 @@ function openAll(folder: string, { files, stated }: Places): OpenShards {
       tensors: opened.flatMap(({ file }) => file.tensors),
       find: (name) => holders.get(name)?.tensor,
       read: (name) => holderOf(name).read(name),
+      readSome: (name, from, count) => holderOf(name).readSome(name, from, count),
       bytes: (name) => holderOf(name).bytes(name),
       readBytes: (name, from, into) => holderOf(name).readBytes(name, from, into),
       close,
@@ -118,6 +119,17 @@ export function holdsShards(folder: string): boolean {
     [singleName, indexName].some((name) => fs.existsSync(path.join(folder, name))) ||
     safetensorsIn(folder).some((name) => shardName.test(name))
   );
+}
+
+/** The files that a checkpoint in a folder consists of, whole or not, with its index; none where there is none. */
+export function checkpointFiles(folder: string): string[] {
+  const stated = new Set<unknown>();
+  attempt(() => statementsOf(path.join(folder, indexName)).forEach(([, name]) => stated.add(name)));
+  // The index comes first, so that it never speaks of files that are gone.
+  return fs
+    .readdirSync(folder)
+    .filter((name) => name === singleName || name === indexName || shardName.test(name) || stated.has(name))
+    .sort((a, b) => Number(b === indexName) - Number(a === indexName));
 }
 
 const safetensorsIn = (folder: string): string[] =>

@@ -10,7 +10,8 @@ export function ensureWritableFolder(folder: string): void {
   try {
     makeFolder(path.resolve(folder));
     fs.writeFileSync(probe, "x");
-    fs.rmSync(probe);
+    // Another machine whose process has this number may have swept it up.
+    fs.rmSync(probe, { force: true });
   } catch (error) {
     attempt(() => fs.rmSync(probe, { force: true }));
     throw new Error(

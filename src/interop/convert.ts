@@ -1,8 +1,7 @@
 // Question: how is a checkpoint converted from one convention to another?
 //
 // The tensors of its connections are converted in memory before anything is written. All other tensors, of any
-// dtype, are copied unchanged in parts, so a file may be larger than the memory. The new file is written under a
-// temporary name, synced and renamed. The error is measured by evaluating both forms of every connection in
+// dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is measured by evaluating both forms of every connection in
 // float64 on the same random streams.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
@@ -20,13 +19,9 @@ import {
   isMhcConvention,
   type MhcConventionName,
 } from "../connections/conventions/table.ts";
-import fs from "node:fs";
-import path from "node:path";
-import { writeAll, writeAtomically, writeFileAtomically } from "../files/atomic.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
-import { type DescribedTensor, type OpenSafetensors, shortName } from "../files/safetensors.ts";
-import { indexName, type OpenShards, openShards, type Shard, singleName } from "../files/shards.ts";
-import { encodeHead } from "../files/write-safetensors.ts";
+import { type OpenSafetensors, shortName } from "../files/safetensors.ts";
+import { type OpenShards, openShards } from "../files/shards.ts";
 import {
   type FoundConnection,
   findConnections,
@@ -36,6 +31,7 @@ import {
   namingOf,
   namings,
 } from "./connection-names.ts";
+import { expectFolders, type NewTensor, writeFolder, writeNew } from "./convert-write.ts";
 import { randomProbe } from "./probes.ts";
 
 /** How a file is converted. */
@@ -55,6 +51,8 @@ export interface ConvertOptions {
   readonly tokens?: number;
   /** States that a file is a whole model whose streams end by their mean, where the file alone does not show it. */
   readonly end?: "mean";
+  /** Whether the checkpoint that an output folder holds is replaced. Default false; an output file always is. */
+  readonly overwrite?: boolean;
 }
 
 /** One connection of a file, and how far apart its two forms are. */
@@ -81,12 +79,6 @@ export interface ConvertReport {
 /** The metadata key that names a file's convention. */
 export const conventionKey = "birkhoff.convention";
 
-interface NewTensor extends DescribedTensor {
-  /** Converted values; absent: the bytes are those of the old file's tensor `source`. */
-  readonly data?: Float32Array;
-  readonly source?: string;
-}
-
 const optionRules: FieldRules<ConvertOptions> = {
   from: conventionNames,
   to: conventionNames,
@@ -95,6 +87,7 @@ const optionRules: FieldRules<ConvertOptions> = {
   tolerance: "number",
   tokens: "number",
   end: ["mean"],
+  overwrite: "flag",
 };
 
 /**
@@ -111,7 +104,7 @@ const optionRules: FieldRules<ConvertOptions> = {
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
   expectFields("convertFile", options, optionRules);
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
-  if (isFolder(input)) expectFolders(input, output);
+  if (isFolder(input)) expectFolders(input, output, options.overwrite ?? false);
   else if (isFolder(output))
     throw new Error(`${output} is a folder, and ${input} a file: give the new file a name in it`);
   const file = openShards(input);
@@ -120,19 +113,6 @@ export function convertFile(input: string, output: string, options: ConvertOptio
   } finally {
     file.close();
   }
-}
-
-function expectFolders(input: string, output: string): void {
-  if (fs.existsSync(path.join(input, "checkpoints")))
-    throw new Error(
-      `${input} is a run folder: give its checkpoint's model.safetensors, or --from residual to give a residual run streams`,
-    );
-  if (!fs.existsSync(output)) return;
-  if (!isFolder(output))
-    throw new Error(`${output} is a file, and ${input} a folder: give the new folder another name`);
-  const others = fs.readdirSync(output).filter((name) => name.endsWith(".safetensors") || name === indexName);
-  if (others.length > 0)
-    throw new Error(`${output} holds ${others[0]} already, which would lie beside the new files: give another folder`);
 }
 
 function convertOpened(
@@ -245,7 +225,7 @@ function convertOpened(
     ],
   }));
   if (isFolder(input)) writeFolder(output, shards, file);
-  else write(output, shards[0]!.tensors, shards[0]!.metadata, file);
+  else writeNew(output, shards[0]!.tensors, shards[0]!.metadata, file);
   return {
     from,
     to,
@@ -359,40 +339,5 @@ function newTensors(connection: string, weights: ConnectionWeights, names: Namin
   return namedWeights(names, connection, weights).map(({ name, shape, data }) => {
     const values = Float32Array.from(data);
     return { name, dtype: "F32", shape, bytes: values.byteLength, data: values };
-  });
-}
-
-/** The new files and their index. The index is written last, so a folder without one is not whole. */
-function writeFolder(
-  output: string,
-  shards: readonly (Shard & { tensors: readonly NewTensor[] })[],
-  file: OpenShards,
-): void {
-  fs.mkdirSync(output, { recursive: true });
-  for (const { name, tensors, metadata } of shards) write(path.join(output, name), tensors, metadata, file);
-  if (shards.length === 1 && shards[0]!.name === singleName) return;
-  const index = {
-    metadata: {
-      total_size: shards.reduce((sum, { tensors }) => sum + tensors.reduce((part, { bytes }) => part + bytes, 0), 0),
-    },
-    weight_map: Object.fromEntries(
-      shards.flatMap(({ name, tensors }) => tensors.map((tensor) => [tensor.name, name] as const)),
-    ),
-  };
-  writeFileAtomically(path.join(output, indexName), `${JSON.stringify(index, undefined, 2)}\n`);
-}
-
-function write(
-  output: string,
-  tensors: readonly NewTensor[],
-  metadata: Readonly<Record<string, string>>,
-  file: OpenSafetensors,
-): void {
-  writeAtomically(output, (descriptor) => {
-    writeAll(descriptor, encodeHead(tensors, metadata));
-    for (const { data, source } of tensors) {
-      if (data) writeAll(descriptor, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      else for (const part of file.bytes(source!)) writeAll(descriptor, part);
-    }
   });
 }

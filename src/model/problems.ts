@@ -23,10 +23,12 @@ export function problems(issues: readonly Issue[], value: unknown, schema?: z.Zo
   return more > 0 ? [...lines, `and ${more} more`] : lines;
 }
 
-/** Whether two say that one value is too big, the first with the smaller bound. */
+/** Whether two say that one value is too big, or too small, the first with the narrower bound. */
 function isStricter(one: Issue, other: Issue): boolean {
-  if (one.code !== "too_big" || other.code !== "too_big" || !(one.maximum < other.maximum)) return false;
-  return one.path.length === other.path.length && one.path.every((key, at) => key === other.path[at]);
+  const narrower =
+    (one.code === "too_big" && other.code === "too_big" && one.maximum < other.maximum) ||
+    (one.code === "too_small" && other.code === "too_small" && one.minimum > other.minimum);
+  return narrower && one.path.length === other.path.length && one.path.every((key, at) => key === other.path[at]);
 }
 
 /** So many wrong fields are named; of the others it is said how many they are. */

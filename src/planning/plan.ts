@@ -5,7 +5,6 @@
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
-import { entryOf } from "../basics/objects.ts";
 import { blockObjective, blockOptimum } from "./block-objective.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
@@ -130,7 +129,6 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
   expectHardware("planTraining", options.hardware);
   const { hardware, price, bandwidthEfficiency = DEFAULT_BANDWIDTH_EFFICIENCY } = options;
   const precision = options.precision ?? (hardware.measured ? "float32" : "mixed");
-  entryOf(precisions, precision, "planTraining: precision");
   const utilisation = options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
   checkRanges({ utilisation, bandwidthEfficiency }, 1);
   checkRanges({ price, tokens: options.tokens });

@@ -9,7 +9,7 @@ import { kindColours } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
 import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
-import { showValue } from "./sweep-table.ts";
+import { axisText } from "./sweep-table.ts";
 
 /** The names of connections in papers. Sweeps of older versions may have the last two kinds. */
 const NAMES: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC", hyper: "HC", manifold: "mHC" };
@@ -52,10 +52,10 @@ function rowsOf({ groups }: SweepSummary): Row[] {
   const names = axisNames(axes);
   const lineAxis = axes.find((axis) => fieldOf(axis) === "connection") ?? axes[0];
   return groups.flatMap(({ group, rates }) => {
-    const line = lineAxis === undefined ? "all runs" : showValue(group[lineAxis]);
+    const line = lineAxis === undefined ? "all runs" : axisText(group[lineAxis]);
     const panel = axes
       .filter((axis) => axis !== lineAxis)
-      .map((axis) => `${names.get(axis)} ${showValue(group[axis])}`)
+      .map((axis) => `${names.get(axis)} ${axisText(group[axis])}`)
       .join(", ");
     return rates.map(({ learningRate, band, diverged, seeds }) => ({
       panel,

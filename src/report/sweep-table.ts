@@ -49,14 +49,14 @@ export function sweepRows({ groups }: Pick<SweepSummary, "groups">): string[][] 
   return [
     [...axes.map((axis) => names.get(axis)!), ...columns.map(([title]) => title)],
     ...groups.map((group) => [
-      ...axes.map((axis) => showValue(group.group[axis])),
+      ...axes.map((axis) => axisText(group.group[axis])),
       ...columns.map(([, show]) => show(group)),
     ]),
   ];
 }
 
 /** A value of an axis, for people to read. */
-export const showValue = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
+export const axisText = (value: unknown): string => (typeof value === "string" ? value : JSON.stringify(value));
 
 /** A line for each group whose best rate is the first or the last that was tried, so that a better one may lie beyond. */
 function edgeNotes({ groups }: Pick<SweepSummary, "groups">): string {
@@ -65,7 +65,7 @@ function edgeNotes({ groups }: Pick<SweepSummary, "groups">): string {
       const tried = rates.map(({ learningRate }) => learningRate);
       const [lowest, highest] = [Math.min(...tried), Math.max(...tried)];
       if (optimum === undefined || (optimum.measured !== lowest && optimum.measured !== highest)) return [];
-      const name = Object.values(group).map(showValue).join(", ");
+      const name = Object.values(group).map(axisText).join(", ");
       const where =
         tried.length === 1
           ? "the only rate that was tried"

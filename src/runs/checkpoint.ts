@@ -15,6 +15,7 @@ import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
 import { newSha256, sha256, sha256OfFile } from "../files/hash.ts";
+import { expectSpace } from "../files/space.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
 
 /** What the trainer keeps besides tensors; comes back through JSON. */
@@ -45,6 +46,20 @@ export interface SaveOptions {
   readonly keep?: number;
   /** How bytes reach the disk; a test lets it fail. */
   readonly write?: (descriptor: number, bytes: Uint8Array) => void;
+}
+
+/** How many checkpoints of a run there will be, and how large. */
+export interface Room {
+  /** How many checkpoints stay; 2 by default. */
+  readonly keepCheckpoints?: number;
+  /** Size of one checkpoint, to see beforehand whether all fit; with AdamW 12 bytes a parameter. */
+  readonly checkpointBytes?: number;
+}
+
+/** Throws without room for what is not there yet and one more: the new one is written before the oldest goes. */
+export function expectRoom(runFolder: string, { checkpointBytes = 0, keepCheckpoints = 2 }: Room): void {
+  const missing = Math.max(0, keepCheckpoints - listCheckpoints(runFolder).length);
+  expectSpace(runFolder, checkpointBytes * (missing + 1), "the checkpoints of the run");
 }
 
 const format = 1;

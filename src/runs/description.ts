@@ -9,12 +9,11 @@ import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
+import { withOlderMeanings } from "../training/config.ts";
 import { latestCheckpoint, loadState } from "./checkpoint.ts";
 import { isRunFolder } from "./find-runs.ts";
-import { withOlderMeanings } from "../training/config.ts";
-import { type ConfigChange, identityIn } from "./identity.ts";
-
-const CONFIG = "config.json";
+import { type ConfigChange, identityIn, parseChanges } from "./identity.ts";
+import { names } from "./names.ts";
 
 /** What config.json holds. */
 export interface RunDescription {
@@ -26,7 +25,7 @@ export interface RunDescription {
 }
 
 export function writeDescription(folder: string, description: RunDescription): void {
-  writeFileAtomically(path.join(folder, CONFIG), `${JSON.stringify(description, undefined, 2)}\n`);
+  writeFileAtomically(path.join(folder, names.config), `${JSON.stringify(description, undefined, 2)}\n`);
 }
 
 /**
@@ -43,7 +42,7 @@ export function describeResumable(
   } catch (error) {
     const description = descriptionInCheckpoint(folder);
     if (!description) throw error;
-    onWarning(`${path.join(folder, CONFIG)} is missing or not readable; it is written again from the checkpoint`);
+    onWarning(`${path.join(folder, names.config)} is missing or not readable; it is written again from the checkpoint`);
     return description;
   }
 }
@@ -57,23 +56,24 @@ export function descriptionInCheckpoint(folder: string): RunDescription | undefi
 }
 
 export function readDescription(folder: string): RunDescription {
-  const file = path.join(folder, CONFIG);
+  const file = path.join(folder, names.config);
   let text: string;
   try {
     text = fs.readFileSync(file, "utf8");
   } catch (error) {
-    throw new Error(`there is no run in ${folder} (${CONFIG}: ${reason(error)})${runsAround(folder)}`, {
+    throw new Error(`there is no run in ${folder} (${names.config}: ${reason(error)})${runsAround(folder)}`, {
       cause: error,
     });
   }
   try {
     const description: unknown = JSON.parse(text);
     if (!isObject(description) || !isObject(description.config)) throw new Error("it holds no configuration of a run");
-    const { config, versions, changes } = description;
+    const { config, versions } = description;
+    const changes = parseChanges(description.changes);
     return {
       config: withOlderMeanings(config),
       versions: isObject(versions) ? (versions as RunDescription["versions"]) : {},
-      ...given({ changes: Array.isArray(changes) ? (changes as readonly ConfigChange[]) : undefined }),
+      ...given({ changes: changes.length > 0 ? changes : undefined }),
     };
   } catch (error) {
     throw new Error(`${file} is not readable: ${reason(error)}. Mend it, or start the run anew (--overwrite)`, {

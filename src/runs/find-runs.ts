@@ -19,7 +19,7 @@ export function findRuns(paths: readonly string[]): string[] {
     const inside = subfolders(given).filter(isRunFolder);
     if (inside.length > 0) return inside;
     throw new Error(
-      `There is no run in ${given}: neither it nor a folder in it has a config.json or metrics.jsonl. Give run folders, or the folder of a comparison, such as runs/sotu-nano-1.`,
+      `There is no run in ${given}: neither it nor a folder in it has a metrics.jsonl, or the config.json of a run. Give run folders, or the folder of a comparison, such as runs/sotu-nano-1.`,
     );
   });
   const seen = new Set<string>();

@@ -8,7 +8,8 @@ import { type Excursion, type Observation, watchAlarms } from "../stability/alar
 import type { AlarmPlan } from "../training/alarms.ts";
 import type { RollbackEvent } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
-import { outlives, readEvents, readGains, readMetrics, type RunFolder } from "./run-folder.ts";
+import { outlives } from "./go-back.ts";
+import { readEvents, readGains, readMetrics, type RunFolder } from "./run-folder.ts";
 
 /** All records of a run. */
 export interface History {

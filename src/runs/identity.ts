@@ -11,8 +11,11 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { z } from "zod";
 import { given } from "../basics/given.ts";
-import { isObject } from "../basics/objects.ts";
+import { isObject, ownEntry } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
+import { countFromZero } from "../basics/schemas.ts";
 import { newSha256 } from "../files/hash.ts";
 import type { LogMark } from "../files/records.ts";
 import { currentPath, parseTrainingConfig } from "../training/config.ts";
@@ -43,6 +46,24 @@ export interface FieldChange {
   readonly field: string;
   readonly was?: unknown;
   readonly is?: unknown;
+}
+
+const changesSchema = z.array(
+  z.object({
+    step: countFromZero(),
+    fields: z.array(z.object({ field: z.string(), was: z.unknown().optional(), is: z.unknown().optional() })),
+  }),
+);
+
+/**
+ * The changes in a config.json; none where it has none.
+ *
+ * @throws Error when they are something else
+ */
+export function parseChanges(value: unknown): readonly ConfigChange[] {
+  const result = changesSchema.safeParse(value ?? []);
+  if (result.success) return result.data;
+  throw new Error("its changes are not a list of steps, each with the fields that changed after it");
 }
 
 /** What a checkpoint knows of its run. */
@@ -89,13 +110,12 @@ export function differences(was: unknown, is: unknown, at = ""): FieldChange[] {
   const [before, now] = [was, is].map((value) => (value === undefined ? {} : value));
   if ((isObject(was) || isObject(is)) && isObject(before) && isObject(now)) {
     const keys = new Set([...Object.keys(before), ...Object.keys(now)]);
-    return [...keys].flatMap((key) => differences(own(before, key), own(now, key), at ? `${at}.${key}` : key));
+    return [...keys].flatMap((key) =>
+      differences(ownEntry(before, key), ownEntry(now, key), at ? `${at}.${key}` : key),
+    );
   }
   return JSON.stringify(was) === JSON.stringify(is) ? [] : [{ field: at || "(all)", ...given({ was, is }) }];
 }
-
-const own = (fields: Readonly<Record<string, unknown>>, key: string): unknown =>
-  Object.hasOwn(fields, key) ? fields[key] : undefined;
 
 /** The differences that were not asked for. */
 export const unasked = (changes: readonly FieldChange[], asked: readonly string[]): FieldChange[] =>
@@ -106,6 +126,12 @@ export const describeChanges = (changes: readonly FieldChange[], was: string, is
   changes.map((change) => `  ${change.field}: ${shown(change.was)} ${was}, ${shown(change.is)} ${is}`).join("\n");
 
 const shown = (value: unknown): string => JSON.stringify(value) ?? "nothing";
+
+/** A change that a resume has made, on one line: "after step 100: steps from 100 to 200". */
+export const describeChange = ({ step, fields }: ConfigChange): string =>
+  `after step ${step}: ${fields.map(({ field, was, is }) => `${field} from ${brief(was)} to ${brief(is)}`).join(", ")}`;
+
+const brief = (value: unknown): string => (value === undefined ? "nothing" : showValue(value));
 
 /** Options that ask for these changes. */
 export const askingFor = (changes: readonly FieldChange[]): string =>
@@ -166,7 +192,7 @@ export function afterChanges(
 function withField(value: unknown, [key, ...rest]: readonly string[], is: unknown): unknown {
   if (key === undefined) return is;
   const fields = isObject(value) ? value : {};
-  return { ...fields, [key]: withField(own(fields, key), rest, is) };
+  return { ...fields, [key]: withField(ownEntry(fields, key), rest, is) };
 }
 
 /**

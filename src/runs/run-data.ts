@@ -11,6 +11,7 @@ import { parseJson } from "../files/records.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { isObject } from "../basics/objects.ts";
+import { type ConfigChange, parseChanges } from "./identity.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
 import { parseRecord, type RecordFiles, together } from "./record-shapes.ts";
 
@@ -21,6 +22,8 @@ export interface RunData {
   readonly name: string;
   /** Undefined when config.json is missing or not valid. */
   readonly config: TrainingConfig | undefined;
+  /** What resumes have changed of the configuration, oldest first. */
+  readonly changes: readonly ConfigChange[];
   readonly versions: Readonly<Record<string, string>>;
   readonly metrics: readonly MetricRecord[];
   /** With their matrices, whichever file they are in. */
@@ -59,6 +62,7 @@ export function readRunData(folder: string): RunData {
     folder,
     name: path.basename(path.resolve(folder)),
     config: configOf(description, problems),
+    changes: changesOf(description, problems),
     versions: stringsOf(description?.versions),
     metrics: records("metrics.jsonl"),
     gains: together(records("gains.jsonl"), records("mixing.jsonl"), (step, fields) =>
@@ -79,6 +83,15 @@ function configOf(description: Record<string, unknown> | undefined, problems: st
   } catch (error) {
     problems.push(reason(error));
     return undefined;
+  }
+}
+
+function changesOf(description: Record<string, unknown> | undefined, problems: string[]): readonly ConfigChange[] {
+  try {
+    return parseChanges(description?.changes);
+  } catch (error) {
+    problems.push(`config.json: ${reason(error)}`);
+    return [];
   }
 }
 

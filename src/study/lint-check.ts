@@ -34,6 +34,8 @@ export interface LintInput {
   readonly maps?: readonly RecordedMaps[];
   /** The same function in another file, by the name of the connection. */
   readonly reference?: ReadonlyMap<string, ReferenceConnection>;
+  /** Connections that are not compared with it, because their kind in one of the files cannot be converted. */
+  readonly asStored?: ReadonlySet<string>;
   /** Sinkhorn-Knopp iterations. Default 20. */
   readonly iterations?: number;
   /** Random streams with the given number of channels. */

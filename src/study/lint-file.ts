@@ -21,11 +21,13 @@ import { latestCheckpoint } from "../runs/checkpoint.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type FoundConnection, findConnections, joinedWeights } from "../interop/connection-names.ts";
 import { conventionKey } from "../interop/convert.ts";
+import { isMade } from "../interop/hf/weights.ts";
 import { randomProbe } from "../interop/probes.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { isFolder } from "../files/places.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
-import { holdsShards, openShards } from "../files/shards.ts";
+import { holdsShards, type OpenShards, openShards } from "../files/shards.ts";
+import { checkTensors } from "./lint-tensors.ts";
 
 /** Facts that the file may not give, and a file to compare it with. */
 export interface LintFileOptions {
@@ -61,10 +63,14 @@ export interface LintReport {
 
 interface Looked {
   readonly file: string;
+  /** For each tensor of a connection, the connection; a recorded map stands for itself. */
+  readonly owners: ReadonlyMap<string, string>;
   readonly sublayers: readonly LintConnection[];
   readonly endings: readonly LintConnection[];
   readonly maps: readonly RecordedMaps[];
   readonly skipped: readonly string[];
+  /** The names of the connections among them. */
+  readonly unchecked: readonly string[];
   readonly iterations: number | undefined;
   readonly partOf: string | undefined;
 }
@@ -78,32 +84,54 @@ interface Looked {
  */
 export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
   expectFields("lintFile", options, optionRules);
-  const { file, sublayers, endings, maps, skipped, iterations, partOf } = look(place, options.convention);
+  const looked = look(place, options.convention);
+  const { file, sublayers, endings, maps, skipped, iterations } = looked;
   if (sublayers.length + maps.length + endings.length === 0) {
     throw new Error(
       `${file} has no connections of HC or mHC${skipped.length > 0 ? ` that can be checked (${skipped.join("; ")})` : ": no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi"}`,
     );
   }
   const other = options.against === undefined ? undefined : look(options.against, options.againstConvention);
-  for (const each of other ? [{ file, partOf }, other] : [])
+  for (const each of other ? [looked, other] : [])
     if (each.partOf !== undefined)
       throw new Error(
         `${each.file} may be a part of a checkpoint, and only whole ones can be compared: ${each.partOf}. Give the folder with all files`,
       );
+  // What one file's run does not let us convert is compared as it is stored, with the other tensors.
+  const asStored = new Set([...looked.unchecked, ...(other?.unchecked ?? [])]);
+  const reference = [...(other?.sublayers ?? []), ...(other?.endings ?? [])].filter(({ name }) => !asStored.has(name));
   const checks = lintConnections({
     sublayers,
     endings,
     maps,
-    ...(other ? { reference: new Map([...other.sublayers, ...other.endings].map((each) => [each.name, each])) } : {}),
+    ...(other ? { reference: new Map(reference.map((each) => [each.name, each])), asStored } : {}),
     iterations: options.iterations ?? iterations ?? 20,
     probe: (streams, channels) => randomProbe({ tokens: options.tokens ?? 32, streams, channels }),
   });
+  const others = other && compareOthers(looked, other, asStored);
   return {
     file,
     conventions: Object.fromEntries(sublayers.map(({ name, convention }) => [name, convention])),
-    checks,
+    checks: others ? [...checks, others] : checks,
     skipped,
   };
+}
+
+/** The check of the tensors that belong to no connection that was compared. */
+function compareOthers(looked: Looked, other: Looked, asStored: ReadonlySet<string>): LintCheck | undefined {
+  const files: OpenShards[] = [];
+  try {
+    const [here, there] = [looked, other].map(({ file: place, owners }) => {
+      const file = openShards(place);
+      files.push(file);
+      const isOther = (tensor: string): boolean => asStored.has(owners.get(tensor) ?? "") || !owners.has(tensor);
+      const names = file.tensors.map((tensor) => tensor.name).filter((tensor) => isOther(tensor) && !isMade(tensor));
+      return { file, names };
+    });
+    return checkTensors(here!, there!);
+  } finally {
+    for (const file of files) file.close();
+  }
 }
 
 /** The sublayers' connections in a file or run folder, in order of appearance, and the convention of each. */
@@ -111,10 +139,12 @@ export function findFileConnections(place: string, convention?: ConventionName):
   return [...look(place, convention).sublayers];
 }
 
+/** Whether a place is a folder with the files of a checkpoint, and no run. */
+export const isCheckpointFolder = (place: string): boolean =>
+  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsShards(place);
+
 function look(place: string, asked: ConventionName | undefined): Looked {
-  // A folder that is no run is a checkpoint of one or several files.
-  const isRun = isFolder(place) && (fs.existsSync(path.join(place, "checkpoints")) || !holdsShards(place));
-  const run = isRun ? runOf(place) : undefined;
+  const run = isFolder(place) && !isCheckpointFolder(place) ? runOf(place) : undefined;
   const name = run?.file ?? place;
   const file = openShards(name);
   try {
@@ -125,20 +155,29 @@ function look(place: string, asked: ConventionName | undefined): Looked {
         ? []
         : [`the other files (${file.partOf}): give the folder with all files to check them`];
     const sublayers: LintConnection[] = [];
+    const unchecked: string[] = [];
     for (const connection of connections.filter(({ kind }) => kind === "sublayer")) {
       const known = run?.conventionOf(connection.name);
-      if (known?.skip !== undefined) skipped.push(`${connection.name}: ${known.skip}`);
-      else sublayers.push(read(file, connection, asked ?? known?.convention ?? stated ?? byNames(connection)));
+      if (known?.skip !== undefined) {
+        skipped.push(`${connection.name}: ${known.skip}`);
+        unchecked.push(connection.name);
+      } else sublayers.push(read(file, connection, asked ?? known?.convention ?? stated ?? byNames(connection)));
     }
     const convention = asked ?? sublayers[0]?.convention ?? stated ?? "paper";
+    const maps = isMhcConvention(convention) ? recorded(file, convention) : [];
     return {
       file: name,
+      owners: new Map([
+        ...connections.flatMap((each) => Object.values(each.tensors).map((tensor) => [tensor, each.name] as const)),
+        ...maps.map((map) => [map.name, map.name] as const),
+      ]),
       sublayers,
       endings: connections
         .filter(({ kind }) => kind === "ending")
         .map((connection) => read(file, connection, convention)),
-      maps: isMhcConvention(convention) ? recorded(file, convention) : [],
+      maps,
       skipped,
+      unchecked,
       iterations: run?.iterations,
       partOf: file.partOf,
     };

@@ -48,6 +48,7 @@ export function lintConnections(input: LintInput): LintCheck[] {
   const unsound = new Set([...shapes.where, ...finite.where]);
   const sublayers = input.sublayers.filter(({ name }) => !unsound.has(name));
   const ofMhc = sublayers.filter(isMhc);
+  const compared = [...input.sublayers, ...(input.endings ?? [])].filter(({ name }) => !input.asStored?.has(name));
   // A single stream has nothing to mix.
   const mixing = ofMhc.filter(({ weights }) => streamsOfBias(weights.bias!) > 1);
   const iterations = input.iterations ?? 20;
@@ -59,8 +60,8 @@ export function lintConnections(input: LintInput): LintCheck[] {
     ...(ofMhc.length === 0 ? [] : [checkAlpha(ofMhc)]),
     ...(mixing.length === 0 ? [] : [checkSources(mixing)]),
     ...(input.maps ?? []).map(checkRecorded),
-    ...(input.reference
-      ? [checkAgainst([...input.sublayers, ...(input.endings ?? [])], input.reference, input.probe, iterations)]
+    ...(input.reference && compared.length + input.reference.size > 0
+      ? [checkAgainst(compared, input.reference, input.probe, iterations)]
       : []),
   ];
 }

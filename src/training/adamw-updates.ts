@@ -10,6 +10,7 @@
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
+import { showValue } from "../basics/show.ts";
 import { gradients } from "../ops/gradients.ts";
 import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
@@ -97,7 +98,7 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
   const { learningRate = 3e-3, ...chosen } = options;
   if (typeof learningRate !== "number" && typeof learningRate !== "function")
     throw new TypeError(
-      `adamwUpdates: learningRate is ${JSON.stringify(learningRate)}; it must be a number, or a function of the step.`,
+      `adamwUpdates: learningRate is ${showValue(learningRate)}; it must be a number, or a function of the step.`,
     );
   const settings: AdamwSettings = { ...DEFAULTS, ...given(chosen) };
   const { beta1, beta2, epsilon, weightDecay, decayed, clip } = settings;

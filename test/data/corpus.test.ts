@@ -1,23 +1,10 @@
 import { execFileSync } from "node:child_process";
-import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { corpusOf, parseSource, readCorpus } from "../../src/data/corpus.ts";
+import { makeFolders } from "./folders.ts";
 
-const folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-corpus-"));
-afterAll(() => fs.rmSync(folder, { recursive: true }));
-
-let made = 0;
-function put(files: Readonly<Record<string, string | Uint8Array>>): string {
-  const root = path.join(folder, `case-${made++}`);
-  fs.mkdirSync(root);
-  for (const [name, content] of Object.entries(files)) {
-    fs.mkdirSync(path.dirname(path.join(root, name)), { recursive: true });
-    fs.writeFileSync(path.join(root, name), content);
-  }
-  return root;
-}
+const { root: folder, put } = makeFolders("corpus");
 const read = (file: string) => readCorpus({ kind: "path", path: file });
 
 test("the State of the Union: one document a speech, by year", async () => {

@@ -2,25 +2,13 @@
 
 import { execFileSync } from "node:child_process";
 import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
-import { afterAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { readCorpus } from "../../src/data/corpus.ts";
 import { longestWord, textBudget } from "../../src/data/read-text.ts";
+import { makeFolders } from "./folders.ts";
 
-const root = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-folder-"));
-afterAll(() => fs.rmSync(root, { recursive: true }));
-
-let made = 0;
-function put(files: Readonly<Record<string, string | Uint8Array>>): string {
-  const folder = path.join(root, `case-${made++}`);
-  fs.mkdirSync(folder);
-  for (const [name, content] of Object.entries(files)) {
-    fs.mkdirSync(path.dirname(path.join(folder, name)), { recursive: true });
-    fs.writeFileSync(path.join(folder, name), content);
-  }
-  return folder;
-}
+const { put } = makeFolders("folder");
 const read = (folder: string, options: { extensions?: string[]; skipUnreadable?: boolean } = {}, memory?: number) =>
   readCorpus({ kind: "path", path: folder, ...options }, memory);
 const namesOf = async (folder: string): Promise<string[]> => (await read(folder)).documents.map(({ name }) => name);

@@ -156,16 +156,18 @@ test("a sweep can be a module; mistakes are told by their field or point", async
     place.at("made.mjs"),
     `export const sweep = ${JSON.stringify({ name: "made", base, axes: { connection: ["hypr"] } })};`,
   );
+  fs.mkdirSync(place.at("empty"));
   const mistakes: [string[], RegExp][] = [
     [["made.mjs"], /connection=hypr: "hypr" is not a connection/],
     [[write("a.json", { name: "a", axes: { sed: [1] } })], /a\.json is not valid:\n {2}axes\.sed: no field of a run/],
     [
-      [write("b.json", { name: "b", base: { data: "text.txt" }, axes: { "model.heads": [3] } })],
+      // The text is not there, and is not looked for.
+      [write("b.json", { name: "b", base: { data: "none.txt" }, axes: { seed: [1], "model.heads": [4, 3] } })],
       /heads=3: .*3 heads do not divide the width 128/s,
     ],
     [[write("c.json", { name: "c", base: { ...base, batch: "x" }, axes: { seed: [1] } })], /seed=1: .*--batch/],
     [["missing.json"], /Cannot read the sweep missing\.json/],
-    [["cache"], /holds no sweep/],
+    [["empty"], /holds no sweep/],
   ];
   for (const [given, message] of mistakes) {
     const { code, stderr } = await run(place.folder, ["sweep", ...given, "--cache", "cache"]);

@@ -93,6 +93,21 @@ test("a mixture of experts with latent attention is trained, inspected and write
   expect(again.stdout).toBe(first.stdout);
 });
 
+test("--resume --steps trains a finished run on, and inspect shows what that changed", async () => {
+  const trained = await run(place.folder, ["train", "--data", "text.txt", "--out", "runs/longer", ...quick]);
+  expect(trained.code, trained.stderr).toBe(0);
+  expect((await run(place.folder, ["inspect", "runs/longer"])).stdout).not.toContain("changed by a resume");
+  const more = await run(place.folder, ["train", "--resume", "runs/longer", "--steps", "6", "--cache", "cache"]);
+  expect(more.code, more.stderr).toBe(0);
+  expect(losses(place.at("runs", "longer"))).toHaveLength(6);
+  const changed = "changed by a resume after step 4: steps from 4 to 6\n";
+  expect((await run(place.folder, ["inspect", "runs/longer"])).stdout).toContain(changed);
+  const { changes } = JSON.parse((await run(place.folder, ["inspect", "runs/longer", "--json"])).stdout) as {
+    changes: unknown;
+  };
+  expect(changes).toEqual([{ step: 4, fields: [{ field: "steps", was: 4, is: 6 }] }]);
+});
+
 describe("Ctrl-C", () => {
   test.each(["SIGINT", "SIGTERM"] as const)(
     "%s saves a checkpoint, says so and exits; --resume goes on from there",

@@ -6,6 +6,7 @@ import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { transposeRes } from "../../src/connections/conventions/convert.ts";
 import { conventionKey, convertFile } from "../../src/interop/convert.ts";
+import { writeFolder } from "../../src/interop/convert-write.ts";
 import { connectionTensorName, findConnections, namings } from "../../src/interop/connection-names.ts";
 import { openSafetensors, readSafetensors } from "../../src/files/safetensors.ts";
 import { encodeHead } from "../../src/files/write-safetensors.ts";
@@ -92,6 +93,14 @@ describe("deepseek-v4 to paper and back", () => {
   const ours = at("ours.safetensors");
   const report = convertFile(input, ours, { from: "deepseek-v4", to: "paper" });
 
+  test("what a killed conversion left beside the file is removed, and nothing else", () => {
+    const out = at("swept.safetensors");
+    for (const name of ["swept.safetensors.999999999.tmp", "other.999999999.tmp"]) fs.writeFileSync(at(name), "half");
+    convertFile(input, out, { from: "deepseek-v4", to: "paper" });
+    expect(fs.existsSync(at("swept.safetensors.999999999.tmp"))).toBe(false);
+    expect(fs.existsSync(at("other.999999999.tmp"))).toBe(true);
+    fs.rmSync(at("other.999999999.tmp"));
+  });
   test("what was done, and the measured error", () => {
     expect(report.converted.map(({ name }) => name)).toEqual([
       "layers.0.attention.connection",
@@ -165,7 +174,10 @@ describe("deepseek-v4 to paper and back", () => {
     ] as const) {
       const { checks } = lintFile(file, { against });
       expect(checks.filter(({ verdict }) => verdict === "error")).toEqual([]);
-      expect(checks.at(-1)).toMatchObject({ name: "against the other file", verdict: "good" });
+      expect(checks.slice(-2).map(({ name, verdict }) => [name, verdict])).toEqual([
+        ["against the other file", "good"],
+        ["other tensors", "good"],
+      ]);
     }
   });
 });
@@ -262,6 +274,49 @@ describe("several files", () => {
     for (const { name, raw } of ours) expect(Buffer.concat([...opened.bytes(name)]), name).toEqual(Buffer.from(raw));
     opened.close();
     expect(lintFile(at("cut-v4"), { against: input }).checks.at(-1)).toMatchObject({ verdict: "good" });
+  });
+  test("a checkpoint in the output folder is replaced only where that is asked for", () => {
+    const to = { from: "paper", to: "deepseek-v4" } as const;
+    const out = at("replaced");
+    convertFile(cut("three", ours, files), out, to);
+    fs.writeFileSync(path.join(out, "config.json"), "{}");
+    fs.mkdirSync(path.join(out, "converted.999999999.tmp"));
+    fs.writeFileSync(path.join(out, "converted.999999999.tmp", shard(1)), "half");
+    const two = cut("two", ours, [
+      ["model-00001-of-00002.safetensors", inFirst],
+      ["model-00002-of-00002.safetensors", (part: Part) => !inFirst(part)],
+    ]);
+    expect(() => convertFile(two, out, to)).toThrow(/holds model-00001-of-00003.*--overwrite/);
+    convertFile(two, out, { ...to, overwrite: true });
+    expect(fs.readdirSync(out).sort()).toEqual([
+      "config.json",
+      "model-00001-of-00002.safetensors",
+      "model-00002-of-00002.safetensors",
+      indexName,
+    ]);
+    expect(lintFile(out, { against: two }).checks.at(-1)).toMatchObject({ verdict: "good" });
+    const run = at("run");
+    fs.mkdirSync(path.join(run, "checkpoints"), { recursive: true });
+    expect(() => convertFile(two, run, { ...to, overwrite: true })).toThrow(/is a run folder/);
+  });
+  test("a folder that cannot be written whole leaves the older checkpoint as it was", () => {
+    const out = cut("kept", ours, files);
+    const before = fs.readdirSync(out).map((name) => [name, fs.readFileSync(path.join(out, name), "hex")]);
+    const opened = openShards(out);
+    const failing = {
+      ...opened,
+      bytes(name: string) {
+        if (name.startsWith("ending")) throw new Error("it became shorter while it was read");
+        return opened.bytes(name);
+      },
+    };
+    const shards = opened.shards.map((each) => ({
+      ...each,
+      tensors: each.tensors.map((tensor) => ({ ...tensor, source: tensor.name })),
+    }));
+    expect(() => writeFolder(out, shards, failing)).toThrow(/became shorter/);
+    opened.close();
+    expect(fs.readdirSync(out).map((name) => [name, fs.readFileSync(path.join(out, name), "hex")])).toEqual(before);
   });
   test("no end is made where the file may be a part, and a file with the end alone is converted", () => {
     const to = { from: "paper", to: "deepseek-v4" } as const;

@@ -1,35 +1,19 @@
 // The transformers library makes tiny models and says their logits; the import reads the same models. And each default
 // in the table of fields is that library's.
 
-import { spawnSync } from "node:child_process";
-import fs from "node:fs";
-import os from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { input } from "../../src/graph/state.ts";
 import { fields } from "../../src/interop/hf/fields.ts";
 import { type HuggingFaceModel, readHuggingFaceModel } from "../../src/interop/hf/weights.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { findPeer } from "./peer.ts";
 
 const script = fileURLToPath(new URL("tiny-models.py", import.meta.url));
-const python = process.env["BIRKHOFF_PYTHON"] ?? "python3";
-const found = spawnSync(python, ["-c", "from transformers import DeepseekV3Config"]).status === 0;
-if (!found) {
-  process.stderr.write(
-    `hf-transformers.test.ts is skipped: ${python} has no transformers; set BIRKHOFF_PYTHON to a Python that has it\n`,
-  );
-}
-
-const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-transformers-"));
-let runtime: WasmRuntime;
-beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 1 })));
-afterAll(() => {
-  runtime.close();
-  fs.rmSync(place, { recursive: true });
-});
+const peer = findPeer("hf-transformers.test.ts", "from transformers import DeepseekV3Config", "transformers");
+const { place } = peer;
 
 interface Made {
   readonly tokens: readonly (readonly number[])[];
@@ -37,12 +21,10 @@ interface Made {
   readonly defaults: Readonly<Record<keyof typeof fields, Readonly<Record<string, unknown>>>>;
 }
 
-describe.skipIf(!found)("transformers", () => {
+describe.skipIf(!peer.found)("transformers", () => {
   let made: Made;
   beforeAll(() => {
-    const { stdout, stderr, status } = spawnSync(python, [script, place], { encoding: "utf8", maxBuffer: 1 << 28 });
-    expect(status, stderr).toBe(0);
-    made = JSON.parse(stdout) as Made;
+    made = JSON.parse(peer.ask(script, [place])) as Made;
   }, 300_000);
 
   test("computes what the import reads, whatever its files leave out", () => {
@@ -70,6 +52,7 @@ describe.skipIf(!found)("transformers", () => {
 });
 
 function logitsOf({ model: config, tensors }: HuggingFaceModel, rows: Made["tokens"]): number[] {
+  const runtime = peer.runtime();
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   const tokens = input("tokens", [rows.length, config.context], "i32");

@@ -64,6 +64,7 @@ const runOf = (interventions: InterventionReport): RunData => ({
   folder: "runs/a",
   name: "a < b & c",
   config: undefined,
+  changes: [],
   versions: {},
   metrics: [],
   gains: [],

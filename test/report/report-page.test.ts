@@ -44,6 +44,32 @@ test("a report tells what the records say, and each link of its contents leads s
   }
 });
 
+test("what resumes have changed is told, and that the command does not repeat it", async () => {
+  const folder = storeRun(path.join(parent, "changed"), { name: "mhc", kind: "mhc" });
+  const file = path.join(folder, "config.json");
+  const description = JSON.parse(fs.readFileSync(file, "utf8")) as object;
+  const changes = [
+    {
+      step: 100,
+      fields: [
+        { field: "steps", was: 100, is: 200 },
+        { field: "alarms", is: {} },
+      ],
+    },
+  ];
+  fs.writeFileSync(file, JSON.stringify({ ...description, changes }));
+  const page = await reportHtml([readRunData(folder)]);
+  expect(page).toContain("Changed by a resume: mhc, after step 100: steps from 100 to 200, alarms from nothing to {}.");
+  expect(page).toContain("so they do not repeat these runs");
+  expect((await reportHtml(three("unchanged"))).includes("Changed by a resume")).toBe(false);
+  fs.writeFileSync(file, JSON.stringify({ ...description, changes: [null] }));
+  const { changes: none, problems } = readRunData(folder);
+  expect({ none, problems }).toEqual({
+    none: [],
+    problems: ["config.json: its changes are not a list of steps, each with the fields that changed after it"],
+  });
+});
+
 test("the page may run only the scripts that it holds", async () => {
   const page = await reportHtml(three("policy"));
   const policy = /Content-Security-Policy" content="([^"]*)"/.exec(page)![1]!;

@@ -156,6 +156,14 @@ describe("a new run", () => {
     expect(fs.readFileSync(inside("samples.txt"), "utf8")).toBe("mine");
   });
 
+  it("is not made over the config.json of another program, also when asked to", () => {
+    fs.mkdirSync(folder);
+    fs.writeFileSync(inside("config.json"), '{"model_type":"llama"}');
+    for (const existing of ["refuse", "overwrite"] as const)
+      expect(() => create({ existing })).toThrow(`the config.json in ${folder} is not that of a run`);
+    expect(fs.readFileSync(inside("config.json"), "utf8")).toBe('{"model_type":"llama"}');
+  });
+
   it("replaces another when asked to, and nothing but its files", () => {
     train(create(), 1, 10);
     opened.pop()!.close();

@@ -7,7 +7,7 @@ import { expectFields } from "../../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
-import { writeAll, writeAtomically, writeFileAtomically } from "../../files/atomic.ts";
+import { sweepLeftovers, writeAll, writeAtomically, writeFileAtomically } from "../../files/atomic.ts";
 import { isSamePlace } from "../../files/places.ts";
 import { ensureWritableFolder } from "../../files/space.ts";
 import { encodeHead } from "../../files/write-safetensors.ts";
@@ -82,6 +82,7 @@ export function exportHuggingFace(run: string, out: string, options: HuggingFace
   if (!tokenizer) onWarning?.(`${run} has no tokenizer; the export has none either`);
 
   ensureWritableFolder(out);
+  for (const name of Object.values(names)) sweepLeftovers(out, name);
   writeAtomically(path.join(out, names.tensors), (descriptor) => {
     // Loaders of PyTorch look for this format before they open a file.
     const head = encodeHead(

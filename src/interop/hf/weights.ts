@@ -1,7 +1,8 @@
 // Question: how do the tensors of a Hugging Face folder become the parameters of a model?
 //
-// The folder holds model.safetensors, or several such files and an index (files/shards.ts). Tensors are read one at a time, F16 and BF16 are widened to float32, and tensors.ts says where
-// their numbers go. Every parameter must be complete, and every tensor must be used.
+// The folder holds model.safetensors, or several such files and an index (files/shards.ts). Tensors are read one at a
+// time, F16 and BF16 are widened to float32, and tensors.ts says where their numbers go. Every parameter must be
+// complete, and every tensor must be used.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -23,7 +24,7 @@ export interface HuggingFaceModel extends ReadConfig {
 }
 
 /** Tables that older files store and that every model computes itself. */
-const made = /\.rotary_emb\.inv_freq$/;
+export const isMade = (name: string): boolean => name.endsWith(".rotary_emb.inv_freq");
 
 /**
  * Read the model of a folder.
@@ -123,7 +124,7 @@ function expectTensors(
     }
   }
   const more = store.tensors.filter(
-    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !made.test(name) && !(tied && name === "lm_head.weight"),
+    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === "lm_head.weight"),
   );
   const predicting = predictingLayers(store, layers, extraLayers);
   const layerOf = (name: string): number => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? NaN);

@@ -13,6 +13,7 @@
 
 import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
+import { showMany, showValue } from "../../basics/show.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { createCards } from "./cards.ts";
 import { guard, type GuardOptions } from "./guard.ts";
@@ -66,9 +67,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   const ofRun = (answer: (context: Context, run: string) => Response): ((context: Context) => Response) => {
     return (context) => {
       const run = context.req.query("run") ?? "";
-      return places.folder(run) === undefined
-        ? context.json({ error: "There is no such run." }, 404)
-        : answer(context, run);
+      return places.folder(run) === undefined ? context.json(noRun(run), 404) : answer(context, run);
     };
   };
   app.get(
@@ -77,7 +76,10 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
       const { points, from = "0", to = "Infinity" } = context.req.query();
       const wanted = Math.min(MOST_POINTS, Math.max(16, Math.trunc(Number(points)) || MOST_POINTS));
       const [first, last] = [Number(from), Number(to)];
-      if (!(first <= last)) return context.json({ error: "from and to must be steps, from no later than to." }, 400);
+      if (!(first <= last)) {
+        const error = `from is ${showValue(from)} and to is ${showValue(to)}; they must be steps, from no later than to.`;
+        return context.json({ error }, 400);
+      }
       return context.json(records(run).curves(run, wanted, [first, last]));
     }),
   );
@@ -88,10 +90,16 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   app.get(
     "/api/mixing",
     ofRun((context, run) => {
-      const mixing = records(run).mixing(Number(context.req.query("step")));
+      const { step = "" } = context.req.query();
+      const where = "/api/gains lists the steps of a run as mixingSteps.";
+      if (!/^\d{1,15}$/.test(step)) {
+        const given = step === "" ? "step is missing" : `step is ${showValue(step)}`;
+        return context.json({ error: `${given}; it must be the number of a step. ${where}` }, 400);
+      }
+      const mixing = records(run).mixing(Number(step));
       return mixing
         ? context.json(mixing)
-        : context.json({ error: "No mixing matrices were recorded at this step." }, 404);
+        : context.json({ error: `No mixing matrices were recorded at step ${step}; ${where}` }, 404);
     }),
   );
   app.get(
@@ -101,11 +109,17 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
 
   app.get("/api/live", (context) => {
     const runs = context.req.queries("run") ?? [];
-    if (runs.length > MOST_SELECTED) return context.json({ error: `At most ${MOST_SELECTED} runs at a time.` }, 400);
+    if (runs.length > MOST_SELECTED) {
+      const error = `${runs.length} runs are asked for; at most ${MOST_SELECTED} are followed at a time. Ask for fewer.`;
+      return context.json({ error }, 400);
+    }
     const cursors = parseCursors(context.req.header("last-event-id") || context.req.query("from") || "", runs.length);
-    if (runs.length > 0 && !cursors) return context.json({ error: "from is not a position of these runs." }, 400);
+    if (runs.length > 0 && !cursors) {
+      const error = `from must hold the position of each of the ${showMany(runs.length, "run")}, as /api/curves gives it in cursor.`;
+      return context.json({ error }, 400);
+    }
     if (feed.full) {
-      const error = `${MOST_STREAMS} pages are open already, and there are no more at a time; close some of them.`;
+      const error = `${MOST_STREAMS} pages are open already, the most at a time; close some of them.`;
       return context.json({ error }, 503, { "Retry-After": "5" });
     }
     // A request for the head alone has no client that could leave: it gets no stream.
@@ -119,7 +133,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
     const wanted = tagsOf(tags);
     if (!wanted) return context.json({ error: "tags must be at most 20 texts of 1 to 40 characters." }, 400);
     const written = typeof run === "string" && writeTags(places, run, wanted);
-    return written ? context.json({ tags: wanted }) : context.json({ error: "There is no such run." }, 404);
+    return written ? context.json({ tags: wanted }) : context.json(noRun(run), 404);
   });
   app.post("/api/control", async (context) => {
     const { action, run } = await bodyOf(context);
@@ -129,7 +143,7 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
     if (run === undefined) control.send(action);
     else {
       const folder = typeof run === "string" ? places.folder(run) : undefined;
-      if (folder === undefined) return context.json({ error: "There is no such run." }, 404);
+      if (folder === undefined) return context.json(noRun(run), 404);
       if (!control.folders.includes(folder)) return context.json({ error: "That run trains elsewhere." }, 409);
       control.send(action, folder);
     }
@@ -156,6 +170,10 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
   app.onError((error, context) => context.json({ error: error.message }, 500));
   return app;
 }
+
+const noRun = (run: unknown): { readonly error: string } => ({
+  error: `There is no run ${showValue(run ?? "")}; /api/runs lists those that there are.`,
+});
 
 /** The records of the most recently requested runs. */
 function recordsOf(

@@ -49,6 +49,7 @@ function endOf(places: Places, name: string, folder: string): RunData {
     folder: name,
     name: path.basename(folder),
     config: configOf(endText(places.open(name, "config.json"), TAIL)),
+    changes: [],
     versions: {},
     metrics: [
       ...last("metrics.jsonl", metrics, ({ validationLoss }) => validationLoss !== undefined),

@@ -30,7 +30,7 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
   };
 }
 
-/** Samples as runs/run-folder.ts writes them: a heading, the indented text, an empty line. Newest first. */
+/** Samples as runs/samples.ts writes them: a heading, the indented text, an empty line. Newest first. */
 function parseSamples(text: string): SampleText[] {
   const samples = text.split("\n\n").slice(0, -1);
   return samples.slice(-MOST_ROWS).reverse().map(parseSample);

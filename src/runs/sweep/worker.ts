@@ -5,6 +5,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { showPlain } from "../../basics/show.ts";
 import { openPrepared } from "../../data/prepare.ts";
 import { openRuntime, type RuntimeChoice } from "../../runtime/open.ts";
 import type { Runtime } from "../../runtime/runtime.ts";
@@ -49,7 +50,7 @@ async function open(runtime: Runtime, job: SweepJob): Promise<Run> {
     try {
       return await openRun(runtime, job.config, data, job.folder, {
         existing: "resume",
-        onWarning: (message) => process.stderr.write(`warning: ${message}\n`),
+        onWarning: (message) => process.stderr.write(`warning: ${showPlain(message)}\n`),
       });
     } catch (error) {
       if (!(error instanceof FolderInUseError) || performance.now() - started > LOCK_WAIT_MS) throw error;

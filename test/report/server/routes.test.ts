@@ -204,6 +204,17 @@ test("maps of gains, and the mixing matrices where they were recorded", async ()
     mixing,
   });
   expect((await get(app, `/api/mixing${query("maps", "&step=20")}`)).status).toBe(404);
+  for (const [rest, given] of [
+    ["", "step is missing"],
+    ["&step=last", 'step is "last"'],
+    ["&step=-1", 'step is "-1"'],
+  ] as const) {
+    const refused = await get(app, `/api/mixing${query("maps", rest)}`);
+    expect(refused.status, rest).toBe(400);
+    expect(await refused.json()).toEqual({
+      error: `${given}; it must be the number of a step. /api/gains lists the steps of a run as mixingSteps.`,
+    });
+  }
 });
 
 test("matrices of a run that an older version began and this one goes on with", async () => {

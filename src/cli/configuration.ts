@@ -1,0 +1,165 @@
+// Question: which configuration do the options of a training command ask for?
+//
+// That of a new run is made of all options and the prepared text; that of a resumed run is its own, with what the
+// command line changes of it.
+
+import path from "node:path";
+import { Command } from "commander";
+import { given } from "../basics/given.ts";
+import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
+import type { PreparedData } from "../data/prepare.ts";
+import { presets } from "../model/config.ts";
+import { type AlarmName, alarmNames } from "../stability/alarms.ts";
+import type { AlarmsConfig } from "../training/alarms.ts";
+import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { type ConnectionChoice, connectionOf, parseValue } from "./connections.ts";
+import { expectUnused, trainingOptions, type TrainingOptions } from "./options.ts";
+
+/** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
+const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
+
+/** What a configuration takes from the prepared data. */
+type DataFacts = {
+  readonly summary: Pick<PreparedData["summary"], "folder">;
+  readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
+  readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
+};
+
+/**
+ * Refuse what no text can make right, before the text is read.
+ *
+ * @throws Error as `configFrom` does
+ */
+export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): void {
+  const tokenizer = { vocabularySize: options.vocabulary };
+  configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
+}
+
+/** The configuration that a command line asks for, given prepared data. */
+export function configFrom(
+  options: TrainingOptions,
+  choice: ConnectionChoice,
+  name: string,
+  data: DataFacts,
+): TrainingConfig {
+  // An option that was not given stays out of the configuration, as in runs that are older than the option.
+  const { streams, iterations, residualMap, convention, initialisation, steps } = options;
+  const connection = connectionOf(choice, { streams, iterations, residualMap, convention, initialisation });
+  const size = presets[options.preset];
+  const config: Record<string, unknown> = {
+    name,
+    seed: options.seed,
+    data: {
+      source: options.data,
+      vocabulary: options.vocabulary,
+      splitSeed: options.splitSeed,
+      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
+      prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
+    },
+    model: {
+      ...size,
+      context: options.context ?? size.context,
+      vocabulary: data.tokenizer.vocabularySize,
+      connection,
+    },
+    batch: options.batch,
+    accumulate: options.accumulate,
+    ...given({ recompute: options.recompute }),
+    steps,
+    optimizer: {
+      learningRate: options.learningRate,
+      warmup: options.warmup ?? Math.ceil(steps / 20),
+      schedule: { kind: options.schedule },
+      ...(size.feedForward ? PAPER_OPTIMIZER : {}),
+    },
+    evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
+    checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
+  };
+  const alarms = alarmsFrom(options);
+  if (alarms) config.alarms = alarms;
+  const paths = new Map<string, string>();
+  for (const assignment of options.set) {
+    const field = assignment.split("=")[0]!;
+    const other = paths.get(currentPath(field));
+    if (other !== undefined && other !== field)
+      throw new Error(`--set gives one field by two names, ${other} and ${field}. Leave out one of the two.`);
+    paths.set(currentPath(field), field);
+    if (/^(name|data|model\.vocabulary)(\.|$)/.test(field))
+      throw new Error(
+        `--set cannot change ${field}, because it is fixed before the configuration is made. Use --out, --data, --vocabulary or --split-seed.`,
+      );
+    assign(config, assignment);
+  }
+  return parseTrainingConfig(config, "The configuration made from these options");
+}
+
+/** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text. */
+function assign(config: Record<string, unknown>, assignment: string): void {
+  const equals = assignment.indexOf("=");
+  if (equals < 1) throw new Error(`--set needs path=value, such as --set optimizer.clip=0.5; got "${assignment}".`);
+  const path = currentPath(assignment.slice(0, equals));
+  const keys = path.split(".");
+  const foreign = keys.find(isInherited);
+  if (foreign !== undefined)
+    throw new Error(`--set ${path}: no field of a run is called "${foreign}". Take a path such as optimizer.clip.`);
+  let target = config;
+  for (const key of keys.slice(0, -1)) {
+    // A copy: what a preset shares with other configurations must stay as it is.
+    const next = ownEntry(target, key) ?? {};
+    if (typeof next !== "object") throw new Error(`--set ${assignment}: "${key}" is a value, not a group of fields.`);
+    const copy = Array.isArray(next) ? [...(next as unknown[])] : { ...next };
+    setOwn(target, key, copy);
+    target = copy;
+  }
+  setOwn(target, keys.at(-1)!, parseValue(assignment.slice(equals + 1)));
+}
+
+/** Rules that --no-alarms leaves on: without them a run that has gone wrong would go on for ever. */
+const alwaysOn: ReadonlySet<AlarmName> = new Set(["not-finite", "diverged"]);
+
+function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefined {
+  const silent = alarms ? [] : alarmNames.filter((name) => !alwaysOn.has(name)).map((name) => [name, "off"] as const);
+  const rules = Object.fromEntries([...silent, ...alarm]);
+  return Object.keys(rules).length > 0 ? { rules } : undefined;
+}
+
+/** Options that a resumed run still takes. Its configuration fixes all others. */
+const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
+
+/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
+const CHANGED = {
+  steps: "steps",
+  learningRate: "optimizer.learningRate",
+  evaluateEvery: "evaluateEvery",
+  checkpointEvery: "checkpointEvery",
+} as const;
+
+/** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
+export function expectResumable(command: Command, own: readonly string[]): void {
+  const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
+  const may = new Set([...RESUMED, ...Object.keys(CHANGED), "set"]);
+  const refused = [...fixed.filter((name) => !may.has(name)), ...own];
+  expectUnused(command, refused, "with --resume, because the run's configuration fixes it");
+}
+
+/** The configuration of a resumed run with what the command line changes of it, and the fields that it names. */
+export function changedConfig(
+  saved: TrainingConfig,
+  options: TrainingOptions,
+  command: Command,
+): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
+  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter(
+    (name) => command.getOptionValueSource(name) === "cli",
+  );
+  const assignments = [
+    ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
+    ...options.set,
+    ...(options.recompute === undefined ? [] : [`recompute=${JSON.stringify(options.recompute)}`]),
+  ];
+  const config = structuredClone(saved) as unknown as Record<string, unknown>;
+  for (const assignment of assignments) assign(config, assignment);
+  return {
+    config: parseTrainingConfig(config, "The configuration of the run with these changes"),
+    changed: assignments.map((assignment) => assignment.slice(0, assignment.indexOf("="))),
+  };
+}

@@ -1,0 +1,111 @@
+// Question: how do converted tensors become one file, or the files of a folder?
+//
+// New tensors are in memory; all others are copied from the old files in parts. A file is written under a temporary
+// name, synced and renamed. The files of a folder are made in a folder inside it and moved when all are complete, the
+// index last. An older checkpoint there is removed just before, so what a kill leaves is never read as a checkpoint.
+
+import fs from "node:fs";
+import path from "node:path";
+import {
+  sweepLeftovers,
+  syncFolder,
+  temporaryOf,
+  writeAll,
+  writeAtomically,
+  writeFileAtomically,
+} from "../files/atomic.ts";
+import { attempt, reason } from "../files/errors.ts";
+import { isFolder } from "../files/places.ts";
+import type { DescribedTensor, OpenSafetensors } from "../files/safetensors.ts";
+import { checkpointFiles, indexName, type Shard, singleName } from "../files/shards.ts";
+import { encodeHead } from "../files/write-safetensors.ts";
+
+/** A tensor of a new file. */
+export interface NewTensor extends DescribedTensor {
+  /** Converted values; absent: the bytes are those of the old file's tensor `source`. */
+  readonly data?: Float32Array;
+  readonly source?: string;
+}
+
+/** One new file. */
+export interface NewShard extends Shard {
+  readonly tensors: readonly NewTensor[];
+}
+
+/** What the folder in which files are made is called, before the mark of its process. */
+const MAKING = "converted";
+
+/** Whether new files may be written to a folder; `input` is the folder of the old ones. */
+export function expectFolders(input: string, output: string, overwrite: boolean): void {
+  if (fs.existsSync(path.join(input, "checkpoints")))
+    throw new Error(
+      `${input} is a run folder: give its checkpoint's model.safetensors, or --from residual to give a residual run streams`,
+    );
+  if (!fs.existsSync(output)) return;
+  if (!isFolder(output))
+    throw new Error(`${output} is a file, and ${input} a folder: give the new folder another name`);
+  if (fs.existsSync(path.join(output, "checkpoints")))
+    throw new Error(`${output} is a run folder, which keeps its own checkpoints: give the new files another folder`);
+  const [other] = fs.readdirSync(output).filter((name) => name.endsWith(".safetensors") || name === indexName);
+  if (other !== undefined && !overwrite)
+    throw new Error(
+      `${output} holds ${other} already: replace the checkpoint in it (--overwrite) or give another folder`,
+    );
+}
+
+/** Writes the files of a checkpoint and their index to a folder, in the place of the checkpoint that it may hold. */
+export function writeFolder(output: string, shards: readonly NewShard[], file: OpenSafetensors): void {
+  fs.mkdirSync(output, { recursive: true });
+  sweepLeftovers(output, MAKING);
+  const making = temporaryOf(path.join(output, MAKING));
+  fs.rmSync(making, { recursive: true, force: true });
+  let complete = false;
+  try {
+    fs.mkdirSync(making);
+    for (const { name, tensors, metadata } of shards) writeNew(path.join(making, name), tensors, metadata, file);
+    const names = shards.map(({ name }) => name);
+    if (names.length > 1 || names[0] !== singleName) {
+      writeFileAtomically(path.join(making, indexName), formatIndex(shards));
+      names.push(indexName);
+    }
+    complete = true;
+    for (const name of checkpointFiles(output)) fs.rmSync(path.join(output, name), { force: true });
+    for (const name of names) fs.renameSync(path.join(making, name), path.join(output, name));
+    fs.rmdirSync(making);
+    syncFolder(output);
+  } catch (error) {
+    if (complete)
+      throw new Error(
+        `cannot replace the files of ${output}: ${reason(error)}. The new files are whole; move those that are still in ${making} beside the others`,
+        { cause: error },
+      );
+    attempt(() => fs.rmSync(making, { recursive: true, force: true }));
+    throw error;
+  }
+}
+
+function formatIndex(shards: readonly NewShard[]): string {
+  const tensors = shards.flatMap(({ name, tensors: own }) => own.map((tensor) => ({ ...tensor, file: name })));
+  const index = {
+    metadata: { total_size: tensors.reduce((sum, { bytes }) => sum + bytes, 0) },
+    weight_map: Object.fromEntries(tensors.map((tensor) => [tensor.name, tensor.file])),
+  };
+  return `${JSON.stringify(index, undefined, 2)}\n`;
+}
+
+/** Writes one file; it appears under its name when it is complete. */
+export function writeNew(
+  output: string,
+  tensors: readonly NewTensor[],
+  metadata: Readonly<Record<string, string>>,
+  file: OpenSafetensors,
+): void {
+  sweepLeftovers(path.dirname(output), path.basename(output));
+  writeAtomically(output, (descriptor) => {
+    writeAll(descriptor, encodeHead(tensors, metadata));
+    for (const { data, source } of tensors) {
+      if (data) writeAll(descriptor, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      else for (const part of file.bytes(source!)) writeAll(descriptor, part);
+    }
+  });
+}

@@ -1,0 +1,14 @@
+// Question: what are the files of a run folder called?
+
+export const names = {
+  config: "config.json",
+  tokenizer: "tokenizer.json",
+  metrics: "metrics.jsonl",
+  gains: "gains.jsonl",
+  mixing: "mixing.jsonl",
+  events: "events.jsonl",
+  samples: "samples.txt",
+  interventions: "interventions.json",
+  report: "report.html",
+  checkpoints: "checkpoints",
+} as const;
