@@ -85,13 +85,10 @@ const typeNames: Readonly<Record<string, string>> = {
 
 /** The end of a message about a text that is none of the allowed ones. */
 function meant(given: unknown, allowed: readonly unknown[]): string {
-  const hint =
-    typeof given === "string"
-      ? didYouMean(
-          given,
-          allowed.filter((one) => typeof one === "string"),
-        )
-      : "";
+  const hint = didYouMean(
+    given,
+    allowed.filter((one) => typeof one === "string"),
+  );
   return hint && `.${hint}`;
 }
 

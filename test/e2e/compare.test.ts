@@ -155,9 +155,15 @@ describe("variants", () => {
     expect(rows.map(({ name }) => name)).toEqual(names);
     expect(new Set(rows.map(({ parameters }) => parameters)).size).toBe(3);
     for (const name of names) expect(losses(place.at("variants", name))).toHaveLength(2);
+    const config = place.at("variants", "dense", "config.json");
+    const whole = fs.readFileSync(config, "utf8");
+    fs.rmSync(config);
     const again = await run(place.folder, ["compare", "--resume", "variants", "--cache", "cache", "--json"]);
     expect(again.code, again.stderr).toBe(0);
     expect(again.stdout.trim().split("\n")).toHaveLength(3);
+    // A configuration that is lost comes back from the checkpoint, as for a run alone.
+    expect(again.stderr).toContain("config.json is missing or not readable; it is written again from the checkpoint");
+    expect(fs.readFileSync(config, "utf8")).toBe(whole);
   });
 
   test("a run with another connection in its last layer is trained, resumed and inspected", async () => {
