@@ -11,7 +11,7 @@ import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 

@@ -5,7 +5,7 @@ import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
 import { showPercent } from "../basics/show.ts";
-import { MOST_LAYERS, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_LAYERS, MOST_STREAMS } from "../basics/bounds.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";

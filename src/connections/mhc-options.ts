@@ -9,7 +9,8 @@ import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { count, MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,

@@ -10,7 +10,7 @@
 //   communication   DISPATCH(F)          DISPATCH(B)                 COMBINE(F)      PP        COMBINE(B)
 //   priority        post^M(F) after COMBINE(F), post^M(B) before COMBINE(B)
 
-import { MOST_LAYERS } from "../../basics/schemas.ts";
+import { MOST_LAYERS } from "../../basics/bounds.ts";
 import type { PipelineCosts, TaskKind, PipelinePass, Piece, TaskStream } from "./task.ts";
 
 /** Times of a computation: forward, backward for its input, backward for its weights. */
