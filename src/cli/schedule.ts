@@ -192,7 +192,11 @@ const layersOf = ({ layers, stages, chunks }: ScheduleCommandOptions): number =>
   layers ?? Math.ceil(30 / stages / chunks) * chunks;
 
 function costsOf(options: ScheduleCommandOptions): (chunks: number) => PipelineCosts {
-  if (options.costs === "passes") return (chunks) => passCosts(options, chunks);
+  if (options.costs === "passes") {
+    const { forward, backward, weights, both, message } = options;
+    const times = { forward, backward, weights, ...given({ both, message }) };
+    return (chunks) => passCosts(times, chunks);
+  }
   const { connection } = options;
   const { times } = layerTimes(assumptionsOf(options), connection);
   return (chunks) => {

@@ -300,11 +300,7 @@ function createNode(
 /** The most values of a tensor: the bytes of more could not be counted exactly. */
 const MOST_VALUES = 2 ** 50;
 
-/**
- * Throw unless it is a list of sizes that a tensor can have.
- *
- * @throws TypeError for what is no list, ShapeError for sizes that are not whole, and for too many values
- */
+/** Throw a TypeError for what is no list of sizes, a ShapeError for sizes that a tensor cannot have. */
 export function expectShape(operation: string, shape: Shape): void {
   if (!Array.isArray(shape))
     throw new TypeError(
