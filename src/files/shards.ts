@@ -13,6 +13,7 @@ import { isObject } from "../basics/objects.ts";
 import { attempt, reason } from "./errors.ts";
 import { isFolder } from "./places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors, shortName } from "./safetensors.ts";
+import { readText } from "./read.ts";
 
 /** The file of a checkpoint that is one file. */
 export const singleName = "model.safetensors";
@@ -191,7 +192,7 @@ function readIndex(folder: string): Places {
 function statementsOf(file: string): (readonly [tensor: string, file: unknown])[] {
   let index: unknown;
   try {
-    index = JSON.parse(fs.readFileSync(file, "utf8"));
+    index = JSON.parse(readText(file));
   } catch (error) {
     const why = error instanceof SyntaxError ? `it is not JSON (${shortName(error.message)})` : reason(error);
     throw new Error(`cannot read ${file}: ${why}`, { cause: error });
