@@ -11,7 +11,6 @@ import { collector, describeLeftOut, listFolder } from "./folder.ts";
 import {
   attempt,
   endless,
-  kindOf,
   readDescriptor,
   readTextFile,
   readTextStream,
@@ -20,6 +19,7 @@ import {
   UnreadableText,
 } from "./read-text.ts";
 import type { Document } from "./split.ts";
+import { kindOf } from "../files/read.ts";
 
 export interface Corpus {
   /** A short name that can name a folder. */

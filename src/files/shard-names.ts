@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import { isObject } from "../basics/objects.ts";
 import { reason } from "./errors.ts";
+import { readText } from "./read.ts";
 import { shortName } from "./safetensors.ts";
 
 /** The file of a checkpoint that is one file. */
@@ -21,7 +22,7 @@ export const safetensorsIn = (folder: string): string[] =>
 export function statementsOf(file: string): (readonly [tensor: string, file: unknown])[] {
   let index: unknown;
   try {
-    index = JSON.parse(fs.readFileSync(file, "utf8"));
+    index = JSON.parse(readText(file));
   } catch (error) {
     const why = error instanceof SyntaxError ? `it is not JSON (${shortName(error.message)})` : reason(error);
     throw new Error(`cannot read ${file}: ${why}`, { cause: error });
