@@ -18,5 +18,8 @@ export const MOST_STREAMS = 32;
 /** The most tokens of a vocabulary, of a sequence, and the most columns within a feed-forward. */
 export const MOST_TOKENS: number = 2 ** 24;
 
+/** The most sequences of a training step, all its microbatches together; batches are numbered by step and sequence. */
+export const MOST_SEQUENCES: number = 2 ** 20;
+
 /** The most iterations of Sinkhorn-Knopp; sound ones are tens. */
 export const MOST_ITERATIONS = 10_000;

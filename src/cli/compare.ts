@@ -1,7 +1,7 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
 import { showMany, showPlain } from "../basics/show.ts";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
@@ -38,6 +38,7 @@ import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts"
 import { sampleSize, writeSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
+import { readText } from "../files/read.ts";
 
 interface CompareOptions extends TrainingOptions {
   readonly connections: readonly ConnectionChoice[];
@@ -195,7 +196,7 @@ function experimentOf(folder: string): ExperimentName | undefined {
   if (!existsSync(file)) return undefined;
   let marked: unknown;
   try {
-    marked = JSON.parse(readFileSync(file, "utf8"));
+    marked = JSON.parse(readText(file));
   } catch (error) {
     throw new Error(`cannot read ${file}: ${reason(error)}. Remove it, or name the experiment again`, { cause: error });
   }

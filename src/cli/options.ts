@@ -3,7 +3,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { didYouMean } from "../basics/names.ts";
-import { MOST_COUNT, MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
+import { MOST_COUNT, MOST_ITERATIONS, MOST_SEQUENCES, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
@@ -195,8 +195,13 @@ export function trainingOptions(command: Command): Command {
     .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
     .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257, MOST_TOKENS), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
-    .option("--batch <n>", "sequences in a batch", wholeNumber(1), 16)
-    .option("--accumulate <n>", "batches whose gradients are averaged before an update", wholeNumber(1), 1)
+    .option("--batch <n>", "sequences in a batch", wholeNumber(1, MOST_SEQUENCES), 16)
+    .option(
+      "--accumulate <n>",
+      "batches whose gradients are averaged before an update",
+      wholeNumber(1, MOST_SEQUENCES),
+      1,
+    )
     .option(
       "--recompute <n>",
       "save memory: store the state every n sublayers and compute the rest again; auto: the n that needs least memory (default: none)",

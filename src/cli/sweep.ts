@@ -2,7 +2,7 @@
 
 import type { RuntimeChoice } from "../runtime/open.ts";
 import { plannedMachine } from "../runtime/machines.ts";
-import { existsSync, readFileSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
@@ -47,6 +47,7 @@ import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
+import { readText } from "../files/read.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -134,7 +135,7 @@ async function readSweepFile(file: string): Promise<unknown> {
   const extension = path.extname(file);
   if (!MODULES.includes(extension)) {
     try {
-      return JSON.parse(readFileSync(file, "utf8"));
+      return JSON.parse(readText(file));
     } catch (error) {
       throw new Error(
         `Cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,

@@ -12,6 +12,7 @@
 // batch fills the batch by starting again.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { MOST_SEQUENCES } from "../basics/bounds.ts";
 import { showMany } from "../basics/show.ts";
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
@@ -71,9 +72,6 @@ export interface Batches {
   validationBatches(): Generator<ValidationBatch, void, undefined>;
 }
 
-/** More rows than any step has, so that (step, row) is one counter. */
-const rowsOfStep = 2 ** 20;
-
 /**
  * Training and validation batches over two token sources.
  *
@@ -108,12 +106,14 @@ export function createBatches(options: BatchOptions): Batches {
     validationCount,
     trainingBatch(step, microbatch = 0) {
       const firstRow = microbatch * batchSize;
-      if (firstRow + batchSize > rowsOfStep) {
+      if (firstRow + batchSize > MOST_SEQUENCES) {
         throw new RangeError(
-          `step ${step} has more than ${rowsOfStep} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`,
+          `step ${step} has more than ${MOST_SEQUENCES} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`,
         );
       }
-      return gather(train, (row) => uniformInteger(seed, streams.batches, step * rowsOfStep + firstRow + row, starts));
+      return gather(train, (row) =>
+        uniformInteger(seed, streams.batches, step * MOST_SEQUENCES + firstRow + row, starts),
+      );
     },
     *validationBatches() {
       for (let index = 0; index < validationCount; index++) {

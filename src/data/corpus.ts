@@ -14,7 +14,6 @@ import { collector, describeLeftOut, listFolder } from "./folder.ts";
 import {
   attempt,
   endless,
-  kindOf,
   readDescriptor,
   readTextFile,
   readTextStream,
@@ -23,6 +22,7 @@ import {
   UnreadableText,
 } from "./read-text.ts";
 import type { Document } from "./split.ts";
+import { kindOf } from "../files/read.ts";
 
 export interface Corpus {
   /** A short name that can name a folder. */

@@ -7,7 +7,8 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { attempt, kindOf } from "./read-text.ts";
+import { kindOf } from "../files/read.ts";
+import { attempt } from "./read-text.ts";
 
 /** Everything of one kind that a folder's reading left out. */
 export interface LeftOut {

@@ -22,6 +22,7 @@ import { parseTokenizer } from "./tokenizer-json-read.ts";
 import { readRoles, writeRoles } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
+import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 
 /** What to prepare, and where to store it. */
 export interface PrepareOptions {
@@ -251,7 +252,7 @@ export function openPrepared(folder: string, expected: Partial<TokenOrigin> = {}
   try {
     const file = path.join(folder, names.tokenizer);
     const tokenizer = readTokenizer(file);
-    const origin = { tokenizer: sha256(fs.readFileSync(file, "utf8")), ...expected };
+    const origin = { tokenizer: sha256(readText(file, MOST_OF_TOKENIZER)), ...expected };
     const open = (name: string): TokenFile => {
       const tokens = openTokenFile(path.join(folder, name), { verify: true });
       opened.push(tokens);
@@ -293,7 +294,7 @@ function openKept(
 export function readTokenizer(file: string): Tokenizer {
   let text: string;
   try {
-    text = fs.readFileSync(file, "utf8");
+    text = readText(file, MOST_OF_TOKENIZER);
   } catch (error) {
     throw new Error(`cannot read the tokenizer ${file}: ${reason(error)}`, { cause: error });
   }

@@ -16,6 +16,7 @@ import { getHeapStatistics } from "node:v8";
 import { showBytes } from "../basics/show.ts";
 import { reason } from "../files/errors.ts";
 import { type MemoryAllowed, memoryAllowed } from "../files/memory.ts";
+import type { PathKind } from "../files/read.ts";
 
 /** Bytes of a string for a byte of text: two where one letter lies beyond Latin. */
 const KEPT = 2;
@@ -105,18 +106,6 @@ function tooLarge(what: string, { bytes, largest, word }: Sizes, need: number, a
     `${what}: ${showBytes(bytes)} of text${letters} would need about ${showBytes(need)} of memory; the limit is ` +
       `${showBytes(limit)}, ${allowed.source}. ${smaller}, or ${larger}.`,
   );
-}
-
-/** What a path leads to. */
-export type PathKind = "file" | "folder" | "descriptor" | "named pipe" | "socket" | "device";
-
-/** @param given the path as the user wrote it: /dev/fd/63 is an open descriptor, whatever it leads to */
-export function kindOf(given: string, stat: fs.Stats): PathKind {
-  if (stat.isFile()) return "file";
-  if (stat.isDirectory()) return "folder";
-  const open = /^\/(?:dev|proc\/(?:self|thread-self|\d+))\/fd\/\d+$|^\/dev\/stdin$/.test(given);
-  if (open && (stat.isFIFO() || stat.isSocket())) return "descriptor";
-  return stat.isFIFO() ? "named pipe" : stat.isSocket() ? "socket" : "device";
 }
 
 /** The error for a source that may never end, or never begin. */

@@ -11,6 +11,7 @@ import { isObject } from "../basics/objects.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import type { TokenizerDefinition } from "./tokenizer.ts";
+import { readText } from "../files/read.ts";
 
 /** The tokens with a role, by their content. */
 export type TokenRoles = Pick<TokenizerDefinition, "beginToken" | "endToken">;
@@ -29,7 +30,7 @@ export function readRoles(tokenizerFile: string): TokenRoles {
   if (!fs.existsSync(file)) return {};
   let json: unknown;
   try {
-    json = JSON.parse(fs.readFileSync(file, "utf8"));
+    json = JSON.parse(readText(file));
   } catch (error) {
     throw new Error(`${file} cannot be read: ${reason(error)}. Mend it, or remove it`, { cause: error });
   }

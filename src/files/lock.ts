@@ -22,6 +22,7 @@ import os from "node:os";
 import path from "node:path";
 import { attempt, hasCode, reason } from "./errors.ts";
 import { sha256 } from "./hash.ts";
+import { readText } from "./read.ts";
 
 interface Holder {
   readonly pid: number;
@@ -54,7 +55,7 @@ export function lockFolder(folder: string): () => void {
   held.add(file);
   return () => {
     // Someone may have deleted the lock by hand, and another process may hold the folder since.
-    if (held.delete(file) && readText(file) === content) fs.rmSync(file, { force: true });
+    if (held.delete(file) && contentOf(file) === content) fs.rmSync(file, { force: true });
   };
 }
 
@@ -85,15 +86,15 @@ function expectFree(folder: string, file: string, self: Holder): void {
 
 /** The content of a lock, empty if there is none. One that is not whole is read again after a moment. */
 function settledText(file: string): string {
-  const text = readText(file);
+  const text = contentOf(file);
   if (text === undefined || parse(text)) return text ?? "";
   pause(WRITING_MS);
-  return readText(file) ?? "";
+  return contentOf(file) ?? "";
 }
 
-function readText(file: string): string | undefined {
+function contentOf(file: string): string | undefined {
   try {
-    return fs.readFileSync(file, "utf8");
+    return readText(file);
   } catch {
     return undefined;
   }

@@ -7,6 +7,7 @@ import fs from "node:fs";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { attempt, reason } from "./errors.ts";
 import { newSha256 } from "./hash.ts";
+import { MOST_OF_RECORDS, readText } from "./read.ts";
 
 /** A file that only grows. */
 export interface Log {
@@ -122,7 +123,7 @@ function parseLines<R extends StepRecord>(text: string, onDamage: (line: number)
 export function readRecords<R extends StepRecord>(file: string): R[] {
   let text: string;
   try {
-    text = fs.readFileSync(file, "utf8");
+    text = readText(file, MOST_OF_RECORDS);
   } catch (error) {
     throw new Error(`cannot read the records ${file}: ${reason(error)}`, { cause: error });
   }
@@ -139,7 +140,7 @@ export function keepRecords(
   onWarning: (message: string) => void,
 ): void {
   if (!fs.existsSync(file)) return;
-  const text = fs.readFileSync(file, "utf8");
+  const text = readText(file, MOST_OF_RECORDS);
   const lines = parseLines(text, (line) => onWarning(`line ${line} of ${file} was damaged and is dropped`));
   const kept = lines
     .filter(({ record }) => wanted(record))

@@ -22,7 +22,7 @@ import {
 } from "../connections/conventions/table.ts";
 import { expectWhole } from "../basics/ranges.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
-import { type OpenSafetensors, shortName } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors.ts";
 import { type OpenShards, openShards } from "../files/shards.ts";
 import {
   type FoundConnection,
@@ -35,6 +35,7 @@ import {
 } from "./connection-names.ts";
 import { expectFolders, type NewTensor, writeFolder, writeNew } from "./convert-write.ts";
 import { randomProbe } from "./probes.ts";
+import { whyPart } from "./whole-model.ts";
 
 /** How a file is converted. */
 export interface ConvertOptions {
@@ -240,7 +241,10 @@ function convertOpened(
     from,
     to,
     agreement,
-    notes,
+    notes:
+      file.partOf === undefined
+        ? notes
+        : [...notes, `It may be a part of a checkpoint (${file.partOf}): convert its other files, too.`],
     converted,
     passed: passed.length,
     bytes: passed.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -256,32 +260,6 @@ function endSizes({ phi, bias }: ConnectionWeights, name: string): { streams: nu
   throw new ConversionError(
     `${name} has phi [${phi!.shape.join(", ")}] and bias [${bias!.shape.join(", ")}]; an end has phi [n, nC] and bias [n]`,
   );
-}
-
-/** What comes after the last block, under the names of the libraries that are known here. */
-const afterBlocks = /(?:^|\.)(?:norm|final_?(?:layer)?norm|ln_f|head|lm_head|output|output_layer)(?:\.weight)?$/i;
-
-/** Why these tensors may be only a part of a model; undefined if they are a whole one. */
-function whyPart({ partOf, tensors }: OpenShards): string | undefined {
-  if (partOf !== undefined) return partOf;
-  const layers = new Map<string, Set<number>>();
-  const roles = new Map<number, Set<string>>();
-  for (const { name } of findConnections(tensors)) {
-    const [, family, number, role] = /^(.*?)(\d+)\.(.*)$/.exec(name) ?? [];
-    if (family === undefined || /(?:^|\.)mtp\./.test(family)) continue;
-    layers.set(family, (layers.get(family) ?? new Set()).add(Number(number)));
-    roles.set(Number(number), (roles.get(Number(number)) ?? new Set()).add(role!));
-  }
-  for (const [family, numbers] of layers) {
-    const missing = Array.from({ length: numbers.size }, (_, i) => i).find((number) => !numbers.has(number));
-    if (missing !== undefined) return `it has no ${shortName(family)}${missing}`;
-  }
-  const most = Math.max(...[...roles.values()].map((each) => each.size));
-  const half = [...roles].find(([, each]) => each.size < most || each.size < 2);
-  if (half !== undefined) return `layer ${half[0]} has only ${[...half[1]].join(", ")}`;
-  return tensors.some(({ name }) => afterBlocks.test(name))
-    ? undefined
-    : "it has neither a last norm nor an output matrix";
 }
 
 interface End {

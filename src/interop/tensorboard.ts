@@ -148,9 +148,9 @@ export function recordTensorBoard(run: Run, folder: string): Run {
     written = metric.step;
   };
   const recording: Pick<Run, "advance" | "close"> = {
-    async advance() {
+    async advance(signal) {
       try {
-        return await run.advance();
+        return await run.advance(signal);
       } finally {
         catchUp();
       }

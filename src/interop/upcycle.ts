@@ -33,6 +33,7 @@ import { isSamePlace } from "../files/places.ts";
 import { initialValues } from "../training/initialise.ts";
 import { createRunFolder, openRunFolder } from "../runs/run-folder.ts";
 import { programVersions } from "../runs/run.ts";
+import { MOST_OF_TOKENIZER, readWhole } from "../files/read.ts";
 
 /** The connections that can start as a residual model. */
 export type UpcycledConnection = HcConfig | MhcConfig;
@@ -115,7 +116,7 @@ export async function upcycle(
   // An imported run may have no tokenizer.
   const tokenizerFiles = ["tokenizer.json", "tokenizer_config.json"]
     .filter((name) => fs.existsSync(path.join(from, name)))
-    .map((name) => [name, fs.readFileSync(path.join(from, name))] as const);
+    .map((name) => [name, readWhole(path.join(from, name), MOST_OF_TOKENIZER)] as const);
   const folder = createRunFolder(to, config, {
     existing,
     versions: programVersions(runtime),

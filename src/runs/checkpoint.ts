@@ -17,6 +17,7 @@ import { readSafetensors } from "../files/safetensors.ts";
 import { newSha256, sha256, sha256OfFile } from "../files/hash.ts";
 import { expectSpace } from "../files/space.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
+import { readText } from "../files/read.ts";
 
 /** What the trainer keeps besides tensors; comes back through JSON. */
 export type TrainingState = Readonly<Record<string, unknown>>;
@@ -297,7 +298,7 @@ function checkedState(folder: string): StateFile {
 function soundState(folder: string): StateFile {
   let parsed: StateFile & { readonly sha256: string };
   try {
-    parsed = JSON.parse(fs.readFileSync(path.join(folder, names.state), "utf8"));
+    parsed = JSON.parse(readText(path.join(folder, names.state)));
   } catch (error) {
     throw damaged(folder, `${names.state}: ${reason(error)}`);
   }

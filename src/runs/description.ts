@@ -14,6 +14,7 @@ import { latestCheckpoint, loadState } from "./checkpoint.ts";
 import { isRunFolder } from "./find-runs.ts";
 import { type ConfigChange, identityIn, parseChanges } from "./identity.ts";
 import { names } from "./names.ts";
+import { readText } from "../files/read.ts";
 
 /** What config.json holds. */
 export interface RunDescription {
@@ -59,7 +60,7 @@ export function readDescription(folder: string): RunDescription {
   const file = path.join(folder, names.config);
   let text: string;
   try {
-    text = fs.readFileSync(file, "utf8");
+    text = readText(file);
   } catch (error) {
     throw new Error(`there is no run in ${folder} (${names.config}: ${reason(error)})${runsAround(folder)}`, {
       cause: error,

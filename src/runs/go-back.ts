@@ -9,6 +9,7 @@ import { keepRecords } from "../files/records.ts";
 import type { EventRecord } from "../training/records.ts";
 import { names } from "./names.ts";
 import { readSamples } from "./samples.ts";
+import { MOST_OF_RECORDS, readText } from "../files/read.ts";
 
 /** Whether an alarm is kept when the run goes back: those up to that step, and all rollbacks, which explain it. */
 export const outlives = (event: Pick<EventRecord, "step" | "rollback">, lastStep: number): boolean =>
@@ -26,7 +27,7 @@ export function goBack(folder: string, lastStep: number, onWarning: (message: st
   keep(names.events, (event) => outlives(event, lastStep));
   const file = path.join(folder, names.samples);
   if (!fs.existsSync(file)) return told;
-  const text = fs.readFileSync(file, "utf8");
+  const text = readText(file, MOST_OF_RECORDS);
   const keptText = readSamples(folder)
     .filter((sample) => !(Number(/^step (\d+), /.exec(sample)?.[1]) > lastStep))
     .join("");

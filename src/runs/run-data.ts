@@ -14,6 +14,7 @@ import { isObject } from "../basics/objects.ts";
 import { type ConfigChange, parseChanges } from "./identity.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
 import { parseRecord, type RecordFiles, together } from "./record-shapes.ts";
+import { MOST_OF_RECORDS, readText } from "../files/read.ts";
 
 /** What is in a run folder, as far as it can be read. */
 export interface RunData {
@@ -38,19 +39,13 @@ export interface RunData {
   readonly problems: readonly string[];
 }
 
-/** Files larger than this are not read: no run of this library comes near. */
-const LARGEST_FILE = 1 << 30;
-
 /** Read a run folder without locking it and without ever throwing. */
 export function readRunData(folder: string): RunData {
   const problems: string[] = [];
   const read = (name: string, required = false): string => {
     const file = path.join(folder, name);
     try {
-      const stat = fs.statSync(file);
-      if (!stat.isFile()) throw new Error("it is no file");
-      if (stat.size > LARGEST_FILE) throw new Error("it is larger than 1 GiB");
-      return fs.readFileSync(file, "utf8");
+      return readText(file, MOST_OF_RECORDS);
     } catch (error) {
       if (required || !hasCode(error, "ENOENT")) problems.push(`${name}: ${reason(error)}`);
       return "";

@@ -54,8 +54,11 @@ export interface Run {
    * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one.
    * Rejects with a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
    * an alarm was to stop it (the step is then saved) or would have it go back once too often.
+   *
+   * With a signal that is aborted between two microbatches of the step, the step is dropped, nothing of it is applied,
+   * and the promise rejects with the signal's reason. A long evaluation ends too; its step is done and has none.
    */
-  advance(): Promise<MetricRecord>;
+  advance(signal?: AbortSignal): Promise<MetricRecord>;
   /** Save a checkpoint now, unless this step has one. */
   checkpoint(): Promise<void>;
   /** Unlock the folder, and give the trainer's memory back to the runtime. */
@@ -120,9 +123,10 @@ export async function openRun(
       ...given({ onWarning: options.onWarning, changed: options.changed }),
     });
     warnOfWarmup(config, options);
+    warnOfStep(config, data, options);
     startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer);
+    return await trainIn(folder, trainer, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -220,8 +224,24 @@ function warnOfWarmup({ name, steps, optimizer }: TrainingConfig, { onWarning }:
   );
 }
 
+/** A step that reads so many times the text is hardly meant. */
+const MANY_TIMES = 100;
+
+/** Warn when a single step reads the training text over and over. */
+function warnOfStep(
+  { name, batch, accumulate, model }: TrainingConfig,
+  { train }: PreparedFiles,
+  { onWarning }: RunOptions,
+): void {
+  const times = (batch * accumulate * model.context) / train.length;
+  if (times <= MANY_TIMES) return;
+  onWarning?.(
+    `${name}: each step reads ${batch * accumulate} sequences of ${showMany(model.context, "token")}, ${Math.round(times)} times the training text of ${showMany(train.length, "token")}. Fewer teach as much sooner: --accumulate, --batch.`,
+  );
+}
+
 /** The run of a trainer that stands where its folder does. */
-async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
+async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOptions["onWarning"]): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
   const { chance } = alarms.subject;
@@ -274,11 +294,23 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
   // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
   const highestSaved = chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY);
 
-  const advance = async (): Promise<MetricRecord> => {
+  const evaluate = async (step: number, signal: AbortSignal | undefined): Promise<Evaluation | undefined> => {
+    if (!due(step, config.evaluateEvery)) return undefined;
+    try {
+      return await trainer.evaluate({ signal });
+    } catch (error) {
+      if (!signal?.aborted || error !== signal.reason) throw error;
+      onWarning?.(`${config.name}: the evaluation of step ${step} was interrupted; this step has no validation loss.`);
+      return undefined;
+    }
+  };
+
+  const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
     const next = trainer.step + 1;
     const result = await trainer.trainStep({
       instruments: due(next, config.gainsEvery),
       rateFactor: rateFactorAt(history.events, next),
+      signal,
     });
     const { step, loss, gradientNorm } = result;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
@@ -286,7 +318,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer): Promise<Run> {
       await react(step, [notFiniteAlarm(record, await trainer.findNotFinite(), checkpointBefore())]);
       return record;
     }
-    const evaluation = due(step, config.evaluateEvery) ? await trainer.evaluate() : undefined;
+    const evaluation = await evaluate(step, signal);
     const record = recordOf(result, secondsBefore(), evaluation);
     // Rounded before the alarms see it: a resumed run replays what is in the file.
     const gain = result.instruments && { step, ...rounded(result.instruments) };

@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { names } from "./names.ts";
+import { MOST_OF_RECORDS, readText } from "../files/read.ts";
 
 /** A text that the model wrote. */
 export interface Sample {
@@ -15,7 +16,7 @@ export interface Sample {
 export function readSamples(folder: string): string[] {
   const file = path.join(folder, names.samples);
   if (!fs.existsSync(file)) return [];
-  const whole = fs.readFileSync(file, "utf8").split(sampleEnd).slice(0, -1);
+  const whole = readText(file, MOST_OF_RECORDS).split(sampleEnd).slice(0, -1);
   return whole.map((sample) => sample + sampleEnd);
 }
 

@@ -21,9 +21,9 @@ export interface RunRequests {
 
 /** How runs are trained in turns; all of it may be left out. */
 export interface TurnOptions<R extends Run> {
-  /** Ends the loop after the step in progress. */
+  /** Ends the loop after the step in progress, or between its microbatches; what is not done of it is dropped. */
   readonly signal?: AbortSignal;
-  /** Answered between steps. */
+  /** Answered between steps; a stop ends a step between its microbatches. */
   readonly requests?: RunRequests | undefined;
   /** After every step, with an estimate of the time that all runs will still take. */
   readonly onStep?: (run: R, secondsLeft: number | undefined) => void;
@@ -94,12 +94,15 @@ export async function trainInTurns<R extends Run>(
       }
     }
   };
+  let turn: { readonly run: R; readonly stop: AbortController } | undefined;
   const takeTurn = async (run: R): Promise<void> => {
+    const stop = new AbortController();
+    turn = { run, stop };
     try {
-      await run.advance();
+      await run.advance(stop.signal);
     } catch (error) {
-      if (!(error instanceof RunStopped)) throw error;
-      fail(run, error);
+      if (error instanceof RunStopped) fail(run, error);
+      else if (!stop.signal.aborted || error !== stop.signal.reason) throw error;
     }
     noteEvents(run);
     onStep?.(run, secondsLeft());
@@ -108,7 +111,13 @@ export async function trainInTurns<R extends Run>(
     await answerAll();
   };
 
-  requests?.listen((...request) => void asked.push(request));
+  const endTurn = (): void => turn?.stop.abort();
+  signal?.addEventListener("abort", endTurn);
+  requests?.listen((...request) => {
+    asked.push(request);
+    const [action, folder] = request;
+    if (action === "stop" && (folder === undefined || folder === turn?.run.folder.folder)) endTurn();
+  });
   try {
     while (!interrupted() && going().length > 0) {
       for (const run of going()) if (!interrupted() && going().includes(run)) await takeTurn(run);
@@ -118,6 +127,7 @@ export async function trainInTurns<R extends Run>(
     await saveEach(sound());
     throw error;
   } finally {
+    signal?.removeEventListener("abort", endTurn);
     requests?.listen(undefined);
   }
   const unsaved = await saveEach(sound());

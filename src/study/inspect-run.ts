@@ -3,7 +3,6 @@
 // The checkpoint is measured on the beginning of a text, as many tokens as the model's context has. The text is a
 // file, or the one that validates the run.
 
-import fs from "node:fs";
 import path from "node:path";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { reason } from "../files/errors.ts";
@@ -12,6 +11,7 @@ import type { Checkpoint } from "../runs/checkpoint.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { inspectCheckpoint } from "./inspect.ts";
+import { readBeginning } from "../files/read.ts";
 
 /** The text that a checkpoint is measured on. */
 export interface RunText {
@@ -56,6 +56,9 @@ export function validationText({ data: { prepared }, model }: TrainingConfig): R
   }
 }
 
+/** So many bytes of a text give at least one token; the longest of usual tokenizers have 128. */
+const BYTES_A_TOKEN = 256;
+
 /**
  * The beginning of a file, in the tokens of a run.
  *
@@ -64,7 +67,7 @@ export function validationText({ data: { prepared }, model }: TrainingConfig): R
 export function textOfFile(file: string, runFolder: string, { model }: TrainingConfig): RunText {
   let text: string;
   try {
-    text = fs.readFileSync(file, "utf8");
+    text = readBeginning(file, BYTES_A_TOKEN * model.context);
   } catch (error) {
     throw new Error(`cannot read ${file}: ${reason(error)}`, { cause: error });
   }

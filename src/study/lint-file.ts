@@ -7,6 +7,7 @@
 import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
 import { expectWhole } from "../basics/ranges.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import fs from "node:fs";
 import path from "node:path";
 import {
@@ -28,7 +29,7 @@ import { randomProbe } from "../interop/probes.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { isFolder } from "../files/places.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
-import { holdsShards, type OpenShards, openShards } from "../files/shards.ts";
+import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
 import { checkTensors } from "./lint-tensors.ts";
 
 /** Facts that the file may not give, and a file to compare it with. */
@@ -139,14 +140,21 @@ function compareOthers(looked: Looked, other: Looked, asStored: ReadonlySet<stri
   }
 }
 
-/** The sublayers' connections in a file or run folder, in order of appearance, and the convention of each. */
-export function findFileConnections(place: string, convention?: ConventionName): LintConnection[] {
-  return [...look(place, convention).sublayers];
+/**
+ * The sublayers' connections in a file or run folder, in order of appearance, and why the file may be a part of a
+ * checkpoint.
+ */
+export function findFileConnections(
+  place: string,
+  convention?: ConventionName,
+): { readonly sublayers: readonly LintConnection[]; readonly partOf?: string } {
+  const { sublayers, partOf } = look(place, convention);
+  return { sublayers, ...given({ partOf }) };
 }
 
 /** Whether a place is a folder with the files of a checkpoint, and no run. */
 export const isCheckpointFolder = (place: string): boolean =>
-  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsShards(place);
+  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsWeights(place);
 
 function look(place: string, asked: ConventionName | undefined): Looked {
   const run = isFolder(place) && !isCheckpointFolder(place) ? runOf(place) : undefined;

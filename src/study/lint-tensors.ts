@@ -100,7 +100,7 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     return {
       name,
       verdict: "warning",
-      measured: `${rounded.length} of ${pairs.length} tensors beside the connections agree up to rounding to ${one.rounded[0]}, such as ${one.name}: largest difference ${small(one.difference)}${also}`,
+      measured: `${rounded.length} of ${pairs.length} tensors beside the connections agree up to ${one.rounded[0]!.what}, such as ${one.name}: largest difference ${small(one.difference)}${also}`,
       expected,
       where: rounded.map((each) => each.name),
       remedy: "What was rounded does not come back: keep the file with more bits, too.",

@@ -5,7 +5,7 @@
 
 import { z } from "zod";
 import { isObject, isTooDeep } from "../basics/objects.ts";
-import { MOST_TOKENS } from "../basics/bounds.ts";
+import { MOST_SEQUENCES, MOST_TOKENS } from "../basics/bounds.ts";
 import { count, countFromZero, seedNumber } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
@@ -110,8 +110,8 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,
-    batch: count(),
-    accumulate: count().default(1),
+    batch: count(MOST_SEQUENCES),
+    accumulate: count(MOST_SEQUENCES).default(1),
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     steps: count(),
     optimizer: z.strictObject({
@@ -141,6 +141,15 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
     path: ["keepCheckpoints"],
     error: "an alarm that rolls back needs at least 2: the newest checkpoint may hold what went wrong",
+  })
+  .superRefine(({ batch, accumulate }, context) => {
+    // A number that is too large by itself is told of already.
+    if (Math.max(batch, accumulate) <= MOST_SEQUENCES && batch * accumulate > MOST_SEQUENCES)
+      context.addIssue({
+        code: "custom",
+        path: ["accumulate"],
+        message: `${accumulate} batches of ${batch} are ${batch * accumulate} sequences a step; it must be at most ${MOST_SEQUENCES}: take fewer batches (--accumulate) or smaller ones (--batch)`,
+      });
   });
 
 /** Groups of fields as older versions named them → as they are named today. */

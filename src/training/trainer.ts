@@ -45,6 +45,14 @@ export interface StepWishes {
   readonly rateFactor?: number;
   /** Read the instruments: the forward pass of the batch's first sequence once more, and what the update does. */
   readonly instruments?: boolean;
+  /** See `Interruptible`: a step that it ends changes nothing and does not count. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What may be ended before it is done. */
+export interface Interruptible {
+  /** Looked at between batches; when it is aborted, the call rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A tensor as it is saved. */
@@ -75,8 +83,11 @@ export interface Trainer {
   readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
   trainStep(wishes?: StepWishes): Promise<StepResult>;
-  /** Measure all validation batches; changes no parameter. */
-  evaluate(): Promise<Evaluation>;
+  /**
+   * Measure all validation batches; changes no parameter. With a signal that is aborted it ends early, unless it is
+   * done in a few seconds.
+   */
+  evaluate(wishes?: Interruptible): Promise<Evaluation>;
   /**
    * After a step that was not finite: the first tensor of it, in order of execution, with a value that is not;
    * undefined where the runtime cannot look.
@@ -120,6 +131,11 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     runtime.write(graph.tokens, tokens);
     runtime.write(graph.targets, targets);
   };
+  /** Empty what the microbatches of a step have added up. */
+  const clearSums = (): void => {
+    for (const [sum] of graph.programs.update ? (graph.programs.micro.updates ?? []) : [])
+      runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
+  };
   const readTrained = (): Promise<TensorValues[]> => Promise.all(trained.map(({ tensor }) => runtime.read(tensor)));
   /** Of the next step's first sequence. */
   const observe = (): Promise<Instruments> =>
@@ -155,7 +171,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     get step() {
       return step;
     },
-    async trainStep({ instruments: asked = false, rateFactor = 1 } = {}) {
+    async trainStep({ instruments: asked = false, rateFactor = 1, signal } = {}) {
       expectThere();
       const forward = asked ? await observe() : undefined;
       const before = asked ? await readTrained() : undefined;
@@ -163,25 +179,35 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       const current = step + 1;
       const rate = rateFactor * learningRate(optimizer, current, config.steps);
       runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
-      const parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
+      let loss = 0;
+      let expertLoad: readonly (readonly number[])[] = [];
+      let parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
+      const sumParts = async (): Promise<void> => {
+        const asked = parts;
+        parts = [];
+        for (const [[part = NaN], loads] of await Promise.all(asked)) {
+          loss += part / accumulate;
+          expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
+        }
+      };
+      const interrupted = listenBetween(signal);
       for (let index = 0; index < accumulate; index++) {
+        if (index > 0 && (await interrupted())) {
+          clearSums();
+          throw signal!.reason;
+        }
+        if (parts.length === AWAITED_AT_ONCE) await sumParts();
         feed(batches.trainingBatch(step, index));
         micro.run();
         parts.push(Promise.all([micro.read("loss"), micro.read("loads")]));
       }
       if (!programs.single) last.run();
       // Everything is asked for while it is there, and waited for once.
-      const [measured, [gradientNorm = NaN], squares] = await Promise.all([
-        Promise.all(parts),
+      const [, [gradientNorm = NaN], squares] = await Promise.all([
+        sumParts(),
         last.read("clip"),
         asked ? last.read("squares") : [],
       ]);
-      let loss = 0;
-      let expertLoad: readonly (readonly number[])[] = [];
-      for (const [[part = NaN], loads] of measured) {
-        loss += part / accumulate;
-        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
-      }
       if (Number.isFinite(gradientNorm)) step = current;
       const seconds = (performance.now() - started) / 1000;
       const instruments = before && {
@@ -203,10 +229,16 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
         ...given({ instruments }),
       };
     },
-    async evaluate() {
+    async evaluate({ signal } = {}) {
       expectThere();
       const { tokens, targets, program } = programs.evaluation();
+      const interrupted = listenBetween(signal);
+      const started = performance.now();
+      let done = 0;
       return meanLoss(batches.validationBatches(), async (next) => {
+        const left = ((performance.now() - started) / done) * (batches.validationCount - done);
+        if ((await interrupted()) && done > 0 && left > PATIENCE_MS) throw signal!.reason;
+        done++;
         runtime.write(tokens, next.tokens);
         runtime.write(targets, next.targets);
         program.run();
@@ -240,6 +272,28 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       released = true;
       programs.release();
     },
+  };
+}
+
+/** So many microbatches are asked for their loss before it is waited for. */
+const AWAITED_AT_ONCE = 256;
+
+/** Signals are let in so often while a step or an evaluation computes, which may be synchronous. */
+const LISTEN_MS = 100;
+
+/** An evaluation that takes no longer than this is not ended early. */
+const PATIENCE_MS = 5000;
+
+/** Whether a signal is aborted, asked between batches; from time to time it lets the process hear of signals first. */
+function listenBetween(signal: AbortSignal | undefined): () => Promise<boolean> | boolean {
+  if (!signal) return () => false;
+  let listened = performance.now();
+  return async () => {
+    if (performance.now() - listened > LISTEN_MS) {
+      await new Promise((resolve) => void setTimeout(resolve));
+      listened = performance.now();
+    }
+    return signal.aborted;
   };
 }
 

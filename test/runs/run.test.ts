@@ -206,3 +206,13 @@ describe("a run that goes wrong", () => {
     );
   });
 });
+
+test("a step that reads the text over and over is warned of", async () => {
+  const warnings: string[] = [];
+  const onWarning = (message: string): void => void warnings.push(message);
+  (await open(configOf("residual", { accumulate: 2 ** 16 }), "over-and-over", { onWarning })).close();
+  (await open(configOf("residual", { accumulate: 2 }), "once", { onWarning })).close();
+  expect(warnings).toEqual([
+    expect.stringMatching(/each step reads 262144 sequences of 12 tokens, \d+ times the training text of/),
+  ]);
+});

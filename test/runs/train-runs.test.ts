@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { type RunRequest, type RunRequests, trainInTurns } from "../../src/runs/train-runs.ts";
 import { AlarmError, DivergenceError } from "../../src/training/reactions.ts";
-import type { EventRecord } from "../../src/training/records.ts";
+import type { EventRecord, MetricRecord } from "../../src/training/records.ts";
 import { fakeRun, STEPS } from "./fake-run.ts";
 
 /** Someone who asks when a test says so. */
@@ -31,7 +31,7 @@ test("runs take turns, and all are saved at their end", async () => {
 
 test("a step may be asynchronous", async () => {
   const run = fakeRun("later");
-  const later = { ...run, trainer: run.trainer, advance: () => Promise.resolve().then(run.advance) };
+  const later = { ...run, trainer: run.trainer, advance: () => Promise.resolve().then(() => run.advance()) };
   Object.defineProperty(later, "finished", { get: () => run.finished });
   await trainInTurns([later]);
   expect([run.trainer.step, run.saved]).toEqual([STEPS, [STEPS]]);
@@ -68,6 +68,19 @@ test("after any other error every run is saved first", async () => {
   await expect(trainInTurns([good, bad], { requests })).rejects.toThrow(error);
   expect(savedOf([good, bad])).toEqual([[4], [3]]);
   expect(requests.listening).toBe(false);
+});
+
+test.each(["a signal", "a request"])("%s ends the step in progress, which is dropped", async (by) => {
+  const run = fakeRun("slow");
+  const controller = new AbortController();
+  const requests = asker();
+  const endless = async (signal?: AbortSignal): Promise<MetricRecord> => {
+    setTimeout(() => (by === "a signal" ? controller.abort() : requests.ask("stop", "runs/slow")));
+    return await new Promise((_, reject) => signal!.addEventListener("abort", () => reject(signal!.reason as Error)));
+  };
+  const slow = Object.assign(Object.create(run) as typeof run, { advance: endless });
+  const { interrupted, failed } = await trainInTurns([slow], { signal: controller.signal, requests });
+  expect([interrupted, failed.size, run.saved]).toEqual([true, 0, [0]]);
 });
 
 test("alarms are noted once, but for the one that is in the error of a run", async () => {

@@ -27,3 +27,20 @@ test("only whole names are older ones, and what is no configuration stays as it 
   ]);
   for (const value of [3, null, "optimiser", ["optimiser"]]) expect(withCurrentNames(value)).toBe(value);
 });
+
+test("a step has a bounded number of sequences, and each excess is told of once", () => {
+  const problemsOf = (changes: object): string[] => {
+    try {
+      parseTrainingConfig({ ...config, ...changes });
+    } catch (error) {
+      return (error as Error).message.split("\n").slice(1);
+    }
+    return [];
+  };
+  expect(problemsOf({ batch: 2 ** 10, accumulate: 2 ** 10 })).toEqual([]);
+  expect(problemsOf({ batch: 2 ** 10, accumulate: 1025 })).toEqual([
+    "  accumulate: 1025 batches of 1024 are 1049600 sequences a step; it must be at most 1048576: take fewer batches (--accumulate) or smaller ones (--batch)",
+  ]);
+  expect(problemsOf({ batch: 1e8 })).toEqual(["  batch: 100000000 is given; it must be at most 1048576"]);
+  expect(problemsOf({ accumulate: 1e9 })).toEqual(["  accumulate: 1000000000 is given; it must be at most 1048576"]);
+});

@@ -2,6 +2,7 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
+import type { ValidationBatch } from "../../src/data/batches.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
@@ -239,6 +240,49 @@ test("a released trainer refuses everything rather than working with zeros", asy
     async () => await collect(trainer.generate([1], { temperature: 0, maxTokens: 1, random: () => 0 })),
   ])
     await expect(Promise.resolve().then(use)).rejects.toThrow(refused);
+});
+
+test("a step that is interrupted between microbatches is dropped, and done again it has the same bits", async () => {
+  const config = tinyTraining("mhc", { accumulate: 3 });
+  const [trainer, undisturbed] = [trainerOf(config), trainerOf(config)];
+  await trainer.trainStep();
+  const aborted = AbortSignal.abort(new Error("enough"));
+  await expect(trainer.trainStep({ signal: aborted })).rejects.toThrow("enough");
+  expect(trainer.step).toBe(1);
+  await trainer.trainStep();
+  await steps(undisturbed, 2);
+  expect(await trainer.save()).toEqual(await undisturbed.save());
+});
+
+test("an interrupt is heard in the middle of a step of very many microbatches", async () => {
+  const trainer = trainerOf(tinyTraining("residual", { accumulate: 2 ** 18 }));
+  const controller = new AbortController();
+  setTimeout(() => controller.abort(new Error("enough")), 20);
+  const started = performance.now();
+  await expect(trainer.trainStep({ signal: controller.signal })).rejects.toThrow("enough");
+  expect(performance.now() - started).toBeLessThan(3000);
+});
+
+test("an interrupt ends a long evaluation, and a short one is finished", async () => {
+  const [long, short] = [2 ** 20, 2].map((validationCount) => {
+    const config = tinyTraining("residual");
+    const batches = tinyBatches(config);
+    const [first] = [...batches.validationBatches()];
+    const many = function* (): Generator<ValidationBatch, void, undefined> {
+      for (let index = 0; index < validationCount; index++) yield first!;
+    };
+    return createTrainer(runtime, config, { ...batches, validationCount, validationBatches: many });
+  });
+  const signal = AbortSignal.abort(new Error("enough"));
+  await expect(long!.evaluate({ signal })).rejects.toThrow("enough");
+  expect((await short!.evaluate({ signal })).loss).toBeGreaterThan(0);
+});
+
+test("losses of more microbatches than are waited for at once are all in the mean", async () => {
+  const [many, few] = [600, 2].map((accumulate) =>
+    trainerOf(tinyTraining("residual", { accumulate, batch: 1200 / accumulate })),
+  );
+  expect((await many!.trainStep()).loss).toBeCloseTo((await few!.trainStep()).loss, 4);
 });
 
 test.each([1, 2, 3])("when its runtime is closed, everything is refused at once, on %i threads", async (threads) => {

@@ -22,6 +22,7 @@ import { readHuggingFaceModel } from "./weights.ts";
 import { createRunFolder } from "../../runs/run-folder.ts";
 import { programVersions } from "../../runs/run.ts";
 import { expectSameLogits, type UpcycledConnection, upcycledState } from "../upcycle.ts";
+import { readText } from "../../files/read.ts";
 
 /** What the run should be. */
 export interface HuggingFaceImportOptions {
@@ -211,7 +212,7 @@ function tokenizerOf(folder: string, vocabulary: number): FoundTokenizer {
  * a number there may be a mere default, so only that of a special token counts.
  */
 function rolesOf(folder: string, { added, beginToken, endToken }: TokenizerDefinition): TokenRoles {
-  const config: unknown = JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"));
+  const config: unknown = JSON.parse(readText(path.join(folder, "config.json")));
   const named = (field: string): string | undefined => {
     const stored = isObject(config) ? config[field] : undefined;
     const id: unknown = Array.isArray(stored) ? stored[0] : stored;

@@ -4,7 +4,6 @@
 // time, F16 and BF16 are widened to float32, and tensors.ts says where their numbers go. Every parameter must be
 // complete, and every tensor must be used.
 
-import fs from "node:fs";
 import path from "node:path";
 import { reason } from "../../files/errors.ts";
 import { type OpenShards, openShards } from "../../files/shards.ts";
@@ -16,6 +15,7 @@ import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
 import { shortName } from "../../files/safetensors.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { countTensors, huggingFaceTensors, scatterView } from "./tensors.ts";
+import { readText } from "../../files/read.ts";
 
 /** A model read from a folder; `notes` also says which tensors were left out. */
 export interface HuggingFaceModel extends ReadConfig {
@@ -46,7 +46,7 @@ export function readHuggingFaceModel(folder: string, context?: number): HuggingF
 
 function readJson(file: string): unknown {
   try {
-    return JSON.parse(fs.readFileSync(file, "utf8"));
+    return JSON.parse(readText(file));
   } catch (error) {
     const why = error instanceof SyntaxError ? `it is not JSON (${error.message})` : reason(error);
     throw new Error(`cannot read ${file}: ${why}. A folder to import holds config.json and safetensors`, {

@@ -112,8 +112,8 @@ function changes(configs: readonly TrainingConfig[], { connections, alone, resum
   if (resumed) return found;
   // As many sequences as before, in more and smaller batches.
   const { batch, accumulate } = first;
-  const parts = Array.from({ length: batch }, (_, index) => index + 2).find((part) => batch % part === 0);
-  if (parts !== undefined)
+  const parts = smallestDivisor(batch);
+  if (batch > 1)
     found.push({
       option: `--batch ${batch / parts} --accumulate ${accumulate * parts}`,
       apply: (config) => ({ ...config, batch: batch / parts, accumulate: accumulate * parts }),
@@ -142,6 +142,12 @@ function changes(configs: readonly TrainingConfig[], { connections, alone, resum
     });
   }
   return found;
+}
+
+/** The smallest whole number above 1 that divides a count; of 1 itself it is 1. */
+function smallestDivisor(of: number): number {
+  for (let part = 2; part * part <= of; part++) if (of % part === 0) return part;
+  return of;
 }
 
 /** A configuration with a field of its connection changed; undefined when the connection refuses the value. */

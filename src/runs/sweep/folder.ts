@@ -40,6 +40,7 @@ import {
   sweepPoints,
 } from "./definition.ts";
 import { formatJson } from "../../files/records.ts";
+import { readText } from "../../files/read.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;
 
@@ -85,7 +86,7 @@ export function readSweepPlan(folder: string): SweepPlan {
   const file = path.join(folder, names.plan);
   let plan: Partial<SweepPlan>;
   try {
-    plan = JSON.parse(fs.readFileSync(file, "utf8")) as Partial<SweepPlan>;
+    plan = JSON.parse(readText(file)) as Partial<SweepPlan>;
   } catch (error) {
     throw new Error(`cannot read the sweep ${file}: ${reason(error)}`, { cause: error });
   }
@@ -126,7 +127,7 @@ const outcomeSchema = z.object({
 export function readOutcome(folder: string): RunOutcome | undefined {
   const file = path.join(folder, names.result);
   try {
-    return outcomeSchema.parse(JSON.parse(fs.readFileSync(file, "utf8")));
+    return outcomeSchema.parse(JSON.parse(readText(file)));
   } catch (error) {
     if (error instanceof z.ZodError)
       throw new Error(`cannot read ${file}: it does not say how the run ended. Remove it to train the run again`, {
