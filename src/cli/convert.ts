@@ -13,7 +13,7 @@ import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { isResidualRun } from "../interop/run-connections.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
-import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 

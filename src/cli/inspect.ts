@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
-import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { showBytes, showPlain } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";

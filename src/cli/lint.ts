@@ -18,7 +18,7 @@ import { runIterations } from "../interop/run-connections.ts";
 import { lintFile, type LintReport } from "../study/lint-file.ts";
 import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { formatJson } from "../files/records.ts";

@@ -4,7 +4,8 @@
 // dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is
 // measured by evaluating both forms of every connection in float64 on the same random streams.
 
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import {
   conversion,
@@ -22,6 +23,7 @@ import {
   isMhcConvention,
   type MhcConventionName,
 } from "../connections/conventions/table.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
@@ -110,6 +112,14 @@ const optionRules: FieldRules<ConvertOptions> = {
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
   expectFields("convertFile", options, optionRules);
+  expectGiven("convertFile", options, optionRules, ["to"]);
+  const { iterations = 20, tokens = 8, tolerance } = options;
+  expectWhole("convertFile", "iterations", iterations, 1, MOST_ITERATIONS);
+  expectWhole("convertFile", "tokens", tokens, 1, MOST_TOKENS);
+  if (tolerance !== undefined && !(tolerance >= 0))
+    throw new RangeError(
+      `convertFile: tolerance is ${tolerance}; it must be a number of at least 0. Give such as 1e-3, or Infinity for no limit.`,
+    );
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
   const run = isFolder(input) && isRunFolder(input) ? openRunConnections(input) : undefined;
   const place = run?.file ?? input;

@@ -4,6 +4,8 @@
 // whose network is unknown, they show its connections alone, each on the same random streams, standard normal.
 // Values that depend on the streams' history (their cosine, activations) are then left out.
 
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { expectFields } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
@@ -78,6 +80,8 @@ export interface InspectedFile {
 export function inspectFile(file: string, options: InspectFileOptions = {}): InspectedFile {
   expectFields("inspectFile", options, { convention: conventionNames, iterations: "number", tokens: "number" });
   const { iterations = 20, tokens = 128 } = options;
+  expectWhole("inspectFile", "iterations", iterations, 1, MOST_ITERATIONS);
+  expectWhole("inspectFile", "tokens", tokens, 1, MOST_TOKENS);
   const order = new Intl.Collator("en", { numeric: true });
   const { sublayers: found, partOf } = findFileConnections(file, options.convention);
   const sublayers = found.toSorted((a, b) => order.compare(a.name, b.name));

@@ -4,6 +4,8 @@
 // configuration or the names themselves give; and at recorded residual maps, [..., n, n] tensors named h_res,
 // hRes (as they mix the streams) or comb (as Sinkhorn-Knopp returned them).
 
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import fs from "node:fs";
@@ -81,6 +83,9 @@ interface Looked {
  */
 export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
   expectFields("lintFile", options, optionRules);
+  const { tokens = 32 } = options;
+  if (options.iterations !== undefined) expectWhole("lintFile", "iterations", options.iterations, 1, MOST_ITERATIONS);
+  expectWhole("lintFile", "tokens", tokens, 1, MOST_TOKENS);
   const looked = look(place, options.convention);
   const { file, sublayers, endings, maps, skipped, iterations } = looked;
   if (sublayers.length + maps.length + endings.length === 0) {
@@ -103,7 +108,7 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
     maps,
     ...(other ? { reference: new Map(reference.map((each) => [each.name, each])), asStored } : {}),
     iterations: options.iterations ?? iterations ?? 20,
-    probe: (streams, channels) => randomProbe({ tokens: options.tokens ?? 32, streams, channels }),
+    probe: (streams, channels) => randomProbe({ tokens, streams, channels }),
   });
   const others = other && compareOthers(looked, other, asStored);
   return {
