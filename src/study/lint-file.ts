@@ -16,17 +16,13 @@ import {
   type MhcConventionName,
   isMhcConvention,
 } from "../connections/conventions/table.ts";
-import type { ConnectionConfig } from "../connections/table.ts";
-import { sublayerConnections } from "../model/overrides.ts";
 import { lintConnections } from "./lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
-import { latestCheckpoint } from "../runs/checkpoint.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type FoundConnection, findConnections, joinedWeights } from "../interop/connection-names.ts";
 import { conventionKey } from "../interop/convert.ts";
 import { isMade } from "../interop/hf/weights.ts";
 import { randomProbe } from "../interop/probes.ts";
-import { openRunFolder } from "../runs/run-folder.ts";
+import { openRunConnections } from "../interop/run-connections.ts";
 import { isFolder } from "../files/places.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
 import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
@@ -157,7 +153,7 @@ export const isCheckpointFolder = (place: string): boolean =>
   isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsWeights(place);
 
 function look(place: string, asked: ConventionName | undefined): Looked {
-  const run = isFolder(place) && !isCheckpointFolder(place) ? runOf(place) : undefined;
+  const run = isFolder(place) && !isCheckpointFolder(place) ? openRunConnections(place) : undefined;
   const name = run?.file ?? place;
   const file = openShards(name);
   try {
@@ -197,45 +193,6 @@ function look(place: string, asked: ConventionName | undefined): Looked {
   } finally {
     file.close();
   }
-}
-
-/** The smallest number of Sinkhorn-Knopp iterations of a run's connections; undefined where none of them iterates. */
-export function runIterations(folder: string): number | undefined {
-  return iterationsOf(parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json")));
-}
-
-function iterationsOf({ model }: TrainingConfig): number | undefined {
-  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "mhc" ? [each.iterations] : []));
-  return iterations.length > 0 ? Math.min(...iterations) : undefined;
-}
-
-type KnownConvention = { readonly convention?: ConventionName; readonly skip?: string };
-
-function runOf(folder: string) {
-  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
-  const place = latestCheckpoint(folder);
-  if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
-  const connections = sublayerConnections(config.model);
-  return {
-    file: path.join(place.folder, "model.safetensors"),
-    iterations: iterationsOf(config),
-    conventionOf(name: string): KnownConvention | undefined {
-      const [, layer, role] = /^layers\.(\d+)\.(attention|feedForward)\.connection$/.exec(name) ?? [];
-      if (layer === undefined) return undefined;
-      return conventionOf(connections[2 * Number(layer) + (role === "attention" ? 0 : 1)]!);
-    },
-  };
-}
-
-function conventionOf(config: ConnectionConfig): KnownConvention {
-  if (config.kind === "mhc") {
-    if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
-      return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
-    return { convention: config.convention ?? "paper" };
-  }
-  if (config.kind !== "hc") return { skip: `it is ${config.kind}` };
-  if (config.dynamic === false) return { convention: "hc-static" };
-  return { convention: config.tanh === false ? "hc-dynamic-no-tanh" : "hc-dynamic" };
 }
 
 function byNames({ naming, tensors }: FoundConnection): ConventionName {
