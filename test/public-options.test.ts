@@ -43,7 +43,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   chooseExperts: [(o) => ops.chooseExperts(t, t, o), "normalize", "normalise"],
   compareOverlap: [(o) => pipelines.compareOverlap(o, pipelines.paper27b, 1), "microbatches", "microBatches"],
   compareSchedules: [(o) => pipelines.compareSchedules(o, costs), "microbatches", "microBatches"],
-  compileSteps: [(o) => planning.compileSteps(paper as never, o), "batches", "batch"],
+  compileSteps: [(o) => planning.compileSteps(paper, o), "batches", "batch"],
   connectionTime: [(o) => planning.connectionTime(paper, h800, o), "fusions", "fusion"],
   convertFile: [(o) => interop.convertFile("a", "b", o), "iteration", "iterations"],
   createBatches: [data.createBatches, "batchsize", "batchSize"],
@@ -272,6 +272,7 @@ test.each(Object.entries(withOptions))(
   },
 );
 
+const filled = ops.fill;
 const rt = createReferenceRuntime();
 const x = b.input("x", [4]);
 const pass = { forward: 1, backward: 2, weights: 1 };
@@ -305,7 +306,7 @@ const wrong: Readonly<Record<string, readonly [call: () => unknown, message: Reg
   "a factor of text": [() => ops.scale(x, js("a")), /factor is "a"; it must be a number/],
   "a factor beyond float32": [() => ops.scale(x, 1e308), /factor is 1e\+308; .*3\.4e38/],
   "an offset of NaN": [() => ops.shift(x, Number.NaN), /offset is NaN/],
-  "a filling of text": [() => ops.fill([2], js("a")), /value is "a"; it must be a number/],
+  "a filling of text": [() => filled([2], js("a")), /value is "a"; it must be a number/],
   "an operand of text": [() => ops.sum(js("a")), /x is "a"; it must be a tensor/],
   "a dispatch for its offsets": [
     () => ops.expertMatmul(t, b.input("w", [2, 4, 4]), js(ops.dispatch(ids, 2))),
@@ -364,7 +365,7 @@ const wrong: Readonly<Record<string, readonly [call: () => unknown, message: Reg
   "mixed of no connections": [() => b.mixed(js([1])), /connection 0 is 1; it must be a connection/],
   "convertFile without a convention": [
     () => interop.convertFile("a", "b", js({})),
-    /from is missing; it must be one of paper/,
+    /to is missing; it must be one of paper/,
   ],
   "a number encoded": [() => tokenizer.encode(js(5)), /5 is given; it must be a text/],
   "a number decoded": [() => tokenizer.decode(js(5)), /5 is given; it must be a list of tokens/],
