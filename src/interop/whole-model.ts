@@ -7,10 +7,17 @@ import type { OpenShards } from "../files/shards.ts";
 import { shortName } from "../files/safetensors.ts";
 import { findConnections } from "./connection-names.ts";
 
-// Names outside the layers.
 const lastNorm = /(?:^|\.)(?:norm|final_?(?:layer)?norm|ln_f)(?:\.weight)?$/i;
 const outputMatrix = /(?:^|\.)(?:head|lm_head|output|output_layer)(?:\.weight)?$/i;
 const embedding = /(?:^|\.)(?:embed|embedding|embed_tokens|tok_embeddings|word_embeddings|wte)(?:\.weight)?$/i;
+
+/** Whether a tensor is a model's output matrix, by its name. */
+export const isOutputMatrix = (name: string): boolean => isOutside(name) && outputMatrix.test(name);
+/** Whether a tensor is a model's embedding, by its name. */
+export const isEmbedding = (name: string): boolean => isOutside(name) && embedding.test(name);
+const isLastNorm = (name: string): boolean => isOutside(name) && lastNorm.test(name);
+/** The norms and outputs of layers are not the model's. */
+const isOutside = (name: string): boolean => !name.split(".").some((part) => /^\d+$/.test(part));
 
 /** Why these tensors may be only a part of a model; undefined if they are a whole one. */
 export function whyPart({ partOf, tensors }: OpenShards): string | undefined {
@@ -30,8 +37,9 @@ export function whyPart({ partOf, tensors }: OpenShards): string | undefined {
   const most = Math.max(...[...roles.values()].map((each) => each.size));
   const half = [...roles].find(([, each]) => each.size < most || each.size < 2);
   if (half !== undefined) return `layer ${half[0]} has only ${[...half[1]].join(", ")}`;
-  const outside = tensors.map(({ name }) => name).filter((name) => !name.split(".").some((part) => /^\d+$/.test(part)));
-  const has = (wanted: RegExp): boolean => outside.some((name) => wanted.test(name));
-  if (!has(lastNorm)) return "it has no last norm";
-  return has(outputMatrix) || has(embedding) ? undefined : "it has neither an output matrix nor an embedding";
+  const names = tensors.map(({ name }) => name);
+  if (!names.some(isLastNorm)) return "it has no last norm";
+  return names.some(isOutputMatrix) || names.some(isEmbedding)
+    ? undefined
+    : "it has neither an output matrix nor an embedding";
 }

@@ -20,13 +20,19 @@ import { lintConnections } from "./lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
 import { type FoundConnection, findConnections, joinedWeights } from "../interop/connection-names.ts";
 import { conventionKey } from "../interop/convert.ts";
+import { viewAsHuggingFace } from "../interop/hf/view-file.ts";
 import { isMade } from "../interop/hf/weights.ts";
 import { randomProbe } from "../interop/probes.ts";
 import { openRunConnections } from "../interop/run-connections.ts";
+import { isObject } from "../basics/objects.ts";
+import { attempt } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
+import { readText } from "../files/read.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
 import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
-import { checkTensors } from "./lint-tensors.ts";
+import { matchNames } from "./lint-names.ts";
+import { checkTensors, type TensorSource } from "./lint-tensors.ts";
 
 /** Facts that the file may not give, and a file to compare it with. */
 export interface LintFileOptions {
@@ -72,6 +78,8 @@ interface Looked {
   readonly unchecked: readonly string[];
   readonly iterations: number | undefined;
   readonly partOf: string | undefined;
+  /** Of a run. */
+  readonly model: ModelConfig | undefined;
 }
 
 /**
@@ -123,17 +131,47 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
 function compareOthers(looked: Looked, other: Looked, asStored: ReadonlySet<string>): LintCheck | undefined {
   const files: OpenShards[] = [];
   try {
-    const [here, there] = [looked, other].map(({ file: place, owners }) => {
+    const [here, there] = [looked, other].map(({ file: place, owners, model }) => {
       const file = openShards(place);
       files.push(file);
       const isOther = (tensor: string): boolean => asStored.has(owners.get(tensor) ?? "") || !owners.has(tensor);
-      const names = file.tensors.map((tensor) => tensor.name).filter((tensor) => isOther(tensor) && !isMade(tensor));
-      return { file, names };
-    });
-    return checkTensors(here!, there!);
+      return { place, model, ...withNames(file, isOther) };
+    }) as [OpenedSource, OpenedSource];
+    return checkTensors(alikeNamed(here, there), alikeNamed(there, here));
   } finally {
     for (const file of files) file.close();
   }
+}
+
+interface OpenedSource extends TensorSource {
+  readonly place: string;
+  /** Of a run. */
+  readonly model: ModelConfig | undefined;
+}
+
+const withNames = (file: OpenShards, isOther: (tensor: string) => boolean): TensorSource => ({
+  file,
+  names: file.tensors.map(({ name }) => name).filter((name) => isOther(name) && !isMade(name)),
+});
+
+/** A run's tensors as an export has them, where the other file has the names of an export. */
+function alikeNamed(source: OpenedSource, other: OpenedSource): TensorSource {
+  if (!source.model || other.model) return source;
+  const file = viewAsHuggingFace(source.file, source.model, isInterleaved(other.place));
+  if (!file) return source;
+  const ofConnections = new Set(findConnections(file.tensors).flatMap(({ tensors }) => Object.values(tensors)));
+  const theirs = withNames(file, (tensor) => !ofConnections.has(tensor));
+  const known = ({ names }: TensorSource): number => matchNames(names, other.names).pairs.length;
+  return known(theirs) > known(source) ? theirs : source;
+}
+
+/** Whether the columns of MLA lie as is usual in a folder of Hugging Face's form. */
+function isInterleaved(place: string): boolean {
+  let config: unknown;
+  attempt(
+    () => (config = JSON.parse(readText(path.join(isFolder(place) ? place : path.dirname(place), "config.json")))),
+  );
+  return !isObject(config) || config["rope_interleave"] !== false;
 }
 
 /**
@@ -189,6 +227,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       unchecked,
       iterations: run?.iterations,
       partOf: file.partOf,
+      model: run?.config.model,
     };
   } finally {
     file.close();

@@ -139,6 +139,17 @@ describe("other weights are an error, with the evidence", () => {
   });
 });
 
+test("an output matrix that is the embedding again may be in one file only", () => {
+  const { head: _, ...tied } = model;
+  const twice = { ...tied, "lm_head.weight": model["embedding"]! };
+  for (const check of [against(twice, write(tied)), against(tied, write(twice))]) {
+    expect(check).toMatchObject({ verdict: "good" });
+    expect(check!.measured).toContain("lm_head.weight, which only one file has, is its embedding again");
+  }
+  const other = { ...twice, "lm_head.weight": { shape: [V, C], data: draw(V * C) } };
+  expect(against(other, write(tied))).toMatchObject({ verdict: "error", where: ["lm_head.weight"] });
+});
+
 test("rounding to 16 bits is a warning that names the type", () => {
   const half = against({ ...model, head: { ...model["head"]!, dtype: "BF16" } })!;
   expect(half).toMatchObject({ verdict: "warning", where: ["head"] });
