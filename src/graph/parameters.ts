@@ -46,7 +46,8 @@ export interface ParameterSet {
 
 /**
  * Make an empty set of parameters. Pass it, or `under` a prefix, to everything that makes parameters:
- * `languageModel`, `Connection.sublayer`, your own blocks.
+ * `languageModel`, `Connection.sublayer`, your own blocks. The tensors hold zeros until `initialise` writes their first
+ * values to a runtime.
  *
  * @throws Error from `create` when a name is taken; RangeError when listed values do not fit the shape
  */

@@ -11,13 +11,13 @@ import { listed, type Named, named, type Names } from "./named.ts";
 export type Shape = readonly number[];
 
 /** Every type. */
-export const dtypes = ["f32", "i32", "bf16"] as const;
+export const dtypes: readonly DType[] = ["f32", "i32", "bf16"];
 
 /**
  * f32: values, gradients, state. i32: token ids and other indices (they carry no gradient).
  * bf16: the upper half of f32, for storage only; operations that accept it say so.
  */
-export type DType = (typeof dtypes)[number];
+export type DType = "f32" | "i32" | "bf16";
 
 /** What is known of a tensor before its values are: its shape and its type. */
 export interface TensorSpec {

@@ -143,6 +143,7 @@ function expectOffsets(
  * @param x [P, K], the rows of each expert next to each other, as `expertRows` gives them
  * @param weights [E, K, M], or [E, M, K] with transposed
  * @param offsets i32 [E + 1] from `dispatch`
+ * @param options transposed: default false
  * @returns [P, M]
  * @throws ShapeError when the operands do not fit
  */

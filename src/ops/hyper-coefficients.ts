@@ -129,7 +129,8 @@ function forEachCoefficient(shape: Shape, visit: (place: Place) => void): void {
  * @param theta [n + 2, C], rows pre, post, res_0 .. res_{n−1}
  * @param alpha [3], scales of the dynamic parts of pre, post and res
  * @param bias [n² + 2n], the static parts pre | post | res
- * @param options tanh: false leaves it out; epsilon: added to the mean square of a stream's channels
+ * @param options tanh: false leaves it out (default true); epsilon: added to the mean square of a stream's channels
+ *   (default 1e-20)
  * @returns [..., n² + 2n], pre | post | res (row-major, row = output stream)
  * @throws ShapeError when theta, alpha or bias do not fit x
  */

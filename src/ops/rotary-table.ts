@@ -59,6 +59,7 @@ export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttribute
 /**
  * Cosines and sines for `rotary`: [length, dimension], one row a position.
  *
+ * @param options theta: the base of the frequencies, default 10000
  * @throws ShapeError when the dimension is odd; RangeError when theta is not positive
  */
 export function rotaryTable(options: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {

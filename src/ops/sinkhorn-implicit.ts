@@ -38,7 +38,7 @@ export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAtt
  * Source: Accelerated Birkhoff projection (arXiv 2606.07574); the iteration is Eq. 9 of arXiv 2512.24880.
  *
  * @param logits [..., n, n]
- * @param options iterations: T, 1 or more. The gradient is exact in the limit: for logits of deviation 1 and T = 20
+ * @param options iterations: T, 1 or more, default 20. The gradient is exact in the limit: for logits of deviation 1 and T = 20
  *   the two differ only by rounding in nearly every matrix, for a deviation of 4 by a few percent.
  * @returns [..., n, n], rows summing to one
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations
