@@ -10,6 +10,7 @@
 
 import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { expectWhole } from "../basics/ranges.ts";
+import { expectSquare } from "./square.ts";
 
 /** A gain in each direction for every sublayer. */
 export interface GainPair {
@@ -30,6 +31,7 @@ export interface Gains {
  * @param matrix n × n, row-major, row = output stream
  */
 export function amaxGain(matrix: ArrayLike<number>, n: number): { forward: number; backward: number } {
+  expectSquare("amaxGain", matrix, n);
   let forward = 0;
   let backward = 0;
   for (let i = 0; i < n; i++) {
