@@ -6,6 +6,7 @@
 
 import path from "node:path";
 import fs from "node:fs";
+import { attempt } from "./errors.ts";
 import { type DescribedTensor, openSafetensors, shortName } from "./safetensors.ts";
 import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 
@@ -36,7 +37,10 @@ const MOST_LOOKED_AT = 8;
 
 function partOfSeries(folder: string, name: string, own: ReadonlySet<string>): string | undefined {
   const form = (file: string): string => file.replaceAll(/\d+/g, "#");
-  const beside = safetensorsIn(folder).filter(
+  // A folder may let its files be read, and not itself.
+  let all: string[] = [];
+  attempt(() => (all = safetensorsIn(folder)));
+  const beside = all.filter(
     (file) => file !== name && (name === singleName ? shardName.test(file) : form(file) === form(name)),
   );
   const layers = new Set([...own].map(layerOf));
@@ -53,7 +57,7 @@ function partOfSeries(folder: string, name: string, own: ReadonlySet<string>): s
   return part === undefined ? undefined : `${part} beside it holds other tensors`;
 }
 
-/** The prefix and number of a tensor's layer. */
+/** The number of a tensor's layer. */
 const layerOf = (tensor: string): string | undefined => /(?:^|\.)(\d+)\./.exec(tensor)?.[1];
 
 /**

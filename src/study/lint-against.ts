@@ -54,7 +54,7 @@ export function checkAgainst(
   const first = explained.find(({ remedy }) => remedy !== undefined) ?? all[0]!;
   const alike = all.filter(({ what }) => what === first.what);
   const source = connections.find((each) => each.name === first.name);
-  const pair = compared.find((each) => each.name === first.name);
+  const pair = aligned.find((each) => each.name === first.name);
   return {
     name,
     verdict: "error",
@@ -68,10 +68,13 @@ export function checkAgainst(
     where: all.map((each) => each.name),
     remedy:
       first.remedy ??
-      "The files compute different functions. No order, scale or sign that is known here explains it: they are of different training steps, or one of them was changed.",
+      (apart.length === 0
+        ? `Not all connections can be compared. ${isMissing(first) ? "A file without some of them is no whole model: give the file or folder that has them all." : "Say the conventions of both files if they are others (--convention, --against-convention)."}`
+        : "The files compute different functions. No order, scale or sign that is known here explains it: they are of different training steps, or one of them was changed."),
   };
 }
 
+const isMissing = ({ what }: Wrong): boolean => what.startsWith("missing in");
 const isDifferent = ({ given, right }: ComparedConnection): boolean => !isSameFunction(given, right);
 const isRounded = ({ given, right }: ComparedConnection): boolean => roundingOf(given, right) !== undefined;
 

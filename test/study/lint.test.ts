@@ -346,6 +346,7 @@ describe("transposed", () => {
     expect(named(lint(exchanged, { reference }), "against the other file").remedy).toContain("were exchanged");
     const missing = named(lint(right.slice(1), { reference }), "against the other file");
     expect(missing).toMatchObject({ verdict: "error", where: ["layers.0.attention.connection"] });
+    expect(missing.remedy).toContain("no whole model");
     expect(named(lint(trained(3), { reference }), "against the other file").measured).toContain("of other sizes");
     const elsewhere = new Map([["other.connection", right[0]!]]);
     expect(named(lint(right, { reference: elsewhere }), "against the other file").verdict).toBe("error");
