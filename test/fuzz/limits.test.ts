@@ -86,7 +86,7 @@ describe("sizes without a bound", () => {
     ["model.ropeTheta=-1", /model.ropeTheta: -1 is given; it must be at least 1$/],
     ["optimizer.learningRate=1e308", /optimizer.learningRate: /],
     ["model.connection.iterations=1e9", /iterations: 1000000000 is given; it must be at most 10000/],
-    ["batch=1e300", /batch: .* at most 2147483647/],
+    ["batch=1e300", /batch: .* at most 1048576/],
   ])("--set %s is refused with the bound, once", (assignment, message) => {
     expect(() => configured("--set", assignment)).toThrow(message);
     const [, ...lines] = messageFrom(() => configured("--set", assignment)).split("\n");
