@@ -57,6 +57,28 @@ function expectKind(operation: string, name: string, value: unknown, rule: Field
 }
 
 /**
+ * Throw unless fields that have no default are given.
+ *
+ * @throws TypeError that says what the missing one must be
+ */
+export function expectGiven<Options extends object>(
+  operation: string,
+  options: Options,
+  rules: FieldRules<Options>,
+  names: readonly (keyof Options & string)[],
+): void {
+  for (const name of names) {
+    const rule = (rules as Readonly<Record<string, FieldRule>>)[name]!;
+    const what =
+      typeof rule === "string" ? (rule === "anything" ? "given" : kinds[rule][0]) : `one of ${rule.join(", ")}`;
+    if (options[name] === undefined)
+      throw new TypeError(
+        `${operation}: ${name} is missing; it must be ${what}. There is no default: give { ${name}: … }.`,
+      );
+  }
+}
+
+/**
  * Throw unless a value is one of the known names.
  *
  * @throws RangeError with the names and the nearest of them

@@ -10,16 +10,18 @@ import { type ConventionName, conventionNames } from "../connections/conventions
 import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
+import { isResidualRun } from "../interop/run-connections.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/schemas.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
 interface ConvertCommandOptions {
-  readonly from: ConventionName;
+  readonly from?: ConventionName;
   readonly to: ConventionName;
   readonly names?: Naming;
-  readonly iterations: number;
+  readonly iterations?: number;
   readonly tolerance?: number;
   readonly end?: "mean";
   readonly overwrite?: boolean;
@@ -36,12 +38,16 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     "Rewrite the connections of a checkpoint in another convention; all other tensors stay as they are. " +
       "Or turn a trained residual run into a run with streams that computes the same and can be trained further.",
   )
-  .argument("<in>", "a safetensors file, a folder with all files of a checkpoint, or the folder of a residual run")
+  .argument(
+    "<in>",
+    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint)",
+  )
   .argument("<out>", "the file or folder to write, or the folder of the new run")
   .addOption(
-    new Option("--from <convention>", "the convention of the file, or residual for a run without streams")
-      .choices([...conventionNames, "residual"])
-      .makeOptionMandatory(),
+    new Option(
+      "--from <convention>",
+      "the convention of the file, or residual for a run without streams (default: as the run or the file says)",
+    ).choices([...conventionNames, "residual"]),
   )
   .addOption(
     olderKinds(
@@ -57,7 +63,11 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
       "how tensors are named (default: as the programs of the new convention do; paper: birkhoff)",
     ).choices([...namings]),
   )
-  .option("--iterations <n>", "Sinkhorn-Knopp iterations of the model", wholeNumber(1, MOST_ITERATIONS), 20)
+  .option(
+    "--iterations <n>",
+    "Sinkhorn-Knopp iterations of the model (default: the run's, else 20)",
+    wholeNumber(1, MOST_ITERATIONS),
+  )
   .option(
     "--tolerance <e>",
     "write nothing if a coefficient differs by more (default: 1e-3 if the conventions meet only in the limit of many iterations)",
@@ -82,24 +92,34 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
     `
 Examples:
   birkhoff convert model.safetensors --from deepseek-v4 --to paper ours.safetensors
-  birkhoff convert runs/my/checkpoints/step-700/model.safetensors --from paper --to deepseek-v4 theirs.safetensors
-  birkhoff convert runs/plain runs/streams --from residual --to mhc
+  birkhoff convert runs/my theirs.safetensors --to deepseek-v4
+  birkhoff convert runs/plain runs/streams --to mhc
 docs/conventions.md describes the conventions and says which can be converted into which.`,
   )
   .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions, command) => {
-    const { from, to } = options;
+    const { to } = options;
+    const from = options.from ?? (isRunFolder(input) && isResidualRun(input) ? "residual" : undefined);
     if ((from === "residual") !== upcycledKinds.includes(to)) {
+      const said =
+        options.from === undefined
+          ? `${input} is ${from === undefined ? "no" : "a"} residual run, which`
+          : `--from ${options.from}`;
       throw new Error(
-        `convert: --from ${from} does not go with --to ${to}. --from residual needs --to ${upcycledKinds.join(" or ")}; a file needs a convention for both.`,
+        `convert: ${said} does not go with --to ${to}. A residual run needs --to ${upcycledKinds.join(" or ")}, anything else a convention: ${conventionNames.join(", ")}.`,
       );
     }
-    if (from === "residual") expectUnused(command, converting, "with --from residual: it is for files");
-    else expectUnused(command, upcycling, "with a file: it is for --from residual");
-    if (from === "residual") return upcycleRun(input, output, options);
-    const { json, overwrite, names, iterations, tolerance, end } = options;
+    if (from === "residual") {
+      expectUnused(command, converting, "with a residual run: it is for files");
+      return upcycleRun(input, output, { ...(options as UpcycleCommandOptions), from });
+    }
+    expectUnused(command, upcycling, "with a file: it is for a residual run");
+    const { json, overwrite, names, iterations, tolerance, end, to: convention } = options as ConvertCommandOptions;
     if (existsSync(output) && !overwrite)
       throw new Error(`${output} already exists: replace what it holds (--overwrite) or give another name.`);
-    const report = convertFile(input, output, { from, to, iterations, ...given({ names, tolerance, end, overwrite }) });
+    const report = convertFile(input, output, {
+      to: convention,
+      ...given({ from, names, iterations, tolerance, end, overwrite }),
+    });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
 

@@ -3,7 +3,7 @@
 import { Command, Option } from "commander";
 import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { MOST_STREAMS, MOST_TOKENS } from "../basics/schemas.ts";
+import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { warn } from "./warn.ts";

@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
-import { MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { showBytes, showPlain } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
@@ -225,11 +225,13 @@ function showFile(file: string, options: InspectOptions): void {
   expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
   const { convention, iterations } = options;
   const inspected = inspectFile(file, given({ convention, iterations }));
-  const { names, conventions, tokens, instruments } = inspected;
+  const { names, conventions, tokens, instruments, partOf } = inspected;
+  const part =
+    partOf === undefined ? "" : `only a part of a checkpoint, it seems: ${partOf}; give the folder with all files\n`;
   process.stdout.write(
     options.json
       ? `${formatJson(inspected)}\n`
-      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n\n${describeInstruments(instruments, names)}\n`,
+      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n${part}\n${describeInstruments(instruments, names)}\n`,
   );
 }
 

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
 import { measureMachine } from "../planning/machine.ts";

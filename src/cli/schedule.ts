@@ -5,7 +5,7 @@ import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
 import { showPercent } from "../basics/show.ts";
-import { MOST_LAYERS, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_LAYERS, MOST_STREAMS } from "../basics/bounds.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
@@ -192,7 +192,11 @@ const layersOf = ({ layers, stages, chunks }: ScheduleCommandOptions): number =>
   layers ?? Math.ceil(30 / stages / chunks) * chunks;
 
 function costsOf(options: ScheduleCommandOptions): (chunks: number) => PipelineCosts {
-  if (options.costs === "passes") return (chunks) => passCosts(options, chunks);
+  if (options.costs === "passes") {
+    const { forward, backward, weights, both, message } = options;
+    const times = { forward, backward, weights, ...given({ both, message }) };
+    return (chunks) => passCosts(times, chunks);
+  }
   const { connection } = options;
   const { times } = layerTimes(assumptionsOf(options), connection);
   return (chunks) => {

@@ -11,7 +11,7 @@
 // Legend: T tokens, n streams, C channels, M = n² + 2n coefficients (pre | post | res).
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
-import { MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_STREAMS } from "../basics/bounds.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { ShapeError, type Tensor } from "../graph/tensor.ts";
 import { streamNarrow, type StreamPrecision, streamWiden } from "../ops/stream-precision.ts";

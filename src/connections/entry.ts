@@ -4,7 +4,8 @@
 // connection has one such entry, and table.ts lists them.
 
 import { z } from "zod";
-import { count, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_STREAMS } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import { type Connection, precisions } from "./connection.ts";
 
 /** A connection as plain data: the name of its kind, and its options. */

@@ -27,7 +27,8 @@ import { streamProjection } from "../ops/stream-projection.ts";
 import { weightedSum } from "../ops/weighted-sum.ts";
 import { CHANNELS_FORM, type Connection, expectChannels, expectSublayer, type SublayerOptions } from "./connection.ts";
 import { type Configuration, type ConnectionEntry } from "./entry.ts";
-import { count, MOST_STREAMS } from "../basics/schemas.ts";
+import { MOST_STREAMS } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import { ALPHA, oneHot } from "./initialisation.ts";
 import { perGroup } from "./per-group.ts";
 

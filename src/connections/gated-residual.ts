@@ -39,7 +39,8 @@ import {
   streamsForm,
 } from "./connection.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { count, MOST_WIDTH } from "../basics/schemas.ts";
+import { MOST_WIDTH } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import { PHI_DEVIATION } from "./initialisation.ts";
 
 /** The norm's epsilon. Two norms follow each other, so a tiny one would overflow backwards for a token of zeros. */

@@ -1,5 +1,6 @@
 // Question: what can be chosen of mHC, and which choices go together?
 
+import { expectWhole } from "../basics/ranges.ts";
 import { z } from "zod";
 import type { StreamPrecision } from "../ops/stream-precision.ts";
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
@@ -9,7 +10,8 @@ import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
-import { count, MOST_ITERATIONS } from "../basics/schemas.ts";
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,
@@ -114,8 +116,7 @@ export function chosen(options: MhcOptions): MhcChoices {
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
-  if (!Number.isInteger(iterations) || iterations < 1)
-    throw new RangeError(`mhc: iterations is ${iterations}; it must be a whole number of at least 1, such as 20.`);
+  expectWhole("mhc", "iterations", iterations, 1, MOST_ITERATIONS);
   if (typeof initialisation === "string") expectName("mhc", "initialisation", initialisation, initialisationNames);
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);

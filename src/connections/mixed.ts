@@ -9,6 +9,7 @@
 // A collapse by the sum multiplies what all streams share by n, and the residual branch after it keeps
 // that scale. After a boundary, a connection counts its sublayers from 0 again.
 
+import { showValue } from "../basics/show.ts";
 import type { Connection, State } from "./connection.ts";
 
 /**
@@ -19,6 +20,15 @@ import type { Connection, State } from "./connection.ts";
  * @throws RangeError when there are none, or when a network asks for more sublayers than there are connections
  */
 export function mixed(connections: readonly Connection[]): Connection {
+  if (!Array.isArray(connections))
+    throw new TypeError(
+      `mixed: ${showValue(connections)} is given; it must be a list of connections. Give one for every sublayer, such as [residual(), mhc()].`,
+    );
+  for (const [at, each] of connections.entries())
+    if (typeof (each as Connection | undefined)?.sublayer !== "function")
+      throw new TypeError(
+        `mixed: connection ${at} is ${showValue(each)}; it must be a connection. Give such as mhc().`,
+      );
   const [first, last] = [connections[0], connections.at(-1)];
   if (!first || !last) throw new RangeError("mixed: there are no connections; give one for every sublayer.");
   const starts = runStarts(connections);

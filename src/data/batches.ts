@@ -12,7 +12,7 @@
 // batch fills the batch by starting again.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
-import { MOST_SEQUENCES } from "../basics/schemas.ts";
+import { MOST_SEQUENCES } from "../basics/bounds.ts";
 import { showMany } from "../basics/show.ts";
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";

@@ -3,6 +3,9 @@
 // A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
 // standard input. folder.ts says which files of a folder are read, and read-text.ts how a file becomes text.
 
+import { expectFields, expectGiven, expectName, type FieldRules } from "../basics/fields.ts";
+import { isObject } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -55,6 +58,39 @@ export const textExtensions: readonly string[] = [".txt", ".text", ".md", ".mark
 export function parseSource(argument: string): CorpusSource {
   const names: Readonly<Record<string, CorpusSource>> = { sotu: { kind: "sotu" }, "-": { kind: "stdin" } };
   return (Object.hasOwn(names, argument) && names[argument]) || { kind: "path", path: argument };
+}
+
+const sourceRules: { readonly [K in CorpusSource["kind"]]: FieldRules<Extract<CorpusSource, { kind: K }>> } = {
+  sotu: { kind: "text" },
+  path: { kind: "text", path: "text", extensions: "list", skipUnreadable: "flag" },
+  stdin: { kind: "text" },
+  documents: { kind: "text", name: "text", documents: "list" },
+};
+const documentRules: FieldRules<Document> = { name: "text", text: "text" };
+
+/**
+ * A source, if it is one.
+ *
+ * @throws TypeError or RangeError that names the field that is wrong
+ */
+export function expectSource(source: CorpusSource): CorpusSource {
+  const place = "prepareData: source";
+  if (!isObject(source))
+    throw new TypeError(
+      `${place} is ${showValue(source)}; it must be a path, or an object with a kind. Give such as "sotu".`,
+    );
+  const { kind } = source;
+  expectName(place, "kind", kind, Object.keys(sourceRules));
+  expectFields(place, source, sourceRules[kind] as FieldRules<CorpusSource>, "field of a source");
+  if (kind === "path") expectGiven(place, source, sourceRules.path, ["path"]);
+  if (kind === "documents") {
+    expectGiven(place, source, sourceRules.documents, ["name", "documents"]);
+    for (const document of source.documents) {
+      expectFields(place, document, documentRules, "field of a document");
+      expectGiven(place, document, documentRules, ["name", "text"]);
+    }
+  }
+  return source;
 }
 
 /** @param memory the most bytes of memory that the text may take; default: what is free now */

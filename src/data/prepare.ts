@@ -7,10 +7,11 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { given } from "../basics/given.ts";
 import { showBytes, showCount, showMany } from "../basics/show.ts";
-import { parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
+import { expectSource, parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
 import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
@@ -120,6 +121,8 @@ export async function prepareData(
 ): Promise<PreparedData> {
   expectFields("prepareData", options, optionRules);
   const { source, vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
+  expectGiven("prepareData", options, optionRules, ["source", "vocabularySize", "cacheFolder"]);
+  expectWhole("prepareData", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
   const wanted = sourceOf(source, options);
   ensureWritableFolder(cacheFolder);
   sweepLeftovers(cacheFolder, []);
@@ -189,7 +192,7 @@ function sourceOf(
   source: CorpusSource | string,
   { extensions, skipUnreadable }: Pick<PrepareOptions, "extensions" | "skipUnreadable">,
 ): CorpusSource {
-  const parsed = typeof source === "string" ? parseSource(source) : source;
+  const parsed = typeof source === "string" ? parseSource(source) : expectSource(source);
   if (extensions === undefined && skipUnreadable === undefined) return parsed;
   if (parsed.kind === "path") return { ...parsed, ...given({ extensions, skipUnreadable }) };
   throw new Error(

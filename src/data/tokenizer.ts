@@ -8,7 +8,8 @@
 // was normalised; a lone surrogate, which UTF-8 cannot write, becomes U+FFFD). The result equals Hugging Face's
 // `tokenizers` without its post-processor: nothing is put before or after the text. `before` has what that puts first.
 
-import { expectFields } from "../basics/fields.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { showValue } from "../basics/show.ts";
 import { type AddedToken, AddedTokenFinder } from "./added-tokens.ts";
 import { trainMerges, type Merge } from "./bpe-train.ts";
 import { type NormalForm, normalise } from "./normal-forms.ts";
@@ -89,6 +90,10 @@ export class Tokenizer {
   readonly #encoder = new TextEncoder();
 
   constructor(definition: TokenizerDefinition) {
+    expectFields("Tokenizer", definition, definitionRules, "field of a definition");
+    expectGiven("Tokenizer", definition, definitionRules, ["tokens", "merges", "added", "words", "ignoreMerges"]);
+    expectFields("Tokenizer: words", definition.words, wordRules, "field of words");
+    expectGiven("Tokenizer: words", definition.words, wordRules, ["splits", "prefixSpace", "gpt2"]);
     const { tokens, merges, added, postProcessor, beginToken, endToken = endOfText } = definition;
     this.definition = definition;
     this.vocabularySize = added.reduce((size, { id }) => Math.max(size, id + 1), tokens.length);
@@ -125,6 +130,7 @@ export class Tokenizer {
 
   /** The tokens of a text. */
   encode(text: string): Uint32Array {
+    expectText("encode", text);
     let ids = new Uint32Array(Math.max(16, text.length >> 1));
     let length = 0;
     const append = (more: ArrayLike<number>): void => {
@@ -158,6 +164,10 @@ export class Tokenizer {
 
   /** The text of some tokens, with U+FFFD where their bytes are not UTF-8. */
   decode(ids: Iterable<number>): string {
+    if (typeof ids !== "object" || ids === null || !(Symbol.iterator in ids))
+      throw new TypeError(
+        `decode: ${showValue(ids)} is given; it must be a list of tokens. Give such as [${showValue(ids)}].`,
+      );
     let text = "";
     let pending: Uint8Array[] = [];
     const flush = (): void => {
@@ -256,6 +266,24 @@ export class Tokenizer {
   }
 }
 
+const definitionRules: FieldRules<TokenizerDefinition> = {
+  tokens: "list",
+  merges: "list",
+  added: "list",
+  normalForms: "list",
+  words: "group",
+  ignoreMerges: "flag",
+  postProcessor: "group",
+  beginToken: "text",
+  endToken: "text",
+};
+const wordRules: FieldRules<WordRule> = { splits: "list", prefixSpace: "flag", gpt2: "flag" };
+
+function expectText(operation: string, text: unknown): void {
+  if (typeof text !== "string")
+    throw new TypeError(`${operation}: ${showValue(text)} is given; it must be a text. Give a string.`);
+}
+
 /** UTF-8 has no such byte in any text, so a vocabulary need not have it either. */
 const neverInUtf8 = (byte: number): boolean => byte === 0xc0 || byte === 0xc1 || byte >= 0xf5;
 
@@ -318,7 +346,12 @@ export function trainTokenizer(texts: Iterable<string>, options: TokenizerTraini
   }
   const wanted = vocabularySize - smallest;
   const counts = new Map<string, number>();
+  if (typeof texts === "string" || typeof texts !== "object" || texts === null || !(Symbol.iterator in texts))
+    throw new TypeError(
+      `trainTokenizer: ${showValue(texts)} is given; it must be a list of texts. Give such as ["a text"].`,
+    );
   for (const text of texts) {
+    expectText("trainTokenizer", text);
     const wellFormed = text.toWellFormed();
     for (const section of separator ? wellFormed.split(endOfText) : [wellFormed]) {
       forEachWord(section, (word) => counts.set(word, (counts.get(word) ?? 0) + 1));

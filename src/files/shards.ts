@@ -9,16 +9,13 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject } from "../basics/objects.ts";
-import { attempt, reason } from "./errors.ts";
+import { attempt } from "./errors.ts";
 import { isFolder } from "./places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors, shortName } from "./safetensors.ts";
-import { readText } from "./read.ts";
+import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
+import { expectWhole, partOf } from "./shard-parts.ts";
 
-/** The file of a checkpoint that is one file. */
-export const singleName = "model.safetensors";
-/** The file that says which file of a sharded checkpoint has which tensor. */
-export const indexName = "model.safetensors.index.json";
+export { indexName, singleName } from "./shard-names.ts";
 
 /** One file of a checkpoint. */
 export interface Shard {
@@ -41,10 +38,20 @@ export interface OpenShards extends OpenSafetensors {
 
 /** Opens a safetensors file, or a folder with `model.safetensors`, with an index, or with a complete set of shards. */
 export function openShards(place: string): OpenShards {
-  if (isFolder(place)) return openAll(place, filesOf(place));
-  const folder = path.dirname(place);
-  const part = partOf(folder, path.basename(place));
-  return { ...openAll(folder, { files: [path.basename(place)], stated: [] }), ...(part ? { partOf: part } : {}) };
+  const whole = isFolder(place);
+  const folder = whole ? place : path.dirname(place);
+  const places = whole ? filesOf(place) : { files: [path.basename(place)], stated: [] };
+  const opened = openAll(folder, places);
+  try {
+    const [name] = places.files;
+    const has = (tensor: string): boolean => opened.find(tensor) !== undefined;
+    if (whole && name === singleName) expectWhole(folder, has);
+    const part = whole ? undefined : partOf(folder, name!, opened.tensors);
+    return { ...opened, ...(part === undefined ? {} : { partOf: part }) };
+  } catch (error) {
+    opened.close();
+    throw error;
+  }
 }
 
 interface Places {
@@ -111,16 +118,11 @@ function sharedMetadata(all: readonly Readonly<Record<string, string>>[]): Reado
   );
 }
 
-/** The stem, the number and the count of a shard's name. */
-const shardName = /^(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors$/;
+const weights = /\.(bin|pt|pth|gguf|onnx|safetensors)$/;
 
-/** Whether a folder holds a checkpoint as `openShards` reads it. */
-export function holdsShards(folder: string): boolean {
-  return (
-    [singleName, indexName].some((name) => fs.existsSync(path.join(folder, name))) ||
-    safetensorsIn(folder).some((name) => shardName.test(name))
-  );
-}
+/** Whether a folder holds the files of a checkpoint; `openShards` says what is wrong if it cannot read them. */
+export const holdsWeights = (folder: string): boolean =>
+  fs.readdirSync(folder).some((name) => name === indexName || weights.test(name));
 
 /** The files that a checkpoint in a folder consists of, whole or not, with its index; none where there is none. */
 export function checkpointFiles(folder: string): string[] {
@@ -132,9 +134,6 @@ export function checkpointFiles(folder: string): string[] {
     .filter((name) => name === singleName || name === indexName || shardName.test(name) || stated.has(name))
     .sort((a, b) => Number(b === indexName) - Number(a === indexName));
 }
-
-const safetensorsIn = (folder: string): string[] =>
-  fs.readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
 
 function filesOf(folder: string): Places {
   if (fs.existsSync(path.join(folder, singleName))) return { files: [singleName], stated: [] };
@@ -149,9 +148,15 @@ function filesOf(folder: string): Places {
   }
   const [set, another] = [...sets.values()];
   if (set === undefined || another !== undefined) {
-    const others = fs.readdirSync(folder).filter((name) => /\.(bin|pt|pth|gguf|onnx|safetensors)$/.test(name));
+    const others = fs.readdirSync(folder).filter((name) => weights.test(name));
     const contents = others.length > 0 ? `; it holds ${others.slice(0, 8).join(", ")}` : "";
-    throw new Error(`${folder} has neither ${singleName} nor ${indexName}${contents}. Only safetensors can be read`);
+    const advice =
+      present.length === 0
+        ? "Only safetensors can be read"
+        : present.length === 1
+          ? `Give the file itself: ${path.join(folder, present[0]!)}`
+          : "Give one of the files, or add an index that says which tensor is in which file";
+    throw new Error(`${folder} has neither ${singleName} nor ${indexName}${contents}. ${advice}`);
   }
   return { files: completeSet(folder, set), stated: [] };
 }
@@ -187,36 +192,4 @@ function readIndex(folder: string): Places {
       `${folder} has ${files.length - absent.length} of the ${files.length} files that ${indexName} lists; ${shortName(absent[0]!)} is missing: fetch the rest`,
     );
   return { files, stated: stated as (readonly [string, string])[] };
-}
-
-function statementsOf(file: string): (readonly [tensor: string, file: unknown])[] {
-  let index: unknown;
-  try {
-    index = JSON.parse(readText(file));
-  } catch (error) {
-    const why = error instanceof SyntaxError ? `it is not JSON (${shortName(error.message)})` : reason(error);
-    throw new Error(`cannot read ${file}: ${why}`, { cause: error });
-  }
-  const map = isObject(index) ? index["weight_map"] : undefined;
-  const stated = isObject(map) ? Object.entries(map) : [];
-  if (stated.length === 0) throw new Error(`${file} has no weight_map, which says what tensor is in which file`);
-  return stated;
-}
-
-/** Why a single file may be a part of a checkpoint: its name says so, or an index beside it. */
-function partOf(folder: string, name: string): string | undefined {
-  const [, , number, count] = shardName.exec(name) ?? [];
-  if (count !== undefined && Number(count) > 1)
-    return `its name says that it is file ${Number(number)} of ${Number(count)}`;
-  const index = path.join(folder, indexName);
-  if (!fs.existsSync(index)) return undefined;
-  try {
-    const files = new Set(statementsOf(index).map(([, file]) => file));
-    return files.size > 1 && files.has(name)
-      ? `${indexName} beside it lists it as one of ${files.size} files`
-      : undefined;
-  } catch {
-    // A damaged index says nothing about the file.
-    return undefined;
-  }
 }

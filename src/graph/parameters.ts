@@ -4,6 +4,7 @@
 // decides how the optimizer treats it (see training/optimizer).
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { expectFloat32 } from "../basics/ranges.ts";
 import { parameter } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
@@ -90,6 +91,10 @@ function expectInitial(name: string, initial: Initial): void {
     throw new TypeError(
       `Parameter "${name}": ${count} kinds of initial values are given; give one: { normal: deviation }, { constant: value } or { values: [...] }.`,
     );
+  const { normal, constant, values = [] } = initial as { normal?: number; constant?: number; values?: number[] };
+  if (normal !== undefined) expectFloat32(`Parameter "${name}"`, "normal", normal, 0);
+  if (constant !== undefined) expectFloat32(`Parameter "${name}"`, "constant", constant);
+  for (const [at, value] of values.entries()) expectFloat32(`Parameter "${name}"`, `initial value ${at}`, value);
 }
 
 /**

@@ -4,10 +4,14 @@
 // inputs that the host writes before a run. Constants, such as a fixed basis, hold the values they were
 // made with. Everything else lives in the planned arena.
 
+import { expectName } from "../basics/fields.ts";
+import { showValue } from "../basics/show.ts";
 import {
   apply,
   attributesOf,
   type DType,
+  dtypes,
+  expectShape,
   type Operation,
   type Shape,
   showShape,
@@ -42,6 +46,8 @@ export const stateOperation: Operation<[], ["value"], StateAttributes> = {
 };
 
 function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+  expectShape(`The ${kind} "${name}"`, shape);
+  expectName(`The ${kind} "${name}"`, "dtype", dtype, dtypes);
   return apply(stateOperation, {}, { kind, name, shape: [...shape], dtype }).value;
 }
 
@@ -85,6 +91,16 @@ export function input(name: string, shape: Shape, dtype: DType = "f32"): Tensor 
  * @throws RangeError unless there are as many values as the shape holds
  */
 export function constant(values: readonly number[], shape: Shape): Tensor {
+  expectShape("constant", shape);
+  if (!Array.isArray(values) && !ArrayBuffer.isView(values))
+    throw new TypeError(
+      `constant: the values are ${showValue(values)}; they must be a list of numbers. Give an array.`,
+    );
+  for (const [at, value] of values.entries())
+    if (typeof value !== "number")
+      throw new TypeError(
+        `constant: value ${at} is ${showValue(value)}; it must be a number. Give an array of numbers.`,
+      );
   if (values.length !== sizeOf(shape)) {
     throw new RangeError(`constant: shape ${showShape(shape)} needs ${sizeOf(shape)} values, got ${values.length}.`);
   }

@@ -4,16 +4,20 @@
 // tensors that point back at the nodes and inputs they came from; nodes are numbered in the order
 // they are made, and that order is a valid order of execution.
 
+import { showValue } from "../basics/show.ts";
 import { listed, type Named, named, type Names } from "./named.ts";
 
 /** Sizes of the axes, slowest first; [] is a scalar. */
 export type Shape = readonly number[];
 
+/** Every type. */
+export const dtypes = ["f32", "i32", "bf16"] as const;
+
 /**
  * f32: values, gradients, state. i32: token ids and other indices (they carry no gradient).
  * bf16: the upper half of f32, for storage only; operations that accept it say so.
  */
-export type DType = "f32" | "i32" | "bf16";
+export type DType = (typeof dtypes)[number];
 
 /** What is known of a tensor before its values are: its shape and its type. */
 export interface TensorSpec {
@@ -272,14 +276,11 @@ function createNode(
   attributes: unknown,
   again: Again | undefined = currentAgain,
 ): Node {
+  for (const [at, operand] of inputs.entries()) expectTensor(op, at, operand);
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
     throw new TypeError(`${op.name}: an operand is bfloat16, which is only for storage; pass streamWiden() of it.`);
   const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
-  for (const { shape } of specs) {
-    if (!shape.every((size) => Number.isInteger(size) && size >= 1)) {
-      throw new ShapeError(`${op.name}: every axis must be a positive whole number, got ${showShape(shape)}.`);
-    }
-  }
+  for (const { shape } of specs) expectShape(op.name, shape);
   const outputs: Tensor[] = [];
   const node: Node = {
     id: nodeCount++,
@@ -294,6 +295,32 @@ function createNode(
   };
   for (const [index, { shape, dtype }] of specs.entries()) outputs.push({ shape, dtype, index, node });
   return node;
+}
+
+/** The most values of a tensor: the bytes of more could not be counted exactly. */
+const MOST_VALUES = 2 ** 50;
+
+/** Throw a TypeError for what is no list of sizes, a ShapeError for sizes that a tensor cannot have. */
+export function expectShape(operation: string, shape: Shape): void {
+  if (!Array.isArray(shape))
+    throw new TypeError(
+      `${operation}: the shape is ${showValue(shape)}; it must be a list of sizes. Give such as [2, 3], or [] for one number.`,
+    );
+  if (!shape.every((size) => Number.isInteger(size) && size >= 1))
+    throw new ShapeError(`${operation}: every axis must be a positive whole number, got ${showShape(shape)}.`);
+  if (sizeOf(shape) > MOST_VALUES)
+    throw new ShapeError(
+      `${operation}: ${showShape(shape)} has ${sizeOf(shape)} values; a tensor can have at most 2^50. Make an axis smaller.`,
+    );
+}
+
+/** Throw unless it is a tensor, whose shape the operation may look at. */
+function expectTensor({ name, inputs }: Operation, at: number, operand: unknown): void {
+  if (typeof operand === "object" && operand !== null && "node" in operand && "shape" in operand) return;
+  const operandName = inputs[Math.min(at, inputs.length - 1)]?.replace("...", "one of ");
+  throw new TypeError(
+    `${name}: ${operandName} is ${showValue(operand)}; it must be a tensor. Give what input, parameter or an operation returned.`,
+  );
 }
 
 /**

@@ -39,7 +39,7 @@ const MAKING = "converted";
 export function expectFolders(input: string, output: string, overwrite: boolean): void {
   if (fs.existsSync(path.join(input, "checkpoints")))
     throw new Error(
-      `${input} is a run folder: give its checkpoint's model.safetensors, or --from residual to give a residual run streams`,
+      `${input} holds checkpoints, but no config.json of a run: give the model.safetensors of one of its checkpoints`,
     );
   if (!fs.existsSync(output)) return;
   if (!isFolder(output))

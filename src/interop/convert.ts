@@ -1,10 +1,12 @@
 // Question: how is a checkpoint converted from one convention to another?
 //
 // The tensors of its connections are converted in memory before anything is written. All other tensors, of any
-// dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is measured by evaluating both forms of every connection in
-// float64 on the same random streams.
+// dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is
+// measured by evaluating both forms of every connection in float64 on the same random streams.
 
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import {
   conversion,
   type ConversionDifference,
@@ -13,14 +15,18 @@ import {
   endingDifference,
 } from "../connections/conventions/convert.ts";
 import { type ConnectionWeights, streamsOfBias } from "../connections/conventions/evaluate.ts";
+import type { StreamsEnd } from "../connections/conventions/convention.ts";
 import {
   type ConventionName,
   conventionNames,
+  conventions,
   isMhcConvention,
   type MhcConventionName,
 } from "../connections/conventions/table.ts";
+import { expectWhole } from "../basics/ranges.ts";
+import { isRunFolder } from "../runs/find-runs.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
-import { type OpenSafetensors, shortName } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors.ts";
 import { type OpenShards, openShards } from "../files/shards.ts";
 import {
   type FoundConnection,
@@ -33,14 +39,17 @@ import {
 } from "./connection-names.ts";
 import { expectFolders, type NewTensor, writeFolder, writeNew } from "./convert-write.ts";
 import { randomProbe } from "./probes.ts";
+import { openRunConnections, type RunConnections, sharedConvention } from "./run-connections.ts";
+import { whyPart } from "./whole-model.ts";
 
 /** How a file is converted. */
 export interface ConvertOptions {
-  readonly from: ConventionName;
+  /** Default: what the run's configuration or the file's metadata says. */
+  readonly from?: ConventionName;
   readonly to: ConventionName;
   /** How the new file names the connections' tensors. Default: the names of the convention's own programs. */
   readonly names?: Naming;
-  /** Sinkhorn-Knopp iterations of the model. Default 20. */
+  /** Sinkhorn-Knopp iterations of the model. Default: the run's, otherwise 20. */
   readonly iterations?: number;
   /**
    * Nothing is written if a coefficient differs by more. Default: 1e-3 between conventions that meet only as
@@ -94,39 +103,82 @@ const optionRules: FieldRules<ConvertOptions> = {
  * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
  * A new file appears under its name only when it is complete.
  *
- * @param input a safetensors file with any known names of the connections' tensors, or a folder with all files of a
- *   checkpoint
- * @param output another file, or another folder, which gets files of the same names and an index
+ * @param input a safetensors file with any known names of the connections' tensors, a folder with all files of a
+ *   checkpoint, or a run folder, whose last checkpoint is converted
+ * @param output another file, or for a folder of files another folder, which gets files of the same names and an index
  * @returns what was done, and the measured error
  * @throws ConversionError when the new convention cannot express the weights, the file states another convention, has
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
 export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
   expectFields("convertFile", options, optionRules);
+  expectGiven("convertFile", options, optionRules, ["to"]);
+  const { iterations = 20, tokens = 8, tolerance } = options;
+  expectWhole("convertFile", "iterations", iterations, 1, MOST_ITERATIONS);
+  expectWhole("convertFile", "tokens", tokens, 1, MOST_TOKENS);
+  if (tolerance !== undefined && !(tolerance >= 0))
+    throw new RangeError(
+      `convertFile: tolerance is ${tolerance}; it must be a number of at least 0. Give such as 1e-3, or Infinity for no limit.`,
+    );
   if (isSamePlace(input, output)) throw new Error(`${output} is the input: give the new file another name`);
-  if (isFolder(input)) expectFolders(input, output, options.overwrite ?? false);
+  const run = isFolder(input) && isRunFolder(input) ? openRunConnections(input) : undefined;
+  const place = run?.file ?? input;
+  if (isSamePlace(place, output)) throw new Error(`${output} is the run's checkpoint: give the new file another name`);
+  if (isFolder(place)) expectFolders(place, output, options.overwrite ?? false);
   else if (isFolder(output))
-    throw new Error(`${output} is a folder, and ${input} a file: give the new file a name in it`);
-  const file = openShards(input);
+    throw new Error(
+      `${output} is a folder, and ${run ? `the checkpoint of ${input}` : input} a file: give the new file a name in it`,
+    );
+  const known = run ? knownOf(input, run, options.to) : {};
+  const file = openShards(place);
   try {
-    return convertOpened(file, input, output, options);
+    const stated = known.from ?? file.metadata[conventionKey];
+    const { from = conventionNames.find((name) => name === stated) } = options;
+    if (from === undefined)
+      throw new ConversionError(
+        `${input} does not say its convention: give it with --from (${conventionNames.join(", ")})`,
+      );
+    if (stated !== undefined && stated !== from)
+      throw new ConversionError(
+        `${input} is in the convention ${stated}, as ${run ? "the run's configuration" : "its metadata"} says: convert it --from ${stated}`,
+      );
+    return convertOpened(file, place, output, { ...known, ...options, from });
   } finally {
     file.close();
   }
+}
+
+/** What a run says of its conversion. */
+function knownOf(
+  folder: string,
+  run: RunConnections,
+  to: ConventionName,
+): Pick<ConvertOptions, "from" | "iterations" | "end"> {
+  const { convention: from, end } = sharedConvention(folder, run);
+  const ends: readonly StreamsEnd[] = conventions[to].ends;
+  if (end && from !== to && isMhcConvention(to) && !ends.includes(end) && !(end === "mean" && ends[0] === "learned"))
+    throw new ConversionError(
+      `${folder} ends its streams by ${end === "learned" ? "a learned end" : `their ${end}`}, and ${to} only by ${ends.join(" or ")}: its connections alone can be converted from the checkpoint's file, ${run.file}`,
+    );
+  return { from, ...given({ iterations: run.iterations, end: end === "mean" ? end : undefined }) };
 }
 
 function convertOpened(
   file: OpenShards,
   input: string,
   output: string,
-  { from, to, names = namingOf(to), iterations = 20, tolerance: asked, tokens = 8, end }: ConvertOptions,
+  {
+    from,
+    to,
+    names = namingOf(to),
+    iterations = 20,
+    tolerance: asked,
+    tokens = 8,
+    end,
+  }: ConvertOptions & {
+    readonly from: ConventionName;
+  },
 ): ConvertReport {
-  const stated = file.metadata[conventionKey];
-  if (stated !== undefined && stated !== from) {
-    throw new ConversionError(
-      `${input} is in the convention ${stated}, as its metadata says: convert it --from ${stated}`,
-    );
-  }
   const { agreement, notes, sublayer, ending } = conversion(from, to);
   const tolerance = asked ?? (agreement === "limit" ? 1e-3 : Infinity);
   const connections = findConnections(file.tensors);
@@ -230,7 +282,10 @@ function convertOpened(
     from,
     to,
     agreement,
-    notes,
+    notes:
+      file.partOf === undefined
+        ? notes
+        : [...notes, `It may be a part of a checkpoint (${file.partOf}): convert its other files, too.`],
     converted,
     passed: passed.length,
     bytes: passed.reduce((sum, { bytes }) => sum + bytes, 0),
@@ -246,32 +301,6 @@ function endSizes({ phi, bias }: ConnectionWeights, name: string): { streams: nu
   throw new ConversionError(
     `${name} has phi [${phi!.shape.join(", ")}] and bias [${bias!.shape.join(", ")}]; an end has phi [n, nC] and bias [n]`,
   );
-}
-
-/** What comes after the last block, under the names of the libraries that are known here. */
-const afterBlocks = /(?:^|\.)(?:norm|final_?(?:layer)?norm|ln_f|head|lm_head|output|output_layer)(?:\.weight)?$/i;
-
-/** Why these tensors may be only a part of a model; undefined if they are a whole one. */
-function whyPart({ partOf, tensors }: OpenShards): string | undefined {
-  if (partOf !== undefined) return partOf;
-  const layers = new Map<string, Set<number>>();
-  const roles = new Map<number, Set<string>>();
-  for (const { name } of findConnections(tensors)) {
-    const [, family, number, role] = /^(.*?)(\d+)\.(.*)$/.exec(name) ?? [];
-    if (family === undefined || /(?:^|\.)mtp\./.test(family)) continue;
-    layers.set(family, (layers.get(family) ?? new Set()).add(Number(number)));
-    roles.set(Number(number), (roles.get(Number(number)) ?? new Set()).add(role!));
-  }
-  for (const [family, numbers] of layers) {
-    const missing = Array.from({ length: numbers.size }, (_, i) => i).find((number) => !numbers.has(number));
-    if (missing !== undefined) return `it has no ${shortName(family)}${missing}`;
-  }
-  const most = Math.max(...[...roles.values()].map((each) => each.size));
-  const half = [...roles].find(([, each]) => each.size < most || each.size < 2);
-  if (half !== undefined) return `layer ${half[0]} has only ${[...half[1]].join(", ")}`;
-  return tensors.some(({ name }) => afterBlocks.test(name))
-    ? undefined
-    : "it has neither a last norm nor an output matrix";
 }
 
 interface End {

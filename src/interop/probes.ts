@@ -5,6 +5,9 @@
 import type { ConnectionWeights, Probe, Weights } from "../connections/conventions/evaluate.ts";
 import { normal, streams as purposes } from "../data/random.ts";
 
+/** The most numbers of a sequence, 1 GiB of them. */
+const MOST_VALUES = 2 ** 27;
+
 const SEED = 20251224;
 
 /** Normal numbers of one sequence; different sequences are independent. */
@@ -15,6 +18,11 @@ function normals(sequence: number, length: number): Float64Array {
 /** Streams x [T, n, C] and a block's results y [T, C], standard normal. */
 export function randomProbe(sizes: Pick<Probe, "tokens" | "streams" | "channels">): Probe {
   const { tokens, streams, channels } = sizes;
+  const most = Math.floor(MOST_VALUES / (streams * channels));
+  if (tokens > most)
+    throw new RangeError(
+      `${tokens} random tokens of ${streams} streams of ${channels} channels are too many; at most ${most} are drawn. Give fewer tokens.`,
+    );
   return { ...sizes, x: normals(0, tokens * streams * channels), y: normals(1, tokens * channels) };
 }
 

@@ -4,6 +4,7 @@
 // run. Label values have \ " and line feeds escaped; values that are not finite are NaN, +Inf or -Inf. A run without
 // a value has no line. Source: prometheus.io, "Exposition formats".
 
+import { showValue } from "../basics/show.ts";
 import { isMixed } from "../model/overrides.ts";
 import { alarmNames } from "../stability/alarms.ts";
 import { type Scalar, scalars } from "../training/scalars.ts";
@@ -66,6 +67,13 @@ const metrics: readonly Metric[] = [
  * `text/plain; version=0.0.4; charset=utf-8`. Labels: run, folder (distinguishes runs of the same name), connection.
  */
 export function prometheusText(runs: readonly RunData[]): string {
+  if (!Array.isArray(runs))
+    throw new TypeError(
+      `prometheusText: ${showValue(runs)} is given; it must be a list of runs. Give what readRunData returns.`,
+    );
+  for (const [at, run] of runs.entries())
+    if (!["metrics", "gains", "events"].every((records) => Array.isArray(run?.[records as "metrics"])))
+      throw new TypeError(`prometheusText: run ${at} has no records; give what readRunData returns.`);
   return metrics.map((metric) => linesOf(metric, runs)).join("");
 }
 

@@ -20,6 +20,7 @@ import { random, streams as randomStreams } from "../data/random.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { input } from "../graph/state.ts";
 import { sizeOf } from "../graph/tensor.ts";
+import { expectStreams } from "../connections/connection.ts";
 import type { HcConfig } from "../connections/hc.ts";
 import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -66,14 +67,14 @@ const TOLERANCE = 1e-5;
 export const upcycledConnections: Readonly<
   Record<UpcycledConnection["kind"], (streams: number) => UpcycledConnection>
 > = {
-  hc: (streams) => ({ kind: "hc", streams, collapse: "mean" }),
-  mhc: (streams) => ({
-    kind: "mhc",
-    streams,
-    iterations: 20,
-    initialisation: "pre-norm",
-    collapse: "mean",
-  }),
+  hc(streams) {
+    expectStreams("upcycledConnections.hc", streams);
+    return { kind: "hc", streams, collapse: "mean" };
+  },
+  mhc(streams) {
+    expectStreams("upcycledConnections.mhc", streams);
+    return { kind: "mhc", streams, iterations: 20, initialisation: "pre-norm", collapse: "mean" };
+  },
 };
 
 /**

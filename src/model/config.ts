@@ -3,7 +3,8 @@
 // Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
 
 import { z } from "zod";
-import { count, MOST_LAYERS, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
+import { MOST_LAYERS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
+import { count, positiveFloat32 } from "../basics/schemas.ts";
 import { type ConnectionConfig, connectionSchema } from "../connections/table.ts";
 import { type LatentAttentionConfig, latentAttentionSchema } from "./latent-attention.ts";
 import { misfits } from "./misfits.ts";

@@ -30,7 +30,8 @@ export interface BatchSamplingOptions extends SamplingOptions {
   readonly ended?: ReadonlySet<number>;
 }
 
-const optionRules: FieldRules<BatchSamplingOptions> = {
+/** What each option of sampling must hold. */
+export const samplingFields: FieldRules<SamplingOptions> = {
   temperature: "number",
   topK: "number",
   topP: "number",
@@ -39,8 +40,8 @@ const optionRules: FieldRules<BatchSamplingOptions> = {
   maxTokens: "number",
   stopToken: "number",
   random: "function",
-  ended: "group",
 };
+const optionRules: FieldRules<BatchSamplingOptions> = { ...samplingFields, ended: "group" };
 
 /** A token of one of the texts. */
 export interface WrittenToken {

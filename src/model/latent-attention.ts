@@ -19,7 +19,8 @@
 // Legend: N tokens, C channels, L rank of the latent, H heads, R, K, V columns of a head, Q rank of queries.
 
 import { z } from "zod";
-import { count, MOST_WIDTH } from "../basics/schemas.ts";
+import { MOST_WIDTH } from "../basics/bounds.ts";
+import { count } from "../basics/schemas.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { attention } from "../ops/attention.ts";

@@ -4,7 +4,7 @@
 // exist, and the like. Every message gives the number and the allowed values.
 
 import { divisors } from "../basics/numbers.ts";
-import { MOST_WIDTH } from "../basics/schemas.ts";
+import { MOST_WIDTH } from "../basics/bounds.ts";
 import type { LatentAttentionConfig } from "./latent-attention.ts";
 import type { MixtureConfig } from "./mixture.ts";
 

@@ -16,7 +16,8 @@
 
 import { z } from "zod";
 import { isObject } from "../basics/objects.ts";
-import { count, countFromZero, finiteFloat32, MOST_TOKENS, MOST_WIDTH, positiveFloat32 } from "../basics/schemas.ts";
+import { MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
+import { count, countFromZero, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
 import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";

@@ -5,7 +5,7 @@
 // layers means all layers, one without a role means both roles.
 
 import { z } from "zod";
-import { MOST_LAYERS } from "../basics/schemas.ts";
+import { MOST_LAYERS } from "../basics/bounds.ts";
 import { showValue } from "../basics/show.ts";
 import type { Connection } from "../connections/connection.ts";
 import { mixed, runStarts } from "../connections/mixed.ts";

@@ -3,7 +3,8 @@
 // Pieces of text are passed on as soon as they are certain. The bytes of a character may come in several
 // tokens, and a possible beginning of a stop string is held back until it proves not to be one.
 
-import type { Generator, SamplingOptions } from "./generate.ts";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { type Generator, samplingFields, type SamplingOptions } from "./generate.ts";
 
 /** What `writeTexts` needs from a tokenizer. */
 export interface TextCodec {
@@ -21,6 +22,9 @@ export interface WritingOptions extends Omit<SamplingOptions, "stopToken"> {
   readonly stop?: readonly string[];
 }
 
+const { stopToken: _, ...rules } = samplingFields;
+const writingRules: FieldRules<WritingOptions> = { ...rules, stop: "list" };
+
 /** A token and the text that it made certain; or the rest of a text, and why it ends. */
 export type WrittenPiece =
   | { readonly prompt: number; readonly piece: string; readonly token: number; readonly logProbability: number }
@@ -35,8 +39,10 @@ export async function* writeTexts(
   generator: Generator,
   codec: TextCodec,
   prompts: readonly string[],
-  { stop = [], maxTokens = 200, ...options }: WritingOptions,
+  writing: WritingOptions,
 ): AsyncIterable<WrittenPiece> {
+  expectFields("writeTexts", writing, writingRules);
+  const { stop = [], maxTokens = 200, ...options } = writing;
   if (prompts.includes(""))
     throw new RangeError('generate: the prompt is empty; give at least one character, such as "The".');
   if (stop.includes(""))

@@ -7,6 +7,7 @@
 // Values that change from step to step arrive as tensors: schedule [3] = learning rate, c₁, c₂;
 // clip [2] = norm, factor, from clipScale. Everything else is an attribute. There is no gradient.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { apply, f32, type Operation, sameShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, divide, multiply, scale, shift, sqrt, square, subtract } from "./elementwise.ts";
@@ -108,6 +109,23 @@ export interface AdamwOperands {
   readonly clip: Tensor;
 }
 
+const operandRules: FieldRules<AdamwOperands> = {
+  param: "group",
+  gradient: "group",
+  m: "group",
+  v: "group",
+  schedule: "group",
+  clip: "group",
+};
+
+const optionRules: FieldRules<AdamwAttributes> = {
+  beta1: "number",
+  beta2: "number",
+  epsilon: "number",
+  weightDecay: "number",
+  learningRateScale: "number",
+};
+
 /**
  * The next value of a parameter and of its moments, by one step of AdamW (Loshchilov and Hutter 2017,
  * arXiv 1711.05101). This only builds the graph of the step. A program performs the step if it has the results as
@@ -123,6 +141,8 @@ export function adamw(
   operands: AdamwOperands,
   options: Partial<AdamwAttributes> = {},
 ): [param: Tensor, m: Tensor, v: Tensor] {
+  expectFields("adamw", operands, operandRules, "operand");
+  expectFields("adamw", options, optionRules);
   const { param, gradient, m, v, schedule, clip } = operands;
   const attributes: AdamwAttributes = {
     beta1: 0.9,

@@ -11,6 +11,7 @@
 // heads, then the value heads. Query head h reads key and value head floor(h · kvHeads / heads). Output
 // [B, T, heads · valueSize], lse [B, heads, T].
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { apply, f32, type Operation, type Shape, type Tensor, type TensorSpec, type Values } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
 import { concat } from "./concat.ts";
@@ -226,6 +227,14 @@ function causalScores({ q, k, length }: SplitHeads, { heads, kvHeads, scale }: A
   return select(broadcast(seen, scores.shape), scores, fill(scores.shape, MASKED));
 }
 
+const optionRules: FieldRules<AttentionAttributes> = {
+  heads: "number",
+  kvHeads: "number",
+  headSize: "number",
+  valueSize: "number",
+  scale: "number",
+};
+
 /**
  * Causal self-attention over packed queries, keys and values.
  *
@@ -237,13 +246,9 @@ function causalScores({ q, k, length }: SplitHeads, { heads, kvHeads, scale }: A
  */
 export function attention(
   qkv: Tensor,
-  {
-    heads,
-    kvHeads = heads,
-    headSize,
-    valueSize = headSize,
-    scale = 1 / Math.sqrt(headSize),
-  }: { heads: number; kvHeads?: number; headSize: number; valueSize?: number; scale?: number },
+  options: { heads: number; kvHeads?: number; headSize: number; valueSize?: number; scale?: number },
 ): Tensor {
+  expectFields("attention", options, optionRules);
+  const { heads, kvHeads = heads, headSize, valueSize = headSize, scale = 1 / Math.sqrt(headSize) } = options;
   return apply(attentionOperation, { qkv }, { heads, kvHeads, headSize, valueSize, scale }).out;
 }

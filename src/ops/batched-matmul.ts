@@ -11,6 +11,7 @@ import {
   productFlops,
   productGradients,
   ruleForB,
+  transposesOf,
 } from "./matmul.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -63,5 +64,5 @@ export const batchedMatmulOperation: Operation<["a", "b"], ["c"], MatmulAttribut
  * @throws ShapeError when the operands do not fit
  */
 export function batchedMatmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> = {}): Tensor {
-  return apply(batchedMatmulOperation, { a, b }, { transposeA: false, transposeB: false, ...options }).c;
+  return apply(batchedMatmulOperation, { a, b }, transposesOf("batchedMatmul", options)).c;
 }

@@ -6,6 +6,7 @@
 // backward pass keeps that tensor. Value and slope are also written as composed forms of simpler operations.
 // Shapes: all operands alike [...].
 
+import { expectFloat32 } from "../basics/ranges.ts";
 import { constantOf, fill } from "./fill.ts";
 import {
   apply,
@@ -217,6 +218,7 @@ export const affineOperation: Operation<["x"], ["y"], AffineAttributes> = {
 
 /** factor · x, with a constant: [...] → [...]. */
 export function scale(x: Tensor, factor: number): Tensor {
+  expectFloat32("scale", "the factor", factor);
   if (factor === 1) return x;
   const value = constantOf(x);
   return value === undefined ? apply(affineOperation, { x }, { factor, offset: 0 }).y : fill(x.shape, value * factor);
@@ -224,6 +226,7 @@ export function scale(x: Tensor, factor: number): Tensor {
 
 /** x + offset, with a constant: [...] → [...]. */
 export function shift(x: Tensor, offset: number): Tensor {
+  expectFloat32("shift", "the offset", offset);
   return apply(affineOperation, { x }, { factor: 1, offset }).y;
 }
 

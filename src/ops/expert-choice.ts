@@ -11,6 +11,7 @@
 // chosen experts come in descending order of s + b; of equal ones, the earlier comes first.
 // Shapes: scores [N, E], bias [E], weights [N, k], experts i32 [N, k].
 
+import { expectFields } from "../basics/fields.ts";
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { add, multiply, negate, reciprocal, scale as times, shift, subtract } from "./elementwise.ts";
@@ -155,8 +156,10 @@ function ofChosen(scores: Tensor, chosen: Tensor): Tensor {
 export function chooseExperts(
   scores: Tensor,
   bias: Tensor,
-  { active, scale = 1, normalise = active > 1 }: { active: number; scale?: number; normalise?: boolean },
+  options: { active: number; scale?: number; normalise?: boolean },
 ): { weights: Tensor; experts: Tensor } {
+  expectFields("chooseExperts", options, { active: "number", scale: "number", normalise: "flag" });
+  const { active, scale = 1, normalise = active > 1 } = options;
   const { weights, chosen } = apply(expertChoiceOperation, { scores, bias }, { active, scale, normalise });
   return { weights, experts: chosen };
 }

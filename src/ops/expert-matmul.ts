@@ -7,6 +7,7 @@
 // Shapes: x [P, K], W [E, K, M] ([E, M, K] with transposed), y [P, M]; a [P, K], b [P, M]; offsets i32
 // [E + 1] from dispatch(). How many rows an expert has depends on the data; the total number of rows does not.
 
+import { expectFields } from "../basics/fields.ts";
 import {
   apply,
   f32,
@@ -149,7 +150,13 @@ export function expertMatmul(
   x: Tensor,
   weights: Tensor,
   offsets: Tensor,
-  { transposed = false }: Partial<ExpertMatmulAttributes> = {},
+  options: Partial<ExpertMatmulAttributes> = {},
 ): Tensor {
+  expectFields("expertMatmul", options, { transposed: "flag" });
+  if (typeof offsets === "object" && "offsets" in offsets)
+    throw new TypeError(
+      "expertMatmul: offsets is what dispatch() returned; it must be a tensor, i32 [E + 1]. Give its field offsets.",
+    );
+  const { transposed = false } = options;
   return apply(expertMatmulOperation, { x, weights, offsets }, { transposed }).y;
 }

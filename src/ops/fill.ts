@@ -1,6 +1,7 @@
 // Question: what is a tensor of one value everywhere?
 
-import { apply, attributesOf, type Operation, type Shape, type Tensor } from "../graph/tensor.ts";
+import { showValue } from "../basics/show.ts";
+import { apply, attributesOf, expectShape, type Operation, type Shape, type Tensor } from "../graph/tensor.ts";
 
 export const fillOperation: Operation<[], ["y"], { readonly shape: Shape; readonly value: number }> = {
   name: "fill",
@@ -18,6 +19,9 @@ export const fillOperation: Operation<[], ["y"], { readonly shape: Shape; readon
  * @throws ShapeError when an axis is not a positive whole number
  */
 export function fill(shape: Shape, value: number): Tensor {
+  expectShape("fill", shape);
+  if (typeof value !== "number")
+    throw new TypeError(`fill: the value is ${showValue(value)}; it must be a number. Give such as 0.`);
   return apply(fillOperation, {}, { shape: [...shape], value }).y;
 }
 

@@ -11,6 +11,7 @@
 //
 // Shapes: x [..., n, C], theta [n + 2, C], alpha [3], bias [M], p [..., n, n + 2], h [..., M] seen as [n + 2, n].
 
+import { expectFields } from "../basics/fields.ts";
 import { apply, lastAxis, type Operation, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { add, multiply, negate, shift, square, tanh as tanhOf } from "./elementwise.ts";
 import { expectGroups, groupOf, perCoefficient, sumsOfGroups } from "./manifold-coefficients.ts";
@@ -137,8 +138,10 @@ export function hyperCoefficients(
   theta: Tensor,
   alpha: Tensor,
   bias: Tensor,
-  { epsilon = 1e-20, tanh = true }: { readonly epsilon?: number; readonly tanh?: boolean } = {},
+  options: { readonly epsilon?: number; readonly tanh?: boolean } = {},
 ): Tensor {
+  expectFields("hyperCoefficients", options, { epsilon: "number", tanh: "flag" });
+  const { epsilon = 1e-20, tanh = true } = options;
   expectStreams("hyperCoefficients", x);
   const { streams, channels } = streamSizes(x);
   expectShapes(

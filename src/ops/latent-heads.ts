@@ -9,6 +9,7 @@
 // Shapes: q [..., H·(R + K)], kv [..., H·(K + V)] with [ c_h | v_h ] for each head, r [..., R];
 // output [..., 2·H·(R + K) + H·V].
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { apply, f32, lastAxis, type Operation, rowCount, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { transpose } from "./permute.ts";
@@ -133,6 +134,13 @@ function forEachPart(
   }
 }
 
+const sizeRules: FieldRules<LatentHeadsAttributes> = {
+  heads: "number",
+  rotarySize: "number",
+  contentSize: "number",
+  valueSize: "number",
+};
+
 /**
  * Queries, keys and values of latent attention, packed for `attention` with headSize R + K.
  *
@@ -143,6 +151,7 @@ function forEachPart(
  * @throws ShapeError when the parts do not fit the sizes
  */
 export function latentHeads(q: Tensor, kv: Tensor, r: Tensor, sizes: LatentHeadsAttributes): Tensor {
+  expectFields("latentHeads", sizes, sizeRules, "size");
   const { heads, rotarySize, contentSize, valueSize } = sizes;
   return apply(latentHeadsOperation, { q, kv, r }, { heads, rotarySize, contentSize, valueSize }).qkv;
 }

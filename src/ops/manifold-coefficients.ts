@@ -13,6 +13,7 @@
 // Released implementations add an epsilon to pre, scale post by a number other than 2, and run another form of
 // Sinkhorn-Knopp: see CoefficientForm. With a transposed form, l_res is indexed [source, output].
 
+import { expectFields } from "../basics/fields.ts";
 import {
   apply,
   lastAxis,
@@ -244,8 +245,10 @@ export function manifoldCoefficients(
   phi: Tensor,
   alpha: Tensor,
   bias: Tensor,
-  { iterations = 20, epsilon = 1e-20, form }: ManifoldCoefficientsOptions = {},
+  options: ManifoldCoefficientsOptions = {},
 ): Tensor {
+  expectFields("manifoldCoefficients", options, { iterations: "number", epsilon: "number", form: "group" });
+  const { iterations = 20, epsilon = 1e-20, form } = options;
   expectStreams("manifoldCoefficients", x);
   const { coefficients: M, streams, channels } = streamSizes(x);
   expectShapes(

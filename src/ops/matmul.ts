@@ -7,6 +7,7 @@
 //
 // All axes of an operand but the last are rows, so B may be shared by any number of leading axes of A.
 
+import { expectFields, type FieldRules } from "../basics/fields.ts";
 import {
   apply,
   lastAxis,
@@ -88,6 +89,15 @@ export const matmulOperation: Operation<["a", "b"], ["c"], MatmulAttributes> = {
   },
 };
 
+const optionRules: FieldRules<MatmulAttributes> = { transposeA: "flag", transposeB: "flag" };
+
+/** The options of a product, checked; a factor is not transposed unless they say so. */
+export function transposesOf(operation: string, options: Partial<MatmulAttributes>): MatmulAttributes {
+  expectFields(operation, options, optionRules);
+  const { transposeA = false, transposeB = false } = options;
+  return { transposeA, transposeB };
+}
+
 /** For references: C = op(A) · op(B) for three matrices. */
 export function multiplyMatrices(a: Values, b: Values, c: Values, { transposeA, transposeB }: MatmulAttributes): void {
   const { rows, inner, columns } = matmulExtents(a.shape, b.shape, { transposeA, transposeB });
@@ -137,5 +147,5 @@ export function ruleForB(inner: number, { transposeA, transposeB }: MatmulAttrib
  * @throws ShapeError when the operands do not fit
  */
 export function matmul(a: Tensor, b: Tensor, options: Partial<MatmulAttributes> = {}): Tensor {
-  return apply(matmulOperation, { a, b }, { transposeA: false, transposeB: false, ...options }).c;
+  return apply(matmulOperation, { a, b }, transposesOf("matmul", options)).c;
 }

@@ -4,6 +4,7 @@
 //
 // A program makes the table once, and all layers share it.
 
+import { expectFields } from "../basics/fields.ts";
 import { constant } from "../graph/state.ts";
 import { apply, f32, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
@@ -60,10 +61,8 @@ export const rotaryTableOperation: Operation<[], ["table"], RotaryTableAttribute
  *
  * @throws ShapeError when the dimension is odd; RangeError when theta is not positive
  */
-export function rotaryTable({
-  length,
-  dimension,
-  theta = 10000,
-}: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {
+export function rotaryTable(options: Omit<RotaryTableAttributes, "theta"> & { theta?: number }): Tensor {
+  expectFields("rotaryTable", options, { length: "number", dimension: "number", theta: "number" });
+  const { length, dimension, theta = 10000 } = options;
   return apply(rotaryTableOperation, {}, { length, dimension, theta }).table;
 }

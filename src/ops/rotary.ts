@@ -11,6 +11,7 @@
 // the leading `heads` of them (queries and keys) turn, everything else (values) passes unchanged.
 // The cosines and sines are a table [T, R]: see rotary-table.ts.
 
+import { expectFields } from "../basics/fields.ts";
 import { apply, lastAxis, type Operation, rowCount, type Tensor } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { add, multiply, scale, subtract } from "./elementwise.ts";
@@ -102,6 +103,8 @@ export const rotaryOperation: Operation<["x", "table"], ["y"], RotaryAttributes>
  * @param options how many leading heads turn, and their size
  * @throws ShapeError when x, the table and the heads do not fit
  */
-export function rotary(x: Tensor, table: Tensor, { heads, headSize }: { heads: number; headSize: number }): Tensor {
+export function rotary(x: Tensor, table: Tensor, options: { heads: number; headSize: number }): Tensor {
+  expectFields("rotary", options, { heads: "number", headSize: "number" });
+  const { heads, headSize } = options;
   return apply(rotaryOperation, { x, table }, { heads, headSize, inverse: false }).y;
 }

@@ -3,6 +3,10 @@
 // A form says where the iteration starts, in which order it normalises, and what keeps it from dividing by zero.
 // sinkhorn.ts computes it.
 
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { expectWhole } from "../basics/ranges.ts";
+
 /** A form of Sinkhorn-Knopp: where it starts, in which order it normalises, what keeps it from dividing by zero. */
 export interface SinkhornForm {
   /**
@@ -64,15 +68,21 @@ export const EXP_LOWEST = -87.3;
 
 /** Throw unless T is a number of iterations. */
 export function expectIterations(operation: string, iterations: number): void {
-  if (Number.isInteger(iterations) && iterations >= 0) return;
-  throw new RangeError(
-    `${operation}: iterations must be a whole number, 0 or more, got ${iterations}. The mHC paper uses 20.`,
-  );
+  expectWhole(operation, "iterations", iterations, 0, MOST_ITERATIONS);
 }
+
+const formRules: FieldRules<SinkhornForm> = {
+  start: ["exp", "softmax"],
+  last: ["rows", "columns"],
+  epsilon: "number",
+  guard: ["added", "floor"],
+  transposed: "flag",
+};
 
 /** Throw unless a form can be computed. */
 export function expectForm(operation: string, form: SinkhornForm | undefined): void {
   if (form === undefined) return;
+  expectFields(operation, form, formRules, "field of a form");
   if (form.start === "softmax" && form.last === "rows") {
     throw new RangeError(
       `${operation}: a softmax start normalises rows, so columns must be last; got last: "rows". Use start: "exp".`,

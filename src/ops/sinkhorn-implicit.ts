@@ -5,6 +5,7 @@
 // costs the same for any T. It is the exact gradient of the forward pass only if T iterations converge;
 // study/sinkhorn-error.ts measures how far they do.
 
+import { expectFields } from "../basics/fields.ts";
 import { apply, type Operation, type Tensor } from "../graph/tensor.ts";
 import { entropicBackwardOperation } from "./entropic-backward.ts";
 import { expectShapes } from "./shapes.ts";
@@ -37,12 +38,17 @@ export const sinkhornImplicitOperation: Operation<["logits"], ["r"], SinkhornAtt
  * Source: Accelerated Birkhoff projection (arXiv 2606.07574); the iteration is Eq. 9 of arXiv 2512.24880.
  *
  * @param logits [..., n, n]
- * @param iterations T, 1 or more. The gradient is exact in the limit: for logits of deviation 1 and T = 20
+ * @param options iterations: T, 1 or more. The gradient is exact in the limit: for logits of deviation 1 and T = 20
  *   the two differ only by rounding in nearly every matrix, for a deviation of 4 by a few percent.
  * @returns [..., n, n], rows summing to one
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations
  */
-export function sinkhornImplicit(logits: Tensor, { iterations = 20 }: Partial<SinkhornAttributes> = {}): Tensor {
+export function sinkhornImplicit(
+  logits: Tensor,
+  options: Partial<Pick<SinkhornAttributes, "iterations">> = {},
+): Tensor {
+  expectFields("sinkhornImplicit", options, { iterations: "number" });
+  const { iterations = 20 } = options;
   expectShapes(logits.shape.length >= 2, "sinkhornImplicit", { logits }, "logits must be matrices [..., n, n].");
   return apply(sinkhornImplicitOperation, { logits }, { iterations }).r;
 }

@@ -12,6 +12,7 @@
 // d = Σ_line M + ε the rule above holds for P = M / d. With d = max(Σ_line M, ε) a line keeps its G if ε is the larger.
 // If ε is added to P, G first becomes G P / (P + ε).
 
+import { expectFields } from "../basics/fields.ts";
 import { apply, lastAxis, type Operation, sizeOf, type Tensor, Values } from "../graph/tensor.ts";
 import { composedSinkhorn, composedSinkhornGradient } from "./sinkhorn-composed.ts";
 import {
@@ -192,6 +193,8 @@ export function sinkhornFlops(iterations: number): number {
  * @returns [..., n, n], rows summing to one
  * @throws ShapeError when the last two axes differ; RangeError for a bad number of iterations or form
  */
-export function sinkhorn(logits: Tensor, { iterations = 20, form }: Partial<SinkhornAttributes> = {}): Tensor {
+export function sinkhorn(logits: Tensor, options: Partial<SinkhornAttributes> = {}): Tensor {
+  expectFields("sinkhorn", options, { iterations: "number", form: "group" });
+  const { iterations = 20, form } = options;
   return apply(sinkhornOperation, { logits }, form === undefined ? { iterations } : { iterations, form }).h;
 }

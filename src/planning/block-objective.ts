@@ -10,6 +10,9 @@
 // pass is in, the bytes that depend on L_r are nC ⌈L/L_r⌉ + (nC + h)(r − 1); runtime/plan/segment-memory.ts counts
 // them from a plan.
 
+import { MOST_COUNT, MOST_STREAMS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
+
 /**
  * What Eq. 20 minimises, in units of C values a token.
  *
@@ -18,6 +21,8 @@
  * @param storeEvery L_r
  */
 export function blockObjective(streams: number, sublayers: number, storeEvery: number): number {
+  expectSizes("blockObjective", streams, sublayers);
+  expectWhole("blockObjective", "storeEvery", storeEvery, 1, MOST_COUNT);
   return streams * Math.ceil(sublayers / storeEvery) + (streams + 2) * storeEvery;
 }
 
@@ -28,5 +33,11 @@ export function blockObjective(streams: number, sublayers: number, storeEvery: n
  * @param sublayers L
  */
 export function blockOptimum(streams: number, sublayers: number): number {
+  expectSizes("blockOptimum", streams, sublayers);
   return Math.sqrt((streams * sublayers) / (streams + 2));
+}
+
+function expectSizes(operation: string, streams: number, sublayers: number): void {
+  expectWhole(operation, "streams", streams, 1, MOST_STREAMS);
+  expectWhole(operation, "sublayers", sublayers, 1, MOST_COUNT);
 }

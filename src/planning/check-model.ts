@@ -3,42 +3,44 @@
 // Sizes are multiplied, so one that is missing or misspelt would make every number NaN, and NaN fits everywhere.
 
 import { z } from "zod";
+import { MOST_ITERATIONS, MOST_LAYERS, MOST_STREAMS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
 import { count, countFromZero } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
 import type { PlannedModel } from "./architecture.ts";
 
-const size = z.number().positive();
-const positive = count();
-const fromZero = countFromZero();
+/** A number above zero: sizes of published models need not be whole. */
+const size = (most: number): z.ZodNumber => z.number().positive().max(most);
+const amount = z.number().positive();
+const heads = count(MOST_WIDTH);
 
 const attention = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("grouped"), heads: positive, kvHeads: positive, headSize: size }),
+  z.strictObject({ kind: z.literal("grouped"), heads, kvHeads: heads, headSize: size(MOST_WIDTH) }),
   z.strictObject({
     kind: z.literal("latent"),
-    heads: positive,
-    headSize: size,
-    rotarySize: z.number().min(0),
-    rank: size,
+    heads,
+    headSize: size(MOST_WIDTH),
+    rotarySize: z.number().min(0).max(MOST_WIDTH),
+    rank: size(MOST_WIDTH),
   }),
 ]);
 
 const feedForward = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("dense"), hidden: size }),
+  z.strictObject({ kind: z.literal("dense"), hidden: size(MOST_TOKENS) }),
   z.strictObject({
     kind: z.literal("experts"),
-    hidden: size,
-    routed: positive,
-    active: positive,
-    shared: fromZero,
-    leadingDense: fromZero,
+    hidden: size(MOST_TOKENS),
+    routed: count(MOST_WIDTH),
+    active: count(MOST_WIDTH),
+    shared: countFromZero(MOST_WIDTH),
+    leadingDense: countFromZero(MOST_LAYERS),
   }),
 ]);
 
 const training = z.strictObject({
-  batch: size,
-  context: size,
-  steps: size,
-  learningRate: size,
+  batch: amount,
+  context: size(MOST_TOKENS),
+  steps: amount,
+  learningRate: amount,
   warmup: z.number().min(0),
   beta1: z.number(),
   beta2: z.number(),
@@ -48,10 +50,10 @@ const training = z.strictObject({
 
 const common = {
   name: z.string(),
-  width: size,
-  layers: positive,
-  context: size,
-  connection: z.strictObject({ streams: positive, iterations: positive }),
+  width: size(MOST_WIDTH),
+  layers: count(MOST_LAYERS),
+  context: size(MOST_TOKENS),
+  connection: z.strictObject({ streams: count(MOST_STREAMS), iterations: count(MOST_ITERATIONS) }),
 };
 
 const schema = z
@@ -59,12 +61,12 @@ const schema = z
     z.strictObject({
       ...common,
       known: z.literal("shapes"),
-      vocabulary: size,
+      vocabulary: size(MOST_TOKENS),
       attention,
       feedForward,
       training: training.optional(),
     }),
-    z.strictObject({ ...common, known: z.literal("totals"), total: size, active: size }),
+    z.strictObject({ ...common, known: z.literal("totals"), total: amount, active: amount }),
   ])
   .superRefine((model, context) => {
     const complain = (path: string[], message: string): void => context.addIssue({ code: "custom", path, message });

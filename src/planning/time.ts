@@ -6,6 +6,8 @@
 // million H800 hours for pre-training) when six operations a parameter and token are counted against the
 // bfloat16 peak: 0.35. mHC adds the time of its kernels (roofline.ts), as if nothing overlapped.
 
+import { MOST_COUNT } from "../basics/bounds.ts";
+import { expectAmount, expectWhole } from "../basics/ranges.ts";
 import { expectFields } from "../basics/fields.ts";
 
 /** The extra training time of mHC at n = 4 that the paper gives, as a fraction (arXiv 2512.24880, 4.3). */
@@ -39,6 +41,10 @@ export interface TimeOptions {
 export function trainingTime(secondsPerToken: number, options: TimeOptions): TrainingTime {
   expectFields("trainingTime", options, { gpus: "number", tokens: "number", price: "number" });
   const { gpus, tokens, price } = options;
+  expectAmount("trainingTime", "secondsPerToken", secondsPerToken);
+  expectWhole("trainingTime", "gpus", gpus, 1, MOST_COUNT);
+  if (tokens !== undefined) expectAmount("trainingTime", "tokens", tokens);
+  if (price !== undefined) expectAmount("trainingTime", "price", price);
   if (tokens === undefined) return { secondsPerToken };
   const gpuHours = (secondsPerToken * tokens) / 3600;
   return {

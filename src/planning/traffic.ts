@@ -16,6 +16,9 @@
 //
 // In Eq. 20 and Table 3 the paper counts what is stored, not what is moved; see memory.ts.
 
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
+import { entryOf } from "../basics/objects.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { coefficientCount } from "./architecture.ts";
 
 /** So many values a token, in multiples of C and single ones. */
@@ -96,7 +99,9 @@ export function fusedBackward(n: number): Readonly<Record<"write" | "read" | "pr
 
 /** The passes of a scheme over memory, for one token and sublayer. */
 export function trafficOf(scheme: Scheme, streams: number, iterations = 20): readonly Pass[] {
-  return table[scheme](streams, iterations);
+  expectWhole("trafficOf", "streams", streams, 1, MOST_STREAMS);
+  expectWhole("trafficOf", "iterations", iterations, 1, MOST_ITERATIONS);
+  return entryOf(table, scheme, "trafficOf: the scheme")(streams, iterations);
 }
 
 /** All that a list of passes reads and writes. */

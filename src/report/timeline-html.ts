@@ -1,6 +1,6 @@
 // Question: how does one page show timelines and their figures without any other file?
 
-import { expectFields } from "../basics/fields.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
 import { html, type Markup, trusted } from "./html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "./timeline-svg.ts";
 
@@ -20,6 +20,8 @@ export interface TimelinePage {
   readonly pictures: readonly Picture[];
 }
 
+const pageRules: FieldRules<TimelinePage> = { title: "text", notes: "list", tables: "list", pictures: "list" };
+
 const STYLE = `
 :root{color-scheme:light dark;--page:#fff;--text:#1f2733;--quiet:#5d6b80;--line:#d9dfe8}
 @media (prefers-color-scheme:dark){:root{--page:#12171f;--text:#e4e9f1;--quiet:#9aa8bc;--line:#2f3947}}
@@ -34,7 +36,8 @@ th{font-weight:500;color:var(--quiet)}th:first-child,td:first-child{text-align:l
 
 /** A page with the notes, the tables and the timelines. Hovering over a task shows what it is. */
 export function timelineHtml(content: TimelinePage, options: TimelineSvgOptions = {}): string {
-  expectFields("timelineHtml", content, { title: "text", notes: "list", tables: "list", pictures: "list" });
+  expectFields("timelineHtml", content, pageRules);
+  expectGiven("timelineHtml", content, pageRules, ["title", "notes", "tables", "pictures"]);
   const { title, notes, tables, pictures } = content;
   const page = html`<!doctype html>
     <html lang="en">

@@ -3,7 +3,7 @@
 // It becomes an SVG that needs nothing else. There is a row for each stage, with computation above communication, and
 // empty where the stage idles. Several timelines, one below the other, share one time scale.
 
-import { expectFields } from "../basics/fields.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
 import { escape } from "./html.ts";
 import { showPercent } from "../basics/show.ts";
 import type { SimulatedSchedule } from "../planning/pipeline/schedules.ts";
@@ -40,6 +40,8 @@ export const kinds: Readonly<Record<TaskKind, { readonly colour: string; readonl
   message: { colour: "#e58fd4", means: "message between stages" },
 };
 
+const pictureRules: FieldRules<Picture> = { title: "text", run: "group" };
+
 const LEFT = 62;
 const RIGHT = 128;
 const HEAD = 40;
@@ -60,6 +62,12 @@ const short = (value: number): string => String(Math.round(value * 10) / 10);
 export function timelineSvg(pictures: readonly Picture[], options: TimelineSvgOptions = {}): string {
   expectFields("timelineSvg", options, { width: "number", hover: "flag", unit: "text", window: "list" });
   const { width = 1200, hover = false, unit = "units of time" } = options;
+  for (const picture of pictures) {
+    expectFields("timelineSvg", picture, pictureRules, "field of a picture");
+    expectGiven("timelineSvg", picture, pictureRules, ["title", "run"]);
+  }
+  if (!(width > LEFT + RIGHT && width < Infinity))
+    throw new RangeError(`timelineSvg: width is ${width}; it must be above ${LEFT + RIGHT} pixels. Give such as 1200.`);
   const longest = Math.max(...pictures.map(({ run }) => run.report.makespan), Number.MIN_VALUE);
   const [from, to] = options.window ?? [0, longest];
   if (!(from >= 0 && from < to && from < longest))

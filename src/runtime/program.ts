@@ -3,6 +3,7 @@
 // Outputs may be nested: { loss: Tensor, loads: Tensor[] } is read as { loss: values, loads: values[] }.
 
 import { expectFields } from "../basics/fields.ts";
+import { showValue } from "../basics/show.ts";
 import { didYouMean } from "../basics/names.ts";
 import { type StateAttributes, stateOf } from "../graph/state.ts";
 import { showShape, type Tensor } from "../graph/tensor.ts";
@@ -113,14 +114,26 @@ export function expectCount(
   shape: readonly number[],
 ): void {
   const count = values?.length;
-  if (typeof count !== "number")
+  if (typeof count !== "number" || typeof values === "string")
     throw new TypeError(
       `write: no values are given for ${name}; it must be a list of ${size} numbers, for its shape ${showShape(shape)}. Give an array.`,
     );
-  if (count === size) return;
+  if (count === size) {
+    if (Array.isArray(values)) expectNumbers(name, values);
+    return;
+  }
   throw new RangeError(
     `write: ${name} is given ${count} values; its shape ${showShape(shape)} needs ${size}. Give them all, row after row.`,
   );
+}
+
+/** Throw unless every value is a number: of another the machine would make NaN without a word. */
+function expectNumbers(name: string, values: readonly unknown[]): void {
+  const position = values.findIndex((value) => typeof value !== "number");
+  if (position >= 0)
+    throw new TypeError(
+      `write: ${name} holds ${showValue(values[position])} at position ${position}; allowed are numbers. Give an array of numbers.`,
+    );
 }
 
 /** Throw unless every value is an integer of 32 bits: a machine would write another number without a word. */

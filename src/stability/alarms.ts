@@ -22,6 +22,8 @@
 //   gradient      10 times the median of the 50 norms before.
 //   diverged      20 losses in a row more than 2 nats above chance, ln V with a vocabulary of V.
 
+import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { showValue } from "../basics/show.ts";
 import type { Instruments } from "./instruments.ts";
 import { mean, median } from "../basics/numbers.ts";
 
@@ -213,6 +215,13 @@ export interface Excursion {
   readonly message: string;
 }
 
+const subjectRules: FieldRules<AlarmSubject> = {
+  chance: "number",
+  doublyStochastic: "list",
+  constrained: "flag",
+  startsMixing: "list",
+};
+
 /** Looks at steps in their order and returns the rules whose bounds have just been passed. */
 export interface AlarmWatch {
   see(now: Observation): Excursion[];
@@ -224,6 +233,18 @@ export interface AlarmWatch {
  * @param bounds the bounds of the rules that are on; the others are left out
  */
 export function watchAlarms(bounds: ReadonlyMap<AlarmName, number>, subject: AlarmSubject): AlarmWatch {
+  if (!((bounds as unknown) instanceof Map))
+    throw new TypeError(
+      `watchAlarms: ${showValue(bounds)} is given; the bounds must be a Map. Give such as new Map([["gain", 3]]).`,
+    );
+  for (const [rule, bound] of bounds) {
+    expectName("watchAlarms", "the rule", rule, alarmNames);
+    if (typeof bound !== "number" || Number.isNaN(bound))
+      throw new TypeError(
+        `watchAlarms: the bound of ${rule} is ${showValue(bound)}; it must be a number. Give such as 3.`,
+      );
+  }
+  expectFields("watchAlarms", subject, subjectRules, "field of a subject");
   const before: Observation[] = [];
   const passed = new Set<AlarmName>();
   return {

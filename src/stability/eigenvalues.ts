@@ -5,6 +5,8 @@
 // of two, real or a complex pair (Golub and Van Loan, Matrix Computations, section 7.5). All in float64, for
 // the n × n matrices of stream mixing, n ≤ 32.
 
+import { expectSquare } from "./square.ts";
+
 /** Steps for one eigenvalue, with an unusual shift every tenth, before it is given up; three are usual. */
 const STEPS = 60;
 /** Smaller numbers, in a matrix whose largest entry is one, count as zero: their squares would not be normal numbers. */
@@ -18,6 +20,7 @@ const TINY = 1e-150;
  * @returns n values; all NaN where an entry is not finite
  */
 export function eigenvalueModuli(matrix: ArrayLike<number>, n: number): number[] {
+  expectSquare("eigenvalueModuli", matrix, n);
   // Plain loops: this runs for every token and sublayer of a reading.
   let size = 0;
   for (let at = 0; at < n * n; at++) size = Math.max(size, Math.abs(matrix[at]!));

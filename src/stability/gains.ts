@@ -8,6 +8,10 @@
 //
 // Shapes: coefficients_TM per sublayer, M = n² + 2n as pre | post | res (res row-major).
 
+import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
+import { expectSquare } from "./square.ts";
+
 /** A gain in each direction for every sublayer. */
 export interface GainPair {
   /** One value a sublayer, in order of depth. */
@@ -27,6 +31,7 @@ export interface Gains {
  * @param matrix n × n, row-major, row = output stream
  */
 export function amaxGain(matrix: ArrayLike<number>, n: number): { forward: number; backward: number } {
+  expectSquare("amaxGain", matrix, n);
   let forward = 0;
   let backward = 0;
   for (let i = 0; i < n; i++) {
@@ -105,9 +110,18 @@ export function gainsOf({ single, forward, backward }: MeanProducts, n: number):
  * @param coefficients one array [tokens, n² + 2n] a sublayer, in order of depth; the first `tokens` rows are used
  * @param n streams
  * @param tokens length of the sequence to average over
+ * @throws RangeError when an array has fewer numbers than the tokens need
  * @returns one value a sublayer l: composite forward of H_l ⋯ H_1, backward of H_L ⋯ H_l
  */
 export function measureGains(coefficients: readonly ArrayLike<number>[], n: number, tokens: number): Gains {
+  expectWhole("measureGains", "n", n, 1, MOST_STREAMS);
+  expectWhole("measureGains", "tokens", tokens, 1, MOST_TOKENS);
+  const needed = tokens * (n * n + 2 * n);
+  for (const [at, { length }] of coefficients.entries())
+    if (!(length >= needed))
+      throw new RangeError(
+        `measureGains: the coefficients of sublayer ${at} are ${length} numbers; ${tokens} tokens of ${n} streams have ${needed}, n² + 2n each. Give [tokens, n² + 2n].`,
+      );
   return gainsOf(meanProducts(coefficients, n, tokens), n);
 }
 

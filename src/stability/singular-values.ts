@@ -3,6 +3,8 @@
 // The singular values of a small matrix, by one-sided Jacobi rotations: pairs of columns are turned in their plane
 // until all columns are orthogonal; their lengths are then the singular values. The first is the spectral norm.
 
+import { expectSquare } from "./square.ts";
+
 /**
  * The singular values of a small matrix, largest first, by one-sided Jacobi rotations in float64.
  *
@@ -10,6 +12,7 @@
  * @returns n values; the first is the spectral norm
  */
 export function singularValues(matrix: ArrayLike<number>, n: number): number[] {
+  expectSquare("singularValues", matrix, n);
   const columns = Array.from({ length: n }, (_, j) => Array.from({ length: n }, (_row, i) => matrix[i * n + j]!));
   for (let sweep = 0; sweep < 12; sweep++) {
     for (let p = 0; p < n; p++) {

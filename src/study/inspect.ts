@@ -4,7 +4,10 @@
 // whose network is unknown, they show its connections alone, each on the same random streams, standard normal.
 // Values that depend on the streams' history (their cosine, activations) are then left out.
 
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { expectFields } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import { evaluateCoefficients } from "../connections/conventions/evaluate.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { createParameters } from "../graph/parameters.ts";
@@ -64,6 +67,8 @@ export interface InspectedFile {
   readonly names: readonly string[];
   readonly conventions: readonly ConventionName[];
   readonly instruments: Instruments;
+  /** Why the file may be only a part of a checkpoint, as a clause; absent for a whole one. */
+  readonly partOf?: string;
 }
 
 /**
@@ -75,11 +80,16 @@ export interface InspectedFile {
 export function inspectFile(file: string, options: InspectFileOptions = {}): InspectedFile {
   expectFields("inspectFile", options, { convention: conventionNames, iterations: "number", tokens: "number" });
   const { iterations = 20, tokens = 128 } = options;
+  expectWhole("inspectFile", "iterations", iterations, 1, MOST_ITERATIONS);
+  expectWhole("inspectFile", "tokens", tokens, 1, MOST_TOKENS);
   const order = new Intl.Collator("en", { numeric: true });
-  const sublayers = findFileConnections(file, options.convention).sort((a, b) => order.compare(a.name, b.name));
+  const { sublayers: found, partOf } = findFileConnections(file, options.convention);
+  const sublayers = found.toSorted((a, b) => order.compare(a.name, b.name));
   if (sublayers.length === 0) {
     throw new Error(
-      `${file} has no connections of HC or mHC: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi`,
+      `${file} has no connections of HC or mHC: no tensor is named like layers.0.hc_attn_fn, layers.0.attn_hc.fn or layers.0.attention.connection.phi${
+        partOf === undefined ? "" : `; ${partOf}: give the folder with all files`
+      }`,
     );
   }
   const runs = new Map<string, number>();
@@ -95,6 +105,7 @@ export function inspectFile(file: string, options: InspectFileOptions = {}): Ins
     names: sublayers.map(({ name }) => name.replace(/\.connection$/, "")),
     conventions: sublayers.map(({ convention }) => convention),
     instruments: measureMixing(observed, observed.length, tokens),
+    ...given({ partOf }),
   };
 }
 

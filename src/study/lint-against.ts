@@ -7,12 +7,19 @@
 import { conversion, conversionDifference } from "../connections/conventions/convert.ts";
 import type { Probe } from "../connections/conventions/evaluate.ts";
 import { isMhcConvention } from "../connections/conventions/table.ts";
-import { haveSameShapes, isSameFunction, largestDifference, roundedTo, sizesOf } from "./lint-alike.ts";
+import {
+  haveSameShapes,
+  isRoundedTogether,
+  isSameFunction,
+  largestDifference,
+  roundingOf,
+  sizesOf,
+} from "./lint-alike.ts";
 import { type LintCheck, type LintConnection, misfit, most, shapeText, small, some } from "./lint-check.ts";
 import { explain, MOST_EXPLAINED, type Wrong } from "./lint-explain.ts";
 import { matchNames } from "./lint-names.ts";
 import type { ReferenceConnection } from "./lint-reference.ts";
-import { type ComparedConnection, sharedStreamOrder } from "./lint-stream-order.ts";
+import { type ComparedConnection, renumbered, sharedStreamOrder } from "./lint-stream-order.ts";
 
 const name = "against the other file";
 const expected = "the weights that the other file has after conversion, connection by connection";
@@ -30,19 +37,24 @@ export function checkAgainst(
   );
   if (compared.length === 0 && wrong.length === 0)
     return { name, verdict: "error", measured: "the files have no connection of the same name", expected, where: [] };
-  const different = compared.filter(({ given, right }) => !isSameFunction(given, right));
-  const order = different.length > 0 ? sharedStreamOrder(compared) : undefined;
-  const rounded = different.filter(({ given, right }) => roundedTo(given, right) !== undefined);
-  const apart = order ? [] : different.filter((each) => !rounded.includes(each));
-  if (apart.length === 0 && wrong.length === 0) return agreement(compared, rounded, order);
+  const order = compared.some((each) => isDifferent(each) && !isRounded(each))
+    ? sharedStreamOrder(compared)
+    : undefined;
+  const aligned = order
+    ? compared.map((each) => ({ ...each, right: renumbered(each.right, order, each.isEnd) }))
+    : compared;
+  const different = aligned.filter(isDifferent);
+  const rounded = different.filter(isRounded);
+  const apart = isRoundedTogether(rounded) ? different.filter((each) => !rounded.includes(each)) : different;
+  if (apart.length === 0 && wrong.length === 0) return agreement(aligned, rounded, order);
 
-  const explained = apart.map((each, i) => explain(each, compared, i < MOST_EXPLAINED));
+  const explained = apart.map((each, i) => explain(each, aligned, i < MOST_EXPLAINED));
   const all = [...explained, ...wrong];
   // One connection with other weights must not hide what is wrong with the rest.
   const first = explained.find(({ remedy }) => remedy !== undefined) ?? all[0]!;
   const alike = all.filter(({ what }) => what === first.what);
   const source = connections.find((each) => each.name === first.name);
-  const pair = compared.find((each) => each.name === first.name);
+  const pair = aligned.find((each) => each.name === first.name);
   return {
     name,
     verdict: "error",
@@ -56,9 +68,15 @@ export function checkAgainst(
     where: all.map((each) => each.name),
     remedy:
       first.remedy ??
-      "The files compute different functions. No order, scale or sign that is known here explains it: they are of different training steps, or one of them was changed.",
+      (apart.length === 0
+        ? `Not all connections can be compared. ${isMissing(first) ? "A file without some of them is no whole model: give the file or folder that has them all." : "Say the conventions of both files if they are others (--convention, --against-convention)."}`
+        : "The files compute different functions. No order, scale or sign that is known here explains it: they are of different training steps, or one of them was changed."),
   };
 }
+
+const isMissing = ({ what }: Wrong): boolean => what.startsWith("missing in");
+const isDifferent = ({ given, right }: ComparedConnection): boolean => !isSameFunction(given, right);
+const isRounded = ({ given, right }: ComparedConnection): boolean => roundingOf(given, right) !== undefined;
 
 /** The finding where nothing is wrong. */
 function agreement(
@@ -67,25 +85,20 @@ function agreement(
   order: readonly number[] | undefined,
 ): LintCheck {
   const said = `${compared.length} connections`;
-  if (order)
-    return {
-      name,
-      verdict: "note",
-      measured: `${said} compute the same: only the streams are numbered in another order (${order.join(", ")})`,
-      expected,
-      where: [],
-    };
+  const numbered = order ? `only the streams are numbered in another order (${order.join(", ")})` : undefined;
   const largest = most(compared.map(({ given, right }) => largestDifference(given, right).difference));
   const [one] = rounded;
   if (one)
     return {
       name,
       verdict: "warning",
-      measured: `${rounded.length} of ${compared.length} connections agree up to rounding to ${roundedTo(one.given, one.right)}, such as ${one.name}: largest difference of a weight ${small(largest)}`,
+      measured: `${rounded.length} of ${said} agree up to ${roundingOf(one.given, one.right)!.what}, such as ${one.name}: largest difference of a weight ${small(largest)}${numbered ? `; ${numbered}` : ""}`,
       expected,
       where: rounded.map((each) => each.name),
       remedy: "Keep the connections in float32; what was rounded does not come back.",
     };
+  if (numbered)
+    return { name, verdict: "note", measured: `${said} compute the same: ${numbered}`, expected, where: [] };
   return {
     name,
     verdict: "good",

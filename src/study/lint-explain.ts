@@ -4,8 +4,8 @@
 // streams otherwise, or change the order of a tensor's rows or columns, its scale or its signs. Each is tried in turn.
 
 import type { Weights } from "../connections/conventions/evaluate.ts";
-import { FLOAT32, haveSameShapes, isNear, isNearData, SAME, sizesOf } from "./lint-alike.ts";
-import { relativeTo, resLayouts } from "./lint-reference.ts";
+import { compareNumbers, haveSameShapes, isAlike, isAlikeData, isNearData, sizesOf } from "./lint-alike.ts";
+import { resLayouts, wrongLayoutOf } from "./lint-reference.ts";
 import { type ComparedConnection, streamOrderOf } from "./lint-stream-order.ts";
 
 /** One connection that is not as the other file has it. */
@@ -21,10 +21,10 @@ export const MOST_EXPLAINED = 16;
 /** What is wrong with a connection, and which mistake would explain it. */
 export function explain(each: ComparedConnection, all: readonly ComparedConnection[], closely: boolean): Wrong {
   const { name, given, right, isEnd } = each;
-  const { layout } = isEnd ? { layout: "different" as const } : relativeTo(given, right);
-  if (layout !== "different" && layout !== "as expected") return { name, what: layout, remedy: resLayouts[layout] };
+  const layout = isEnd ? undefined : wrongLayoutOf(given, right);
+  if (layout !== undefined) return { name, what: layout, remedy: resLayouts[layout] };
   const twin = all.find(
-    (other) => other.name !== name && haveSameShapes(given, other.right) && isNear(given, other.right, FLOAT32),
+    (other) => other.name !== name && haveSameShapes(given, other.right) && isAlike(given, other.right),
   );
   if (twin)
     return {
@@ -42,7 +42,7 @@ export function explain(each: ComparedConnection, all: readonly ComparedConnecti
       remedy: `Here the streams are in the order ${order.join(", ")}; that would be the same function only if all connections and the end had that order.`,
     };
   const { streams } = sizesOf(right, isEnd);
-  const parts = Object.keys(right).filter((part) => !isNearData(given[part]!.data, right[part]!.data, FLOAT32));
+  const parts = Object.keys(right).filter((part) => !isNearData(given[part]!.data, right[part]!.data));
   const found = parts.map((part) => [part, explainPart(given[part]!, right[part]!, streams)] as const);
   const known = found.filter(([, text]) => text !== undefined);
   if (known.length === 0) return { name, what };
@@ -67,8 +67,8 @@ export function explain(each: ComparedConnection, all: readonly ComparedConnecti
  * @param n streams, if the tensor is a connection's
  */
 export function explainPart(given: Weights, right: Weights, n?: number): string | undefined {
-  const bad = Array.from(given.data).filter((value) => !Number.isFinite(value)).length;
-  if (bad > 0) return `${bad} numbers are not finite`;
+  const bad = [notFinite(given, "here"), notFinite(right, "in the other file")].filter((text) => text !== undefined);
+  if (bad.length > 0) return bad.join("; ");
   if (Array.from(given.data).every((value) => value === 0)) return "all numbers are zero";
   const rows = right.shape[0] ?? 1;
   const width = right.data.length / rows;
@@ -90,7 +90,7 @@ export function explainPart(given: Weights, right: Weights, n?: number): string 
       : undefined;
   if (byRows) return `its ${width > 1 ? "rows" : "numbers"} are ${orderText(byRows)}`;
   if (width > 1) {
-    if (isNearData(given.data, whole, SAME)) return "it is transposed as a whole";
+    if (isAlikeData(given.data, whole)) return "it is transposed as a whole";
     const byColumns = orderOf(
       width,
       (i) => column(given, i),
@@ -106,13 +106,31 @@ export function explainPart(given: Weights, right: Weights, n?: number): string 
     return [slice, factorOf(cut(given), cut(right))] as const;
   });
   const scaled = factors.filter(([, value]) => value !== undefined && isVisible(value));
-  if (scaled.length > 0 && factors.every(([, value]) => value !== undefined))
+  // Any three numbers are three multiples of others, which explains nothing.
+  const isAny = rows * width === slices.length && scaled.length > 1;
+  if (scaled.length > 0 && !isAny && factors.every(([, value]) => value !== undefined))
     return scaled.map(([slice, value]) => `${slice} ${factorText(value!)}`).join(", ");
   const flipped = Array.from(given.data).filter((value, i) => value !== 0 && value === -right.data[i]!).length;
-  if (flipped > 0 && isNearData(Float64Array.from(given.data, Math.abs), Float64Array.from(right.data, Math.abs), SAME))
+  if (flipped > 0 && isAlikeData(Float64Array.from(given.data, Math.abs), Float64Array.from(right.data, Math.abs)))
     return `${flipped} of ${given.data.length} numbers have the other sign`;
+  const [rounding] = given.data.length < FEWEST_ROUNDED ? [] : compareNumbers([[given.data, right.data]]).rounded;
+  if (rounding) return rounding.what;
   const changed = Array.from(given.data).filter((value, i) => value !== right.data[i]).length;
-  return changed < given.data.length / 4 ? `${changed} of ${given.data.length} numbers were changed` : undefined;
+  return changed < given.data.length / 4
+    ? `${changed} of ${given.data.length} numbers ${changed === 1 ? "was" : "were"} changed`
+    : undefined;
+}
+
+/** Fewer numbers than this may look rounded by chance. */
+const FEWEST_ROUNDED = 16;
+
+/** Which numbers of one side are not finite, and how many. */
+function notFinite({ data }: Weights, side: string): string | undefined {
+  const values = Array.from(data);
+  const bad = values.filter((value) => !Number.isFinite(value)).length;
+  if (bad === 0) return undefined;
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  return `${bad} of ${values.length} numbers ${bad === 1 ? "is" : "are"} not finite ${side} (number ${at} is ${values[at]})`;
 }
 
 /** The rows of pre, post and res in φ, the bias or α. */
@@ -126,7 +144,7 @@ function slicesOf(rows: number, n: number): readonly (readonly [slice: string, f
 const isVisible = (factor: number): boolean => Number(factor.toPrecision(4)) !== 1;
 
 const factorText = (factor: number): string =>
-  Math.abs(factor + 1) < SAME ? "has the other sign" : `is scaled by ${Number(factor.toPrecision(4))}`;
+  Number(factor.toPrecision(4)) === -1 ? "has the other sign" : `is scaled by ${Number(factor.toPrecision(4))}`;
 
 /** The factor between two lists; undefined where none is. */
 function factorOf(given: readonly number[], right: readonly number[]): number | undefined {
@@ -139,7 +157,6 @@ function factorOf(given: readonly number[], right: readonly number[]): number | 
   return isNearData(
     given,
     right.map((value) => factor * value),
-    FLOAT32 * 8,
   )
     ? factor
     : undefined;

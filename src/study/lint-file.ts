@@ -4,7 +4,10 @@
 // configuration or the names themselves give; and at recorded residual maps, [..., n, n] tensors named h_res,
 // hRes (as they mix the streams) or comb (as Sinkhorn-Knopp returned them).
 
+import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import fs from "node:fs";
 import path from "node:path";
 import {
@@ -13,21 +16,23 @@ import {
   type MhcConventionName,
   isMhcConvention,
 } from "../connections/conventions/table.ts";
-import type { ConnectionConfig } from "../connections/table.ts";
-import { sublayerConnections } from "../model/overrides.ts";
 import { lintConnections } from "./lint.ts";
 import type { LintCheck, LintConnection, RecordedMaps } from "./lint-check.ts";
-import { latestCheckpoint } from "../runs/checkpoint.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type FoundConnection, findConnections, joinedWeights } from "../interop/connection-names.ts";
 import { conventionKey } from "../interop/convert.ts";
+import { viewAsHuggingFace } from "../interop/hf/view-file.ts";
 import { isMade } from "../interop/hf/weights.ts";
 import { randomProbe } from "../interop/probes.ts";
-import { openRunFolder } from "../runs/run-folder.ts";
+import { openRunConnections } from "../interop/run-connections.ts";
+import { isObject } from "../basics/objects.ts";
+import { attempt } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
+import { readText } from "../files/read.ts";
+import type { ModelConfig } from "../model/config.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
-import { holdsShards, type OpenShards, openShards } from "../files/shards.ts";
-import { checkTensors } from "./lint-tensors.ts";
+import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
+import { matchNames } from "./lint-names.ts";
+import { checkTensors, type TensorSource } from "./lint-tensors.ts";
 
 /** Facts that the file may not give, and a file to compare it with. */
 export interface LintFileOptions {
@@ -73,6 +78,8 @@ interface Looked {
   readonly unchecked: readonly string[];
   readonly iterations: number | undefined;
   readonly partOf: string | undefined;
+  /** Of a run. */
+  readonly model: ModelConfig | undefined;
 }
 
 /**
@@ -84,6 +91,9 @@ interface Looked {
  */
 export function lintFile(place: string, options: LintFileOptions = {}): LintReport {
   expectFields("lintFile", options, optionRules);
+  const { tokens = 32 } = options;
+  if (options.iterations !== undefined) expectWhole("lintFile", "iterations", options.iterations, 1, MOST_ITERATIONS);
+  expectWhole("lintFile", "tokens", tokens, 1, MOST_TOKENS);
   const looked = look(place, options.convention);
   const { file, sublayers, endings, maps, skipped, iterations } = looked;
   if (sublayers.length + maps.length + endings.length === 0) {
@@ -106,7 +116,7 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
     maps,
     ...(other ? { reference: new Map(reference.map((each) => [each.name, each])), asStored } : {}),
     iterations: options.iterations ?? iterations ?? 20,
-    probe: (streams, channels) => randomProbe({ tokens: options.tokens ?? 32, streams, channels }),
+    probe: (streams, channels) => randomProbe({ tokens, streams, channels }),
   });
   const others = other && compareOthers(looked, other, asStored);
   return {
@@ -121,30 +131,67 @@ export function lintFile(place: string, options: LintFileOptions = {}): LintRepo
 function compareOthers(looked: Looked, other: Looked, asStored: ReadonlySet<string>): LintCheck | undefined {
   const files: OpenShards[] = [];
   try {
-    const [here, there] = [looked, other].map(({ file: place, owners }) => {
+    const [here, there] = [looked, other].map(({ file: place, owners, model }) => {
       const file = openShards(place);
       files.push(file);
       const isOther = (tensor: string): boolean => asStored.has(owners.get(tensor) ?? "") || !owners.has(tensor);
-      const names = file.tensors.map((tensor) => tensor.name).filter((tensor) => isOther(tensor) && !isMade(tensor));
-      return { file, names };
-    });
-    return checkTensors(here!, there!);
+      return { place, model, ...withNames(file, isOther) };
+    }) as [OpenedSource, OpenedSource];
+    return checkTensors(alikeNamed(here, there), alikeNamed(there, here));
   } finally {
     for (const file of files) file.close();
   }
 }
 
-/** The sublayers' connections in a file or run folder, in order of appearance, and the convention of each. */
-export function findFileConnections(place: string, convention?: ConventionName): LintConnection[] {
-  return [...look(place, convention).sublayers];
+interface OpenedSource extends TensorSource {
+  readonly place: string;
+  /** Of a run. */
+  readonly model: ModelConfig | undefined;
+}
+
+const withNames = (file: OpenShards, isOther: (tensor: string) => boolean): TensorSource => ({
+  file,
+  names: file.tensors.map(({ name }) => name).filter((name) => isOther(name) && !isMade(name)),
+});
+
+/** A run's tensors as an export has them, where the other file has the names of an export. */
+function alikeNamed(source: OpenedSource, other: OpenedSource): TensorSource {
+  if (!source.model || other.model) return source;
+  const file = viewAsHuggingFace(source.file, source.model, isInterleaved(other.place));
+  if (!file) return source;
+  const ofConnections = new Set(findConnections(file.tensors).flatMap(({ tensors }) => Object.values(tensors)));
+  const theirs = withNames(file, (tensor) => !ofConnections.has(tensor));
+  const known = ({ names }: TensorSource): number => matchNames(names, other.names).pairs.length;
+  return known(theirs) > known(source) ? theirs : source;
+}
+
+/** Whether the columns of MLA lie as is usual in a folder of Hugging Face's form. */
+function isInterleaved(place: string): boolean {
+  let config: unknown;
+  attempt(
+    () => (config = JSON.parse(readText(path.join(isFolder(place) ? place : path.dirname(place), "config.json")))),
+  );
+  return !isObject(config) || config["rope_interleave"] !== false;
+}
+
+/**
+ * The sublayers' connections in a file or run folder, in order of appearance, and why the file may be a part of a
+ * checkpoint.
+ */
+export function findFileConnections(
+  place: string,
+  convention?: ConventionName,
+): { readonly sublayers: readonly LintConnection[]; readonly partOf?: string } {
+  const { sublayers, partOf } = look(place, convention);
+  return { sublayers, ...given({ partOf }) };
 }
 
 /** Whether a place is a folder with the files of a checkpoint, and no run. */
 export const isCheckpointFolder = (place: string): boolean =>
-  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsShards(place);
+  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsWeights(place);
 
 function look(place: string, asked: ConventionName | undefined): Looked {
-  const run = isFolder(place) && !isCheckpointFolder(place) ? runOf(place) : undefined;
+  const run = isFolder(place) && !isCheckpointFolder(place) ? openRunConnections(place) : undefined;
   const name = run?.file ?? place;
   const file = openShards(name);
   try {
@@ -180,49 +227,11 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       unchecked,
       iterations: run?.iterations,
       partOf: file.partOf,
+      model: run?.config.model,
     };
   } finally {
     file.close();
   }
-}
-
-/** The smallest number of Sinkhorn-Knopp iterations of a run's connections; undefined where none of them iterates. */
-export function runIterations(folder: string): number | undefined {
-  return iterationsOf(parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json")));
-}
-
-function iterationsOf({ model }: TrainingConfig): number | undefined {
-  const iterations = sublayerConnections(model).flatMap((each) => (each.kind === "mhc" ? [each.iterations] : []));
-  return iterations.length > 0 ? Math.min(...iterations) : undefined;
-}
-
-type KnownConvention = { readonly convention?: ConventionName; readonly skip?: string };
-
-function runOf(folder: string) {
-  const config = parseTrainingConfig(openRunFolder(folder).config, path.join(folder, "config.json"));
-  const place = latestCheckpoint(folder);
-  if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
-  const connections = sublayerConnections(config.model);
-  return {
-    file: path.join(place.folder, "model.safetensors"),
-    iterations: iterationsOf(config),
-    conventionOf(name: string): KnownConvention | undefined {
-      const [, layer, role] = /^layers\.(\d+)\.(attention|feedForward)\.connection$/.exec(name) ?? [];
-      if (layer === undefined) return undefined;
-      return conventionOf(connections[2 * Number(layer) + (role === "attention" ? 0 : 1)]!);
-    },
-  };
-}
-
-function conventionOf(config: ConnectionConfig): KnownConvention {
-  if (config.kind === "mhc") {
-    if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
-      return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
-    return { convention: config.convention ?? "paper" };
-  }
-  if (config.kind !== "hc") return { skip: `it is ${config.kind}` };
-  if (config.dynamic === false) return { convention: "hc-static" };
-  return { convention: config.tanh === false ? "hc-dynamic-no-tanh" : "hc-dynamic" };
 }
 
 function byNames({ naming, tensors }: FoundConnection): ConventionName {

@@ -3,11 +3,11 @@
 // Converters make these mistakes: the res part is transposed (of φ, of the bias, or of both), or the slices are in
 // another order. Each mistake is applied to the right weights in turn; the one that leaves no difference was made.
 
-import { largestMagnitude } from "../basics/numbers.ts";
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
 import { transposeRes } from "../connections/conventions/convert.ts";
 import { streamsOf } from "../ops/manifold-coefficients.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
+import { isAlike } from "./lint-alike.ts";
 
 /** A connection of the file that is assumed to be right. */
 export interface ReferenceConnection {
@@ -60,38 +60,8 @@ function sliced({ shape, data }: Weights, order: readonly string[]): Weights {
   return { shape, data: Float32Array.from(moved) };
 }
 
-/** Weights closer than this are equal up to rounding to 16 bits. */
-const SAME = 2 ** -7;
-
-export interface Match {
-  readonly layout: Layout | "as expected" | "different";
-  /** Largest difference of a weight from that layout, relative to the largest weight. */
-  readonly difference: number;
-  /** The same difference from the right layout. */
-  readonly expectedDifference: number;
-}
-
-/** The layout whose weights differ least from the given ones; the right layout if several do. */
-export function relativeTo(given: ConnectionWeights, right: ConnectionWeights): Match {
-  const expectedDifference = difference(given, right);
-  const wrong = right.phi ? (Object.keys(resLayouts) as Layout[]) : [];
-  const tried: Omit<Match, "expectedDifference">[] = [
-    { layout: "as expected", difference: expectedDifference },
-    ...wrong.map((layout) => ({ layout, difference: difference(given, misplaced(layout, right)) })),
-  ];
-  const best = tried.reduce((a, b) => (b.difference < a.difference ? b : a));
-  const layout = best.difference <= SAME ? best.layout : "different";
-  return { layout, difference: best.difference, expectedDifference };
-}
-
-function difference(a: ConnectionWeights, b: ConnectionWeights): number {
-  return Object.keys(b).reduce((most, part) => {
-    const [x, y] = [a[part], b[part]];
-    if (!x || !y || x.data.length !== y.data.length) return Infinity;
-    const largest = Math.max(1e-30, largestMagnitude(y.data));
-    return Math.max(
-      most,
-      Array.from(y.data).reduce((top, value, i) => Math.max(top, Math.abs(value - x.data[i]!)), 0) / largest,
-    );
-  }, 0);
+/** The wrong layout that makes the right weights into the given ones; undefined if none does. */
+export function wrongLayoutOf(given: ConnectionWeights, right: ConnectionWeights): Layout | undefined {
+  if (!right.phi) return undefined;
+  return (Object.keys(resLayouts) as Layout[]).find((layout) => isAlike(given, misplaced(layout, right)));
 }

@@ -4,7 +4,7 @@
 // columns, and φ that of its blocks of C columns. All n! orders are tried, up to n = 6.
 
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
-import { isNear, isNearData, isSameFunction, SAME, sizesOf } from "./lint-alike.ts";
+import { isAlike, isAlikeData, sizesOf } from "./lint-alike.ts";
 
 /** A connection as it is, and as the other file has it. */
 export interface ComparedConnection {
@@ -16,16 +16,16 @@ export interface ComparedConnection {
 
 const MOST_STREAMS = 6;
 
-/** The order of streams in which all connections compute the same; undefined if there is none. */
+/** The other order of streams in which all connections are alike; undefined if there is none. */
 export function sharedStreamOrder(compared: readonly ComparedConnection[]): readonly number[] | undefined {
   const [first] = compared;
   if (!first) return undefined;
   const { streams: n } = sizesOf(first.right, first.isEnd);
   if (!compared.every(({ right, isEnd }) => right["phi"] && sizesOf(right, isEnd).streams === n)) return undefined;
-  return ordersOf(n).find(
+  return otherOrders(n).find(
     (order) =>
       compared.every((each) => hasBias(each, order)) &&
-      compared.every(({ given, right, isEnd }) => isSameFunction(given, renumbered(right, order, isEnd))),
+      compared.every(({ given, right, isEnd }) => isAlike(given, renumbered(right, order, isEnd))),
   );
 }
 
@@ -33,13 +33,14 @@ export function sharedStreamOrder(compared: readonly ComparedConnection[]): read
 export function streamOrderOf(each: ComparedConnection): readonly number[] | undefined {
   const { given, right, isEnd } = each;
   if (!right["phi"]) return undefined;
-  return ordersOf(sizesOf(right, isEnd).streams).find(
-    (order) =>
-      order.some((i, at) => i !== at) && hasBias(each, order) && isNear(given, renumbered(right, order, isEnd), SAME),
+  return otherOrders(sizesOf(right, isEnd).streams).find(
+    (order) => hasBias(each, order) && isAlike(given, renumbered(right, order, isEnd)),
   );
 }
 
-const ordersOf = (n: number): number[][] => (n < 2 || n > MOST_STREAMS ? [] : orders(n));
+/** All orders but the one from first to last. */
+const otherOrders = (n: number): number[][] =>
+  n < 2 || n > MOST_STREAMS ? [] : orders(n).filter((order) => order.some((i, at) => i !== at));
 
 function orders(n: number): number[][] {
   if (n === 1) return [[0]];
@@ -50,7 +51,7 @@ function orders(n: number): number[][] {
 
 /** Whether the bias alone agrees with an order of the streams. */
 const hasBias = ({ given, right, isEnd }: ComparedConnection, order: readonly number[]): boolean =>
-  isNearData(given["bias"]!.data, picked(right["bias"]!, rowsOf(order, isEnd), [0]).data, SAME);
+  isAlikeData(given["bias"]!.data, picked(right["bias"]!, rowsOf(order, isEnd), [0]).data);
 
 /** The rows of φ when stream order[i] is in the place of stream i. */
 function rowsOf(order: readonly number[], isEnd: boolean): readonly number[] {
@@ -60,7 +61,8 @@ function rowsOf(order: readonly number[], isEnd: boolean): readonly number[] {
     : [...order, ...order.map((i) => n + i), ...order.flatMap((i) => order.map((j) => 2 * n + i * n + j))];
 }
 
-function renumbered(weights: ConnectionWeights, order: readonly number[], isEnd: boolean): ConnectionWeights {
+/** The weights with stream order[i] in the place of stream i. */
+export function renumbered(weights: ConnectionWeights, order: readonly number[], isEnd: boolean): ConnectionWeights {
   const n = order.length;
   const rows = rowsOf(order, isEnd);
   const { phi, bias } = weights;

@@ -3,10 +3,11 @@
 // Conversions copy these tensors, so they must be equal, or rounded to 16 bits. They are read side by side in parts, one
 // tensor after another, so files may be larger than the memory. Tensors are compared by name; if fewer than half of one
 // file's names are known in the other, the programs that wrote them name their tensors otherwise, and nothing follows
-// from a name that only one of them has.
+// from a name that only one of them has. An output matrix that is the embedding again need not be stored.
 
 import type { DescribedTensor } from "../files/safetensors.ts";
 import type { OpenShards } from "../files/shards.ts";
+import { isEmbedding, isOutputMatrix } from "../interop/whole-model.ts";
 import { type Comparison, compareNumbers } from "./lint-alike.ts";
 import { type LintCheck, small, some } from "./lint-check.ts";
 import { explainPart } from "./lint-explain.ts";
@@ -59,11 +60,15 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
       else different.push({ name: ours, what: placeText(found), pair });
     }
   }
+  const tied = [
+    ...onlyHere.filter((each) => isEmbeddingAgain(here.file, each)),
+    ...onlyThere.filter((each) => isEmbeddingAgain(there.file, each)),
+  ];
   const missing = sameNames
     ? [
         ...onlyHere.map((each) => ({ name: each, what: "missing in the other file" })),
         ...onlyThere.map((each) => ({ name: each, what: "missing in this file" })),
-      ]
+      ].filter((each) => !tied.includes(each.name))
     : [];
   const left = [
     ...(sameNames
@@ -73,7 +78,8 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
         ]),
     ...(unread.length > 0 ? [`${unread.length} were not compared, because of their types: ${some(unread)}`] : []),
   ];
-  const also = left.map((text) => `; ${text}`).join("");
+  const notes = [...left, ...tied.map((each) => `${each}, which only one file has, is its embedding again`)];
+  const also = notes.map((text) => `; ${text}`).join("");
 
   const wrong = [...different, ...missing];
   if (wrong.length > 0) {
@@ -100,7 +106,7 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     return {
       name,
       verdict: "warning",
-      measured: `${rounded.length} of ${pairs.length} tensors beside the connections agree up to rounding to ${one.rounded[0]}, such as ${one.name}: largest difference ${small(one.difference)}${also}`,
+      measured: `${rounded.length} of ${pairs.length} tensors beside the connections agree up to ${one.rounded[0]!.what}, such as ${one.name}: largest difference ${small(one.difference)}${also}`,
       expected,
       where: rounded.map((each) => each.name),
       remedy: "What was rounded does not come back: keep the file with more bits, too.",
@@ -110,7 +116,7 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     verdict: left.length > 0 ? "undecided" : "good",
     measured: [
       ...(pairs.length > 0 ? [`${pairs.length - unread.length} tensors beside the connections are equal`] : []),
-      ...left,
+      ...notes,
     ].join("; "),
     expected,
     where: [],
@@ -118,6 +124,13 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
 }
 
 const isFloat = ({ dtype }: DescribedTensor): boolean => ["F32", "F16", "BF16"].includes(dtype);
+
+/** Whether a tensor is the output matrix of a model that reads and writes with one matrix, stored twice. */
+function isEmbeddingAgain(file: OpenShards, output: string): boolean {
+  if (!isOutputMatrix(output)) return false;
+  const pair = (each: DescribedTensor): Pair => ({ here: file.find(output)!, there: each });
+  return file.tensors.some((each) => isEmbedding(each.name) && isSameBytes(file, file, pair(each)));
+}
 
 function isSameBytes(ours: OpenShards, theirs: OpenShards, { here, there }: Pair): boolean {
   if (here.dtype !== there.dtype || here.bytes !== there.bytes) return false;

@@ -20,6 +20,9 @@
 //
 // Every check reports what it measured, also when nothing is wrong.
 
+import { MOST_ITERATIONS } from "../basics/bounds.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { expectWhole } from "../basics/ranges.ts";
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import {
   isMhc,
@@ -37,12 +40,26 @@ import { checkAgainst } from "./lint-against.ts";
 import { checkRecorded, checkSources } from "./lint-orientation.ts";
 import { checkOnTokens } from "./lint-tokens.ts";
 
+const inputRules: FieldRules<LintInput> = {
+  sublayers: "list",
+  endings: "list",
+  maps: "list",
+  reference: "group",
+  asStored: "group",
+  iterations: "number",
+  probe: "function",
+};
+
 /**
  * Check connections for mistakes: shapes, values that are not finite, 16-bit storage, slices in another order,
  * maps that are not doubly stochastic or are saturated, scales that are zero or negative, maps that are
  * transposed. The checks are returned in this order; those that do not apply are left out.
  */
 export function lintConnections(input: LintInput): LintCheck[] {
+  expectFields("lintConnections", input, inputRules);
+  expectGiven("lintConnections", input, inputRules, ["sublayers", "probe"]);
+  if (input.iterations !== undefined)
+    expectWhole("lintConnections", "iterations", input.iterations, 1, MOST_ITERATIONS);
   const shapes = checkShapes(input);
   const finite = checkFinite(input);
   const unsound = new Set([...shapes.where, ...finite.where]);

@@ -4,7 +4,9 @@
 // (ops/sinkhorn-implicit.ts). They agree to the extent that the columns sum to one, which depends on the spread of
 // the logits more than on T. Everything is in float64, on normal logits and cotangents drawn by seed.
 
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { expectAmount, expectWhole } from "../basics/ranges.ts";
 import { largestMagnitude } from "../basics/numbers.ts";
 import { normal, streams } from "../data/random.ts";
 import { implicitGradient } from "../ops/entropic-backward.ts";
@@ -32,6 +34,9 @@ const optionRules: FieldRules<SinkhornErrorOptions> = {
   seed: "number",
 };
 
+/** The most matrices: more take hours. */
+const MOST_SAMPLES = 2 ** 24;
+
 /** The median, the 99th percentile and the largest of all matrices' errors. */
 export interface Spread {
   readonly median: number;
@@ -56,9 +61,12 @@ export interface SinkhornError {
 export function sinkhornError(options: SinkhornErrorOptions): SinkhornError {
   expectFields("sinkhornError", options, optionRules);
   const { iterations, scale, streams: n = 4, samples = 1000, seed = 1 } = options;
-  if (!(samples >= 1 && iterations >= 1)) {
-    throw new RangeError(`sinkhornError: samples and iterations must be 1 or more, got ${samples} and ${iterations}.`);
-  }
+  expectGiven("sinkhornError", options, optionRules, ["iterations", "scale"]);
+  expectWhole("sinkhornError", "iterations", iterations, 1, MOST_ITERATIONS);
+  expectWhole("sinkhornError", "streams", n, 1, MOST_STREAMS);
+  expectWhole("sinkhornError", "samples", samples, 1, MOST_SAMPLES);
+  expectWhole("sinkhornError", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
+  expectAmount("sinkhornError", "scale", scale);
   const columns = new Float64Array(samples);
   const gradient = new Float64Array(samples);
   let counter = 0;

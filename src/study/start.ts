@@ -13,6 +13,9 @@
 // `fixed` sets φ = 0, which removes the part of the maps that depends on the token and, with random φ, on chance.
 // `started` uses the parameters as they really start.
 
+import { MOST_LAYERS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
+import { expectWhole } from "../basics/ranges.ts";
+import { showValue } from "../basics/show.ts";
 import { expectFields } from "../basics/fields.ts";
 import { secondModulus } from "../stability/measure.ts";
 import { largestMagnitude, sum as total } from "../basics/numbers.ts";
@@ -82,7 +85,13 @@ export interface StartOptions {
  */
 export function measureStart(connection: Connection, options: StartOptions = {}): Start {
   expectFields("measureStart", options, { depth: "number", channels: "number", tokens: "number" });
-  const sizes = { depth: 60, channels: 32, tokens: 4, ...options };
+  if (typeof connection?.sublayer !== "function")
+    throw new TypeError(`measureStart: ${showValue(connection)} is no connection. Give what hc() or mhc() returns.`);
+  const { depth = 60, channels = 32, tokens = 4 } = options;
+  expectWhole("measureStart", "depth", depth, 1, 2 * MOST_LAYERS);
+  expectWhole("measureStart", "channels", channels, 1, MOST_WIDTH);
+  expectWhole("measureStart", "tokens", tokens, 1, MOST_TOKENS);
+  const sizes = { depth, channels, tokens };
   const [fixed, started, bareFixed, bareStarted] = [
     evaluate(connection, sizes, { normed: true, phi: false }),
     evaluate(connection, sizes, { normed: true, phi: true }),

@@ -81,7 +81,7 @@ export interface AdamwUpdates extends AdamwStep {
   /** What `schedule` must hold for a step; steps count from 1. */
   at(step: number): readonly [learningRate: number, correction1: number, correction2: number];
   /** Write `at(step)` to a runtime. */
-  write(runtime: Pick<Runtime, "write">, step: number): void;
+  write(runtime: Pick<Runtime, "write" | "readNow">, step: number): void;
 }
 
 /**
@@ -91,7 +91,8 @@ export interface AdamwUpdates extends AdamwStep {
  * @param loss a tensor of one element
  * @returns `updates` for `Runtime.compile`; call `write(runtime, step)` before each run of the program
  * @throws ShapeError when the loss is not one element; RangeError for settings with which AdamW cannot work in float32
- *   (ops/adamw-rules.ts), of a learning rate by step from `at` and `write`
+ *   (ops/adamw-rules.ts), of a learning rate by step from `at` and `write`; Error from the first `write` when a
+ *   parameter that starts at random holds zeros, because `initialise` was forgotten
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
   expectFields("adamwUpdates", options, optionRules);
@@ -117,11 +118,26 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
     expectAdamw(`adamwUpdates, step ${step}`, { learningRate: rate });
     return adamwSchedule(rate, step, settings);
   };
+  let started = false;
   return {
     ...adamwStep(trained, byParameter, schedule, settings),
     at,
-    write: (runtime, step) => runtime.write(schedule, at(step)),
+    write(runtime, step) {
+      if (!started) expectStarted(runtime, trained);
+      started = true;
+      runtime.write(schedule, at(step));
+    },
   };
+}
+
+/** Throw if nobody has written the parameters: a model of zeros would train, and learn nothing. */
+function expectStarted(runtime: Pick<Runtime, "readNow">, trained: readonly Parameter[]): void {
+  const random = trained.find(({ initial }) => "normal" in initial && initial.normal > 0);
+  if (random === undefined || runtime.readNow === undefined) return;
+  if (runtime.readNow(random.tensor).some((value) => value !== 0)) return;
+  throw new Error(
+    `adamwUpdates: the parameter "${random.name}" holds only zeros; it must have its first values before the first step. Call initialise(runtime, parameters), or write them.`,
+  );
 }
 
 /**

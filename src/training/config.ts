@@ -5,7 +5,8 @@
 
 import { z } from "zod";
 import { isObject, isTooDeep } from "../basics/objects.ts";
-import { count, countFromZero, MOST_SEQUENCES, MOST_TOKENS, positiveFloat32, seedNumber } from "../basics/schemas.ts";
+import { MOST_SEQUENCES, MOST_TOKENS } from "../basics/bounds.ts";
+import { count, countFromZero, positiveFloat32, seedNumber } from "../basics/schemas.ts";
 import { pathsOf, problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
 import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";

@@ -108,6 +108,52 @@ describe("convert", () => {
     expect([itself.code, itself.stderr]).toEqual([1, expect.stringContaining("is the input")]);
     expect(fs.readFileSync(place.at("copy.safetensors"))).toEqual(fs.readFileSync(place.at(model)));
   });
+  test("a run folder says its convention, its iterations and its end", async () => {
+    const { code, stderr, stdout } = await run(place.folder, [
+      "convert",
+      "runs/it",
+      "of-run.safetensors",
+      "--to",
+      "deepseek-v4",
+    ]);
+    expect(code, stderr).toBe(0);
+    expect(stdout).toContain("paper to deepseek-v4: 5 connections converted");
+    expect((await lint("of-run.safetensors", "--against", "runs/it")).code).toBe(0);
+    // What was converted says its convention, too.
+    const back = await run(place.folder, ["convert", "of-run.safetensors", "run-back.safetensors", "--to", "paper"]);
+    expect(back.code, back.stderr).toBe(0);
+    const [before, after] = [model, "run-back.safetensors"].map((file) => readSafetensors(place.at(file)).tensors);
+    expect([...after!]).toEqual([...before!]);
+    for (const [input, says] of [
+      ["runs/it --to mhc", /runs\/it is no residual run, which does not go with --to mhc/],
+      ["runs/it --to paper --from liger", /is in the convention paper, as the run's configuration says/],
+      [`runs/it ${model} --to liger --overwrite`, /is the run's checkpoint/],
+      [`${model} --to liger`, /does not say its convention: give it with --from/],
+    ] as const) {
+      const [from, ...rest] = input.split(" ");
+      const output = rest[0]!.startsWith("--") ? ["never.safetensors"] : [];
+      const refused = await run(place.folder, ["convert", from!, ...output, ...rest]);
+      expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(says)]);
+    }
+  });
+  test("a run whose streams end by their sum gets no end of their mean", async () => {
+    fs.cpSync(place.at("runs/it"), place.at("runs/sum"), { recursive: true });
+    const config = JSON.parse(fs.readFileSync(place.at("runs/it/config.json"), "utf8"));
+    config.config.model.connection.collapse = "sum";
+    fs.writeFileSync(place.at("runs/sum/config.json"), JSON.stringify(config));
+    const refused = await run(place.folder, ["convert", "runs/sum", "never.safetensors", "--to", "deepseek-v4"]);
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/ends its streams by their sum/)]);
+    const liger = await run(place.folder, [
+      "convert",
+      "runs/sum",
+      "liger.safetensors",
+      "--to",
+      "liger",
+      "--tolerance",
+      "1",
+    ]);
+    expect(liger.code, liger.stderr).toBe(0);
+  });
   test("refusals are one line and exit code 1, and write nothing", async () => {
     const { code, stderr } = await run(place.folder, [
       "convert",

@@ -24,6 +24,7 @@ test("train, give it streams, go on, sample", async () => {
   expect(JSON.parse(told.stdout)).toMatchObject({ folder: "hc", step: 6, steps: 8, addedParameters: 300 });
   for (const [args, message] of [
     [["no", "--from", "residual", "--to", "paper"], "birkhoff: convert: --from residual does not go with --to paper"],
+    [["no", "--to", "paper"], "birkhoff: convert: plain is a residual run, which does not go with --to paper"],
     [["no", "--from", "paper", "--to", "mhc"], "birkhoff: convert: --from paper does not go with --to mhc"],
     [["wide", "--from", "residual", "--to", "mhc"], "birkhoff: there is a run in wide already"],
   ] as const) {
@@ -33,7 +34,8 @@ test("train, give it streams, go on, sample", async () => {
   expect(existsSync(place.at("no"))).toBe(false);
 
   symlinkSync(place.at("plain"), place.at("link"));
-  const through = await convert("link", "--from", "residual", "--to", "mhc", "--overwrite");
+  // The run says that it is residual.
+  const through = await convert("link", "--to", "mhc", "--overwrite");
   expect([through.code, through.stderr]).toEqual([1, expect.stringContaining("the folder of the old one")]);
   expect(readFileSync(place.at("plain/config.json"), "utf8")).toContain('"residual"');
 

@@ -80,7 +80,7 @@ test("a whole message", () => {
     "add: operands differ in shape: a [2, 3], b [3, 2]. Use broadcast() to repeat the smaller one.",
   );
   expect(errorOf(() => input("empty", [0, 3])).message).toBe(
-    "state: every axis must be a positive whole number, got [0, 3].",
+    'The input "empty": every axis must be a positive whole number, got [0, 3].',
   );
 });
 

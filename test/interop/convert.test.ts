@@ -13,6 +13,7 @@ import { encodeHead } from "../../src/files/write-safetensors.ts";
 import { fileURLToPath } from "node:url";
 import { mhcConventionNames } from "../../src/connections/conventions/table.ts";
 import { indexName, openShards } from "../../src/files/shards.ts";
+import { inspectFile } from "../../src/study/inspect.ts";
 import { lintFile } from "../../src/study/lint-file.ts";
 import { normal, uniform } from "../ops/harness.ts";
 
@@ -321,11 +322,20 @@ describe("several files", () => {
   test("no end is made where the file may be a part, and a file with the end alone is converted", () => {
     const to = { from: "paper", to: "deepseek-v4" } as const;
     const whole = ours.filter((part) => !isEnd(part));
+    const [norm, head] = [floats("norm", [C], draw(C, 1)), floats("head", [C, 2], draw(2 * C, 1))];
+    const rename = (part: Part, name: string): Part => ({ ...part, name });
     for (const [name, parts] of [
       [shard(2), whole],
       ["late.safetensors", whole.filter(({ name }) => !name.includes("layers.0"))],
       ["half.safetensors", whole.filter(({ name }) => !name.includes("1.feedForward"))],
       ["bare.safetensors", whole],
+      ["norm.safetensors", [...whole, norm]],
+      ["head.safetensors", [...whole, head]],
+      // The norms and outputs of layers are not the model's.
+      [
+        "inner.safetensors",
+        [...whole, rename(norm, "layers.0.attention.norm"), rename(head, "layers.0.attention.output")],
+      ],
     ] as const) {
       expect(() => convertFile(writeParts(name, parts), at("part-out"), to), name).toThrow(/may be a part of a model/);
       expect(fs.existsSync(at("part-out"))).toBe(false);
@@ -335,12 +345,73 @@ describe("several files", () => {
     expect(rawOf(at("end-out"), "hc_head_fn")).toEqual(
       Buffer.from(ours.find(({ name }) => name === "ending.phi")!.raw),
     );
-    // The statement of the user, or a last norm, makes it a whole.
+    // The statement of the user, or a last norm and an output matrix, makes it a whole.
     expect(convertFile(at("bare.safetensors"), at("said"), { ...to, end: "mean" }).converted.at(-1)!.name).toMatch(
       /mean/,
     );
-    const norm = writeParts("norm.safetensors", [...whole, floats("norm", [C], draw(C, 1))]);
-    expect(convertFile(norm, at("normed"), to).converted.at(-1)!.name).toMatch(/mean/);
+    for (const last of [head, rename(head, "model.embed_tokens.weight")]) {
+      const file = writeParts("complete.safetensors", [...whole, norm, last]);
+      expect(convertFile(file, at("normed"), to).converted.at(-1)!.name).toMatch(/mean/);
+    }
+  });
+  test("files beside it show that a file is a part: a series of names, an index, shards", () => {
+    const to = { from: "paper", to: "deepseek-v4" } as const;
+    const [norm, head] = [floats("norm", [C], draw(C, 1)), floats("head", [C, 2], draw(2 * C, 1))];
+    const first = [...ours.filter((part) => !isEnd(part)), norm, head];
+    for (const [name, other] of [
+      ["consolidated.00", "consolidated.01"],
+      ["model-1", "model-2"],
+      ["model.part1", "model.part2"],
+      ["shard_0", "shard_1"],
+      ["model", "model-00002-of-00002"],
+    ]) {
+      const place = `series-${name}`;
+      fs.mkdirSync(at(place));
+      const file = writeParts(path.join(place, `${name}.safetensors`), first);
+      writeParts(path.join(place, `${other}.safetensors`), ours.filter(isEnd));
+      expect(() => convertFile(file, at("series-out"), to), name).toThrow(
+        `${other}.safetensors beside it holds other tensors`,
+      );
+      expect(lintFile(file).skipped[0]).toContain("beside it holds other tensors");
+      expect(inspectFile(file).partOf).toContain("beside it holds other tensors");
+    }
+    // Two steps of one run, or a file and its conversion, are wholes.
+    fs.mkdirSync(at("steps"));
+    const step = writeParts("steps/step-1.safetensors", first);
+    writeParts("steps/step-2.safetensors", first);
+    expect(convertFile(step, at("steps/step-3.safetensors"), to).converted.at(-1)!.name).toMatch(/mean/);
+    fs.rmSync(at("steps/step-2.safetensors"));
+    expect(lintFile(step, { against: at("steps/step-3.safetensors") }).checks.at(-1)!.verdict).toBe("good");
+    expect(inspectFile(step).partOf).toBeUndefined();
+  });
+  test("one file beside an index or shards with other tensors is two checkpoints", () => {
+    const both = cut("both", ours, files);
+    const single = writeParts("both/model.safetensors", ours.filter(inFirst));
+    for (const read of [
+      () => convertFile(both, at("both-out"), { from: "paper", to: "deepseek-v4" }),
+      () => lintFile(both),
+      () => inspectFile(both),
+    ])
+      expect(read).toThrow(
+        /two checkpoints: model\.safetensors\.index\.json lists \d+ tensors that model\.safetensors lacks/,
+      );
+    expect(lintFile(single).skipped[0]).toMatch(/lists \d+ tensors that it lacks/);
+    fs.rmSync(path.join(both, indexName));
+    expect(() => lintFile(both)).toThrow(/two checkpoints: 3 files such as model-00001/);
+    writeParts("both/model.safetensors", ours);
+    expect(lintFile(both).checks[0]).toMatchObject({ verdict: "good" });
+  });
+  test("a folder of odd names is told the same by all", () => {
+    fs.mkdirSync(at("odd"));
+    for (const name of ["a", "b"]) writeParts(`odd/${name}.safetensors`, ours.filter(isEnd));
+    for (const read of [
+      () => convertFile(at("odd"), at("odd-out"), { from: "paper", to: "deepseek-v4" }),
+      () => lintFile(at("odd")),
+      () => inspectFile(at("odd")),
+    ])
+      expect(read).toThrow(
+        /has neither .* it holds a\.safetensors, b\.safetensors\. Give one of the files, or add an index/,
+      );
   });
   test("a file that is missing, a tensor in two files, an index that is wrong", () => {
     const lost = cut("lost", ours, files);

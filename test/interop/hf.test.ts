@@ -18,6 +18,7 @@ import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";
 import { readSafetensors } from "../../src/files/safetensors.ts";
 import { encodeHead, encodeSafetensors } from "../../src/files/write-safetensors.ts";
 import { upcycledConnections, upcycle } from "../../src/interop/upcycle.ts";
+import { lintFile } from "../../src/study/lint-file.ts";
 import { logitsOf, makeRun, models, tokenizer, trainedWeights } from "./hf.ts";
 
 const place = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-hf-"));
@@ -63,6 +64,29 @@ describe.each(Object.entries(models))("%s", (name, { model, type }) => {
       ).toBe(true);
   });
 
+  test.runIf("kind" in model.connection && model.connection.kind === "mhc")(
+    "the lint finds the run in its export",
+    () => {
+      const { folder } = exported(name, `linted ${name}`);
+      for (const [one, other] of [
+        [folder, `${folder}-run`],
+        [`${folder}-run`, folder],
+      ] as const)
+        expect(lintFile(one, { against: other }).checks.slice(-2)).toMatchObject([
+          { name: "against the other file", verdict: "good" },
+          { name: "other tensors", verdict: "good" },
+        ]);
+      const file = path.join(folder, "model.safetensors");
+      const { tensors } = readSafetensors(file);
+      const changed = [...tensors].map(([tensor, { shape, data }]) => ({
+        name: tensor,
+        shape,
+        data: Float32Array.from(data as Float32Array, (value) => (tensor.includes("down_proj") ? 1.01 * value : value)),
+      }));
+      fs.writeFileSync(file, Buffer.concat(encodeSafetensors(changed)));
+      expect(lintFile(folder, { against: `${folder}-run` }).checks.at(-1)).toMatchObject({ verdict: "error" });
+    },
+  );
   test("goes out and comes back bit by bit, and computes the same", async () => {
     const { folder, weights } = exported(name, `back ${name}`);
     expect(JSON.parse(fs.readFileSync(path.join(folder, "config.json"), "utf8"))).toMatchObject({ model_type: type });

@@ -98,7 +98,12 @@ describe("other weights are an error, with the evidence", () => {
       "norm",
       /1 of 6 numbers/,
     ],
-    ["NaN", changed("head", (value, at) => (at === 3 ? NaN : value)), "head", /1 numbers are not finite/],
+    [
+      "NaN",
+      changed("head", (value, at) => (at === 3 ? NaN : value)),
+      "head",
+      /1 of 54 numbers is not finite here \(number 3 is NaN\)/,
+    ],
     ["rows rolled", changed("embedding", (_, at) => row(at)), "embedding", /rows are rolled by 1/],
     ["a factor", changed("head", (value) => 2 * value), "head", /scaled by 2/],
     [
@@ -134,10 +139,24 @@ describe("other weights are an error, with the evidence", () => {
   });
 });
 
+test("an output matrix that is the embedding again may be in one file only", () => {
+  const { head: _, ...tied } = model;
+  const twice = { ...tied, "lm_head.weight": model["embedding"]! };
+  for (const check of [against(twice, write(tied)), against(tied, write(twice))]) {
+    expect(check).toMatchObject({ verdict: "good" });
+    expect(check!.measured).toContain("lm_head.weight, which only one file has, is its embedding again");
+  }
+  const other = { ...twice, "lm_head.weight": { shape: [V, C], data: draw(V * C) } };
+  expect(against(other, write(tied))).toMatchObject({ verdict: "error", where: ["lm_head.weight"] });
+});
+
 test("rounding to 16 bits is a warning that names the type", () => {
   const half = against({ ...model, head: { ...model["head"]!, dtype: "BF16" } })!;
   expect(half).toMatchObject({ verdict: "warning", where: ["head"] });
-  expect(half.measured).toContain("rounding to bfloat16");
+  expect(half.measured).toContain("truncation to bfloat16");
+  const near = { ...model, head: { ...model["head"]!, data: model["head"]!.data.map((value) => value * 1.003) } };
+  const cut = write({ ...model, head: { ...model["head"]!, dtype: "BF16" } });
+  expect(against(near, cut)).toMatchObject({ verdict: "error", where: ["head"] });
 });
 
 test("names of another program, and types that cannot be read, are said not to be compared", () => {

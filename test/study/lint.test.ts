@@ -5,6 +5,7 @@ import type { ConnectionWeights } from "../../src/connections/conventions/evalua
 import { conversion } from "../../src/connections/conventions/convert.ts";
 import { mhcConventionNames, type MhcConventionName } from "../../src/connections/conventions/table.ts";
 import { identityMatrix, mhcBias } from "../../src/connections/initialisation.ts";
+import { roundToBfloat16 } from "../../src/ops/stream-precision.ts";
 import { sinkhornResult } from "../../src/ops/sinkhorn.ts";
 import { lintConnections } from "../../src/study/lint.ts";
 import type { LintCheck, LintConnection, LintInput, RecordedMaps } from "../../src/study/lint-check.ts";
@@ -216,21 +217,83 @@ describe("transposed", () => {
     expect(check).toMatchObject({ verdict: "error", where: { length: 12 } });
     expect(check.measured).toContain("transposed in φ and bias");
   });
-  test("against another file: a right conversion, and rounding to 16 bits, agree", () => {
+  const mapped = (
+    sublayers: readonly LintConnection[],
+    change: (value: number, part: string, at: number) => number,
+  ): LintConnection[] =>
+    changed(sublayers, (weights) =>
+      Object.fromEntries(
+        Object.entries(weights).map(([part, { shape, data }]) => [
+          part,
+          { shape, data: Float32Array.from(data, (value, at) => change(value, part, at)) },
+        ]),
+      ),
+    );
+  const cutTo16 = (value: number): number => {
+    const [word] = new Uint32Array(Float32Array.of(value).buffer);
+    return new Float32Array(Uint32Array.of(word! & 0xffff0000).buffer)[0]!;
+  };
+  /** The nearest of 11 bits; the numbers here are neither tiny nor large. */
+  const toHalf = (value: number): number => {
+    const step = 2 ** (Math.max(-14, Math.floor(Math.log2(Math.abs(value) || 1))) - 10);
+    return Math.round(value / step) * step;
+  };
+  const ways = [
+    ["rounding to bfloat16", roundToBfloat16],
+    ["truncation to bfloat16", cutTo16],
+    ["rounding to float16", toHalf],
+  ] as const;
+  test.each(ways)("against another file: a right conversion and %s agree, from both sides", (what, round) => {
     const { sublayer } = conversion("paper", "deepseek-v4");
-    const rounded = right.map((each) => ({
+    const converted = right.map((each) => ({
       ...each,
       convention: "deepseek-v4" as const,
-      weights: Object.fromEntries(
-        Object.entries(sublayer(each.weights)).map(([part, { shape, data }]) => {
-          const bits = new Uint32Array(Float32Array.from(data).buffer).map((word) => word & 0xffff0000);
-          return [part, { shape, data: new Float32Array(bits.buffer) }];
-        }),
-      ),
+      weights: sublayer(each.weights),
     }));
-    const check = named(lint(rounded, { reference }), "against the other file");
-    expect(check.verdict).toBe("warning");
-    expect(check.measured).toContain("rounding to bfloat16");
+    const rounded = mapped(converted, round);
+    const back = new Map(rounded.map((each) => [each.name, each]));
+    for (const checks of [lint(rounded, { reference }), lint(right, { reference: back })]) {
+      const check = named(checks, "against the other file");
+      expect(check.verdict).toBe("warning");
+      expect(check.measured).toContain(`12 of 12 connections agree up to ${what}`);
+    }
+  });
+  test.each(ways)("against another file: what lies within %s, but is none, is an error", (_, round) => {
+    const rounded = mapped(right, round);
+    const other = new Map(rounded.map((each) => [each.name, each]));
+    const near = mapped(right, (value) => value * 1.003);
+    const bias = mapped(rounded, (value, part) => (part === "bias" ? value * 1.003 : value));
+    // Both sides of 16 bits: one number is the next.
+    const next = mapped(rounded, (value, part, at) => (part === "phi" && at === 7 ? round(value * 1.02) : value));
+    for (const wrong of [near, bias, next])
+      expect(named(lint(wrong, { reference: other }), "against the other file")).toMatchObject({
+        verdict: "error",
+        where: { length: 12 },
+      });
+  });
+  test("against another file: a large number hides no small one", () => {
+    const large = changed(right, (weights) => withBias(weights, (b) => b.map((value, m) => (m === 8 ? 2e4 : value))));
+    const moved = mapped(large, (value, part, at) => (part === "bias" && at === 0 ? value + 0.005 : value));
+    const check = named(
+      lint(moved, { reference: new Map(large.map((each) => [each.name, each])) }),
+      "against the other file",
+    );
+    expect(check).toMatchObject({ verdict: "error", where: { length: 12 } });
+    expect(check.remedy).toContain("bias: 1 of 24 numbers was changed");
+  });
+  test("against another file: noise is explained by nothing", () => {
+    const noisy = mapped(right, (value) => value * (1 + 0.01 * Math.sin(1e5 * value)));
+    const check = named(lint(noisy, { reference }), "against the other file");
+    expect(check.verdict).toBe("error");
+    expect(check.remedy).toMatch(/No order, scale or sign/);
+  });
+  test("against another file: NaN in either is said to be there, with its place", () => {
+    const broken = mapped(right, (value, part, at) => (part === "phi" && at === 5 ? NaN : value));
+    const other = new Map(broken.map((each) => [each.name, each]));
+    const remedy = (sublayers: readonly LintConnection[], against: LintInput["reference"] & object) =>
+      named(lint(sublayers, { reference: against }), "against the other file").remedy;
+    expect(remedy(right, other)).toContain("phi: 1 of 768 numbers is not finite in the other file (number 5 is NaN)");
+    expect(remedy(broken, reference)).toContain("phi: 1 of 768 numbers is not finite here (number 5 is NaN)");
   });
   test("against a later step of the same run is another function", () => {
     const later = changed(right, (weights) => withBias(weights, (bias) => bias.map((value, m) => value + Math.sin(m))));
@@ -266,7 +329,11 @@ describe("transposed", () => {
     ["φ negated", (w: ConnectionWeights) => scaled(w, "phi", () => -1), /phi: has the other sign/],
     ["some signs", (w: ConnectionWeights) => scaled(w, "bias", (at) => (at % 2 ? 1 : -1)), /bias: 12 of 24 .*sign/],
     ["φ zero", (w: ConnectionWeights) => scaled(w, "phi", () => 0), /phi: all numbers are zero/],
-    ["NaN", (w: ConnectionWeights) => scaled(w, "phi", (at) => (at === 5 ? NaN : 1)), /phi: 1 numbers are not finite/],
+    [
+      "NaN",
+      (w: ConnectionWeights) => scaled(w, "phi", (at) => (at === 5 ? NaN : 1)),
+      /phi: 1 of 768 numbers is not finite here/,
+    ],
   ])("against another file: %s", (_, change, says) => {
     const check = named(lint(changed(right, change), { reference }), "against the other file");
     expect(check.verdict).toBe("error");
@@ -279,6 +346,7 @@ describe("transposed", () => {
     expect(named(lint(exchanged, { reference }), "against the other file").remedy).toContain("were exchanged");
     const missing = named(lint(right.slice(1), { reference }), "against the other file");
     expect(missing).toMatchObject({ verdict: "error", where: ["layers.0.attention.connection"] });
+    expect(missing.remedy).toContain("no whole model");
     expect(named(lint(trained(3), { reference }), "against the other file").measured).toContain("of other sizes");
     const elsewhere = new Map([["other.connection", right[0]!]]);
     expect(named(lint(right, { reference: elsewhere }), "against the other file").verdict).toBe("error");
@@ -301,6 +369,9 @@ describe("transposed", () => {
     const check = named(lint(renumbered, { reference }), "against the other file");
     expect(check.verdict).toBe("note");
     expect(check.measured).toContain("numbered in another order (2, 0, 3, 1)");
+    const rounded = named(lint(mapped(renumbered, roundToBfloat16), { reference }), "against the other file");
+    expect(rounded.verdict).toBe("warning");
+    expect(rounded.measured).toMatch(/rounding to bfloat16.*numbered in another order \(2, 0, 3, 1\)/);
     const partly = [...renumbered.slice(0, 3), ...right.slice(3)];
     expect(named(lint(partly, { reference }), "against the other file").verdict).toBe("error");
   });

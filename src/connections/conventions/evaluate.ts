@@ -4,6 +4,8 @@
 // arrays out. It builds the same graph as a model, and the reference runtime evaluates it. Streams x
 // [T, n, C], a block's result y [T, C].
 
+import { MOST_ITERATIONS } from "../../basics/bounds.ts";
+import { expectWhole } from "../../basics/ranges.ts";
 import { expectName } from "../../basics/fields.ts";
 import { input } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
@@ -114,6 +116,7 @@ function sublayerOf(
   probe: Omit<Probe, "y">,
   iterations: number,
 ): ReturnType<typeof inputsOf> & { readonly decided: Decided } {
+  expectWhole("evaluateConnection", "iterations", iterations, 1, MOST_ITERATIONS);
   const given = inputsOf(weights, probe);
   const { x_TNC, stored } = given;
   if (isMhcConvention(convention)) {

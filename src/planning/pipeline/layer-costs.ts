@@ -10,7 +10,9 @@
 //   communication   DISPATCH(F)          DISPATCH(B)                 COMBINE(F)      PP        COMBINE(B)
 //   priority        post^M(F) after COMBINE(F), post^M(B) before COMBINE(B)
 
-import { MOST_LAYERS } from "../../basics/schemas.ts";
+import { expectFields, expectGiven, type FieldRules } from "../../basics/fields.ts";
+import { expectAmount } from "../../basics/ranges.ts";
+import { MOST_LAYERS } from "../../basics/bounds.ts";
 import type { PipelineCosts, TaskKind, PipelinePass, Piece, TaskStream } from "./task.ts";
 
 /** Times of a computation: forward, backward for its input, backward for its weights. */
@@ -59,6 +61,8 @@ export const noOverlap: Overlap = { priority: false, decoupled: false };
  * @throws RangeError if the number of layers is not a whole number of at least 1
  */
 export function layerCosts(times: LayerTimes, layers: number, overlap: Overlap): PipelineCosts {
+  expectTimes(times);
+  expectFields("layerCosts", overlap, overlapRules, "measure");
   if (!Number.isInteger(layers) || layers < 1 || layers > MOST_LAYERS)
     throw new RangeError(
       `A piece of the model needs a whole number of layers, from 1 to ${MOST_LAYERS}, got ${layers}. Choose a number of layers that the chunks divide.`,
@@ -72,6 +76,35 @@ export function layerCosts(times: LayerTimes, layers: number, overlap: Overlap):
       return slot.pieces;
     },
   };
+}
+
+const timeRules: FieldRules<LayerTimes> = {
+  attention: "group",
+  mlp: "group",
+  dispatch: "number",
+  combine: "number",
+  connection: "group",
+  message: "number",
+};
+const computeRules: FieldRules<ComputeTimes> = { forward: "number", input: "number", weights: "number" };
+const connectionRules: FieldRules<ConnectionTimes> = { pre: "group", post: "group", recompute: "number" };
+const kernelRules: FieldRules<ConnectionTimes["pre"]> = { forward: "number", backward: "number" };
+const overlapRules: FieldRules<Overlap> = { priority: "flag", decoupled: "flag" };
+
+/** Throw unless all times of a layer are there, and none is negative. */
+function expectTimes(times: LayerTimes): void {
+  expectAll("layerCosts", times, timeRules);
+  expectAll("layerCosts: attention", times.attention, computeRules);
+  expectAll("layerCosts: mlp", times.mlp, computeRules);
+  expectAll("layerCosts: connection", times.connection, connectionRules);
+  expectAll("layerCosts: connection.pre", times.connection.pre, kernelRules);
+  expectAll("layerCosts: connection.post", times.connection.post, kernelRules);
+}
+
+function expectAll<Times extends object>(place: string, times: Times, rules: FieldRules<Times>): void {
+  expectFields(place, times, rules, "time");
+  expectGiven(place, times, rules, Object.keys(rules) as (keyof Times & string)[]);
+  for (const [name, time] of Object.entries(times)) if (typeof time === "number") expectAmount(place, name, time);
 }
 
 type Writer = (slot: SlotBuilder, layers: number, overlap: Overlap) => void;

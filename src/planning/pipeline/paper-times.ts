@@ -13,6 +13,10 @@
 //   PP         the state that the next stage needs: d elements, n-fold with n streams
 // Times are in units of one layer's forward computation, so that they show what can hide behind what.
 
+import { MOST_STREAMS } from "../../basics/bounds.ts";
+import { expectFields, expectGiven, expectName, type FieldRules } from "../../basics/fields.ts";
+import { expectAmount, expectWhole } from "../../basics/ranges.ts";
+import { expectPlannedModel } from "../check-model.ts";
 import { type Architecture, denseHidden } from "../architecture.ts";
 import { attentionScoreFlops } from "../flops.ts";
 import { hardwareProfiles } from "../hardware.ts";
@@ -69,6 +73,8 @@ export function layerTimes(
   assumptions: LayerAssumptions,
   connection: ConnectionCost,
 ): { readonly times: LayerTimes; readonly unit: number } {
+  expectAssumptions(assumptions);
+  expectName("layerTimes", "connection", connection, ["residual", "mhc"]);
   const { model, streams, bytes, compute, memory, network, nodes, connectionShare } = assumptions;
   const scores = attentionScoreFlops(model);
   const linear = 2 * attentionParameters(model);
@@ -108,6 +114,30 @@ export function layerTimes(
       message: sent(connection === "mhc" ? streams : 1),
     },
   };
+}
+
+const assumptionRules: FieldRules<LayerAssumptions> = {
+  model: "group",
+  streams: "number",
+  bytes: "number",
+  compute: "number",
+  memory: "number",
+  network: "number",
+  nodes: "number",
+  connectionShare: "number",
+};
+
+function expectAssumptions(assumptions: LayerAssumptions): void {
+  const { connectionShare, model, streams, ...rates } = assumptions ?? {};
+  expectFields("layerTimes", assumptions, assumptionRules, "assumption");
+  const needed = ["model", "streams", "bytes", "compute", "memory", "network", "nodes"] as const;
+  expectGiven("layerTimes", assumptions, assumptionRules, needed);
+  expectPlannedModel("layerTimes", model);
+  if (model.known !== "shapes")
+    throw new RangeError(`layerTimes: the shapes of ${model.name} are not public; they must be known. Take paper27b.`);
+  expectWhole("layerTimes", "streams", streams, 1, MOST_STREAMS);
+  for (const [name, value] of Object.entries(rates)) expectAmount("layerTimes", name, value, true);
+  if (connectionShare !== undefined) expectAmount("layerTimes", "connectionShare", connectionShare);
 }
 
 interface Both {

@@ -3,6 +3,9 @@
 // The published formulas of the schedules use these costs: a forward pass takes F, a full backward pass B, W is the
 // part of B for the weights, and a woven pair takes F&B.
 
+import { MOST_COUNT } from "../../basics/bounds.ts";
+import { expectFields, expectGiven, type FieldRules } from "../../basics/fields.ts";
+import { expectWhole } from "../../basics/ranges.ts";
 import type { PipelineCosts, TaskKind, PipelinePass, Piece } from "./task.ts";
 
 /** Times of a stage's passes for one micro-batch, all in the same unit. */
@@ -19,6 +22,14 @@ export interface PassTimes {
   readonly message?: number;
 }
 
+const timeRules: FieldRules<PassTimes> = {
+  forward: "number",
+  backward: "number",
+  weights: "number",
+  both: "number",
+  message: "number",
+};
+
 const blocks: Readonly<Record<PipelinePass, { label: string; kind: TaskKind }>> = {
   forward: { label: "F", kind: "forward" },
   backward: { label: "B", kind: "backward" },
@@ -33,6 +44,9 @@ const blocks: Readonly<Record<PipelinePass, { label: string; kind: TaskKind }>> 
  * @throws RangeError if W is longer than B, or a time is negative or not a number
  */
 export function passCosts(times: PassTimes, chunks = 1): PipelineCosts {
+  expectFields("passCosts", times, timeRules, "time");
+  expectGiven("passCosts", times, timeRules, ["forward", "backward", "weights"]);
+  expectWhole("passCosts", "chunks", chunks, 1, MOST_COUNT);
   const { forward, backward, weights, both = forward + backward, message = 0 } = times;
   for (const [name, value] of Object.entries({ forward, backward, weights, both, message }))
     if (!(value >= 0 && value < Infinity)) throw new RangeError(`The time of ${name} must be 0 or more, got ${value}.`);

@@ -1,5 +1,6 @@
 // Question: which schedules are there, and how does one run with given costs?
 
+import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import { entryOf } from "../../basics/objects.ts";
 import { showCount } from "../../basics/show.ts";
 import { dualPipe } from "./dualpipe.ts";
@@ -40,13 +41,17 @@ export interface SimulatedSchedule {
 const MOST_PASSES = 2 ** 12;
 const MOST_TASKS = 2 ** 17;
 
+const shapeRules: FieldRules<PipelineShape> = { stages: "number", microBatches: "number", chunks: "number" };
+
 /**
  * Make sure that a pipeline can be simulated in a moment.
  *
  * @param tasksOfPass how many tasks a pass is made of
  * @throws RangeError if it has too many passes or tasks
  */
-export function expectSize({ stages, microBatches, chunks }: PipelineShape, tasksOfPass = 1): void {
+export function expectSize(shape: PipelineShape, tasksOfPass = 1): void {
+  expectFields("The shape of a pipeline", shape, shapeRules, "size");
+  const { stages, microBatches, chunks } = shape;
   for (const [what, value] of Object.entries({ stages, microBatches, chunks }))
     if (!Number.isInteger(value) || value < 1)
       throw new RangeError(`The number of ${what} must be a whole number of at least 1, got ${value}.`);
@@ -72,6 +77,7 @@ export function simulateSchedule(
   costs: (chunks: number) => PipelineCosts,
 ): SimulatedSchedule {
   const schedule = entryOf(schedules, name, "simulateSchedule: the schedule");
+  expectSize({ ...shape, chunks: 1 });
   const refusal = schedule.refuses(shape);
   if (refusal !== undefined) throw new RangeError(refusal);
   const chunks = schedule.chunks(shape);
