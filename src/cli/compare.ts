@@ -1,12 +1,12 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
 import { showMany, showPlain } from "../basics/show.ts";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
-import { reason } from "../files/errors.ts";
+import { hasCode, reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
@@ -30,7 +30,7 @@ import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
-import { changedConfig, checkConfig, configFrom, expectResumable } from "./configuration.ts";
+import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
@@ -96,7 +96,7 @@ ${Object.entries(experiments)
       throw new Error(
         `--experiment ${options.experiment} chooses its own models, and --preset chooses others: leave out one of the two.`,
       );
-    const folder = options.resume ?? options.out ?? freeFolder(options);
+    let folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
         `${folder} already holds runs: continue them (birkhoff compare --resume ${folder}) or give another --out.`,
@@ -132,6 +132,7 @@ ${Object.entries(experiments)
       };
       const { machine, device } = runtime;
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
+      if (options.resume === undefined && options.out === undefined) folder = takeFree(options);
       for (const config of wanted) {
         const place = path.join(folder, config.name);
         const boarded = options.tensorboard || hasEventFiles(place);
@@ -275,7 +276,8 @@ async function begin(
       }),
     ),
   );
-  for (const wish of wishes) checkConfig(wish.options, wish.choice, wish.name);
+  const checked = wishes.map((wish) => checkConfig(wish.options, wish.choice, wish.name));
+  expectEffect(command, options, options.connections, checked);
   const data = await prepare(textOf(options));
   const models = wishes.map(({ choice, name, options: own }) => ({
     choice,
@@ -296,6 +298,23 @@ function freeFolder({ data, preset, experiment }: CompareOptions): string {
   for (let number = 1; ; number++) {
     const folder = path.join("runs", `${source}-${experiment ?? preset}-${number}`);
     if (!existsSync(folder)) return folder;
+  }
+}
+
+/** Make the first free folder; another process may take one at the same instant. */
+function takeFree(options: CompareOptions): string {
+  for (;;) {
+    const folder = freeFolder(options);
+    try {
+      mkdirSync(path.dirname(folder), { recursive: true });
+      mkdirSync(folder);
+      return folder;
+    } catch (error) {
+      if (!hasCode(error, "EEXIST") || !existsSync(folder))
+        throw new Error(`cannot make the folder ${folder}: ${reason(error)}. Give another with --out`, {
+          cause: error,
+        });
+    }
   }
 }
 

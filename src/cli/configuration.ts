@@ -8,15 +8,19 @@ import { Command } from "commander";
 import { given } from "../basics/given.ts";
 import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
 import type { PreparedData } from "../data/prepare.ts";
+import { connectionKinds, connectionOptions } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
-import type { AlarmsConfig } from "../training/alarms.ts";
+import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { type ConnectionChoice, connectionOf, parseValue } from "./connections.ts";
+import { type ConnectionChoice, connectionOf, describeOptions, parseValue, writeChoice } from "./connections.ts";
 import { expectUnused, trainingOptions, type TrainingOptions } from "./options.ts";
 
 /** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
+
+/** Options of connections that the command gives to every choice whose kind has them. */
+const sharedOptions = ["streams", "iterations", "residualMap", "convention", "initialisation"] as const;
 
 /** What a configuration takes from the prepared data. */
 type DataFacts = {
@@ -30,9 +34,41 @@ type DataFacts = {
  *
  * @throws Error as `configFrom` does
  */
-export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): void {
+export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): TrainingConfig {
   const tokenizer = { vocabularySize: options.vocabulary };
-  configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
+  return configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
+}
+
+/**
+ * Refuse options that were given and change none of the models.
+ *
+ * @param models the configuration of each choice
+ */
+export function expectEffect(
+  command: Command,
+  { alarm }: Pick<TrainingOptions, "alarm">,
+  choices: readonly ConnectionChoice[],
+  models: readonly TrainingConfig[],
+): void {
+  const kinds = [...new Set(choices.map(({ kind }) => kind))];
+  for (const option of command.options) {
+    const name = option.attributeName();
+    if (!(sharedOptions as readonly string[]).includes(name) || command.getOptionValueSource(name) !== "cli") continue;
+    const having = choices.filter(({ kind }) => connectionOptions(kind).includes(name));
+    if (having.length === 0)
+      throw new Error(
+        `${option.long} would change nothing: ${kinds.map(describeOptions).join("; ")}. Leave it out, or take a connection that has it: ${connectionKinds.filter((kind) => connectionOptions(kind).includes(name)).join(", ")}.`,
+      );
+    if (having.every(({ options }) => Object.hasOwn(options, name)))
+      throw new Error(
+        `${option.long} would change nothing: ${having.map((choice) => writeChoice(choice)).join(" and ")} ${having.length === 1 ? "says" : "say"} ${name} already. Leave out one of the two.`,
+      );
+  }
+  for (const [rule, setting] of alarm)
+    if (setting !== "off" && models.every(({ model }) => silentAlarms(model).includes(rule)))
+      throw new Error(
+        `--alarm ${rule} would never speak: ${kinds.join(", ")} ${kinds.length === 1 ? "has" : "have"} nothing that it measures. Leave it out, or take a connection that has, such as mhc.`,
+      );
 }
 
 /** The configuration that a command line asks for, given prepared data. */
@@ -43,8 +79,8 @@ export function configFrom(
   data: DataFacts,
 ): TrainingConfig {
   // An option that was not given stays out of the configuration, as in runs that are older than the option.
-  const { streams, iterations, residualMap, convention, initialisation, steps } = options;
-  const connection = connectionOf(choice, { streams, iterations, residualMap, convention, initialisation });
+  const { steps } = options;
+  const connection = connectionOf(choice, Object.fromEntries(sharedOptions.map((name) => [name, options[name]])));
   const size = presets[options.preset];
   const config: Record<string, unknown> = {
     name,

@@ -31,22 +31,37 @@ export const comparedByDefault: readonly ConnectionChoice[] = ["residual", "hc",
 /** One connection: kind:option=value:option=value. */
 export function parseChoice(text: string): ConnectionChoice {
   const [name, ...assignments] = text.trim().split(":") as [string, ...string[]];
-  const kind = connectionKind(name);
-  if (kind === undefined)
-    throw new InvalidArgumentError(
-      `"${name}" is not a connection; use ${connectionKinds.join(", ")}.${didYouMean(name, connectionKinds)}`,
-    );
+  const kind = kindNamed(name);
   const options = Object.fromEntries(assignments.map((assignment) => parseOption(kind, assignment)));
-  try {
-    parseConnection({ kind, ...options });
-  } catch (error) {
-    throw new InvalidArgumentError(`${text.trim()}: ${(error as Error).message}`);
-  }
+  expectOptions(text.trim(), kind, options);
   return { name: [kind, ...assignments].join("-").replaceAll(/[^\w.=-]/g, "_"), kind, options };
 }
 
-/** The text of a choice on the command line, with one field changed. */
-export function writeChoice({ kind, options }: ConnectionChoice, field: string, value: unknown): string {
+/** One connection by its fields, as a configuration has them; all choices of a kind have one name. */
+export function choiceOf({ kind: name, ...options }: Readonly<Record<string, unknown>>): ConnectionChoice {
+  const kind = kindNamed(name);
+  expectOptions(kind, kind, options);
+  return { name: kind, kind, options };
+}
+
+function kindNamed(name: unknown): ConnectionKind {
+  const kind = typeof name === "string" ? connectionKind(name) : undefined;
+  if (kind !== undefined) return kind;
+  throw new InvalidArgumentError(
+    `${JSON.stringify(name) ?? "nothing"} is not a connection; use ${connectionKinds.join(", ")}.${didYouMean(name, connectionKinds)}`,
+  );
+}
+
+function expectOptions(said: string, kind: ConnectionKind, options: Readonly<Record<string, unknown>>): void {
+  try {
+    parseConnection({ kind, ...options });
+  } catch (error) {
+    throw new InvalidArgumentError(`${said}: ${(error as Error).message}`);
+  }
+}
+
+/** The text of a choice on the command line, with one field changed where a value is given. */
+export function writeChoice({ kind, options }: ConnectionChoice, field = "", value?: unknown): string {
   const changed = value === undefined ? options : { ...options, [field]: value };
   return [kind, ...Object.entries(changed).map(([name, of]) => `${name}=${String(of)}`)].join(":");
 }
@@ -63,15 +78,22 @@ export function parseChoices(text: string): ConnectionChoice[] {
   return choices;
 }
 
+/** "dense has no options", or which there are. */
+export function describeOptions(kind: ConnectionKind): string {
+  const options = connectionOptions(kind);
+  return options.length === 0 ? `${kind} has no options` : `the options of ${kind} are ${options.join(", ")}`;
+}
+
 function parseOption(kind: ConnectionKind, assignment: string): [string, unknown] {
-  const [, name, value] = /^(\w+)=(.+)$/.exec(assignment) ?? [];
+  const [name = "", ...rest] = assignment.split("=");
+  const value = rest.join("=");
   const allowed = connectionOptions(kind);
-  if (name === undefined || value === undefined || !allowed.includes(name)) {
-    const named = allowed.length === 0 ? `${kind} has no options` : `the options of ${kind} are ${allowed.join(", ")}`;
+  if (!allowed.includes(name))
     throw new InvalidArgumentError(
-      `"${assignment}" is not an option=value; ${named}.${didYouMean(name ?? assignment, allowed)}`,
+      `"${assignment}" is not an option=value; ${describeOptions(kind)}.${didYouMean(name, allowed)}`,
     );
-  }
+  if (value === "")
+    throw new InvalidArgumentError(`"${assignment}" gives no value to ${name}. Give one, as in ${name}=value.`);
   return [name, parseValue(value)];
 }
 

@@ -1,6 +1,7 @@
 // Question: what does Ctrl-C do while a command trains?
 //
-// The first press ends training after the current step, so that every run is saved. The second ends at once.
+// The first press ends training after the current step, or between its microbatches, so that every run is saved. The
+// second ends at once.
 
 /** Signals closer together than this count as one press: npm forwards the signal that the process has also received. */
 const REPEATED_MS = 300;

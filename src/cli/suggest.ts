@@ -4,6 +4,8 @@
 
 import type { Command } from "commander";
 import { didYouMean } from "../basics/names.ts";
+import { fieldNearest } from "../model/problems.ts";
+import { configPaths } from "../training/config.ts";
 
 /** Names that other tools have for our options. */
 const elsewhere: Readonly<Record<string, string>> = {
@@ -19,6 +21,17 @@ const elsewhere: Readonly<Record<string, string>> = {
   "--max-tokens": "--tokens",
   "--max-new-tokens": "--tokens",
   "--grad-accum": "--accumulate",
+  "--epochs": "--steps",
+  "--iters": "--steps",
+  "--max-iters": "--steps",
+  "--device": "--runtime",
+  "--save-every": "--checkpoint-every",
+  "--depth": "--set model.layers=…",
+  "--d-model": "--set model.width=…",
+  "--n-embd": "--set model.width=…",
+  // The optimizer is AdamW; what can be chosen are its settings.
+  "--optimizer": "--set optimizer.beta1=…",
+  "--optimiser": "--set optimizer.beta1=…",
 };
 
 /** Commander's message with the name that was probably meant at its end. */
@@ -44,7 +57,12 @@ export function withSuggestion(message: string, command: Command): string {
 function suggestOption(given: string, command: Command): string {
   const longs = command.options.flatMap(({ long }) => (long == null ? [] : [long]));
   const known = Object.hasOwn(elsewhere, given) ? elsewhere[given] : undefined;
-  return known !== undefined && longs.includes(known) ? ` Did you mean "${known}"?` : didYouMean(given, longs);
+  if (known !== undefined && longs.includes(known.split(" ")[0]!)) return ` Did you mean "${known}"?`;
+  const near = didYouMean(given, longs);
+  if (near !== "" || !longs.includes("--set")) return near;
+  // The other fields of a configuration have no option of their own.
+  const path = fieldNearest(given, configPaths());
+  return path === undefined ? "" : ` Did you mean "--set ${path}=…"?`;
 }
 
 /** Let a command's errors of the command line end with what was probably meant. */

@@ -8,6 +8,7 @@ import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { sum } from "../basics/numbers.ts";
+import { isObject } from "../basics/objects.ts";
 import { showMany } from "../basics/show.ts";
 import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
@@ -17,6 +18,7 @@ import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { lockFolder } from "../files/lock.ts";
+import { ensureWritableFolder } from "../files/space.ts";
 import { TOLERANCE_BITS } from "../runs/sweep/analysis.ts";
 import {
   fieldOf,
@@ -27,12 +29,19 @@ import {
   sweepPoints,
   type SweepValue,
 } from "../runs/sweep/definition.ts";
-import { isSweepFolder, readOutcome, readSweepPlan, summariseSweep, writeSweepPlan } from "../runs/sweep/folder.ts";
+import {
+  isSweepFolder,
+  readOutcome,
+  readSweepPlan,
+  summariseSweep,
+  sweepFiles,
+  writeSweepPlan,
+} from "../runs/sweep/folder.ts";
 import { runsAtATime } from "../planning/here/sweep-memory.ts";
 import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
 import type { SweepJob } from "../runs/sweep/worker.ts";
 import { checkConfig, configFrom } from "./configuration.ts";
-import { parseChoice } from "./connections.ts";
+import { choiceOf, parseChoice } from "./connections.ts";
 import {
   memoryOption,
   type MemoryOption,
@@ -60,6 +69,9 @@ interface SweepOptions extends MemoryOption {
   readonly tolerance: number;
   readonly json?: boolean;
 }
+
+/** The picture of a sweep, in its folder. */
+const CHART = "sweep.svg";
 
 export const sweepCommand: Command = memoryOption(runtimeOption(new Command("sweep")), "all runs together")
   .description("Train every combination of some settings, and measure the learning rate's optimum and tolerance.")
@@ -178,10 +190,11 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     memoryLimits(machine.device, options.memory),
     wished,
   );
-  writeSweepPlan(folder, { sweep, texts });
+  ensureWritableFolder(folder);
   const unlock = lockFolder(folder);
   try {
-    sweepLeftovers(folder);
+    sweepLeftovers(folder, [...sweepFiles, CHART]);
+    writeSweepPlan(folder, { sweep, texts });
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     process.stderr.write(
@@ -319,7 +332,10 @@ function optionsOf(
     for (const [key, value] of Object.entries(fields)) {
       const field = fieldOf(key);
       const text = typeof value === "string" ? value : JSON.stringify(value);
-      if (field === "connection") connection = parseChoice(text);
+      // A connection for most sublayers and others for some is no choice.
+      if (field === "connection" && !(isObject(value) && "default" in value))
+        connection = isObject(value) ? choiceOf(value) : parseChoice(text);
+      else if (field === "connection") args.push("--set", `model.connection=${text}`);
       // An option without a value: given, or left out.
       else if (field === "skipUnreadable" && typeof value === "boolean")
         args.push(...(value ? [optionName(field)] : []));
@@ -340,7 +356,7 @@ async function report(
   { tolerance, json }: SweepOptions,
 ): Promise<void> {
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
-  if (results.length > 0) writeFileAtomically(path.join(folder, "sweep.svg"), await drawSweep(summary));
+  if (results.length > 0) writeFileAtomically(path.join(folder, CHART), await drawSweep(summary));
   if (json) {
     for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;

@@ -12,7 +12,19 @@ export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT)
   return { prompt: tokenizer.before.length + tokenizer.encode(prompt).length, tokens: SAMPLE_TOKENS };
 }
 
-/** Let a run write a text, save the text in the run's folder, and return it. */
+/** About six lines of a terminal. */
+const LONGEST_PRINTED = 480;
+
+/** A text as one short paragraph for the terminal; bytes that are no text become "…". */
+export function printedSample(text: string): string {
+  const paragraph = text
+    .replaceAll(/[\s\p{Cc}]+/gu, " ")
+    .replaceAll(/\uFFFD+/gu, "…")
+    .trim();
+  return paragraph.length > LONGEST_PRINTED ? `${paragraph.slice(0, LONGEST_PRINTED).trimEnd()}…` : paragraph;
+}
+
+/** Let a run write a text, save the text in the run's folder, and return it as it is printed. */
 export async function writeSample(
   run: Run,
   tokenizer: Tokenizer,
@@ -30,5 +42,5 @@ export async function writeSample(
   for await (const id of tokens) ids.push(id);
   const text = tokenizer.decode(ids);
   run.folder.appendSample({ step: run.trainer.step, prompt, text });
-  return `${prompt}${text}`;
+  return printedSample(`${prompt}${text}`);
 }

@@ -12,11 +12,12 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
-import { expectNoRun } from "../runs/run-folder.ts";
+import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
+import { FolderInUseError } from "../files/lock.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
-import { changedConfig, checkConfig, configFrom, expectResumable } from "./configuration.ts";
+import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
 import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
@@ -59,7 +60,7 @@ Examples:
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
-    const folder = options.resume ?? options.out ?? freeFolder(options);
+    let folder = options.resume ?? options.out ?? freeFolder(options);
     // Before the text is read.
     if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
     const name = path.basename(folder);
@@ -68,7 +69,7 @@ Examples:
           data: await prepareRun(resumed, options.resume!, options),
           config: resumed,
         }
-      : await begin(options, name);
+      : await begin(options, command, name);
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
@@ -80,12 +81,16 @@ Examples:
       };
       const { machine, device } = runtime;
       if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
-      run = await openRun(runtime, config, data, folder, {
-        existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-        onWarning: warn,
-        onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
-        ...given({ changed: asked?.changed }),
-      });
+      const openIn = (place: string): Promise<Run> =>
+        openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, data, place, {
+          existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
+          onWarning: warn,
+          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          ...given({ changed: asked?.changed }),
+        });
+      const named = (options.resume ?? options.out) !== undefined || options.overwrite;
+      const opened = named ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
+      ({ run, folder } = opened);
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
@@ -111,8 +116,13 @@ Examples:
     await keepPage(page, !options.json);
   });
 
-async function begin(options: TrainOptions, name: string): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
-  checkConfig(options, options.connection, name);
+async function begin(
+  options: TrainOptions,
+  command: Command,
+  name: string,
+): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
+  const checked = checkConfig(options, options.connection, name);
+  expectEffect(command, options, [options.connection], [checked]);
   const data = await prepare(textOf(options));
   return { data, config: configFrom(options, options.connection, name, data) };
 }
@@ -121,12 +131,30 @@ const readConfig = (folder: string): TrainingConfig =>
   parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
 
 /** runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that holds no run; with --overwrite the name itself. */
-function freeFolder(options: TrainOptions): string {
+function freeFolder(options: TrainOptions, taken: ReadonlySet<string> = new Set()): string {
   const first = path.join("runs", defaultName(options));
+  const isTaken = (folder: string): boolean => taken.has(folder) || isRunFolder(folder);
   let folder = first;
-  for (let number = 2; !options.overwrite && isRunFolder(folder); number++) folder = `${first}-${number}`;
+  for (let number = 2; !options.overwrite && isTaken(folder); number++) folder = `${first}-${number}`;
   if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
   return folder;
+}
+
+/** Open a run in a free folder: where another process takes it at the same instant, in the next one. */
+async function openFree(
+  options: TrainOptions,
+  folder: string,
+  open: (folder: string) => Promise<Run>,
+): Promise<{ run: Run; folder: string }> {
+  const taken = new Set<string>();
+  for (let place = folder; ; place = freeFolder(options, taken)) {
+    try {
+      return { run: await open(place), folder: place };
+    } catch (error) {
+      if (!(error instanceof FolderInUseError || error instanceof FolderTakenError)) throw error;
+      taken.add(place);
+    }
+  }
 }
 
 function defaultName({ data, preset, connection }: TrainOptions): string {

@@ -19,7 +19,7 @@ import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { formatTokenizer } from "./tokenizer-json.ts";
 import { parseTokenizer } from "./tokenizer-json-read.ts";
-import { readRoles, writeRoles } from "./tokenizer-roles.ts";
+import { readRoles, writeRoles, rolesFileOf } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
@@ -125,7 +125,7 @@ export async function prepareData(
   expectWhole("prepareData", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
   const wanted = sourceOf(source, options);
   ensureWritableFolder(cacheFolder);
-  sweepLeftovers(cacheFolder);
+  sweepLeftovers(cacheFolder, []);
 
   onProgress({ stage: "corpus", share: 0, message: "reading the text" });
   const corpus = await readCorpus(wanted, options.memory);
@@ -143,7 +143,7 @@ export async function prepareData(
   );
   if (kept === undefined) {
     ensureWritableFolder(folder);
-    sweepLeftovers(folder);
+    sweepLeftovers(folder, [...Object.values(names), rolesFileOf(names.tokenizer)]);
     const tokenizer =
       options.tokenizer ??
       trainTokenizer(textsOf(split.train), {

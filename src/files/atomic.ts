@@ -42,14 +42,15 @@ const temporaries = /\.(?:(?<host>[\da-f]{8})-)?(?<pid>\d+)\.tmp$|^\.write-test-
 /**
  * Removes the temporary files and folders of this machine's processes that have ended: nobody will rename them.
  *
- * @param of only those that would have become this file; default: all
+ * @param of names of the files that they would have become: another file whose name looks alike is its owner's
  */
-export function sweepLeftovers(folder: string, of?: string): void {
+export function sweepLeftovers(folder: string, of: readonly string[]): void {
   let present: string[] = [];
   attempt(() => (present = fs.readdirSync(folder)));
   for (const name of present) {
-    if (of !== undefined && !name.startsWith(`${of}.`)) continue;
-    const { host = machine, pid, probe } = temporaries.exec(name)?.groups ?? {};
+    const found = temporaries.exec(name);
+    const { host = machine, pid, probe } = found?.groups ?? {};
+    if (probe === undefined && !of.includes(name.slice(0, found?.index ?? 0))) continue;
     const writer = Number(pid ?? probe);
     if (host === machine && writer > 0 && !isAlive(writer))
       attempt(() => fs.rmSync(path.join(folder, name), { recursive: true, force: true }));

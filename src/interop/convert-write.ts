@@ -56,7 +56,7 @@ export function expectFolders(input: string, output: string, overwrite: boolean)
 /** Writes the files of a checkpoint and their index to a folder, in the place of the checkpoint that it may hold. */
 export function writeFolder(output: string, shards: readonly NewShard[], file: OpenSafetensors): void {
   fs.mkdirSync(output, { recursive: true });
-  sweepLeftovers(output, MAKING);
+  sweepLeftovers(output, [MAKING]);
   const making = temporaryOf(path.join(output, MAKING));
   fs.rmSync(making, { recursive: true, force: true });
   let complete = false;
@@ -100,7 +100,7 @@ export function writeNew(
   metadata: Readonly<Record<string, string>>,
   file: OpenSafetensors,
 ): void {
-  sweepLeftovers(path.dirname(output), path.basename(output));
+  sweepLeftovers(path.dirname(output), [path.basename(output)]);
   writeAtomically(output, (descriptor) => {
     writeAll(descriptor, encodeHead(tensors, metadata));
     for (const { data, source } of tensors) {

@@ -1,9 +1,9 @@
 // Question: what is wrong with a configuration, in words: which field, what it is, what is allowed?
 
 import type { z } from "zod";
-import { didYouMean } from "../basics/names.ts";
+import { didYouMean, nearestName } from "../basics/names.ts";
 import { isObject, ownEntry } from "../basics/objects.ts";
-import { showList, showValue } from "../basics/show.ts";
+import { showList, showMany, showValue } from "../basics/show.ts";
 
 type Issue = z.core.$ZodIssue;
 
@@ -43,8 +43,11 @@ export function problem(issue: Issue, value: unknown, schema?: z.ZodType): strin
   const given = actual === undefined ? "nothing is given" : `${showValue(actual)} is given`;
   switch (issue.code) {
     case "too_small":
+      if (issue.origin === "array")
+        return `${given}; it must have at least ${showMany(Number(issue.minimum), "value")}`;
       return `${given}; it must be ${issue.inclusive ? "at least" : "above"} ${issue.minimum}${issue.origin === "string" ? " characters" : ""}`;
     case "too_big":
+      if (issue.origin === "array") return `${given}; it must have at most ${showMany(Number(issue.maximum), "value")}`;
       return `${given}; it must be ${issue.inclusive ? "at most" : "below"} ${issue.maximum}`;
     case "invalid_type":
       if (issue.expected === "number" && typeof actual === "number") return `${given}; it must be a finite number`;
@@ -65,7 +68,7 @@ export function problem(issue: Issue, value: unknown, schema?: z.ZodType): strin
       const there = known.length === 0 ? "" : `; there ${known.length === 1 ? "is" : "are"} ${known.join(", ")}`;
       const hints = issue.keys
         .slice(0, 3)
-        .map((key) => didYouMean(key, known))
+        .map((key) => didYouMean(key, known) || (schema ? nearestPath(key, pathsOf(schema)) : ""))
         .join("");
       return `there is no field ${showList(issue.keys)} here${there}${hints && `.${hints}`}`;
     }
@@ -80,6 +83,7 @@ const typeNames: Readonly<Record<string, string>> = {
   string: "a text",
   boolean: "true or false",
   object: "a group of fields",
+  record: "a group of fields",
   array: "a list",
 };
 
@@ -136,6 +140,31 @@ function fieldsAt(schema: z.ZodType, path: readonly PropertyKey[], value: unknow
   if (key === undefined) return type === "object" && shape ? Object.keys(shape) : [];
   const next = element ?? (shape && Object.hasOwn(shape, key) ? shape[String(key)] : undefined);
   return next === undefined ? [] : fieldsAt(next, rest, at(value, key));
+}
+
+/** The paths of all fields that a schema has, of a union those of all its forms; lists are not looked into. */
+export function pathsOf(schema: z.ZodType, before = ""): string[] {
+  const { shape, innerType, in: from, out, options } = schema.def as unknown as Definition;
+  const inner = innerType ? [innerType] : from && out ? [from, out] : (options ?? []);
+  const own = Object.entries(shape ?? {}).flatMap(([name, field]) => {
+    const path = before === "" ? name : `${before}.${name}`;
+    const below = pathsOf(field, path);
+    return below.length > 0 ? below : [path];
+  });
+  return [...new Set([...own, ...inner.flatMap((each) => pathsOf(each, before))])];
+}
+
+/** ` Did you mean "optimizer.learningRate"?` of "lr" or "learningRate", or nothing; it goes at the end of a message. */
+function nearestPath(name: string, paths: readonly string[]): string {
+  const path = fieldNearest(name, paths);
+  return path === undefined ? "" : ` Did you mean "${path}"?`;
+}
+
+/** The path whose last part is nearest to a name. */
+export function fieldNearest(name: string, paths: readonly string[]): string | undefined {
+  const last = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
+  const nearest = nearestName(name, paths.map(last));
+  return paths.find((path) => last(path) === nearest);
 }
 
 const at = (value: unknown, key: PropertyKey): unknown =>

@@ -12,3 +12,6 @@ export const names = {
   report: "report.html",
   checkpoints: "checkpoints",
 } as const;
+
+/** Files that others write into a run folder: the tokenizer's roles, a sweep's outcome, the page's tags. */
+export const besides: readonly string[] = ["tokenizer_config.json", "result.json", "tags.json"];

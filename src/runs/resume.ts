@@ -125,12 +125,13 @@ function tellOfHoles(
   const file = path.join(folder, names.metrics);
   const metrics = fs.existsSync(file) ? readRecords<{ readonly step: number }>(file) : [];
   const { found, done } = recordedSteps(config, step, metrics);
-  if (!told.has(names.metrics) && (damaged?.includes(names.metrics) ?? found < done))
+  const lacking = found < done && (damaged?.includes(names.metrics) ?? true);
+  if (lacking && !told.has(names.metrics))
     onWarning(
       `${file} is damaged or was edited: it has records of ${found} of the ${done} steps up to the checkpoint. The run goes on; its curves lack the others`,
     );
   for (const name of damaged ?? [])
-    if (name !== names.metrics && !told.has(name))
+    if (!told.has(name) && !(lacking && name === names.metrics))
       onWarning(
         `${path.join(folder, name)} is damaged or was edited: it is not as it was when the checkpoint of step ${step} was saved. The run goes on`,
       );

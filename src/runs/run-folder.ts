@@ -31,7 +31,7 @@ import { descriptionInCheckpoint, readDescription, type RunDescription, writeDes
 import { isRunFolder } from "./find-runs.ts";
 import { goBack } from "./go-back.ts";
 import { asJson, withIdentity } from "./identity.ts";
-import { names } from "./names.ts";
+import { besides, names } from "./names.ts";
 import { apart, together } from "./record-shapes.ts";
 import { resume, type ResumeOptions, type Start } from "./resume.ts";
 import { formatSample, readSamples, type Sample } from "./samples.ts";
@@ -81,7 +81,7 @@ export function createRunFolder(folder: string, config: unknown, options: RunFol
   ensureWritableFolder(folder);
   const unlock = lockFolder(folder);
   try {
-    sweepLeftovers(folder);
+    sweepLeftovers(folder, [...Object.values(names), ...besides]);
     const resumes = options.existing === "resume" && isBegun(folder);
     const start = (resumes ? resume : begin)(folder, asJson(config), options);
     return openFiles(folder, start, options, unlock);
@@ -212,16 +212,21 @@ function expectOwnConfig(folder: string): void {
   );
 }
 
+/** A folder holds a run already, or files of one. */
+export class FolderTakenError extends Error {
+  override name = "FolderTakenError";
+}
+
 /**
  * Refuses a folder with a run or with files of one.
  *
- * @throws Error that says what is there and what can be done
+ * @throws FolderTakenError that says what is there and what can be done
  */
 export function expectNoRun(folder: string): void {
   expectOwnConfig(folder);
   const present = Object.values(names).filter((name) => fs.existsSync(path.join(folder, name)));
   if (present.length === 0) return;
-  throw new Error(
+  throw new FolderTakenError(
     present.includes(names.config)
       ? `there is a run in ${folder} already: go on with it (--resume), replace it (--overwrite), or give the new run another name`
       : `${folder} holds ${present.join(" and ")} but no run: remove or replace them (--overwrite), or give the run another name`,

@@ -103,6 +103,19 @@ export function planAlarms(model: ModelConfig, config: AlarmsConfig = {}): Alarm
   return { subject, bounds, actions, rateFactor: config.rateFactor ?? 0.5, rollbacks: config.rollbacks ?? 3 };
 }
 
+/** Rules that never speak in a run of this model, because it has nothing that they measure. */
+export function silentAlarms(model: ModelConfig): readonly AlarmName[] {
+  const { doublyStochastic, startsMixing } = subjectOf(model);
+  return [
+    ...(sublayerConnections(model).some(mixes) ? [] : (["gain"] as const)),
+    ...(doublyStochastic.some(Boolean) ? [] : (["column-error"] as const)),
+    ...(startsMixing.some(Boolean) ? [] : (["saturation"] as const)),
+  ];
+}
+
+/** Whether a connection has an H_res that is measured. */
+const mixes = ({ kind }: ConnectionConfig): boolean => kind === "hc" || kind === "mhc";
+
 /** Maps by Sinkhorn-Knopp, which means to be doubly stochastic and guarantees only its last normalisation. */
 const meantToBe: ReadonlySet<string> = new Set(["sinkhorn", "sinkhorn-implicit"]);
 
@@ -113,11 +126,10 @@ function subjectOf(model: ModelConfig): AlarmSubject {
     const { residualMap = "sinkhorn" } = connection;
     return meantToBe.has(residualMap) || residualMaps[residualMap].guarantee.columns;
   });
-  const mixes = sublayers.map(({ kind }) => kind === "hc" || kind === "mhc");
   return {
     chance: Math.log(model.vocabulary),
     doublyStochastic,
-    constrained: mixes.every((mixing, index) => !mixing || doublyStochastic[index]),
+    constrained: sublayers.every((connection, index) => !mixes(connection) || doublyStochastic[index]),
     startsMixing: sublayers.map(startsMixing),
   };
 }

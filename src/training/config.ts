@@ -6,8 +6,8 @@
 import { z } from "zod";
 import { isObject, isTooDeep } from "../basics/objects.ts";
 import { MOST_SEQUENCES, MOST_TOKENS } from "../basics/bounds.ts";
-import { count, countFromZero, seedNumber } from "../basics/schemas.ts";
-import { problems } from "../model/problems.ts";
+import { count, countFromZero, positiveFloat32, seedNumber } from "../basics/schemas.ts";
+import { pathsOf, problems } from "../model/problems.ts";
 import type { Role } from "../graph/parameters.ts";
 import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
@@ -115,7 +115,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     steps: count(),
     optimizer: z.strictObject({
-      learningRate: adamwSetting("learningRate").positive(),
+      learningRate: positiveFloat32,
       warmup: countFromZero(),
       schedule: z.discriminatedUnion("kind", [
         z.strictObject({ kind: z.literal("step") }),
@@ -151,6 +151,11 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
         message: `${accumulate} batches of ${batch} are ${batch * accumulate} sequences a step; it must be at most ${MOST_SEQUENCES}: take fewer batches (--accumulate) or smaller ones (--batch)`,
       });
   });
+
+/** The path of every field of a configuration, such as "optimizer.clip"; of connections those of all kinds. */
+export function configPaths(): string[] {
+  return pathsOf(trainingSchema);
+}
 
 /** Groups of fields as older versions named them → as they are named today. */
 const renamedGroups: ReadonlyMap<string, string> = new Map([["optimiser", "optimizer"]]);

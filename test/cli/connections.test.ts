@@ -1,7 +1,7 @@
 // Connections as a command line names them.
 
 import { expect, test } from "vitest";
-import { comparedByDefault, connectionOf, parseChoice, parseChoices } from "../../src/cli/connections.ts";
+import { choiceOf, comparedByDefault, connectionOf, parseChoice, parseChoices } from "../../src/cli/connections.ts";
 import { connectionText } from "../../src/cli/sublayers.ts";
 import { connectionKinds, connectionOptions, defaultConnection } from "../../src/connections/table.ts";
 
@@ -24,6 +24,13 @@ test("options for all kinds go to those that have them, and a choice's own come 
   expect(dense).toEqual({ kind: "dense" });
 });
 
+test("the fields of a configuration name a choice too", () => {
+  expect(choiceOf({ kind: "hc", streams: 2 })).toEqual({ name: "hc", kind: "hc", options: { streams: 2 } });
+  expect(() => choiceOf({ kind: "hcc" })).toThrow(/^"hcc" is not a connection; use .*Did you mean "hc"\?$/);
+  expect(() => choiceOf({ streams: 2 })).toThrow(/^nothing is not a connection; use /);
+  expect(() => choiceOf({ kind: "hc", streams: 0 })).toThrow("hc: streams: 0 is given; it must be at least 1");
+});
+
 test("every kind is a choice, and what inspect prints is one again", () => {
   for (const kind of connectionKinds) {
     const config = defaultConnection(kind);
@@ -40,7 +47,8 @@ test("mistakes are told of, with what is allowed", () => {
   expect(() => parseChoices("residual,residual")).toThrow("residual is listed twice. To compare two of one kind");
   expect(() => parseChoice("dense:streams=2")).toThrow('"streams=2" is not an option=value; dense has no options.');
   expect(() => parseChoice("hc:residualMap=cayley")).toThrow(/the options of hc are streams, collapse, dynamic, tanh/);
-  expect(() => parseChoice("hc:streams")).toThrow('"streams" is not an option=value');
+  for (const text of ["hc:streams", "hc:streams="])
+    expect(() => parseChoice(text)).toThrow(/"streams=?" gives no value to streams\. Give one, as in streams=value\.$/);
   expect(() => parseChoice("hc:streams=many")).toThrow(
     /hc:streams=many: streams: "many" is given; it must be a number/,
   );

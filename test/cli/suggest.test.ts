@@ -14,6 +14,17 @@ test.each([
     "error: option '--preset <size>' argument 'nanno' is invalid. Allowed choices are nano, micro.\n",
     `error: option '--preset <size>' argument 'nanno' is invalid. Allowed choices are nano, micro. Did you mean "nano"?\n`,
   ],
+  ["error: unknown option '--epochs'\n", `error: unknown option '--epochs'. Did you mean "--steps"?\n`],
+  ["error: unknown option '--device'\n", `error: unknown option '--device'. Did you mean "--runtime"?\n`],
+  ["error: unknown option '--layers'\n", `error: unknown option '--layers'. Did you mean "--set model.layers=…"?\n`],
+  [
+    "error: unknown option '--weight-decay'\n",
+    `error: unknown option '--weight-decay'. Did you mean "--set optimizer.weightDecay=…"?\n`,
+  ],
+  [
+    "error: unknown option '--optimiser'\n",
+    `error: unknown option '--optimiser'. Did you mean "--set optimizer.beta1=…"?\n`,
+  ],
   ["error: something else ...\n", "error: something else ...\n"],
 ])("%j", (said, expected) => {
   expect(withSuggestion(said, command)).toBe(expected);
@@ -22,4 +33,10 @@ test.each([
 test("a rule and an action of an alarm are suggested too", () => {
   expect(() => parseAlarm("spikes")).toThrow(/"spikes" is not a rule; use .*\. Did you mean "spike"\?/);
   expect(() => parseAlarm("spike:stopp")).toThrow(/"stopp" is not an action; use .*\. Did you mean "stop"\?/);
+});
+
+test("a command without --set is offered only its own options", () => {
+  expect(withSuggestion("error: unknown option '--layers'\n", new Command("inspect").option("--tokens <file>"))).toBe(
+    "error: unknown option '--layers'\n",
+  );
 });

@@ -25,11 +25,11 @@ test.each([
   [["compare", "--resume", "runs", "--batch", "2"], /--batch cannot be used with --resume/],
   [
     ["convert", "a", "b", "--from", "residual", "--to", "mhc", "--iterations", "3"],
-    /--iterations cannot be used with --from residual: it is for files/,
+    /--iterations cannot be used with a residual run: it is for files/,
   ],
   [
     ["convert", "a", "b", "--from", "paper", "--to", "deepseek-v4", "--steps", "3"],
-    /--steps cannot be used with a file: it is for --from residual/,
+    /--steps cannot be used with a file: it is for a residual run/,
   ],
 ] as const)("%j", async (args, message) => {
   const { code, stderr, stdout } = await run(place.folder, args);

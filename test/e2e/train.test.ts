@@ -52,6 +52,16 @@ describe("sources", () => {
     expect(stdout).toMatch(/Saved in: runs\/text-nano-hc\n$/);
     expect(stdout).toContain("The people of the United States");
   });
+  test("runs that begin at one instant without --out go to folders of their own", async () => {
+    const args = ["train", "--data", "text.txt", "--connection", "dense", "--json", ...quick];
+    const results = await Promise.all([1, 2, 3].map(async () => await run(place.folder, args)));
+    expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
+    const rows = results.map(({ stdout }) => JSON.parse(stdout) as { folder: string; name: string });
+    expect(rows.map(({ folder }) => folder).sort()).toEqual(
+      ["", "-2", "-3"].map((end) => `runs/text-nano-dense${end}`),
+    );
+    for (const { folder, name } of rows) expect(folder).toBe(`runs/${name}`);
+  });
 });
 
 test("a mixture of experts with latent attention is trained, inspected and writes", async () => {

@@ -306,6 +306,9 @@ describe("import", () => {
     expect(await refused({ num_hidden_layers: 3 })).toMatch(
       /has no tensor model\.layers\.2\.input_layernorm\.weight \[16\]/,
     );
+    expect(await refused({ num_hidden_layers: 600 })).toMatch(
+      /config\.json has num_hidden_layers: 600 is given; it must be at most 512$/,
+    );
     expect(await refused({ num_hidden_layers: 1 })).toMatch(
       /has a tensor model\.layers\.1\.\S+ and 8 others that this model has no place for/,
     );

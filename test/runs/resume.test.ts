@@ -267,6 +267,22 @@ describe("holes in the records", () => {
     expect(warnings).toEqual([expect.stringContaining(`${name} is damaged or was edited`)]);
   });
 
+  test("an edited loss is told without a word about lacking steps", async () => {
+    fs.writeFileSync(
+      inside("metrics.jsonl"),
+      lines("metrics.jsonl")
+        .join("\n")
+        .replace(/"loss":\d/, '"loss":9'),
+    );
+    const { run, warnings } = await resume();
+    run.close();
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /metrics\.jsonl is damaged or was edited: it is not as it was when the checkpoint of step 8 was saved\. The run goes on$/,
+      ),
+    ]);
+  });
+
   test("of a run without a memory of them are counted", async () => {
     const old = oldRun();
     fs.writeFileSync(path.join(old, "metrics.jsonl"), lines("old/metrics.jsonl").toSpliced(1, 2).join("\n"));
@@ -291,7 +307,13 @@ test("what kills have left is swept up, and what living processes write is not",
     `tokenizer.json.${dead}.tmp`,
     `.write-test-${dead}`,
   ];
-  const living = [`report.html.${process.ppid}.tmp`, `tags.json.00000000-${dead}.tmp`, "notes.tmp"];
+  const living = [
+    `report.html.${process.ppid}.tmp`,
+    `tags.json.00000000-${dead}.tmp`,
+    "notes.tmp",
+    // Not of a name that the library writes.
+    `notes.txt.${dead}.tmp`,
+  ];
   for (const name of [...left, ...living]) fs.writeFileSync(inside(name), "");
   for (const step of [2, 4])
     fs.cpSync(inside("checkpoints", "step-8"), inside("checkpoints", `step-${step}`), { recursive: true });

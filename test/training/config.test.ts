@@ -44,3 +44,21 @@ test("a step has a bounded number of sequences, and each excess is told of once"
   expect(problemsOf({ batch: 1e8 })).toEqual(["  batch: 100000000 is given; it must be at most 1048576"]);
   expect(problemsOf({ accumulate: 1e9 })).toEqual(["  accumulate: 1000000000 is given; it must be at most 1048576"]);
 });
+
+test("a field at the wrong place is told its path, and a rate below zero is told of once", () => {
+  const message = (value: unknown): string => {
+    try {
+      parseTrainingConfig(value);
+    } catch (error) {
+      return (error as Error).message;
+    }
+    return "";
+  };
+  expect(message({ ...config, lr: 1 })).toMatch(/Did you mean "optimizer\.learningRate"\?$/);
+  expect(message({ ...config, learningRate: 1 })).toMatch(/Did you mean "optimizer\.learningRate"\?$/);
+  expect(message({ ...config, layers: 3 })).toMatch(/Did you mean "model\.layers"\?$/);
+  expect(message({ ...config, optimizer: { ...optimizer, learningRate: -1 } }).split("\n")).toEqual([
+    "the configuration is not valid:",
+    "  optimizer.learningRate: -1 is given; it must be at least 1.4e-45",
+  ]);
+});

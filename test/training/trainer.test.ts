@@ -5,6 +5,7 @@ import { type ConnectionKind, connectionKinds } from "../../src/connections/tabl
 import type { ValidationBatch } from "../../src/data/batches.ts";
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
+import { silentAlarms } from "../../src/training/alarms.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { createTrainer, type Trainer, type TrainerState } from "../../src/training/trainer.ts";
 import { relativeError } from "../ops/harness.ts";
@@ -55,6 +56,11 @@ describe.each(connectionKinds)("%s", (kind: ConnectionKind) => {
         key,
       ).toBeLessThan(key === "loss" ? 1e-6 : 1e-4);
     }
+  });
+  test("the gain alarm is silent where no composite gain is measured", async () => {
+    const config = tinyTraining(kind);
+    const { instruments } = await trainerOf(config).trainStep({ instruments: true });
+    expect(silentAlarms(config.model).includes("gain")).toBe(instruments?.composite === undefined);
   });
   test("it learns", async () => {
     const curve = (

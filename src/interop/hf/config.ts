@@ -9,11 +9,12 @@
 // the connection silently. fields.ts has every field, what it means where it is missing, and what can be read; a
 // model with a feature that this library lacks is refused, and the error names the field, its value and what is allowed.
 
-import { isObject } from "../../basics/objects.ts";
+import { isObject, ownEntry } from "../../basics/objects.ts";
 import { mhcConventions } from "../../connections/conventions/table.ts";
 import type { ConnectionConfig } from "../../connections/table.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
 import { isMixed } from "../../model/overrides.ts";
+import { problems } from "../../model/problems.ts";
 import {
   type BlockType,
   type ConfigValues,
@@ -227,7 +228,11 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
   };
   const parsed = modelSchema.safeParse(model);
   if (!parsed.success) {
-    return fail(name, parsed.error.issues.map(({ path, message }) => [...path, message].join(": ")).join("; "));
+    const lines = problems(parsed.error.issues, model, modelSchema);
+    return fail(
+      name,
+      `has ${lines.map((line) => line.replace(/^\w+/, (field) => ownEntry(theirNames, field) ?? field)).join("; ")}`,
+    );
   }
   const ofLatents = latent && model.normEpsilon !== 1e-6;
   return {
@@ -247,6 +252,19 @@ export function readHuggingFaceConfig(value: unknown, name: string, context?: nu
     ],
   };
 }
+
+/** Sizes of a model by the names that they have in their configurations. */
+const theirNames: Readonly<Record<string, string>> = {
+  vocabulary: "vocab_size",
+  context: "max_position_embeddings",
+  width: "hidden_size",
+  layers: "num_hidden_layers",
+  heads: "num_attention_heads",
+  kvHeads: "num_key_value_heads",
+  hidden: "intermediate_size",
+  ropeTheta: "rope_theta",
+  normEpsilon: "rms_norm_eps",
+};
 
 function fail(name: string, why: string): never {
   throw new Error(`${name} ${why}`);

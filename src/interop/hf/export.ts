@@ -82,7 +82,7 @@ export function exportHuggingFace(run: string, out: string, options: HuggingFace
   if (!tokenizer) onWarning?.(`${run} has no tokenizer; the export has none either`);
 
   ensureWritableFolder(out);
-  for (const name of Object.values(names)) sweepLeftovers(out, name);
+  sweepLeftovers(out, Object.values(names));
   writeAtomically(path.join(out, names.tensors), (descriptor) => {
     // Loaders of PyTorch look for this format before they open a file.
     const head = encodeHead(

@@ -131,6 +131,8 @@ export interface RunTexts {
   /** The configuration with paths as names: "optimizer.clip" → "1". */
   readonly config: Readonly<Record<string, string>>;
   readonly versions: Readonly<Record<string, string>>;
+  /** What resumes have changed, a line each: "after step 100: steps from 100 to 200". */
+  readonly changes: readonly string[];
 }
 
 export type ControlAction = "stop" | "checkpoint";

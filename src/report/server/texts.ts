@@ -3,6 +3,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { isObject } from "../../basics/objects.ts";
+import { describeChange, parseChanges } from "../../runs/identity.ts";
 import { recordOf } from "../../runs/record-shapes.ts";
 import { withCurrentNames } from "../../training/config.ts";
 import { endLines, endText } from "./ends.ts";
@@ -19,7 +20,7 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
   const folder = places.folder(run);
   if (folder === undefined) return undefined;
   const description = parsed(endText(places.open(run, "config.json"), MOST_BYTES));
-  const { config, versions } = isObject(description) ? description : {};
+  const { config, versions, changes } = isObject(description) ? description : {};
   return {
     run,
     samples: parseSamples(endText(places.open(run, "samples.txt"), MOST_BYTES)),
@@ -27,7 +28,17 @@ export function readTexts(places: Places, run: string): RunTexts | undefined {
     checkpoints: checkpointSteps(folder),
     config: shown(withCurrentNames(config)),
     versions: shown(versions),
+    changes: linesOf(changes),
   };
+}
+
+/** Changes of a configuration; none where they are something else. */
+function linesOf(changes: unknown): string[] {
+  try {
+    return parseChanges(changes).slice(-MOST_ROWS).map(describeChange);
+  } catch {
+    return [];
+  }
 }
 
 /** Samples as runs/samples.ts writes them: a heading, the indented text, an empty line. Newest first. */

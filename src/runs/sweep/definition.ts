@@ -10,6 +10,7 @@ import { showCount, showValue } from "../../basics/show.ts";
 import { connectionKind } from "../../connections/table.ts";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
+import { problem } from "../../model/problems.ts";
 import { currentPath } from "../../training/config.ts";
 
 /** A value of a field: a number, a text such as "mhc:streams=2", or any other plain data. */
@@ -210,8 +211,8 @@ export function parseSweep(given: unknown, source = "the sweep"): SweepDefinitio
     const lines = issues
       .slice(0, MOST_PROBLEMS)
       .map(
-        ({ path, message }) =>
-          `${path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${message}`,
+        (issue) =>
+          `${issue.path.map((key) => (String(key).includes(".") ? `"${String(key)}"` : key)).join(".") || "(all)"}: ${problem(issue, given, definitionSchema)}`,
       );
     return refuse(issues.length > lines.length ? [...lines, `and ${issues.length - lines.length} more`] : lines);
   }

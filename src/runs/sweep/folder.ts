@@ -44,6 +44,9 @@ import { readText } from "../../files/read.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;
 
+/** The files that a sweep's folder has beside its runs. */
+export const sweepFiles: readonly string[] = [names.plan, names.results, names.summary];
+
 /** How a run of a sweep ended, as its result.json says. */
 export interface RunOutcome {
   readonly outcome: "finished" | "diverged";

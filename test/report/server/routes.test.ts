@@ -120,6 +120,20 @@ describe("runs", () => {
     fs.rmSync(at(), { recursive: true });
   });
 
+  test("show what resumes have changed", async () => {
+    writeRun(place.at("changed"), { done: 2 });
+    const file = place.at("changed", "config.json");
+    const description = JSON.parse(fs.readFileSync(file, "utf8")) as object;
+    const changes = [{ step: 1, fields: [{ field: "steps", was: 50, is: 100 }] }];
+    const shown = async (changes: unknown): Promise<readonly string[]> => {
+      fs.writeFileSync(file, JSON.stringify({ ...description, changes }));
+      return (await json<RunTexts>(routes(), `/api/texts${query("changed")}`)).changes;
+    };
+    expect(await shown(changes)).toEqual(["after step 1: steps from 50 to 100"]);
+    expect(await shown("broken")).toEqual([]);
+    fs.rmSync(place.at("changed"), { recursive: true });
+  });
+
   test("keep the user's tags in their folder", async () => {
     const app = routes();
     expect((await post(app, "/api/tags", { run: "first/mhc", tags: ["keep", " deep "] })).status).toBe(200);

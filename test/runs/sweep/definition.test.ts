@@ -130,3 +130,18 @@ test("an older name of a connection is the same value as today's", () => {
     2,
   );
 });
+
+test("what is wrong is told in the words of every configuration", () => {
+  const given = { name: 3, axes: { seed: 4, "model.layers": [] }, where: {}, keepCheckpoints: 1, x: 2 };
+  expect(() => parseSweep(given)).toThrow(
+    [
+      "the sweep is not valid:",
+      "  name: 3 is given; it must be a text",
+      "  axes.seed: 4 is given; it must be a list",
+      '  axes."model.layers": [] is given; it must have at least 1 value',
+      "  where: {} is given; it must be a list",
+      "  keepCheckpoints: 1 is given; it must be true or false",
+      "  (all): there is no field x here; there are name, base, axes, where, exclude, keepCheckpoints",
+    ].join("\n"),
+  );
+});

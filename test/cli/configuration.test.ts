@@ -1,0 +1,44 @@
+// Options of a command line that would change nothing are refused, with what would make them matter.
+
+import { Command } from "commander";
+import { expect, test } from "vitest";
+import { checkConfig, expectEffect } from "../../src/cli/configuration.ts";
+import { parseChoices } from "../../src/cli/connections.ts";
+import { trainingOptions, type TrainingOptions } from "../../src/cli/options.ts";
+import { printedSample } from "../../src/cli/text.ts";
+
+function expectOptions(connections: string, ...args: string[]): void {
+  const command = trainingOptions(new Command("train"));
+  command.parse(args, { from: "user" });
+  const options = command.opts<TrainingOptions>();
+  const choices = parseChoices(connections);
+  const models = choices.map((choice) => checkConfig(options, choice, choice.name));
+  expectEffect(command, options, choices, models);
+}
+
+test.each([
+  ["hc", ["--residual-map", "cayley"], /^--residual-map would change nothing: the options of hc are .*: mhc\.$/],
+  ["hc", ["--convention", "deepseek-v4"], /^--convention would change nothing/],
+  ["residual", ["--streams", "8"], /^--streams would change nothing: residual has no options\. .*: hc, mhc, gated-/],
+  ["residual", ["--iterations", "5"], /^--iterations would change nothing/],
+  ["residual", ["--initialisation", "zero"], /^--initialisation would change nothing/],
+  ["mhc:streams=2", ["--streams", "8"], /^--streams would change nothing: mhc:streams=2 says streams already\./],
+  ["residual,dense", ["--streams", "8"], /residual has no options; dense has no options\./],
+  ["residual", ["--alarm", "gain=3:stop"], /^--alarm gain would never speak: residual has nothing that it measures\./],
+  ["hc", ["--alarm", "column-error"], /^--alarm column-error would never speak/],
+  ["residual,hc", ["--alarm", "saturation"], /^--alarm saturation would never speak: residual, hc have nothing/],
+])("%s %j is refused", (connections, args, message) => {
+  expect(() => expectOptions(connections, ...args)).toThrow(message);
+});
+
+test("what one of several connections has, and what was not given, passes", () => {
+  expectOptions("residual,hc,mhc", "--streams", "2", "--iterations", "5", "--alarm", "gain=3", "--alarm", "saturation");
+  expectOptions("mhc:streams=2,hc", "--streams", "8");
+  expectOptions("residual");
+  expectOptions("residual", "--alarm", "gain=off", "--alarm", "spike:stop", "--no-alarms");
+});
+
+test("a printed sample is one short paragraph without control characters", () => {
+  expect(printedSample("We\nmust \u001B[31m\uFFFD\uFFFDgo\u0007\t on")).toBe("We must [31m…go on");
+  expect(printedSample("word ".repeat(1000))).toHaveLength(480);
+});
