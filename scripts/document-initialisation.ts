@@ -119,7 +119,7 @@ ${markdownTable(
 
 ## Upcycling
 
-A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --from residual --to mhc\` copies all its weights and the moments of its optimizer, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models. If it is above 1e-5 of the largest logit (or of one, if all are smaller), the command refuses and writes nothing. \`birkhoff train --resume runs/streams\` continues from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The field \`upcycledFrom\` of the run's \`config.json\` records its origin.
+A trained residual model can get streams and compute exactly what it did. \`birkhoff convert runs/plain runs/streams --to mhc\` copies all its weights and the moments of its optimizer, adds maps that start as \`pre-norm\` (\`--to hc\`: as HC does), joins the streams by their mean, and measures the largest difference between the logits of the two models. If it is above 1e-5 of the largest logit (or of one, if all are smaller), the command refuses and writes nothing. \`birkhoff train --resume runs/streams\` continues from the old run's step, with all maps learning. In a program it is \`upcycle\` (\`src/interop/upcycle.ts\`). The field \`upcycledFrom\` of the run's \`config.json\` records its origin.
 `;
 }
 

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import { isObject } from "../basics/objects.ts";
 import { reason } from "./errors.ts";
 import { readText } from "./read.ts";
-import { shortName } from "./safetensors.ts";
+import { shortName } from "./safetensors-header.ts";
 
 /** The file of a checkpoint that is one file. */
 export const singleName = "model.safetensors";

@@ -7,7 +7,8 @@
 import path from "node:path";
 import fs from "node:fs";
 import { attempt } from "./errors.ts";
-import { type DescribedTensor, openSafetensors, shortName } from "./safetensors.ts";
+import { type DescribedTensor, openSafetensors } from "./safetensors.ts";
+import { shortName } from "./safetensors-header.ts";
 import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 
 /** Why a single file may be a part of a checkpoint, as a clause; undefined where nothing says so. */

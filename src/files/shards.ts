@@ -11,7 +11,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { attempt } from "./errors.ts";
 import { isFolder } from "./places.ts";
-import { type DescribedTensor, openSafetensors, type OpenSafetensors, shortName } from "./safetensors.ts";
+import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "./safetensors.ts";
+import { shortName } from "./safetensors-header.ts";
 import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 import { expectWhole, partOf } from "./shard-parts.ts";
 

@@ -17,7 +17,8 @@
 
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
-import { type OpenSafetensors, shortName } from "../files/safetensors.ts";
+import { type OpenSafetensors } from "../files/safetensors.ts";
+import { shortName } from "../files/safetensors-header.ts";
 
 export const namings = ["birkhoff", "deepseek", "transformers", "megatron", "liger"] as const;
 /** Whose names a file uses for its connections' tensors: this library's, the released checkpoints', Hugging Face's. */

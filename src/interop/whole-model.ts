@@ -4,7 +4,7 @@
 // embedding again, the embedding. Names are those of the libraries that are known here.
 
 import type { OpenShards } from "../files/shards.ts";
-import { shortName } from "../files/safetensors.ts";
+import { shortName } from "../files/safetensors-header.ts";
 import { findConnections } from "./connection-names.ts";
 
 const lastNorm = /(?:^|\.)(?:norm|final_?(?:layer)?norm|ln_f)(?:\.weight)?$/i;

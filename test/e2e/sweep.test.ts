@@ -44,9 +44,10 @@ const args = (file: string, out: string): string[] => [
   "--workers",
   "2",
 ];
+/** Looked at while a sweep writes: a temporary file may be gone before it could be asked what it is. */
 const runsOf = (out: string): string[] =>
   fs.existsSync(place.at(out))
-    ? fs.readdirSync(place.at(out)).filter((name) => fs.statSync(place.at(out, name)).isDirectory())
+    ? fs.readdirSync(place.at(out), { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? entry.name : []))
     : [];
 const saved = (out: string): string[] =>
   runsOf(out).filter((name) => fs.existsSync(place.at(out, name, "checkpoints")));

@@ -12,7 +12,7 @@ import { sizeOf } from "../../graph/tensor.ts";
 import { languageModel } from "../../model/language-model.ts";
 import type { CheckpointTensor } from "../../runs/checkpoint.ts";
 import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
-import { shortName } from "../../files/safetensors.ts";
+import { shortName } from "../../files/safetensors-header.ts";
 import type { ModelConfig } from "../../model/config.ts";
 import { countTensors, huggingFaceTensors, scatterView } from "./tensors.ts";
 import { readText } from "../../files/read.ts";
