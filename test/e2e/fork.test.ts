@@ -62,10 +62,18 @@ test("--from takes weights, tokenizer and options; a killed fork resumes with th
 });
 
 test("its first loss is that of the weights, and a rate of nothing keeps them to the bit", async () => {
-  const { code, stderr } = await birkhoff(
-    ...["train", "--from", "runs/base", "--from-checkpoint", "2", "--steps", "1", "--out", "runs/still"],
-    ...["--learning-rate", "1e-30", "--set", "optimizer.weightDecay=0", "--cache", "cache"],
-  );
+  const still = [
+    "--from-checkpoint",
+    "2",
+    "--steps",
+    "1",
+    "--learning-rate",
+    "1e-30",
+    "--set",
+    "optimizer.weightDecay=0",
+  ];
+  const args = ["--from", "runs/base", "--out", "runs/still", "--cache", "cache", ...still];
+  const { code, stderr } = await birkhoff("train", ...args);
   expect(code, stderr).toBe(0);
   expect(configOf("still").startedFrom?.step).toBe(2);
   // The text is the stored one: it is not read again.
