@@ -21,6 +21,7 @@ import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
+import { expectPackages } from "../files/packages.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
@@ -97,6 +98,9 @@ ${Object.entries(experiments)
       throw new Error(
         `--experiment ${options.experiment} chooses its own models, and --preset chooses others: leave out one of the two.`,
       );
+    const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
+    // An experiment ends with a report; that it cannot be drawn is said before the training, not after it.
+    if (experiment) expectPackages("pictures");
     let folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
@@ -114,7 +118,6 @@ ${Object.entries(experiments)
           choices: [],
         }
       : await begin(options, command);
-    const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
     const runtime = await openChosen(options);
     const runs: Run[] = [];
     let page: PageBeside | undefined;

@@ -12,6 +12,7 @@ import { isObject } from "../basics/objects.ts";
 import { showMany } from "../basics/show.ts";
 import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
+import { MissingPackages } from "../files/packages.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
@@ -35,6 +36,7 @@ import {
   readSweepPlan,
   summariseSweep,
   sweepFiles,
+  type SweepSummary,
   writeSweepPlan,
 } from "../runs/sweep/folder.ts";
 import { runsAtATime } from "../planning/here/sweep-memory.ts";
@@ -362,12 +364,26 @@ async function report(
   { tolerance, json }: SweepOptions,
 ): Promise<void> {
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
-  if (results.length > 0) writeFileAtomically(path.join(folder, CHART), await drawSweep(summary));
+  const drawn = results.length > 0 && (await writeChart(summary, folder));
   if (json) {
     for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);
-  process.stdout.write(`\n${summary.ended} of ${summary.points} runs ended; chart and results in ${folder}\n`);
+  process.stdout.write(
+    `\n${summary.ended} of ${summary.points} runs ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
+  );
   if (stopped) process.stdout.write(`Continue: birkhoff sweep ${folder}\n`);
+}
+
+/** Returns whether the chart was drawn. The results stand without it, so what draws it need not be installed. */
+async function writeChart(summary: SweepSummary, folder: string): Promise<boolean> {
+  try {
+    writeFileAtomically(path.join(folder, CHART), await drawSweep(summary));
+    return true;
+  } catch (error) {
+    if (!(error instanceof MissingPackages)) throw error;
+    warn(`${error.message}. Then birkhoff sweep ${folder} --report draws the chart.`);
+    return false;
+  }
 }
