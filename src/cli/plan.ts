@@ -21,6 +21,7 @@ import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
 import { openRuntime } from "../runtime/open.ts";
+import { acceptConfig } from "./config-file.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 
 const THIS_MACHINE = "this-machine";
@@ -73,7 +74,7 @@ function zeroStage(text: string): ZeroStage {
   return stage;
 }
 
-export const planCommand: Command = new Command("plan")
+export const planCommand: Command = acceptConfig(new Command("plan"))
   .description(
     "Plan a training run: parameters, operations, memory, traffic, recomputation, time and cost, with mHC and without.",
   )
