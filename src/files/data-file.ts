@@ -5,7 +5,8 @@
 import { createRequire } from "node:module";
 import path from "node:path";
 import { isTooDeep } from "../basics/objects.ts";
-import { hasCode, reason } from "./errors.ts";
+import { reason } from "./errors.ts";
+import { expectPackages } from "./packages.ts";
 import { readText } from "./read.ts";
 
 const YAML = [".yaml", ".yml"];
@@ -21,7 +22,7 @@ export const isDataFile = (text: string): boolean =>
  * @throws Error that names the file, and the place of what is wrong with it
  */
 export function readDataFile(file: string, what: string): unknown {
-  const parse = YAML.includes(path.extname(file).toLowerCase()) ? yamlParser(file) : JSON.parse;
+  const parse = YAML.includes(path.extname(file).toLowerCase()) ? yamlParser() : JSON.parse;
   try {
     // Some editors begin a file with the mark of its byte order.
     const value: unknown = parse(readText(file).replace(/^\uFEFF/, ""));
@@ -32,15 +33,8 @@ export function readDataFile(file: string, what: string): unknown {
   }
 }
 
-function yamlParser(file: string): (text: string) => unknown {
-  try {
-    const { parse } = createRequire(import.meta.url)("yaml") as typeof import("yaml");
-    return (text) => parse(text, { prettyErrors: true }) as unknown;
-  } catch (error) {
-    if (!hasCode(error, "MODULE_NOT_FOUND")) throw error;
-    throw new Error(
-      `${file}: YAML is read by the package yaml, which is not installed. Install it (npm install yaml), or write the file as JSON.`,
-      { cause: error },
-    );
-  }
+function yamlParser(): (text: string) => unknown {
+  expectPackages("yaml");
+  const { parse } = createRequire(import.meta.url)("yaml") as typeof import("yaml");
+  return (text) => parse(text, { prettyErrors: true }) as unknown;
 }
