@@ -213,11 +213,8 @@ function sizeOf(model: Fields): string {
 }
 
 /** Runs of one folder with the same configuration, but for the seed and what changes no number. */
-function familyOf(
-  { seed: _, name: __, sampleEvery: ___, recompute: ____, ...same }: Fields,
-  id: string,
-  parent: string,
-): string {
+function familyOf(config: Fields, id: string, parent: string): string {
+  const { seed: _, name: __, sampleEvery: ___, recompute: ____, ...same } = config;
   if (Object.keys(same).length === 0 || isTooDeep(same)) return id;
   return createHash("sha256")
     .update(JSON.stringify([parent, same]))

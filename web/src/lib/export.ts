@@ -72,7 +72,7 @@ export function svgOf({ title, unit, axis, logarithmic, lines, x, y }: Picture):
     ...lines.flatMap(({ x: xs, band, look }) => {
       if (!band) return [];
       const there = xs.flatMap((place, index) =>
-        band.low[index] == null || band.high[index] == null || (logarithmic && band.low[index]! <= 0) ? [] : [index],
+        band.low[index] == null || band.high[index] == null || (logarithmic && band.low[index] <= 0) ? [] : [index],
       );
       const along = (side: Values, order: readonly number[]): string =>
         order.map((index) => `${atX(xs[index]!)} ${atY(side[index]!)}`).join("L");

@@ -61,7 +61,7 @@ export function scaleTicks({ low, high }: GainScale, most = 4): { readonly text:
 }
 
 const percent = (part: number): string => `${Number((100 * part).toPrecision(2))} %`;
-const times = (gain: number): string => `${Number(gain.toPrecision(3)).toLocaleString("en")}`;
+const times = (gain: number): string => Number(gain.toPrecision(3)).toLocaleString("en");
 
 /** What a map shows, in one sentence. */
 export function gainStatement({ least, most }: GainRange): string {
