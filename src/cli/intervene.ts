@@ -10,6 +10,7 @@ import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
+import { widthOf } from "../report/terminal.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -98,7 +99,9 @@ The results are also kept in the run folder, as interventions.json.`,
       });
       writeInterventions(folder, report);
       if (options.svg) await writeSvg(options.svg, folder);
-      process.stdout.write(`${options.json ? formatJson(report) : interventionsText(report)}\n`);
+      process.stdout.write(
+        `${options.json ? formatJson(report) : interventionsText(report, widthOf(process.stdout))}\n`,
+      );
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
     } finally {

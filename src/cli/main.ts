@@ -12,6 +12,7 @@ import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
 import { inspectCommand } from "./inspect.ts";
+import { watchOutput } from "./interrupt.ts";
 import { interveneCommand } from "./intervene.ts";
 import { lintCommand } from "./lint.ts";
 import { planCommand } from "./plan.ts";
@@ -60,6 +61,7 @@ for (const command of [
 }
 suggestNames(program);
 
+watchOutput();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -16,6 +16,7 @@ import { plannedModel, plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
+import { widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 
@@ -117,7 +118,9 @@ Examples:
       const options = { ...rest, ...given({ utilisation: mfu }) };
       const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
         const tokens = plan.layout.microBatch * model.context;
-        const text = compiled ? `${describePlan(plan)}\n${describeCompiled(compiled, tokens)}\n` : describePlan(plan);
+        const width = widthOf(process.stdout);
+        const shown = describePlan(plan, width);
+        const text = compiled ? `${shown}\n${describeCompiled(compiled, tokens, width)}\n` : shown;
         process.stdout.write(json ? `${JSON.stringify({ ...plan, compiled })}\n` : text);
         if (svg === undefined) return;
         fs.mkdirSync(path.dirname(svg), { recursive: true });
