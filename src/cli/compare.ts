@@ -8,7 +8,6 @@ import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { hasCode, reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
-import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds } from "../connections/table.ts";
 import { isMixed } from "../model/overrides.ts";
@@ -36,7 +35,8 @@ import { trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { printedSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
 import { readText } from "../files/read.ts";
@@ -121,7 +121,10 @@ ${Object.entries(experiments)
     try {
       const trainings = {
         configs: wanted,
-        sample: options.json || experiment ? undefined : sampleSize(data.tokenizer),
+        sample:
+          wanted.some(({ sampleEvery }) => sampleEvery !== undefined) || !(options.json || experiment)
+            ? sampleSize(data.tokenizer)
+            : undefined,
       };
       const wording: MemoryWording = {
         resumed: configs !== undefined,
@@ -239,10 +242,10 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
 
 /** Let every model of the first seed write a text. */
 async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<void> {
-  for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed))
-    process.stdout.write(
-      `\n── ${run.config.name}\n${await writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`,
-    );
+  for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed)) {
+    const { prompt = "", text = "" } = (await writeSample(run, tokenizer)) ?? {};
+    process.stdout.write(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
+  }
 }
 
 /** Write the report with the paper's figures, and every figure as a file of its own. */

@@ -80,6 +80,7 @@ export function configFrom(
 ): TrainingConfig {
   // An option that was not given stays out of the configuration, as in runs that are older than the option.
   const { steps } = options;
+  const evaluateEvery = options.evaluateEvery ?? Math.ceil(steps / 10);
   const connection = connectionOf(choice, Object.fromEntries(sharedOptions.map((name) => [name, options[name]])));
   const size = presets[options.preset];
   const config: Record<string, unknown> = {
@@ -108,8 +109,9 @@ export function configFrom(
       schedule: { kind: options.schedule },
       ...(size.feedForward ? PAPER_OPTIMIZER : {}),
     },
-    evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
+    evaluateEvery,
     checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
+    ...given({ sampleEvery: options.sampleEvery ?? (options.page === undefined ? undefined : evaluateEvery) }),
   };
   const alarms = alarmsFrom(options);
   if (alarms) config.alarms = alarms;
@@ -168,6 +170,7 @@ const CHANGED = {
   learningRate: "optimizer.learningRate",
   evaluateEvery: "evaluateEvery",
   checkpointEvery: "checkpointEvery",
+  sampleEvery: "sampleEvery",
 } as const;
 
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */

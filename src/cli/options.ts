@@ -141,6 +141,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly splitSeed: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
+  readonly sampleEvery?: number;
   readonly alarm: readonly AlarmChoice[];
   /** false after --no-alarms. */
   readonly alarms: boolean;
@@ -237,6 +238,11 @@ export function trainingOptions(command: Command): Command {
     .option("--split-seed <n>", "seed that chooses the validation documents", seed, 0)
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
+    .option(
+      "--sample-every <n>",
+      "steps between texts that the model writes into samples.txt (default: with --page those between evaluations, else only at the end)",
+      wholeNumber(1),
+    )
     .option(
       "--alarm <rule=bound:action>",
       `set an alarm: a rule (${alarmNames.join(", ")}), its bound or off, and what to do (${alarmActions.join(", ")}), such as gain=100:stop or spike:rollback; repeatable`,

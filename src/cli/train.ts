@@ -20,11 +20,11 @@ import { expectMemory, type MemoryWording } from "../planning/here/training-memo
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
-import { samplingRandom } from "../data/random.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { printedSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
 
@@ -75,7 +75,10 @@ Examples:
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
-      const trainings = { configs: [config], sample: options.json ? undefined : sampleSize(data.tokenizer) };
+      const trainings = {
+        configs: [config],
+        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer),
+      };
       const wording: MemoryWording = {
         resumed: resumed !== undefined,
         connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
@@ -103,8 +106,8 @@ Examples:
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
         );
-        if (!stopped)
-          process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
+        const sample = stopped ? undefined : await writeSample(run, data.tokenizer);
+        if (sample) process.stdout.write(`\n${printedSample(sample.prompt + sample.text)}\n`);
         process.stdout.write(
           `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
         );

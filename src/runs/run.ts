@@ -38,6 +38,7 @@ import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
+import { writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -126,7 +127,7 @@ export async function openRun(
     warnOfStep(config, data, options);
     startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, options.onWarning);
+    return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -241,7 +242,12 @@ function warnOfStep(
 }
 
 /** The run of a trainer that stands where its folder does. */
-async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOptions["onWarning"]): Promise<Run> {
+async function trainIn(
+  folder: RunFolder,
+  trainer: Trainer,
+  tokenizer: Tokenizer,
+  onWarning: RunOptions["onWarning"],
+): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
   const { chance } = alarms.subject;
@@ -305,6 +311,14 @@ async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOption
     }
   };
 
+  const sample = async (signal: AbortSignal | undefined): Promise<void> => {
+    try {
+      await writeSample({ config, trainer, folder }, tokenizer, { signal });
+    } catch (error) {
+      onWarning?.(`${config.name}: no sample of step ${trainer.step}: ${reason(error)}`);
+    }
+  };
+
   const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
     const next = trainer.step + 1;
     const result = await trainer.trainStep({
@@ -331,6 +345,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOption
       const bad = await trySave();
       if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
+    if (trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
     return record;
   };
 

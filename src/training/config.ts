@@ -78,6 +78,8 @@ export interface TrainingConfig {
   /** Steps between checkpoints; the last step always has one. */
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
+  /** Steps between texts that the model writes into samples.txt; absent: none while it trains. Changes no number of a run. */
+  readonly sampleEvery?: number;
   /** Steps between readings of the instruments, gains.jsonl; the last step always has one. */
   readonly gainsEvery: number;
   /** What to do about alarms, where it is not the default; absent in runs that were begun without a wish. */
@@ -133,6 +135,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     evaluateBatches: count().default(8),
     checkpointEvery: count(),
     keepCheckpoints: count().default(2),
+    sampleEvery: count().exactOptional(),
     gainsEvery: count().default(10),
     alarms: alarmsSchema.exactOptional(),
     upcycledFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
