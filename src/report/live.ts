@@ -60,7 +60,7 @@ const LONGEST_BAR = 40;
 
 /** The columns that fit, with room for long names. A name is cut at its start, because its end distinguishes it. */
 function columnsFor(rows: readonly LiveRow[], width: number): Column[] {
-  const most = Math.max(width < 60 ? columns[0]!.width : LONGEST_NAME, Math.floor(width / 4));
+  const most = Math.max(width < 60 ? columns[0]!.width : LONGEST_NAME, Math.floor(width / 4) - 1);
   const names = Math.min(most, Math.max(columns[0]!.width, ...rows.map(({ name }) => name.length)));
   let shown: Column[] = columns.map((column) =>
     column.title === "model" ? { ...column, width: names, show: ({ name }) => cutStart(name, names) } : column,

@@ -102,7 +102,7 @@ test("Ctrl-C saves; the folder's name is enough to go on; a finished sweep is on
   await until(() => saved("stopped").length > 0);
   stopped.child.kill("SIGINT");
   const { code, stdout, stderr } = await stopped.finished;
-  expect(code, stderr).toBe(0);
+  expect(code, stderr).toBe(130);
   expect(stdout).toContain("Continue: birkhoff sweep stopped");
   expect(runsOf("stopped").filter((name) => fs.existsSync(place.at("stopped", name, "lock")))).toEqual([]);
 
