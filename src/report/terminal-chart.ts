@@ -44,13 +44,16 @@ export function drawChart(curves: readonly DrawnCurve[], height: number, end?: s
       value === undefined ? undefined : rows - (rowFrom(value) - bottom);
     const start = rowOf(values[0]);
     if (start !== undefined) axis[start] = ink("┼");
-    for (let x = 0; x + 1 < values.length || (letter !== undefined && x < values.length); x++) {
+    if (letter !== undefined) {
+      for (const [x, value] of values.entries()) {
+        const row = rowOf(value);
+        if (row !== undefined) cells[row]![x] = ink(letter);
+      }
+      continue;
+    }
+    for (let x = 0; x + 1 < values.length; x++) {
       const [from, to] = [rowOf(values[x]), rowOf(values[x + 1])];
       const put = (row: number, character: string): void => void (cells[row]![x] = ink(character));
-      if (letter !== undefined) {
-        if (from !== undefined) put(from, letter);
-        continue;
-      }
       if (from === undefined || to === undefined) {
         if (from !== undefined) put(from, "╴");
         if (to !== undefined) put(to, "╶");
