@@ -8,6 +8,7 @@ import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
 import { createBatches } from "../data/batches.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
+import { expectPackages } from "../files/packages.ts";
 import { reason } from "../files/errors.ts";
 import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
@@ -67,6 +68,7 @@ The results are also kept in the run folder, as interventions.json.`,
   )
   .action(async (folder: string, names: readonly string[], options: InterveneCommandOptions) => {
     const interventions = names.map(parseIntervention);
+    if (options.svg !== undefined) expectPackages("charts");
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);

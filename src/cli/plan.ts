@@ -18,6 +18,7 @@ import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
 import { widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
+import { acceptConfig } from "./config-file.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 
 const THIS_MACHINE = "this-machine";
@@ -41,7 +42,7 @@ function fraction(text: string): number {
   return value;
 }
 
-export const planCommand: Command = new Command("plan")
+export const planCommand: Command = acceptConfig(new Command("plan"))
   .description(
     "Plan a training run: parameters, operations, memory, traffic, recomputation, time and cost, with mHC and without.",
   )

@@ -23,6 +23,7 @@ import type { PipelineCosts } from "../planning/pipeline/task.ts";
 import { prose, widthOf } from "../report/terminal.ts";
 import { type FigureTable, timelineHtml } from "../report/timeline-html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "../report/timeline-svg.ts";
+import { acceptConfig } from "./config-file.ts";
 import { expectUnused, positiveNumber, wholeNumber } from "./options.ts";
 
 interface ScheduleCommandOptions {
@@ -56,7 +57,7 @@ const overlaps = {
   full: fullOverlap,
 } as const satisfies Record<string, Overlap>;
 
-export const scheduleCommand: Command = new Command("schedule")
+export const scheduleCommand: Command = acceptConfig(new Command("schedule"))
   .description(
     "Simulate pipeline schedules: idle time, memory and exposed communication, drawn as timelines. " +
       "Without a name, it shows all schedules side by side, and mHC beside the residual connection in DualPipe.",

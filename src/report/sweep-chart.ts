@@ -8,6 +8,7 @@
 import { connectionKind, connectionKinds, type ConnectionKind } from "../connections/table.ts";
 import { colourOf, mixed, shades } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
+import { loadVega } from "./vega.ts";
 import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { axisText } from "./sweep-table.ts";
@@ -188,8 +189,10 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
 
 /** The chart as an SVG document that follows the reader's light or dark scheme. */
 export async function drawSweep(summary: SweepSummary): Promise<string> {
-  // Loaded here, because few commands draw.
-  const [{ parse, View }, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
+  const {
+    vega: { parse, View },
+    compile,
+  } = await loadVega();
   const view = new View(parse(compile(sweepChart(summary)).spec), { renderer: "none" });
   const svg = await view.toSVG();
   view.finalize();
