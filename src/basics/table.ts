@@ -3,8 +3,8 @@
 // A table that does not fit is never cut by the terminal in the middle of a row. What helps is tried in this order, and
 // nothing is left out:
 //
-//   1. titles of columns break at their spaces
-//   2. rows become columns, where there are few rows
+//   1. titles of columns break at their spaces, into two lines
+//   2. rows become columns, where there are few rows; else titles break into three lines
 //   3. columns stand in bands one below the other, each with the names of the rows
 //   4. every row is a block of its own, a line for each cell, with long cells broken at their spaces
 
@@ -53,8 +53,9 @@ export function drawTable(
 ): string {
   return (
     whole(rows, labels, width) ??
-    narrowTitles(rows, labels, width) ??
+    narrowTitles(rows, labels, width, 2) ??
     turned(rows, labels, width) ??
+    narrowTitles(rows, labels, width) ??
     bands(rows, labels, width) ??
     blocks(rows, labels, width)
   );
@@ -70,7 +71,12 @@ function whole(rows: readonly Row[], labels: number, width: number, titleLines =
 /** Titles of more lines than this are harder to read than what comes next. */
 const MOST_TITLE_LINES = 3;
 
-function narrowTitles([titles = [], ...body]: readonly Row[], labels: number, width: number): string | undefined {
+function narrowTitles(
+  [titles = [], ...body]: readonly Row[],
+  labels: number,
+  width: number,
+  most = MOST_TITLE_LINES,
+): string | undefined {
   if (body.length === 0) return undefined;
   const cells = widthsOf(body);
   const broken = titles.map((title, column) => {
@@ -78,7 +84,7 @@ function narrowTitles([titles = [], ...body]: readonly Row[], labels: number, wi
     return wrapText(title, Math.max(cells[column] ?? 0, longest)).split("\n");
   });
   const height = Math.max(...broken.map((lines) => lines.length));
-  if (height > MOST_TITLE_LINES) return undefined;
+  if (height > most) return undefined;
   const heads = Array.from({ length: height }, (_, line) =>
     broken.map((lines) => lines[line - height + lines.length] ?? ""),
   );

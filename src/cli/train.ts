@@ -3,10 +3,10 @@
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { showPlain } from "../basics/show.ts";
+import { shellWord, showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
-import { lookOf } from "../report/terminal.ts";
+import { lookOf, prose } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -25,10 +25,10 @@ import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable }
 import { connectionOption, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
+import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
-import { formatJson } from "../files/records.ts";
+import { startOf as startLine, tellJson } from "./events.ts";
 import { warn } from "./warn.ts";
 
 interface TrainOptions extends TrainingOptions {
@@ -91,13 +91,14 @@ Examples:
           config: resumed,
         }
       : await begin(options, command, name, start);
+    const prompt = samplePrompt(data);
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
       const trainings = {
         configs: [config],
-        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer),
+        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer, prompt),
       };
       const wording: MemoryWording = {
         resumed: resumed !== undefined,
@@ -118,18 +119,22 @@ Examples:
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
-      const { interrupted: stopped } = await trainAll([run], undefined, page);
+      const tell = options.json ? tellJson : undefined;
+      tell?.("start", startLine([run], folder));
+      const { interrupted: stopped } = await trainAll([run], undefined, page, tell);
       const row = summaryRow(run);
-      if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
-      else {
+      if (tell) {
+        tell("result", { folder, stopped, ...row });
+        if (stopped) process.stderr.write(`Continue: birkhoff train --resume ${shellWord(folder)}\n`);
+      } else {
         const look = lookOf(process.stdout);
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
         );
-        const sample = stopped ? undefined : await writeSample(run, data.tokenizer);
-        if (sample) process.stdout.write(`\n${printedSample(sample.prompt + sample.text)}\n`);
+        const sample = stopped ? undefined : await writeSample(run, data.tokenizer, prompt);
+        if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
         process.stdout.write(
-          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
+          `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
         );
       }
       if (stopped) return;
@@ -151,6 +156,7 @@ async function begin(
   if (start) expectFits(start, checked.model);
   expectEffect(command, options, [options.connection], [checked]);
   if (!start) {
+    if (!isGiven(command, "data")) tellOfDefaultText();
     const data = await prepare(textOf(options));
     return { data, config: configFrom(options, options.connection, name, data) };
   }

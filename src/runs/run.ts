@@ -39,7 +39,7 @@ import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
-import { writeSample } from "./write-sample.ts";
+import { samplePrompt, writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -129,7 +129,7 @@ export async function openRun(
     warnOfStep(config, data, options);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
+    return await trainIn(folder, trainer, data, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -248,7 +248,7 @@ function warnOfStep(
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
-  tokenizer: Tokenizer,
+  data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
   const { config } = trainer;
@@ -314,9 +314,10 @@ async function trainIn(
     }
   };
 
+  const prompt = samplePrompt(data);
   const sample = async (signal: AbortSignal | undefined): Promise<void> => {
     try {
-      await writeSample({ config, trainer, folder }, tokenizer, { signal });
+      await writeSample({ config, trainer, folder }, data.tokenizer, prompt, signal);
     } catch (error) {
       onWarning?.(`${config.name}: no sample of step ${trainer.step}: ${reason(error)}`);
     }

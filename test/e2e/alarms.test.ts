@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { readEvents } from "../../src/runs/run-folder.ts";
-import { losses, makeWorkplace, run, tiny } from "./cli.ts";
+import { losses, makeWorkplace, run, tiny, resultOf } from "./cli.ts";
 
 const place = makeWorkplace();
 afterAll(() => place.remove());
@@ -63,11 +63,8 @@ test("in a comparison each run has its alarms, and one that an alarm stops lets 
     "alarms.rateFactor=1",
   ]);
   expect(code).toBe(1);
-  const rows = stdout
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-  expect(rows).toMatchObject([
+  expect(resultOf(stdout)).toMatchObject({ folder: "runs/both", stopped: false });
+  expect(resultOf(stdout)["runs"]).toMatchObject([
     { name: "residual", diverged: false, alarms: 0 },
     { name: "hc", diverged: false, alarmed: true, alarms: 2 },
   ]);

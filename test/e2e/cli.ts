@@ -106,3 +106,17 @@ export function losses(runFolder: string): unknown[] {
     return rest;
   });
 }
+
+/** The lines of --json. */
+export const eventsOf = (stdout: string): (Record<string, unknown> & { readonly event: string })[] =>
+  stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown> & { event: string });
+
+/** The last line of --json, which is the result. */
+export function resultOf<T = Record<string, unknown>>(stdout: string): T {
+  const last = eventsOf(stdout).at(-1);
+  if (last?.event !== "result") throw new Error(`the last line is no result: ${stdout}`);
+  return last as T;
+}
