@@ -149,17 +149,31 @@ export function wrapText(text: string, width: number): string {
     .join("\n");
 }
 
-function wrapLine(line: string, width: number): string {
-  const indent = /^ */.exec(line)![0];
+/**
+ * A table whose last column is text, aligned left: the text of a line that is too long goes on below its beginning.
+ *
+ * @param table lines, of which the first holds the titles
+ */
+export function wrapLastColumn(table: string, width: number): string {
+  const [titles = "", ...rows] = table.split("\n");
+  const column = titles.search(/\S+$/);
+  const indent = " ".repeat(width - column < LEAST_TEXT ? 2 * GAP.length : Math.max(0, column));
+  return [titles, ...rows].map((row) => (row.length <= width ? row : wrapLine(row, width, indent))).join("\n");
+}
+
+const LEAST_TEXT = 16;
+
+function wrapLine(line: string, width: number, indent = /^ */.exec(line)![0]): string {
   const lines: string[] = [];
-  let current = "";
-  for (const word of line.trim().split(" ")) {
-    const longer = current === "" ? `${indent}${word}` : `${current} ${word}`;
-    if (longer.length <= width || current === "") current = longer;
-    else {
-      lines.push(current);
-      current = `${indent}${word}`;
-    }
+  let rest = line;
+  while (rest.length > width) {
+    // At the last space that leaves something on the line.
+    const start = rest.search(/\S/);
+    const within = rest.lastIndexOf(" ", width);
+    const at = within > start ? within : rest.indexOf(" ", Math.max(start, width));
+    if (at < 0) break;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = indent + rest.slice(at).trimStart();
   }
-  return [...lines, current].join("\n");
+  return [...lines, rest].join("\n");
 }

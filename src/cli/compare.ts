@@ -39,7 +39,7 @@ import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } 
 import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
 import { startOf, tellJson } from "./events.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 import { readText } from "../files/read.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -147,13 +147,13 @@ ${Object.entries(experiments)
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
           onWarning: warn,
-          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          onNote: say,
           ...given({ changed: configs?.[0]?.changed }),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      tellPerson(`${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`);
+      say(`${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const tell = options.json ? tellJson : undefined;
       tell?.("start", startOf(runs, folder));
@@ -191,7 +191,12 @@ ${Object.entries(experiments)
       else await showTexts(trained, data, prompt);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
-        `\nLook closer: birkhoff ${experiment ? "" : `report ${folder}   or   birkhoff `}inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt ${shellWord(prompt)}\n`,
+        [
+          "",
+          ...(experiment ? [] : [`All figures: birkhoff report ${shellWord(folder)}`]),
+          `Look closer: birkhoff inspect ${shellWord(last)}`,
+          `Write more:  birkhoff sample ${shellWord(last)} --prompt ${shellWord(prompt)}\n`,
+        ].join("\n"),
       );
     } finally {
       for (const run of runs) run.close();
@@ -225,16 +230,13 @@ function describeRuns(configs: readonly TrainingConfig[]): string {
       .join("–");
   const of = (name: "layers" | "width" | "context"): string => range(({ model }) => model[name]);
   return (
-    `${configs.length} models of ${of("layers")} layers, width ${of("width")}, context ${of("context")}; ` +
+    `${showMany(configs.length, "model")} of ${of("layers")} layers, width ${of("width")}, context ${of("context")}; ` +
     `${range(({ steps }) => steps)} steps of ${range(({ batch, accumulate }) => batch * accumulate)} sequences`
   );
 }
 
-/** Sentences about the work. */
-const tellPerson = (text: string): void => void process.stderr.write(prose(text, process.stderr));
-
 /** Sentences for people. */
-const say = (text: string): void => void process.stdout.write(prose(text, process.stdout));
+const print = (text: string): void => void process.stdout.write(prose(text, process.stdout));
 
 /** Loss curves and the table. */
 function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
@@ -245,7 +247,7 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
   process.stdout.write(
     `\nTraining loss, nats a token\n${drawCurves(curves, look)}\n\n${summaryTable(rows, look.width)}\n`,
   );
-  say(
+  print(
     "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
       `Measured on models of ${between.join(" to ")} parameters; small models say little about the ranking of large ones.\n`,
   );
@@ -255,7 +257,7 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
 async function showTexts(runs: readonly Run[], data: PreparedFiles, prompt: string): Promise<void> {
   for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed)) {
     const { text = "" } = (await writeSample(run, data.tokenizer, prompt)) ?? {};
-    say(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
+    print(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
   }
 }
 
@@ -269,13 +271,15 @@ async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ 
 
 async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
   const { read, written } = await writeExperiment(runs, folder);
-  say(`\n${findings(read).join("\n")}\n`);
+  print(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
     process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
   }
-  process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
+  process.stdout.write(
+    `Report: ${written[0]}; ${showMany(written.length - 1, "picture")} in ${path.join(folder, "figures")}\n`,
+  );
 }
 
 /** A configuration for every size, connection and seed, each with the connection choice that it was made from. */

@@ -4,6 +4,7 @@
 import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
+import { prose } from "../report/terminal.ts";
 import { loadProgram } from "./commands.ts";
 import { watchOutput } from "./interrupt.ts";
 
@@ -17,6 +18,7 @@ try {
   await program.parseAsync();
 } catch (error) {
   const stack = error instanceof Error ? error.stack : undefined;
-  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? showPlain(messageOf(error))}\n`);
+  const message = prose(`birkhoff: ${showPlain(messageOf(error))}`, process.stderr);
+  process.stderr.write(`${program.opts().debug && stack !== undefined ? `birkhoff: ${stack}` : message}\n`);
   process.exitCode = 1;
 }

@@ -20,6 +20,7 @@ import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-
 import { stepTeller, type Tell } from "./events.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import type { TrainingOptions } from "./options.ts";
+import { say } from "./warn.ts";
 
 export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");
@@ -50,29 +51,28 @@ export function textOf(
 
 /** Says which text is read where none was given. */
 export function tellOfDefaultText(): void {
-  const text =
-    "No --data is given, so this trains on the State of the Union addresses that come with Birkhoff; --data my.txt takes your own text.\n";
-  process.stderr.write(prose(text, process.stderr));
+  say(
+    "No --data is given, so this trains on the State of the Union addresses that come with Birkhoff; --data my.txt takes your own text.",
+  );
 }
 
 /** Read, tokenise and cache the text, and report progress. */
 export async function prepare(wishes: TextWishes): Promise<PreparedData> {
   const { source, vocabulary, splitSeed = 0, cache, ...others } = wishes;
-  const say = (line: string): void => void process.stderr.write(prose(line, process.stderr));
   let shown = "";
   const data = await prepareData(
     { source, vocabularySize: vocabulary, seed: splitSeed, cacheFolder: cacheFolder(cache), ...given(others) },
     ({ stage, share, message }) => {
       // The last line is said below, with more in it.
       if (message === shown || (stage === "tokens" && share === 1)) return;
-      say(`${message}\n`);
+      say(message);
       shown = message;
     },
   );
   const { trainTokens, validationTokens, vocabularySize, validationBytesPerToken, reused } = data.summary;
   say(
     `${showCount(trainTokens)} training and ${showCount(validationTokens)} validation tokens, ` +
-      `vocabulary ${vocabularySize}, ${validationBytesPerToken.toFixed(2)} bytes a token${reused ? " (from the cache)" : ""}\n`,
+      `vocabulary ${vocabularySize}, ${validationBytesPerToken.toFixed(2)} bytes a token${reused ? " (from the cache)" : ""}`,
   );
   return data;
 }

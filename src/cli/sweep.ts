@@ -59,7 +59,7 @@ import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
 import { type Tell, tellJson } from "./events.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 import { readDataFile } from "../files/data-file.ts";
 
 interface SweepOptions extends MemoryOption {
@@ -206,8 +206,8 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     writeSweepPlan(folder, { sweep, texts });
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
-    process.stderr.write(
-      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}\n`,
+    say(
+      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}`,
     );
     const done = jobs.length - left.length;
     const tell = options.json ? tellJson : undefined;
@@ -331,7 +331,7 @@ function tellOfTwins(jobs: readonly SweepJob[]): void {
   if (twins.length === 0) return;
   const shown = twins.slice(0, 5).join("; ");
   warn(
-    `${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude".`,
+    `${twins.length} of the ${showMany(jobs.length, "run")} ${twins.length === 1 ? "repeats" : "repeat"} another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude".`,
   );
 }
 
@@ -395,7 +395,7 @@ async function report(
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary, widthOf(process.stdout))}\n`);
   process.stdout.write(
-    `\n${summary.ended} of ${summary.points} runs ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
+    `\n${summary.ended} of ${showMany(summary.points, "run")} ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
   );
   if (stopped) process.stdout.write(`Continue: ${goOn}\n`);
 }

@@ -29,7 +29,7 @@ import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } 
 import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -110,7 +110,7 @@ Examples:
         openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, data, place, {
           existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
           onWarning: warn,
-          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          onNote: say,
           ...given({ changed: asked?.changed }),
         });
       const named = (options.resume ?? options.out) !== undefined || options.overwrite;
@@ -163,7 +163,7 @@ async function begin(
   const { run, tokenizer, checkpoint } = start;
   const data = storedText(start, command) ?? (await prepare({ ...textOf(options), tokenizer }));
   const config = configFrom(options, options.connection, name, data);
-  process.stderr.write(`begins with the weights of ${showPlain(run)}, step ${checkpoint.step}\n`);
+  say(`begins with the weights of ${run}, step ${checkpoint.step}`);
   return { data, config: { ...config, startedFrom: { run, step: checkpoint.step } } };
 }
 
@@ -204,7 +204,7 @@ function freeFolder(options: TrainOptions, taken: ReadonlySet<string> = new Set(
   const isTaken = (folder: string): boolean => taken.has(folder) || isRunFolder(folder);
   let folder = first;
   for (let number = 2; !options.overwrite && isTaken(folder); number++) folder = `${first}-${number}`;
-  if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
+  if (folder !== first) say(`${first} holds a run already; this one goes to ${folder}`);
   return folder;
 }
 

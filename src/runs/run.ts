@@ -152,7 +152,7 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
   if (!resumeFrom) onNote?.(`${folder} has no checkpoint yet: it begins anew at step 1.`);
   else if (resumeFrom.step >= steps)
     onNote?.(
-      `${folder} is finished: all of its ${steps} steps are done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
+      `${folder} is finished: ${steps === 1 ? "its one step is" : `all of its ${steps} steps are`} done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
     );
 }
 

@@ -19,8 +19,12 @@ const PROMPT_WORDS = 5;
 export function samplePrompt({ tokenizer, validation }: Pick<PreparedFiles, "tokenizer" | "validation">): string {
   const first = new Int32Array(Math.min(PROMPT_TOKENS, validation.length));
   validation.read(0, first.length, first);
-  const end = first.findIndex((id) => id === tokenizer.endOfText);
-  const text = tokenizer.decode([...(end > 0 ? first.subarray(0, end) : first)]);
+  const start = Math.max(
+    0,
+    first.findIndex((id) => id !== tokenizer.endOfText),
+  );
+  const end = first.findIndex((id, at) => at > start && id === tokenizer.endOfText);
+  const text = tokenizer.decode([...first.subarray(start, end < 0 ? undefined : end)]);
   const line = text.split("\n").find((each) => /\S/u.test(each)) ?? "";
   const words = line.trim().split(/\s+/u);
   // The text may begin within a word, and what was read of it ends within one.

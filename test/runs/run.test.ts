@@ -152,7 +152,8 @@ test.each([
   ["  And so it is.\nNext", "And so it is."],
   ["\n\n    def add(a, b):\n        return a", "def add(a, b):"],
   ["One", "One"],
-  ["", "The"],
+  ["", "AB"],
+  [" ", "The"],
 ])("a run's samples go on from %j by %j", (text, prompt) => {
   const ids = [...text].map((character) => character.codePointAt(0)!);
   const tokenizer = { endOfText: 0, decode: (list: Iterable<number>) => String.fromCodePoint(...list) };
