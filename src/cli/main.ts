@@ -10,11 +10,10 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
   version: string;
 };
 
-const program = await loadProgram(version, process.argv.slice(2));
 try {
-  await program.parseAsync();
+  await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {
-  const stack = error instanceof Error ? error.stack : undefined;
-  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? showPlain(messageOf(error))}\n`);
+  const stack = process.argv.includes("--debug") && error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`birkhoff: ${stack ?? showPlain(messageOf(error))}\n`);
   process.exitCode = 1;
 }
