@@ -28,10 +28,11 @@ import { isRunFolder } from "../runs/find-runs.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
+import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import { isGiven, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
@@ -49,7 +50,7 @@ interface CompareOptions extends TrainingOptions {
   readonly resume?: string;
 }
 
-export const compareCommand: Command = trainingOptions(new Command("compare"))
+export const compareCommand: Command = acceptConfig(trainingOptions(new Command("compare")))
   .description("Train models that differ only in the residual connection, with the same seeds, data and steps.")
   .addOption(
     new Option(
@@ -93,7 +94,7 @@ ${Object.entries(experiments)
   )
   .action(async (options: CompareOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connections", "seeds", "experiment", "out"]);
-    if (options.experiment && command.getOptionValueSource("preset") === "cli")
+    if (options.experiment && isGiven(command, "preset"))
       throw new Error(
         `--experiment ${options.experiment} chooses its own models, and --preset chooses others: leave out one of the two.`,
       );
@@ -302,7 +303,7 @@ function wholeNumbers(text: string): number[] {
 function freeFolder({ data, preset, experiment }: CompareOptions): string {
   const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
   for (let number = 1; ; number++) {
-    const folder = path.join("runs", `${source}-${experiment ?? preset}-${number}`);
+    const folder = path.join("runs", `${source}-${experiment ?? preset.name}-${number}`);
     if (!existsSync(folder)) return folder;
   }
 }

@@ -8,12 +8,13 @@ import { type MhcConventionName, mhcConventionNames } from "../connections/conve
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
 import { textExtensions } from "../data/corpus.ts";
-import { presets, type Preset } from "../model/config.ts";
+import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
 import type { RecomputeConfig } from "../training/config.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { parseChoice } from "./connections.ts";
+import { parsePreset, type PresetChoice } from "./presets.ts";
 
 /** A whole number that is no less than `minimum` and no more than `most`. */
 export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
@@ -122,7 +123,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
   readonly extensions?: readonly string[];
   readonly skipUnreadable?: boolean;
-  readonly preset: Preset;
+  readonly preset: PresetChoice;
   readonly vocabulary: number;
   readonly steps: number;
   readonly batch: number;
@@ -193,7 +194,14 @@ export function trainingOptions(command: Command): Command {
       fileExtensions,
     )
     .option("--skip-unreadable", "of a folder: leave out files that are not UTF-8 text, and say how many")
-    .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
+    .addOption(
+      new Option(
+        "--preset <size>",
+        `model size: ${Object.keys(presets).join(", ")}, or a file of your own such as ./my-preset.json`,
+      )
+        .argParser(parsePreset)
+        .default(parsePreset("nano"), "nano"),
+    )
     .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257, MOST_TOKENS), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
     .option("--batch <n>", "sequences in a batch", wholeNumber(1, MOST_SEQUENCES), 16)
@@ -262,10 +270,17 @@ export function trainingOptions(command: Command): Command {
     .option("--json", "print results as JSON lines");
 }
 
+/** Whether an option was given, on the command line or by --config. */
+export const isGiven = (command: Command, name: string): boolean =>
+  ["cli", CONFIG_SOURCE].includes(command.getOptionValueSource(name) ?? "");
+
+/** The source of options that --config gives. */
+export const CONFIG_SOURCE = "config";
+
 /** Refuse options that would have no effect. */
 export function expectUnused(command: Command, names: readonly string[], why: string): void {
   for (const option of command.options)
-    if (names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli")
+    if (names.includes(option.attributeName()) && isGiven(command, option.attributeName()))
       throw new Error(`${option.long} cannot be used ${why}. Leave it out.`);
 }
 

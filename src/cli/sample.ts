@@ -17,6 +17,7 @@ import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/her
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
+import { acceptConfig } from "./config-file.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { warn } from "./warn.ts";
@@ -48,7 +49,7 @@ function numberBetween(least: number, most: number, { above = false } = {}): (te
 
 const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
-export const sampleCommand: Command = memoryOption(machineOptions(new Command("sample")), "writing")
+export const sampleCommand: Command = acceptConfig(memoryOption(machineOptions(new Command("sample")), "writing"))
   .description("Stream text from a run's last checkpoint.")
   .argument("<run>", "a run folder")
   .option("--prompt <text>", 'how the text begins; repeat it for several texts (default: "The")', another)

@@ -42,6 +42,7 @@ import {
 import { runsAtATime } from "../planning/here/sweep-memory.ts";
 import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
 import type { SweepJob } from "../runs/sweep/worker.ts";
+import { acceptConfig } from "./config-file.ts";
 import { checkConfig, configFrom } from "./configuration.ts";
 import { choiceOf, parseChoice } from "./connections.ts";
 import {
@@ -58,7 +59,7 @@ import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
-import { readText } from "../files/read.ts";
+import { readDataFile } from "../files/data-file.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -75,9 +76,14 @@ interface SweepOptions extends MemoryOption {
 /** The picture of a sweep, in its folder. */
 const CHART = "sweep.svg";
 
-export const sweepCommand: Command = memoryOption(runtimeOption(new Command("sweep")), "all runs together")
+export const sweepCommand: Command = acceptConfig(
+  memoryOption(runtimeOption(new Command("sweep")), "all runs together"),
+)
   .description("Train every combination of some settings, and measure the learning rate's optimum and tolerance.")
-  .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of a sweep to continue")
+  .argument(
+    "<file>",
+    "the sweep (.json, .yaml, or a module that exports `sweep`), or the folder of a sweep to continue",
+  )
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
   .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1, 1024))
   .option("--threads <n>", "threads of each run", wholeNumber(1, 256), 1)
@@ -149,10 +155,10 @@ async function readSweepFile(file: string): Promise<unknown> {
   const extension = path.extname(file);
   if (!MODULES.includes(extension)) {
     try {
-      return JSON.parse(readText(file));
+      return readDataFile(file, "the sweep");
     } catch (error) {
       throw new Error(
-        `Cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
+        `${reason(error)}. It must be JSON, YAML, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
         { cause: error },
       );
     }

@@ -10,7 +10,7 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "charts" | "pictures" | "page" | "corpus";
+export type PackagePart = "charts" | "pictures" | "page" | "corpus" | "yaml";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -42,6 +42,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  yaml: {
+    what: "configurations in YAML",
+    packages: ["yaml"],
+    neededBy: "a .yaml file of --config, --preset or sweep needs it",
+    instead: "or write the file as JSON",
+  },
 };
 
 export const packagePartNames: readonly PackagePart[] = Object.keys(packageParts) as PackagePart[];

@@ -35,6 +35,7 @@ import {
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
@@ -97,7 +98,8 @@ export function programVersions({ kernels }: Runtime): Record<string, string> {
 }
 
 /**
- * Begin a run in a folder, or resume the one that is there from its newest sound checkpoint.
+ * Begin a run in a folder, or resume the one that is there from its newest sound checkpoint. A new run whose
+ * configuration has `startedFrom` begins with the weights of that checkpoint, and with moments of zero.
  *
  * @param folderPath made if missing; see the run folder's files in src/runs/run-folder.ts
  * @throws RangeError when the tokenizer's vocabulary is not the model's; Error when the folder holds a run and
@@ -125,7 +127,7 @@ export async function openRun(
     });
     warnOfWarmup(config, options);
     warnOfStep(config, data, options);
-    startFrom(trainer, folder, config, data, options);
+    await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
     return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
   } catch (error) {
@@ -174,13 +176,13 @@ function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data
 }
 
 /** Restore the newest checkpoint, or write what a new run needs. */
-function startFrom(
+async function startFrom(
   trainer: Trainer,
   { folder, resumeFrom }: RunFolder,
-  { upcycledFrom, importedFrom, model }: TrainingConfig,
+  { upcycledFrom, importedFrom, startedFrom, model }: TrainingConfig,
   { tokenizer }: PreparedFiles,
   { existing, onWarning = (message) => process.emitWarning(message) }: RunOptions,
-): void {
+): Promise<void> {
   const file = path.join(folder, "tokenizer.json");
   if (resumeFrom) {
     trainer.restore(loadCheckpoint(resumeFrom.folder));
@@ -199,6 +201,7 @@ function startFrom(
       `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
     );
   }
+  if (startedFrom) trainer.restore({ ...(await trainer.save()), model: startingWeights(startedFrom) });
   writeTokenizer(file, tokenizer);
 }
 

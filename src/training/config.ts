@@ -86,6 +86,8 @@ export interface TrainingConfig {
   readonly alarms?: AlarmsConfig;
   /** The residual run that this one was made from, and the step of the checkpoint; absent for a run from scratch. */
   readonly upcycledFrom?: { readonly run: string; readonly step: number };
+  /** The run whose weights this one began with, and the step of the checkpoint; absent for a run from scratch. */
+  readonly startedFrom?: { readonly run: string; readonly step: number };
   /** The folder in Hugging Face's form that this run's weights and tokenizer came from; absent for a run of our own. */
   readonly importedFrom?: string;
 }
@@ -139,6 +141,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     gainsEvery: count().default(10),
     alarms: alarmsSchema.exactOptional(),
     upcycledFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
+    startedFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
     importedFrom: z.string().min(1).exactOptional(),
   })
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {
