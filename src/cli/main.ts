@@ -5,11 +5,13 @@ import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
 import { loadProgram } from "./commands.ts";
+import { watchOutput } from "./interrupt.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
+watchOutput();
 try {
   await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {
