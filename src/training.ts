@@ -21,7 +21,7 @@ export type { Evaluation } from "./training/evaluation.ts";
 export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/records.ts";
 
-// Own networks: train a network of your own step by step, also in a browser.
+// Net trainers: train a network of your own step by step, also in a browser.
 export {
   createNetTrainer,
   type Net,

@@ -25,7 +25,14 @@ import { DivergenceError } from "../training/reactions.ts";
 import { metricFields, type GainRecord, type MetricRecord } from "../training/records.ts";
 import { loadCheckpoint } from "./checkpoint.ts";
 import { programVersions } from "./run.ts";
-import { createRunFolder, readGains, readMetrics, type RunFolder } from "./run-folder.ts";
+import {
+  createRunFolder,
+  expectNoRun,
+  FolderTakenError,
+  readGains,
+  readMetrics,
+  type RunFolder,
+} from "./run-folder.ts";
 
 /** What was measured besides the loss: "validationLoss" is drawn by the page and the report, other names are kept. */
 export type NetEvaluation = Readonly<Record<string, number>>;
@@ -123,6 +130,7 @@ export async function trainNet(runtime: Runtime, net: Net, options: TrainNetOpti
         ...every,
         ...given({ connection }),
       });
+      if (existing === undefined || existing === "refuse") expectFree(out);
       folder = createRunFolder(out, config, {
         existing: existing ?? "refuse",
         versions: programVersions(runtime),
@@ -186,6 +194,17 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
   }
   await save();
   return { metrics, gains, interrupted: trainer.step < steps };
+}
+
+function expectFree(out: string): void {
+  try {
+    expectNoRun(out);
+  } catch (error) {
+    if (!(error instanceof FolderTakenError)) throw error;
+    throw new FolderTakenError(
+      `trainNet: ${out} holds a run already, or files of one; give existing: "resume" to go on with it, existing: "overwrite" to replace it, or another out.`,
+    );
+  }
 }
 
 /** Lets signals and other work of the process in, several times a second; steps may be synchronous. */
