@@ -20,17 +20,10 @@ const loss = mean(square(subtract(connection.collapse(state), square(x)))); // l
 
 const runtime = await openRuntime();
 initialise(runtime, parameters);
-const { metrics, gains } = await trainNet(
-  runtime,
-  { parameters, loss, mixing },
-  {
-    steps: 1000,
-    batch: () => [[x, Array.from({ length: tokens * channels }, Math.random)]],
-    learningRate: 3e-3,
-    weightDecay: 0,
-    // out: "runs/square", // a run folder, for birkhoff report and birkhoff serve
-  },
-);
+const batch = () => [[x, Array.from({ length: tokens * channels }, Math.random)]] as const;
+// With out: "runs/square" it also leaves a run folder, for birkhoff report and birkhoff serve.
+const options = { steps: 1000, batch, learningRate: 3e-3, weightDecay: 0 };
+const { metrics, gains } = await trainNet(runtime, { parameters, loss, mixing }, options);
 // The loss, and how much all mixing matrices together amplify a signal: mHC stays near one.
 console.log(metrics.at(-1)!.loss, gains.at(-1)!.composite);
 runtime.close();

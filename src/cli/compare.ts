@@ -15,6 +15,7 @@ import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
+import { lookOf, prose, widthOf } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
@@ -225,15 +226,20 @@ function describeRuns(configs: readonly TrainingConfig[]): string {
   );
 }
 
+/** Sentences for people. */
+const say = (text: string): void => void process.stdout.write(prose(text, process.stdout));
+
 /** Loss curves and the table. */
 function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
-  const colour = process.stdout.isTTY;
+  const look = lookOf(process.stdout);
   const curves = runs.map(({ config, metrics }) => ({ name: config.name, values: metrics.map(({ loss }) => loss) }));
   const sizes = [...new Set(rows.map(({ parameters }) => parameters))].sort((a, b) => a - b);
   const between = [sizes[0]!, ...(sizes.length > 1 ? [sizes.at(-1)!] : [])].map((size) => size.toLocaleString("en"));
   process.stdout.write(
-    `\nTraining loss, nats a token\n${drawCurves(curves, { colour })}\n\n${summaryTable(rows)}\n` +
-      "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
+    `\nTraining loss, nats a token\n${drawCurves(curves, look)}\n\n${summaryTable(rows, look.width)}\n`,
+  );
+  say(
+    "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
       `Measured on models of ${between.join(" to ")} parameters; small models say little about the ranking of large ones.\n`,
   );
 }
@@ -256,11 +262,11 @@ async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ 
 
 async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
   const { read, written } = await writeExperiment(runs, folder);
-  process.stdout.write(`\n${findings(read).join("\n")}\n`);
+  say(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
-    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells])}\n`);
+    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
   }
   process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
 }

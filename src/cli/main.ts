@@ -5,16 +5,17 @@ import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
 import { loadProgram } from "./commands.ts";
+import { watchOutput } from "./interrupt.ts";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
 };
 
-const program = await loadProgram(version, process.argv.slice(2));
+watchOutput();
 try {
-  await program.parseAsync();
+  await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {
-  const stack = error instanceof Error ? error.stack : undefined;
-  process.stderr.write(`birkhoff: ${(program.opts().debug ? stack : undefined) ?? showPlain(messageOf(error))}\n`);
+  const stack = process.argv.includes("--debug") && error instanceof Error ? error.stack : undefined;
+  process.stderr.write(`birkhoff: ${stack ?? showPlain(messageOf(error))}\n`);
   process.exitCode = 1;
 }

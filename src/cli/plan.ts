@@ -20,6 +20,7 @@ import { plannedModel, plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
+import { prose, widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
 import { acceptConfig } from "./config-file.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
@@ -179,9 +180,12 @@ Examples:
     const options = { ...rest, ...given({ utilisation: mfu }), ...(sharded ? {} : { sharded }) };
     const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
       const tokens = plan.layout.microBatch * model.context;
-      const text = describePlan(plan, told);
-      const whole = compiled ? `${text}\n${describeCompiled(compiled, tokens)}\n` : text;
-      process.stdout.write(json ? `${JSON.stringify({ ...plan, notes: told, compiled })}\n` : whole);
+      const width = widthOf(process.stdout);
+      const text = describePlan(plan, told, width);
+      const whole = compiled ? `${text}\n${describeCompiled(compiled, tokens, width)}\n` : text;
+      process.stdout.write(
+        json ? `${JSON.stringify({ ...plan, notes: told, compiled })}\n` : prose(whole, process.stdout),
+      );
       if (svg === undefined) return;
       fs.mkdirSync(path.dirname(svg), { recursive: true });
       fs.writeFileSync(svg, drawPlan(plan));

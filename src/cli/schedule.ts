@@ -20,6 +20,7 @@ import {
   type SimulatedSchedule,
 } from "../planning/pipeline/schedules.ts";
 import type { PipelineCosts } from "../planning/pipeline/task.ts";
+import { prose, widthOf } from "../report/terminal.ts";
 import { type FigureTable, timelineHtml } from "../report/timeline-html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "../report/timeline-svg.ts";
 import { acceptConfig } from "./config-file.ts";
@@ -126,7 +127,13 @@ docs/pipeline.md says what is simulated and what is assumed.`,
     if (options.svg !== undefined) write(options.svg, timelineSvg(pictures, drawing));
     if (options.html !== undefined) write(options.html, timelineHtml({ title, notes, tables, pictures }, drawing));
     const drawn = [options.svg, options.html].filter((file) => file !== undefined);
-    const shown = [title, ...tables.map(textTable), ...notes, ...drawn.map((file) => `Drawn: ${file}`)].join("\n");
+    const said = notes.map((note) => prose(note, process.stdout));
+    const shown = [
+      prose(title, process.stdout),
+      ...tables.map(textTable),
+      ...said,
+      ...drawn.map((file) => `Drawn: ${file}`),
+    ].join("\n");
     process.stdout.write(`${options.json ? JSON.stringify(answer.json) : shown}\n`);
   });
 
@@ -351,4 +358,5 @@ function layerNotes(options: ScheduleCommandOptions, connection: ConnectionCost)
   ];
 }
 
-const textTable = ({ caption, head, rows }: FigureTable): string => `\n${caption}\n${drawTable([head, ...rows])}\n`;
+const textTable = ({ caption, head, rows }: FigureTable): string =>
+  `\n${prose(caption, process.stdout)}\n${drawTable([head, ...rows], { width: widthOf(process.stdout) })}\n`;

@@ -121,6 +121,7 @@ export async function trainAll(
 ): Promise<TurnsResult<Run>> {
   const started = performance.now();
   const interrupt = listenForInterrupt();
+  interrupt.signal.addEventListener("abort", () => view.ending?.());
   let result: TurnsResult<Run>;
   try {
     result = await trainInTurns(runs, {
@@ -136,9 +137,12 @@ export async function trainAll(
   const { interrupted, failed } = result;
   const [first] = failed.values();
   if (first && failed.size === runs.length) throw first;
-  if (interrupted)
+  if (interrupted) {
+    // The page's button does what Ctrl-C does.
+    process.exitCode ||= 130;
     process.stderr.write(`Stopped after ${duration((performance.now() - started) / 1000)}; every run is saved.\n`);
-  if (first) process.exitCode = 1;
+  }
+  if (first) process.exitCode ||= 1;
   return result;
 }
 

@@ -17,6 +17,7 @@ import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
+import { widthOf } from "../report/terminal.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { lockFolder } from "../files/lock.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -240,7 +241,10 @@ async function runAll(
   });
   const interrupt = listenForInterrupt();
   const { signal } = interrupt;
-  signal.addEventListener("abort", queue.stop);
+  signal.addEventListener("abort", () => {
+    queue.stop();
+    view.ending();
+  });
   try {
     return { result: await queue.result, stopped: signal.aborted };
   } finally {
@@ -369,7 +373,7 @@ async function report(
     for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;
   }
-  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);
+  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary, widthOf(process.stdout))}\n`);
   process.stdout.write(
     `\n${summary.ended} of ${summary.points} runs ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
   );

@@ -6,6 +6,7 @@ import { given } from "../basics/given.ts";
 import { showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import { lookOf } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -121,8 +122,9 @@ Examples:
       const row = summaryRow(run);
       if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
       else {
+        const look = lookOf(process.stdout);
         process.stdout.write(
-          `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}\n\n${summaryTable([row])}\n`,
+          `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
         );
         const sample = stopped ? undefined : await writeSample(run, data.tokenizer);
         if (sample) process.stdout.write(`\n${printedSample(sample.prompt + sample.text)}\n`);

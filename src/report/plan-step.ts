@@ -18,7 +18,7 @@ const kindNames: Readonly<Record<Communication["kind"], string>> = {
 const seconds = (value: number): string => (value === 0 ? "0" : value.toPrecision(3));
 
 /** The section on a step. */
-export function describeStep(plan: TrainingPlan): string {
+export function describeStep(plan: TrainingPlan, width?: number): string {
   const { step, layout, assumptions } = plan;
   const { residual, mhc } = step;
   const of = (time: StepTime, kind: Communication["kind"]): Communication | undefined =>
@@ -46,15 +46,18 @@ export function describeStep(plan: TrainingPlan): string {
     seconds(value(mhc)),
   ];
   const counted = assumptions.covers === "computation";
-  const table = drawTable([
-    [`A step of ${withPrefix(step.tokens)} tokens`, "received", "with mHC", "by network", "seconds", "with mHC"],
-    ...communication,
-    row(counted ? "computation" : "computation, all that MFU covers", ({ computation }) => computation),
-    row("mHC's kernels, fused", ({ kernels }) => kernels),
-    ...(used.length > 0 ? [row("communication beside it", ({ beside }) => beside)] : []),
-    ...(layout.pipeline > 1 && counted ? [row("idle in the pipeline", ({ bubble }) => bubble)] : []),
-    row("the step", (time) => time.seconds),
-  ]);
+  const table = drawTable(
+    [
+      [`A step of ${withPrefix(step.tokens)} tokens`, "received", "with mHC", "by network", "seconds", "with mHC"],
+      ...communication,
+      row(counted ? "computation" : "computation, all that MFU covers", ({ computation }) => computation),
+      row("mHC's kernels, fused", ({ kernels }) => kernels),
+      ...(used.length > 0 ? [row("communication beside it", ({ beside }) => beside)] : []),
+      ...(layout.pipeline > 1 && counted ? [row("idle in the pipeline", ({ bubble }) => bubble)] : []),
+      row("the step", (time) => time.seconds),
+    ],
+    { width },
+  );
   return [batch(plan), "", table, ...explanation(plan)].join("\n");
 }
 

@@ -384,6 +384,7 @@ const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evalua
   learningRate: result.learningRate,
   tokensPerSecond: result.tokens / result.seconds,
   seconds: secondsBefore + result.seconds,
+  memory: Math.round(process.memoryUsage.rss() / 2 ** 20),
   ...given({
     expertLoad: result.expertLoad,
     validationLoss: evaluation?.loss,
