@@ -13,6 +13,7 @@ import { readRunData } from "../runs/run-data.ts";
 import { tensorSpreads } from "../study/inspect-run.ts";
 import type { NetConfig } from "../training/net-config.ts";
 import { describeTensors } from "./tensor-table.ts";
+import { lookOf } from "../report/terminal.ts";
 import { warn } from "./warn.ts";
 
 /** Print what the run folder of a network of one's own holds. */
@@ -32,6 +33,7 @@ export function inspectNet(
     );
     return;
   }
+  const look = lookOf(process.stdout);
   const print = (line: string): void => void process.stdout.write(`${line}\n`);
   const joined = net.model.connection ? `, joined by ${showPlain(net.model.connection.kind)}` : "";
   print(`${showPlain(net.name)}: a network of one's own${joined}`);
@@ -42,13 +44,11 @@ export function inspectNet(
     print(`loss ${last.loss?.toPrecision(5) ?? "–"}, gradient norm ${last.gradientNorm?.toPrecision(4) ?? "–"}`);
     const evaluated = metrics.findLast(({ validationLoss }) => validationLoss !== undefined);
     if (evaluated) print(`validation loss ${evaluated.validationLoss!.toPrecision(5)} at step ${evaluated.step}`);
-    print(
-      `\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}`,
-    );
+    print(`\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], look)}`);
   }
   if (record) {
     const names = (record.single?.forward ?? []).map((_, index) => `mixing[${index}]`);
-    print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names)}`);
+    print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
   }
   if (wanted) print(`\n${describeTensors(tensors)}`);
   if (place) print(`\nIts parameters: ${showPlain(path.join(place.folder, "model.safetensors"))}`);

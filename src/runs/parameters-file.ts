@@ -120,7 +120,7 @@ function refusal(file: string, problems: readonly string[]): string {
   const more = problems.length - MOST_NAMED;
   return (
     `loadParameters: ${showPlain(file)} does not fit the parameters:\n  ${problems.slice(0, MOST_NAMED).join("\n  ")}\n` +
-    `${more > 0 ? `  and ${more} more\n` : ""}` +
+    (more > 0 ? `  and ${more} more\n` : "") +
     "Build the network as it was when it was saved; { strict: false } takes the tensors that are on both sides."
   );
 }

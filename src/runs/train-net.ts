@@ -169,7 +169,8 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
     savedStep = trainer.step;
   };
   const pause = pauses();
-  while (trainer.step < steps && !signal?.aborted) {
+  const isAborted = (): boolean => signal?.aborted ?? false;
+  while (trainer.step < steps && !isAborted()) {
     const next = trainer.step + 1;
     const { instruments, seconds, ...result } = await trainer.trainStep(due(next, gainsEvery));
     if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
