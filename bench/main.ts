@@ -12,6 +12,7 @@ import { manifolds } from "./manifolds.ts";
 import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
+import { packaged } from "./package.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { sinkhorn } from "./sinkhorn.ts";
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   sinkhorn,
   stream,
   page,
+  packaged,
   overheadChart,
   manifolds,
   instruments,

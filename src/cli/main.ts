@@ -1,5 +1,4 @@
-#!/usr/bin/env node
-// The command line: it loads the command that is asked for, and turns errors into messages.
+// The command line, which bin/birkhoff.js starts: it loads the command that is asked for, and turns errors into messages.
 
 import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
@@ -13,12 +12,10 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 };
 
 watchOutput();
-const program = await loadProgram(version, process.argv.slice(2));
 try {
-  await program.parseAsync();
+  await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {
-  const stack = error instanceof Error ? error.stack : undefined;
-  const message = prose(`birkhoff: ${showPlain(messageOf(error))}`, process.stderr);
-  process.stderr.write(`${program.opts().debug && stack !== undefined ? `birkhoff: ${stack}` : message}\n`);
+  const stack = process.argv.includes("--debug") && error instanceof Error ? `birkhoff: ${error.stack}\n` : undefined;
+  process.stderr.write(stack ?? prose(`birkhoff: ${showPlain(messageOf(error))}\n`, process.stderr));
   process.exitCode = 1;
 }

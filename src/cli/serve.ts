@@ -3,8 +3,8 @@
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
 import { prometheusText } from "../interop/prometheus.ts";
-import { isLoopback } from "../report/server/guard.ts";
 import { listen } from "../report/server/listen.ts";
+import { isLoopback } from "../report/server/loopback.ts";
 import { readPageFiles } from "../report/server/page-files.ts";
 import { openBrowser } from "./browser.ts";
 import { untilEnded } from "./interrupt.ts";

@@ -24,13 +24,16 @@ export interface Command {
   said(text: string): Promise<void>;
 }
 
-/** Start `birkhoff` with these arguments in a folder. */
+/** Start `birkhoff` with these arguments in a folder; tables have 200 columns. */
 export function start(
   folder: string,
   args: readonly string[],
   { input = "" }: { input?: string | Uint8Array } = {},
 ): Command {
-  const child = spawn(process.execPath, [main, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: "1" } });
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { ...process.env, NO_COLOR: "1", COLUMNS: "200" },
+  });
   let [stdout, stderr] = ["", ""];
   const listeners = new Set<() => void>();
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -76,7 +79,8 @@ export function smallText(words: number): string {
   return Array.from({ length: words }, (_, i) => word(i)).join("");
 }
 
-const sizes = { width: 16, layers: 2, heads: 2, kvHeads: 1, hidden: 24 };
+/** The fields of the smallest model. */
+export const sizes = { width: 16, layers: 2, heads: 2, kvHeads: 1, hidden: 24 };
 
 /** The smallest model, on the text of the workplace. */
 export const tiny: readonly string[] = [

@@ -67,7 +67,7 @@ describe("compare", () => {
     );
     for (const kind of kinds)
       expect(compared.stderr).toMatch(
-        new RegExp(`^${kind}: step 10/10 {2}loss \\d\\.\\d+ {2}val bpb \\d.*tokens/s.*grad norm`, "m"),
+        new RegExp(`^\\S+ \\S+ ${kind}: step 10/10 {2}loss \\d\\.\\d+ {2}val bpb \\d.*tokens/s.*grad norm`, "m"),
       );
     expect(compared.stderr).not.toContain("\u001b");
   });

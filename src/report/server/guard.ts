@@ -11,6 +11,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { Context, MiddlewareHandler } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
+import { isLoopback } from "./loopback.ts";
 
 export interface GuardOptions {
   /** The address that the server listens on. */
@@ -19,7 +20,6 @@ export interface GuardOptions {
 }
 
 const COOKIE = "birkhoff-token";
-const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 const WILDCARD = new Set(["0.0.0.0", "::"]);
 
 const HEADERS: Readonly<Record<string, string>> = {
@@ -30,11 +30,6 @@ const HEADERS: Readonly<Record<string, string>> = {
   "Referrer-Policy": "no-referrer",
   "X-Content-Type-Options": "nosniff",
 };
-
-/** Whether only programs on this machine can reach that address. */
-export function isLoopback(host: string): boolean {
-  return LOOPBACK.has(host) || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 export function guard({ host, token }: GuardOptions): MiddlewareHandler {
   return async (context, next) => {
