@@ -119,8 +119,8 @@ export const eventsOf = (stdout: string): (Record<string, unknown> & { readonly 
     .map((line) => JSON.parse(line) as Record<string, unknown> & { event: string });
 
 /** The last line of --json, which is the result. */
-export function resultOf<T = Record<string, unknown>>(stdout: string): T {
+export function resultOf(stdout: string): Record<string, unknown> {
   const last = eventsOf(stdout).at(-1);
   if (last?.event !== "result") throw new Error(`the last line is no result: ${stdout}`);
-  return last as T;
+  return last;
 }

@@ -117,7 +117,7 @@ describe("compare", () => {
     expect(stdout).toContain("Continue: birkhoff compare --resume stopped");
     const again = await run(place.folder, ["compare", "--resume", "stopped", "--cache", "cache", "--json"]);
     expect(again.code, again.stderr).toBe(0);
-    const { runs } = resultOf<{ runs: { name: string; stopped: boolean }[] }>(again.stdout);
+    const { runs } = resultOf(again.stdout) as { runs: { name: string; stopped: boolean }[] };
     expect(runs.map(({ name, stopped: half }) => [name, half])).toEqual([
       ["residual", false],
       ["mhc", false],
@@ -143,7 +143,7 @@ describe("variants", () => {
     ]);
     expect(code, stderr).toBe(0);
     const names = ["mhc", "mhc-residualMap=identity-streams=2", "dense"];
-    const { runs } = resultOf<{ runs: { name: string; parameters: number }[] }>(stdout);
+    const { runs } = resultOf(stdout) as { runs: { name: string; parameters: number }[] };
     expect(runs.map(({ name }) => name)).toEqual(names);
     // Everything is told as it happens, in this order.
     const told = eventsOf(stdout).map(({ event, run: of, step, name }) =>
@@ -162,7 +162,7 @@ describe("variants", () => {
     fs.rmSync(config);
     const again = await run(place.folder, ["compare", "--resume", "variants", "--cache", "cache", "--json"]);
     expect(again.code, again.stderr).toBe(0);
-    expect(resultOf<{ runs: unknown[] }>(again.stdout).runs).toHaveLength(3);
+    expect((resultOf(again.stdout) as { runs: unknown[] }).runs).toHaveLength(3);
     // A configuration that is lost comes back from the checkpoint, as for a run alone.
     expect(again.stderr).toContain("config.json is missing or not readable; it is written again from the checkpoint");
     expect(fs.readFileSync(config, "utf8")).toBe(whole);

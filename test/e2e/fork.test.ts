@@ -157,7 +157,7 @@ test("--config of a run's config.json trains the same run again, bit by bit", as
   const args = ["--config", "runs/base/config.json", "--cache", "cache", "--threads", "1", "--json"];
   const { code, stdout, stderr } = await birkhoff("train", ...args);
   expect(code, stderr).toBe(0);
-  const { folder, name } = resultOf<{ folder: string; name: string }>(stdout);
+  const { folder, name } = resultOf(stdout) as { folder: string; name: string };
   expect(losses(place.at(folder))).toEqual(losses(place.at("runs", "base")));
   expect({ ...configOf(name), name: "base" }).toEqual(configOf("base"));
 });

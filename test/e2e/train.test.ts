@@ -57,7 +57,7 @@ describe("sources", () => {
     const args = ["train", "--data", "text.txt", "--connection", "dense", "--json", ...quick];
     const results = await Promise.all([1, 2, 3].map(async () => await run(place.folder, args)));
     expect(results.map(({ code }) => code)).toEqual([0, 0, 0]);
-    const rows = results.map(({ stdout }) => resultOf<{ folder: string; name: string }>(stdout));
+    const rows = results.map(({ stdout }) => resultOf(stdout) as { folder: string; name: string });
     expect(rows.map(({ folder }) => folder).sort()).toEqual(
       ["", "-2", "-3"].map((end) => `runs/text-nano-dense${end}`),
     );

@@ -155,7 +155,7 @@ test.each([
   ["", "AB"],
   [" ", "The"],
 ])("a run's samples go on from %j by %j", (text, prompt) => {
-  const ids = [...text].map((character) => character.codePointAt(0)!);
+  const ids = Array.from(text, (character) => character.codePointAt(0)!);
   const tokenizer = { endOfText: 0, decode: (list: Iterable<number>) => String.fromCodePoint(...list) };
   const validation = memoryTokens([...ids, 0, 65, 66], 1000, ids.length);
   const prepared = { tokenizer, validation } as unknown as Parameters<typeof samplePrompt>[0];
