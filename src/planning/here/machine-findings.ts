@@ -2,6 +2,7 @@
 
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
+import { installCommand, missingPackages, packagePartNames, packageParts } from "../../files/packages.ts";
 import { listRuntimes, openRuntime } from "../../runtime/open.ts";
 
 /** One thing that a machine has, or lacks. */
@@ -13,7 +14,7 @@ export interface Finding {
   readonly remedy?: string;
 }
 
-/** Node, threads, memory, vectors and runtimes; loads the kernels for it. */
+/** Node, threads, memory, vectors, runtimes and optional packages; loads the kernels for it. */
 export async function findMachine(): Promise<Finding[]> {
   return [
     nodeFinding(),
@@ -22,6 +23,7 @@ export async function findMachine(): Promise<Finding[]> {
     ...(await vectorFindings()),
     gpuFinding(),
     ...(await runtimeFindings()),
+    ...packageFindings(),
   ];
 }
 
@@ -65,6 +67,21 @@ async function runtimeFindings(): Promise<Finding[]> {
     value: available ? description : `not here; it is for ${description}`,
     good: available,
   }));
+}
+
+/** What a part of Birkhoff needs that npm does not install by itself. */
+function packageFindings(): Finding[] {
+  return packagePartNames.map((part) => {
+    const { what, packages, neededBy } = packageParts[part];
+    const missing = missingPackages(part);
+    if (missing.length === 0) return { name: part, value: `${what}: ${packages.join(", ")}`, good: true };
+    return {
+      name: part,
+      value: `no ${what}: ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not installed`,
+      good: false,
+      remedy: `Only ${neededBy}: ${installCommand(missing)}`,
+    };
+  });
 }
 
 async function vectorFindings(): Promise<Finding[]> {
