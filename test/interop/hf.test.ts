@@ -270,7 +270,9 @@ describe("import", () => {
     const { folder, weights } = exported("grouped queries", "untied-after-all");
     changeConfig(folder, { tie_word_embeddings: true });
     const { notes } = await importHuggingFace(runtime, folder, at("own-head"));
-    expect(notes).toEqual([expect.stringContaining("lm_head.weight was taken as it is: it differs from the embedding")]);
+    expect(notes).toEqual([
+      expect.stringContaining("lm_head.weight was taken as it is: it differs from the embedding"),
+    ]);
     expect(weightsOf(at("own-head"))).toEqual(weights);
   });
 
