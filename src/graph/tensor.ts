@@ -386,10 +386,10 @@ export function keep<R>(build: () => R): R {
 }
 
 /** Whether a tensor was built within `keep` of the checkpoint that is being built. */
-export function isKept(tensor: Tensor): boolean {
+export function isKept(tensor: Partial<Tensor> | undefined): boolean {
   // What is no tensor is left to the operation, which says so.
-  const { node } = tensor ?? {};
-  return node?.kept === true && node.segment === currentSegment;
+  const node = tensor?.node;
+  return node !== undefined && node.kept && node.segment === currentSegment;
 }
 
 /** All nodes that the targets depend on, in order of construction. The search stops at the tensors of the boundary. */
