@@ -16,6 +16,7 @@ import { type CheckpointChoice, expectFits, findStart, type StartingPoint } from
 import { isRunFolder } from "../runs/find-runs.ts";
 import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
+import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { acceptConfig, inherit } from "./config-file.ts";
@@ -47,7 +48,7 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every and --set change it from there on",
   )
   .addOption(
     new Option(
@@ -78,6 +79,7 @@ Examples:
     if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
     const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
     const options = command.opts<TrainOptions>();
+    if (options.page !== undefined) expectPackages("page");
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
