@@ -51,6 +51,8 @@ export interface Call {
    * the result then never leaves the cache.
    */
   readonly repeated?: boolean;
+  /** What only the machine understands, such as the text of a kernel that is made for this call. */
+  readonly work?: object;
 }
 
 /** Calls that run back to back on each task. */

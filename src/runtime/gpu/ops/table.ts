@@ -1,0 +1,18 @@
+// Question: which operations can a GPU do? All others are composed of these.
+
+import type { Operation } from "../../../graph/tensor.ts";
+import type { Lowering } from "../../plan/machine.ts";
+import { elementwise } from "./elementwise.ts";
+import { scatter } from "./gather.ts";
+import { products } from "./matmul.ts";
+import { moves } from "./moves.ts";
+import { reductions } from "./reductions.ts";
+import { streamPrecision } from "./stream-precision.ts";
+
+/** By the operation itself: two of the same name are two. */
+export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
+  [...elementwise, ...moves, ...reductions, ...products, ...scatter, ...streamPrecision].map(({ op, lowering }) => [
+    op,
+    lowering,
+  ]),
+);
