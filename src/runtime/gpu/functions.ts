@@ -27,6 +27,13 @@ const texts = {
   let s: f32 = 1.0f / (1.0f + e);
   return select(e * s, s, x >= 0.0f);
 }`,
+  /** x σ(x); far to the left x eˣ, which does not lose its digits there. */
+  silu: `fn silu(x: f32) -> f32 { return select(x * logistic(x), 0.0f, x < -1.0e30f); }`,
+  /** σ(x) (1 + x (1 − σ(x))), with its limits. */
+  siluSlope: `fn siluSlope(x: f32) -> f32 {
+  let s: f32 = logistic(x);
+  return select(s * (1.0f + x * (1.0f - s)), s, abs(x) > 1.0e30f);
+}`,
 } as const;
 
 export type FunctionName = keyof typeof texts;

@@ -22,7 +22,7 @@ const curves: Readonly<Record<string, string>> = {
   sqrt: "sqrt(x)",
   reciprocal: "1.0f / x",
   sigmoid: "logistic(x)",
-  silu: "select(x * logistic(x), x * exp(max(x, -100.0f)), x < -40.0f)",
+  silu: "silu(x)",
   square: "x * x",
 };
 

@@ -17,7 +17,9 @@ const WIDTH = SIDE * SIDE;
 /** Values of C along either side of a thread's own square, in large tiles. */
 const SQUARE = 4;
 /** Multiplications below which tiles do not pay. */
-const LITTLE = 2 ** 16;
+const LITTLE = 2 ** 20;
+/** The longest sum that one thread makes alone. */
+const LONG = 1024;
 
 interface Product extends MatmulAttributes {
   readonly a: Tensor;
@@ -31,7 +33,7 @@ interface Product extends MatmulAttributes {
 
 function emitProduct(context: LoweringContext, product: Product, addend: Tensor | undefined): void {
   const { batch, rows, inner, columns } = product;
-  (batch * rows * inner * columns <= LITTLE ? emitDirect : emitTiled)(context, product, addend);
+  (inner <= LONG && batch * rows * inner * columns <= LITTLE ? emitDirect : emitTiled)(context, product, addend);
 }
 
 /** A kernel's operands, and that C may be written over the addend: who reads a value of it then writes there. */

@@ -7,11 +7,12 @@
 import { lastAxis, rowCount, sizeOf } from "../../../graph/tensor.ts";
 import { maxLastOperation } from "../../../ops/max-last.ts";
 import { sumLastOperation, sumLeadingOperation } from "../../../ops/reductions.ts";
+import { sumSquaresOperation } from "../../../ops/sum-squares.ts";
 import { calls, type Implementation, kernelCall, operand, temporary, u } from "../implement.ts";
 import { groupReduction, SHORT_ROW, WIDTH } from "../rows.ts";
 
 /** Rows of a part of a sum over leading axes. */
-const PART_ROWS = 128;
+export const PART_ROWS = 128;
 
 interface Fold {
   readonly start: string;
@@ -52,6 +53,9 @@ function foldRows(op: typeof sumLastOperation, { start, join }: Fold): Implement
 }
 
 export const reductions: readonly Implementation[] = [
+  calls(sumSquaresOperation, ({ x, total }, _attributes, context) =>
+    emitTotal(context, { x: operand(context, x), y: operand(context, total), size: sizeOf(x.shape), term: "x[i] * x[i]" }),
+  ),
   foldRows(sumLastOperation, sum),
   foldRows(maxLastOperation, largest),
   calls(sumLeadingOperation, ({ x, y }, _attributes, context) => {
@@ -94,8 +98,11 @@ export function emitColumnSums(context: Context, x: Place, y: Place, rows: numbe
   if (parts > 1) emitColumnSums(context, target, y, parts, C);
 }
 
-/** Sum all values into one. */
-export function emitTotal(context: Context, { x, y, size }: { x: Place; y: Place; size: number }): void {
+/** Sum all values, or a function of each, into one. */
+export function emitTotal(
+  context: Context,
+  { x, y, size, term = "x[i]" }: { x: Place; y: Place; size: number; term?: string },
+): void {
   const each = WIDTH * 16;
   const groups = Math.ceil(size / each);
   const target = groups === 1 ? y : temporary(context, "parts", groups);
@@ -110,7 +117,7 @@ export function emitTotal(context: Context, { x, y, size }: { x: Place; y: Place
       body: `
   var value: f32 = 0.0f;
   let end: u32 = min((group + 1u) * ${u(each)}, ${u(size)});
-  for (var i: u32 = group * ${u(each)} + lane; i < end; i += ${u(WIDTH)}) { value += x[i]; }
+  for (var i: u32 = group * ${u(each)} + lane; i < end; i += ${u(WIDTH)}) { value += ${term}; }
   let total: f32 = fold(value, lane);
   if (lane == 0u) { y[group] = total; }`,
     }),

@@ -2,16 +2,29 @@
 
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
+import { blocks } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { scatter } from "./gather.ts";
 import { products } from "./matmul.ts";
 import { moves } from "./moves.ts";
 import { reductions } from "./reductions.ts";
+import { rmsNorm } from "./rms-norm.ts";
+import { softmax } from "./softmax.ts";
 import { streamPrecision } from "./stream-precision.ts";
 
 /** By the operation itself: two of the same name are two. */
 export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
-  [...elementwise, ...moves, ...reductions, ...products, ...scatter, ...streamPrecision].map(({ op, lowering }) => [
+  [
+    ...elementwise,
+    ...moves,
+    ...reductions,
+    ...products,
+    ...scatter,
+    ...streamPrecision,
+    ...rmsNorm,
+    ...softmax,
+    ...blocks,
+  ].map(({ op, lowering }) => [
     op,
     lowering,
   ]),
