@@ -70,7 +70,11 @@ function partition(calls: readonly Call[], mostOperands: number): (readonly Call
     const work = workOf(call);
     const before = last?.[0] && workOf(last[0]);
     const joins =
-      last && before?.kind === "elements" && work.kind === "elements" && before.size === work.size && together.size <= mostOperands;
+      last &&
+      before?.kind === "elements" &&
+      work.kind === "elements" &&
+      before.size === work.size &&
+      together.size <= mostOperands;
     if (joins) last.push(call);
     else parts.push([call]);
     buffers = joins ? together : new Set(own);

@@ -165,7 +165,13 @@ export function operand(context: LoweringContext, tensor: Tensor): { buffer: Buf
 /** A rule that emits its own calls. */
 export function calls<I extends Names, O extends Names, A>(
   op: Operation<I, O, A>,
-  lower: (tensors: Tensors<I, O>, attributes: A, context: LoweringContext, addend: Tensor | undefined, scope: string) => void,
+  lower: (
+    tensors: Tensors<I, O>,
+    attributes: A,
+    context: LoweringContext,
+    addend: Tensor | undefined,
+    scope: string,
+  ) => void,
   options: { readonly accumulates?: boolean } = {},
 ): Implementation {
   return {

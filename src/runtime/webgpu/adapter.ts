@@ -43,7 +43,9 @@ async function enter(): Promise<GPU> {
   const { navigator } = globalThis;
   if (navigator?.gpu) return navigator.gpu;
   if (typeof process === "undefined")
-    throw new Error("webgpu: this browser has no WebGPU, or the page is not secure (https or localhost). Take the wasm runtime.");
+    throw new Error(
+      "webgpu: this browser has no WebGPU, or the page is not secure (https or localhost). Take the wasm runtime.",
+    );
   let dawn: { create(options: string[]): GPU; globals: object };
   try {
     const name = "webgpu";
@@ -58,9 +60,12 @@ async function enter(): Promise<GPU> {
   try {
     return dawn.create([]);
   } catch (error) {
-    throw new Error(`webgpu: WebGPU cannot start: ${error instanceof Error ? error.message : showValue(error)}. A driver with Vulkan, Metal or Direct3D 12 is needed.`, {
-      cause: error,
-    });
+    throw new Error(
+      `webgpu: WebGPU cannot start: ${error instanceof Error ? error.message : showValue(error)}. A driver with Vulkan, Metal or Direct3D 12 is needed.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -72,7 +77,10 @@ export async function findAdapter(): Promise<GPUAdapter | undefined> {
 /** Whether the processor plays the part of the GPU. */
 export function isSoftware({ info }: GPUAdapter): boolean {
   const fallback = "isFallbackAdapter" in info && info.isFallbackAdapter;
-  return fallback || /swiftshader|llvmpipe|lavapipe|warp|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+  return (
+    fallback ||
+    /swiftshader|llvmpipe|lavapipe|warp|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`)
+  );
 }
 
 export function describeAdapter(adapter: GPUAdapter): AdapterListing {

@@ -304,7 +304,8 @@ function tooLarge(bytes: number, limit: number): Error {
 /** The values of a tensor from its bytes, which may have a few more at their end. */
 function inForm({ dtype, shape }: Tensor, bytes: ArrayBuffer): TensorValues {
   const size = sizeOf(shape);
-  if (dtype === "bf16") return new Float32Array(Uint32Array.from(new Uint16Array(bytes, 0, size), (half) => half << 16).buffer);
+  if (dtype === "bf16")
+    return new Float32Array(Uint32Array.from(new Uint16Array(bytes, 0, size), (half) => half << 16).buffer);
   return dtype === "i32" ? new Int32Array(bytes, 0, size) : new Float32Array(bytes, 0, size);
 }
 

@@ -19,7 +19,10 @@ export function gridOf(groups: number): readonly [x: number, y: number] {
  *
  * @param bindings of each operand, its binding
  */
-export function shaderText({ operands, functions, body, width, groups }: KernelWork, bindings: readonly number[]): string {
+export function shaderText(
+  { operands, functions, body, width, groups }: KernelWork,
+  bindings: readonly number[],
+): string {
   const declared = new Map(operands.map(({ type }, at) => [bindings[at]!, type]));
   const names = new Map(operands.map(({ name }, at) => [name, `b${bindings[at]!}`]));
   const bound = body.replaceAll(/\b([A-Za-z]\w*)\[/g, (whole, name: string) =>

@@ -4,7 +4,7 @@
 // narrow. Tiles of A and B of depth 16 go through memory that the group shares. Where there is little to do, each thread
 // makes one value on its own. Sums run over the inner index in its order, so the bits are fixed.
 
-import { matmulExtents, matmulOperation, type MatmulAttributes } from "../../../ops/matmul.ts";
+import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
 import { batchedMatmulExtents, batchedMatmulOperation } from "../../../ops/batched-matmul.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
@@ -21,40 +21,54 @@ const LITTLE = 2 ** 20;
 /** The longest sum that one thread makes alone. */
 const LONG = 1024;
 
-interface Product extends MatmulAttributes {
-  readonly a: Tensor;
-  readonly b: Tensor;
-  readonly c: Tensor;
-  readonly batch: number;
-  readonly rows: number;
-  readonly inner: number;
-  readonly columns: number;
+type Place = ReturnType<typeof operand>;
+
+/** What is done with each value of C before it is stored. */
+interface Finish {
+  readonly reads: Readonly<Record<string, Place>>;
+  /** An expression of `value`, `row`, `column`, and `at`, the place in C. */
+  readonly value: string;
+  /** The operand at whose place C may lie: who reads a value of it then writes there. */
+  readonly inPlace?: string;
 }
 
-function emitProduct(context: LoweringContext, product: Product, addend: Tensor | undefined): void {
-  const { batch, rows, inner, columns } = product;
-  (inner <= LONG && batch * rows * inner * columns <= LITTLE ? emitDirect : emitTiled)(context, product, addend);
+export interface Product extends MatmulAttributes {
+  readonly a: Place;
+  readonly b: Place;
+  readonly c: Place;
+  readonly extents: MatmulExtents & { readonly batch: number };
+  readonly finish?: Finish | undefined;
 }
 
-/** A kernel's operands, and that C may be written over the addend: who reads a value of it then writes there. */
-function operandsFor(context: LoweringContext, { a, b, c }: Product, addend: Tensor | undefined): Pick<KernelCall, "reads" | "writes" | "inPlace"> {
+/** Multiply matrices. */
+export function emitProduct(context: LoweringContext, product: Product): void {
+  const { batch, rows, inner, columns } = product.extents;
+  const little = inner <= LONG && batch * rows * inner * columns <= LITTLE;
+  context.emit((little ? directCall : tiledCall)(product));
+}
+
+function operandsOf({ a, b, c, finish }: Product): Pick<KernelCall, "reads" | "writes" | "inPlace"> {
   return {
-    reads: { a: operand(context, a), b: operand(context, b), ...(addend && { addend: operand(context, addend) }) },
-    writes: { c: operand(context, c) },
-    ...(addend && { inPlace: { c: "addend" } }),
+    reads: { a, b, ...finish?.reads },
+    writes: { c },
+    ...(finish?.inPlace !== undefined && { inPlace: { c: finish.inPlace } }),
   };
 }
 
-function emitDirect(context: LoweringContext, product: Product, addend: Tensor | undefined): void {
-  const { batch, rows, inner, columns, transposeA, transposeB } = product;
+function addTo(context: LoweringContext, addend: Tensor | undefined): Finish | undefined {
+  return addend && { reads: { addend: operand(context, addend) }, value: "value + addend[at]", inPlace: "addend" };
+}
+
+function directCall(product: Product): ReturnType<typeof kernelCall> {
+  const { transposeA, transposeB, finish } = product;
+  const { batch, rows, inner, columns } = product.extents;
   const size = batch * rows * columns;
-  context.emit(
-    kernelCall({
-      name: "smallProduct",
-      ...operandsFor(context, product, addend),
-      width: WIDTH,
-      groups: Math.ceil(size / WIDTH),
-      body: `
+  return kernelCall({
+    name: "smallProduct",
+    ...operandsOf(product),
+    width: WIDTH,
+    groups: Math.ceil(size / WIDTH),
+    body: `
   let at: u32 = group * ${u(WIDTH)} + lane;
   if (at < ${u(size)}) {
     let batch: u32 = at / ${u(rows * columns)};
@@ -66,14 +80,14 @@ function emitDirect(context: LoweringContext, product: Product, addend: Tensor |
     for (var k: u32 = 0u; k < ${u(inner)}; k += 1u) {
       value += a[firstA + k * ${u(transposeA ? rows : 1)}] * b[firstB + k * ${u(transposeB ? 1 : columns)}];
     }
-    c[at] = value${addend ? " + addend[at]" : ""};
+    c[at] = ${finish?.value ?? "value"};
   }`,
-    }),
-  );
+  });
 }
 
-function emitTiled(context: LoweringContext, product: Product, addend: Tensor | undefined): void {
-  const { batch, rows, inner, columns, transposeA, transposeB } = product;
+function tiledCall(product: Product): ReturnType<typeof kernelCall> {
+  const { transposeA, transposeB, finish } = product;
+  const { batch, rows, inner, columns } = product.extents;
   const square = Math.min(rows, columns) >= SIDE * SQUARE ? SQUARE : 1;
   const tile = SIDE * square;
   const [down, across] = [Math.ceil(rows / tile), Math.ceil(columns / tile)];
@@ -93,14 +107,13 @@ function emitTiled(context: LoweringContext, product: Product, addend: Tensor | 
   const cells = Array.from({ length: square }, (_, at) => at);
   const each = (line: (r: number, s: number) => string): string =>
     cells.flatMap((r) => cells.map((s) => line(r, s))).join("\n");
-  context.emit(
-    kernelCall({
-      name: square > 1 ? "product" : "narrowProduct",
-      ...operandsFor(context, product, addend),
-      functions: [`var<workgroup> tileA: array<f32, ${size}>;`, `var<workgroup> tileB: array<f32, ${size}>;`],
-      width: WIDTH,
-      groups: batch * down * across,
-      body: `
+  return kernelCall({
+    name: square > 1 ? "product" : "narrowProduct",
+    ...operandsOf(product),
+    functions: [`var<workgroup> tileA: array<f32, ${size}>;`, `var<workgroup> tileB: array<f32, ${size}>;`],
+    width: WIDTH,
+    groups: batch * down * across,
+    body: `
   let batch: u32 = group / ${u(down * across)};
   let tileRow: u32 = ((group / ${u(across)}) % ${u(down)}) * ${u(tile)};
   let tileColumn: u32 = (group % ${u(across)}) * ${u(tile)};
@@ -122,24 +135,38 @@ ${each(
     let row: u32 = tileRow + ownRow + ${u(r)};
     let column: u32 = tileColumn + ownColumn + ${u(s * SIDE)};
     let at: u32 = base + row * ${u(columns)} + column;
-    if (row < ${u(rows)} && column < ${u(columns)}) { c[at] = c${r}${s}${addend ? " + addend[at]" : ""}; }
+    let value: f32 = c${r}${s};
+    if (row < ${u(rows)} && column < ${u(columns)}) { c[at] = ${finish?.value ?? "value"}; }
   }`,
 )}`,
-    }),
-  );
+  });
 }
 
 export const products: readonly Implementation[] = [
   calls(
     matmulOperation,
     ({ a, b, c }, attributes, context, addend) =>
-      emitProduct(context, { a, b, c, batch: 1, ...matmulExtents(a.shape, b.shape, attributes), ...attributes }, addend),
+      emitProduct(context, {
+        ...attributes,
+        ...places(context, a, b, c),
+        extents: { batch: 1, ...matmulExtents(a.shape, b.shape, attributes) },
+        finish: addTo(context, addend),
+      }),
     { accumulates: true },
   ),
   calls(
     batchedMatmulOperation,
     ({ a, b, c }, attributes, context, addend) =>
-      emitProduct(context, { a, b, c, ...batchedMatmulExtents(a.shape, b.shape, attributes), ...attributes }, addend),
+      emitProduct(context, {
+        ...attributes,
+        ...places(context, a, b, c),
+        extents: batchedMatmulExtents(a.shape, b.shape, attributes),
+        finish: addTo(context, addend),
+      }),
     { accumulates: true },
   ),
 ];
+
+function places(context: LoweringContext, a: Tensor, b: Tensor, c: Tensor): Pick<Product, "a" | "b" | "c"> {
+  return { a: operand(context, a), b: operand(context, b), c: operand(context, c) };
+}

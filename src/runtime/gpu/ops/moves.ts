@@ -63,7 +63,9 @@ export const moves: readonly Implementation[] = [
       const inner = sizeOf(x.shape.slice(axis + 1));
       const along = `((i / ${u(inner)}) % ${u(total)})`;
       const part = `min(max(${along}, ${u(start)}) - ${u(start)}, ${u(axisSize(x, axis) - 1)})`;
-      return { x: `(i / ${u(total * inner)}) * ${u(axisSize(x, axis) * inner)} + ${part} * ${u(inner)} + i % ${u(inner)}` };
+      return {
+        x: `(i / ${u(total * inner)}) * ${u(axisSize(x, axis) * inner)} + ${part} * ${u(inner)} + i % ${u(inner)}`,
+      };
     },
     value({ axis, start, total }, { x }) {
       const inner = sizeOf(x.shape.slice(axis + 1));

@@ -54,7 +54,12 @@ function foldRows(op: typeof sumLastOperation, { start, join }: Fold): Implement
 
 export const reductions: readonly Implementation[] = [
   calls(sumSquaresOperation, ({ x, total }, _attributes, context) =>
-    emitTotal(context, { x: operand(context, x), y: operand(context, total), size: sizeOf(x.shape), term: "x[i] * x[i]" }),
+    emitTotal(context, {
+      x: operand(context, x),
+      y: operand(context, total),
+      size: sizeOf(x.shape),
+      term: "x[i] * x[i]",
+    }),
   ),
   foldRows(sumLastOperation, sum),
   foldRows(maxLastOperation, largest),

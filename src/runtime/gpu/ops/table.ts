@@ -5,11 +5,14 @@ import type { Lowering } from "../../plan/machine.ts";
 import { blocks } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { scatter } from "./gather.ts";
+import { manifoldCoefficients } from "./manifold-coefficients.ts";
 import { products } from "./matmul.ts";
 import { moves } from "./moves.ts";
 import { reductions } from "./reductions.ts";
 import { rmsNorm } from "./rms-norm.ts";
 import { softmax } from "./softmax.ts";
+import { streamProjection } from "./stream-projection.ts";
+import { streams } from "./streams.ts";
 import { streamPrecision } from "./stream-precision.ts";
 
 /** By the operation itself: two of the same name are two. */
@@ -24,8 +27,8 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...rmsNorm,
     ...softmax,
     ...blocks,
-  ].map(({ op, lowering }) => [
-    op,
-    lowering,
-  ]),
+    ...streams,
+    ...manifoldCoefficients,
+    ...streamProjection,
+  ].map(({ op, lowering }) => [op, lowering]),
 );
