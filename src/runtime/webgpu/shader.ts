@@ -34,8 +34,8 @@ export function shaderText(
     ),
     ...functions,
     `@compute @workgroup_size(${width})
-fn main(@builtin(workgroup_id) place: vec3<u32>, @builtin(num_workgroups) many: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-  let group: u32 = place.y * many.x + place.x;
+fn main(@builtin(workgroup_id) groupPlace: vec3<u32>, @builtin(num_workgroups) groupCounts: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  let group: u32 = groupPlace.y * groupCounts.x + groupPlace.x;
   if (group >= ${groups}u) { return; }${bound}
 }`,
   ].join("\n");

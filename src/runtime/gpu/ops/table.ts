@@ -2,6 +2,7 @@
 
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
+import { attention } from "./attention.ts";
 import { blocks } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { scatter } from "./gather.ts";
@@ -27,6 +28,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...rmsNorm,
     ...softmax,
     ...blocks,
+    ...attention,
     ...streams,
     ...manifoldCoefficients,
     ...streamProjection,
