@@ -3,6 +3,7 @@
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
 import { attention } from "./attention.ts";
+import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { scatter } from "./gather.ts";
@@ -27,6 +28,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...streamPrecision,
     ...rmsNorm,
     ...softmax,
+    ...birkhoffProjection,
     ...blocks,
     ...attention,
     ...streams,
