@@ -102,3 +102,13 @@ export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((name) => [name, adapter.limits[name]]));
   return adapter.requestDevice({ requiredLimits });
 }
+
+/** Whether there is an adapter that is no software; without WebGPU there is none. */
+export async function hasHardware(): Promise<boolean> {
+  try {
+    const adapter = await findAdapter();
+    return adapter !== undefined && !isSoftware(adapter);
+  } catch {
+    return false;
+  }
+}
