@@ -42,7 +42,7 @@ export function elements<I extends Names, O extends readonly [string], A>(
   { index, order, value }: ElementRule<I, O, A>,
 ): Implementation {
   return {
-    op: op as unknown as Operation,
+    op: op,
     lowering: {
       lower(node, context) {
         const tensors = operandsOf(op, node) as Tensors<I, O>;
@@ -84,7 +84,7 @@ export interface ElementCall {
 export function elementCall({ name, reads, write, value, size }: ElementCall): Omit<Call, "label" | "flops"> {
   const work: GpuWork = {
     kind: "elements",
-    reads: reads.map(({ buffer: _, ...operand }) => operand),
+    reads: reads.map((operand) => ({ name: operand.name, type: operand.type, index: operand.index })),
     type: write.type,
     value,
     functions: functionsFor([value, ...reads.map(({ index }) => index)].join("\n")),
@@ -134,6 +134,8 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
   const { name, reads, writes, functions = [], body, width, groups, inPlace = {}, check, flops } = call;
   const names = [...Object.keys(reads), ...Object.keys(writes)];
   const operands = [...Object.values(reads), ...Object.values(writes)];
+  // What may lie in one place is read and written there by one thread.
+  const shared = new Set([...Object.keys(inPlace), ...Object.values(inPlace)]);
   const work: GpuWork = {
     kind: "kernel",
     operands: operands.map(({ type }, at) => ({ name: names[at]!, type })),
@@ -148,7 +150,7 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
     domain: groups,
     grain: NO_CHAIN,
     operands: operands.map(({ buffer }, at): Operand => {
-      return { buffer, access: at < Object.keys(reads).length ? "read" : "write", aligned: false };
+      return { buffer, access: at < Object.keys(reads).length ? "read" : "write", aligned: shared.has(names[at]!) };
     }),
     words: [],
     inPlace: Object.entries(inPlace).map(([to, from]) => [names.indexOf(from), names.indexOf(to)] as const),
@@ -175,11 +177,10 @@ export function calls<I extends Names, O extends Names, A>(
   options: { readonly accumulates?: boolean } = {},
 ): Implementation {
   return {
-    op: op as unknown as Operation,
+    op: op,
     lowering: {
       ...options,
-      lower: (node, context, addend) =>
-        lower(operandsOf(op, node) as Tensors<I, O>, node.attributes as A, context, addend, node.scope),
+      lower: (node, context, addend) => lower(operandsOf(op, node), node.attributes as A, context, addend, node.scope),
     },
   };
 }

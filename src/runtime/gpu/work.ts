@@ -63,7 +63,7 @@ export function float(value: number): string {
     return `fromBits(${bits}u)`;
   }
   const text = shortest(rounded);
-  return `${text.startsWith("-") ? `(${text}f)` : `${text}f`}`;
+  return text.startsWith("-") ? `(${text}f)` : `${text}f`;
 }
 
 /** The shortest decimal that float32 reads as the same number. */

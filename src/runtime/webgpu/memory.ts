@@ -43,7 +43,7 @@ export interface MemoryActions {
   /** Copy the whole of one buffer to the beginning of another, in the order of all orders. */
   copy(from: GPUBuffer, to: GPUBuffer, bytes: number): void;
   /** Set the values of a new state, in the order of all orders. */
-  fill(place: Place, values: readonly number[], dtype: Tensor["dtype"]): void;
+  begin(place: Place, values: readonly number[], dtype: Tensor["dtype"]): void;
   /** No order that has been given needs the buffer any more once it is done. */
   drop(buffer: GPUBuffer): void;
 }
@@ -82,7 +82,7 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
     const made = { buffer, place, users: 0 };
     states.set(tensor, made);
     places.set(buffer, place);
-    if (attributes.values) actions.fill(place, attributes.values, tensor.dtype);
+    if (attributes.values) actions.begin(place, attributes.values, tensor.dtype);
     return made;
   };
   const remove = (tensor: Tensor, { buffer, place }: State): void => {

@@ -114,7 +114,7 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       });
     },
     copy: (from, to, bytes) => perform(() => submit((encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, bytes))),
-    fill(place, values, dtype) {
+    begin(place, values, dtype) {
       const data = dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
       perform(() => queue.writeBuffer(place.gpu, place.offset, data));
     },
@@ -163,7 +163,7 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       latest = undefined;
       throw new IndexError(operation, { index, position: position - 1, rows }, scope).spoiling(updated);
     }
-    return places.map(({ bytes: size }, at) => bytes.slice(offsets[at]!, offsets[at]! + size));
+    return places.map(({ bytes: size }, at) => bytes.slice(offsets[at], offsets[at]! + size));
   };
   const closedOr = (error: unknown): Error =>
     closed

@@ -129,11 +129,11 @@ export const attention: readonly Implementation[] = [
     // The queries' part of dqkv, and g · o of each query: the second call reads them.
     const along = temporary(context, "along", B * heads * T);
     const dq = temporary(context, "dq", B * T * heads * D);
-    const [qkv_, lse_, g_] = [operand(context, qkv), operand(context, lse), operand(context, g)];
+    const [packed, logSums, gradient] = [operand(context, qkv), operand(context, lse), operand(context, g)];
     context.emit(
       kernelCall({
         name: "attentionQueries",
-        reads: { qkv: qkv_, result_: operand(context, out), lse: lse_, g: g_ },
+        reads: { qkv: packed, out: operand(context, out), lse: logSums, g: gradient },
         writes: { dq, along },
         functions: shared(layout, rows),
         width: WIDTH,
@@ -142,17 +142,17 @@ export const attention: readonly Implementation[] = [
           layout,
           rows,
           `  var go: array<f32, ${V}>;
-  var d_: array<f32, ${D}>;
+  var dOwn: array<f32, ${D}>;
   var product: f32 = 0.0f;
-  ${loop("d", V, "go[d] = g[result + d]; product += go[d] * result_[result + d];")}
-  ${loop("d", D, "d_[d] = 0.0f;")}
+  ${loop("d", V, "go[d] = g[result + d]; product += go[d] * out[result + d];")}
+  ${loop("d", D, "dOwn[d] = 0.0f;")}
   let logSum: f32 = lse[place];`,
           `        var dp: f32 = 0.0f;
         ${loop("d", V, `dp += go[d] * values[j * ${u(V)} + d];`)}
         let ds: f32 = ${float(scale)} * exp(score - logSum) * (dp - product);
-        ${loop("d", D, `d_[d] += ds * keys[j * ${u(D)} + d];`)}`,
+        ${loop("d", D, `dOwn[d] += ds * keys[j * ${u(D)} + d];`)}`,
           `    let to: u32 = ((b * ${u(T)} + at) * ${u(heads)} + head) * ${u(D)};
-    ${loop("d", D, "dq[to + d] = d_[d];")}
+    ${loop("d", D, "dq[to + d] = dOwn[d];")}
     along[place] = product;`,
         ),
       }),
@@ -160,7 +160,7 @@ export const attention: readonly Implementation[] = [
     context.emit(
       kernelCall({
         name: "attentionKeys",
-        reads: { qkv: qkv_, lse: lse_, g: g_, along, dq },
+        reads: { qkv: packed, lse: logSums, g: gradient, along, dq },
         writes: { dqkv: operand(context, dqkv) },
         functions: shared(layout, rows),
         width: WIDTH,

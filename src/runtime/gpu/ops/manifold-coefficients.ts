@@ -213,11 +213,16 @@ export const manifoldCoefficients: readonly Implementation[] = [
     const e = temporary(context, "e", tokens * M);
     /** Of each token and group, the sum of e p. */
     const terms = temporary(context, "terms", 3 * tokens);
-    const p_ = operand(context, p);
+    const projections = operand(context, p);
     context.emit(
       kernelCall({
         name: "manifoldCoefficientsBackward",
-        reads: { p: p_, alpha: operand(context, alpha), bias: operand(context, bias), dh: operand(context, dh) },
+        reads: {
+          p: projections,
+          alpha: operand(context, alpha),
+          bias: operand(context, bias),
+          dh: operand(context, dh),
+        },
         writes: { dp: operand(context, dp), e, terms },
         width: WIDTH,
         groups: Math.ceil(tokens / WIDTH),

@@ -44,11 +44,11 @@ export const rmsNorm: readonly Implementation[] = [
   calls(rmsNormBackwardOperation, ({ x, w, g, dx, dw }, { epsilon }, context) => {
     const [rows, C] = sizes(x);
     const scales = temporary(context, "scales", rows);
-    const [x_, w_, g_] = [x, w, g].map((tensor) => operand(context, tensor)) as [Place, Place, Place];
+    const [values, gradient] = [operand(context, x), operand(context, g)];
     context.emit(
       kernelCall({
         name: "rmsNormBackward",
-        reads: { x: x_, w: w_, g: g_ },
+        reads: { x: values, w: operand(context, w), g: gradient },
         writes: { dx: operand(context, dx), scales },
         functions: sum,
         width: WIDTH,
@@ -73,7 +73,7 @@ export const rmsNorm: readonly Implementation[] = [
     context.emit(
       kernelCall({
         name: "rmsNormWeight",
-        reads: { x: x_, g: g_, scales },
+        reads: { x: values, g: gradient, scales },
         writes: { sums },
         width: WIDTH,
         groups: Math.ceil((parts * C) / WIDTH),
@@ -95,5 +95,3 @@ export const rmsNorm: readonly Implementation[] = [
     if (parts > 1) emitColumnSums(context, sums, operand(context, dw), parts, C);
   }),
 ];
-
-type Place = ReturnType<typeof operand>;

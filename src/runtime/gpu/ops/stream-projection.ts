@@ -18,12 +18,12 @@ import { inverseRms } from "./rms-norm.ts";
 export const streamProjection: readonly Implementation[] = [
   calls(streamProjectionOperation, ({ x, w, p, s }, attributes, context) => {
     const { rows, length: K } = projectionRows(x, attributes);
-    const [x_, s_] = [operand(context, x), operand(context, s)];
+    const [streams, scales] = [operand(context, x), operand(context, s)];
     context.emit(
       kernelCall({
         name: "inverseNorms",
-        reads: { x: x_ },
-        writes: { norms: s_ },
+        reads: { x: streams },
+        writes: { norms: scales },
         functions: groupReduction("fold", (a, b) => `${a} + ${b}`),
         width: WIDTH,
         groups: rows,
@@ -34,25 +34,25 @@ export const streamProjection: readonly Implementation[] = [
       }),
     );
     emitProduct(context, {
-      a: x_,
+      a: streams,
       b: operand(context, w),
       c: operand(context, p),
       extents: { batch: 1, rows, inner: K, columns: rowCount(w.shape) },
       transposeA: false,
       transposeB: true,
-      finish: { reads: { norms: s_ }, value: "norms[row] * value" },
+      finish: { reads: { norms: scales }, value: "norms[row] * value" },
     });
   }),
   calls(streamProjectionBackwardOperation, ({ x, w, p, s, dp, dx, draw }, attributes, context) => {
     const { rows, length: K } = projectionRows(x, attributes);
     const P = lastAxis(p.shape);
     const along = temporary(context, "along", rows);
-    const draw_ = operand(context, draw);
+    const rawGradient = operand(context, draw);
     context.emit(
       kernelCall({
         name: "projectionRows",
         reads: { p: operand(context, p), norms: operand(context, s), dp: operand(context, dp) },
-        writes: { draw: draw_, along },
+        writes: { draw: rawGradient, along },
         width: WIDTH,
         groups: Math.ceil(rows / WIDTH),
         flops: 4 * rows * P,
@@ -70,7 +70,7 @@ export const streamProjection: readonly Implementation[] = [
       }),
     );
     emitProduct(context, {
-      a: draw_,
+      a: rawGradient,
       b: operand(context, w),
       c: operand(context, dx),
       extents: { batch: 1, rows, inner: P, columns: K },

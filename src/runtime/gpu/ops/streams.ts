@@ -4,7 +4,7 @@
 // a group of threads for each token; the dot products over the channels are then summed by all of them. For few
 // streams the sums of a thread lie in registers.
 
-import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import type { Tensor } from "../../../graph/tensor.ts";
 import { streamReadBackwardOperation, streamReadOperation } from "../../../ops/stream-read.ts";
 import { streamWriteBackwardOperation, streamWriteOperation } from "../../../ops/stream-write.ts";
 import { streamSizes } from "../../../ops/streams.ts";
