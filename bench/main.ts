@@ -12,6 +12,7 @@ import { manifolds } from "./manifolds.ts";
 import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
+import { packaged } from "./package.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { sinkhorn } from "./sinkhorn.ts";
@@ -29,19 +30,29 @@ const groups: readonly Group[] = [
   sinkhorn,
   stream,
   page,
+  packaged,
   overheadChart,
   manifolds,
   instruments,
 ];
 const ROUNDS = 8;
 
+export interface BenchOptions {
+  readonly json?: boolean;
+  readonly rounds?: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The names of all figures. */
 export const figureNames: readonly string[] = groups.flatMap(({ names }) => names);
 
-/** Measures the figures whose names start with one of the prefixes. Without a prefix it measures all but those on request. */
+/**
+ * Measures the figures whose names start with one of the prefixes. Without a prefix it measures all but those on request.
+ * A signal ends it: what is measured by then is reported.
+ */
 export async function bench(
   prefixes: readonly string[],
-  { json = false, rounds = ROUNDS }: { readonly json?: boolean; readonly rounds?: number },
+  { json = false, rounds = ROUNDS, signal }: BenchOptions,
 ): Promise<void> {
   if (!Number.isInteger(rounds) || rounds < 1) {
     throw new RangeError(`--rounds is ${rounds}; it must be a whole number of at least 1 (default ${ROUNDS}).`);
@@ -61,5 +72,5 @@ export async function bench(
       if (chosen.length > 0) yield* measure(chosen, { rounds, note });
     }
   }
-  await report(figures(), { json, write: (text) => void process.stdout.write(text) });
+  await report(figures(), { json, signal, write: (text) => void process.stdout.write(text) });
 }

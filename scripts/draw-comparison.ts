@@ -6,6 +6,7 @@ import path from "node:path";
 import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { largestComposite } from "../src/stability/gains.ts";
+import { colourOf } from "../src/report/figures/palette.ts";
 import { readGains, readMetrics } from "../src/runs/run-folder.ts";
 
 const [folder, output] = process.argv.slice(2);
@@ -36,7 +37,7 @@ const colour = {
   field: "model",
   type: "nominal",
   legend: { title: null, orient: "top" },
-  scale: { domain: ["residual", "HC", "mHC"], range: ["#7a869a", "#d1495b", "#2e6fdb"] },
+  scale: { domain: ["residual", "HC", "mHC"], range: ["residual", "hc", "mhc"].map(colourOf) },
 } as const;
 const spec: TopLevelSpec = {
   background: "white",

@@ -7,6 +7,7 @@ import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import { chartPoint } from "../bench/overhead.ts";
 import type { Figure } from "../bench/lib/report.ts";
+import { colourOf, mixed } from "../src/report/figures/palette.ts";
 
 const [from, to] = process.argv.slice(2);
 if (!from || !to) throw new Error("usage: node scripts/draw-overhead.ts FIGURES.jsonl OUTPUT.svg");
@@ -22,6 +23,9 @@ const points = figures.flatMap((figure) => {
 if (points.length === 0)
   throw new Error(`${from} has no figure chart.overhead.*; make it as the first line here says.`);
 
+/** Every line is mHC: shades of its colour, darker with more streams. */
+const mhc = colourOf("mhc");
+const greens = [mixed(mhc, "#ffffff", 0.6), mixed(mhc, "#ffffff", 0.3), mhc, mixed(mhc, "#15171c", 0.6)];
 const spec: TopLevelSpec = {
   background: "white",
   config: { font: "Helvetica, Arial, sans-serif", axis: { grid: true, gridOpacity: 0.4 } },
@@ -50,7 +54,7 @@ const spec: TopLevelSpec = {
         field: "streams",
         type: "ordinal",
         legend: { title: "streams n", orient: "right" },
-        scale: { domain: [1, 2, 4, 8], range: ["#9db8e8", "#5f8fdc", "#1d4fae", "#d1495b"] },
+        scale: { domain: [1, 2, 4, 8], range: greens },
       },
     },
   },

@@ -1,12 +1,15 @@
 // Question: must this checkout be built?
 //
-// npm runs `prepare` after `npm ci`, and again whenever `npx birkhoff` is typed in a clone, because npx installs the
-// clone into its cache first. A build takes more than a minute and replaces `dist` under those who run from it. So it
-// is made only where a source is newer than what was built: every file and folder that the build reads is compared
-// with the page, which is built last.
+// npm runs `prepare` after `npm ci` and `npm install`. A build takes more than a minute and replaces `dist` under those
+// who run from it. So it is made only where a source is newer than what was built: every file and folder that the build
+// reads is compared with the page, which is built last.
+//
+// npm also runs `prepare` when `npx birkhoff` is typed in a clone for the first time, because npx links the clone into
+// its cache first. A command that is used is no command to build: what was built is run as it is, also where a source
+// is newer, since a server or a training may be running from it.
 
 import { execFileSync } from "node:child_process";
-import { readdirSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -26,5 +29,8 @@ function isBuilt(): boolean {
   return built !== undefined && sources.every((source) => changed(path.join(root, source)) <= built.mtimeMs);
 }
 
-if (!isBuilt())
+const isNpx = process.env.npm_command === "exec";
+if (isNpx && !existsSync(lastBuilt))
+  throw new Error("Birkhoff is not built here. Run npm ci first; it installs what the build needs, and builds.");
+if (!isNpx && !isBuilt())
   execFileSync("npm", ["run", "build"], { cwd: root, stdio: "inherit", shell: process.platform === "win32" });

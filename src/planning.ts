@@ -14,6 +14,9 @@ export { blockObjective, blockOptimum } from "./planning/block-objective.ts";
 // Planning: know what training a large model takes with mHC and without: memory, traffic, time and cost, from its shapes.
 export { type Extra, type PlanOptions, planTraining, type SchemeTraffic, type TrainingPlan } from "./planning/plan.ts";
 export { plannedModel, plannedModels, trainedTokens } from "./planning/presets.ts";
+export type { ReadModel } from "./planning/here/hugging-face.ts";
+export { readPlannedModel } from "./planning/here/model-file.ts";
+export { type ReadHardware, readHardware } from "./planning/here/hardware-file.ts";
 export type {
   Architecture,
   ConnectionShape,
@@ -33,7 +36,9 @@ export {
   type PartCount,
 } from "./planning/parameters.ts";
 export { countFlops, type FlopCount, type FlopPart } from "./planning/flops.ts";
-export type { Layout, LayoutWishes, Stage } from "./planning/layout.ts";
+export type { Layout, LayoutWishes, Stage, ZeroStage } from "./planning/layout.ts";
+export type { Communication, CommunicationKind } from "./planning/communication.ts";
+export type { StepTime } from "./planning/step.ts";
 export {
   type MemoryBytes,
   type MemoryClass,

@@ -194,6 +194,8 @@ const withoutOptions: readonly string[] = [
   "persistent",
   "planStepMemory",
   "plannedModel",
+  "readHardware",
+  "readPlannedModel",
   "predictStepMemory",
   "predictStepTime",
   "prometheusText",

@@ -125,15 +125,23 @@ export function figureTable(figures: readonly Figure[]): string {
   return [...table, ...gap, ...skipped].map((line) => line + "\n").join("");
 }
 
-/** Prints figures as they are measured and returns them all. */
+/** Prints figures as they are measured and returns them all, or those until a signal ended it. */
 export async function report(
   figures: AsyncIterable<Figure> | Iterable<Figure>,
-  { json, write }: { readonly json: boolean; readonly write: (text: string) => void },
+  {
+    json,
+    write,
+    signal,
+  }: { readonly json: boolean; readonly write: (text: string) => void; readonly signal?: AbortSignal | undefined },
 ): Promise<readonly Figure[]> {
   const all: Figure[] = [];
-  for await (const figure of figures) {
-    all.push(figure);
-    if (json) write(figureJson(figure) + "\n");
+  const aborted = new Promise<undefined>((resolve) => signal?.addEventListener("abort", () => resolve(undefined)));
+  const iterator = Symbol.asyncIterator in figures ? figures[Symbol.asyncIterator]() : figures[Symbol.iterator]();
+  for (;;) {
+    const next = await Promise.race([iterator.next(), aborted]);
+    if (!next || next.done) break;
+    all.push(next.value);
+    if (json) write(figureJson(next.value) + "\n");
   }
   if (!json) write(figureTable(all));
   return all;

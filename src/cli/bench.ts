@@ -3,6 +3,7 @@
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Command } from "commander";
+import { listenForInterrupt } from "./interrupt.ts";
 import { wholeNumber } from "./options.ts";
 
 export const benchCommand: Command = new Command("bench")
@@ -27,7 +28,13 @@ export const benchCommand: Command = new Command("bench")
       );
     }
     const { bench } = (await import(main.href)) as {
-      bench(prefixes: readonly string[], options: { json?: boolean; rounds?: number }): Promise<void>;
+      bench(
+        prefixes: readonly string[],
+        options: { json?: boolean; rounds?: number; signal: AbortSignal },
+      ): Promise<void>;
     };
-    await bench(prefixes, options);
+    const { signal } = listenForInterrupt();
+    await bench(prefixes, { ...options, signal });
+    // What was being measured goes on until its round ends.
+    if (signal.aborted) process.exit();
   });

@@ -8,7 +8,6 @@ import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { hasCode, reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
-import { samplingRandom } from "../data/random.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds } from "../connections/table.ts";
 import { isMixed } from "../model/overrides.ts";
@@ -16,26 +15,30 @@ import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
+import { lookOf, prose, widthOf } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
+import { expectPackages } from "../files/packages.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
+import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import { isGiven, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { printedSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
 import { readText } from "../files/read.ts";
@@ -48,7 +51,7 @@ interface CompareOptions extends TrainingOptions {
   readonly resume?: string;
 }
 
-export const compareCommand: Command = trainingOptions(new Command("compare"))
+export const compareCommand: Command = acceptConfig(trainingOptions(new Command("compare")))
   .description("Train models that differ only in the residual connection, with the same seeds, data and steps.")
   .addOption(
     new Option(
@@ -92,10 +95,13 @@ ${Object.entries(experiments)
   )
   .action(async (options: CompareOptions, command: Command) => {
     if (options.resume !== undefined) expectResumable(command, ["connections", "seeds", "experiment", "out"]);
-    if (options.experiment && command.getOptionValueSource("preset") === "cli")
+    if (options.experiment && isGiven(command, "preset"))
       throw new Error(
         `--experiment ${options.experiment} chooses its own models, and --preset chooses others: leave out one of the two.`,
       );
+    const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
+    // An experiment ends with a report; that it cannot be drawn is said before the training, not after it.
+    if (experiment) expectPackages("pictures");
     let folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
@@ -113,14 +119,16 @@ ${Object.entries(experiments)
           choices: [],
         }
       : await begin(options, command);
-    const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
     const runtime = await openChosen(options);
     const runs: Run[] = [];
     let page: PageBeside | undefined;
     try {
       const trainings = {
         configs: wanted,
-        sample: options.json || experiment ? undefined : sampleSize(data.tokenizer),
+        sample:
+          wanted.some(({ sampleEvery }) => sampleEvery !== undefined) || !(options.json || experiment)
+            ? sampleSize(data.tokenizer)
+            : undefined,
       };
       const wording: MemoryWording = {
         resumed: configs !== undefined,
@@ -218,25 +226,30 @@ function describeRuns(configs: readonly TrainingConfig[]): string {
   );
 }
 
+/** Sentences for people. */
+const say = (text: string): void => void process.stdout.write(prose(text, process.stdout));
+
 /** Loss curves and the table. */
 function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
-  const colour = process.stdout.isTTY;
+  const look = lookOf(process.stdout);
   const curves = runs.map(({ config, metrics }) => ({ name: config.name, values: metrics.map(({ loss }) => loss) }));
   const sizes = [...new Set(rows.map(({ parameters }) => parameters))].sort((a, b) => a - b);
   const between = [sizes[0]!, ...(sizes.length > 1 ? [sizes.at(-1)!] : [])].map((size) => size.toLocaleString("en"));
   process.stdout.write(
-    `\nTraining loss, nats a token\n${drawCurves(curves, { colour })}\n\n${summaryTable(rows)}\n` +
-      "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
+    `\nTraining loss, nats a token\n${drawCurves(curves, look)}\n\n${summaryTable(rows, look.width)}\n`,
+  );
+  say(
+    "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
       `Measured on models of ${between.join(" to ")} parameters; small models say little about the ranking of large ones.\n`,
   );
 }
 
 /** Let every model of the first seed write a text. */
 async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<void> {
-  for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed))
-    process.stdout.write(
-      `\n── ${run.config.name}\n${await writeSample(run, tokenizer, samplingRandom(run.config.seed))}\n`,
-    );
+  for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed)) {
+    const { prompt = "", text = "" } = (await writeSample(run, tokenizer)) ?? {};
+    process.stdout.write(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
+  }
 }
 
 /** Write the report with the paper's figures, and every figure as a file of its own. */
@@ -249,11 +262,11 @@ async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ 
 
 async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
   const { read, written } = await writeExperiment(runs, folder);
-  process.stdout.write(`\n${findings(read).join("\n")}\n`);
+  say(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
-    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells])}\n`);
+    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
   }
   process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
 }
@@ -296,7 +309,7 @@ function wholeNumbers(text: string): number[] {
 function freeFolder({ data, preset, experiment }: CompareOptions): string {
   const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
   for (let number = 1; ; number++) {
-    const folder = path.join("runs", `${source}-${experiment ?? preset}-${number}`);
+    const folder = path.join("runs", `${source}-${experiment ?? preset.name}-${number}`);
     if (!existsSync(folder)) return folder;
   }
 }

@@ -9,12 +9,11 @@ import { given } from "../basics/given.ts";
 import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
 import type { PreparedData } from "../data/prepare.ts";
 import { connectionKinds, connectionOptions } from "../connections/table.ts";
-import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type ConnectionChoice, connectionOf, describeOptions, parseValue, writeChoice } from "./connections.ts";
-import { expectUnused, trainingOptions, type TrainingOptions } from "./options.ts";
+import { expectUnused, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
 
 /** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
@@ -32,12 +31,23 @@ type DataFacts = {
 /**
  * Refuse what no text can make right, before the text is read.
  *
+ * @param vocabularySize of the tokenizer, where it is known before the text
  * @throws Error as `configFrom` does
  */
-export function checkConfig(options: TrainingOptions, choice: ConnectionChoice, name: string): TrainingConfig {
-  const tokenizer = { vocabularySize: options.vocabulary };
+export function checkConfig(
+  options: TrainingOptions,
+  choice: ConnectionChoice,
+  name: string,
+  vocabularySize: number = options.vocabulary,
+): TrainingConfig {
+  const tokenizer = { vocabularySize };
   return configFrom(options, choice, name, { summary: { folder: "." }, train: { origin: { text: "" } }, tokenizer });
 }
+
+/** Whether an option is given for the connections at hand: a file's is for the file's own. */
+const isMeant = (command: Command, name: string): boolean =>
+  command.getOptionValueSource(name) === "cli" ||
+  (isGiven(command, name) && !["connection", "connections"].some((one) => command.getOptionValueSource(one) === "cli"));
 
 /**
  * Refuse options that were given and change none of the models.
@@ -53,7 +63,7 @@ export function expectEffect(
   const kinds = [...new Set(choices.map(({ kind }) => kind))];
   for (const option of command.options) {
     const name = option.attributeName();
-    if (!(sharedOptions as readonly string[]).includes(name) || command.getOptionValueSource(name) !== "cli") continue;
+    if (!(sharedOptions as readonly string[]).includes(name) || !isMeant(command, name)) continue;
     const having = choices.filter(({ kind }) => connectionOptions(kind).includes(name));
     if (having.length === 0)
       throw new Error(
@@ -80,8 +90,9 @@ export function configFrom(
 ): TrainingConfig {
   // An option that was not given stays out of the configuration, as in runs that are older than the option.
   const { steps } = options;
+  const evaluateEvery = options.evaluateEvery ?? Math.ceil(steps / 10);
   const connection = connectionOf(choice, Object.fromEntries(sharedOptions.map((name) => [name, options[name]])));
-  const size = presets[options.preset];
+  const { size } = options.preset;
   const config: Record<string, unknown> = {
     name,
     seed: options.seed,
@@ -108,8 +119,9 @@ export function configFrom(
       schedule: { kind: options.schedule },
       ...(size.feedForward ? PAPER_OPTIMIZER : {}),
     },
-    evaluateEvery: options.evaluateEvery ?? Math.ceil(steps / 10),
+    evaluateEvery,
     checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
+    ...given({ sampleEvery: options.sampleEvery ?? (options.page === undefined ? undefined : evaluateEvery) }),
   };
   const alarms = alarmsFrom(options);
   if (alarms) config.alarms = alarms;
@@ -168,6 +180,7 @@ const CHANGED = {
   learningRate: "optimizer.learningRate",
   evaluateEvery: "evaluateEvery",
   checkpointEvery: "checkpointEvery",
+  sampleEvery: "sampleEvery",
 } as const;
 
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
@@ -184,9 +197,7 @@ export function changedConfig(
   options: TrainingOptions,
   command: Command,
 ): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
-  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter(
-    (name) => command.getOptionValueSource(name) === "cli",
-  );
+  const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter((name) => isGiven(command, name));
   const assignments = [
     ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
     ...options.set,

@@ -5,7 +5,7 @@
 
 import type { Command } from "commander";
 import { type ConnectionChoice, parseChoices } from "./connections.ts";
-import type { TrainingOptions } from "./options.ts";
+import { isGiven, type TrainingOptions } from "./options.ts";
 
 /** One size of model in an experiment. */
 export interface ExperimentSize {
@@ -66,7 +66,7 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
 
 /** The experiment's options, except those that the user has given. */
 export function withExperiment<O extends TrainingOptions>(options: O, experiment: Experiment, command: Command): O {
-  const given = (name: string): boolean => command.getOptionValueSource(name) === "cli";
+  const given = (name: string): boolean => isGiven(command, name);
   const changed = Object.entries(experiment.options).filter(
     ([name]) => !given(name) && !(name === "seeds" && given("seed")),
   );
@@ -75,8 +75,8 @@ export function withExperiment<O extends TrainingOptions>(options: O, experiment
 
 /** The options for the models of one size. The user's own assignments come last, so they win. */
 export function withSize<O extends TrainingOptions>(options: O, size: ExperimentSize, command: Command): O {
-  const steps = command.getOptionValueSource("steps") === "cli" ? options.steps : size.steps;
-  const own = command.getOptionValueSource("context") === "cli" ? "model.context=" : undefined;
+  const steps = isGiven(command, "steps") ? options.steps : size.steps;
+  const own = isGiven(command, "context") ? "model.context=" : undefined;
   const set = size.set.filter((field) => own === undefined || !field.startsWith(own));
   return { ...options, steps, set: [...set, ...options.set] };
 }

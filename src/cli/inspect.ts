@@ -14,6 +14,7 @@ import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
+import { lookOf, widthOf } from "../report/terminal.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -97,6 +98,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       );
       return;
     }
+    const look = lookOf(process.stdout);
     const print = (line: string): void => void process.stdout.write(`${line}\n`);
     const { model, steps } = config;
     const last = metrics.at(-1);
@@ -115,9 +117,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       );
       const evaluated = metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined);
       if (evaluated) print(`validation: ${evaluated.bitsPerByte!.toFixed(4)} bits a byte at step ${evaluated.step}`);
-      print(
-        `\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}`,
-      );
+      print(`\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], look)}`);
     }
     const alarm = events.at(-1);
     if (alarm) print(`\n${events.length} alarm${events.length > 1 ? "s" : ""}, the last: ${describeEvent(alarm)}`);
@@ -133,8 +133,8 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const names = sublayerRows(model).map(({ layer, role }) => `layers.${layer}.${role}`);
     if (measured) {
       print(`\nstep ${measured.step}, measured on ${measured.length} tokens of ${measured.text}`);
-      print(describeInstruments(measured.instruments, names));
-    } else if (record) print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names)}`);
+      print(describeInstruments(measured.instruments, names, look.width));
+    } else if (record) print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
     if (options.tensors) {
       print("\nmean        deviation   largest     tensor");
       for (const { name, shape, mean, deviation, largest } of tensors) {
@@ -231,7 +231,7 @@ function showFile(file: string, options: InspectOptions): void {
   process.stdout.write(
     options.json
       ? `${formatJson(inspected)}\n`
-      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n${part}\n${describeInstruments(instruments, names)}\n`,
+      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n${part}\n${describeInstruments(instruments, names, widthOf(process.stdout))}\n`,
   );
 }
 

@@ -5,11 +5,14 @@ import { Command } from "commander";
 import { readRunData } from "../runs/run-data.ts";
 import { renderSvg } from "../report/render.ts";
 import { given } from "../basics/given.ts";
+import { showMany } from "../basics/show.ts";
 import { createBatches } from "../data/batches.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
+import { expectPackages } from "../files/packages.ts";
 import { reason } from "../files/errors.ts";
 import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
+import { widthOf } from "../report/terminal.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -18,6 +21,7 @@ import { planIntervening } from "../planning/here/model-memory.ts";
 import { type InterventionRow, intervene, writeInterventions } from "../study/intervene.ts";
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { listenForInterrupt } from "./interrupt.ts";
 import { openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
 import { formatJson } from "../files/records.ts";
@@ -64,11 +68,13 @@ The results are also kept in the run folder, as interventions.json.`,
   )
   .action(async (folder: string, names: readonly string[], options: InterveneCommandOptions) => {
     const interventions = names.map(parseIntervention);
+    if (options.svg !== undefined) expectPackages("charts");
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
     const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
+    const interrupt = listenForInterrupt();
     try {
       const { machine } = runtime;
       if (machine)
@@ -95,13 +101,24 @@ The results are also kept in the run folder, as interventions.json.`,
         ...given({ sublayers: options.sublayers }),
         meanBatches: options.meanBatches,
         onRow: sayProgress,
+        signal: interrupt.signal,
       });
+      if (interrupt.signal.aborted) {
+        if (process.stderr.isTTY) process.stderr.write("\r\u001B[K");
+        if (report.rows.length > 0 && !options.json)
+          process.stdout.write(`${interventionsText(report, widthOf(process.stdout))}\n`);
+        process.stderr.write(`Stopped after ${showMany(report.rows.length, "intervention")}; nothing is saved.\n`);
+        return;
+      }
       writeInterventions(folder, report);
       if (options.svg) await writeSvg(options.svg, folder);
-      process.stdout.write(`${options.json ? formatJson(report) : interventionsText(report)}\n`);
+      process.stdout.write(
+        `${options.json ? formatJson(report) : interventionsText(report, widthOf(process.stdout))}\n`,
+      );
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
     } finally {
+      interrupt.close();
       runtime.close();
       data.close();
     }

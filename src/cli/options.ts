@@ -8,12 +8,13 @@ import { type MhcConventionName, mhcConventionNames } from "../connections/conve
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
 import { textExtensions } from "../data/corpus.ts";
-import { presets, type Preset } from "../model/config.ts";
+import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
 import type { RecomputeConfig } from "../training/config.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { parseChoice } from "./connections.ts";
+import { parsePreset, type PresetChoice } from "./presets.ts";
 
 /** A whole number that is no less than `minimum` and no more than `most`. */
 export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
@@ -122,7 +123,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly data: string;
   readonly extensions?: readonly string[];
   readonly skipUnreadable?: boolean;
-  readonly preset: Preset;
+  readonly preset: PresetChoice;
   readonly vocabulary: number;
   readonly steps: number;
   readonly batch: number;
@@ -141,6 +142,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly splitSeed: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
+  readonly sampleEvery?: number;
   readonly alarm: readonly AlarmChoice[];
   /** false after --no-alarms. */
   readonly alarms: boolean;
@@ -192,7 +194,14 @@ export function trainingOptions(command: Command): Command {
       fileExtensions,
     )
     .option("--skip-unreadable", "of a folder: leave out files that are not UTF-8 text, and say how many")
-    .addOption(new Option("--preset <size>", "model size").choices(Object.keys(presets)).default("nano"))
+    .addOption(
+      new Option(
+        "--preset <size>",
+        `model size: ${Object.keys(presets).join(", ")}, or a file of your own such as ./my-preset.json`,
+      )
+        .argParser(parsePreset)
+        .default(parsePreset("nano"), "nano"),
+    )
     .option("--vocabulary <n>", "largest vocabulary of the tokenizer", wholeNumber(257, MOST_TOKENS), 1024)
     .option("--steps <n>", "training steps", wholeNumber(1), 700)
     .option("--batch <n>", "sequences in a batch", wholeNumber(1, MOST_SEQUENCES), 16)
@@ -238,6 +247,11 @@ export function trainingOptions(command: Command): Command {
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(
+      "--sample-every <n>",
+      "steps between texts that the model writes into samples.txt (default: with --page those between evaluations, else only at the end)",
+      wholeNumber(1),
+    )
+    .option(
       "--alarm <rule=bound:action>",
       `set an alarm: a rule (${alarmNames.join(", ")}), its bound or off, and what to do (${alarmActions.join(", ")}), such as gain=100:stop or spike:rollback; repeatable`,
       (text: string, earlier: readonly AlarmChoice[]) => collect(parseAlarm(text), earlier),
@@ -256,10 +270,17 @@ export function trainingOptions(command: Command): Command {
     .option("--json", "print results as JSON lines");
 }
 
+/** Whether an option was given, on the command line or by --config. */
+export const isGiven = (command: Command, name: string): boolean =>
+  ["cli", CONFIG_SOURCE].includes(command.getOptionValueSource(name) ?? "");
+
+/** The source of options that --config gives. */
+export const CONFIG_SOURCE = "config";
+
 /** Refuse options that would have no effect. */
 export function expectUnused(command: Command, names: readonly string[], why: string): void {
   for (const option of command.options)
-    if (names.includes(option.attributeName()) && command.getOptionValueSource(option.attributeName()) === "cli")
+    if (names.includes(option.attributeName()) && isGiven(command, option.attributeName()))
       throw new Error(`${option.long} cannot be used ${why}. Leave it out.`);
 }
 

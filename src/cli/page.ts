@@ -5,6 +5,7 @@ import path from "node:path";
 import { type PageBeside, startPageBeside } from "../report/server/beside.ts";
 import type { Run } from "../runs/run.ts";
 import { openBrowser } from "./browser.ts";
+import { untilEnded } from "./interrupt.ts";
 
 /**
  * Serve the page of these runs and of those beside them, print its address and, on a terminal, open it.
@@ -27,16 +28,7 @@ export async function keepPage(page: PageBeside | undefined, wait: boolean): Pro
   if (!page) return;
   if (wait && process.stdout.isTTY) {
     process.stdout.write(`\nThe page stays up at ${page.url}; Ctrl-C ends it.\n`);
-    await new Promise<void>((resolve) => {
-      // The server's thread does not keep the process alive, so this timer does.
-      const alive = setInterval(() => undefined, 1 << 30);
-      for (const signal of ["SIGINT", "SIGTERM"] as const) {
-        process.once(signal, () => {
-          clearInterval(alive);
-          resolve();
-        });
-      }
-    });
+    await untilEnded();
   }
   await page.close();
 }

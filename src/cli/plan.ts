@@ -6,24 +6,33 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
-import { type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
+import { didYouMean } from "../basics/names.ts";
+import { type Hardware, type HardwareName, hardwareNames, hardwareProfiles } from "../planning/hardware.ts";
+import { readHardware } from "../planning/here/hardware-file.ts";
+import type { ReadModel } from "../planning/here/hugging-face.ts";
+import { readPlannedModel } from "../planning/here/model-file.ts";
 import { measureMachine } from "../planning/machine.ts";
 import { precisions } from "../planning/gpu-memory.ts";
-import { MOST_GPUS } from "../planning/layout.ts";
+import { MOST_GPUS, type ZeroStage, zeroStages } from "../planning/layout.ts";
 import { type PlanOptions, planTraining, type TrainingPlan } from "../planning/plan.ts";
 import { DEFAULT_BANDWIDTH_EFFICIENCY } from "../planning/time.ts";
 import { plannedModel, plannedModels } from "../planning/presets.ts";
 import { measureKernels } from "../planning/step-time.ts";
 import { drawPlan } from "../report/plan-chart.ts";
 import { describeCompiled, describePlan } from "../report/plan-text.ts";
+import { prose, widthOf } from "../report/terminal.ts";
 import { openRuntime } from "../runtime/open.ts";
+import { acceptConfig } from "./config-file.ts";
 import { positiveNumber, wholeNumber } from "./options.ts";
 
 const THIS_MACHINE = "this-machine";
 
-interface PlanCommandOptions extends Omit<PlanOptions, "hardware"> {
+interface PlanCommandOptions extends Omit<PlanOptions, "hardware" | "sharded"> {
   readonly preset: string;
-  readonly hardware: HardwareName | typeof THIS_MACHINE;
+  readonly model?: string;
+  readonly hardware: string;
+  /** Commander sets it to true where it is not given. */
+  readonly sharded: boolean;
   readonly context?: number;
   readonly streams?: number;
   readonly iterations?: number;
@@ -33,6 +42,26 @@ interface PlanCommandOptions extends Omit<PlanOptions, "hardware"> {
   readonly svg?: string;
 }
 
+const isProfile = (name: string): name is HardwareName => (hardwareNames as readonly string[]).includes(name);
+
+/** The hardware of a name or a file, and the price that the file has. */
+function hardwareOf(given: string): { readonly hardware: Hardware; readonly price?: number } {
+  if (isProfile(given)) return { hardware: hardwareProfiles[given] };
+  if (fs.existsSync(given)) return readHardware(given);
+  const names = [...hardwareNames, THIS_MACHINE];
+  throw new Error(
+    `--hardware ${given}: there is no such file and no such GPU; it must be one of ${names.join(", ")}, or a JSON file (docs/planning.md, Your own hardware).${didYouMean(given, names)}`,
+  );
+}
+
+/** Parse a number from 0 to 1. */
+function shareFromZero(text: string): number {
+  const value = Number(text);
+  if (text.trim() === "" || !(value >= 0 && value <= 1))
+    throw new InvalidArgumentError("It must be a number from 0 to 1.");
+  return value;
+}
+
 /** Parse a number above 0 and at most 1. */
 function fraction(text: string): number {
   const value = Number(text);
@@ -40,7 +69,13 @@ function fraction(text: string): number {
   return value;
 }
 
-export const planCommand: Command = new Command("plan")
+function zeroStage(text: string): ZeroStage {
+  const stage = zeroStages.find((each) => String(each) === text);
+  if (stage === undefined) throw new InvalidArgumentError(`It must be one of ${zeroStages.join(", ")}.`);
+  return stage;
+}
+
+export const planCommand: Command = acceptConfig(new Command("plan"))
   .description(
     "Plan a training run: parameters, operations, memory, traffic, recomputation, time and cost, with mHC and without.",
   )
@@ -49,19 +84,32 @@ export const planCommand: Command = new Command("plan")
       .choices(plannedModels.map(({ name }) => name))
       .default("paper-27b"),
   )
-  .option("--gpus <n>", "GPUs", wholeNumber(1, MOST_GPUS), 1)
   .addOption(
     new Option(
-      "--hardware <name>",
-      `GPU type, with the numbers of its data sheet; ${THIS_MACHINE} measures this CPU for some seconds`,
-    )
-      .choices([...hardwareNames, THIS_MACHINE])
-      .default("h800"),
+      "--model <file>",
+      "your own model: Hugging Face's config.json, a run's folder, or a file with its sizes",
+    ).conflicts("preset"),
+  )
+  .option("--gpus <n>", "GPUs", wholeNumber(1, MOST_GPUS), 1)
+  .option(
+    "--hardware <name>",
+    `GPU type, with the numbers of its data sheet: ${hardwareNames.join(", ")}; a JSON file with your own numbers; or ${THIS_MACHINE}, which measures this CPU for some seconds`,
+    "h800",
   )
   .option("--pipeline <n>", "pipeline stages (default: the fewest that fit)", wholeNumber(1))
   .option("--expert <n>", "GPUs that share a stage's experts (default: the fewest that fit)", wholeNumber(1))
-  .option("--no-sharded", "keep the whole optimizer state in every copy (default: copies share it, ZeRO-1)")
+  .option("--tensor <n>", "parts that heads and feed-forward columns are cut into", wholeNumber(1), 1)
+  .option("--context-parallel <n>", "parts that each sequence is cut into", wholeNumber(1), 1)
+  .addOption(
+    new Option(
+      "--zero <stage>",
+      "ZeRO: what copies share; 0 nothing, 1 the optimizer's states, 2 also gradients, 3 also weights (default: 1)",
+    ).argParser(zeroStage),
+  )
+  .addOption(new Option("--no-sharded", "another name of --zero 0").conflicts("zero"))
   .option("--micro-batch <n>", "sequences of a micro-batch on one GPU", wholeNumber(1), 1)
+  .option("--batch <n>", "sequences of a batch on all GPUs (default: the model's, where it is known)", wholeNumber(1))
+  .option("--accumulate <n>", "micro-batches of a batch on one GPU (default: as the batch needs)", wholeNumber(1))
   .option("--context <n>", "tokens of a sequence (default: the model's)", wholeNumber(1, MOST_TOKENS))
   .option("--streams <n>", "streams of mHC (default: the model's)", wholeNumber(1, MOST_STREAMS))
   .option("--iterations <n>", "Sinkhorn-Knopp iterations (default: the model's)", wholeNumber(1, MOST_ITERATIONS))
@@ -73,6 +121,15 @@ export const planCommand: Command = new Command("plan")
   .option("--tokens <n>", "tokens to train on, such as 1e12 (default: the paper's)", positiveNumber)
   .option("--price <money>", "price of one GPU hour, for the cost", positiveNumber)
   .option("--mfu <fraction>", "model FLOP utilisation of the baseline (default: 0.35; 1 on this machine)", fraction)
+  .addOption(
+    new Option(
+      "--compute-efficiency <fraction>",
+      "instead of --mfu: share of the peak that computation alone reaches; communication is then added as counted",
+    )
+      .argParser(fraction)
+      .conflicts("mfu"),
+  )
+  .option("--overlap <fraction>", "share of added communication that hides behind computation", shareFromZero, 0)
   .option(
     "--bandwidth-efficiency <fraction>",
     "share of the memory bandwidth that mHC's kernels reach",
@@ -90,14 +147,17 @@ export const planCommand: Command = new Command("plan")
     `
 Examples:
   birkhoff plan --preset paper-27b --gpus 256 --hardware h800 --price 2.5
+  birkhoff plan --model config.json --hardware h100 --gpus 8 --batch 1024 --tokens 1e12
+  birkhoff plan --model ours.json --hardware cluster.json --gpus 512 --zero 3 --tensor 4 --compute-efficiency 0.5
   birkhoff plan --preset paper-3b --gpus 16 --hardware b200 --svg plan.svg
   birkhoff plan --preset paper-9b --gpus 64 --streams 8 --json
   birkhoff plan --preset paper-27b --compile
   birkhoff plan --preset micro --hardware this-machine --tokens 1e7`,
   )
-  .action(
-    async ({
+  .action(async (all: PlanCommandOptions) => {
+    const {
       preset,
+      model: place,
       hardware,
       context,
       streams,
@@ -106,37 +166,43 @@ Examples:
       compile,
       json,
       svg,
+      sharded,
       ...rest
-    }: PlanCommandOptions) => {
-      const named = plannedModel(preset);
-      const connection = {
-        streams: streams ?? named.connection.streams,
-        iterations: iterations ?? named.connection.iterations,
-      };
-      const model = { ...named, connection, context: context ?? named.context };
-      const options = { ...rest, ...given({ utilisation: mfu }) };
-      const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
-        const tokens = plan.layout.microBatch * model.context;
-        const text = compiled ? `${describePlan(plan)}\n${describeCompiled(compiled, tokens)}\n` : describePlan(plan);
-        process.stdout.write(json ? `${JSON.stringify({ ...plan, compiled })}\n` : text);
-        if (svg === undefined) return;
-        fs.mkdirSync(path.dirname(svg), { recursive: true });
-        fs.writeFileSync(svg, drawPlan(plan));
-        process.stderr.write(`Drawn: ${svg}\n`);
-      };
-      if (hardware !== THIS_MACHINE) {
-        const plan = planTraining(model, { ...options, hardware: hardwareProfiles[hardware] });
-        return print(plan, compile ? compileSteps(model, { batch: plan.layout.microBatch }) : undefined);
-      }
-      const runtime = await openRuntime();
-      try {
-        const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
-        const measured = hasMeasuredKernels(model);
-        if (!compile && !measured) return print(plan);
-        const machine = { batch: plan.layout.microBatch, ...given({ machine: runtime.machine }) };
-        print(plan, compileSteps(model, measured ? { ...machine, rates: await measureKernels(runtime) } : machine));
-      } finally {
-        runtime.close();
-      }
-    },
-  );
+    } = all;
+    const { model: named, notes }: ReadModel =
+      place === undefined ? { model: plannedModel(preset), notes: [] } : readPlannedModel(place);
+    const connection = {
+      streams: streams ?? named.connection.streams,
+      iterations: iterations ?? named.connection.iterations,
+    };
+    const model = { ...named, connection, context: context ?? named.context };
+    const told = context === undefined ? notes : notes.filter((note) => !note.includes("--context"));
+    const options = { ...rest, ...given({ utilisation: mfu }), ...(sharded ? {} : { sharded }) };
+    const print = (plan: TrainingPlan, compiled?: CompiledSteps): void => {
+      const tokens = plan.layout.microBatch * model.context;
+      const width = widthOf(process.stdout);
+      const text = describePlan(plan, told, width);
+      const whole = compiled ? `${text}\n${describeCompiled(compiled, tokens, width)}\n` : text;
+      process.stdout.write(
+        json ? `${JSON.stringify({ ...plan, notes: told, compiled })}\n` : prose(whole, process.stdout),
+      );
+      if (svg === undefined) return;
+      fs.mkdirSync(path.dirname(svg), { recursive: true });
+      fs.writeFileSync(svg, drawPlan(plan));
+      process.stderr.write(`Drawn: ${svg}\n`);
+    };
+    if (hardware !== THIS_MACHINE) {
+      const plan = planTraining(model, { ...hardwareOf(hardware), ...options });
+      return print(plan, compile ? compileSteps(model, { batch: plan.layout.microBatch }) : undefined);
+    }
+    const runtime = await openRuntime();
+    try {
+      const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
+      const measured = hasMeasuredKernels(model);
+      if (!compile && !measured) return print(plan);
+      const machine = { batch: plan.layout.microBatch, ...given({ machine: runtime.machine }) };
+      print(plan, compileSteps(model, measured ? { ...machine, rates: await measureKernels(runtime) } : machine));
+    } finally {
+      runtime.close();
+    }
+  });

@@ -17,7 +17,9 @@ import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/her
 import { planWriting } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
+import { acceptConfig } from "./config-file.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
+import { listenForInterrupt } from "./interrupt.ts";
 import { openChosen } from "./runtime.ts";
 import { warn } from "./warn.ts";
 
@@ -48,7 +50,7 @@ function numberBetween(least: number, most: number, { above = false } = {}): (te
 
 const another = (text: string, before: readonly string[] = []): readonly string[] => [...before, text];
 
-export const sampleCommand: Command = memoryOption(machineOptions(new Command("sample")), "writing")
+export const sampleCommand: Command = acceptConfig(memoryOption(machineOptions(new Command("sample")), "writing"))
   .description("Stream text from a run's last checkpoint.")
   .argument("<run>", "a run folder")
   .option("--prompt <text>", 'how the text begins; repeat it for several texts (default: "The")', another)
@@ -77,6 +79,7 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
       throw new Error('--prompt is empty; give at least one character, such as --prompt "The".');
 
     const runtime = await openChosen(options);
+    const interrupt = listenForInterrupt();
     try {
       const lengths = prompts.map((prompt) => tokenizer.before.length + tokenizer.encode(prompt).length);
       if (runtime.machine) expectRoom(config.model, runtime.machine, lengths, options);
@@ -89,10 +92,12 @@ export const sampleCommand: Command = memoryOption(machineOptions(new Command("s
         random: samplingRandom(options.seed ?? randomInt(2 ** 31)),
       });
       const write = (text: string): void => void process.stdout.write(text);
-      if (options.json) for await (const piece of pieces) write(`${JSON.stringify(piece)}\n`);
-      else if (prompts.length === 1) await stream(prompts[0]!, pieces, write);
-      else await inTurn(prompts, pieces, write);
+      const wanted = untilAborted(pieces, interrupt.signal);
+      if (options.json) for await (const piece of wanted) write(`${JSON.stringify(piece)}\n`);
+      else if (prompts.length === 1) await stream(prompts[0]!, wanted, write);
+      else await inTurn(prompts, wanted, write);
     } finally {
+      interrupt.close();
       runtime.close();
     }
   });
@@ -147,6 +152,15 @@ function expectRoom(
 function given<K extends keyof SampleOptions>(options: SampleOptions, names: readonly K[]): Pick<SampleOptions, K> {
   const entries = names.map((name) => [name, options[name]] as const);
   return Object.fromEntries(entries.filter(([, value]) => value !== undefined)) as Pick<SampleOptions, K>;
+}
+
+/** The pieces until someone asks to end. Signals are delivered between tokens, whose computation may be synchronous. */
+async function* untilAborted<T>(pieces: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  for await (const piece of pieces) {
+    if (signal.aborted) return;
+    yield piece;
+    await new Promise((resolve) => void setImmediate(resolve));
+  }
 }
 
 /** Write every piece as it comes. The prompt comes with the first piece, when nothing can fail any more. */

@@ -3,10 +3,11 @@
 import { randomBytes } from "node:crypto";
 import { Command } from "commander";
 import { prometheusText } from "../interop/prometheus.ts";
-import { isLoopback } from "../report/server/guard.ts";
 import { listen } from "../report/server/listen.ts";
+import { isLoopback } from "../report/server/loopback.ts";
 import { readPageFiles } from "../report/server/page-files.ts";
 import { openBrowser } from "./browser.ts";
+import { untilEnded } from "./interrupt.ts";
 import { portNumber } from "./options.ts";
 
 interface ServeOptions {
@@ -43,8 +44,6 @@ Prometheus reads /metrics. Nothing outside the folder is read. Tags are kept in 
     if (json) process.stdout.write(`${JSON.stringify({ url: server.url, port: server.port })}\n`);
     else process.stdout.write(`Runs under ${root}: ${server.url}\nCtrl-C ends the page.\n`);
     if (open) openBrowser(server.url);
-    await new Promise<void>((resolve) => {
-      for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => resolve());
-    });
+    await untilEnded();
     await server.close();
   });

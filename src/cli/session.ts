@@ -70,12 +70,16 @@ export async function prepare(wishes: TextWishes): Promise<PreparedData> {
 
 /**
  * The data of a resumed run: its stored tokens, or if these are gone, tokens made again from the same text. An imported
- * run keeps its own tokenizer; the tokenizer of any other run is trained on the text.
+ * run and one that began with the weights of another keep their tokenizer; that of any other is trained on the text.
  *
  * @param folder the run's folder
  */
 export async function prepareRun(
-  { data: { source, prepared, ...wishes }, importedFrom }: Pick<TrainingConfig, "data" | "importedFrom">,
+  {
+    data: { source, prepared, ...wishes },
+    importedFrom,
+    startedFrom,
+  }: Pick<TrainingConfig, "data" | "importedFrom" | "startedFrom">,
   folder: string,
   { cache, memory }: Pick<TrainingOptions, "cache" | "memory">,
 ): Promise<PreparedFiles> {
@@ -91,7 +95,8 @@ export async function prepareRun(
       }
     }
   }
-  const tokenizer = importedFrom === undefined ? undefined : readTokenizer(path.join(folder, "tokenizer.json"));
+  const isOthers = importedFrom !== undefined || startedFrom !== undefined;
+  const tokenizer = isOthers ? readTokenizer(path.join(folder, "tokenizer.json")) : undefined;
   const data = await prepare({ source, ...wishes, cache, memory, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
@@ -116,6 +121,7 @@ export async function trainAll(
 ): Promise<TurnsResult<Run>> {
   const started = performance.now();
   const interrupt = listenForInterrupt();
+  interrupt.signal.addEventListener("abort", () => view.ending?.());
   let result: TurnsResult<Run>;
   try {
     result = await trainInTurns(runs, {
@@ -131,9 +137,12 @@ export async function trainAll(
   const { interrupted, failed } = result;
   const [first] = failed.values();
   if (first && failed.size === runs.length) throw first;
-  if (interrupted)
+  if (interrupted) {
+    // The page's button does what Ctrl-C does.
+    process.exitCode ||= 130;
     process.stderr.write(`Stopped after ${duration((performance.now() - started) / 1000)}; every run is saved.\n`);
-  if (first) process.exitCode = 1;
+  }
+  if (first) process.exitCode ||= 1;
   return result;
 }
 

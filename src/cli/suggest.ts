@@ -6,33 +6,7 @@ import type { Command } from "commander";
 import { didYouMean } from "../basics/names.ts";
 import { fieldNearest } from "../model/problems.ts";
 import { configPaths } from "../training/config.ts";
-
-/** Names that other tools have for our options. */
-const elsewhere: Readonly<Record<string, string>> = {
-  "--model": "--preset",
-  "--size": "--preset",
-  "--dataset": "--data",
-  "--text": "--data",
-  "--rate": "--learning-rate",
-  "--vocab-size": "--vocabulary",
-  "--seq-len": "--context",
-  "--block-size": "--context",
-  "--length": "--tokens",
-  "--max-tokens": "--tokens",
-  "--max-new-tokens": "--tokens",
-  "--grad-accum": "--accumulate",
-  "--epochs": "--steps",
-  "--iters": "--steps",
-  "--max-iters": "--steps",
-  "--device": "--runtime",
-  "--save-every": "--checkpoint-every",
-  "--depth": "--set model.layers=…",
-  "--d-model": "--set model.width=…",
-  "--n-embd": "--set model.width=…",
-  // The optimizer is AdamW; what can be chosen are its settings.
-  "--optimizer": "--set optimizer.beta1=…",
-  "--optimiser": "--set optimizer.beta1=…",
-};
+import { fromElsewhere } from "./elsewhere.ts";
 
 /** Commander's message with the name that was probably meant at its end. */
 export function withSuggestion(message: string, command: Command): string {
@@ -56,8 +30,8 @@ export function withSuggestion(message: string, command: Command): string {
 
 function suggestOption(given: string, command: Command): string {
   const longs = command.options.flatMap(({ long }) => (long == null ? [] : [long]));
-  const known = Object.hasOwn(elsewhere, given) ? elsewhere[given] : undefined;
-  if (known !== undefined && longs.includes(known.split(" ")[0]!)) return ` Did you mean "${known}"?`;
+  const known = fromElsewhere(given, (long) => longs.includes(long));
+  if (known !== "") return known;
   const near = didYouMean(given, longs);
   if (near !== "" || !longs.includes("--set")) return near;
   // The other fields of a configuration have no option of their own.

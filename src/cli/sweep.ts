@@ -12,10 +12,12 @@ import { isObject } from "../basics/objects.ts";
 import { showMany } from "../basics/show.ts";
 import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
+import { MissingPackages } from "../files/packages.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
+import { widthOf } from "../report/terminal.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { lockFolder } from "../files/lock.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -35,11 +37,13 @@ import {
   readSweepPlan,
   summariseSweep,
   sweepFiles,
+  type SweepSummary,
   writeSweepPlan,
 } from "../runs/sweep/folder.ts";
 import { runsAtATime } from "../planning/here/sweep-memory.ts";
 import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
 import type { SweepJob } from "../runs/sweep/worker.ts";
+import { acceptConfig } from "./config-file.ts";
 import { checkConfig, configFrom } from "./configuration.ts";
 import { choiceOf, parseChoice } from "./connections.ts";
 import {
@@ -56,7 +60,7 @@ import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
-import { readText } from "../files/read.ts";
+import { readDataFile } from "../files/data-file.ts";
 
 interface SweepOptions extends MemoryOption {
   readonly out?: string;
@@ -73,9 +77,14 @@ interface SweepOptions extends MemoryOption {
 /** The picture of a sweep, in its folder. */
 const CHART = "sweep.svg";
 
-export const sweepCommand: Command = memoryOption(runtimeOption(new Command("sweep")), "all runs together")
+export const sweepCommand: Command = acceptConfig(
+  memoryOption(runtimeOption(new Command("sweep")), "all runs together"),
+)
   .description("Train every combination of some settings, and measure the learning rate's optimum and tolerance.")
-  .argument("<file>", "the sweep (.json, or a module that exports `sweep`), or the folder of a sweep to continue")
+  .argument(
+    "<file>",
+    "the sweep (.json, .yaml, or a module that exports `sweep`), or the folder of a sweep to continue",
+  )
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
   .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1, 1024))
   .option("--threads <n>", "threads of each run", wholeNumber(1, 256), 1)
@@ -147,10 +156,10 @@ async function readSweepFile(file: string): Promise<unknown> {
   const extension = path.extname(file);
   if (!MODULES.includes(extension)) {
     try {
-      return JSON.parse(readText(file));
+      return readDataFile(file, "the sweep");
     } catch (error) {
       throw new Error(
-        `Cannot read the sweep ${file}: ${reason(error)}. It must be JSON, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
+        `${reason(error)}. It must be JSON, YAML, or a module (${MODULES.join(", ")}) that exports \`sweep\`.`,
         { cause: error },
       );
     }
@@ -232,7 +241,10 @@ async function runAll(
   });
   const interrupt = listenForInterrupt();
   const { signal } = interrupt;
-  signal.addEventListener("abort", queue.stop);
+  signal.addEventListener("abort", () => {
+    queue.stop();
+    view.ending();
+  });
   try {
     return { result: await queue.result, stopped: signal.aborted };
   } finally {
@@ -356,12 +368,26 @@ async function report(
   { tolerance, json }: SweepOptions,
 ): Promise<void> {
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
-  if (results.length > 0) writeFileAtomically(path.join(folder, CHART), await drawSweep(summary));
+  const drawn = results.length > 0 && (await writeChart(summary, folder));
   if (json) {
     for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
     return;
   }
-  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary)}\n`);
-  process.stdout.write(`\n${summary.ended} of ${summary.points} runs ended; chart and results in ${folder}\n`);
+  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary, widthOf(process.stdout))}\n`);
+  process.stdout.write(
+    `\n${summary.ended} of ${summary.points} runs ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
+  );
   if (stopped) process.stdout.write(`Continue: birkhoff sweep ${folder}\n`);
+}
+
+/** Returns whether the chart was drawn. The results stand without it, so what draws it need not be installed. */
+async function writeChart(summary: SweepSummary, folder: string): Promise<boolean> {
+  try {
+    writeFileAtomically(path.join(folder, CHART), await drawSweep(summary));
+    return true;
+  } catch (error) {
+    if (!(error instanceof MissingPackages)) throw error;
+    warn(`${error.message}. Then birkhoff sweep ${folder} --report draws the chart.`);
+    return false;
+  }
 }

@@ -1,29 +1,33 @@
 // birkhoff train: train one model on the user's text, or continue a run.
 
 import path from "node:path";
-import { Command } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { showPlain } from "../basics/show.ts";
-import type { PreparedFiles } from "../data/prepare.ts";
+import { openPrepared, type PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
+import { lookOf } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
+import { type CheckpointChoice, expectFits, findStart, type StartingPoint } from "../runs/fork.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
+import { acceptConfig, inherit } from "./config-file.ts";
+import { fieldsOf } from "./run-config.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { connectionOption, trainingOptions, type TrainingOptions } from "./options.ts";
-import { samplingRandom } from "../data/random.ts";
+import { connectionOption, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "./text.ts";
+import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { printedSample } from "./text.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
 
@@ -32,9 +36,11 @@ interface TrainOptions extends TrainingOptions {
   readonly out?: string;
   readonly resume?: string;
   readonly overwrite?: boolean;
+  readonly from?: string;
+  readonly fromCheckpoint: CheckpointChoice;
 }
 
-export const trainCommand: Command = trainingOptions(new Command("train"))
+export const trainCommand: Command = acceptConfig(trainingOptions(new Command("train")))
   .description("Train one model on a text file, a folder of text files or standard input.")
   .addOption(connectionOption)
   .option("--out <folder>", "the run folder (default: the first free of runs/<data>-<preset>-<connection>, …-2, …-3)")
@@ -42,6 +48,17 @@ export const trainCommand: Command = trainingOptions(new Command("train"))
   .option(
     "--resume <run>",
     "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
+  )
+  .addOption(
+    new Option(
+      "--from <run>",
+      "begin a new run with the weights and the tokenizer of another; its options are kept where no others are given",
+    ).conflicts(["resume", "preset", "vocabulary"]),
+  )
+  .addOption(
+    new Option("--from-checkpoint <step>", "of --from: the step of a checkpoint, best (by validation loss) or last")
+      .argParser(checkpointChoice)
+      .default("last"),
   )
   .addHelpText(
     "after",
@@ -53,10 +70,14 @@ Examples:
   cat *.md | birkhoff train --data - --preset micro
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes
-  birkhoff train --resume runs/notes --steps 2000           a finished run, trained on`,
+  birkhoff train --resume runs/notes --steps 2000           a finished run, trained on
+  birkhoff train --from runs/notes --data more/ --learning-rate 5e-4
+  birkhoff train --config my-run.yaml --seed 2`,
   )
-  .action(async (options: TrainOptions, command: Command) => {
-    if (options.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
+  .action(async (asking: TrainOptions, command: Command) => {
+    if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
+    const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
+    const options = command.opts<TrainOptions>();
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
@@ -69,12 +90,15 @@ Examples:
           data: await prepareRun(resumed, options.resume!, options),
           config: resumed,
         }
-      : await begin(options, command, name);
+      : await begin(options, command, name, start);
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
-      const trainings = { configs: [config], sample: options.json ? undefined : sampleSize(data.tokenizer) };
+      const trainings = {
+        configs: [config],
+        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer),
+      };
       const wording: MemoryWording = {
         resumed: resumed !== undefined,
         connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
@@ -98,11 +122,12 @@ Examples:
       const row = summaryRow(run);
       if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
       else {
+        const look = lookOf(process.stdout);
         process.stdout.write(
-          `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], { colour: process.stdout.isTTY })}\n\n${summaryTable([row])}\n`,
+          `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
         );
-        if (!stopped)
-          process.stdout.write(`\n${await writeSample(run, data.tokenizer, samplingRandom(config.seed))}\n`);
+        const sample = stopped ? undefined : await writeSample(run, data.tokenizer);
+        if (sample) process.stdout.write(`\n${printedSample(sample.prompt + sample.text)}\n`);
         process.stdout.write(
           `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
         );
@@ -120,11 +145,48 @@ async function begin(
   options: TrainOptions,
   command: Command,
   name: string,
+  start: StartingPoint | undefined,
 ): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
-  const checked = checkConfig(options, options.connection, name);
+  const checked = checkConfig(options, options.connection, name, start?.config.model.vocabulary);
+  if (start) expectFits(start, checked.model);
   expectEffect(command, options, [options.connection], [checked]);
-  const data = await prepare(textOf(options));
-  return { data, config: configFrom(options, options.connection, name, data) };
+  if (!start) {
+    const data = await prepare(textOf(options));
+    return { data, config: configFrom(options, options.connection, name, data) };
+  }
+  const { run, tokenizer, checkpoint } = start;
+  const data = storedText(start, command) ?? (await prepare({ ...textOf(options), tokenizer }));
+  const config = configFrom(options, options.connection, name, data);
+  process.stderr.write(`begins with the weights of ${showPlain(run)}, step ${checkpoint.step}\n`);
+  return { data, config: { ...config, startedFrom: { run, step: checkpoint.step } } };
+}
+
+/** What --from names, with its configuration given to the command where that has no other. */
+function startOf(run: string, { fromCheckpoint }: TrainOptions, command: Command): StartingPoint {
+  const start = findStart(run, fromCheckpoint, warn);
+  inherit(command, fieldsOf(start.config, command), `--from ${run}`);
+  return start;
+}
+
+/** The prepared text of the run that a new one begins with, where no other is asked for and it is still there. */
+function storedText({ config }: StartingPoint, command: Command): TextFacts | undefined {
+  const { prepared, source } = config.data;
+  if (["data", "extensions", "skipUnreadable", "splitSeed"].some((name) => isGiven(command, name))) return undefined;
+  try {
+    if (prepared) return { ...openPrepared(prepared.folder, { text: prepared.text }), summary: prepared };
+  } catch {
+    // It is prepared again.
+  }
+  if (source !== "-") return undefined;
+  throw new Error("The run read standard input, and its tokens are not there any more: give a text with --data.");
+}
+
+type TextFacts = PreparedFiles & { readonly summary: { readonly folder: string } };
+
+function checkpointChoice(text: string): CheckpointChoice {
+  if (text === "last" || text === "best") return text;
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new InvalidArgumentError("It must be the step of a checkpoint, best or last.");
 }
 
 const readConfig = (folder: string): TrainingConfig =>
@@ -157,7 +219,8 @@ async function openFree(
   }
 }
 
-function defaultName({ data, preset, connection }: TrainOptions): string {
+function defaultName({ data, preset, connection, from }: TrainOptions): string {
   const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
-  return `${source}-${preset}-${connection.name}`;
+  if (from !== undefined) return `${source}-from-${path.basename(path.resolve(from))}`;
+  return `${source}-${preset.name}-${connection.name}`;
 }

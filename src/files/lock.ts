@@ -33,8 +33,9 @@ interface Holder {
   readonly nonce?: string;
 }
 
-/** Locks that this thread holds. */
-const held = new Set<string>();
+/** Locks that this thread holds, and what it wrote into them. */
+const held = new Map<string, string>();
+let releasesAtExit = false;
 
 /** How long contenders that meet at one instant may take to find out who is first. */
 const LONGEST_CONTEST_MS = 5000;
@@ -52,11 +53,17 @@ export function lockFolder(folder: string): () => void {
     if (performance.now() - started > LONGEST_CONTEST_MS) throw contested(folder, file);
     pause(wait * (0.5 + Math.random()));
   }
-  held.add(file);
-  return () => {
-    // Someone may have deleted the lock by hand, and another process may hold the folder since.
-    if (held.delete(file) && contentOf(file) === content) fs.rmSync(file, { force: true });
-  };
+  held.set(file, content);
+  // A process that leaves without unlocking leaves no lock behind, unless it is killed.
+  if (!releasesAtExit) process.once("exit", () => [...held.keys()].forEach(release));
+  releasesAtExit = true;
+  return () => release(file);
+}
+
+function release(file: string): void {
+  const content = held.get(file);
+  // Someone may have deleted the lock by hand, and another process may hold the folder since.
+  if (held.delete(file) && contentOf(file) === content) fs.rmSync(file, { force: true });
 }
 
 /** One attempt; false when another process is at it too. Throws when the folder has a holder. */

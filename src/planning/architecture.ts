@@ -14,16 +14,20 @@ export interface GroupedAttention {
   readonly headSize: number;
 }
 
-/** Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434) with full-rank queries. */
+/** Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434). */
 export interface LatentAttention {
   readonly kind: "latent";
   readonly heads: number;
-  /** Size of a head's values, and of its queries and keys without their rotary part. */
+  /** Size of a head's queries and keys without their rotary part, and of its values unless `valueSize` says otherwise. */
   readonly headSize: number;
+  /** Size of a head's values. Default `headSize`. */
+  readonly valueSize?: number;
   /** Size of the part of queries and keys that carries the position; one key of it serves all heads. */
   readonly rotarySize: number;
   /** Size of the latent that keys and values are made from. */
   readonly rank: number;
+  /** Size of the latent that queries are made from; absent, queries have full rank. */
+  readonly queryRank?: number;
 }
 
 /** One SwiGLU for all tokens. */
@@ -40,8 +44,10 @@ export interface ExpertFeedForward {
   readonly routed: number;
   readonly active: number;
   readonly shared: number;
-  /** The first layers have one dense SwiGLU instead, as wide as the experts a token uses. */
+  /** The first layers have one dense SwiGLU instead. */
   readonly leadingDense: number;
+  /** Its inner width. Default: as wide as the experts a token uses. */
+  readonly leadingHidden?: number;
 }
 
 /** The size of mHC. */
@@ -82,6 +88,8 @@ export interface Architecture extends Model {
   readonly vocabulary: number;
   readonly attention: GroupedAttention | LatentAttention;
   readonly feedForward: DenseFeedForward | ExpertFeedForward;
+  /** Whether the output matrix is the embedding. Default false. */
+  readonly tied?: boolean;
   readonly training?: TrainingShape;
 }
 
@@ -113,7 +121,15 @@ export function expertLayers({ layers, feedForward }: Architecture): number {
 
 /** Inner width of the feed-forward sublayers without experts. */
 export function denseHidden({ feedForward }: Architecture): number {
-  return feedForward.kind === "experts"
-    ? (feedForward.active + feedForward.shared) * feedForward.hidden
-    : feedForward.hidden;
+  return feedForward.kind === "experts" ? (feedForward.leadingHidden ?? usedHidden(feedForward)) : feedForward.hidden;
+}
+
+/** Inner width of all experts that a token uses. */
+export function usedHidden({ active, shared, hidden }: ExpertFeedForward): number {
+  return (active + shared) * hidden;
+}
+
+/** Columns of a head's values. */
+export function valueSizeOf(attention: GroupedAttention | LatentAttention): number {
+  return attention.kind === "latent" ? (attention.valueSize ?? attention.headSize) : attention.headSize;
 }

@@ -21,6 +21,8 @@ const attention = z.discriminatedUnion("kind", [
     headSize: size(MOST_WIDTH),
     rotarySize: z.number().min(0).max(MOST_WIDTH),
     rank: size(MOST_WIDTH),
+    queryRank: size(MOST_WIDTH).exactOptional(),
+    valueSize: size(MOST_WIDTH).exactOptional(),
   }),
 ]);
 
@@ -33,6 +35,7 @@ const feedForward = z.discriminatedUnion("kind", [
     active: count(MOST_WIDTH),
     shared: countFromZero(MOST_WIDTH),
     leadingDense: countFromZero(MOST_LAYERS),
+    leadingHidden: size(MOST_TOKENS).exactOptional(),
   }),
 ]);
 
@@ -64,6 +67,7 @@ const schema = z
       vocabulary: size(MOST_TOKENS),
       attention,
       feedForward,
+      tied: z.boolean().exactOptional(),
       training: training.optional(),
     }),
     z.strictObject({ ...common, known: z.literal("totals"), total: amount, active: amount }),

@@ -17,7 +17,7 @@ import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
 import { makeStep, type StepConfig } from "../training/step.ts";
 import { sumBytes } from "../runtime/plan/calls.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
-import { type Architecture, denseHidden, type PlannedModel } from "./architecture.ts";
+import { type Architecture, denseHidden, type PlannedModel, valueSizeOf } from "./architecture.ts";
 import type { MemoryVariant } from "./gpu-memory.ts";
 import { planSeconds, type KernelRates, stepConfig } from "./step-time.ts";
 
@@ -67,7 +67,8 @@ function modelSize(model: Architecture): ModelSize & Pick<ModelConfig, "vocabula
             rank: attention.rank,
             rotarySize: attention.rotarySize,
             contentSize: attention.headSize,
-            valueSize: attention.headSize,
+            valueSize: valueSizeOf(attention),
+            ...given({ queryRank: attention.queryRank }),
           },
         }
       : {}),
@@ -100,6 +101,10 @@ export function compileSteps(model: PlannedModel, options: CompileStepsOptions =
   if (model.known !== "shapes")
     throw new RangeError(
       `${model.name} cannot be compiled: its attention is of a kind that this library's models do not have, and not all sizes of its blocks are public. What is known of it is planned by formulas.`,
+    );
+  if (model.tied)
+    throw new RangeError(
+      `${model.name} cannot be compiled: its output matrix is its embedding, and models built here have two. Give it without tied, or plan it without compiling.`,
     );
   const size = modelSize(model);
   const residual = stepConfig(size, { kind: "residual" }, batch);

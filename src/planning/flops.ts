@@ -21,6 +21,7 @@ import {
   type ConnectionShape,
   type PlannedModel,
   sublayerCount,
+  valueSizeOf,
 } from "./architecture.ts";
 import { countParameters } from "./parameters.ts";
 
@@ -60,7 +61,7 @@ export function connectionFlops(
 export function attentionScoreFlops({ attention, context }: Architecture): number {
   const { heads, headSize } = attention;
   const keySize = attention.kind === "latent" ? headSize + attention.rotarySize : headSize;
-  return heads * (keySize + headSize) * (context + 1);
+  return heads * (keySize + valueSizeOf(attention)) * (context + 1);
 }
 
 /** Operations of a token in a model with mHC, and in the same model without. */

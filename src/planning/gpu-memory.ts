@@ -1,12 +1,14 @@
 // Question: how much memory does a training step take on each GPU, by class?
 //
 // A parameter costs its weight and its gradient, and in the optimizer AdamW's two moments and, where the
-// weight is not float32, a float32 copy of it. The connection's parameters are float32 throughout.
+// weight is not float32, a float32 copy of it. The connection's parameters are float32 throughout. Where copies share
+// gradients (ZeRO-2, 3) or weights (ZeRO-3), a GPU also holds the whole ones of the unit it is at: the largest of its
+// layers, the embedding and the output matrix.
 //
 // Stored for the backward pass, values a token of one sublayer (F gets v, the normalised read):
 //
-//   attention     latent: queries H(d+r), latent before and after its norm 2k + r, keys and values 2 H d,
-//                 result H d. Grouped: queries, keys, values (H + 2 H_kv) d, result H d. And in float32
+//   attention     latent: queries H(d+r), latents before and after their norms 2k + r (and 2q), keys H d, values and
+//                 result 2 H v. Grouped: queries, keys, values (H + 2 H_kv) d, result H d. And in float32
 //                 one number a head for the softmax.
 //   feed-forward  gate, up and their product: 3 F for each SwiGLU a token uses. With experts also its copies
 //                 sent to the routed ones and their results (2C each) and the scores (float32)
@@ -21,23 +23,30 @@
 //
 //   f nC ⌈L/L_r⌉ + (n+2)C L_r        L sublayers of the stage, f micro-batches in flight
 //
+// Tensor and context parallelism divide the tokens between them, and with them all of this; within attention and the
+// feed-forward each GPU has its part of the columns of all its group's tokens, which is as much.
+//
 // The last stage has the logits and their gradient of one micro-batch, float32. Not counted: temporary
 // buffers of kernels and communication, fragmentation.
 
 import { expectPlannedModel } from "./check-model.ts";
 import { given } from "../basics/given.ts";
 import { blockObjective } from "./block-objective.ts";
-import { type Architecture, coefficientCount, denseHidden, type PlannedModel } from "./architecture.ts";
+import { type Architecture, coefficientCount, denseHidden, type PlannedModel, valueSizeOf } from "./architecture.ts";
 import {
   checkLayout,
-  dataParallel,
+  checkWishes,
+  expertCopies,
   type Layout,
   type LayoutWishes,
+  localTokens,
   possibleLayouts,
+  sharingCopies,
   type Stage,
   stagesOf,
+  type ZeroStage,
 } from "./layout.ts";
-import { attentionParameters, connectionParameters, countParameters, swigluParameters } from "./parameters.ts";
+import { type StageParameters, stageParameters } from "./stage-parameters.ts";
 
 /** Bytes of a value. */
 export interface Precision {
@@ -98,7 +107,7 @@ export function stageMemories(
   expectPlannedModel("stageMemories", model);
   checkLayout(layout, model);
   return stagesOf(model, layout).map((stage) => {
-    const states = stateBytes(stageParameters(model, stage, variant !== "residual"), layout, precision);
+    const states = stateBytes(stageParameters(model, layout, stage, variant !== "residual"), layout, precision);
     const { storeEvery, bytes: streams } = streamBytes(model, layout, precision, stage, variant);
     const bytes = { ...states, activations: activationBytes(model, layout, precision, stage, variant), streams };
     const total = memoryClasses.reduce((sum, name) => sum + (Number.isNaN(bytes[name]) ? 0 : bytes[name]), 0);
@@ -123,7 +132,7 @@ export function chooseLayout(
   precision: Precision,
   memoryBytes: number,
 ): { readonly layout: Layout; readonly bytes: number } {
-  checkLayout({ ...wishes, pipeline: wishes.pipeline ?? 1, expert: wishes.expert ?? 1 }, model);
+  checkWishes(wishes, model);
   let least: { readonly layout: Layout; readonly bytes: number } | undefined;
   for (const layout of possibleLayouts(model, wishes)) {
     const bytes = peakMemory(model, layout, precision, "recomputed").total;
@@ -133,52 +142,22 @@ export function chooseLayout(
   return least!;
 }
 
-interface StageParameters {
-  /** On every GPU of the stage. */
-  readonly common: number;
-  /** Shared among E of them. */
-  readonly experts: number;
-  readonly connection: number;
-}
-
-function stageParameters(model: PlannedModel, stage: Stage, connected: boolean): StageParameters {
-  const { width, connection: shape } = model;
-  const connection = connected ? 2 * stage.layers * connectionParameters(shape.streams, width) : 0;
-  if (model.known === "totals") {
-    // The weights that a token does not use must be experts; all others lie on every GPU. All layers are alike.
-    const { total, active, parts } = countParameters(model);
-    const share = stage.layers / model.layers;
-    return { common: (active - parts.connection.total) * share, experts: (total - active) * share, connection };
-  }
-  const { vocabulary, attention, feedForward } = model;
-  const latentNorm = attention.kind === "latent" ? attention.rank : 0;
-  const layer = attentionParameters(model) + 2 * width + latentNorm;
-  const dense = (stage.layers - stage.expertLayers) * swigluParameters(width, denseHidden(model));
-  const ends = (stage.first ? vocabulary * width : 0) + (stage.last ? vocabulary * width + width : 0);
-  if (feedForward.kind === "dense") return { common: stage.layers * layer + dense + ends, experts: 0, connection };
-  const { routed, shared, hidden } = feedForward;
-  const expert = stage.expertLayers * swigluParameters(width, hidden);
-  const router = stage.expertLayers * width * routed;
-  return {
-    common: stage.layers * layer + dense + shared * expert + router + ends,
-    experts: routed * expert,
-    connection,
-  };
-}
-
 function stateBytes(
-  { common, experts, connection }: StageParameters,
+  { common, experts, connection, unit }: StageParameters,
   layout: Layout,
   { weights, gradients, master, moments }: Precision,
 ): Pick<MemoryBytes, "weights" | "gradients" | "optimizer"> {
-  const copies = layout.sharded ? dataParallel(layout) : 1;
-  const expertCopies = layout.sharded ? dataParallel(layout) / layout.expert : 1;
-  const own = common + experts / layout.expert;
-  const states = common / copies + experts / layout.expert / expertCopies;
+  const { zero } = layout;
+  const [copies, copiesOfExperts] = [sharingCopies(layout), expertCopies(layout)];
+  const held = (bytes: number, from: ZeroStage): number => {
+    if (zero < from) return (common + experts) * bytes + connection * 4;
+    return (common / copies + experts / copiesOfExperts + unit) * bytes + (connection / copies) * 4;
+  };
+  const states = zero === 0 ? common + experts : common / copies + experts / copiesOfExperts;
   return {
-    weights: own * weights + connection * 4,
-    gradients: own * gradients + connection * 4,
-    optimizer: states * (master + 2 * moments) + (connection / copies) * 8,
+    weights: held(weights, 3),
+    gradients: held(gradients, 2),
+    optimizer: states * (master + 2 * moments) + (zero === 0 ? connection : connection / copies) * 8,
   };
 }
 
@@ -192,8 +171,12 @@ interface Stored {
 function attentionStores({ attention }: Architecture): Stored {
   const { heads, headSize } = attention;
   if (attention.kind === "grouped") return { values: (2 * heads + 2 * attention.kvHeads) * headSize, float32: heads };
-  const { rotarySize, rank } = attention;
-  return { values: heads * (headSize + rotarySize) + 2 * rank + rotarySize + 3 * heads * headSize, float32: heads };
+  const { rotarySize, rank, queryRank = 0 } = attention;
+  const latents = 2 * rank + rotarySize + 2 * queryRank;
+  return {
+    values: heads * (headSize + rotarySize) + latents + heads * (headSize + 2 * valueSizeOf(attention)),
+    float32: heads,
+  };
 }
 
 /** What a feed-forward sublayer with experts stores of a token, without its input. */
@@ -206,13 +189,13 @@ function expertStores({ width, feedForward }: Architecture): Stored {
 /** NaN for a model whose shapes are not public. */
 function activationBytes(
   model: PlannedModel,
-  { microBatch }: Layout,
+  layout: Layout,
   { activations }: Precision,
   stage: Stage,
   variant: MemoryVariant,
 ): number {
   if (model.known === "totals") return Number.NaN;
-  const tokens = microBatch * model.context;
+  const tokens = localTokens(layout, model);
   const bytes = ({ values, float32 }: Stored): number => activations * values + 4 * float32;
   const attention = stage.layers * bytes(attentionStores(model));
   const dense = (stage.layers - stage.expertLayers) * activations * 3 * denseHidden(model);
@@ -224,14 +207,14 @@ function activationBytes(
 
 function streamBytes(
   model: PlannedModel,
-  { microBatch }: Layout,
+  layout: Layout,
   { activations }: Precision,
   { layers, inFlight }: Stage,
   variant: MemoryVariant,
 ): { readonly storeEvery?: number; readonly bytes: number } {
-  const { width, context, connection } = model;
+  const { width, connection } = model;
   const n = connection.streams;
-  const [tokens, sublayers] = [microBatch * context, 2 * layers];
+  const [tokens, sublayers] = [localTokens(layout, model), 2 * layers];
   const channels = width * activations;
   if (variant === "residual") return { bytes: tokens * inFlight * sublayers * channels };
   const coefficients = 4 * (2 * coefficientCount(n) + 1);

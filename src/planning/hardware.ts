@@ -15,7 +15,9 @@
 // 3.35 TB/s, 80 GB) and rooflinenotes.dev/accelerators (H200 4.8 TB/s and 141 GB; B200 2.25 PFLOP/s, 8 TB/s and
 // 180 GB; MI300X 1.3 PFLOP/s, 5.3 TB/s and 192 GB). Some list a B200 with its full 192 GB.
 
+import { MOST_COUNT } from "../basics/bounds.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { expectWhole } from "../basics/ranges.ts";
 
 /** What a GPU, or a measured machine, can do. */
 export interface Hardware {
@@ -27,6 +29,10 @@ export interface Hardware {
   readonly memoryBytes: number;
   /** Bytes a second to other GPUs of the same machine, both directions together. */
   readonly interconnect?: number;
+  /** Bytes a second and direction of a GPU's own adapter, to GPUs of other machines. Default 50e9: 400 Gbit/s. */
+  readonly network?: number;
+  /** Default 8. */
+  readonly gpusPerMachine?: number;
   /** A measured profile has no gap between its peak and what a program reaches in products of matrices. */
   readonly measured?: true;
 }
@@ -37,6 +43,8 @@ const rules: FieldRules<Hardware> = {
   bandwidth: "number",
   memoryBytes: "number",
   interconnect: "number",
+  network: "number",
+  gpusPerMachine: "number",
   measured: "flag",
 };
 
@@ -49,11 +57,12 @@ export function expectHardware(operation: string, hardware: Hardware): void {
   const what = "field of hardware";
   expectFields(operation, hardware, rules, what);
   expectFields(operation, hardware.peak, { bf16: "number", tf32: "number", fp32: "number" }, `${what}.peak`);
-  const { bandwidth, memoryBytes, interconnect = 1, peak } = hardware;
-  const rates = { bandwidth, memoryBytes, interconnect, "peak.bf16": peak.bf16, "peak.tf32": peak.tf32 };
+  const { bandwidth, memoryBytes, interconnect = 1, network = 1, gpusPerMachine = 1, peak } = hardware;
+  expectWhole(operation, "hardware.gpusPerMachine", gpusPerMachine, 1, MOST_COUNT);
+  const rates = { bandwidth, memoryBytes, interconnect, network, "peak.bf16": peak.bf16, "peak.tf32": peak.tf32 };
   for (const [name, value] of Object.entries({ ...rates, "peak.fp32": peak.fp32 }))
-    if (!(value > 0))
-      throw new RangeError(`${operation}: hardware.${name} is ${value}; it must be a number above 0. Give it.`);
+    if (!(value > 0 && value < Number.POSITIVE_INFINITY))
+      throw new RangeError(`${operation}: hardware.${name} is ${value}; it must be a finite number above 0. Give it.`);
 }
 
 /** A GPU with a profile. */

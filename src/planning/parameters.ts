@@ -1,12 +1,14 @@
 // Question: how many parameters has a model, in which parts, and how many of them does a token use?
 //
-//   embedding    2 V C, input and output apart; a token's forward pass multiplies by the output's only
+//   embedding    2 V C, input and output apart, V C where they are tied; a token's forward pass multiplies by the
+//                output's only
 //   attention    grouped: C (H + 2 H_kv) d + H d C
-//                latent:  C H (d + r) for the queries, C (k + r) down to the latent of rank k and the shared
-//                         rotary key of size r, k · 2 H d up to keys and values, H d C out
+//                latent:  C H (d + r) for the queries, or C q + q H (d + r) through a latent of rank q; C (k + r)
+//                         down to the latent of rank k and the shared rotary key of size r, k H (d + v) up to keys
+//                         and values of size v (d unless it is said), H v C out
 //   feed-forward 3 C F for each SwiGLU of inner width F; of routed experts a token uses the active ones
 //   router       C a routed expert, in each layer with experts
-//   norms        C a sublayer and once at the end; the latent's own, k a layer
+//   norms        C a sublayer and once at the end; the latents' own, k and q a layer
 //   connection   (n² + 2n)(nC + 1) + 3 a sublayer: φ, biases and three α (mHC, arXiv 2512.24880, Eq. 10-16)
 //
 // So counted, all digits of the paper's Table 5 come out, for the model with mHC.
@@ -19,6 +21,7 @@ import {
   expertLayers,
   type PlannedModel,
   sublayerCount,
+  valueSizeOf,
 } from "./architecture.ts";
 
 /** Parameters of one part. */
@@ -48,16 +51,29 @@ export function connectionParameters(streams: number, width: number): number {
 }
 
 /** Weights that attention multiplies with, in one layer. */
-export function attentionParameters({ width, attention }: Architecture): number {
-  if (attention.kind === "grouped") {
-    const { heads, kvHeads, headSize } = attention;
-    return width * (heads + 2 * kvHeads) * headSize + heads * headSize * width;
-  }
-  const { heads, headSize, rotarySize, rank } = attention;
-  const queries = width * heads * (headSize + rotarySize);
-  const latent = width * (rank + rotarySize);
-  const keysAndValues = rank * heads * 2 * headSize;
-  return queries + latent + keysAndValues + heads * headSize * width;
+export function attentionParameters(model: Architecture): number {
+  const { byHeads, latents } = attentionParts(model);
+  return byHeads + latents;
+}
+
+/** The same in two parts: matrices with rows or columns for each head, and those down to latents, which have none. */
+export function attentionParts({ width, attention }: Architecture): {
+  readonly byHeads: number;
+  readonly latents: number;
+} {
+  const { heads, headSize } = attention;
+  const out = heads * valueSizeOf(attention) * width;
+  if (attention.kind === "grouped")
+    return { byHeads: width * (heads + 2 * attention.kvHeads) * headSize + out, latents: 0 };
+  const { rotarySize, rank, queryRank } = attention;
+  const queries = (queryRank ?? width) * heads * (headSize + rotarySize);
+  const keysAndValues = rank * heads * (headSize + valueSizeOf(attention));
+  return { byHeads: queries + keysAndValues + out, latents: width * (rank + rotarySize + (queryRank ?? 0)) };
+}
+
+/** Weights of the norms of the latents, in one layer. */
+export function latentNorms({ attention }: Architecture): number {
+  return attention.kind === "latent" ? attention.rank + (attention.queryRank ?? 0) : 0;
 }
 
 /** One SwiGLU: gate, up and down. */
@@ -81,21 +97,20 @@ export function countParameters(model: PlannedModel): ParameterCount {
 }
 
 function blockParts(model: Architecture): Record<Exclude<ModelPart, "connection">, PartCount> {
-  const { vocabulary, width, layers, attention, feedForward } = model;
+  const { vocabulary, width, layers, feedForward } = model;
   const both = (count: number): PartCount => ({ total: count, active: count });
-  const latentNorm = attention.kind === "latent" ? attention.rank : 0;
   const sparse = expertLayers(model);
   const dense = (layers - sparse) * swigluParameters(width, denseHidden(model));
   const experts = feedForward.kind === "experts" ? feedForward : { hidden: 0, routed: 0, active: 0, shared: 0 };
   const expert = sparse * swigluParameters(width, experts.hidden);
   return {
-    embedding: { total: 2 * vocabulary * width, active: vocabulary * width },
+    embedding: { total: (model.tied ? 1 : 2) * vocabulary * width, active: vocabulary * width },
     attention: both(layers * attentionParameters(model)),
     feedForward: {
       total: dense + (experts.routed + experts.shared) * expert,
       active: dense + (experts.active + experts.shared) * expert,
     },
     router: both(sparse * width * experts.routed),
-    norms: both((sublayerCount(model) + 1) * width + layers * latentNorm),
+    norms: both((sublayerCount(model) + 1) * width + layers * latentNorms(model)),
   };
 }

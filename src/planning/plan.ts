@@ -4,13 +4,22 @@
 // as JSON. docs/planning.md explains every number of it.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { showList } from "../basics/show.ts";
 import { given } from "../basics/given.ts";
 import { blockObjective, blockOptimum } from "./block-objective.ts";
 import { type PlannedModel, sublayerCount } from "./architecture.ts";
 import { countFlops, type FlopCount } from "./flops.ts";
 import { expectPlannedModel } from "./check-model.ts";
 import { expectHardware, type Hardware } from "./hardware.ts";
-import { dataParallel, type Layout, type LayoutWishes } from "./layout.ts";
+import {
+  batchOf,
+  dataParallel,
+  type Layout,
+  type LayoutWishes,
+  localTokens,
+  type ZeroStage,
+  zeroStages,
+} from "./layout.ts";
 import {
   chooseLayout,
   memoryVariants,
@@ -21,8 +30,9 @@ import {
   type StageMemory,
 } from "./gpu-memory.ts";
 import { countParameters, type ParameterCount } from "./parameters.ts";
-import { trainedTokens } from "./presets.ts";
+import { trainedBatch, trainedTokens } from "./presets.ts";
 import { type Reduction, reductions } from "./reductions.ts";
+import { impliedEfficiency, type StepOptions, type StepTime, stepTime } from "./step.ts";
 import { type ConnectionTime, connectionTime, type Fusion, fusions } from "./roofline.ts";
 import {
   DEFAULT_BANDWIDTH_EFFICIENCY,
@@ -40,14 +50,37 @@ export interface PlanOptions {
   /** P and E; absent, the smallest with which mHC fits when it recomputes. */
   readonly pipeline?: number;
   readonly expert?: number;
-  /** Whether the copies share the optimizer's states (ZeRO-1). Default true. */
+  /** T: parts that heads and the feed-forward's columns are cut into. Default 1. */
+  readonly tensor?: number;
+  /** S: parts that sequences are cut into. Default 1. */
+  readonly contextParallel?: number;
+  /** What copies share: 0 nothing, 1 the optimizer's states, 2 also gradients, 3 also weights. Default 1. */
+  readonly zero?: ZeroStage;
+  /** false is another name of `zero: 0`, true of `zero: 1`. Give one of the two. */
   readonly sharded?: boolean;
   /** Sequences of a micro-batch on one GPU. Default 1. */
   readonly microBatch?: number;
+  /**
+   * Sequences of a batch on all GPUs. Default: those the model was trained with, rounded up to what the GPUs can share
+   * evenly; where that is not public, as many micro-batches on a GPU as the pipeline has stages.
+   */
+  readonly batch?: number;
+  /** Micro-batches of a batch on one GPU, accumulated before an update. Default: as `batch` needs. */
+  readonly accumulate?: number;
   /** Default "mixed", and "float32" of a measured machine. */
   readonly precision?: PrecisionName;
-  /** Part of the peak that the baseline's operations reach. Default 0.35, and 1 of a measured machine. */
+  /**
+   * MFU: part of the peak that the baseline's operations reach in a training with pipeline, experts and ZeRO-1, their
+   * communication and idle time included. Default 0.35, and 1 of a measured machine.
+   */
   readonly utilisation?: number;
+  /**
+   * Part of the peak that computation alone reaches. All communication and the pipeline's idle time are then added as
+   * they are counted. It takes the place of `utilisation`.
+   */
+  readonly computeEfficiency?: number;
+  /** Part of the communication that is hidden behind computation, where it is added. Default 0. */
+  readonly overlap?: number;
   /** Part of the memory's bandwidth that the connection's kernels reach. Default 1. */
   readonly bandwidthEfficiency?: number;
   /** Default: those the model was trained on, where that is public. */
@@ -76,9 +109,20 @@ export interface Extra {
 export interface TrainingPlan {
   readonly model: PlannedModel;
   readonly hardware: Hardware;
-  readonly layout: Layout & { readonly data: number };
+  readonly layout: Layout & {
+    /** D. */
+    readonly data: number;
+    /** Sequences of a batch. */
+    readonly batch: number;
+  };
   readonly precision: PrecisionName;
-  readonly assumptions: { readonly utilisation: number; readonly bandwidthEfficiency: number };
+  readonly assumptions: {
+    /** Part of the peak, and of what: a whole training, or computation alone. */
+    readonly utilisation: number;
+    readonly covers: "training" | "computation";
+    readonly bandwidthEfficiency: number;
+    readonly overlap: number;
+  };
   readonly parameters: ParameterCount;
   readonly flops: FlopCount;
   /** On each GPU of the stage that needs the most. */
@@ -96,6 +140,17 @@ export interface TrainingPlan {
   };
   /** Bytes of one micro-batch from one stage to the next: plain residuals, and n streams. */
   readonly message: { readonly residual: number; readonly streams: number };
+  /** One step, part by part, with plain residuals and with mHC in fused kernels. */
+  readonly step: {
+    readonly tokens: number;
+    readonly residual: StepTime;
+    readonly mhc: StepTime;
+    /**
+     * Where the share is of a whole training: what computation alone must reach for it, when the communication that it
+     * covers takes as long as counted. Above 1 (or Infinity) the share is out of reach.
+     */
+    readonly impliedEfficiency?: number;
+  };
   readonly tokens: number | undefined;
   readonly baseline: TrainingTime;
   /** mHC with recomputation as its memory above, and how much longer it takes. */
@@ -109,10 +164,17 @@ const optionRules: FieldRules<PlanOptions> = {
   gpus: "number",
   pipeline: "number",
   expert: "number",
+  tensor: "number",
+  contextParallel: "number",
+  zero: "number",
   sharded: "flag",
   microBatch: "number",
+  batch: "number",
+  accumulate: "number",
   precision: Object.keys(precisions),
   utilisation: "number",
+  computeEfficiency: "number",
+  overlap: "number",
   bandwidthEfficiency: "number",
   tokens: "number",
   price: "number",
@@ -129,16 +191,16 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
   expectHardware("planTraining", options.hardware);
   const { hardware, price, bandwidthEfficiency = DEFAULT_BANDWIDTH_EFFICIENCY } = options;
   const precision = options.precision ?? (hardware.measured ? "float32" : "mixed");
-  const utilisation = options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
-  checkRanges({ utilisation, bandwidthEfficiency }, 1);
+  const covers = options.computeEfficiency === undefined ? "training" : "computation";
+  const utilisation = options.computeEfficiency ?? options.utilisation ?? (hardware.measured ? 1 : DEFAULT_UTILISATION);
+  const { overlap = 0 } = options;
+  checkRanges(
+    { utilisation: options.utilisation, computeEfficiency: options.computeEfficiency, bandwidthEfficiency },
+    1,
+  );
   checkRanges({ price, tokens: options.tokens });
-  const { gpus, pipeline, expert, sharded = true, microBatch = 1 } = options;
-  const wishes: LayoutWishes = {
-    gpus,
-    sharded,
-    microBatch,
-    ...given({ pipeline, expert }),
-  };
+  checkTogether(options);
+  const wishes = wishesOf(model, options);
   const { layout } = chooseLayout(model, wishes, precisions[precision], hardware.memoryBytes);
   const memory = memoriesOf(model, layout, precision, hardware);
   const flops = countFlops(model);
@@ -148,26 +210,36 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
     ...given({ tokens, price }),
   };
   const peak = precision === "float32" ? hardware.peak.tf32 : hardware.peak.bf16;
-  const seconds = flops.baseline.training / (peak * utilisation);
+  const atPeak = flops.baseline.training / peak;
+  const assumed = flops.baseline.training / (peak * utilisation);
   const streamBytes = precisions[precision].activations;
   const { storeEvery } = memory.recomputed;
-  const extraOf = (fusion: Fusion): Extra => {
-    const kernels = connectionTime(model, hardware, {
+  const common = { layout, precision: precisions[precision], hardware, atPeak, assumed, covers, overlap } as const;
+  const plain: StepOptions = { ...common, streams: false, kernels: 0 };
+  const { besidePerToken, ...residual } = stepTime(model, plain);
+  const seconds = assumed + besidePerToken;
+  const kernelsOf = (fusion: Fusion): ConnectionTime =>
+    connectionTime(model, hardware, {
       fusion,
       streamBytes,
       bandwidthEfficiency,
-      tokens: layout.microBatch * model.context,
+      tokens: localTokens(layout, model),
       ...given({ storeEvery }),
     });
-    return { kernels, fraction: kernels.total / seconds, training: trainingTime(seconds + kernels.total, times) };
+  const withStreams = (kernels: number) => stepTime(model, { ...common, streams: true, kernels });
+  const extraOf = (fusion: Fusion): Extra => {
+    const kernels = kernelsOf(fusion);
+    const more = kernels.total + (withStreams(kernels.total).besidePerToken - besidePerToken);
+    return { kernels, fraction: more / seconds, training: trainingTime(seconds + more, times) };
   };
-  const message = layout.microBatch * model.context * model.width * streamBytes;
+  const { besidePerToken: _beside, ...mhc } = withStreams(kernelsOf("fused").total);
+  const message = localTokens(layout, model) * model.width * streamBytes;
   return {
     model,
     hardware,
-    layout: { ...layout, data: dataParallel(layout) },
+    layout: { ...layout, data: dataParallel(layout), batch: batchOf(layout) },
     precision,
-    assumptions: { utilisation, bandwidthEfficiency },
+    assumptions: { utilisation, covers, bandwidthEfficiency, overlap },
     parameters: countParameters(model),
     flops,
     memory,
@@ -175,11 +247,51 @@ export function planTraining(model: PlannedModel, options: PlanOptions): Trainin
     traffic: record(schemes, (scheme) => trafficWithBytes(model, scheme, streamBytes)),
     recomputation: recomputationOf(model),
     message: { residual: message, streams: model.connection.streams * message },
+    step: {
+      tokens: batchOf(layout) * model.context,
+      residual,
+      mhc,
+      ...(covers === "training" ? { impliedEfficiency: impliedEfficiency(model, plain, residual) } : {}),
+    },
     tokens,
     baseline: trainingTime(seconds, times),
     extra: record(fusions, extraOf),
     paperOverhead: PAPER_OVERHEAD,
   };
+}
+
+function wishesOf(model: PlannedModel, options: PlanOptions): LayoutWishes {
+  const {
+    gpus,
+    pipeline,
+    expert,
+    tensor,
+    contextParallel,
+    microBatch = 1,
+    batch,
+    accumulate,
+    sharded = true,
+  } = options;
+  return {
+    gpus,
+    zero: options.zero ?? (sharded ? 1 : 0),
+    microBatch,
+    ...given({ pipeline, expert, tensor, contextParallel, batch, accumulate, usualBatch: trainedBatch(model) }),
+  };
+}
+
+/** @throws RangeError for options that contradict each other or lie outside their list */
+function checkTogether({ zero, sharded, utilisation, computeEfficiency, overlap = 0 }: PlanOptions): void {
+  if (zero !== undefined && !zeroStages.includes(zero))
+    throw new RangeError(`zero is ${zero}; it must be one of ${showList(zeroStages)}. Give one of these.`);
+  if (zero !== undefined && sharded !== undefined)
+    throw new RangeError(`zero is ${zero} and sharded is ${sharded}; they say the same. Give one of them.`);
+  if (utilisation !== undefined && computeEfficiency !== undefined)
+    throw new RangeError(
+      `utilisation is ${utilisation} and computeEfficiency is ${computeEfficiency}; the first is of a whole training, the second of computation alone. Give one of them.`,
+    );
+  if (!(overlap >= 0 && overlap <= 1))
+    throw new RangeError(`overlap is ${overlap}; it must be a number from 0 to 1. Give one of these.`);
 }
 
 function checkRanges(values: Readonly<Record<string, number | undefined>>, most = Number.POSITIVE_INFINITY): void {

@@ -5,11 +5,13 @@
 
 import { didYouMean } from "../basics/names.ts";
 import { type ModelConfig, type ModelSize, presets as trainable } from "../model/config.ts";
-import type { Architecture, PlannedModel, PublishedModel } from "./architecture.ts";
+import { given } from "../basics/given.ts";
+import type { Architecture, ConnectionShape, PlannedModel, PublishedModel } from "./architecture.ts";
 
 const VOCABULARY = 129280;
 const CONTEXT = 4096;
-const connection = { streams: 4, iterations: 20 } as const;
+/** Of the paper's models. */
+const paperConnection: ConnectionShape = { streams: 4, iterations: 20 };
 
 interface PaperRow {
   readonly width: number;
@@ -32,7 +34,7 @@ function paper(name: string, { width, hidden, heads, layers, routed, batch, step
     layers,
     attention: { kind: "latent", heads, headSize: 128, rotarySize: 64, rank: 512 },
     feedForward: { kind: "experts", hidden, routed, active: 6, shared: 2, leadingDense: 1 },
-    connection,
+    connection: paperConnection,
     training: {
       batch,
       context: CONTEXT,
@@ -81,7 +83,7 @@ const published: readonly PublishedModel[] = [
     width: 4096,
     layers: 43,
     context: CONTEXT,
-    connection,
+    connection: paperConnection,
     total: 284e9,
     active: 13e9,
   },
@@ -91,7 +93,7 @@ const published: readonly PublishedModel[] = [
     width: 7168,
     layers: 61,
     context: CONTEXT,
-    connection,
+    connection: paperConnection,
     total: 1.6e12,
     active: 49e9,
   },
@@ -100,8 +102,16 @@ const published: readonly PublishedModel[] = [
 /** Their vocabulary is that of their tokenizer; this is its largest size by default. */
 const SMALL_VOCABULARY = 1024;
 
-/** A model of this library's own kind as the planner sees it; with mHC it has the paper's streams. */
-export function architectureOf(name: string, model: ModelSize & Pick<ModelConfig, "vocabulary">): Architecture {
+/**
+ * A model of this library's own kind as the planner sees it.
+ *
+ * @param connection of the plan's mHC. Default: the paper's 4 streams and 20 iterations
+ */
+export function architectureOf(
+  name: string,
+  model: ModelSize & Pick<ModelConfig, "vocabulary">,
+  connection: ConnectionShape = paperConnection,
+): Architecture {
   const { vocabulary, context, width, layers, heads, kvHeads, hidden, attention: latent, feedForward: experts } = model;
   return {
     known: "shapes",
@@ -111,7 +121,17 @@ export function architectureOf(name: string, model: ModelSize & Pick<ModelConfig
     width,
     layers,
     attention: latent
-      ? { kind: "latent", heads, headSize: latent.contentSize, rotarySize: latent.rotarySize, rank: latent.rank }
+      ? {
+          kind: "latent",
+          heads,
+          headSize: latent.contentSize,
+          rotarySize: latent.rotarySize,
+          rank: latent.rank,
+          ...given({
+            queryRank: latent.queryRank,
+            valueSize: latent.valueSize === latent.contentSize ? undefined : latent.valueSize,
+          }),
+        }
       : { kind: "grouped", heads, kvHeads, headSize: width / heads },
     feedForward: experts
       ? {
@@ -121,6 +141,9 @@ export function architectureOf(name: string, model: ModelSize & Pick<ModelConfig
           active: experts.active,
           shared: experts.shared,
           leadingDense: experts.denseLayers,
+          ...given({
+            leadingHidden: hidden === (experts.active + experts.shared) * experts.hidden ? undefined : hidden,
+          }),
         }
       : { kind: "dense", hidden },
     connection,
@@ -155,4 +178,10 @@ export function plannedModel(name: string): PlannedModel {
 export function trainedTokens(model: PlannedModel): number | undefined {
   if (model.known === "totals" || !model.training) return undefined;
   return model.training.batch * model.training.steps * model.training.context;
+}
+
+/** The sequences of a batch that a model was trained with, where that is public. */
+export function trainedBatch(model: PlannedModel): number | undefined {
+  if (model.known === "totals" || !model.training || !Number.isInteger(model.training.batch)) return undefined;
+  return model.training.batch;
 }

@@ -63,49 +63,58 @@ function table(
   head: string,
   names: readonly string[],
   columns: readonly (readonly [string, Cells])[],
+  width: number | undefined,
 ): string | undefined {
   if (columns.length === 0) return undefined;
-  return drawTable([
-    [head, ...columns.map(([title]) => title)],
-    ...names.map((name, row) => [name, ...columns.map(([, cells]) => cells[row] ?? "")]),
-  ]);
+  return drawTable(
+    [
+      [head, ...columns.map(([title]) => title)],
+      ...names.map((name, row) => [name, ...columns.map(([, cells]) => cells[row] ?? "")]),
+    ],
+    { width },
+  );
 }
 
 /**
- * The values of the instruments, as tables for a terminal of about 120 columns.
+ * The values of the instruments, as tables.
  *
  * @param names names of all sublayers of the network, in order of depth
+ * @param width columns of the terminal
  */
-export function describeInstruments(instruments: Instruments, names: readonly string[]): string {
+export function describeInstruments(instruments: Instruments, names: readonly string[], width?: number): string {
   const { groups, sublayers } = instruments;
   const numbered = names.map((name, index) => `${String(index + 1).padStart(String(names.length).length)} ${name}`);
   const mixing = sublayers ? sublayers.map((index) => numbered[index] ?? `sublayer ${index + 1}`) : numbered;
   return [
-    table("maps", mixing, columnsOf(instruments, "maps")),
-    table("streams", mixing, columnsOf(instruments, "streams")),
-    groups && parameterTable(groups),
-    table("blocks", numbered, columnsOf(instruments, "blocks")),
-    instruments.mixing && drawMatrices(mixing, instruments.mixing),
+    table("maps", mixing, columnsOf(instruments, "maps"), width),
+    table("streams", mixing, columnsOf(instruments, "streams"), width),
+    groups && parameterTable(groups, width),
+    table("blocks", numbered, columnsOf(instruments, "blocks"), width),
+    instruments.mixing && drawMatrices(mixing, instruments.mixing, width),
   ]
     .filter((part) => part !== undefined)
     .join("\n\n");
 }
 
-function parameterTable(groups: NonNullable<Instruments["groups"]>): string | undefined {
+function parameterTable(groups: NonNullable<Instruments["groups"]>, width: number | undefined): string | undefined {
   const norms = Object.values(groups);
   if (norms.length === 0) return undefined;
-  return table("parameters", Object.keys(groups), [
+  const columns = [
     ["gradient norm", norms.map(({ gradient }) => fixed(5)(gradient))],
     ["norm", norms.map(({ weight }) => fixed(3)(weight))],
     ["update / norm", norms.map(({ update }) => small(update))],
-  ]);
+  ] as const;
+  return table("parameters", Object.keys(groups), columns, width);
 }
 
-const WIDTH = 110;
 const LARGEST = 8;
 
 /** Matrices side by side, with two digits per entry. Matrices of more than eight streams are left out. */
-function drawMatrices(names: readonly string[], matrices: readonly (readonly number[])[]): string | undefined {
+function drawMatrices(
+  names: readonly string[],
+  matrices: readonly (readonly number[])[],
+  most = 110,
+): string | undefined {
   const blocks = matrices.flatMap((matrix, at) => {
     const n = Math.sqrt(matrix.length);
     if (n > LARGEST || n < 2) return [];
@@ -124,7 +133,7 @@ function drawMatrices(names: readonly string[], matrices: readonly (readonly num
   for (const block of blocks) {
     const band = bands.at(-1);
     const used = band?.reduce((sum, { width }) => sum + width + 3, 0) ?? Number.POSITIVE_INFINITY;
-    if (band && used + block.width <= WIDTH && band[0]!.lines.length === block.lines.length) band.push(block);
+    if (band && used + block.width <= most && band[0]!.lines.length === block.lines.length) band.push(block);
     else bands.push([block]);
   }
   const drawn = bands.map((band) =>

@@ -15,15 +15,20 @@ import {
 import { type InterventionReport, type InterventionRow, isUndecided } from "../study/intervene.ts";
 import { drawTable } from "../basics/table.ts";
 
-/** The tables one below the other, and the published figures beside ours. */
-export function interventionsText(report: InterventionReport): string {
+/**
+ * The tables one below the other, and the published figures beside ours.
+ *
+ * @param width columns of the terminal
+ */
+export function interventionsText(report: InterventionReport, width?: number): string {
   const count = (tokens: number): string => tokens.toLocaleString("en");
   return [
     `step ${report.step}: validation loss ${report.loss.toFixed(4)} nats a token over ${count(report.tokens)} tokens; ` +
       `means of the maps over ${count(report.meanTokens)} training tokens`,
     "change of the loss in nats a token, and of the perplexity",
     ...groupsOf(report).map(
-      ({ title, rows, bySet }) => `\n${bySet ? bySets(title, rows) : byIntervention(title, rows)}`,
+      ({ title, rows, bySet }) =>
+        `\n${drawTable(bySet ? bySets(title, rows) : byIntervention(title, rows), { width })}`,
     ),
     ...(report.rows.some(isUndecided)
       ? ["\n~ within two standard errors of no change, estimated from the single batches"]
@@ -62,7 +67,7 @@ function groupsOf({ rows }: InterventionReport): Group[] {
     .filter((group) => group.rows.length > 0);
 }
 
-function bySets(title: string, rows: readonly InterventionRow[]): string {
+function bySets(title: string, rows: readonly InterventionRow[]): string[][] {
   return cross(title, rows, [
     ({ set }) => set,
     ({ intervention }) => intervention,
@@ -71,7 +76,7 @@ function bySets(title: string, rows: readonly InterventionRow[]): string {
   ]);
 }
 
-function byIntervention(title: string, rows: readonly InterventionRow[]): string {
+function byIntervention(title: string, rows: readonly InterventionRow[]): string[][] {
   return cross(title, rows, [
     ({ intervention }) => intervention,
     ({ set }) => set,
@@ -82,12 +87,12 @@ function byIntervention(title: string, rows: readonly InterventionRow[]): string
 
 type Of = (row: InterventionRow) => string;
 
-/** A table with a row and a column for each key, with their labels. */
+/** The cells of a table with a row and a column for each key, with their labels. */
 function cross(
   title: string,
   rows: readonly InterventionRow[],
   [line, column, lineLabel, columnLabel]: [Of, Of, Of, Of],
-): string {
+): string[][] {
   const firstOf = (key: Of): InterventionRow[] =>
     rows.filter((row, index) => rows.findIndex((each) => key(each) === key(row)) === index);
   const columns = firstOf(column);
@@ -98,7 +103,7 @@ function cross(
       return row ? showChange(row) : "";
     }),
   ]);
-  return drawTable([[title, ...columns.map(columnLabel)], ...lines]);
+  return [[title, ...columns.map(columnLabel)], ...lines];
 }
 
 /** Such as "early 0-3", "3 feed-forward" and "0-5,8". */
@@ -116,9 +121,9 @@ function interventionLabel(name: string): string {
   return `${intervention.iterations} ${intervention.iterations === 1 ? "iteration" : "iterations"}`;
 }
 
-/** "+0.0124 +1.25%", with ~ between them if the change cannot be distinguished from none. */
+/** "+0.0124 +1.25%", with ~ before them if the change cannot be distinguished from none. */
 function showChange(row: InterventionRow): string {
-  return `${showNats(row.change)}${isUndecided(row) ? "~" : " "}${showPercent(Math.expm1(row.change)).padStart(6)}`;
+  return `${isUndecided(row) ? "~" : ""}${showNats(row.change)} ${showPercent(Math.expm1(row.change)).padStart(6)}`;
 }
 
 /** A number with its sign. If four decimals would hide it, it is shown as a power of ten. */

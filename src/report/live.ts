@@ -1,9 +1,10 @@
 // Question: what does a person see while models train?
 //
-// On a terminal there is one line for each model, redrawn in place. A pipe gets a plain line now and then. Both show
-// step, loss, tokens/s, time left, gradient norm and the largest composite gain.
+// On a terminal there is one line for each model, redrawn in place; a narrow one loses columns in a fixed order, a wide
+// one gets longer bars. A pipe gets a plain line now and then, with the time of day. Both show step, loss, tokens/s, time
+// left, gradient norm and the largest composite gain.
 
-import { styleText } from "node:util";
+import { painterOf, widthOf } from "./terminal.ts";
 
 export interface LiveRow {
   readonly name: string;
@@ -22,84 +23,131 @@ export interface LiveView {
   update(rows: readonly LiveRow[], secondsLeft: number | undefined): void;
   /** A message that stays above the live lines. */
   note(message: string): void;
+  /** The command was asked to end: it saves, and then it leaves. */
+  ending?(): void;
   close(): void;
 }
 
 interface Column {
   readonly title: string;
   readonly width: number;
+  /** A narrow terminal loses the columns with the highest numbers first. */
+  readonly rank: number;
   readonly show: (row: LiveRow) => string;
 }
 
 /** With two spaces in between, these take 78 columns, so they fit a terminal of 80. */
 const columns: readonly Column[] = [
-  { title: "model", width: 10, show: ({ name }) => name },
-  { title: "step", width: 11, show: ({ step, steps }) => `${step}/${steps}` },
-  { title: "", width: 6, show: ({ step, steps }) => bar(step / steps, 6) },
-  { title: "loss", width: 7, show: ({ loss }) => decimal(loss, 4) },
-  { title: "val bpb", width: 7, show: ({ bitsPerByte }) => decimal(bitsPerByte, 4) },
+  { title: "model", width: 10, rank: 0, show: ({ name }) => name },
+  { title: "step", width: 11, rank: 1, show: ({ step, steps }) => `${step}/${steps}` },
+  { title: "", width: 6, rank: 7, show: ({ step, steps }) => bar(step / steps, 6) },
+  { title: "loss", width: 7, rank: 2, show: ({ loss }) => decimal(loss, 4) },
+  { title: "val bpb", width: 7, rank: 3, show: ({ bitsPerByte }) => decimal(bitsPerByte, 4) },
   {
     title: "tokens/s",
     width: 8,
+    rank: 5,
     show: ({ tokensPerSecond }) =>
       tokensPerSecond === undefined ? "" : Math.round(tokensPerSecond).toLocaleString("en"),
   },
-  { title: "grad norm", width: 9, show: ({ gradientNorm }) => decimal(gradientNorm, 3) },
-  { title: "gain", width: 6, show: ({ gain }) => decimal(gain, 3) },
+  { title: "grad norm", width: 9, rank: 6, show: ({ gradientNorm }) => decimal(gradientNorm, 3) },
+  { title: "gain", width: 6, rank: 4, show: ({ gain }) => decimal(gain, 3) },
 ];
 
 /** Names up to this length fit a terminal of 80 columns in place of the bar. */
 const LONGEST_NAME = 19;
+const LONGEST_BAR = 40;
 
-/** The columns, with room for long names. A name is cut at its start, because its end distinguishes it. The bar goes if it does not fit. */
+/** The columns that fit, with room for long names. A name is cut at its start, because its end distinguishes it. */
 function columnsFor(rows: readonly LiveRow[], width: number): Column[] {
-  const [first, ...rest] = columns as [Column, ...Column[]];
-  const names = Math.min(LONGEST_NAME, Math.max(first.width, ...rows.map(({ name }) => name.length)));
-  const show = ({ name }: LiveRow): string => (name.length > names ? `…${name.slice(1 - names)}` : name);
-  const all = [{ ...first, width: names, show }, ...rest];
-  const needed = all.reduce((sum, column) => sum + column.width + 2, -2);
-  return needed < width ? all : all.filter(({ title }) => title !== "");
+  const most = Math.max(width < 60 ? columns[0]!.width : LONGEST_NAME, Math.floor(width / 4) - 1);
+  const names = Math.min(most, Math.max(columns[0]!.width, ...rows.map(({ name }) => name.length)));
+  let shown: Column[] = columns.map((column) =>
+    column.title === "model" ? { ...column, width: names, show: ({ name }) => cutStart(name, names) } : column,
+  );
+  const needed = (): number => shown.reduce((sum, column) => sum + column.width + 2, -2);
+  while (needed() >= width && shown.length > 1) {
+    const last = Math.max(...shown.map(({ rank }) => rank));
+    shown = shown.filter(({ rank }) => rank !== last);
+  }
+  const spare = width - 2 - needed();
+  return shown.map((column) => {
+    if (column.title !== "") return column;
+    const long = Math.min(LONGEST_BAR, column.width + Math.max(0, spare));
+    return { ...column, width: long, show: ({ step, steps }) => bar(step / steps, long) };
+  });
 }
+
+const cutStart = (text: string, length: number): string => (text.length > length ? `…${text.slice(1 - length)}` : text);
 
 /** Draw on a terminal if there is one, and write plain lines otherwise. */
 export function createLiveView(stream: NodeJS.WriteStream = process.stderr): LiveView {
   return stream.isTTY ? terminalView(stream) : plainView(stream);
 }
 
+/** More pictures a second than this only cost time. */
+const REDRAWN_MS = 80;
+
 function terminalView(stream: NodeJS.WriteStream): LiveView {
-  let drawn = 0;
-  let last: string[] = [];
-  const erase = (): void => void (drawn > 0 && stream.write(`\x1b[${drawn}A\x1b[0J`));
-  const draw = (): void => {
-    if (last.length === 0) return;
-    const width = stream.columns || 80;
-    // A wrapped line would take two lines to erase.
-    const [header = "", ...lines] = last.map((line) => line.slice(0, width - 1));
-    stream.write(`${[styleText("dim", header), ...lines].join("\n")}\n`);
-    drawn = last.length;
+  const paint = painterOf(stream);
+  let last: { readonly rows: readonly LiveRow[]; readonly secondsLeft: number | undefined } | undefined;
+  let isEnding = false;
+  let drawn: readonly string[] = [];
+  let drawnAt = Number.NEGATIVE_INFINITY;
+  let pending = false;
+  /** Goes to where the lines began: to the start of the line, where the terminal may have written ^C, and up. */
+  const erased = (): string => {
+    // A terminal that was made narrower has broken its lines.
+    const width = widthOf(stream);
+    const height = drawn.reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / width)), 0);
+    drawn = [];
+    return height > 0 ? `\r\x1b[${height}A\x1b[0J` : "";
+  };
+  const lines = (): string[] => {
+    if (!last) return [];
+    const { rows, secondsLeft } = last;
+    const width = widthOf(stream);
+    const shown = columnsFor(rows, width);
+    // Lines above the top of the terminal could not be erased.
+    const room = Math.max(1, (stream.rows || 24) - 4);
+    const some = rows.slice(0, rows.length > room ? room : undefined);
+    const foot = isEnding
+      ? "saving · Ctrl-C again leaves at once"
+      : secondsLeft === undefined
+        ? ""
+        : `${duration(secondsLeft)} left · Ctrl-C saves and stops`;
+    return [
+      shown.map((column) => column.title.padStart(column.width)).join("  "),
+      ...some.map((row) => shown.map((column) => column.show(row).padStart(column.width)).join("  ")),
+      ...(some.length < rows.length ? [`… and ${rows.length - some.length} more`] : []),
+      foot,
+    ].map((line) => line.slice(0, width - 1));
+  };
+  const draw = (before = ""): void => {
+    const start = erased();
+    const now = lines();
+    const text = now.map((line, at) => `${at === 0 || at === now.length - 1 ? paint("dim", line) : line}\n`).join("");
+    if (start + before + text !== "") stream.write(start + before + text);
+    drawn = now;
+    drawnAt = performance.now();
+    pending = false;
   };
   stream.write("\x1b[?25l");
   const restore = (): void => void stream.write("\x1b[?25h");
   process.once("exit", restore);
   return {
     update(rows, secondsLeft) {
-      erase();
-      const shown = columnsFor(rows, stream.columns || 80);
-      const header = shown.map(({ title, width }) => title.padStart(width)).join("  ");
-      last = [
-        header,
-        ...rows.map((row) => shown.map(({ width, show }) => show(row).padStart(width)).join("  ")),
-        secondsLeft === undefined ? "" : `${duration(secondsLeft)} left · Ctrl-C saves and stops`,
-      ];
-      draw();
+      last = { rows, secondsLeft };
+      pending = true;
+      if (performance.now() - drawnAt >= REDRAWN_MS) draw();
     },
-    note(message) {
-      erase();
-      stream.write(`${message}\n`);
-      drawn = 0;
+    note: (message) => draw(`${message}\n`),
+    ending() {
+      isEnding = true;
       draw();
     },
     close() {
+      if (pending) draw();
       restore();
       process.off("exit", restore);
     },
@@ -109,6 +157,7 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
 /** At most one line per model every ten seconds, and one for the last step. */
 function plainView(stream: NodeJS.WriteStream): LiveView {
   const shown = new Map<string, number>();
+  const say = (line: string): void => void stream.write(`${timeOfDay()} ${line}\n`);
   return {
     update(rows, secondsLeft) {
       const now = performance.now();
@@ -125,12 +174,20 @@ function plainView(stream: NodeJS.WriteStream): LiveView {
           .filter(([, value]) => value !== "")
           .map(([title, value]) => `${title} ${value}`)
           .join("  ");
-        stream.write(`${row.name}: ${text}${secondsLeft === undefined ? "" : `  left ${duration(secondsLeft)}`}\n`);
+        say(`${row.name}: ${text}${secondsLeft === undefined ? "" : `  left ${duration(secondsLeft)}`}`);
       }
     },
-    note: (message) => void stream.write(`${message}\n`),
+    note: say,
+    ending: () => say("saving, then this ends"),
     close() {},
   };
+}
+
+/** Local time for a line of a log: 2026-11-30 14:03:09. */
+export function timeOfDay(now: Date = new Date()): string {
+  const two = (value: number): string => String(value).padStart(2, "0");
+  const day = [now.getFullYear(), two(now.getMonth() + 1), two(now.getDate())].join("-");
+  return `${day} ${[now.getHours(), now.getMinutes(), now.getSeconds()].map(two).join(":")}`;
 }
 
 /** "1 h 02 min", "4 min 05 s", "12 s". */

@@ -6,7 +6,9 @@
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import { given } from "../basics/given.ts";
+import { expectPackages } from "../files/packages.ts";
 import { onPaper, type VegaLiteSpec } from "./figures/figure.ts";
+import { loadVega } from "./vega.ts";
 
 export interface SvgOptions {
   /** The background colour. By default it is transparent, and lines and texts take the colour of their surroundings. */
@@ -23,7 +25,7 @@ export interface SvgOptions {
  * @throws Error when the specification is not valid
  */
 export async function renderSvg(spec: VegaLiteSpec, options: SvgOptions = {}): Promise<string> {
-  const [vega, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
+  const { vega, compile } = await loadVega();
   const { background, prefix = "", onWarning } = options;
   const logger = warnings(onWarning ?? (() => undefined));
   const drawn = { ...onPaper(spec), ...given({ background }) };
@@ -65,6 +67,7 @@ let fontFiles: Uint8Array[] | undefined;
 
 function loadResvg(): Promise<typeof import("@resvg/resvg-wasm")> {
   resvg ??= (async () => {
+    expectPackages("pictures");
     const loaded = await import("@resvg/resvg-wasm");
     await loaded.initWasm(fs.readFileSync(require.resolve("@resvg/resvg-wasm/index_bg.wasm")));
     return loaded;

@@ -268,13 +268,15 @@ function commands(runs: readonly RunData[]): Markup | undefined {
   if (known.length === 0) return undefined;
   const lines = known.map(({ name, config }) => `${reproduceCommand(config)} --out ${shellName(name)}`);
   const piped = known.some(({ config }) => config.data.source === "-");
-  const upcycled = known.filter(({ config }) => config.upcycledFrom ?? config.importedFrom).map(({ name }) => name);
+  const upcycled = known
+    .filter(({ config }) => config.upcycledFrom ?? config.importedFrom ?? config.startedFrom)
+    .map(({ name }) => name);
   const changed = known.flatMap(({ name, changes }) => changes.map((change) => `${name}, ${describeChange(change)}`));
   const versions = [...new Set(known.map((run) => JSON.stringify(run.versions)))];
   return html`<p>The same text, options and seeds give the same numbers, bit by bit, on the same kernels.</p>
     <pre>${lines.join("\n")}</pre>
     ${piped && html`<p>The text came from standard input; it must be piped in again.</p>`}
-    ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began as a converted or imported run (birkhoff convert, birkhoff import), which these commands do not repeat.</p>`}
+    ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began with the weights of another run or model (birkhoff convert, birkhoff import, --from), which these commands do not repeat.</p>`}
     ${changed.length > 0 && html`<p>Changed by a resume: ${changed.join("; ")}. The commands have the last values from the first step on, so they do not repeat these runs.</p>`}
     <p class="soft small">Versions: ${versions.slice(0, 5).join("; ")}</p>`;
 }

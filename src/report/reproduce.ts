@@ -91,7 +91,9 @@ function nearestPreset(model: TrainingConfig["model"]): [string, (typeof presets
 }
 
 /** kind:option=value, for the options that differ from the defaults of the kind and of the command. */
-function connectionChoice(connection: Exclude<TrainingConfig["model"]["connection"], { default: unknown }>): string {
+export function connectionChoice(
+  connection: Exclude<TrainingConfig["model"]["connection"], { default: unknown }>,
+): string {
   const usual = new Map<string, unknown>(Object.entries(defaultConnection(connection.kind)));
   const shared = new Map<string, unknown>([
     ["streams", 4],

@@ -5,21 +5,18 @@
 // highest seed. A cross at the top marks a rate at which a seed diverged. The SVG follows the reader's light or dark
 // scheme.
 
-import { kindColours } from "./figures/palette.ts";
+import { connectionKind, connectionKinds, type ConnectionKind } from "../connections/table.ts";
+import { colourOf, mixed, shades } from "./figures/palette.ts";
 import type { TopLevelSpec } from "vega-lite";
+import { loadVega } from "./vega.ts";
 import { axisNames, fieldOf } from "../runs/sweep/definition.ts";
 import type { SweepSummary } from "../runs/sweep/folder.ts";
 import { axisText } from "./sweep-table.ts";
 
-/** The names of connections in papers. Sweeps of older versions may have the last two kinds. */
-const NAMES: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC", hyper: "HC", manifold: "mHC" };
-/** The colours that connections have in all figures. */
-const COLOURS: Readonly<Record<string, string>> = {
-  residual: kindColours.residual!,
-  HC: kindColours.hc!,
-  mHC: kindColours.mhc!,
-};
-const MORE_COLOURS = ["#e0a030", "#3a9d6e", "#8e6bbf", "#00a3b4", "#b0703c"];
+/** The names of connections in papers. */
+const NAMES: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC" };
+/** Of lines that stand for no connection, as for sizes. */
+const MORE_COLOURS = ["#3b82c4", "#e69f00", "#9a6fb0", "#cc79a7", "#56b4e9", "#a0803c"];
 const [PANEL_WIDTH, PANEL_HEIGHT] = [270, 230];
 /** Height of a row of crosses. */
 const CROSS = 11;
@@ -30,11 +27,8 @@ const DARK = {
   "#1f2933": "#e4e8ee",
   "#9aa5b1": "#6b7683",
   "#e4e7eb": "#2b333d",
-  "#7b8794": "#a3adbd",
-  "#d55e00": "#ff8a3d",
-  "#009e73": "#2ec79a",
 } as const;
-const [PAPER, INK, AXIS, GRID] = Object.keys(DARK) as [string, string, string, string];
+const [PAPER, INK, AXIS, GRID] = Object.keys(DARK) as ["#ffffff", "#1f2933", "#9aa5b1", "#e4e7eb"];
 
 interface Row {
   readonly panel: string;
@@ -45,6 +39,15 @@ interface Row {
   readonly max?: number;
   readonly diverged: number;
   readonly seeds: number;
+}
+
+/** The connection of a line such as "mhc:streams=2"; undefined for a line that stands for something else. */
+const kindOfLine = (line: string): ConnectionKind | undefined => connectionKind(line.split(":")[0]!);
+
+/** A line with its connection's name, today's in a sweep of an older version too. */
+function lineName(line: string): string {
+  const kind = kindOfLine(line);
+  return kind === undefined ? line : (NAMES[kind] ?? kind) + line.slice(line.split(":")[0]!.length);
 }
 
 function rowsOf({ groups }: SweepSummary): Row[] {
@@ -59,7 +62,7 @@ function rowsOf({ groups }: SweepSummary): Row[] {
       .join(", ");
     return rates.map(({ learningRate, band, diverged, seeds }) => ({
       panel,
-      line: NAMES[line] ?? line,
+      line: lineName(line),
       rate: learningRate,
       ...(band ? { mean: band.mean, min: band.min, max: band.max } : {}),
       diverged,
@@ -68,13 +71,25 @@ function rowsOf({ groups }: SweepSummary): Row[] {
   });
 }
 
+/** The colour of each line by its connection: several of one connection are shades of its colour. */
+function coloursOf(kinds: readonly (ConnectionKind | undefined)[]): string[] {
+  const seen = new Map<ConnectionKind | undefined, number>();
+  return kinds.map((kind) => {
+    const variant = seen.get(kind) ?? 0;
+    seen.set(kind, variant + 1);
+    if (kind === undefined) return MORE_COLOURS[variant % MORE_COLOURS.length]!;
+    return shadeOf(kind, shades[variant % shades.length]!, INK);
+  });
+}
+
+const shadeOf = (kind: ConnectionKind, share: number, ink: string): string => mixed(colourOf(kind), ink, share);
+
 /** The chart as a Vega-Lite specification with its data. */
 export function sweepChart(summary: SweepSummary): TopLevelSpec {
   const rows = rowsOf(summary);
   const lines = [...new Set(rows.map(({ line }) => line))];
   const panels = [...new Set(rows.map(({ panel }) => panel))];
-  const spare = MORE_COLOURS.values();
-  const range = lines.map((line) => COLOURS[line] ?? spare.next().value ?? INK);
+  const range = coloursOf(lines.map(kindOfLine));
   const x = {
     field: "rate",
     type: "quantitative",
@@ -146,7 +161,15 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
       font: "Helvetica, Arial, sans-serif",
       title: { color: INK, subtitleColor: INK, fontSize: 15, subtitleFontSize: 12 },
       header: { labelColor: INK, titleColor: INK, labelFontSize: 13, labelFontWeight: "bold" },
-      legend: { labelColor: INK, titleColor: INK, orient: "top", labelFontSize: 12, symbolOpacity: 1, symbolSize: 70 },
+      legend: {
+        labelColor: INK,
+        titleColor: INK,
+        orient: "top",
+        labelFontSize: 12,
+        labelLimit: 0,
+        symbolOpacity: 1,
+        symbolSize: 70,
+      },
       axis: {
         labelColor: INK,
         titleColor: INK,
@@ -166,14 +189,18 @@ export function sweepChart(summary: SweepSummary): TopLevelSpec {
 
 /** The chart as an SVG document that follows the reader's light or dark scheme. */
 export async function drawSweep(summary: SweepSummary): Promise<string> {
-  // Loaded here, because few commands draw.
-  const [{ parse, View }, { compile }] = await Promise.all([import("vega"), import("vega-lite")]);
+  const {
+    vega: { parse, View },
+    compile,
+  } = await loadVega();
   const view = new View(parse(compile(sweepChart(summary)).spec), { renderer: "none" });
   const svg = await view.toSVG();
   view.finalize();
-  const rules = Object.entries(DARK).map(
-    ([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`,
+  const lines = connectionKinds.flatMap((kind) =>
+    shades.slice(1).map((share) => [shadeOf(kind, share, INK), shadeOf(kind, share, DARK[INK])] as const),
   );
+  const used = [...Object.entries(DARK), ...lines].filter(([light]) => svg.includes(`"${light}"`));
+  const rules = used.map(([light, dark]) => `[fill="${light}"]{fill:${dark}}[stroke="${light}"]{stroke:${dark}}`);
   const style = `<style>@media (prefers-color-scheme:dark){${rules.join("")}}</style>`;
   return `${svg.replace(/^(<svg[^>]*>)/, (open) => `${open}${style}`)}\n`;
 }

@@ -1,9 +1,10 @@
 // Question: what does a person see while a sweep runs?
 //
 // A terminal shows one line, redrawn in place: the runs done, the runs in progress, the time left. A pipe gets a plain
-// line now and then.
+// line now and then, with the time of day.
 
-import { duration } from "./live.ts";
+import { duration, timeOfDay } from "./live.ts";
+import { widthOf } from "./terminal.ts";
 
 export interface SweepState {
   readonly done: number;
@@ -19,27 +20,37 @@ export interface SweepState {
 
 export interface SweepView {
   update(state: SweepState): void;
+  /** The sweep was asked to end: its runs save, and then it leaves. */
+  ending(): void;
   close(): void;
 }
 
 const PLAIN_MS = 10_000;
 
-/** Draw on a terminal if there is one, and write plain lines otherwise. */
+/** Draw on a terminal if there is one, and write plain lines with the time of day otherwise. */
 export function createSweepView(stream: NodeJS.WriteStream = process.stderr): SweepView {
   let [shown, done] = [-Infinity, -1];
+  let line = "";
+  let isEnding = false;
   const erase = (): void => void stream.write("\r\x1b[0K");
+  const draw = (): void => {
+    erase();
+    const text = isEnding ? `saving · Ctrl-C again leaves at once · ${line}` : line;
+    stream.write(text.slice(0, widthOf(stream) - 1));
+  };
   return {
     update(state) {
-      const line = progressLine(state);
-      if (stream.isTTY) {
-        erase();
-        stream.write(line.slice(0, (stream.columns || 80) - 1));
-        return;
-      }
+      line = progressLine(state);
+      if (stream.isTTY) return draw();
       const due = performance.now() - shown > PLAIN_MS || (state.done > done && state.done === state.points);
       if (!due) return;
       [shown, done] = [performance.now(), state.done];
-      stream.write(`${line}\n`);
+      stream.write(`${timeOfDay()} ${line}\n`);
+    },
+    ending() {
+      isEnding = true;
+      if (stream.isTTY) draw();
+      else stream.write(`${timeOfDay()} saving, then this ends\n`);
     },
     close: () => void (stream.isTTY && erase()),
   };

@@ -80,8 +80,13 @@ function edgeNotes({ groups }: Pick<SweepSummary, "groups">): string {
     .join("");
 }
 
-/** The table for a terminal. */
-export function sweepTable(summary: SweepSummary): string {
+/**
+ * The table for a terminal.
+ *
+ * @param width columns of the terminal
+ */
+export function sweepTable(summary: SweepSummary, width?: number): string {
   const bits = summary.definitions.toleranceBits;
-  return `${drawTable(sweepRows(summary))}${edgeNotes(summary)}\nTolerated: rates with a mean validation loss within ${bits} bits per byte of the best. ≥: the range reaches the end of the measured rates.`;
+  const labels = Object.keys(summary.groups[0]?.group ?? {}).length;
+  return `${drawTable(sweepRows(summary), { width, labels })}${edgeNotes(summary)}\nTolerated: rates with a mean validation loss within ${bits} bits per byte of the best. ≥: the range reaches the end of the measured rates.`;
 }

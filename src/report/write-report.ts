@@ -6,6 +6,7 @@
 import fs from "node:fs";
 import path from "node:path";
 import { writeFileAtomically } from "../files/atomic.ts";
+import { expectPackages } from "../files/packages.ts";
 import type { Figure } from "./figures/figure.ts";
 import { renderPng, renderSvg } from "./render.ts";
 import { reportFigures, reportHtml, type ReportOptions } from "./report-page.ts";
@@ -21,12 +22,16 @@ export interface ReportPlaces {
   readonly png?: string;
 }
 
-/** @returns the files' paths, the page first */
+/**
+ * @returns the files' paths, the page first
+ * @throws MissingPackages where those that draw are not installed
+ */
 export async function writeReport(
   runs: readonly RunData[],
   { out, svg, png }: ReportPlaces,
   options: ReportOptions = {},
 ): Promise<string[]> {
+  expectPackages(png === undefined ? "charts" : "pictures");
   const written: string[] = [];
   const write = (file: string, content: string | Uint8Array): void => {
     fs.mkdirSync(path.dirname(file), { recursive: true });

@@ -64,7 +64,8 @@ export function expectRoom(runFolder: string, { checkpointBytes = 0, keepCheckpo
 }
 
 const format = 1;
-const names = { model: "model.safetensors", optimizer: "optimizer.safetensors", state: "state.json" } as const;
+/** The files of a checkpoint. */
+export const names = { model: "model.safetensors", optimizer: "optimizer.safetensors", state: "state.json" } as const;
 const tensorFiles = [names.model, names.optimizer] as const;
 const finished = /^step-(\d+)(\.replaced)?$/;
 const unfinished = /^\.(writing|removing)-step-/;

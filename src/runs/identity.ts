@@ -86,9 +86,18 @@ export function identityIn({ identity }: TrainingState): RunIdentity | undefined
 }
 
 /** What another value of which would not be the same run. Resuming cannot change these. */
-const fixed = ["name", "model", "data.vocabulary", "data.splitSeed", "data.prepared", "upcycledFrom", "importedFrom"];
-/** What changes no number of a run: what is computed again to save memory, and where the tokens are now. */
-const free: ReadonlySet<string> = new Set(["recompute", "data.prepared.folder"]);
+const fixed = [
+  "name",
+  "model",
+  "data.vocabulary",
+  "data.splitSeed",
+  "data.prepared",
+  "upcycledFrom",
+  "startedFrom",
+  "importedFrom",
+];
+/** What changes no number of a run: what is computed again to save memory, where the tokens are now, when it writes. */
+const free: ReadonlySet<string> = new Set(["recompute", "data.prepared.folder", "sampleEvery"]);
 
 const covers = (field: string, path: string): boolean => path === field || path.startsWith(`${field}.`);
 

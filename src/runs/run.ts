@@ -35,9 +35,11 @@ import {
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
 import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
+import { writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -96,7 +98,8 @@ export function programVersions({ kernels }: Runtime): Record<string, string> {
 }
 
 /**
- * Begin a run in a folder, or resume the one that is there from its newest sound checkpoint.
+ * Begin a run in a folder, or resume the one that is there from its newest sound checkpoint. A new run whose
+ * configuration has `startedFrom` begins with the weights of that checkpoint, and with moments of zero.
  *
  * @param folderPath made if missing; see the run folder's files in src/runs/run-folder.ts
  * @throws RangeError when the tokenizer's vocabulary is not the model's; Error when the folder holds a run and
@@ -124,9 +127,9 @@ export async function openRun(
     });
     warnOfWarmup(config, options);
     warnOfStep(config, data, options);
-    startFrom(trainer, folder, config, data, options);
+    await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, options.onWarning);
+    return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -173,13 +176,13 @@ function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data
 }
 
 /** Restore the newest checkpoint, or write what a new run needs. */
-function startFrom(
+async function startFrom(
   trainer: Trainer,
   { folder, resumeFrom }: RunFolder,
-  { upcycledFrom, importedFrom, model }: TrainingConfig,
+  { upcycledFrom, importedFrom, startedFrom, model }: TrainingConfig,
   { tokenizer }: PreparedFiles,
   { existing, onWarning = (message) => process.emitWarning(message) }: RunOptions,
-): void {
+): Promise<void> {
   const file = path.join(folder, "tokenizer.json");
   if (resumeFrom) {
     trainer.restore(loadCheckpoint(resumeFrom.folder));
@@ -198,6 +201,7 @@ function startFrom(
       `${folder} was to start from ${importedFrom} but has no checkpoint; make it again: birkhoff import ${importedFrom} ${folder} --overwrite`,
     );
   }
+  if (startedFrom) trainer.restore({ ...(await trainer.save()), model: startingWeights(startedFrom) });
   writeTokenizer(file, tokenizer);
 }
 
@@ -241,7 +245,12 @@ function warnOfStep(
 }
 
 /** The run of a trainer that stands where its folder does. */
-async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOptions["onWarning"]): Promise<Run> {
+async function trainIn(
+  folder: RunFolder,
+  trainer: Trainer,
+  tokenizer: Tokenizer,
+  onWarning: RunOptions["onWarning"],
+): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
   const { chance } = alarms.subject;
@@ -305,6 +314,14 @@ async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOption
     }
   };
 
+  const sample = async (signal: AbortSignal | undefined): Promise<void> => {
+    try {
+      await writeSample({ config, trainer, folder }, tokenizer, { signal });
+    } catch (error) {
+      onWarning?.(`${config.name}: no sample of step ${trainer.step}: ${reason(error)}`);
+    }
+  };
+
   const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
     const next = trainer.step + 1;
     const result = await trainer.trainStep({
@@ -331,6 +348,7 @@ async function trainIn(folder: RunFolder, trainer: Trainer, onWarning: RunOption
       const bad = await trySave();
       if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
+    if (trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
     return record;
   };
 
@@ -366,6 +384,7 @@ const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evalua
   learningRate: result.learningRate,
   tokensPerSecond: result.tokens / result.seconds,
   seconds: secondsBefore + result.seconds,
+  memory: Math.round(process.memoryUsage.rss() / 2 ** 20),
   ...given({
     expertLoad: result.expertLoad,
     validationLoss: evaluation?.loss,

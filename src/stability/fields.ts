@@ -67,8 +67,8 @@ export interface PrometheusName {
 export interface ScalarField {
   /** Which list of a pair. */
   readonly part?: keyof GainPair;
-  /** Which value of a list. */
-  readonly take?: "largest" | "smallest";
+  /** Which value of a list; of vectors the largest ratio of a vector's largest value to its mean. */
+  readonly take?: "largest" | "smallest" | "imbalance";
   readonly curve?: CurveLook;
   readonly tensorboard?: string;
   readonly prometheus?: PrometheusName;

@@ -43,7 +43,7 @@ const instruments = {
       {
         part: "forward",
         take: "largest",
-        curve: { name: "forwardGain", note: "forward, largest", logarithmic: true, place: 5 },
+        curve: { name: "forwardGain", note: "forward, largest", logarithmic: true, place: 6 },
         tensorboard: "gain/composite_forward_max",
         prometheus: {
           name: "composite_gain_max",
@@ -54,7 +54,7 @@ const instruments = {
       {
         part: "backward",
         take: "largest",
-        curve: { name: "backwardGain", note: "backward, largest", logarithmic: true, place: 4 },
+        curve: { name: "backwardGain", note: "backward, largest", logarithmic: true, place: 5 },
         tensorboard: "gain/composite_backward_max",
         prometheus: {
           name: "composite_gain_max",

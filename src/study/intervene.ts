@@ -89,6 +89,8 @@ export interface InterveneOptions {
   readonly meanBatches?: number;
   /** Called with every row as it is measured. */
   readonly onRow?: (row: InterventionRow, done: number, total: number) => void;
+  /** Ends the measuring after the row in progress; the report then has the rows up to there. */
+  readonly signal?: AbortSignal;
 }
 
 const optionRules: FieldRules<InterveneOptions> = {
@@ -96,6 +98,7 @@ const optionRules: FieldRules<InterveneOptions> = {
   sublayers: "list",
   meanBatches: "number",
   onRow: "function",
+  signal: "anything",
 };
 
 /**
@@ -115,7 +118,7 @@ export async function intervene(
   options: InterveneOptions = {},
 ): Promise<InterventionReport> {
   expectFields("intervene", options, optionRules);
-  const { interventions, sublayers, meanBatches = 8, onRow } = options;
+  const { interventions, sublayers, meanBatches = 8, onRow, signal } = options;
   const { batch, model: modelConfig } = config;
   const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
   const planned = planInterventions(network, interventions, sublayers);
@@ -174,6 +177,7 @@ export async function intervene(
   };
   const rows: InterventionRow[] = [];
   for (const { intervention, set } of planned) {
+    if (signal?.aborted) break;
     const changed = await measureWith(intervention, set.sublayers);
     const name = interventionName(intervention);
     const row = {
@@ -187,6 +191,8 @@ export async function intervene(
     };
     rows.push(row);
     onRow?.(row, rows.length, planned.length);
+    // Signals are delivered between rows, whose computation may be synchronous.
+    await new Promise((resolve) => void setTimeout(resolve));
   }
   program.release();
   for (const { tensor } of parameters.all) runtime.forget(tensor);

@@ -78,12 +78,16 @@ export interface TrainingConfig {
   /** Steps between checkpoints; the last step always has one. */
   readonly checkpointEvery: number;
   readonly keepCheckpoints: number;
+  /** Steps between texts that the model writes into samples.txt; absent: none while it trains. Changes no number of a run. */
+  readonly sampleEvery?: number;
   /** Steps between readings of the instruments, gains.jsonl; the last step always has one. */
   readonly gainsEvery: number;
   /** What to do about alarms, where it is not the default; absent in runs that were begun without a wish. */
   readonly alarms?: AlarmsConfig;
   /** The residual run that this one was made from, and the step of the checkpoint; absent for a run from scratch. */
   readonly upcycledFrom?: { readonly run: string; readonly step: number };
+  /** The run whose weights this one began with, and the step of the checkpoint; absent for a run from scratch. */
+  readonly startedFrom?: { readonly run: string; readonly step: number };
   /** The folder in Hugging Face's form that this run's weights and tokenizer came from; absent for a run of our own. */
   readonly importedFrom?: string;
 }
@@ -133,9 +137,11 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     evaluateBatches: count().default(8),
     checkpointEvery: count(),
     keepCheckpoints: count().default(2),
+    sampleEvery: count().exactOptional(),
     gainsEvery: count().default(10),
     alarms: alarmsSchema.exactOptional(),
     upcycledFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
+    startedFrom: z.strictObject({ run: z.string().min(1), step: countFromZero() }).exactOptional(),
     importedFrom: z.string().min(1).exactOptional(),
   })
   .refine(({ alarms, keepCheckpoints }) => keepCheckpoints > 1 || !mayRollBack(alarms), {

@@ -28,7 +28,7 @@ const metrics = {
     always: true,
     scalars: [
       {
-        curve: { name: "gradientNorm", note: "before clipping", logarithmic: true, smooth: true, place: 3 },
+        curve: { name: "gradientNorm", note: "before clipping", logarithmic: true, smooth: true, place: 4 },
         tensorboard: "gradient/norm",
         prometheus: { name: "gradient_norm", help: "Norm of all gradients of the last step, before clipping." },
       },
@@ -41,7 +41,7 @@ const metrics = {
     always: true,
     scalars: [
       {
-        curve: { name: "learningRate", place: 6 },
+        curve: { name: "learningRate", place: 7 },
         tensorboard: "rate",
         prometheus: { name: "learning_rate", help: "Learning rate of the last step." },
       },
@@ -55,7 +55,7 @@ const metrics = {
     always: true,
     scalars: [
       {
-        curve: { name: "tokensPerSecond", smooth: true },
+        curve: { name: "tokensPerSecond", smooth: true, place: 8 },
         tensorboard: "speed/tokens_per_second",
         prometheus: { name: "tokens_per_second", help: "Tokens trained on a second, of the last step." },
       },
@@ -96,8 +96,22 @@ const metrics = {
     shape: "number",
     scalars: [
       {
+        curve: { name: "bitsPerByte", place: 3 },
         tensorboard: "loss/bits_per_byte",
         prometheus: { name: "bits_per_byte", help: "Last validation loss, bits a byte." },
+      },
+    ],
+  },
+  memory: {
+    title: "Memory",
+    unit: "MiB",
+    about: "of the whole process after the step, with all runs that it trains",
+    shape: "number",
+    scalars: [
+      {
+        curve: { name: "memory", note: "MiB, whole process", place: 10 },
+        tensorboard: "memory/process_mib",
+        prometheus: { name: "memory_mib", help: "Memory of the process that trains the run, MiB, at the last step." },
       },
     ],
   },
@@ -106,6 +120,9 @@ const metrics = {
     unit: "tokens",
     about: "tokens of each expert in the step's batch, for each layer with a mixture of experts in order of depth",
     shape: "vectors",
+    scalars: [
+      { take: "imbalance", curve: { name: "expertImbalance", note: "busiest expert / mean", smooth: true, place: 11 } },
+    ],
   },
 } as const;
 

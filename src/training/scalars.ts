@@ -4,7 +4,7 @@
 // Prometheus are these numbers. Runs in a browser.
 
 import type { CurveLook, Field, ScalarField } from "../stability/fields.ts";
-import { extreme } from "../stability/extremes.ts";
+import { extreme, imbalance } from "../stability/extremes.ts";
 import { instrumentFields, type InstrumentTable } from "../stability/instruments.ts";
 import { metricFields, type MetricTable } from "./records.ts";
 
@@ -28,6 +28,7 @@ function reader(name: string, { part, take }: ScalarField): Scalar["read"] {
   return (record) => {
     const value = record[name];
     if (!take) return typeof value === "number" ? value : undefined;
+    if (take === "imbalance") return imbalance(value);
     return extreme(part ? (value as Readonly<Record<string, unknown>> | undefined)?.[part] : value, take);
   };
 }

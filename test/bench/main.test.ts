@@ -26,6 +26,8 @@ describe("bench", () => {
         "plan.time_error",
         "sinkhorn.vs_torch_eager",
         "stream.bandwidth_share",
+        "package.installed_mib",
+        "package.cli_start_seconds",
         "manifold.sinkhorn.n4",
         "manifold.birkhoff-newton.n8",
       ]),

@@ -40,6 +40,7 @@ test("Ctrl-C ends the loop after the step in progress, and is left alone afterwa
   const { interrupted } = await trainAll([run], { ...silentView(), update });
   expect([interrupted, run.trainer.step, run.saved]).toEqual([true, 2, [2]]);
   expect(process.listenerCount("SIGINT")).toBe(before);
+  expect(process.exitCode).toBe(130);
 });
 
 test("a run without a step, and one of half a million, have a summary", async () => {

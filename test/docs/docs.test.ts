@@ -8,7 +8,13 @@ import { drawing, drawRooms } from "../../scripts/draw-rooms.ts";
 import { publicEntries, root } from "../../scripts/public-exports.ts";
 
 const read = (file: string): string => readFileSync(path.join(root, file), "utf8");
-const documents = ["README.md", "bench/README.md", ...globSync("docs/**/*.md", { cwd: root })];
+const documents = [
+  "README.md",
+  "CHANGELOG.md",
+  "CONTRIBUTING.md",
+  "bench/README.md",
+  ...globSync("docs/**/*.md", { cwd: root }),
+];
 /** Lines of code of the first example, without blank lines and comments. */
 const EXAMPLE_LINES = 25;
 const entries = publicEntries();

@@ -115,7 +115,7 @@ describe("compare", () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     stopped.child.kill("SIGINT");
     const { code, stdout, stderr } = await stopped.finished;
-    expect(code, stderr).toBe(0);
+    expect(code, stderr).toBe(130);
     expect(stdout).toContain("Continue: birkhoff compare --resume stopped");
     const again = await run(place.folder, ["compare", "--resume", "stopped", "--cache", "cache", "--json"]);
     expect(again.code, again.stderr).toBe(0);

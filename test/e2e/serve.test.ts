@@ -64,10 +64,10 @@ test.skipIf(!isBuilt)(
     await expect.poll(async () => (await cards()).mhc!.step, { timeout: 30_000 }).toBeGreaterThan(mhc!.step);
     expect(await cards()).toMatchObject({ mhc: { controlled: false }, residual: { controlled: true } });
     other.child.kill("SIGINT");
-    expect((await other.finished).code).toBe(0);
+    expect((await other.finished).code).toBe(130);
     await ask({ action: "stop" });
     const { code, stdout } = await finished;
-    expect(code).toBe(0);
+    expect(code).toBe(130);
     expect(stderr).toMatch(/mhc is stopped and saved at step \d+; the others go on\./);
     expect(stdout).toMatch(/mhc \(stopped\)/);
     expect(stdout).toContain("Continue: birkhoff compare --resume runs/both");

@@ -1,10 +1,10 @@
-// `birkhoff train` on a person's own text: from a file, a folder or standard input; stopped by Ctrl-C;
+// `birkhoff train` on a person's own text: from a file, a folder or standard input;
 // and every mistake answered by one line and exit code 1.
 
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import type { TrainingConfig } from "../../src/training/config.ts";
-import { type Finished, losses, makeWorkplace, run, smallText, start, tiny } from "./cli.ts";
+import { type Finished, losses, makeWorkplace, run, smallText, tiny } from "./cli.ts";
 
 const place = makeWorkplace();
 afterAll(() => place.remove());
@@ -116,43 +116,6 @@ test("--resume --steps trains a finished run on, and inspect shows what that cha
     changes: unknown;
   };
   expect(changes).toEqual([{ step: 4, fields: [{ field: "steps", was: 4, is: 6 }] }]);
-});
-
-describe("Ctrl-C", () => {
-  test.each(["SIGINT", "SIGTERM"] as const)(
-    "%s saves a checkpoint, says so and exits; --resume goes on from there",
-    async (signal) => {
-      const folder = `runs/${signal}`;
-      const long = start(place.folder, [
-        "train",
-        "--data",
-        "text.txt",
-        "--out",
-        folder,
-        ...tiny,
-        "--steps",
-        "100000",
-        "--checkpoint-every",
-        "50000",
-      ]);
-      await long.said("step 1/100000");
-      await new Promise((resolve) => setTimeout(resolve, 200));
-      long.child.kill(signal);
-      const { code, signal: killedBy, stdout, stderr } = await long.finished;
-      expect([code, killedBy]).toEqual([0, null]);
-      expect(stderr).toMatch(/Stopped after \d+ s; every run is saved\.\n$/);
-      expect(stdout).toContain(`Continue: birkhoff train --resume ${folder}`);
-      const done = losses(place.at(folder)).length;
-      expect(fs.readdirSync(place.at(folder, "checkpoints"))).toEqual([`step-${done}`]);
-      expect(fs.existsSync(place.at(folder, "lock"))).toBe(false);
-
-      const more = start(place.folder, ["train", "--resume", folder, "--cache", "cache"]);
-      await more.said(`step ${done + 1}/100000`);
-      more.child.kill("SIGINT");
-      expect((await more.finished).code).toBe(0);
-      expect(losses(place.at(folder)).length).toBeGreaterThan(done);
-    },
-  );
 });
 
 describe("mistakes", () => {

@@ -2,11 +2,16 @@
 
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
+import { compareOverlap } from "../../src/planning/pipeline/compare.ts";
+import { layerTimes, paper27b } from "../../src/planning/pipeline/paper-times.ts";
 import { hardwareNames, hardwareProfiles } from "../../src/planning/hardware.ts";
 import { planTraining } from "../../src/planning/plan.ts";
 import { plannedModel } from "../../src/planning/presets.ts";
 import { DEFAULT_UTILISATION } from "../../src/planning/time.ts";
 import { withPrefix } from "../../src/basics/show.ts";
+import { planAnswer } from "../../src/report/plan-answer.ts";
+import { SCHEDULE_SAYS } from "../../src/report/plan-text.ts";
+import { PLAN_SAYS } from "../../src/cli/schedule.ts";
 
 const page = readFileSync(new URL("../../docs/planning.md", import.meta.url), "utf8");
 /** Cells of the table's rows, by the first one. */
@@ -43,4 +48,33 @@ test.each(hardwareNames)("the profile of %s", (key) => {
   const { name, peak, bandwidth, memoryBytes, interconnect } = hardwareProfiles[key];
   const tera = [peak.bf16, peak.tf32, peak.fp32, bandwidth].map((value) => value / 1e12);
   expect(rows.get(name)).toEqual([...tera, memoryBytes / 1e9, interconnect! / 1e9].map(String));
+});
+
+test("the sentence of the 27B, and what computation must reach for it", () => {
+  const plan = planTraining(plannedModel("paper-27b"), { hardware: hardwareProfiles.h800, gpus: 256, price: 2.5 });
+  expect(page).toContain(`\n${planAnswer(plan)}\n`);
+  expect(page).toContain(`for \`paper-27b\` on 256 H800s ${percent(plan.step.impliedEfficiency!)}`);
+});
+
+test("plan and schedule point to each other with each other's numbers, and the page says where they part", () => {
+  const shape = { stages: 8, microBatches: 32, chunks: 1 };
+  const [, inTurn, , , both] = compareOverlap(shape, paper27b, 4);
+  const [low, high] = [percent(both!.extra), percent(inTurn!.extra)];
+  expect(SCHEDULE_SAYS.join(" ")).toContain(`birkhoff schedule: ${low.replace(" %", "")} to ${high} for paper-27b`);
+  const { extra } = planTraining(plannedModel("paper-27b"), { hardware: hardwareProfiles.h800, gpus: 256 });
+  const kernels = percent(extra.fused.fraction);
+  expect(PLAN_SAYS.join(" ")).toContain(`birkhoff plan says ${kernels} for the same model`);
+
+  const of = (connection: "residual" | "mhc"): number => {
+    const { attention, mlp, connection: own } = layerTimes(paper27b, connection).times;
+    const blocks = [attention, mlp].flatMap(({ forward, input, weights }) => [forward, input, weights]);
+    const once = [own.pre, own.post].flatMap(({ forward, backward }) => [forward, backward]);
+    return [...blocks, ...once, ...once, own.recompute].reduce((sum, time) => sum + time, 0);
+  };
+  const alone = percent(of("mhc") / of("residual") - 1);
+  const [, without] = compareOverlap(shape, { ...paper27b, network: 1e15 }, 4);
+  const schedules = readFileSync(new URL("../../docs/pipeline.md", import.meta.url), "utf8");
+  const table = schedules.slice(schedules.indexOf("### Why plan and schedule differ"));
+  const said = [...table.matchAll(/^\| .* \| ([\d.]+ %) \|$/gm)].map(([, share]) => share);
+  expect(said).toEqual([kernels, alone, percent(without!.steadyExtra), low, high, "6.7 %"]);
 });

@@ -38,11 +38,11 @@ test("the table of a report", () => {
     "step 700: validation loss 4.0000 nats a token over 4,096 tokens; means of the maps over 8,192 training tokens
     change of the loss in nats a token, and of the perplexity
 
-    maps become           identity      mean
-    ────────────────────────────────────────
-    early 0-1       +0.3000 +35.0%  0     0%
-    late 2-3        +0.0100~+1.01%
-    3 feed-forward    -2e-5    ≈0%
+    maps become            identity      mean
+    ─────────────────────────────────────────
+    early 0-1        +0.3000 +35.0%  0     0%
+    late 2-3        ~+0.0100 +1.01%
+    3 feed-forward     -2e-5    ≈0%
 
     stream left out             all 0-3
     ───────────────────────────────────

@@ -8,6 +8,9 @@ import { type ConnectionKind, connectionKinds } from "../../src/connections/tabl
 import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
+import { given } from "../../src/basics/given.ts";
+import { readSamples } from "../../src/runs/samples.ts";
+import { writeSample } from "../../src/runs/write-sample.ts";
 import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
 import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
 import { DivergenceError } from "../../src/training/reactions.ts";
@@ -103,6 +106,44 @@ test.each(["mhc", "residual"] as const)("%s: how often the instruments are read 
     );
     expect(one).toBe(other);
   }
+});
+
+test.each(["mhc", "residual"] as const)("%s: what it writes while it trains changes no bit", async (kind) => {
+  const folders = await oneByOne([undefined, 5], async (sampleEvery) => {
+    const folder = `${kind}-writes-${sampleEvery}`;
+    const run = await open(configOf(kind, { accumulate: 2, ...given({ sampleEvery }) }), folder);
+    await advance(run);
+    run.close();
+    return place.at(folder);
+  });
+  const [silent, writing] = folders as [string, string];
+  const headings = (folder: string): string[] => readSamples(folder).map((sample) => sample.split(",")[0]!);
+  expect(headings(silent)).toEqual([]);
+  expect(headings(writing)).toEqual(["step 5", "step 10", "step 12"]);
+  expect(new Set(readSamples(writing).map((sample) => sample.split("\n").slice(1).join("\n"))).size).toBe(3);
+  expect(losses(writing)).toEqual(losses(silent));
+  expect(readMetrics(writing).map(({ gradientNorm, validationLoss }) => [gradientNorm, validationLoss])).toEqual(
+    readMetrics(silent).map(({ gradientNorm, validationLoss }) => [gradientNorm, validationLoss]),
+  );
+  expect(readGains(writing)).toEqual(readGains(silent));
+  for (const file of ["model", "optimizer"]) {
+    const [one, other] = folders.map((folder) =>
+      hashOf(path.join(folder, "checkpoints", "step-12", `${file}.safetensors`)),
+    );
+    expect(one).toBe(other);
+  }
+});
+
+test("a text that is interrupted is not kept, and one that is written again is kept once", async () => {
+  const run = await open(configOf("residual", { steps: 3 }), "interrupted-text");
+  await run.advance();
+  const { tokenizer } = data;
+  expect(await writeSample(run, tokenizer, { signal: AbortSignal.abort() })).toBeUndefined();
+  expect(readSamples(place.at("interrupted-text"))).toEqual([]);
+  const once = await writeSample(run, tokenizer);
+  expect(await writeSample(run, tokenizer)).toEqual(once);
+  run.close();
+  expect(readSamples(place.at("interrupted-text"))).toHaveLength(1);
 });
 
 describe("records", () => {

@@ -78,7 +78,9 @@ describe("curves in finer points", () => {
     expect(run.curves.loss).toMatchObject({ step: [1, 2, 3, 5], value: [4, null, null, 2] });
     const [first, second, third, last] = smoothed(run.curves.loss, 4);
     expect([first, second, third]).toEqual([4, null, null]);
-    expect(last).toBeCloseTo(4 - 2 * (1 - Math.exp(-1)), 12);
+    // Both weights by hand: the first value has one step's, which fades over the four to the second.
+    const [early, late] = [Math.exp(-1) * (1 - Math.exp(-1 / 4)), 1 - Math.exp(-1)];
+    expect(last).toBeCloseTo((4 * early + 2 * late) / (early + late), 12);
   });
 
   test("are asked for by the steps that lie within a stretch of any axis", () => {

@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } fr
 import { listen, type PageServer } from "../../src/report/server/listen.ts";
 import type { ControlAction, Curves } from "../../src/report/server/messages.ts";
 import { type PageFiles, readPageFiles } from "../../src/report/server/page-files.ts";
+import { kindColours } from "../../src/report/figures/palette.ts";
 import { gainLine, makeRoot, metricLine, type Workplace, writeRun } from "../report/server/runs.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -92,8 +93,10 @@ describe.skipIf(missing)("the live page", () => {
     await open();
     expect(await page.getByRole("option", { selected: true }).count()).toBe(2);
     await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
-    append(metricLine(51, { loss: 1.2345 }));
-    await expect.poll(() => card().getByTestId("loss").textContent()).toBe("1.234");
+    // The last value itself, as the legend says it without smoothing.
+    await page.getByRole("slider", { name: "smoothing" }).press("Home");
+    append(metricLine(51, { loss: 1.2345, validationLoss: 1.5, bitsPerByte: 0.8125 }));
+    await expect.poll(() => card().getByTestId("val bits/byte").textContent()).toBe("0.8125");
     await expect.poll(() => chart().locator(".values").textContent()).toContain("1.234");
 
     const { port } = server;
@@ -106,7 +109,15 @@ describe.skipIf(missing)("the live page", () => {
     append(metricLine(54, { loss: "NaN" }));
     await expect.poll(() => chart().locator(".values").textContent()).toContain("not finite");
     append(metricLine(55, { loss: 0.5 }));
-    await expect.poll(() => card().getByTestId("loss").textContent()).toBe("0.5");
+    // The mean of the last twenty that are finite, as the card says: 2 + 5 / (1 + step / 20) down to step 50.
+    const known = Array.from({ length: 15 }, (_, index) => 2 + 5 / (1 + (36 + index) / 20)).concat(
+      1.2345,
+      0.875,
+      0.75,
+      0.5,
+    );
+    const mean = known.reduce((a, b) => a + b) / known.length;
+    await expect.poll(() => card().getByTestId("mean loss").textContent()).toBe(String(Number(mean.toPrecision(4))));
     await expect.poll(() => card().locator("dd").first().textContent()).toBe("55");
   });
 
@@ -210,7 +221,13 @@ describe.skipIf(missing)("the live page", () => {
 
     await page.getByRole("tab", { name: "Gains" }).click();
     await page.getByRole("img", { name: /Gains of mhc/ }).press("ArrowDown");
+    await page.getByText(/step 80, layer 0 feed-forward: gain 1$/).waitFor();
+    await page.getByRole("img", { name: /Gains of mhc/ }).press("ArrowUp");
     await page.getByText(/step 80, layer 0 attention: gain 82/).waitFor();
+    await page
+      .getByRole("region", { name: "mhc", exact: true })
+      .getByText("The mixing amplifies up to 82 times.")
+      .waitFor();
   });
 
   test("samples and alarms appear as they are written, and configurations are compared", async () => {
@@ -251,7 +268,8 @@ describe.skipIf(missing)("the live page", () => {
     expect(await page.locator(".runs").evaluate((list) => getComputedStyle(list).outlineStyle)).not.toBe("none");
     await page.getByRole("tab", { name: "Curves" }).focus();
     await page.keyboard.press("ArrowRight");
-    expect(await page.getByRole("tab", { name: "Gains" }).getAttribute("aria-selected")).toBe("true");
+    expect(await page.getByRole("tab", { name: "Table" }).getAttribute("aria-selected")).toBe("true");
+    await page.keyboard.press("ArrowRight");
     // Everything that can be pressed is reached by Tab.
     const reached = new Set<string>();
     await page.evaluate(() => (document.activeElement as HTMLElement).blur());
@@ -272,7 +290,7 @@ describe.skipIf(missing)("the live page", () => {
     await open({ width: 360, height: 740 });
     await page.getByRole("button", { name: /^Runs/ }).click();
     await page.getByRole("option").first().waitFor();
-    for (const tab of ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"]) {
+    for (const tab of ["Curves", "Table", "Gains", "Mixing", "Samples", "Alarms", "Configuration"]) {
       await page.getByRole("tab", { name: tab }).click();
       const width = await page.evaluate(() => document.documentElement.scrollWidth);
       expect(width, tab).toBeLessThanOrEqual(360);
@@ -301,15 +319,18 @@ describe.skipIf(missing)("the live page", () => {
   test("asks a training to save or to stop, all its runs or one, and keeps tags", async () => {
     lockFolder(place.at("now", "mhc"));
     await open();
-    await page.getByRole("button", { name: "Checkpoint now" }).click();
+    await page.getByRole("button", { name: "Save a checkpoint" }).click();
     await expect.poll(() => asked).toEqual([["checkpoint"]]);
+    await page.getByText("Saving a checkpoint of every run after this step…").waitFor();
+    fs.mkdirSync(place.at("now", "mhc", "checkpoints", "step-50"), { recursive: true });
+    await page.getByText("Saved at step 50.").waitFor();
     await page.getByRole("button", { name: "Stop and save…" }).click();
-    await page.getByRole("button", { name: "Stop", exact: true }).click();
+    await page.getByRole("button", { name: "Stop and save", exact: true }).click();
     await expect.poll(() => asked).toEqual([["checkpoint"], ["stop"]]);
     // With a second one in training each has buttons of its own.
-    expect(await page.getByRole("button", { name: "Checkpoint of mhc" }).count()).toBe(0);
+    expect(await page.getByRole("button", { name: "Save mhc" }).count()).toBe(0);
     lockFolder(place.at("now", "hc"));
-    await page.getByRole("button", { name: "Checkpoint of hc" }).click();
+    await page.getByRole("button", { name: "Save hc" }).click();
     await expect.poll(() => asked.slice(2)).toEqual([["checkpoint", place.at("now", "hc")]]);
     await page.getByRole("button", { name: "Stop mhc and save it…" }).click();
     await page.getByRole("button", { name: "Stop mhc", exact: true }).click();
@@ -330,6 +351,117 @@ describe.skipIf(missing)("the live page", () => {
     expect(JSON.parse(fs.readFileSync(place.at("now", "mhc", "tags.json"), "utf8"))).toEqual({
       tags: ["keep", "second"],
     });
+  });
+
+  test("says names and values at the pointer, the highest first, and draws the seeds of a configuration together", async () => {
+    const config = (name: string, seed: number): void => {
+      writeRun(place.at("now", name), { steps: 400, done: 50 });
+      const file = place.at("now", name, "config.json");
+      const description = JSON.parse(fs.readFileSync(file, "utf8")) as { config: Record<string, unknown> };
+      Object.assign(description.config, { name, seed });
+      fs.writeFileSync(file, JSON.stringify(description));
+      const metrics = place.at("now", name, "metrics.jsonl");
+      fs.writeFileSync(metrics, Array.from({ length: 50 }, (_, at) => metricLine(at + 1, { loss: 4 + seed })).join(""));
+    };
+    fs.rmSync(place.at("now", "mhc"), { recursive: true });
+    fs.rmSync(place.at("now", "hc"), { recursive: true });
+    config("mhc-seed1", 1);
+    config("mhc-seed2", 2);
+    config("mhc-seed3", 3);
+    await open();
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    const legend = chart().getByRole("list", { name: "Legend" }).locator("li");
+    expect((await legend.locator(".name").allTextContents()).sort()).toEqual(["mhc-seed1", "mhc-seed2", "mhc-seed3"]);
+    const plot = page.getByRole("img", { name: "Training loss" }).locator(".u-over");
+    await plot.hover();
+    const tip = page.getByRole("tooltip");
+    await expect
+      .poll(() => tip.getByRole("rowheader").allTextContents())
+      .toEqual(["mhc-seed3", "mhc-seed2", "mhc-seed1"]);
+    expect(await tip.locator(".value").allTextContents()).toEqual(["7", "6", "5"]);
+    expect(await tip.locator("b").textContent()).toMatch(/^step 2\d$/);
+    // Only a vertical line: a place on the vertical axis means something else in every chart.
+    expect(await page.locator(".u-cursor-y:visible").count()).toBe(0);
+
+    await page.getByLabel("seeds together: mean and range").check();
+    await expect.poll(() => legend.locator(".name").allTextContents()).toEqual(["mhc (3 seeds)"]);
+    await plot.hover({ position: { x: 40, y: 40 } });
+    await expect.poll(() => tip.locator(".value").allTextContents()).toEqual(["6"]);
+    expect(await tip.locator(".band").textContent()).toBe("5 to 7");
+  });
+
+  test("gives a chart away as SVG, PNG and CSV", async () => {
+    append(metricLine(51, { loss: "NaN" }) + metricLine(52, { loss: 0.125 }));
+    await open();
+    await expect.poll(() => inked("Training loss")).toBeGreaterThan(100);
+    const download = async (kind: string): Promise<{ name: string; content: Buffer }> => {
+      await chart().getByLabel("Download Training loss").click();
+      const coming = page.waitForEvent("download");
+      await chart().getByRole("button", { name: kind }).click();
+      const file = await coming;
+      return { name: file.suggestedFilename(), content: fs.readFileSync(await file.path()) };
+    };
+    const csv = await download("CSV");
+    expect(csv.name).toBe("training-loss.csv");
+    const rows = csv.content.toString().trimEnd().split("\n");
+    const mhc = rows[0]!.split(",").indexOf("mhc");
+    expect(rows[0]!.split(",").sort()).toEqual(["hc", "mhc", "step"]);
+    expect(rows).toHaveLength(53);
+    expect([rows[1], rows[51], rows[52]].map((row) => row!.split(",")[mhc])).toEqual(["6.7619", "not finite", "0.125"]);
+    const svg = await download("SVG");
+    expect(svg.name).toBe("training-loss.svg");
+    expect(svg.content.toString()).toContain(`stroke="${kindColours.mhc}"`);
+    expect(svg.content.toString()).toContain(">mhc</text>");
+    const png = await download("PNG");
+    expect([png.name, png.content.subarray(1, 4).toString()]).toEqual(["training-loss.png", "PNG"]);
+    expect(png.content.readUInt32BE(16)).toBe(1520);
+  });
+
+  test("has a table of all runs, sorted by any column, and maps of the experts", async () => {
+    append(
+      metricLine(51, { validationLoss: 3, bitsPerByte: 1.5 }) + metricLine(52, { validationLoss: 4, bitsPerByte: 2 }),
+    );
+    const load = [
+      [10, 30, 0],
+      [20, 20, 0],
+    ];
+    const config = JSON.parse(fs.readFileSync(place.at("now", "hc", "config.json"), "utf8")) as {
+      config: { model: object };
+    };
+    Object.assign(config.config.model, { feedForward: { kind: "moe" } });
+    fs.writeFileSync(place.at("now", "hc", "config.json"), JSON.stringify(config));
+    const line = metricLine(51, { expertLoad: load, validationLoss: 2, bitsPerByte: 1.75 });
+    fs.appendFileSync(place.at("now", "hc", "metrics.jsonl"), line);
+    await open();
+    await page.getByRole("tab", { name: "Table" }).click();
+    const names = (): Promise<string[]> => page.locator("tbody button.name").allTextContents();
+    await expect.poll(names).toEqual(["hc", "mhc", "other"]);
+    await page.getByRole("button", { name: "best val" }).click();
+    await expect.poll(names).toEqual(["mhc", "hc", "other"]);
+    await page.getByRole("button", { name: "best val" }).click();
+    await expect.poll(names).toEqual(["hc", "mhc", "other"]);
+    await expect.poll(() => page.locator("tbody tr").nth(1).locator("td").allTextContents()).toContain("1.5");
+    await page.locator("tbody button.name").nth(2).click();
+    await expect.poll(() => page.locator("li.card").count()).toBe(3);
+
+    await page.getByRole("tab", { name: "Experts" }).click();
+    await page.getByRole("img", { name: /Load of the experts of hc, mixture 1/ }).press("ArrowDown");
+    await page.getByText("step 51, expert 1: 2.25 of an even load").waitFor();
+    await page.getByText("busiest now: expert 1 with 2.25 times an even load; 1 idle").waitFor();
+  });
+
+  test("is hit by a finger", async () => {
+    await open({ width: 390, height: 844 });
+    await page.getByRole("button", { name: /^Runs/ }).click();
+    const small = await page
+      .locator("button:visible, summary:visible, select:visible, [role=option]:visible, label.choice:visible")
+      .evaluateAll((all) =>
+        all.flatMap((each) => {
+          const { width, height } = each.getBoundingClientRect();
+          return height < 44 || width < 44 ? [`${each.textContent.trim()} ${width} × ${height}`] : [];
+        }),
+      );
+    expect(small).toEqual([]);
   });
 
   test("shows hostile names and texts as what they are", async () => {

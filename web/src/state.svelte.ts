@@ -8,10 +8,11 @@
 import { SvelteMap, SvelteSet } from "svelte/reactivity";
 import type { LiveCards, LiveRecords, RunCard } from "../../src/report/server/messages.ts";
 import { getCurves, getRuns } from "./lib/api.ts";
-import { addRow, type Axis, type RunCurves, runCurves } from "./lib/curves.ts";
+import { addRow, type Axis, type RunCurves, runCurves, usualWindow } from "./lib/curves.ts";
+import { familiesOf } from "./lib/families.ts";
 import { assignVariants, type Look, lookOf } from "./lib/looks.ts";
 
-export const tabs = ["Curves", "Gains", "Mixing", "Samples", "Alarms", "Configuration"] as const;
+export const tabs = ["Curves", "Table", "Gains", "Mixing", "Experts", "Samples", "Alarms", "Configuration"] as const;
 export type Tab = (typeof tabs)[number];
 const MOST_CHOSEN = 24;
 /** The number of runs that are shown when the page opens. */
@@ -28,8 +29,10 @@ export interface PageState {
   pointed: string | null;
   tab: Tab;
   axis: Axis;
-  /** Steps over which curves are smoothed. */
-  smoothing: number;
+  /** Steps over which curves are smoothed; null for what suits their length. */
+  smoothing: number | null;
+  /** Whether runs that differ in nothing but the seed are drawn together. */
+  together: boolean;
   link: "starting" | "live" | "reconnecting";
   error: string;
   dark: boolean;
@@ -50,7 +53,8 @@ export const page: PageState = $state({
   pointed: null,
   tab: "Curves",
   axis: "step",
-  smoothing: 0,
+  smoothing: null,
+  together: false,
   link: "starting",
   error: "",
   dark: wide.matches,
@@ -73,6 +77,16 @@ export const cardOf = (id: string): RunCard | undefined => page.cards.find((card
 export const curvesOf = (id: string): RunCurves | undefined => curves.get(id);
 const kindOf = (id: string): string => cardOf(id)?.connection ?? "";
 export const lookOfRun = (id: string): Look => lookOf(kindOf(id), variants.get(id) ?? 0, page.dark);
+export const familyOf = (id: string): string => cardOf(id)?.family ?? id;
+/** The chosen runs by their families. */
+export const chosenFamilies = (): string[][] => familiesOf(page.chosen, familyOf);
+/** The tabs that the chosen runs have something for. */
+export const shownTabs = (): Tab[] =>
+  tabs.filter((tab) => tab !== "Experts" || page.chosen.some((id) => cardOf(id)?.experts));
+/** Steps over which curves are smoothed. */
+export function smoothingWindow(): number {
+  return page.smoothing ?? usualWindow(Math.max(0, ...page.chosen.map((id) => cardOf(id)?.step ?? 0)));
+}
 export const isLoading = (): boolean => pending.size > 0;
 
 /** Load the list, choose the newest runs or those in the address, and start the stream. */

@@ -3,6 +3,7 @@
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
 import { messageOf } from "../../files/errors.ts";
+import { installCommand, missingPackages, packagePartNames, packageParts } from "../../files/packages.ts";
 import { listRuntimes, openRuntime } from "../../runtime/open.ts";
 import { describeAdapter, findAdapter } from "../../runtime/webgpu/adapter.ts";
 
@@ -15,7 +16,7 @@ export interface Finding {
   readonly remedy?: string;
 }
 
-/** Node, threads, memory, vectors and runtimes; loads the kernels for it. */
+/** Node, threads, memory, vectors, runtimes and optional packages; loads the kernels for it. */
 export async function findMachine(): Promise<Finding[]> {
   return [
     nodeFinding(),
@@ -24,6 +25,7 @@ export async function findMachine(): Promise<Finding[]> {
     ...(await vectorFindings()),
     await gpuFinding(),
     ...(await runtimeFindings()),
+    ...packageFindings(),
   ];
 }
 
@@ -67,6 +69,21 @@ async function runtimeFindings(): Promise<Finding[]> {
     value: available ? description : `not here; it is for ${description}`,
     good: available,
   }));
+}
+
+/** What a part of Birkhoff needs that npm does not install by itself. */
+function packageFindings(): Finding[] {
+  return packagePartNames.map((part) => {
+    const { what, packages, neededBy } = packageParts[part];
+    const missing = missingPackages(part);
+    if (missing.length === 0) return { name: part, value: `${what}: ${packages.join(", ")}`, good: true };
+    return {
+      name: part,
+      value: `no ${what}: ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} not installed`,
+      good: false,
+      remedy: `Only ${neededBy}: ${installCommand(missing)}`,
+    };
+  });
 }
 
 async function vectorFindings(): Promise<Finding[]> {

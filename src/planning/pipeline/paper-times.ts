@@ -17,7 +17,7 @@ import { MOST_STREAMS } from "../../basics/bounds.ts";
 import { expectFields, expectGiven, expectName, type FieldRules } from "../../basics/fields.ts";
 import { expectAmount, expectWhole } from "../../basics/ranges.ts";
 import { expectPlannedModel } from "../check-model.ts";
-import { type Architecture, denseHidden } from "../architecture.ts";
+import { type Architecture, denseHidden, usedHidden } from "../architecture.ts";
 import { attentionScoreFlops } from "../flops.ts";
 import { hardwareProfiles } from "../hardware.ts";
 import { attentionParameters, swigluParameters } from "../parameters.ts";
@@ -78,7 +78,8 @@ export function layerTimes(
   const { model, streams, bytes, compute, memory, network, nodes, connectionShare } = assumptions;
   const scores = attentionScoreFlops(model);
   const linear = 2 * attentionParameters(model);
-  const experts = 2 * swigluParameters(model.width, denseHidden(model));
+  const used = model.feedForward.kind === "experts" ? usedHidden(model.feedForward) : denseHidden(model);
+  const experts = 2 * swigluParameters(model.width, used);
   const unit = (linear + scores + experts) / compute;
 
   const flops = (count: number): number => count / compute / unit;

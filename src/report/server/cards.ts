@@ -3,36 +3,42 @@
 // It shows the configuration and the last lines of the records. These are read again only when a file's size, time or
 // identity has changed. No field is relied on, because a folder may come from an older version or be damaged.
 
+import { createHash } from "node:crypto";
 import path from "node:path";
+import { mean, median } from "../../basics/numbers.ts";
 import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
 import { lastRecord, type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
-import { isObject } from "../../basics/objects.ts";
+import { isObject, isTooDeep } from "../../basics/objects.ts";
 import { endLines, endText } from "./ends.ts";
 import type { RunCard, RunState } from "./messages.ts";
+import { createPace, type Pace } from "./pace.ts";
 import { type Places, statsOf } from "./places.ts";
 import { readTags, TAGS_FILE } from "./tags.ts";
+import { checkpointSteps } from "./texts.ts";
 
 export interface Cards {
   /** The cards of all runs, in no particular order. */
   list(): readonly RunCard[];
 }
 
-const FILES = ["config.json", "metrics.jsonl", "events.jsonl", TAGS_FILE] as const;
+const FILES = ["config.json", "metrics.jsonl", "events.jsonl", "checkpoints", TAGS_FILE] as const;
 const TAIL = 1 << 14;
 /** Bytes read at the end of the alarms, which are counted, and of a run seen for the first time, whose last evaluation may be far back. */
 const LONG_TAIL = 1 << 18;
 /** The number of last lines that are checked for damage. */
 const LAST = 64;
+/** The number of last records whose loss and speed are averaged, as in the terminal. */
+const AVERAGED = 20;
 const LARGEST_CONFIG = 1 << 22;
 /** A loss this many nats above chance means that the run is diverging: the default bound of the alarm "diverged". */
 const DIVERGED_NATS = 2;
 
 /** @param controlled folders of the runs that the buttons reach */
 export function createCards(places: Places, controlled: ReadonlySet<string> = new Set()): Cards {
-  const known = new Map<string, { readonly signature: string; readonly card: RunCard }>();
+  const known = new Map<string, { readonly signature: string; readonly card: RunCard; readonly pace: Pace }>();
   return {
     list() {
       const names = places.names();
@@ -45,13 +51,15 @@ export function createCards(places: Places, controlled: ReadonlySet<string> = ne
         const signature = signatureOf(folder, holder);
         const before = known.get(name);
         if (before?.signature === signature) return [before.card];
+        const pace = holder === undefined || !before ? createPace() : before.pace;
         const card = makeCard(places, name, folder, {
+          pace,
           held: holder !== undefined,
           // A run that was stopped alone and resumed by another process obeys only that process's buttons.
           controlled: controlled.has(folder) && holder !== "another",
           before: before?.card,
         });
-        known.set(name, { signature, card });
+        known.set(name, { signature, card, pace });
         return [card];
       });
     },
@@ -85,7 +93,13 @@ function makeCard(
     held,
     controlled,
     before,
-  }: { readonly held: boolean; readonly controlled: boolean; readonly before?: RunCard | undefined },
+    pace,
+  }: {
+    readonly held: boolean;
+    readonly controlled: boolean;
+    readonly before?: RunCard | undefined;
+    readonly pace: Pace;
+  },
 ): RunCard {
   const problems: string[] = [];
   const description = readConfig(places, id, problems);
@@ -94,27 +108,35 @@ function makeCard(
   const newest = before ? endLines(places.open(id, "metrics.jsonl"), TAIL) : [];
   // There is none if a single record is longer.
   const lines = newest.length > 0 ? newest : endLines(places.open(id, "metrics.jsonl"), LONG_TAIL);
-  const last = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).at(-1);
+  const newestRecords = soundRecords("metrics.jsonl", lines.slice(-LAST), problems).slice(-AVERAGED);
+  const last = newestRecords.at(-1);
   const validation = lastRecord("metrics.jsonl", lines, (record) => numberOf(record.validationLoss) !== null);
   const events = soundRecords("events.jsonl", endLines(places.open(id, "events.jsonl"), LONG_TAIL), problems);
   const step = wholeOf(last?.step) ?? 0;
   const steps = wholeOf(config.steps);
   const tokens = [config.batch, config.accumulate ?? 1, model.context].map(wholeOf);
   const parent = path.posix.dirname(id);
+  const seen = before && before.step <= step ? before : undefined;
+  const state = stateOf({ step, steps, last, events, model, held });
   return {
     id,
     name: path.basename(folder),
     group: parent === "." ? "" : parent,
     connection: connectionOf(model),
     size: sizeOf(model),
-    state: stateOf({ step, steps, last, events, model, held }),
+    state,
     step,
     steps,
-    loss: numberOf(last?.loss),
-    validationLoss:
-      numberOf(validation?.validationLoss) ?? (before && before.step <= step ? before.validationLoss : null),
-    tokensPerSecond: numberOf(last?.tokensPerSecond),
+    loss: numberOf(last?.loss) === null ? null : mean(numbersOf(newestRecords, "loss")),
+    validationLoss: numberOf(validation?.validationLoss) ?? seen?.validationLoss ?? null,
+    bitsPerByte: numberOf(validation?.bitsPerByte) ?? seen?.bitsPerByte ?? null,
+    tokensPerSecond: orNull(median(numbersOf(newestRecords, "tokensPerSecond"))),
     seconds: numberOf(last?.seconds),
+    secondsLeft: state === "training" && steps !== null ? (pace.secondsLeft(step, steps) ?? null) : null,
+    saved: checkpointSteps(folder).at(-1) ?? null,
+    seed: wholeOf(config.seed),
+    family: familyOf(config, id, parent),
+    experts: fieldsOf(model.feedForward).kind === "moe",
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
     begun: Math.round(statsOf(path.join(folder, "config.json"))?.mtimeMs ?? 0),
     tags: readTags(places, id),
@@ -190,6 +212,19 @@ function sizeOf(model: Fields): string {
   return layers !== null && width !== null ? `${layers} × ${width}` : "";
 }
 
+/** Runs of one folder with the same configuration, but for the seed and what changes no number. */
+function familyOf(config: Fields, id: string, parent: string): string {
+  const { seed: _, name: __, sampleEvery: ___, recompute: ____, ...same } = config;
+  if (Object.keys(same).length === 0 || isTooDeep(same)) return id;
+  return createHash("sha256")
+    .update(JSON.stringify([parent, same]))
+    .digest("hex")
+    .slice(0, 12);
+}
+
+const numbersOf = (records: readonly Left<MetricRecord>[], name: "loss" | "tokensPerSecond"): number[] =>
+  records.flatMap((record) => numberOf(record[name]) ?? []);
+const orNull = (value: number): number | null => (Number.isFinite(value) ? value : null);
 const fieldsOf = (value: unknown): Fields => (isObject(value) ? value : {});
 const numberOf = (value: unknown): number | null =>
   typeof value === "number" && Number.isFinite(value) ? value : null;

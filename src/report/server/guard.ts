@@ -11,6 +11,7 @@ import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { Context, MiddlewareHandler } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
+import { isLoopback } from "./loopback.ts";
 
 export interface GuardOptions {
   /** The address that the server listens on. */
@@ -19,22 +20,16 @@ export interface GuardOptions {
 }
 
 const COOKIE = "birkhoff-token";
-const LOOPBACK = new Set(["localhost", "127.0.0.1", "::1"]);
 const WILDCARD = new Set(["0.0.0.0", "::"]);
 
 const HEADERS: Readonly<Record<string, string>> = {
   "Content-Security-Policy":
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+    "default-src 'self'; img-src 'self' blob:; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
   "Cross-Origin-Resource-Policy": "same-origin",
   "Cross-Origin-Opener-Policy": "same-origin",
   "Referrer-Policy": "no-referrer",
   "X-Content-Type-Options": "nosniff",
 };
-
-/** Whether only programs on this machine can reach that address. */
-export function isLoopback(host: string): boolean {
-  return LOOPBACK.has(host) || /^127(\.\d{1,3}){3}$/.test(host);
-}
 
 export function guard({ host, token }: GuardOptions): MiddlewareHandler {
   return async (context, next) => {

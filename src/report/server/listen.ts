@@ -1,8 +1,8 @@
 // Question: how does the live page's server start and stop?
 
 import type { AddressInfo } from "node:net";
-import { createAdaptorServer } from "@hono/node-server";
-import { createRoutes, type ServerOptions } from "./routes.ts";
+import { expectPackages } from "../../files/packages.ts";
+import type { ServerOptions } from "./routes.ts";
 
 export interface PageServer {
   /** The address to open, with the token if there is one. */
@@ -16,8 +16,13 @@ export interface ListenOptions extends ServerOptions {
   readonly port: number;
 }
 
-/** @throws Error that names another port when this one is taken */
+/** @throws Error that names another port when this one is taken, and MissingPackages where hono is not installed */
 export async function listen({ port, ...options }: ListenOptions): Promise<PageServer> {
+  expectPackages("page");
+  const [{ createAdaptorServer }, { createRoutes }] = await Promise.all([
+    import("@hono/node-server"),
+    import("./routes.ts"),
+  ]);
   const server = createAdaptorServer({ fetch: createRoutes(options).fetch });
   await new Promise<void>((resolve, reject) => {
     server.once("error", (error: NodeJS.ErrnoException) => reject(explained(error, options.host, port)));

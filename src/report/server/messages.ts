@@ -22,10 +22,24 @@ export interface RunCard {
   readonly state: RunState;
   readonly step: number;
   readonly steps: number | null;
+  /** Training loss, the mean of the last records; null where the last one is not finite. */
   readonly loss: number | null;
+  /** The last that was measured, nats a token, and the same in bits a byte. */
   readonly validationLoss: number | null;
+  readonly bitsPerByte: number | null;
+  /** Median of the last records. */
   readonly tokensPerSecond: number | null;
+  /** Seconds of its own steps. */
   readonly seconds: number | null;
+  /** Seconds until its last step, by the clock; null unless it trains and was seen to. */
+  readonly secondsLeft: number | null;
+  /** The step of its newest checkpoint. */
+  readonly saved: number | null;
+  readonly seed: number | null;
+  /** The same for runs that differ in nothing but the seed. */
+  readonly family: string;
+  /** Whether it has a mixture of experts. */
+  readonly experts: boolean;
   /** Tokens that one step trains on; null where the configuration does not tell. */
   readonly tokensPerStep: number | null;
   /** When it began, in milliseconds since 1970. */
@@ -107,6 +121,20 @@ export interface Mixing {
   readonly step: number;
   readonly sublayers: readonly number[];
   readonly mixing: readonly (readonly (number | null)[])[];
+}
+
+/** How the tokens spread over the experts: for each step, layer and expert its load over the mean of the layer. */
+export interface ExpertLoads {
+  readonly run: string;
+  readonly step: readonly number[];
+  readonly shares: readonly (readonly (readonly (number | null)[])[])[];
+}
+
+/** The lowest validation loss of a run. */
+export interface BestValidation {
+  readonly step: number;
+  readonly validationLoss: number;
+  readonly bitsPerByte: number | null;
 }
 
 export interface SampleText {

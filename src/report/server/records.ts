@@ -12,6 +12,7 @@ import { createFollower, type Follower, type Line } from "./follow.ts";
 import {
   type Clock,
   type Curves,
+  type ExpertLoads,
   gainKinds,
   type GainKind,
   type GainMaps,
@@ -21,6 +22,7 @@ import {
   type Series,
 } from "./messages.ts";
 import { downsample } from "./downsample.ts";
+import { createLoadKeeper } from "./expert-load.ts";
 import type { OpenFile } from "./places.ts";
 
 export interface RunRecords {
@@ -32,6 +34,7 @@ export interface RunRecords {
    */
   curves(run: string, points: number, within?: StepRange): Curves;
   gainMaps(run: string, columns: number): GainMaps;
+  expertLoads(run: string): ExpertLoads;
   mixing(step: number): Mixing | undefined;
 }
 
@@ -68,6 +71,7 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
   const seconds: number[] = [];
   const columns = metricCurves.map((curve) => ({ curve, values: [] as number[] }));
   const gains: GainRow[] = [];
+  const loads = createLoadKeeper();
   /** Runs of older versions have their matrices in gains.jsonl. */
   const mixing = { "gains.jsonl": [] as MixingRow[], "mixing.jsonl": [] as MixingRow[] };
   const followers = {
@@ -78,6 +82,7 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
   const cutMetrics = (step: number): void => {
     const count = countBelow(steps, step);
     for (const values of [steps, seconds, ...columns.map((column) => column.values)]) values.length = count;
+    loads.cut(step);
   };
   const updateMetrics = (): void =>
     follow(
@@ -90,6 +95,7 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
         steps.push(record.step);
         seconds.push(record.seconds ?? NaN);
         for (const { curve, values } of columns) values.push(columnValue(curve.read(record)));
+        loads.add(record.step, record.expertLoad);
       },
     );
   const findMatrices = (): (MixingRow & { readonly file: keyof typeof mixing })[] => {
@@ -164,6 +170,10 @@ export function createRunRecords(open: (file: string) => OpenFile | undefined): 
         sublayers: chosen.at(-1)?.sublayers ?? Array.from({ length: depth }, (_, index) => index),
         mixingSteps: findMatrices().map((row) => row.step),
       };
+    },
+    expertLoads(run) {
+      updateMetrics();
+      return loads.loads(run);
     },
     mixing(step) {
       updateGains();

@@ -5,6 +5,8 @@
 //   GET  /api/curves?run=&points=&from=&to=  curves, downsampled; of all steps or those from one to another
 //   GET  /api/gains?run=         layer × step maps of gains
 //   GET  /api/mixing?run=&step=  H_res of every sublayer at a step
+//   GET  /api/experts?run=       load of every expert over the steps
+//   GET  /api/bests              the best validation of every run
 //   GET  /api/texts?run=         samples, alarms, configuration
 //   GET  /api/live?run=&run=&from=  events: records as they are written, cards as they change
 //   GET  /metrics                the ends of all runs' records for Prometheus
@@ -15,6 +17,7 @@ import { type Context, Hono } from "hono";
 import { streamSSE } from "hono/streaming";
 import { showMany, showValue } from "../../basics/show.ts";
 import type { RunData } from "../../runs/run-data.ts";
+import { createBests } from "./bests.ts";
 import { createCards } from "./cards.ts";
 import { guard, type GuardOptions } from "./guard.ts";
 import { createLiveFeed, MOST_STREAMS } from "./live-events.ts";
@@ -102,6 +105,12 @@ export function createRoutes({ root, page, control, metricsText, ...access }: Se
         : context.json({ error: `No mixing matrices were recorded at step ${step}; ${where}` }, 404);
     }),
   );
+  app.get(
+    "/api/experts",
+    ofRun((context, run) => context.json(records(run).expertLoads(run))),
+  );
+  const bests = createBests(places);
+  app.get("/api/bests", (context) => context.json(bests()));
   app.get(
     "/api/texts",
     ofRun((context, run) => context.json(readTexts(places, run))),

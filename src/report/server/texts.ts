@@ -64,7 +64,8 @@ function parseEvents(lines: readonly string[]): EventLine[] {
     .reverse();
 }
 
-function checkpointSteps(folder: string): number[] {
+/** The steps of a run's checkpoints, ascending. */
+export function checkpointSteps(folder: string): number[] {
   const checkpoints = path.join(folder, "checkpoints");
   try {
     if (fs.realpathSync.native(checkpoints) !== checkpoints) return [];

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { hasEntry, isInherited, isObject, isTooDeep, ownEntry } from "../../basics/objects.ts";
 import { showCount, showValue } from "../../basics/show.ts";
 import { connectionKind } from "../../connections/table.ts";
+import { isDataFile } from "../../files/data-file.ts";
 import { sha256 } from "../../files/hash.ts";
 import { presets } from "../../model/config.ts";
 import { problem } from "../../model/problems.ts";
@@ -182,11 +183,11 @@ const definitionSchema = z
       string,
       SweepValue | undefined,
     ][]) {
-      if (given !== undefined && !(typeof given === "string" && hasEntry(presets, given)))
+      if (given !== undefined && !(typeof given === "string" && (hasEntry(presets, given) || isDataFile(given))))
         context.addIssue({
           code: "custom",
           path: [place, "preset"],
-          message: `${showValue(given)} is no size; there are ${Object.keys(presets).join(", ")}`,
+          message: `${showValue(given)} is no size; there are ${Object.keys(presets).join(", ")}, and files of your own such as ./my-preset.json`,
         });
     }
   });

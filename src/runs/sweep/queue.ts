@@ -75,7 +75,7 @@ export function runJobs(
         children.delete(child);
         running.delete(job);
         // One that was told to stop before it could listen has nothing to save.
-        const told = signal === "SIGTERM" || signal === "SIGINT";
+        const told = signal === "SIGTERM" || signal === "SIGINT" || signal === "SIGHUP";
         if (!ended.has(job.name) && told) ended.set(job.name, "stopped");
         if (!ended.has(job.name))
           failed.set(job.name, failure ?? `its process ended (${signal ?? `code ${code}`}) ${said.trim()}`.trim());

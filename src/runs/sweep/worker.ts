@@ -85,8 +85,9 @@ async function train(job: SweepJob): Promise<"finished" | "diverged" | "stopped"
   }
 }
 
-process.on("SIGINT", stop);
-process.on("SIGTERM", stop);
+for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(name, stop);
+// The pipe of what it says of itself ends with its parent.
+process.stderr.on("error", stop);
 process.on("disconnect", stop);
 process.once("message", (job: SweepJob) => {
   // What another process has done while this one waited is not done again.

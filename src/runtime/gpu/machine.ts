@@ -17,10 +17,12 @@ export interface GpuChoices {
   readonly largestMemory: number;
   /** Offsets of buffers in the arena are multiples of this. */
   readonly alignment: number;
+  /** The largest buffer that it has. */
+  readonly largestBuffer: number;
 }
 
 /** Chains are elementwise only (see fuse.ts), so no call is a tile of rows; one thread of the host gives the orders. */
-export function gpuDevice({ largestMemory, alignment }: GpuChoices): Device {
+export function gpuDevice({ largestMemory, alignment, largestBuffer }: GpuChoices): Device {
   return {
     threads: 1,
     panelWidth: 1,
@@ -31,6 +33,7 @@ export function gpuDevice({ largestMemory, alignment }: GpuChoices): Device {
     localArguments: 0,
     alignment,
     padding: 0,
+    arenaPage: Math.floor(largestBuffer / alignment) * alignment,
     largestMemory,
   };
 }

@@ -1,7 +1,7 @@
 // Question: where in the memory of a GPU does everything lie?
 //
-// A state has a buffer of its own. All programs share the arena, which is one buffer or several: when a program needs
-// a larger one, it grows, and every program is bound anew.
+// A state has a buffer of its own. All programs share the arena, which is one buffer or, where that would be too large
+// for the GPU, several: when a program needs a larger one, it grows, and every program is bound anew.
 
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
@@ -46,6 +46,8 @@ export interface MemoryActions {
   begin(place: Place, values: readonly number[], dtype: Tensor["dtype"]): void;
   /** No order that has been given needs the buffer any more once it is done. */
   drop(buffer: GPUBuffer): void;
+  /** What is thrown for a buffer that is larger than any can be. */
+  tooLarge(bytes: number): Error;
 }
 
 const whole = (bytes: number): number => Math.ceil(bytes / 4) * 4;
@@ -59,7 +61,9 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
   const states = new Map<Tensor, State>();
   const places = new Map<Buffer, Place>();
   const bound = new Map<PlacedProgram, () => void>();
-  let arena: GPUBuffer | undefined;
+  const page = machine.device.arenaPage ?? Number.POSITIVE_INFINITY;
+  /** All of the size of a page but the last. */
+  const arena: GPUBuffer[] = [];
   let [taken, most] = [0, 0];
   const create = (label: string, bytes: number): GPUBuffer => {
     const gpu = actions.create(label, bytes);
@@ -98,19 +102,24 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
       if (left && --left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
     }
   };
+  /** Pages that grow are other buffers, with the values of the old: programs that have run can still be read. */
   const growArena = (bytes: number): void => {
-    if (bytes <= (arena?.size ?? 0)) return;
-    const before = arena;
-    arena = create("arena", bytes);
-    if (!before) return;
-    actions.copy(before, arena, before.size);
-    drop(before);
-    for (const bind of bound.values()) bind();
+    let moved = false;
+    for (let at = 0; at * page < bytes; at++) {
+      const size = Math.min(page, bytes - at * page);
+      const before = arena[at];
+      if (before && before.size >= size) continue;
+      const grown = create("arena", size);
+      arena[at] = grown;
+      if (!before) continue;
+      actions.copy(before, grown, before.size);
+      drop(before);
+      moved = true;
+    }
+    if (moved) for (const bind of bound.values()) bind();
   };
   const dropArena = (): void => {
-    if (bound.size > 0 || !arena) return;
-    drop(arena);
-    arena = undefined;
+    if (bound.size === 0) for (const buffer of arena.splice(0)) drop(buffer);
   };
 
   return {
@@ -134,6 +143,8 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
       try {
         const plan = compilePlan(spec, machine, { stateBuffer });
         const { offsets, bytes, sharing } = plan.arena;
+        const largest = Math.max(0, ...[...offsets.keys()].map((buffer) => buffer.bytes));
+        if (largest > page) throw actions.tooLarge(largest);
         growArena(bytes);
         const program: PlacedProgram = {
           plan,
@@ -142,7 +153,8 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
             const known = places.get(root) ?? own.get(root);
             if (known) return known;
             const offset = offsets.get(root);
-            if (offset !== undefined && arena) return { gpu: arena, offset, bytes: whole(buffer.bytes) };
+            const gpu = arena[Math.floor((offset ?? 0) / page)];
+            if (offset !== undefined && gpu) return { gpu, offset: offset % page, bytes: whole(buffer.bytes) };
             if (!root.state) throw new Error(`memory: ${buffer.name} has no place.`);
             const place = { gpu: create(root.name, root.bytes), offset: 0, bytes: root.bytes };
             own.set(root, place);

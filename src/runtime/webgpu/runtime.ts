@@ -33,6 +33,9 @@ import { gridOf } from "./shader.ts";
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 } as const;
 const MAP_READ = 1;
 
+/** WebGPU does not say how much memory there is: only an attempt shows what is too much. */
+const UNKNOWN_MEMORY = 2 ** 42;
+
 /** The WebGPU runtime: float32 on any GPU, the same bits from run to run on one adapter. */
 export interface WebgpuRuntime extends Runtime {
   readonly adapter: AdapterListing;
@@ -64,9 +67,11 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
     );
   const device = await openDevice(adapter);
   const { limits, queue } = device;
+  const largestBuffer = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
   const machine = gpuMachine({
     name: "webgpu",
-    largestMemory: limits.maxBufferSize,
+    largestMemory: UNKNOWN_MEMORY,
+    largestBuffer,
     alignment: limits.minStorageBufferOffsetAlignment,
   });
 
@@ -106,12 +111,21 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
   const memory = createMemory(machine, {
     create(label, bytes) {
       const size = Math.max(16, Math.ceil(bytes / 16) * 16);
-      if (size > limits.maxBufferSize || bytes > limits.maxBufferSize) throw tooLarge(bytes, limits.maxBufferSize);
-      return device.createBuffer({
+      if (bytes > largestBuffer) throw tooLarge(bytes, largestBuffer);
+      device.pushErrorScope("out-of-memory");
+      const buffer = device.createBuffer({
         label,
         size,
         usage: usage.storage | usage.copySource | usage.copyTarget,
       });
+      void device.popErrorScope().then((error) => {
+        if (error)
+          broken ??= new Error(
+            `Out of memory: the GPU has no ${(bytes / 2 ** 20).toFixed(0)} MiB left for ${label}. ` +
+              "Use a smaller batch, context or width, gradient accumulation, or checkpoint(), and go on from the last checkpoint.",
+          );
+      });
+      return buffer;
     },
     copy: (from, to, bytes) => perform(() => submit((encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, bytes))),
     begin(place, values, dtype) {
@@ -119,6 +133,7 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       perform(() => queue.writeBuffer(place.gpu, place.offset, data));
     },
     drop: (buffer) => perform(() => buffer.destroy()),
+    tooLarge: (bytes) => tooLarge(bytes, largestBuffer),
   });
 
   /** The program whose values are in the arena. */
@@ -176,7 +191,6 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       const known = new Map<string, number>();
       const bindings = dispatch.buffers.map((buffer) => {
         const { gpu, offset, bytes } = placeOf(buffer);
-        if (bytes > limits.maxStorageBufferBindingSize) throw tooLarge(bytes, limits.maxStorageBufferBindingSize);
         const key = `${idOf(gpu)} ${offset}`;
         let binding = known.get(key);
         if (binding === undefined) {
@@ -210,11 +224,11 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       expectOpen();
       if (released) throw releasedProgram();
     };
-    const encode = (): void => {
+    const encode = (calls: readonly BoundDispatch[]): void => {
       if (broken || closed) return;
       submit((encoder) => {
         const pass = encoder.beginComputePass();
-        for (const { slot, group, grid } of bound) {
+        for (const { slot, group, grid } of calls) {
           pass.setPipeline(slot.pipeline!);
           pass.setBindGroup(0, group);
           pass.dispatchWorkgroups(...grid);
@@ -226,7 +240,9 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
       plan: placed.plan,
       run() {
         expectThere();
-        perform(encode);
+        // Bound as it is now: by its turn the arena may be another, which begins as a copy of this one.
+        const calls = bound;
+        perform(() => encode(calls));
         for (const check of checks) unseen.add(check);
         latest = program;
       },

@@ -3,8 +3,10 @@
 // The messages are defined in src/report/server/messages.ts.
 
 import type {
+  BestValidation,
   ControlRequest,
   Curves,
+  ExpertLoads,
   GainMaps,
   Mixing,
   RunCard,
@@ -16,16 +18,22 @@ const POINTS = 900;
 
 export const getRuns = (): Promise<{ root: string; cards: RunCard[] }> => get("/api/runs", {});
 /** @param steps the first and the last step (default: all steps) */
-export const getCurves = (run: string, steps?: readonly [from: number, to: number]): Promise<Curves> =>
+export const getCurves = (
+  run: string,
+  steps?: readonly [from: number, to: number],
+  points: number = POINTS,
+): Promise<Curves> =>
   get("/api/curves", {
     run,
-    points: String(POINTS),
+    points: String(points),
     ...(steps ? { from: String(steps[0]), to: String(steps[1]) } : {}),
   });
 export const getGains = (run: string): Promise<GainMaps> => get("/api/gains", { run });
 export const getMixing = (run: string, step: number): Promise<Mixing> =>
   get("/api/mixing", { run, step: String(step) });
 export const getTexts = (run: string): Promise<RunTexts> => get("/api/texts", { run });
+export const getExperts = (run: string): Promise<ExpertLoads> => get("/api/experts", { run });
+export const getBests = (): Promise<Readonly<Record<string, BestValidation>>> => get("/api/bests", {});
 export const setTags = (run: string, tags: readonly string[]): Promise<{ tags: string[] }> =>
   post("/api/tags", { run, tags });
 export const control = (request: ControlRequest): Promise<unknown> => post("/api/control", request);

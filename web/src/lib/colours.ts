@@ -1,6 +1,6 @@
 // Question: which colour does a value of a heat map have?
 //
-// Gains are white at 1, red above and blue below, by their logarithm. Mixing goes from the background at 0 to blue at 1,
+// Gains and loads are white at 1, red above and blue below. Mixing goes from the background at 0 to blue at 1,
 // and is orange below 0. The middle is the page's background, so both also work in the dark scheme.
 
 type Colour = readonly [red: number, green: number, blue: number];
@@ -25,10 +25,4 @@ export function colourAt({ middle, high, low, missing }: Palette, position: numb
   const share = Math.min(1, Math.abs(position)) ** 0.8;
   const end = position < 0 ? low : high;
   return `rgb(${middle.map((from, index) => Math.round(from + (end[index]! - from) * share)).join(" ")})`;
-}
-
-/** The position of a gain between 10^-limit and 10^limit. */
-export function gainPosition(gain: number | null, limit: number): number {
-  if (gain === null) return NaN;
-  return gain <= 0 ? -1 : Math.log10(gain) / limit;
 }

@@ -97,20 +97,39 @@ export function isCoarse({ curves }: RunCurves): boolean {
 }
 
 /**
- * Exponential mean over about `window` steps; it does not depend on how many steps lie between two points. A window of 0
- * leaves the points unchanged. Gaps stay, and do not count.
+ * Exponential mean over about `window` steps; it does not depend on how many steps lie between two points. The mean is of
+ * what has been seen so far, so that it begins at the first value and not too high (as TensorBoard's, debiased). A window
+ * of 0 leaves the points unchanged. Gaps stay, and do not count.
  */
 export function smoothed({ step, value }: Points, window: number): (number | null)[] {
   if (window === 0) return [...value];
-  let mean: number | undefined;
-  let before = 0;
+  let [sum, weights] = [0, 0];
+  let before: number | undefined;
   return value.map((each, index) => {
     if (each === null) return null;
-    const weight = 1 - Math.exp(-(step[index]! - before) / window);
-    before = step[index]!;
-    mean = mean === undefined ? each : mean + weight * (each - mean);
-    return mean;
+    const at = step[index]!;
+    const kept = before === undefined ? 0 : Math.exp(-(at - before) / window);
+    // A point stands for the steps since the one before it.
+    const share = before === undefined ? 1 - Math.exp(-1 / window) : 1 - kept;
+    before = at;
+    [sum, weights] = [kept * sum + share * each, kept * weights + share];
+    return sum / weights;
   });
+}
+
+/** The windows that the page offers, in steps. */
+export const windows: readonly number[] = [0, 2, 5, 10, 20, 50, 100, 200, 500, 1000];
+
+/** The window for curves of that many steps if nobody has chosen one. */
+export function usualWindow(steps: number): number {
+  return windows.findLast((each) => each <= steps / 30) ?? 0;
+}
+
+/** The curve of another: seconds of a step from tokens a second. */
+export function inverted({ step, value, mean }: Curve, tokensPerStep: number): Curve {
+  const turn = (values: readonly (number | null)[]): (number | null)[] =>
+    values.map((each) => (each === null || each <= 0 ? null : tokensPerStep / each));
+  return { step, value: turn(value), mean: mean && { step: mean.step, value: turn(mean.value) } };
 }
 
 /** Steps on another axis: seconds between the points of the clock are interpolated. */

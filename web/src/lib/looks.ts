@@ -1,10 +1,10 @@
 // Question: in which colour and dash is a run drawn?
 //
 // A run has the colour of its connection, as in the report's figures. Runs of one connection differ in their variant:
-// first in shade, then in dash. A shown run keeps its variant whatever else is shown or hidden. A run that is shown
-// again gets its old variant, unless another run has taken it meanwhile.
+// in shade and in dash, for neighbouring shades alone are hard to tell apart. A shown run keeps its variant whatever else
+// is shown or hidden. A run that is shown again gets its old variant, unless another run has taken it meanwhile.
 
-import { colourOf, dashes } from "../../../src/report/figures/palette.ts";
+import { colourOf, dashes, mixed, shades } from "../../../src/report/figures/palette.ts";
 
 export interface Look {
   /** As #rrggbb. */
@@ -13,23 +13,21 @@ export interface Look {
   readonly dash: readonly number[];
 }
 
-/** How far each shade is from the connection's colour towards that of the ink. */
-const SHADES = [0, 0.38, 0.64];
 const INK = { light: "#15171c", dark: "#f4f4f6" } as const;
 
 /** @param variant 0 is the connection's colour itself */
 export function lookOf(kind: string, variant: number, dark: boolean): Look {
-  const share = SHADES[variant % SHADES.length]!;
-  const dash = dashes[Math.floor(variant / SHADES.length) % dashes.length]!;
+  const share = shades[variant % shades.length]!;
+  const dash = dashes[variant % dashes.length]!;
   return { colour: mixed(colourOf(kind), dark ? INK.dark : INK.light, share), dash };
 }
 
-/** A look as the background of a swatch: stripes that repeat the dashes at half size. */
-export function striped({ colour, dash }: Look): string {
+/** A look as the background of a swatch: stripes that repeat the dashes, at half size unless it shows a piece of the line. */
+export function striped({ colour, dash }: Look, whole = false): string {
   let at = 0;
   const stops = dash.map((length, index) => {
     const from = at;
-    at += length / 2;
+    at += whole ? length : length / 2;
     return `${index % 2 === 0 ? colour : "transparent"} ${from}px ${at}px`;
   });
   return dash[1] === 0 ? colour : `repeating-linear-gradient(to right, ${stops.join(", ")})`;
@@ -52,12 +50,4 @@ export function assignVariants(
     taken.add(key(run, variant));
     variants.set(run, variant);
   }
-}
-
-function mixed(from: string, to: string, share: number): string {
-  const channel = (colour: string, index: number): number => parseInt(colour.slice(1 + 2 * index, 3 + 2 * index), 16);
-  const channels = [0, 1, 2].map((index) =>
-    Math.round(channel(from, index) * (1 - share) + channel(to, index) * share),
-  );
-  return `#${channels.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }

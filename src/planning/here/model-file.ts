@@ -1,0 +1,106 @@
+// Question: which model does a file describe, that is to be planned?
+//
+// Four kinds of JSON files, told apart by a field:
+//
+//   model_type   Hugging Face's config.json (hugging-face.ts)
+//   config       the config.json of a run of this library: its model, and its batch and steps
+//   known        a model as the planner has it: { "known": "shapes", … } or { "known": "totals", … } (architecture.ts)
+//   otherwise    a model as a run's configuration has it, by itself or as the field `model`; kvHeads and connection may
+//                be left out
+
+import path from "node:path";
+import { isObject, isTooDeep } from "../../basics/objects.ts";
+import { messageOf, reason } from "../../files/errors.ts";
+import { isFolder } from "../../files/places.ts";
+import { readText } from "../../files/read.ts";
+import { type ModelConfig, modelSchema } from "../../model/config.ts";
+import { isMixed } from "../../model/overrides.ts";
+import { problems } from "../../model/problems.ts";
+import { parseTrainingConfig, withOlderMeanings } from "../../training/config.ts";
+import type { ConnectionShape, PlannedModel } from "../architecture.ts";
+import { expectPlannedModel } from "../check-model.ts";
+import { architectureOf } from "../presets.ts";
+import { planHuggingFace, type ReadModel } from "./hugging-face.ts";
+
+/** The JSON of a file that is to hold one object. */
+export function readObject(file: string): Record<string, unknown> {
+  let value: unknown;
+  try {
+    value = JSON.parse(readText(file));
+  } catch (error) {
+    const why = error instanceof SyntaxError ? `it is not JSON (${error.message})` : reason(error);
+    throw new Error(`cannot read ${file}: ${why}`, { cause: error });
+  }
+  if (!isObject(value) || isTooDeep(value))
+    throw new Error(`${file} holds no JSON object; it must be one with named fields, such as { "layers": 32, … }.`);
+  return value;
+}
+
+/**
+ * The model that a file describes, or the config.json of a folder.
+ *
+ * @throws Error that names the file, each wrong field, what it is and what is allowed
+ */
+export function readPlannedModel(place: string): ReadModel {
+  const file = isFolder(place) ? path.join(place, "config.json") : place;
+  const value = readObject(file);
+  const base = path.basename(file, path.extname(file));
+  const name = base === "config" ? path.basename(path.dirname(path.resolve(file))) : base;
+  if (value["model_type"] !== undefined) return planHuggingFace(value, name, file);
+  if (value["config"] !== undefined) return ofRun(value["config"], file);
+  if (value["known"] !== undefined) return ofPlanner({ name, ...value }, file);
+  const { model = value, ...others } = value;
+  if (value["model"] !== undefined && Object.keys(others).length > 0 && value["data"] !== undefined)
+    return ofRun(value, file);
+  return ofModel(model, name, file);
+}
+
+function ofPlanner(value: Readonly<Record<string, unknown>>, file: string): ReadModel {
+  const model = value as unknown as PlannedModel;
+  try {
+    expectPlannedModel(file, model);
+  } catch (error) {
+    throw new Error(messageOf(error), { cause: error });
+  }
+  return { model, notes: [] };
+}
+
+function ofRun(value: unknown, file: string): ReadModel {
+  const config = parseTrainingConfig(withOlderMeanings(value), file);
+  const { model, batch, accumulate, steps, optimizer } = config;
+  const { connection, notes } = streamsOf(model);
+  const { learningRate, warmup, beta1, beta2, epsilon, weightDecay } = optimizer;
+  const rates = { learningRate, warmup, beta1, beta2, epsilon, weightDecay };
+  const training = { batch: batch * accumulate, context: model.context, steps, ...rates };
+  const planned = { ...architectureOf(config.name, model, connection), training };
+  return { model: planned, notes };
+}
+
+function ofModel(value: unknown, name: string, file: string): ReadModel {
+  const whole = isObject(value) ? { kvHeads: value["heads"], connection: { kind: "mhc" }, ...value } : value;
+  const result = modelSchema.safeParse(whole);
+  if (!result.success)
+    throw new Error(
+      `${file} is not valid:\n  ${problems(result.error.issues, whole, modelSchema).join("\n  ")}\nIt must be a model with vocabulary, context, width, layers, heads and hidden, or Hugging Face's config.json with its model_type (docs/planning.md, Your own model).`,
+    );
+  const { connection, notes } = streamsOf(result.data);
+  return { model: architectureOf(name, result.data, connection), notes };
+}
+
+/** The streams that a plan takes from a model: those of its mHC, or the paper's. */
+function streamsOf({ connection: all }: ModelConfig): {
+  readonly connection?: ConnectionShape;
+  readonly notes: readonly string[];
+} {
+  const kinds = isMixed(all) ? [all.default, ...all.overrides.map(({ connection }) => connection)] : [all];
+  const mhc = kinds.find((each) => each.kind === "mhc");
+  const notes =
+    kinds.length === 1 && mhc
+      ? []
+      : [
+          `A plan compares mHC in all sublayers with plain residuals${mhc ? "" : ", with 4 streams and 20 iterations"}; the file's own connection is ${kinds.map(({ kind }) => kind).join(" and ")}.`,
+        ];
+  if (!mhc) return { notes };
+  const { streams, iterations } = mhc;
+  return { connection: { streams, iterations }, notes };
+}

@@ -1,0 +1,59 @@
+// Question: how does a run write a text, while it trains and afterwards?
+//
+// The text is drawn with random numbers of its own, a function of the run's seed, and nothing of the training is
+// touched: a run that writes has the bits of one that does not. A step's text is the same whoever asks for it, and the
+// run's folder keeps it once.
+
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { samplingRandom } from "../data/random.ts";
+import type { TrainingConfig } from "../training/config.ts";
+import type { Trainer } from "../training/trainer.ts";
+import type { RunFolder } from "./run-folder.ts";
+import type { Sample } from "./samples.ts";
+
+/** The prompt of a run's samples. */
+export const SAMPLE_PROMPT = "The people of the United States";
+const SAMPLE_TOKENS = 80;
+/** After so many tokens the process hears of signals. */
+const LISTEN = 8;
+
+/** The length of a sample in tokens. */
+export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT): { prompt: number; tokens: number } {
+  return { prompt: tokenizer.before.length + tokenizer.encode(prompt).length, tokens: SAMPLE_TOKENS };
+}
+
+/** What writes a sample, and where it is kept. */
+export interface Writer {
+  readonly config: Pick<TrainingConfig, "seed">;
+  readonly trainer: Pick<Trainer, "generate" | "step">;
+  readonly folder: Pick<RunFolder, "appendSample">;
+}
+
+/**
+ * Let a run write a text with the parameters that it has now, and save the text in its folder.
+ *
+ * @returns undefined, and nothing is saved, where the signal was aborted meanwhile
+ */
+export async function writeSample(
+  { config, trainer, folder }: Writer,
+  tokenizer: Tokenizer,
+  { prompt = SAMPLE_PROMPT, signal }: { readonly prompt?: string; readonly signal?: AbortSignal | undefined } = {},
+): Promise<Sample | undefined> {
+  const { step } = trainer;
+  const ids: number[] = [];
+  const tokens = trainer.generate([...tokenizer.before, ...tokenizer.encode(prompt)], {
+    temperature: 0.8,
+    topK: 40,
+    maxTokens: SAMPLE_TOKENS,
+    stopToken: tokenizer.endOfText,
+    random: samplingRandom(config.seed),
+  });
+  for await (const id of tokens) {
+    ids.push(id);
+    if (signal && ids.length % LISTEN === 0) await new Promise((resolve) => setImmediate(resolve));
+    if (signal?.aborted) return undefined;
+  }
+  const sample = { step, prompt, text: tokenizer.decode(ids) };
+  folder.appendSample(sample);
+  return sample;
+}
