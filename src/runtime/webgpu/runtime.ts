@@ -3,6 +3,7 @@
 // A step is one command buffer and one submission. Orders (write, run, read) are given to the GPU in the order in which
 // they are asked for; while kernels are being compiled they wait in a line. Nothing waits for the GPU but a read.
 
+import { expectFields } from "../../basics/fields.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
@@ -41,6 +42,12 @@ export interface WebgpuRuntime extends Runtime {
   readonly adapter: AdapterListing;
 }
 
+/** How the WebGPU runtime uses the GPU. */
+export interface WebgpuOptions {
+  /** Bytes of the largest buffer; default: the GPU's own limit. A smaller one plans as for a smaller GPU. */
+  readonly largestBuffer?: number;
+}
+
 /** One dispatch of a program, bound to its places. */
 interface BoundDispatch {
   readonly slot: PipelineSlot;
@@ -59,7 +66,8 @@ interface WatchedCheck extends IndexCheck {
  *
  * @throws Error when there is no WebGPU, no adapter or no device; it says what to do
  */
-export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
+export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<WebgpuRuntime> {
+  expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
   const adapter = await findAdapter();
   if (!adapter)
     throw new Error(
@@ -67,7 +75,11 @@ export async function createWebgpuRuntime(): Promise<WebgpuRuntime> {
     );
   const device = await openDevice(adapter);
   const { limits, queue } = device;
-  const largestBuffer = Math.min(limits.maxBufferSize, limits.maxStorageBufferBindingSize);
+  const largestBuffer = Math.min(
+    limits.maxBufferSize,
+    limits.maxStorageBufferBindingSize,
+    options.largestBuffer ?? Number.POSITIVE_INFINITY,
+  );
   const machine = gpuMachine({
     name: "webgpu",
     largestMemory: UNKNOWN_MEMORY,
