@@ -5,10 +5,11 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { tooEarly } from "./evidence.ts";
 import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
 import { largestGain } from "./figures/seeds.ts";
 import { mean, median } from "../basics/numbers.ts";
-import { type Series, seriesOf } from "./figures/series.ts";
+import { hasDiverged, type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "../runs/run-data.ts";
 
 /** One run in numbers. A number is undefined if the folder does not hold it. */
@@ -61,9 +62,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       largestGain: largest(gains.map((record) => largestGain(record) ?? Number.NaN)),
       tokensPerSecond: median(finite(metrics.map(({ tokensPerSecond }) => tokensPerSecond))),
       alarms: events.length,
-      diverged:
-        events.some(({ rule, action }) => (rule === "not-finite" || rule === "diverged") && action !== "rollback") ||
-        metrics.some(({ loss }) => typeof loss === "number" && !Number.isFinite(loss)),
+      diverged: hasDiverged(run),
     };
   });
 }
@@ -95,9 +94,9 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   const sound = numbers.filter(({ diverged, loss }) => !diverged && loss !== undefined);
   const of = sound.every(({ validationLoss }) => validationLoss !== undefined) ? "validationLoss" : "loss";
   const ranked = series
-    .map(({ label }) => {
+    .map(({ label, runs }) => {
       const values = sound.filter((row) => row.label === label).map((row) => row[of]!);
-      return { label, values, mean: mean(values) };
+      return { label, values, mean: mean(values), runs: runs.filter((run) => !hasDiverged(run)) };
     })
     .filter(({ values, mean: value }) => values.length > 0 && Number.isFinite(value))
     .sort((a, b) => a.mean - b.mean);
@@ -109,12 +108,17 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   const seeds = Math.min(...ranked.map(({ values }) => values.length));
   const spread = Math.max(...ranked.map(({ values }) => Math.max(...values) - Math.min(...values)));
   const nearest = others[0]!.mean - best.mean;
-  const unequal = new Set(numbers.map(({ step }) => step)).size > 1;
+  const lacks = tooEarly(
+    "order",
+    ranked.map(({ runs }) => runs),
+  );
+  const unequal = new Set(sound.map(({ step }) => step)).size > 1;
   return [
     `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}.`,
     ...(unequal ? ["The runs made different numbers of steps, so their final losses belong to different steps."] : []),
+    ...(lacks === undefined ? [] : [`It is too early for an order: ${lacks}.`]),
     seeds < 2
-      ? "At least one of them has a single seed, so it is not known how much of this is chance."
+      ? `${ranked.every(({ values }) => values.length < 2) ? "Each has a single seed" : "At least one of them has a single seed"}, so it is not known how much of this is chance.`
       : nearest > spread
         ? `Over seeds, final losses of the same configuration differ by at most ${spread.toFixed(4)}, less than the distance of the first two.`
         : `Over seeds, final losses of the same configuration differ by up to ${spread.toFixed(4)}, no less than the distance of the first two: their order may be chance.`,

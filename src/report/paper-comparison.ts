@@ -2,9 +2,11 @@
 //
 // The table holds six statements of arXiv 2512.24880 about its 27B models (Figures 2, 3, 5 and 7), each beside the same
 // quantity in these runs: the mean over seeds and, for several seeds, the smallest and the largest. A difference counts
-// as reproduced only if every seed has the paper's sign.
+// as reproduced only if every seed has the paper's sign. Runs that have done too little for a claim (evidence.ts) get no
+// verdict.
 
 import { median } from "../basics/numbers.ts";
+import { type Claim, tooEarly } from "./evidence.ts";
 import { gapBand } from "./figures/training.ts";
 import { type Series, seriesOf, type Spread, spreadOf } from "./figures/series.ts";
 import { gainText, runNumbers, signedLoss } from "./findings.ts";
@@ -76,7 +78,7 @@ export function paperTable(runs: readonly RunData[]): Markup | undefined {
     <p class="soft small">
       Means over seeds, in brackets the smallest and the largest; losses smoothed over 4 % of the steps. Other data, a
       fraction of the size and of the length: what shows here is no proof for large models, and what does not is none
-      against.
+      against. Too early: there is no verdict before the runs have made the least number of steps, tokens and seeds.
     </p>`;
 }
 
@@ -89,7 +91,8 @@ function gainRow(
   const gains = runNumbers(series?.runs ?? []).flatMap(({ largestGain }) => largestGain ?? []);
   if (gains.length === 0) return undefined;
   const spread = spreadOf(gains);
-  return { quantity, paper, here: showRange(spread, gainText), verdict: verdict(spread) };
+  const judged = early("gain", [series!]) ?? verdict(spread);
+  return { quantity, paper, here: showRange(spread, gainText), verdict: judged };
 }
 
 function gapRow(
@@ -106,9 +109,8 @@ function gapRow(
     quantity: whole ? quantity : quantity.replace("the end", `step ${last.x}`),
     paper,
     here: showRange(last, signedLoss),
-    verdict: whole
-      ? directionOf(last, sign, Math.min(series.runs.length, base.runs.length))
-      : "not decided: not all runs reached the end",
+    verdict:
+      early("loss", [series, base]) ?? (whole ? directionOf(last, sign) : "not decided: not all runs reached the end"),
   };
 }
 
@@ -126,7 +128,7 @@ function normRow(hc: Series | undefined, mhc: Series | undefined): PaperComparis
     quantity: "Gradient norm of HC over that of mHC, medians of the second half",
     paper: "1.3 to 2.3 near step 39 000 (Fig. 2b, a noisy band)",
     here: showRange(spread, (ratio) => ratio.toPrecision(3)),
-    verdict: directionOf(around, 1, ratios.length).replace("the same sign", "above one"),
+    verdict: early("norm", [hc, mhc]) ?? directionOf(around, 1).replace("the same sign", "above one"),
   };
 }
 
@@ -138,10 +140,19 @@ function laterNorm({ metrics }: RunData): number | undefined {
 
 const DIFFER = "not decided: seeds differ";
 
-function directionOf({ mean, least, largest }: Range, sign: 1 | -1, seeds: number): string {
+/** That a claim is too early, and by how much. */
+function early(claim: Claim, series: readonly Series[]): string | undefined {
+  const lacks = tooEarly(
+    claim,
+    series.map(({ runs }) => runs),
+  );
+  return lacks === undefined ? undefined : `too early: ${lacks}`;
+}
+
+/** Of several seeds: with fewer it is too early. */
+function directionOf({ mean, least, largest }: Range, sign: 1 | -1): string {
   if (least < 0 && largest > 0) return `${DIFFER} in sign`;
-  const same = Math.sign(mean) === sign;
-  return `${same ? "shows: the same sign" : "does not show: the other sign"}${seeds < 2 ? ", of one seed" : " in every seed"}`;
+  return `${Math.sign(mean) === sign ? "shows: the same sign" : "does not show: the other sign"} in every seed`;
 }
 
 function showRange({ mean, least, largest }: Range, show: (value: number) => string): string {

@@ -272,13 +272,23 @@ function commands(runs: readonly RunData[]): Markup | undefined {
     .filter(({ config }) => config.upcycledFrom ?? config.importedFrom ?? config.startedFrom)
     .map(({ name }) => name);
   const changed = known.flatMap(({ name, changes }) => changes.map((change) => `${name}, ${describeChange(change)}`));
-  const versions = [...new Set(known.map((run) => JSON.stringify(run.versions)))];
+  const versions = [...new Set(known.map(({ versions: each }) => versionsText(each)).filter((text) => text !== ""))];
   return html`<p>The same text, options and seeds give the same numbers, bit by bit, on the same kernels.</p>
     <pre>${lines.join("\n")}</pre>
     ${piped && html`<p>The text came from standard input; it must be piped in again.</p>`}
     ${upcycled.length > 0 && html`<p>Not from scratch: ${upcycled.join(", ")} began with the weights of another run or model (birkhoff convert, birkhoff import, --from), which these commands do not repeat.</p>`}
     ${changed.length > 0 && html`<p>Changed by a resume: ${changed.join("; ")}. The commands have the last values from the first step on, so they do not repeat these runs.</p>`}
-    <p class="soft small">Versions: ${versions.slice(0, 5).join("; ")}</p>`;
+    ${versions.length > 0 && html`<p class="soft small">Trained with ${versions.slice(0, MOST_VERSIONS).join("; and with ")}${versions.length > MOST_VERSIONS && "; and with others"}.</p>`}`;
+}
+
+const MOST_VERSIONS = 5;
+
+const versionNames: Readonly<Record<string, string>> = { node: "Node", v8: "V8", kernels: "kernels" };
+
+/** "Node 24.21.0, V8 13.6 and kernels relaxed 16". */
+function versionsText(versions: RunData["versions"]): string {
+  const parts = Object.entries(versions ?? {}).map(([name, version]) => `${versionNames[name] ?? name} ${version}`);
+  return parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts.at(-1)}`;
 }
 
 /** Quote a folder's name for a POSIX shell. */

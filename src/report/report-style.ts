@@ -11,7 +11,7 @@ export const reportStyle = `
 * { box-sizing: border-box; }
 html { scroll-behavior: smooth; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, -apple-system, "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; }
-main { max-width: 980px; margin: 0 auto; padding: 40px 24px 80px; }
+main { max-width: 1040px; margin: 0 auto; padding: 40px 24px 80px; }
 h1 { font-size: 30px; line-height: 1.2; margin: 0 0 6px; letter-spacing: -0.01em; overflow-wrap: anywhere; }
 h2 { font-size: 21px; margin: 52px 0 10px; padding-top: 14px; border-top: 1px solid var(--line); }
 h3 { font-size: 16px; margin: 26px 0 6px; overflow-wrap: anywhere; }
@@ -25,7 +25,7 @@ a:hover { text-decoration: underline; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: 14px; margin: 14px 0 0; }
 .wide { overflow-x: auto; margin: 12px 0; }
 table { border-collapse: collapse; font-size: 14px; font-variant-numeric: tabular-nums; width: 100%; }
-th, td { padding: 6px 9px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 6px 8px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th { white-space: normal; font-weight: 600; color: var(--soft); font-size: 12.5px; vertical-align: bottom; }
 th:first-child, td:first-child { text-align: left; }
 .left th, .left td { text-align: left; }

@@ -76,7 +76,8 @@ export function smallText(words: number): string {
   return Array.from({ length: words }, (_, i) => word(i)).join("");
 }
 
-const sizes = { width: 16, layers: 2, heads: 2, kvHeads: 1, hidden: 24 };
+/** The fields of the smallest model. */
+export const sizes = { width: 16, layers: 2, heads: 2, kvHeads: 1, hidden: 24 };
 
 /** The smallest model, on the text of the workplace. */
 export const tiny: readonly string[] = [

@@ -9,7 +9,7 @@ import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Installed, installPackage } from "../../bench/lib/installed.ts";
 import { publicEntries } from "../../scripts/public-exports.ts";
-import { smallText, tiny } from "../e2e/cli.ts";
+import { sizes, smallText, tiny } from "../e2e/cli.ts";
 
 const folder = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-installed-")));
 afterAll(() => fs.rmSync(folder, { recursive: true }));
@@ -112,6 +112,20 @@ describe.skipIf("skipped" in installing)("npm install birkhoff", () => {
     const { status, stderr } = birkhoff(...args);
     expect(stderr).toMatch(message);
     expect(status).toBe(1);
+  });
+
+  test("a sweep without what draws its chart has its results", () => {
+    const values = Object.fromEntries(Object.entries(sizes).map(([name, value]) => [`model.${name}`, value]));
+    const base = { data: "text.txt", steps: 2, vocabulary: 270, context: 12, batch: 4, ...values };
+    fs.writeFileSync(
+      path.join(folder, "sweep.json"),
+      JSON.stringify({ name: "small", base, axes: { learningRate: [1e-3] } }),
+    );
+    const { status, stdout, stderr } = birkhoff("sweep", "sweep.json", "--out", "small", "--cache", "cache");
+    expect(stderr).toContain("Then birkhoff sweep small --report draws the chart.");
+    expect(stdout).toContain("1 of 1 run");
+    expect(status).toBe(0);
+    expect(fs.readdirSync(path.join(folder, "small"))).toContain("results.jsonl");
   });
 
   test("doctor says which parts lack packages", () => {

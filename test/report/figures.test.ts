@@ -45,8 +45,8 @@ describe("series", () => {
     const series = seriesOf(runs);
     expect(series.map(({ label, kind }) => [label, kind])).toEqual([
       ["residual (2 seeds)", "residual"],
-      ["hc (2 seeds)", "hc"],
-      ["mhc (2 seeds)", "mhc"],
+      ["HC (2 seeds)", "hc"],
+      ["mHC (2 seeds)", "mhc"],
     ]);
     expect(series.map(({ colour }) => colour)).toEqual([kindColours.residual, kindColours.hc, kindColours.mhc]);
   });
@@ -115,12 +115,12 @@ describe("drawing", () => {
     const svg = await renderSvg(lossFigure(runs)!.spec);
     for (const kind of ["residual", "hc", "mhc"]) expect(svg.includes(`stroke="${kindColours[kind]}"`)).toBe(true);
     expect(svg.match(/mark-area/g)!.length).toBeGreaterThan(0);
-    expect(svg.includes("hc (2 seeds)")).toBe(true);
+    expect(svg.includes("HC (2 seeds)")).toBe(true);
   });
 
   test("the loss gap is that of the records", () => {
     const { spec } = lossGapFigure(runs)!;
-    const values = valuesOf(spec).filter(({ series }) => series === "mhc (2 seeds)");
+    const values = valuesOf(spec).filter(({ series }) => series === "mHC (2 seeds)");
     const last = values.at(-1)!;
     // The fixture's mHC ends 0.08 below its residual runs, with the same noise for the same seed.
     expect(last.step).toBe(200);

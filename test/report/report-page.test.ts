@@ -30,7 +30,7 @@ test("html escapes its values, and JSON ends no script", () => {
 test("a report tells what the records say, and each link of its contents leads somewhere", async () => {
   const runs = three("three");
   const page = await reportHtml(runs);
-  expect(page.includes("mhc ends with the lowest validation loss")).toBe(true);
+  expect(page.includes("mHC ends with the lowest validation loss")).toBe(true);
   expect(page.includes("has a single seed")).toBe(true);
   expect(page.includes("model.connection.kind")).toBe(true);
   expect(page.includes("birkhoff train --connection hc --steps 200 --out runs/hc")).toBe(true);
@@ -92,7 +92,7 @@ test("findings are of the numbers: ranking, spread of seeds, runs that ended ear
     storeRun(path.join(parent, "findings"), { name: "residual-2", kind: "residual", seed: 2 }),
   );
   const said = findings([residual, second, mhc]).join(" ");
-  expect(said).toMatch(/^mhc ends with the lowest validation loss/);
+  expect(said).toMatch(/^mHC ends with the lowest validation loss/);
   const cut = { ...mhc, metrics: mhc.metrics.slice(0, 150) };
   expect(findings([residual, cut]).join(" ")).toMatch(/mhc \(step 150 of 200\)/);
   expect(findings([{ ...mhc, metrics: [] }]).join(" ")).toMatch(/No run has a finite final loss/);

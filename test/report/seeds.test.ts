@@ -95,7 +95,7 @@ test("a map of gains and the column errors show medians too", () => {
 
 test("matrices are those of the seed whose largest composite gain is the median, and its name is told", () => {
   const { spec, caption } = mixingFigure(runs)!;
-  expect(JSON.stringify(spec)).toContain("hc (3 seeds), step 200, seed 3");
+  expect(JSON.stringify(spec)).toContain("HC (3 seeds), step 200, seed 3");
   expect(caption).toContain("the median");
   const first = 2 * single.gains.at(-1)!.mixing![0]![0]!;
   expect(valuesOf(spec)[0]!.value).toBeCloseTo(first, 5);
@@ -105,7 +105,7 @@ test("seeds that have not measured the newest step are left out, and the title s
   const early = { ...runs[2]!, gains: runs[2]!.gains.slice(0, -3) };
   const [series] = seriesOf([runs[0]!, runs[1]!, early]);
   const measured = measuredAt(series!, ({ composite }) => composite !== undefined)!;
-  expect(measured).toMatchObject({ step: 200, title: "hc (3 seeds), step 200, 2 of them" });
+  expect(measured).toMatchObject({ step: 200, title: "HC (3 seeds), step 200, 2 of them" });
   expect(measuredAt(series!, ({ composite }) => composite !== undefined, 100)!.seeds).toHaveLength(3);
   expect(measuredAt(series!, () => false)).toBeUndefined();
 });
@@ -117,8 +117,8 @@ test("interventions: the median of what all seeds have, with its range; seeds wi
   expect(rows).toMatchObject([{ name: "identity, all", change: 2, least: 1, largest: 10 }]);
   const none = { ...third, interventions: undefined };
   expect(valuesOf(interventionsFigure([first, none])!.spec).map(({ series }) => series)).toEqual([
-    "hc-seed1",
-    "hc-seed1",
+    "HC-seed1",
+    "HC-seed1",
   ]);
 });
 

@@ -1,7 +1,7 @@
 // The built package: in a clone its command runs as it lies, as npx does; installed elsewhere every entry of
 // package.json can be imported on this Node, has types, and offers what its source says.
 
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -16,10 +16,33 @@ const manifest = JSON.parse(fs.readFileSync(path.join(root, "package.json"), "ut
   dependencies: Record<string, string>;
 };
 const command = path.join(root, manifest.bin.birkhoff);
-const built = fs.existsSync(command);
+const built = fs.existsSync(path.join(root, "dist/cli/main.js"));
 
 test.skipIf(!built)("birkhoff --version, by the file itself", () => {
   expect(execFileSync(command, ["--version"], { encoding: "utf8" }).trim()).toBe(manifest.version);
+});
+
+test("in a clone that is not built, npx builds nothing and the command says what to do", () => {
+  const clone = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-clone-"));
+  try {
+    for (const file of ["package.json", manifest.bin.birkhoff, "scripts/prepare.js"]) {
+      fs.mkdirSync(path.dirname(path.join(clone, file)), { recursive: true });
+      fs.copyFileSync(path.join(root, file), path.join(clone, file));
+    }
+    const env = { ...process.env, npm_command: "exec" };
+    execFileSync(process.execPath, ["scripts/prepare.js"], { cwd: clone, env });
+    expect(fs.existsSync(path.join(clone, "dist"))).toBe(false);
+    const { status, stderr } = spawnSync(process.execPath, [manifest.bin.birkhoff, "train"], {
+      cwd: clone,
+      encoding: "utf8",
+    });
+    expect({ status, stderr }).toEqual({
+      status: 1,
+      stderr: "birkhoff: this clone is not built. Run npm ci, which installs and builds.\n",
+    });
+  } finally {
+    fs.rmSync(clone, { recursive: true });
+  }
 });
 
 describe.skipIf(!built)("installed in another place", () => {

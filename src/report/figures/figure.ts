@@ -23,6 +23,8 @@ export type Part = Record<string, unknown>;
 
 const INK = "currentColor";
 const FONT = "'Inter', 'Helvetica Neue', Helvetica, Arial, 'DejaVu Sans', sans-serif";
+/** Room for the labels of a vertical axis. */
+const LABELS = 42;
 const THEME = {
   aria: false,
   background: null,
@@ -45,6 +47,8 @@ const THEME = {
     titlePadding: 8,
   },
   axisX: { grid: false },
+  // The labels of all vertical axes take as much room, so that panels above each other begin and end together.
+  axisY: { minExtent: LABELS, maxExtent: LABELS },
   legend: {
     labelColor: INK,
     titleColor: INK,
@@ -102,6 +106,10 @@ export const stepAxis: Part = {
   axis: { labelExpr: "format(datum.value, '~s')", tickCount: 8 },
 };
 
+/** Few characters for any power of ten: 0.01, 1000, 1e6. */
+const SHORT =
+  "datum.value < 1e5 && datum.value > 1e-4 ? format(datum.value, '~g') : replace(format(datum.value, '~e'), '+', '')";
+
 /** A logarithmic axis that fits these values: powers of ten, with 2 and 5 between them when there are few. */
 export function logarithmicAxis(values: readonly number[]): { readonly scale: Part; readonly axis: Part } {
   const positive = values.filter((value) => value > 0);
@@ -119,7 +127,7 @@ export function logarithmicAxis(values: readonly number[]): { readonly scale: Pa
     .filter((tick) => tick >= from && tick <= to);
   return {
     scale: { type: "log", domain: [from, to], nice: false },
-    axis: ticks.length > 1 ? { values: ticks, format: "~g" } : { tickCount: 4, format: "~g" },
+    axis: ticks.length > 1 ? { values: ticks, labelExpr: SHORT } : { tickCount: 4, labelExpr: SHORT },
   };
 }
 

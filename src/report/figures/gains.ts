@@ -11,7 +11,7 @@ import type { RunData } from "../../runs/run-data.ts";
 import { type Figure, logarithmicAxis, PAPER_COLOUR, type Part, WIDTH, wholeSpec } from "./figure.ts";
 import { largestGain, type MeasuredStep, measuredAt, profileOf } from "./seeds.ts";
 import { bandLayer, thinBand } from "./training.ts";
-import { bandNote, bandOf, digits, pointsOf, type Series, seriesOf } from "./series.ts";
+import { bandNote, bandOf, digits, hasDiverged, pointsOf, type Series, seriesOf } from "./series.ts";
 
 /** Composite gains above this are not due to rounding, so the axis becomes logarithmic. */
 const LINEAR_TOP = 2;
@@ -201,32 +201,66 @@ const MAP_STEPS = 80;
 /** Composite backward gain by sublayer and step, one map for each series: it shows where and when amplification begins. */
 export function gainMapFigure(runs: readonly RunData[]): Figure | undefined {
   const series = seriesOf(runs);
-  const maps = series.flatMap((one) => gainMap(one) ?? []);
+  const measured = series.map((one) => mapValues(one));
+  // One that diverged would leave the others no colour.
+  const sound = measured.filter((_, index) => !series[index]!.runs.some(hasDiverged));
+  const fitted = (sound.some((values) => values.length > 0) ? sound : measured).flat();
+  const widest = fitted.reduce((most, { gain }) => Math.max(most, gain, 1 / gain), LEAST_MAP_GAIN);
+  const maps = series.flatMap(({ label }, index) => gainMap(label, measured[index]!, widest) ?? []);
   if (maps.length === 0) return undefined;
   const several = series.some(({ runs: members }) => members.length > 1);
   return {
     name: "gain-map",
     title: "Composite backward gain by sublayer and step",
-    caption: `How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks${several ? "; the median over the seeds that measured the step" : ""}.`,
+    caption: `How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks; the colours end at the largest factor of runs that did not diverge, and at its inverse${several ? "; the median over the seeds that measured the step" : ""}.`,
     spec: wholeSpec({ vconcat: maps, spacing: 20, resolve: { scale: { color: "shared", x: "independent" } } }),
   };
 }
 
-function gainMap({ label, runs }: Series): Part | undefined {
+interface MapValue {
+  readonly step: number;
+  readonly sublayer: number;
+  readonly gain: number;
+}
+
+/** Colours tell no smaller factors apart: a map of gains near one is to look like it. */
+const LEAST_MAP_GAIN = 4;
+
+/** Larger factors look alike. */
+const MOST_MAP_GAIN = 1e6;
+
+function mapValues({ runs }: Series): MapValue[] {
   const measured = new Map<number, GainRecord[]>();
   for (const record of runs.flatMap(({ gains }) => gains.filter(hasGains)))
     measured.set(record.step, [...(measured.get(record.step) ?? []), record]);
   const steps = [...measured.keys()].sort((a, b) => a - b);
   const every = Math.ceil(steps.length / MAP_STEPS);
   const shown = steps.filter((_, index) => (steps.length - 1 - index) % every === 0);
-  const values = shown.flatMap((step) =>
+  return shown.flatMap((step) =>
     profileOf(measured.get(step)!, ({ composite }) => composite!.backward)
       .filter(({ median }) => median > 0)
       .map(({ x, median }) => ({ step, sublayer: x, gain: digits(median) })),
   );
+}
+
+/** So many labels stand side by side. */
+const MOST_STEP_LABELS = 10;
+
+/** The steps of a map that get a label: multiples of a round number, or the ends where there are too few of them. */
+function labelledSteps(steps: readonly number[]): number[] {
+  const last = steps.at(-1) ?? 0;
+  const rounds = [1, 2, 5].flatMap((first) => Array.from({ length: 10 }, (_, power) => first * 10 ** power));
+  const every = rounds.sort((a, b) => a - b).find((round) => last / round <= MOST_STEP_LABELS) ?? last;
+  const labelled = steps.filter((step) => step % every === 0);
+  return labelled.length > 1 ? labelled : [...new Set([steps[0]!, last])];
+}
+
+function gainMap(label: string, values: readonly MapValue[], widest: number): Part | undefined {
   if (values.length === 0) return undefined;
   const depth = new Set(values.map(({ sublayer }) => sublayer)).size;
-  const axis = { domain: false, ticks: false, labelAngle: 0, labelOverlap: "greedy" };
+  const axis = { domain: false, ticks: false, labelAngle: 0 };
+  const end = Math.min(widest, MOST_MAP_GAIN);
+  const { axis: ticks } = logarithmicAxis([1 / end, end]);
   return {
     title: label,
     width: WIDTH - 170,
@@ -234,20 +268,25 @@ function gainMap({ label, runs }: Series): Part | undefined {
     data: { values },
     mark: { type: "rect", tooltip: true },
     encoding: {
-      x: { field: "step", type: "ordinal", title: "step", axis },
-      y: { field: "sublayer", type: "ordinal", title: "sublayer", axis },
+      x: {
+        field: "step",
+        type: "ordinal",
+        title: "step",
+        axis: { ...axis, ticks: true, values: labelledSteps([...new Set(values.map(({ step }) => step))]) },
+      },
+      y: { field: "sublayer", type: "ordinal", title: "sublayer", axis: { ...axis, labelOverlap: "greedy" } },
       color: {
         field: "gain",
         type: "quantitative",
         title: "gain",
         scale: {
           type: "log",
-          domain: [1e-3, 1, 1e3],
+          domain: [1 / end, 1, end],
           range: ["#2b6cb0", "#d7dade", "#c2410c"],
           clamp: true,
           interpolate: "lab",
         },
-        legend: { orient: "right", direction: "vertical", format: "~g", values: [1e-3, 1e-2, 0.1, 1, 10, 100, 1e3] },
+        legend: { orient: "right", direction: "vertical", ...ticks },
       },
     },
   };

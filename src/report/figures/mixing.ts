@@ -8,7 +8,7 @@
 import type { GainRecord } from "../../training/records.ts";
 import { times } from "../../stability/gains.ts";
 import type { RunData } from "../../runs/run-data.ts";
-import { type Figure, type Part, WIDTH, wholeSpec } from "./figure.ts";
+import { type Figure, PAPER_COLOUR, type Part, WIDTH, wholeSpec } from "./figure.ts";
 import { measuredAt, middleSeed } from "./seeds.ts";
 import { digits, drawable, type Series, seriesOf } from "./series.ts";
 
@@ -84,14 +84,31 @@ function productOf(matrices: readonly (readonly number[])[]): number[] | undefin
 export function matrixRow(title: string, matrices: readonly NamedMatrix[], opacity: number = 1): Part {
   const size = Math.floor(WIDTH / 6) - 48;
   return {
-    title,
+    title: { text: title, dx: -SUMS },
     hconcat: matrices.map((one) => heatMap(one, size, opacity)),
-    spacing: 10,
+    // Whatever the sums' width: rows of matrices, and their titles, stand below each other.
+    bounds: "flush",
+    spacing: 10 + SUMS,
   };
 }
 
+/** Room for the row sums, so that rows of matrices stand below each other. */
+const SUMS = 30;
+
+/** Strokes across a cell, which go on in the next one. */
+const hatch: Part = {
+  type: "point",
+  shape: "M-1,0L0,-1M-1,1L1,-1M0,1L1,0",
+  filled: false,
+  stroke: PAPER_COLOUR,
+  strokeWidth: 0.8,
+  opacity: 0.8,
+};
+
 function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opacity: number): Part {
   const n = Math.sqrt(matrix?.length ?? (rows ?? columns ?? []).length ** 2);
+  // Without its numbers a matrix is hatched, so that nobody reads it as zeros.
+  const hatched = matrix === undefined;
   const streams = Array.from({ length: n }, (_, index) => index);
   const cells = streams.flatMap((row) =>
     streams.map((column) => {
@@ -112,6 +129,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
   const columnSums = sums(columns, (column, row) => row * n + column);
   const largest = Math.max(1, ...cells.map(({ value }) => Math.abs(value ?? 0)));
   const axis = { domain: false, ticks: false, title: null, labelAngle: 0, labelFontSize: 9.5, labelPadding: 3 };
+  const room = { minExtent: SUMS, maxExtent: SUMS };
   // The sums replace the numbers of the streams as axis labels, so they are looked up by position.
   const lookup = (values: readonly string[]): string => `${JSON.stringify(values)}[datum.value - 1]`;
   return {
@@ -121,7 +139,7 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
     data: { values: cells },
     encoding: {
       x: { field: "column", type: "ordinal", axis: { ...axis, labelExpr: lookup(columnSums), orient: "bottom" } },
-      y: { field: "row", type: "ordinal", axis: { ...axis, labelExpr: lookup(rowSums) } },
+      y: { field: "row", type: "ordinal", axis: { ...axis, ...room, labelExpr: lookup(rowSums) } },
     },
     layer: [
       {
@@ -145,7 +163,8 @@ function heatMap({ name, matrix, rows, columns }: NamedMatrix, size: number, opa
           ],
         },
       },
-      ...(n <= 6
+      ...(hatched ? [{ mark: { ...hatch, size: (size / n) ** 2 } }] : []),
+      ...(n <= 6 && !hatched
         ? [
             {
               mark: { type: "text", fontSize: n <= 4 ? 10 : 8 },

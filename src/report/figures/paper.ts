@@ -12,7 +12,17 @@ import { matrixRow, middleNote, mixingRow } from "./mixing.ts";
 import { colourOf, dashes } from "./palette.ts";
 import { experimentOverSizes, type ScalingPoint } from "./scaling.ts";
 import { bandLayer, gapBand, thinBand } from "./training.ts";
-import { bandNote, bandOf, digits, type Point, pointsOf, type Series, seriesOf, smooth } from "./series.ts";
+import {
+  bandNote,
+  bandOf,
+  digits,
+  type Point,
+  hasDiverged,
+  pointsOf,
+  type Series,
+  seriesOf,
+  smooth,
+} from "./series.ts";
 
 const GREY_NOTE =
   "Light grey: the mHC paper's 27B model (arXiv 2512.24880), read off its plots and scaled to these runs; its data, size and length differ.";
@@ -25,7 +35,7 @@ export function figure2(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-2",
     title: "Training instability of HC (form of Figure 2)",
-    caption: `(a) Training loss of HC minus that of mHC, smoothed${bandNote([hc, mhc])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes. ${GREY_NOTE}`,
+    caption: `(a) Training loss of HC minus that of mHC, smoothed${bandNote([hc, mhc])}. (b) Gradient norm before clipping, means over 1 % of the steps; the axis leaves out the peaks of the start and single spikes; the paper's norms have the axis on the right. ${GREY_NOTE}`,
     spec: wholeSpec({
       hconcat: [
         gapPanel("(a) HC minus mHC", [hc], mhc, [hc, mhc], [published.figure2Gap], runs),
@@ -78,7 +88,7 @@ export function figure8(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "figure-8",
     title: "Mixing matrices (form of Figure 8)",
-    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. The pale matrices are those printed in the mHC paper, with two digits; for some only the sums are known.${middleNote(series)}`,
+    caption: `Averaged over the tokens of one sequence; row sums on the left, column sums below. The pale matrices are those printed in the mHC paper, with two digits; hatched ones: only their sums are known here.${middleNote(series)}`,
     spec: wholeSpec({ vconcat: rows, spacing: 22 }),
   };
 }
@@ -186,8 +196,10 @@ export function paperFigures(runs: readonly RunData[]): Figure[] {
   return [figure2, figure3, figure5, figure7, figure8].flatMap((figure) => figure(runs) ?? []);
 }
 
+/** The series of a kind; of several the one with the most runs that did not diverge. */
 function of(series: readonly Series[], kind: string): Series | undefined {
-  return series.find((one) => one.kind === kind);
+  const sound = ({ runs }: Series): number => runs.filter((run) => !hasDiverged(run)).length;
+  return series.filter((one) => one.kind === kind).sort((a, b) => sound(b) - sound(a))[0];
 }
 
 function gains(
@@ -244,7 +256,7 @@ function gapPanel(
 ): Part {
   const gaps = series.map((one) => ({ label: one.label, band: gapBand(one, base) }));
   return {
-    title,
+    title: titleOf(title),
     width: (WIDTH - 170) / 2,
     height: 220,
     layer: [
@@ -275,22 +287,35 @@ function normPanel(
     .sort((a, b) => a - b);
   const top = settled[Math.floor(0.99 * (settled.length - 1))];
   const domain = top === undefined || !(top > 0) ? {} : { scale: { domain: [0, digits(1.25 * top)] } };
-  const layers = [...paperLayer(paper, steps), bandLayer(bands, series, { title: "gradient norm" })];
-  return {
-    title,
-    width: (WIDTH - 170) / 2,
-    height: 220,
-    layer: layers.map((layer) => onAxis(layer, domain)),
+  const left = { ...domain, axis: { orient: "left" } };
+  const own = onAxis(bandLayer(bands, series, { title: "gradient norm" }), left);
+  const panel = { title: titleOf(title), width: (WIDTH - 170) / 2, height: 220 };
+  if (paper.length === 0) return { ...panel, layer: [own] };
+  // Norms depend on the number of parameters: on one axis either's would lie on the ground.
+  const highest = Math.max(...paper.flatMap(({ points }) => points.map(([, y]) => y)));
+  const right = {
+    title: "the paper's gradient norm",
+    scale: { domain: [0, digits(1.25 * highest)], nice: false },
+    axis: { orient: "right", grid: false, tickCount: 5 },
   };
+  const behind = { layer: paperLayer(paper, steps).map((layer) => withAxis(layer, right)) };
+  return { ...panel, width: panel.width - RIGHT_AXIS, layer: [behind, own], resolve: { scale: { y: "independent" } } };
+}
+
+/** Above the plot, whatever is drawn out of it. */
+const titleOf = (text: string): Part => ({ text, frame: "group" });
+
+/** Room for the labels and the title of an axis on the right. */
+const RIGHT_AXIS = 50;
+
+/** A layer whose vertical axis is this one. */
+function withAxis(part: Part, axis: Part): Part {
+  const encoding = part.encoding as Part;
+  return { ...part, encoding: { ...encoding, y: { ...(encoding.y as Part), ...axis } } };
 }
 
 /** A layer and the layers inside it, clipped to an axis of this scale. */
 function onAxis(part: Part, domain: Part): Part {
   if (Array.isArray(part.layer)) return { ...part, layer: part.layer.map((inner: Part) => onAxis(inner, domain)) };
-  const encoding = part.encoding as Part;
-  return {
-    ...part,
-    mark: { ...(part.mark as Part), clip: true },
-    encoding: { ...encoding, y: { ...(encoding.y as Part), ...domain } },
-  };
+  return { ...withAxis(part, domain), mark: { ...(part.mark as Part), clip: true } };
 }

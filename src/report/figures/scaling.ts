@@ -10,7 +10,7 @@ import { architectureOf } from "../../planning/presets.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { groupBy } from "../../runs/sweep/analysis.ts";
 import type { RunData } from "../../runs/run-data.ts";
-import { drawable, kindOf, sharedStart, type Spread, spreadOf } from "./series.ts";
+import { drawable, kindOf, sharedStart, shownName, type Spread, spreadOf } from "./series.ts";
 
 /** One size of a scaling experiment: a model with a connection, against the residual model trained alike. */
 export interface ScalingPoint {
@@ -78,7 +78,7 @@ function labelsOf(runs: readonly RunData[]): Map<string, string> {
   return new Map(
     connections.map(([connection, same], index) => {
       const several = kinds.filter((kind) => kind === kinds[index]).length > 1;
-      return [connection, several ? sharedStart(same.map(({ name }) => name)) : kinds[index]!];
+      return [connection, shownName(several ? sharedStart(same.map(({ name }) => name)) : kinds[index]!)];
     }),
   );
 }

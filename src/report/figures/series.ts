@@ -28,6 +28,14 @@ export function kindOf({ config }: RunData): string {
   return isMixed(connection) ? "mixed" : connection.kind;
 }
 
+/** Whether a loss was not finite, or the alarm "not-finite" or "diverged" was raised without a rollback. */
+export function hasDiverged({ events, metrics }: RunData): boolean {
+  return (
+    events.some(({ rule, action }) => (rule === "not-finite" || rule === "diverged") && action !== "rollback") ||
+    metrics.some(({ loss }) => typeof loss === "number" && !Number.isFinite(loss))
+  );
+}
+
 /** The runs grouped by everything but their seed, in the order of the first run of each group. */
 export function seriesOf(runs: readonly RunData[]): Series[] {
   const groups = new Map<string, RunData[]>();
@@ -65,12 +73,21 @@ function apartFromSeed({ name: _name, seed: _seed, data, ...rest }: TrainingConf
   return { ...rest, data: { ...text, text: prepared?.text } };
 }
 
+/** Connections as figures and sentences write them, also under the names that older runs have. */
+const shownKinds: Readonly<Record<string, string>> = { hc: "HC", mhc: "mHC", hyper: "HC", manifold: "mHC" };
+
+/** A run's name; where it begins with the connection's, as those of a comparison do, that is written mHC and HC. */
+export function shownName(name: string): string {
+  const [, kind = "", rest = ""] = /^([a-z]+)(?![a-z])(.*)$/is.exec(name) ?? [];
+  return Object.hasOwn(shownKinds, kind) ? `${shownKinds[kind]}${rest}` : name;
+}
+
 /** Longer names would leave a legend no room for its figure. */
 const LONGEST = 40;
 
 function labelOf(members: readonly RunData[]): string {
   const [first] = members as [RunData];
-  const name = members.length === 1 ? first.name : sharedStart(members.map((run) => run.name));
+  const name = shownName(members.length === 1 ? first.name : sharedStart(members.map((run) => run.name)));
   const short = name.length > LONGEST ? `${name.slice(0, LONGEST - 1)}…` : name;
   return members.length === 1 ? short : `${short} (${members.length} seeds)`;
 }

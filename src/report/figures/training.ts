@@ -2,6 +2,7 @@
 //
 // The figures are curves over steps: loss, its difference from a baseline, validation loss, gradient norm, load of experts.
 
+import { given } from "../../basics/given.ts";
 import { sum } from "../../basics/numbers.ts";
 import { metricFields, type MetricName, type MetricRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
@@ -24,6 +25,7 @@ import {
   digits,
   everyKth,
   gapsOf,
+  hasDiverged,
   type Point,
   pointsOf,
   type Series,
@@ -84,7 +86,7 @@ export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "validation-loss",
     title: metricFields.validationLoss.title,
-    caption: `Nats a token on text that is not trained on${bandNote(series)}.`,
+    caption: `Nats a token on text that is not trained on${bandNote(series)}.${leavesNote(series)}`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 260,
@@ -107,7 +109,7 @@ export function lossGapFigure(runs: readonly RunData[], baseline?: string): Figu
   return {
     name: "loss-gap",
     title: `Loss compared with ${base.label}`,
-    caption: `Training loss minus that of ${base.label} at the same step, both smoothed; below the line is better${bandNote(series)}.`,
+    caption: `Training loss minus that of ${base.label} at the same step, both smoothed; below the line is better${bandNote(series)}.${leavesNote(series)}`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 240,
@@ -196,26 +198,28 @@ function curves(series: readonly Series[], figure: CurveFigure): Figure | undefi
     runs.flatMap((run) => gapsOf(run.metrics, value).map((step) => ({ step, y: null, series: label, run: run.name }))),
   );
   const shown = raw.map((point) => point.y);
+  const sound = soundLabels(series);
+  const domain = logarithmic ? undefined : fitted(raw.filter((point) => sound?.has(point.series)).map(({ y }) => y));
   const y = {
     field: "y",
     type: "quantitative",
     title: axis,
-    ...(logarithmic ? logarithmicAxis(shown) : { scale: { zero: false } }),
+    ...(logarithmic ? logarithmicAxis(shown) : { scale: linear(domain) }),
   };
   return {
     name,
     title,
-    caption,
+    caption: `${caption}${domain ? LEAVES : ""}`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 300,
       layer: [
         {
           data: { values: [...raw, ...gaps] },
-          mark: { type: "line", strokeWidth: 0.7, opacity: 0.3 },
+          mark: { type: "line", strokeWidth: 0.7, opacity: 0.3, clip: domain !== undefined },
           encoding: { x: stepAxis, y, detail: { field: "run" }, ...seriesEncoding(series) },
         },
-        bandLayer(bands, series, { title: axis, logarithmic, alongside: shown }),
+        bandLayer(bands, series, { title: axis, logarithmic, alongside: shown, ...given({ domain }) }),
       ],
     }),
   };
@@ -229,13 +233,38 @@ interface BandLook {
   readonly middle?: "mean" | "median";
   /** Other values on the same axis. */
   readonly alongside?: readonly number[];
+  /** The ends of a linear axis. Default: those of the sound series, where some diverged and others did not. */
+  readonly domain?: readonly [number, number];
 }
+
+/** The end of the caption of a figure whose axis does not hold all. */
+const LEAVES = " A run that diverged leaves the axis, which fits the others.";
+
+const leavesNote = (series: readonly Series[]): string => (soundLabels(series) ? LEAVES : "");
+
+/** Labels of the series without a run that diverged; undefined where all are of one sort and share an axis. */
+function soundLabels(series: readonly Series[]): ReadonlySet<string> | undefined {
+  const sound = series.filter(({ runs }) => !runs.some(hasDiverged)).map(({ label }) => label);
+  return sound.length === 0 || sound.length === series.length ? undefined : new Set(sound);
+}
+
+/** The range of values with a little room; undefined without values. */
+function fitted(values: readonly number[]): readonly [number, number] | undefined {
+  const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+  const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+  const room = 0.05 * (high - low || 1);
+  return low <= high ? [digits(low - room), digits(high + room)] : undefined;
+}
+
+/** A linear scale with these ends, or the library's choice. */
+const linear = (domain: readonly [number, number] | undefined): Part =>
+  domain === undefined ? { zero: false } : { domain, nice: true };
 
 /** A line of means or medians, broken at gaps. For several seeds, an area reaches from the smallest to the largest. */
 export function bandLayer(
   bands: readonly { readonly label: string; readonly band: readonly BandPoint[]; readonly gaps?: readonly number[] }[],
   series: readonly Series[],
-  { title, logarithmic = false, point = false, middle = "mean", alongside = [] }: BandLook,
+  { title, logarithmic = false, point = false, middle = "mean", alongside = [], domain: asked }: BandLook,
 ): Part {
   const several = new Set(series.filter(({ runs }) => runs.length > 1).map(({ label }) => label));
   const values = bands.flatMap(({ label, band }) =>
@@ -246,27 +275,34 @@ export function bandLayer(
       series: label,
     })),
   );
-  const extent = values.flatMap(({ y: line, least = line, largest = line }) => [least, largest]);
+  const extentOf = (shown: typeof values): number[] =>
+    shown.flatMap(({ y: line, least = line, largest = line }) => [least, largest]);
+  const extent = extentOf(values);
+  const sound = soundLabels(series);
+  const domain = logarithmic
+    ? undefined
+    : (asked ?? fitted(extentOf(values.filter((each) => sound?.has(each.series)))));
   const y = {
     field: "y",
     type: "quantitative",
     title,
-    ...(logarithmic ? logarithmicAxis([...extent, ...alongside]) : { scale: { zero: false } }),
+    ...(logarithmic ? logarithmicAxis([...extent, ...alongside]) : { scale: linear(domain) }),
   };
+  const clip = domain !== undefined;
   const area: Part = {
     transform: [{ filter: "isValid(datum.least)" }],
-    mark: { type: "area", opacity: 0.2 },
+    mark: { type: "area", opacity: 0.2, clip },
     encoding: { y: { ...y, field: "least" }, y2: { field: "largest" }, color: seriesEncoding(series).color },
   };
   const line: Part = {
-    mark: { type: "line", strokeWidth: 2, ...(point ? { point: { size: 30 } } : {}) },
+    mark: { type: "line", strokeWidth: 2, clip, ...(point ? { point: { size: 30 } } : {}) },
     encoding: { y, ...seriesEncoding(series) },
   };
   const quantity = (field: string, name: string): Part => ({ field, type: "quantitative", title: name, format: ".5" });
   // Wide, invisible marks along the line, which the pointer can hit.
   const targets: Part = {
     name: hoverName(title),
-    mark: { type: "circle", size: 90, opacity: 0 },
+    mark: { type: "circle", size: 90, opacity: 0, clip },
     encoding: {
       y,
       tooltip: [
