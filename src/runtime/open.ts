@@ -4,7 +4,7 @@
 // so that a machine that is not there costs nothing.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Runtime, RuntimeFound } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
 /** The name of a runtime. */
@@ -23,8 +23,8 @@ interface RuntimeKind {
   readonly name: RuntimeName;
   /** For people: what it computes with. */
   readonly description: string;
-  /** Whether this computer has what it needs, at a speed that is worth it. */
-  available(): Promise<boolean>;
+  /** See whether this computer has what it needs. */
+  look(): Promise<RuntimeFound>;
   /** The options that it has. */
   readonly options: readonly (keyof WasmOptions)[];
   open(options: WasmOptions): Promise<Runtime>;
@@ -41,21 +41,21 @@ const kinds: readonly RuntimeKind[] = [
     description: "any GPU by WebGPU, float32",
     options: [],
     tellsWhatIsMissing: true,
-    available: async () => (await import("./webgpu/adapter.ts")).hasHardware(),
+    look: async () => (await import("./webgpu/adapter.ts")).lookForGpu(),
     open: async () => (await import("./webgpu/runtime.ts")).createWebgpuRuntime(),
   },
   {
     name: "wasm",
     options: ["threads", "revectorise", "build"],
     description: "all cores of the processor, float32",
-    available: () => Promise.resolve(typeof WebAssembly === "object"),
+    look: () => Promise.resolve({ available: typeof WebAssembly === "object" }),
     open: async (options) => (await import("./wasm/runtime.ts")).createWasmRuntime(options),
   },
   {
     name: "reference",
     options: [],
     description: "one core, float64, by plain loops: slow and exact",
-    available: () => Promise.resolve(true),
+    look: () => Promise.resolve({ available: true }),
     open: async () => (await import("./reference/runtime.ts")).createReferenceRuntime(),
     slow: true,
   },
@@ -65,17 +65,14 @@ const kinds: readonly RuntimeKind[] = [
 export const runtimeChoices: readonly RuntimeChoice[] = ["auto", ...kinds.map(({ name }) => name)];
 
 /** A runtime as this computer has it, or has it not. */
-export interface RuntimeListing {
+export interface RuntimeListing extends RuntimeFound {
   readonly name: RuntimeName;
   readonly description: string;
-  readonly available: boolean;
 }
 
 /** Every runtime, the fastest first. */
 export function listRuntimes(): Promise<readonly RuntimeListing[]> {
-  return Promise.all(
-    kinds.map(async ({ name, description, available }) => ({ name, description, available: await available() })),
-  );
+  return Promise.all(kinds.map(async ({ name, description, look }) => ({ name, description, ...(await look()) })));
 }
 
 const optionRules: FieldRules<OpenOptions> = {
@@ -110,12 +107,12 @@ export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
   expectFields("openRuntime", asked, optionRules);
   const { runtime = "auto", ...options } = asked;
   for (const kind of kinds) {
-    const { name, available, open, slow, tellsWhatIsMissing } = kind;
+    const { name, look, open, slow, tellsWhatIsMissing } = kind;
     if (runtime === "auto" ? slow : runtime !== name) continue;
     if (runtime !== "auto") expectOptions(kind, options);
     // Who asks for threads asks for the processor.
     else if (Object.entries(options).some(([, value]) => value !== undefined) && kind.options.length === 0) continue;
-    if ((runtime !== "auto" && tellsWhatIsMissing) || (await available())) return open(options);
+    if ((runtime !== "auto" && tellsWhatIsMissing) || (await look()).available) return open(options);
   }
   throw new Error(
     runtime === "auto"

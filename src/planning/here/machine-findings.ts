@@ -2,10 +2,8 @@
 
 import { availableParallelism, cpus, freemem, totalmem } from "node:os";
 import { showBytes } from "../../basics/show.ts";
-import { messageOf } from "../../files/errors.ts";
 import { installCommand, missingPackages, packagePartNames, packageParts } from "../../files/packages.ts";
 import { listRuntimes, openRuntime } from "../../runtime/open.ts";
-import { describeAdapter, findAdapter } from "../../runtime/webgpu/adapter.ts";
 
 /** One thing that a machine has, or lacks. */
 export interface Finding {
@@ -23,7 +21,6 @@ export async function findMachine(): Promise<Finding[]> {
     threadFinding(),
     memoryFinding(),
     ...(await vectorFindings()),
-    await gpuFinding(),
     ...(await runtimeFindings()),
     ...packageFindings(),
   ];
@@ -64,10 +61,11 @@ function memoryFinding(): Finding {
 /** Every runtime that can be asked for by its name. */
 async function runtimeFindings(): Promise<Finding[]> {
   const runtimes = await listRuntimes();
-  return runtimes.map(({ name, description, available }) => ({
+  return runtimes.map(({ name, description, available, device, remedy }) => ({
     name: `runtime ${name}`,
-    value: available ? description : `not here; it is for ${description}`,
+    value: available ? (device ?? description) : (device ?? `not here; it is for ${description}`),
     good: available,
+    ...(remedy === undefined ? {} : { remedy }),
   }));
 }
 
@@ -115,35 +113,4 @@ async function vectorFindings(): Promise<Finding[]> {
       good: true,
     },
   ];
-}
-
-/** The GPU that WebGPU finds, with what decides which programs fit it. */
-async function gpuFinding(): Promise<Finding> {
-  const name = "GPU (WebGPU)";
-  let adapter: GPUAdapter | undefined;
-  try {
-    adapter = await findAdapter();
-  } catch (error) {
-    return { name, value: "not looked for", good: false, remedy: messageOf(error) };
-  }
-  if (!adapter)
-    return {
-      name,
-      value: "none found",
-      good: false,
-      remedy:
-        "For a GPU, install its driver with Vulkan, Metal or Direct3D 12. Without one, training runs on the processor.",
-    };
-  const { vendor, architecture, description, software, features, largestBuffer, buffersOfKernel } =
-    describeAdapter(adapter);
-  const useful = ["shader-f16", "subgroups", "timestamp-query"].filter((feature) => features.includes(feature));
-  const value = `${description || architecture} (${vendor}); buffers of at most ${showBytes(largestBuffer)}, ${buffersOfKernel} a kernel; ${useful.join(", ") || "no optional features"}`;
-  if (!software) return { name, value, good: true };
-  return {
-    name,
-    value,
-    good: false,
-    remedy:
-      "This is no GPU: the processor plays its part, for tests. --runtime auto does not take it; --runtime webgpu does.",
-  };
 }

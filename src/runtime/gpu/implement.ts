@@ -4,7 +4,7 @@
 // operation does.
 
 import type { Named, Names } from "../../graph/named.ts";
-import { byteSize, type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Call, Operand } from "../plan/calls.ts";
 import type { Lowering, LoweringContext } from "../plan/machine.ts";
 import { functionsFor } from "./functions.ts";
@@ -194,5 +194,3 @@ export function temporary(
 ): { buffer: Buffer; type: ElementType } {
   return { buffer: context.temporary(name, 4 * elementsCount), type };
 }
-
-export { byteSize };

@@ -2,7 +2,8 @@
 //
 // In a page the browser has WebGPU; in Node the optional package `webgpu` (Dawn) brings it.
 
-import { showValue } from "../../basics/show.ts";
+import { showBytes, showValue } from "../../basics/show.ts";
+import type { RuntimeFound } from "../runtime.ts";
 
 /** What is worth saying of an adapter. */
 export interface AdapterListing {
@@ -103,12 +104,24 @@ export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({ requiredLimits });
 }
 
-/** Whether there is an adapter that is no software; without WebGPU there is none. */
-export async function hasHardware(): Promise<boolean> {
+/** See which GPU there is, for people and for "auto". */
+export async function lookForGpu(): Promise<RuntimeFound> {
+  let adapter: GPUAdapter | undefined;
   try {
-    const adapter = await findAdapter();
-    return adapter !== undefined && !isSoftware(adapter);
-  } catch {
-    return false;
+    adapter = await findAdapter();
+  } catch (error) {
+    return { available: false, remedy: error instanceof Error ? error.message : showValue(error) };
   }
+  if (!adapter)
+    return { available: false, remedy: "For a GPU, install its driver, with Vulkan, Metal or Direct3D 12." };
+  const { vendor, architecture, description, software, features, largestBuffer, buffersOfKernel } =
+    describeAdapter(adapter);
+  const useful = ["shader-f16", "subgroups", "timestamp-query"].filter((feature) => features.includes(feature));
+  const device = `${description || architecture} (${vendor}), buffers of at most ${showBytes(largestBuffer)}, ${buffersOfKernel} a kernel, ${useful.join(", ") || "no optional features"}`;
+  if (!software) return { available: true, device };
+  return {
+    available: false,
+    device,
+    remedy: "This is no GPU: the processor plays its part, for tests. Only --runtime webgpu takes it.",
+  };
 }
