@@ -3,7 +3,7 @@
 // A kernel for each call, but a chain of elementwise calls becomes one: each thread computes one element of all of
 // them, and a result that nobody else reads is never stored.
 
-import type { Buffer, Call, CompiledPlan } from "../plan/calls.ts";
+import { type Buffer, type Call, type CompiledPlan, reads, writes } from "../plan/calls.ts";
 import type { ElementWork, GpuWork, IndexCheck, KernelWork } from "./work.ts";
 import { WIDTH } from "./rows.ts";
 
@@ -23,35 +23,33 @@ export interface Dispatch {
  * @param mostOperands how many buffers a kernel may have
  */
 export function dispatchesOf(plan: CompiledPlan, mostOperands: number): Dispatch[] {
-  const groups = plan.phases.flat().flatMap((group) => partition(group.calls, mostOperands));
-  const readers = new Map<Buffer, Set<readonly Call[]>>();
-  for (const group of groups) {
-    for (const { operands } of group) {
-      for (const operand of operands) {
-        if (operand?.access !== "read") continue;
-        const found = readers.get(operand.buffer);
-        if (found) found.add(group);
-        else readers.set(operand.buffer, new Set([group]));
-      }
+  const readers = new Map<Buffer, Set<Call>>();
+  for (const call of plan.calls) {
+    for (const { buffer } of reads(call)) {
+      const found = readers.get(buffer);
+      if (found) found.add(call);
+      else readers.set(buffer, new Set([call]));
     }
   }
   const kept = new Set(plan.outputs.values());
-  return groups.map((group) => {
-    const [first] = group;
-    if (first === undefined) throw new Error("dispatchesOf: a group without calls is given.");
-    const work = workOf(first);
-    if (work.kind === "elements") {
-      const stored = (buffer: Buffer): boolean =>
-        kept.has(buffer) ||
-        plan.arena.sharing.get(buffer)?.state !== undefined ||
-        [...(readers.get(buffer) ?? [])].some((reader) => reader !== group);
-      return fused(group, stored);
-    }
-    const buffers = first.operands.flatMap((operand) => operand?.buffer ?? []);
-    const written = new Set(first.operands.flatMap((operand) => (operand?.access === "write" ? operand.buffer : [])));
-    const { check } = work;
-    return { label: first.label, kernel: work, buffers, written, calls: group, ...(check && { check }) };
-  });
+  /** Whether a result must lie in memory when these calls have run. */
+  const stored = (buffer: Buffer, own: readonly Call[]): boolean =>
+    kept.has(buffer) ||
+    plan.arena.sharing.get(buffer)?.state !== undefined ||
+    [...(readers.get(buffer) ?? [])].some((reader) => !own.includes(reader));
+  return plan.phases
+    .flat()
+    .flatMap((group) => partition(group.calls, mostOperands, stored))
+    .map((calls) => {
+      const [first] = calls;
+      if (first === undefined) throw new Error("dispatchesOf: a part without calls is given.");
+      const work = workOf(first);
+      if (work.kind === "elements") return fused(calls, (buffer) => stored(buffer, calls));
+      const buffers = first.operands.flatMap((operand) => operand?.buffer ?? []);
+      const written = new Set(writes(first).map(({ buffer }) => buffer));
+      const { check } = work;
+      return { label: first.label, kernel: work, buffers, written, calls, ...(check && { check }) };
+    });
 }
 
 function workOf({ work, label }: Call): GpuWork {
@@ -59,27 +57,32 @@ function workOf({ work, label }: Call): GpuWork {
   throw new Error(`dispatchesOf: ${label} has no work for a GPU.`);
 }
 
-/** Calls in order, cut where a kernel ends: elementwise calls of one size stay together. */
-function partition(calls: readonly Call[], mostOperands: number): (readonly Call[])[] {
-  const parts: Call[][] = [];
-  let buffers = new Set<Buffer>();
+type Stored = (buffer: Buffer, own: readonly Call[]) => boolean;
+
+/** Calls in order, cut where a kernel ends: elementwise calls of one size stay together while their buffers suffice. */
+function partition(calls: readonly Call[], mostOperands: number, stored: Stored): (readonly Call[])[] {
+  const parts: (readonly Call[])[] = [];
   for (const call of calls) {
     const last = parts.at(-1);
-    const own = call.operands.flatMap((operand) => operand?.buffer ?? []);
-    const together = new Set([...buffers, ...own]);
-    const work = workOf(call);
-    const before = last?.[0] && workOf(last[0]);
-    const joins =
-      last &&
-      before?.kind === "elements" &&
-      work.kind === "elements" &&
-      before.size === work.size &&
-      together.size <= mostOperands;
-    if (joins) last.push(call);
+    const joined = last && sizeOfElements(last[0]) === sizeOfElements(call) ? [...last, call] : undefined;
+    if (joined && sizeOfElements(call) !== undefined && countOperands(joined, stored) <= mostOperands)
+      parts[parts.length - 1] = joined;
     else parts.push([call]);
-    buffers = joins ? together : new Set(own);
   }
   return parts;
+}
+
+/** How many elements the work is cut into; undefined for other work. */
+function sizeOfElements(call: Call | undefined): number | undefined {
+  const work = call && workOf(call);
+  return work?.kind === "elements" ? work.size : undefined;
+}
+
+/** The buffers that a kernel of these calls needs: what it is given, and what it stores. */
+function countOperands(calls: readonly Call[], stored: Stored): number {
+  const made = new Set(calls.flatMap(writes).map(({ buffer }) => buffer));
+  const given = calls.flatMap(reads).filter(({ buffer, aligned }) => !aligned || !made.has(buffer));
+  return new Set([...given.map(({ buffer }) => buffer), ...[...made].filter((buffer) => stored(buffer, calls))]).size;
 }
 
 /** One kernel for elementwise calls of one size. */

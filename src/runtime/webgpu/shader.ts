@@ -8,10 +8,10 @@ import type { KernelWork } from "../gpu/work.ts";
 /** The most groups of threads along one axis of a dispatch. */
 const MOST_GROUPS = 65535;
 
-/** How many groups along x and y: at least `groups` together. */
+/** How many groups along x and y: at least `groups` together, and few more. */
 export function gridOf(groups: number): readonly [x: number, y: number] {
-  const x = Math.min(groups, MOST_GROUPS);
-  return [x, Math.ceil(groups / x)];
+  const y = Math.ceil(groups / MOST_GROUPS);
+  return [Math.ceil(groups / y), y];
 }
 
 /**
