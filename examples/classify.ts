@@ -2,7 +2,6 @@
 // mlp-mixer.ts share this file. A network is any function from pixels to scores.
 
 import {
-  adamwUpdates,
   type Connection,
   createParameters,
   initialise,
@@ -15,6 +14,7 @@ import {
   type Tensor,
 } from "birkhoff";
 import { crossEntropy, matmul, mean } from "birkhoff/ops";
+import { trainNet } from "birkhoff/runs";
 import { CLASSES, drawImages, type Images, PIXELS, uniform } from "./images.ts";
 
 /** Images of a batch. */
@@ -51,45 +51,39 @@ async function train(name: string, network: Network, connection: Connection, ste
   const labels = input("labels", [BATCH], "i32");
   const scores = network(pixels, connection, parameters);
   const loss = mean(crossEntropy(scores, labels));
-
-  const rate = (t: number): number => 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps));
-  const adamw = adamwUpdates(parameters, loss, { learningRate: rate, weightDecay: 0 });
+  const batchOf = ({ pixels: all, labels: names }: Images, chosen: readonly number[]) =>
+    [
+      [pixels, chosen.flatMap((image) => [...all.subarray(image * PIXELS, (image + 1) * PIXELS)])],
+      [labels, chosen.map((image) => names[image]!)],
+    ] as const;
 
   const runtime = await openRuntime();
-  const step = runtime.compile({ outputs: { loss }, updates: adamw.updates });
-  const look = runtime.compile({ outputs: { scores } });
   initialise(runtime, parameters, 1);
-  const show = ({ pixels: all, labels: names }: Images, chosen: readonly number[]): void => {
-    const rows = chosen.map((image) => all.subarray(image * PIXELS, (image + 1) * PIXELS));
-    runtime.write(
-      pixels,
-      Float32Array.from({ length: BATCH * PIXELS }, (_, i) => rows[Math.floor(i / PIXELS)]![i % PIXELS]!),
-    );
-    runtime.write(
-      labels,
-      chosen.map((image) => names[image]!),
-    );
-  };
-
   const random = uniform(3);
   const started = performance.now();
-  for (let t = 1; t <= steps; t++) {
-    show(
-      learned,
-      Array.from({ length: BATCH }, () => Math.floor(random() * learned.labels.length)),
-    );
-    adamw.write(runtime, t);
-    step.run();
-    if (t % 100 === 0) process.stdout.write(`${name}: step ${t}, loss ${(await step.read("loss"))[0]!.toFixed(3)}\n`);
-  }
+  await trainNet(
+    runtime,
+    { parameters, loss },
+    {
+      steps,
+      batch: () =>
+        batchOf(
+          learned,
+          Array.from({ length: BATCH }, () => Math.floor(random() * learned.labels.length)),
+        ),
+      learningRate: (t) => 3e-3 * Math.min(t / 20, 0.5 + 0.5 * Math.cos((Math.PI * t) / steps)),
+      weightDecay: 0,
+      onStep: ({ step, loss: value }) =>
+        void (step % 100 === 0 && process.stdout.write(`${name}: step ${step}, loss ${value.toFixed(3)}\n`)),
+    },
+  );
   const seconds = (performance.now() - started) / 1000;
 
+  const look = runtime.compile({ outputs: { scores } });
   let right = 0;
   for (let first = 0; first < heldOut.labels.length; first += BATCH) {
-    show(
-      heldOut,
-      Array.from({ length: BATCH }, (_, i) => first + i),
-    );
+    const chosen = Array.from({ length: BATCH }, (_, i) => first + i);
+    for (const [tensor, values] of batchOf(heldOut, chosen)) runtime.write(tensor, values);
     look.run();
     const values = await look.read("scores");
     for (let i = 0; i < BATCH; i++) {

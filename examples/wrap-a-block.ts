@@ -1,6 +1,7 @@
 // Wrap your own block in mHC, train it, and look at what the connection learned.
-import { adamwUpdates, createParameters, initialise, input, measureGains, mhc, openRuntime } from "birkhoff";
+import { createParameters, initialise, input, mhc, openRuntime } from "birkhoff";
 import { matmul, mean, silu, square, subtract } from "birkhoff/ops";
+import { trainNet } from "birkhoff/runs";
 
 const [tokens, channels, streams] = [64, 32, 4];
 const [x, parameters] = [input("x", [tokens, channels]), createParameters()];
@@ -16,16 +17,13 @@ const mixing = Array.from({ length: 6 }, (_, index) => {
   return wrapped.coefficients!;
 });
 const loss = mean(square(subtract(connection.collapse(state), square(x)))); // learn to square
-const adamw = adamwUpdates(parameters, loss, { learningRate: 3e-3, weightDecay: 0 });
 
 const runtime = await openRuntime();
-const step = runtime.compile({ outputs: { loss, mixing }, updates: adamw.updates });
 initialise(runtime, parameters);
-for (let t = 1; t <= 1000; t++) {
-  runtime.write(x, Array.from({ length: tokens * channels }, Math.random));
-  adamw.write(runtime, t);
-  step.run();
-}
+const batch = () => [[x, Array.from({ length: tokens * channels }, Math.random)]] as const;
+// With out: "runs/square" it also leaves a run folder, for birkhoff report and birkhoff serve.
+const options = { steps: 1000, batch, learningRate: 3e-3, weightDecay: 0 };
+const { metrics, gains } = await trainNet(runtime, { parameters, loss, mixing }, options);
 // The loss, and how much all mixing matrices together amplify a signal: mHC stays near one.
-console.log(await step.read("loss"), measureGains(await step.read("mixing"), streams, tokens).composite);
+console.log(metrics.at(-1)!.loss, gains.at(-1)!.composite);
 runtime.close();

@@ -24,6 +24,16 @@ export { AlarmError, DivergenceError, RunStopped } from "./training/reactions.ts
 export type { InterventionsData } from "./runs/interventions-data.ts";
 export { readRunData, type RunData } from "./runs/run-data.ts";
 
+// Own networks: train a network of your own with batches, a schedule and a run folder, and keep its parameters in a file.
+export {
+  type NetEvaluation,
+  type NetRecord,
+  type TrainedNet,
+  trainNet,
+  type TrainNetOptions,
+} from "./runs/train-net.ts";
+export { type LoadedParameters, loadParameters, type LoadOptions, saveParameters } from "./runs/parameters-file.ts";
+
 // Sweeps: count what many runs say of loss spikes and of the best learning rate.
 export {
   analyseSweep,

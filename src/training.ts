@@ -20,3 +20,14 @@ export {
 export type { Evaluation } from "./training/evaluation.ts";
 export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/records.ts";
+
+// Net trainers: train a network of your own step by step, also in a browser.
+export {
+  createNetTrainer,
+  type Net,
+  type NetBatch,
+  type NetStep,
+  type NetTrainer,
+  type NetTraining,
+} from "./training/net-trainer.ts";
+export type { NetConfig } from "./training/net-config.ts";

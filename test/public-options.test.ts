@@ -14,6 +14,7 @@ import * as planning from "../src/planning.ts";
 import * as runs from "../src/runs.ts";
 import * as runtime from "../src/runtime.ts";
 import * as stability from "../src/stability.ts";
+import * as training from "../src/training.ts";
 import * as study from "../src/study.ts";
 import { createReferenceRuntime } from "../src/runtime/reference/runtime.ts";
 
@@ -47,6 +48,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   connectionTime: [(o) => planning.connectionTime(paper, h800, o), "fusions", "fusion"],
   convertFile: [(o) => interop.convertFile("a", "b", o), "iteration", "iterations"],
   createBatches: [data.createBatches, "batchsize", "batchSize"],
+  createNetTrainer: [(o) => training.createNetTrainer(any, any, o), "schedul", "schedule"],
   createWasmRuntime: [runtime.createWasmRuntime, "thread", "threads"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
@@ -65,6 +67,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   layerTimes: [(o) => pipelines.layerTimes(o, "mhc"), "computee", "compute"],
   lintConnections: [study.lintConnections, "iteration", "iterations"],
   lintFile: [(o) => study.lintFile("a", o), "agains", "against"],
+  loadParameters: [(o) => runs.loadParameters(any, any, "a", o), "strct", "strict"],
   manifoldCoefficients: [(o) => ops.manifoldCoefficients(t, t, t, t, o), "iteration", "iterations"],
   matmul: [(o) => ops.matmul(t, t, o), "transposB", "transposeB"],
   measureStart: [(o) => study.measureStart(b.mhc(), o), "deth", "depth"],
@@ -86,6 +89,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   Tokenizer: [(o) => new data.Tokenizer(o), "merge", "merges"],
   trainInTurns: [(o) => runs.trainInTurns([], o), "onstep", "onStep"],
   trainingTime: [(o) => planning.trainingTime(1, o), "gpu", "gpus"],
+  trainNet: [(o) => runs.trainNet(any, any, o), "exsting", "existing"],
   trainTokenizer: [(o) => data.trainTokenizer([], o), "vocabularysize", "vocabularySize"],
   upcycle: [(o) => interop.upcycle(any, "a", "b", any, o), "step", "steps"],
   watchAlarms: [(o) => stability.watchAlarms(new Map(), o), "constraint", "constrained"],
@@ -200,6 +204,7 @@ const withoutOptions: readonly string[] = [
   "predictStepTime",
   "prometheusText",
   "rateTolerance",
+  "saveParameters",
   "readRunData",
   "readTokenizer",
   "reciprocal",

@@ -102,6 +102,7 @@ ${Object.entries(experiments)
     const experiment = options.resume === undefined ? options.experiment : experimentOf(options.resume);
     // An experiment ends with a report; that it cannot be drawn is said before the training, not after it.
     if (experiment) expectPackages("pictures");
+    if (options.page !== undefined) expectPackages("page");
     let folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(

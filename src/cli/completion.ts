@@ -6,6 +6,7 @@
 
 import { Argument, Command, type Option } from "commander";
 import { connectionKinds } from "../connections/table.ts";
+import { presets } from "../model/config.ts";
 
 /** What can stand in a place of the command line. */
 type Value = { readonly kind: "words"; readonly words: readonly string[] } | { readonly kind: "files" | "free" };
@@ -36,6 +37,9 @@ const places: ReadonlySet<string> = new Set(["file", "folder", "run", "runs", "s
 const known: Readonly<Record<string, readonly string[]>> = {
   "train --connection": connectionKinds,
   "compare --connections": connectionKinds,
+  "train --preset": Object.keys(presets),
+  "compare --preset": Object.keys(presets),
+  "train --from-checkpoint": ["last", "best"],
 };
 
 const valueOf = (placeholder: string, choices: readonly string[] | undefined): Value =>

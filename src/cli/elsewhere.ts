@@ -55,6 +55,9 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "--connections mhc": ["--mhc", "--manifold"],
 };
 
+/** The options here that stand for one of another tool. */
+export const namesHere: readonly string[] = Object.keys(named);
+
 /** What is not here, and what is instead. */
 const absent: readonly (readonly [names: readonly string[], sentence: string])[] = [
   [

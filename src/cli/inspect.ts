@@ -39,7 +39,10 @@ import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { isNetConfig, parseNetConfig } from "../training/net-config.ts";
+import { inspectNet } from "./inspect-net.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
+import { describeTensors } from "./tensor-table.ts";
 import { warn } from "./warn.ts";
 
 interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
@@ -79,6 +82,10 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpointFolder(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
+    if (isNetConfig(run.config)) {
+      expectNone(options, ["tokens", "plan"], "the run of a language model", folder);
+      return inspectNet(folder, parseNetConfig(run.config, path.join(folder, "config.json")), options);
+    }
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     // Show whatever can be read of a damaged run: people turn to inspect when something went wrong.
     const { metrics, gains, events, problems } = readRunData(folder);
@@ -136,12 +143,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       print(describeInstruments(measured.instruments, names, look.width));
     } else if (record) print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
     if (options.tensors) {
-      print("\nmean        deviation   largest     tensor");
-      for (const { name, shape, mean, deviation, largest } of tensors) {
-        print(
-          `${[mean, deviation, largest].map((value) => value.toExponential(3).padEnd(10)).join("  ")}  ${name} [${shape.join(", ")}]`,
-        );
-      }
+      print(`\n${describeTensors(tensors)}`);
     }
     if (options.plan) {
       const { plan, peak } = await planOf(config, options);

@@ -16,6 +16,7 @@ import { type CheckpointChoice, expectFits, findStart, type StartingPoint } from
 import { isRunFolder } from "../runs/find-runs.ts";
 import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
+import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { acceptConfig, inherit } from "./config-file.ts";
@@ -78,6 +79,7 @@ Examples:
     if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
     const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
     const options = command.opts<TrainOptions>();
+    if (options.page !== undefined) expectPackages("page");
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;

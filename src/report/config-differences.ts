@@ -15,7 +15,7 @@ const LEFT_OUT = /^(name|data\.prepared\.folder)$/;
 
 /** The fields in which runs differ, in the order in which they appear. */
 export function configDifferences(runs: readonly RunData[]): ConfigDifference[] {
-  const known = runs.map(({ config }) => new Map(flatten(config)));
+  const known = runs.map(({ config, net }) => new Map(flatten(config ?? net)));
   const fields = [...new Set(known.flatMap((fields) => [...fields.keys()]))];
   return fields.flatMap((field) => {
     const values = known.map((fields) => fields.get(field) ?? "–");

@@ -8,6 +8,7 @@ import path from "node:path";
 import { tooEarly } from "./evidence.ts";
 import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
 import { largestGain } from "./figures/seeds.ts";
+import { lossUnit } from "./units.ts";
 import { mean, median } from "../basics/numbers.ts";
 import { hasDiverged, type Series, seriesOf } from "./figures/series.ts";
 import type { RunData } from "../runs/run-data.ts";
@@ -54,7 +55,7 @@ export function runNumbers(runs: readonly RunData[]): RunNumbers[] {
       seed: config?.seed,
       parameters: parameterCount(run),
       step: last?.step,
-      steps: config?.steps,
+      steps: config?.steps ?? run.net?.steps,
       loss: tail.length > 0 ? mean(tail) : undefined,
       validationLoss: evaluated?.validationLoss,
       bitsPerByte: evaluated?.bitsPerByte,
@@ -102,8 +103,12 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
     .sort((a, b) => a.mean - b.mean);
   const [best, ...others] = ranked;
   if (!best) return ["No run has a finite final loss."];
+  const unit = lossUnit(
+    series.flatMap(({ runs }) => runs),
+    " ",
+  );
   const what = of === "validationLoss" ? "validation loss" : "training loss (mean of the last 5 % of the steps)";
-  if (others.length === 0) return [`${best.label} ends with a ${what} of ${best.mean.toFixed(4)} nats a token.`];
+  if (others.length === 0) return [`${best.label} ends with a ${what} of ${best.mean.toFixed(4)}${unit}.`];
   const rest = others.map(({ label, mean: value }) => `${label} by ${(value - best.mean).toFixed(4)}`);
   const seeds = Math.min(...ranked.map(({ values }) => values.length));
   const spread = Math.max(...ranked.map(({ values }) => Math.max(...values) - Math.min(...values)));
@@ -114,7 +119,7 @@ function lossSentences(series: readonly Series[], numbers: readonly RunNumbers[]
   );
   const unequal = new Set(sound.map(({ step }) => step)).size > 1;
   return [
-    `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)} nats a token, ahead of ${list(rest)}.`,
+    `${best.label} ends with the lowest ${what}, ${best.mean.toFixed(4)}${unit}, ahead of ${list(rest)}.`,
     ...(unequal ? ["The runs made different numbers of steps, so their final losses belong to different steps."] : []),
     ...(lacks === undefined ? [] : [`It is too early for an order: ${lacks}.`]),
     seeds < 2

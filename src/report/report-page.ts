@@ -29,6 +29,7 @@ import { findings, gainText, runNumbers, type RunNumbers, scaleSentence } from "
 import { html, type Markup, scriptJson, trusted } from "./html.ts";
 import { renderSvg } from "./render.ts";
 import { reportStyle } from "./report-style.ts";
+import { lossUnit } from "./units.ts";
 import { reproduceCommand } from "./reproduce.ts";
 import { describeChange } from "../runs/identity.ts";
 import type { RunData } from "../runs/run-data.ts";
@@ -186,9 +187,9 @@ function summaryTable(runs: readonly RunData[], numbers: readonly RunNumbers[]):
       </table>
     </div>
     <p class="soft small">
-      Losses in nats a token: training over the last 5 % of the steps, validation as last measured. Max gain is the
-      largest composite Amax gain, forward or backward; a plain residual mixes no streams. Tokens a second is the median
-      of the machine that trained it, with whatever else ran there.
+      Losses${lossUnit(runs, " in ")}: training over the last 5 % of the steps, validation as last measured. Max gain is
+      the largest composite Amax gain, forward or backward; a plain residual mixes no streams. Tokens a second is the
+      median of the machine that trained it, with whatever else ran there.
     </p>`;
 }
 

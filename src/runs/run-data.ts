@@ -10,6 +10,8 @@ import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/records.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { isNetConfig, type NetConfig, parseNetConfig } from "../training/net-config.ts";
+import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { type ConfigChange, parseChanges } from "./identity.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
@@ -23,6 +25,8 @@ export interface RunData {
   readonly name: string;
   /** Undefined when config.json is missing or not valid. */
   readonly config: TrainingConfig | undefined;
+  /** Of a run of `trainNet`, which has no `config`: how the network was trained. */
+  readonly net?: NetConfig;
   /** What resumes have changed of the configuration, oldest first. */
   readonly changes: readonly ConfigChange[];
   readonly versions: Readonly<Record<string, string>>;
@@ -57,6 +61,7 @@ export function readRunData(folder: string): RunData {
     folder,
     name: path.basename(path.resolve(folder)),
     config: configOf(description, problems),
+    ...given({ net: netOf(description, problems) }),
     changes: changesOf(description, problems),
     versions: stringsOf(description?.versions),
     metrics: records("metrics.jsonl"),
@@ -72,9 +77,19 @@ export function readRunData(folder: string): RunData {
 }
 
 function configOf(description: Record<string, unknown> | undefined, problems: string[]): TrainingConfig | undefined {
-  if (!description) return undefined;
+  if (!description || isNetConfig(description.config)) return undefined;
   try {
     return parseTrainingConfig(withOlderMeanings(description.config), "config.json");
+  } catch (error) {
+    problems.push(reason(error));
+    return undefined;
+  }
+}
+
+function netOf(description: Record<string, unknown> | undefined, problems: string[]): NetConfig | undefined {
+  if (!isNetConfig(description?.config)) return undefined;
+  try {
+    return parseNetConfig(description?.config, "config.json");
   } catch (error) {
     problems.push(reason(error));
     return undefined;

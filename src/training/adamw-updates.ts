@@ -37,7 +37,8 @@ export interface AdamwSettings {
   readonly clip: number;
 }
 
-const DEFAULTS: AdamwSettings = {
+/** The settings that `adamwUpdates` takes where none are given. */
+export const adamwDefaults: AdamwSettings = {
   beta1: 0.9,
   beta2: 0.95,
   epsilon: 1e-8,
@@ -101,7 +102,7 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
     throw new TypeError(
       `adamwUpdates: learningRate is ${showValue(learningRate)}; it must be a number, or a function of the step.`,
     );
-  const settings: AdamwSettings = { ...DEFAULTS, ...given(chosen) };
+  const settings: AdamwSettings = { ...adamwDefaults, ...given(chosen) };
   const { beta1, beta2, epsilon, weightDecay, decayed, clip } = settings;
   const fixed = typeof learningRate === "number" ? { learningRate } : {};
   expectAdamw("adamwUpdates", { beta1, beta2, epsilon, weightDecay, clip, ...fixed });

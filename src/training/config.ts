@@ -199,6 +199,10 @@ export function withOlderMeanings(value: unknown): unknown {
  */
 export function parseTrainingConfig(value: unknown, source = "the configuration"): TrainingConfig {
   if (isTooDeep(value)) throw new Error(`${source} is not valid:\n  it is nested too deeply`);
+  if (isObject(value) && value["kind"] === "net")
+    throw new Error(
+      `${source} is of a network of one's own, which only the program that trained it can build; birkhoff report, serve and inspect show it`,
+    );
   const current = withCurrentNames(value);
   const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;

@@ -2,6 +2,9 @@
 
 import type { OptimizerConfig, ScheduleConfig } from "./config.ts";
 
+/** How the rate falls, by kind. */
+export const scheduleKinds: readonly ScheduleConfig["kind"][] = ["constant", "step", "cosine"];
+
 /** Factor of the base rate at a share of the run, by kind of schedule. */
 const factors: {
   readonly [K in ScheduleConfig["kind"]]: (share: number, schedule: Extract<ScheduleConfig, { kind: K }>) => number;
@@ -18,7 +21,7 @@ const factors: {
  * @param steps length of the run; the step and cosine schedules are cut to it
  */
 export function learningRate(
-  { learningRate: base, warmup, schedule }: OptimizerConfig,
+  { learningRate: base, warmup, schedule }: Pick<OptimizerConfig, "learningRate" | "warmup" | "schedule">,
   step: number,
   steps: number,
 ): number {

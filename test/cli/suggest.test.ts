@@ -2,10 +2,15 @@
 
 import { Command } from "commander";
 import { expect, test } from "vitest";
-import { parseAlarm, trainingOptions } from "../../src/cli/options.ts";
+import { connectionOption, parseAlarm, trainingOptions } from "../../src/cli/options.ts";
+import { compareCommand } from "../../src/cli/compare.ts";
+import { namesHere } from "../../src/cli/elsewhere.ts";
+import { sampleCommand } from "../../src/cli/sample.ts";
+import { trainCommand } from "../../src/cli/train.ts";
+import { configPaths } from "../../src/training/config.ts";
 import { withSuggestion } from "../../src/cli/suggest.ts";
 
-const command = trainingOptions(new Command("train"));
+const command = trainingOptions(new Command("train")).addOption(connectionOption);
 
 test.each([
   ["error: unknown option '--lr'\n", `error: unknown option '--lr'. Did you mean "--learning-rate"?\n`],
@@ -25,9 +30,50 @@ test.each([
     "error: unknown option '--optimiser'\n",
     `error: unknown option '--optimiser'. Did you mean "--set optimizer.beta1=…"?\n`,
   ],
+  ["error: unknown option '--mhc'\n", `error: unknown option '--mhc'. Did you mean "--connection mhc"?\n`],
+  ["error: unknown option '--block-size'\n", `error: unknown option '--block-size'. Did you mean "--context"?\n`],
+  [
+    "error: unknown option '--save-every'\n",
+    `error: unknown option '--save-every'. Did you mean "--checkpoint-every"?\n`,
+  ],
+  [
+    "error: unknown option '--max-grad-norm'\n",
+    `error: unknown option '--max-grad-norm'. Did you mean "--set optimizer.clip=…"?\n`,
+  ],
+  [
+    "error: unknown option '--precision'\n",
+    `error: unknown option '--precision'. Did you mean "--connection mhc:streamPrecision=bfloat16"?\n`,
+  ],
+  [
+    "error: unknown option '--dropout'\n",
+    "error: unknown option '--dropout'. There is no dropout here; what holds weights back is weight decay (--set optimizer.weightDecay=0.1).\n",
+  ],
+  [
+    "error: unknown option '--gpu'\n",
+    "error: unknown option '--gpu'. There is no GPU runtime yet; models train on all cores of the processor (--threads).\n",
+  ],
   ["error: something else ...\n", "error: something else ...\n"],
 ])("%j", (said, expected) => {
   expect(withSuggestion(said, command)).toBe(expected);
+});
+
+test("a comparison is offered its own option, and no advice is given to commands that do not train", () => {
+  expect(withSuggestion("error: unknown option '--mhc'\n", compareCommand)).toMatch(/"--connections mhc"\?\n$/);
+  const inspect = new Command("inspect").option("--tokens <file>");
+  expect(withSuggestion("error: unknown option '--dropout'\n", inspect)).toBe("error: unknown option '--dropout'\n");
+});
+
+test("every option that is offered for one of another tool is one that train or compare has, with a value that fits", async () => {
+  const longs = [...trainCommand.options, ...compareCommand.options, ...sampleCommand.options].map(({ long }) => long);
+  for (const ours of namesHere) {
+    const [option = "", value = ""] = ours.split(" ");
+    expect(longs, ours).toContain(option);
+    if (option === "--set") expect(configPaths(), ours).toContain(value.replace("=…", ""));
+    else if (value !== "") {
+      const found = [...trainCommand.options, ...compareCommand.options].find(({ long }) => long === option)!;
+      expect(() => found.parseArg?.(value, undefined as never), ours).not.toThrow();
+    }
+  }
 });
 
 test("a rule and an action of an alarm are suggested too", () => {

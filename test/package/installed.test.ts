@@ -63,7 +63,8 @@ describe.skipIf("skipped" in installing)("npm install birkhoff", () => {
     expect({ stdout, stderr }).toEqual({ stdout: `${names.length}\n`, stderr: "" });
   });
 
-  test("it trains on a text, writes, looks inside, converts and plans", () => {
+  // Ten commands, one after the other.
+  test("it trains on a text, writes, looks inside, converts and plans", { timeout: 300_000 }, () => {
     fs.writeFileSync(path.join(folder, "text.txt"), smallText(3000));
     const train = birkhoff("train", "--data", "text.txt", "--steps", "3", "--out", "runs/a", ...tiny);
     expect(train.stderr + train.stdout).toContain("runs/a");
@@ -112,6 +113,8 @@ describe.skipIf("skipped" in installing)("npm install birkhoff", () => {
     const { status, stderr } = birkhoff(...args);
     expect(stderr).toMatch(message);
     expect(status).toBe(1);
+    // It is said before anything is made.
+    expect(fs.existsSync(path.join(folder, "runs", "text-nano-mhc"))).toBe(false);
   });
 
   test("a sweep without what draws its chart has its results", () => {

@@ -62,6 +62,8 @@ describe("ticks", () => {
   test("of steps are whole, of time what a clock shows", () => {
     expect(axisTicks(1, 990, 6, "step")).toEqual([200, 400, 600, 800]);
     expect(axisTicks(1, 4, 10, "step")).toEqual([1, 2, 3, 4]);
+    // Not a single tick at 500.
+    expect(axisTicks(1, 865, 3.8, "step")).toEqual([200, 400, 600, 800]);
     expect(axisTicks(0, 400, 5, "time").map(duration)).toEqual(["0 s", "2 min", "4 min", "6 min"]);
     expect(axisTicks(0, 9000, 5, "time").map(duration)).toEqual([
       "0 s",

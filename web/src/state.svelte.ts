@@ -103,10 +103,15 @@ export async function start(): Promise<void> {
   }
 }
 
-/** Runs in training come first, then the newest. The order stays while records arrive. */
+/** Runs in training come first, then the newest; those of a comparison by name. The order stays while records arrive. */
 function ordered(cards: readonly RunCard[]): RunCard[] {
+  const newest = new Map<string, number>();
+  for (const { group, begun } of cards) newest.set(group, Math.max(begun, newest.get(group) ?? 0));
+  const begunOf = ({ group, begun }: RunCard): number => (group === "" ? begun : newest.get(group)!);
   const training = (card: RunCard): number => (card.state === "training" ? 1 : 0);
-  return [...cards].sort((a, b) => training(b) - training(a) || b.begun - a.begun || (a.id < b.id ? -1 : 1));
+  return [...cards].sort(
+    (a, b) => training(b) - training(a) || begunOf(b) - begunOf(a) || a.id.localeCompare(b.id, "en", { numeric: true }),
+  );
 }
 
 /** Some runs of the newest comparison, or the newest runs of the root: one of each connection, then a second of each. */

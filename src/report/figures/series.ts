@@ -22,8 +22,8 @@ export interface Series {
 }
 
 /** What a run's connection is called in figures; "unknown" for a run whose configuration cannot be read. */
-export function kindOf({ config }: RunData): string {
-  if (!config) return "unknown";
+export function kindOf({ config, net }: RunData): string {
+  if (!config) return net?.model.connection?.kind ?? "unknown";
   const { connection } = config.model;
   return isMixed(connection) ? "mixed" : connection.kind;
 }

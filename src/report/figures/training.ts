@@ -6,6 +6,7 @@ import { given } from "../../basics/given.ts";
 import { sum } from "../../basics/numbers.ts";
 import { metricFields, type MetricName, type MetricRecord } from "../../training/records.ts";
 import type { RunData } from "../../runs/run-data.ts";
+import { lossUnit } from "../units.ts";
 import {
   type Figure,
   hoverName,
@@ -35,10 +36,10 @@ import {
 } from "./series.ts";
 
 /** The vertical axis of a metric: its unit, or its name where it has none. */
-function axisOf(name: MetricName): Pick<CurveFigure, "axis" | "logarithmic"> {
+function axisOf(name: MetricName, runs: readonly RunData[] = []): Pick<CurveFigure, "axis" | "logarithmic"> {
   const { title, unit, scalars } = metricFields[name];
   return {
-    axis: unit ?? title.toLowerCase(),
+    axis: lossUnit(runs) === "" ? "loss" : (unit ?? title.toLowerCase()),
     logarithmic: scalars?.some(({ curve }) => curve?.logarithmic) ?? false,
   };
 }
@@ -55,8 +56,8 @@ export function lossFigure(runs: readonly RunData[]): Figure | undefined {
   return curves(series, {
     name: "loss",
     title: metricFields.loss.title,
-    caption: `Mean over a step's batch, nats a token. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps are drawn lightly behind.`,
-    ...axisOf("loss"),
+    caption: `Mean over a step's batch${lossUnit(runs)}. Lines are means over a window of 4 % of the steps${bandNote(series)}; single steps are drawn lightly behind.`,
+    ...axisOf("loss", runs),
     value: ({ loss }) => loss,
   });
 }
@@ -86,11 +87,11 @@ export function validationFigure(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "validation-loss",
     title: metricFields.validationLoss.title,
-    caption: `Nats a token on text that is not trained on${bandNote(series)}.${leavesNote(series)}`,
+    caption: `${lossUnit(runs) === "" ? "On what" : "Nats a token on text that"} is not trained on${bandNote(series)}.${leavesNote(series)}`,
     spec: wholeSpec({
       width: WIDTH - 70,
       height: 260,
-      ...bandLayer(measured, series, { title: axisOf("validationLoss").axis, point: true }),
+      ...bandLayer(measured, series, { title: axisOf("validationLoss", runs).axis, point: true }),
     }),
   };
 }
@@ -118,7 +119,7 @@ export function lossGapFigure(runs: readonly RunData[], baseline?: string): Figu
         bandLayer(
           gaps,
           series.filter((one) => one !== base),
-          { title: "loss gap, nats a token" },
+          { title: `loss gap${lossUnit(runs)}` },
         ),
       ],
     }),

@@ -183,14 +183,15 @@ export function drawLabels(self: uPlot, lines: readonly Drawn[], room: number, a
   const scale = devicePixelRatio;
   const { left, top, width, height } = self.bbox;
   const [from, to] = [self.scales.x!.min!, self.scales.x!.max!];
-  const ends = lines.flatMap((line) => {
+  const lasts = lines.flatMap((line) => {
     let at = line.x.length - 1;
     while (at > 0 && (line.x[at]! > to || line.y[at] == null)) at--;
-    const value = line.y[at];
-    if (value == null || line.x[at]! < to - (to - from) * 0.04) return [];
-    const y = self.valToPos(value, "y", true);
-    return y < top || y > top + height ? [] : [{ line, y }];
+    const [x, value] = [line.x[at], line.y[at]];
+    return x === undefined || value == null ? [] : [{ line, x, y: self.valToPos(value, "y", true) }];
   });
+  // A name far from its line's end would seem to be another line's.
+  const end = Math.max(...lasts.map(({ x }) => x));
+  const ends = lasts.filter(({ x, y }) => x >= end - (to - from) * 0.04 && y >= top && y <= top + height);
   const gap = 13 * scale;
   if (ends.length * gap > height) return;
   const context = self.ctx;

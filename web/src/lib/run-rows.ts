@@ -50,11 +50,8 @@ export function meanCell(numbers: Numbers): Cell {
   return known.length === 1 ? { value } : { value, spread: [Math.min(...known), Math.max(...known)] };
 }
 
-/** What all have, or how many different ones there are. */
-function sharedCell(texts: readonly string[]): Cell {
-  const [first, ...others] = [...new Set(texts)];
-  return { value: others.length === 0 ? (first ?? null) : `${texts.length} of them` };
-}
+/** What all have, or the different ones. */
+const sharedCell = (texts: readonly string[]): Cell => ({ value: [...new Set(texts)].join(", ") });
 
 function rowOf(runs: readonly RunCard[], bests: Bests): RunRow {
   const of = (read: (card: RunCard) => number | null | undefined): Cell => meanCell(runs.map(read));

@@ -9,13 +9,20 @@ import { counted, duration } from "./format.ts";
 
 const CLOCK = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400];
 
-/** The distance between ticks, for at most so many. */
+const FACTORS = [1, 2, 5, 10];
+/** One or two ticks say little: then there may be more than fit comfortably. */
+const FEWEST = 3;
+
+/** The distance between ticks: for about so many, and at least three of them. */
 export function tickStep(low: number, high: number, most: number): number {
   const least = (high - low) / Math.max(1, most);
   if (!(least > 0) || !Number.isFinite(least)) return 1;
   const power = 10 ** Math.floor(Math.log10(least));
-  const factor = [1, 2, 5, 10].find((each) => each * power >= least * (1 - 1e-9)) ?? 10;
-  return factor * power;
+  const index = FACTORS.findIndex((each) => each * power >= least * (1 - 1e-9));
+  const step = FACTORS[index]! * power;
+  const count = Math.floor(high / step + 1e-9) - Math.ceil(low / step - 1e-9) + 1;
+  if (count >= FEWEST) return step;
+  return index > 0 ? FACTORS[index - 1]! * power : 0.5 * power;
 }
 
 /** Ticks within an interval, both ends included. */
