@@ -23,8 +23,6 @@ export interface Device {
   readonly alignment: number;
   /** Kernels may read (never write) this far past the end of a buffer. */
   readonly padding: number;
-  /** A chain of elementwise calls is one kernel: such a call is never done ahead of the chain that reads it. */
-  readonly fusesElements?: boolean;
   /** No buffer of the arena crosses a multiple of this; absent where the arena is one piece. */
   readonly arenaPage?: number;
   /** All that states, arena and programs may take together. */

@@ -95,6 +95,8 @@ export function elementCall({ name, reads, write, value, size }: ElementCall): O
     kernel: name,
     domain: undefined,
     grain: 1,
+    // A chain is one kernel: what is done ahead of it would have to be stored.
+    stays: true,
     operands: [
       ...reads.map(({ buffer }, at): Operand => ({ buffer, access: "read", aligned: aligned[at]! })),
       { buffer: write.buffer, access: "write", aligned: true },

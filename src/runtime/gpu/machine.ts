@@ -33,7 +33,6 @@ export function gpuDevice({ largestMemory, alignment, largestBuffer }: GpuChoice
     localArguments: 0,
     alignment,
     padding: 0,
-    fusesElements: true,
     arenaPage: Math.floor(largestBuffer / alignment) * alignment,
     largestMemory,
   };
