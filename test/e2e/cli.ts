@@ -103,7 +103,12 @@ export function hashOf(file: string): string {
 export function losses(runFolder: string): unknown[] {
   const lines = fs.readFileSync(path.join(runFolder, "metrics.jsonl"), "utf8").trim().split("\n");
   return lines.map((line) => {
-    const { tokensPerSecond: _speed, seconds: _seconds, ...rest } = JSON.parse(line) as Record<string, unknown>;
+    const {
+      tokensPerSecond: _speed,
+      seconds: _seconds,
+      memory: _memory,
+      ...rest
+    } = JSON.parse(line) as Record<string, unknown>;
     return rest;
   });
 }

@@ -88,6 +88,55 @@ describe.each(connectionKinds)("%s", (kind) => {
   });
 });
 
+test.each([8, 12])(
+  "an evaluation that is interrupted at step %i is made when the run goes on, and nothing is told",
+  async (at) => {
+    const config = configOf("mhc", { evaluateEvery: 4 });
+    const whole = await open(config, `evaluated-${at}`);
+    await advance(whole);
+    whole.close();
+
+    const folder = `not-evaluated-${at}`;
+    const first = await open(config, folder);
+    await advance(first, at - 1);
+    const controller = new AbortController();
+    // As the trainer does where much of the evaluation is left.
+    Object.assign(first.trainer, {
+      evaluate: () => (controller.abort(), Promise.reject(controller.signal.reason as Error)),
+    });
+    expect(await first.advance(controller.signal)).not.toHaveProperty("validationLoss");
+    expect([first.trainer.step, first.finished]).toEqual([at, false]);
+    await first.checkpoint();
+    first.close();
+
+    const warnings: string[] = [];
+    for (const interrupted of [true, false]) {
+      const run = await open(config, folder, { existing: "resume", onWarning: (warning) => warnings.push(warning) });
+      if (interrupted) {
+        Object.assign(run.trainer, { evaluate: () => Promise.reject(controller.signal.reason as Error) });
+        await expect(run.advance(controller.signal)).rejects.toBe(controller.signal.reason);
+      } else {
+        expect(await run.advance()).toMatchObject({ step: at, validationLoss: expect.any(Number) as number });
+        expect(run.trainer.step).toBe(at);
+      }
+      run.close();
+    }
+    const last = await open(config, folder, { existing: "resume", onWarning: (warning) => warnings.push(warning) });
+    await advance(last);
+    expect(last.finished).toBe(true);
+    last.close();
+    expect(warnings).toEqual([]);
+    const evaluations = (name: string): unknown =>
+      readMetrics(place.at(name)).map(({ step, loss, validationLoss, bitsPerByte }) => [
+        step,
+        loss,
+        validationLoss,
+        bitsPerByte,
+      ]);
+    expect(evaluations(folder)).toEqual(evaluations(`evaluated-${at}`));
+  },
+);
+
 test.each(["mhc", "residual"] as const)("%s: how often the instruments are read changes no bit", async (kind) => {
   const folders = await oneByOne([1, 1000], async (gainsEvery) => {
     const folder = `${kind}-every-${gainsEvery}`;

@@ -78,12 +78,13 @@ function readParameters(
   folder: string,
   { model, tied, interleaved, extraLayers, notes }: ReadConfig,
   store: OpenShards,
-): Pick<HuggingFaceModel, "tensors" | "notes"> {
+): Pick<HuggingFaceModel, "tensors" | "tied" | "notes"> {
   const parameters = createParameters();
   languageModel(model, parameters);
   const tensors = parameters.all.map(({ name, tensor: { shape } }) => ({ name, shape }));
+  const ownHead = tied && hasOwnHead(store);
   const views = huggingFaceTensors(model, interleaved).map((view) =>
-    tied && view.name === "lm_head.weight" ? { ...view, name: "model.embed_tokens.weight" } : view,
+    tied && !ownHead && view.name === head ? { ...view, name: embedding } : view,
   );
   const left = expectTensors(folder, views, { tied, extraLayers, layers: model.layers }, store);
   const values = new Map(tensors.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]));
@@ -98,8 +99,24 @@ function readParameters(
   }
   return {
     tensors: tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! })),
-    notes: left.length === 0 ? notes : [...notes, leftOut(left, model.layers)],
+    tied: tied && !ownHead,
+    notes: [
+      ...notes,
+      ...(ownHead
+        ? [`${head} was taken as it is: it differs from the embedding, although tie_word_embeddings is true.`]
+        : []),
+      ...(left.length === 0 ? [] : [leftOut(left, model.layers)]),
+    ],
   };
+}
+
+const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"];
+
+/** Transformers ties an output matrix to the embedding only if the files have none, or the same one. */
+function hasOwnHead(store: OpenShards): boolean {
+  if (!store.find(head) || !store.find(embedding)) return false;
+  const [own, shared] = [store.read(head).data, store.read(embedding).data];
+  return own.length !== shared.length || own.some((value, i) => value !== shared[i]);
 }
 
 const leftOut = (names: readonly string[], layers: number): string =>
@@ -124,7 +141,7 @@ function expectTensors(
     }
   }
   const more = store.tensors.filter(
-    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === "lm_head.weight"),
+    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === head),
   );
   const predicting = predictingLayers(store, layers, extraLayers);
   const layerOf = (name: string): number => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? NaN);
