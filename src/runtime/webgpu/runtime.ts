@@ -19,6 +19,7 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
+  closedRuntime,
   releasedProgram,
   tensorsOf,
   type TensorValues,
@@ -99,8 +100,8 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
   device.addEventListener("uncapturederror", (event) => {
     broken ??= new Error(`webgpu: ${event.error.message}`);
   });
-  const expectOpen = (): void => {
-    if (closed) throw new Error("The webgpu runtime has been closed; open another.");
+  const expectOpen = (operation: string): void => {
+    if (closed) throw closedRuntime(operation, "webgpu");
     if (broken) throw broken;
   };
 
@@ -155,7 +156,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
 
   /** Read parts of buffers, and what the checks have found. */
   const fetch = async (places: readonly Place[]): Promise<ArrayBuffer[]> => {
-    expectOpen();
+    expectOpen("read");
     const checks = [...unseen];
     unseen.clear();
     const all = [...places, ...checks.map(({ place }) => place)];
@@ -167,7 +168,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     }
     const { promise, resolve, reject } = Promise.withResolvers<ArrayBuffer>();
     perform(() => {
-      if (broken || closed) return reject(broken ?? new Error("The webgpu runtime has been closed; open another."));
+      if (broken || closed) return reject(broken ?? closedRuntime("read", "webgpu"));
       const staging = device.createBuffer({ size: Math.max(8, total), usage: usage.mapRead | usage.copyTarget });
       submit((encoder) => {
         for (const [at, { gpu, offset, bytes }] of all.entries())
@@ -194,7 +195,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
   };
   const closedOr = (error: unknown): Error =>
     closed
-      ? new Error("The webgpu runtime has been closed; open another.")
+      ? closedRuntime("read", "webgpu")
       : new Error("webgpu: the GPU did not give back what was read.", { cause: error });
 
   const bind = ({ placeOf }: PlacedProgram, dispatches: readonly Dispatch[]): BoundDispatch[] =>
@@ -219,7 +220,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     });
 
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): ProgramOf<Readings<O>> => {
-    expectOpen();
+    expectOpen("compile");
     let bound: BoundDispatch[] = [];
     let dispatches: Dispatch[] | undefined;
     const placed = memory.place(spec, (program) => {
@@ -232,9 +233,9 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
       return check && offence ? [{ ...check, place: placed.placeOf(offence), updated }] : [];
     });
     let released = false;
-    const expectThere = (): void => {
-      expectOpen();
-      if (released) throw releasedProgram();
+    const expectThere = (operation: string): void => {
+      expectOpen(operation);
+      if (released) throw releasedProgram(operation);
     };
     const encode = (calls: readonly BoundDispatch[]): void => {
       if (broken || closed) return;
@@ -251,7 +252,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     const program: ProgramOf<Readings<O>> = {
       plan: placed.plan,
       run() {
-        expectThere();
+        expectThere("run");
         // Bound as it is now: by its turn the arena may be another, which begins as a copy of this one.
         const calls = bound;
         perform(() => encode(calls));
@@ -259,7 +260,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
         latest = program;
       },
       async read(name) {
-        expectThere();
+        expectThere("read");
         const output = outputOf(spec.outputs, name);
         if (latest !== program) throw notRun(name);
         const tensors = [...new Set(tensorsOf(output))];
@@ -291,7 +292,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     adapter: describeAdapter(adapter),
     compile,
     write(tensor, values) {
-      expectOpen();
+      expectOpen("write");
       const name = stateOf(tensor)?.name ?? "tensor";
       const place = memory.state(tensor);
       expectCount(name, values, sizeOf(tensor.shape), tensor.shape);
@@ -303,7 +304,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
       });
     },
     async read(tensor) {
-      expectOpen();
+      expectOpen("read");
       const [bytes] = await fetch([memory.state(tensor)]);
       return inForm(tensor, bytes!);
     },
