@@ -48,7 +48,7 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every and --set change it from there on",
   )
   .addOption(
     new Option(

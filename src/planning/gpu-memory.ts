@@ -34,6 +34,7 @@ import { given } from "../basics/given.ts";
 import { blockObjective } from "./block-objective.ts";
 import { type Architecture, coefficientCount, denseHidden, type PlannedModel, valueSizeOf } from "./architecture.ts";
 import {
+  checkBatch,
   checkLayout,
   checkWishes,
   expertCopies,
@@ -133,6 +134,17 @@ export function chooseLayout(
   memoryBytes: number,
 ): { readonly layout: Layout; readonly bytes: number } {
   checkWishes(wishes, model);
+  const chosen = smallestLayout(model, wishes, precision, memoryBytes);
+  checkBatch(wishes, chosen.layout);
+  return chosen;
+}
+
+function smallestLayout(
+  model: PlannedModel,
+  wishes: LayoutWishes,
+  precision: Precision,
+  memoryBytes: number,
+): { readonly layout: Layout; readonly bytes: number } {
   let least: { readonly layout: Layout; readonly bytes: number } | undefined;
   for (const layout of possibleLayouts(model, wishes)) {
     const bytes = peakMemory(model, layout, precision, "recomputed").total;

@@ -203,22 +203,31 @@ export function checkWishes(wishes: LayoutWishes, model: PlannedModel): void {
     expert = 1,
     tensor = 1,
     contextParallel = 1,
-    accumulate,
+    accumulate = 1,
     batch,
   } = wishes;
-  const layout = { gpus, zero, microBatch, pipeline, expert, tensor, contextParallel, accumulate: accumulate ?? 1 };
+  const layout = { gpus, zero, microBatch, pipeline, expert, tensor, contextParallel, accumulate };
   checkLayout(layout, model);
-  if (batch === undefined) return;
-  if (!Number.isInteger(batch) || batch < 1 || batch > MOST_GPUS)
+  if (batch !== undefined && (!Number.isInteger(batch) || batch < 1 || batch > MOST_GPUS))
     throw new RangeError(`batch is ${batch}; it must be a whole number from 1 to ${MOST_GPUS}.`);
+}
+
+/**
+ * Throw unless a layout makes the batch that was asked for.
+ *
+ * @throws RangeError with the nearest that it makes
+ */
+export function checkBatch({ batch, accumulate, pipeline: asked }: LayoutWishes, layout: Layout): void {
+  if (batch === undefined || batchOf(layout) === batch) return;
+  const { microBatch, pipeline } = layout;
   const data = dataParallel(layout);
   const once = data * microBatch * (accumulate ?? 1);
-  if (accumulate === undefined ? batch % once === 0 : batch === once) return;
   const below = Math.floor(batch / once) * once;
   const near = accumulate === undefined ? [below, below + once].filter((size) => size > 0) : [once];
-  const takes = `${data} ${data === 1 ? "copy takes" : "copies take"} ${accumulate === undefined ? "" : `${accumulate} times `}${microBatch} at a time`;
+  const stages = pipeline === 1 ? "" : ` of ${pipeline} stages`;
+  const takes = `${data} ${data === 1 ? "copy" : "copies"}${stages} ${data === 1 ? "takes" : "take"} ${accumulate === undefined ? "" : `${accumulate} times `}${microBatch} at a time`;
   throw new RangeError(
-    `batch is ${batch}; ${takes}, so it can be ${showList(near)}${accumulate === undefined ? `, or another multiple of ${once}` : ""}. Give one of these, or other microBatch${wishes.pipeline === undefined ? ", pipeline" : ""} or gpus.`,
+    `batch is ${batch}; ${takes}, so it can be ${showList(near)}${accumulate === undefined ? `, or another multiple of ${once}` : ""}. Give one of these, or other microBatch${asked === undefined ? ", pipeline" : ""} or gpus.`,
   );
 }
 

@@ -2,7 +2,8 @@
 //
 // This tries twice the GPUs, half the sequences or tokens of a micro-batch, moments in bfloat16, the next stage of ZeRO,
 // the next cuts by tensor and context parallelism, and, where the user fixed P or E, a free choice of them; each with the
-// layout that is then best. Where none of these is enough, it looks for the fewest GPUs that are, with ZeRO-3.
+// layout that is then best. Where none of these is enough, it looks for the fewest GPUs that are, with ZeRO-3 and up to
+// eight tensor parts.
 
 import type { PlannedModel } from "./architecture.ts";
 import type { LayoutWishes, ZeroStage } from "./layout.ts";
@@ -77,10 +78,13 @@ export function reductions(
     .flatMap((trial) => attempt(trial) ?? [])
     .sort((a, b) => a.bytes - b.bytes);
   if (found.some(({ fits }) => fits)) return found;
-  for (let doubled = 1; doubled <= DOUBLINGS; doubled++) {
+  for (let doubled = 0; doubled <= DOUBLINGS; doubled++) {
     const many = gpus * 2 ** doubled;
-    const more = attempt([`--gpus ${many} --zero 3`, model, { ...free, gpus: many, zero: 3 }, precision]);
-    if (more?.fits) return [more, ...found];
+    for (const parts of [1, 2, 4, 8].filter((each) => each >= tensor)) {
+      const change = `--gpus ${many} --zero 3${parts === 1 ? "" : ` --tensor ${parts}`}`;
+      const more = attempt([change, model, { ...free, gpus: many, zero: 3, tensor: parts }, precision]);
+      if (more?.fits) return [more, ...found];
+    }
   }
   return found;
 }

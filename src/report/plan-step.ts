@@ -24,15 +24,13 @@ export function describeStep(plan: TrainingPlan, width?: number): string {
   const of = (time: StepTime, kind: Communication["kind"]): Communication | undefined =>
     time.communication.find((each) => each.kind === kind);
   const used = communicationKinds.filter((kind) => of(residual, kind) ?? of(mhc, kind));
-  const bytes = (each: Communication | undefined): string => showBytes(each?.bytes ?? 0);
   const communication = used.map((kind) => {
     const [plain, streams] = [of(residual, kind), of(mhc, kind)];
-    const network = streams && streams.networkBytes > 0 ? showBytes(streams.networkBytes) : "";
+    const received = plain ?? streams!;
     return [
       kindNames[kind],
-      bytes(plain),
-      bytes(streams),
-      network,
+      showBytes(received.bytes),
+      received.networkBytes > 0 ? showBytes(received.networkBytes) : "",
       seconds(plain?.seconds ?? 0),
       seconds(streams?.seconds ?? 0),
     ];
@@ -41,14 +39,13 @@ export function describeStep(plan: TrainingPlan, width?: number): string {
     name,
     "",
     "",
-    "",
     seconds(value(residual)),
     seconds(value(mhc)),
   ];
   const counted = assumptions.covers === "computation";
   const table = drawTable(
     [
-      [`A step of ${withPrefix(step.tokens)} tokens`, "received", "with mHC", "by network", "seconds", "with mHC"],
+      [`A step of ${withPrefix(step.tokens)} tokens`, "received", "by network", "seconds", "with mHC"],
       ...communication,
       row(counted ? "computation" : "computation, all that MFU covers", ({ computation }) => computation),
       row("mHC's kernels, fused", ({ kernels }) => kernels),

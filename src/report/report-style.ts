@@ -53,6 +53,7 @@ footer { margin-top: 60px; padding-top: 14px; border-top: 1px solid var(--line);
   h2, h3 { break-after: avoid; }
   h2 { margin-top: 26px; }
   .wide, figure .drawing { overflow: visible; }
-  th, td { padding: 4px 6px; font-size: 9pt; }
+  th, td { padding: 3px 4px; font-size: 8pt; }
+  th { font-size: 7.5pt; }
 }
 `;

@@ -207,7 +207,7 @@ describe("batches", () => {
 
   test("where they do not come out they are rounded up; a batch that was asked for is refused", () => {
     expect(paper({ microBatch: 2, pipeline: 1 }).layout).toMatchObject({ accumulate: 3, batch: 1536 });
-    expect(() => paper({ batch: 1000 })).toThrow(
+    expect(() => paper({ batch: 1000, pipeline: 1 })).toThrow(
       "batch is 1000; 256 copies take 1 at a time, so it can be 768 or 1024, or another multiple of 256.",
     );
     expect(() => paper({ batch: 1280, accumulate: 4 })).toThrow(/256 copies take 4 times 1 at a time.*1024/);

@@ -115,6 +115,16 @@ describe("a training that does not fit", () => {
     expect(bytesOf("--gpus 8")).toBe(planned({ gpus: 8, pipeline: 1, microBatch: 4, sharded: false }));
   });
 
+  test("where no single change is enough, the fewest GPUs that are, with ZeRO-3 and tensor parts, come first", () => {
+    const long = { ...plannedModel("paper-27b"), context: 65_536 };
+    const [first, ...others] = planTraining(long, { hardware: h800, gpus: 8 }).reductions;
+    expect(others.some(({ fits }) => fits)).toBe(false);
+    const [, gpus, tensor = "1"] = /^--gpus (\d+) --zero 3(?: --tensor (\d))?$/.exec(first!.change)!;
+    const changed = planTraining(long, { hardware: h800, gpus: Number(gpus), zero: 3, tensor: Number(tensor) });
+    expect(changed.memory.recomputed.fits).toBe(true);
+    expect(changed.memory.recomputed.total).toBe(first!.bytes);
+  });
+
   test("nothing is said where it fits", () => {
     expect(reductionsOf("paper-3b", {})).toEqual([]);
   });

@@ -191,6 +191,7 @@ describe("the table of runs", () => {
     seed: 1,
     family: id,
     experts: false,
+    net: false,
     tokensPerStep: 64,
     begun: 0,
     tags: [],

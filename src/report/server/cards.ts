@@ -10,6 +10,7 @@ import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
+import { isNetConfig } from "../../training/net-config.ts";
 import { lastRecord, type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
 import { isObject, isTooDeep } from "../../basics/objects.ts";
 import { endLines, endText } from "./ends.ts";
@@ -137,6 +138,7 @@ function makeCard(
     seed: wholeOf(config.seed),
     family: familyOf(config, id, parent),
     experts: fieldsOf(model.feedForward).kind === "moe",
+    net: isNetConfig(config),
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
     begun: Math.round(statsOf(path.join(folder, "config.json"))?.mtimeMs ?? 0),
     tags: readTags(places, id),
@@ -215,7 +217,8 @@ function sizeOf(model: Fields): string {
 /** Runs of one folder with the same configuration, but for the seed and what changes no number. */
 function familyOf(config: Fields, id: string, parent: string): string {
   const { seed: _, name: __, sampleEvery: ___, recompute: ____, ...same } = config;
-  if (Object.keys(same).length === 0 || isTooDeep(same)) return id;
+  // What a network of one's own computes is in its program alone.
+  if (Object.keys(same).length === 0 || isTooDeep(same) || isNetConfig(config)) return id;
   return createHash("sha256")
     .update(JSON.stringify([parent, same]))
     .digest("hex")

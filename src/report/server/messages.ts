@@ -40,6 +40,8 @@ export interface RunCard {
   readonly family: string;
   /** Whether it has a mixture of experts. */
   readonly experts: boolean;
+  /** Whether it is a network of one's own, whose loss has a unit of its own. */
+  readonly net: boolean;
   /** Tokens that one step trains on; null where the configuration does not tell. */
   readonly tokensPerStep: number | null;
   /** When it began, in milliseconds since 1970. */
