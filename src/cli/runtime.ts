@@ -6,7 +6,7 @@ import { showMany } from "../basics/show.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 
 /** Open the runtime that a command line asks for. */
 export async function openChosen({
@@ -23,7 +23,6 @@ export async function openChosen({
       `--threads ${threads}: this machine has ${showMany(cores, "core")}; more threads than cores are slower. Use at most ${cores}.`,
     );
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
-  if (opened.name === "reference")
-    process.stderr.write("The reference runtime computes in float64 by plain loops; that is slow.\n");
+  if (opened.name === "reference") say("The reference runtime computes in float64 by plain loops; that is slow.");
   return opened;
 }
