@@ -7,7 +7,7 @@ import { expectPackages } from "../files/packages.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 
 /** Open the runtime that a command line asks for. */
 export async function openChosen({
@@ -25,7 +25,6 @@ export async function openChosen({
     );
   if (runtime === "webgpu") expectPackages("gpu");
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
-  if (opened.name === "reference")
-    process.stderr.write("The reference runtime computes in float64 by plain loops; that is slow.\n");
+  if (opened.name === "reference") say("The reference runtime computes in float64 by plain loops; that is slow.");
   return opened;
 }
