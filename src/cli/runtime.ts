@@ -3,6 +3,7 @@
 import { availableParallelism } from "node:os";
 import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
+import { expectPackages } from "../files/packages.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
@@ -22,6 +23,7 @@ export async function openChosen({
     warn(
       `--threads ${threads}: this machine has ${showMany(cores, "core")}; more threads than cores are slower. Use at most ${cores}.`,
     );
+  if (runtime === "webgpu") expectPackages("gpu");
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
   if (opened.name === "reference") say("The reference runtime computes in float64 by plain loops; that is slow.");
   return opened;
