@@ -5,7 +5,7 @@ import { Command, Option } from "commander";
 import { type ConversionDifference } from "../connections/conventions/convert.ts";
 import { alignCells } from "../basics/table.ts";
 import { given } from "../basics/given.ts";
-import { showBytes } from "../basics/show.ts";
+import { showBytes, showMany } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
@@ -144,7 +144,7 @@ function show({ from, to, notes, converted, passed, bytes, difference }: Convert
   const shown =
     lines.length > 20 ? [...lines.slice(0, 8), `  ... ${lines.length - 16} more`, ...lines.slice(-8)] : lines;
   return [
-    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${showBytes(bytes)}) left unchanged.`,
+    `${from} to ${to}: ${showMany(converted.length, "connection")} converted, ${showMany(passed, "other tensor")} (${showBytes(bytes)}) left unchanged.`,
     ...notes,
     `Largest differences, measured in float64 on random streams: of a coefficient, and of what is read or written:`,
     ...shown,

@@ -10,6 +10,7 @@ import {
   type MhcConventionName,
   mhcConventionNames,
 } from "../connections/conventions/table.ts";
+import { showMany } from "../basics/show.ts";
 import { isFolder } from "../files/places.ts";
 import type { LintCheck, Verdict } from "../study/lint-check.ts";
 import { parseTrainingConfig } from "../training/config.ts";
@@ -136,13 +137,13 @@ const marks: Readonly<Record<Verdict, string>> = {
 function show({ file, conventions, checks, skipped }: LintReport): string {
   const names = [...new Set(Object.values(conventions))].join(", ");
   const lines = [
-    `${file}: ${Object.keys(conventions).length} connections${names ? `, ${names}` : ""}`,
+    `${file}: ${showMany(Object.keys(conventions).length, "connection")}${names ? `, ${names}` : ""}`,
     ...checks.flatMap(showCheck),
   ];
   for (const reason of skipped.slice(0, 3)) lines.push(`  not checked: ${reason}`);
   if (skipped.length > 3) lines.push(`  not checked: ${skipped.length - 3} more`);
   const count = (verdict: Verdict): number => checks.filter((check) => check.verdict === verdict).length;
-  lines.push(`${count("error")} errors, ${count("warning")} warnings.`);
+  lines.push(`${showMany(count("error"), "error")}, ${showMany(count("warning"), "warning")}.`);
   return `${lines.join("\n")}\n`;
 }
 
