@@ -50,6 +50,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createBatches: [data.createBatches, "batchsize", "batchSize"],
   createNetTrainer: [(o) => training.createNetTrainer(any, any, o), "schedul", "schedule"],
   createWasmRuntime: [runtime.createWasmRuntime, "thread", "threads"],
+  createWebgpuRuntime: [runtime.createWebgpuRuntime, "largestBuffers", "largestBuffer"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
   exportHuggingFace: [(o) => interop.exportHuggingFace("a", "b", o), "owerwrite", "overwrite"],

@@ -39,7 +39,7 @@ import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
-import { writeSample } from "./write-sample.ts";
+import { samplePrompt, writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -130,7 +130,7 @@ export async function openRun(
     warnOfStep(config, data.train, options.onWarning);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
+    return await trainIn(folder, trainer, data, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -153,7 +153,7 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
   if (!resumeFrom) onNote?.(`${folder} has no checkpoint yet: it begins anew at step 1.`);
   else if (resumeFrom.step >= steps)
     onNote?.(
-      `${folder} is finished: all of its ${steps} steps are done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
+      `${folder} is finished: ${steps === 1 ? "its one step is" : `all of its ${steps} steps are`} done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
     );
 }
 
@@ -223,7 +223,7 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
-  tokenizer: Tokenizer,
+  data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
   const { config } = trainer;
@@ -297,9 +297,10 @@ async function trainIn(
     return whole;
   };
 
+  const prompt = samplePrompt(data);
   const sample = async (signal: AbortSignal | undefined): Promise<void> => {
     try {
-      await writeSample({ config, trainer, folder }, tokenizer, { signal });
+      await writeSample({ config, trainer, folder }, data.tokenizer, prompt, signal);
     } catch (error) {
       onWarning?.(`${config.name}: no sample of step ${trainer.step}: ${reason(error)}`);
     }

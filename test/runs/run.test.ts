@@ -10,7 +10,8 @@ import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { given } from "../../src/basics/given.ts";
 import { readSamples } from "../../src/runs/samples.ts";
-import { writeSample } from "../../src/runs/write-sample.ts";
+import { memoryTokens } from "../../src/data/tokens.ts";
+import { samplePrompt, writeSample } from "../../src/runs/write-sample.ts";
 import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
 import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
 import { DivergenceError } from "../../src/training/reactions.ts";
@@ -187,12 +188,27 @@ test("a text that is interrupted is not kept, and one that is written again is k
   const run = await open(configOf("residual", { steps: 3 }), "interrupted-text");
   await run.advance();
   const { tokenizer } = data;
-  expect(await writeSample(run, tokenizer, { signal: AbortSignal.abort() })).toBeUndefined();
+  expect(await writeSample(run, tokenizer, "We", AbortSignal.abort())).toBeUndefined();
   expect(readSamples(place.at("interrupted-text"))).toEqual([]);
-  const once = await writeSample(run, tokenizer);
-  expect(await writeSample(run, tokenizer)).toEqual(once);
+  const once = await writeSample(run, tokenizer, "We");
+  expect(await writeSample(run, tokenizer, "We")).toEqual(once);
   run.close();
   expect(readSamples(place.at("interrupted-text"))).toHaveLength(1);
+});
+
+test.each([
+  ["of the states must keep peace and grow", "the states must keep peace"],
+  ["  And so it is.\nNext", "And so it is."],
+  ["\n\n    def add(a, b):\n        return a", "def add(a, b):"],
+  ["One", "One"],
+  ["", "AB"],
+  [" ", "The"],
+])("a run's samples go on from %j by %j", (text, prompt) => {
+  const ids = Array.from(text, (character) => character.codePointAt(0)!);
+  const tokenizer = { endOfText: 0, decode: (list: Iterable<number>) => String.fromCodePoint(...list) };
+  const validation = memoryTokens([...ids, 0, 65, 66], 1000, ids.length);
+  const prepared = { tokenizer, validation } as unknown as Parameters<typeof samplePrompt>[0];
+  expect(samplePrompt(prepared)).toBe(prompt);
 });
 
 describe("records", () => {

@@ -4,6 +4,7 @@
 // time, F16 and BF16 are widened to float32, and tensors.ts says where their numbers go. Every parameter must be
 // complete, and every tensor must be used.
 
+import { showMany } from "../../basics/show.ts";
 import path from "node:path";
 import { reason } from "../../files/errors.ts";
 import { type OpenShards, openShards } from "../../files/shards.ts";
@@ -68,7 +69,7 @@ function expectSizes(folder: string, model: ModelConfig, store: OpenShards): voi
   const isFar = (key: keyof typeof held, least: number): boolean => !(called[key] <= Math.max(4 * held[key], least));
   if (!isFar("tensors", 4096) && !isFar("numbers", 1 << 22)) return;
   const say = ({ tensors, numbers }: typeof held): string =>
-    `${tensors.toLocaleString("en")} tensors with ${numbers.toLocaleString("en")} numbers`;
+    `${showMany(tensors, "tensor")} with ${showMany(numbers, "number")}`;
   throw new Error(
     `${folder}: its config.json calls for ${say(called)} (num_hidden_layers ${model.layers}, vocab_size ${model.vocabulary}, hidden_size ${model.width}), and its files hold ${say(held)}: they belong to different models`,
   );
@@ -120,7 +121,7 @@ function hasOwnHead(store: OpenShards): boolean {
 }
 
 const leftOut = (names: readonly string[], layers: number): string =>
-  `${names.length} tensors were left out, such as ${names[0]}: they belong to what predicts further tokens after layer ${layers - 1}. The model itself computes the same without them.`;
+  `${showMany(names.length, "tensor")} ${names.length === 1 ? "was" : "were"} left out, such as ${names[0]}: they belong to what predicts further tokens after layer ${layers - 1}. The model itself computes the same without them.`;
 
 /** Finds everything that can be wrong before memory is allocated for the model; returns the names that are left out. */
 function expectTensors(
