@@ -1,7 +1,15 @@
+import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitest/config";
 
 const source = (entry: string): string => fileURLToPath(new URL("src", import.meta.url)) + `/${entry}.ts`;
+
+// WebGPU is tested on the processor, by the SwiftShader that comes with Debian's Chromium.
+const chromium = "/usr/lib/chromium";
+if (process.env.VK_ICD_FILENAMES === undefined && existsSync(`${chromium}/vk_swiftshader_icd.json`)) {
+  process.env.VK_ICD_FILENAMES = `${chromium}/vk_swiftshader_icd.json`;
+  process.env.LD_LIBRARY_PATH = [process.env.LD_LIBRARY_PATH, chromium].filter(Boolean).join(":");
+}
 
 export default defineConfig({
   // Examples import the library by its name; tests run them on the sources.

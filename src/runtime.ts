@@ -9,6 +9,8 @@ export {
   type WasmProgramOf,
   type WasmRuntime,
 } from "./runtime/wasm/runtime.ts";
+export { createWebgpuRuntime, type WebgpuOptions, type WebgpuRuntime } from "./runtime/webgpu/runtime.ts";
+export type { AdapterListing } from "./runtime/webgpu/adapter.ts";
 export type {
   CallTime,
   SynchronousProgram,

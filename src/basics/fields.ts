@@ -38,7 +38,9 @@ export function expectFields<Options>(
   const names = Object.keys(rules);
   if (typeof options !== "object" || options === null || Array.isArray(options))
     throw new TypeError(
-      `${operation}: ${showValue(options)} is given; it must be an object with fields of ${names.join(", ")}. Give such as { ${names[0] ?? "name"}: … }.`,
+      names.length === 0
+        ? `${operation}: ${showValue(options)} is given; there are no options. Leave it out.`
+        : `${operation}: ${showValue(options)} is given; it must be an object with fields of ${names.join(", ")}. Give such as { ${names[0]!}: … }.`,
     );
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(rules, name))
@@ -93,4 +95,16 @@ export function expectName<Name extends string>(
   throw new RangeError(
     `${operation}: ${field} is ${showValue(value)}; it must be one of ${known.join(", ")}.${didYouMean(value, known)}`,
   );
+}
+
+/** Throw a TypeError unless a value is a function. */
+export function expectFunction(operation: string, name: string, value: unknown): void {
+  if (typeof value !== "function")
+    throw new TypeError(`${operation}: ${name} is ${showValue(value)}; it must be a function. Give such as () => x.`);
+}
+
+/** Throw a TypeError unless a value is a list. */
+export function expectList(operation: string, name: string, value: unknown, of: string): void {
+  if (!Array.isArray(value))
+    throw new TypeError(`${operation}: ${name} is ${showValue(value)}; it must be a list of ${of}. Give such as [].`);
 }

@@ -88,3 +88,8 @@ export function showPlain(text: string): string {
     control === "\n" || control === "\t" ? control : `\\x${control.charCodeAt(0).toString(16).padStart(2, "0")}`,
   );
 }
+
+/** A word as a POSIX shell reads it: quoted where it must be. */
+export function shellWord(word: string): string {
+  return /^[\w.,:=/+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}

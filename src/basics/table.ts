@@ -3,8 +3,8 @@
 // A table that does not fit is never cut by the terminal in the middle of a row. What helps is tried in this order, and
 // nothing is left out:
 //
-//   1. titles of columns break at their spaces
-//   2. rows become columns, where there are few rows
+//   1. titles of columns break at their spaces, into two lines
+//   2. rows become columns, where there are few rows; else titles break into three lines
 //   3. columns stand in bands one below the other, each with the names of the rows
 //   4. every row is a block of its own, a line for each cell, with long cells broken at their spaces
 
@@ -53,8 +53,9 @@ export function drawTable(
 ): string {
   return (
     whole(rows, labels, width) ??
-    narrowTitles(rows, labels, width) ??
+    narrowTitles(rows, labels, width, 2) ??
     turned(rows, labels, width) ??
+    narrowTitles(rows, labels, width) ??
     bands(rows, labels, width) ??
     blocks(rows, labels, width)
   );
@@ -70,7 +71,12 @@ function whole(rows: readonly Row[], labels: number, width: number, titleLines =
 /** Titles of more lines than this are harder to read than what comes next. */
 const MOST_TITLE_LINES = 3;
 
-function narrowTitles([titles = [], ...body]: readonly Row[], labels: number, width: number): string | undefined {
+function narrowTitles(
+  [titles = [], ...body]: readonly Row[],
+  labels: number,
+  width: number,
+  most = MOST_TITLE_LINES,
+): string | undefined {
   if (body.length === 0) return undefined;
   const cells = widthsOf(body);
   const broken = titles.map((title, column) => {
@@ -78,7 +84,7 @@ function narrowTitles([titles = [], ...body]: readonly Row[], labels: number, wi
     return wrapText(title, Math.max(cells[column] ?? 0, longest)).split("\n");
   });
   const height = Math.max(...broken.map((lines) => lines.length));
-  if (height > MOST_TITLE_LINES) return undefined;
+  if (height > most) return undefined;
   const heads = Array.from({ length: height }, (_, line) =>
     broken.map((lines) => lines[line - height + lines.length] ?? ""),
   );
@@ -143,17 +149,31 @@ export function wrapText(text: string, width: number): string {
     .join("\n");
 }
 
-function wrapLine(line: string, width: number): string {
-  const indent = /^ */.exec(line)![0];
+/**
+ * A table whose last column is text, aligned left: the text of a line that is too long goes on below its beginning.
+ *
+ * @param table lines, of which the first holds the titles
+ */
+export function wrapLastColumn(table: string, width: number): string {
+  const [titles = "", ...rows] = table.split("\n");
+  const column = titles.search(/\S+$/);
+  const indent = " ".repeat(width - column < LEAST_TEXT ? 2 * GAP.length : Math.max(0, column));
+  return [titles, ...rows].map((row) => (row.length <= width ? row : wrapLine(row, width, indent))).join("\n");
+}
+
+const LEAST_TEXT = 16;
+
+function wrapLine(line: string, width: number, indent = /^ */.exec(line)![0]): string {
   const lines: string[] = [];
-  let current = "";
-  for (const word of line.trim().split(" ")) {
-    const longer = current === "" ? `${indent}${word}` : `${current} ${word}`;
-    if (longer.length <= width || current === "") current = longer;
-    else {
-      lines.push(current);
-      current = `${indent}${word}`;
-    }
+  let rest = line;
+  while (rest.length > width) {
+    // At the last space that leaves something on the line.
+    const start = rest.search(/\S/);
+    const within = rest.lastIndexOf(" ", width);
+    const at = within > start ? within : rest.indexOf(" ", Math.max(start, width));
+    if (at < 0) break;
+    lines.push(rest.slice(0, at).trimEnd());
+    rest = indent + rest.slice(at).trimStart();
   }
-  return [...lines, current].join("\n");
+  return [...lines, rest].join("\n");
 }

@@ -1,6 +1,6 @@
 // birkhoff compare: the same transformer with different residual connections, side by side.
 
-import { showMany, showPlain } from "../basics/show.ts";
+import { shellWord, showMany, showPlain } from "../basics/show.ts";
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -8,7 +8,6 @@ import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { hasCode, reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepare.ts";
-import type { Tokenizer } from "../data/tokenizer.ts";
 import { connectionKinds } from "../connections/table.ts";
 import { isMixed } from "../model/overrides.ts";
 import { findings } from "../report/findings.ts";
@@ -36,11 +35,11 @@ import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable }
 import { isGiven, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
+import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
-import { formatJson } from "../files/records.ts";
-import { warn } from "./warn.ts";
+import { startOf, tellJson } from "./events.ts";
+import { say, warn } from "./warn.ts";
 import { readText } from "../files/read.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -120,6 +119,7 @@ ${Object.entries(experiments)
           choices: [],
         }
       : await begin(options, command);
+    const prompt = samplePrompt(data);
     const runtime = await openChosen(options);
     const runs: Run[] = [];
     let page: PageBeside | undefined;
@@ -128,7 +128,7 @@ ${Object.entries(experiments)
         configs: wanted,
         sample:
           wanted.some(({ sampleEvery }) => sampleEvery !== undefined) || !(options.json || experiment)
-            ? sampleSize(data.tokenizer)
+            ? sampleSize(data.tokenizer, prompt)
             : undefined,
       };
       const wording: MemoryWording = {
@@ -148,17 +148,17 @@ ${Object.entries(experiments)
         const run = await openRun(runtime, config, data, place, {
           existing: options.resume ? "resume" : "refuse",
           onWarning: warn,
-          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          onNote: say,
           ...given({ changed: configs?.[0]?.changed }),
         });
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      process.stderr.write(
-        `${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`,
-      );
+      say(`${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
-      const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page);
+      const tell = options.json ? tellJson : undefined;
+      tell?.("start", startOf(runs, folder));
+      const { interrupted: stopped, failed, dismissed } = await trainAll(runs, undefined, page, tell);
       const rows = runs.map((run) => {
         const alarmed = failed.get(run) instanceof AlarmError;
         const halted = dismissed.has(run);
@@ -168,27 +168,36 @@ ${Object.entries(experiments)
           ...given({ alarmed: alarmed || undefined, halted: halted || undefined }),
         };
       });
-      if (options.json) {
-        for (const { halted = false, ...row } of rows) {
-          const place = path.join(folder, row.name);
-          process.stdout.write(`${formatJson({ folder: place, stopped: stopped || halted, ...row })}\n`);
-        }
-        if (experiment && !stopped) await writeExperiment(runs, folder);
+      const goOn = `birkhoff compare --resume ${shellWord(folder)}`;
+      if (tell) {
+        const results = rows.map(({ halted = false, ...row }) => ({
+          folder: path.join(folder, row.name),
+          stopped: stopped || halted,
+          ...row,
+        }));
+        for (const result of results) tell("run", result);
+        const report = experiment && !stopped ? (await writeExperiment(runs, folder)).written[0] : undefined;
+        tell("result", { folder, stopped, runs: results, ...given({ report }) });
+        if (stopped) process.stderr.write(`Continue: ${goOn}\n`);
         return;
       }
       showResults(runs, rows);
       if (stopped) {
-        process.stdout.write(`\nContinue: birkhoff compare --resume ${folder}\n`);
+        process.stdout.write(`\nContinue: ${goOn}\n`);
         return;
       }
       const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
-      if (dismissed.size > 0)
-        process.stdout.write(`\nContinue what was stopped: birkhoff compare --resume ${folder}\n`);
+      if (dismissed.size > 0) process.stdout.write(`\nContinue what was stopped: ${goOn}\n`);
       if (experiment) await reportExperiment(runs, folder);
-      else await showTexts(trained, data.tokenizer);
+      else await showTexts(trained, data, prompt);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
-        `\nLook closer: birkhoff ${experiment ? "" : `report ${folder}   or   birkhoff `}inspect ${last}\nWrite more:  birkhoff sample ${last} --prompt "We must"\n`,
+        [
+          "",
+          ...(experiment ? [] : [`All figures: birkhoff report ${shellWord(folder)}`]),
+          `Look closer: birkhoff inspect ${shellWord(last)}`,
+          `Write more:  birkhoff sample ${shellWord(last)} --prompt ${shellWord(prompt)}\n`,
+        ].join("\n"),
       );
     } finally {
       for (const run of runs) run.close();
@@ -222,13 +231,13 @@ function describeRuns(configs: readonly TrainingConfig[]): string {
       .join("–");
   const of = (name: "layers" | "width" | "context"): string => range(({ model }) => model[name]);
   return (
-    `${configs.length} models of ${of("layers")} layers, width ${of("width")}, context ${of("context")}; ` +
+    `${showMany(configs.length, "model")} of ${of("layers")} layers, width ${of("width")}, context ${of("context")}; ` +
     `${range(({ steps }) => steps)} steps of ${range(({ batch, accumulate }) => batch * accumulate)} sequences`
   );
 }
 
 /** Sentences for people. */
-const say = (text: string): void => void process.stdout.write(prose(text, process.stdout));
+const print = (text: string): void => void process.stdout.write(prose(text, process.stdout));
 
 /** Loss curves and the table. */
 function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
@@ -239,17 +248,17 @@ function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
   process.stdout.write(
     `\nTraining loss, nats a token\n${drawCurves(curves, look)}\n\n${summaryTable(rows, look.width)}\n`,
   );
-  say(
+  print(
     "Memory is what the plan of the training step needs. Gains are the largest composite Amax gains; a plain residual mixes no streams.\n" +
       `Measured on models of ${between.join(" to ")} parameters; small models say little about the ranking of large ones.\n`,
   );
 }
 
 /** Let every model of the first seed write a text. */
-async function showTexts(runs: readonly Run[], tokenizer: Tokenizer): Promise<void> {
+async function showTexts(runs: readonly Run[], data: PreparedFiles, prompt: string): Promise<void> {
   for (const run of runs.filter(({ config }) => config.seed === runs[0]!.config.seed)) {
-    const { prompt = "", text = "" } = (await writeSample(run, tokenizer)) ?? {};
-    process.stdout.write(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
+    const { text = "" } = (await writeSample(run, data.tokenizer, prompt)) ?? {};
+    print(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
   }
 }
 
@@ -263,13 +272,15 @@ async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ 
 
 async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
   const { read, written } = await writeExperiment(runs, folder);
-  say(`\n${findings(read).join("\n")}\n`);
+  print(`\n${findings(read).join("\n")}\n`);
   const rows = comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
     process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
   }
-  process.stdout.write(`Report: ${written[0]}; ${written.length - 1} pictures in ${path.join(folder, "figures")}\n`);
+  process.stdout.write(
+    `Report: ${written[0]}; ${showMany(written.length - 1, "picture")} in ${path.join(folder, "figures")}\n`,
+  );
 }
 
 /** A configuration for every size, connection and seed, each with the connection choice that it was made from. */
@@ -292,6 +303,7 @@ async function begin(
   );
   const checked = wishes.map((wish) => checkConfig(wish.options, wish.choice, wish.name));
   expectEffect(command, options, options.connections, checked);
+  if (!isGiven(command, "data")) tellOfDefaultText();
   const data = await prepare(textOf(options));
   const models = wishes.map(({ choice, name, options: own }) => ({
     choice,

@@ -7,9 +7,12 @@
 import { Argument, Command, type Option } from "commander";
 import { connectionKinds } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
+import { hardwareProfiles } from "../planning/hardware.ts";
 
 /** What can stand in a place of the command line. */
-type Value = { readonly kind: "words"; readonly words: readonly string[] } | { readonly kind: "files" | "free" };
+type Value =
+  | { readonly kind: "words" | "either"; readonly words: readonly string[] }
+  | { readonly kind: "files" | "free" };
 
 interface OptionOffer {
   readonly long: string;
@@ -33,17 +36,18 @@ export interface Offer {
 /** Placeholders of files and folders. */
 const places: ReadonlySet<string> = new Set(["file", "folder", "run", "runs", "source", "in", "out"]);
 
-/** Values that an option reads with a parser of its own. */
-const known: Readonly<Record<string, readonly string[]>> = {
-  "train --connection": connectionKinds,
-  "compare --connections": connectionKinds,
-  "train --preset": Object.keys(presets),
-  "compare --preset": Object.keys(presets),
-  "train --from-checkpoint": ["last", "best"],
+/** Values that an option reads with a parser of its own: one of some words, or either a word or, where none fits, a file. */
+const known: Readonly<Record<string, Value>> = {
+  "train --connection": { kind: "words", words: connectionKinds },
+  "compare --connections": { kind: "words", words: connectionKinds },
+  "train --preset": { kind: "either", words: Object.keys(presets) },
+  "compare --preset": { kind: "either", words: Object.keys(presets) },
+  "train --from-checkpoint": { kind: "words", words: ["last", "best"] },
+  "plan --hardware": { kind: "either", words: [...Object.keys(hardwareProfiles), "this-machine"] },
 };
 
 const valueOf = (placeholder: string, choices: readonly string[] | undefined): Value =>
-  choices ? { kind: "words", words: choices } : places.has(placeholder) ? { kind: "files" } : { kind: "free" };
+  choices ? { kind: "words", words: choices } : { kind: places.has(placeholder) ? "files" : "free" };
 
 function offerOption(option: Option, command: string): OptionOffer | undefined {
   const { long, short, description, flags, hidden } = option;
@@ -54,7 +58,7 @@ function offerOption(option: Option, command: string): OptionOffer | undefined {
     short: short ?? undefined,
     about: firstPart(description),
     value:
-      placeholder === undefined ? undefined : valueOf(placeholder, option.argChoices ?? known[`${command} ${long}`]),
+      placeholder === undefined ? undefined : (known[`${command} ${long}`] ?? valueOf(placeholder, option.argChoices)),
     optional: option.optional,
     repeats: option.variadic || Array.isArray(option.defaultValue),
   };
@@ -91,8 +95,10 @@ const firstPart = (text: string): string => text.split(/(?<=[a-z)])[.;:] |, such
 const ofProgram: readonly string[] = ["--version", "--debug", "--help"];
 
 /** What a script says of a value, by its kind. */
-const sayOf = <T>(value: Value, say: { words(words: string): T; readonly files: T; readonly free: T }): T =>
-  value.kind === "words" ? say.words(value.words.join(" ")) : say[value.kind];
+const sayOf = <T>(
+  value: Value,
+  say: { words(words: string): T; either(words: string): T; readonly files: T; readonly free: T },
+): T => ("words" in value ? say[value.kind](value.words.join(" ")) : say[value.kind]);
 
 const quote = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
@@ -102,7 +108,12 @@ function bash(offers: readonly Offer[]): string {
   const names = [...offers.map(({ name }) => name), "help"].join(" ");
   const cases = offers.map((offer) => {
     const say = (value: Value): string =>
-      sayOf(value, { words: (words) => `_birkhoff_words "${words}"`, files: "_birkhoff_files", free: ":" });
+      sayOf(value, {
+        words: (words) => `_birkhoff_words "${words}"`,
+        either: (words) => `_birkhoff_either "${words}"`,
+        files: "_birkhoff_files",
+        free: ":",
+      });
     const byAction = new Map<string, string[]>();
     for (const { long, value, optional } of offer.options)
       if (value && !optional) byAction.set(say(value), [...(byAction.get(say(value)) ?? []), long]);
@@ -124,6 +135,11 @@ _birkhoff_files() {
   local IFS=$'\\n'
   compopt -o filenames 2>/dev/null
   COMPREPLY=($(compgen -f -- "$current"))
+}
+
+_birkhoff_either() {
+  _birkhoff_words "$1"
+  if [ "\${#COMPREPLY[@]}" -eq 0 ]; then _birkhoff_files; fi
 }
 
 _birkhoff() {
@@ -151,7 +167,13 @@ complete -F _birkhoff birkhoff
 
 function zsh(offers: readonly Offer[]): string {
   const plain = (text: string): string => text.replaceAll(/[[\]:\\]/g, "\\$&");
-  const action = (value: Value): string => sayOf(value, { words: (words) => `(${words})`, files: "_files", free: " " });
+  const action = (value: Value): string =>
+    sayOf(value, {
+      words: (words) => `(${words})`,
+      either: (words) => `{compadd -- ${words} || _files}`,
+      files: "_files",
+      free: " ",
+    });
   const spec = ({ long, about, value, optional, repeats }: OptionOffer): string => {
     const takes = value ? `${optional ? "::" : ":"}value:${action(value)}` : "";
     return quote(`${repeats ? "*" : ""}${long}${value ? "=" : ""}[${plain(about)}]${takes}`);
@@ -195,12 +217,16 @@ function fish(offers: readonly Offer[]): string {
     const when = `complete -c birkhoff -n '__fish_seen_subcommand_from ${offer.name}'`;
     const operand = sayOf(offer.operand, {
       words: (words) => [`${when} -a ${escaped(words)}`],
+      either: (words) => [`${when} -F -a ${escaped(words)}`],
       files: [`${when} -F`],
       free: [],
     });
     const options = offer.options.map(({ long, short, about, value, optional }) => {
-      const needs = !value || optional ? "" : value.kind === "files" ? " -r -F" : " -x";
-      const words = value?.kind === "words" ? ` -a ${escaped(value.words.join(" "))}` : "";
+      const needs =
+        !value || optional
+          ? ""
+          : sayOf(value, { words: () => " -x", either: () => " -r -F", files: " -r -F", free: " -x" });
+      const words = value && "words" in value ? ` -a ${escaped(value.words.join(" "))}` : "";
       return `${when} -l ${long.slice(2)}${short ? ` -s ${short.slice(1)}` : ""}${needs}${words} -d ${escaped(about)}`;
     });
     return [

@@ -8,7 +8,9 @@ import { Command } from "commander";
 import { given } from "../basics/given.ts";
 import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
 import type { PreparedData } from "../data/prepare.ts";
+import { iteratedMaps } from "../connections/manifolds/table.ts";
 import { connectionKinds, connectionOptions } from "../connections/table.ts";
+import { sublayerConnections } from "../model/overrides.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -20,6 +22,15 @@ const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 
 
 /** Options of connections that the command gives to every choice whose kind has them. */
 const sharedOptions = ["streams", "iterations", "residualMap", "convention", "initialisation"] as const;
+
+/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
+const CHANGED = {
+  steps: "steps",
+  learningRate: "optimizer.learningRate",
+  evaluateEvery: "evaluateEvery",
+  checkpointEvery: "checkpointEvery",
+  sampleEvery: "sampleEvery",
+} as const;
 
 /** What a configuration takes from the prepared data. */
 type DataFacts = {
@@ -56,7 +67,7 @@ const isMeant = (command: Command, name: string): boolean =>
  */
 export function expectEffect(
   command: Command,
-  { alarm }: Pick<TrainingOptions, "alarm">,
+  { alarm, set }: Pick<TrainingOptions, "alarm" | "set">,
   choices: readonly ConnectionChoice[],
   models: readonly TrainingConfig[],
 ): void {
@@ -74,11 +85,53 @@ export function expectEffect(
         `${option.long} would change nothing: ${having.map((choice) => writeChoice(choice)).join(" and ")} ${having.length === 1 ? "says" : "say"} ${name} already. Leave out one of the two.`,
       );
   }
+  expectIterated(command, set, models);
+  expectOnce(command, set);
   for (const [rule, setting] of alarm)
     if (setting !== "off" && models.every(({ model }) => silentAlarms(model).includes(rule)))
       throw new Error(
         `--alarm ${rule} would never speak: ${kinds.join(", ")} ${kinds.length === 1 ? "has" : "have"} nothing that it measures. Leave it out, or take a connection that has, such as mhc.`,
       );
+}
+
+/** Refuse iterations that none of the residual maps makes. */
+function expectIterated(command: Command, set: readonly string[], models: readonly TrainingConfig[]): void {
+  const said = isMeant(command, "iterations")
+    ? "--iterations"
+    : set.find((assignment) => fieldOf(assignment) === ITERATIONS);
+  const maps = models.flatMap(({ model }) =>
+    sublayerConnections(model).flatMap((each) => (each.kind === "mhc" ? [each.residualMap ?? "sinkhorn"] : [])),
+  );
+  if (said === undefined || maps.length === 0 || maps.some((map) => iteratedMaps.includes(map))) return;
+  throw new Error(
+    `${said} would change nothing: ${[...new Set(maps)].join(" and ")} has no iterations. Leave it out, or take --residual-map ${iteratedMaps.join(" or ")}.`,
+  );
+}
+
+const ITERATIONS = "model.connection.iterations";
+
+/** The field that a --set names. */
+const fieldOf = (assignment: string): string => currentPath(assignment.split("=")[0]!);
+
+/** Options that are fields of the configuration under the same name, or under another. */
+const fieldOfOption: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(["seed", "batch", "accumulate", "recompute"].map((name) => [name, name])),
+  warmup: "optimizer.warmup",
+  schedule: "optimizer.schedule.kind",
+  context: "model.context",
+  ...Object.fromEntries(sharedOptions.map((name) => [name, `model.connection.${name}`])),
+  ...CHANGED,
+};
+
+/** Refuse a field that is given by its option and by --set: one of the two would change nothing. */
+function expectOnce(command: Command, set: readonly string[]): void {
+  const fields = new Set(set.map(fieldOf));
+  for (const option of command.options) {
+    const name = option.attributeName();
+    const field = ownEntry(fieldOfOption, name);
+    if (field !== undefined && command.getOptionValueSource(name) === "cli" && fields.has(field))
+      throw new Error(`${option.long} and --set ${field} give one field twice. Leave out one of the two.`);
+  }
 }
 
 /** The configuration that a command line asks for, given prepared data. */
@@ -174,15 +227,6 @@ function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefine
 /** Options that a resumed run still takes. Its configuration fixes all others. */
 const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
 
-/** Options that change a resumed run from its checkpoint on, and their fields of the configuration. */
-const CHANGED = {
-  steps: "steps",
-  learningRate: "optimizer.learningRate",
-  evaluateEvery: "evaluateEvery",
-  checkpointEvery: "checkpointEvery",
-  sampleEvery: "sampleEvery",
-} as const;
-
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
 export function expectResumable(command: Command, own: readonly string[]): void {
   const fixed = trainingOptions(new Command()).options.map((option) => option.attributeName());
@@ -198,6 +242,7 @@ export function changedConfig(
   command: Command,
 ): { readonly config: TrainingConfig; readonly changed: readonly string[] } {
   const given = (Object.keys(CHANGED) as (keyof typeof CHANGED)[]).filter((name) => isGiven(command, name));
+  expectOnce(command, options.set);
   const assignments = [
     ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
     ...options.set,

@@ -16,6 +16,7 @@ import {
   connectionKinds,
   connectionOptions,
 } from "../connections/table.ts";
+import { iteratedMaps } from "../connections/manifolds/table.ts";
 import { parseConnection } from "../model/config.ts";
 
 export interface ConnectionChoice {
@@ -34,6 +35,15 @@ export function parseChoice(text: string): ConnectionChoice {
   const kind = kindNamed(name);
   const options = Object.fromEntries(assignments.map((assignment) => parseOption(kind, assignment)));
   expectOptions(text.trim(), kind, options);
+  const { residualMap } = options;
+  if (
+    "iterations" in options &&
+    residualMap !== undefined &&
+    !(iteratedMaps as readonly unknown[]).includes(residualMap)
+  )
+    throw new InvalidArgumentError(
+      `${text.trim()}: iterations would change nothing: ${String(residualMap)} has none. Leave them out, or take residualMap=${iteratedMaps.join(" or ")}.`,
+    );
   return { name: [kind, ...assignments].join("-").replaceAll(/[^\w.=-]/g, "_"), kind, options };
 }
 

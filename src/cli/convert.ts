@@ -3,15 +3,16 @@
 import { existsSync } from "node:fs";
 import { Command, Option } from "commander";
 import { type ConversionDifference } from "../connections/conventions/convert.ts";
-import { alignCells } from "../basics/table.ts";
+import { drawTable } from "../basics/table.ts";
 import { given } from "../basics/given.ts";
-import { showBytes } from "../basics/show.ts";
+import { showBytes, showMany } from "../basics/show.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { connectionKind } from "../connections/table.ts";
 import { type Naming, namings } from "../interop/connection-names.ts";
 import { convertFile, type ConvertReport } from "../interop/convert.ts";
 import { isResidualRun } from "../interop/run-connections.ts";
 import { upcycledConnections } from "../interop/upcycle.ts";
+import { prose, widthOf } from "../report/terminal.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
@@ -134,21 +135,22 @@ function olderKinds(option: Option): Option {
 
 function show({ from, to, notes, converted, passed, bytes, difference }: ConvertReport, output: string): string {
   const row = (name: string, by: ConversionDifference): string[] => [
-    `  ${name}`,
+    name,
     by.coefficients.toExponential(1),
     by.output.toExponential(1),
   ];
-  const rows = [...converted.map((each) => row(each.name, each.difference)), row("all", difference)];
-  const lines = alignCells(rows, () => "left");
-  const all = lines.pop();
+  const rows = converted.map((each) => row(each.name, each.difference));
   const shown =
-    lines.length > 20 ? [...lines.slice(0, 8), `  ... ${lines.length - 16} more`, ...lines.slice(-8)] : lines;
-  return [
-    `${from} to ${to}: ${converted.length} connections converted, ${passed} other tensors (${showBytes(bytes)}) left unchanged.`,
+    rows.length > 20 ? [...rows.slice(0, 8), [`… ${rows.length - 16} more`, "", ""], ...rows.slice(-8)] : rows;
+  const titles = ["largest differences", "of a coefficient", "of what is read or written"];
+  const said = [
+    `${from} to ${to}: ${showMany(converted.length, "connection")} converted, ${showMany(passed, "other tensor")} (${showBytes(bytes)}) left unchanged.`,
     ...notes,
-    `Largest differences, measured in float64 on random streams: of a coefficient, and of what is read or written:`,
-    ...shown,
-    all,
+    "Measured in float64 on random streams:",
+  ];
+  return [
+    ...said.map((sentence) => prose(sentence, process.stdout)),
+    drawTable([titles, ...shown, row("all", difference)], { width: widthOf(process.stdout) }),
     `Written: ${output}\n`,
   ].join("\n");
 }

@@ -2,10 +2,11 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
-import { showBytes } from "../basics/show.ts";
+import { showBytes, showMany } from "../basics/show.ts";
 import { exportCsv } from "../interop/csv.ts";
 import { exportTensorBoard } from "../interop/tensorboard.ts";
 import { exportHuggingFace } from "../interop/hf/export.ts";
+import { prose } from "../report/terminal.ts";
 import { warn } from "./warn.ts";
 
 /** Where an export goes, and whether it may replace files. */
@@ -33,7 +34,7 @@ const formats: Readonly<Record<string, ExportFormat>> = {
       const report = exportHuggingFace(run, out, options);
       const { step, modelType, tensors, bytes, files } = report;
       const lines = [
-        `${out}: ${modelType}, step ${step} of ${run}; ${tensors} tensors, ${showBytes(bytes)}, in ${files.join(", ")}.`,
+        `${out}: ${modelType}, step ${step} of ${run}; ${showMany(tensors, "tensor")}, ${showBytes(bytes)}, in ${files.join(", ")}.`,
         modelType.startsWith("birkhoff")
           ? "No stock loader knows this model type; docs/files.md says what its connection computes."
           : `Load it: AutoModelForCausalLM.from_pretrained(${JSON.stringify(out)})`,
@@ -81,5 +82,5 @@ docs/files.md and docs/interop.md describe each file and how to load it.`,
   .action((run: string, options: { format: string; out?: string; overwrite?: boolean; json?: boolean }) => {
     const { format, out = path.join(run, format), overwrite = false, json } = options;
     const { report, lines } = formats[format]!.write(run, { out, overwrite, onWarning: warn });
-    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${lines.join("\n")}\n`);
+    process.stdout.write(json ? `${JSON.stringify(report)}\n` : `${prose(lines.join("\n"), process.stdout)}\n`);
   });

@@ -6,6 +6,7 @@ import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle
 import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { prose } from "../report/terminal.ts";
 import { warn } from "./warn.ts";
 
 interface ImportOptions extends MachineOptions {
@@ -85,7 +86,7 @@ docs/files.md says what can be imported and what cannot.`,
           ? `Continue: birkhoff sample ${run}, birkhoff train --resume ${run}`
           : `The run can neither write nor train, because it has no tokenizer: ${noTokenizer}. To mend that, put the tokenizer.json of a byte-level BPE with ${config.model.vocabulary} tokens into ${run}.`,
       ];
-      process.stdout.write(`${lines.join("\n")}\n`);
+      process.stdout.write(`${prose(lines.join("\n"), process.stdout)}\n`);
     } finally {
       runtime.close();
     }

@@ -50,6 +50,6 @@ export function inspectNet(
     const names = (record.single?.forward ?? []).map((_, index) => `mixing[${index}]`);
     print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
   }
-  if (wanted) print(`\n${describeTensors(tensors)}`);
+  if (wanted) print(`\n${describeTensors(tensors, look.width)}`);
   if (place) print(`\nIts parameters: ${showPlain(path.join(place.folder, "model.safetensors"))}`);
 }

@@ -4,7 +4,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, Option } from "commander";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
-import { showBytes, showPlain } from "../basics/show.ts";
+import { showBytes, showPlain, showMany } from "../basics/show.ts";
+import { wrapLastColumn } from "../basics/table.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
 import { reason } from "../files/errors.ts";
@@ -14,7 +15,7 @@ import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
-import { lookOf, widthOf } from "../report/terminal.ts";
+import { lookOf, prose, widthOf } from "../report/terminal.ts";
 import { describeArena, describeSchedule, summarise } from "../runtime/plan/describe.ts";
 import type { CompiledPlan } from "../runtime/plan/calls.ts";
 import { type Checkpoint, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
@@ -43,7 +44,7 @@ import { isNetConfig, parseNetConfig } from "../training/net-config.ts";
 import { inspectNet } from "./inspect-net.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
 import { describeTensors } from "./tensor-table.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 
 interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly tokens?: string;
@@ -106,17 +107,17 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       return;
     }
     const look = lookOf(process.stdout);
-    const print = (line: string): void => void process.stdout.write(`${line}\n`);
+    const print = (text: string): void => void process.stdout.write(`${prose(text, process.stdout)}\n`);
     const { model, steps } = config;
     const last = metrics.at(-1);
     print(
-      `${showPlain(config.name)}: ${model.layers} layers, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
+      `${showPlain(config.name)}: ${showMany(model.layers, "layer")}, width ${model.width}, heads ${model.heads}, context ${model.context}, vocabulary ${model.vocabulary}`,
     );
     const active = model.feedForward ? ` (${parameters.active.toLocaleString("en")} active for a token)` : "";
     print(
       `parameters ${total.toLocaleString("en")}${active}; step ${last?.step ?? 0} of ${steps}; checkpoint ${place ? `step ${place.step}` : "none"}`,
     );
-    print(describeSublayers(sublayerRows(model)));
+    print(describeSublayers(sublayerRows(model), look.width));
     for (const change of run.changes ?? []) print(`changed by a resume ${showPlain(describeChange(change))}`);
     if (last) {
       print(
@@ -127,7 +128,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       print(`\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], look)}`);
     }
     const alarm = events.at(-1);
-    if (alarm) print(`\n${events.length} alarm${events.length > 1 ? "s" : ""}, the last: ${describeEvent(alarm)}`);
+    if (alarm) print(`\n${showMany(events.length, "alarm")}, the last: ${describeEvent(alarm)}`);
     if (last?.expertLoad) {
       const busiest = last.expertLoad.map(
         (load) => (Math.max(...load) * load.length) / load.reduce((a, b) => a + b, 0),
@@ -139,15 +140,15 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     const record = gains.at(-1);
     const names = sublayerRows(model).map(({ layer, role }) => `layers.${layer}.${role}`);
     if (measured) {
-      print(`\nstep ${measured.step}, measured on ${measured.length} tokens of ${measured.text}`);
+      print(`\nstep ${measured.step}, measured on ${showMany(measured.length, "token")} of ${measured.text}`);
       print(describeInstruments(measured.instruments, names, look.width));
     } else if (record) print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
     if (options.tensors) {
-      print(`\n${describeTensors(tensors)}`);
+      print(`\n${describeTensors(tensors, look.width)}`);
     }
     if (options.plan) {
       const { plan, peak } = await planOf(config, options);
-      print(`\n${describePlan(plan, peak)}`);
+      print(`\n${describePlan(plan, peak, look.width)}`);
     }
   });
 
@@ -185,7 +186,7 @@ async function measure(
         );
     } catch (error) {
       if (file !== undefined || memory !== undefined) throw error;
-      process.stderr.write(`inspect: the checkpoint was not measured: ${reason(error)}\n`);
+      say(`inspect: the checkpoint was not measured: ${reason(error)}`);
       return undefined;
     }
     return await measureRun(runtime, config, load(), text);
@@ -199,8 +200,8 @@ function textOf(folder: string, config: TrainingConfig, file: string | undefined
     return file === undefined ? validationText(config) : textOfFile(file, folder, config);
   } catch (error) {
     if (file !== undefined) throw new Error(`--tokens: ${reason(error)}`, { cause: error });
-    process.stderr.write(
-      `inspect: the checkpoint was not measured on its validation text: ${reason(error)}. Give another text: --tokens FILE.\n`,
+    say(
+      `inspect: the checkpoint was not measured on its validation text: ${reason(error)}. Give another text: --tokens FILE.`,
     );
     return undefined;
   }
@@ -233,7 +234,7 @@ function showFile(file: string, options: InspectOptions): void {
   process.stdout.write(
     options.json
       ? `${formatJson(inspected)}\n`
-      : `${file}: ${names.length} connections, ${[...new Set(conventions)].join(", ")}, on ${tokens} tokens of random streams\n${part}\n${describeInstruments(instruments, names, widthOf(process.stdout))}\n`,
+      : `${file}: ${showMany(names.length, "connection")}, ${[...new Set(conventions)].join(", ")}, on ${showMany(tokens, "token")} of random streams\n${part}\n${describeInstruments(instruments, names, widthOf(process.stdout))}\n`,
   );
 }
 
@@ -248,20 +249,20 @@ function expectNone(
   throw new Error(`--${given} is for ${meant}, but ${place} is ${isFolder(place) ? "a folder" : "not one"}.`);
 }
 
-function describePlan(compiled: CompiledPlan, peak: StepPeak): string {
+function describePlan(compiled: CompiledPlan, peak: StepPeak, width: number): string {
   const plan = summarise(compiled);
   const { storeEvery, predictedBytes, measuredBytes, storedBytes } = peak;
   return [
-    `${plan.calls} kernel calls in ${plan.groups} chains and ${plan.phases} phases, ${(plan.flops / 1e9).toFixed(2)} GFLOP a step`,
-    `arena ${showBytes(plan.arenaBytes)} (${showBytes(plan.unsharedBytes)} without sharing), state ${showBytes(plan.stateBytes)}; ${plan.localBuffers} buffers never leave their chain`,
+    `${showMany(plan.calls, "kernel call")} in ${showMany(plan.groups, "chain")} and ${showMany(plan.phases, "phase")}, ${(plan.flops / 1e9).toFixed(2)} GFLOP a step`,
+    `arena ${showBytes(plan.arenaBytes)} (${showBytes(plan.unsharedBytes)} without sharing), state ${showBytes(plan.stateBytes)}; ${showMany(plan.localBuffers, "buffer")} within a chain`,
     storeEvery === undefined
       ? "everything the backward pass needs is stored; --recompute auto saves memory"
       : `the state is stored every ${storeEvery} sublayers and computed again in between; storing everything would take ${showBytes(storedBytes)}`,
     `peak memory of a step: predicted ${showBytes(predictedBytes)}, measured ${showBytes(measuredBytes)} (${signed(100 * (predictedBytes / measuredBytes - 1))} %)`,
     "",
-    describeSchedule(compiled),
+    wrapLastColumn(describeSchedule(compiled), width),
     "",
-    describeArena(compiled),
+    wrapLastColumn(describeArena(compiled), width),
   ].join("\n");
 }
 

@@ -139,7 +139,8 @@ function placeOf({ folder, checkpoints }: FinishedRun, step: number | undefined)
 /** One line, overwritten each time. A pipe gets nothing, because this takes only seconds. */
 function sayProgress({ name }: InterventionRow, done: number, total: number): void {
   if (!process.stderr.isTTY) return;
-  process.stderr.write(`\r\u001B[K${done < total ? `${done} of ${total}: ${name}` : ""}`);
+  const line = done < total ? `${done} of ${total}: ${name}` : "";
+  process.stderr.write(`\r\u001B[K${line.slice(0, widthOf(process.stderr) - 1)}`);
 }
 
 /** Draw the figure of the report page, with all rows. */

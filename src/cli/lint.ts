@@ -2,7 +2,6 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { styleText } from "node:util";
 import { Command, Option } from "commander";
 import {
   type ConventionName,
@@ -21,7 +20,10 @@ import { openRunFolder } from "../runs/run-folder.ts";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
+import { painterOf, prose, type Style } from "../report/terminal.ts";
+import { showMany } from "../basics/show.ts";
 import { formatJson } from "../files/records.ts";
+import { say } from "./warn.ts";
 
 interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {
   readonly convention?: ConventionName;
@@ -110,7 +112,7 @@ async function tryOnText(
     return untried(`${folder} has no prepared text, or its model does not mix streams by Sinkhorn-Knopp`, asked);
   } catch (error) {
     if (asked) throw error;
-    process.stderr.write(`the weights were not tried on text: ${(error as Error).message}\n`);
+    say(`the weights were not tried on text: ${(error as Error).message}`);
     return undefined;
   } finally {
     runtime.close();
@@ -125,30 +127,36 @@ function untried(why: string, asked: boolean): LintCheck | undefined {
     : undefined;
 }
 
-const marks: Readonly<Record<Verdict, string>> = {
-  good: styleText("green", "✓"),
-  note: styleText("cyan", "i"),
-  undecided: styleText("dim", "?"),
-  warning: styleText("yellow", "!"),
-  error: styleText("red", "✗"),
+const marks: Readonly<Record<Verdict, readonly [Style, string]>> = {
+  good: ["green", "✓"],
+  note: ["cyan", "i"],
+  undecided: ["dim", "?"],
+  warning: ["yellow", "!"],
+  error: ["red", "✗"],
 };
 
 function show({ file, conventions, checks, skipped }: LintReport): string {
   const names = [...new Set(Object.values(conventions))].join(", ");
   const lines = [
-    `${file}: ${Object.keys(conventions).length} connections${names ? `, ${names}` : ""}`,
+    prose(
+      `${file}: ${showMany(Object.keys(conventions).length, "connection")}${names ? `, ${names}` : ""}`,
+      process.stdout,
+    ),
     ...checks.flatMap(showCheck),
   ];
-  for (const reason of skipped.slice(0, 3)) lines.push(`  not checked: ${reason}`);
+  for (const reason of skipped.slice(0, 3)) lines.push(prose(`  not checked: ${reason}`, process.stdout));
   if (skipped.length > 3) lines.push(`  not checked: ${skipped.length - 3} more`);
   const count = (verdict: Verdict): number => checks.filter((check) => check.verdict === verdict).length;
-  lines.push(`${count("error")} errors, ${count("warning")} warnings.`);
+  lines.push(`${showMany(count("error"), "error")}, ${showMany(count("warning"), "warning")}.`);
   return `${lines.join("\n")}\n`;
 }
 
 function showCheck({ name, verdict, measured, expected, remedy }: LintCheck): string[] {
-  const lines = [`${marks[verdict]} ${name}: ${measured}`];
-  if (verdict === "error" || verdict === "warning") lines.push(`    expected: ${expected}`);
-  if (remedy !== undefined) lines.push(`    ${styleText("dim", remedy)}`);
+  const paint = painterOf(process.stdout);
+  const indented = (text: string): string => prose(`    ${text}`, process.stdout);
+  // The mark is coloured after the line is broken: its colour takes no room.
+  const lines = [`${paint(...marks[verdict])}${prose(`  ${name}: ${measured}`, process.stdout).slice(1)}`];
+  if (verdict === "error" || verdict === "warning") lines.push(indented(`expected: ${expected}`));
+  if (remedy !== undefined) lines.push(paint("dim", indented(remedy)));
   return lines;
 }

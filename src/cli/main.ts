@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
+import { prose } from "../report/terminal.ts";
 import { loadProgram } from "./commands.ts";
 import { watchOutput } from "./interrupt.ts";
 
@@ -14,7 +15,7 @@ watchOutput();
 try {
   await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {
-  const stack = process.argv.includes("--debug") && error instanceof Error ? error.stack : undefined;
-  process.stderr.write(`birkhoff: ${stack ?? showPlain(messageOf(error))}\n`);
+  const stack = process.argv.includes("--debug") && error instanceof Error ? `birkhoff: ${error.stack}\n` : undefined;
+  process.stderr.write(stack ?? prose(`birkhoff: ${showPlain(messageOf(error))}\n`, process.stderr));
   process.exitCode = 1;
 }

@@ -267,7 +267,7 @@ export function trainingOptions(command: Command): Command {
     )
     .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
     .option("--page [port]", "show the runs live on a page in the browser (default port: 7333)", portNumber)
-    .option("--json", "print results as JSON lines");
+    .option("--json", "print every step as it is done, then the result, as JSON lines (docs/terminal.md)");
 }
 
 /** Whether an option was given, on the command line or by --config. */

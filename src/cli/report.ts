@@ -2,13 +2,14 @@
 
 import path from "node:path";
 import { Command } from "commander";
-import { showPlain } from "../basics/show.ts";
+import { showPlain, showMany } from "../basics/show.ts";
 import { kindColours } from "../report/figures/palette.ts";
 import { kindOf } from "../report/figures/series.ts";
 import { findRuns } from "../runs/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
+import { prose } from "../report/terminal.ts";
 import { wholeNumber } from "./options.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
@@ -59,9 +60,9 @@ Examples:
       );
       return;
     }
-    for (const sentence of findings(runs)) process.stdout.write(`${showPlain(sentence)}\n`);
-    process.stdout.write(`${scaleSentence(runs)}\n`);
-    const pictures = written.length > 1 ? `, and ${written.length - 1} pictures` : "";
+    const sentences = [...findings(runs).map(showPlain), scaleSentence(runs)];
+    process.stdout.write(`${prose(sentences.join("\n"), process.stdout)}\n`);
+    const pictures = written.length > 1 ? `, and ${showMany(written.length - 1, "picture")}` : "";
     process.stdout.write(`Report: ${out}${pictures}\n`);
   });
 

@@ -3,10 +3,11 @@
 import { availableParallelism } from "node:os";
 import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
+import { expectPackages } from "../files/packages.ts";
 import { openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
-import { warn } from "./warn.ts";
+import { say, warn } from "./warn.ts";
 
 /** Open the runtime that a command line asks for. */
 export async function openChosen({
@@ -22,8 +23,8 @@ export async function openChosen({
     warn(
       `--threads ${threads}: this machine has ${showMany(cores, "core")}; more threads than cores are slower. Use at most ${cores}.`,
     );
+  if (runtime === "webgpu") expectPackages("gpu");
   const opened = await openRuntime({ runtime, ...given({ threads, revectorise }) });
-  if (opened.name === "reference")
-    process.stderr.write("The reference runtime computes in float64 by plain loops; that is slow.\n");
+  if (opened.name === "reference") say("The reference runtime computes in float64 by plain loops; that is slow.");
   return opened;
 }

@@ -4,7 +4,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
-import { showPercent } from "../basics/show.ts";
+import { showPercent, showMany } from "../basics/show.ts";
 import { MOST_LAYERS, MOST_STREAMS } from "../basics/bounds.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
@@ -237,7 +237,7 @@ function compareAll(options: ScheduleCommandOptions): Answer {
     .filter(({ overlap: { priority, decoupled } }) => priority === decoupled)
     .map(({ title, run }) => ({ title: `DualPipe, ${title}`, run }));
   return {
-    title: `Pipeline schedules, ${shape.stages} stages, ${shape.microBatches} micro-batches`,
+    title: `Pipeline schedules, ${showMany(shape.stages, "stage")}, ${showMany(shape.microBatches, "micro-batch", "micro-batches")}`,
     tables: [
       {
         caption: options.costs === "passes" ? passTitle(options) : layerTitle(options),
@@ -282,7 +282,7 @@ function describeOne(name: ScheduleName, options: ScheduleCommandOptions): Answe
   const { report, timeline } = run;
   const { title, source } = schedules[name];
   return {
-    title: `${title} (${source}), ${shape.stages} stages, ${shape.microBatches} micro-batches: time ${report.makespan.toFixed(2)}, bubble ${showPercent(report.bubble)}`,
+    title: `${title} (${source}), ${showMany(shape.stages, "stage")}, ${showMany(shape.microBatches, "micro-batch", "micro-batches")}: time ${report.makespan.toFixed(2)}, bubble ${showPercent(report.bubble)}`,
     tables: [
       {
         caption: options.costs === "passes" ? passTitle(options) : layerTitle(options),
@@ -319,8 +319,7 @@ const passTitle = ({
 }: ScheduleCommandOptions): string =>
   `A pass is a block: F ${forward}, B ${backward} of which W ${weights}, F&B ${both}, a message ${message}`;
 
-const layerCount = (options: ScheduleCommandOptions): string =>
-  layersOf(options) === 1 ? "1 layer" : `${layersOf(options)} layers`;
+const layerCount = (options: ScheduleCommandOptions): string => showMany(layersOf(options), "layer");
 
 const layerTitle = (options: ScheduleCommandOptions): string =>
   `${layerCount(options)} of the mHC paper's 27B model on a stage, ${options.connection === "mhc" ? `mHC, overlap: ${options.overlap}` : "residual"}`;

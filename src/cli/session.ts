@@ -11,13 +11,16 @@ import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readT
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
+import { prose } from "../report/terminal.ts";
 import { largestComposite } from "../stability/gains.ts";
 import { mean, median } from "../basics/numbers.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Run } from "../runs/run.ts";
 import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-runs.ts";
+import { stepTeller, type Tell } from "./events.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import type { TrainingOptions } from "./options.ts";
+import { say } from "./warn.ts";
 
 export function cacheFolder(given?: string): string {
   return given ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(homedir(), ".cache"), "birkhoff");
@@ -46,24 +49,30 @@ export function textOf(
   return { source, vocabulary, splitSeed, extensions, skipUnreadable, cache, memory };
 }
 
+/** Says which text is read where none was given. */
+export function tellOfDefaultText(): void {
+  say(
+    "No --data is given, so this trains on the State of the Union addresses that come with Birkhoff; --data my.txt takes your own text.",
+  );
+}
+
 /** Read, tokenise and cache the text, and report progress. */
 export async function prepare(wishes: TextWishes): Promise<PreparedData> {
   const { source, vocabulary, splitSeed = 0, cache, ...others } = wishes;
-  const say = (line: string): void => void process.stderr.write(line);
   let shown = "";
   const data = await prepareData(
     { source, vocabularySize: vocabulary, seed: splitSeed, cacheFolder: cacheFolder(cache), ...given(others) },
     ({ stage, share, message }) => {
       // The last line is said below, with more in it.
       if (message === shown || (stage === "tokens" && share === 1)) return;
-      say(`${message}\n`);
+      say(message);
       shown = message;
     },
   );
   const { trainTokens, validationTokens, vocabularySize, validationBytesPerToken, reused } = data.summary;
   say(
     `${showCount(trainTokens)} training and ${showCount(validationTokens)} validation tokens, ` +
-      `vocabulary ${vocabularySize}, ${validationBytesPerToken.toFixed(2)} bytes a token${reused ? " (from the cache)" : ""}\n`,
+      `vocabulary ${vocabularySize}, ${validationBytesPerToken.toFixed(2)} bytes a token${reused ? " (from the cache)" : ""}`,
   );
   return data;
 }
@@ -112,13 +121,16 @@ export async function prepareRun(
  * without the others, and the process then exits with code 1.
  *
  * @param requests another source of requests to stop or save runs: the live page
+ * @param tell hears of every step and note
  * @throws RunStopped when no run could continue
  */
 export async function trainAll(
   runs: readonly Run[],
   view: LiveView = createLiveView(),
   requests?: RunRequests,
+  tell?: Tell,
 ): Promise<TurnsResult<Run>> {
+  const tellStep = tell && stepTeller(tell);
   const started = performance.now();
   const interrupt = listenForInterrupt();
   interrupt.signal.addEventListener("abort", () => view.ending?.());
@@ -127,8 +139,14 @@ export async function trainAll(
     result = await trainInTurns(runs, {
       signal: interrupt.signal,
       requests,
-      onStep: (_, secondsLeft) => view.update(runs.map(liveRow), secondsLeft),
-      onNote: (message) => view.note(showPlain(message)),
+      onStep: (run, secondsLeft) => {
+        view.update(runs.map(liveRow), secondsLeft);
+        tellStep?.(run, secondsLeft);
+      },
+      onNote: (message) => {
+        view.note(prose(showPlain(message), process.stderr));
+        tell?.("note", { message });
+      },
     });
   } finally {
     interrupt.close();

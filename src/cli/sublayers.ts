@@ -2,7 +2,7 @@
 
 import { sum } from "../basics/numbers.ts";
 import { showCount } from "../basics/show.ts";
-import { alignCells } from "../basics/table.ts";
+import { alignCells, drawTable } from "../basics/table.ts";
 import { sizeOf } from "../graph/tensor.ts";
 import { type ConnectionConfig, createConnection } from "../connections/table.ts";
 import type { ModelConfig } from "../model/config.ts";
@@ -47,7 +47,7 @@ export function connectionText({ kind, ...options }: ConnectionConfig): string {
 }
 
 /** One line when all sublayers are alike, else a table. */
-export function describeSublayers(rows: readonly SublayerRow[]): string {
+export function describeSublayers(rows: readonly SublayerRow[], width?: number): string {
   const [first] = rows as [SublayerRow];
   if (rows.every(({ connection }) => connection === first.connection)) {
     const total = showCount(sum(rows.map(({ parameters }) => parameters)));
@@ -61,5 +61,8 @@ export function describeSublayers(rows: readonly SublayerRow[]): string {
     showCount(parameters),
   ]);
   const table = [["layer", "role", "connection", "state", "parameters"], ...cells];
-  return alignCells(table, (column) => (column === 4 ? "right" : "left")).join("\n");
+  const lines = alignCells(table, (column) => (column === 4 ? "right" : "left"));
+  return Math.max(...lines.map((line) => line.length)) > (width ?? Number.POSITIVE_INFINITY)
+    ? drawTable(table, { width, labels: 2 })
+    : lines.join("\n");
 }

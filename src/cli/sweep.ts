@@ -9,7 +9,7 @@ import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { sum } from "../basics/numbers.ts";
 import { isObject } from "../basics/objects.ts";
-import { showMany } from "../basics/show.ts";
+import { shellWord, showMany } from "../basics/show.ts";
 import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { MissingPackages } from "../files/packages.ts";
@@ -58,8 +58,8 @@ import {
 import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { prepare, textOf } from "./session.ts";
-import { formatJson } from "../files/records.ts";
-import { warn } from "./warn.ts";
+import { type Tell, tellJson } from "./events.ts";
+import { say, warn } from "./warn.ts";
 import { readDataFile } from "../files/data-file.ts";
 
 interface SweepOptions extends MemoryOption {
@@ -97,7 +97,7 @@ export const sweepCommand: Command = acceptConfig(
     positiveNumber,
     TOLERANCE_BITS,
   )
-  .option("--json", "print the result of each run, then the summary, as JSON lines")
+  .option("--json", "print what happens, the result of each run, then the summary, as JSON lines (docs/terminal.md)")
   .addHelpText(
     "after",
     `
@@ -206,10 +206,13 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     writeSweepPlan(folder, { sweep, texts });
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
-    process.stderr.write(
-      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}\n`,
+    say(
+      `${showMany(points.length, "run")}, ${points.length - left.length} done; ${workers} at a time${fewer}, ${showMany(options.threads, "thread")} each; in ${folder}`,
     );
-    const { result, stopped } = await runAll(left, workers, jobs.length - left.length);
+    const done = jobs.length - left.length;
+    const tell = options.json ? tellJson : undefined;
+    tell?.("start", { folder, points: jobs.length, done });
+    const { result, stopped } = await runAll(left, workers, done, tell);
     if (result.failed.size > 0)
       throw new Error(
         `${showMany(result.failed.size, "run")} failed. The others are kept; the same command tries these again:\n${[...result.failed].map(([name, message]) => `  ${name}: ${message}`).join("\n")}`,
@@ -224,11 +227,25 @@ async function runAll(
   jobs: readonly SweepJob[],
   workers: number,
   before: number,
+  tell?: Tell,
 ): Promise<{ result: QueueResult; stopped: boolean }> {
+  const toldSteps = new Map<string, number>();
+  const toldEnds = new Set<string>();
   const view = createSweepView();
   const total = sum(jobs.map(cost));
   const started = performance.now();
   const queue = runJobs(jobs, workers, ({ running, ended }) => {
+    for (const [{ name, config }, { step, loss }] of running) {
+      if (step === 0 || step === toldSteps.get(name)) continue;
+      toldSteps.set(name, step);
+      tell?.("step", { run: name, step, steps: config.steps, loss });
+    }
+    for (const { name, folder } of ended) {
+      if (toldEnds.has(name)) continue;
+      toldEnds.add(name);
+      // A run that was stopped, or whose process failed, has no outcome yet.
+      tell?.("end", { run: name, folder, outcome: readOutcome(folder)?.outcome ?? "stopped" });
+    }
     const part = sum([...running].map(([{ config }, { step }]) => costOf(config, step)));
     const share = (sum(ended.map(cost)) + part) / total;
     view.update({
@@ -314,7 +331,7 @@ function tellOfTwins(jobs: readonly SweepJob[]): void {
   if (twins.length === 0) return;
   const shown = twins.slice(0, 5).join("; ");
   warn(
-    `${twins.length} of the ${jobs.length} runs repeat another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude".`,
+    `${twins.length} of the ${showMany(jobs.length, "run")} ${twins.length === 1 ? "repeats" : "repeat"} another with the same configuration: ${shown}${twins.length > 5 ? "; and so on" : ""}. Leave them out with "exclude".`,
   );
 }
 
@@ -368,16 +385,19 @@ async function report(
   { tolerance, json }: SweepOptions,
 ): Promise<void> {
   const { results, summary } = summariseSweep(folder, sweep, tolerance);
+  const goOn = `birkhoff sweep ${shellWord(folder)}`;
   const drawn = results.length > 0 && (await writeChart(summary, folder));
   if (json) {
-    for (const line of [...results, summary]) process.stdout.write(`${formatJson(line)}\n`);
+    for (const result of results) tellJson("run", result);
+    tellJson("result", summary);
+    if (stopped) process.stderr.write(`Continue: ${goOn}\n`);
     return;
   }
   if (results.length > 0) process.stdout.write(`\n${sweepTable(summary, widthOf(process.stdout))}\n`);
   process.stdout.write(
-    `\n${summary.ended} of ${summary.points} runs ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
+    `\n${summary.ended} of ${showMany(summary.points, "run")} ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
   );
-  if (stopped) process.stdout.write(`Continue: birkhoff sweep ${folder}\n`);
+  if (stopped) process.stdout.write(`Continue: ${goOn}\n`);
 }
 
 /** Returns whether the chart was drawn. The results stand without it, so what draws it need not be installed. */

@@ -3,10 +3,10 @@
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
-import { showPlain } from "../basics/show.ts";
+import { shellWord, showPlain } from "../basics/show.ts";
 import { openPrepared, type PreparedFiles } from "../data/prepare.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
-import { lookOf } from "../report/terminal.ts";
+import { lookOf, prose } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
@@ -26,11 +26,11 @@ import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable }
 import { connectionOption, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { openChosen } from "./runtime.ts";
-import { prepare, prepareRun, summaryRow, textOf, trainAll } from "./session.ts";
-import { sampleSize, writeSample } from "../runs/write-sample.ts";
+import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
+import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
-import { formatJson } from "../files/records.ts";
-import { warn } from "./warn.ts";
+import { startOf as startLine, tellJson } from "./events.ts";
+import { say, warn } from "./warn.ts";
 
 interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
@@ -48,7 +48,7 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every and --set change it from there on",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every and --set change it from there on",
   )
   .addOption(
     new Option(
@@ -93,13 +93,14 @@ Examples:
           config: resumed,
         }
       : await begin(options, command, name, start);
+    const prompt = samplePrompt(data);
     const runtime = await openChosen(options);
     let run: Run | undefined;
     let page: PageBeside | undefined;
     try {
       const trainings = {
         configs: [config],
-        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer),
+        sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer, prompt),
       };
       const wording: MemoryWording = {
         resumed: resumed !== undefined,
@@ -111,7 +112,7 @@ Examples:
         openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, data, place, {
           existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
           onWarning: warn,
-          onNote: (message) => process.stderr.write(`${showPlain(message)}\n`),
+          onNote: say,
           ...given({ changed: asked?.changed }),
         });
       const named = (options.resume ?? options.out) !== undefined || options.overwrite;
@@ -120,18 +121,22 @@ Examples:
       if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
         run = recordTensorBoard(run, folder);
       if (options.page !== undefined) page = await showPage([run], folder, options.page);
-      const { interrupted: stopped } = await trainAll([run], undefined, page);
+      const tell = options.json ? tellJson : undefined;
+      tell?.("start", startLine([run], folder));
+      const { interrupted: stopped } = await trainAll([run], undefined, page, tell);
       const row = summaryRow(run);
-      if (options.json) process.stdout.write(`${formatJson({ folder, stopped, ...row })}\n`);
-      else {
+      if (tell) {
+        tell("result", { folder, stopped, ...row });
+        if (stopped) process.stderr.write(`Continue: birkhoff train --resume ${shellWord(folder)}\n`);
+      } else {
         const look = lookOf(process.stdout);
         process.stdout.write(
           `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
         );
-        const sample = stopped ? undefined : await writeSample(run, data.tokenizer);
-        if (sample) process.stdout.write(`\n${printedSample(sample.prompt + sample.text)}\n`);
+        const sample = stopped ? undefined : await writeSample(run, data.tokenizer, prompt);
+        if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
         process.stdout.write(
-          `\n${stopped ? "Continue" : "Saved in"}: ${stopped ? `birkhoff train --resume ${showPlain(folder)}` : showPlain(folder)}\n`,
+          `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
         );
       }
       if (stopped) return;
@@ -153,13 +158,14 @@ async function begin(
   if (start) expectFits(start, checked.model);
   expectEffect(command, options, [options.connection], [checked]);
   if (!start) {
+    if (!isGiven(command, "data")) tellOfDefaultText();
     const data = await prepare(textOf(options));
     return { data, config: configFrom(options, options.connection, name, data) };
   }
   const { run, tokenizer, checkpoint } = start;
   const data = storedText(start, command) ?? (await prepare({ ...textOf(options), tokenizer }));
   const config = configFrom(options, options.connection, name, data);
-  process.stderr.write(`begins with the weights of ${showPlain(run)}, step ${checkpoint.step}\n`);
+  say(`begins with the weights of ${run}, step ${checkpoint.step}`);
   return { data, config: { ...config, startedFrom: { run, step: checkpoint.step } } };
 }
 
@@ -200,7 +206,7 @@ function freeFolder(options: TrainOptions, taken: ReadonlySet<string> = new Set(
   const isTaken = (folder: string): boolean => taken.has(folder) || isRunFolder(folder);
   let folder = first;
   for (let number = 2; !options.overwrite && isTaken(folder); number++) folder = `${first}-${number}`;
-  if (folder !== first) process.stderr.write(`${first} holds a run already; this one goes to ${folder}\n`);
+  if (folder !== first) say(`${first} holds a run already; this one goes to ${folder}`);
   return folder;
 }
 

@@ -1,8 +1,14 @@
-// Question: how does a command warn, whatever the warning repeats of files and names from outside?
+// Question: how does a command say how its work goes, and warn, whatever that repeats of files and names from outside?
 
 import { showPlain } from "../basics/show.ts";
+import { prose } from "../report/terminal.ts";
 
 /** Says on standard error what is wrong while the command goes on. */
 export function warn(message: string): void {
-  process.stderr.write(`warning: ${showPlain(message)}\n`);
+  process.stderr.write(prose(`warning: ${showPlain(message)}\n`, process.stderr));
+}
+
+/** Says on standard error how the work goes. */
+export function say(message: string): void {
+  process.stderr.write(prose(`${showPlain(message)}\n`, process.stderr));
 }

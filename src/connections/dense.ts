@@ -9,6 +9,7 @@
 // l + 2 scalars, shared by all tokens. Costs l + 2 passes over [T, C] a sublayer.
 // Start: a = (0, …, 0, 1), exactly the pre-norm residual.
 
+import { expectFields } from "../basics/fields.ts";
 import { add } from "../ops/elementwise.ts";
 import { rowCount, type Tensor } from "../graph/tensor.ts";
 import { broadcast } from "../ops/reductions.ts";
@@ -25,7 +26,8 @@ export type DenseState = readonly [x_TC: Tensor, ...outputs: Tensor[]];
  * Pagliardini et al. 2024, arXiv 2402.02622). State: x and X_0 … X_l, each [T, C]; l + 2 parameters in
  * sublayer l.
  */
-export function dense(): Connection<DenseState> {
+export function dense(options: Readonly<Record<string, never>> = {}): Connection<DenseState> {
+  expectFields("dense", options, {});
   return {
     name: "dense",
     form: "all sums so far",
@@ -50,4 +52,4 @@ export function dense(): Connection<DenseState> {
 /** Dense connections as plain data. */
 export type DenseConfig = Configuration<"dense", object>;
 
-export const denseEntry: ConnectionEntry<DenseConfig> = { kind: "dense", options: {}, make: dense };
+export const denseEntry: ConnectionEntry<DenseConfig> = { kind: "dense", options: {}, make: () => dense() };

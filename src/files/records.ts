@@ -133,6 +133,21 @@ export function readRecords<R extends StepRecord>(file: string): R[] {
   return lines.map(({ record }) => record);
 }
 
+/** Puts a record in the place of the last line, which is of the same step. */
+export function replaceLast(file: string, record: StepRecord): void {
+  const text = readText(file, MOST_OF_RECORDS);
+  const lines = text.split("\n").slice(0, -1);
+  if ((parseJson(lines.at(-1) ?? "null") as StepRecord | null)?.step !== record.step)
+    throw new Error(`${file} does not end with the record of step ${record.step}: another program has changed it`);
+  writeFileAtomically(
+    file,
+    `${lines
+      .slice(0, -1)
+      .map((line) => `${line}\n`)
+      .join("")}${formatRecord(record)}`,
+  );
+}
+
 /** Drops unwanted records, a line that was cut off, and damaged lines, with a warning; other lines stay as they are. */
 export function keepRecords(
   file: string,

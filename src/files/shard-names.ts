@@ -1,8 +1,9 @@
 // Question: what are the files of a checkpoint called, and what does its index say of them?
 
 import fs from "node:fs";
+import path from "node:path";
 import { isObject } from "../basics/objects.ts";
-import { reason } from "./errors.ts";
+import { attempt, reason } from "./errors.ts";
 import { readText } from "./read.ts";
 import { shortName } from "./safetensors-header.ts";
 
@@ -10,6 +11,19 @@ import { shortName } from "./safetensors-header.ts";
 export const singleName = "model.safetensors";
 /** The file that says which file of a sharded checkpoint has which tensor. */
 export const indexName = "model.safetensors.index.json";
+
+const anyIndex = ".safetensors.index.json";
+
+/** Whether a file is called as an index is. */
+export const isIndexName = (name: string): boolean => name.endsWith(anyIndex);
+
+/** The name of a folder's index: the usual one, or the only other, such as consolidated.safetensors.index.json. */
+export function indexIn(folder: string): string | undefined {
+  if (fs.existsSync(path.join(folder, indexName))) return indexName;
+  let names: string[] = [];
+  attempt(() => (names = fs.readdirSync(folder).filter(isIndexName)));
+  return names.length === 1 ? names[0] : undefined;
+}
 
 /** The stem, the number and the count of a shard's name. */
 export const shardName: RegExp = /^(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors$/;

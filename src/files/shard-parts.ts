@@ -5,11 +5,10 @@
 // the same tensors or the same layers, and are wholes.
 
 import path from "node:path";
-import fs from "node:fs";
 import { attempt } from "./errors.ts";
 import { type DescribedTensor, openSafetensors } from "./safetensors.ts";
 import { shortName } from "./safetensors-header.ts";
-import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
+import { indexIn, indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 
 /** Why a single file may be a part of a checkpoint, as a clause; undefined where nothing says so. */
 export function partOf(folder: string, name: string, tensors: readonly DescribedTensor[]): string | undefined {
@@ -84,9 +83,9 @@ export function expectWhole(folder: string, has: (tensor: string) => boolean): v
 
 /** What an index says; undefined where there is none, or it is damaged and says nothing about other files. */
 function statedIn(folder: string): (readonly [tensor: string, file: unknown])[] | undefined {
-  const index = path.join(folder, indexName);
+  const index = indexIn(folder);
   try {
-    return fs.existsSync(index) ? statementsOf(index) : undefined;
+    return index === undefined ? undefined : statementsOf(path.join(folder, index));
   } catch {
     return undefined;
   }

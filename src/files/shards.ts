@@ -13,7 +13,7 @@ import { attempt } from "./errors.ts";
 import { isFolder } from "./places.ts";
 import { type DescribedTensor, openSafetensors, type OpenSafetensors } from "./safetensors.ts";
 import { shortName } from "./safetensors-header.ts";
-import { indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
+import { indexIn, indexName, isIndexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 import { expectWhole, partOf } from "./shard-parts.ts";
 
 export { indexName, singleName } from "./shard-names.ts";
@@ -37,11 +37,19 @@ export interface OpenShards extends OpenSafetensors {
   find(name: string): DescribedTensor | undefined;
 }
 
-/** Opens a safetensors file, or a folder with `model.safetensors`, with an index, or with a complete set of shards. */
+/**
+ * Opens a safetensors file, an index, or a folder with `model.safetensors`, with an index, or with a complete set of
+ * shards.
+ */
 export function openShards(place: string): OpenShards {
-  const whole = isFolder(place);
-  const folder = whole ? place : path.dirname(place);
-  const places = whole ? filesOf(place) : { files: [path.basename(place)], stated: [] };
+  const isIndex = isIndexName(place);
+  const whole = isIndex || isFolder(place);
+  const folder = whole && !isIndex ? place : path.dirname(place);
+  const places = isIndex
+    ? readIndex(folder, path.basename(place))
+    : whole
+      ? filesOf(place)
+      : { files: [path.basename(place)], stated: [] };
   const opened = openAll(folder, places);
   try {
     const [name] = places.files;
@@ -84,7 +92,7 @@ function openAll(folder: string, { files, stated }: Places): OpenShards {
     for (const [tensor, name] of stated) {
       if (holders.get(tensor)?.shard === name) continue;
       throw new Error(
-        `${path.join(folder, name)} has no tensor ${shortName(tensor)}, though ${indexName} says so: fetch the file and its index again`,
+        `${path.join(folder, name)} has no tensor ${shortName(tensor)}, though its index says so: fetch the file and its index again`,
       );
     }
     const holderOf = (name: string): OpenSafetensors => {
@@ -123,22 +131,24 @@ const weights = /\.(bin|pt|pth|gguf|onnx|safetensors)$/;
 
 /** Whether a folder holds the files of a checkpoint; `openShards` says what is wrong if it cannot read them. */
 export const holdsWeights = (folder: string): boolean =>
-  fs.readdirSync(folder).some((name) => name === indexName || weights.test(name));
+  fs.readdirSync(folder).some((name) => isIndexName(name) || weights.test(name));
 
 /** The files that a checkpoint in a folder consists of, whole or not, with its index; none where there is none. */
 export function checkpointFiles(folder: string): string[] {
   const stated = new Set<unknown>();
-  attempt(() => statementsOf(path.join(folder, indexName)).forEach(([, name]) => stated.add(name)));
+  const index = indexIn(folder) ?? indexName;
+  attempt(() => statementsOf(path.join(folder, index)).forEach(([, name]) => stated.add(name)));
   // The index comes first, so that it never speaks of files that are gone.
   return fs
     .readdirSync(folder)
-    .filter((name) => name === singleName || name === indexName || shardName.test(name) || stated.has(name))
-    .sort((a, b) => Number(b === indexName) - Number(a === indexName));
+    .filter((name) => name === singleName || name === index || shardName.test(name) || stated.has(name))
+    .sort((a, b) => Number(b === index) - Number(a === index));
 }
 
 function filesOf(folder: string): Places {
   if (fs.existsSync(path.join(folder, singleName))) return { files: [singleName], stated: [] };
-  if (fs.existsSync(path.join(folder, indexName))) return readIndex(folder);
+  const index = indexIn(folder);
+  if (index !== undefined) return readIndex(folder, index);
   const present = safetensorsIn(folder);
   const sets = new Map<string, string[]>();
   for (const name of present) {
@@ -156,7 +166,7 @@ function filesOf(folder: string): Places {
         ? "Only safetensors can be read"
         : present.length === 1
           ? `Give the file itself: ${path.join(folder, present[0]!)}`
-          : "Give one of the files, or add an index that says which tensor is in which file";
+          : "Their names do not say how many files there are: add an index that says which tensor is in which file, or call them model-00001-of-00002.safetensors and so on";
     throw new Error(`${folder} has neither ${singleName} nor ${indexName}${contents}. ${advice}`);
   }
   return { files: completeSet(folder, set), stated: [] };
@@ -176,8 +186,8 @@ function completeSet(folder: string, names: readonly string[]): string[] {
   return [...numbered.keys()].sort((a, b) => a - b).map((number) => numbered.get(number)!);
 }
 
-function readIndex(folder: string): Places {
-  const file = path.join(folder, indexName);
+function readIndex(folder: string, index: string): Places {
+  const file = path.join(folder, index);
   const stated = statementsOf(file);
   for (const [tensor, name] of stated) {
     if (typeof name !== "string" || name !== path.basename(name) || name === "..") {
@@ -190,7 +200,7 @@ function readIndex(folder: string): Places {
   const absent = files.filter((name) => !fs.existsSync(path.join(folder, name)));
   if (absent.length > 0)
     throw new Error(
-      `${folder} has ${files.length - absent.length} of the ${files.length} files that ${indexName} lists; ${shortName(absent[0]!)} is missing: fetch the rest`,
+      `${folder} has ${files.length - absent.length} of the ${files.length} files that ${index} lists; ${shortName(absent[0]!)} is missing: fetch the rest`,
     );
   return { files, stated: stated as (readonly [string, string])[] };
 }

@@ -4,6 +4,7 @@
 // tensors that point back at the nodes and inputs they came from; nodes are numbered in the order
 // they are made, and that order is a valid order of execution.
 
+import { expectFunction } from "../basics/fields.ts";
 import { showValue } from "../basics/show.ts";
 import { listed, type Named, named, type Names } from "./named.ts";
 
@@ -331,6 +332,7 @@ function expectTensor({ name, inputs }: Operation, at: number, operand: unknown)
  * @returns what `build` returns
  */
 export function scope<R>(name: string, build: () => R): R {
+  expectFunction("scope", "build", build);
   const outer = currentScope;
   currentScope = outer === "" ? name : `${outer}.${name}`;
   try {
@@ -353,6 +355,7 @@ export function scope<R>(name: string, build: () => R): R {
  * @throws Error when segments are nested
  */
 export function checkpoint<R>(build: () => R): R {
+  expectFunction("checkpoint", "build", build);
   if (currentSegment) throw new Error("checkpoint: segments cannot be nested; end the outer checkpoint first.");
   currentSegment = Symbol("segment");
   try {
@@ -372,6 +375,7 @@ export function checkpoint<R>(build: () => R): R {
  * @returns what `build` returns
  */
 export function keep<R>(build: () => R): R {
+  expectFunction("keep", "build", build);
   const outer = keeping;
   keeping = currentSegment !== undefined;
   try {
@@ -382,8 +386,10 @@ export function keep<R>(build: () => R): R {
 }
 
 /** Whether a tensor was built within `keep` of the checkpoint that is being built. */
-export function isKept({ node }: Tensor): boolean {
-  return node.kept && node.segment === currentSegment;
+export function isKept(tensor: Partial<Tensor> | undefined): boolean {
+  // What is no tensor is left to the operation, which says so.
+  const node = tensor?.node;
+  return node !== undefined && node.kept && node.segment === currentSegment;
 }
 
 /** All nodes that the targets depend on, in order of construction. The search stops at the tensors of the boundary. */

@@ -70,10 +70,17 @@ export const attentionOperation: Operation<["qkv"], ["out", "lse"], AttentionAtt
       const q = qkv.place(b, i, query);
       const scores = Array.from({ length: i + 1 }, (_, j) => scale * dot(qkv, q, qkv, qkv.place(b, j, key), headSize));
       const highest = Math.max(...scores);
-      const logSum = highest + Math.log(scores.reduce((sum, score) => sum + Math.exp(score - highest), 0));
-      lse.set(b, head, i, logSum);
+      const log = Math.log(scores.reduce((sum, score) => sum + Math.exp(score - highest), 0));
+      lse.set(b, head, i, highest + log);
       for (const [j, score] of scores.entries()) {
-        addScaled(out, out.place(b, i, result), Math.exp(score - logSum), qkv, qkv.place(b, j, value), valueSize);
+        addScaled(
+          out,
+          out.place(b, i, result),
+          Math.exp(score - highest - log),
+          qkv,
+          qkv.place(b, j, value),
+          valueSize,
+        );
       }
     });
   },

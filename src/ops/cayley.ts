@@ -13,6 +13,7 @@
 //
 // Shapes: logits [..., m(m − 1)/2], row-major above the diagonal; Q [..., m, m].
 
+import { expectWhole } from "../basics/ranges.ts";
 import { constant } from "../graph/state.ts";
 import { apply, lastAxis, type Operation, rowCount, type Shape, type Tensor, Values } from "../graph/tensor.ts";
 import { batchedMatmul } from "./batched-matmul.ts";
@@ -183,5 +184,6 @@ function composedInverse(M: Tensor): Tensor {
  * @throws ShapeError when the number of logits is not m(m − 1)/2
  */
 export function cayley(logits: Tensor, dimensions: number): Tensor {
+  expectWhole("cayley", "dimensions", dimensions, 2, 2 ** 20);
   return apply(cayleyOperation, { logits }, { dimensions }).q;
 }

@@ -5,6 +5,7 @@
 //
 // Shapes: [], [], ... → [2] = norm, scale. No gradient.
 
+import { expectList } from "../basics/fields.ts";
 import { apply, f32, type Operation, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { adamwRules } from "./adamw-rules.ts";
 import { concat } from "./concat.ts";
@@ -58,8 +59,13 @@ export const clipScaleOperation: Operation<["...sums"], ["clip"], ClipScaleAttri
  * @param sums one element each, from `sumSquares`
  * @param limit largest norm that passes unchanged; Infinity never clips
  * @returns [2]: the norm before clipping, the factor (1 when the limit is Infinity)
- * @throws RangeError when the limit is not positive; ShapeError when a sum is not one element
+ * @throws RangeError when the limit is not positive or there are no sums; ShapeError when a sum is not one element
  */
 export function clipScale(sums: readonly Tensor[], limit: number = Number.POSITIVE_INFINITY): Tensor {
+  expectList("clipScale", "sums", sums, "sums of squares, from sumSquares()");
+  if (sums.length === 0)
+    throw new RangeError(
+      "clipScale: there are no sums; nothing has a norm. Give one for each gradient, from sumSquares().",
+    );
   return apply(clipScaleOperation, { sums }, { limit }).clip;
 }

@@ -45,8 +45,9 @@ export const crossEntropyOperation: Operation<["logits", "targets"], ["loss", "l
     const V = lastAxis(logits.shape);
     targets.data.forEach((target, row) => {
       expectIndex("crossEntropy", target, row, V);
-      lse.set(row, logSumExp(logits.data.subarray(row * V, (row + 1) * V)));
-      loss.set(row, lse.at(row) - logits.at(row, target));
+      const { largest, log } = logSumExp(logits.data.subarray(row * V, (row + 1) * V));
+      lse.set(row, largest + log);
+      loss.set(row, largest - logits.at(row, target) + log);
     });
   },
   compose({ logits, targets }) {

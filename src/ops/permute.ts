@@ -2,6 +2,7 @@
 //
 //   y[i_axes(0), i_axes(1), ...] = x[i_0, i_1, ...]: axis k of y is axis axes[k] of x
 
+import { expectList } from "../basics/fields.ts";
 import { apply, type Operation, type Shape, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
@@ -61,6 +62,7 @@ export function permutedStrides(shape: Shape, axes: readonly number[]): number[]
  * @throws ShapeError unless axes names each axis once
  */
 export function permute(x: Tensor, axes: readonly number[]): Tensor {
+  expectList("permute", "axes", axes, "axes, such as [1, 0]");
   const same = axes.length === x.shape.length && axes.every((axis, index) => axis === index);
   return same ? x : apply(permuteOperation, { x }, { axes: [...axes] }).y;
 }

@@ -23,8 +23,8 @@ export const softmaxOperation: Operation<["x"], ["y"]> = {
   reference({ x }, { y }) {
     const C = lastAxis(x.shape);
     for (let row = 0; row < rowCount(x.shape); row++) {
-      const total = logSumExp(x.data.subarray(row * C, (row + 1) * C));
-      for (let c = 0; c < C; c++) y.set(row, c, Math.exp(x.at(row, c) - total));
+      const { largest, log } = logSumExp(x.data.subarray(row * C, (row + 1) * C));
+      for (let c = 0; c < C; c++) y.set(row, c, Math.exp(x.at(row, c) - largest - log));
     }
   },
   compose: ({ x }) => ({ y: exp(subtract(x, broadcastLast(composedLogSumExp(x), lastAxis(x.shape)))) }),
@@ -49,10 +49,10 @@ export const softmaxBackwardOperation: Operation<["y", "g"], ["dx"]> = {
   }),
 };
 
-/** log Σ e^(x_k), for references. */
-export function logSumExp(x: Float64Array): number {
+/** log Σ e^(x_k) = largest + log, for references; beside a large x the sum of the two would lose the second. */
+export function logSumExp(x: Float64Array): { readonly largest: number; readonly log: number } {
   const largest = x.reduce((a, b) => Math.max(a, b));
-  return largest + Math.log(x.reduce((total, value) => total + Math.exp(value - largest), 0));
+  return { largest, log: Math.log(x.reduce((total, value) => total + Math.exp(value - largest), 0)) };
 }
 
 /** log Σ e^(x_k) of each row by operations, for composed forms: [..., C] → [...]. */

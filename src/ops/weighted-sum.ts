@@ -5,6 +5,7 @@
 //
 // Shapes: w [T, k], s_i and y [..., C] with T rows, k ≥ 1 of them.
 
+import { expectList } from "../basics/fields.ts";
 import {
   apply,
   f32,
@@ -94,5 +95,6 @@ function weightsOf(weights: Tensor, i: number, shape: Shape): Tensor {
  * @throws ShapeError when the sources differ in shape, or the weights do not fit them
  */
 export function weightedSum(weights: Tensor, sources: readonly Tensor[]): Tensor {
+  expectList("weightedSum", "sources", sources, "tensors");
   return apply(weightedSumOperation, { weights, sources }).y;
 }

@@ -94,7 +94,7 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
   let isEnding = false;
   let drawn: readonly string[] = [];
   let drawnAt = Number.NEGATIVE_INFINITY;
-  let pending = false;
+  let isClosed = false;
   /** Goes to where the lines began: to the start of the line, where the terminal may have written ^C, and up. */
   const erased = (): string => {
     // A terminal that was made narrower has broken its lines.
@@ -120,17 +120,18 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
       shown.map((column) => column.title.padStart(column.width)).join("  "),
       ...some.map((row) => shown.map((column) => column.show(row).padStart(column.width)).join("  ")),
       ...(some.length < rows.length ? [`… and ${rows.length - some.length} more`] : []),
-      foot,
+      ...(isClosed ? [] : [foot]),
     ].map((line) => line.slice(0, width - 1));
   };
   const draw = (before = ""): void => {
     const start = erased();
     const now = lines();
-    const text = now.map((line, at) => `${at === 0 || at === now.length - 1 ? paint("dim", line) : line}\n`).join("");
+    const text = now
+      .map((line, at) => `${at === 0 || (at === now.length - 1 && !isClosed) ? paint("dim", line) : line}\n`)
+      .join("");
     if (start + before + text !== "") stream.write(start + before + text);
     drawn = now;
     drawnAt = performance.now();
-    pending = false;
   };
   stream.write("\x1b[?25l");
   const restore = (): void => void stream.write("\x1b[?25h");
@@ -138,7 +139,6 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
   return {
     update(rows, secondsLeft) {
       last = { rows, secondsLeft };
-      pending = true;
       if (performance.now() - drawnAt >= REDRAWN_MS) draw();
     },
     note: (message) => draw(`${message}\n`),
@@ -147,7 +147,8 @@ function terminalView(stream: NodeJS.WriteStream): LiveView {
       draw();
     },
     close() {
-      if (pending) draw();
+      isClosed = true;
+      if (last) draw();
       restore();
       process.off("exit", restore);
     },

@@ -221,7 +221,7 @@ function extraTime({ extra, baseline, paperOverhead, message }: TrainingPlan, wi
       width,
     }),
     `the paper: ${percent(paperOverhead)} (n = 4, fused, partly hidden behind communication)`,
-    ...SCHEDULE_SAYS,
+    SCHEDULE_SAYS.join(" "),
     `a message between pipeline stages: ${showBytes(message.residual)} → ${showBytes(message.streams)}`,
   ].join("\n");
 }
@@ -262,8 +262,8 @@ function training({ baseline, extra, tokens, layout, hardware }: TrainingPlan, w
 function assumptions({ assumptions: { utilisation, bandwidthEfficiency, covers }, model }: TrainingPlan): string {
   const [who, option] = covers === "training" ? ["the baseline", "--mfu"] : ["computation", "--compute-efficiency"];
   return [
-    `Assumed: ${who} reaches ${percent(utilisation)} of the peak (${option}), mHC's kernels ${percent(bandwidthEfficiency)} of the`,
-    "memory's bandwidth (--bandwidth-efficiency), and nothing of them overlaps with anything.",
+    `Assumed: ${who} reaches ${percent(utilisation)} of the peak (${option}), mHC's kernels ${percent(bandwidthEfficiency)} of the ` +
+      "memory's bandwidth (--bandwidth-efficiency), and nothing of them overlaps with anything.",
     ...(model.known === "totals"
       ? ["Of this model only totals are public: rounded, and operations without attention's scores."]
       : []),

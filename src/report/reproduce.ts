@@ -3,6 +3,7 @@
 // The command names only the options of `birkhoff train` that differ from its defaults. Fields without an option follow
 // as --set. test/cli/report.test.ts checks that the command makes the same configuration again.
 
+import { shellWord } from "../basics/show.ts";
 import { connectionOptions, defaultConnection } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
@@ -70,11 +71,13 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["alarms", config.alarms, undefined],
   ];
   const words = [
-    ...options.filter(([, value, usual]) => value !== usual).map(([option, value]) => `${option} ${quote(`${value}`)}`),
+    ...options
+      .filter(([, value, usual]) => value !== usual)
+      .map(([option, value]) => `${option} ${shellWord(`${value}`)}`),
     ...(data.skipUnreadable ? ["--skip-unreadable"] : []),
     ...sets
       .filter(([, value, usual]) => value !== undefined && JSON.stringify(value) !== JSON.stringify(usual))
-      .map(([path, value]) => `--set ${quote(`${path}=${JSON.stringify(value)}`)}`),
+      .map(([path, value]) => `--set ${shellWord(`${path}=${JSON.stringify(value)}`)}`),
   ];
   return ["birkhoff train", ...words].join(" ");
 }
@@ -105,9 +108,4 @@ export function connectionChoice(
     return value !== undefined && value !== (shared.get(name) ?? usual.get(name));
   });
   return [connection.kind, ...options.map((name) => `${name}=${String(own.get(name))}`)].join(":");
-}
-
-/** Quote a word for a POSIX shell. */
-function quote(word: string): string {
-  return /^[\w.,:=/+-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -3,6 +3,7 @@
 // A terminal shows one line, redrawn in place: the runs done, the runs in progress, the time left. A pipe gets a plain
 // line now and then, with the time of day.
 
+import { showMany } from "../basics/show.ts";
 import { duration, timeOfDay } from "./live.ts";
 import { widthOf } from "./terminal.ts";
 
@@ -61,5 +62,5 @@ function progressLine({ done, points, running, secondsLeft }: SweepState): strin
   const runs = running.map(
     ({ name, step, steps, loss }) => `${name} ${step}/${steps}${loss === undefined ? "" : ` loss ${loss.toFixed(3)}`}`,
   );
-  return [`${done}/${points} runs`, ...left, ...runs].join(" · ");
+  return [`${done} of ${showMany(points, "run")}`, ...left, ...runs].join(" · ");
 }

@@ -61,6 +61,15 @@ export interface Look {
 
 export const lookOf = (stream: TextStream): Look => ({ width: widthOf(stream), paint: painterOf(stream) });
 
-/** Sentences as a stream shows them: a terminal breaks them between words, and a pipe gets each on one line. */
-export const prose = (text: string, stream: TextStream): string =>
-  stream.isTTY ? wrapText(text, widthOf(stream)) : text;
+/**
+ * Sentences as a stream shows them: a terminal breaks them between words, and a pipe gets each on one line. A line with a
+ * command is never broken, so that it can be copied.
+ */
+export function prose(text: string, stream: TextStream): string {
+  if (!stream.isTTY) return text;
+  const width = widthOf(stream);
+  return text
+    .split("\n")
+    .map((line) => (/\bbirkhoff [a-z]/.test(line) ? line : wrapText(line, width)))
+    .join("\n");
+}

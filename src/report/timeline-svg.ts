@@ -127,7 +127,7 @@ function panel(title: string, run: SimulatedSchedule, { top, from, to, scale, ho
   const summary = [
     `${short(report.makespan)} ${unit}`,
     `bubble ${showPercent(report.bubble)}`,
-    `at most ${short(report.peakMemory)} micro-batches held`,
+    `at most ${short(report.peakMemory)} ${report.peakMemory === 1 ? "micro-batch" : "micro-batches"} held`,
     ...(report.exposed > 0.0005 ? [`exposed communication ${showPercent(report.exposed)}`] : []),
   ].join(" · ");
   const lines = [

@@ -17,8 +17,13 @@ export interface History {
   readonly gains: readonly GainRecord[];
   /** Alarms, with all rollbacks. */
   readonly events: readonly EventRecord[];
-  /** Record a step; returns the rules whose bounds it has just passed. */
-  add(record: MetricRecord, gain: GainRecord | undefined): readonly Excursion[];
+  /**
+   * Record a step; returns the rules whose bounds it has just passed.
+   * @param options `whole` is false for a record that is completed later
+   */
+  add(record: MetricRecord, gain: GainRecord | undefined, options?: { readonly whole?: boolean }): readonly Excursion[];
+  /** Put a record in the place of the last one, which was not whole. */
+  complete(record: MetricRecord): void;
   note(event: EventRecord): void;
   /** Give up the steps after that of the event's rollback, and note the event. */
   rollBack(event: RollbackEvent): void;
@@ -42,14 +47,18 @@ export function openHistory(folder: RunFolder, { bounds, subject }: AlarmPlan): 
     get events() {
       return events;
     },
-    add(record, gain) {
+    add(record, gain, { whole = true } = {}) {
       if (gain) {
         folder.appendGains(gain);
         gains.push(gain);
       }
-      folder.appendMetrics(record);
+      folder.appendMetrics(record, { whole });
       metrics.push(record);
       return watch.see(observation(record, gain));
+    },
+    complete(record) {
+      folder.completeMetrics(record);
+      metrics[metrics.length - 1] = record;
     },
     note(event) {
       folder.appendEvent(event);

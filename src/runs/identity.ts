@@ -14,7 +14,7 @@ import path from "node:path";
 import { z } from "zod";
 import { given } from "../basics/given.ts";
 import { isObject, ownEntry } from "../basics/objects.ts";
-import { showValue } from "../basics/show.ts";
+import { showValue, shellWord, showMany } from "../basics/show.ts";
 import { countFromZero } from "../basics/schemas.ts";
 import { newSha256 } from "../files/hash.ts";
 import type { LogMark } from "../files/records.ts";
@@ -144,12 +144,7 @@ const brief = (value: unknown): string => (value === undefined ? "nothing" : sho
 
 /** Options that ask for these changes. */
 export const askingFor = (changes: readonly FieldChange[]): string =>
-  changes.map(({ field, is }) => `--set ${field}=${shellWord(is)}`).join(" ");
-
-function shellWord(value: unknown): string {
-  const text = typeof value === "string" ? value : shown(value);
-  return /^[\w./:-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
-}
+  changes.map(({ field, is }) => `--set ${field}=${shellWord(typeof is === "string" ? is : shown(is))}`).join(" ");
 
 /** Throws when a change was asked for that would make another run of it, or end it before the step where it is. */
 export function expectChangeable(folder: string, changes: readonly FieldChange[], step: number): void {
@@ -159,7 +154,9 @@ export function expectChangeable(folder: string, changes: readonly FieldChange[]
         `${field} of the run in ${folder} is ${shown(was)} and cannot change: leave it as it is, or begin another run`,
       );
     if (field === "steps" && typeof is === "number" && is < step)
-      throw new Error(`the run in ${folder} was to have ${is} steps, but it is at step ${step}: give at least ${step}`);
+      throw new Error(
+        `the run in ${folder} was to have ${showMany(is, "step")}, but it is at step ${step}: give at least ${step}`,
+      );
   }
 }
 

@@ -4,6 +4,7 @@
 // damaged, and one bad line must not hide the rest. Nothing here throws; what could not be read is said
 // in `problems`. Writers and resumed runs use runs/run-folder.ts, which is strict.
 
+import { showMany } from "../basics/show.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { hasCode, reason } from "../files/errors.ts";
@@ -152,7 +153,7 @@ function parseRecords<F extends keyof RecordFiles>(text: string, name: F, proble
     }
   });
   problems.push(...found.slice(0, NAMED_LINES));
-  if (found.length > NAMED_LINES) problems.push(`${name}: ${found.length - NAMED_LINES} lines more`);
+  if (found.length > NAMED_LINES) problems.push(`${name}: ${showMany(found.length - NAMED_LINES, "line")} more`);
   return [...several, ...bySteps.values()].sort((a, b) => a.step - b.step);
 }
 

@@ -16,7 +16,7 @@ import { given } from "../basics/given.ts";
 import { sweepLeftovers, syncFolder } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { lockFolder } from "../files/lock.ts";
-import { formatRecord, type Log, openLog, readRecords } from "../files/records.ts";
+import { formatRecord, type Log, type LogMark, openLog, readRecords, replaceLast } from "../files/records.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import {
@@ -46,7 +46,10 @@ export interface FinishedRun extends RunDescription {
 /** A run as its trainer has it: locked, with its files open. */
 export interface RunFolder extends Start {
   readonly folder: string;
-  appendMetrics(record: MetricRecord): void;
+  /** `whole` is false for a record that is completed later: no checkpoint remembers its line as it is. */
+  appendMetrics(record: MetricRecord, options?: { readonly whole?: boolean }): void;
+  /** Puts a record in the place of the last one, which was not whole. */
+  completeMetrics(record: MetricRecord): void;
   appendGains(record: GainRecord): void;
   appendEvent(record: EventRecord): void;
   /** A run that is resumed at its end writes its last sample again; one that is there already is not added. */
@@ -109,11 +112,26 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
   let logs = openLogs(folder);
   let written = new Set(readSamples(folder));
   let closed = false;
+  /** Of the metrics before a last record that is not whole. */
+  let unfinished: LogMark | undefined;
   const closeLogs = (): void => Object.values(logs).forEach((log) => log.close());
   return {
     folder,
     ...start,
-    appendMetrics: (record) => logs.metrics.append(formatRecord(record)),
+    appendMetrics(record, { whole = true } = {}) {
+      unfinished = whole ? undefined : logs.metrics.mark();
+      logs.metrics.append(formatRecord(record));
+    },
+    completeMetrics(record) {
+      const file = path.join(folder, names.metrics);
+      logs.metrics.close();
+      try {
+        replaceLast(file, record);
+      } finally {
+        logs = { ...logs, metrics: openLog(file) };
+      }
+      unfinished = undefined;
+    },
     appendGains(record) {
       const { gains, mixing } = apart(record);
       // The matrices first: who finds a step in gains.jsonl finds them too.
@@ -130,7 +148,10 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
       for (const log of Object.values(logs)) log.sync();
       const { config, versions, changes } = start;
       const records = Object.fromEntries(
-        Object.entries(logs).map(([name, log]) => [names[name as keyof typeof logs], log.mark()]),
+        Object.entries(logs).map(([name, log]) => [
+          names[name as keyof typeof logs],
+          (log === logs.metrics ? unfinished : undefined) ?? log.mark(),
+        ]),
       );
       const identity = { config, versions, records, ...given({ changes, origin: options.origin }) };
       return saveCheckpoint(folder, { ...content, state: withIdentity(content.state, identity) }, { keep });
@@ -141,6 +162,7 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
       logs.events.sync();
       closeLogs();
       goBack(folder, event.rollback.step, onWarning);
+      unfinished = undefined;
       logs = openLogs(folder);
       written = new Set(readSamples(folder));
     },

@@ -8,7 +8,6 @@ import fs from "node:fs";
 import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
-import { showMany } from "../basics/show.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
 import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
 import { formatTokenizer } from "../data/tokenizer-json.ts";
@@ -34,12 +33,13 @@ import {
 } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
-import { latestCheckpoint, loadCheckpoint } from "./checkpoint.ts";
+import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
+import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
 import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
-import { writeSample } from "./write-sample.ts";
+import { samplePrompt, writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
 export interface Run {
@@ -58,7 +58,8 @@ export interface Run {
    * an alarm was to stop it (the step is then saved) or would have it go back once too often.
    *
    * With a signal that is aborted between two microbatches of the step, the step is dropped, nothing of it is applied,
-   * and the promise rejects with the signal's reason. A long evaluation ends too; its step is done and has none.
+   * and the promise rejects with the signal's reason. A long evaluation ends too: its step is done and saved without,
+   * and the next call, also of a run that was resumed from there, does nothing but make up for it.
    */
   advance(signal?: AbortSignal): Promise<MetricRecord>;
   /** Save a checkpoint now, unless this step has one. */
@@ -125,11 +126,11 @@ export async function openRun(
       checkpointBytes: 12 * trainer.parameterCount,
       ...given({ onWarning: options.onWarning, changed: options.changed }),
     });
-    warnOfWarmup(config, options);
-    warnOfStep(config, data, options);
+    warnOfWarmup(config, options.onWarning);
+    warnOfStep(config, data.train, options.onWarning);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, data.tokenizer, options.onWarning);
+    return await trainIn(folder, trainer, data, options.onWarning);
   } catch (error) {
     folder?.close();
     trainer.release();
@@ -152,7 +153,7 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
   if (!resumeFrom) onNote?.(`${folder} has no checkpoint yet: it begins anew at step 1.`);
   else if (resumeFrom.step >= steps)
     onNote?.(
-      `${folder} is finished: all of its ${steps} steps are done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
+      `${folder} is finished: ${steps === 1 ? "its one step is" : `all of its ${steps} steps are`} done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
     );
 }
 
@@ -218,37 +219,11 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
   onWarning(`${file} is written again from the prepared data, for ${problem}`);
 }
 
-/** Warn when the learning rate never reaches what was asked for. */
-function warnOfWarmup({ name, steps, optimizer }: TrainingConfig, { onWarning }: RunOptions): void {
-  const { warmup, learningRate } = optimizer;
-  if (warmup <= steps) return;
-  const reached = ((learningRate * steps) / warmup).toPrecision(3);
-  onWarning?.(
-    `${name}: the warm-up of ${showMany(warmup, "step")} is longer than the run of ${showMany(steps, "step")}, so the learning rate ends at ${reached} or less, not at ${learningRate}. Give a shorter --warmup (in a configuration optimizer.warmup), or more steps.`,
-  );
-}
-
-/** A step that reads so many times the text is hardly meant. */
-const MANY_TIMES = 100;
-
-/** Warn when a single step reads the training text over and over. */
-function warnOfStep(
-  { name, batch, accumulate, model }: TrainingConfig,
-  { train }: PreparedFiles,
-  { onWarning }: RunOptions,
-): void {
-  const times = (batch * accumulate * model.context) / train.length;
-  if (times <= MANY_TIMES) return;
-  onWarning?.(
-    `${name}: each step reads ${batch * accumulate} sequences of ${showMany(model.context, "token")}, ${Math.round(times)} times the training text of ${showMany(train.length, "token")}. Fewer teach as much sooner: --accumulate, --batch.`,
-  );
-}
-
 /** The run of a trainer that stands where its folder does. */
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
-  tokenizer: Tokenizer,
+  data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
   const { config } = trainer;
@@ -256,6 +231,7 @@ async function trainIn(
   const { chance } = alarms.subject;
   const history = openHistory(folder, alarms);
   let savedStep = folder.resumeFrom?.step;
+  let owed = withoutEvaluation(folder, history.metrics.at(-1));
 
   const checkpointBefore = (step?: number): SavedStep | undefined =>
     latestCheckpoint(folder.folder, () => undefined, step);
@@ -266,7 +242,7 @@ async function trainIn(
     const saved = await trainer.view();
     const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
     if (bad) return bad.name;
-    folder.saveCheckpoint({ ...saved, state: { seed: config.seed } });
+    folder.saveCheckpoint({ ...saved, state: { seed: config.seed, ...(owed ? { [OWED]: true } : {}) } });
     savedStep = trainer.step;
     return undefined;
   };
@@ -283,6 +259,7 @@ async function trainIn(
     history.rollBack(event);
     trainer.restore(state);
     savedStep = checkpoint.step;
+    owed = undefined;
   };
   /** Do what the alarms of a step ask for. Throws when the run is to stop. */
   const react = async (step: number, seen: readonly Alarm[]): Promise<void> => {
@@ -303,26 +280,34 @@ async function trainIn(
   // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
   const highestSaved = chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY);
 
+  /** Undefined where it was interrupted. */
   const evaluate = async (step: number, signal: AbortSignal | undefined): Promise<Evaluation | undefined> => {
-    if (!due(step, config.evaluateEvery)) return undefined;
     try {
       return await trainer.evaluate({ signal });
     } catch (error) {
       if (!signal?.aborted || error !== signal.reason) throw error;
-      onWarning?.(`${config.name}: the evaluation of step ${step} was interrupted; this step has no validation loss.`);
+      onWarning?.(`${config.name}: the evaluation of step ${step} was interrupted; it is made when the run goes on.`);
       return undefined;
     }
   };
+  const makeUpFor = async (record: MetricRecord, signal: AbortSignal | undefined): Promise<MetricRecord> => {
+    const whole = { ...record, ...fieldsOf(await trainer.evaluate({ signal })) };
+    history.complete(whole);
+    owed = undefined;
+    return whole;
+  };
 
+  const prompt = samplePrompt(data);
   const sample = async (signal: AbortSignal | undefined): Promise<void> => {
     try {
-      await writeSample({ config, trainer, folder }, tokenizer, { signal });
+      await writeSample({ config, trainer, folder }, data.tokenizer, prompt, signal);
     } catch (error) {
       onWarning?.(`${config.name}: no sample of step ${trainer.step}: ${reason(error)}`);
     }
   };
 
   const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
+    if (owed) return await makeUpFor(owed, signal);
     const next = trainer.step + 1;
     const result = await trainer.trainStep({
       instruments: due(next, config.gainsEvery),
@@ -335,11 +320,13 @@ async function trainIn(
       await react(step, [notFiniteAlarm(record, await trainer.findNotFinite(), checkpointBefore())]);
       return record;
     }
-    const evaluation = await evaluate(step, signal);
+    const evaluates = due(step, config.evaluateEvery);
+    const evaluation = evaluates ? await evaluate(step, signal) : undefined;
     const record = recordOf(result, secondsBefore(), evaluation);
+    owed = evaluates && !evaluation ? record : undefined;
     // Rounded before the alarms see it: a resumed run replays what is in the file.
     const gain = result.instruments && { step, ...rounded(result.instruments) };
-    const excursions = history.add(record, gain);
+    const excursions = history.add(record, gain, { whole: !owed });
     await react(
       step,
       excursions.map((excursion) => alarmOf(excursion, record)),
@@ -365,7 +352,7 @@ async function trainIn(
       return history.events;
     },
     get finished() {
-      return trainer.step >= config.steps;
+      return trainer.step >= config.steps && !owed;
     },
     advance,
     checkpoint: save,
@@ -385,9 +372,18 @@ const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evalua
   tokensPerSecond: result.tokens / result.seconds,
   seconds: secondsBefore + result.seconds,
   memory: Math.round(process.memoryUsage.rss() / 2 ** 20),
-  ...given({
-    expertLoad: result.expertLoad,
-    validationLoss: evaluation?.loss,
-    bitsPerByte: evaluation?.bitsPerByte,
-  }),
+  ...given({ expertLoad: result.expertLoad }),
+  ...fieldsOf(evaluation),
 });
+
+const fieldsOf = (evaluation: Evaluation | undefined): Pick<MetricRecord, "validationLoss" | "bitsPerByte"> =>
+  given({ validationLoss: evaluation?.loss, bitsPerByte: evaluation?.bitsPerByte });
+
+/** What the state of a checkpoint has whose step is to be evaluated when the run goes on. */
+const OWED = "evaluationOwed";
+
+/** The last record, if its step lacks the evaluation that was interrupted. */
+function withoutEvaluation({ resumeFrom }: RunFolder, last: MetricRecord | undefined): MetricRecord | undefined {
+  if (!resumeFrom || last?.step !== resumeFrom.step || last.validationLoss !== undefined) return undefined;
+  return loadState(resumeFrom.folder)[OWED] === true ? last : undefined;
+}

@@ -4,6 +4,7 @@
 // touched: a run that writes has the bits of one that does not. A step's text is the same whoever asks for it, and the
 // run's folder keeps it once.
 
+import type { PreparedFiles } from "../data/prepare.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { TrainingConfig } from "../training/config.ts";
@@ -11,14 +12,33 @@ import type { Trainer } from "../training/trainer.ts";
 import type { RunFolder } from "./run-folder.ts";
 import type { Sample } from "./samples.ts";
 
-/** The prompt of a run's samples. */
-export const SAMPLE_PROMPT = "The people of the United States";
+const PROMPT_TOKENS = 32;
+const PROMPT_WORDS = 5;
+
+/** The prompt of a run's samples: the first words of its validation text that are whole and on one line. */
+export function samplePrompt({ tokenizer, validation }: Pick<PreparedFiles, "tokenizer" | "validation">): string {
+  const first = new Int32Array(Math.min(PROMPT_TOKENS, validation.length));
+  validation.read(0, first.length, first);
+  const start = Math.max(
+    0,
+    first.findIndex((id) => id !== tokenizer.endOfText),
+  );
+  const end = first.findIndex((id, at) => at > start && id === tokenizer.endOfText);
+  const text = tokenizer.decode([...first.subarray(start, end < 0 ? undefined : end)]);
+  const line = text.split("\n").find((each) => /\S/u.test(each)) ?? "";
+  const words = line.trim().split(/\s+/u);
+  // The text may begin within a word, and what was read of it ends within one.
+  if (words.length > 1 && /^\p{Ll}/u.test(line)) words.shift();
+  if (words.length > 1 && text.endsWith(line)) words.pop();
+  return words.slice(0, PROMPT_WORDS).join(" ").replaceAll("\uFFFD", "") || "The";
+}
+
 const SAMPLE_TOKENS = 80;
 /** After so many tokens the process hears of signals. */
 const LISTEN = 8;
 
 /** The length of a sample in tokens. */
-export function sampleSize(tokenizer: Tokenizer, prompt: string = SAMPLE_PROMPT): { prompt: number; tokens: number } {
+export function sampleSize(tokenizer: Tokenizer, prompt: string): { prompt: number; tokens: number } {
   return { prompt: tokenizer.before.length + tokenizer.encode(prompt).length, tokens: SAMPLE_TOKENS };
 }
 
@@ -37,7 +57,8 @@ export interface Writer {
 export async function writeSample(
   { config, trainer, folder }: Writer,
   tokenizer: Tokenizer,
-  { prompt = SAMPLE_PROMPT, signal }: { readonly prompt?: string; readonly signal?: AbortSignal | undefined } = {},
+  prompt: string,
+  signal?: AbortSignal,
 ): Promise<Sample | undefined> {
   const { step } = trainer;
   const ids: number[] = [];

@@ -23,6 +23,8 @@ export interface Device {
   readonly alignment: number;
   /** Kernels may read (never write) this far past the end of a buffer. */
   readonly padding: number;
+  /** No buffer of the arena crosses a multiple of this; absent where the arena is one piece. */
+  readonly arenaPage?: number;
   /** All that states, arena and programs may take together. */
   readonly largestMemory: number;
 }

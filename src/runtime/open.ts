@@ -4,11 +4,11 @@
 // so that a machine that is not there costs nothing.
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
-import type { Runtime } from "./runtime.ts";
+import type { Runtime, RuntimeFound } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
 /** The name of a runtime. */
-export type RuntimeName = "wasm" | "reference";
+export type RuntimeName = "webgpu" | "wasm" | "reference";
 
 /** What may be asked for: a runtime by its name, or the fastest that there is. */
 export type RuntimeChoice = RuntimeName | "auto";
@@ -23,25 +23,39 @@ interface RuntimeKind {
   readonly name: RuntimeName;
   /** For people: what it computes with. */
   readonly description: string;
-  /** Whether this computer has what it needs. */
-  available(): Promise<boolean>;
+  /** See whether this computer has what it needs. */
+  look(): Promise<RuntimeFound>;
+  /** The options that it has. */
+  readonly options: readonly (keyof WasmOptions)[];
   open(options: WasmOptions): Promise<Runtime>;
   /** Too slow for "auto" to take it. */
   readonly slow?: true;
+  /** Asked for by name it is opened all the same: what is missing is then told by its own error. */
+  readonly tellsWhatIsMissing?: true;
 }
 
 /** The fastest first. */
 const kinds: readonly RuntimeKind[] = [
   {
+    name: "webgpu",
+    description: "any GPU by WebGPU, float32",
+    options: [],
+    tellsWhatIsMissing: true,
+    look: async () => (await import("./webgpu/adapter.ts")).lookForGpu(),
+    open: async () => (await import("./webgpu/runtime.ts")).createWebgpuRuntime(),
+  },
+  {
     name: "wasm",
+    options: ["threads", "revectorise", "build"],
     description: "all cores of the processor, float32",
-    available: () => Promise.resolve(typeof WebAssembly === "object"),
+    look: () => Promise.resolve({ available: typeof WebAssembly === "object" }),
     open: async (options) => (await import("./wasm/runtime.ts")).createWasmRuntime(options),
   },
   {
     name: "reference",
+    options: [],
     description: "one core, float64, by plain loops: slow and exact",
-    available: () => Promise.resolve(true),
+    look: () => Promise.resolve({ available: true }),
     open: async () => (await import("./reference/runtime.ts")).createReferenceRuntime(),
     slow: true,
   },
@@ -51,32 +65,32 @@ const kinds: readonly RuntimeKind[] = [
 export const runtimeChoices: readonly RuntimeChoice[] = ["auto", ...kinds.map(({ name }) => name)];
 
 /** A runtime as this computer has it, or has it not. */
-export interface RuntimeListing {
+export interface RuntimeListing extends RuntimeFound {
   readonly name: RuntimeName;
   readonly description: string;
-  readonly available: boolean;
 }
 
 /** Every runtime, the fastest first. */
 export function listRuntimes(): Promise<readonly RuntimeListing[]> {
-  return Promise.all(
-    kinds.map(async ({ name, description, available }) => ({ name, description, available: await available() })),
-  );
+  return Promise.all(kinds.map(async ({ name, description, look }) => ({ name, description, ...(await look()) })));
 }
 
 const optionRules: FieldRules<OpenOptions> = {
-  runtime: ["auto", "wasm", "reference"] satisfies RuntimeChoice[],
+  runtime: ["auto", "webgpu", "wasm", "reference"] satisfies RuntimeChoice[],
   threads: "number",
   revectorise: "flag",
   build: ["relaxed", "simd"],
 };
 
-/** The reference runtime has one thread and no kernels: an option for them would change nothing. */
-function expectNone(options: WasmOptions): void {
-  const [given] = Object.entries(options).find(([name, value]) => value !== undefined && !isDefault(name, value)) ?? [];
+/** An option that a runtime does not have would change nothing. */
+function expectOptions({ name, description, options: known }: RuntimeKind, options: WasmOptions): void {
+  const given = Object.entries(options).find(
+    ([option, value]) =>
+      value !== undefined && !known.includes(option as keyof WasmOptions) && !isDefault(option, value),
+  )?.[0];
   if (given !== undefined)
     throw new RangeError(
-      `openRuntime: the reference runtime has no option "${given}"; it computes on one thread by plain loops. Leave ${given} out, or open another runtime.`,
+      `openRuntime: the ${name} runtime has no option "${given}"; it computes with ${description}. Leave ${given} out, or open another runtime.`,
     );
 }
 
@@ -92,10 +106,13 @@ const isDefault = (name: string, value: unknown): boolean =>
 export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
   expectFields("openRuntime", asked, optionRules);
   const { runtime = "auto", ...options } = asked;
-  if (runtime === "reference") expectNone(options);
-  for (const { name, available, open, slow } of kinds) {
+  for (const kind of kinds) {
+    const { name, look, open, slow, tellsWhatIsMissing } = kind;
     if (runtime === "auto" ? slow : runtime !== name) continue;
-    if (await available()) return open(options);
+    if (runtime !== "auto") expectOptions(kind, options);
+    // Who asks for threads asks for the processor.
+    else if (Object.entries(options).some(([, value]) => value !== undefined) && kind.options.length === 0) continue;
+    if ((runtime !== "auto" && tellsWhatIsMissing) || (await look()).available) return open(options);
   }
   throw new Error(
     runtime === "auto"

@@ -169,10 +169,15 @@ export function expectState(tensor: Tensor): StateAttributes {
 }
 
 /** What a released program throws, whatever is asked of it. */
-export function releasedProgram(): Error {
+export function releasedProgram(operation: string): Error {
   return new Error(
-    "run or read: this program has been released; what it needs in memory is there only until then. Compile it again.",
+    `${operation}: this program has been released; what it needs in memory is there only until then. Compile it again.`,
   );
+}
+
+/** What a closed runtime throws, whatever is asked of it or of its programs. */
+export function closedRuntime(operation: string, name: string): Error {
+  return new Error(`${operation}: the ${name} runtime has been closed, and its memory with it; open another.`);
 }
 
 /** What reading an output throws when another program has run since, or none. */

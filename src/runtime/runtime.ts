@@ -106,6 +106,16 @@ export interface Runtime {
   close(): void;
 }
 
+/** What this computer has for a runtime. */
+export interface RuntimeFound {
+  /** Whether "auto" may take it: it has what it needs, at a speed that is worth it. */
+  readonly available: boolean;
+  /** What it would compute on, in words. */
+  readonly device?: string;
+  /** What to do about what is missing. */
+  readonly remedy?: string;
+}
+
 /** A program whose outputs can be read at once. */
 export interface SynchronousProgramOf<R> extends ProgramOf<R> {
   readNow<N extends keyof R & string>(name: N): R[N];

@@ -4,6 +4,7 @@
 // another order, if all its connections agree on it. All that is no rounding (lint-alike.ts) is an error, with the
 // mistake that would explain it (lint-explain.ts).
 
+import { showMany } from "../basics/show.ts";
 import { conversion, conversionDifference } from "../connections/conventions/convert.ts";
 import type { Probe } from "../connections/conventions/evaluate.ts";
 import { isMhcConvention } from "../connections/conventions/table.ts";
@@ -84,7 +85,7 @@ function agreement(
   rounded: readonly ComparedConnection[],
   order: readonly number[] | undefined,
 ): LintCheck {
-  const said = `${compared.length} connections`;
+  const said = showMany(compared.length, "connection");
   const numbered = order ? `only the streams are numbered in another order (${order.join(", ")})` : undefined;
   const largest = most(compared.map(({ given, right }) => largestDifference(given, right).difference));
   const [one] = rounded;

@@ -23,7 +23,7 @@ import { conventionKey } from "../interop/convert.ts";
 import { viewAsHuggingFace } from "../interop/hf/view-file.ts";
 import { isMade } from "../interop/hf/weights.ts";
 import { randomProbe } from "../interop/probes.ts";
-import { openRunConnections } from "../interop/run-connections.ts";
+import { type KnownConvention, openRunConnections } from "../interop/run-connections.ts";
 import { isObject } from "../basics/objects.ts";
 import { attempt } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
@@ -166,12 +166,15 @@ function alikeNamed(source: OpenedSource, other: OpenedSource): TensorSource {
 }
 
 /** Whether the columns of MLA lie as is usual in a folder of Hugging Face's form. */
-function isInterleaved(place: string): boolean {
+const isInterleaved = (place: string): boolean => configBeside(place)?.["rope_interleave"] !== false;
+
+/** The config.json of the folder that a file lies in. */
+function configBeside(place: string): Readonly<Record<string, unknown>> | undefined {
   let config: unknown;
   attempt(
     () => (config = JSON.parse(readText(path.join(isFolder(place) ? place : path.dirname(place), "config.json")))),
   );
-  return !isObject(config) || config["rope_interleave"] !== false;
+  return isObject(config) ? config : undefined;
 }
 
 /**
@@ -204,7 +207,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
     const sublayers: LintConnection[] = [];
     const unchecked: string[] = [];
     for (const connection of connections.filter(({ kind }) => kind === "sublayer")) {
-      const known = run?.conventionOf(connection.name);
+      const known = run ? run.conventionOf(connection.name) : exportedHc(place, file, connection);
       if (known?.skip !== undefined) {
         skipped.push(`${connection.name}: ${known.skip}`);
         unchecked.push(connection.name);
@@ -234,6 +237,28 @@ function look(place: string, asked: ConventionName | undefined): Looked {
   }
 }
 
+/**
+ * An export of HC has Hugging Face's names, as one of mHC, but other sizes: θ [n + 2, C] beside a bias of n (n + 2).
+ * Its config.json says which of HC's forms it is.
+ */
+function exportedHc(
+  place: string,
+  file: OpenShards,
+  { naming, tensors }: FoundConnection,
+): KnownConvention | undefined {
+  if (naming !== "transformers" && naming !== "deepseek") return undefined;
+  const sizeOfPart = (part: string): number | undefined => {
+    const name = tensors[part];
+    return name === undefined ? undefined : file.find(name)?.shape[0];
+  };
+  const [rows, length = 0] = [sizeOfPart("phi"), sizeOfPart("bias")];
+  const config = configBeside(place);
+  const saysHc = config?.["model_type"] === "birkhoff_hc" || config?.["model_type"] === "birkhoff_hyper";
+  if (rows === undefined) return saysHc ? { convention: "hc-static" } : undefined;
+  if (rows === length || rows * (rows - 2) !== length) return undefined;
+  return { convention: saysHc && config["hc_tanh"] === false ? "hc-dynamic-no-tanh" : "hc-dynamic" };
+}
+
 function byNames({ naming, tensors }: FoundConnection): ConventionName {
   if (naming === "liger" || naming === "megatron") return naming;
   if (naming !== "birkhoff") return "deepseek-v4";
@@ -246,7 +271,10 @@ function read(
   { name, naming, tensors }: FoundConnection,
   convention: ConventionName,
 ): LintConnection {
-  const stored = Object.entries(tensors).map(([part, tensor]) => [part, file.read(tensor)] as const);
+  const isHc = !isMhcConvention(convention);
+  const stored = Object.entries(tensors).map(
+    ([part, tensor]) => [isHc && part === "phi" ? "theta" : part, file.read(tensor)] as const,
+  );
   return {
     name,
     convention,

@@ -2,6 +2,7 @@
 //
 // There are three kinds of evidence (see the head of lint.ts): recorded maps, another checkpoint, φ alone.
 
+import { showMany } from "../basics/show.ts";
 import { streamsOfBias } from "../connections/conventions/evaluate.ts";
 import { lastLines } from "../connections/conventions/convert.ts";
 import { mhcConventions } from "../connections/conventions/table.ts";
@@ -18,7 +19,7 @@ export function checkSources(sublayers: readonly MhcLint[]): LintCheck {
   const values = sublayers.map(sourceExcess);
   const average = mean(values);
   const z = average / Math.sqrt(sampleVariance(values) / values.length);
-  const text = `ln(energy over source / energy over target) ${average.toFixed(3)} on average over ${values.length} sublayers${Number.isFinite(z) ? `, ${z.toFixed(1)} standard errors from zero` : ""}`;
+  const text = `ln(energy over source / energy over target) ${average.toFixed(3)} on average over ${showMany(values.length, "sublayer")}${Number.isFinite(z) ? `, ${z.toFixed(1)} standard errors from zero` : ""}`;
   if (values.length >= 4 && z > DECIDES)
     return { name: "orientation", verdict: "good", measured: text, expected, where: [] };
   if (values.length >= 4 && z < -DECIDES) {

@@ -5,6 +5,7 @@
 // file's names are known in the other, the programs that wrote them name their tensors otherwise, and nothing follows
 // from a name that only one of them has. An output matrix that is the embedding again need not be stored.
 
+import { showMany } from "../basics/show.ts";
 import type { DescribedTensor } from "../files/safetensors.ts";
 import type { OpenShards } from "../files/shards.ts";
 import { isEmbedding, isOutputMatrix } from "../interop/whole-model.ts";
@@ -74,7 +75,7 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     ...(sameNames
       ? []
       : [
-          `${onlyHere.length} tensors of this file and ${onlyThere.length} of the other were not compared, because their names differ, such as ${onlyHere[0]} and ${onlyThere[0]}`,
+          `${showMany(onlyHere.length, "tensor")} of this file and ${onlyThere.length} of the other were not compared, because their names differ, such as ${onlyHere[0]} and ${onlyThere[0]}`,
         ]),
     ...(unread.length > 0 ? [`${unread.length} were not compared, because of their types: ${some(unread)}`] : []),
   ];
@@ -115,7 +116,11 @@ export function checkTensors(here: TensorSource, there: TensorSource): LintCheck
     name,
     verdict: left.length > 0 ? "undecided" : "good",
     measured: [
-      ...(pairs.length > 0 ? [`${pairs.length - unread.length} tensors beside the connections are equal`] : []),
+      ...(pairs.length > 0
+        ? [
+            `${showMany(pairs.length - unread.length, "tensor")} beside the connections ${pairs.length - unread.length === 1 ? "is" : "are"} equal`,
+          ]
+        : []),
       ...notes,
     ].join("; "),
     expected,

@@ -20,6 +20,7 @@
 //
 // Every check reports what it measured, also when nothing is wrong.
 
+import { showMany } from "../basics/show.ts";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
 import { expectWhole } from "../basics/ranges.ts";
@@ -135,7 +136,7 @@ function checkFinite({ sublayers, endings = [] }: LintInput): LintCheck {
   return {
     name: "finite",
     verdict: "error",
-    measured: `${name}.${part} holds ${value} at ${at} (${count} such values there; ${bad.length} tensors in all)`,
+    measured: `${name}.${part} holds ${value} at ${at} (${count} such values there; ${showMany(bad.length, "tensor")} in all)`,
     expected,
     where: [...new Set(bad.map((each) => each.name))],
     remedy: "The training diverged or the file is damaged: go back to an earlier checkpoint.",
@@ -152,7 +153,7 @@ function checkPrecision({ sublayers, endings = [] }: LintInput): LintCheck {
   return {
     name: "precision",
     verdict: "warning",
-    measured: `${half.length} connections hold 16-bit tensors, such as ${name} (${Object.entries(dtypes)
+    measured: `${showMany(half.length, "connection")} with 16-bit tensors, such as ${name} (${Object.entries(dtypes)
       .map(([part, dtype]) => `${part} ${dtype}`)
       .join(", ")})`,
     expected,

@@ -108,6 +108,10 @@ export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: Ad
   expectAdamw("adamwUpdates", { beta1, beta2, epsilon, weightDecay, clip, ...fixed });
   for (const role of decayed) expectName("adamwUpdates", "decayed", role, roles);
   const trained = trainedParameters(parameters);
+  if (trained.length === 0)
+    throw new RangeError(
+      "adamwUpdates: the set has no parameters, so nothing would be trained. Create them with parameters.create(…) first.",
+    );
   const schedule = input("schedule", [3]);
   const byParameter = gradients(
     loss,

@@ -120,10 +120,10 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
   const trained = trainedParameters(parameters);
   let step = 0;
   let released = false;
-  const expectThere = (): void => {
+  const expectThere = (operation: string): void => {
     if (released)
       throw new Error(
-        "This trainer has been released and holds nothing any more; make another, or read its checkpoint.",
+        `${operation}: this trainer has been released and holds nothing any more; make another, or read its checkpoint.`,
       );
   };
 
@@ -140,8 +140,11 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
   /** Of the next step's first sequence. */
   const observe = (): Promise<Instruments> =>
     programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
-  const stateOf = async (values: (tensor: Tensor) => TensorValues | Promise<TensorValues>): Promise<TrainerState> => {
-    expectThere();
+  const stateOf = async (
+    operation: string,
+    values: (tensor: Tensor) => TensorValues | Promise<TensorValues>,
+  ): Promise<TrainerState> => {
+    expectThere(operation);
     const saved = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<SavedTensor> => ({
       name,
       shape: tensor.shape,
@@ -172,7 +175,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       return step;
     },
     async trainStep({ instruments: asked = false, rateFactor = 1, signal } = {}) {
-      expectThere();
+      expectThere("trainStep");
       const forward = asked ? await observe() : undefined;
       const before = asked ? await readTrained() : undefined;
       const started = performance.now();
@@ -230,7 +233,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       };
     },
     async evaluate({ signal } = {}) {
-      expectThere();
+      expectThere("evaluate");
       const { tokens, targets, program } = programs.evaluation();
       const interrupted = listenBetween(signal);
       const started = performance.now();
@@ -246,7 +249,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       });
     },
     async findNotFinite() {
-      expectThere();
+      expectThere("findNotFinite");
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
@@ -257,13 +260,13 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       return found;
     },
     generate(prompt, options) {
-      expectThere();
+      expectThere("generate");
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf((tensor) => runtime.read(tensor)),
-    view: () => stateOf(viewOf),
+    save: () => stateOf("save", (tensor) => runtime.read(tensor)),
+    view: () => stateOf("view", viewOf),
     restore(state) {
-      expectThere();
+      expectThere("restore");
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
       step = state.step;

@@ -40,6 +40,7 @@ test("an option's values are its choices, files, or free", () => {
   const valueOf = (flag: string): unknown => train.options.find(({ long }) => long === flag)?.value;
   expect(valueOf("--schedule")).toEqual({ kind: "words", words: ["step", "cosine", "constant"] });
   expect(valueOf("--connection")).toMatchObject({ words: expect.arrayContaining(["mhc", "hc", "residual"]) });
+  expect(valueOf("--preset")).toMatchObject({ kind: "either", words: expect.arrayContaining(["nano", "micro"]) });
   expect(valueOf("--data")).toEqual({ kind: "files" });
   expect(valueOf("--steps")).toEqual({ kind: "free" });
   expect(valueOf("--json")).toBeUndefined();
@@ -78,6 +79,9 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _birkhoff; printf '%s\\n' "\${COMPREP
       ["completion", ""],
       ["bash", "zsh", "fish"],
     ],
+    [["train", "--preset", "moe-n"], ["moe-nano"]],
+    [["plan", "--hardware", "package.js"], ["package.json"]],
+    [["plan", "--hardware", "this"], ["this-machine"]],
     [["nosuch", "--"], []],
   ])("%j", (words, expected) => {
     expect(complete(...words)).toEqual(expected);

@@ -26,6 +26,17 @@ test.each([
   ["residual,dense", ["--streams", "8"], /residual has no options; dense has no options\./],
   ["residual", ["--alarm", "gain=3:stop"], /^--alarm gain would never speak: residual has nothing that it measures\./],
   ["hc", ["--alarm", "column-error"], /^--alarm column-error would never speak/],
+  ["mhc:residualMap=cayley", ["--iterations", "5"], /^--iterations would change nothing: cayley has no iterations\./],
+  ["mhc", ["--residual-map", "identity", "--iterations", "5"], /^--iterations would change nothing: identity has/],
+  [
+    "mhc",
+    ["--set", "model.connection.iterations=5", "--residual-map", "cayley"],
+    /^model\.connection\.iterations=5 would/,
+  ],
+  ["mhc:residualMap=cayley:iterations=5", [], /iterations would change nothing: cayley has none\./],
+  ["mhc", ["--seed", "1", "--set", "seed=2"], /^--seed and --set seed give one field twice\./],
+  ["mhc", ["--learning-rate", "1", "--set", "optimiser.learningRate=2"], /^--learning-rate and --set optimizer\.learn/],
+  ["mhc", ["--streams", "2", "--set", "model.connection.streams=3"], /^--streams and --set model\.connection\.streams/],
   ["residual,hc", ["--alarm", "saturation"], /^--alarm saturation would never speak: residual, hc have nothing/],
 ])("%s %j is refused", (connections, args, message) => {
   expect(() => expectOptions(connections, ...args)).toThrow(message);
@@ -35,6 +46,8 @@ test("what one of several connections has, and what was not given, passes", () =
   expectOptions("residual,hc,mhc", "--streams", "2", "--iterations", "5", "--alarm", "gain=3", "--alarm", "saturation");
   expectOptions("mhc:streams=2,hc", "--streams", "8");
   expectOptions("residual");
+  expectOptions("mhc:residualMap=cayley,mhc", "--iterations", "5");
+  expectOptions("mhc:residualMap=sinkhorn-implicit:iterations=5", "--set", "seed=2");
   expectOptions("residual", "--alarm", "gain=off", "--alarm", "spike:stop", "--no-alarms");
 });
 

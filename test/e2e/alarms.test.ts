@@ -3,7 +3,7 @@
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { readEvents } from "../../src/runs/run-folder.ts";
-import { losses, makeWorkplace, run, tiny } from "./cli.ts";
+import { losses, makeWorkplace, run, tiny, resultOf } from "./cli.ts";
 
 const place = makeWorkplace();
 afterAll(() => place.remove());
@@ -36,7 +36,7 @@ test("an alarm that stops ends with its line and exit code 1; resumed, the run g
 
   const resumed = await run(place.folder, ["train", "--resume", "runs/stop", "--cache", "cache"]);
   expect(resumed.code, resumed.stderr).toBe(0);
-  expect(resumed.stdout).toMatch(new RegExp(`1, last gain at step ${event!.step}`));
+  expect(resumed.stdout).toMatch(new RegExp(`last alarm of \\S+: gain at step ${event!.step}$`, "m"));
   expect(losses(place.at("runs/stop"))).toHaveLength(24);
   const files = fs.readdirSync(place.at("runs/stop")).filter((name) => name.startsWith("events.out.tfevents."));
   expect(files).toHaveLength(2);
@@ -63,18 +63,15 @@ test("in a comparison each run has its alarms, and one that an alarm stops lets 
     "alarms.rateFactor=1",
   ]);
   expect(code).toBe(1);
-  const rows = stdout
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as Record<string, unknown>);
-  expect(rows).toMatchObject([
+  expect(resultOf(stdout)).toMatchObject({ folder: "runs/both", stopped: false });
+  expect(resultOf(stdout)["runs"]).toMatchObject([
     { name: "residual", diverged: false, alarms: 0 },
     { name: "hc", diverged: false, alarmed: true, alarms: 2 },
   ]);
   expect(stderr).toMatch(
-    /^hc: alarm "gain" at step \d+: .* Back to step \d+, with 1 × the configured learning rate from there on\.$/m,
+    /^\S+ \S+ hc: alarm "gain" at step \d+: .* Back to step \d+, with 1 × the configured learning rate from there on\.$/m,
   );
-  expect(stderr).toMatch(/^hc: alarm "gain" .* It has gone back 1 time, and 1 is the limit/m);
+  expect(stderr).toMatch(/^\S+ \S+ hc: alarm "gain" .* It has gone back 1 time, and 1 is the limit/m);
   expect(losses(place.at("runs/both/residual"))).toHaveLength(24);
 });
 

@@ -24,13 +24,16 @@ export interface Command {
   said(text: string): Promise<void>;
 }
 
-/** Start `birkhoff` with these arguments in a folder. */
+/** Start `birkhoff` with these arguments in a folder; tables have 200 columns. */
 export function start(
   folder: string,
   args: readonly string[],
   { input = "" }: { input?: string | Uint8Array } = {},
 ): Command {
-  const child = spawn(process.execPath, [main, ...args], { cwd: folder, env: { ...process.env, NO_COLOR: "1" } });
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd: folder,
+    env: { ...process.env, NO_COLOR: "1", COLUMNS: "200" },
+  });
   let [stdout, stderr] = ["", ""];
   const listeners = new Set<() => void>();
   child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
@@ -103,7 +106,26 @@ export function hashOf(file: string): string {
 export function losses(runFolder: string): unknown[] {
   const lines = fs.readFileSync(path.join(runFolder, "metrics.jsonl"), "utf8").trim().split("\n");
   return lines.map((line) => {
-    const { tokensPerSecond: _speed, seconds: _seconds, ...rest } = JSON.parse(line) as Record<string, unknown>;
+    const {
+      tokensPerSecond: _speed,
+      seconds: _seconds,
+      memory: _memory,
+      ...rest
+    } = JSON.parse(line) as Record<string, unknown>;
     return rest;
   });
+}
+
+/** The lines of --json. */
+export const eventsOf = (stdout: string): (Record<string, unknown> & { readonly event: string })[] =>
+  stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as Record<string, unknown> & { event: string });
+
+/** The last line of --json, which is the result. */
+export function resultOf(stdout: string): Record<string, unknown> {
+  const last = eventsOf(stdout).at(-1);
+  if (last?.event !== "result") throw new Error(`the last line is no result: ${stdout}`);
+  return last;
 }

@@ -58,16 +58,38 @@ describe("training saves, unlocks its folder and says by its exit code why it en
     expectSaved("runs/pipe");
   });
 
+  test("a reader of --json that goes away: 141", async () => {
+    const { child, finished } = start(place.folder, [...trainInto("runs/json"), "--json"]);
+    await someSteps("runs/json");
+    child.stdout!.destroy();
+    expect(await finished).toMatchObject({ code: 141, signal: null });
+    expectSaved("runs/json");
+  });
+
   test("a pipe closed by head, in a shell", async () => {
-    const command = [process.execPath, main, ...trainInto("runs/head")].join(" ");
-    const { stdout } = spawnSync("bash", ["-c", `${command} 2>&1 | head -6; echo \${PIPESTATUS[0]}`], {
+    const command = [process.execPath, main, ...trainInto("runs/head"), "--json"].join(" ");
+    const { stdout } = spawnSync("bash", ["-c", `${command} 2>&1 | head -8; echo \${PIPESTATUS[0]}`], {
       cwd: place.folder,
       encoding: "utf8",
     });
     const lines = stdout.trim().split("\n");
-    expect(lines).toHaveLength(7);
+    expect(lines).toHaveLength(9);
     expect(lines.at(-1)).toBe("141");
     expectSaved("runs/head");
+  });
+
+  test.skipIf(!fs.existsSync("/dev/full"))("a full disk behind the output: 1, and why", async () => {
+    const output = fs.openSync("/dev/full", "w");
+    const child = spawn(process.execPath, [main, ...trainInto("runs/full"), "--json"], {
+      cwd: place.folder,
+      stdio: ["ignore", output, "pipe"],
+    });
+    let said = "";
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => (said += text));
+    expect(await ended(child)).toEqual({ code: 1, signal: null });
+    fs.closeSync(output);
+    expect(said).toContain("birkhoff: cannot write to standard output: the disk is full\n");
+    expectSaved("runs/full");
   });
 
   const hasScript = spawnSync("script", ["--version"]).status === 0;

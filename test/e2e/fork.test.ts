@@ -6,7 +6,7 @@ import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSafetensors } from "../../src/files/safetensors.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
-import { hashOf, losses, makeWorkplace, run, smallText, tiny } from "./cli.ts";
+import { hashOf, losses, makeWorkplace, run, smallText, tiny, resultOf } from "./cli.ts";
 
 const place = makeWorkplace();
 afterAll(() => place.remove());
@@ -40,7 +40,7 @@ test("--from takes weights, tokenizer and options; a killed fork resumes with th
   const { code, stdout, stderr } = await birkhoff("train", ...args, "--checkpoint-every", "1", "--json");
   expect(code, stderr).toBe(0);
   expect(stderr).toMatch(/begins with the weights of .*runs\/base, step 4\n/);
-  expect(JSON.parse(stdout)).toMatchObject({ folder: "runs/other-from-base" });
+  expect(resultOf(stdout)).toMatchObject({ folder: "runs/other-from-base" });
   const [base, fork] = [configOf("base"), configOf("other-from-base")];
   expect(fork.startedFrom).toEqual({ run: fs.realpathSync(place.at("runs", "base")), step: 4 });
   expect(fork.model).toEqual(base.model);
@@ -157,7 +157,7 @@ test("--config of a run's config.json trains the same run again, bit by bit", as
   const args = ["--config", "runs/base/config.json", "--cache", "cache", "--threads", "1", "--json"];
   const { code, stdout, stderr } = await birkhoff("train", ...args);
   expect(code, stderr).toBe(0);
-  const { folder, name } = JSON.parse(stdout) as { folder: string; name: string };
+  const { folder, name } = resultOf(stdout) as { folder: string; name: string };
   expect(losses(place.at(folder))).toEqual(losses(place.at("runs", "base")));
   expect({ ...configOf(name), name: "base" }).toEqual(configOf("base"));
 });

@@ -354,6 +354,22 @@ describe("several files", () => {
       expect(convertFile(file, at("normed"), to).converted.at(-1)!.name).toMatch(/mean/);
     }
   });
+  test("an index of another name is the folder's index, and may be given itself", () => {
+    const to = { from: "paper", to: "deepseek-v4" } as const;
+    const named = "consolidated.safetensors.index.json";
+    const folder = cut("named", ours, [
+      ["consolidated.00.safetensors", (part) => !isEnd(part)],
+      ["consolidated.01.safetensors", isEnd],
+    ]);
+    const usual = convertFile(path.join(folder, indexName), at("by-index"), to).converted;
+    fs.renameSync(path.join(folder, indexName), path.join(folder, named));
+    expect(convertFile(folder, at("by-other-index"), to).converted).toEqual(usual);
+    expect(usual.at(-1)!.name).toBe("ending");
+    expect(lintFile(path.join(folder, named)).checks.every(({ verdict }) => verdict !== "error")).toBe(true);
+    expect(lintFile(path.join(folder, "consolidated.00.safetensors")).skipped[0]).toContain("lists it as one of 2");
+    fs.rmSync(path.join(folder, named));
+    expect(() => lintFile(folder)).toThrow(/names do not say how many files there are: .*model-00001-of-00002/);
+  });
   test("files beside it show that a file is a part: a series of names, an index, shards", () => {
     const to = { from: "paper", to: "deepseek-v4" } as const;
     const [norm, head] = [floats("norm", [C], draw(C, 1)), floats("head", [C, 2], draw(2 * C, 1))];
@@ -410,7 +426,7 @@ describe("several files", () => {
       () => inspectFile(at("odd")),
     ])
       expect(read).toThrow(
-        /has neither .* it holds a\.safetensors, b\.safetensors\. Give one of the files, or add an index/,
+        /has neither .* it holds a\.safetensors, b\.safetensors\. Their names do not say how many files there are/,
       );
   });
   test("a file that is missing, a tensor in two files, an index that is wrong", () => {

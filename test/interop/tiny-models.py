@@ -36,6 +36,7 @@ models = {
         {},
         {"max_shard_size": "9KB"},
     ),
+    "llama, said to be tied, with a head of its own": (LlamaConfig(**size), {"tie_word_embeddings": True}, {}),
     "llama, base among the parameters": (
         LlamaConfig(**size, rope_parameters={"rope_type": "default", "rope_theta": 500.0}),
         {"rope_theta": 99.0},

@@ -161,7 +161,7 @@ test.each([1, 2, 3])("when its runtime is closed, a generator stops at once, on 
         if (written.length === 3) own.close();
       }
     })(),
-  ).rejects.toThrow("The wasm runtime has been closed; open another.");
+  ).rejects.toThrow("the wasm runtime has been closed, and its memory with it; open another.");
   expect(written).toHaveLength(3);
   for (const generator of [used, unused]) {
     await expect(collect(generator.generate([1], options))).rejects.toThrow("has been closed");

@@ -55,6 +55,20 @@ describe.each(curves)("%s", (name) => {
   });
 });
 
+test("equal scores are equally likely, however large they are", async () => {
+  const [x, targets] = [input("x", [1, 4]), input("targets", [1], "i32")];
+  for (const large of [1e10, 1e20, 1e38, -1e20])
+    for (const runtime of [...runtimes, createReferenceRuntime()]) {
+      const program = runtime.compile({ outputs: { p: softmax(x), loss: crossEntropy(x, targets) } });
+      runtime.write(x, [large, large, large, Math.min(-2 * large, 2 * large)]);
+      runtime.write(targets, Int32Array.of(1));
+      program.run();
+      for (const p of (await program.read("p")).slice(0, 3)) expect(p).toBeCloseTo(1 / 3, 6);
+      expect((await program.read("loss"))[0]).toBeCloseTo(Math.log(3), 6);
+      program.release();
+    }
+});
+
 test.each([0x7fffffff, 0xffffffff, 0x7fc00001, 0x7f800001])("a NaN of the bits %i stays a NaN", (bits) => {
   const x = input("x", [1, 11]);
   const values = new Float32Array(new Uint32Array(11).fill(bits).buffer);

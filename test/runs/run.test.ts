@@ -10,7 +10,8 @@ import { listCheckpoints } from "../../src/runs/checkpoint.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { given } from "../../src/basics/given.ts";
 import { readSamples } from "../../src/runs/samples.ts";
-import { writeSample } from "../../src/runs/write-sample.ts";
+import { memoryTokens } from "../../src/data/tokens.ts";
+import { samplePrompt, writeSample } from "../../src/runs/write-sample.ts";
 import { readGains, readMetrics } from "../../src/runs/run-folder.ts";
 import { openRun, type Run, type RunOptions } from "../../src/runs/run.ts";
 import { DivergenceError } from "../../src/training/reactions.ts";
@@ -88,6 +89,55 @@ describe.each(connectionKinds)("%s", (kind) => {
   });
 });
 
+test.each([8, 12])(
+  "an evaluation that is interrupted at step %i is made when the run goes on, and nothing is told",
+  async (at) => {
+    const config = configOf("mhc", { evaluateEvery: 4 });
+    const whole = await open(config, `evaluated-${at}`);
+    await advance(whole);
+    whole.close();
+
+    const folder = `not-evaluated-${at}`;
+    const first = await open(config, folder);
+    await advance(first, at - 1);
+    const controller = new AbortController();
+    // As the trainer does where much of the evaluation is left.
+    Object.assign(first.trainer, {
+      evaluate: () => (controller.abort(), Promise.reject(controller.signal.reason as Error)),
+    });
+    expect(await first.advance(controller.signal)).not.toHaveProperty("validationLoss");
+    expect([first.trainer.step, first.finished]).toEqual([at, false]);
+    await first.checkpoint();
+    first.close();
+
+    const warnings: string[] = [];
+    for (const interrupted of [true, false]) {
+      const run = await open(config, folder, { existing: "resume", onWarning: (warning) => warnings.push(warning) });
+      if (interrupted) {
+        Object.assign(run.trainer, { evaluate: () => Promise.reject(controller.signal.reason as Error) });
+        await expect(run.advance(controller.signal)).rejects.toBe(controller.signal.reason);
+      } else {
+        expect(await run.advance()).toMatchObject({ step: at, validationLoss: expect.any(Number) as number });
+        expect(run.trainer.step).toBe(at);
+      }
+      run.close();
+    }
+    const last = await open(config, folder, { existing: "resume", onWarning: (warning) => warnings.push(warning) });
+    await advance(last);
+    expect(last.finished).toBe(true);
+    last.close();
+    expect(warnings).toEqual([]);
+    const evaluations = (name: string): unknown =>
+      readMetrics(place.at(name)).map(({ step, loss, validationLoss, bitsPerByte }) => [
+        step,
+        loss,
+        validationLoss,
+        bitsPerByte,
+      ]);
+    expect(evaluations(folder)).toEqual(evaluations(`evaluated-${at}`));
+  },
+);
+
 test.each(["mhc", "residual"] as const)("%s: how often the instruments are read changes no bit", async (kind) => {
   const folders = await oneByOne([1, 1000], async (gainsEvery) => {
     const folder = `${kind}-every-${gainsEvery}`;
@@ -138,12 +188,27 @@ test("a text that is interrupted is not kept, and one that is written again is k
   const run = await open(configOf("residual", { steps: 3 }), "interrupted-text");
   await run.advance();
   const { tokenizer } = data;
-  expect(await writeSample(run, tokenizer, { signal: AbortSignal.abort() })).toBeUndefined();
+  expect(await writeSample(run, tokenizer, "We", AbortSignal.abort())).toBeUndefined();
   expect(readSamples(place.at("interrupted-text"))).toEqual([]);
-  const once = await writeSample(run, tokenizer);
-  expect(await writeSample(run, tokenizer)).toEqual(once);
+  const once = await writeSample(run, tokenizer, "We");
+  expect(await writeSample(run, tokenizer, "We")).toEqual(once);
   run.close();
   expect(readSamples(place.at("interrupted-text"))).toHaveLength(1);
+});
+
+test.each([
+  ["of the states must keep peace and grow", "the states must keep peace"],
+  ["  And so it is.\nNext", "And so it is."],
+  ["\n\n    def add(a, b):\n        return a", "def add(a, b):"],
+  ["One", "One"],
+  ["", "AB"],
+  [" ", "The"],
+])("a run's samples go on from %j by %j", (text, prompt) => {
+  const ids = Array.from(text, (character) => character.codePointAt(0)!);
+  const tokenizer = { endOfText: 0, decode: (list: Iterable<number>) => String.fromCodePoint(...list) };
+  const validation = memoryTokens([...ids, 0, 65, 66], 1000, ids.length);
+  const prepared = { tokenizer, validation } as unknown as Parameters<typeof samplePrompt>[0];
+  expect(samplePrompt(prepared)).toBe(prompt);
 });
 
 describe("records", () => {

@@ -12,12 +12,15 @@ import type { TensorValues } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWebgpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
+import { hasWebgpu } from "./webgpu/here.ts";
 
-/** Every machine; one that this computer lacks would be left out here. */
+/** Every machine that this computer has. */
 const runtimes: readonly (readonly [name: string, open: () => Promise<Runtime>, floats: "f32" | "f64"])[] = [
   ["reference", () => Promise.resolve(createReferenceRuntime()), "f64"],
   ["wasm", () => createWasmRuntime({ threads: 1 }), "f32"],
   ["wasm", () => createWasmRuntime({ threads: 3 }), "f32"],
+  ...((await hasWebgpu()) ? [["webgpu", () => createWebgpuRuntime(), "f32"] as const] : []),
 ];
 
 /** Throws at once or when the promise is awaited, as the runtime likes. */
@@ -265,7 +268,11 @@ describe.each(runtimes)("%s", (name, open, floats) => {
       expect([...(await program.read("rows"))]).toEqual([6, 7, 0, 1, 2, 3]);
       runtime.write(ids, [3, 4, 1]);
       const message = "gather: index 4 at position 1; allowed are 0 to 3; check the token ids.";
-      expect((await failing(async () => program.run())).message).toBe(message);
+      const error = await failing(async () => {
+        program.run();
+        await runtime.finish();
+      });
+      expect(error.message).toBe(message);
       expect((await failing(() => program.read("rows"))).message).toContain('"rows" is not there');
       runtime.write(ids, [2, 2, 2]);
       program.run();

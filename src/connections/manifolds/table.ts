@@ -42,6 +42,9 @@ export const residualMapNames = [
 /** One of the names of `residualMaps`. */
 export type ResidualMapName = (typeof residualMapNames)[number];
 
+/** The choices that iterate as often as `iterations` says. */
+export const iteratedMaps: readonly ResidualMapName[] = ["sinkhorn", "sinkhorn-implicit"];
+
 /** Every choice for H_res by name; formulas, sources and guarantees are in docs/manifolds.md. */
 export const residualMaps: Readonly<Record<ResidualMapName, ResidualMap>> = {
   unconstrained,

@@ -4,6 +4,7 @@
 // time, F16 and BF16 are widened to float32, and tensors.ts says where their numbers go. Every parameter must be
 // complete, and every tensor must be used.
 
+import { showMany } from "../../basics/show.ts";
 import path from "node:path";
 import { reason } from "../../files/errors.ts";
 import { type OpenShards, openShards } from "../../files/shards.ts";
@@ -68,7 +69,7 @@ function expectSizes(folder: string, model: ModelConfig, store: OpenShards): voi
   const isFar = (key: keyof typeof held, least: number): boolean => !(called[key] <= Math.max(4 * held[key], least));
   if (!isFar("tensors", 4096) && !isFar("numbers", 1 << 22)) return;
   const say = ({ tensors, numbers }: typeof held): string =>
-    `${tensors.toLocaleString("en")} tensors with ${numbers.toLocaleString("en")} numbers`;
+    `${showMany(tensors, "tensor")} with ${showMany(numbers, "number")}`;
   throw new Error(
     `${folder}: its config.json calls for ${say(called)} (num_hidden_layers ${model.layers}, vocab_size ${model.vocabulary}, hidden_size ${model.width}), and its files hold ${say(held)}: they belong to different models`,
   );
@@ -78,12 +79,13 @@ function readParameters(
   folder: string,
   { model, tied, interleaved, extraLayers, notes }: ReadConfig,
   store: OpenShards,
-): Pick<HuggingFaceModel, "tensors" | "notes"> {
+): Pick<HuggingFaceModel, "tensors" | "tied" | "notes"> {
   const parameters = createParameters();
   languageModel(model, parameters);
   const tensors = parameters.all.map(({ name, tensor: { shape } }) => ({ name, shape }));
+  const ownHead = tied && hasOwnHead(store);
   const views = huggingFaceTensors(model, interleaved).map((view) =>
-    tied && view.name === "lm_head.weight" ? { ...view, name: "model.embed_tokens.weight" } : view,
+    tied && !ownHead && view.name === head ? { ...view, name: embedding } : view,
   );
   const left = expectTensors(folder, views, { tied, extraLayers, layers: model.layers }, store);
   const values = new Map(tensors.map(({ name, shape }) => [name, new Float32Array(sizeOf(shape))]));
@@ -98,12 +100,28 @@ function readParameters(
   }
   return {
     tensors: tensors.map((tensor) => ({ ...tensor, data: values.get(tensor.name)! })),
-    notes: left.length === 0 ? notes : [...notes, leftOut(left, model.layers)],
+    tied: tied && !ownHead,
+    notes: [
+      ...notes,
+      ...(ownHead
+        ? [`${head} was taken as it is: it differs from the embedding, although tie_word_embeddings is true.`]
+        : []),
+      ...(left.length === 0 ? [] : [leftOut(left, model.layers)]),
+    ],
   };
 }
 
+const [embedding, head] = ["model.embed_tokens.weight", "lm_head.weight"];
+
+/** Transformers ties an output matrix to the embedding only if the files have none, or the same one. */
+function hasOwnHead(store: OpenShards): boolean {
+  if (!store.find(head) || !store.find(embedding)) return false;
+  const [own, shared] = [store.read(head).data, store.read(embedding).data];
+  return own.length !== shared.length || own.some((value, i) => value !== shared[i]);
+}
+
 const leftOut = (names: readonly string[], layers: number): string =>
-  `${names.length} tensors were left out, such as ${names[0]}: they belong to what predicts further tokens after layer ${layers - 1}. The model itself computes the same without them.`;
+  `${showMany(names.length, "tensor")} ${names.length === 1 ? "was" : "were"} left out, such as ${names[0]}: they belong to what predicts further tokens after layer ${layers - 1}. The model itself computes the same without them.`;
 
 /** Finds everything that can be wrong before memory is allocated for the model; returns the names that are left out. */
 function expectTensors(
@@ -124,7 +142,7 @@ function expectTensors(
     }
   }
   const more = store.tensors.filter(
-    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === "lm_head.weight"),
+    ({ name, bytes }) => bytes > 0 && !wanted.has(name) && !isMade(name) && !(tied && name === head),
   );
   const predicting = predictingLayers(store, layers, extraLayers);
   const layerOf = (name: string): number => Number(/^model\.layers\.(\d+)\./.exec(name)?.[1] ?? NaN);

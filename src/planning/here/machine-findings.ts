@@ -21,7 +21,6 @@ export async function findMachine(): Promise<Finding[]> {
     threadFinding(),
     memoryFinding(),
     ...(await vectorFindings()),
-    gpuFinding(),
     ...(await runtimeFindings()),
     ...packageFindings(),
   ];
@@ -62,10 +61,11 @@ function memoryFinding(): Finding {
 /** Every runtime that can be asked for by its name. */
 async function runtimeFindings(): Promise<Finding[]> {
   const runtimes = await listRuntimes();
-  return runtimes.map(({ name, description, available }) => ({
+  return runtimes.map(({ name, description, available, device, remedy }) => ({
     name: `runtime ${name}`,
-    value: available ? description : `not here; it is for ${description}`,
+    value: available ? (device ?? description) : (device ?? `not here; it is for ${description}`),
     good: available,
+    ...(remedy === undefined ? {} : { remedy }),
   }));
 }
 
@@ -114,10 +114,3 @@ async function vectorFindings(): Promise<Finding[]> {
     },
   ];
 }
-
-/** No runtime computes on a GPU, so none is looked for. */
-const gpuFinding = (): Finding => ({
-  name: "GPU",
-  value: "not used: no runtime here computes on one, and nothing is to be installed; training runs on the processor",
-  good: true,
-});

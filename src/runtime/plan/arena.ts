@@ -64,7 +64,7 @@ export function planArena(
     phases.flatMap((groups) => groups.flatMap((group) => [...findLocals(group, device, inChain, rootOf)])),
   );
   for (const buffer of locals.keys()) lives.delete(buffer);
-  const { offsets, bytes } = assignOffsets(lives, (buffer) => buffer.bytes, device.alignment, device.padding);
+  const { offsets, bytes } = assignOffsets(lives, (buffer) => buffer.bytes, device, device.arenaPage);
   for (const buffer of sharing.keys()) {
     const offset = offsets.get(rootOf(buffer));
     if (offset !== undefined) offsets.set(buffer, offset);
@@ -167,7 +167,10 @@ function findLocals(
   const chain = new Map([...used].filter(([root]) => inChain(root) && !excluded.has(root)));
   const sizeOf = ({ bytes }: Buffer): number => (bytes / domain) * device.rowTile;
   for (;;) {
-    const { offsets, bytes } = assignOffsets(chain, sizeOf, device.localAlignment, device.padding);
+    const { offsets, bytes } = assignOffsets(chain, sizeOf, {
+      alignment: device.localAlignment,
+      padding: device.padding,
+    });
     if (bytes <= device.localBytes)
       return new Map([...offsets].map(([buffer, offset]) => [buffer, { offset, rowBytes: buffer.bytes / domain }]));
     const largest = [...chain.keys()].reduce((a, b) => (b.bytes > a.bytes ? b : a));
@@ -175,16 +178,23 @@ function findLocals(
   }
 }
 
-/** Largest first, each at the lowest offset where no buffer with a life that meets its own lies. */
+/**
+ * Largest first, each at the lowest offset where no buffer with a life that meets its own lies, and where it crosses no
+ * multiple of `page`.
+ */
 function assignOffsets(
   lives: ReadonlyMap<Buffer, Life>,
   sizeOf: (buffer: Buffer) => number,
-  alignment: number,
-  padding: number,
+  { alignment, padding }: Pick<Device, "alignment" | "padding">,
+  page = Number.POSITIVE_INFINITY,
 ): { offsets: Map<Buffer, number>; bytes: number } {
   const offsets = new Map<Buffer, number>();
   const placed: { offset: number; end: number; life: Life }[] = [];
   let most = 0;
+  const inPage = (offset: number, size: number): number => {
+    const end = (Math.floor(offset / page) + 1) * page;
+    return offset + size > end ? end : offset;
+  };
   const bySize = [...lives].sort(([a], [b]) => b.bytes - a.bytes);
   for (const [buffer, life] of bySize) {
     const size = Math.ceil((sizeOf(buffer) + padding) / alignment) * alignment;
@@ -192,7 +202,7 @@ function assignOffsets(
     for (const other of placed) {
       if (other.life.first > life.last || life.first > other.life.last) continue;
       if (offset + size <= other.offset) break;
-      offset = Math.max(offset, other.end);
+      offset = inPage(Math.max(offset, other.end), size);
     }
     offsets.set(buffer, offset);
     const index = placed.findIndex((other) => other.offset > offset);

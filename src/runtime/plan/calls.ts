@@ -51,6 +51,10 @@ export interface Call {
    * the result then never leaves the cache.
    */
   readonly repeated?: boolean;
+  /** Never done ahead of the calls that read it, though it may need only states. */
+  readonly stays?: boolean;
+  /** What only the machine understands, such as the text of a kernel that is made for this call. */
+  readonly work?: object;
 }
 
 /** Calls that run back to back on each task. */

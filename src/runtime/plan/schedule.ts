@@ -4,7 +4,7 @@
 // domain join it when everything they need is done or lies in the group on the same rows (a chain).
 // What cannot join waits for its own group. A group opens a new phase (a barrier) only when it needs
 // a result of the current one. Calls that need nothing but state (weight packing) are hoisted into
-// the phase before their first use, so they never cut a chain. Calls that shrink their inputs
+// the phase before their first use, so they never cut a chain, unless they are to stay in one. Calls that shrink their inputs
 // (reductions, weight gradients) run as early as they can: they free memory and fill idle threads.
 // Lazy calls do the opposite and join the chain of their first reader. What is computed again waits for
 // the phase after the gradient that asks for it. Repeated calls are not placed: see repeated.ts.
@@ -35,7 +35,7 @@ export function schedule(
 
   const phaseOf = new Map<Call, number>();
   const phases: OpenGroup[][] = [];
-  const isRoot = (call: Call): boolean => reads(call).every(({ buffer }) => !producer.has(buffer));
+  const isRoot = (call: Call): boolean => !call.stays && reads(call).every(({ buffer }) => !producer.has(buffer));
   const roots = new Set(calls.filter(isRoot));
   const inner = calls.filter((call) => !roots.has(call));
   const left = new Set([...inner.filter(({ lazy }) => !lazy), ...inner.filter(({ lazy }) => lazy)]);

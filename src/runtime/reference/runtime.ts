@@ -2,6 +2,7 @@
 //
 // The oracle: every node in order, in float64, by the plain loops of its operation. Slow, and nothing else.
 
+import { expectFields } from "../../basics/fields.ts";
 import { named } from "../../graph/named.ts";
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor, Values } from "../../graph/tensor.ts";
@@ -18,6 +19,7 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
+  closedRuntime,
   releasedProgram,
   resultsOf,
   tensorsOf,
@@ -44,15 +46,16 @@ const device: Device = {
  * The oracle: every operation by its plain loops, in float64, on one thread. Slow; for small graphs, for
  * checking gradients by finite differences, and for looking at numbers without rounding in the way.
  */
-export function createReferenceRuntime(): SynchronousRuntime {
+export function createReferenceRuntime(options: Readonly<Record<string, never>> = {}): SynchronousRuntime {
+  expectFields("createReferenceRuntime", options, {});
   const states = new Map<Tensor, Float64Array>();
   /** Of each state, how many programs have it. */
   const users = new Map<Tensor, number>();
   /** The program that ran last; only its outputs can be read. */
   let latest: object | undefined;
   let closed = false;
-  const expectOpen = (): void => {
-    if (closed) throw new Error("The reference runtime has been closed; open another.");
+  const expectOpen = (operation: string): void => {
+    if (closed) throw closedRuntime(operation, "reference");
   };
   const stateData = (tensor: Tensor): Float64Array => {
     const { values } = expectState(tensor);
@@ -89,16 +92,16 @@ export function createReferenceRuntime(): SynchronousRuntime {
   const compile = <O extends Outputs>(spec: ProgramSpec<O>): SynchronousProgram<O> => {
     expectSpec(spec);
     const { outputs, updates = [] } = spec;
-    expectOpen();
+    expectOpen("compile");
     const nodes = ancestors(resultsOf({ outputs, updates }));
     expectRoom(nodes);
     let results = new Map<Tensor, Float64Array>();
     const own = nodes.flatMap((node) => node.outputs).filter((tensor) => stateOf(tensor));
     let released = false;
     for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
-    const run = (look?: (call: TracedCall, values: TensorValues) => void): void => {
-      expectOpen();
-      if (released) throw releasedProgram();
+    const run = (operation: string, look?: (call: TracedCall, values: TensorValues) => void): void => {
+      expectOpen(operation);
+      if (released) throw releasedProgram(operation);
       // After a run that fails there is nothing to read.
       latest = undefined;
       const values = execute(nodes, look);
@@ -108,18 +111,18 @@ export function createReferenceRuntime(): SynchronousRuntime {
       latest = program;
     };
     const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
-      expectOpen();
-      if (released) throw releasedProgram();
+      expectOpen("read");
+      if (released) throw releasedProgram("read");
       const output = outputOf(outputs, name);
       if (latest !== program) throw notRun(name);
       return valuesOf(output, (tensor) => inForm(tensor, results.get(tensor)!));
     };
     const program: SynchronousProgram<O> = {
-      run: () => run(),
+      run: () => run("run"),
       readNow,
       // An async function: what goes wrong rejects the promise.
       read: async (name) => readNow(name),
-      trace: (look) => run(look),
+      trace: (look) => run("trace", look),
       release() {
         if (released) return;
         released = true;
@@ -135,7 +138,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
     return program;
   };
   const readNow = (state: Tensor): TensorValues => {
-    expectOpen();
+    expectOpen("read");
     return inForm(state, stateData(state));
   };
 
@@ -152,7 +155,7 @@ export function createReferenceRuntime(): SynchronousRuntime {
       states.delete(state);
     },
     write(state, values) {
-      expectOpen();
+      expectOpen("write");
       const data = stateData(state);
       expectCount(stateOf(state)?.name ?? "tensor", values, data.length, state.shape);
       if (state.dtype === "i32") expectIntegers(stateOf(state)?.name ?? "tensor", values);

@@ -19,6 +19,7 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
+  closedRuntime,
   releasedProgram,
   type TensorValues,
   valuesOf,
@@ -117,8 +118,8 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
   const machine = wasmMachine({ threads, panelWidth });
   const watch = watchThreads(memory, control, kernels.exports.currentCall);
   let closed = false;
-  const expectOpen = (): void => {
-    if (closed) throw new Error("The wasm runtime has been closed; open another.");
+  const expectOpen = (operation: string): void => {
+    if (closed) throw closedRuntime(operation, "wasm");
     watch.expectSound(workers?.ended());
   };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
@@ -129,8 +130,8 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     },
     move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
   });
-  const view = (tensor: Tensor): TensorValues => {
-    expectOpen();
+  const view = (tensor: Tensor, operation = "view"): TensorValues => {
+    expectOpen(operation);
     const { address } = layout.state(tensor);
     const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
     return new Values(memory.buffer, address, sizeOf(tensor.shape));
@@ -148,7 +149,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     spec: ProgramSpec<O>,
     { keepAll = false }: { keepAll?: boolean } = {},
   ): WasmProgram<O> => {
-    expectOpen();
+    expectOpen("compile");
     let calls: readonly EncodedCall[] = [];
     const placed = layout.place(spec, keepAll, ({ plan, base, placeOf }) => {
       const encoded = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
@@ -158,9 +159,9 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     const { plan, base, placeOf } = placed;
     const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
     let released = false;
-    const expectThere = (): void => {
-      expectOpen();
-      if (released) throw releasedProgram();
+    const expectThere = (operation: string): void => {
+      expectOpen(operation);
+      if (released) throw releasedProgram(operation);
     };
     const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
       kernels.exports.runOne(control, record, begin, end, ownScratch);
@@ -171,7 +172,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       return place.address;
     };
     const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
-      expectThere();
+      expectThere("read");
       const output = outputOf(spec.outputs, name);
       if (latest !== program) throw notRun(name);
       return valuesOf(output, (tensor) => {
@@ -181,8 +182,8 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       });
     };
     /** Run all calls; when that fails there is nothing to read. */
-    const execute = <T>(work: () => T): T => {
-      expectThere();
+    const execute = <T>(operation: string, work: () => T): T => {
+      expectThere(operation);
       latest = undefined;
       try {
         const result = watch.over(calls, work);
@@ -192,7 +193,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
         throw error instanceof IndexError ? error.spoiling(updated) : error;
       }
     };
-    const run = (): void => execute(() => kernels.exports.startProgram(control, base, threads, ownScratch));
+    const run = (): void => execute("run", () => kernels.exports.startProgram(control, base, threads, ownScratch));
     const program: WasmProgram<O> = {
       plan,
       run,
@@ -200,11 +201,11 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       // An async function: what goes wrong rejects the promise.
       read: async (name) => readNow(name),
       peek(buffer) {
-        expectThere();
+        expectThere("peek");
         return floats(addressOf(buffer), buffer.bytes).slice();
       },
       touch() {
-        expectThere();
+        expectThere("touch");
         const words = new Int32Array(memory.buffer, layout.arena().address, plan.arena.bytes / 4).fill(PATTERN);
         run();
         let lines = 0;
@@ -212,10 +213,10 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
           if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
         return 64 * lines;
       },
-      profile: (rounds = 1) => execute(() => profileCalls(calls, rounds, runTask)),
+      profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, runTask)),
       trace(look) {
         const traced = { placeOf, localBase: localBase(ownScratch), floats };
-        execute(() => traceCalls(calls, runTask, traced, look));
+        execute("trace", () => traceCalls(calls, runTask, traced, look));
       },
       release() {
         released = true;
@@ -225,7 +226,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     };
     return program;
   };
-  const readNow = (tensor: Tensor): TensorValues => view(tensor).slice();
+  const readNow = (tensor: Tensor): TensorValues => view(tensor, "read").slice();
 
   return {
     name: machine.name,
@@ -236,7 +237,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     build,
     compile,
     write(tensor, values) {
-      const place = view(tensor);
+      const place = view(tensor, "write");
       expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
@@ -244,7 +245,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     },
     readNow,
     read: async (tensor) => readNow(tensor),
-    view,
+    view: (tensor) => view(tensor),
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
     finish: () => Promise.resolve(),

@@ -59,14 +59,16 @@ test("runs that differ in the seed alone are a family", () => {
     two: { seed: 2, sampleEvery: 5 },
     three: { seed: 1, batch: 8 },
     moe: { seed: 1, model: { feedForward: { kind: "moe" } } },
+    net: { kind: "net", model: { parameters: 9 } },
   })) {
     writeRun(place.at(name), { done: 3 });
     withConfig(name, (config) => Object.assign(config, change));
   }
-  const { one, two, three, moe } = cardsNow();
+  const { one, two, three, moe, net } = cardsNow();
   expect([one!.seed, two!.seed]).toEqual([1, 2]);
   expect(two!.family).toBe(one!.family);
   expect(three!.family).not.toBe(one!.family);
+  expect([one!.connection, net!.connection]).toEqual(["mhc", "net"]);
   expect([one!.experts, moe!.experts]).toEqual([false, true]);
 });
 

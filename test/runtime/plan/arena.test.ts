@@ -150,6 +150,33 @@ describe("over random programs", () => {
       { numRuns: 300 },
     );
   });
+  test("in an arena of pages no buffer crosses from one to the next, and none meets another", () => {
+    const arenaPage = 2 ** 14;
+    let crossings = 0;
+    fc.assert(
+      fc.property(randomProgram, ({ calls, outputs, updates }) => {
+        const paged = { ...device, localBytes: 0, arenaPage };
+        const phases = schedule(calls, paged, new Set([...outputs, ...updates.values()]));
+        const { offsets, lives, sharing } = planArena(phases, paged, outputs, updates);
+        const whole = planArena(phases, { ...device, localBytes: 0 }, outputs, updates);
+        const placed = [...offsets].filter(([buffer]) => !sharing.has(buffer));
+        for (const [buffer, offset] of placed) {
+          if (buffer.bytes + device.padding > arenaPage) continue;
+          const end = (whole.offsets.get(buffer) ?? 0) + buffer.bytes;
+          if (Math.floor((end - 1) / arenaPage) > Math.floor((end - buffer.bytes) / arenaPage)) crossings++;
+          expect(Math.floor((offset + buffer.bytes - 1) / arenaPage)).toBe(Math.floor(offset / arenaPage));
+        }
+        for (const [a, from] of placed)
+          for (const [b, to] of placed) {
+            const [s, t] = [lives.get(a)!, lives.get(b)!];
+            if (a === b || s.first > t.last || t.first > s.last) continue;
+            expect(from + a.bytes <= to || to + b.bytes <= from, `${a.name} and ${b.name}`).toBe(true);
+          }
+      }),
+      { numRuns: 300 },
+    );
+    expect(crossings, "without pages some would").toBeGreaterThan(0);
+  });
   test("a local buffer is touched by one chain of tiles, row by row, and is gone after it", () => {
     let seen = 0;
     fc.assert(

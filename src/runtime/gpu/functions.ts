@@ -1,0 +1,55 @@
+// Question: which functions do kernels of a GPU share?
+//
+// Each is a text of its own, named by its last function, and says which others it needs by calling them: a kernel
+// lists those that it uses, and `withNeeded` adds what these use.
+
+/** By the name that kernels call it by. */
+const texts = {
+  /** A float of these bits; the one way to write an infinity or NaN. */
+  fromBits: `fn fromBits(word: u32) -> f32 { return bitcast<f32>(word); }`,
+  /** By its bits: compilers of shaders may take it that there are no NaNs. */
+  isNaN: `fn isNaN(x: f32) -> bool { return (bitcast<u32>(x) & 0x7fffffffu) > 0x7f800000u; }`,
+  /** The larger one; NaN if one of them is. */
+  larger: `fn larger(a: f32, b: f32) -> f32 {
+  if (isNaN(a)) { return a; }
+  if (isNaN(b)) { return b; }
+  return max(a, b);
+}`,
+  /** The upper half of a float32, rounded to even; NaN stays NaN. */
+  toBfloat16: `fn toBfloat16(x: f32) -> u32 {
+  let word: u32 = bitcast<u32>(x);
+  if (isNaN(x)) { return (word >> 16u) | 0x40u; }
+  return (word + 0x7fffu + ((word >> 16u) & 1u)) >> 16u;
+}`,
+  /** 1 / (1 + e^−x) without an overflow on the way. */
+  logistic: `fn logistic(x: f32) -> f32 {
+  let e: f32 = exp(-abs(x));
+  let s: f32 = 1.0f / (1.0f + e);
+  return select(e * s, s, x >= 0.0f);
+}`,
+  /** x σ(x); far to the left x eˣ, which does not lose its digits there. */
+  silu: `fn silu(x: f32) -> f32 { return select(x * logistic(x), 0.0f, x < -1.0e30f); }`,
+  /** σ(x) (1 + x (1 − σ(x))), with its limits. */
+  siluSlope: `fn siluSlope(x: f32) -> f32 {
+  let s: f32 = logistic(x);
+  return select(s * (1.0f + x * (1.0f - s)), s, abs(x) > 1.0e30f);
+}`,
+} as const;
+
+export type FunctionName = keyof typeof texts;
+
+const names = Object.keys(texts) as FunctionName[];
+
+/** The texts of the functions that a text calls, and of those that these call; each after what it needs. */
+export function functionsFor(text: string): string[] {
+  const found: FunctionName[] = [];
+  const visit = (caller: string): void => {
+    for (const name of names) {
+      if (found.includes(name) || !new RegExp(`\\b${name}\\(`).test(caller) || caller === texts[name]) continue;
+      visit(texts[name]);
+      if (!found.includes(name)) found.push(name);
+    }
+  };
+  visit(text);
+  return found.map((name) => texts[name]);
+}

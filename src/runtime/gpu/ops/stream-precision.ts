@@ -1,0 +1,46 @@
+// Question: how does a GPU keep streams as bfloat16? Two in a word of 32 bits, the first in its lower half.
+
+import { sizeOf } from "../../../graph/tensor.ts";
+import { streamNarrowOperation, streamWidenOperation } from "../../../ops/stream-precision.ts";
+import { calls, type Implementation, kernelCall, operand, u } from "../implement.ts";
+import { WIDTH } from "../rows.ts";
+
+export const streamPrecision: readonly Implementation[] = [
+  calls(streamNarrowOperation, ({ x, narrow }, _attributes, context) => {
+    const size = sizeOf(x.shape);
+    const words = Math.ceil(size / 2);
+    context.emit(
+      kernelCall({
+        name: "streamNarrow",
+        reads: { x: operand(context, x) },
+        writes: { narrow: operand(context, narrow) },
+        width: WIDTH,
+        groups: Math.ceil(words / WIDTH),
+        body: `
+  let word: u32 = group * ${u(WIDTH)} + lane;
+  if (word < ${u(words)}) {
+    let second: f32 = select(0.0f, x[min(2u * word + 1u, ${u(size - 1)})], 2u * word + 1u < ${u(size)});
+    narrow[word] = toBfloat16(x[2u * word]) | (toBfloat16(second) << 16u);
+  }`,
+      }),
+    );
+  }),
+  calls(streamWidenOperation, ({ narrow, x }, _attributes, context) => {
+    const size = sizeOf(x.shape);
+    context.emit(
+      kernelCall({
+        name: "streamWiden",
+        reads: { narrow: operand(context, narrow) },
+        writes: { x: operand(context, x) },
+        width: WIDTH,
+        groups: Math.ceil(size / WIDTH),
+        body: `
+  let i: u32 = group * ${u(WIDTH)} + lane;
+  if (i < ${u(size)}) {
+    let word: u32 = narrow[i / 2u];
+    x[i] = fromBits(select(word << 16u, word & 0xffff0000u, i % 2u == 1u));
+  }`,
+      }),
+    );
+  }),
+];

@@ -1,0 +1,112 @@
+// Whole small models on WebGPU: every gradient against the float64 reference, training against the processor's losses,
+// the same bits twice, and in an arena of several buffers.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Tensor } from "../../../src/graph/tensor.ts";
+import type { ModelConfig } from "../../../src/model/config.ts";
+import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
+import type { Runtime } from "../../../src/runtime/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWebgpuRuntime, type WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import type { TrainingConfig } from "../../../src/training/config.ts";
+import { createTrainer } from "../../../src/training/trainer.ts";
+import { collect, oneByOne } from "../../collect.ts";
+import { runTiny, tinyConfig, tinyModel, tinyText, tinyValues } from "../../model/tiny.ts";
+import { relativeError } from "../../ops/harness.ts";
+import { tinyBatches, tinyTraining } from "../../training/tiny.ts";
+import { hasWebgpu } from "./here.ts";
+
+const models: Readonly<Record<string, ModelConfig>> = {
+  residual: tinyConfig("residual"),
+  hc: tinyConfig("hc"),
+  mhc: tinyConfig("mhc"),
+  "mhc with the exact projection": tinyConfig({
+    kind: "mhc",
+    streams: 3,
+    iterations: 20,
+    residualMap: "birkhoff-newton",
+  }),
+  "mhc in bfloat16": tinyConfig({ kind: "mhc", streams: 3, iterations: 20, streamPrecision: "bfloat16" }),
+};
+
+// SwiftShader takes a tenth of a second or more to compile a kernel.
+describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 300_000 }, () => {
+  let runtime: WebgpuRuntime;
+  beforeAll(async () => void (runtime = await createWebgpuRuntime()));
+  afterAll(() => runtime.close());
+
+  test.each(Object.entries(models))("%s: loss, logits and every gradient equal the reference", async (name, config) => {
+    const tiny = tinyModel(config);
+    const values = tinyValues(tiny, 0.1);
+    const outputs: Record<string, Tensor> = { loss: tiny.loss, logits: tiny.logits, ...tiny.gradients };
+    const expected = runTiny(createReferenceRuntime(), tiny, outputs, values);
+    const program = runtime.compile({ outputs });
+    const text = tinyText(config);
+    for (const parameter of tiny.parameters.all) runtime.write(parameter.tensor, values.get(parameter.name)!);
+    runtime.write(tiny.tokens, text.tokens);
+    runtime.write(tiny.targets, text.targets);
+    program.run();
+    // A bfloat16 that falls on the other side of a step moves by 2^-8 of itself.
+    const tolerance = name.includes("bfloat16") ? 2e-2 : 1e-4;
+    await oneByOne(Object.entries(expected), async ([output, correct]) => {
+      expect(relativeError(await program.read(output), correct), output).toBeLessThan(tolerance);
+    });
+    program.release();
+  });
+
+  const losses = async (machine: Runtime, config: TrainingConfig, steps: number): Promise<number[]> => {
+    const trainer = createTrainer(machine, config, tinyBatches(config));
+    const found = await oneByOne(Array(steps).keys(), async () => (await trainer.trainStep()).loss);
+    trainer.release();
+    return found;
+  };
+
+  test.each([
+    [20, "mhc", {}],
+    [4, "residual", {}],
+    [4, "mhc", { accumulate: 2 }],
+  ] as const)("%i steps of %s %o have the losses of the processor", async (steps, kind, changes) => {
+    const config = tinyTraining(kind, changes);
+    const wasm = await createWasmRuntime({ threads: 1 });
+    const expected = await losses(wasm, config, steps);
+    wasm.close();
+    const found = await losses(runtime, config, steps);
+    for (const [step, loss] of found.entries()) expect(Math.abs(loss - expected[step]!)).toBeLessThan(1e-4);
+  });
+
+  test("training gives the same bits twice, also in an arena of several buffers", async () => {
+    const config = tinyTraining("residual");
+    const small = await createWebgpuRuntime({ largestBuffer: 2 ** 15 });
+    const pages = small.device.arenaPage!;
+    const trainer = createTrainer(small, config, tinyBatches(config));
+    expect(trainer.program.plan!.arena.bytes).toBeGreaterThan(2 * pages);
+    const found = await oneByOne(Array(3).keys(), async () => (await trainer.trainStep()).loss);
+    expect(found).toEqual(await losses(runtime, config, 3));
+    expect(found).toEqual(await losses(runtime, config, 3));
+    small.close();
+  });
+
+  test("a trained model writes what it writes on the processor", async () => {
+    const config = tinyTraining("mhc", { steps: 4 });
+    const wasm = await createWasmRuntime({ threads: 1 });
+    const texts = await oneByOne([wasm, runtime] as Runtime[], async (machine) => {
+      const trainer = createTrainer(machine, config, tinyBatches(config));
+      await trainer.trainStep();
+      return collect(trainer.generate([1, 2, 3], { maxTokens: 6, temperature: 0, random: () => 0.5 }));
+    });
+    wasm.close();
+    expect(texts[1]).toEqual(texts[0]);
+  });
+
+  test("a step of a model is few kernels: chains of elementwise work are one", () => {
+    const config = tinyTraining("mhc");
+    const trainer = createTrainer(runtime, config, tinyBatches(config));
+    const plan = trainer.program.plan!;
+    const dispatches = dispatchesOf(plan, runtime.adapter.buffersOfKernel);
+    expect(dispatches.length).toBeLessThan(plan.calls.length);
+    expect(dispatches.flatMap(({ calls }) => calls)).toHaveLength(plan.calls.length);
+    expect(dispatches.filter(({ kernel }) => kernel.groups < 1)).toEqual([]);
+    trainer.release();
+  });
+});
