@@ -66,7 +66,7 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
   ],
   [
     ["--gpu", "--gpus", "--cuda", "--mps", "--webgpu", "--tpu", "--devices"],
-    "There is no GPU runtime yet; models train on all cores of the processor (--threads).",
+    "A GPU is used by --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).",
   ],
   [
     ["--fp16", "--half", "--float16", "--fp8", "--int8"],

@@ -50,7 +50,7 @@ test.each([
   ],
   [
     "error: unknown option '--gpu'\n",
-    "error: unknown option '--gpu'. There is no GPU runtime yet; models train on all cores of the processor (--threads).\n",
+    "error: unknown option '--gpu'. A GPU is used by --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).\n",
   ],
   ["error: something else ...\n", "error: something else ...\n"],
 ])("%j", (said, expected) => {

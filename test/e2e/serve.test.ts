@@ -28,7 +28,7 @@ test.skipIf(!isBuilt)(
     const headers = { origin: new URL(url).origin, "content-type": "application/json" };
     await fetch(`${url}api/control`, { method: "POST", headers, body: JSON.stringify({ action: "stop" }) });
     const { code, stdout } = await finished;
-    expect(code).toBe(0);
+    expect(code).toBe(130);
     expect(stdout).toContain("Continue: birkhoff train --resume runs/watched");
     expect(fs.readdirSync(place.at("runs", "watched", "checkpoints"))).not.toEqual([]);
   },

@@ -123,7 +123,7 @@ function makeCard(
     id,
     name: path.basename(folder),
     group: parent === "." ? "" : parent,
-    connection: connectionOf(model),
+    connection: config.kind === "net" ? "net" : connectionOf(model),
     size: sizeOf(model),
     state,
     step,

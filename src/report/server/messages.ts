@@ -15,7 +15,7 @@ export interface RunCard {
   readonly name: string;
   /** Path of the folder around it, "" at the root. */
   readonly group: string;
-  /** Kind of connection, as "mhc"; "mixed" where sublayers differ. */
+  /** Kind of connection, as "mhc"; "mixed" where sublayers differ, "net" for a network of the user's own. */
   readonly connection: string;
   /** Preset, or layers × width. */
   readonly size: string;

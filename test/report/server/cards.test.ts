@@ -59,15 +59,36 @@ test("runs that differ in the seed alone are a family", () => {
     two: { seed: 2, sampleEvery: 5 },
     three: { seed: 1, batch: 8 },
     moe: { seed: 1, model: { feedForward: { kind: "moe" } } },
+    net: { kind: "net", model: { parameters: 9 } },
   })) {
     writeRun(place.at(name), { done: 3 });
     withConfig(name, (config) => Object.assign(config, change));
   }
-  const { one, two, three, moe } = cardsNow();
+  const { one, two, three, moe, net } = cardsNow();
   expect([one!.seed, two!.seed]).toEqual([1, 2]);
   expect(two!.family).toBe(one!.family);
   expect(three!.family).not.toBe(one!.family);
+  expect([one!.connection, net!.connection]).toEqual(["mhc", "net"]);
   expect([one!.experts, moe!.experts]).toEqual([false, true]);
+});
+
+test("networks of one's own are known as such, and each is a family of its own: only its program tells what it is", () => {
+  for (const name of ["one", "two"]) {
+    writeRun(place.at(name), { done: 3 });
+    const config = { kind: "net", name, steps: 3, model: { parameters: 7, connection: { kind: "hc" } }, optimizer: {} };
+    fs.writeFileSync(place.at(name, "config.json"), JSON.stringify({ config }));
+  }
+  const { one, two } = cardsNow();
+  expect(one).toMatchObject({
+    net: true,
+    connection: "hc",
+    size: "",
+    step: 3,
+    steps: 3,
+    state: "finished",
+    problem: null,
+  });
+  expect(two!.family).not.toBe(one!.family);
 });
 
 test("the time that is left follows the clock, not the time of the steps, and begins anew where a run goes back", () => {

@@ -112,7 +112,7 @@ export function optionsOf(wishes: PlotWishes): uPlot.Options {
   return {
     width,
     height: HEIGHT,
-    padding: [10, Math.max(14, labels), 0, 0],
+    padding: [10, Math.max(22, labels), 0, 0],
     legend: { show: false },
     cursor: {
       y: false,
