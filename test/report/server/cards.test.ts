@@ -72,6 +72,25 @@ test("runs that differ in the seed alone are a family", () => {
   expect([one!.experts, moe!.experts]).toEqual([false, true]);
 });
 
+test("networks of one's own are known as such, and each is a family of its own: only its program tells what it is", () => {
+  for (const name of ["one", "two"]) {
+    writeRun(place.at(name), { done: 3 });
+    const config = { kind: "net", name, steps: 3, model: { parameters: 7, connection: { kind: "hc" } }, optimizer: {} };
+    fs.writeFileSync(place.at(name, "config.json"), JSON.stringify({ config }));
+  }
+  const { one, two } = cardsNow();
+  expect(one).toMatchObject({
+    net: true,
+    connection: "hc",
+    size: "",
+    step: 3,
+    steps: 3,
+    state: "finished",
+    problem: null,
+  });
+  expect(two!.family).not.toBe(one!.family);
+});
+
 test("the time that is left follows the clock, not the time of the steps, and begins anew where a run goes back", () => {
   let now = 0;
   const pace = createPace(() => now);
