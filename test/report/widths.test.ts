@@ -125,7 +125,7 @@ test.each(WIDTHS)("the live lines fit %i columns; ^C does not shift them", (colu
   if (columns === 200) expect(lines[1]).toMatch(/█{5,}░{25,}/);
   written.length = 0;
   view.ending!();
-  expect(written.join("")).toMatch(/^\r\x1b\[6A\x1b\[0J/);
+  expect(written.join("").startsWith("\r\x1b[6A\x1b[0J")).toBe(true);
   expect(stripVTControlCharacters(written.join(""))).toContain("saving · Ctrl-C again leaves at once");
   view.close();
 });
