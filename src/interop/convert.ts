@@ -4,6 +4,7 @@
 // dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is
 // measured by evaluating both forms of every connection in float64 on the same random streams.
 
+import path from "node:path";
 import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
 import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
@@ -27,6 +28,7 @@ import { expectWhole } from "../basics/ranges.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
 import type { OpenSafetensors } from "../files/safetensors.ts";
+import { isIndexName } from "../files/shard-names.ts";
 import { type OpenShards, openShards } from "../files/shards.ts";
 import {
   type FoundConnection,
@@ -103,14 +105,16 @@ const optionRules: FieldRules<ConvertOptions> = {
  * Convert the connections of a safetensors file to another convention; all other tensors are copied unchanged.
  * A new file appears under its name only when it is complete.
  *
- * @param input a safetensors file with any known names of the connections' tensors, a folder with all files of a
- *   checkpoint, or a run folder, whose last checkpoint is converted
+ * @param source a safetensors file with any known names of the connections' tensors, a folder with all files of a
+ *   checkpoint or its index, or a run folder, whose last checkpoint is converted
  * @param output another file, or for a folder of files another folder, which gets files of the same names and an index
  * @returns what was done, and the measured error
  * @throws ConversionError when the new convention cannot express the weights, the file states another convention, has
  *   no connections, or the error is above the tolerance; Error when the output is the input. Nothing is written then
  */
-export function convertFile(input: string, output: string, options: ConvertOptions): ConvertReport {
+export function convertFile(source: string, output: string, options: ConvertOptions): ConvertReport {
+  // An index stands for the files that it lists.
+  const input = isIndexName(source) ? path.dirname(source) : source;
   expectFields("convertFile", options, optionRules);
   expectGiven("convertFile", options, optionRules, ["to"]);
   const { iterations = 20, tokens = 8, tolerance } = options;

@@ -362,6 +362,11 @@ describe("several files", () => {
       ["consolidated.01.safetensors", isEnd],
     ]);
     const usual = convertFile(path.join(folder, indexName), at("by-index"), to).converted;
+    expect(fs.readdirSync(at("by-index")).sort()).toEqual([
+      "consolidated.00.safetensors",
+      "consolidated.01.safetensors",
+      indexName,
+    ]);
     fs.renameSync(path.join(folder, indexName), path.join(folder, named));
     expect(convertFile(folder, at("by-other-index"), to).converted).toEqual(usual);
     expect(usual.at(-1)!.name).toBe("ending");
