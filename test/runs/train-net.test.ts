@@ -121,6 +121,12 @@ test("stopped and resumed, also with more steps, it has the bits of a training t
   const second = await train({ steps: 30, out, existing: "resume" }, 2);
   expect(untimed(second.metrics)).toEqual(untimed(metrics));
   expect(second.gains).toEqual(gains);
+  // Also in a folder that was moved.
+  fs.renameSync(out, at("moved"));
+  const moved = await train({ steps: 31, out: at("moved"), existing: "resume" }, 2);
+  expect(untimed(moved.metrics.slice(0, 30))).toEqual(untimed(metrics));
+  expect(moved.metrics).toHaveLength(31);
+  fs.renameSync(at("moved"), out);
 
   const short = at("short");
   await train({ steps: 12, out: short });
