@@ -1,4 +1,9 @@
-// Question: what are the sum, the median and the largest of many numbers?
+// Question: what number does a text say, and what are the sum, the median and the largest of many?
+
+/** A number as people write it, such as 12, -0.5 or 1e-3; NaN for all else, also for 0x10 and Infinity. */
+export function parseDecimal(text: string): number {
+  return /^\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*$/i.test(text) ? Number(text) : Number.NaN;
+}
 
 /** The sum, added from first to last; 0 for an empty list. */
 export function sum(values: ArrayLike<number>): number {

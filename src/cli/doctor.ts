@@ -14,7 +14,7 @@ export const doctorCommand: Command = new Command("doctor")
   });
 
 /** The width of the names, with the mark before them. */
-const INDENT = 19;
+const INDENT = 20;
 
 function show({ name, value, good, remedy }: Finding): string {
   const paint = painterOf(process.stdout);

@@ -2,6 +2,7 @@
 
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { parseDecimal } from "../basics/numbers.ts";
 import { didYouMean } from "../basics/names.ts";
 import { MOST_COUNT, MOST_ITERATIONS, MOST_SEQUENCES, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
@@ -19,8 +20,8 @@ import { parsePreset, type PresetChoice } from "./presets.ts";
 /** A whole number that is no less than `minimum` and no more than `most`. */
 export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: string) => number {
   return (text) => {
-    const value = Number(text);
-    if (text.trim() === "" || !Number.isInteger(value) || value < minimum || value > most)
+    const value = parseDecimal(text);
+    if (!Number.isInteger(value) || value < minimum || value > most)
       throw new InvalidArgumentError(`It must be a whole number from ${minimum} to ${most}.`);
     return value;
   };
@@ -31,7 +32,7 @@ export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INT
 
 /** A finite number above zero. */
 export function positiveNumber(text: string): number {
-  const value = Number(text);
+  const value = parseDecimal(text);
   if (!(value > 0) || value === Number.POSITIVE_INFINITY)
     throw new InvalidArgumentError("It must be a finite number above 0.");
   return value;
@@ -48,7 +49,7 @@ export function fileExtensions(text: string): string[] {
 }
 
 export function portNumber(text: string): number {
-  const value = Number(text);
+  const value = parseDecimal(text);
   if (!/^\d+$/.test(text) || value > 65_535)
     throw new InvalidArgumentError("It must be a whole number from 0 to 65535.");
   return value;
@@ -57,7 +58,7 @@ export function portNumber(text: string): number {
 /** none, auto or a number of sublayers. */
 export function recomputation(text: string): RecomputeConfig {
   if (text === "none" || text === "auto") return text;
-  const value = Number(text);
+  const value = parseDecimal(text);
   if (!Number.isInteger(value) || value < 1)
     throw new InvalidArgumentError("It must be none, auto or a whole number of at least 1.");
   return value;
@@ -165,7 +166,7 @@ export function parseAlarm(text: string): AlarmChoice {
       `"${name}" is not a rule; use ${alarmNames.join(", ")}.${didYouMean(name, alarmNames)}`,
     );
   if (bound === "off" && action === undefined) return [rule, "off"];
-  const number = Number(bound);
+  const number = parseDecimal(bound ?? "");
   if (bound !== undefined && (bound.trim() === "" || !(number >= 0) || number === Number.POSITIVE_INFINITY))
     throw new InvalidArgumentError(`The bound of ${rule} is "${bound}"; it must be off or a number of at least 0.`);
   if (rule === "saturation" && number >= 1)

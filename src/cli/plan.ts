@@ -4,6 +4,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
+import { parseDecimal } from "../basics/numbers.ts";
 import { MOST_ITERATIONS, MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { type CompiledSteps, compileSteps, hasMeasuredKernels } from "../planning/compiled-step.ts";
 import { didYouMean } from "../basics/names.ts";
@@ -56,15 +57,14 @@ function hardwareOf(given: string): { readonly hardware: Hardware; readonly pric
 
 /** Parse a number from 0 to 1. */
 function shareFromZero(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0 && value <= 1))
-    throw new InvalidArgumentError("It must be a number from 0 to 1.");
+  const value = parseDecimal(text);
+  if (!(value >= 0 && value <= 1)) throw new InvalidArgumentError("It must be a number from 0 to 1.");
   return value;
 }
 
 /** Parse a number above 0 and at most 1. */
 function fraction(text: string): number {
-  const value = Number(text);
+  const value = parseDecimal(text);
   if (!(value > 0 && value <= 1)) throw new InvalidArgumentError("It must be a number above 0 and at most 1.");
   return value;
 }

@@ -3,6 +3,7 @@
 import { randomInt } from "node:crypto";
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
+import { parseDecimal } from "../basics/numbers.ts";
 import { readTokenizer } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import { createParameters } from "../graph/parameters.ts";
@@ -41,7 +42,7 @@ function numberBetween(least: number, most: number, { above = false } = {}): (te
   const lower = above ? `above ${least}` : `of at least ${least}`;
   const said = most === Infinity ? lower : above ? `${lower} and at most ${most}` : `from ${least} to ${most}`;
   return (text) => {
-    const value = Number(text);
+    const value = parseDecimal(text);
     const fits = (above ? value > least : value >= least) && value <= most && value < Infinity;
     if (text.trim() === "" || !fits) throw new InvalidArgumentError(`It must be a number ${said}.`);
     return value;

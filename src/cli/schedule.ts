@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { drawTable } from "../basics/table.ts";
 import { showPercent, showMany } from "../basics/show.ts";
 import { MOST_LAYERS, MOST_STREAMS } from "../basics/bounds.ts";
+import { parseDecimal } from "../basics/numbers.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
@@ -172,8 +173,8 @@ function write(file: string, text: string): void {
 }
 
 function notNegative(text: string): number {
-  const value = Number(text);
-  if (text.trim() === "" || !(value >= 0 && value < Number.POSITIVE_INFINITY))
+  const value = parseDecimal(text);
+  if (!(value >= 0 && value < Number.POSITIVE_INFINITY))
     throw new InvalidArgumentError("It must be a finite number, 0 or more.");
   return value;
 }

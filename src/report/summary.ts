@@ -3,7 +3,7 @@
 // They are a table of the models side by side, and a drawing of their loss curves.
 
 import { given } from "../basics/given.ts";
-import { drawTable } from "../basics/table.ts";
+import { drawTable, wrapText } from "../basics/table.ts";
 import { showBytes, showCount, showDecimal, showMany, showPlain } from "../basics/show.ts";
 import { AXIS_WIDTH, drawChart, legendLines } from "./terminal-chart.ts";
 import type { Paint, Style } from "./terminal.ts";
@@ -53,7 +53,9 @@ export function summaryTable(rows: readonly SummaryRow[], width?: number): strin
     width,
   });
   const alarms = rows.flatMap(({ name, lastAlarm }) =>
-    lastAlarm === undefined ? [] : [`last alarm of ${showPlain(name)}: ${lastAlarm}`],
+    lastAlarm === undefined
+      ? []
+      : [wrapText(`last alarm of ${showPlain(name)}: ${lastAlarm}`, width ?? Number.POSITIVE_INFINITY)],
   );
   return [table, ...alarms].join("\n");
 }

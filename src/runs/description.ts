@@ -83,13 +83,31 @@ export function readDescription(folder: string): RunDescription {
   }
 }
 
+const namesIn = (folder: string): string[] => {
+  try {
+    return fs.readdirSync(folder);
+  } catch {
+    return [];
+  }
+};
+
+const MOST_NAMED = 12;
+
+const showSome = (names: readonly string[]): string =>
+  names.length > MOST_NAMED
+    ? `${names.slice(0, MOST_NAMED).join(", ")} and ${names.length - MOST_NAMED} more`
+    : names.join(", ");
+
 /** Where the user may have meant: runs in the folder, else beside it. */
 function runsAround(folder: string): string {
   for (const parent of [folder, path.dirname(path.resolve(folder))]) {
-    const runs = fs.existsSync(parent)
-      ? fs.readdirSync(parent).filter((name) => isRunFolder(path.join(parent, name)))
-      : [];
-    if (runs.length > 0) return `; there are runs in ${parent}: ${runs.sort().join(", ")}`;
+    const runs = namesIn(parent).flatMap((name) => {
+      const place = path.join(parent, name);
+      if (isRunFolder(place)) return [name];
+      // The runs of a comparison lie in a folder of their own.
+      return namesIn(place).flatMap((inner) => (isRunFolder(path.join(place, inner)) ? [`${name}/${inner}`] : []));
+    });
+    if (runs.length > 0) return `; there are runs in ${parent}: ${showSome(runs.sort())}`;
   }
   return "";
 }

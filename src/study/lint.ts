@@ -238,7 +238,7 @@ function checkAlpha(sublayers: readonly MhcLint[]): LintCheck {
       expected,
       where: negative,
       remedy:
-        "Nothing: α and φ of both signs are the same function. Where α is stored under another name, check that its sign was copied.",
+        "Nothing to mend: changing the signs of α and of φ together gives the same function. Where α is stored under another name, check that its sign was copied.",
     };
   }
   return { name: "alpha", verdict: "good", measured: text, expected, where: [] };

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
-import { largestMagnitude, mean, median, sampleVariance, sum } from "../../src/basics/numbers.ts";
+import { largestMagnitude, mean, median, sampleVariance, sum, parseDecimal } from "../../src/basics/numbers.ts";
 import { isObject } from "../../src/basics/objects.ts";
 import { showBytes, showCount, showDecimal, showPercent, showPlain, withPrefix } from "../../src/basics/show.ts";
 import { alignCells, drawTable } from "../../src/basics/table.ts";
@@ -80,4 +80,25 @@ test("objects are neither null nor lists", () => {
 
 test("names from outside cannot steer a terminal", () => {
   expect(showPlain("\u001b[31mred\u0007\u009b1m é 🙂\n\tnext")).toBe("\\x1b[31mred\\x07\\x9b1m é 🙂\n\tnext");
+});
+
+test("a text is a number as people write it, and nothing that JavaScript alone reads as one", () => {
+  const texts = [
+    "12",
+    " -0.5 ",
+    "1e-3",
+    ".5",
+    "3.",
+    "+7",
+    "0x10",
+    "0b1",
+    "1_000",
+    "Infinity",
+    "",
+    " ",
+    "1e",
+    "e5",
+    "1,5",
+  ];
+  expect(texts.map(parseDecimal)).toEqual([12, -0.5, 0.001, 0.5, 3, 7, ...texts.slice(6).map(() => Number.NaN)]);
 });

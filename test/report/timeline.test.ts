@@ -75,7 +75,7 @@ describe("the comparison of connections", () => {
   const of = (title: string) => rows.find((row) => row.title === title)!;
 
   test("mHC costs time, less with the paper's overlap, and never less than its computation", () => {
-    const [residual, plain, both] = ["residual", "mHC in its turn", "mHC with both"].map(of);
+    const [residual, plain, both] = ["residual", "mHC without overlap", "mHC with both"].map(of);
     expect([residual!.extra, residual!.steadyExtra]).toEqual([0, 0]);
     expect(both!.extra).toBeGreaterThan(0);
     expect(both!.extra).toBeLessThan(plain!.extra);

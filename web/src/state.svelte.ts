@@ -78,7 +78,7 @@ export const curvesOf = (id: string): RunCurves | undefined => curves.get(id);
 const kindOf = (id: string): string => cardOf(id)?.connection ?? "";
 export const lookOfRun = (id: string): Look => lookOf(kindOf(id), variants.get(id) ?? 0, page.dark);
 /** Whether only networks of the user's own are shown: their loss need not be one of tokens. */
-export const onlyNets = (): boolean => page.chosen.every((id) => cardOf(id)?.connection === "net");
+export const onlyNets = (): boolean => page.chosen.every((id) => cardOf(id)?.net === true);
 export const familyOf = (id: string): string => cardOf(id)?.family ?? id;
 /** The chosen runs by their families. */
 export const chosenFamilies = (): string[][] => familiesOf(page.chosen, familyOf);

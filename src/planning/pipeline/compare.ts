@@ -49,7 +49,7 @@ export interface OverlapRow {
 
 const rows: readonly { readonly title: string; readonly connection: ConnectionCost; readonly overlap: Overlap }[] = [
   { title: "residual", connection: "residual", overlap: noOverlap },
-  { title: "mHC in its turn", connection: "mhc", overlap: noOverlap },
+  { title: "mHC without overlap", connection: "mhc", overlap: noOverlap },
   { title: "mHC, recomputation decoupled", connection: "mhc", overlap: { priority: false, decoupled: true } },
   { title: "mHC, post^M on a priority stream", connection: "mhc", overlap: { priority: true, decoupled: false } },
   { title: "mHC with both", connection: "mhc", overlap: fullOverlap },

@@ -123,7 +123,7 @@ function makeCard(
     id,
     name: path.basename(folder),
     group: parent === "." ? "" : parent,
-    connection: config.kind === "net" ? "net" : connectionOf(model),
+    connection: isNetConfig(config) && model.connection === undefined ? "net" : connectionOf(model),
     size: sizeOf(model),
     state,
     step,
