@@ -84,7 +84,7 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
   [["--ema", "--swa"], "There is no average of the weights here."],
   [
     ["--quiet", "--verbose", "--log-interval", "--log-every"],
-    "What is printed has no option; --json prints results alone.",
+    "How much is printed cannot be chosen; --json prints it as JSON lines (docs/terminal.md).",
   ],
 ];
 

@@ -5,7 +5,7 @@
 // with = + - @, also in full width, a tab or a line break) gets an apostrophe before it, because names and messages
 // may come from anywhere.
 //
-//   metrics.csv  one line per step
+//   metrics.csv  one line per step; of a network of one's own also the numbers that its program names
 //   gains.csv    step, sublayer, field, value: one line per number, because the instruments of different connections
 //                differ; sublayers count from 0, entries of matrices and lists are field[i]
 //   events.csv   one line per alarm
@@ -95,14 +95,19 @@ function* gainTable(gains: readonly GainRecord[]): Generator<Cell[]> {
   for (const record of gains) yield* gainRows(record);
 }
 
+/** Columns of what the program of a network of one's own has measured under names of its own. */
+function ownColumns({ net, metrics }: RunData): Columns {
+  if (!net) return [];
+  const known = new Set(metricColumns.map(([title]) => title));
+  const names = new Set(metrics.flatMap((record) => Object.keys(record)).filter((name) => !known.has(name)));
+  return [...names].map((name) => [name, (record) => (record as Readonly<Record<string, Cell>>)[name]]);
+}
+
 /** The tables of a run by file name. */
-export function csvTables({
-  metrics,
-  gains,
-  events,
-}: RunData): Record<"metrics.csv" | "gains.csv" | "events.csv", string> {
+export function csvTables(run: RunData): Record<"metrics.csv" | "gains.csv" | "events.csv", string> {
+  const { metrics, gains, events } = run;
   return {
-    "metrics.csv": formatCsv(tableOf(metricColumns, metrics)),
+    "metrics.csv": formatCsv(tableOf([...metricColumns, ...ownColumns(run)], metrics)),
     "gains.csv": formatCsv(gainTable(gains)),
     "events.csv": formatCsv(tableOf(eventColumns, events)),
   };

@@ -46,7 +46,7 @@ const gauges = shown
 
 const metrics: readonly Metric[] = [
   gauge("step", "Training steps done.", (run) => [[last(run.metrics)?.step ?? 0]]),
-  gauge("steps", "Training steps of the whole run.", ({ config }) => [[config?.steps]]),
+  gauge("steps", "Training steps of the whole run.", ({ config, net }) => [[(config ?? net)?.steps]]),
   ...gauges,
   {
     name: "birkhoff_alarms_total",
@@ -86,9 +86,10 @@ function linesOf({ name, help, type, read }: Metric, runs: readonly RunData[]): 
   return lines.length === 0 ? "" : `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 }
 
-function labelsOf({ name, folder, config }: RunData): Labels {
-  const { connection } = config?.model ?? {};
-  return { run: name, folder, connection: !connection ? "unknown" : isMixed(connection) ? "mixed" : connection.kind };
+function labelsOf({ name, folder, config, net }: RunData): Labels {
+  const joined = config?.model.connection;
+  const kind = joined && isMixed(joined) ? "mixed" : (joined ?? net?.model.connection)?.kind;
+  return { run: name, folder, connection: kind ?? "unknown" };
 }
 
 const labelText = (labels: Labels): string =>

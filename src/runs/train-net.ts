@@ -20,10 +20,11 @@ import {
   netTrainingRules,
   scheduleOf,
 } from "../training/net-trainer.ts";
-import type { NetConfig } from "../training/net-config.ts";
+import { type NetConfig, parseNetConfig } from "../training/net-config.ts";
 import { DivergenceError } from "../training/reactions.ts";
 import { metricFields, type GainRecord, type MetricRecord } from "../training/records.ts";
 import { loadCheckpoint } from "./checkpoint.ts";
+import { describeResumable } from "./description.ts";
 import { programVersions } from "./run.ts";
 import {
   createRunFolder,
@@ -125,7 +126,7 @@ export async function trainNet(runtime: Runtime, net: Net, options: TrainNetOpti
   try {
     for (const [name, value] of Object.entries(every)) expectWhole("trainNet", name, value, 1, MOST_COUNT);
     if (out !== undefined) {
-      const config = configOf(path.basename(path.resolve(out)), trainer, {
+      const config = configOf(nameOf(out, existing === "resume"), trainer, {
         ...training,
         ...every,
         ...given({ connection }),
@@ -195,6 +196,18 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
   }
   await save();
   return { metrics, gains, interrupted: trainer.step < steps };
+}
+
+/** A run keeps the name with which it began, also in a folder that was moved since. */
+function nameOf(out: string, resumes: boolean): string {
+  const name = path.basename(path.resolve(out));
+  if (!resumes) return name;
+  try {
+    return parseNetConfig(describeResumable(out).config).name;
+  } catch {
+    // There is no such run yet.
+    return name;
+  }
 }
 
 function expectFree(out: string): void {

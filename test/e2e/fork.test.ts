@@ -5,6 +5,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { readSafetensors } from "../../src/files/safetensors.ts";
+import type { ModelConfig } from "../../src/model/config.ts";
+import { type CheckpointChoice, expectFits, findStart, type StartingPoint } from "../../src/runs/fork.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { hashOf, losses, makeWorkplace, run, smallText, tiny, resultOf } from "./cli.ts";
 
@@ -90,42 +92,42 @@ test("its first loss is that of the weights, and a rate of nothing keeps them to
   expect(record!.validationLoss).toBe(stored[1]!.validationLoss);
 });
 
-test("best is the checkpoint with the lowest validation loss", async () => {
-  const file = place.at("runs", "base", "metrics.jsonl");
-  const lines = fs.readFileSync(file, "utf8");
-  const records = lines
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as { validationLoss?: number });
-  const [second, fourth] = [records[1]!.validationLoss!, records[3]!.validationLoss!];
-  const args = [
-    "--from",
-    "runs/base",
-    "--from-checkpoint",
-    "best",
-    "--steps",
-    "1",
-    "--out",
-    "runs/best",
-    "--cache",
-    "cache",
-  ];
-  const { code, stderr } = await birkhoff("train", ...args);
-  expect(code, stderr).toBe(0);
-  expect(configOf("best").startedFrom?.step).toBe(second < fourth ? 2 : 4);
+const base = (which: CheckpointChoice): StartingPoint => findStart(place.at("runs", "base"), which);
+
+test("best is the checkpoint with the lowest validation loss, last the newest", () => {
+  const copy = place.at("runs", "judged");
+  fs.cpSync(place.at("runs", "base"), copy, { recursive: true });
+  const records = losses(copy) as { step: number }[];
+  for (const best of [2, 4]) {
+    const judged = records.map((record) => ({ ...record, validationLoss: record.step === best ? 1 : 2 }));
+    fs.writeFileSync(path.join(copy, "metrics.jsonl"), judged.map((record) => `${JSON.stringify(record)}\n`).join(""));
+    expect(findStart(copy, "best").checkpoint.step).toBe(best);
+    expect(findStart(copy, "last").checkpoint.step).toBe(4);
+  }
 });
 
-test.each([
+test.each<[Partial<ModelConfig>, RegExp]>([
   [
-    ["--connection", "residual"],
+    { connection: { kind: "residual" } },
     /Its connection is mhc, whose weights cannot go on with residual: leave out --connection/,
   ],
   [
-    ["--set", "model.width=32"],
+    { width: 32 },
     /"embedding" is \[270, 16\], and \[270, 32\] in the new run\n.*\n.*\n.*\n {2}and \d+ more\nLeave out what changes the sizes/,
   ],
-  [["--set", "model.layers=3"], /it has no "layers\.2\.attention\.connection\.phi", \[24, 64\] in the new run/],
-  [["--from-checkpoint", "3"], /runs\/base has no checkpoint of step 3; it has those of steps 2, 4/],
+  [{ layers: 3 }, /it has no "layers\.2\.attention\.connection\.phi", \[24, 64\] in the new run/],
+])("a model of other tensors is refused: %j", (other, message) => {
+  const { model } = base("last").config;
+  expect(() => expectFits(base("last"), model)).not.toThrow();
+  expect(() => expectFits(base("last"), { ...model, ...other })).toThrow(message);
+});
+
+test("a checkpoint that is not there is refused with those that are", () => {
+  expect(() => base(3)).toThrow(/runs\/base has no checkpoint of step 3; it has those of steps 2, 4/);
+});
+
+test.each([
+  [["--set", "model.width=32"], /the weights of \S+runs\/base do not fit the new run:\n {2}"embedding" is/],
   [["--from-checkpoint", "first"], /It must be the step of a checkpoint, best or last/],
   [["--preset", "micro"], /'--from <run>' cannot be used with option '--preset <size>'/],
   [["--resume", "runs/base"], /'--from <run>' cannot be used with option '--resume <run>'/],
@@ -147,6 +149,8 @@ test("a residual model is told how it gets streams", async () => {
     "--out",
     "runs/plain",
     ...quick,
+    "--steps",
+    "1",
   );
   expect(code, stderr).toBe(0);
   const { stderr: said } = await birkhoff("train", "--from", "runs/plain", "--connection", "mhc");

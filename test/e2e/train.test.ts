@@ -51,7 +51,10 @@ describe("sources", () => {
     expect(code, stderr).toBe(0);
     expect(stdout).toMatch(/Saved in: runs\/text-nano-hc\n$/);
     // Its text goes on from the first words of the validation text.
-    expect(stdout).toMatch(/\n\n(\w+ ){3,}/);
+    const [, prompt] = /prompt "(.+)"/.exec(fs.readFileSync(place.at("runs", "text-nano-hc", "samples.txt"), "utf8"))!;
+    expect(prompt).toMatch(/^(\w+ ){3,4}\w+/);
+    expect(fs.readFileSync(place.at("text.txt"), "utf8").slice(-6000)).toContain(prompt);
+    expect(stdout).toContain(`\n\n${prompt}`);
   });
   test("runs that begin at one instant without --out go to folders of their own", async () => {
     const args = ["train", "--data", "text.txt", "--connection", "dense", "--json", ...quick];
@@ -232,7 +235,7 @@ test("doctor says what the machine offers, one finding a line", async () => {
     .split("\n")
     .map((line) => JSON.parse(line) as { name: string; value: string; good: boolean; remedy?: string });
   expect(findings.map(({ name }) => name)).toEqual(
-    expect.arrayContaining(["Node", "threads", "memory", "relaxed SIMD", "256-bit vectors", "GPU"]),
+    expect.arrayContaining(["Node", "threads", "memory", "relaxed SIMD", "256-bit vectors", "runtime webgpu"]),
   );
   // What is missing comes with what to do about it.
   expect(findings.filter(({ good, remedy }) => !good && !remedy)).toEqual([]);

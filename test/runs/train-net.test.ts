@@ -8,6 +8,8 @@ import { afterAll, afterEach, beforeEach, expect, test } from "vitest";
 import { createParameters, initialise, input, openRuntime, type Runtime } from "../../src/index.ts";
 import { mean, multiply } from "../../src/ops.ts";
 import { findings } from "../../src/report/findings.ts";
+import { csvTables } from "../../src/interop/csv.ts";
+import { prometheusText } from "../../src/interop/prometheus.ts";
 import { reportHtml } from "../../src/report/report-page.ts";
 import { readRunData, trainNet, type TrainNetOptions } from "../../src/runs.ts";
 import { createNetTrainer, parseTrainingConfig } from "../../src/training.ts";
@@ -88,6 +90,13 @@ test("its folder is one that the readers, the report and the findings know", asy
   expect(findings([run]).join(" ")).toMatch(
     /square ends with a validation loss of 0\.0500\. Largest composite gain: 1\.0/,
   );
+  const [titles, ...rows] = csvTables(run)["metrics.csv"].trim().split("\r\n");
+  expect(titles).toMatch(/^step,loss,.*,accuracy$/);
+  expect([rows[8], rows[9], rows[19]].map((row) => row!.split(",").at(-1))).toEqual(["", "0.5", "0.5"]);
+  const labels = `{run="square",folder="${out}",connection="mhc"}`;
+  expect(prometheusText([run]).split("\n")).toEqual(
+    expect.arrayContaining([`birkhoff_steps${labels} 20`, `birkhoff_validation_loss${labels} 0.05`]),
+  );
   const html = await reportHtml([run]);
   expect(html.includes("Mixing matrices")).toBe(true);
   expect(html.replaceAll(/<script[^]*?<\/script>/g, "").match(/.{20}nats.{20}/)).toBeNull();
@@ -112,6 +121,12 @@ test("stopped and resumed, also with more steps, it has the bits of a training t
   const second = await train({ steps: 30, out, existing: "resume" }, 2);
   expect(untimed(second.metrics)).toEqual(untimed(metrics));
   expect(second.gains).toEqual(gains);
+  // Also in a folder that was moved.
+  fs.renameSync(out, at("moved"));
+  const moved = await train({ steps: 31, out: at("moved"), existing: "resume" }, 2);
+  expect(untimed(moved.metrics.slice(0, 30))).toEqual(untimed(metrics));
+  expect(moved.metrics).toHaveLength(31);
+  fs.renameSync(at("moved"), out);
 
   const short = at("short");
   await train({ steps: 12, out: short });
