@@ -97,6 +97,10 @@ function expectOptions({ name, description, options: known }: RuntimeKind, optio
 const isDefault = (name: string, value: unknown): boolean =>
   (name === "threads" && value === 1) || (name === "revectorise" && value === true);
 
+/** The command line always says whether to revectorise: what is so by default asks for nothing. */
+const asksForProcessor = ({ threads, revectorise, build }: WasmOptions): boolean =>
+  threads !== undefined || revectorise === false || build !== undefined;
+
 /**
  * Open a runtime; `close` ends it.
  *
@@ -110,8 +114,8 @@ export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
     const { name, look, open, slow, tellsWhatIsMissing } = kind;
     if (runtime === "auto" ? slow : runtime !== name) continue;
     if (runtime !== "auto") expectOptions(kind, options);
-    // Who asks for threads asks for the processor.
-    else if (Object.entries(options).some(([, value]) => value !== undefined) && kind.options.length === 0) continue;
+    // Who asks for threads, be it one, or for other vectors asks for the processor.
+    else if (kind.options.length === 0 && asksForProcessor(options)) continue;
     if ((runtime !== "auto" && tellsWhatIsMissing) || (await look()).available) return open(options);
   }
   throw new Error(

@@ -15,6 +15,12 @@ const texts = {
   if (isNaN(b)) { return b; }
   return max(a, b);
 }`,
+  /** e^x; NaN stays NaN, which exp itself does not promise. */
+  exponential: `fn exponential(x: f32) -> f32 { return select(exp(x), x, isNaN(x)); }`,
+  /** ln x; NaN of NaN and below 0, which log itself does not promise. */
+  logarithm: `fn logarithm(x: f32) -> f32 { return select(log(x), fromBits(0x7fc00000u), x < 0.0f || isNaN(x)); }`,
+  /** √x; NaN of NaN and below 0, which sqrt itself does not promise. */
+  root: `fn root(x: f32) -> f32 { return select(sqrt(x), fromBits(0x7fc00000u), x < 0.0f || isNaN(x)); }`,
   /** The upper half of a float32, rounded to even; NaN stays NaN. */
   toBfloat16: `fn toBfloat16(x: f32) -> u32 {
   let word: u32 = bitcast<u32>(x);
@@ -23,9 +29,16 @@ const texts = {
 }`,
   /** 1 / (1 + e^−x) without an overflow on the way. */
   logistic: `fn logistic(x: f32) -> f32 {
-  let e: f32 = exp(-abs(x));
+  let e: f32 = exponential(-abs(x));
   let s: f32 = 1.0f / (1.0f + e);
   return select(e * s, s, x >= 0.0f);
+}`,
+  /** tanh x; near 0 by its series, which does not lose its digits there. */
+  hyperbolicTangent: `fn hyperbolicTangent(x: f32) -> f32 {
+  let e: f32 = exponential(-2.0f * abs(x));
+  let far: f32 = (1.0f - e) / (1.0f + e);
+  let near: f32 = x - x * x * x * (0.33333334f - 0.13333334f * x * x);
+  return select(select(far, -far, x < 0.0f), near, abs(x) < 0.1f);
 }`,
   /** x σ(x); far to the left x eˣ, which does not lose its digits there. */
   silu: `fn silu(x: f32) -> f32 { return select(x * logistic(x), 0.0f, x < -1.0e30f); }`,

@@ -166,24 +166,24 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
       offsets.push(total);
       total += Math.ceil(bytes / 8) * 8;
     }
-    const { promise, resolve, reject } = Promise.withResolvers<ArrayBuffer>();
-    perform(() => {
-      if (broken || closed) return reject(broken ?? closedRuntime("read", "webgpu"));
-      const staging = device.createBuffer({ size: Math.max(8, total), usage: usage.mapRead | usage.copyTarget });
-      submit((encoder) => {
-        for (const [at, { gpu, offset, bytes }] of all.entries())
-          encoder.copyBufferToBuffer(gpu, offset, staging, offsets[at]!, bytes);
-        for (const { place } of checks) encoder.clearBuffer(place.gpu, place.offset, place.bytes);
-      });
-      staging.mapAsync(MAP_READ).then(
-        () => {
-          resolve(staging.getMappedRange().slice(0));
-          staging.destroy();
-        },
-        (error: unknown) => reject(broken ?? closedOr(error)),
-      );
-    });
-    const bytes = await promise;
+    const bytes = await new Promise<ArrayBuffer>((resolve, reject) =>
+      perform(() => {
+        if (broken || closed) return reject(broken ?? closedRuntime("read", "webgpu"));
+        const staging = device.createBuffer({ size: Math.max(8, total), usage: usage.mapRead | usage.copyTarget });
+        submit((encoder) => {
+          for (const [at, { gpu, offset, bytes: size }] of all.entries())
+            encoder.copyBufferToBuffer(gpu, offset, staging, offsets[at]!, size);
+          for (const { place } of checks) encoder.clearBuffer(place.gpu, place.offset, place.bytes);
+        });
+        staging.mapAsync(MAP_READ).then(
+          () => {
+            resolve(staging.getMappedRange().slice(0));
+            staging.destroy();
+          },
+          (error: unknown) => reject(broken ?? closedOr(error)),
+        );
+      }),
+    );
     if (broken) throw broken;
     for (const [at, { operation, scope, rows, updated }] of checks.entries()) {
       const [position = 0, index = 0] = new Int32Array(bytes, offsets[places.length + at], 2);

@@ -108,14 +108,14 @@ export const attention: readonly Implementation[] = [
   ${loop("d", V, "o[d] = 0.0f;")}
   var highest: f32 = fromBits(4286578688u);
   var total: f32 = 0.0f;`,
-          `        let next: f32 = max(highest, score);
-        let keep: f32 = exp(highest - next);
-        let p: f32 = exp(score - next);
+          `        let next: f32 = larger(highest, score);
+        let keep: f32 = exponential(highest - next);
+        let p: f32 = exponential(score - next);
         total = total * keep + p;
         highest = next;
         ${loop("d", V, `o[d] = o[d] * keep + p * values[j * ${u(V)} + d];`)}`,
           `    ${loop("d", V, "out[result + d] = o[d] / total;")}
-    lse[place] = highest + log(total);`,
+    lse[place] = highest + logarithm(total);`,
         ),
       }),
     );
@@ -149,7 +149,7 @@ export const attention: readonly Implementation[] = [
   let logSum: f32 = lse[place];`,
           `        var dp: f32 = 0.0f;
         ${loop("d", V, `dp += go[d] * values[j * ${u(V)} + d];`)}
-        let ds: f32 = ${float(scale)} * exp(score - logSum) * (dp - product);
+        let ds: f32 = ${float(scale)} * exponential(score - logSum) * (dp - product);
         ${loop("d", D, `dOwn[d] += ds * keys[j * ${u(D)} + d];`)}`,
           `    let to: u32 = ((b * ${u(T)} + at) * ${u(heads)} + head) * ${u(D)};
     ${loop("d", D, "dq[to + d] = dOwn[d];")}
@@ -196,7 +196,7 @@ export const attention: readonly Implementation[] = [
           let place: u32 = (b * ${u(heads)} + head) * ${u(T)} + i;
           var score: f32 = 0.0f;
           ${loop("d", D, `score += k[d] * keys[j * ${u(D)} + d];`)}
-          let p: f32 = exp(score * ${float(scale)} - lse[place]);
+          let p: f32 = exponential(score * ${float(scale)} - lse[place]);
           var dp: f32 = 0.0f;
           ${loop("d", V, `dp += v[d] * values[j * ${u(V)} + d]; dv[d] += p * values[j * ${u(V)} + d];`)}
           let ds: f32 = ${float(scale)} * p * (dp - along[place]);

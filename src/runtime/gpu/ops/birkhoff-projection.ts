@@ -54,9 +54,9 @@ var<private> x: array<f32, ${n}>;`,
     `fn shiftedSoftmax() {
   for (var i: u32 = 0u; i < ${N}; i += 1u) {
     var highest: f32 = l[i * ${N}] + v[0];
-    for (var j: u32 = 0u; j < ${N}; j += 1u) { highest = max(highest, l[i * ${N} + j] + v[j]); }
+    for (var j: u32 = 0u; j < ${N}; j += 1u) { highest = larger(highest, l[i * ${N} + j] + v[j]); }
     for (var j: u32 = 0u; j < ${N}; j += 1u) {
-      q[i * ${N} + j] = exp(max(l[i * ${N} + j] + v[j] - highest, ${float(LEAST)}));
+      q[i * ${N} + j] = exponential(larger(l[i * ${N} + j] + v[j] - highest, ${float(LEAST)}));
     }
   }
   normaliseRows();
@@ -98,7 +98,7 @@ var<private> x: array<f32, ${n}>;`,
       mean += w[k * ${N} + j] / d * x[j];
     }
     let beyond: f32 = abs(wanted) / d;
-    let length: f32 = select(log(1.0f + beyond), beyond - 0.5f * beyond * beyond, beyond < ${float(SMALL)});
+    let length: f32 = select(logarithm(1.0f + beyond), beyond - 0.5f * beyond * beyond, beyond < ${float(SMALL)});
     x[k] = mean + select(0.0f, select(length, -length, wanted < 0.0f), abs(wanted) >= ${float(ROUNDING)});
   }
 }`,
@@ -135,7 +135,7 @@ export const birkhoffProjection: readonly Implementation[] = [
       if (columnErrors() <= ${float(ROUNDING * (n + 2))}) { break; }
       newtonStep();
       for (var k: u32 = 0u; k < ${u(square)}; k += 1u) {
-        q[k] = q[k] * exp(max(min(x[k % ${N}], ${float(LONGEST)}), ${float(-LONGEST)}));
+        q[k] = q[k] * exponential(max(min(x[k % ${N}], ${float(LONGEST)}), ${float(-LONGEST)}));
       }
       normaliseRows();
     }

@@ -17,12 +17,14 @@ import { float } from "../work.ts";
 
 /** The functions of one value that have an expression here; the others are composed of these, and fused again. */
 const curves: Readonly<Record<string, string>> = {
-  exp: "exp(x)",
-  log: "log(x)",
-  sqrt: "sqrt(x)",
+  exp: "exponential(x)",
+  log: "logarithm(x)",
+  relu: "larger(x, 0.0f)",
+  sqrt: "root(x)",
   reciprocal: "1.0f / x",
   sigmoid: "logistic(x)",
   silu: "silu(x)",
+  tanh: "hyperbolicTangent(x)",
   square: "x * x",
 };
 

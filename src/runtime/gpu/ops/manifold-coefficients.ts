@@ -34,7 +34,7 @@ const loop = (name: string, end: number, body: string): string =>
 
 /** `m` = exp of the logits `l`, the largest of each line of the first step taken away. */
 function startText(n: number, first: Normalisation | undefined): string {
-  if (!first) return loop("k", n * n, "m[k] = exp(l[k]);");
+  if (!first) return loop("k", n * n, "m[k] = exponential(l[k]);");
   const at = entry(first, n);
   return loop(
     "line",
@@ -42,7 +42,7 @@ function startText(n: number, first: Normalisation | undefined): string {
     `
     var highest: f32 = fromBits(4286578688u);
     ${loop("k", n, `highest = larger(highest, l[${at}]);`)}
-    ${loop("k", n, `m[${at}] = exp(max(l[${at}] - highest, ${float(EXP_LOWEST)}));`)}`,
+    ${loop("k", n, `m[${at}] = exponential(larger(l[${at}] - highest, ${float(EXP_LOWEST)}));`)}`,
   );
 }
 
@@ -55,7 +55,7 @@ function stepText(n: number, step: Normalisation, epsilon: string, keep?: string
     `
       var sum: f32 = 0.0f;
       ${loop("k", n, `sum += m[${at}];`)}
-      ${step.guard === "added" ? `sum = sum + ${epsilon};` : `sum = max(sum, ${epsilon});`}
+      ${step.guard === "added" ? `sum = sum + ${epsilon};` : `sum = larger(sum, ${epsilon});`}
       ${keep === undefined ? "" : `kept[${keep}] = sum;`}
       ${loop("k", n, `m[${at}] = m[${at}] / sum${step.offset > 0 ? ` + ${float(step.offset)}` : ""};`)}`,
   );

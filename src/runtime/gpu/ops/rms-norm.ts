@@ -10,15 +10,28 @@ import { groupReduction, WIDTH } from "../rows.ts";
 import { float } from "../work.ts";
 import { emitColumnSums, PART_ROWS } from "./reductions.ts";
 
+/** Where squares of a row overflow, they are summed of values that are smaller by this. */
+const LESS = 2 ** -80;
+/** The least epsilon that counts: a GPU may take what is below for 0. */
+const LEAST_EPSILON = 2 ** -126;
+
 /** The text that finds s of `row` by all threads of a group. */
 export function inverseRms(x: string, C: number, epsilon: number): string {
   return `
   var squares: f32 = 0.0f;
+  var lessSquares: f32 = 0.0f;
   for (var c: u32 = lane; c < ${u(C)}; c += ${u(WIDTH)}) {
     let value: f32 = ${x}[row * ${u(C)} + c];
     squares += value * value;
+    let less: f32 = value * ${float(LESS)};
+    lessSquares += less * less;
   }
-  let s: f32 = 1.0f / sqrt(fold(squares, lane) / ${float(C)} + ${float(epsilon)});`;
+  let total: f32 = fold(squares, lane);
+  let lessTotal: f32 = fold(lessSquares, lane);
+  let s: f32 = select(
+    1.0f / root(total / ${float(C)} + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))}),
+    ${float(LESS)} / root(lessTotal / ${float(C)}),
+    (bitcast<u32>(total) & 0x7f800000u) == 0x7f800000u);`;
 }
 
 const sum = groupReduction("fold", (a, b) => `${a} + ${b}`);

@@ -56,7 +56,7 @@ const exponentials = ({ each, sum, largest }: RowText, x: string, C: number): st
   ${each(`found = larger(found, ${x}[row * ${u(C)} + c]);`)}
   let highest: f32 = ${largest("found")};
   var part: f32 = 0.0f;
-  ${each(`part += exp(${x}[row * ${u(C)} + c] - highest);`)}
+  ${each(`part += exponential(${x}[row * ${u(C)} + c] - highest);`)}
   let total: f32 = ${sum("part")};`;
 
 /** One store a row. */
@@ -72,7 +72,7 @@ export const softmax: readonly Implementation[] = [
         writes: { y: operand(context, y) },
         inPlace: { y: "x" },
         body: (text) => `${exponentials(text, "x", C)}
-  ${text.each(`y[row * ${u(C)} + c] = exp(x[row * ${u(C)} + c] - highest) / total;`)}`,
+  ${text.each(`y[row * ${u(C)} + c] = exponential(x[row * ${u(C)} + c] - highest) / total;`)}`,
       }),
     );
   }),
@@ -102,7 +102,7 @@ export const softmax: readonly Implementation[] = [
         writes: { loss: operand(context, loss), lse: operand(context, lse) },
         body: (text) => `${exponentials(text, "logits", V)}
   let label: u32 = select(0u, u32(targets[row]), u32(targets[row]) < ${u(V)});
-  ${once(V, `lse[row] = highest + log(total); loss[row] = (highest - logits[row * ${u(V)} + label]) + log(total);`)}`,
+  ${once(V, `lse[row] = highest + logarithm(total); loss[row] = (highest - logits[row * ${u(V)} + label]) + logarithm(total);`)}`,
       }),
     );
   }),
@@ -129,7 +129,7 @@ export const softmax: readonly Implementation[] = [
             read("s", s, row),
           ],
           write: { buffer: context.buffer(dlogits), type: "f32" },
-          value: `exp(logit - lse) * s - select(0.0f, g, select(0u, u32(label), u32(label) < ${u(V)}) == i % ${u(V)})`,
+          value: `exponential(logit - lse) * s - select(0.0f, g, select(0u, u32(label), u32(label) < ${u(V)}) == i % ${u(V)})`,
           size: sizeOf(logits.shape),
         }),
       );

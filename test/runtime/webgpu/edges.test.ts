@@ -1,0 +1,88 @@
+// At the ends of float32 on WebGPU: what is not a number stays so, and rows whose squares overflow are normalised.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { input } from "../../../src/graph/state.ts";
+import type { Tensor } from "../../../src/graph/tensor.ts";
+import { attention } from "../../../src/ops/attention.ts";
+import { exp, gelu, log, relu, sigmoid, silu, sqrt, square, tanh } from "../../../src/ops/elementwise.ts";
+import { maxLast } from "../../../src/ops/max-last.ts";
+import { sumLast } from "../../../src/ops/reductions.ts";
+import { rmsNorm } from "../../../src/ops/rms-norm.ts";
+import { sinkhorn } from "../../../src/ops/sinkhorn.ts";
+import { softmax } from "../../../src/ops/softmax.ts";
+import type { TensorValues } from "../../../src/runtime/program.ts";
+import { createWebgpuRuntime, type WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { relativeError } from "../../ops/harness.ts";
+import { hasWebgpu } from "./here.ts";
+
+const curves = { exp, log, tanh, sigmoid, silu, gelu, relu, square, sqrt };
+const rows = { softmax, sumLast, maxLast, sinkhorn: (x: Tensor) => sinkhorn(x, { iterations: 20 }) };
+
+describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
+  let runtime: WebgpuRuntime;
+  beforeAll(async () => void (runtime = await createWebgpuRuntime()));
+  afterAll(() => runtime.close());
+
+  const valuesOf = async (
+    y: Tensor,
+    given: readonly (readonly [Tensor, ArrayLike<number>])[],
+  ): Promise<TensorValues> => {
+    const program = runtime.compile({ outputs: { y } });
+    for (const [tensor, values] of given) runtime.write(tensor, values);
+    program.run();
+    const values = await program.read("y");
+    program.release();
+    return values;
+  };
+
+  test.each([0x7fffffff, 0xffffffff, 0x7fc00001, 0x7f800001])("a NaN of the bits %i stays a NaN", async (bits) => {
+    const nan = new Float32Array(new Uint32Array(9).fill(bits).buffer);
+    const [x, m] = [input("x", [9]), input("m", [3, 3])];
+    for (const [name, curve] of Object.entries(curves))
+      expect([...(await valuesOf(curve(x), [[x, nan]]))].every(Number.isNaN), name).toBe(true);
+    for (const [name, row] of Object.entries(rows))
+      expect([...(await valuesOf(row(m), [[m, nan]]))].every(Number.isNaN), name).toBe(true);
+  });
+
+  test("a query that is not a number has a result that is none", async () => {
+    const qkv = input("qkv", [1, 2, 6]);
+    const out = await valuesOf(attention(qkv, { heads: 1, headSize: 2 }), [
+      [qkv, [1, 1, 1, 1, 5, 6, Number.NaN, 1, 1, 1, 7, 8]],
+    ]);
+    expect([...out]).toEqual([5, 6, Number.NaN, Number.NaN]);
+  });
+
+  test("the logarithm and the root of what is below 0 are none", async () => {
+    const x = input("x", [2]);
+    for (const curve of [log, sqrt])
+      expect([...(await valuesOf(curve(x), [[x, [-3, -1e-30]]]))]).toEqual([Number.NaN, Number.NaN]);
+  });
+
+  test("tanh keeps its digits near 0, and has its limits", async () => {
+    const numbers = [1e-30, -1e-6, 1e-3, 0.0999, -0.1, 0.1001, 3, -30, 1e38].map(Math.fround);
+    const x = input("x", [numbers.length]);
+    const found = await valuesOf(tanh(x), [[x, numbers]]);
+    for (const [at, number] of numbers.entries())
+      expect(Math.abs(found[at]! / Math.tanh(number) - 1), String(number)).toBeLessThan(1e-6);
+  });
+
+  test.each([3, 80])("a row of %i zeros or of huge numbers is normalised", async (C) => {
+    const [x, w] = [input("x", [2, C]), input("w", [C])];
+    const ones = Array<number>(C).fill(1);
+    for (const size of [1e15, 1e20, 1e30, 1e37]) {
+      const values = Array.from({ length: 2 * C }, (_, at) => (at < C ? 0 : at % 2 === 0 ? size : -size));
+      const expected = values.map(Math.sign);
+      for (const epsilon of [1e-20, 1.5e-45])
+        expect(
+          relativeError(
+            await valuesOf(rmsNorm(x, w, epsilon), [
+              [x, values],
+              [w, ones],
+            ]),
+            Float64Array.from(expected),
+          ),
+          `${size}, ${epsilon}`,
+        ).toBeLessThan(1e-5);
+    }
+  });
+});
