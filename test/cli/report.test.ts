@@ -45,7 +45,7 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
       layers: 24,
       width: 64,
       context: 96,
-      connection: { kind: "mhc", streams: 2, iterations: 5, residualMap: "cayley", collapse: "mean" },
+      connection: { kind: "mhc", streams: 2, iterations: 5, residualMap: "sinkhorn-implicit", collapse: "mean" },
     },
     batch: 3,
     accumulate: 2,
