@@ -163,7 +163,9 @@ function stateBytes(
   const [copies, copiesOfExperts] = [sharingCopies(layout), expertCopies(layout)];
   const held = (bytes: number, from: ZeroStage): number => {
     if (zero < from) return (common + experts) * bytes + connection * 4;
-    return (common / copies + experts / copiesOfExperts + unit) * bytes + (connection / copies) * 4;
+    // Of few copies each has most of it anyway, and one alone has all.
+    const own = Math.min(common + experts, common / copies + experts / copiesOfExperts + unit);
+    return own * bytes + (connection / copies) * 4;
   };
   const states = zero === 0 ? common + experts : common / copies + experts / copiesOfExperts;
   return {

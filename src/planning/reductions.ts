@@ -1,12 +1,12 @@
 // Question: when a training run does not fit, what would make it fit?
 //
-// This tries twice the GPUs, half the sequences or tokens of a micro-batch, moments in bfloat16, the next stage of ZeRO,
+// This tries twice the GPUs, half the sequences or tokens of a micro-batch, moments in bfloat16, further stages of ZeRO,
 // the next cuts by tensor and context parallelism, and, where the user fixed P or E, a free choice of them; each with the
 // layout that is then best. Where none of these is enough, it looks for the fewest GPUs that are, with ZeRO-3 and up to
 // eight tensor parts.
 
 import type { PlannedModel } from "./architecture.ts";
-import type { LayoutWishes, ZeroStage } from "./layout.ts";
+import type { LayoutWishes } from "./layout.ts";
 import { chooseLayout, type PrecisionName, precisions } from "./gpu-memory.ts";
 
 /** One change, and the memory of the fullest GPU with it. */
@@ -34,6 +34,8 @@ export function reductions(
   const wishes: LayoutWishes = batch === undefined ? others : { ...others, usualBatch: batch };
   const { gpus, zero, microBatch, pipeline, expert, tensor = 1, contextParallel = 1 } = wishes;
   const { pipeline: _p, expert: _e, ...free } = wishes;
+  const fixed = [...(pipeline === undefined ? [] : ["--pipeline"]), ...(expert === undefined ? [] : ["--expert"])];
+  const freed = fixed.length === 0 ? undefined : `without ${fixed.join(" and ")}`;
   const half = Math.ceil(model.context / 2);
   type Trial = readonly [change: string, model: PlannedModel, wishes: LayoutWishes, PrecisionName];
   const attempt = ([change, changed, wished, name]: Trial): Reduction | undefined => {
@@ -54,7 +56,6 @@ export function reductions(
     }
     return undefined;
   };
-  const next = Math.max(2, zero + 1) as ZeroStage;
   const tried: readonly (Trial | false | undefined)[] = [
     [`--gpus ${2 * gpus}`, model, { ...wishes, gpus: 2 * gpus }, precision],
     microBatch > 1 && [
@@ -66,12 +67,12 @@ export function reductions(
     microBatch === 1 && [`--context ${half}`, { ...model, context: half }, wishes, precision],
     precision === "mixed" && ["--precision mixed-bf16-moments", model, wishes, "mixed-bf16-moments"],
     precision === "float32" && ["--precision mixed", model, wishes, "mixed"],
-    zero === 0 && ["without --no-sharded", model, { ...wishes, zero: 1 }, precision],
-    zero === 1 && gpus > 1 && [`--zero ${next}`, model, { ...wishes, zero: next }, precision],
+    zero === 0 && ["--zero 1", model, { ...wishes, zero: 1 }, precision],
+    zero < 2 && gpus > 1 && ["--zero 2", model, { ...wishes, zero: 2 }, precision],
     zero < 3 && gpus > 1 && ["--zero 3", model, { ...wishes, zero: 3 }, precision],
     cut("--tensor", tensor, (parts) => ({ ...wishes, tensor: parts })),
     cut("--context-parallel", contextParallel, (parts) => ({ ...wishes, contextParallel: parts })),
-    (pipeline !== undefined || expert !== undefined) && ["without --pipeline and --expert", model, free, precision],
+    freed !== undefined && [freed, model, free, precision],
   ];
   const found = tried
     .filter((each) => each !== false && each !== undefined)
@@ -81,7 +82,7 @@ export function reductions(
   for (let doubled = 0; doubled <= DOUBLINGS; doubled++) {
     const many = gpus * 2 ** doubled;
     for (const parts of [1, 2, 4, 8].filter((each) => each >= tensor)) {
-      const change = `--gpus ${many} --zero 3${parts === 1 ? "" : ` --tensor ${parts}`}`;
+      const change = [`--gpus ${many} --zero 3`, parts > 1 && `--tensor ${parts}`, freed].filter(Boolean).join(" ");
       const more = attempt([change, model, { ...free, gpus: many, zero: 3, tensor: parts }, precision]);
       if (more?.fits) return [more, ...found];
     }

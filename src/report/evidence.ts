@@ -18,7 +18,7 @@ export interface LeastEvidence {
   readonly seeds: number;
 }
 
-/** Steps by which HC's gain has passed 10 twice over in this library's experiments, many times any usual warm-up. */
+/** More than twice the steps after which HC's gain passed 10 in a comparison here, and many times a usual warm-up. */
 const SETTLED = 300;
 
 /** A claim that needs evidence. */

@@ -45,11 +45,13 @@ function memoryOf({ memory, hardware, reductions }: TrainingPlan): string {
   const { recomputed, residual } = memory;
   const more = recomputed.total - residual.total;
   const change = `${more < 0 ? "−" : "+"}${showBytes(Math.abs(more))}`;
-  const need = `and ${showBytes(recomputed.total)} of each GPU's ${showBytes(hardware.memoryBytes)} (${change})`;
+  const need = `and ${showBytes(recomputed.total)} of ${hardware.measured ? "this machine's" : "each GPU's"} ${showBytes(hardware.memoryBytes)} (${change})`;
   if (recomputed.fits) return `${need}, so it fits`;
   const way = reductions.find(({ fits }) => fits);
   const plain = residual.fits ? ", though plain residuals would" : "";
-  const advice = way ? `; with ${way.change} it would (${showBytes(way.bytes)})` : "; no change tried here is enough";
+  const advice = way
+    ? `; ${way.change.startsWith("without ") ? "" : "with "}${way.change} it would (${showBytes(way.bytes)})`
+    : "; no change tried here is enough";
   return `${need}, so it does not fit${plain}${advice}`;
 }
 

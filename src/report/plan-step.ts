@@ -84,7 +84,7 @@ function explanation({ step, assumptions, layout, model }: TrainingPlan): string
     impliedEfficiency > 1
       ? "which is out of reach if none of it hides behind computation"
       : `so that computation itself must reach ${showPercent(impliedEfficiency)}`;
-  const also = step.residual.beside > 0 ? " Tensor, context parallelism and ZeRO-2 and 3 come on top." : "";
+  const also = step.residual.beside > 0 ? " Tensor and context parallelism, ZeRO-2 and ZeRO-3 come on top." : "";
   return [
     `The assumed MFU of ${showPercent(utilisation)} covers gradients, ZeRO-1, experts and pipeline, ${needs}${hidden}.${also}`,
     "--compute-efficiency 0.5 adds all of it to computation at half the peak instead.",

@@ -28,10 +28,9 @@ type Width = number | undefined;
 /** A small share, such as that of a single kernel, with one more digit. */
 const percent = (share: number): string => showPercent(share, share < 0.01 ? 2 : 1);
 /** Why another command says another share; a test holds it to that command. */
-export const SCHEDULE_SAYS: readonly string[] = [
-  "birkhoff schedule: 8.9 to 12.8 % for paper-27b in a pipeline, where messages of n streams wait for the",
-  "network; here kernels alone are counted against a whole step (docs/pipeline.md, Why plan and schedule differ)",
-];
+export const SCHEDULE_SAYS: string =
+  "The command schedule says 8.9 to 12.8 % for paper-27b in a pipeline, where messages of n streams wait for the " +
+  "network; here kernels alone are counted against a whole step (docs/pipeline.md, Why plan and schedule differ).";
 const NOT_PUBLIC = "not public";
 
 /**
@@ -221,7 +220,7 @@ function extraTime({ extra, baseline, paperOverhead, message }: TrainingPlan, wi
       width,
     }),
     `the paper: ${percent(paperOverhead)} (n = 4, fused, partly hidden behind communication)`,
-    SCHEDULE_SAYS.join(" "),
+    SCHEDULE_SAYS,
     `a message between pipeline stages: ${showBytes(message.residual)} → ${showBytes(message.streams)}`,
   ].join("\n");
 }
@@ -263,7 +262,7 @@ function assumptions({ assumptions: { utilisation, bandwidthEfficiency, covers }
   const [who, option] = covers === "training" ? ["the baseline", "--mfu"] : ["computation", "--compute-efficiency"];
   return [
     `Assumed: ${who} reaches ${percent(utilisation)} of the peak (${option}), mHC's kernels ${percent(bandwidthEfficiency)} of the ` +
-      "memory's bandwidth (--bandwidth-efficiency), and nothing of them overlaps with anything.",
+      "memory's bandwidth (--bandwidth-efficiency), and they overlap with nothing.",
     ...(model.known === "totals"
       ? ["Of this model only totals are public: rounded, and operations without attention's scores."]
       : []),

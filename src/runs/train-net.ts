@@ -10,7 +10,7 @@ import { expectWhole } from "../basics/ranges.ts";
 import { MOST_COUNT } from "../basics/bounds.ts";
 import { showValue } from "../basics/show.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { rounded } from "../stability/instruments.ts";
+import { type Instruments, rounded } from "../stability/instruments.ts";
 import { adamwDefaults } from "../training/adamw-updates.ts";
 import {
   createNetTrainer,
@@ -97,7 +97,8 @@ const optionRules: FieldRules<TrainNetOptions> = {
 /**
  * Train a network of one's own: batches, AdamW with clipping and a schedule, metrics, and with `out` a run folder that
  * `birkhoff report` and `birkhoff serve` show while it grows. The parameters must have values: call
- * `initialise(runtime, parameters)` or `loadParameters` first. Afterwards the runtime holds those that were learned.
+ * `initialise(runtime, parameters)` or `loadParameters` first. Afterwards the runtime holds those that were learned. An
+ * error in the program's own functions goes up after a checkpoint, if there is a folder.
  *
  * @param runtime computes, and keeps the parameters
  * @param net a loss over a set of parameters; with `mixing` the gains of its connections are recorded, too
@@ -171,28 +172,43 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
   };
   const pause = pauses();
   const isAborted = (): boolean => signal?.aborted ?? false;
-  while (trainer.step < steps && !isAborted()) {
-    const next = trainer.step + 1;
-    const { instruments, seconds, ...result } = await trainer.trainStep(due(next, gainsEvery));
-    if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
-      throw diverged(result, savedStep, folder);
-    const measured = evaluate && due(next, evaluateEvery) ? expectEvaluation(await evaluate(next)) : {};
-    const record: NetRecord = {
-      ...result,
-      ...(tokens === undefined ? {} : { tokensPerSecond: tokens / seconds }),
-      seconds: (metrics.at(-1)?.seconds ?? 0) + seconds,
-      ...measured,
-    };
+  const add = (record: NetRecord, instruments: Instruments | undefined): void => {
     if (instruments) {
-      const gain = { step: next, ...rounded(instruments) };
+      const gain = { step: record.step, ...rounded(instruments) };
       gains.push(gain);
       folder?.appendGains(gain);
     }
     metrics.push(record);
     folder?.appendMetrics(record as MetricRecord);
+  };
+  const advance = async (): Promise<void> => {
+    const next = trainer.step + 1;
+    const { instruments, seconds, ...result } = await trainer.trainStep(due(next, gainsEvery));
+    if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
+      throw diverged(result, savedStep, folder);
+    let record: NetRecord = {
+      ...result,
+      ...(tokens === undefined ? {} : { tokensPerSecond: tokens / seconds }),
+      seconds: (metrics.at(-1)?.seconds ?? 0) + seconds,
+    };
+    try {
+      if (evaluate && due(next, evaluateEvery)) record = { ...record, ...expectEvaluation(await evaluate(next)) };
+    } finally {
+      // The step is done, also where the program fails to evaluate it.
+      add(record, instruments);
+    }
     onStep?.(record);
     if (due(next, checkpointEvery)) await save();
-    await pause();
+  };
+  try {
+    while (trainer.step < steps && !isAborted()) {
+      await advance();
+      await pause();
+    }
+  } catch (error) {
+    // What the program throws loses no step; whether it can be saved is not what went wrong.
+    if (!(error instanceof DivergenceError)) await save().catch(() => undefined);
+    throw error;
   }
   await save();
   return { metrics, gains, interrupted: trainer.step < steps };

@@ -142,6 +142,8 @@ describe("memory", () => {
     expect(total({ zero: 2 }).gradients).toBeCloseTo(shared(4), 3);
     expect(total({ zero: 2 }).weights).toBe(total({ zero: 1 }).weights);
     expect(total({ zero: 3 }).weights).toBeCloseTo(shared(2), 3);
+    const alone = (zero: Layout["zero"]) => peakMemory(dense, { ...one, zero }, precisions.mixed, "recomputed").total;
+    expect(alone(3)).toBe(alone(1));
   });
 
   test("tensor and context parallelism divide activations; tensor also the matrices, but not norms and connection", () => {

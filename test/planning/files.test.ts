@@ -126,12 +126,22 @@ describe("Hugging Face's config.json", () => {
   test("notes say what is planned otherwise", () => {
     expect(read(deepseek).notes).toEqual([
       "The file allows 163840 tokens of a sequence; 4096 are planned (--context for another length).",
-      "Without the layers that predict further tokens, 1 of them.",
+      "Layers that predict further tokens are not counted: 1.",
     ]);
     const { intermediate_size: _size, ...short } = { ...llama, model_type: "mistral", sliding_window: 1024 };
     const { model, notes } = read(short);
     expect(model).toMatchObject({ feedForward: { kind: "dense", hidden: 14336 } });
     expect(notes.join(" ")).toMatch(/does not say intermediate_size \(14336\).*not over a window of 1024/);
+  });
+
+  test("a null is what the file says, and not a missing field", () => {
+    expect(read({ ...deepseek, q_lora_rank: null }).model).toMatchObject({ attention: { kind: "latent", rank: 512 } });
+    expect(read({ ...deepseek, q_lora_rank: null }).model).not.toHaveProperty("attention.queryRank");
+    expect(
+      read({ ...llama, model_type: "qwen2", num_attention_heads: 16, num_key_value_heads: null }).model,
+    ).toMatchObject({
+      attention: { kind: "grouped", heads: 16, kvHeads: 16 },
+    });
   });
 
   test("this library's own has its streams", () => {

@@ -6,6 +6,7 @@ import { peakMemory, precisions } from "../../src/planning/gpu-memory.ts";
 import { planTraining } from "../../src/planning/plan.ts";
 import { plannedModel, plannedModels } from "../../src/planning/presets.ts";
 import { trainingTime } from "../../src/planning/time.ts";
+import { planAnswer } from "../../src/report/plan-answer.ts";
 
 const { h800 } = hardwareProfiles;
 
@@ -110,8 +111,9 @@ describe("a training that does not fit", () => {
     const planned = (options: object): number =>
       planTraining(plannedModel("paper-9b"), { hardware: h800, gpus: 4, ...options }).memory.recomputed.total;
     expect(bytesOf("--micro-batch 2")).toBe(planned({ pipeline: 1, microBatch: 2, sharded: false }));
-    expect(bytesOf("without --no-sharded")).toBe(planned({ pipeline: 1, microBatch: 4 }));
-    expect(bytesOf("without --pipeline and --expert")).toBe(planned({ microBatch: 4, sharded: false }));
+    expect(bytesOf("--zero 1")).toBe(planned({ pipeline: 1, microBatch: 4 }));
+    expect(bytesOf("--zero 2")).toBe(planned({ pipeline: 1, microBatch: 4, zero: 2 }));
+    expect(bytesOf("without --pipeline")).toBe(planned({ microBatch: 4, sharded: false }));
     expect(bytesOf("--gpus 8")).toBe(planned({ gpus: 8, pipeline: 1, microBatch: 4, sharded: false }));
   });
 
@@ -123,6 +125,17 @@ describe("a training that does not fit", () => {
     const changed = planTraining(long, { hardware: h800, gpus: Number(gpus), zero: 3, tensor: Number(tensor) });
     expect(changed.memory.recomputed.fits).toBe(true);
     expect(changed.memory.recomputed.total).toBe(first!.bytes);
+    // A number of stages that was asked for is given up with it, and that is said.
+    const [stuck] = planTraining(long, { hardware: h800, gpus: 8, pipeline: 2 }).reductions;
+    expect(stuck!.change).toBe(`${first!.change} without --pipeline`);
+  });
+
+  test("the sentence reads with any change", () => {
+    const [wide, narrow] = [plannedModel("paper-27b"), plannedModel("paper-9b")];
+    expect(planAnswer(planTraining(wide, { hardware: h800, gpus: 8 }))).toMatch(/fit; with --\w.* it would \(/);
+    const alone = { hardware: h800, gpus: 8, pipeline: 1, expert: 1, zero: 3, microBatch: 4 } as const;
+    const plan = { ...planTraining(narrow, alone), reductions: [{ change: "without --expert", bytes: 1, fits: true }] };
+    expect(planAnswer(plan)).toMatch(/fit[^;]*; without --expert it would \(/);
   });
 
   test("nothing is said where it fits", () => {

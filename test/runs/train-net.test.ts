@@ -189,6 +189,27 @@ test("a forgotten initialise, a wrong mixing and a loss that is not finite are t
   expect(fs.existsSync(path.join(out, "lock"))).toBe(false);
 });
 
+test.each(["evaluate", "onStep", "batch"] as const)("an error in %s loses no step", async (name) => {
+  const out = at(`fails-in-${name}`);
+  const fail = (step: number): void => {
+    if (step === 7) throw new Error("mine");
+  };
+  const failing: Record<typeof name, Partial<TrainNetOptions>> = {
+    evaluate: { evaluateEvery: 1, evaluate: (step) => (fail(step), { accuracy: step }) },
+    onStep: { onStep: ({ step }) => fail(step) },
+    batch: { batch: (step) => (fail(step - 1), new Map([[last.x, valuesAt(step)]])) },
+  };
+  const last = squareNet();
+  initialise(runtime, last.parameters, 1);
+  const training = { ...options, batch: (step: number) => new Map([[last.x, valuesAt(step)]]), out };
+  await expect(trainNet(runtime, last, { ...training, ...failing[name] })).rejects.toThrow("mine");
+  expect(readRunData(out).checkpoints).toContain(7);
+  expect(readRunData(out).metrics).toHaveLength(7);
+  const { metrics } = await train({ out, existing: "resume" }, 2);
+  const whole = await train();
+  expect(metrics.map(({ loss }) => loss)).toEqual(whole.metrics.map(({ loss }) => loss));
+});
+
 test("a trainer by itself saves, restores and goes on with the same bits; the parameters outlive it", async () => {
   const net = squareNet();
   initialise(runtime, net.parameters);

@@ -148,6 +148,10 @@ describe("gains", () => {
     expect(gainPosition(1.003, scale)).toBeGreaterThan(0.3);
     expect(gainPosition(1.003, scale)).toBeLessThan(0.6);
     expect(gainPosition(1, scale)).toBe(0);
+    // Those of an identity are all 1; ticks that read the same would stop the page.
+    const exact = scaleTicks(scaleOf([{ least: 1, most: 1 }])).map(({ text }) => text);
+    expect(exact).toContain("1.000000");
+    expect(new Set(exact).size).toBe(exact.length);
   });
 
   test("far from 1 use the whole scale from the least to the most", () => {

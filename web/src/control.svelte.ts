@@ -17,7 +17,7 @@ interface Asking {
 export const asking: Asking = $state({ confirm: undefined, said: "" });
 
 const SHOWN_MS = 8000;
-/** A checkpoint that has not come by then was told of in the terminal. */
+/** Where no checkpoint has come by then, the terminal says why. */
 const PATIENCE_MS = 120_000;
 let timer: ReturnType<typeof setTimeout> | undefined;
 let waiting: { readonly wanted: ReadonlyMap<string, number>; readonly since: number } | undefined;

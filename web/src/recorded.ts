@@ -21,13 +21,14 @@ async function columnOf(id: string, look: ChartLook): Promise<Column> {
   const name = look.name === "stepTime" ? "tokensPerSecond" : look.name;
   const last = curvesOf(id)?.curves.loss.step.at(-1) ?? 0;
   const column = { name: cardOf(id)?.name ?? id, step: [] as number[], value: [] as (number | null)[] };
+  const tokens = cardOf(id)?.tokensPerStep ?? null;
+  if (look.name === "stepTime" && tokens === null) return column;
   for (let from = 0; from <= last; from += AT_ONCE) {
     const { series } = await getCurves(id, [from, from + AT_ONCE - 1], POINTS);
     const { step, value } = series[name];
-    const tokens = cardOf(id)?.tokensPerStep ?? NaN;
     const shown =
       look.name === "stepTime"
-        ? inverted({ step: [...step], value: [...value], mean: undefined }, tokens).value
+        ? inverted({ step: [...step], value: [...value], mean: undefined }, tokens!).value
         : value;
     column.step.push(...step);
     column.value.push(...shown);

@@ -107,10 +107,17 @@ export function planHuggingFace(config: Readonly<Record<string, unknown>>, name:
   ];
   const table: Readonly<Record<string, Field>> = fields[planned.blocks];
   const others = Object.entries(otherNames[planned.blocks] ?? {});
+  // A null is an answer: no latent of the queries, as many heads of keys and values as heads.
   const stated = (field: string): unknown =>
-    config[field] ?? others.flatMap(([other, means]) => (means === field ? [config[other]] : [])).find(Boolean);
+    [field, ...others.flatMap(([other, means]) => (means === field ? [other] : []))]
+      .map((each) => config[each])
+      .find((value) => value !== undefined);
   const absent = (field: string): unknown => ownEntry(planned.absent ?? {}, field) ?? ownEntry(table, field)?.absent;
-  const valueOf: ConfigValues = (field) => (field === "asked_context" ? undefined : (stated(field) ?? absent(field)));
+  const valueOf: ConfigValues = (field) => {
+    if (field === "asked_context") return undefined;
+    const value = stated(field);
+    return value === undefined ? absent(field) : value;
+  };
   const missing = sizes.filter((field) => stated(field) === undefined && absent(field) !== null);
   for (const key of Object.keys(config)) {
     const meant = Object.hasOwn(table, key) || sizes.includes(key) ? undefined : nearestName(key, missing);
@@ -155,7 +162,7 @@ export function planHuggingFace(config: Readonly<Record<string, unknown>>, name:
       ...(typeof window === "number" && window < context && config["use_sliding_window"] !== false
         ? [`Attention is counted over all tokens, not over a window of ${window}.`]
         : []),
-      ...(extra > 0 ? [`Without the layers that predict further tokens, ${extra} of them.`] : []),
+      ...(extra > 0 ? [`Layers that predict further tokens are not counted: ${extra}.`] : []),
     ],
   };
 }

@@ -10,7 +10,7 @@
 
 import path from "node:path";
 import { isObject, isTooDeep } from "../../basics/objects.ts";
-import { messageOf, reason } from "../../files/errors.ts";
+import { reason } from "../../files/errors.ts";
 import { isFolder } from "../../files/places.ts";
 import { readText } from "../../files/read.ts";
 import { type ModelConfig, modelSchema } from "../../model/config.ts";
@@ -49,19 +49,13 @@ export function readPlannedModel(place: string): ReadModel {
   if (value["model_type"] !== undefined) return planHuggingFace(value, name, file);
   if (value["config"] !== undefined) return ofRun(value["config"], file);
   if (value["known"] !== undefined) return ofPlanner({ name, ...value }, file);
-  const { model = value, ...others } = value;
-  if (value["model"] !== undefined && Object.keys(others).length > 0 && value["data"] !== undefined)
-    return ofRun(value, file);
-  return ofModel(model, name, file);
+  const { model = value, data } = value;
+  return model !== value && data !== undefined ? ofRun(value, file) : ofModel(model, name, file);
 }
 
 function ofPlanner(value: Readonly<Record<string, unknown>>, file: string): ReadModel {
   const model = value as unknown as PlannedModel;
-  try {
-    expectPlannedModel(file, model);
-  } catch (error) {
-    throw new Error(messageOf(error), { cause: error });
-  }
+  expectPlannedModel(file, model);
   return { model, notes: [] };
 }
 

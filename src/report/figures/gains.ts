@@ -212,7 +212,7 @@ export function gainMapFigure(runs: readonly RunData[]): Figure | undefined {
   return {
     name: "gain-map",
     title: "Composite backward gain by sublayer and step",
-    caption: `How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks; the colours end at the largest factor of runs that did not diverge, and at its inverse${several ? "; the median over the seeds that measured the step" : ""}.`,
+    caption: `How much a gradient grows on its way from the last sublayer to each one (logarithm of the composite backward Amax gain): grey keeps its size, warm grows, blue shrinks; the colours end at the largest factor of runs that did not diverge, but not below ${LEAST_MAP_GAIN}, and at its inverse${several ? "; the median over the seeds that measured the step" : ""}.`,
     spec: wholeSpec({ vconcat: maps, spacing: 20, resolve: { scale: { color: "shared", x: "independent" } } }),
   };
 }

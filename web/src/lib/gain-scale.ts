@@ -24,7 +24,7 @@ export interface GainRange {
 /** Gains so near to 1 are told of in percent. */
 const NEAR = 0.05;
 /** No scale is shorter: what differs less is rounding. */
-const SHORTEST = 1e-6;
+const SHORTEST = 2e-6;
 const PALE = 0.45;
 
 /** The smallest and the largest gain of a map; undefined if it has none. */
