@@ -185,7 +185,7 @@ Sinkhorn-Knopp makes any logits doubly stochastic, so a residual map that was tr
 | which lines of recorded maps sum to one exactly | tensors named h_res or comb in the file | certain |
 | a trained row i ← j of φ has more energy over its source stream than over its target | the weights | a statistic over all sublayers; the small models tried here stay undecided |
 | the same weights in another file, as they are, transposed, or sliced otherwise | \`--against FILE\` | certain: weights that compute something else are an error, with the order, scale or sign that would explain it. Embeddings, blocks and the head are compared by name, too; what was not compared is said |
-| the loss of the model with its maps as they are and transposed, on the text it was trained on | a run folder, or \`--run FOLDER\` | a paired statistic, decided at four standard errors |
+| the loss of the model with its maps as they are and transposed, on the text it was trained on | a run folder, or \`--run FOLDER\` | a paired statistic, decided at four standard errors, if the loss changes by more than a hundred-thousandth |
 `;
 }
 

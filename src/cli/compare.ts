@@ -103,6 +103,8 @@ ${Object.entries(experiments)
     if (experiment) expectPackages("pictures");
     if (options.page !== undefined) expectPackages("page");
     let folder = options.resume ?? options.out ?? freeFolder(options);
+    if (options.resume === undefined && isRunFolder(folder))
+      throw new Error(`${folder} is a run itself, and runs inside a run are not shown: give another --out.`);
     if (options.resume === undefined && runsIn(folder).length > 0) {
       throw new Error(
         `${folder} already holds runs: continue them (birkhoff compare --resume ${folder}) or give another --out.`,

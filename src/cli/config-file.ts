@@ -149,6 +149,12 @@ function isOverruled(receiver: Receiver, path: string): boolean {
 }
 const sizes: ReadonlySet<string> = new Set(Object.values(presets).flatMap((size) => Object.keys(size)));
 
+/** Whether an option that is to stay says a field, by whatever name. */
+function isSaid(receiver: Receiver, path: string): boolean {
+  const option = optionOf(receiver.command, path);
+  return option === undefined ? isOverruled(receiver, path) : stays(receiver, option.attributeName());
+}
+
 function unknownKey(command: Command, key: string, source: string): Error {
   const options = command.options.map((option) => option.attributeName()).filter((name) => !apart.has(name));
   const known = takesFields(command) ? [...options, ...configPaths(), ...groups] : options;
@@ -165,7 +171,9 @@ function applyOption(receiver: Receiver, option: Option, value: unknown, key: st
   try {
     const given = valueOf(receiver, option, value);
     if (repeatable.has(name)) {
-      if (name !== "alarm" || !isKept("alarms")) prepend(receiver, name, given as readonly unknown[]);
+      const all = given as readonly unknown[];
+      const wanted = name === "set" ? all.filter((one) => !isSaid(receiver, String(one).split("=")[0]!)) : all;
+      if (name !== "alarm" || !isKept("alarms")) prepend(receiver, name, wanted);
     } else if (
       given !== undefined &&
       !isKept(name) &&

@@ -107,7 +107,8 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       return;
     }
     const look = lookOf(process.stdout);
-    const print = (text: string): void => void process.stdout.write(`${prose(text, process.stdout)}\n`);
+    const draw = (text: string): void => void process.stdout.write(`${text}\n`);
+    const print = (text: string): void => draw(prose(text, process.stdout));
     const { model, steps } = config;
     const last = metrics.at(-1);
     print(
@@ -125,7 +126,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
       );
       const evaluated = metrics.findLast(({ bitsPerByte }) => bitsPerByte !== undefined);
       if (evaluated) print(`validation: ${evaluated.bitsPerByte!.toFixed(4)} bits a byte at step ${evaluated.step}`);
-      print(`\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], look)}`);
+      draw(`\n${drawCurves([{ name: "training loss", values: metrics.map(({ loss }) => loss) }], look)}`);
     }
     const alarm = events.at(-1);
     if (alarm) print(`\n${showMany(events.length, "alarm")}, the last: ${describeEvent(alarm)}`);

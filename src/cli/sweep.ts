@@ -17,7 +17,7 @@ import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
-import { widthOf } from "../report/terminal.ts";
+import { prose, widthOf } from "../report/terminal.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { lockFolder } from "../files/lock.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -393,7 +393,8 @@ async function report(
     if (stopped) process.stderr.write(`Continue: ${goOn}\n`);
     return;
   }
-  if (results.length > 0) process.stdout.write(`\n${sweepTable(summary, widthOf(process.stdout))}\n`);
+  if (results.length > 0)
+    process.stdout.write(`\n${prose(sweepTable(summary, widthOf(process.stdout)), process.stdout)}\n`);
   process.stdout.write(
     `\n${summary.ended} of ${showMany(summary.points, "run")} ended; ${drawn ? "chart and " : ""}results in ${folder}\n`,
   );

@@ -70,8 +70,9 @@ export async function lintLoss(
     expected: "a higher loss",
     where: [],
   };
-  if (!(Math.abs(z) > DECIDES && Math.abs(mean) > LEAST_SHARE * average(right)))
-    return { ...check, verdict: "undecided" };
+  if (!(Math.abs(z) > DECIDES)) return { ...check, verdict: "undecided" };
+  if (!(Math.abs(mean) > LEAST_SHARE * average(right)))
+    return { ...check, measured: `${check.measured}; too small a share of the loss to decide`, verdict: "undecided" };
   if (z > 0) return { ...check, verdict: "good" };
   return {
     ...check,

@@ -121,6 +121,9 @@ test("the command line wins over the file, also by another name of the same fiel
   expect(micro.alarms?.rules?.gain).toBe("off");
   expect((await optionsOf(file)).tensorboard).toBe(true);
   expect((await optionsOf({ alarms: false })).alarms).toBe(false);
+  const assignments = { set: ["batch=8", "optimizer.learningRate=2", "optimizer.clip=3"] };
+  expect((await optionsOf(assignments, ["--batch", "2", "--learning-rate", "1"])).set).toEqual(["optimizer.clip=3"]);
+  expect((await optionsOf(assignments)).set).toEqual(assignments.set);
 });
 
 test.each([

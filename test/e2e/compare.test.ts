@@ -129,6 +129,13 @@ describe("compare", () => {
 });
 
 describe("variants", () => {
+  test("a folder that is a run itself is refused: what it held beside the run would not be shown", async () => {
+    const { code, stderr } = await run(place.folder, ["compare", ...settings, "--out", "runs/sotu-nano-1/mhc"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain("is a run itself, and runs inside a run are not shown: give another --out");
+    expect(fs.existsSync(runFolder("mhc/residual"))).toBe(false);
+  });
+
   test("two of a kind stand side by side under names of their own", async () => {
     const few = settings.with(settings.indexOf("10"), "2");
     const choices = "mhc,mhc:residualMap=identity:streams=2,dense";

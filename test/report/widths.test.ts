@@ -180,6 +180,7 @@ test("widths: a terminal says its own, a pipe has COLUMNS or 80; commands are ne
   expect(prose("a sentence of several words", {})).toBe("a sentence of several words");
 });
 
+const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 const hasScript = spawnSync("script", ["--version"]).status === 0;
 test.skipIf(!hasScript).each([
   ["schedule", 40],
@@ -188,7 +189,6 @@ test.skipIf(!hasScript).each([
   ["plan", 80],
   ["plan", 200],
 ] as const)("%s on a real terminal of %i columns", { timeout: 120_000 }, (command, columns) => {
-  const main = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
   const shell = `stty cols ${columns}; exec ${process.execPath} ${main} ${command}`;
   const { stdout } = spawnSync("script", ["-qec", shell, "/dev/null"], {
     encoding: "utf8",
@@ -199,4 +199,19 @@ test.skipIf(!hasScript).each([
   expect(lines.length).toBeGreaterThan(20);
   expect(stdout).not.toContain("\x1b");
   expect(lines.filter((line) => line.length > columns && !line.includes("birkhoff "))).toEqual([]);
+});
+
+test.skipIf(!hasScript)("inspect draws its chart in colours without breaking its lines", { timeout: 120_000 }, () => {
+  const run = fileURLToPath(new URL("../fixtures/runs-0.1/residual", import.meta.url));
+  const { stdout } = spawnSync(
+    "script",
+    ["-qec", `stty cols 80; exec ${process.execPath} ${main} inspect ${run} --runtime wasm`, "/dev/null"],
+    { encoding: "utf8", input: "", env: { ...process.env, NO_COLOR: undefined, FORCE_COLOR: "1" } },
+  );
+  expect(stdout).toContain("\x1b");
+  const lines = stripVTControlCharacters(stdout).replaceAll("\r", "").split("\n");
+  // From the first value of the axis down to its foot, every line has its value.
+  const [first, last] = [lines.findIndex((line) => / [┼┤]/.test(line)), lines.findIndex((line) => line.includes("└"))];
+  expect(last - first).toBeGreaterThan(5);
+  expect(lines.slice(first, last).filter((line) => !/ [┼┤]/.test(line))).toEqual([]);
 });
