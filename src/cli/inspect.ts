@@ -212,7 +212,8 @@ async function planOf(
   config: TrainingConfig,
   { memory, runtime: chosen }: InspectOptions,
 ): ReturnType<typeof compileRunStep> {
-  const runtime = await openChosen({ runtime: chosen });
+  // Only the processor can tell which memory a step writes, so auto means it.
+  const runtime = await openChosen({ runtime: chosen === "auto" ? "wasm" : chosen });
   try {
     return await compileRunStep(runtime, config, memory);
   } finally {

@@ -195,7 +195,8 @@ Examples:
       const plan = planTraining(model, { ...hardwareOf(hardware), ...options });
       return print(plan, compile ? compileSteps(model, { batch: plan.layout.microBatch }) : undefined);
     }
-    const runtime = await openRuntime();
+    // Only the processor's kernels can be timed one by one.
+    const runtime = await openRuntime({ runtime: "wasm" });
     try {
       const plan = planTraining(model, { ...options, hardware: await measureMachine(runtime) });
       const measured = hasMeasuredKernels(model);

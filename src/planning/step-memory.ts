@@ -64,7 +64,9 @@ export async function measureStepMemory(
   const { micro, programs } = loadStep(runtime, config, storeEvery);
   for (const program of programs) {
     if (!program.touch || !program.plan)
-      throw new Error(`measureStepMemory: the ${runtime.name} runtime cannot tell which memory a program writes.`);
+      throw new Error(
+        `measureStepMemory: the ${runtime.name} runtime cannot tell which memory a program writes; take the wasm runtime (--runtime wasm).`,
+      );
     arenas.push(await program.touch());
     if (program === micro && !Number.isFinite((await micro.read("loss"))[0]))
       throw new Error("measureStepMemory: the loss is not finite; the step reads memory before it is written.");

@@ -53,7 +53,7 @@ async function enter(): Promise<GPU> {
     dawn = (await import(name)) as typeof dawn;
   } catch (error) {
     throw new Error(
-      "webgpu: the package that brings WebGPU to Node is not installed (132 MB): npm install webgpu. Or take the wasm runtime, which needs nothing.",
+      "webgpu: the package that brings WebGPU to Node is not installed (132 MiB): npm install webgpu@0.6. Or take the wasm runtime, which needs nothing.",
       { cause: error },
     );
   }

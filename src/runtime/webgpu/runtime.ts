@@ -98,7 +98,10 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     );
   });
   device.addEventListener("uncapturederror", (event) => {
-    broken ??= new Error(`webgpu: ${event.error.message}`);
+    broken ??= new Error(
+      `webgpu: the GPU refused an order: ${event.error.message}. Please report it with the output of birkhoff doctor; ` +
+        "open another runtime, such as wasm, and go on from the last checkpoint.",
+    );
   });
   const expectOpen = (operation: string): void => {
     if (closed) throw closedRuntime(operation, "webgpu");
@@ -132,8 +135,9 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
         usage: usage.storage | usage.copySource | usage.copyTarget,
       });
       void device.popErrorScope().then((error) => {
+        // Of more use than what follows from it, which may have been told before.
         if (error)
-          broken ??= new Error(
+          broken = new Error(
             `Out of memory: the GPU has no ${(bytes / 2 ** 20).toFixed(0)} MiB left for ${label}. ` +
               "Use a smaller batch, context or width, gradient accumulation, or checkpoint(), and go on from the last checkpoint.",
           );

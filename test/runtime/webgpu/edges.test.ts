@@ -5,8 +5,10 @@ import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
 import { exp, gelu, log, relu, sigmoid, silu, sqrt, square, tanh } from "../../../src/ops/elementwise.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
 import { maxLast } from "../../../src/ops/max-last.ts";
-import { sumLast } from "../../../src/ops/reductions.ts";
+import { sum, sumLast } from "../../../src/ops/reductions.ts";
+import { streamProjection } from "../../../src/ops/stream-projection.ts";
 import { rmsNorm } from "../../../src/ops/rms-norm.ts";
 import { sinkhorn } from "../../../src/ops/sinkhorn.ts";
 import { softmax } from "../../../src/ops/softmax.ts";
@@ -84,5 +86,26 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
           `${size}, ${epsilon}`,
         ).toBeLessThan(1e-5);
     }
+  });
+
+  test("the gradient of the projection of huge streams has not vanished", async () => {
+    const [x, w] = [input("x", [2, 2, 5]), input("w", [3, 10])];
+    const y = square(streamProjection(x, w, { over: "token", epsilon: 1e-20 }));
+    const [dx] = gradients(sum(y), [x]);
+    const weights = Array.from({ length: 30 }, (_, at) => (((at * 5) % 11) - 4.5) / 8);
+    const values = Array.from({ length: 20 }, (_, at) => ((at * 7) % 5) - 1.5);
+    const slopes = async (size: number): Promise<TensorValues> =>
+      await valuesOf(dx!, [
+        [x, values.map((value) => value * size)],
+        [w, weights],
+      ]);
+    // The projection of a row does not know its length, so its gradient is as much smaller.
+    const [plain, huge] = [await slopes(1), await slopes(2 ** 80)];
+    expect(
+      relativeError(
+        huge.map((value) => value * 2 ** 80),
+        Float64Array.from(plain),
+      ),
+    ).toBeLessThan(1e-4);
   });
 });

@@ -47,11 +47,11 @@ export const streamProjection: readonly Implementation[] = [
     const { rows, length: K } = projectionRows(x, attributes);
     const P = lastAxis(p.shape);
     const along = temporary(context, "along", rows);
-    const rawGradient = operand(context, draw);
+    const [norms, rawGradient] = [operand(context, s), operand(context, draw)];
     context.emit(
       kernelCall({
         name: "projectionRows",
-        reads: { p: operand(context, p), norms: operand(context, s), dp: operand(context, dp) },
+        reads: { p: operand(context, p), norms, dp: operand(context, dp) },
         writes: { draw: rawGradient, along },
         width: WIDTH,
         groups: Math.ceil(rows / WIDTH),
@@ -65,7 +65,7 @@ export const streamProjection: readonly Implementation[] = [
       value += dp[m] * p[m];
       draw[m] = s * dp[m];
     }
-    along[row] = s * s * value / ${float(K)};
+    along[row] = s * value / ${float(K)};
   }`,
       }),
     );
@@ -76,7 +76,11 @@ export const streamProjection: readonly Implementation[] = [
       extents: { batch: 1, rows, inner: P, columns: K },
       transposeA: false,
       transposeB: false,
-      finish: { reads: { along, x: operand(context, x) }, value: "value - along[row] * x[at]" },
+      // s² of a long row may be below what float32 holds; s x is not.
+      finish: {
+        reads: { along, norms, x: operand(context, x) },
+        value: "value - along[row] * (norms[row] * x[at])",
+      },
     });
   }),
 ];
