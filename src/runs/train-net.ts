@@ -103,7 +103,7 @@ const optionRules: FieldRules<TrainNetOptions> = {
  * @param runtime computes, and keeps the parameters
  * @param net a loss over a set of parameters; with `mixing` the gains of its connections are recorded, too
  * @throws TypeError for an unknown or missing option; RangeError for a setting that makes no sense; DivergenceError when
- *   a loss or a gradient is not finite (the parameters are then those of the step before); Error when `initialise` was
+ *   a loss or a gradient is not finite (with such a gradient the parameters are those of the step before); Error when `initialise` was
  *   forgotten, when a batch does not give the inputs of the loss, or when the folder holds a run, is in use or cannot be
  *   written to
  */

@@ -82,6 +82,15 @@ test.each(Object.entries(cases))("the command of a report makes the same configu
   expect({ ...again, data }).toEqual(config);
 });
 
+test("iterations that a map does not have are not in the command, which would refuse them", () => {
+  const connection = { kind: "mhc", streams: 4, residualMap: "cayley" } as const;
+  const config = parseTrainingConfig({
+    ...plain,
+    model: { ...plain.model, connection: { ...connection, iterations: 5 } },
+  });
+  expect(configOf(reproduceCommand(config), config).model.connection).toEqual({ ...connection, iterations: 20 });
+});
+
 test("a comparison gets its report beside its runs, with its figures", async () => {
   const folder = path.join(parent, "comparison");
   for (const kind of ["residual", "mhc"] as const) storeRun(folder, { name: kind, kind });

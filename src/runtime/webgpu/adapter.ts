@@ -53,7 +53,7 @@ async function enter(): Promise<GPU> {
     dawn = (await import(name)) as typeof dawn;
   } catch (error) {
     throw new Error(
-      "webgpu: the package that brings WebGPU to Node is not installed (132 MiB): npm install webgpu@0.6. Or take the wasm runtime, which needs nothing.",
+      "webgpu: the package that brings WebGPU to Node is not installed (132 MiB): npm install webgpu@0.6. Or take the wasm runtime (--runtime wasm), which needs nothing.",
       { cause: error },
     );
   }
@@ -104,8 +104,22 @@ export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({ requiredLimits });
 }
 
+/** Whether Linux shows a device of a GPU. Without one Dawn need not be loaded, which takes time and warns of Vulkan. */
+function showsGpu(): boolean {
+  if (typeof process === "undefined" || process.platform !== "linux") return true;
+  const fs = process.getBuiltinModule?.("node:fs");
+  if (!fs) return true;
+  const devices = ["/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri"];
+  return devices.some((device) => fs.existsSync(device));
+}
+
 /** See which GPU there is, for people and for "auto". */
 export async function lookForGpu(): Promise<RuntimeFound> {
+  if (!showsGpu())
+    return {
+      available: false,
+      remedy: "There is no GPU here: none of its devices is in /dev. Training runs on the processor.",
+    };
   let adapter: GPUAdapter | undefined;
   try {
     adapter = await findAdapter();

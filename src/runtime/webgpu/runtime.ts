@@ -72,7 +72,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
   const adapter = await findAdapter();
   if (!adapter)
     throw new Error(
-      "webgpu: there is no GPU that WebGPU can use; a driver with Vulkan, Metal or Direct3D 12 is needed. Take the wasm runtime, or see birkhoff doctor.",
+      "webgpu: there is no GPU that WebGPU can use; a driver with Vulkan, Metal or Direct3D 12 is needed. Take the wasm runtime (--runtime wasm), or see birkhoff doctor.",
     );
   const device = await openDevice(adapter);
   const { limits, queue } = device;
