@@ -112,7 +112,7 @@ describe("a file", () => {
       /^layers\.0\.attention\.connection does not fit the convention paper: phi is missing\. Name another with --convention/,
     );
     const mhc = write("phi.safetensors", await trained("mhc"));
-    expect(() => inspectFile(mhc, { convention: "hc-dynamic" })).toThrow("theta is missing");
+    expect(() => inspectFile(mhc, { convention: "hc-dynamic" })).toThrow("theta must be [6, C]");
     expect(() => inspectFile(path.join(place.folder, "none.safetensors"))).toThrow(/none\.safetensors/);
   });
 });
