@@ -1,3 +1,4 @@
+#!/usr/bin/env node
 // The command line, which bin/birkhoff.js starts: it loads the command that is asked for, and turns errors into messages.
 
 import { readFileSync } from "node:fs";

@@ -152,10 +152,11 @@ describe("other commands", () => {
   });
 
   test("intervene shows what it has measured, and keeps nothing", async () => {
-    const args = ["intervene", "runs/both/hc", "--batches", "100", "--threads", "1", "--cache", "cache"];
-    const { child, finished } = start(place.folder, args);
-    // It takes twice as long and more where nothing else runs.
-    await pause(1500);
+    // A row takes milliseconds: enough of them for half a minute.
+    const sets = Array.from({ length: 400 }, () => ["--sublayers", "each"]).flat();
+    const args = ["intervene", "runs/both/hc", "identity", "mean", "uniform", "swap:0-1", "swap:0-2", ...sets];
+    const { child, finished } = start(place.folder, [...args, "--threads", "1", "--cache", "cache"]);
+    await pause(2000);
     child.kill("SIGTERM");
     const { code, signal } = await finished;
     // Before it listens the system ends it.
