@@ -53,7 +53,8 @@ export interface AdamwOptions extends Partial<AdamwSettings> {
   readonly learningRate?: number | ((step: number) => number);
 }
 
-const optionRules: FieldRules<AdamwOptions> = {
+/** The kinds of the fields, for those that add to them. */
+export const adamwFields: FieldRules<AdamwOptions> = {
   learningRate: "anything",
   beta1: "number",
   beta2: "number",
@@ -96,7 +97,7 @@ export interface AdamwUpdates extends AdamwStep {
  *   parameter that starts at random holds zeros, because `initialise` was forgotten
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
-  expectFields("adamwUpdates", options, optionRules);
+  expectFields("adamwUpdates", options, adamwFields);
   const { learningRate = 3e-3, ...chosen } = options;
   if (typeof learningRate !== "number" && typeof learningRate !== "function")
     throw new TypeError(

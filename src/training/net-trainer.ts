@@ -15,7 +15,7 @@ import { ancestors, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing } from "../stability/measure.ts";
-import { type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
+import { adamwFields, type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
 import type { ScheduleConfig } from "./config.ts";
 import { learningRate as scheduledRate, scheduleKinds } from "./schedule.ts";
 import { restoreTensors, type SavedTensor, type TrainerState } from "./trainer.ts";
@@ -54,17 +54,11 @@ const netRules: FieldRules<Net> = { parameters: "group", loss: "group", mixing: 
 
 /** The kinds of the fields, for those that add to them. */
 export const netTrainingRules: FieldRules<NetTraining> = {
+  ...adamwFields,
   steps: "number",
   batch: "function",
   warmup: "number",
   schedule: "anything",
-  learningRate: "anything",
-  beta1: "number",
-  beta2: "number",
-  epsilon: "number",
-  weightDecay: "number",
-  decayed: "list",
-  clip: "number",
 };
 
 /** What one step did. */

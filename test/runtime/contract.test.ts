@@ -143,6 +143,16 @@ describe.each(runtimes)("%s", (name, open, floats) => {
       expect(list(await runtime.read(w))).toEqual([0]);
     });
 
+    test("a state that a program only writes is its own too", async () => {
+      const [x, w] = [input("x", [1]), parameter("w", [1])];
+      const program = runtime.compile({ outputs: {}, updates: [[w, scale(x, 2)]] });
+      expect((await failing(() => runtime.forget(w))).message).toBe("forget: 1 program has w; release it first.");
+      runtime.write(x, [3]);
+      program.run();
+      expect(list(await runtime.read(w))).toEqual([6]);
+      program.release();
+    });
+
     test("constants hold their values before, between and after runs", async () => {
       const c = constant([1, -2, 3], [3]);
       const program = runtime.compile({ outputs: { c, square: multiply(c, c) } });

@@ -12,8 +12,6 @@ import {
   expectCount,
   expectIntegers,
   expectSpec,
-  expectState,
-  inUse,
   notRun,
   outputOf,
   type Outputs,
@@ -26,6 +24,7 @@ import {
   type TensorValues,
   valuesOf,
 } from "../program.ts";
+import { createStates } from "../states.ts";
 import type { SynchronousProgram, SynchronousRuntime, TracedCall } from "../runtime.ts";
 
 /** It plans nothing, so nothing is cut, packed or aligned. */
@@ -48,21 +47,17 @@ const device: Device = {
  */
 export function createReferenceRuntime(options: Readonly<Record<string, never>> = {}): SynchronousRuntime {
   expectFields("createReferenceRuntime", options, {});
-  const states = new Map<Tensor, Float64Array>();
-  /** Of each state, how many programs have it. */
-  const users = new Map<Tensor, number>();
+  const states = createStates<Float64Array>({
+    make: ({ state }, { shape }) => Float64Array.from(state?.values ?? new Float64Array(sizeOf(shape))),
+    drop() {},
+  });
   /** The program that ran last; only its outputs can be read. */
   let latest: object | undefined;
   let closed = false;
   const expectOpen = (operation: string): void => {
     if (closed) throw closedRuntime(operation, "reference");
   };
-  const stateData = (tensor: Tensor): Float64Array => {
-    const { values } = expectState(tensor);
-    let data = states.get(tensor);
-    if (!data) states.set(tensor, (data = Float64Array.from(values ?? new Float64Array(sizeOf(tensor.shape)))));
-    return data;
-  };
+  const stateData = (tensor: Tensor): Float64Array => states.state(tensor).place;
 
   const execute = (
     nodes: readonly Node[],
@@ -96,9 +91,10 @@ export function createReferenceRuntime(options: Readonly<Record<string, never>> 
     const nodes = ancestors(resultsOf({ outputs, updates }));
     expectRoom(nodes);
     let results = new Map<Tensor, Float64Array>();
-    const own = nodes.flatMap((node) => node.outputs).filter((tensor) => stateOf(tensor));
+    const own = states.enter();
+    const computed = nodes.flatMap((node) => node.outputs);
+    for (const tensor of [...computed, ...updates.map(([state]) => state)]) if (stateOf(tensor)) own.state(tensor);
     let released = false;
-    for (const state of own) users.set(state, (users.get(state) ?? 0) + 1);
     const run = (operation: string, look?: (call: TracedCall, values: TensorValues) => void): void => {
       expectOpen(operation);
       if (released) throw releasedProgram(operation);
@@ -128,11 +124,7 @@ export function createReferenceRuntime(options: Readonly<Record<string, never>> 
         released = true;
         results.clear();
         if (latest === program) latest = undefined;
-        for (const state of own) {
-          const left = (users.get(state) ?? 0) - 1;
-          users.set(state, left);
-          if (left === 0 && ["input", "constant"].includes(stateOf(state)?.kind ?? "")) states.delete(state);
-        }
+        own.leave();
       },
     };
     return program;
@@ -149,11 +141,7 @@ export function createReferenceRuntime(options: Readonly<Record<string, never>> 
     compile,
     readNow,
     read: async (state) => readNow(state),
-    forget(state) {
-      const count = users.get(state) ?? 0;
-      if (count > 0) throw inUse(stateOf(state)?.name ?? "tensor", count);
-      states.delete(state);
-    },
+    forget: (state) => states.forget(state),
     write(state, values) {
       expectOpen("write");
       const data = stateData(state);
@@ -164,7 +152,6 @@ export function createReferenceRuntime(options: Readonly<Record<string, never>> 
     finish: () => Promise.resolve(),
     close() {
       closed = true;
-      states.clear();
     },
   };
 }

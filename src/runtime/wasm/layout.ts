@@ -9,12 +9,13 @@
 // and every program is written anew with the new addresses. Nothing here touches the memory itself: the same
 // layout counts what a runtime would need that does not exist (../planned/runtime.ts).
 
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 import type { Device } from "../device.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
-import { expectState, inUse, type ProgramSpec } from "../program.ts";
+import type { ProgramSpec } from "../program.ts";
+import { createStates } from "../states.ts";
 import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
@@ -86,38 +87,21 @@ export interface Layout {
 }
 
 export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions): Layout {
-  /** `users`: programs that have the state. */
-  const states = new Map<Tensor, PlacedState & { users: number }>();
   const addresses = new Map<Buffer, number>();
   const rewrite = new Map<PlacedProgram, () => void>();
   let arena: { address: number; bytes: number } | undefined;
-
-  const state = (tensor: Tensor): PlacedState & { users: number } => {
-    const attributes = expectState(tensor);
-    let found = states.get(tensor);
-    if (!found) {
-      const bytes = 4 * sizeOf(tensor.shape);
-      const buffer = { name: attributes.name, bytes, state: attributes };
-      found = { buffer, address: heap.allocate(bytes), users: 0 };
-      states.set(tensor, found);
-      addresses.set(buffer, found.address);
-      memory.begin(found);
-    }
-    return found;
-  };
-  const remove = (tensor: Tensor, { buffer, address }: PlacedState): void => {
-    states.delete(tensor);
-    addresses.delete(buffer);
-    heap.release(address);
-  };
-  /** One program less has these. What the host has written to parameters and persistent states stays. */
-  const leave = (tensors: Iterable<Tensor>): void => {
-    for (const tensor of tensors) {
-      const left = states.get(tensor);
-      const kind = left?.buffer.state?.kind;
-      if (left && --left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
-    }
-  };
+  const states = createStates<number>({
+    make(buffer) {
+      const address = heap.allocate(buffer.bytes);
+      addresses.set(buffer, address);
+      memory.begin({ buffer, address });
+      return address;
+    },
+    drop({ buffer, place }) {
+      addresses.delete(buffer);
+      heap.release(place);
+    },
+  });
   const growArena = (bytes: number): void => {
     if (bytes <= (arena?.bytes ?? 0)) return;
     const before = arena;
@@ -135,23 +119,15 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
   };
 
   return {
-    state,
-    forget(tensor) {
-      const found = states.get(tensor);
-      if (!found) return;
-      if (found.users > 0) throw inUse(found.buffer.name, found.users);
-      remove(tensor, found);
+    state(tensor) {
+      const { buffer, place } = states.state(tensor);
+      return { buffer, address: place };
     },
+    forget: (tensor) => states.forget(tensor),
     place(spec, keepAll, write) {
-      const has = new Set<Tensor>();
-      const stateBuffer = (tensor: Tensor): Buffer => {
-        const own = state(tensor);
-        if (!has.has(tensor)) own.users++;
-        has.add(tensor);
-        return own.buffer;
-      };
+      const own = states.enter();
       try {
-        const plan = compilePlan(spec, machine, { keepAll, stateBuffer });
+        const plan = compilePlan(spec, machine, { keepAll, stateBuffer: (tensor) => own.state(tensor).buffer });
         const { offsets, bytes, locals, sharing } = plan.arena;
         const placeOf = (buffer: Buffer): Place => {
           const root = sharing.get(buffer) ?? buffer;
@@ -171,15 +147,15 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
           release() {
             if (!rewrite.delete(program)) return;
             heap.release(base);
-            leave(has);
+            own.leave();
             dropArena();
           },
         };
-        rewrite.set(program, () => write(program));
         write(program);
+        rewrite.set(program, () => write(program));
         return program;
       } catch (error) {
-        leave(has);
+        own.leave();
         dropArena();
         throw error;
       }

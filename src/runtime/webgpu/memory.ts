@@ -3,11 +3,12 @@
 // A state has a buffer of its own. All programs share the arena, which is one buffer or, where that would be too large
 // for the GPU, several: when a program needs a larger one, it grows, and every program is bound anew.
 
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import type { Tensor } from "../../graph/tensor.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
-import { expectState, inUse, type ProgramSpec } from "../program.ts";
+import type { ProgramSpec } from "../program.ts";
+import { createStates } from "../states.ts";
 
 /** A part of a buffer of the GPU. */
 export interface Place {
@@ -53,12 +54,6 @@ export interface MemoryActions {
 const whole = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
 export function createMemory(machine: Machine, actions: MemoryActions): Memory {
-  interface State {
-    readonly buffer: Buffer;
-    readonly place: Place;
-    users: number;
-  }
-  const states = new Map<Tensor, State>();
   const places = new Map<Buffer, Place>();
   const bound = new Map<PlacedProgram, () => void>();
   const page = machine.device.arenaPage ?? Number.POSITIVE_INFINITY;
@@ -76,32 +71,18 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
     actions.drop(gpu);
   };
 
-  const state = (tensor: Tensor): State => {
-    const attributes = expectState(tensor);
-    const known = states.get(tensor);
-    if (known) return known;
-    const bytes = 4 * sizeOf(tensor.shape);
-    const buffer = { name: attributes.name, bytes, state: attributes };
-    const place = { gpu: create(attributes.name, bytes), offset: 0, bytes };
-    const made = { buffer, place, users: 0 };
-    states.set(tensor, made);
-    places.set(buffer, place);
-    if (attributes.values) actions.begin(place, attributes.values, tensor.dtype);
-    return made;
-  };
-  const remove = (tensor: Tensor, { buffer, place }: State): void => {
-    states.delete(tensor);
-    places.delete(buffer);
-    drop(place.gpu);
-  };
-  /** One program less has these. What the host has written to parameters and persistent states stays. */
-  const leave = (tensors: Iterable<Tensor>): void => {
-    for (const tensor of tensors) {
-      const left = states.get(tensor);
-      const kind = left?.buffer.state?.kind;
-      if (left && --left.users === 0 && (kind === "input" || kind === "constant")) remove(tensor, left);
-    }
-  };
+  const states = createStates<Place>({
+    make(buffer, { dtype }) {
+      const place = { gpu: create(buffer.name, buffer.bytes), offset: 0, bytes: buffer.bytes };
+      places.set(buffer, place);
+      if (buffer.state?.values) actions.begin(place, buffer.state.values, dtype);
+      return place;
+    },
+    drop({ buffer, place }) {
+      places.delete(buffer);
+      drop(place.gpu);
+    },
+  });
   /** Pages that grow are other buffers, with the values of the old: programs that have run can still be read. */
   const growArena = (bytes: number): void => {
     let moved = false;
@@ -123,28 +104,21 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
   };
 
   return {
-    state: (tensor) => state(tensor).place,
-    forget(tensor) {
-      const found = states.get(tensor);
-      if (!found) return;
-      if (found.users > 0) throw inUse(found.buffer.name, found.users);
-      remove(tensor, found);
-    },
+    state: (tensor) => states.state(tensor).place,
+    forget: (tensor) => states.forget(tensor),
     place(spec, bind) {
-      const has = new Set<Tensor>();
+      const has = states.enter();
       /** Buffers that only this program has, such as those of its checks. */
       const own = new Map<Buffer, Place>();
-      const stateBuffer = (tensor: Tensor): Buffer => {
-        const found = state(tensor);
-        if (!has.has(tensor)) found.users++;
-        has.add(tensor);
-        return found.buffer;
+      const leave = (): void => {
+        for (const { gpu } of own.values()) drop(gpu);
+        has.leave();
+        dropArena();
       };
       try {
-        const plan = compilePlan(spec, machine, { stateBuffer });
+        const plan = compilePlan(spec, machine, { stateBuffer: (tensor) => has.state(tensor).buffer });
         const { offsets, bytes, sharing } = plan.arena;
-        const largest = Math.max(0, ...[...offsets.keys()].map((buffer) => buffer.bytes));
-        if (largest > page) throw actions.tooLarge(largest);
+        for (const buffer of offsets.keys()) if (buffer.bytes > page) throw actions.tooLarge(buffer.bytes);
         growArena(bytes);
         const program: PlacedProgram = {
           plan,
@@ -161,18 +135,14 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
             return place;
           },
           release() {
-            if (!bound.delete(program)) return;
-            for (const { gpu } of own.values()) drop(gpu);
-            leave(has);
-            dropArena();
+            if (bound.delete(program)) leave();
           },
         };
-        bound.set(program, () => bind(program));
         bind(program);
+        bound.set(program, () => bind(program));
         return program;
       } catch (error) {
-        leave(has);
-        dropArena();
+        leave();
         throw error;
       }
     },

@@ -4,6 +4,7 @@
 // they are asked for; while kernels are being compiled they wait in a line. Nothing waits for the GPU but a read.
 
 import { expectFields } from "../../basics/fields.ts";
+import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
@@ -35,6 +36,9 @@ import { gridOf } from "./shader.ts";
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 } as const;
 const MAP_READ = 1;
 
+/** What a smaller GPU may be taken to have at least. */
+const LEAST_BUFFER = 2 ** 10;
+
 /** WebGPU does not say how much memory there is: only an attempt shows what is too much. */
 const UNKNOWN_MEMORY = 2 ** 42;
 
@@ -45,7 +49,7 @@ export interface WebgpuRuntime extends Runtime {
 
 /** How the WebGPU runtime uses the GPU. */
 export interface WebgpuOptions {
-  /** Bytes of the largest buffer; default: the GPU's own limit. A smaller one plans as for a smaller GPU. */
+  /** Bytes of the largest buffer, 1024 or more; default: the GPU's own limit. A smaller one plans as for a smaller GPU. */
   readonly largestBuffer?: number;
 }
 
@@ -65,10 +69,13 @@ interface WatchedCheck extends IndexCheck {
 /**
  * Open the fastest GPU that WebGPU knows; `close` ends it.
  *
- * @throws Error when there is no WebGPU, no adapter or no device; it says what to do
+ * @throws Error when there is no WebGPU, no adapter or no device; it says what to do. RangeError for a largest buffer
+ *   that is no whole number of at least 1024
  */
 export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<WebgpuRuntime> {
   expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
+  if (options.largestBuffer !== undefined)
+    expectWhole("createWebgpuRuntime", "largestBuffer", options.largestBuffer, LEAST_BUFFER, UNKNOWN_MEMORY);
   const adapter = await findAdapter();
   if (!adapter)
     throw new Error(

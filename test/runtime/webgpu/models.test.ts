@@ -110,3 +110,9 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 300_000 }, () => {
     trainer.release();
   });
 });
+
+test.each([0, 1.5, Number.NaN, -1])("a largest buffer of %d bytes is refused", async (largestBuffer) => {
+  await expect(createWebgpuRuntime({ largestBuffer })).rejects.toThrow(
+    "createWebgpuRuntime: largestBuffer is " + largestBuffer + "; it must be a whole number from 1024",
+  );
+});
