@@ -16,7 +16,7 @@ export {
 } from "./graph/parameters.ts";
 
 // Connections: decide how layers pass information on, and wrap any block of your own.
-export type { StreamPrecision } from "./ops/stream-precision.ts";
+export type { StreamPrecision } from "./ops/bfloat16.ts";
 export type {
   Adjust,
   Block,
@@ -67,6 +67,7 @@ export {
 export { type OpenOptions, openRuntime, type RuntimeChoice, type RuntimeName } from "./runtime/open.ts";
 export type { Output, Outputs, ProgramSpec, Readings, TensorValues, ValuesOf } from "./runtime/program.ts";
 export type { Program, ProgramOf, Runtime } from "./runtime/runtime.ts";
+export { inPrecision, type Precision, precisions } from "./runtime/precision.ts";
 
 // Gains: measure how much the streams amplify a signal.
 export { type GainPair, type Gains, measureGains } from "./stability/gains.ts";
