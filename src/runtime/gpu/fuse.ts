@@ -1,21 +1,39 @@
 // Question: which kernels does a plan become on a GPU?
 //
 // A kernel for each call, but a chain of elementwise calls becomes one: each thread computes one element of all of
-// them, and a result that nobody else reads is never stored.
+// them, and a result that nobody else reads is never stored. And calls of one phase whose bodies are the same but for
+// a few numbers, such as AdamW of every parameter, become one kernel with many members.
 
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "../plan/calls.ts";
-import type { ElementWork, GpuWork, IndexCheck, KernelWork } from "./work.ts";
+import type { ElementWork, GpuWork, IndexCheck, KernelWork, ManyWork } from "./work.ts";
 import { WIDTH } from "./rows.ts";
 
 /** A kernel and what it is called with. */
 export interface Dispatch {
   readonly label: string;
   readonly kernel: KernelWork;
-  /** In the order of the kernel's operands. */
+  /** In the order of the kernel's operands; of all members, where there are some. */
   readonly buffers: readonly Buffer[];
   readonly written: ReadonlySet<Buffer>;
   readonly calls: readonly Call[];
   readonly check?: IndexCheck;
+  /**
+   * The sets of operands that the kernel works on, one after the other: the first `groups` groups are the first
+   * member's. The body knows the numbers of the member, and `group` counts its own groups.
+   */
+  readonly members?: readonly Member[];
+}
+
+export interface Member {
+  /** In the order of the kernel's operands. */
+  readonly buffers: readonly Buffer[];
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly groups: number;
+}
+
+/** What becomes a kernel, alone or with others. */
+interface Part extends Omit<Dispatch, "kernel" | "members"> {
+  readonly work: KernelWork | ManyWork;
 }
 
 /**
@@ -37,19 +55,74 @@ export function dispatchesOf(plan: CompiledPlan, mostOperands: number): Dispatch
     kept.has(buffer) ||
     plan.arena.sharing.get(buffer)?.state !== undefined ||
     [...(readers.get(buffer) ?? [])].some((reader) => !own.includes(reader));
-  return plan.phases
-    .flat()
-    .flatMap((group) => partition(group.calls, mostOperands, stored))
-    .map((calls) => {
-      const [first] = calls;
-      if (first === undefined) throw new Error("dispatchesOf: a part without calls is given.");
-      const work = workOf(first);
-      if (work.kind === "elements") return fused(calls, (buffer) => stored(buffer, calls));
-      const buffers = first.operands.flatMap((operand) => operand?.buffer ?? []);
-      const written = new Set(writes(first).map(({ buffer }) => buffer));
-      const { check } = work;
-      return { label: first.label, kernel: work, buffers, written, calls, ...(check && { check }) };
-    });
+  const partOf = (calls: readonly Call[]): Part => {
+    const [first] = calls;
+    if (first === undefined) throw new Error("dispatchesOf: a part without calls is given.");
+    const work = workOf(first);
+    if (work.kind === "elements") return fused(calls, (buffer) => stored(buffer, calls));
+    const buffers = first.operands.flatMap((operand) => operand?.buffer ?? []);
+    const written = new Set(writes(first).map(({ buffer }) => buffer));
+    const { check } = work;
+    return { label: first.label, work, buffers, written, calls, ...(check && { check }) };
+  };
+  const distinct = ({ buffers }: Part): number =>
+    new Set(buffers.map((buffer) => plan.arena.sharing.get(buffer) ?? buffer)).size;
+  return plan.phases.flatMap((groups) => {
+    const dispatches: Dispatch[] = [];
+    /** By what members have in common, the place of their dispatch. */
+    const together = new Map<string, { readonly at: number; readonly parts: Part[] }>();
+    for (const group of groups) {
+      const parts = partition(group.calls, mostOperands, stored).map(partOf);
+      for (const part of parts) {
+        const { work } = part;
+        // A part that follows others of its chain waits for them; the table of places takes a buffer, too.
+        const key = work.kind === "many" && parts.length === 1 && distinct(part) < mostOperands && commonText(work);
+        const known = key ? together.get(key) : undefined;
+        if (known) {
+          known.parts.push(part);
+          dispatches[known.at] = joined(known.parts);
+          continue;
+        }
+        if (key) together.set(key, { at: dispatches.length, parts: [part] });
+        dispatches.push(distinct(part) > mostOperands && work.kind === "many" ? joined([part]) : alone(part));
+      }
+    }
+    return dispatches;
+  });
+}
+
+/** What members of one kernel have in common; undefined where they cannot be. */
+function commonText({ operands, functions, body, width }: ManyWork): string | undefined {
+  if (new Set(operands.map(({ type }) => type)).size > 1) return undefined;
+  return JSON.stringify([operands, functions, body, width]);
+}
+
+/** The kernel of a part, with its numbers as constants. */
+function alone({ work, ...part }: Part): Dispatch {
+  if (work.kind === "kernel") return { ...part, kernel: work };
+  const { numbers, operands, functions, width, groups } = work;
+  const constants = Object.entries(numbers).map(([name, value]) => `\n  let ${name}: u32 = ${value}u;`);
+  const body = `${constants.join("")}${work.body}`;
+  return { ...part, kernel: { kind: "kernel", operands, functions, body, width, groups } };
+}
+
+function joined(parts: readonly Part[]): Dispatch {
+  const [first] = parts;
+  if (first?.work.kind !== "many") throw new Error("joined: work that cannot be joined is given.");
+  const members = parts.map(({ buffers, work }): Member => {
+    const { numbers, groups } = work as ManyWork;
+    return { buffers, numbers, groups };
+  });
+  const { operands, functions, body, width } = first.work;
+  const groups = members.reduce((sum, member) => sum + member.groups, 0);
+  return {
+    label: parts.length > 1 ? `${first.label} and ${parts.length - 1} more` : first.label,
+    kernel: { kind: "kernel", operands, functions, body, width, groups },
+    buffers: parts.flatMap(({ buffers }) => buffers),
+    written: new Set(parts.flatMap(({ written }) => [...written])),
+    calls: parts.flatMap(({ calls }) => calls),
+    members,
+  };
 }
 
 function workOf({ work, label }: Call): GpuWork {
@@ -86,7 +159,7 @@ function countOperands(calls: readonly Call[], stored: Stored): number {
 }
 
 /** One kernel for elementwise calls of one size. */
-function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Dispatch {
+function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Part {
   const names = new Map<Buffer, { name: string; type: ElementWork["type"] }>();
   const nameOf = (buffer: Buffer, type: ElementWork["type"]): string => {
     const known = names.get(buffer);
@@ -121,13 +194,14 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Dis
   const labels = [...new Set(calls.map(({ label }) => label))];
   return {
     label: labels.length > 1 ? `${labels[0]} to ${labels.at(-1)}` : (labels[0] ?? ""),
-    kernel: {
-      kind: "kernel",
+    work: {
+      kind: "many",
       operands: [...names.values()],
       functions: [...functions],
+      numbers: { size },
       body: `
   let i: u32 = group * ${WIDTH}u + lane;
-  if (i < ${size}u) {
+  if (i < size) {
 ${lines.join("\n")}
   }`,
       width: WIDTH,
