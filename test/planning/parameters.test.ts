@@ -62,24 +62,21 @@ test("of a model with published totals only the connection is counted", () => {
   expect([count.total, count.active]).toEqual([1.6e12, 49e9]);
 });
 
-test.each(Object.keys(presets) as Preset[])(
-  "%s: as many parameters as the model itself",
-  (name) => {
-    const model = plannedModel(name);
-    if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
-    const count = countParameters(model);
-    const real = (kind: "mhc" | "residual"): number => {
-      const parameters = createParameters();
-      languageModel(
-        modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
-        parameters,
-      );
-      return parameterCount(parameters);
-    };
-    expect(count.total).toBe(real("mhc"));
-    expect(count.total - count.parts.connection.total).toBe(real("residual"));
-  },
-);
+test.each(Object.keys(presets) as Preset[])("%s: as many parameters as the model itself", (name) => {
+  const model = plannedModel(name);
+  if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
+  const count = countParameters(model);
+  const real = (kind: "mhc" | "residual"): number => {
+    const parameters = createParameters();
+    languageModel(
+      modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
+      parameters,
+    );
+    return parameterCount(parameters);
+  };
+  expect(count.total).toBe(real("mhc"));
+  expect(count.total - count.parts.connection.total).toBe(real("residual"));
+});
 
 describe("the sizes for one GPU, beside published ones", () => {
   const countOf = (name: Preset, vocabulary: number): number => {
