@@ -6,7 +6,7 @@
 
 import type { Buffer } from "../plan/calls.ts";
 import type { Dispatch, Member } from "../gpu/fuse.ts";
-import type { Place } from "./memory.ts";
+import type { Place } from "../gpu/memory.ts";
 import type { Pipelines, PipelineSlot } from "./pipelines.ts";
 import { gridOf, memberText, shaderText } from "./shader.ts";
 
@@ -26,7 +26,7 @@ export interface Bound {
 export interface BindOptions {
   readonly device: GPUDevice;
   readonly pipelines: Pipelines;
-  placeOf(buffer: Buffer): Place;
+  placeOf(buffer: Buffer): Place<GPUBuffer>;
   /** Make a buffer that holds these words, in the order of all orders. */
   tableOf(words: Uint32Array<ArrayBuffer>): GPUBuffer;
   drop(table: GPUBuffer): void;
@@ -87,7 +87,7 @@ function single(
   { kernel, label, buffers }: Dispatch,
   device: GPUDevice,
   pipelines: Pipelines,
-  placeOf: (buffer: Buffer) => Place,
+  placeOf: (buffer: Buffer) => Place<GPUBuffer>,
 ): BoundDispatch {
   const entries: GPUBindGroupEntry[] = [];
   const known = new Map<string, number>();
@@ -109,7 +109,7 @@ function single(
 }
 
 /** The members of a dispatch by the buffers that hold their operands; none for a dispatch without members. */
-function bundlesOf(dispatch: Dispatch, placeOf: (buffer: Buffer) => Place): Bundle[] {
+function bundlesOf(dispatch: Dispatch, placeOf: (buffer: Buffer) => Place<GPUBuffer>): Bundle[] {
   const bundles = new Map<string, Bundle>();
   for (const member of dispatch.members ?? []) {
     const buffers = member.buffers.map((buffer) => placeOf(buffer).gpu);
@@ -121,7 +121,7 @@ function bundlesOf(dispatch: Dispatch, placeOf: (buffer: Buffer) => Place): Bund
   return [...bundles.values()];
 }
 
-function tableWords({ members }: Bundle, placeOf: (buffer: Buffer) => Place): number[] {
+function tableWords({ members }: Bundle, placeOf: (buffer: Buffer) => Place<GPUBuffer>): number[] {
   let first = 0;
   return members.flatMap(({ buffers, numbers, groups }) => {
     const row = [first, ...Object.values(numbers), ...buffers.map((buffer) => placeOf(buffer).offset / WORD)];

@@ -11,6 +11,7 @@ import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { type Dispatch, dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
+import { createMemory, type Place } from "../gpu/memory.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import {
   expectCount,
@@ -29,7 +30,6 @@ import {
 import type { ProgramOf, Runtime } from "../runtime.ts";
 import { type AdapterListing, describeAdapter, findAdapter, openDevice } from "./adapter.ts";
 import { bind, type Bound, type BoundDispatch } from "./bind.ts";
-import { createMemory, type Place } from "./memory.ts";
 import { createPipelines } from "./pipelines.ts";
 
 /** The bits of GPUBufferUsage and GPUMapMode, which are not there before the package is. */
@@ -55,7 +55,7 @@ export interface WebgpuOptions {
 
 /** What a check has found, where the host looks. */
 interface WatchedCheck extends IndexCheck {
-  readonly place: Place;
+  readonly place: Place<GPUBuffer>;
   readonly updated: readonly string[];
 }
 
@@ -124,7 +124,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     encode(encoder);
     queue.submit([encoder.finish()]);
   };
-  const memory = createMemory(machine, {
+  const memory = createMemory<GPUBuffer>(machine, {
     create(label, bytes) {
       const size = Math.max(16, Math.ceil(bytes / 16) * 16);
       if (bytes > largestBuffer) throw tooLarge(bytes, largestBuffer);
@@ -159,7 +159,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
   const unseen = new Set<WatchedCheck>();
 
   /** Read parts of buffers, and what the checks have found. */
-  const fetch = async (places: readonly Place[]): Promise<ArrayBuffer[]> => {
+  const fetch = async (places: readonly Place<GPUBuffer>[]): Promise<ArrayBuffer[]> => {
     expectOpen("read");
     const checks = [...unseen];
     unseen.clear();
