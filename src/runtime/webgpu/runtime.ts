@@ -300,6 +300,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     device: machine.device,
     kernels: `webgpu ${adapter.info.architecture || adapter.info.vendor || "adapter"}`,
     machine,
+    asynchronous: true,
     adapter: describeAdapter(adapter),
     compile,
     write(tensor, values) {
