@@ -7,10 +7,10 @@ import { type Buffer, type Call, type CompiledPlan, reads, writes } from "../pla
 import type { ElementWork, GpuWork, IndexCheck, KernelWork } from "./work.ts";
 import { WIDTH } from "./rows.ts";
 
-/** A kernel and what it is called with. */
-export interface Dispatch {
+/** A kernel and what it is called with; W is work of one machine alone, which stays as it is. */
+export interface Dispatch<W extends OwnWork = never> {
   readonly label: string;
-  readonly kernel: KernelWork;
+  readonly kernel: KernelWork | W;
   /** In the order of the kernel's operands. */
   readonly buffers: readonly Buffer[];
   readonly written: ReadonlySet<Buffer>;
@@ -18,11 +18,16 @@ export interface Dispatch {
   readonly check?: IndexCheck;
 }
 
+/** Work of a kind that only one machine has. */
+export interface OwnWork {
+  readonly kind: string;
+}
+
 /**
  * @param plan of a machine that `gpuMachine` made
  * @param mostOperands how many buffers a kernel may have
  */
-export function dispatchesOf(plan: CompiledPlan, mostOperands: number): Dispatch[] {
+export function dispatchesOf<W extends OwnWork = never>(plan: CompiledPlan, mostOperands: number): Dispatch<W>[] {
   const readers = new Map<Buffer, Set<Call>>();
   for (const call of plan.calls) {
     for (const { buffer } of reads(call)) {
@@ -40,14 +45,14 @@ export function dispatchesOf(plan: CompiledPlan, mostOperands: number): Dispatch
   return plan.phases
     .flat()
     .flatMap((group) => partition(group.calls, mostOperands, stored))
-    .map((calls) => {
+    .map((calls): Dispatch<W> => {
       const [first] = calls;
       if (first === undefined) throw new Error("dispatchesOf: a part without calls is given.");
-      const work = workOf(first);
-      if (work.kind === "elements") return fused(calls, (buffer) => stored(buffer, calls));
+      const work: GpuWork | W = workOf(first);
+      if (isElements(work)) return fused(calls, (buffer) => stored(buffer, calls));
       const buffers = first.operands.flatMap((operand) => operand?.buffer ?? []);
       const written = new Set(writes(first).map(({ buffer }) => buffer));
-      const { check } = work;
+      const check = "check" in work ? work.check : undefined;
       return { label: first.label, kernel: work, buffers, written, calls, ...(check && { check }) };
     });
 }
@@ -56,6 +61,8 @@ function workOf({ work, label }: Call): GpuWork {
   if (work && "kind" in work) return work as GpuWork;
   throw new Error(`dispatchesOf: ${label} has no work for a GPU.`);
 }
+
+const isElements = (work: OwnWork): work is ElementWork => work.kind === "elements";
 
 type Stored = (buffer: Buffer, own: readonly Call[]) => boolean;
 

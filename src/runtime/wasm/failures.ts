@@ -3,7 +3,7 @@
 // Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
 // (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
 // flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more. For a thread
-// that has ended without a word the calling thread does the same (workers.ts).
+// that has ended without a word the calling thread does the same (engine.ts).
 
 import { IndexError } from "../../ops/indices.ts";
 import {

@@ -11,6 +11,7 @@ import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { type Dispatch, dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
+import { createMemory, type Place, type PlacedProgram } from "../gpu/memory.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import {
   expectCount,
@@ -28,7 +29,6 @@ import {
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
 import { type AdapterListing, describeAdapter, findAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
-import { createMemory, type Place, type PlacedProgram } from "./memory.ts";
 import { createPipelines, type PipelineSlot } from "./pipelines.ts";
 import { gridOf } from "./shader.ts";
 
@@ -62,7 +62,7 @@ interface BoundDispatch {
 
 /** What a check has found, where the host looks. */
 interface WatchedCheck extends IndexCheck {
-  readonly place: Place;
+  readonly place: Place<GPUBuffer>;
   readonly updated: readonly string[];
 }
 
@@ -126,7 +126,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
     encode(encoder);
     queue.submit([encoder.finish()]);
   };
-  const memory = createMemory(machine, {
+  const memory = createMemory<GPUBuffer>(machine, {
     create(label, bytes) {
       const size = Math.max(16, Math.ceil(bytes / 16) * 16);
       if (bytes > largestBuffer) throw tooLarge(bytes, largestBuffer);
@@ -161,7 +161,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
   const unseen = new Set<WatchedCheck>();
 
   /** Read parts of buffers, and what the checks have found. */
-  const fetch = async (places: readonly Place[]): Promise<ArrayBuffer[]> => {
+  const fetch = async (places: readonly Place<GPUBuffer>[]): Promise<ArrayBuffer[]> => {
     expectOpen("read");
     const checks = [...unseen];
     unseen.clear();
@@ -204,7 +204,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       ? closedRuntime("read", "webgpu")
       : new Error("webgpu: the GPU did not give back what was read.", { cause: error });
 
-  const bind = ({ placeOf }: PlacedProgram, dispatches: readonly Dispatch[]): BoundDispatch[] =>
+  const bind = ({ placeOf }: PlacedProgram<GPUBuffer>, dispatches: readonly Dispatch[]): BoundDispatch[] =>
     dispatches.map((dispatch) => {
       const entries: GPUBindGroupEntry[] = [];
       const known = new Map<string, number>();

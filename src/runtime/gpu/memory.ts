@@ -10,68 +10,74 @@ import type { Machine } from "../plan/machine.ts";
 import type { ProgramSpec } from "../program.ts";
 import { createStates } from "../states.ts";
 
-/** A part of a buffer of the GPU. */
-export interface Place {
-  readonly gpu: GPUBuffer;
+/** A piece of the GPU's memory, as its interface has it. */
+export interface Piece {
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** A part of a piece. */
+export interface Place<B extends Piece> {
+  readonly gpu: B;
   readonly offset: number;
   /** A multiple of 4. */
   readonly bytes: number;
 }
 
-export interface PlacedProgram {
+export interface PlacedProgram<B extends Piece> {
   readonly plan: CompiledPlan;
-  placeOf(buffer: Buffer): Place;
+  placeOf(buffer: Buffer): Place<B>;
   release(): void;
 }
 
-export interface Memory {
+export interface Memory<B extends Piece> {
   /** A state's place, made when it is first asked for. */
-  state(tensor: Tensor): Place;
+  state(tensor: Tensor): Place<B>;
   forget(tensor: Tensor): void;
   /**
    * Compile a program and give its buffers places.
    *
    * @param bind is called now, and again whenever the arena is another
    */
-  place(spec: ProgramSpec, bind: (program: PlacedProgram) => void): PlacedProgram;
+  place(spec: ProgramSpec, bind: (program: PlacedProgram<B>) => void): PlacedProgram<B>;
   /** Bytes taken at most. */
   most(): number;
 }
 
 /** What the memory asks of whoever gives the orders. */
-export interface MemoryActions {
-  create(label: string, bytes: number): GPUBuffer;
+export interface MemoryActions<B extends Piece> {
+  create(label: string, bytes: number): B;
   /** Copy the whole of one buffer to the beginning of another, in the order of all orders. */
-  copy(from: GPUBuffer, to: GPUBuffer, bytes: number): void;
+  copy(from: B, to: B, bytes: number): void;
   /** Set the values of a new state, in the order of all orders. */
-  begin(place: Place, values: readonly number[], dtype: Tensor["dtype"]): void;
+  begin(place: Place<B>, values: readonly number[], dtype: Tensor["dtype"]): void;
   /** No order that has been given needs the buffer any more once it is done. */
-  drop(buffer: GPUBuffer): void;
+  drop(buffer: B): void;
   /** What is thrown for a buffer that is larger than any can be. */
   tooLarge(bytes: number): Error;
 }
 
 const whole = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
-export function createMemory(machine: Machine, actions: MemoryActions): Memory {
-  const places = new Map<Buffer, Place>();
-  const bound = new Map<PlacedProgram, () => void>();
+export function createMemory<B extends Piece>(machine: Machine, actions: MemoryActions<B>): Memory<B> {
+  const places = new Map<Buffer, Place<B>>();
+  const bound = new Map<PlacedProgram<B>, () => void>();
   const page = machine.device.arenaPage ?? Number.POSITIVE_INFINITY;
   /** All of the size of a page but the last. */
-  const arena: GPUBuffer[] = [];
+  const arena: B[] = [];
   let [taken, most] = [0, 0];
-  const create = (label: string, bytes: number): GPUBuffer => {
+  const create = (label: string, bytes: number): B => {
     const gpu = actions.create(label, bytes);
     taken += gpu.size;
     most = Math.max(most, taken);
     return gpu;
   };
-  const drop = (gpu: GPUBuffer): void => {
+  const drop = (gpu: B): void => {
     taken -= gpu.size;
     actions.drop(gpu);
   };
 
-  const states = createStates<Place>({
+  const states = createStates<Place<B>>({
     make(buffer, { dtype }) {
       const place = { gpu: create(buffer.name, buffer.bytes), offset: 0, bytes: buffer.bytes };
       places.set(buffer, place);
@@ -109,7 +115,7 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
     place(spec, bind) {
       const has = states.enter();
       /** Buffers that only this program has, such as those of its checks. */
-      const own = new Map<Buffer, Place>();
+      const own = new Map<Buffer, Place<B>>();
       const leave = (): void => {
         for (const { gpu } of own.values()) drop(gpu);
         has.leave();
@@ -120,7 +126,7 @@ export function createMemory(machine: Machine, actions: MemoryActions): Memory {
         const { offsets, bytes, sharing } = plan.arena;
         for (const buffer of offsets.keys()) if (buffer.bytes > page) throw actions.tooLarge(buffer.bytes);
         growArena(bytes);
-        const program: PlacedProgram = {
+        const program: PlacedProgram<B> = {
           plan,
           placeOf(buffer) {
             const root = sharing.get(buffer) ?? buffer;
