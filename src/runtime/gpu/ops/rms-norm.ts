@@ -105,6 +105,6 @@ export const rmsNorm: readonly Implementation[] = [
   }`,
       }),
     );
-    if (parts > 1) emitColumnSums(context, sums, operand(context, dw), parts, C);
+    if (parts > 1) emitColumnSums(context, sums, operand(context, dw), parts, C, { lazy: true });
   }),
 ];
