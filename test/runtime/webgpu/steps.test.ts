@@ -4,7 +4,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type PreparedData, prepareData } from "../../../src/data/prepare.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
-import { createWebgpuRuntime, type WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
+import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
 import { readGains, readMetrics } from "../../../src/runs/run-folder.ts";
 import { openRun } from "../../../src/runs/run.ts";
 import { makeWorkplace } from "../../e2e/cli.ts";
