@@ -28,7 +28,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
-import { type AdapterListing, describeAdapter, findAdapter, openDevice } from "./adapter.ts";
+import { type AdapterListing, describeAdapter, findAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
 import { bind, type Bound, type BoundDispatch } from "./bind.ts";
 import { createPipelines } from "./pipelines.ts";
 
@@ -59,20 +59,15 @@ interface WatchedCheck extends IndexCheck {
   readonly updated: readonly string[];
 }
 
-/**
- * Open the fastest GPU that WebGPU knows; `close` ends it.
- *
- * @throws Error when there is no WebGPU, no adapter or no device; it says what to do. RangeError for a largest buffer
- *   that is no whole number of at least 1024
- */
-export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<WebgpuRuntime> {
+/** Open the GPU behind a door; see `createWebgpuRuntime` of node/ and page/. */
+export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOptions): Promise<WebgpuRuntime> {
   expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
   if (options.largestBuffer !== undefined)
     expectWhole("createWebgpuRuntime", "largestBuffer", options.largestBuffer, LEAST_BUFFER, UNKNOWN_MEMORY);
-  const adapter = await findAdapter();
+  const adapter = await findAdapter(door);
   if (!adapter)
     throw new Error(
-      "webgpu: there is no GPU that WebGPU can use; a driver with Vulkan, Metal or Direct3D 12 is needed. Take the wasm runtime (--runtime wasm), or see birkhoff doctor.",
+      `webgpu: there is no GPU that WebGPU can use. ${door.remedy} Or take the wasm runtime, which needs none.`,
     );
   const device = await openDevice(adapter);
   const { limits, queue } = device;
@@ -285,6 +280,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     device: machine.device,
     kernels: `webgpu ${adapter.info.architecture || adapter.info.vendor || "adapter"}`,
     machine,
+    asynchronous: true,
     adapter: describeAdapter(adapter),
     compile,
     write(tensor, values) {
