@@ -10,7 +10,7 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "charts" | "pictures" | "page" | "corpus" | "yaml";
+export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -30,6 +30,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["webgpu"],
     neededBy: "--runtime webgpu needs it",
     instead: "or leave --runtime webgpu out",
+  },
+  cuda: {
+    what: "NVIDIA GPUs by CUDA",
+    packages: ["koffi"],
+    neededBy: "--runtime cuda needs it",
+    instead: "or leave --runtime cuda out",
   },
   corpus: {
     what: "State of the Union addresses",

@@ -1,6 +1,7 @@
 // Question: what describes a model?
 //
-// Plain data, validated once and kept in the run folder, describes it. Presets are the sizes that train on a laptop.
+// Plain data, validated once and kept in the run folder, describes it. Presets are sizes that train on a laptop, and
+// sizes for one GPU.
 
 import { z } from "zod";
 import { MOST_LAYERS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
@@ -85,12 +86,29 @@ export type ModelSize = Pick<
   "context" | "width" | "layers" | "heads" | "kvHeads" | "hidden" | "attention" | "feedForward"
 >;
 
-/** Names of the sizes that train on a laptop. */
-export type Preset = "nano" | "micro" | "mini" | "moe-nano" | "moe-micro";
+/** Names of the sizes that train on a laptop, and of those for one GPU. */
+export type Preset =
+  | "nano"
+  | "micro"
+  | "mini"
+  | "moe-nano"
+  | "moe-micro"
+  | "gpt2-small"
+  | "gpt2-medium"
+  | "dense-1b"
+  | "moe-small";
 
 /**
- * Sizes that train on a laptop. The moe sizes follow the models of the mHC paper (Table 5): latent
- * attention, a leading dense layer as wide as the experts a token uses, then mixtures of experts.
+ * Sizes that train on a laptop, nano to moe-micro, and sizes for one GPU. The moe sizes follow the models of the mHC
+ * paper (Table 5): latent attention, a leading dense layer as wide as the experts a token uses, then mixtures of
+ * experts.
+ *
+ * gpt2-small and gpt2-medium have the layers, width, heads and context of GPT-2 (124M and 355M). A SwiGLU of 8/3 of the
+ * width has the weights of GPT-2's feed-forward of 4 times the width; at 1024 channels 2752 is the next multiple of 64.
+ * There are no biases and no learned positions, and the head is a matrix of its own.
+ *
+ * dense-1b has every size of TinyLlama 1.1B, which is built in the same way. In moe-small a token uses as many
+ * feed-forward columns as in gpt2-small, of eight times as many.
  */
 export const presets: Readonly<Record<Preset, ModelSize>> = {
   nano: { context: 128, width: 128, layers: 4, heads: 4, kvHeads: 4, hidden: 384 },
@@ -115,6 +133,19 @@ export const presets: Readonly<Record<Preset, ModelSize>> = {
     hidden: 720,
     attention: { kind: "mla", rank: 128, rotarySize: 16, contentSize: 32, valueSize: 32 },
     feedForward: { kind: "moe", experts: 16, active: 4, shared: 1, hidden: 144, denseLayers: 1, balanceRate: 1e-3 },
+  },
+  "gpt2-small": { context: 1024, width: 768, layers: 12, heads: 12, kvHeads: 12, hidden: 2048 },
+  "gpt2-medium": { context: 1024, width: 1024, layers: 24, heads: 16, kvHeads: 16, hidden: 2752 },
+  "dense-1b": { context: 2048, width: 2048, layers: 22, heads: 32, kvHeads: 4, hidden: 5632 },
+  "moe-small": {
+    context: 1024,
+    width: 768,
+    layers: 12,
+    heads: 12,
+    kvHeads: 12,
+    hidden: 2048,
+    attention: { kind: "mla", rank: 256, rotarySize: 32, contentSize: 64, valueSize: 64 },
+    feedForward: { kind: "moe", experts: 62, active: 6, shared: 2, hidden: 256, denseLayers: 1, balanceRate: 1e-3 },
   },
 };
 

@@ -1,10 +1,10 @@
 // Question: which models can be planned by name?
 //
 // The paper's (mHC, arXiv 2512.24880, Table 5), DeepSeek-V4's as far as public figures go (its report,
-// arXiv 2606.19348), and the sizes that train on a laptop.
+// arXiv 2606.19348), and the sizes that train here.
 
 import { didYouMean } from "../basics/names.ts";
-import { type ModelConfig, type ModelSize, presets as trainable } from "../model/config.ts";
+import { type ModelConfig, type ModelSize, type Preset, presets as trainable } from "../model/config.ts";
 import { given } from "../basics/given.ts";
 import type { Architecture, ConnectionShape, PlannedModel, PublishedModel } from "./architecture.ts";
 
@@ -99,8 +99,14 @@ const published: readonly PublishedModel[] = [
   },
 ];
 
-/** Their vocabulary is that of their tokenizer; this is its largest size by default. */
+/** The vocabulary of a model is that of its tokenizer, which learns at most 1024 tokens by default. */
 const SMALL_VOCABULARY = 1024;
+/**
+ * GPT-2's tokenizer, for the sizes of a GPU. It is not padded to 50304: no text holds the tokens beyond 50256, and the
+ * shapes stay those of other programs. How a machine lays its matrices out is its own affair.
+ */
+const GPT2_VOCABULARY = 50257;
+const gpuSizes: readonly Preset[] = ["gpt2-small", "gpt2-medium", "dense-1b", "moe-small"];
 
 /**
  * A model of this library's own kind as the planner sees it.
@@ -150,12 +156,15 @@ export function architectureOf(
   };
 }
 
-const laptop = (["nano", "micro", "mini", "moe-nano", "moe-micro"] as const).map((name) =>
-  architectureOf(name, { ...trainable[name], vocabulary: SMALL_VOCABULARY }),
+const ours = (Object.keys(trainable) as Preset[]).map((name) =>
+  architectureOf(name, {
+    ...trainable[name],
+    vocabulary: gpuSizes.includes(name) ? GPT2_VOCABULARY : SMALL_VOCABULARY,
+  }),
 );
 
 /** Every model that can be planned by name. */
-export const plannedModels: readonly PlannedModel[] = [...paperModels, ...published, ...laptop];
+export const plannedModels: readonly PlannedModel[] = [...paperModels, ...published, ...ours];
 
 /**
  * A model by its name.

@@ -12,7 +12,7 @@ import { streamRead } from "../../src/ops/stream-read.ts";
 import { roundToBfloat16, type StreamPrecision, toBfloat16, toFloat32 } from "../../src/ops/bfloat16.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { uniform } from "./harness.ts";
 

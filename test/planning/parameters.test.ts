@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
 import { defaultConnection } from "../../src/connections/table.ts";
-import { modelSchema, presets } from "../../src/model/config.ts";
+import { modelSchema, type Preset, presets } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { connectionParameters, countParameters, modelParts } from "../../src/planning/parameters.ts";
 import { plannedModel, plannedModels, trainedTokens } from "../../src/planning/presets.ts";
@@ -62,24 +62,61 @@ test("of a model with published totals only the connection is counted", () => {
   expect([count.total, count.active]).toEqual([1.6e12, 49e9]);
 });
 
-test.each(["nano", "micro", "mini", "moe-nano", "moe-micro"] as const)(
-  "%s: as many parameters as the model itself",
-  (name) => {
-    const model = plannedModel(name);
-    if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
-    const count = countParameters(model);
-    const real = (kind: "mhc" | "residual"): number => {
-      const parameters = createParameters();
-      languageModel(
-        modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
-        parameters,
-      );
-      return parameterCount(parameters);
-    };
-    expect(count.total).toBe(real("mhc"));
-    expect(count.total - count.parts.connection.total).toBe(real("residual"));
-  },
-);
+test.each(Object.keys(presets) as Preset[])("%s: as many parameters as the model itself", (name) => {
+  const model = plannedModel(name);
+  if (model.known !== "shapes") throw new Error(`${name} has no shapes`);
+  const count = countParameters(model);
+  const real = (kind: "mhc" | "residual"): number => {
+    const parameters = createParameters();
+    languageModel(
+      modelSchema.parse({ ...presets[name], vocabulary: model.vocabulary, connection: defaultConnection(kind) }),
+      parameters,
+    );
+    return parameterCount(parameters);
+  };
+  expect(count.total).toBe(real("mhc"));
+  expect(count.total - count.parts.connection.total).toBe(real("residual"));
+});
+
+describe("the sizes for one GPU, beside published ones", () => {
+  const countOf = (name: Preset, vocabulary: number): number => {
+    const model = modelSchema.parse({ ...presets[name], vocabulary, connection: defaultConnection("residual") });
+    const parameters = createParameters();
+    languageModel(model, parameters);
+    return parameterCount(parameters);
+  };
+
+  // Weights and biases of every part of GPT-2 as OpenAI published it; F = 4 C.
+  test.each([
+    ["gpt2-small", 124_439_808],
+    ["gpt2-medium", 354_823_168],
+  ] as const)("%s has GPT-2's matrices, but for what its feed-forward is rounded by", (name, published) => {
+    const { width, layers, context, hidden } = presets[name];
+    const vocabulary = 50257;
+    const positions = context * width;
+    // Of queries, keys and values; the output; up; down; and both norms' shifts.
+    const biases = layers * (3 * width + width + 4 * width + width + 2 * width) + width;
+    const head = vocabulary * width;
+    const rounding = layers * (3 * width * hidden - 8 * width * width);
+    expect(countOf(name, vocabulary)).toBe(published - positions - biases + head + rounding);
+    expect(rounding / published).toBeLessThan(0.005);
+  });
+
+  test("gpt2-small needs no rounding", () => {
+    expect(3 * presets["gpt2-small"].hidden).toBe(8 * presets["gpt2-small"].width);
+  });
+
+  test("dense-1b is TinyLlama 1.1B to the last parameter", () => {
+    expect(countOf("dense-1b", 32000)).toBe(1_100_048_384);
+  });
+
+  test("a token uses as many feed-forward columns of moe-small as of gpt2-small", () => {
+    const { hidden, experts, active, shared } = presets["moe-small"].feedForward!;
+    expect((active + shared) * hidden).toBe(presets["gpt2-small"].hidden);
+    expect((experts + shared) * hidden).toBe(8 * presets["gpt2-small"].hidden);
+    expect(presets["moe-small"].hidden).toBe(presets["gpt2-small"].hidden);
+  });
+});
 
 test("a name that is none is refused with the names there are", () => {
   expect(() => plannedModel("paper-28b")).toThrow(/"paper-28b".*paper-27b.*deepseek-v4-flash.*nano/);

@@ -1,11 +1,11 @@
 // Question: what is a GPU to the plan?
 
-import { byteSize, type Tensor } from "../../graph/tensor.ts";
+import { byteSize, type Operation, type Tensor } from "../../graph/tensor.ts";
 import { stateOf } from "../../graph/state.ts";
 import type { Device } from "../device.ts";
 import type { Buffer, Call } from "../plan/calls.ts";
 import { compilePlan, withoutMemory } from "../plan/compile.ts";
-import type { Machine } from "../plan/machine.ts";
+import type { Lowering, Machine } from "../plan/machine.ts";
 import { kernelCall, u } from "./implement.ts";
 import { implementations } from "./ops/table.ts";
 import { WIDTH } from "./rows.ts";
@@ -19,6 +19,8 @@ export interface GpuChoices {
   readonly alignment: number;
   /** The largest buffer that it has. */
   readonly largestBuffer: number;
+  /** How it does operations in a way of its own; all others as every GPU does them. */
+  readonly own?: ReadonlyMap<Operation, Lowering>;
 }
 
 /** Chains are elementwise only (see fuse.ts), so no call is a tile of rows; one thread of the host gives the orders. */
@@ -42,7 +44,7 @@ export function gpuMachine(choices: GpuChoices): Machine {
   const machine: Machine = {
     name: choices.name,
     device: gpuDevice(choices),
-    implementationOf: (op) => implementations.get(op),
+    implementationOf: (op) => choices.own?.get(op) ?? implementations.get(op),
     copy,
     withThreads: () => machine,
     plannedMemory() {
