@@ -181,6 +181,9 @@ function countOperands(calls: readonly Call[], stored: Stored): number {
   return new Set([...given.map(({ buffer }) => buffer), ...[...made].filter((buffer) => stored(buffer, calls))]).size;
 }
 
+/** What a value of an operand is in a kernel. */
+const valueType = (type: ElementWork["type"]): string => (type === "bf16" ? "f32" : type);
+
 /** One kernel for elementwise calls of one size. */
 function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Part<never> {
   const names = new Map<Buffer, { name: string; type: ElementWork["type"] }>();
@@ -204,11 +207,11 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Par
     const loads = work.reads.map(({ name, type, index }, k) => {
       const { buffer } = call.operands[k]!;
       const known = index === "i" ? results.get(buffer) : undefined;
-      return `let ${name}: ${type} = ${known ?? `${nameOf(buffer, type)}[${index}]`};`;
+      return `let ${name}: ${valueType(type)} = ${known ?? `${nameOf(buffer, type)}[${index}]`};`;
     });
     const { buffer } = call.operands[work.reads.length]!;
     const result = `r${at}`;
-    lines.push(`    var ${result}: ${work.type};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
+    lines.push(`    var ${result}: ${valueType(work.type)};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
     results.set(buffer, result);
     if (!stored(buffer)) continue;
     written.add(buffer);

@@ -21,7 +21,7 @@ export type Tensors<I extends Names, O extends Names> = Named<I, Tensor> & Named
 /** Calls do not chain by rows: only elementwise work is fused. */
 const NO_CHAIN = 2;
 
-export function typeOf({ dtype }: Pick<Tensor, "dtype">): ElementType {
+function typeOf({ dtype }: Pick<Tensor, "dtype">): ElementType {
   return dtype === "bf16" ? "u32" : dtype;
 }
 
@@ -52,12 +52,12 @@ export function elements<I extends Names, O extends readonly [string], A>(
         const names: readonly string[] = order ?? op.inputs;
         const reads = names.map((name) => {
           const tensor = node.inputs[op.inputs.indexOf(name)]!;
-          return { tensor, name, type: typeOf(tensor), index: (indices as Record<string, string>)[name] ?? "i" };
+          return { ...operand(context, tensor), name, index: (indices as Record<string, string>)[name] ?? "i" };
         });
         const text = value(attributes, tensors);
         emitElements(context, {
-          reads: reads.map(({ tensor, ...operand }) => ({ buffer: context.buffer(tensor), ...operand })),
-          write: { buffer: context.buffer(output), type: typeOf(output) },
+          reads,
+          write: operand(context, output),
           value: text,
           size: sizeOf(output.shape),
           name: op.name,
@@ -81,7 +81,9 @@ export interface ElementCall {
 }
 
 /** The call of elementwise work, but for what the context adds. */
-export function elementCall({ name, reads, write, value, size }: ElementCall): Omit<Call, "label" | "flops"> {
+export function elementCall({ name, reads, write, value: exact, size }: ElementCall): Omit<Call, "label" | "flops"> {
+  // Rounded here: what the rest of a chain sees of it is what is stored.
+  const value = write.type === "bf16" ? `fromBits(toBfloat16(${exact}) << 16u)` : exact;
   const work: GpuWork = {
     kind: "elements",
     reads: reads.map((operand) => ({ name: operand.name, type: operand.type, index: operand.index })),
@@ -95,6 +97,7 @@ export function elementCall({ name, reads, write, value, size }: ElementCall): O
     kernel: name,
     domain: undefined,
     grain: 1,
+    elements: size,
     // A chain is one kernel: what is done ahead of it would have to be stored.
     stays: true,
     operands: [
@@ -166,9 +169,10 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
   };
 }
 
-/** A tensor as an operand of a kernel. */
+/** A tensor as an operand of a kernel, in the form in which it is stored. */
 export function operand(context: LoweringContext, tensor: Tensor): { buffer: Buffer; type: ElementType } {
-  return { buffer: context.buffer(tensor), type: typeOf(tensor) };
+  const { buffer, dtype } = context.stored(tensor);
+  return { buffer, type: dtype === tensor.dtype ? typeOf(tensor) : dtype };
 }
 
 /** A rule that emits its own calls. */

@@ -11,8 +11,11 @@
 // A body knows `group` (which group of threads), `lane` (which thread of its group), both u32, and its operands as
 // arrays. Groups are counted by the call; no group waits for another.
 
-/** What a buffer holds: bfloat16 lies in pairs in u32 words. */
-export type ElementType = "f32" | "i32" | "u32";
+/**
+ * What a buffer holds. bfloat16 lies in pairs in u32 words; "bf16" is an operand whose values are widened as they are
+ * read and rounded as they are written: only machines that take stored forms have it (LoweringContext.stored).
+ */
+export type ElementType = "f32" | "i32" | "u32" | "bf16";
 
 /** How an element is found in an operand of elementwise work. */
 export interface ElementOperand {

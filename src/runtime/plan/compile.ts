@@ -2,7 +2,9 @@
 //
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
 // lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
-// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
+// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing. A machine that
+// takes stored forms does its casts to and from bfloat16 in the calls beside them (stored.ts); what nobody reads then is
+// left out.
 
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
@@ -11,8 +13,9 @@ import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
-import type { LoweringContext, Machine } from "./machine.ts";
+import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
+import { storedForms, withoutUnread } from "./stored.ts";
 
 export interface CompileOptions {
   /** Keep every buffer to the end of the program, so that each can be looked at. */
@@ -90,7 +93,8 @@ function lowerGraph(
   });
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
-  const absorbed = findAbsorbed(nodes, new Set(results), machine);
+  const forms = storedForms(nodes, new Set(results), machine.takesStored === true);
+  const absorbed = findAbsorbed(nodes, new Set(results), machine, forms.sourceOf);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -106,31 +110,61 @@ function lowerGraph(
     return buffer;
   };
 
+  /** What a gradient that another node waits for is written to. */
+  const afterOf = (tensor: Tensor): Buffer => {
+    const source = forms.sourceOf(place(tensor));
+    const sum = source.index === 0 ? absorbed.get(source.node)?.add.outputs[0] : undefined;
+    return bufferOf(forms.narrowOf(sum ?? source) ?? source);
+  };
+
   const adds = new Set([...absorbed.values()].map(({ add }) => add));
-  for (const node of nodes) {
+  const lowered = new Set<Node>();
+  /** Roundings that the call before them has done. */
+  const rounded = new Set<Tensor>();
+  const lower = (node: Node): void => {
     const [first] = node.outputs;
-    if ((first && stateOf(first)) || adds.has(node)) continue;
+    if (!first || stateOf(first) || adds.has(node) || lowered.has(node) || rounded.has(first)) return;
+    lowered.add(node);
     let flops = flopsOf(node);
+    const stored = (original: Tensor): Stored => {
+      const tensor = place(original);
+      if (tensor.node === node) {
+        const sum = tensor.index === 0 ? absorbed.get(node)?.add.outputs[0] : undefined;
+        const narrow = forms.narrowOf(sum ?? tensor);
+        if (narrow) rounded.add(narrow);
+        return { buffer: bufferOf(narrow ?? tensor), dtype: (narrow ?? tensor).dtype };
+      }
+      const source = forms.sourceOf(tensor);
+      return source === tensor ? { buffer: read(tensor), dtype: tensor.dtype } : { buffer: bufferOf(source), dtype: source.dtype };
+    };
+    /** A buffer; the sum that a call absorbs may read what is widened only after it. */
+    const read = (tensor: Tensor): Buffer => {
+      if (forms.sourceOf(place(tensor)) !== place(tensor)) lower(place(tensor).node);
+      return bufferOf(tensor);
+    };
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,
-      buffer: bufferOf,
+      buffer: read,
+      stored,
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
-      alias: (view, source) => void buffers.set(view, bufferOf(source)),
+      alias: (view, source) => void buffers.set(view, read(source)),
       emit(call) {
         calls.push({
           inPlace: [],
           flops,
           label: labelOf(node),
-          after: node.again && bufferOf(node.again.after),
+          after: node.again && afterOf(node.again.after),
           ...call,
         });
         if (call.flops === undefined) flops = 0;
       },
     };
     machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
-  }
-  return { calls, bufferOf };
+  };
+  for (const node of nodes) lower(node);
+  if (!machine.takesStored) return { calls, bufferOf };
+  return { calls: withoutUnread(calls, new Set(results.map(bufferOf))), bufferOf };
 }
 
 interface Absorbed {
@@ -143,6 +177,7 @@ function findAbsorbed(
   nodes: readonly Node[],
   results: ReadonlySet<Tensor>,
   { implementationOf }: Machine,
+  sourceOf: (tensor: Tensor) => Tensor,
 ): Map<Node, Absorbed> {
   const uses = new Map<Tensor, number>();
   for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
@@ -155,7 +190,7 @@ function findAbsorbed(
       [a, b],
     ] as const) {
       const fitting = implementationOf(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
-      if (fitting && !results.has(sum) && addend.node.id < sum.node.id && !found.has(sum.node)) {
+      if (fitting && !results.has(sum) && sourceOf(addend).node.id < sum.node.id && !found.has(sum.node)) {
         found.set(sum.node, { add, addend });
         break;
       }

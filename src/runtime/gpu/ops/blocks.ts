@@ -16,9 +16,8 @@ const STEPS_OF_THREAD = 8;
 
 /** A tensor of floats read at an index. */
 const at = (context: Context, name: string, tensor: Tensor, index: string): Read => ({
-  buffer: context.buffer(tensor),
+  ...operand(context, tensor),
   name,
-  type: "f32",
   index,
 });
 
@@ -30,7 +29,7 @@ export const blocks: readonly Implementation[] = [
       elementCall({
         name: "swiglu",
         reads: [at(context, "a", x, gate), at(context, "v", x, `${gate} + ${u(H)}`)],
-        write: { buffer: context.buffer(y), type: "f32" },
+        write: operand(context, y),
         value: "silu(a) * v",
         size: sizeOf(y.shape),
       }),
@@ -47,7 +46,7 @@ export const blocks: readonly Implementation[] = [
           at(context, "v", x, `${gate} + ${u(H)}`),
           at(context, "g", g, `(i / ${u(2 * H)}) * ${u(H)} + i % ${u(H)}`),
         ],
-        write: { buffer: context.buffer(dx), type: "f32" },
+        write: operand(context, dx),
         value: `select(g * silu(a), g * v * siluSlope(a), i % ${u(2 * H)} < ${u(H)})`,
         size: sizeOf(dx.shape),
       }),
@@ -72,7 +71,7 @@ export const blocks: readonly Implementation[] = [
           at(context, "cosine", table, angle),
           at(context, "sine", table, `${angle} + ${u(half)}`),
         ],
-        write: { buffer: context.buffer(y), type: "f32" },
+        write: operand(context, y),
         value: `select(own, own * cosine + select(pair, -pair, ${lower}) * ${inverse ? "-sine" : "sine"}, ${turns})`,
         size: sizeOf(x.shape),
       }),

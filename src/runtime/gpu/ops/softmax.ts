@@ -113,9 +113,8 @@ export const softmax: readonly Implementation[] = [
       checkIndices(context, targets, { operation: "crossEntropyBackward", scope, rows: V });
       const row = V === 1 ? "i" : `i / ${u(V)}`;
       const read = (name: string, tensor: typeof logits, index: string): object & Read => ({
-        buffer: context.buffer(tensor),
+        ...operand(context, tensor),
         name,
-        type: tensor.dtype === "i32" ? "i32" : "f32",
         index,
       });
       context.emit(
@@ -128,7 +127,7 @@ export const softmax: readonly Implementation[] = [
             read("g", g, row),
             read("s", s, row),
           ],
-          write: { buffer: context.buffer(dlogits), type: "f32" },
+          write: operand(context, dlogits),
           value: `exponential(logit - lse) * s - select(0.0f, g, select(0u, u32(label), u32(label) < ${u(V)}) == i % ${u(V)})`,
           size: sizeOf(logits.shape),
         }),
