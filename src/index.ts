@@ -4,13 +4,12 @@
 
 // Graphs: make a graph of symbolic tensors with static shapes, name its parameters, take its gradients.
 export { type DType, type Shape, type Tensor, ShapeError } from "./graph/tensor.ts";
-export { constant, input, parameter, persistent } from "./graph/state.ts";
+export { constant, input, parameter, persistent, type Role } from "./graph/state.ts";
 export { gradients } from "./ops/gradients.ts";
 export {
   type Initial,
   type Parameter,
   type ParameterSet,
-  type Role,
   createParameters,
   parameterCount,
 } from "./graph/parameters.ts";
