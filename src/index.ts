@@ -66,7 +66,7 @@ export {
 export { type OpenOptions, openRuntime, type RuntimeChoice, type RuntimeName } from "./runtime/open.ts";
 export type { Output, Outputs, ProgramSpec, Readings, TensorValues, ValuesOf } from "./runtime/program.ts";
 export type { Program, ProgramOf, Runtime } from "./runtime/runtime.ts";
-export { inPrecision, type Precision, precisions } from "./runtime/precision.ts";
+export { type ComputePrecision, inPrecision } from "./runtime/precision.ts";
 
 // Gains: measure how much the streams amplify a signal.
 export { type GainPair, type Gains, measureGains } from "./stability/gains.ts";
