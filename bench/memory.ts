@@ -8,7 +8,7 @@
 import { given } from "../src/basics/given.ts";
 import { presets } from "../src/model/config.ts";
 import { stepConfig } from "../src/planning/step-time.ts";
-import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
 import { measureExtraMemory, measureStepMemory } from "../src/planning/step-memory.ts";
 import { predictStepMemory, type StepMemory } from "../src/training/recomputation.ts";
 import type { StepConfig } from "../src/training/step.ts";

@@ -8,7 +8,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
 import { type Comparison, contest, type Entrant, type Result } from "./lib/contest.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";
 import { createStepper, mixture, type MoeConnection, STEP_TOKENS } from "./lib/moe-step.ts";

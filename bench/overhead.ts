@@ -10,7 +10,8 @@
 
 import { given } from "../src/basics/given.ts";
 import { groupBy } from "../src/runs/sweep/analysis.ts";
-import { createWasmRuntime, type WasmProgram } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
+import type { WasmProgram } from "../src/runtime/wasm/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
 import type { Group, GroupOptions } from "./lib/group.ts";
 import type { Timing } from "./lib/interleave.ts";

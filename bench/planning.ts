@@ -6,7 +6,8 @@
 
 import { type Preset, presets } from "../src/model/config.ts";
 import { measureKernels, measureStepTime, predictStepTime, stepConfig } from "../src/planning/step-time.ts";
-import { createWasmRuntime, type WasmRuntime } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { chooseRecompute } from "../src/training/recomputation.ts";
 import { loadStep, planStepMemory } from "../src/planning/step-memory.ts";
 import type { StepConfig } from "../src/training/step.ts";

@@ -10,7 +10,7 @@
 
 import { parseArgs } from "node:util";
 import type { Call } from "../src/runtime/plan/calls.ts";
-import { createWasmRuntime } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
 import { forwardBackward, sizes } from "./lib/forward-backward.ts";
 import { compareProfiles, profileTable } from "./lib/profile.ts";
 import { precisions } from "./overhead.ts";

@@ -10,7 +10,8 @@ import type { ResidualMap } from "../src/connections/manifolds/residual-map.ts";
 import { residualMapNames, residualMaps } from "../src/connections/manifolds/table.ts";
 import { normal, streams } from "../src/data/random.ts";
 import { input } from "../src/graph/state.ts";
-import { createWasmRuntime, type WasmRuntime } from "../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import { singularValues } from "../src/stability/singular-values.ts";
 import { sinkhornError } from "../src/study/sinkhorn-error.ts";
 

@@ -2,14 +2,10 @@
 
 // Machines: open one machine by its name, and see what a compiled program does and needs.
 export { createReferenceRuntime } from "./runtime/reference/runtime.ts";
-export {
-  createWasmRuntime,
-  type WasmOptions,
-  type WasmProgram,
-  type WasmProgramOf,
-  type WasmRuntime,
-} from "./runtime/wasm/runtime.ts";
-export { createWebgpuRuntime, type WebgpuOptions, type WebgpuRuntime } from "./runtime/webgpu/runtime.ts";
+export { createWasmRuntime } from "./runtime/wasm/node/runtime.ts";
+export type { WasmOptions, WasmProgram, WasmProgramOf, WasmRuntime } from "./runtime/wasm/runtime.ts";
+export { createWebgpuRuntime } from "./runtime/webgpu/node/runtime.ts";
+export type { WebgpuOptions, WebgpuRuntime } from "./runtime/webgpu/runtime.ts";
 export type { AdapterListing } from "./runtime/webgpu/adapter.ts";
 export type {
   CallTime,

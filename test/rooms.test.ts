@@ -16,7 +16,7 @@ const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFo
   ops: { browser: true },
   runtime: {
     browser: true,
-    butFor: ["open.ts", "wasm/runtime.ts", "wasm/module.ts", "wasm/worker.ts", "wasm/workers.ts"],
+    butFor: ["open.ts", "wasm/node/", "webgpu/node/"],
   },
   connections: { browser: true },
   data: {

@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { input } from "../../src/graph/state.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { slice } from "../../src/ops/slice.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { serve, type Work } from "../lib/serve.ts";
 
 /** A matrix [n, n] of small integers: sums of their products are exact in float32. */

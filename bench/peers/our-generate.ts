@@ -11,7 +11,7 @@ import { parseArgs } from "node:util";
 import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
 import { createGenerator } from "../../src/model/generate.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
 import { serve, type Work } from "../lib/serve.ts";

@@ -7,7 +7,7 @@
 
 import { parseArgs } from "node:util";
 import { parameterCount } from "../../src/graph/parameters.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { createStepper, mixture, type MoeConnection, writeModel } from "../lib/moe-step.ts";
 import { serve, type Work } from "../lib/serve.ts";
 

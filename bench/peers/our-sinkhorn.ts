@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { input } from "../../src/graph/state.ts";
 import { apply } from "../../src/graph/tensor.ts";
 import { sinkhorn, sinkhornBackwardOperation } from "../../src/ops/sinkhorn.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { serve, type Work } from "../lib/serve.ts";
 
 const ITERATIONS = 20;

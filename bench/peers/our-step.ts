@@ -10,7 +10,8 @@
 import { parseArgs } from "node:util";
 import { createBatches, type Batches } from "../../src/data/batches.ts";
 import { memoryTokens } from "../../src/data/tokens.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import type { Reply } from "../lib/peer.ts";

@@ -41,15 +41,15 @@ const kinds: readonly RuntimeKind[] = [
     description: "any GPU by WebGPU, float32",
     options: [],
     tellsWhatIsMissing: true,
-    look: async () => (await import("./webgpu/adapter.ts")).lookForGpu(),
-    open: async () => (await import("./webgpu/runtime.ts")).createWebgpuRuntime(),
+    look: async () => (await import("./webgpu/node/runtime.ts")).lookForNodeGpu(),
+    open: async () => (await import("./webgpu/node/runtime.ts")).createWebgpuRuntime(),
   },
   {
     name: "wasm",
     options: ["threads", "revectorise", "build"],
     description: "all cores of the processor, float32",
     look: () => Promise.resolve({ available: typeof WebAssembly === "object" }),
-    open: async (options) => (await import("./wasm/runtime.ts")).createWasmRuntime(options),
+    open: async (options) => (await import("./wasm/node/runtime.ts")).createWasmRuntime(options),
   },
   {
     name: "reference",

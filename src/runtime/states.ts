@@ -31,6 +31,8 @@ export interface ProgramStates<P> {
 export interface States<P> {
   /** A state; throws a TypeError for a computed tensor. */
   state(tensor: Tensor): HeldState<P>;
+  /** Whether a state has a place already. */
+  has(tensor: Tensor): boolean;
   /** Give up a state's place; throws an Error while a program has it. */
   forget(tensor: Tensor): void;
   enter(): ProgramStates<P>;
@@ -54,6 +56,7 @@ export function createStates<P>({ make, drop }: StatePlaces<P>): States<P> {
   };
   return {
     state: held,
+    has: (tensor) => states.has(tensor),
     forget(tensor) {
       const found = states.get(tensor);
       if (!found) return;

@@ -4,7 +4,7 @@ import { timing } from "../../bench/lib/interleave.ts";
 import { race } from "../../bench/lib/race.ts";
 import { figureJson, meetsBar } from "../../bench/lib/report.ts";
 import { overhead, overheadChart, overheads, precisions } from "../../bench/overhead.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 
 const tiny = { width: 32, layers: 1, heads: 2, context: 16, batch: 2 };
 

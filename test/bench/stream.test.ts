@@ -1,7 +1,8 @@
 import { describe, expect, it } from "vitest";
 import { startPeer } from "../../bench/lib/peer.ts";
 import { stream, streamInputs, streamKernels, trafficBytes } from "../../bench/stream.ts";
-import { createWasmRuntime, type WasmProgram } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmProgram } from "../../src/runtime/wasm/runtime.ts";
 
 const sizes = { tokens: 50, streams: 4, channels: 24 };
 

@@ -5,7 +5,7 @@ import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { modelSchema } from "../../src/model/config.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "../model/tiny.ts";
 import { relativeError } from "../ops/harness.ts";
 

@@ -9,7 +9,7 @@ import { residualMaps } from "../../src/connections/manifolds/table.ts";
 import { createParameters, type Parameter } from "../../src/graph/parameters.ts";
 import { createConnection, defaultConnection } from "../../src/connections/table.ts";
 import { languageModel } from "../../src/model/language-model.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel } from "../model/tiny.ts";
 import { relativeError } from "../ops/harness.ts";

@@ -18,7 +18,8 @@ import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { singularValues as valuesOf } from "../../src/stability/singular-values.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { OperationCase } from "../ops/case.ts";
 import { buildCase, checkFiniteDifferences, normal, relativeError, runCase, uniform } from "../ops/harness.ts";
 

@@ -14,7 +14,7 @@ import { mean } from "../../src/ops/reductions.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel } from "../model/tiny.ts";
 import { normal, relativeError, uniform } from "../ops/harness.ts";

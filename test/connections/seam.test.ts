@@ -11,7 +11,8 @@ import { manifoldCoefficients } from "../../src/ops/manifold-coefficients.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { normal, uniform } from "../ops/harness.ts";
 import type { TensorValues } from "../../src/runtime/program.ts";
 

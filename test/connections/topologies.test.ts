@@ -25,7 +25,7 @@ import { sum } from "../../src/ops/reductions.ts";
 import { rmsNorm } from "../../src/ops/rms-norm.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel, tinyText, tinyValues } from "../model/tiny.ts";
 import { type BuiltCase, checkFiniteDifferences, normal, relativeError, runCase, uniform } from "../ops/harness.ts";

@@ -9,7 +9,7 @@ import { exp, multiply } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 
 const runtimes: Record<string, SynchronousRuntime> = {};
 beforeAll(async () => {

@@ -12,7 +12,8 @@ import {
   maskedCrc32c,
   recordTensorBoard,
 } from "../../src/interop/tensorboard.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { openRun, type Run } from "../../src/runs/run.ts";
 import { makeWorkplace } from "../e2e/cli.ts";
 import { tinyTraining } from "../training/tiny.ts";

@@ -7,7 +7,8 @@ import { ancestors, type Operation, type Tensor } from "../../src/graph/tensor.t
 import type { ModelConfig } from "../../src/model/config.ts";
 import { primitives } from "../../src/ops/primitives.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { relativeError } from "../ops/harness.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "./tiny.ts";
 

@@ -9,7 +9,7 @@ import { createDecoder } from "../../src/model/decoder.ts";
 import { type LanguageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { relativeError, uniform } from "../ops/harness.ts";
 import { modelOn, tinyConfig } from "./tiny.ts";
 import { oneByOne } from "../collect.ts";

@@ -7,7 +7,7 @@ import { createGenerator, type Generator, type WrittenToken } from "../../src/mo
 import { type LanguageModel } from "../../src/model/language-model.ts";
 import { logProbability } from "../../src/model/sampling.ts";
 import type { SynchronousProgram, SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { modelOn, tinyConfig } from "./tiny.ts";
 import { collect, oneByOne } from "../collect.ts";
 

@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { relativeError } from "../ops/harness.ts";
 import type { ConnectionConfig } from "../../src/connections/table.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { indices, loss, type Parameters, type Sizes } from "./jax-transformer.ts";
 import { runTiny, tinyConfig, type TinyModel, tinyModel, tinyText, tinyValues } from "./tiny.ts";
 

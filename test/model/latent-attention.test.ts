@@ -10,7 +10,7 @@ import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { wholeSequences } from "../../src/model/attending.ts";
 import { type LatentAttentionConfig, latentAttentionBlock } from "../../src/model/latent-attention.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
 import { relativeError } from "../ops/harness.ts";

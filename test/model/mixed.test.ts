@@ -17,7 +17,8 @@ import {
 } from "../../src/model/overrides.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../src/runs/checkpoint.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";

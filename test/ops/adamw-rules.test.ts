@@ -8,7 +8,7 @@ import { adamw } from "../../src/ops/adamw.ts";
 import { type AdamwSetting, adamwRules } from "../../src/ops/adamw-rules.ts";
 import { square } from "../../src/ops/elementwise.ts";
 import { sum } from "../../src/ops/reductions.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { adamwUpdates } from "../../src/training/adamw-updates.ts";
 import { parseTrainingConfig } from "../../src/training/config.ts";
 import { tinyTraining } from "../training/tiny.ts";

@@ -14,7 +14,8 @@ import { sinkhornImplicit } from "../../src/ops/sinkhorn-implicit.ts";
 import { sinkhornGradient, sinkhornIterates } from "../../src/ops/sinkhorn.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { normal, uniform } from "./harness.ts";
 
 let wasm: WasmRuntime;

@@ -7,7 +7,7 @@ import { gradients } from "../../src/ops/gradients.ts";
 import { sum } from "../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 
 /** Both builds of the kernels, once `openBuilds` has been called. */
 export const runtimes: SynchronousRuntime[] = [];

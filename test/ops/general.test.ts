@@ -14,7 +14,8 @@ import { reshape } from "../../src/ops/reshape.ts";
 import { place, slice } from "../../src/ops/slice.ts";
 import { softmax } from "../../src/ops/softmax.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
 const x = input("x", [6, 4]);
 const tokens = input("tokens", [6], "i32");

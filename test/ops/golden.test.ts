@@ -20,7 +20,8 @@ import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
 type Nested = number | readonly Nested[];
 const fixtures: Record<string, Record<string, Nested>> = JSON.parse(

@@ -4,7 +4,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { TensorValues } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { implementations } from "../../src/runtime/wasm/ops/table.ts";
 import { ancestors } from "../../src/graph/tensor.ts";
 import { cases } from "./cases/all.ts";

@@ -4,7 +4,8 @@ import fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { input } from "../../src/graph/state.ts";
 import { sinkhorn, sinkhornGradient, sinkhornResult } from "../../src/ops/sinkhorn.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 
 const huge = (n: number): fc.Arbitrary<Float32Array> =>
   fc

@@ -9,7 +9,7 @@ import { sinkhorn } from "../../src/ops/sinkhorn.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
 import { collapse } from "../../src/ops/expand.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 
 const tensor = (...shape: number[]) => input("tensor", shape);
 

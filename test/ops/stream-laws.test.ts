@@ -14,7 +14,7 @@ import { streamRead } from "../../src/ops/stream-read.ts";
 import { streamWrite } from "../../src/ops/stream-write.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 
 /** Rounding of one sum or product, with room for a few in a row. */
 const rounding = { reference: 1e-14, wasm: 1e-6 };

@@ -12,7 +12,7 @@ import { streamRead } from "../../src/ops/stream-read.ts";
 import { roundToBfloat16, streamNarrow, type StreamPrecision, streamWiden } from "../../src/ops/stream-precision.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { uniform } from "./harness.ts";
 

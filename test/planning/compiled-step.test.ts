@@ -6,7 +6,8 @@ import { countFlops } from "../../src/planning/flops.ts";
 import { countParameters } from "../../src/planning/parameters.ts";
 import { plannedModel } from "../../src/planning/presets.ts";
 import { type KernelRates, stepConfig } from "../../src/planning/step-time.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadStep } from "../../src/planning/step-memory.ts";
 
 let runtime: WasmRuntime;

@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type KernelRates, measureKernels, predictStepTime, stepConfig } from "../../src/planning/step-time.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { loadStep } from "../../src/planning/step-memory.ts";
 
 let runtime: WasmRuntime;

@@ -11,8 +11,8 @@ import { streamNarrow } from "../../src/ops/stream-precision.ts";
 import type { TensorValues } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { createWebgpuRuntime } from "../../src/runtime/webgpu/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import { createWebgpuRuntime } from "../../src/runtime/webgpu/node/runtime.ts";
 import { hasWebgpu } from "./webgpu/here.ts";
 
 /** Every machine that this computer has. */

@@ -3,7 +3,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { describeInstruments } from "../../src/report/instruments-text.ts";
 import { convertFile } from "../../src/interop/convert.ts";
 import { inspectCheckpoint, inspectFile } from "../../src/study/inspect.ts";

@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
 import { type ConnectionConfig, connectionKinds, defaultConnection } from "../../src/connections/table.ts";
 import { modelSchema, presets } from "../../src/model/config.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { parseTrainingConfig, type RecomputeConfig } from "../../src/training/config.ts";
 import {
   chooseRecompute,

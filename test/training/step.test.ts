@@ -7,7 +7,7 @@ import { connectionKinds } from "../../src/connections/table.ts";
 import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { buildStep, type StepGraph } from "../../src/training/step.ts";

@@ -3,7 +3,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import type { ValidationBatch } from "../../src/data/batches.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import type { Instruments } from "../../src/stability/instruments.ts";
 import { silentAlarms } from "../../src/training/alarms.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";

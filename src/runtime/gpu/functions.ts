@@ -15,6 +15,12 @@ const texts = {
   if (isNaN(b)) { return b; }
   return max(a, b);
 }`,
+  /** The smaller one; NaN if one of them is. */
+  smaller: `fn smaller(a: f32, b: f32) -> f32 {
+  if (isNaN(a)) { return a; }
+  if (isNaN(b)) { return b; }
+  return min(a, b);
+}`,
   /** e^x; NaN stays NaN, which exp itself does not promise. */
   exponential: `fn exponential(x: f32) -> f32 { return select(exp(x), x, isNaN(x)); }`,
   /** ln x; NaN of NaN and below 0, which log itself does not promise. */

@@ -124,8 +124,12 @@ export interface KernelCall {
   /** Declarations of the kernel's own. */
   readonly functions?: readonly string[];
   readonly body: string;
+  /** Numbers that the body knows by name: other calls with the same body may join (see ManyWork). */
+  readonly numbers?: Readonly<Record<string, number>>;
   readonly width: number;
   readonly groups: number;
+  /** Runs when its result is needed, not as early as it can, so that it may join others. */
+  readonly lazy?: boolean;
   /** What may be written over what: the written operand and those it may lie in. */
   readonly inPlace?: Readonly<Record<string, string>>;
   readonly check?: IndexCheck;
@@ -133,13 +137,13 @@ export interface KernelCall {
 }
 
 export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { flops?: number } {
-  const { name, reads, writes, functions = [], body, width, groups, inPlace = {}, check, flops } = call;
+  const { name, reads, writes, functions = [], body, numbers, width, groups, lazy, inPlace = {}, check, flops } = call;
   const names = [...Object.keys(reads), ...Object.keys(writes)];
   const operands = [...Object.values(reads), ...Object.values(writes)];
   // What may lie in one place is read and written there by one thread.
   const shared = new Set([...Object.keys(inPlace), ...Object.values(inPlace)]);
   const work: GpuWork = {
-    kind: "kernel",
+    ...(numbers ? { kind: "many", numbers } : { kind: "kernel" }),
     operands: operands.map(({ type }, at) => ({ name: names[at]!, type })),
     functions: [...functionsFor([...functions, body].join("\n")), ...functions],
     body,
@@ -157,6 +161,7 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
     words: [],
     inPlace: Object.entries(inPlace).map(([to, from]) => [names.indexOf(from), names.indexOf(to)] as const),
     work,
+    ...(lazy && { lazy }),
     ...(flops !== undefined && { flops }),
   };
 }

@@ -1,13 +1,16 @@
 // Question: where in the memory of a GPU does everything lie?
 //
-// A state has a buffer of its own. All programs share the arena, which is one buffer or, where that would be too large
-// for the GPU, several: when a program needs a larger one, it grows, and every program is bound anew.
+// States that a program brings, parameters and moments, lie side by side in one buffer, or in a few where it would be
+// too large for the GPU: so one kernel reaches many of them. Any other state has a buffer of its own. All programs share
+// the arena, which is one buffer or several again: when a program needs a larger one, it grows, and every program is
+// bound anew.
 
-import type { Tensor } from "../../graph/tensor.ts";
+import { stateOf } from "../../graph/state.ts";
+import { ancestors, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
-import type { ProgramSpec } from "../program.ts";
+import { type ProgramSpec, resultsOf } from "../program.ts";
 import { createStates } from "../states.ts";
 
 /** A piece of the GPU's memory, as its interface has it. */
@@ -77,18 +80,54 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
     actions.drop(gpu);
   };
 
+  /** Places that wait for the states of the program that is being compiled. */
+  const reserved = new Map<Tensor, Place<B>>();
+  /** How many states lie in a buffer that several may share. */
+  const tenants = new Map<B, number>();
+  const leave = (gpu: B): void => {
+    const others = (tenants.get(gpu) ?? 1) - 1;
+    tenants.set(gpu, others);
+    if (others > 0) return;
+    tenants.delete(gpu);
+    drop(gpu);
+  };
   const states = createStates<Place<B>>({
-    make(buffer, { dtype }) {
-      const place = { gpu: create(buffer.name, buffer.bytes), offset: 0, bytes: buffer.bytes };
+    make(buffer, tensor) {
+      const place = reserved.get(tensor) ?? { gpu: create(buffer.name, buffer.bytes), offset: 0, bytes: buffer.bytes };
+      reserved.delete(tensor);
       places.set(buffer, place);
-      if (buffer.state?.values) actions.begin(place, buffer.state.values, dtype);
+      if (buffer.state?.values) actions.begin(place, buffer.state.values, tensor.dtype);
       return place;
     },
     drop({ buffer, place }) {
       places.delete(buffer);
-      drop(place.gpu);
+      leave(place.gpu);
     },
   });
+  /** Reserve places side by side for the lasting states of a program that have none yet. */
+  const reserve = (spec: ProgramSpec): void => {
+    const lasting = statesOf(spec).filter((tensor) => !states.has(tensor) && lasts(tensor));
+    const { alignment } = machine.device;
+    let slab: { tensors: { tensor: Tensor; offset: number; bytes: number }[]; bytes: number } | undefined;
+    const slabs: NonNullable<typeof slab>[] = [];
+    for (const tensor of lasting) {
+      const bytes = 4 * sizeOf(tensor.shape);
+      if (bytes > page) continue;
+      if (!slab || slab.bytes + bytes > page) slabs.push((slab = { tensors: [], bytes: 0 }));
+      slab.tensors.push({ tensor, offset: slab.bytes, bytes });
+      slab.bytes += Math.ceil(bytes / alignment) * alignment;
+    }
+    for (const { tensors, bytes } of slabs) {
+      const gpu = create("states", Math.min(bytes, page));
+      tenants.set(gpu, tensors.length);
+      for (const { tensor, offset, bytes: size } of tensors) reserved.set(tensor, { gpu, offset, bytes: size });
+    }
+  };
+  /** Give up the places that no state has taken. */
+  const unreserve = (): void => {
+    for (const { gpu } of reserved.values()) leave(gpu);
+    reserved.clear();
+  };
   /** Pages that grow are other buffers, with the values of the old: programs that have run can still be read. */
   const growArena = (bytes: number): void => {
     let moved = false;
@@ -116,15 +155,17 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
       const has = states.enter();
       /** Buffers that only this program has, such as those of its checks. */
       const own = new Map<Buffer, Place<B>>();
-      const leave = (): void => {
+      const leaveAll = (): void => {
         for (const { gpu } of own.values()) drop(gpu);
         has.leave();
         dropArena();
       };
       try {
+        reserve(spec);
         const plan = compilePlan(spec, machine, { stateBuffer: (tensor) => has.state(tensor).buffer });
         const { offsets, bytes, sharing } = plan.arena;
         for (const buffer of offsets.keys()) if (buffer.bytes > page) throw actions.tooLarge(buffer.bytes);
+        unreserve();
         growArena(bytes);
         const program: PlacedProgram<B> = {
           plan,
@@ -141,17 +182,31 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
             return place;
           },
           release() {
-            if (bound.delete(program)) leave();
+            if (bound.delete(program)) leaveAll();
           },
         };
         bind(program);
         bound.set(program, () => bind(program));
         return program;
       } catch (error) {
-        leave();
+        unreserve();
+        leaveAll();
         throw error;
       }
     },
     most: () => most,
   };
+}
+
+/** The states that a program reads or changes. */
+function statesOf(spec: ProgramSpec): Tensor[] {
+  const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
+  return [...new Set([...targets, ...ancestors(targets).flatMap(({ outputs }) => outputs)])].filter(
+    (tensor) => stateOf(tensor) !== undefined,
+  );
+}
+
+/** Whether a state stays when the programs that have it are released. */
+function lasts(tensor: Tensor): boolean {
+  return stateOf(tensor)?.kind === "state";
 }

@@ -1,10 +1,12 @@
 // Question: what is the work of a call on a GPU?
 //
 // Kernels are text with the shapes as constants. The text is WGSL in a subset that is nearly C: one text serves WebGPU
-// as it is, and CUDA by a few rules of translation. Two kinds of work:
+// as it is, and CUDA by a few rules of translation. Three kinds of work:
 //
 //   elements   one value for each element, an expression of operands at an index; chains of them become one kernel
 //   kernel     a body that every thread of every group runs
+//   many       a body that is the same for many sets of operands, such as AdamW for each parameter: calls of one phase
+//              with the same body become one kernel (see fuse.ts)
 //
 // A body knows `group` (which group of threads), `lane` (which thread of its group), both u32, and its operands as
 // arrays. Groups are counted by the call; no group waits for another.
@@ -45,6 +47,21 @@ export interface KernelWork {
   readonly groups: number;
 }
 
+/**
+ * A body that other calls may have as well, with other operands: shapes are in `numbers` alone. All operands have one
+ * type. It may have more operands than a kernel may have buffers: whoever runs it finds them by a table of places.
+ */
+export interface ManyWork {
+  readonly kind: "many";
+  readonly operands: readonly { readonly name: string; readonly type: ElementType }[];
+  readonly functions: readonly string[];
+  /** It knows the numbers by name, each a u32. */
+  readonly body: string;
+  readonly numbers: Readonly<Record<string, number>>;
+  readonly width: number;
+  readonly groups: number;
+}
+
 /** A call that finds the first index out of range and writes [position + 1 or 0, index] where the host looks. */
 export interface IndexCheck {
   readonly operation: string;
@@ -53,7 +70,7 @@ export interface IndexCheck {
   readonly rows: number;
 }
 
-export type GpuWork = (ElementWork | KernelWork) & { readonly check?: IndexCheck };
+export type GpuWork = (ElementWork | KernelWork | ManyWork) & { readonly check?: IndexCheck };
 
 /** A number as text, exactly as float32 has it; an infinity and NaN by their bits, since the text has no word for them. */
 export function float(value: number): string {

@@ -85,6 +85,26 @@ export function schedule(
     return [...new Set([...asked, call])];
   };
 
+  /** The calls that have no place yet and that a call needs, those that need none of the others first. */
+  const missing = (call: Call): Call[] => {
+    const depths = new Map<Call, number>();
+    const depthOf = (other: Call): number => {
+      const known = depths.get(other);
+      if (known !== undefined) return known;
+      const depth = Math.max(
+        0,
+        ...dependencies(other)
+          .filter(isMissing)
+          .map((need) => 1 + depthOf(need)),
+      );
+      depths.set(other, depth);
+      return depth;
+    };
+    for (const need of dependencies(call)) if (isMissing(need)) depthOf(need);
+    return [...depths].sort(([, a], [, b]) => a - b).map(([other]) => other);
+  };
+  const isMissing = (call: Call): boolean => !roots.has(call) && !phaseOf.has(call);
+
   const start = (first: Call): void => {
     // Only what is lazy can be missing: it opens the group, or has one of its own before.
     const group = open([]);
@@ -92,7 +112,7 @@ export function schedule(
     group.grain = first.grain;
     let members = company(first, group);
     if (!members) {
-      for (const call of dependencies(first)) if (!roots.has(call) && !phaseOf.has(call)) start(call);
+      for (const call of missing(first)) if (!phaseOf.has(call)) start(call);
       if (!left.has(first)) return; // it joined one of them
       members = [first];
     }

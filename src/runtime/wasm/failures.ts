@@ -3,7 +3,7 @@
 // Threads leave word in the control block. An index out of range is recorded by the kernel, which goes on with index 0
 // (kernels/indices.ts): the run ends, and then the caller gets a RangeError. A trap ends a thread for good. It sets a
 // flag and opens the barrier, so that no other thread waits for it, and the runtime does nothing any more. For a thread
-// that has ended without a word the calling thread does the same (workers.ts).
+// that has ended without a word the calling thread does the same (engine.ts).
 
 import { IndexError } from "../../ops/indices.ts";
 import {
@@ -18,7 +18,6 @@ import {
   OFFENCE_POSITION,
   OFFENCE_ROWS,
 } from "./constants.ts";
-import type { EncodedCall } from "./encode.ts";
 
 /** A thread has trapped: let the others leave, and leave what the caller is to read. */
 export function recordTrap(memory: WebAssembly.Memory, control: number, call: number, error: unknown): void {
@@ -35,10 +34,17 @@ export function recordTrap(memory: WebAssembly.Memory, control: number, call: nu
   Atomics.notify(words, CONTROL_GENERATION / 4);
 }
 
+/** A call of a program, for messages. */
+export interface NamedCall {
+  /** Byte address of its record. */
+  readonly record: number;
+  readonly call: { readonly label: string };
+}
+
 /** Runs work of a runtime's threads, and throws what went wrong in one of them. */
 export interface Watch {
   /** @param calls those that the work may run, for names */
-  over<T>(calls: readonly EncodedCall[], work: () => T): T;
+  over<T>(calls: readonly NamedCall[], work: () => T): T;
   /**
    * Throw when a thread has trapped or ended, and say why.
    *
@@ -88,7 +94,7 @@ function trapOf(
   memory: WebAssembly.Memory,
   words: Int32Array,
   control: number,
-  calls: readonly EncodedCall[],
+  calls: readonly NamedCall[],
   cause: unknown,
 ): Error {
   const { operation, scope } = nameOf(words[FAILED_CALL / 4], calls);
@@ -101,7 +107,7 @@ function trapOf(
   );
 }
 
-function offenceOf(words: Int32Array, calls: readonly EncodedCall[]): IndexError {
+function offenceOf(words: Int32Array, calls: readonly NamedCall[]): IndexError {
   const { operation, scope } = nameOf(words[OFFENCE_CALL / 4], calls);
   const at = (offset: number): number => words[offset / 4] ?? 0;
   const offence = { index: at(OFFENCE_INDEX), position: at(OFFENCE_POSITION), rows: at(OFFENCE_ROWS) };
@@ -109,7 +115,7 @@ function offenceOf(words: Int32Array, calls: readonly EncodedCall[]): IndexError
 }
 
 /** A label is "scope:operation", or the operation alone. */
-function nameOf(record: number | undefined, calls: readonly EncodedCall[]): { operation: string; scope: string } {
+function nameOf(record: number | undefined, calls: readonly NamedCall[]): { operation: string; scope: string } {
   const label = calls.find((encoded) => encoded.record === record)?.call.label ?? "run";
   const colon = label.lastIndexOf(":");
   return { operation: label.slice(colon + 1), scope: label.slice(0, Math.max(0, colon)) };

@@ -1,12 +1,7 @@
 // Question: which WebAssembly does this machine run, and how is it instantiated?
 //
 // Two builds of the kernels: `relaxed` has fused multiply-add (relaxed SIMD), `simd` runs everywhere.
-// V8's revectorisation pairs 128-bit operations into 256-bit ones; it must be switched on before the
-// first module is compiled, and a start-up probe decides whether it helped.
 
-import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { setFlagsFromString } from "node:v8";
 import { interfaceVersion } from "./version.ts";
 
 /** Builds of the kernels. relaxed: fused multiply-add (relaxed SIMD). simd: runs everywhere. */
@@ -60,35 +55,6 @@ export function hasRelaxedSimd(): boolean {
   return WebAssembly.validate(RELAXED_PROBE);
 }
 
-/** Ask V8 for what it has behind a flag: relaxed SIMD up to Node 20, 256-bit vectors from Node 24. */
-export function setEngineFlags(revectorise: boolean): void {
-  const major = Number(process.versions.node.split(".")[0]);
-  if (major <= 20) setFlagsFromString("--experimental-wasm-relaxed-simd");
-  if (major >= 24)
-    setFlagsFromString(revectorise ? "--experimental-wasm-revectorize" : "--no-experimental-wasm-revectorize");
-}
-
-const fileOf = (build: Build): URL => new URL(`./build/${build}.wasm`, import.meta.url);
-
-/** The beginning of the SHA-256 of a build's code. */
-export async function codeOf(build: Build): Promise<string> {
-  return createHash("sha256")
-    .update(await readFile(fileOf(build)))
-    .digest("hex")
-    .slice(0, 12);
-}
-
-export async function compileModule(build: Build): Promise<WebAssembly.Module> {
-  try {
-    return await WebAssembly.compile(await readFile(fileOf(build)));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") {
-      throw new Error(`The compiled kernels are missing (${build}.wasm). Run "npm run build" first.`, { cause: error });
-    }
-    throw error;
-  }
-}
-
 /** Throw unless the kernels read their arguments and the control block as this runtime writes them. */
 function expectVersion(built: unknown): void {
   const [actual, expected] = [
@@ -116,8 +82,8 @@ export interface KernelExports {
 
 export interface Kernels {
   readonly exports: KernelExports;
-  /** Where a kernel lies in the function table; the same in every instance of a module. */
-  indexOf(kernel: string): number;
+  /** The kernels in the order of the function table, which begins with an empty place. */
+  readonly names: readonly string[];
 }
 
 /**
@@ -139,14 +105,16 @@ export function instantiate(
   const { exports } = new WebAssembly.Instance(module, { env: { memory, table, look } });
   expectVersion(exports.version);
   const kernels = exports as unknown as KernelExports;
+  for (const [index, name] of names.entries()) table.set(index + 1, kernels[name]);
+  return { exports: kernels, names };
+}
+
+/** Where a kernel lies in the function table; the same in every instance of a module. */
+export function kernelIndices(names: readonly string[]): (kernel: string) => number {
   const indices = new Map(names.map((name, index) => [name, index + 1]));
-  for (const [name, index] of indices) table.set(index, kernels[name]);
-  return {
-    exports: kernels,
-    indexOf(kernel) {
-      const index = indices.get(kernel);
-      if (index === undefined) throw new Error(`The kernel module has no "${kernel}"; run "npm run build:kernels".`);
-      return index;
-    },
+  return (kernel) => {
+    const index = indices.get(kernel);
+    if (index === undefined) throw new Error(`The kernel module has no "${kernel}"; run "npm run build:kernels".`);
+    return index;
   };
 }

@@ -1,17 +1,17 @@
 // Question: how does a program run on all cores?
 //
-// One shared memory holds everything, the programs as words included; where it lies is layout.ts. A run is
-// one call: the threads replay the words, JavaScript only starts them. Results are bit-identical for any
-// number of threads.
+// One shared memory holds everything, the programs as words included; where it lies is layout.ts, and engine.ts has
+// the threads that replay the words. Results are bit-identical for any number of threads.
 
 import { expectFields } from "../../basics/fields.ts";
-import { availableParallelism } from "node:os";
+import { given } from "../../basics/given.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
 import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import type { Machine } from "../plan/machine.ts";
 import {
+  closedRuntime,
   expectCount,
   expectIntegers,
   notRun,
@@ -19,23 +19,18 @@ import {
   type Outputs,
   type ProgramSpec,
   type Readings,
-  closedRuntime,
   releasedProgram,
   type TensorValues,
   valuesOf,
 } from "../program.ts";
 import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
-import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
-import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
-import { recordTrap, watchThreads } from "./failures.ts";
-import { createHeap } from "./heap.ts";
-import { createLayout, localBase, reserve, STATIC_BYTES } from "./layout.ts";
+import { chooseThreads, startEngine } from "./engine.ts";
+import type { WasmHost } from "./host.ts";
+import { createLayout, localBase } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
-import { type Build, codeOf, compileModule, hasRelaxedSimd, instantiate, setEngineFlags } from "./module.ts";
-import { probePanelWidth } from "./probe.ts";
+import { type Build, kernelIndices } from "./module.ts";
 import { profileCalls, traceCalls } from "./stepwise.ts";
-import { startWorkers, type Workers } from "./workers.ts";
 
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
 const PATTERN = 0x7fa5c3e1;
@@ -79,48 +74,19 @@ export interface WasmRuntime extends SynchronousRuntime {
   memoryBytes(): number;
 }
 
-/**
- * Start the threads of the WebAssembly runtime. `close` ends them; a process with an open runtime can
- * still exit.
- *
- * @throws RangeError when the number of threads is not a whole number from 1 to 256; Error from `compile`
- *   or `write` when more than 4 GiB are needed
- */
-export async function createWasmRuntime(options: WasmOptions = {}): Promise<WasmRuntime> {
+/** Start the CPU runtime where a host runs it; see `createWasmRuntime` of node/ and page/. */
+export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Promise<WasmRuntime> {
   expectFields("createWasmRuntime", options, { threads: "number", revectorise: "flag", build: ["relaxed", "simd"] });
-  const threads = options.threads ?? Math.min(256, availableParallelism());
-  if (!Number.isInteger(threads) || threads < 1 || threads > 256) {
-    throw new RangeError(
-      `createWasmRuntime: threads is ${threads}; it must be a whole number from 1 to 256. Leave it out for all cores.`,
-    );
-  }
-  setEngineFlags(options.revectorise ?? true);
-  const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
-  const module = await compileModule(build);
-  const kernelCode = await codeOf(build);
-  const memory = reserveMemory();
-  const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
-  const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
-  let workers: Workers | undefined;
-  /** A thread that has ended cannot come to the barrier: the others are to leave it. */
-  const look = (): void => {
-    const ended = workers?.askEnded();
-    if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
-  };
-  const kernels = instantiate(module, memory, look);
-  const panelWidth = build === "simd" ? 8 : probePanelWidth(kernels.exports, memory, probe).panelWidth;
-  kernels.exports.setPanelWidth(panelWidth);
-  const [ownScratch = 0, ...otherScratch] = scratch;
-  workers = await startWorkers(
-    otherScratch.map((own) => ({ module, memory, control, threads, scratch: own, panelWidth })),
-  );
+  const threads = chooseThreads(host, options.threads);
+  const engine = await startEngine(host, { ...options, threads });
+  const { build, panelWidth, memory, heap } = engine;
+  const indexOf = kernelIndices(engine.kernels);
 
   const machine = wasmMachine({ threads, panelWidth });
-  const watch = watchThreads(memory, control, kernels.exports.currentCall);
   let closed = false;
   const expectOpen = (operation: string): void => {
     if (closed) throw closedRuntime(operation, "wasm");
-    watch.expectSound(workers?.ended());
+    engine.expectSound();
   };
   const floats = (address: number, bytes: number): Float32Array => new Float32Array(memory.buffer, address, bytes / 4);
   const layout = createLayout(heap, machine, {
@@ -152,7 +118,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     expectOpen("compile");
     let calls: readonly EncodedCall[] = [];
     const placed = layout.place(spec, keepAll, ({ plan, base, placeOf }) => {
-      const encoded = encodeProgram(plan.phases, base, placeOf, kernels.indexOf);
+      const encoded = encodeProgram(plan.phases, base, placeOf, indexOf);
       new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
       calls = encoded.calls;
     });
@@ -163,8 +129,6 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       expectOpen(operation);
       if (released) throw releasedProgram(operation);
     };
-    const runTask = ({ record, begin, end }: { record: number; begin: number; end: number }): void =>
-      kernels.exports.runOne(control, record, begin, end, ownScratch);
     const addressOf = (buffer: Buffer): number => {
       const place = placeOf(buffer);
       if ("local" in place)
@@ -186,14 +150,14 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
       expectThere(operation);
       latest = undefined;
       try {
-        const result = watch.over(calls, work);
+        const result = engine.over(calls, work);
         latest = program;
         return result;
       } catch (error) {
         throw error instanceof IndexError ? error.spoiling(updated) : error;
       }
     };
-    const run = (): void => execute("run", () => kernels.exports.startProgram(control, base, threads, ownScratch));
+    const run = (): void => execute("run", () => engine.run(base));
     const program: WasmProgram<O> = {
       plan,
       run,
@@ -213,10 +177,10 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
           if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
         return 64 * lines;
       },
-      profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, runTask)),
+      profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, engine.runTask)),
       trace(look) {
-        const traced = { placeOf, localBase: localBase(ownScratch), floats };
-        execute("trace", () => traceCalls(calls, runTask, traced, look));
+        const traced = { placeOf, localBase: localBase(engine.scratch), floats };
+        execute("trace", () => traceCalls(calls, engine.runTask, traced, look));
       },
       release() {
         released = true;
@@ -232,7 +196,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     name: machine.name,
     device: machine.device,
     kernels: `${build} ${panelWidth}`,
-    kernelCode,
+    ...given({ kernelCode: engine.kernelCode }),
     machine,
     build,
     compile,
@@ -252,13 +216,7 @@ export async function createWasmRuntime(options: WasmOptions = {}): Promise<Wasm
     close() {
       if (closed) return;
       closed = true;
-      if (threads > 1) {
-        const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
-        words[CONTROL_PROGRAM / 4] = 0;
-        Atomics.add(words, CONTROL_EPOCH / 4, 1);
-        Atomics.notify(words, CONTROL_EPOCH / 4);
-      }
-      workers?.stop();
+      engine.stop();
     },
   };
 }
@@ -271,33 +229,4 @@ function widened(narrow: Uint16Array): Float32Array {
 /** A NaN that was made elsewhere may have other bits, and exp moves bits: it keeps only the usual NaN a NaN. */
 function makeNaNsPlain(values: TensorValues): void {
   for (let at = 0; at < values.length; at++) if (Number.isNaN(values[at])) values[at] = NaN;
-}
-
-/** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */
-function reserveMemory(): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
-  } catch (error) {
-    throw new Error(
-      `createWasmRuntime: no ${(MAXIMUM_PAGES * PAGE) / 2 ** 30} GiB of addresses could be reserved for the memory of the CPU runtime; ` +
-        "the system must allow that much address space beside Node's own, though little of it is used. " +
-        "Raise the limit (ulimit -v unlimited) or the container's, or take the reference runtime.",
-      { cause: error },
-    );
-  }
-}
-
-/** Make a memory at least so long. */
-function reach(memory: WebAssembly.Memory, bytes: number): void {
-  const missing = Math.ceil(bytes / PAGE) - memory.buffer.byteLength / PAGE;
-  if (missing <= 0) return;
-  try {
-    memory.grow(missing);
-  } catch (error) {
-    throw new Error(
-      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
-        "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
-      { cause: error },
-    );
-  }
 }

@@ -1,6 +1,6 @@
 // Question: which GPU is there?
 //
-// In a page the browser has WebGPU; in Node the optional package `webgpu` (Dawn) brings it.
+// A page has WebGPU from its browser, Node from a package: page/ and node/ each have a door to it.
 
 import { showBytes, showValue } from "../../basics/show.ts";
 import type { RuntimeFound } from "../runtime.ts";
@@ -28,51 +28,17 @@ const raisedLimits = [
   "maxComputeWorkgroupSizeX",
 ] as const;
 
-let found: Promise<GPU> | undefined;
-
-/**
- * The door to WebGPU.
- *
- * @throws Error when this computer has none; it says what to do
- */
-export function webgpu(): Promise<GPU> {
-  found ??= enter();
-  return found;
-}
-
-async function enter(): Promise<GPU> {
-  const { navigator } = globalThis;
-  if (navigator?.gpu) return navigator.gpu;
-  if (typeof process === "undefined")
-    throw new Error(
-      "webgpu: this browser has no WebGPU, or the page is not secure (https or localhost). Take the wasm runtime.",
-    );
-  let dawn: { create(options: string[]): GPU; globals: object };
-  try {
-    const name = "webgpu";
-    dawn = (await import(name)) as typeof dawn;
-  } catch (error) {
-    throw new Error(
-      "webgpu: the package that brings WebGPU to Node is not installed (132 MiB): npm install webgpu@0.6. Or take the wasm runtime (--runtime wasm), which needs nothing.",
-      { cause: error },
-    );
-  }
-  Object.assign(globalThis, dawn.globals);
-  try {
-    return dawn.create([]);
-  } catch (error) {
-    throw new Error(
-      `webgpu: WebGPU cannot start: ${error instanceof Error ? error.message : showValue(error)}. A driver with Vulkan, Metal or Direct3D 12 is needed.`,
-      {
-        cause: error,
-      },
-    );
-  }
+/** The way to WebGPU. */
+export interface WebgpuDoor {
+  /** Throws an Error that says what to do where there is no WebGPU. */
+  enter(): Promise<GPU>;
+  /** What to do where there is WebGPU, and no GPU. */
+  readonly remedy: string;
 }
 
 /** The fastest adapter, or undefined. */
-export async function findAdapter(): Promise<GPUAdapter | undefined> {
-  return (await (await webgpu()).requestAdapter({ powerPreference: "high-performance" })) ?? undefined;
+export async function findAdapter(door: WebgpuDoor): Promise<GPUAdapter | undefined> {
+  return (await (await door.enter()).requestAdapter({ powerPreference: "high-performance" })) ?? undefined;
 }
 
 /** Whether the processor plays the part of the GPU. */
@@ -104,30 +70,15 @@ export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({ requiredLimits });
 }
 
-/** Whether Linux shows a device of a GPU. Without one Dawn need not be loaded, which takes time and warns of Vulkan. */
-function showsGpu(): boolean {
-  if (typeof process === "undefined" || process.platform !== "linux") return true;
-  const fs = process.getBuiltinModule?.("node:fs");
-  if (!fs) return true;
-  const devices = ["/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/dri"];
-  return devices.some((device) => fs.existsSync(device));
-}
-
 /** See which GPU there is, for people and for "auto". */
-export async function lookForGpu(): Promise<RuntimeFound> {
-  if (!showsGpu())
-    return {
-      available: false,
-      remedy: "There is no GPU here: none of its devices is in /dev. Training runs on the processor.",
-    };
+export async function lookForGpu(door: WebgpuDoor): Promise<RuntimeFound> {
   let adapter: GPUAdapter | undefined;
   try {
-    adapter = await findAdapter();
+    adapter = await findAdapter(door);
   } catch (error) {
     return { available: false, remedy: error instanceof Error ? error.message : showValue(error) };
   }
-  if (!adapter)
-    return { available: false, remedy: "For a GPU, install its driver, with Vulkan, Metal or Direct3D 12." };
+  if (!adapter) return { available: false, remedy: door.remedy };
   const { vendor, architecture, description, software, features, largestBuffer, buffersOfKernel } =
     describeAdapter(adapter);
   const useful = ["shader-f16", "subgroups", "timestamp-query"].filter((feature) => features.includes(feature));
@@ -136,6 +87,6 @@ export async function lookForGpu(): Promise<RuntimeFound> {
   return {
     available: false,
     device,
-    remedy: "This is no GPU: the processor plays its part, for tests. Only --runtime webgpu takes it.",
+    remedy: "This is no GPU: the processor plays its part, for tests. It is taken only if webgpu is asked for by name.",
   };
 }

@@ -3,13 +3,15 @@
 // A module that was compiled once is kept for the runtime's life, so programs with the same kernels share it. While
 // any is being compiled, orders wait in their turn.
 
-import type { Dispatch } from "../gpu/fuse.ts";
-import { shaderText } from "./shader.ts";
-
 export interface Pipelines {
-  /** The pipeline of a kernel; it is there when `ready` says so. */
-  request(dispatch: Dispatch, bindings: readonly number[]): PipelineSlot;
-  layout(bindings: number): GPUBindGroupLayout;
+  /**
+   * The pipeline of a module, which is compiled unless it has been.
+   *
+   * @param bindings how many it has
+   * @param table whether the first is only read
+   */
+  request(label: string, code: string, bindings: number, table: boolean): PipelineSlot;
+  layout(bindings: number, table: boolean): GPUBindGroupLayout;
   /** How many are being compiled. */
   compiling(): number;
   count(): number;
@@ -25,35 +27,35 @@ export interface PipelineSlot {
  */
 export function createPipelines(device: GPUDevice, settled: (error: Error | undefined) => void): Pipelines {
   const slots = new Map<string, PipelineSlot>();
-  const layouts = new Map<number, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
+  const layouts = new Map<string, { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout }>();
   let waiting = 0;
   let failed: Error | undefined;
-  const layoutsFor = (bindings: number): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } => {
-    const known = layouts.get(bindings);
+  const layoutsFor = (bindings: number, table: boolean): { group: GPUBindGroupLayout; pipeline: GPUPipelineLayout } => {
+    const key = `${bindings} ${table}`;
+    const known = layouts.get(key);
     if (known) return known;
     const group = device.createBindGroupLayout({
       entries: Array.from({ length: bindings }, (_, binding) => ({
         binding,
         visibility: 4, // GPUShaderStage.COMPUTE, which is not there before the package is.
-        buffer: { type: "storage" as const },
+        buffer: { type: table && binding === 0 ? ("read-only-storage" as const) : ("storage" as const) },
       })),
     });
     const made = { group, pipeline: device.createPipelineLayout({ bindGroupLayouts: [group] }) };
-    layouts.set(bindings, made);
+    layouts.set(key, made);
     return made;
   };
   return {
-    layout: (bindings) => layoutsFor(bindings).group,
+    layout: (bindings, table) => layoutsFor(bindings, table).group,
     compiling: () => waiting,
     count: () => slots.size,
-    request({ label, kernel }, bindings) {
-      const code = shaderText(kernel, bindings);
+    request(label, code, bindings, table) {
       const known = slots.get(code);
       if (known) return known;
       const slot: PipelineSlot = { pipeline: undefined };
       slots.set(code, slot);
       waiting++;
-      const { pipeline: layout } = layoutsFor(new Set(bindings).size);
+      const { pipeline: layout } = layoutsFor(bindings, table);
       const compile = async (): Promise<void> => {
         try {
           const module = device.createShaderModule({ code, label });

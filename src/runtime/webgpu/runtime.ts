@@ -11,7 +11,7 @@ import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { type Dispatch, dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
-import { createMemory, type Place, type PlacedProgram } from "../gpu/memory.ts";
+import { createMemory, type Place } from "../gpu/memory.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import {
   expectCount,
@@ -28,9 +28,9 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
-import { type AdapterListing, describeAdapter, findAdapter, openDevice } from "./adapter.ts";
-import { createPipelines, type PipelineSlot } from "./pipelines.ts";
-import { gridOf } from "./shader.ts";
+import { type AdapterListing, describeAdapter, findAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
+import { bind, type Bound, type BoundDispatch } from "./bind.ts";
+import { createPipelines } from "./pipelines.ts";
 
 /** The bits of GPUBufferUsage and GPUMapMode, which are not there before the package is. */
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 } as const;
@@ -53,33 +53,21 @@ export interface WebgpuOptions {
   readonly largestBuffer?: number;
 }
 
-/** One dispatch of a program, bound to its places. */
-interface BoundDispatch {
-  readonly slot: PipelineSlot;
-  readonly group: GPUBindGroup;
-  readonly grid: readonly [x: number, y: number];
-}
-
 /** What a check has found, where the host looks. */
 interface WatchedCheck extends IndexCheck {
   readonly place: Place<GPUBuffer>;
   readonly updated: readonly string[];
 }
 
-/**
- * Open the fastest GPU that WebGPU knows; `close` ends it.
- *
- * @throws Error when there is no WebGPU, no adapter or no device; it says what to do. RangeError for a largest buffer
- *   that is no whole number of at least 1024
- */
-export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<WebgpuRuntime> {
+/** Open the GPU behind a door; see `createWebgpuRuntime` of node/ and page/. */
+export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOptions): Promise<WebgpuRuntime> {
   expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
   if (options.largestBuffer !== undefined)
     expectWhole("createWebgpuRuntime", "largestBuffer", options.largestBuffer, LEAST_BUFFER, UNKNOWN_MEMORY);
-  const adapter = await findAdapter();
+  const adapter = await findAdapter(door);
   if (!adapter)
     throw new Error(
-      "webgpu: there is no GPU that WebGPU can use; a driver with Vulkan, Metal or Direct3D 12 is needed. Take the wasm runtime (--runtime wasm), or see birkhoff doctor.",
+      `webgpu: there is no GPU that WebGPU can use. ${door.remedy} Or take the wasm runtime, which needs none.`,
     );
   const device = await openDevice(adapter);
   const { limits, queue } = device;
@@ -209,34 +197,25 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
       ? closedRuntime("read", "webgpu")
       : new Error("webgpu: the GPU did not give back what was read.", { cause: error });
 
-  const bind = ({ placeOf }: PlacedProgram<GPUBuffer>, dispatches: readonly Dispatch[]): BoundDispatch[] =>
-    dispatches.map((dispatch) => {
-      const entries: GPUBindGroupEntry[] = [];
-      const known = new Map<string, number>();
-      const bindings = dispatch.buffers.map((buffer) => {
-        const { gpu, offset, bytes } = placeOf(buffer);
-        const key = `${idOf(gpu)} ${offset}`;
-        let binding = known.get(key);
-        if (binding === undefined) {
-          known.set(key, (binding = entries.length));
-          entries.push({ binding, resource: { buffer: gpu, offset, size: bytes } });
-        }
-        return binding;
-      });
-      return {
-        slot: pipelines.request(dispatch, bindings),
-        group: device.createBindGroup({ layout: pipelines.layout(entries.length), entries }),
-        grid: gridOf(dispatch.kernel.groups),
-      };
+  const tableOf = (words: Uint32Array<ArrayBuffer>): GPUBuffer => {
+    const table = device.createBuffer({
+      label: "places",
+      size: words.byteLength,
+      usage: usage.storage | usage.copyTarget,
     });
+    perform(() => queue.writeBuffer(table, 0, words));
+    return table;
+  };
+  const dropTable = (table: GPUBuffer): void => perform(() => table.destroy());
 
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): ProgramOf<Readings<O>> => {
     expectOpen("compile");
-    let bound: BoundDispatch[] = [];
+    let bound: Bound | undefined;
     let dispatches: Dispatch[] | undefined;
-    const placed = memory.place(spec, (program) => {
-      dispatches ??= dispatchesOf(program.plan, limits.maxStorageBuffersPerShaderStage);
-      bound = bind(program, dispatches);
+    const placed = memory.place(spec, ({ plan, placeOf }) => {
+      dispatches ??= dispatchesOf(plan, limits.maxStorageBuffersPerShaderStage);
+      bound?.release();
+      bound = bind(dispatches, { device, pipelines, placeOf, tableOf, drop: dropTable });
     });
     const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
     const checks = (dispatches ?? []).flatMap(({ check, buffers }): WatchedCheck[] => {
@@ -265,7 +244,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
       run() {
         expectThere("run");
         // Bound as it is now: by its turn the arena may be another, which begins as a copy of this one.
-        const calls = bound;
+        const calls = bound?.calls ?? [];
         perform(() => encode(calls));
         for (const check of checks) unseen.add(check);
         latest = program;
@@ -289,6 +268,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
         released = true;
         if (latest === program) latest = undefined;
         for (const check of checks) unseen.delete(check);
+        bound?.release();
         placed.release();
       },
     };
@@ -300,6 +280,7 @@ export async function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<
     device: machine.device,
     kernels: `webgpu ${adapter.info.architecture || adapter.info.vendor || "adapter"}`,
     machine,
+    asynchronous: true,
     adapter: describeAdapter(adapter),
     compile,
     write(tensor, values) {
@@ -347,14 +328,4 @@ function inForm({ dtype, shape }: Tensor, bytes: ArrayBuffer): TensorValues {
   if (dtype === "bf16")
     return new Float32Array(Uint32Array.from(new Uint16Array(bytes, 0, size), (half) => half << 16).buffer);
   return dtype === "i32" ? new Int32Array(bytes, 0, size) : new Float32Array(bytes, 0, size);
-}
-
-const ids = new WeakMap<GPUBuffer, number>();
-let lastId = 0;
-
-/** A number that is a buffer's own. */
-function idOf(buffer: GPUBuffer): number {
-  let id = ids.get(buffer);
-  if (id === undefined) ids.set(buffer, (id = ++lastId));
-  return id;
 }

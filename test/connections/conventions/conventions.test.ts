@@ -21,7 +21,7 @@ import { scale, square, subtract, tanh } from "../../../src/ops/elementwise.ts";
 import { mean } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../../src/training/initialise.ts";
 import { runTiny, tinyConfig, tinyModel, tinyValues } from "../../model/tiny.ts";
 import { normal, relativeError, uniform } from "../../ops/harness.ts";

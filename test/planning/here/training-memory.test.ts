@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { defaultConnection } from "../../../src/connections/table.ts";
 import { presets } from "../../../src/model/config.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../../src/training/config.ts";
 import { memoryLimits, type MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
 import { createTrainer } from "../../../src/training/trainer.ts";

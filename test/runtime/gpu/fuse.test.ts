@@ -2,17 +2,20 @@
 
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { parameter } from "../../../src/graph/state.ts";
+import { input, parameter, persistent } from "../../../src/graph/state.ts";
+import { adamw } from "../../../src/ops/adamw.ts";
+import { clipScale } from "../../../src/ops/clip-scale.ts";
 import { add, exp, multiply, scale, shift } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { broadcast, sumLast } from "../../../src/ops/reductions.ts";
+import { sumSquares } from "../../../src/ops/sum-squares.ts";
 import { functionsFor } from "../../../src/runtime/gpu/functions.ts";
 import { type Dispatch, dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
 import { gpuMachine } from "../../../src/runtime/gpu/machine.ts";
 import { float } from "../../../src/runtime/gpu/work.ts";
 import { compilePlan, withoutMemory } from "../../../src/runtime/plan/compile.ts";
 import type { ProgramSpec } from "../../../src/runtime/program.ts";
-import { gridOf, shaderText } from "../../../src/runtime/webgpu/shader.ts";
+import { gridOf, memberText, shaderText } from "../../../src/runtime/webgpu/shader.ts";
 
 const machine = gpuMachine({ name: "webgpu", largestMemory: 2 ** 40, alignment: 256, largestBuffer: 2 ** 30 });
 const dispatches = (spec: ProgramSpec, mostOperands = 8): Dispatch[] =>
@@ -56,6 +59,59 @@ describe("fusion", () => {
     expect(found.map(({ calls }) => calls[0]!.kernel).toSorted()).toEqual(["affine", "smallProduct"]);
     const update = found.find(({ calls }) => calls[0]!.kernel === "affine")!;
     expect(update.written.size).toBe(1);
+  });
+});
+
+describe("joining", () => {
+  const schedule = input("schedule", [3]);
+  const sizes = [[5, 7], [7], [3000]];
+  const step = (): ProgramSpec => {
+    const params = sizes.map((shape, at) => parameter(`w${at}`, shape));
+    const gradients = params.map((param) => scale(param, 0.5));
+    const clip = clipScale(gradients.map(sumSquares), 1);
+    const updates = params.flatMap((param, at) => {
+      const [m, v] = [persistent(`m${at}`, param.shape), persistent(`v${at}`, param.shape)];
+      const next = adamw({ param, gradient: gradients[at]!, m, v, schedule, clip });
+      return [param, m, v].map((state, k) => [state, next[k]!] as const);
+    });
+    return { outputs: { clip }, updates };
+  };
+  const labels = (found: readonly Dispatch[]): string[] => found.map(({ label }) => label);
+
+  test("a step of AdamW over many parameters is one kernel, and so are each round of the sums and clipping", () => {
+    const found = dispatches(step());
+    expect(labels(found)).toEqual([
+      "affine and 2 more",
+      "sumSquares and 2 more",
+      "sumSquares",
+      "clipScale",
+      "adamw and 2 more",
+    ]);
+    const { kernel, members } = found.at(-1)!;
+    expect(members!.map(({ numbers }) => numbers["size"])).toEqual([35, 7, 3000]);
+    expect(members!.map(({ groups }) => groups)).toEqual([1, 1, 6]);
+    expect(kernel.groups).toBe(8);
+    for (const { buffers } of members!) expect(buffers).toHaveLength(kernel.operands.length);
+  });
+
+  test("calls of other constants stay apart, and nothing joins what it needs", () => {
+    const [a, b] = [parameter("a", [4]), parameter("b", [9])];
+    const other = dispatches({ outputs: { x: scale(a, 2), y: scale(b, 2), z: scale(parameter("c", [5]), 3) } });
+    expect(other.map(({ members }) => members?.length ?? 1).toSorted((a, b) => a - b)).toEqual([1, 2]);
+    const chain = dispatches({ outputs: { y: sumSquares(matmul(x, parameter("m", [7, 3]))) } });
+    expect(labels(chain)).toEqual(["matmul", "sumSquares"]);
+  });
+
+  test("what has more operands than a kernel may have buffers finds them by a table", () => {
+    const sums = Array.from({ length: 40 }, (_, at) => parameter(`s${at}`, []));
+    const [only, ...others] = dispatches({ outputs: { clip: clipScale(sums, 1) } });
+    expect(others).toEqual([]);
+    expect(only!.members!.map(({ buffers }) => buffers.length)).toEqual([41]);
+    const bindings = only!.kernel.operands.map((_, at) => 1 + (at % 2));
+    const text = memberText(only!.kernel, bindings, 1, []);
+    expect(text.match(/@binding/g)).toHaveLength(3);
+    expect(text).toContain("total += b2[sum39At + 0];");
+    expect(text).toContain("let sum39At: u32 = places[entry + 40u];");
   });
 });
 

@@ -5,13 +5,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { Values } from "../../../src/graph/tensor.ts";
 import { attentionBackwardOperation, attentionOperation } from "../../../src/ops/attention.ts";
 import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
-import {
-  type Build,
-  compileModule,
-  setEngineFlags,
-  instantiate,
-  type KernelExports,
-} from "../../../src/runtime/wasm/module.ts";
+import { type Build, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
+import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 
 interface Shape {
   readonly batch: number;
@@ -156,8 +151,8 @@ describe.each<[Build, number]>([
 ])("attention, %s build, panels of %i", (build, width) => {
   let kernels: KernelExports;
   beforeAll(async () => {
-    setEngineFlags(width === 16);
-    kernels = instantiate(await compileModule(build), memory).exports;
+    nodeHost.prepareEngine({ revectorise: width === 16 });
+    kernels = instantiate((await nodeHost.loadKernels(build)).module, memory).exports;
     kernels.setPanelWidth(width);
   });
 

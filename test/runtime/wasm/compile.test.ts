@@ -15,7 +15,8 @@ import { mean } from "../../../src/ops/reductions.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
 import { describeArena, describeSchedule, summarise } from "../../../src/runtime/plan/describe.ts";
 import type { ProgramSpec } from "../../../src/runtime/program.ts";
-import { createWasmRuntime, type WasmProgram, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import type { WasmProgram, WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 
 let runtime: WasmRuntime;
 beforeAll(async () => void (runtime = await createWasmRuntime({ threads: 1 })));

@@ -15,7 +15,8 @@ import { embedding, gather, scatterAdd } from "../../../src/ops/gather.ts";
 import { toIndices } from "../../../src/ops/to-indices.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import { createWasmRuntime, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import type { WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 
 const ROWS = 200;
 /** Rows of a table, classes, experts, slots. */

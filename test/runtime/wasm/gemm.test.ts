@@ -10,7 +10,8 @@ import { assert, integer, property } from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
 import { outerGrid } from "../../../src/runtime/wasm/gemm-grid.ts";
-import { type Build, compileModule, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
+import { type Build, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
+import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 import { probePanelWidth } from "../../../src/runtime/wasm/probe.ts";
 
 // The tests run the code that training runs: with revectorisation, and optimised (the probe sees to that).
@@ -139,7 +140,7 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
   let exports: KernelExports;
 
   beforeAll(async () => {
-    exports = instantiate(await compileModule(build), memory).exports;
+    exports = instantiate((await nodeHost.loadKernels(build)).module, memory).exports;
     probePanelWidth(exports, memory, scratch);
     exports.setPanelWidth(width);
     expect(exports.panelWidth()).toBe(width);
@@ -272,7 +273,7 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
 
 describe.runIf(relaxed)("panel widths", () => {
   it("8 and 16 give the same bits", async () => {
-    const { exports } = instantiate(await compileModule("relaxed"), memory);
+    const { exports } = instantiate((await nodeHost.loadKernels("relaxed")).module, memory);
     const [M, N, K] = [53, 43, 1000];
     const store = new Heap();
     const [a, b, c] = [store.random(M * K), store.random(K * N), store.alloc(M * N)];
@@ -306,14 +307,14 @@ describe("outerGrid", () => {
 
 describe("probePanelWidth", () => {
   it("chooses one of the two and leaves the module set to it", async () => {
-    const { exports } = instantiate(await compileModule(relaxed ? "relaxed" : "simd"), memory);
+    const { exports } = instantiate((await nodeHost.loadKernels(relaxed ? "relaxed" : "simd")).module, memory);
     const { panelWidth, gflops } = probePanelWidth(exports, memory, scratch);
     expect(exports.panelWidth()).toBe(panelWidth);
     expect(gflops[8]).toBeGreaterThan(0);
   });
 
   it("says so when a tile computes a wrong product", async () => {
-    const { exports } = instantiate(await compileModule("simd"), memory);
+    const { exports } = instantiate((await nodeHost.loadKernels("simd")).module, memory);
     const broken: KernelExports = {
       startProgram: exports.startProgram,
       workerLoop: exports.workerLoop,

@@ -12,8 +12,9 @@ import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import { compileModule } from "../../../src/runtime/wasm/module.ts";
-import { createWasmRuntime, type WasmProgram, type WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import type { WasmProgram, WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { relativeError } from "../../ops/harness.ts";
 import { type RandomGraph, randomGraph } from "./random-graph.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
@@ -313,7 +314,7 @@ describe("errors", () => {
       );
   });
   test("of missing kernels", async () => {
-    await expect(compileModule("absent" as "simd")).rejects.toThrow(
+    await expect(nodeHost.loadKernels("absent" as "simd")).rejects.toThrow(
       'The compiled kernels are missing (absent.wasm). Run "npm run build" first.',
     );
   });

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it, test } from "vitest";
 import { compileAssemblyScript } from "../../../scripts/asc.ts";
 import { argumentClasses } from "../../../scripts/kernel-arguments.ts";
 import { writeArguments } from "../../../src/runtime/wasm/call.ts";
-import { compileModule } from "../../../src/runtime/wasm/module.ts";
+import { nodeHost } from "../../../src/runtime/wasm/node/host.ts";
 import { type Signature, signatures } from "../../../src/runtime/wasm/signatures.ts";
 
 const table: Readonly<Record<string, Signature>> = signatures;
@@ -95,7 +95,7 @@ describe("the words of a call", () => {
 
 test("every kernel has a signature, and every signature a kernel", async () => {
   const own = ["currentCall", "panelWidth", "runOne", "setPanelWidth", "startProgram", "workerLoop"];
-  const exported = WebAssembly.Module.exports(await compileModule("simd")).flatMap(({ kind, name }) =>
+  const exported = WebAssembly.Module.exports((await nodeHost.loadKernels("simd")).module).flatMap(({ kind, name }) =>
     kind === "function" ? [name] : [],
   );
   expect(exported.filter((name) => !own.includes(name)).sort()).toEqual(Object.keys(table).sort());

@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { input } from "../../../src/graph/state.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reductions.ts";
-import { createWasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 
 const started: Worker[] = [];
 /** What is done to each worker as soon as it is made. */

@@ -13,7 +13,8 @@ import { rmsNorm } from "../../../src/ops/rms-norm.ts";
 import { sinkhorn } from "../../../src/ops/sinkhorn.ts";
 import { softmax } from "../../../src/ops/softmax.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
-import { createWebgpuRuntime, type WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
+import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
 import { relativeError } from "../../ops/harness.ts";
 import { hasWebgpu } from "./here.ts";
 

@@ -2,7 +2,8 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
-import { createWebgpuRuntime, type WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
+import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
 import { cases } from "../../ops/cases/all.ts";
 import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
 import { hasWebgpu } from "./here.ts";

@@ -11,6 +11,9 @@ import { float } from "../work.ts";
 type Read = Parameters<typeof elementCall>[0]["reads"][number];
 type Context = Parameters<Implementation["lowering"]["lower"]>[1];
 
+/** Elements of a thread in a step of AdamW: what does not depend on the element is found once for them. */
+const STEPS_OF_THREAD = 8;
+
 /** A tensor of floats read at an index. */
 const at = (context: Context, name: string, tensor: Tensor, index: string): Read => ({
   buffer: context.buffer(tensor),
@@ -92,21 +95,26 @@ export const blocks: readonly Implementation[] = [
         },
         writes: { newParam: place(newParam), newM: place(newM), newV: place(newV) },
         inPlace: { newParam: "param", newM: "m", newV: "v" },
+        numbers: { size },
         width: WIDTH,
-        groups: Math.ceil(size / WIDTH),
+        groups: Math.ceil(size / (WIDTH * STEPS_OF_THREAD)),
         body: `
-  let i: u32 = group * ${u(WIDTH)} + lane;
-  if (i < ${u(size)}) {
+  // A step whose gradients have no finite norm is not taken.
+  let taken: bool = (bitcast<u32>(clip[0]) & 0x7f800000u) != 0x7f800000u;
+  let factor: f32 = clip[1];
+  let rate: f32 = schedule[0] * ${float(learningRateScale)};
+  let meanShare: f32 = schedule[1];
+  let squareShare: f32 = schedule[2];
+  let end: u32 = min((group + 1u) * ${u(WIDTH * STEPS_OF_THREAD)}, size);
+  for (var i: u32 = group * ${u(WIDTH * STEPS_OF_THREAD)} + lane; i < end; i += ${u(WIDTH)}) {
     let p: f32 = param[i];
     let first: f32 = m[i];
     let second: f32 = v[i];
-    // A step whose gradients have no finite norm is not taken.
-    let taken: bool = (bitcast<u32>(clip[0]) & 0x7f800000u) != 0x7f800000u;
-    let g: f32 = clip[1] * gradient[i];
+    let g: f32 = factor * gradient[i];
     let mean: f32 = ${float(beta1)} * first + ${float(1 - beta1)} * g;
     let square: f32 = ${float(beta2)} * second + ${float(1 - beta2)} * (g * g);
-    let step: f32 = mean / schedule[1] / (sqrt(square / schedule[2]) + ${float(epsilon)});
-    newParam[i] = select(p, p - (schedule[0] * ${float(learningRateScale)}) * (step + ${float(weightDecay)} * p), taken);
+    let step: f32 = mean / meanShare / (sqrt(square / squareShare) + ${float(epsilon)});
+    newParam[i] = select(p, p - rate * (step + ${float(weightDecay)} * p), taken);
     newM[i] = select(first, mean, taken);
     newV[i] = select(second, square, taken);
   }`,

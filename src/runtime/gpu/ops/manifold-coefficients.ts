@@ -229,8 +229,8 @@ export const manifoldCoefficients: readonly Implementation[] = [
         body: threadBody(tokens, backwardBody(n, M, iterations, form)),
       }),
     );
-    emitColumnSums(context, e, operand(context, dbias), tokens, M);
-    emitColumnSums(context, terms, operand(context, dalpha), tokens, 3);
+    emitColumnSums(context, e, operand(context, dbias), tokens, M, { lazy: true });
+    emitColumnSums(context, terms, operand(context, dalpha), tokens, 3, { lazy: true });
   }),
 ];
 

@@ -5,24 +5,14 @@
 // statistics (`look`), which Node answers at once. The idle time of a worker that has stopped is below zero.
 
 import { Worker } from "node:worker_threads";
-import type { WorkerData } from "./worker.ts";
-
-/** The threads of a runtime beside the calling one. */
-export interface Workers {
-  /** What has become of a thread that has ended, though nobody told it to, as far as Node has told. */
-  ended(): string | undefined;
-  /** The same, but asked for: slower, and right also while the calling thread is busy. */
-  askEnded(): string | undefined;
-  /** End all of them. */
-  stop(): void;
-}
+import { cannotStart, type Threads, threadName, type ThreadStart } from "../host.ts";
 
 /**
  * Start one thread for each entry, and wait until all are ready.
  *
  * @throws Error when one cannot start or ends before it is ready; the others are then ended too
  */
-export async function startWorkers(each: readonly WorkerData[]): Promise<Workers> {
+export async function startThreads(each: readonly ThreadStart[]): Promise<Threads> {
   const workers: Worker[] = [];
   const gone: string[] = [];
   let stopped = false;
@@ -30,12 +20,11 @@ export async function startWorkers(each: readonly WorkerData[]): Promise<Workers
     stopped = true;
     for (const worker of workers) void worker.terminate();
   };
-  // The calling thread is the first.
-  const nameOf = (index: number): string => `thread ${index + 2} of ${each.length + 1}`;
-  const start = async (workerData: WorkerData, index: number): Promise<void> => {
+  const nameOf = (index: number): string => threadName(index, each.length);
+  const start = async (workerData: ThreadStart, index: number): Promise<void> => {
     const name = nameOf(index);
     const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
-    const worker = new Worker(new URL(`./worker.${extension}`, import.meta.url), { workerData });
+    const worker = new Worker(new URL(`./thread.${extension}`, import.meta.url), { workerData });
     workers.push(worker);
     let why = "";
     worker.on("error", (error) => (why = `: ${error.message}`));
@@ -52,11 +41,7 @@ export async function startWorkers(each: readonly WorkerData[]): Promise<Workers
     await Promise.all(each.map(start));
   } catch (error) {
     stop();
-    throw new Error(
-      `createWasmRuntime: the CPU runtime could not start its ${each.length + 1} threads (${(error as Error).message}). ` +
-        "Ask for fewer threads, or allow this process more of them and more memory.",
-      { cause: error },
-    );
+    throw cannotStart(each.length + 1, error, "allow this process more of them and more memory");
   }
   const stoppedWorker = (): number =>
     workers.findIndex(({ performance }) => performance.eventLoopUtilization().idle < 0);

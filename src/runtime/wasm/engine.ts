@@ -1,0 +1,137 @@
+// Question: what computes a program: which memory, which kernels, which threads?
+//
+// One shared memory holds everything, and every thread has an instance of the kernels over it. The engine knows
+// addresses only; which tensors lie there the runtime knows. A run is one call: the threads replay the words of a
+// program, JavaScript only starts them.
+
+import { cpuDevice, MAXIMUM_PAGES, PAGE } from "./device.ts";
+import { recordTrap, type Watch, watchThreads } from "./failures.ts";
+import { createHeap, type Heap } from "./heap.ts";
+import { CONTROL_BYTES, CONTROL_EPOCH, CONTROL_PROGRAM } from "./constants.ts";
+import { type Threads, type WasmHost } from "./host.ts";
+import { reserve, STATIC_BYTES } from "./layout.ts";
+import { type Build, hasRelaxedSimd, instantiate } from "./module.ts";
+import { probePanelWidth } from "./probe.ts";
+
+/** How the engine uses the machine. */
+export interface EngineOptions {
+  readonly threads: number;
+  readonly revectorise?: boolean;
+  readonly build?: Build;
+}
+
+/** Memory, kernels and threads. */
+export interface Engine {
+  readonly build: Build;
+  /** The beginning of the SHA-256 of the kernels' code. */
+  readonly kernelCode: string | undefined;
+  readonly panelWidth: number;
+  readonly memory: WebAssembly.Memory;
+  /** The free addresses of the memory, which grows with it. */
+  readonly heap: Heap;
+  /** Of the thread that runs programs. */
+  readonly scratch: number;
+  /** The kernels by their places in the function table. */
+  readonly kernels: readonly string[];
+  /** Make the memory at least so long. */
+  reach(bytes: number): void;
+  /** Throw when a thread has failed or ended. */
+  expectSound(): void;
+  /** Do work of the threads, and throw what went wrong in one of them; the calls give it names. */
+  over: Watch["over"];
+  /** Replay the program at an address on all threads. */
+  run(base: number): void;
+  /** One call on one task, on this thread alone. */
+  runTask(task: { readonly record: number; readonly begin: number; readonly end: number }): void;
+  /** End all threads. */
+  stop(): void;
+}
+
+/**
+ * How many threads are asked for, or fit here.
+ *
+ * @throws RangeError when there cannot be so many
+ */
+export function chooseThreads(host: WasmHost, asked: number | undefined): number {
+  const { usual, most, remedy } = host.threads();
+  const threads = asked ?? usual;
+  if (Number.isInteger(threads) && threads >= 1 && threads <= most) return threads;
+  const allowed = most === 1 ? "it can only be 1" : `it must be a whole number from 1 to ${most}`;
+  throw new RangeError(`createWasmRuntime: threads is ${threads}; ${allowed}. ${remedy}`);
+}
+
+/** Start threads over a new memory. */
+export async function startEngine(host: WasmHost, options: EngineOptions): Promise<Engine> {
+  const { threads, revectorise = true } = options;
+  host.prepareEngine({ revectorise });
+  const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
+  const { module, hash } = await host.loadKernels(build);
+  const memory = reserveMemory(host);
+  const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
+  const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
+  let others: Threads | undefined;
+  /** A thread that has ended cannot come to the barrier: the others are to leave it. */
+  const look = (): void => {
+    const ended = others?.askEnded();
+    if (ended !== undefined) recordTrap(memory, control, 0, new Error(ended));
+  };
+  const { exports, names } = instantiate(module, memory, look);
+  const panelWidth = build === "simd" ? 8 : probePanelWidth(exports, memory, probe).panelWidth;
+  exports.setPanelWidth(panelWidth);
+  const [own = 0, ...otherScratch] = scratch;
+  others = await host.startThreads(
+    otherScratch.map((each) => ({ module, memory, control, threads, scratch: each, panelWidth })),
+  );
+  const watch = watchThreads(memory, control, exports.currentCall);
+  return {
+    build,
+    kernelCode: hash,
+    panelWidth,
+    memory,
+    heap,
+    scratch: own,
+    kernels: names,
+    reach: (bytes) => reach(memory, bytes),
+    expectSound: () => watch.expectSound(others.ended()),
+    over: watch.over,
+    run: (base) => exports.startProgram(control, base, threads, own),
+    runTask: ({ record, begin, end }) => exports.runOne(control, record, begin, end, own),
+    stop() {
+      if (threads > 1) {
+        const words = new Int32Array(memory.buffer, control, CONTROL_BYTES / 4);
+        words[CONTROL_PROGRAM / 4] = 0;
+        Atomics.add(words, CONTROL_EPOCH / 4, 1);
+        Atomics.notify(words, CONTROL_EPOCH / 4);
+      }
+      others.stop();
+    },
+  };
+}
+
+/** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */
+function reserveMemory({ memoryRemedy }: WasmHost): WebAssembly.Memory {
+  try {
+    return new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
+  } catch (error) {
+    throw new Error(
+      `createWasmRuntime: no ${(MAXIMUM_PAGES * PAGE) / 2 ** 30} GiB of addresses could be reserved for the memory of the CPU runtime; ` +
+        memoryRemedy,
+      { cause: error },
+    );
+  }
+}
+
+/** Make a memory at least so long. */
+function reach(memory: WebAssembly.Memory, bytes: number): void {
+  const missing = Math.ceil(bytes / PAGE) - memory.buffer.byteLength / PAGE;
+  if (missing <= 0) return;
+  try {
+    memory.grow(missing);
+  } catch (error) {
+    throw new Error(
+      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
+        "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
+      { cause: error },
+    );
+  }
+}
