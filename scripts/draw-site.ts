@@ -23,7 +23,8 @@ const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] }
 for (const { name, size, colorScheme, ...rest } of pictures) {
   const page = await browser.newPage({ viewport: size, colorScheme, reducedMotion: "reduce" });
   await page.goto(server.url, { waitUntil: "networkidle" });
-  if ("figure" in rest) await page.locator(`#${rest.figure}`).evaluate((one: HTMLElement) => scrollTo(0, one.offsetTop - 70));
+  if ("figure" in rest)
+    await page.locator(`#${rest.figure}`).evaluate((one: HTMLElement) => scrollTo(0, one.offsetTop - 70));
   await page.waitForTimeout(400);
   await page.screenshot({ path: path.join(root, "docs/playground", `${name}.png`) });
   await page.context().close();

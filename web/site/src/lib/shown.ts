@@ -3,7 +3,7 @@
 /** Digits of a superscript. */
 const raised = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const superscript = (power: number): string =>
-  (power < 0 ? "⁻" : "") + [...String(Math.abs(power))].map((digit) => raised[Number(digit)]!).join("");
+  (power < 0 ? "⁻" : "") + String(Math.abs(power)).replace(/\d/g, (digit) => raised[Number(digit)]!);
 
 /** A true minus sign. */
 const signed = (text: string): string => text.replace("-", "−");

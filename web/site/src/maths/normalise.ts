@@ -26,7 +26,7 @@ export function sumsOfAll(matrices: readonly ArrayLike<number>[], n: number): Su
   const values = Float64Array.from(matrices.flatMap((matrix) => Array.from(matrix)));
   const outputs = { rows: sumLast(given), columns: sumLast(permute(given, [0, 2, 1])) };
   const { rows, columns } = evaluate(outputs, [[given, values]]);
-  const part = (sums: Float64Array, at: number): number[] => [...sums.slice(at * n, (at + 1) * n)];
+  const part = (sums: Float64Array, at: number): number[] => Array.from(sums.subarray(at * n, (at + 1) * n));
   return matrices.map((_, at) => ({ rows: part(rows, at), columns: part(columns, at) }));
 }
 
