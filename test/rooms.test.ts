@@ -16,7 +16,7 @@ const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFo
   ops: { browser: true },
   runtime: {
     browser: true,
-    butFor: ["open.ts", "wasm/node/", "webgpu/node/"],
+    butFor: ["open.ts", "cuda/", "wasm/node/", "webgpu/node/"],
   },
   connections: { browser: true },
   data: {

@@ -18,12 +18,12 @@ import type { Runtime } from "./runtime.ts";
  * with their gradients, have 8 significant bits; sums, statistics, coefficients, softmax, the loss, weights, moments
  * and the gradients of weights are float32 (docs/precision.md).
  */
-export type Precision = "float32" | "bfloat16";
+export type ComputePrecision = "float32" | "bfloat16";
 
 /** Every precision. */
-export const precisions: readonly Precision[] = ["float32", "bfloat16"];
+export const computePrecisions: readonly ComputePrecision[] = ["float32", "bfloat16"];
 
-const policies: Readonly<Record<Precision, Policy | undefined>> = {
+const policies: Readonly<Record<ComputePrecision, Policy | undefined>> = {
   float32: undefined,
   bfloat16: {
     rule: ruleOf,
@@ -42,9 +42,9 @@ const policies: Readonly<Record<Precision, Policy | undefined>> = {
  */
 export function programInPrecision<O extends Outputs>(
   spec: ProgramSpec<O>,
-  precision: Precision = "float32",
+  precision: ComputePrecision = "float32",
 ): ProgramSpec<O> {
-  expectName("inPrecision", "precision", precision, precisions);
+  expectName("inPrecision", "precision", precision, computePrecisions);
   const policy = policies[precision];
   if (!policy) return spec;
   const place = withPolicy(resultsOf(spec), policy);
@@ -61,8 +61,11 @@ export function programInPrecision<O extends Outputs>(
  * @returns what compiles in this precision; all else is the runtime's own
  * @throws TypeError or RangeError for a precision that there is not
  */
-export function inPrecision<R extends Pick<Runtime, "compile">>(runtime: R, precision: Precision = "float32"): R {
-  expectName("inPrecision", "precision", precision, precisions);
+export function inPrecision<R extends Pick<Runtime, "compile">>(
+  runtime: R,
+  precision: ComputePrecision = "float32",
+): R {
+  expectName("inPrecision", "precision", precision, computePrecisions);
   if (precision === "float32") return runtime;
   const compile: Runtime["compile"] = (spec) => runtime.compile(programInPrecision(spec, precision));
   return { ...runtime, compile };

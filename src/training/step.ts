@@ -14,7 +14,7 @@ import { type LanguageModel, languageModel } from "../model/language-model.ts";
 import { scale } from "../ops/elementwise.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
-import { type Precision, programInPrecision } from "../runtime/precision.ts";
+import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
 import type { Outputs, ProgramSpec } from "../runtime/program.ts";
 import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
 import type { OptimizerConfig, TrainingConfig } from "./config.ts";
@@ -53,7 +53,7 @@ export interface StepOptions {
   readonly accumulate: number;
   readonly optimizer: OptimizerConfig;
   /** Default: float32. */
-  readonly precision?: Precision | undefined;
+  readonly precision?: ComputePrecision | undefined;
   /** Sublayers between stored states; undefined stores everything. See `LanguageModel.hidden`. */
   readonly storeEvery?: number | undefined;
 }

@@ -8,7 +8,7 @@ import { planStepMemory } from "../../src/planning/step-memory.ts";
 import { plannedMachine } from "../../src/runtime/machines.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
-import { createWasmRuntime } from "../../src/runtime/wasm/runtime.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { chooseRecompute, predictStepMemory } from "../../src/training/recomputation.ts";
 import { createTrainer, type Trainer } from "../../src/training/trainer.ts";

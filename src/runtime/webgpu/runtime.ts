@@ -6,12 +6,13 @@
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { sizeOf } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { type Dispatch, dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
 import { createMemory, type Place } from "../gpu/memory.ts";
+import { valuesIn } from "../gpu/values.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import {
   expectCount,
@@ -24,7 +25,6 @@ import {
   closedRuntime,
   releasedProgram,
   tensorsOf,
-  type TensorValues,
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
@@ -260,7 +260,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
           return buffer;
         });
         const values = await fetch(buffers.map((buffer) => placed.placeOf(buffer)));
-        const read = new Map(tensors.map((tensor, at) => [tensor, inForm(tensor, values[at]!)]));
+        const read = new Map(tensors.map((tensor, at) => [tensor, valuesIn(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
       release() {
@@ -298,7 +298,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
     async read(tensor) {
       expectOpen("read");
       const [bytes] = await fetch([memory.state(tensor)]);
-      return inForm(tensor, bytes!);
+      return valuesIn(tensor, bytes!);
     },
     forget: (tensor) => memory.forget(tensor),
     memoryBytes: () => memory.most(),
@@ -320,12 +320,4 @@ function tooLarge(bytes: number, limit: number): Error {
     `Out of memory: ${mebibytes(bytes)} MiB are needed and the limit of the webgpu runtime is ${mebibytes(limit)} MiB. ` +
       "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
   );
-}
-
-/** The values of a tensor from its bytes, which may have a few more at their end. */
-function inForm({ dtype, shape }: Tensor, bytes: ArrayBuffer): TensorValues {
-  const size = sizeOf(shape);
-  if (dtype === "bf16")
-    return new Float32Array(Uint32Array.from(new Uint16Array(bytes, 0, size), (half) => half << 16).buffer);
-  return dtype === "i32" ? new Int32Array(bytes, 0, size) : new Float32Array(bytes, 0, size);
 }
