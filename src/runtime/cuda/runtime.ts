@@ -116,6 +116,7 @@ export async function startCudaRuntime(
     largestBuffer: LARGEST_BUFFER,
     alignment: ALIGNMENT,
     own,
+    takesStored: true,
   });
   const stream = driver.createStream();
   const products = openProducts();

@@ -211,7 +211,10 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Par
     });
     const { buffer } = call.operands[work.reads.length]!;
     const result = `r${at}`;
-    lines.push(`    var ${result}: ${valueType(work.type)};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
+    lines.push(
+      `    var ${result}: ${valueType(work.type)};`,
+      `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`,
+    );
     results.set(buffer, result);
     if (!stored(buffer)) continue;
     written.add(buffer);

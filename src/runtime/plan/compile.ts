@@ -135,7 +135,9 @@ function lowerGraph(
         return { buffer: bufferOf(narrow ?? tensor), dtype: (narrow ?? tensor).dtype };
       }
       const source = forms.sourceOf(tensor);
-      return source === tensor ? { buffer: read(tensor), dtype: tensor.dtype } : { buffer: bufferOf(source), dtype: source.dtype };
+      return source === tensor
+        ? { buffer: read(tensor), dtype: tensor.dtype }
+        : { buffer: bufferOf(source), dtype: source.dtype };
     };
     /** A buffer; the sum that a call absorbs may read what is widened only after it. */
     const read = (tensor: Tensor): Buffer => {

@@ -6,8 +6,11 @@
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
 import { products } from "../products.ts";
+import { attention } from "./attention.ts";
+import { streamProjection } from "./stream-projection.ts";
+import { streams } from "./streams.ts";
 
 /** By the operation itself. */
 export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
-  [...products].map(({ op, lowering }) => [op, lowering]),
+  [...products, ...attention, ...streams, ...streamProjection].map(({ op, lowering }) => [op, lowering]),
 );
