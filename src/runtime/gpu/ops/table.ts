@@ -20,7 +20,7 @@ import { rmsNorm } from "./rms-norm.ts";
 import { softmax } from "./softmax.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
-import { streamPrecision } from "./stream-precision.ts";
+import { bfloat16 } from "./bfloat16.ts";
 
 /** By the operation itself: two of the same name are two. */
 export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
@@ -30,7 +30,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...reductions,
     ...products,
     ...scatter,
-    ...streamPrecision,
+    ...bfloat16,
     ...rmsNorm,
     ...softmax,
     ...birkhoffProjection,
