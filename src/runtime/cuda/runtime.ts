@@ -6,6 +6,7 @@
 
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
+import { attempt } from "../../files/errors.ts";
 import { stateOf } from "../../graph/state.ts";
 import { type Operation, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
@@ -109,7 +110,18 @@ export async function startCudaRuntime(
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
   const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
   driver.enter(ordinal);
-  const limit = Math.min(driver.freeBytes(), options.largestMemory ?? Number.POSITIVE_INFINITY);
+  const ready = <T>(make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      attempt(() => driver.leave(ordinal));
+      throw error;
+    }
+  };
+  const limit = Math.min(
+    ready(() => driver.freeBytes()),
+    options.largestMemory ?? Number.POSITIVE_INFINITY,
+  );
   const machine = gpuMachine({
     name: "cuda",
     largestMemory: limit,
@@ -117,9 +129,9 @@ export async function startCudaRuntime(
     alignment: ALIGNMENT,
     own,
   });
-  const stream = driver.createStream();
-  const products = openProducts();
-  const readback = createReadback(native, driver, stream);
+  const stream = ready(() => driver.createStream());
+  const products = ready(() => openProducts());
+  const readback = ready(() => createReadback(native, driver, stream));
 
   let closed = false;
   /** What went wrong: nothing goes on after it. */
@@ -156,6 +168,7 @@ export async function startCudaRuntime(
   const waiting: (() => void)[] = [];
 
   let taken = 0;
+  const pieces = new Set<DevicePiece>();
   const allocate = (label: string, bytes: number): DevicePiece => {
     const size = rounded(bytes);
     const noRoom = (): Error => new NoRoom(outOfMemory(taken + size, limit).message);
@@ -164,7 +177,9 @@ export async function startCudaRuntime(
       const address = driver.allocate(size, label);
       driver.clear(address, size, stream);
       taken += size;
-      return { address, size };
+      const piece = { address, size };
+      pieces.add(piece);
+      return piece;
     } catch (error) {
       if (error instanceof CudaError && error.code === OUT_OF_MEMORY && error.library === "driver") throw noRoom();
       if (error instanceof CudaError && error.poisons) broken = error;
@@ -172,10 +187,11 @@ export async function startCudaRuntime(
     }
   };
   /** Part of an order: the GPU may still be using it. */
-  const free = ({ address, size }: DevicePiece): void => {
+  const free = (piece: DevicePiece): void => {
     driver.synchronize(stream);
-    driver.free(address);
-    taken -= size;
+    driver.free(piece.address);
+    taken -= piece.size;
+    pieces.delete(piece);
   };
   const memory = createMemory<DevicePiece>(machine, {
     create: allocate,
@@ -344,14 +360,15 @@ export async function startCudaRuntime(
       closed = true;
       line.length = 0;
       for (const refuse of waiting.splice(0)) refuse();
-      // Of a poisoned context nothing can be given back, and with the context all is.
-      try {
+      // Other runtimes may have the same context, so what is this one's own is given back; of a poisoned one all is lost.
+      attempt(() => {
         driver.synchronize(stream);
+        for (const { address } of pieces) driver.free(address);
         readback.close();
         products.close();
         driver.destroyStream(stream);
-      } catch {}
-      driver.leave(ordinal);
+      });
+      attempt(() => driver.leave(ordinal));
     },
   };
 }
