@@ -30,8 +30,11 @@ interface RuntimeKind {
   open(options: WasmOptions): Promise<Runtime>;
   /** Too slow for "auto" to take it. */
   readonly slow?: true;
-  /** Asked for by name it is opened all the same: what is missing is then told by its own error. */
-  readonly tellsWhatIsMissing?: true;
+  /**
+   * Asked for by name it takes what "auto" would not: throws an Error that says what is missing, without opening it.
+   * Absent: `look` decides.
+   */
+  expect?(): Promise<void>;
 }
 
 /** The fastest first. */
@@ -40,8 +43,8 @@ const kinds: readonly RuntimeKind[] = [
     name: "webgpu",
     description: "any GPU by WebGPU, float32",
     options: [],
-    tellsWhatIsMissing: true,
     look: async () => (await import("./webgpu/node/runtime.ts")).lookForNodeGpu(),
+    expect: async () => (await import("./webgpu/node/runtime.ts")).expectNodeGpu(),
     open: async () => (await import("./webgpu/node/runtime.ts")).createWebgpuRuntime(),
   },
   {
@@ -111,16 +114,32 @@ export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
   expectFields("openRuntime", asked, optionRules);
   const { runtime = "auto", ...options } = asked;
   for (const kind of kinds) {
-    const { name, look, open, slow, tellsWhatIsMissing } = kind;
+    const { name, look, open, slow, expect } = kind;
     if (runtime === "auto" ? slow : runtime !== name) continue;
     if (runtime !== "auto") expectOptions(kind, options);
     // Who asks for threads, be it one, or for other vectors asks for the processor.
     else if (kind.options.length === 0 && asksForProcessor(options)) continue;
-    if ((runtime !== "auto" && tellsWhatIsMissing) || (await look()).available) return open(options);
+    if ((runtime !== "auto" && expect) || (await look()).available) return open(options);
   }
-  throw new Error(
+  throw notHere(runtime);
+}
+
+/**
+ * Throw now what `openRuntime` would throw because this computer lacks what the runtime needs: before anything long is
+ * begun.
+ *
+ * @throws Error that says what is missing
+ */
+export async function expectRuntime(runtime: RuntimeChoice): Promise<void> {
+  const kind = kinds.find(({ name }) => name === runtime);
+  if (!kind) return;
+  if (kind.expect) await kind.expect();
+  else if (!(await kind.look()).available) throw notHere(runtime);
+}
+
+const notHere = (runtime: RuntimeChoice): Error =>
+  new Error(
     runtime === "auto"
       ? "openRuntime: this computer has no runtime that is fast; ask for one by its name, such as reference."
       : `openRuntime: this computer cannot use the ${runtime} runtime; birkhoff doctor says what it has.`,
   );
-}

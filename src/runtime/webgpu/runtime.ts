@@ -28,7 +28,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
-import { type AdapterListing, describeAdapter, findAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
+import { type AdapterListing, describeAdapter, expectAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
 import { bind, type Bound } from "./bind.ts";
 import { type Checked, createChecks } from "./checks.ts";
 import { createOrders, type Orders } from "./orders.ts";
@@ -63,11 +63,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
   expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
   if (options.largestBuffer !== undefined)
     expectWhole("createWebgpuRuntime", "largestBuffer", options.largestBuffer, LEAST_BUFFER, UNKNOWN_MEMORY);
-  const adapter = await findAdapter(door);
-  if (!adapter)
-    throw new Error(
-      `webgpu: there is no GPU that WebGPU can use. ${door.remedy} Or take the wasm runtime, which needs none.`,
-    );
+  const adapter = await expectAdapter(door);
   const device = await openDevice(adapter);
   const { limits, queue } = device;
   const largestBuffer = Math.min(
