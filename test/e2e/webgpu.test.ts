@@ -78,7 +78,12 @@ test.each(["train", "compare"])("%s without a GPU reads no text first", async (c
     command,
     "--data",
     "text.txt",
-    ...["--cache", "unread", "--runtime", "webgpu", "--out", `no-${command}`],
+    "--cache",
+    "unread",
+    "--runtime",
+    "webgpu",
+    "--out",
+    `no-${command}`,
   ]);
   // Where there is a GPU with other ways to it, the command would train.
   if (code === 0) return;

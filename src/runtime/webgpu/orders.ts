@@ -44,17 +44,26 @@ export function createOrders(device: GPUDevice, { beforeSubmit, afterSubmit }: O
       proceed();
     });
   };
-  const proceed = (): void => {
-    if (inTurn) return;
-    while (!waiting) {
-      if (holds.length > 0) return waitFor(Promise.all(holds.splice(0)));
-      const order = line.shift();
-      if (!order) return;
-      inTurn = true;
-      const until = order();
-      inTurn = false;
-      if (until) waitFor(until);
+  /** Give the next order its turn; false where it cannot have it yet, or there is none. */
+  const turn = (): boolean => {
+    if (waiting || inTurn) return false;
+    if (holds.length > 0) {
+      waitFor(Promise.all(holds.splice(0)));
+      return false;
     }
+    const order = line.shift();
+    if (!order) return false;
+    inTurn = true;
+    try {
+      const until = order();
+      if (until) waitFor(until);
+    } finally {
+      inTurn = false;
+    }
+    return true;
+  };
+  const proceed = (): void => {
+    while (turn());
   };
   const submit = (): void => {
     beforeSubmit();

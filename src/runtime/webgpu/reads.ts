@@ -86,7 +86,7 @@ export function createReads({ orders, create, destroy, lost, problem }: ReadActi
             // Asks for a submission: a read may be all there is.
             orders.encoder();
           } catch (error) {
-            reject(error as Error);
+            reject(error);
           }
         });
       }),

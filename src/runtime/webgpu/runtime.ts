@@ -8,7 +8,6 @@ import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
@@ -249,7 +248,8 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
         else attempt(commit);
       };
       if (pieces.length > 0) return orders.held().then(settle);
-      return void settle();
+      settle();
+      return undefined;
     };
     orders.give(install);
 
@@ -258,7 +258,8 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       if (problem()) return undefined;
       if (bound?.settled && !failure) return bound.settled.then(encode);
       failure ??= bound?.error;
-      if (failure || !bound) return void (failure && checks.keep(failure));
+      if (failure) checks.keep(failure);
+      if (failure || !bound) return undefined;
       reads.encode();
       const pass = orders.encoder().beginComputePass();
       for (const { slot, group, grid } of bound.calls) {
@@ -330,8 +331,11 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       const place = memory.state(tensor);
       expectCount(name, values, sizeOf(tensor.shape), tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(name, values);
+      const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
+      if (orders.idle && values instanceof Values && values.buffer instanceof ArrayBuffer)
+        return put(place, values as Float32Array<ArrayBuffer>);
       // A copy: the caller may change the values before their turn has come.
-      const data = tensor.dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
+      const data = Values.from(values);
       orders.give(() => put(place, data));
     },
     async read(tensor) {
