@@ -13,7 +13,6 @@ import { IndexError } from "../../ops/indices.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
 import { createMemory, NoRoom, type Piece, type Place } from "../gpu/memory.ts";
-import { bytesOf, valuesIn } from "../gpu/values.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import type { Buffer } from "../plan/calls.ts";
 import type { Lowering } from "../plan/machine.ts";
@@ -31,6 +30,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
+import { fromStored, toStored } from "../stored.ts";
 import { openCache } from "./cache.ts";
 import { createKernels } from "./compile.ts";
 import { WORKSPACE_BYTES } from "./cublas.ts";
@@ -197,7 +197,7 @@ export async function startCudaRuntime(
     create: allocate,
     copy: (from, to, bytes) => perform(() => driver.copy(to.address, from.address, bytes, stream)),
     begin({ gpu: { address }, offset }, values, dtype) {
-      const data = bytesOf({ dtype }, values);
+      const data = dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
       perform(() => driver.copyToDevice(address + offset, data, stream));
     },
     drop: (piece) => perform(() => free(piece)),
@@ -310,7 +310,7 @@ export async function startCudaRuntime(
           return buffer;
         });
         const values = await fetch(buffers.map((buffer) => placed.placeOf(buffer)));
-        const read = new Map(tensors.map((tensor, at) => [tensor, valuesIn(tensor, values[at]!)]));
+        const read = new Map(tensors.map((tensor, at) => [tensor, fromStored(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
       release() {
@@ -341,14 +341,14 @@ export async function startCudaRuntime(
       expectCount(name, values, sizeOf(tensor.shape), tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(name, values);
       // A copy: the caller may change the values before their turn has come.
-      const data = bytesOf(tensor, values);
+      const data = toStored(tensor, values);
       perform(() => driver.copyToDevice(piece.address + offset, data, stream));
       if (broken) throw broken;
     },
     async read(tensor) {
       expectOpen("read");
       const [bytes] = await fetch([memory.state(tensor)]);
-      return valuesIn(tensor, bytes!);
+      return fromStored(tensor, bytes!);
     },
     forget: (tensor: Tensor) => memory.forget(tensor),
     memoryBytes: () => memory.most() + (workspace?.size ?? 0),
