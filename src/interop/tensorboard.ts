@@ -119,7 +119,7 @@ function eventFiles(folder: string): string[] {
 /**
  * Writes what a run records to a TensorBoard event file in a folder, step by step while it trains.
  *
- * @returns the same run, whose `advance` and `close` also write the file
+ * @returns the same run, whose `advance`, `checkpoint` and `close` also write the file
  */
 export function recordTensorBoard(run: Run, folder: string): Run {
   const now = (): number => Date.now() / 1000;
@@ -147,10 +147,17 @@ export function recordTensorBoard(run: Run, folder: string): Run {
     write(summary(now(), metric.step, scalarsOf(metric, gain?.step === metric.step ? gain : undefined, events)));
     written = metric.step;
   };
-  const recording: Pick<Run, "advance" | "close"> = {
+  const recording: Pick<Run, "advance" | "checkpoint" | "close"> = {
     async advance(signal) {
       try {
         return await run.advance(signal);
+      } finally {
+        catchUp();
+      }
+    },
+    async checkpoint() {
+      try {
+        await run.checkpoint();
       } finally {
         catchUp();
       }

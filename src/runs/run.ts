@@ -3,6 +3,10 @@
 // A run joins a trainer to its folder. Each advance is one step: train, look whether all is finite, measure,
 // evaluate when due, record, do what the alarms ask for (training/reactions.ts decides), save when due. It can be
 // killed between any two instructions: what it repeats after resuming gives the same bits, rollbacks included.
+//
+// On an asynchronous runtime the next step is begun before the loss of this one is known, unless somebody looks at the
+// model between the two. Whoever wants it as it is, such as a save, ends the step that was begun, which is recorded.
+// Where an alarm sends the run back or ends it unsaved, that step is lost with the others.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -53,7 +57,8 @@ export interface Run {
   /** Alarms so far, with all rollbacks. */
   readonly events: readonly EventRecord[];
   /**
-   * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one.
+   * Do the next step, and return its record; after it an alarm may have sent the run back to an earlier one. On an
+   * asynchronous runtime the step after it may have been begun: `checkpoint` ends and records it.
    * Rejects with a DivergenceError, with the last good checkpoint kept, when the run went wrong, and an AlarmError when
    * an alarm was to stop it (the step is then saved) or would have it go back once too often.
    *
@@ -269,13 +274,18 @@ async function trainIn(
     if (reaction.kind === "rollback") return goBack(reaction.event, reaction.checkpoint);
     reaction.notes.forEach(history.note);
     if (reaction.kind === "continue") return;
-    if (reaction.save) await save();
+    if (reaction.save) await checkpoint();
     throw reaction.error;
   };
   const alarmOf = (excursion: Excursion, record: MetricRecord): Alarm =>
     excursion.rule === "diverged" ? divergedAlarm(excursion, record, chance, checkpointBefore()) : excursion;
 
-  const due = (step: number, every: number): boolean => step % every === 0 || step === config.steps;
+  const due = (step: number, every = Number.POSITIVE_INFINITY): boolean => step % every === 0 || step === config.steps;
+  /** Whether all that is wanted of a step are its loss and norm. */
+  const isPlain = (step: number): boolean =>
+    ![config.gainsEvery, config.evaluateEvery, config.checkpointEvery, config.sampleEvery].some((every) =>
+      due(step, every),
+    );
   const secondsBefore = (): number => history.metrics.at(-1)?.seconds ?? 0;
   // While the loss is far too high the earlier checkpoints are the good ones; saving would push them out.
   const highestSaved = chance + (alarms.bounds.get("diverged") ?? Number.POSITIVE_INFINITY);
@@ -306,14 +316,8 @@ async function trainIn(
     }
   };
 
-  const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
-    if (owed) return await makeUpFor(owed, signal);
-    const next = trainer.step + 1;
-    const result = await trainer.trainStep({
-      instruments: due(next, config.gainsEvery),
-      rateFactor: rateFactorAt(history.events, next),
-      signal,
-    });
+  /** All that comes after a step. */
+  const conclude = async (result: StepResult, signal: AbortSignal | undefined): Promise<MetricRecord> => {
     const { step, loss, gradientNorm } = result;
     if (!Number.isFinite(loss) || !Number.isFinite(gradientNorm)) {
       const record = recordOf(result, secondsBefore());
@@ -338,6 +342,26 @@ async function trainIn(
     if (trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
     return record;
   };
+  const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {
+    if (owed) return await makeUpFor(owed, signal);
+    const next = trainer.step + 1;
+    const goesOn = isPlain(next) && isPlain(next + 1) && !signal?.aborted;
+    const result = await trainer.trainStep({
+      instruments: due(next, config.gainsEvery),
+      rateFactor: rateFactorAt(history.events, next),
+      signal,
+      ahead: goesOn ? { rateFactor: rateFactorAt(history.events, next + 1) } : undefined,
+    });
+    return await conclude(result, signal);
+  };
+  const checkpoint = async (): Promise<void> => {
+    if (trainer.begun) {
+      const result = await trainer.trainStep();
+      // One that is not finite changed nothing: it is as if it had not been begun.
+      if (Number.isFinite(result.gradientNorm)) await conclude(result, undefined);
+    }
+    await save();
+  };
 
   // Something to go back to, whenever the first alarm comes.
   if (!folder.resumeFrom && mayRollBack(config.alarms)) await save();
@@ -355,7 +379,7 @@ async function trainIn(
       return trainer.step >= config.steps && !owed;
     },
     advance,
-    checkpoint: save,
+    checkpoint,
     close() {
       folder.close();
       trainer.release();

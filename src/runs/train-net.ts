@@ -56,7 +56,7 @@ export interface TrainNetOptions extends NetTraining {
   readonly keepCheckpoints?: number;
   /** Steps between measurements of the gains, if the network has `mixing`; the last step always has one. Default 10. */
   readonly gainsEvery?: number;
-  /** After every step. */
+  /** After every step; on an asynchronous runtime the next may have been begun, so look at the network in `evaluate`. */
   readonly onStep?: (record: NetRecord) => void;
   /** Ends the training after the step in progress, with a checkpoint if there is a folder. */
   readonly signal?: AbortSignal;
@@ -103,7 +103,8 @@ const optionRules: FieldRules<TrainNetOptions> = {
  * @param runtime computes, and keeps the parameters
  * @param net a loss over a set of parameters; with `mixing` the gains of its connections are recorded, too
  * @throws TypeError for an unknown or missing option; RangeError for a setting that makes no sense; DivergenceError when
- *   a loss or a gradient is not finite (with such a gradient the parameters are those of the step before); Error when `initialise` was
+ *   a loss or a gradient is not finite (with such a gradient the parameters are those of the step before; on an
+ *   asynchronous runtime they may be those of the step after, which was begun before it was known); Error when `initialise` was
  *   forgotten, when a batch does not give the inputs of the loss, or when the folder holds a run, is in use or cannot be
  *   written to
  */
@@ -181,9 +182,12 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
     metrics.push(record);
     folder?.appendMetrics(record as MetricRecord);
   };
-  const advance = async (): Promise<void> => {
+  /** Whether nobody looks at the network as the step leaves it, nor at what it mixes before. */
+  const isPlain = (step: number): boolean =>
+    !due(step, checkpointEvery) && !due(step, gainsEvery) && !(evaluate && due(step, evaluateEvery));
+  const advance = async (goesOn: boolean): Promise<void> => {
     const next = trainer.step + 1;
-    const { instruments, seconds, ...result } = await trainer.trainStep(due(next, gainsEvery));
+    const { instruments, seconds, ...result } = await trainer.trainStep(due(next, gainsEvery), goesOn);
     if (!Number.isFinite(result.loss) || !Number.isFinite(result.gradientNorm))
       throw diverged(result, savedStep, folder);
     let record: NetRecord = {
@@ -200,14 +204,19 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
     onStep?.(record);
     if (due(next, checkpointEvery)) await save();
   };
+  const saveAll = async (): Promise<void> => {
+    if (trainer.begun) await advance(false).catch(() => undefined);
+    await save();
+  };
   try {
     while (trainer.step < steps && !isAborted()) {
-      await advance();
+      await advance(isPlain(trainer.step + 1) && isPlain(trainer.step + 2));
       await pause();
     }
+    if (trainer.begun) await advance(false);
   } catch (error) {
     // What the program throws loses no step; whether it can be saved is not what went wrong.
-    if (!(error instanceof DivergenceError)) await save().catch(() => undefined);
+    if (!(error instanceof DivergenceError)) await saveAll().catch(() => undefined);
     throw error;
   }
   await save();

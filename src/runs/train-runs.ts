@@ -70,15 +70,28 @@ export async function trainInTurns<R extends Run>(
     failed.set(run, error);
     if (runs.length > 1) onNote(error.message);
   };
+  const show = (run: R): void => {
+    noteEvents(run);
+    onStep?.(run, secondsLeft());
+  };
+  /** A save may end a step that had been begun. */
+  const save = async (run: R): Promise<void> => {
+    const { step } = run.trainer;
+    try {
+      await run.checkpoint();
+    } finally {
+      if (run.trainer.step !== step) show(run);
+    }
+  };
   const dismiss = async (run: R): Promise<void> => {
-    await run.checkpoint();
+    await save(run);
     run.close();
     dismissed.add(run);
     onNote(`${run.config.name} is stopped and saved at step ${run.trainer.step}; the others go on.`);
   };
   const answer = async (...[action, folder]: Parameters<RunRequest>): Promise<void> => {
     const meant = sound().filter((run) => folder === undefined || run.folder.folder === folder);
-    if (action === "checkpoint") return throwAll((await saveEach(meant)).map(({ error }) => error));
+    if (action === "checkpoint") return throwAll((await saveEach(meant, save)).map(({ error }) => error));
     const ending = meant.filter((run) => !run.finished);
     if (!going().some((run) => !meant.includes(run))) ended ||= ending.length > 0;
     else for (const run of ending) await dismiss(run);
@@ -104,8 +117,7 @@ export async function trainInTurns<R extends Run>(
       if (error instanceof RunStopped) fail(run, error);
       else if (!stop.signal.aborted || error !== stop.signal.reason) throw error;
     }
-    noteEvents(run);
-    onStep?.(run, secondsLeft());
+    show(run);
     // Signals and messages are delivered between steps, which may be synchronous.
     await new Promise((resolve) => setImmediate(resolve));
     await answerAll();
@@ -124,24 +136,27 @@ export async function trainInTurns<R extends Run>(
     }
   } catch (error) {
     // What a save throws now matters less than what went wrong first.
-    await saveEach(sound());
+    await saveEach(sound(), save);
     throw error;
   } finally {
     signal?.removeEventListener("abort", endTurn);
     requests?.listen(undefined);
   }
-  const unsaved = await saveEach(sound());
+  const unsaved = await saveEach(sound(), save);
   for (const { run, error } of unsaved) if (error instanceof RunStopped) fail(run, error);
   throwAll(unsaved.filter(({ run }) => !failed.has(run)).map(({ error }) => error));
   return { interrupted: interrupted(), failed, dismissed };
 }
 
 /** Save every run, also after one that cannot be saved; returns those that could not. */
-async function saveEach<R extends Run>(runs: readonly R[]): Promise<{ run: R; error: unknown }[]> {
+async function saveEach<R extends Run>(
+  runs: readonly R[],
+  save: (run: R) => Promise<void>,
+): Promise<{ run: R; error: unknown }[]> {
   const unsaved: { run: R; error: unknown }[] = [];
   for (const run of runs) {
     try {
-      await run.checkpoint();
+      await save(run);
     } catch (error) {
       unsaved.push({ run, error });
     }

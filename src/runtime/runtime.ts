@@ -79,6 +79,11 @@ export interface Runtime {
   /** For planning programs without running them; a runtime that plans nothing has none. */
   readonly machine?: Machine;
   /**
+   * Whether another machine computes: `run` then only gives an order, so that the next step can be asked for before the
+   * loss of this one is known. Absent where what is asked for is done when the call returns.
+   */
+  readonly asynchronous?: boolean;
+  /**
    * Make a program of the graph behind the outputs and updates.
    *
    * @throws Error when the memory does not suffice; the runtime is then as it was

@@ -15,6 +15,7 @@ import { ancestors, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing } from "../stability/measure.ts";
+import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import { adamwFields, type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
 import type { ScheduleConfig } from "./config.ts";
 import { learningRate as scheduledRate, scheduleKinds } from "./schedule.ts";
@@ -70,7 +71,7 @@ export interface NetStep {
   /** Norm of all gradients before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
-  /** Time of the step, its batch included; what is measured besides is not. */
+  /** Time of the step, its batch included; what is measured besides is not. Of one begun ahead, since the one before. */
   readonly seconds: number;
   /** What the connections mix, if it was asked for and the network has `mixing`. */
   readonly instruments?: Instruments;
@@ -81,12 +82,17 @@ export interface NetTrainer {
   readonly parameterCount: number;
   /** Steps done. */
   readonly step: number;
+  /** Whether a step has been begun ahead that `trainStep` has not told of. */
+  readonly begun: boolean;
   /**
    * Train on the next batch. A step whose gradients have no finite norm changes nothing and does not count.
    *
    * @param look measure what the connections mix, on the batch before the update
+   * @param ahead begin the step after it, too, before this one's loss is waited for, if the runtime is asynchronous. The
+   *   next `trainStep` tells of it; until then the parameters are already those of that step. If this one does not
+   *   count, a saved state must be restored
    */
-  trainStep(look?: boolean): Promise<NetStep>;
+  trainStep(look?: boolean, ahead?: boolean): Promise<NetStep>;
   /** A copy of all that is trained and kept: the step, the parameters, AdamW's moments. */
   save(): Promise<TrainerState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
@@ -151,33 +157,44 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
     data: Float32Array.from(await runtime.read(tensor)),
   });
 
+  /** Give all orders of a step. */
+  const begin = async (current: number, wanted: boolean): Promise<BegunStep<NetStep>> => {
+    const started = performance.now();
+    await feed(current);
+    const fed = performance.now() - started;
+    const instruments = wanted ? await look() : undefined;
+    const computing = performance.now() - fed;
+    adamw.write(runtime, current);
+    program.run();
+    const told = Promise.all([program.read("loss"), program.read("clip")]).then(
+      ([[value = NaN], [gradientNorm = NaN]]): NetStep => ({
+        step: current,
+        loss: value,
+        gradientNorm,
+        learningRate: rate(current),
+        seconds: secondsOf(runtime, computing),
+        ...given({ instruments }),
+      }),
+    );
+    return { told };
+  };
+  const ahead = createSteps(runtime, begin);
+
   return {
     parameterCount: parameterCount(parameters),
     get step() {
       return step;
     },
-    async trainStep(wanted = false) {
-      const current = step + 1;
-      const started = performance.now();
-      await feed(current);
-      const fed = performance.now() - started;
-      const instruments = wanted ? await look() : undefined;
-      const computing = performance.now();
-      adamw.write(runtime, current);
-      program.run();
-      const [[value = NaN], [gradientNorm = NaN]] = await Promise.all([program.read("loss"), program.read("clip")]);
-      if (Number.isFinite(gradientNorm)) step = current;
-      const seconds = (fed + performance.now() - computing) / 1000;
-      return {
-        step: current,
-        loss: value,
-        gradientNorm,
-        learningRate: rate(current),
-        seconds,
-        ...given({ instruments }),
-      };
+    get begun() {
+      return ahead.begun;
+    },
+    async trainStep(wanted = false, goesOn = false) {
+      const told = await ahead.take(step + 1, wanted, goesOn ? false : undefined);
+      if (Number.isFinite(told.gradientNorm)) step = told.step;
+      return told;
     },
     async save() {
+      ahead.expectEnded("save");
       const [model, optimizer] = await Promise.all([
         Promise.all(parameters.all.map(saved)),
         Promise.all(adamw.moments.map(saved)),
@@ -185,11 +202,13 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
       return { step, model, optimizer };
     },
     restore(state) {
+      ahead.drop();
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, adamw.moments, state.optimizer, "optimizer");
       step = state.step;
     },
     release() {
+      ahead.drop();
       program.release();
       looking?.release();
       for (const { tensor } of adamw.moments) runtime.forget(tensor);

@@ -12,6 +12,7 @@ import type { TensorValues } from "../runtime/program.ts";
 import type { Program, Runtime, TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { adamwSchedule } from "./adamw-updates.ts";
+import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { initialise } from "./initialise.ts";
@@ -29,7 +30,7 @@ export interface StepResult {
   /** Norm of all gradients before clipping. */
   readonly gradientNorm: number;
   readonly learningRate: number;
-  /** Time of the step, writing its batch and reading its loss included. */
+  /** Time of the step, writing its batch and reading its loss included; of one begun ahead, since the one before. */
   readonly seconds: number;
   /** Tokens of the batch, all microbatches together. */
   readonly tokens: number;
@@ -47,6 +48,12 @@ export interface StepWishes {
   readonly instruments?: boolean;
   /** See `Interruptible`: a step that it ends changes nothing and does not count. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Begin the step after this one, too, before this one's loss is waited for, if the runtime is asynchronous and no
+   * instruments are read. The next `trainStep` tells of it; until then the trainer can do nothing else, for its
+   * parameters are already those of that step. If this one does not count, a saved state must be restored.
+   */
+  readonly ahead?: Pick<StepWishes, "rateFactor"> | undefined;
 }
 
 /** What may be ended before it is done. */
@@ -79,6 +86,8 @@ export interface Trainer {
   readonly storeEvery: number | undefined;
   /** Steps done. */
   readonly step: number;
+  /** Whether a step has been begun ahead that `trainStep` has not told of. */
+  readonly begun: boolean;
   /** The compiled step, for looking at its plan. */
   readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
@@ -90,7 +99,7 @@ export interface Trainer {
   evaluate(wishes?: Interruptible): Promise<Evaluation>;
   /**
    * After a step that was not finite: the first tensor of it, in order of execution, with a value that is not;
-   * undefined where the runtime cannot look.
+   * undefined where the runtime cannot look, and where the parameters are those of a step that was begun ahead.
    */
   findNotFinite(): Promise<string | undefined>;
   /** Write on from token ids with the parameters as they are; see `Generator`. */
@@ -137,14 +146,15 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
   };
   const readTrained = (): Promise<TensorValues[]> => Promise.all(trained.map(({ tensor }) => runtime.read(tensor)));
-  /** Of the next step's first sequence. */
-  const observe = (): Promise<Instruments> =>
-    programs.observer().observe(batches.trainingBatch(step, 0).tokens.subarray(0, context));
+  /** Of a step's first sequence. */
+  const observe = (current: number): Promise<Instruments> =>
+    programs.observer().observe(batches.trainingBatch(current - 1, 0).tokens.subarray(0, context));
   const stateOf = async (
     operation: string,
     values: (tensor: Tensor) => TensorValues | Promise<TensorValues>,
   ): Promise<TrainerState> => {
     expectThere(operation);
+    steps.expectEnded(operation);
     const saved = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<SavedTensor> => ({
       name,
       shape: tensor.shape,
@@ -161,6 +171,58 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
   const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
     runtime.view?.(tensor) ?? runtime.read(tensor);
 
+  /** Give all orders of a step. */
+  const begin = async (
+    current: number,
+    { instruments: asked = false, rateFactor = 1, signal }: StepWishes,
+  ): Promise<BegunStep<Told>> => {
+    const forward = asked ? await observe(current) : undefined;
+    const before = asked ? await readTrained() : undefined;
+    const started = performance.now();
+    const rate = rateFactor * learningRate(optimizer, current, config.steps);
+    runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
+    let loss = 0;
+    let expertLoad: readonly (readonly number[])[] = [];
+    let parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
+    const sumParts = async (): Promise<void> => {
+      const asked = parts;
+      parts = [];
+      for (const [[part = NaN], loads] of await Promise.all(asked)) {
+        loss += part / accumulate;
+        expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
+      }
+    };
+    const interrupted = listenBetween(signal);
+    for (let index = 0; index < accumulate; index++) {
+      if (index > 0 && (await interrupted())) {
+        clearSums();
+        throw signal!.reason;
+      }
+      if (parts.length === AWAITED_AT_ONCE) await sumParts();
+      feed(batches.trainingBatch(current - 1, index));
+      micro.run();
+      parts.push(Promise.all([micro.read("loss"), micro.read("loads")]));
+    }
+    if (!programs.single) last.run();
+    // Everything is asked for while it is there, and waited for once.
+    const told = Promise.all([sumParts(), last.read("clip"), asked ? last.read("squares") : []]).then(
+      ([, [gradientNorm = NaN], squares]): Told => ({
+        step: current,
+        loss,
+        gradientNorm,
+        learningRate: rate,
+        seconds: secondsOf(runtime, started),
+        tokens: batch * context * accumulate,
+        ...(expertLoad.length > 0 ? { expertLoad } : {}),
+        forward,
+        before,
+        squares,
+      }),
+    );
+    return { told };
+  };
+  const steps = createSteps(runtime, begin);
+
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
     (programs.single ? 0 : 4 * parameterCount(parameters));
@@ -174,45 +236,14 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     get step() {
       return step;
     },
-    async trainStep({ instruments: asked = false, rateFactor = 1, signal } = {}) {
+    get begun() {
+      return steps.begun;
+    },
+    async trainStep({ ahead, ...wishes } = {}) {
       expectThere("trainStep");
-      const forward = asked ? await observe() : undefined;
-      const before = asked ? await readTrained() : undefined;
-      const started = performance.now();
-      const current = step + 1;
-      const rate = rateFactor * learningRate(optimizer, current, config.steps);
-      runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
-      let loss = 0;
-      let expertLoad: readonly (readonly number[])[] = [];
-      let parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
-      const sumParts = async (): Promise<void> => {
-        const asked = parts;
-        parts = [];
-        for (const [[part = NaN], loads] of await Promise.all(asked)) {
-          loss += part / accumulate;
-          expertLoad = loads.map((load, layer) => Array.from(load, (x, e) => x + (expertLoad[layer]?.[e] ?? 0)));
-        }
-      };
-      const interrupted = listenBetween(signal);
-      for (let index = 0; index < accumulate; index++) {
-        if (index > 0 && (await interrupted())) {
-          clearSums();
-          throw signal!.reason;
-        }
-        if (parts.length === AWAITED_AT_ONCE) await sumParts();
-        feed(batches.trainingBatch(step, index));
-        micro.run();
-        parts.push(Promise.all([micro.read("loss"), micro.read("loads")]));
-      }
-      if (!programs.single) last.run();
-      // Everything is asked for while it is there, and waited for once.
-      const [, [gradientNorm = NaN], squares] = await Promise.all([
-        sumParts(),
-        last.read("clip"),
-        asked ? last.read("squares") : [],
-      ]);
-      if (Number.isFinite(gradientNorm)) step = current;
-      const seconds = (performance.now() - started) / 1000;
+      const told = await steps.take(step + 1, wishes, wishes.instruments ? undefined : ahead);
+      const { before, forward, squares, ...result } = told;
+      if (Number.isFinite(result.gradientNorm)) step = result.step;
       const instruments = before && {
         ...forward,
         ...(await measureUpdate(trained, {
@@ -221,19 +252,11 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
           after: (index) => viewOf(trained[index]!.tensor),
         })),
       };
-      return {
-        step: current,
-        loss,
-        gradientNorm,
-        learningRate: rate,
-        seconds,
-        tokens: batch * context * accumulate,
-        ...(expertLoad.length > 0 ? { expertLoad } : {}),
-        ...given({ instruments }),
-      };
+      return { ...result, ...given({ instruments }) };
     },
     async evaluate({ signal } = {}) {
       expectThere("evaluate");
+      steps.expectEnded("evaluate");
       const { tokens, targets, program } = programs.evaluation();
       const interrupted = listenBetween(signal);
       const started = performance.now();
@@ -250,6 +273,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     },
     async findNotFinite() {
       expectThere("findNotFinite");
+      if (steps.begun) return undefined;
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
@@ -261,21 +285,31 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     },
     generate(prompt, options) {
       expectThere("generate");
+      steps.expectEnded("generate");
       return programs.generator().generate(prompt, options);
     },
     save: () => stateOf("save", (tensor) => runtime.read(tensor)),
     view: () => stateOf("view", viewOf),
     restore(state) {
       expectThere("restore");
+      steps.drop();
       restoreTensors(runtime, parameters.all, state.model, "model");
       restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
       step = state.step;
     },
     release() {
       released = true;
+      steps.drop();
       programs.release();
     },
   };
+}
+
+/** What a step tells, and of one with instruments what they have seen and what the update is compared with. */
+interface Told extends Omit<StepResult, "instruments"> {
+  readonly forward: Instruments | undefined;
+  readonly before: readonly TensorValues[] | undefined;
+  readonly squares: readonly TensorValues[];
 }
 
 /** So many microbatches are asked for their loss before it is waited for. */

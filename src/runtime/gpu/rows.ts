@@ -29,3 +29,20 @@ export function groupReduction(name: string, join: (a: string, b: string) => str
 }`,
   ];
 }
+
+/**
+ * The declarations of several sums over all threads of a group at once. Each thread puts its shares into
+ * `nameValues[lane * (count | 1) + m]`; after a barrier `name(m)` adds up what all threads have put at m, in their
+ * order. The odd stride keeps neighbouring threads in different banks of the shared memory.
+ */
+export function groupSums(name: string, count: number): string[] {
+  const stride = count | 1;
+  return [
+    `var<workgroup> ${name}Values: array<f32, ${WIDTH * stride}>;`,
+    `fn ${name}(m: u32) -> f32 {
+  var total: f32 = 0.0f;
+  for (var other: u32 = 0u; other < ${u(WIDTH)}; other += 1u) { total += ${name}Values[other * ${u(stride)} + m]; }
+  return total;
+}`,
+  ];
+}

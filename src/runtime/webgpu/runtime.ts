@@ -280,6 +280,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
     device: machine.device,
     kernels: `webgpu ${adapter.info.architecture || adapter.info.vendor || "adapter"}`,
     machine,
+    asynchronous: true,
     adapter: describeAdapter(adapter),
     compile,
     write(tensor, values) {

@@ -11,9 +11,17 @@ import { float } from "../work.ts";
 import { emitColumnSums, PART_ROWS } from "./reductions.ts";
 
 /** Where squares of a row overflow, they are summed of values that are smaller by this. */
-const LESS = 2 ** -80;
+export const LESS: number = 2 ** -80;
 /** The least epsilon that counts: a GPU may take what is below for 0. */
 const LEAST_EPSILON = 2 ** -126;
+
+/** s from the sum of the squares of a row, and from that of LESS times as large values, where the first overflows. */
+export function inverseRmsOf(squares: string, lessSquares: string, C: number, epsilon: number): string {
+  return `select(
+    1.0f / root(${squares} / ${float(C)} + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))}),
+    ${float(LESS)} / root(${lessSquares} / ${float(C)}),
+    (bitcast<u32>(${squares}) & 0x7f800000u) == 0x7f800000u)`;
+}
 
 /** The text that finds s of `row` by all threads of a group. */
 export function inverseRms(x: string, C: number, epsilon: number): string {
@@ -28,10 +36,7 @@ export function inverseRms(x: string, C: number, epsilon: number): string {
   }
   let total: f32 = fold(squares, lane);
   let lessTotal: f32 = fold(lessSquares, lane);
-  let s: f32 = select(
-    1.0f / root(total / ${float(C)} + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))}),
-    ${float(LESS)} / root(lessTotal / ${float(C)}),
-    (bitcast<u32>(total) & 0x7f800000u) == 0x7f800000u);`;
+  let s: f32 = ${inverseRmsOf("total", "lessTotal", C, epsilon)};`;
 }
 
 const sum = groupReduction("fold", (a, b) => `${a} + ${b}`);
@@ -54,19 +59,27 @@ export const rmsNorm: readonly Implementation[] = [
       }),
     );
   }),
-  calls(rmsNormBackwardOperation, ({ x, w, g, dx, dw }, { epsilon }, context) => {
-    const [rows, C] = sizes(x);
-    const scales = temporary(context, "scales", rows);
-    const [values, gradient] = [operand(context, x), operand(context, g)];
-    context.emit(
-      kernelCall({
-        name: "rmsNormBackward",
-        reads: { x: values, w: operand(context, w), g: gradient },
-        writes: { dx: operand(context, dx), scales },
-        functions: sum,
-        width: WIDTH,
-        groups: rows,
-        body: `
+  calls(
+    rmsNormBackwardOperation,
+    ({ x, w, g, dx, dw }, { epsilon }, context, addend) => {
+      const [rows, C] = sizes(x);
+      const scales = temporary(context, "scales", rows);
+      const [values, gradient] = [operand(context, x), operand(context, g)];
+      context.emit(
+        kernelCall({
+          name: "rmsNormBackward",
+          reads: {
+            x: values,
+            w: operand(context, w),
+            g: gradient,
+            ...(addend && { addend: operand(context, addend) }),
+          },
+          writes: { dx: operand(context, dx), scales },
+          ...(addend && { inPlace: { dx: "addend" } }),
+          functions: sum,
+          width: WIDTH,
+          groups: rows,
+          body: `
   let row: u32 = group;${inverseRms("x", C, epsilon)}
   var product: f32 = 0.0f;
   for (var c: u32 = lane; c < ${u(C)}; c += ${u(WIDTH)}) {
@@ -76,22 +89,22 @@ export const rmsNorm: readonly Implementation[] = [
   let along: f32 = fold(product, lane) / ${float(C)};
   for (var c: u32 = lane; c < ${u(C)}; c += ${u(WIDTH)}) {
     let at: u32 = row * ${u(C)} + c;
-    dx[at] = s * (w[c] * g[at] - (x[at] * s) * along);
+    dx[at] = ${addend ? "addend[at] + " : ""}s * (w[c] * g[at] - (x[at] * s) * along);
   }
   if (lane == 0u) { scales[row] = s; }`,
-      }),
-    );
-    const parts = Math.ceil(rows / PART_ROWS);
-    const sums = parts === 1 ? operand(context, dw) : temporary(context, "parts", parts * C);
-    context.emit(
-      kernelCall({
-        name: "rmsNormWeight",
-        reads: { x: values, g: gradient, scales },
-        writes: { sums },
-        width: WIDTH,
-        groups: Math.ceil((parts * C) / WIDTH),
-        flops: 0,
-        body: `
+        }),
+      );
+      const parts = Math.ceil(rows / PART_ROWS);
+      const sums = parts === 1 ? operand(context, dw) : temporary(context, "parts", parts * C);
+      context.emit(
+        kernelCall({
+          name: "rmsNormWeight",
+          reads: { x: values, g: gradient, scales },
+          writes: { sums },
+          width: WIDTH,
+          groups: Math.ceil((parts * C) / WIDTH),
+          flops: 0,
+          body: `
   let cell: u32 = group * ${u(WIDTH)} + lane;
   if (cell < ${u(parts * C)}) {
     let part: u32 = cell / ${u(C)};
@@ -103,8 +116,10 @@ export const rmsNorm: readonly Implementation[] = [
     }
     sums[cell] = value;
   }`,
-      }),
-    );
-    if (parts > 1) emitColumnSums(context, sums, operand(context, dw), parts, C, { lazy: true });
-  }),
+        }),
+      );
+      if (parts > 1) emitColumnSums(context, sums, operand(context, dw), parts, C, { lazy: true });
+    },
+    { accumulates: true },
+  ),
 ];

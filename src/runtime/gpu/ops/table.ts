@@ -7,6 +7,7 @@ import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
 import { elementwise } from "./elementwise.ts";
 import { scatter } from "./gather.ts";
+import { hyperCoefficients } from "./hyper-coefficients.ts";
 import { manifoldCoefficients } from "./manifold-coefficients.ts";
 import { products } from "./matmul.ts";
 import { moves } from "./moves.ts";
@@ -33,6 +34,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...attention,
     ...streams,
     ...manifoldCoefficients,
+    ...hyperCoefficients,
     ...streamProjection,
   ].map(({ op, lowering }) => [op, lowering]),
 );
