@@ -86,13 +86,13 @@ export async function prepareFiles(wishes: FileWishes, onProgress: OnProgress): 
 
   const kept = openKept(folder, text, onProgress);
   if (!kept) {
-    ensureWritableFolder(folder);
-    sweepLeftovers(folder, Object.values(storedNames));
     const made = tokenizer ?? (await trainOnSample(found.train, column, vocabularySize, onProgress));
     const shardsIn = place("tokens", all.map(content), column);
     const parts = holdsIds
       ? partsOfIds(found, made, hashes, onProgress)
       : await tokenize(found, made, column ?? DEFAULT_COLUMN, shardsIn, known, onProgress);
+    ensureWritableFolder(folder);
+    sweepLeftovers(folder, Object.values(storedNames));
     writeTokenizer(path.join(folder, storedNames.tokenizer), made);
     const origin = { text, tokenizer: sha256(readText(path.join(folder, storedNames.tokenizer), MOST_OF_TOKENIZER)) };
     const split = splitOff(parts, made, seed, validationShare);

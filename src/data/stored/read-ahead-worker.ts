@@ -17,10 +17,7 @@ function fill(number: number): void {
   const was = Atomics.load(control, state);
   if (was === states.taking || (was === states.ready && control[state + 1] === number)) return;
   if (Atomics.compareExchange(control, state, was, states.filling) !== was) return;
-  const { tokens, targets } = batches.trainingBatch(
-    Math.floor(number / data.accumulate),
-    number % data.accumulate,
-  );
+  const { tokens, targets } = batches.trainingBatch(Math.floor(number / data.accumulate), number % data.accumulate);
   tokensOf(slot).set(tokens);
   targetsOf(slot).set(targets);
   control[state + 1] = number;

@@ -18,7 +18,7 @@ import type { ShuffleOptions } from "../window-order.ts";
 /** What the thread is told: where the prepared data lies, and how batches are made of it. */
 export interface AheadData {
   readonly folder: string;
-  readonly options: Pick<BatchOptions, "batchSize" | "contextLength" | "seed"> & { readonly shuffle: ShuffleOptions };
+  readonly options: Pick<BatchOptions, "batchSize" | "contextLength" | "seed"> & { readonly shuffle?: ShuffleOptions };
   /** A, microbatches of a step. */
   readonly accumulate: number;
   readonly slots: number;
