@@ -16,6 +16,7 @@ import { packaged } from "./package.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { sinkhorn } from "./sinkhorn.ts";
+import { site } from "./site.ts";
 import { step } from "./step.ts";
 import { stream } from "./stream.ts";
 
@@ -30,6 +31,7 @@ const groups: readonly Group[] = [
   sinkhorn,
   stream,
   page,
+  site,
   packaged,
   overheadChart,
   manifolds,

@@ -4,19 +4,18 @@
 
 // Graphs: make a graph of symbolic tensors with static shapes, name its parameters, take its gradients.
 export { type DType, type Shape, type Tensor, ShapeError } from "./graph/tensor.ts";
-export { constant, input, parameter, persistent } from "./graph/state.ts";
+export { constant, input, parameter, persistent, type Role } from "./graph/state.ts";
 export { gradients } from "./ops/gradients.ts";
 export {
   type Initial,
   type Parameter,
   type ParameterSet,
-  type Role,
   createParameters,
   parameterCount,
 } from "./graph/parameters.ts";
 
 // Connections: decide how layers pass information on, and wrap any block of your own.
-export type { StreamPrecision } from "./ops/stream-precision.ts";
+export type { StreamPrecision } from "./ops/bfloat16.ts";
 export type {
   Adjust,
   Block,
@@ -67,6 +66,7 @@ export {
 export { type OpenOptions, openRuntime, type RuntimeChoice, type RuntimeName } from "./runtime/open.ts";
 export type { Output, Outputs, ProgramSpec, Readings, TensorValues, ValuesOf } from "./runtime/program.ts";
 export type { Program, ProgramOf, Runtime } from "./runtime/runtime.ts";
+export { type ComputePrecision, inPrecision } from "./runtime/precision.ts";
 
 // Gains: measure how much the streams amplify a signal.
 export { type GainPair, type Gains, measureGains } from "./stability/gains.ts";

@@ -1,27 +1,43 @@
 // Question: how does a GPU multiply matrices?
 //
-// C = A B, tile by tile: a group of 256 threads makes 64 by 64 values of C, each thread 4 by 4, or 16 by 16 where C is
-// narrow. Tiles of A and B of depth 16 go through memory that the group shares. Where there is little to do, each thread
-// makes one value on its own. Sums run over the inner index in its order, so the bits are fixed.
+// C = A B, by the kernel that suits the shape:
+//
+//   tiled    a group of threads makes a tile of C (tiles.ts): 128 by 128 values where there are enough such tiles to
+//            busy a large GPU, 64 by 64, or 32 by 64 and 64 by 32 for narrow ones
+//   thin     up to 8 rows (or columns) of C: every value of the large factor is read once, by neighbours side by side;
+//            shares of the inner index are added at the end
+//   direct   where there is little to do: each thread makes one value
+//
+// Where C has few tiles and the inner index is long, parts of it are products of their own, which a second kernel adds
+// in their order: the gradient of a weight is a sum over all tokens. All sums have an order that the shapes decide.
 
 import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
 import { batchedMatmulExtents, batchedMatmulOperation } from "../../../ops/batched-matmul.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
-import { calls, type Implementation, type KernelCall, kernelCall, operand, u } from "../implement.ts";
+import { calls, type Implementation, type KernelCall, kernelCall, operand, temporary, u } from "../implement.ts";
+import { type Tile, threadsOf, tileMemory, tileText } from "../tiles.ts";
 
-/** Threads of a group along either side of its tile. */
-const SIDE = 16;
-const DEPTH = 16;
-const WIDTH = SIDE * SIDE;
-/** Values of C along either side of a thread's own square, in large tiles. */
-const SQUARE = 4;
 /** Multiplications below which tiles do not pay. */
 const LITTLE = 2 ** 20;
 /** The longest sum that one thread makes alone. */
 const LONG = 1024;
+/** Rows or columns of C that are few. */
+const FEW = 8;
+/** Threads that a large GPU has at work at the same time. */
+const BUSY = 2 ** 16;
+/** The shortest part of the inner index that is worth a product of its own. */
+const SHORTEST_PART = 256;
+const WIDTH = 256;
+
+/** Tiles, the largest first. */
+const LARGE: Tile = { rows: 128, columns: 128, ownRows: 8, ownColumns: 8 };
+const MIDDLE: Tile = { rows: 64, columns: 64, ownRows: 8, ownColumns: 8 };
+const FLAT: Tile = { rows: 32, columns: 64, ownRows: 4, ownColumns: 8 };
+const TALL: Tile = { rows: 64, columns: 32, ownRows: 8, ownColumns: 4 };
 
 type Place = ReturnType<typeof operand>;
+type Extents = MatmulExtents & { readonly batch: number };
 
 /** What is done with each value of C before it is stored. */
 interface Finish {
@@ -36,33 +52,120 @@ export interface Product extends MatmulAttributes {
   readonly a: Place;
   readonly b: Place;
   readonly c: Place;
-  readonly extents: MatmulExtents & { readonly batch: number };
+  readonly extents: Extents;
   readonly finish?: Finish | undefined;
 }
 
 /** Multiply matrices. */
 export function emitProduct(context: LoweringContext, product: Product): void {
   const { batch, rows, inner, columns } = product.extents;
-  const little = inner <= LONG && batch * rows * inner * columns <= LITTLE;
-  context.emit((little ? directCall : tiledCall)(product));
+  if (inner <= LONG && batch * rows * inner * columns <= LITTLE) {
+    context.emit(directCall(product));
+    return;
+  }
+  if (batch === 1 && Math.min(rows, columns) <= FEW) {
+    const each = columnsOfGroup(product);
+    const groups = Math.ceil(Math.max(rows, columns) / each);
+    emitInParts(context, product, partsOf(inner, groups, WIDTH), (part) => thinCall(part, each));
+    return;
+  }
+  const tile = tileFor(product.extents);
+  const tiles = tilesOf(product.extents, tile);
+  emitInParts(context, product, partsOf(inner, tiles, threadsOf(tile)), (part) => tiledCall(part, tile));
 }
 
-function operandsOf({ a, b, c, finish }: Product): Pick<KernelCall, "reads" | "writes" | "inPlace"> {
+const tilesOf = ({ batch, rows, columns }: Extents, tile: Tile): number =>
+  batch * Math.ceil(rows / tile.rows) * Math.ceil(columns / tile.columns);
+
+/** The tile for a product: as large as leaves a large GPU something to do everywhere, and not much larger than C. */
+export function tileFor(extents: Extents): Tile {
+  if (extents.rows <= 32) return FLAT;
+  if (extents.columns <= 32) return TALL;
+  if (Math.min(extents.rows, extents.columns) <= MIDDLE.rows) return MIDDLE;
+  const parts = Math.max(1, Math.floor(extents.inner / SHORTEST_PART));
+  return tilesOf(extents, LARGE) * Math.min(parts, 4) * threadsOf(LARGE) >= BUSY / 2 ? LARGE : MIDDLE;
+}
+
+/** Into how many parts the inner index is cut, so that a large GPU has something to do everywhere. */
+export function partsOf(inner: number, groups: number, threads: number): number {
+  if (groups * threads >= BUSY / 2) return 1;
+  return Math.max(1, Math.min(Math.ceil(BUSY / (groups * threads)), Math.floor(inner / SHORTEST_PART)));
+}
+
+/** A product over a part of the inner index for each `part`: [parts, the size of C]. */
+interface PartialProduct extends Product {
+  readonly parts: number;
+}
+
+type Emitted = ReturnType<typeof kernelCall>;
+
+/** Emit a product, over parts of the inner index where there are several, which are then added. */
+function emitInParts(
+  context: LoweringContext,
+  product: Product,
+  parts: number,
+  call: (product: PartialProduct) => Emitted,
+): void {
+  if (parts === 1) {
+    context.emit(call({ ...product, parts }));
+    return;
+  }
+  const { batch, rows, columns } = product.extents;
+  const size = batch * rows * columns;
+  const sums = temporary(context, "parts", parts * size);
+  const { finish, c, ...factors } = product;
+  context.emit(call({ ...factors, c: sums, parts }));
+  context.emit(
+    kernelCall({
+      name: "sumParts",
+      ...operandsOf({ a: sums, c, finish }),
+      width: WIDTH,
+      groups: Math.ceil(size / WIDTH),
+      flops: 0,
+      body: `
+  let at: u32 = group * ${u(WIDTH)} + lane;
+  if (at < ${u(size)}) {
+    let row: u32 = (at / ${u(columns)}) % ${u(rows)};
+    let column: u32 = at % ${u(columns)};
+    var value: f32 = 0.0f;
+    for (var part: u32 = 0u; part < ${u(parts)}; part += 1u) { value += a[part * ${u(size)} + at]; }
+    c[at] = ${finish?.value ?? "value"};
+  }`,
+    }),
+  );
+}
+
+function operandsOf({
+  a,
+  b,
+  c,
+  finish,
+}: Pick<Product, "a" | "c" | "finish"> & { readonly b?: Place }): Pick<KernelCall, "reads" | "writes" | "inPlace"> {
   return {
-    reads: { a, b, ...finish?.reads },
+    reads: { a, ...(b && { b }), ...finish?.reads },
     writes: { c },
     ...(finish?.inPlace !== undefined && { inPlace: { c: finish.inPlace } }),
   };
 }
 
-function addTo(context: LoweringContext, addend: Tensor | undefined): Finish | undefined {
-  return addend && { reads: { addend: operand(context, addend) }, value: "value + addend[at]", inPlace: "addend" };
+/** Where A [batch, rows, inner] and B [batch, inner, columns] have a value, however they lie. */
+function factorsOf({ transposeA, transposeB, extents: { batch, rows, inner, columns } }: Product): {
+  a: (row: string, k: string) => string;
+  b: (k: string, column: string) => string;
+} {
+  const start = (size: number): string => (batch === 1 ? "" : `batch * ${u(size)} + `);
+  return {
+    a: (row, k) =>
+      `a[${start(rows * inner)}${transposeA ? `(${k}) * ${u(rows)} + ${row}` : `(${row}) * ${u(inner)} + ${k}`}]`,
+    b: (k, column) =>
+      `b[${start(inner * columns)}${transposeB ? `(${column}) * ${u(inner)} + ${k}` : `(${k}) * ${u(columns)} + ${column}`}]`,
+  };
 }
 
-function directCall(product: Product): ReturnType<typeof kernelCall> {
-  const { transposeA, transposeB, finish } = product;
+function directCall(product: Product): Emitted {
   const { batch, rows, inner, columns } = product.extents;
   const size = batch * rows * columns;
+  const { a, b } = factorsOf(product);
   return kernelCall({
     name: "smallProduct",
     ...operandsOf(product),
@@ -74,72 +177,118 @@ function directCall(product: Product): ReturnType<typeof kernelCall> {
     let batch: u32 = at / ${u(rows * columns)};
     let row: u32 = (at / ${u(columns)}) % ${u(rows)};
     let column: u32 = at % ${u(columns)};
-    let firstA: u32 = batch * ${u(rows * inner)} + ${transposeA ? "row" : `row * ${u(inner)}`};
-    let firstB: u32 = batch * ${u(inner * columns)} + ${transposeB ? `column * ${u(inner)}` : "column"};
     var value: f32 = 0.0f;
-    for (var k: u32 = 0u; k < ${u(inner)}; k += 1u) {
-      value += a[firstA + k * ${u(transposeA ? rows : 1)}] * b[firstB + k * ${u(transposeB ? 1 : columns)}];
-    }
-    c[at] = ${finish?.value ?? "value"};
+    for (var k: u32 = 0u; k < ${u(inner)}; k += 1u) { value += ${a("row", "k")} * ${b("k", "column")}; }
+    c[at] = ${product.finish?.value ?? "value"};
   }`,
   });
 }
 
-function tiledCall(product: Product): ReturnType<typeof kernelCall> {
-  const { transposeA, transposeB, finish } = product;
-  const { batch, rows, inner, columns } = product.extents;
-  const square = Math.min(rows, columns) >= SIDE * SQUARE ? SQUARE : 1;
-  const tile = SIDE * square;
-  const [down, across] = [Math.ceil(rows / tile), Math.ceil(columns / tile)];
-  const size = tile * DEPTH;
-  /** Load a tile: neighbouring threads read neighbouring values, along the inner index where that is the last axis. */
-  const load = (name: string, matrix: string, first: string, extent: number, innerLast: boolean): string => `
-    for (var at: u32 = lane; at < ${u(size)}; at += ${u(WIDTH)}) {
-      let deep: u32 = at ${innerLast ? "%" : "/"} ${u(innerLast ? DEPTH : tile)};
-      let other: u32 = at ${innerLast ? "/" : "%"} ${u(innerLast ? DEPTH : tile)};
-      let k: u32 = begin + deep;
-      var value: f32 = 0.0f;
-      if (${first} + other < ${u(extent)} && k < ${u(inner)}) {
-        value = ${matrix}[batch * ${u(extent * inner)} + ${innerLast ? `(${first} + other) * ${u(inner)} + k` : `k * ${u(extent)} + ${first} + other`}];
-      }
-      ${name}[deep * ${u(tile)} + other] = value;
-    }`;
-  const cells = Array.from({ length: square }, (_, at) => at);
-  const each = (line: (r: number, s: number) => string): string =>
-    cells.flatMap((r) => cells.map((s) => line(r, s))).join("\n");
+function tiledCall(product: PartialProduct, tile: Tile): Emitted {
+  const { transposeA, transposeB, finish, parts, extents } = product;
+  const { batch, rows, inner, columns } = extents;
+  const [down, across] = [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)];
+  const { a, b } = factorsOf(product);
+  const length = Math.ceil(inner / parts);
+  const beyond = (extent: number, of: number, first: string): { has?: (line: string) => string } =>
+    extent % of === 0 ? {} : { has: (line) => `${first} + ${line} < ${u(extent)}` };
   return kernelCall({
-    name: square > 1 ? "product" : "narrowProduct",
+    name: "product",
     ...operandsOf(product),
-    functions: [`var<workgroup> tileA: array<f32, ${size}>;`, `var<workgroup> tileB: array<f32, ${size}>;`],
-    width: WIDTH,
-    groups: batch * down * across,
+    functions: tileMemory(tile),
+    width: threadsOf(tile),
+    groups: parts * batch * down * across,
     body: `
-  let batch: u32 = group / ${u(down * across)};
-  let tileRow: u32 = ((group / ${u(across)}) % ${u(down)}) * ${u(tile)};
-  let tileColumn: u32 = (group % ${u(across)}) * ${u(tile)};
-  let ownRow: u32 = (lane / ${u(SIDE)}) * ${u(square)};
-  let ownColumn: u32 = lane % ${u(SIDE)};
-${each((r, s) => `  var c${r}${s}: f32 = 0.0f;`)}
-  for (var begin: u32 = 0u; begin < ${u(inner)}; begin += ${u(DEPTH)}) {${load("tileA", "a", "tileRow", rows, !transposeA)}${load("tileB", "b", "tileColumn", columns, transposeB)}
-    workgroupBarrier();
-    for (var deep: u32 = 0u; deep < ${u(DEPTH)}; deep += 1u) {
-${cells.map((r) => `      let a${r}: f32 = tileA[deep * ${u(tile)} + ownRow + ${u(r)}];`).join("\n")}
-${cells.map((s) => `      let b${s}: f32 = tileB[deep * ${u(tile)} + ownColumn + ${u(s * SIDE)}];`).join("\n")}
-${each((r, s) => `      c${r}${s} += a${r} * b${s};`)}
-    }
-    workgroupBarrier();
-  }
-  let base: u32 = batch * ${u(rows * columns)};
-${each(
-  (r, s) => `  {
-    let row: u32 = tileRow + ownRow + ${u(r)};
-    let column: u32 = tileColumn + ownColumn + ${u(s * SIDE)};
-    let at: u32 = base + row * ${u(columns)} + column;
-    let value: f32 = c${r}${s};
-    if (row < ${u(rows)} && column < ${u(columns)}) { c[at] = ${finish?.value ?? "value"}; }
-  }`,
-)}`,
+  let part: u32 = group / ${u(batch * down * across)};
+  let batch: u32 = (group / ${u(down * across)}) % ${u(batch)};
+  let tileRow: u32 = ((group / ${u(across)}) % ${u(down)}) * ${u(tile.rows)};
+  let tileColumn: u32 = (group % ${u(across)}) * ${u(tile.columns)};
+  let firstInner: u32 = part * ${u(length)};
+  let endInner: u32 = min(firstInner + ${u(length)}, ${u(inner)});
+  let base: u32 = (part * ${u(batch)} + batch) * ${u(rows * columns)};${tileText({
+    tile,
+    a: {
+      value: (line, k) => a(`tileRow + ${line}`, k),
+      innerLast: !transposeA,
+      ...beyond(rows, tile.rows, "tileRow"),
+    },
+    b: {
+      value: (line, k) => b(k, `tileColumn + ${line}`),
+      innerLast: transposeB,
+      ...beyond(columns, tile.columns, "tileColumn"),
+    },
+    first: "firstInner",
+    end: "endInner",
+    store: `if (tileRow + row < ${u(rows)} && tileColumn + column < ${u(columns)}) { ${storeText(columns, finish)} }`,
+  })}`,
   });
+}
+
+/** Store a value of a tile; the finish knows the row and column of C. */
+const storeText = (columns: number, finish: Finish | undefined): string =>
+  finish
+    ? `let at: u32 = base + (tileRow + row) * ${u(columns)} + tileColumn + column; c[at] = ${finish.value.replaceAll(/\brow\b/g, "(tileRow + row)").replaceAll(/\bcolumn\b/g, "(tileColumn + column)")};`
+    : `c[base + (tileRow + row) * ${u(columns)} + tileColumn + column] = value;`;
+
+/** Columns (or rows) of C that a group of a thin product makes: neighbours in memory are neighbours among threads. */
+function columnsOfGroup({ transposeA, transposeB, extents: { rows, columns } }: Product): number {
+  const innerLast = rows <= columns ? transposeB : !transposeA;
+  return innerLast ? 16 : 64;
+}
+
+/** C has few rows, which each thread makes for one column over its share of the inner index, or few columns. */
+function thinCall(product: PartialProduct, each: number): Emitted {
+  const { finish, parts, extents } = product;
+  const { rows, inner, columns } = extents;
+  const [few, many] = [Math.min(rows, columns), Math.max(rows, columns)];
+  const flat = rows <= columns;
+  const shares = WIDTH / each;
+  const blocks = Math.ceil(many / each);
+  const length = Math.ceil(inner / parts);
+  const { a, b } = factorsOf(product);
+  const lines = Array.from({ length: few }, (_, at) => at);
+  const [large, small] = flat
+    ? [b("k", "safe"), (r: number): string => a(u(r), "k")]
+    : [a("safe", "k"), (r: number): string => b("k", u(r))];
+  return kernelCall({
+    name: "thinProduct",
+    ...operandsOf(product),
+    functions: [`var<workgroup> sums: array<f32, ${WIDTH * few}>;`],
+    width: WIDTH,
+    groups: parts * blocks,
+    body: `
+  let part: u32 = group / ${u(blocks)};
+  let mine: u32 = ${each === 64 ? `lane % ${u(each)}` : `lane / ${u(shares)}`};
+  let share: u32 = ${each === 64 ? `lane / ${u(each)}` : `lane % ${u(shares)}`};
+  let line: u32 = (group % ${u(blocks)}) * ${u(each)} + mine;
+  let safe: u32 = min(line, ${u(many - 1)});
+  let end: u32 = min((part + 1u) * ${u(length)}, ${u(inner)});
+${lines.map((r) => `  var c${r}: f32 = 0.0f;`).join("\n")}
+  for (var k: u32 = part * ${u(length)} + share; k < end; k += ${u(shares)}) {
+    let value: f32 = ${large};
+${lines.map((r) => `    c${r} += ${small(r)} * value;`).join("\n")}
+  }
+${lines.map((r) => `  sums[(${u(r * shares)} + share) * ${u(each)} + mine] = c${r};`).join("\n")}
+  workgroupBarrier();
+  for (var cell: u32 = lane; cell < ${u(few * each)}; cell += ${u(WIDTH)}) {
+    let own: u32 = cell / ${u(each)};
+    let place: u32 = (group % ${u(blocks)}) * ${u(each)} + cell % ${u(each)};
+    if (place < ${u(many)}) {
+      var value: f32 = 0.0f;
+      for (var other: u32 = 0u; other < ${u(shares)}; other += 1u) {
+        value += sums[(own * ${u(shares)} + other) * ${u(each)} + cell % ${u(each)}];
+      }
+      let row: u32 = ${flat ? "own" : "place"};
+      let column: u32 = ${flat ? "place" : "own"};
+      let at: u32 = part * ${u(rows * columns)} + row * ${u(columns)} + column;
+      c[at] = ${finish?.value ?? "value"};
+    }
+  }`,
+  });
+}
+
+function addTo(context: LoweringContext, addend: Tensor | undefined): Finish | undefined {
+  return addend && { reads: { addend: operand(context, addend) }, value: "value + addend[at]", inPlace: "addend" };
 }
 
 export const products: readonly Implementation[] = [
