@@ -29,16 +29,15 @@ import { prepareFiles } from "./stored/prepare-files.ts";
 import { isStoredData, openStoredData } from "./stored/stored-data.ts";
 import { readTokenizer, writeTokenizer } from "./tokenizer-file.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
+import { sweepLeftovers } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { formatTokenizer } from "./tokenizer-json.ts";
-import { parseTokenizer } from "./tokenizer-json-read.ts";
-import { readRoles, writeRoles, rolesFileOf } from "./tokenizer-roles.ts";
+import { rolesFileOf } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { openTokenFile, writeTokenFile, type TokenFile } from "./token-file.ts";
-import type { StoredTokens, TokenOrigin } from "./tokens.ts";
+import type { TokenOrigin } from "./tokens.ts";
 import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 
 /** What to prepare, and where to store it. */

@@ -176,78 +176,83 @@ describe("every kind of file", () => {
 });
 
 describe("what is broken is told by its file and place", () => {
-  const cases: readonly (readonly [name: string, content: () => string | Uint8Array | Uint16Array, message: RegExp])[] = [
+  const cases: readonly (readonly [name: string, content: () => string | Uint8Array | Uint16Array, message: RegExp])[] =
     [
-      "bad.jsonl",
-      () => '{"text":"a"}\n\n{"text": nope}\n',
-      /^bad\.jsonl, line 3: it is no JSON \(.*\)\. Each line must be/,
-    ],
-    [
-      "list.jsonl",
-      () => "[1]\n",
-      /^list\.jsonl, line 1: it is .*, not an object\. Each line must be an object with "text"/,
-    ],
-    [
-      "body.jsonl",
-      () => '{"body":"a"}\n',
-      /^body\.jsonl, line 1: it has no "text"\. It has texts in "body"; choose with --column/,
-    ],
-    ["five.jsonl", () => '{"text":5}\n', /^five\.jsonl, line 1: "text" is 5, not a text\. Name the field/],
-    ["latin.jsonl", () => Buffer.from('{"text":"é"}\n', "latin1"), /^latin\.jsonl, line 1: it is not UTF-8\. Convert/],
-    ["none.jsonl", () => "", /^none\.jsonl holds no text: give files with documents/],
-    ["blank.jsonl", () => '{"text":""}\n', /^blank\.jsonl holds no text: give files with documents/],
-    [
-      "cut.jsonl.gz",
-      () => fs.readFileSync(at("a.jsonl.gz")).subarray(0, 400),
-      /^cut\.jsonl\.gz cannot be unpacked: unexpected end of file\. .*fetch it again/,
-    ],
-    [
-      "no.jsonl.gz",
-      () => "hello",
-      /^no\.jsonl\.gz cannot be unpacked: incorrect header check\. It was cut off, or is no gzip file; fetch/,
-    ],
-    [
-      "no.jsonl.zst",
-      () => "hello, this is no frame",
-      /^no\.jsonl\.zst cannot be unpacked: .*or is no zstd file; fetch it again/,
-    ],
-    [
-      "cut.parquet",
-      () => fs.readFileSync(at("a.parquet")).subarray(0, 3000),
-      /^cut\.parquet cannot be read as parquet: .*It was cut off or damaged.*fetch it again, or leave it out/,
-    ],
-    [
-      "hurt.parquet",
-      () => Buffer.from(fs.readFileSync(at("a.parquet"))).fill(7, 100, 2000),
-      /^hurt\.parquet cannot be read as parquet: .*fetch it again/,
-    ],
-    ["none.bin", () => "", /^none\.bin is empty: it must hold token ids\. Write it again/],
-    [
-      "odd.bin",
-      () => new Uint8Array(2001),
-      /^odd\.bin ends within a token: it has 2001 bytes, and its ids take 2 each\..*write it again/,
-    ],
-    [
-      "beyond.bin",
-      () => Uint16Array.from({ length: 500 }, (_, index) => (index === 321 ? 40_000 : 5)),
-      /^beyond\.bin, token 321 \(byte 642\): the id is 40000, and the tokenizer has ids 0 to 299\. Give the tokenizer/,
-    ],
-    [
-      "far.bin",
-      () => Buffer.concat([fs.readFileSync(at("llmc32.bin")).subarray(0, -4), Buffer.from([255, 255, 255, 255])]),
-      /^far\.bin, token \d+ \(byte \d+\): the id is 4294967295, and/,
-    ],
-    [
-      "cut.bin",
-      () => fs.readFileSync(at("llmc.bin")).subarray(0, 5000),
-      /^cut\.bin was cut off, or its header is wrong: it says [\d,]+ tokens, .*and the file has 4\.9 KiB\. Write it again/,
-    ],
-    [
-      "old.bin",
-      () => new Uint8Array(Int32Array.from({ length: 300 }, (_, index) => [20240520, 2][index] ?? 0).buffer),
-      /^old\.bin has the header of llm\.c with version 2; version 1 is read\. Write it/,
-    ],
-  ];
+      [
+        "bad.jsonl",
+        () => '{"text":"a"}\n\n{"text": nope}\n',
+        /^bad\.jsonl, line 3: it is no JSON \(.*\)\. Each line must be/,
+      ],
+      [
+        "list.jsonl",
+        () => "[1]\n",
+        /^list\.jsonl, line 1: it is .*, not an object\. Each line must be an object with "text"/,
+      ],
+      [
+        "body.jsonl",
+        () => '{"body":"a"}\n',
+        /^body\.jsonl, line 1: it has no "text"\. It has texts in "body"; choose with --column/,
+      ],
+      ["five.jsonl", () => '{"text":5}\n', /^five\.jsonl, line 1: "text" is 5, not a text\. Name the field/],
+      [
+        "latin.jsonl",
+        () => Buffer.from('{"text":"é"}\n', "latin1"),
+        /^latin\.jsonl, line 1: it is not UTF-8\. Convert/,
+      ],
+      ["none.jsonl", () => "", /^none\.jsonl holds no text: give files with documents/],
+      ["blank.jsonl", () => '{"text":""}\n', /^blank\.jsonl holds no text: give files with documents/],
+      [
+        "cut.jsonl.gz",
+        () => fs.readFileSync(at("a.jsonl.gz")).subarray(0, 400),
+        /^cut\.jsonl\.gz cannot be unpacked: unexpected end of file\. .*fetch it again/,
+      ],
+      [
+        "no.jsonl.gz",
+        () => "hello",
+        /^no\.jsonl\.gz cannot be unpacked: incorrect header check\. It was cut off, or is no gzip file; fetch/,
+      ],
+      [
+        "no.jsonl.zst",
+        () => "hello, this is no frame",
+        /^no\.jsonl\.zst cannot be unpacked: .*or is no zstd file; fetch it again/,
+      ],
+      [
+        "cut.parquet",
+        () => fs.readFileSync(at("a.parquet")).subarray(0, 3000),
+        /^cut\.parquet cannot be read as parquet: .*It was cut off or damaged.*fetch it again, or leave it out/,
+      ],
+      [
+        "hurt.parquet",
+        () => Buffer.from(fs.readFileSync(at("a.parquet"))).fill(7, 100, 2000),
+        /^hurt\.parquet cannot be read as parquet: .*fetch it again/,
+      ],
+      ["none.bin", () => "", /^none\.bin is empty: it must hold token ids\. Write it again/],
+      [
+        "odd.bin",
+        () => new Uint8Array(2001),
+        /^odd\.bin ends within a token: it has 2001 bytes, and its ids take 2 each\..*write it again/,
+      ],
+      [
+        "beyond.bin",
+        () => Uint16Array.from({ length: 500 }, (_, index) => (index === 321 ? 40_000 : 5)),
+        /^beyond\.bin, token 321 \(byte 642\): the id is 40000, and the tokenizer has ids 0 to 299\. Give the tokenizer/,
+      ],
+      [
+        "far.bin",
+        () => Buffer.concat([fs.readFileSync(at("llmc32.bin")).subarray(0, -4), Buffer.from([255, 255, 255, 255])]),
+        /^far\.bin, token \d+ \(byte \d+\): the id is 4294967295, and/,
+      ],
+      [
+        "cut.bin",
+        () => fs.readFileSync(at("llmc.bin")).subarray(0, 5000),
+        /^cut\.bin was cut off, or its header is wrong: it says [\d,]+ tokens, .*and the file has 4\.9 KiB\. Write it again/,
+      ],
+      [
+        "old.bin",
+        () => new Uint8Array(Int32Array.from({ length: 300 }, (_, index) => [20240520, 2][index] ?? 0).buffer),
+        /^old\.bin has the header of llm\.c with version 2; version 1 is read\. Write it/,
+      ],
+    ];
   test.each(cases)("%s", async (name, content, message) => {
     const bytes = content();
     fs.writeFileSync(
@@ -452,5 +457,4 @@ test("memory stays flat: 268 MB of ids and 34 MB of documents in a process of le
   expect(fs.statSync(big).size).toBeGreaterThan(260e6);
   expect(read[1]).toBe(700 * 48_000);
   expect(peak).toBeLessThan(280);
-
 }, 120_000);

@@ -22,7 +22,7 @@ import { outside, validationBlocks } from "../validation-blocks.ts";
 import { binPart, bytesOfParts } from "./bin-file.ts";
 import { type DataFile, type DataFiles, findDataFiles } from "./data-files.ts";
 import { DEFAULT_COLUMN, documentsOf } from "./documents.ts";
-import { makeShards, type ShardProgress } from "./shards.ts";
+import { makeShards, type Shard, type ShardProgress } from "./shards.ts";
 import {
   isStoredData,
   openStoredData,
@@ -265,7 +265,13 @@ async function tokenize(
   const kept = validation.length > 0 ? await shardsOf(validation, "validation") : undefined;
   if (kept?.shards.length === 0) throw empty(validation);
   const shards = [...trained.shards, ...(kept?.shards ?? [])];
-  const bare = ({ sha256: _, ...part }: (typeof shards)[number]): SourcePart => part;
+  const bare = ({ path: file, width, start, length, source }: Shard): SourcePart => ({
+    path: file,
+    width,
+    start,
+    length,
+    source,
+  });
   return {
     train: trained.shards.map(bare),
     validation: kept?.shards.map(bare) ?? [],
