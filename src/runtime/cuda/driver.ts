@@ -173,7 +173,12 @@ export function openDriver(native: Native, library: Library): Driver {
         totalBytes: address("cuDeviceTotalMem", device),
       };
     },
-    enter: (ordinal) => cu.cuCtxSetCurrent(address("cuDevicePrimaryCtxRetain", ordinal)),
+    enter(ordinal) {
+      const context = address("cuDevicePrimaryCtxRetain", ordinal);
+      const code = raw.cuCtxSetCurrent(context);
+      if (code !== 0) raw.cuDevicePrimaryCtxRelease(ordinal);
+      expectDone("cuCtxSetCurrent", code);
+    },
     leave: (ordinal) => cu.cuDevicePrimaryCtxRelease(ordinal),
     freeBytes() {
       cu.cuMemGetInfo(cell.address, cell.address + 8);

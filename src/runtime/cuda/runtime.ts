@@ -6,13 +6,13 @@
 
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
+import { attempt } from "../../files/errors.ts";
 import { stateOf } from "../../graph/state.ts";
 import { type Operation, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
 import { createMemory, NoRoom, type Piece, type Place } from "../gpu/memory.ts";
-import { bytesOf, valuesIn } from "../gpu/values.ts";
 import type { IndexCheck } from "../gpu/work.ts";
 import type { Buffer } from "../plan/calls.ts";
 import type { Lowering } from "../plan/machine.ts";
@@ -30,6 +30,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
+import { fromStored, toStored } from "../stored.ts";
 import { openCache } from "./cache.ts";
 import { createKernels } from "./compile.ts";
 import { WORKSPACE_BYTES } from "./cublas.ts";
@@ -109,7 +110,18 @@ export async function startCudaRuntime(
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
   const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
   driver.enter(ordinal);
-  const limit = Math.min(driver.freeBytes(), options.largestMemory ?? Number.POSITIVE_INFINITY);
+  const ready = <T>(make: () => T): T => {
+    try {
+      return make();
+    } catch (error) {
+      attempt(() => driver.leave(ordinal));
+      throw error;
+    }
+  };
+  const limit = Math.min(
+    ready(() => driver.freeBytes()),
+    options.largestMemory ?? Number.POSITIVE_INFINITY,
+  );
   const machine = gpuMachine({
     name: "cuda",
     largestMemory: limit,
@@ -118,9 +130,9 @@ export async function startCudaRuntime(
     own,
     takesStored: true,
   });
-  const stream = driver.createStream();
-  const products = openProducts();
-  const readback = createReadback(native, driver, stream);
+  const stream = ready(() => driver.createStream());
+  const products = ready(() => openProducts());
+  const readback = ready(() => createReadback(native, driver, stream));
 
   let closed = false;
   /** What went wrong: nothing goes on after it. */
@@ -157,6 +169,7 @@ export async function startCudaRuntime(
   const waiting: (() => void)[] = [];
 
   let taken = 0;
+  const pieces = new Set<DevicePiece>();
   const allocate = (label: string, bytes: number): DevicePiece => {
     const size = rounded(bytes);
     const noRoom = (): Error => new NoRoom(outOfMemory(taken + size, limit).message);
@@ -165,7 +178,9 @@ export async function startCudaRuntime(
       const address = driver.allocate(size, label);
       driver.clear(address, size, stream);
       taken += size;
-      return { address, size };
+      const piece = { address, size };
+      pieces.add(piece);
+      return piece;
     } catch (error) {
       if (error instanceof CudaError && error.code === OUT_OF_MEMORY && error.library === "driver") throw noRoom();
       if (error instanceof CudaError && error.poisons) broken = error;
@@ -173,16 +188,17 @@ export async function startCudaRuntime(
     }
   };
   /** Part of an order: the GPU may still be using it. */
-  const free = ({ address, size }: DevicePiece): void => {
+  const free = (piece: DevicePiece): void => {
     driver.synchronize(stream);
-    driver.free(address);
-    taken -= size;
+    driver.free(piece.address);
+    taken -= piece.size;
+    pieces.delete(piece);
   };
   const memory = createMemory<DevicePiece>(machine, {
     create: allocate,
     copy: (from, to, bytes) => perform(() => driver.copy(to.address, from.address, bytes, stream)),
     begin({ gpu: { address }, offset }, values, dtype) {
-      const data = bytesOf({ dtype }, values);
+      const data = dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
       perform(() => driver.copyToDevice(address + offset, data, stream));
     },
     drop: (piece) => perform(() => free(piece)),
@@ -295,7 +311,7 @@ export async function startCudaRuntime(
           return buffer;
         });
         const values = await fetch(buffers.map((buffer) => placed.placeOf(buffer)));
-        const read = new Map(tensors.map((tensor, at) => [tensor, valuesIn(tensor, values[at]!)]));
+        const read = new Map(tensors.map((tensor, at) => [tensor, fromStored(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
       release() {
@@ -326,14 +342,14 @@ export async function startCudaRuntime(
       expectCount(name, values, sizeOf(tensor.shape), tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(name, values);
       // A copy: the caller may change the values before their turn has come.
-      const data = bytesOf(tensor, values);
+      const data = toStored(tensor, values);
       perform(() => driver.copyToDevice(piece.address + offset, data, stream));
       if (broken) throw broken;
     },
     async read(tensor) {
       expectOpen("read");
       const [bytes] = await fetch([memory.state(tensor)]);
-      return valuesIn(tensor, bytes!);
+      return fromStored(tensor, bytes!);
     },
     forget: (tensor: Tensor) => memory.forget(tensor),
     memoryBytes: () => memory.most() + (workspace?.size ?? 0),
@@ -345,14 +361,15 @@ export async function startCudaRuntime(
       closed = true;
       line.length = 0;
       for (const refuse of waiting.splice(0)) refuse();
-      // Of a poisoned context nothing can be given back, and with the context all is.
-      try {
+      // Other runtimes may have the same context, so what is this one's own is given back; of a poisoned one all is lost.
+      attempt(() => {
         driver.synchronize(stream);
+        for (const { address } of pieces) driver.free(address);
         readback.close();
         products.close();
         driver.destroyStream(stream);
-      } catch {}
-      driver.leave(ordinal);
+      });
+      attempt(() => driver.leave(ordinal));
     },
   };
 }

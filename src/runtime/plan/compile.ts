@@ -12,10 +12,10 @@ import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
-import type { Buffer, Call, CompiledPlan } from "./calls.ts";
+import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
 import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
-import { storedForms, withoutUnread } from "./stored.ts";
+import { storedForms } from "./stored.ts";
 
 export interface CompileOptions {
   /** Keep every buffer to the end of the program, so that each can be looked at. */
@@ -65,7 +65,8 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
   if (options.keepAll)
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
-  const phases = schedule(calls, device, new Set([...kept, ...updates.values()]));
+  const wanted = new Set([...kept, ...updates.values()]);
+  const phases = schedule(withoutUnread(calls, wanted), device, wanted);
   let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
   const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
@@ -165,8 +166,18 @@ function lowerGraph(
     machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
   };
   for (const node of nodes) lower(node);
-  if (!machine.takesStored) return { calls, bufferOf };
-  return { calls: withoutUnread(calls, new Set(results.map(bufferOf))), bufferOf };
+  return { calls, bufferOf };
+}
+
+/** The calls whose results somebody reads: a kernel may look past a call to what it was given, such as a weight that it rounds itself. */
+function withoutUnread(calls: readonly Call[], wanted: ReadonlySet<Buffer>): Call[] {
+  const read = new Set(wanted);
+  const needed = calls.toReversed().filter((call) => {
+    const isRead = writes(call).some(({ buffer }) => buffer.state !== undefined || read.has(buffer));
+    if (isRead) for (const { buffer } of reads(call)) read.add(buffer);
+    return isRead;
+  });
+  return needed.toReversed();
 }
 
 interface Absorbed {

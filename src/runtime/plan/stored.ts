@@ -6,7 +6,6 @@
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import { toBfloat16Operation, toFloat32Operation } from "../../ops/bfloat16.ts";
 import { reshapeOperation } from "../../ops/reshape.ts";
-import { type Buffer, type Call, reads, writes } from "./calls.ts";
 
 export interface StoredForms {
   /** The bfloat16 that a value is widened from, perhaps in another shape; else the value itself. */
@@ -45,16 +44,4 @@ export function storedForms(nodes: readonly Node[], results: ReadonlySet<Tensor>
       return results.has(tensor) ? undefined : narrow;
     },
   };
-}
-
-/** The calls whose results somebody reads; `needed` outlives the program. */
-export function withoutUnread(calls: readonly Call[], needed: ReadonlySet<Buffer>): Call[] {
-  const wanted = new Set(needed);
-  const kept = calls.toReversed().filter((call) => {
-    const isWanted = writes(call).some(({ buffer }) => buffer.state !== undefined || wanted.has(buffer));
-    if (isWanted) for (const { buffer } of reads(call)) wanted.add(buffer);
-    if (isWanted && call.after) wanted.add(call.after);
-    return isWanted;
-  });
-  return kept.reverse();
 }

@@ -3,14 +3,13 @@
 
 import { describe, expect, test } from "vitest";
 import { input } from "../../../src/graph/state.ts";
-import type { Operation } from "../../../src/graph/tensor.ts";
+import type { Operation, Tensor } from "../../../src/graph/tensor.ts";
 import { matmul, matmulOperation } from "../../../src/ops/matmul.ts";
 import { sumLast, sumLastOperation } from "../../../src/ops/reductions.ts";
-import { cudaCall, cudaOperand } from "../../../src/runtime/cuda/implement.ts";
+import { cudaCall, cudaOperand, cudaTemporary } from "../../../src/runtime/cuda/implement.ts";
 import { startCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
 import { calls, type Implementation } from "../../../src/runtime/gpu/implement.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
-import type { Tensor } from "../../../src/graph/tensor.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
@@ -88,27 +87,44 @@ for (u32 r = 0; r < 4; r++) c[(g + 8 * (r / 2)) * 8 + 2 * t + r % 2] = sums[r];`
     expect([...found]).toEqual(correct(left, right, 16, inner, 8));
   });
 
-  test("sums by shuffles and by shared memory of a size named at the launch", async () => {
-    const sum = calls(sumLastOperation as Operation<readonly ["x"], readonly ["y"], unknown>, ({ x, y }, _attributes, context) =>
-      context.emit(
-        cudaCall({
-          name: "shuffledSum",
-          reads: { x: cudaOperand(context, x) },
-          writes: { y: cudaOperand(context, y) },
-          width: 128,
-          groups: 4,
-          sharedBytes: 60_000,
-          body: `float* parts = (float*)shared;
+  test("sums by shuffles, by shared memory of a size named at the launch, and by a buffer between two kernels", async () => {
+    const sum = calls(
+      sumLastOperation as Operation<readonly ["x"], readonly ["y"]>,
+      ({ x, y }, _attributes, context) => {
+        const sums = cudaTemporary(context, "sums", 16, "f32");
+        context.emit(
+          cudaCall({
+            name: "shuffledSum",
+            reads: { x: cudaOperand(context, x) },
+            writes: { sums },
+            width: 128,
+            groups: 4,
+            groupsAtOnce: 2,
+            sharedBytes: 60_000,
+            body: `float* parts = (float*)shared;
 float value = x[group * 128 + lane];
 for (int by = 16; by > 0; by /= 2) value += __shfl_xor_sync(0xffffffffu, value, by);
 if (lane % 32 == 0) parts[10000 + lane / 32] = value;
 __syncthreads();
-if (lane == 0) y[group] = parts[10000] + parts[10001] + parts[10002] + parts[10003];`,
-        }),
-      ),
+if (lane == 0) sums[group] = parts[10000] + parts[10001] + parts[10002] + parts[10003];`,
+          }),
+        );
+        context.emit(
+          cudaCall({
+            name: "fetchSums",
+            reads: { sums },
+            writes: { y: cudaOperand(context, y) },
+            width: 32,
+            groups: 1,
+            body: "if (lane < 4) y[lane] = sums[lane];",
+          }),
+        );
+      },
     );
     const x = input("x", [4, 128]);
     const found = await run(sum, sumLast(x), [[x, rounded]]);
-    expect([...found]).toEqual([0, 1, 2, 3].map((row) => rounded.slice(row * 128, row * 128 + 128).reduce((s, v) => s + v)));
+    expect([...found]).toEqual(
+      [0, 1, 2, 3].map((row) => rounded.slice(row * 128, row * 128 + 128).reduce((s, v) => s + v)),
+    );
   });
 });

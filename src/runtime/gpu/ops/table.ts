@@ -5,9 +5,13 @@ import type { Lowering } from "../../plan/machine.ts";
 import { attention } from "./attention.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
+import { dispatch } from "./dispatch.ts";
 import { elementwise } from "./elementwise.ts";
+import { expertMatmul } from "./expert-matmul.ts";
+import { experts } from "./experts.ts";
 import { scatter } from "./gather.ts";
 import { hyperCoefficients } from "./hyper-coefficients.ts";
+import { latentHeads } from "./latent-heads.ts";
 import { manifoldCoefficients } from "./manifold-coefficients.ts";
 import { products } from "./matmul.ts";
 import { moves } from "./moves.ts";
@@ -32,6 +36,10 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...birkhoffProjection,
     ...blocks,
     ...attention,
+    ...latentHeads,
+    ...dispatch,
+    ...experts,
+    ...expertMatmul,
     ...streams,
     ...manifoldCoefficients,
     ...hyperCoefficients,

@@ -32,7 +32,7 @@ std::map<std::string, Fault> faults;
 std::map<std::string, int> counts;
 int sticky = 0;
 address limitBytes = 1ull << 30, usedBytes = 0;
-int driverVersion = 13000, capability = 90;
+int driverVersion = 13000, capability = 90, users = 0;
 
 bool poisons(int code) { return code == 700 || code == 702 || (code >= 713 && code <= 719) || code == 214 || code == 721; }
 
@@ -237,8 +237,20 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
   }
 }
 EXPORT int cuDeviceTotalMem_v2(size_t* bytes, int) { BEGIN; *bytes = limitBytes; return ok; }
-EXPORT int cuDevicePrimaryCtxRetain(void** context, int) { BEGIN; *context = (void*)&sticky; return ok; }
-EXPORT int cuDevicePrimaryCtxRelease_v2(int) { BEGIN; return ok; }
+EXPORT int cuDevicePrimaryCtxRetain(void** context, int) { BEGIN; *context = (void*)&sticky; users++; return ok; }
+/** With the last user goes all that the context had, also its error. */
+EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
+  waitForAll();
+  std::lock_guard<std::recursive_mutex> lock(control);
+  const int code = enter("cuDevicePrimaryCtxRelease_v2");
+  if (users > 0 && --users == 0) {
+    for (auto& piece : pieces) munmap(piece.second.mapped, piece.second.mappedBytes);
+    pieces.clear();
+    usedBytes = 0;
+    sticky = 0;
+  }
+  return code;
+}
 EXPORT int cuCtxSetCurrent(void*) { BEGIN; return ok; }
 EXPORT int cuMemGetInfo_v2(size_t* freeBytes, size_t* total) {
   BEGIN;

@@ -13,8 +13,8 @@
 #ifndef HEADERS
 #error "HEADERS: the folder of device.h"
 #endif
-extern "C" int fakeEnter(const char* name) __attribute__((weak));
-#define BEGIN if (int code = fakeEnter ? fakeEnter(__func__) : 0) return code
+extern "C" int fakeEnter(const char* name);
+#define BEGIN if (int code = fakeEnter(__func__)) return code
 
 namespace {
 struct Program { std::string source, name, log, image; };
