@@ -101,6 +101,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   "Generator.generate": [(o) => first(generator.generate([1], o)), "temprature", "temperature"],
   "Connection.sublayer": [(o) => b.mhc().sublayer(b.createParameters(), o), "chanels", "channels"],
   "a form of sinkhorn": [(o) => ops.sinkhorn(t, { form: o }), "epsilom", "epsilon"],
+  "encodeRun of a page": [browser.encodeRun, "metric", "metrics"],
   "openRuntime of a page": [browser.openRuntime, "thread", "threads"],
   "a picture": [(o) => pipelines.timelineSvg([o]), "titel", "title"],
   "a source": [
