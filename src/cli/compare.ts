@@ -34,7 +34,7 @@ import { type ExperimentName, experiments, type ExperimentSize, withExperiment, 
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { isGiven, trainingOptions, seed, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
 import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
@@ -102,6 +102,7 @@ ${Object.entries(experiments)
     // An experiment ends with a report; that it cannot be drawn is said before the training, not after it.
     if (experiment) expectPackages("pictures");
     if (options.page !== undefined) expectPackages("page");
+    await expectChosen(options);
     let folder = options.resume ?? options.out ?? freeFolder(options);
     if (options.resume === undefined && isRunFolder(folder))
       throw new Error(`${folder} is a run itself, and runs inside a run are not shown: give another --out.`);

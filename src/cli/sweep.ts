@@ -57,6 +57,7 @@ import {
 } from "./options.ts";
 import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import { expectChosen } from "./runtime.ts";
 import { prepare, textOf } from "./session.ts";
 import { type Tell, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
@@ -188,6 +189,7 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
       `${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower`,
     );
   const points = sweepPoints(sweep);
+  await expectChosen(options);
   const { jobs, texts } = await makeJobs(sweep, points, folder, options);
   const values = new Map(points.map((point) => [point.name, point.values]));
   const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);

@@ -25,7 +25,7 @@ import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { connectionOption, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
 import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
@@ -83,6 +83,7 @@ Examples:
     const asked =
       options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
     const resumed = asked?.config;
+    await expectChosen(options);
     let folder = options.resume ?? options.out ?? freeFolder(options);
     // Before the text is read.
     if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
