@@ -9,8 +9,6 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject } from "../basics/objects.ts";
-import { showValue } from "../basics/show.ts";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
