@@ -25,7 +25,16 @@ const rooms: Readonly<
   connections: { browser: true },
   data: {
     browser: true,
-    butFor: ["corpus.ts", "folder.ts", "prepare.ts", "read-text.ts", "token-file.ts", "tokenizer-roles.ts"],
+    butFor: [
+      "corpus.ts",
+      "folder.ts",
+      "prepare.ts",
+      "read-text.ts",
+      "stored/",
+      "token-file.ts",
+      "tokenizer-file.ts",
+      "tokenizer-roles.ts",
+    ],
   },
   model: { browser: true },
   stability: { browser: true },
