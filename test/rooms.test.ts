@@ -20,7 +20,7 @@ const rooms: Readonly<
   ops: { browser: true },
   runtime: {
     browser: true,
-    butFor: ["open.ts", "wasm/node/", "webgpu/node/"],
+    butFor: ["open.ts", "cuda/", "wasm/node/", "webgpu/node/"],
   },
   connections: { browser: true },
   data: {
