@@ -28,8 +28,6 @@ const chosen = [...Map.groupBy(cases, operationOf)].flatMap(([operation, ofOpera
   return own.has(operation) ? rounding : rounding.slice(-2);
 });
 
-
-
 /** Of the largest value. Rounding by the other way where float32 and float64 differ moves a value by 2^-8 of its own. */
 const TOLERANCE = 2 ** -6;
 
