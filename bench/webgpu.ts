@@ -341,19 +341,19 @@ export const webgpu: Group = {
     try {
       await doorWith().enter();
     } catch (error) {
-      return yield* skip(names, `WebGPU is not there: ${(error as Error).message}`);
+      yield* skip(names, `WebGPU is not there: ${(error as Error).message}`);
+      return;
     }
     if (anywhere.length > 0) yield* measureOrders(anywhere, sizes, options);
     if (hardware.length === 0) return;
     const adapter = await findAdapter(doorWith());
-    if (!adapter) return yield* skip(hardware, "there is no GPU that WebGPU can use");
-    if (isSoftware(adapter) && sizes !== tiny) {
-      const { description, architecture } = adapter.info;
-      const player = description || architecture;
-      return yield* skip(
-        hardware,
-        `there is no GPU: ${player} is the processor; BIRKHOFF_WEBGPU_TINY=1 shows that it works`,
-      );
+    if (!adapter || (isSoftware(adapter) && sizes !== tiny)) {
+      const player = adapter && (adapter.info.description || adapter.info.architecture);
+      const why = player
+        ? `: ${player} is the processor; BIRKHOFF_WEBGPU_TINY=1 shows that it works`
+        : " that WebGPU can use";
+      yield* skip(hardware, `there is no GPU${why}`);
+      return;
     }
     const runtime = await startWebgpuRuntime(doorWith(), {});
     try {
