@@ -15,7 +15,7 @@ import { languageModel } from "../src/model/language-model.ts";
 import { multiply } from "../src/ops/elementwise.ts";
 import { manifoldCoefficients } from "../src/ops/manifold-coefficients.ts";
 import { sum } from "../src/ops/reductions.ts";
-import type { StreamPrecision } from "../src/ops/stream-precision.ts";
+import type { StreamPrecision } from "../src/ops/bfloat16.ts";
 import { streamRead } from "../src/ops/stream-read.ts";
 import { streamWrite } from "../src/ops/stream-write.ts";
 import type { Buffer, CompiledPlan } from "../src/runtime/plan/calls.ts";

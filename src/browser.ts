@@ -1,6 +1,6 @@
-// birkhoff/browser: open a runtime in a page or in a worker of it.
+// birkhoff/browser: all that trains in a page, with the runtimes of a browser in place of those of Node.
 
-// Pages: compute in the browser, by WebGPU or on its processor.
+// Pages: compute in a page or in a worker of it, on a GPU or on the processor.
 export {
   listRuntimes,
   openRuntime,
@@ -8,3 +8,11 @@ export {
   type PageRuntimeListing,
   type PageRuntimeName,
 } from "./runtime/open-page.ts";
+
+// What does not depend on the place.
+export * from "./common.ts";
+export * from "./data.ts";
+export * from "./models.ts";
+export * from "./ops.ts";
+export * from "./stability.ts";
+export * from "./training.ts";

@@ -63,7 +63,7 @@ export {
 export { streamRead } from "./ops/stream-read.ts";
 export { streamWrite } from "./ops/stream-write.ts";
 export { collapse, expand } from "./ops/expand.ts";
-export { streamNarrow, streamWiden } from "./ops/stream-precision.ts";
+export { toBfloat16, toFloat32 } from "./ops/bfloat16.ts";
 export { paperSinkhorn, type SinkhornAttributes, type SinkhornForm } from "./ops/sinkhorn-form.ts";
 export { sinkhorn } from "./ops/sinkhorn.ts";
 export { sinkhornImplicit } from "./ops/sinkhorn-implicit.ts";

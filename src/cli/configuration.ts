@@ -115,7 +115,7 @@ const fieldOf = (assignment: string): string => currentPath(assignment.split("="
 
 /** Options that are fields of the configuration under the same name, or under another. */
 const fieldOfOption: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(["seed", "batch", "accumulate", "recompute"].map((name) => [name, name])),
+  ...Object.fromEntries(["seed", "batch", "accumulate", "precision", "recompute"].map((name) => [name, name])),
   warmup: "optimizer.warmup",
   schedule: "optimizer.schedule.kind",
   context: "model.context",
@@ -164,7 +164,7 @@ export function configFrom(
     },
     batch: options.batch,
     accumulate: options.accumulate,
-    ...given({ recompute: options.recompute }),
+    ...given({ precision: options.precision, recompute: options.recompute }),
     steps,
     optimizer: {
       learningRate: options.learningRate,

@@ -42,8 +42,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "--set optimizer.beta1=…": ["--optimizer", "--optimiser", "--optim", "--adam", "--adamw"],
   "--set evaluateBatches=…": ["--eval-iters", "--val-batches"],
   "--preset moe-nano": ["--moe"],
-  "--connection mhc:streamPrecision=bfloat16": ["--precision", "--dtype", "--bf16", "--mixed-precision", "--amp"],
-  "--connections mhc:streamPrecision=bfloat16": ["--precision", "--dtype", "--bf16", "--mixed-precision", "--amp"],
+  "--precision bfloat16": ["--dtype", "--bf16", "--mixed-precision", "--amp", "--autocast"],
   ...Object.fromEntries(
     ["--connection", "--connections"].flatMap((option) =>
       connectionKinds.map((kind) => [`${option} ${kind}`, [`--${kind}`]] as const),
@@ -70,7 +69,7 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
   ],
   [
     ["--fp16", "--half", "--float16", "--fp8", "--int8"],
-    "Models train in float32; streams alone can be bfloat16 (docs/precision.md).",
+    "Models train in float32 or, with --precision bfloat16, in mixed precision (docs/precision.md).",
   ],
   [
     ["--muon", "--sgd", "--lion", "--adafactor", "--momentum"],

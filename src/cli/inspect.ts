@@ -180,7 +180,7 @@ async function measure(
         expectFit(
           `Looking at ${length} tokens`,
           memoryLimits(machine.device, memory),
-          (made) => planObserving(config.model, machine, made[0]?.length ?? length),
+          (made) => planObserving(config, machine, made[0]?.length ?? length),
           half < length ? [{ option: `--tokens with a text of ${half} tokens`, length: half }] : [],
           "Most of it is the model: free some memory, or allow more with --memory.",
           leastNeed([config.model], 4),

@@ -14,6 +14,7 @@ import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
 import type { RecomputeConfig } from "../training/config.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
+import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { parseChoice } from "./connections.ts";
 import { parsePreset, type PresetChoice } from "./presets.ts";
 
@@ -130,6 +131,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly batch: number;
   readonly accumulate: number;
   readonly context?: number;
+  readonly precision?: ComputePrecision;
   readonly recompute?: RecomputeConfig;
   readonly learningRate: number;
   readonly warmup?: number;
@@ -211,6 +213,12 @@ export function trainingOptions(command: Command): Command {
       "batches whose gradients are averaged before an update",
       wholeNumber(1, MOST_SEQUENCES),
       1,
+    )
+    .addOption(
+      new Option(
+        "--precision <name>",
+        "bits of what the model computes with: bfloat16 halves what a step keeps in memory (default: float32)",
+      ).choices(computePrecisions),
     )
     .option(
       "--recompute <n>",

@@ -7,7 +7,6 @@ import { parseDecimal } from "../basics/numbers.ts";
 import { readTokenizer } from "../data/prepare.ts";
 import { samplingRandom } from "../data/random.ts";
 import { createParameters } from "../graph/parameters.ts";
-import type { ModelConfig } from "../model/config.ts";
 import { createGenerator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
 import { type WrittenPiece, writeTexts } from "../model/write-texts.ts";
@@ -15,13 +14,14 @@ import type { Machine } from "../runtime/plan/machine.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
-import { planWriting } from "../planning/here/model-memory.ts";
+import { planWriting, type RunningModel } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { restoreTensors } from "../training/trainer.ts";
 import { acceptConfig } from "./config-file.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
 import { openChosen } from "./runtime.ts";
+import { inPrecision } from "../runtime/precision.ts";
 import { warn } from "./warn.ts";
 
 interface SampleOptions extends MachineOptions, MemoryOption {
@@ -79,11 +79,11 @@ export const sampleCommand: Command = acceptConfig(memoryOption(machineOptions(n
     if (prompts.includes(""))
       throw new Error('--prompt is empty; give at least one character, such as --prompt "The".');
 
-    const runtime = await openChosen(options);
+    const runtime = inPrecision(await openChosen(options), config.precision);
     const interrupt = listenForInterrupt();
     try {
       const lengths = prompts.map((prompt) => tokenizer.before.length + tokenizer.encode(prompt).length);
-      if (runtime.machine) expectRoom(config.model, runtime.machine, lengths, options);
+      if (runtime.machine) expectRoom(config, runtime.machine, lengths, options);
       const parameters = createParameters();
       const model = languageModel(config.model, parameters);
       restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
@@ -114,14 +114,14 @@ interface Less extends Change {
 
 /** Throw if memory does not suffice to write this. */
 function expectRoom(
-  model: ModelConfig,
+  running: RunningModel,
   machine: Machine,
   prompts: readonly number[],
   { tokens, memory }: SampleOptions,
 ): void {
   const longest = Math.max(...prompts);
   // A text that ends within the window needs no second place in the cache.
-  const within = model.context - longest + 1;
+  const within = running.model.context - longest + 1;
   const changes: Less[] = [
     ...(prompts.length > 1 ? [{ option: "one --prompt at a time", prompts: [longest] }] : []),
     ...(tokens > within && within > 0 ? [{ option: `--tokens ${within}`, tokens: within }] : []),
@@ -137,7 +137,7 @@ function expectRoom(
         {},
       );
       const lengths = text.prompts ?? prompts;
-      return planWriting(model, threads ? machine.withThreads(threads) : machine, {
+      return planWriting(running, threads ? machine.withThreads(threads) : machine, {
         tokens,
         ...text,
         prompts: half ? lengths.map((n) => Math.ceil(n / 2)) : lengths,
@@ -145,7 +145,7 @@ function expectRoom(
     },
     changes,
     "Most of it is the model: free some memory, or use a smaller model.",
-    leastNeed([model], 4),
+    leastNeed([running.model], 4),
   );
 }
 

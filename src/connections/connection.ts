@@ -14,7 +14,7 @@ import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { MOST_STREAMS } from "../basics/bounds.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import { ShapeError, type Tensor } from "../graph/tensor.ts";
-import { streamNarrow, type StreamPrecision, streamWiden } from "../ops/stream-precision.ts";
+import { toBfloat16, type StreamPrecision, toFloat32 } from "../ops/bfloat16.ts";
 
 /** Any block, for example one that you write: a function of tokens to tokens of the same shape. */
 export type Block = (x_TC: Tensor) => Tensor;
@@ -129,7 +129,7 @@ interface Storage {
 /** How streams are kept between the sublayers: as they are, or in half the bytes. */
 export const storages: Readonly<Record<StreamPrecision, Storage>> = {
   float32: { keep: (x_TNC) => x_TNC, use: (state) => state },
-  bfloat16: { keep: streamNarrow, use: streamWiden },
+  bfloat16: { keep: toBfloat16, use: toFloat32 },
 };
 
 /** Throw unless n is a number of streams the kernels support. */

@@ -27,7 +27,7 @@ import { matmul } from "../ops/matmul.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { rmsNorm } from "../ops/rms-norm.ts";
-import type { StreamPrecision } from "../ops/stream-precision.ts";
+import type { StreamPrecision } from "../ops/bfloat16.ts";
 import { collapse, expand } from "../ops/expand.ts";
 import {
   type Connection,

@@ -17,7 +17,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { hyperCoefficients } from "../ops/hyper-coefficients.ts";
 import { broadcast } from "../ops/reductions.ts";
 import { collapse } from "../ops/expand.ts";
-import type { StreamPrecision } from "../ops/stream-precision.ts";
+import type { StreamPrecision } from "../ops/bfloat16.ts";
 import {
   type Collapse,
   collapses,

@@ -2,7 +2,7 @@
 
 import { expectWhole } from "../basics/ranges.ts";
 import { z } from "zod";
-import type { StreamPrecision } from "../ops/stream-precision.ts";
+import type { StreamPrecision } from "../ops/bfloat16.ts";
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { expectStreams, precisions } from "./connection.ts";
 import type { ConventionRules } from "./conventions/coefficients.ts";

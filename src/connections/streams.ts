@@ -7,7 +7,7 @@
 
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import type { StreamPrecision } from "../ops/stream-precision.ts";
+import type { StreamPrecision } from "../ops/bfloat16.ts";
 import { streamRead } from "../ops/stream-read.ts";
 import { streamWrite } from "../ops/stream-write.ts";
 import { expand } from "../ops/expand.ts";

@@ -5,7 +5,7 @@
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { expectFloat32 } from "../basics/ranges.ts";
-import { parameter } from "./state.ts";
+import { parameter, type Role } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
 
 /** Initial values: drawn from a normal distribution, one constant, or listed. */
@@ -14,13 +14,7 @@ export type Initial =
   | { readonly constant: number }
   | { readonly values: readonly number[] };
 
-/**
- * The role of a parameter, which decides how the optimizer treats it. weight: a matrix of the network. The
- * others get no weight decay by default: embedding (tables and the head), norm (weights of RMSNorm),
- * connection (everything that a residual connection learns). balance: saved with the model, but updated by a
- * rule of its own instead of by a gradient.
- */
-export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
+export type { Role };
 
 /** Every role. */
 export const roles: readonly Role[] = ["weight", "embedding", "norm", "connection", "balance"];
@@ -67,7 +61,7 @@ export function createParameters(): ParameterSet {
         );
       }
       names.add(full);
-      const tensor = parameter(full, shape);
+      const tensor = parameter(full, shape, role);
       all.push({ tensor, name: full, part: name, initial, role });
       return tensor;
     },

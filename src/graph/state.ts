@@ -5,6 +5,7 @@
 // made with. Everything else lives in the planned arena.
 
 import { expectName } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import { showValue } from "../basics/show.ts";
 import {
   apply,
@@ -25,8 +26,18 @@ import {
  */
 export type StateKind = "parameter" | "state" | "input" | "constant";
 
+/**
+ * The role of a parameter, which decides how the optimizer treats it and in which precision it is used. weight: a matrix
+ * of the network. The others get no weight decay by default: embedding (tables and the head), norm (weights of RMSNorm),
+ * connection (everything that a residual connection learns). balance: saved with the model, but updated by a
+ * rule of its own instead of by a gradient.
+ */
+export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
+
 export interface StateAttributes {
   readonly kind: StateKind;
+  /** Of a parameter that was recorded with one. */
+  readonly role?: Role;
   readonly name: string;
   readonly shape: Shape;
   readonly dtype: DType;
@@ -45,10 +56,10 @@ export const stateOperation: Operation<[], ["value"], StateAttributes> = {
   },
 };
 
-function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32", role?: Role): Tensor {
   expectShape(`The ${kind} "${name}"`, shape);
   expectName(`The ${kind} "${name}"`, "dtype", dtype, dtypes);
-  return apply(stateOperation, {}, { kind, name, shape: [...shape], dtype }).value;
+  return apply(stateOperation, {}, { kind, name, shape: [...shape], dtype, ...given({ role }) }).value;
 }
 
 /**
@@ -56,10 +67,11 @@ function state(kind: StateKind, name: string, shape: Shape, dtype: DType = "f32"
  * through `createParameters`, which also records how they start.
  *
  * @param name for messages and files; need not be unique
+ * @param role what it is to the model (default: none, and a precision policy leaves it as it is)
  * @returns f32, of this shape
  */
-export function parameter(name: string, shape: Shape): Tensor {
-  return state("parameter", name, shape);
+export function parameter(name: string, shape: Shape, role?: Role): Tensor {
+  return state("parameter", name, shape, "f32", role);
 }
 
 /**

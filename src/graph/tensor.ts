@@ -16,7 +16,7 @@ export const dtypes: readonly DType[] = ["f32", "i32", "bf16"];
 
 /**
  * f32: values, gradients, state. i32: token ids and other indices (they carry no gradient).
- * bf16: the upper half of f32, for storage only; operations that accept it say so.
+ * bf16: the upper half of f32, for storage only; see ops/bfloat16.ts.
  */
 export type DType = "f32" | "i32" | "bf16";
 
@@ -271,6 +271,25 @@ export function insteadOf<R>({ again, scope: place }: Node, after: Tensor | unde
   }
 }
 
+/** Where a node stands in its graph, apart from what it reads. */
+export type Standing = Pick<Node, "segment" | "kept" | "scope" | "again">;
+
+/**
+ * Build nodes that stand where another does: in its segment, kept or not, in its scope, and computed again if it is.
+ *
+ * @param build makes tensors; called at once
+ * @returns what `build` returns
+ */
+export function standing<R>({ segment, kept, scope: place, again }: Standing, build: () => R): R {
+  const outer = [currentSegment, keeping, currentScope, currentAgain] as const;
+  [currentSegment, keeping, currentScope, currentAgain] = [segment, kept, place, again];
+  try {
+    return build();
+  } finally {
+    [currentSegment, keeping, currentScope, currentAgain] = outer;
+  }
+}
+
 function createNode(
   op: Operation,
   inputs: readonly Tensor[],
@@ -279,7 +298,7 @@ function createNode(
 ): Node {
   for (const [at, operand] of inputs.entries()) expectTensor(op, at, operand);
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
-    throw new TypeError(`${op.name}: an operand is bfloat16, which is only for storage; pass streamWiden() of it.`);
+    throw new TypeError(`${op.name}: an operand is bfloat16, which is only for storage; pass toFloat32() of it.`);
   const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
   for (const { shape } of specs) expectShape(op.name, shape);
   const outputs: Tensor[] = [];

@@ -18,7 +18,7 @@ import { broadcastLastOperation, broadcastOperation, sumLastOperation, sumLeadin
 import { reshapeOperation } from "./reshape.ts";
 import { selectOperation } from "./select.ts";
 import { placeOperation, sliceOperation } from "./slice.ts";
-import { streamNarrowOperation, streamWidenOperation } from "./stream-precision.ts";
+import { toBfloat16Operation, toFloat32Operation } from "./bfloat16.ts";
 import { toFloatsOperation } from "./to-floats.ts";
 import { toIndicesOperation } from "./to-indices.ts";
 
@@ -52,8 +52,8 @@ export const primitives: ReadonlySet<Operation> = new Set<Operation>([
   // Conversions.
   toFloatsOperation,
   toIndicesOperation,
-  streamNarrowOperation,
-  streamWidenOperation,
+  toBfloat16Operation,
+  toFloat32Operation,
   // The number of its steps depends on the values. Only models with this choice of H_res need it.
   birkhoffProjectionOperation,
 ]);

@@ -51,7 +51,7 @@ const kinds: readonly RuntimeKind<PageRuntimeName>[] = [
   },
 ];
 
-/** Every runtime, the fastest first. */
+/** Every runtime of a page, the fastest first. */
 export function listRuntimes(): Promise<readonly PageRuntimeListing[]> {
   return listKinds(kinds);
 }

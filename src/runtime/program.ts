@@ -66,6 +66,17 @@ export function valuesOf(output: Output, values: (tensor: Tensor) => TensorValue
   return Object.fromEntries(Object.entries(output).map(([name, each]) => [name, valuesOf(each, values)]));
 }
 
+/** An output with other tensors in place of its own. */
+export function withTensors<O extends Output>(output: O, other: (tensor: Tensor) => Tensor): O {
+  const changed = (part: Output): Output => {
+    if (part === undefined) return part;
+    if (isTensor(part)) return other(part);
+    if (Array.isArray(part)) return part.map((each: Output) => changed(each));
+    return Object.fromEntries(Object.entries(part).map(([name, each]) => [name, changed(each)]));
+  };
+  return changed(output) as O;
+}
+
 /** The tensors that a program must compute. */
 export function resultsOf({ outputs, updates = [] }: ProgramSpec): Tensor[] {
   return [...tensorsOf(outputs), ...updates.map(([, value]) => value)];

@@ -6,6 +6,7 @@
 import path from "node:path";
 import { openPrepared, readTokenizer } from "../data/prepare.ts";
 import { reason } from "../files/errors.ts";
+import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Checkpoint } from "../runs/checkpoint.ts";
 import type { Instruments } from "../stability/instruments.ts";
@@ -80,11 +81,11 @@ export function textOfFile(file: string, runFolder: string, { model }: TrainingC
 /** Read the instruments of a run's checkpoint on a text. */
 export async function measureRun(
   runtime: Runtime,
-  { model }: TrainingConfig,
+  { model, precision }: TrainingConfig,
   checkpoint: Pick<Checkpoint, "step" | "model">,
   { name, tokens }: RunText,
 ): Promise<MeasuredRun> {
-  const instruments = await inspectCheckpoint(runtime, model, checkpoint, tokens);
+  const instruments = await inspectCheckpoint(inPrecision(runtime, precision), model, checkpoint, tokens);
   return { step: checkpoint.step, text: name, length: tokens.length, instruments };
 }
 

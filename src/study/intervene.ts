@@ -26,6 +26,7 @@ import { scale, subtract } from "../ops/elementwise.ts";
 import { broadcast, sumLeading } from "../ops/reductions.ts";
 import { reshape } from "../ops/reshape.ts";
 import { slice } from "../ops/slice.ts";
+import { inPrecision } from "../runtime/precision.ts";
 import type { ProgramSpec } from "../runtime/program.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import {
@@ -124,7 +125,8 @@ export async function intervene(
   const planned = planInterventions(network, interventions, sublayers);
 
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
-  const program = runtime.compile(spec);
+  const rounding = inPrecision(runtime, config.precision);
+  const program = rounding.compile(spec);
   const feed = (next: Batch): void => {
     runtime.write(tokens, next.tokens);
     runtime.write(targets, next.targets);
@@ -168,7 +170,7 @@ export async function intervene(
       change(intervention, meant);
       return measure(program);
     }
-    const changed = runtime.compile(specWithIterations(meant, intervention.iterations));
+    const changed = rounding.compile(specWithIterations(meant, intervention.iterations));
     try {
       return await measure(changed);
     } finally {

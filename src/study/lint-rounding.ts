@@ -10,7 +10,7 @@
 // Numbers that were moved by less than a step of 16 bits round back, too. But what a rounding took away lies anywhere
 // within a step, and numbers that are all a thousandth larger have moved all to one side: where many differ, they tell.
 
-import { roundToBfloat16 } from "../ops/stream-precision.ts";
+import { roundToBfloat16 } from "../ops/bfloat16.ts";
 
 /** One way to 16 bits, and the side that went it. */
 export interface Rounding {

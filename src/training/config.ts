@@ -12,6 +12,7 @@ import type { Role } from "../graph/parameters.ts";
 import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
 import { withOlderMeaning } from "../model/mixture.ts";
+import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
 
 /**
@@ -68,6 +69,8 @@ export interface TrainingConfig {
   readonly batch: number;
   /** Microbatches whose gradients are averaged before an update. */
   readonly accumulate: number;
+  /** In how many bits the model computes; absent as "float32". Parameters, moments and files are float32 in any case. */
+  readonly precision?: ComputePrecision;
   /** What the backward pass computes again to save memory; absent as "none". Changes no number of a run. */
   readonly recompute?: RecomputeConfig;
   readonly steps: number;
@@ -116,6 +119,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     model: modelSchema,
     batch: count(MOST_SEQUENCES),
     accumulate: count(MOST_SEQUENCES).default(1),
+    precision: z.enum(computePrecisions).exactOptional(),
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     steps: count(),
     optimizer: z.strictObject({

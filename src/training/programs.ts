@@ -9,6 +9,7 @@ import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { createGenerator, type Generator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
+import { inPrecision } from "../runtime/precision.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
@@ -17,6 +18,7 @@ import {
   buildStep,
   listPrograms,
   type MicroOutputs,
+  type StepConfig,
   type StepGraph,
   type StepPrograms,
   type UpdateOutputs,
@@ -50,14 +52,16 @@ export interface TrainingPrograms {
 /** Compile a run's step; the rest is compiled when it is first asked for. */
 export function compileTraining(
   runtime: Runtime,
-  config: Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "recompute">,
+  config: StepConfig & Pick<TrainingConfig, "recompute">,
 ): TrainingPrograms {
-  const { batch, accumulate, optimizer } = config;
+  const { batch, accumulate, optimizer, precision } = config;
   const { context } = config.model;
+  /** For programs beside the step, which has its precision already. */
+  const rounding = inPrecision(runtime, precision);
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
-  const graph = buildStep(model, parameters, { batch, accumulate, optimizer, storeEvery });
+  const graph = buildStep(model, parameters, { batch, accumulate, optimizer, precision, storeEvery });
   const compiled = compileStep(runtime, graph.programs);
 
   let evaluation: EvaluationProgram | undefined;
@@ -66,7 +70,7 @@ export function compileTraining(
   const makeEvaluation = (): EvaluationProgram => {
     const tokens = input("evaluation.tokens", [batch, context], "i32");
     const targets = input("evaluation.targets", [batch, context], "i32");
-    const program = runtime.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
+    const program = rounding.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
     return { tokens, targets, program };
   };
   return {
@@ -75,8 +79,8 @@ export function compileTraining(
     storeEvery,
     ...compiled,
     evaluation: () => (evaluation ??= makeEvaluation()),
-    observer: () => (observer ??= createObserver(runtime, model, context)),
-    generator: () => (generator ??= createGenerator(runtime, model)),
+    observer: () => (observer ??= createObserver(rounding, model, context)),
+    generator: () => (generator ??= createGenerator(rounding, model)),
     release() {
       for (const each of [compiled.micro, compiled.last, evaluation?.program, observer, generator]) each?.release();
       for (const { tensor } of [...parameters.all, ...graph.moments]) runtime.forget(tensor);

@@ -14,7 +14,8 @@ import { type LanguageModel, languageModel } from "../model/language-model.ts";
 import { scale } from "../ops/elementwise.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
-import type { ProgramSpec } from "../runtime/program.ts";
+import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
+import type { Outputs, ProgramSpec } from "../runtime/program.ts";
 import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
 import type { OptimizerConfig, TrainingConfig } from "./config.ts";
 
@@ -51,20 +52,28 @@ export interface StepOptions {
   readonly batch: number;
   readonly accumulate: number;
   readonly optimizer: OptimizerConfig;
+  /** Default: float32. */
+  readonly precision?: ComputePrecision | undefined;
   /** Sublayers between stored states; undefined stores everything. See `LanguageModel.hidden`. */
   readonly storeEvery?: number | undefined;
 }
 
 /** What a step's graph depends on. */
-export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer">;
+export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "precision">;
 
 /** The graph of a step over parameters of its own. `storeEvery`: see `LanguageModel.hidden`. */
 export function makeStep(
-  { model, batch, accumulate, optimizer }: StepConfig,
+  { model, batch, accumulate, optimizer, precision }: StepConfig,
   storeEvery?: number,
 ): { parameters: ParameterSet; graph: StepGraph } {
   const parameters = createParameters();
-  const graph = buildStep(languageModel(model, parameters), parameters, { batch, accumulate, optimizer, storeEvery });
+  const graph = buildStep(languageModel(model, parameters), parameters, {
+    batch,
+    accumulate,
+    optimizer,
+    precision,
+    storeEvery,
+  });
   return { parameters, graph };
 }
 
@@ -72,8 +81,9 @@ export function makeStep(
 export function buildStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { batch, accumulate, optimizer, storeEvery }: StepOptions,
+  { batch, accumulate, optimizer, precision, storeEvery }: StepOptions,
 ): StepGraph {
+  const rounded = <O extends Outputs>(spec: ProgramSpec<O>): ProgramSpec<O> => programInPrecision(spec, precision);
   const { context, feedForward } = model.config;
   const trained = trainedParameters(parameters);
   const tokens = input("tokens", [batch, context], "i32");
@@ -111,7 +121,7 @@ export function buildStep(
       targets,
       schedule,
       moments,
-      programs: { micro: { outputs: { loss, loads, ...outputs }, updates }, update: undefined },
+      programs: { micro: rounded({ outputs: { loss, loads, ...outputs }, updates }), update: undefined },
     };
   }
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
@@ -129,8 +139,8 @@ export function buildStep(
     schedule,
     moments,
     programs: {
-      micro: { outputs: { loss, loads }, updates: accumulated },
-      update: { outputs, updates: [...updates, ...cleared] },
+      micro: rounded({ outputs: { loss, loads }, updates: accumulated }),
+      update: rounded({ outputs, updates: [...updates, ...cleared] }),
     },
   };
 }

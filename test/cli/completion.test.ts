@@ -62,7 +62,7 @@ COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _birkhoff; printf '%s\\n' "\${COMPREP
       ["help", "in"],
       ["inspect", "intervene"],
     ],
-    [["train", "--pre"], ["--preset"]],
+    [["train", "--pres"], ["--preset"]],
     [
       ["train", "--schedule", "co"],
       ["cosine", "constant"],

@@ -40,10 +40,7 @@ test.each([
     "error: unknown option '--max-grad-norm'\n",
     `error: unknown option '--max-grad-norm'. Did you mean "--set optimizer.clip=…"?\n`,
   ],
-  [
-    "error: unknown option '--precision'\n",
-    `error: unknown option '--precision'. Did you mean "--connection mhc:streamPrecision=bfloat16"?\n`,
-  ],
+  ["error: unknown option '--bf16'\n", `error: unknown option '--bf16'. Did you mean "--precision bfloat16"?\n`],
   [
     "error: unknown option '--dropout'\n",
     "error: unknown option '--dropout'. There is no dropout here; what holds weights back is weight decay (--set optimizer.weightDecay=0.1).\n",

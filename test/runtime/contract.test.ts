@@ -7,7 +7,7 @@ import { chooseExperts } from "../../src/ops/expert-choice.ts";
 import { gather } from "../../src/ops/gather.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { reshape } from "../../src/ops/reshape.ts";
-import { streamNarrow } from "../../src/ops/stream-precision.ts";
+import { toBfloat16 } from "../../src/ops/bfloat16.ts";
 import type { TensorValues } from "../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
@@ -169,7 +169,7 @@ describe.each(runtimes)("%s", (name, open, floats) => {
     test("of every type", async () => {
       const [scores, bias, x] = [input("scores", [2, 4]), input("bias", [4]), input("x", [1, 1, 3])];
       const { experts, weights } = chooseExperts(scores, bias, { active: 2 });
-      const program = runtime.compile({ outputs: { experts, weights, narrow: streamNarrow(x), scores } });
+      const program = runtime.compile({ outputs: { experts, weights, narrow: toBfloat16(x), scores } });
       runtime.write(scores, [0.125, 0.25, 0.375, 0.5, 0.875, 0.125, 0.125, 0.75]);
       runtime.write(x, [1, -2.5, 1 + 2 ** -20]);
       program.run();

@@ -5,7 +5,7 @@ import type { ConnectionWeights } from "../../src/connections/conventions/evalua
 import { conversion } from "../../src/connections/conventions/convert.ts";
 import { mhcConventionNames, type MhcConventionName } from "../../src/connections/conventions/table.ts";
 import { identityMatrix, mhcBias } from "../../src/connections/initialisation.ts";
-import { roundToBfloat16 } from "../../src/ops/stream-precision.ts";
+import { roundToBfloat16 } from "../../src/ops/bfloat16.ts";
 import { sinkhornResult } from "../../src/ops/sinkhorn.ts";
 import { lintConnections } from "../../src/study/lint.ts";
 import type { LintCheck, LintConnection, LintInput, RecordedMaps } from "../../src/study/lint-check.ts";

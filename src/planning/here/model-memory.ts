@@ -5,11 +5,11 @@
 
 import { createParameters, type ParameterSet } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
-import type { ModelConfig } from "../../model/config.ts";
 import { createGenerator } from "../../model/generate.ts";
 import { type LanguageModel, languageModel } from "../../model/language-model.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/planned/runtime.ts";
+import { inPrecision } from "../../runtime/precision.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { changeableModel } from "../../study/intervene.ts";
 import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
@@ -21,13 +21,16 @@ function fileBytes({ all }: ParameterSet): number {
   return all.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0);
 }
 
+/** A model, and the precision in which it computes. */
+export type RunningModel = Pick<TrainingConfig, "model" | "precision">;
+
 /** What a model needs, loaded from a checkpoint, with the programs that `compile` makes of it. */
 function planLoaded(
-  config: ModelConfig,
+  { model: config, precision }: RunningModel,
   machine: Machine,
   compile: (runtime: PlannedRuntime, model: LanguageModel) => void,
 ): MemoryNeed {
-  const runtime = createPlannedRuntime(machine);
+  const runtime = inPrecision(createPlannedRuntime(machine), precision);
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   for (const { tensor } of parameters.all) runtime.write(tensor, []);
@@ -43,7 +46,7 @@ function planLoaded(
  * @param tokens how many it writes at most after each
  */
 export function planWriting(
-  config: ModelConfig,
+  config: RunningModel,
   machine: Machine,
   { prompts, tokens }: { readonly prompts: readonly number[]; readonly tokens: number },
 ): MemoryNeed {
@@ -51,7 +54,7 @@ export function planWriting(
 }
 
 /** What the instruments need to look at a model on a text of so many tokens. */
-export function planObserving(config: ModelConfig, machine: Machine, tokens: number): MemoryNeed {
+export function planObserving(config: RunningModel, machine: Machine, tokens: number): MemoryNeed {
   return planLoaded(config, machine, (runtime, model) => void createObserver(runtime, model, tokens));
 }
 
@@ -66,7 +69,7 @@ export function planOneStep(config: TrainingConfig, machine: Machine, storeEvery
 
 /** What a model needs whose maps are changed, the number of iterations included. */
 export function planIntervening(config: TrainingConfig, machine: Machine): MemoryNeed {
-  const runtime = createPlannedRuntime(machine);
+  const runtime = inPrecision(createPlannedRuntime(machine), config.precision);
   const { parameters, network, spec, specWithIterations } = changeableModel(config);
   for (const { tensor } of parameters.all) runtime.write(tensor, []);
   runtime.compile(spec);

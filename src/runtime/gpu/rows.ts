@@ -12,14 +12,14 @@ export const SHORT_ROW = 32;
  * The declarations of a function `name(value, lane)` that joins the values of all threads of a group and gives the
  * result to each: the upper half is joined to the lower until one is left. All threads must call it.
  */
-export function groupReduction(name: string, join: (a: string, b: string) => string): string[] {
+export function groupReduction(name: string, join: (a: string, b: string) => string, width: number = WIDTH): string[] {
   const shared = `${name}Values`;
   return [
-    `var<workgroup> ${shared}: array<f32, ${WIDTH}>;`,
+    `var<workgroup> ${shared}: array<f32, ${width}>;`,
     `fn ${name}(value: f32, lane: u32) -> f32 {
   ${shared}[lane] = value;
   workgroupBarrier();
-  for (var half: u32 = ${u(WIDTH / 2)}; half > 0u; half = half / 2u) {
+  for (var half: u32 = ${u(width / 2)}; half > 0u; half = half / 2u) {
     if (lane < half) { ${shared}[lane] = ${join(`${shared}[lane]`, `${shared}[lane + half]`)}; }
     workgroupBarrier();
   }
@@ -28,6 +28,38 @@ export function groupReduction(name: string, join: (a: string, b: string) => str
   return result;
 }`,
   ];
+}
+
+/** The most values of a row that a thread keeps in registers. */
+const MOST_KEPT = 16;
+
+/** How a group goes through a row that it keeps in registers, so that memory is read once. */
+export interface KeptRow {
+  /** Threads of the group. */
+  readonly width: number;
+  /** A statement for each value of the thread: `c` is its column, and names that end in `at` are its own. */
+  each(statement: (at: number) => string): string;
+}
+
+/** A row of C values in the registers of a group; undefined where it is too long. */
+export function keptRow(C: number): KeptRow | undefined {
+  const width = C <= 512 ? WIDTH : C <= 1024 ? 2 * WIDTH : 4 * WIDTH;
+  const count = Math.ceil(C / width);
+  if (count > MOST_KEPT) return undefined;
+  return {
+    width,
+    each: (statement) =>
+      Array.from({ length: count }, (_, at) => {
+        const column = `let c: u32 = lane + ${u(at * width)};`;
+        const text = statement(at);
+        return (at + 1) * width <= C ? `  { ${column} ${text} }` : `  { ${column} if (c < ${u(C)}) { ${text} } }`;
+      }).join("\n"),
+  };
+}
+
+/** Declarations of a value of each column of a thread, zero at first. */
+export function keptValues(name: string, C: number, { width }: KeptRow): string {
+  return Array.from({ length: Math.ceil(C / width) }, (_, at) => `  var ${name}${at}: f32 = 0.0f;`).join("\n");
 }
 
 /**

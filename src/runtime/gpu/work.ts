@@ -10,6 +10,11 @@
 //
 // A body knows `group` (which group of threads), `lane` (which thread of its group), both u32, and its operands as
 // arrays. Groups are counted by the call; no group waits for another.
+//
+// What the subset has beyond C: `let` and `var` with types, `bitcast<T>`, `select(no, yes, condition)`, vec4<f32> made of
+// four values and read by .x .y .z .w, memory that a group shares (var<workgroup>) or that is a thread's own
+// (var<private>), workgroupBarrier(), and workgroupUniformLoad(&name): a scalar that one thread has put into shared
+// memory, after a barrier, so that all threads know it to be the same (another barrier follows).
 
 /** What a buffer holds: bfloat16 lies in pairs in u32 words. */
 export type ElementType = "f32" | "i32" | "u32";

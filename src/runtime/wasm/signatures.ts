@@ -306,8 +306,9 @@ export const signatures = {
   // streams.ts, stream-*.ts
   expand: { pointers: { u: "[T, C]", x: "[T, n, C]" }, words: { n: "i32", C: "i32", scale: "f32" } },
   collapse: { pointers: { x: "[T, n, C]", u: "[T, C]" }, words: { n: "i32", C: "i32", scale: "f32" } },
-  streamNarrow: { pointers: { x: "[T, K]", narrow: "bf16 [T, K]" }, words: { K: "i32" } },
-  streamWiden: { pointers: { narrow: "bf16 [T, K]", x: "[T, K]" }, words: { K: "i32" } },
+  // casts.ts; a task converts elements [begin · item, end · item) of `all`
+  toBfloat16: { pointers: { x: "[...]", narrow: "bf16 [...]" }, words: { item: "i32", all: "i32" } },
+  toFloat32: { pointers: { narrow: "bf16 [...]", x: "[...]" }, words: { item: "i32", all: "i32" } },
   streamRead: { pointers: { x: "[T, n, C]", h: "[T, M]", u: "[T, C]" }, words: { n: "i32", C: "i32" } },
   streamReadBackward: {
     pointers: {

@@ -35,7 +35,7 @@ import { sinkhornCases } from "./sinkhorn.ts";
 import { sinkhornImplicitCases } from "./sinkhorn-implicit.ts";
 import { sliceCases } from "./slice.ts";
 import { softmaxCases } from "./softmax.ts";
-import { streamPrecisionCases } from "./stream-precision.ts";
+import { bfloat16Cases } from "./bfloat16.ts";
 import { streamReadCases } from "./stream-read.ts";
 import { streamWriteCases } from "./stream-write.ts";
 import { sumSquaresCases } from "./sum-squares.ts";
@@ -78,7 +78,7 @@ export const cases: readonly OperationCase[] = [
   ...sinkhornImplicitCases,
   ...sliceCases,
   ...softmaxCases,
-  ...streamPrecisionCases,
+  ...bfloat16Cases,
   ...streamReadCases,
   ...streamWriteCases,
   ...sumSquaresCases,

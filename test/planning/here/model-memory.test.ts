@@ -54,7 +54,7 @@ test.each<[string, number[], number]>([
   ["more than the programs that are kept", Array.from({ length: 12 }, (_, i) => 1 + 3 * i), 12],
 ])("writing %s", (_name, prompts, tokens) =>
   compare(
-    (runtime) => planWriting(large.model, runtime.machine, { prompts, tokens }),
+    (runtime) => planWriting(large, runtime.machine, { prompts, tokens }),
     async (runtime) => {
       const parameters = createParameters();
       const model = languageModel(large.model, parameters);
@@ -74,7 +74,7 @@ test.each<[string, number[], number]>([
 
 test.each([1, 40])("observing %i tokens", (length) =>
   compare(
-    (runtime) => planObserving(large.model, runtime.machine, length),
+    (runtime) => planObserving(large, runtime.machine, length),
     async (runtime) =>
       void (await inspectCheckpoint(runtime, large.model, { model: modelOf(large) }, Array(length).fill(3))),
   ),

@@ -184,7 +184,7 @@ describe("of known programs", () => {
       [["c"], ["b"]],
     ]);
   });
-  test("every chain makes its own copy of a repeated call, unless somebody wants all rows of it", () => {
+  test("every chain makes its own copy of a repeated call, and who wants all rows of it gets one as late as can be", () => {
     const calls = [
       call("a", [x], a),
       repeatedly(call("b", [a], b)),
@@ -196,7 +196,7 @@ describe("of known programs", () => {
     expect(labels([...calls, call("e", [d, b], e, { whole: true })])).toEqual([
       [["a"]],
       [["b", "c"]],
-      [["d"]],
+      [["d"], ["b"]],
       [["e"]],
     ]);
   });

@@ -28,6 +28,10 @@ const models: Readonly<Record<string, ModelConfig>> = {
     iterations: 20,
     residualMap: "birkhoff-newton",
   }),
+  "mhc with latent attention and experts": tinyConfig("mhc", {
+    attention: { kind: "mla", rank: 6, queryRank: 5, rotarySize: 2, contentSize: 3, valueSize: 5 },
+    feedForward: { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 8, denseLayers: 1, balanceRate: 0.01 },
+  }),
   "mhc in bfloat16": tinyConfig({ kind: "mhc", streams: 3, iterations: 20, streamPrecision: "bfloat16" }),
 };
 

@@ -14,7 +14,7 @@ import { groupReduction, SHORT_ROW, WIDTH } from "../rows.ts";
 import { float } from "../work.ts";
 
 /** Rows of a part of a sum over leading axes. */
-export const PART_ROWS = 128;
+const PART_ROWS = 128;
 
 interface Fold {
   readonly start: string;

@@ -5,9 +5,13 @@ import type { Lowering } from "../../plan/machine.ts";
 import { attention } from "./attention.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
+import { dispatch } from "./dispatch.ts";
 import { elementwise } from "./elementwise.ts";
+import { expertMatmul } from "./expert-matmul.ts";
+import { experts } from "./experts.ts";
 import { scatter } from "./gather.ts";
 import { hyperCoefficients } from "./hyper-coefficients.ts";
+import { latentHeads } from "./latent-heads.ts";
 import { manifoldCoefficients } from "./manifold-coefficients.ts";
 import { products } from "./matmul.ts";
 import { moves } from "./moves.ts";
@@ -16,7 +20,7 @@ import { rmsNorm } from "./rms-norm.ts";
 import { softmax } from "./softmax.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
-import { streamPrecision } from "./stream-precision.ts";
+import { bfloat16 } from "./bfloat16.ts";
 
 /** By the operation itself: two of the same name are two. */
 export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
@@ -26,12 +30,16 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...reductions,
     ...products,
     ...scatter,
-    ...streamPrecision,
+    ...bfloat16,
     ...rmsNorm,
     ...softmax,
     ...birkhoffProjection,
     ...blocks,
     ...attention,
+    ...latentHeads,
+    ...dispatch,
+    ...experts,
+    ...expertMatmul,
     ...streams,
     ...manifoldCoefficients,
     ...hyperCoefficients,

@@ -27,7 +27,7 @@ export { adamw } from "./adamw";
 export { clipScale, sumSquares } from "./gradient-norm";
 export { countNotFinite } from "./finite";
 export { collapse, expand } from "./streams";
-export { streamNarrow, streamWiden } from "./stream-precision";
+export { toBfloat16, toFloat32 } from "./casts";
 export { streamRead, streamReadBackward } from "./stream-read";
 export { streamWrite, streamWriteBackward, streamWriteGather } from "./stream-write";
 export { streamProjection, streamProjectionBackward, streamProjectionFew } from "./stream-projection";

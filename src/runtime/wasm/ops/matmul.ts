@@ -3,7 +3,7 @@
 import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
 import { reshapeOperation } from "../../../ops/reshape.ts";
-import { streamWidenOperation } from "../../../ops/stream-precision.ts";
+import { toFloat32Operation } from "../../../ops/bfloat16.ts";
 import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
 import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed } from "../implement.ts";
@@ -109,7 +109,7 @@ function outer({ a, b, c, addend, rows, inner, columns }: Product, { threads, re
 /** The bfloat16 streams that a tensor is a view of; the kernel widens them as it packs. */
 function narrowSource(tensor: Tensor): Tensor | undefined {
   const reshaped = inputsOf(tensor, reshapeOperation);
-  return reshaped ? narrowSource(reshaped.x) : inputsOf(tensor, streamWidenOperation)?.narrow;
+  return reshaped ? narrowSource(reshaped.x) : inputsOf(tensor, toFloat32Operation)?.narrow;
 }
 
 /** Aᵀ · Bᵀ, which no layer needs: one product of a batch, and an addition of its own. */

@@ -40,7 +40,7 @@ import { sinkhornImplicit } from "./sinkhorn-implicit.ts";
 import { sinkhorn } from "./sinkhorn.ts";
 import { slice } from "./slice.ts";
 import { softmax } from "./softmax.ts";
-import { streamPrecision } from "./stream-precision.ts";
+import { bfloat16 } from "./bfloat16.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streamRead } from "./stream-read.ts";
 import { streamWrite } from "./stream-write.ts";
@@ -91,7 +91,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...sinkhorn,
     ...slice,
     ...softmax,
-    ...streamPrecision,
+    ...bfloat16,
     ...streamProjection,
     ...streamRead,
     ...streamWrite,

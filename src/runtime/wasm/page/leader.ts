@@ -55,7 +55,7 @@ const handlers: { readonly [K in keyof Orders]: (order: Orders[K]) => void | Pro
       return;
     }
     // A shared buffer cannot be posted as a copy of a part of it.
-    const values = places.map(({ address, bytes }) => bytesAt(address, bytes).slice().buffer as ArrayBuffer);
+    const values = places.map(({ address, bytes }) => bytesAt(address, bytes).slice().buffer);
     say({ kind: "values", id, values }, values);
   },
 };

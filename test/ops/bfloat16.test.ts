@@ -9,7 +9,7 @@ import { mhc } from "../../src/connections/mhc.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { modelSchema } from "../../src/model/config.ts";
 import { streamRead } from "../../src/ops/stream-read.ts";
-import { roundToBfloat16, streamNarrow, type StreamPrecision, streamWiden } from "../../src/ops/stream-precision.ts";
+import { roundToBfloat16, type StreamPrecision, toBfloat16, toFloat32 } from "../../src/ops/bfloat16.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
@@ -47,8 +47,8 @@ describe("rounding", () => {
     bits.set([0x7fffffff, 0xffffffff, 0x7f800000, 0xff800000, 0x7f7fffff, 0x00008000, 0x00018000], 40);
     const values = new Float32Array(bits.buffer);
     runtime.write(x, values);
-    const narrow = streamNarrow(x);
-    const program = runtime.compile({ outputs: { narrow, wide: streamWiden(narrow) } });
+    const narrow = toBfloat16(x);
+    const program = runtime.compile({ outputs: { narrow, wide: toFloat32(narrow) } });
     program.run();
     const expected = Float32Array.from(values, roundToBfloat16);
     expect(program.readNow("wide")).toEqual(expected);
@@ -58,9 +58,9 @@ describe("rounding", () => {
 });
 
 test("narrow streams are only for keeping", () => {
-  const x = streamNarrow(input("x", [3, 4, 5]));
-  expect(() => streamRead(x, input("h", [3, 24]))).toThrow(/bfloat16.*streamWiden/);
-  expect(() => streamWiden(input("x", [3, 4, 5]))).toThrow(/f32 already/);
+  const x = toBfloat16(input("x", [3, 4, 5]));
+  expect(() => streamRead(x, input("h", [3, 24]))).toThrow(/bfloat16.*toFloat32/);
+  expect(() => toFloat32(input("x", [3, 4, 5]))).toThrow(/f32 already/);
 });
 
 /** Loss and gradients of a small model. */

@@ -2,7 +2,7 @@
 
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
-import { streamNarrow, streamWiden } from "../../../src/ops/stream-precision.ts";
+import { toBfloat16, toFloat32 } from "../../../src/ops/bfloat16.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
 import type { OperationCase } from "../case.ts";
@@ -29,20 +29,26 @@ function narrowSublayer([T, n, C]: Sizes): OperationCase {
       why: "a sum that differs in its last bit may round the other way",
     },
     build({ x, phi, alpha, bias, w }) {
-      const streams = streamWiden(streamNarrow(x!));
+      const streams = toFloat32(toBfloat16(x!));
       const h = manifoldCoefficients(streams, phi!, alpha!, bias!);
       const y = matmul(streamRead(streams, h), w!);
-      return streamWiden(streamNarrow(streamWrite(streams, h, y)));
+      return toFloat32(toBfloat16(streamWrite(streams, h, y)));
     },
   };
 }
 
-export const streamPrecisionCases: readonly OperationCase[] = [
+export const bfloat16Cases: readonly OperationCase[] = [
   ...sizes.map((size): OperationCase => ({
-    name: `streamNarrow and streamWiden ${name(size)}`,
+    name: `toBfloat16 and toFloat32 ${name(size)}`,
     inputs: { x: { shape: size } },
     rounds: true,
-    build: ({ x }) => streamWiden(streamNarrow(x!)),
+    build: ({ x }) => toFloat32(toBfloat16(x!)),
+  })),
+  ...[[], [1], [37], [5, 3, 7]].map((shape): OperationCase => ({
+    name: `toBfloat16 and toFloat32 [${shape.join(", ")}]`,
+    inputs: { x: { shape } },
+    rounds: true,
+    build: ({ x }) => toFloat32(toBfloat16(x!)),
   })),
   ...fewSizes.map(narrowSublayer),
 ];

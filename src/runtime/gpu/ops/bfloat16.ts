@@ -1,17 +1,17 @@
 // Question: how does a GPU keep streams as bfloat16? Two in a word of 32 bits, the first in its lower half.
 
 import { sizeOf } from "../../../graph/tensor.ts";
-import { streamNarrowOperation, streamWidenOperation } from "../../../ops/stream-precision.ts";
+import { toBfloat16Operation, toFloat32Operation } from "../../../ops/bfloat16.ts";
 import { calls, type Implementation, kernelCall, operand, u } from "../implement.ts";
 import { WIDTH } from "../rows.ts";
 
-export const streamPrecision: readonly Implementation[] = [
-  calls(streamNarrowOperation, ({ x, narrow }, _attributes, context) => {
+export const bfloat16: readonly Implementation[] = [
+  calls(toBfloat16Operation, ({ x, narrow }, _attributes, context) => {
     const size = sizeOf(x.shape);
     const words = Math.ceil(size / 2);
     context.emit(
       kernelCall({
-        name: "streamNarrow",
+        name: "toBfloat16",
         reads: { x: operand(context, x) },
         writes: { narrow: operand(context, narrow) },
         width: WIDTH,
@@ -25,11 +25,11 @@ export const streamPrecision: readonly Implementation[] = [
       }),
     );
   }),
-  calls(streamWidenOperation, ({ narrow, x }, _attributes, context) => {
+  calls(toFloat32Operation, ({ narrow, x }, _attributes, context) => {
     const size = sizeOf(x.shape);
     context.emit(
       kernelCall({
-        name: "streamWiden",
+        name: "toFloat32",
         reads: { narrow: operand(context, narrow) },
         writes: { x: operand(context, x) },
         width: WIDTH,

@@ -1,17 +1,17 @@
-// Question: how are streams narrowed to bfloat16 for keeping and widened for use?
+// Question: how are values rounded to bfloat16 for keeping and widened for use?
 //
-// streamNarrow  row-wise over tokens
-// streamWiden   row-wise over tokens
+// toBfloat16  any cut of the elements
+// toFloat32   any cut of the elements
 
-import { StreamNarrowArguments, StreamWidenArguments } from "./arguments";
+import { ToBfloat16Arguments, ToFloat32Arguments } from "./arguments";
 import { narrow, narrowOne, widenHigh, widenLow, widenOne } from "./bfloat16";
 
 /** Values narrowed before a look whether all were numbers. */
 const BLOCK: usize = 512;
 
-export function streamNarrow(args: StreamNarrowArguments, begin: i32, end: i32, scratch: usize): void {
-  const K = args.K, count = <usize>((end - begin) * K);
-  const x = args.x + (<usize>(begin * K) << 2), to = args.narrow + (<usize>(begin * K) << 1);
+export function toBfloat16(args: ToBfloat16Arguments, begin: i32, end: i32, scratch: usize): void {
+  const first = <usize>min(begin * args.item, args.all), count = <usize>min(end * args.item, args.all) - first;
+  const x = args.x + (first << 2), to = args.narrow + (first << 1);
   for (let i: usize = 0; i < count; i += BLOCK) narrowBlock(x + (i << 2), to + (i << 1), min(BLOCK, count - i));
 }
 
@@ -32,9 +32,9 @@ function narrowBlock(x: usize, to: usize, count: usize): void {
   for (; i < count; i++) narrowOne(load<f32>(x + (i << 2)), to + (i << 1));
 }
 
-export function streamWiden(args: StreamWidenArguments, begin: i32, end: i32, scratch: usize): void {
-  const K = args.K, count = <usize>((end - begin) * K);
-  const from = args.narrow + (<usize>(begin * K) << 1), x = args.x + (<usize>(begin * K) << 2);
+export function toFloat32(args: ToFloat32Arguments, begin: i32, end: i32, scratch: usize): void {
+  const first = <usize>min(begin * args.item, args.all), count = <usize>min(end * args.item, args.all) - first;
+  const from = args.narrow + (first << 1), x = args.x + (first << 2);
   let i: usize = 0;
   for (; i + 16 <= count; i += 16) {
     const at = from + (i << 1), to = x + (i << 2);
