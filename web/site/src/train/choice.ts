@@ -65,7 +65,7 @@ export const wordOf = ({ kind, streams, map }: ModelChoice): string =>
 export function titleOf({ kind, streams, map }: ModelChoice): string {
   if (kind === "residual") return kinds.residual;
   const set = kind === "mhc" && map !== "sinkhorn" ? `, ${map}` : "";
-  return `${kinds[kind]}, n = ${streams}${set}`;
+  return `${kinds[kind] ?? kind}, n = ${streams}${set}`;
 }
 
 /** A connection's configuration as the library reads it; throws where it does not allow the choice. */
@@ -76,7 +76,7 @@ export function connectionOf({ kind, streams, map }: ModelChoice): ConnectionCon
 }
 
 /** The training of one model of a choice. */
-export function configOf(choice: Choice, model: ModelChoice, vocabulary: number): TrainingConfig {
+function configOf(choice: Choice, model: ModelChoice, vocabulary: number): TrainingConfig {
   const { layers, width, heads, context, batch } = sizes[choice.size];
   return parseTrainingConfig({
     name: wordOf(model).replaceAll(":", "-"),
@@ -100,6 +100,24 @@ export function configOf(choice: Choice, model: ModelChoice, vocabulary: number)
     checkpointEvery: STEPS,
     gainsEvery: GAINS_EVERY,
   });
+}
+
+/** The trainings of all models of a choice. */
+export const configsOf = (choice: Choice, vocabulary: number): TrainingConfig[] =>
+  choice.models.map((model) => configOf(choice, model, vocabulary));
+
+/** What a training is of, as a choice says it. */
+export function modelOf({ model: { connection } }: TrainingConfig): ModelChoice {
+  const {
+    kind,
+    streams = 1,
+    residualMap = "sinkhorn",
+  } = connection as {
+    readonly kind: Kind;
+    readonly streams?: number;
+    readonly residualMap?: string;
+  };
+  return { kind, streams, map: residualMap };
 }
 
 /** The query of a link that carries a choice. */

@@ -3,6 +3,7 @@
 // Of a long run every n-th place, with the mean of the n values that it stands for; spikes of the gradient norm stay
 // visible as long as n is small, and n doubles only when there is no room.
 
+import { largestComposite } from "../../../../src/stability/gains.ts";
 import type { News } from "./session.ts";
 
 /** More points than this a curve does not have. */
@@ -23,6 +24,15 @@ export function thinned(news: readonly News[], n: number, value: (news: News) =>
   });
 }
 
+/** The larger of a model's composite gains, forward and backward; undefined for a step without a reading. */
+export function gainOf(news: News, model: number): number | undefined {
+  const composite = news.models[model]?.instruments?.composite;
+  const single = news.models[model]?.instruments?.single;
+  if (!composite || !single) return undefined;
+  const { forward, backward } = largestComposite({ single, composite });
+  return Math.max(forward, backward);
+}
+
 /** The gains of a model, at the steps that have any. */
 export const gainsOf = (news: readonly News[], model: number): number[] =>
-  news.flatMap(({ models }) => models[model]?.gain ?? []);
+  news.flatMap((one) => gainOf(one, model) ?? []);

@@ -4,40 +4,44 @@
 // gone on with: its trainers' states are all that decides the next step, so the losses go on bit by bit.
 //
 // mHC's projection can be taken away in mid-run. The model goes on with the residual map `unconstrained`, H = L, and so
-// that nothing jumps at that moment, the bias of each layer's logits is replaced by what Sinkhorn-Knopp makes of it. From
-// then on nothing keeps the matrices doubly stochastic.
+// that it starts from where it was, the bias of each layer's logits is replaced by what Sinkhorn-Knopp makes of it. What
+// the token adds to the logits is then added to the matrix itself: nothing keeps it doubly stochastic any more.
 
 import {
   type Batches,
   createBatches,
   createTrainer,
   type Document,
+  isMixed,
   prepareTexts,
   type PreparedTexts,
   type Runtime,
   samplingRandom,
   type SavedTensor,
+  type Tokenizer,
   type Trainer,
   type TrainerState,
   type TrainingConfig,
   trainTokenizer,
 } from "../../../../src/browser.ts";
-import { largestComposite } from "../../../../src/stability/gains.ts";
+import { type Instruments, rounded } from "../../../../src/stability/instruments.ts";
 import { project } from "../maths/mixers.ts";
-import { type Choice, configOf, GAINS_EVERY, type ModelChoice, sizes, VOCABULARY } from "./choice.ts";
+import { GAINS_EVERY, VOCABULARY } from "./choice.ts";
 
 /** What one model did in a step. */
 export interface ModelNews {
   readonly loss: number;
   readonly gradientNorm: number;
-  /** At some steps: the largest composite gain in either direction, and H_res of every sublayer. */
-  readonly gain?: number;
-  readonly mixing?: readonly (readonly number[])[];
+  readonly learningRate: number;
+  readonly seconds: number;
+  /** At some steps: what the instruments saw, gains and matrices among it. */
+  readonly instruments?: Instruments;
 }
 
 /** What a step did. */
 export interface News {
   readonly step: number;
+  /** Of all models together. */
   readonly seconds: number;
   readonly tokens: number;
   readonly models: readonly ModelNews[];
@@ -53,6 +57,8 @@ export interface KeptSession {
 export interface Session {
   readonly parameters: readonly number[];
   readonly free: readonly boolean[];
+  /** As they train now, without projection where it was taken away. */
+  readonly configs: readonly TrainingConfig[];
   readonly step: number;
   /** All models' next step; the factor is on the learning rate. */
   train(rateFactor: number): Promise<News>;
@@ -70,34 +76,41 @@ const WRITTEN = 90;
 /** So many characters are enough for a small vocabulary; more would only take longer. */
 const LEARNED_FROM = 200_000;
 
-/** Tokenise texts as a session needs them. */
-export function prepare(documents: readonly Document[]): PreparedTexts {
+/** Tokenise texts as a session needs them; with the tokenizer of an opened run, or one that is made of the text. */
+export function prepare(documents: readonly Document[], given?: Tokenizer): PreparedTexts {
   let length = 0;
   const first = documents.filter(({ text }) => (length += text.length) - text.length < LEARNED_FROM);
   const texts = first.map(({ text }) => text.slice(0, LEARNED_FROM));
-  const tokenizer = trainTokenizer(texts, { vocabularySize: VOCABULARY });
+  const tokenizer = given ?? trainTokenizer(texts, { vocabularySize: VOCABULARY });
   return prepareTexts(documents, { vocabularySize: VOCABULARY, tokenizer });
 }
 
 /** Whether a model has a projection that can be taken away. */
-export const hasProjection = ({ kind, map }: ModelChoice): boolean => kind === "mhc" && map === "sinkhorn";
+export const hasProjection = ({ model: { connection } }: TrainingConfig): boolean =>
+  !isMixed(connection) && connection.kind === "mhc" && (connection.residualMap ?? "sinkhorn") === "sinkhorn";
 
 /** Begin a session, or go on with one. */
-export function openSession(runtime: Runtime, choice: Choice, texts: PreparedTexts, kept?: KeptSession): Session {
+export function openSession(
+  runtime: Runtime,
+  given: readonly TrainingConfig[],
+  texts: PreparedTexts,
+  kept?: KeptSession,
+): Session {
   const { tokenizer, train, validation } = texts;
-  const { batch, context } = sizes[choice.size];
-  const batches: Batches = createBatches({
-    train,
-    validation,
-    byteLengths: tokenizer.byteLengths,
-    batchSize: batch,
-    contextLength: context,
-    seed: choice.seed,
-  });
-  const free = choice.models.map((_, index) => kept?.free[index] ?? false);
-  const configs = choice.models.map((model) => configOf(choice, model, tokenizer.vocabularySize));
+  const free = given.map((_, index) => kept?.free[index] ?? false);
+  const configs = given.map((config, index) => (free[index] ? withoutProjection(config) : config));
+  const batches = given.map(({ batch, seed, model: { context } }): Batches =>
+    createBatches({
+      train,
+      validation,
+      byteLengths: tokenizer.byteLengths,
+      batchSize: batch,
+      contextLength: context,
+      seed,
+    }),
+  );
   const trainers = configs.map((config, index): Trainer => {
-    const trainer = createTrainer(runtime, free[index] ? withoutProjection(config) : config, batches);
+    const trainer = createTrainer(runtime, config, batches[index]!);
     const state = kept?.states[index];
     if (state) trainer.restore(state);
     return trainer;
@@ -105,38 +118,45 @@ export function openSession(runtime: Runtime, choice: Choice, texts: PreparedTex
   return {
     parameters: trainers.map(({ parameterCount }) => parameterCount),
     free,
+    configs,
     get step() {
       return trainers[0]?.step ?? 0;
     },
     async train(rateFactor) {
       const began = performance.now();
       const step = (trainers[0]?.step ?? 0) + 1;
-      const instruments = step === 1 || step % GAINS_EVERY === 0;
+      const looks = step === 1 || step % GAINS_EVERY === 0;
       const models: ModelNews[] = [];
+      let tokens = 0;
       for (const trainer of trainers) {
-        const { loss, gradientNorm, instruments: seen } = await trainer.trainStep({ rateFactor, instruments });
-        if (!seen?.composite || !seen.single || !seen.mixing) models.push({ loss, gradientNorm });
-        else {
-          const { forward, backward } = largestComposite({ single: seen.single, composite: seen.composite });
-          models.push({ loss, gradientNorm, gain: Math.max(forward, backward), mixing: seen.mixing });
-        }
+        const { instruments, ...done } = await trainer.trainStep({ rateFactor, instruments: looks });
+        const { loss, gradientNorm, learningRate, seconds } = done;
+        tokens += done.tokens;
+        models.push({
+          loss,
+          gradientNorm,
+          learningRate,
+          seconds,
+          ...(instruments && { instruments: rounded(instruments) }),
+        });
       }
-      return { step, seconds: (performance.now() - began) / 1000, tokens: batch * context * trainers.length, models };
+      return { step, seconds: (performance.now() - began) / 1000, tokens, models };
     },
     async release(index) {
-      const [model, trainer, config] = [choice.models[index], trainers[index], configs[index]];
-      if (!model || !trainer || !config || free[index] || !hasProjection(model)) return;
+      const [trainer, config] = [trainers[index], configs[index]];
+      if (!trainer || !config || !hasProjection(config)) return;
       const { model: tensors, ...rest } = await trainer.save();
       trainer.release();
-      const next = createTrainer(runtime, withoutProjection(config), batches);
-      next.restore({ ...rest, model: tensors.map((tensor) => released(tensor, model.streams)) });
+      configs[index] = withoutProjection(config);
+      const next = createTrainer(runtime, configs[index], batches[index]!);
+      next.restore({ ...rest, model: tensors.map(released) });
       trainers[index] = next;
       free[index] = true;
     },
     async write(index, prompt) {
       const trainer = trainers[index];
       if (!trainer) return "";
-      const random = samplingRandom(choice.seed);
+      const random = samplingRandom(given[index]?.seed ?? 0);
       const decoder = tokenizer.createStreamDecoder();
       let text = "";
       const options = { maxTokens: WRITTEN, temperature: 0.8, random };
@@ -155,10 +175,11 @@ const withoutProjection = (config: TrainingConfig): TrainingConfig => ({
   model: { ...config.model, connection: { ...config.model.connection, residualMap: "unconstrained" } as never },
 });
 
-/** A parameter after its projection is taken away: only the logits of H_res change, the last n² of a bias. */
-function released(tensor: SavedTensor, n: number): SavedTensor {
+/** A parameter after its projection is taken away: only the logits of H_res change, the last n² of n² + 2n biases. */
+function released(tensor: SavedTensor): SavedTensor {
   if (!tensor.name.endsWith(".connection.bias")) return tensor;
   const data = tensor.data.slice();
+  const n = Math.round(Math.sqrt(data.length + 1)) - 1;
   const at = data.length - n * n;
   data.set(project(Float64Array.from(data.subarray(at)), n, 20), at);
   return { ...tensor, data };

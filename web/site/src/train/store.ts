@@ -3,6 +3,7 @@
 // In the browser's own file system for this site (OPFS). States are written under a new name, then session.json, which
 // names them, then the old ones go: whenever the tab is closed, session.json names whole files.
 
+import type { TrainingConfig } from "../../../../src/browser.ts";
 import type { Choice } from "./choice.ts";
 import type { News, KeptSession } from "./session.ts";
 import { decodeTensors, encodeTensors } from "./tensors.ts";
@@ -12,6 +13,8 @@ export interface Stored {
   readonly choice: Choice;
   /** The text, if it is one's own. */
   readonly own: string;
+  /** Of a run that was opened: what it is, and its tokenizer.json. */
+  readonly opened?: { readonly config: TrainingConfig; readonly tokenizer: string };
   readonly news: readonly News[];
   readonly rateFactor: number;
   readonly kept: KeptSession;
@@ -75,10 +78,4 @@ export async function stored(): Promise<Stored | undefined> {
   } catch {
     return undefined;
   }
-}
-
-/** Forget what is kept. */
-export async function forget(): Promise<void> {
-  const at = await folder();
-  for await (const name of at.keys()) await at.removeEntry(name);
 }

@@ -11,10 +11,15 @@ interface Entry {
   readonly data_offsets: readonly [number, number];
 }
 
+const METADATA = "__metadata__";
+
 /** Bytes of a file with these tensors, in their order. */
-export function encodeTensors(tensors: readonly SavedTensor[]): Uint8Array<ArrayBuffer> {
+export function encodeTensors(
+  tensors: readonly SavedTensor[],
+  metadata: Readonly<Record<string, string>> = {},
+): Uint8Array<ArrayBuffer> {
   let at = 0;
-  const header: Record<string, Entry> = {};
+  const header: Record<string, Entry | Readonly<Record<string, string>>> = { [METADATA]: metadata };
   for (const { name, shape, data } of tensors)
     header[name] = { dtype: "F32", shape, data_offsets: [at, (at += data.byteLength)] };
   // Values begin at a multiple of eight.
@@ -36,17 +41,9 @@ export function encodeTensors(tensors: readonly SavedTensor[]): Uint8Array<Array
 export function decodeTensors(bytes: ArrayBuffer): SavedTensor[] {
   const length = Number(new DataView(bytes).getBigUint64(0, true));
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(bytes, 8, length))) as Record<string, Entry>;
-  return Object.entries(header).map(
-    ([
-      name,
-      {
-        shape,
-        data_offsets: [from, to],
-      },
-    ]) => ({
-      name,
-      shape,
-      data: new Float32Array(bytes.slice(8 + length + from, 8 + length + to)),
-    }),
-  );
+  const entries = Object.entries(header).filter(([name]) => name !== METADATA);
+  return entries.map(([name, { shape, data_offsets }]) => {
+    const [from, to] = data_offsets.map((offset) => 8 + length + offset);
+    return { name, shape, data: new Float32Array(bytes.slice(from, to)) };
+  });
 }

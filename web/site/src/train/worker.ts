@@ -4,9 +4,12 @@
 // step did. What is trained is kept every few seconds, and whenever it pauses.
 
 import { type Document, openRuntime, type PreparedTexts, type Runtime } from "../../../../src/browser.ts";
-import type { Choice } from "./choice.ts";
-import { type News, openSession, prepare, type Session } from "./session.ts";
-import { forget, store, stored } from "./store.ts";
+import { formatTokenizer } from "../../../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../../../src/data/tokenizer-json-read.ts";
+import { type Choice, configsOf, firstChoice, modelOf } from "./choice.ts";
+import { hasProjection, type News, openSession, prepare, type Session } from "./session.ts";
+import { store, type Stored, stored } from "./store.ts";
+import { unzipRun, zipRuns } from "./run-folder.ts";
 
 /** What the page asks for. */
 export type Order =
@@ -17,7 +20,14 @@ export type Order =
       readonly runtime: "auto" | "wasm" | "webgpu";
     }
   | { readonly kind: "resume"; readonly runtime: "auto" | "wasm" | "webgpu" }
-  | { readonly kind: "go" | "pause" | "step" | "write" | "forget" }
+  | {
+      readonly kind: "open";
+      readonly zip: ArrayBuffer;
+      readonly text: Choice["text"];
+      readonly own: string;
+      readonly runtime: "auto" | "wasm" | "webgpu";
+    }
+  | { readonly kind: "go" | "pause" | "step" | "write" | "download" }
   | { readonly kind: "rate"; readonly factor: number }
   | { readonly kind: "release"; readonly model: number };
 
@@ -30,6 +40,8 @@ export type Told =
       readonly device: string;
       readonly parameters: readonly number[];
       readonly free: readonly boolean[];
+      /** Whether each has a projection that can be taken away. */
+      readonly projected: readonly boolean[];
       readonly news: readonly News[];
       readonly rateFactor: number;
     }
@@ -37,10 +49,11 @@ export type Told =
   | { readonly kind: "released"; readonly free: readonly boolean[] }
   | { readonly kind: "written"; readonly step: number; readonly prompt: string; readonly texts: readonly string[] }
   | { readonly kind: "kept"; readonly step: number }
+  | { readonly kind: "zip"; readonly step: number; readonly bytes: ArrayBuffer }
   | { readonly kind: "paused" }
   | { readonly kind: "failed"; readonly message: string };
 
-const tell = (told: Told): void => globalThis.postMessage(told);
+const tell = (told: Told, transfer: Transferable[] = []): void => globalThis.postMessage(told, { transfer });
 const KEEP_EVERY_MS = 4000;
 
 let runtime: Runtime | undefined;
@@ -49,6 +62,7 @@ let choice: Choice | undefined;
 let texts: PreparedTexts | undefined;
 let documents: readonly Document[] = [];
 let own = "";
+let opened: Stored["opened"];
 let news: News[] = [];
 let rateFactor = 1;
 let running = false;
@@ -64,20 +78,22 @@ async function addresses(): Promise<Document[]> {
 async function read(): Promise<void> {
   tell({ kind: "progress", what: "Reading the text" });
   documents = choice?.text === "own" ? [{ name: "text", text: own }] : await addresses();
-  texts = prepare(documents);
+  texts = prepare(documents, opened && parseTokenizer(opened.tokenizer));
 }
 
 async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof openSession>[3]): Promise<void> {
   await read();
   tell({ kind: "progress", what: "Compiling the models" });
   runtime ??= await openRuntime({ runtime: wish });
-  session = openSession(runtime, choice!, texts!, kept);
+  const configs = opened ? [opened.config] : configsOf(choice!, texts!.tokenizer.vocabularySize);
+  session = openSession(runtime, configs, texts!, kept);
   tell({
     kind: "ready",
     choice: choice!,
     device: `${runtime.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${runtime.device.threads} ${runtime.device.threads === 1 ? "thread" : "threads"}`,
     parameters: session.parameters,
     free: session.free,
+    projected: configs.map(hasProjection),
     news,
     rateFactor,
   });
@@ -88,7 +104,7 @@ async function keep(): Promise<void> {
   if (!session || !choice || session.step === 0) return;
   const { step } = session;
   try {
-    await store({ choice, own, news, rateFactor, kept: await session.keep() });
+    await store({ choice, own, news, rateFactor, ...(opened && { opened }), kept: await session.keep() });
     tell({ kind: "kept", step });
   } catch {
     // A private window may have no room; training goes on without.
@@ -111,6 +127,15 @@ async function write(): Promise<void> {
   const written: string[] = [];
   for (let index = 0; index < choice!.models.length; index++) written.push(await session!.write(index, prompt));
   tell({ kind: "written", step: session!.step, prompt, texts: written });
+}
+
+/** A run folder for each model. */
+async function download(): Promise<void> {
+  const { states } = await session!.keep();
+  const { tokenizer } = texts!;
+  const runs = states.map((state, index) => ({ config: session!.configs[index]!, tokenizer, state, news }));
+  const bytes = await zipRuns(runs, runtime!.kernels);
+  tell({ kind: "zip", step: session!.step, bytes: bytes.buffer }, [bytes.buffer]);
 }
 
 const turn = new MessageChannel();
@@ -155,15 +180,34 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
   start: (order) =>
     inLine(async () => {
       session?.close();
-      [choice, own, news, rateFactor] = [order.choice, order.own, [], 1];
+      [choice, own, news, rateFactor, opened] = [order.choice, order.own, [], 1, undefined];
       await open(order.runtime);
     }),
   resume: (order) =>
     inLine(async () => {
       const found = await stored();
       if (!found) throw new Error("There is no session to go on with.");
-      [choice, own, news, rateFactor] = [found.choice, found.own, [...found.news], found.rateFactor];
+      [choice, own, news, rateFactor, opened] = [
+        found.choice,
+        found.own,
+        [...found.news],
+        found.rateFactor,
+        found.opened,
+      ];
       await open(order.runtime, found.kept);
+    }),
+  open: (order) =>
+    inLine(async () => {
+      tell({ kind: "progress", what: "Opening the run" });
+      const run = await unzipRun(new Uint8Array(order.zip));
+      session?.close();
+      [own, news, rateFactor] = [order.own, [...run.news], 1];
+      opened = { config: run.config, tokenizer: formatTokenizer(run.tokenizer) };
+      const { seed, optimizer } = run.config;
+      const { learningRate } = optimizer;
+      choice = { models: [modelOf(run.config)], text: order.text, size: firstChoice.size, seed, learningRate };
+      await open(order.runtime, { free: [false], states: [run.state] });
+      await keep();
     }),
   go: () => inLine(run),
   pause() {
@@ -175,7 +219,7 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
       await keep();
     }),
   write: () => between(write),
-  forget: () => inLine(forget),
+  download: () => between(download),
   rate({ factor }) {
     rateFactor = factor;
   },
