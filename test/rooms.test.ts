@@ -21,7 +21,16 @@ const rooms: Readonly<Record<string, { readonly browser: boolean; readonly butFo
   connections: { browser: true },
   data: {
     browser: true,
-    butFor: ["corpus.ts", "folder.ts", "prepare.ts", "read-text.ts", "token-file.ts", "tokenizer-roles.ts"],
+    butFor: [
+      "corpus.ts",
+      "folder.ts",
+      "prepare.ts",
+      "read-text.ts",
+      "stored/",
+      "token-file.ts",
+      "tokenizer-file.ts",
+      "tokenizer-roles.ts",
+    ],
   },
   model: { browser: true },
   stability: { browser: true },

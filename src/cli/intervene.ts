@@ -22,7 +22,7 @@ import { type InterventionRow, intervene, writeInterventions } from "../study/in
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
 import { formatJson } from "../files/records.ts";
 import { warn } from "./warn.ts";
@@ -72,6 +72,7 @@ The results are also kept in the run folder, as interventions.json.`,
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
+    await expectChosen(options);
     const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
     const interrupt = listenForInterrupt();

@@ -5,7 +5,7 @@
 
 import path from "node:path";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { readTokenizer } from "../data/prepare.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
 import { reason } from "../files/errors.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { modelParameters } from "../model/language-model.ts";

@@ -13,7 +13,9 @@ import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
-import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
+import { readTokenizer, writeTokenizer } from "../data/tokenizer-file.ts";
+import { readAhead } from "../data/stored/read-ahead.ts";
 import { formatTokenizer } from "../data/tokenizer-json.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { reason } from "../files/errors.ts";
@@ -119,7 +121,8 @@ export async function openRun(
   options: RunOptions = {},
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
-  const trainer = createTrainer(runtime, config, batchesOf(config, data));
+  const batches = batchesOf(config, data);
+  const trainer = createTrainer(runtime, config, batches);
   let folder: RunFolder | undefined;
   try {
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
@@ -135,8 +138,9 @@ export async function openRun(
     warnOfStep(config, data.train, options.onWarning);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, data, options.onWarning);
+    return await trainIn(folder, trainer, batches, data, options.onWarning);
   } catch (error) {
+    batches.close();
     folder?.close();
     trainer.release();
     throw error;
@@ -162,23 +166,21 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
     );
 }
 
-function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data: PreparedFiles): Batches {
-  const { tokenizer, train, validation } = data;
+/** The batches of a run; those of data that is not held in memory are read ahead. */
+function batchesOf(config: TrainingConfig, data: PreparedFiles): Batches & { close(): void } {
+  const { batch, accumulate, model, seed, evaluateBatches } = config;
+  const { tokenizer, train, validation, mixture, folder } = data;
   if (tokenizer.vocabularySize !== model.vocabulary) {
     throw new RangeError(
       `The model has a vocabulary of ${model.vocabulary} and the tokenizer one of ${tokenizer.vocabularySize}; ` +
         "set model.vocabulary to the tokenizer's size.",
     );
   }
-  return createBatches({
-    train,
-    validation,
-    byteLengths: tokenizer.byteLengths,
-    batchSize: batch,
-    contextLength: model.context,
-    seed,
-    validationLimit: evaluateBatches,
-  });
+  const shuffle = config.data.shuffled ? { rows: batch * accumulate, ...given({ mixture }) } : undefined;
+  const options = { batchSize: batch, contextLength: model.context, seed, ...given({ shuffle }) };
+  const { byteLengths } = tokenizer;
+  const batches = createBatches({ train, validation, byteLengths, validationLimit: evaluateBatches, ...options });
+  return folder === undefined ? { ...batches, close: () => {} } : readAhead(batches, folder, options, accumulate);
 }
 
 /** Restore the newest checkpoint, or write what a new run needs. */
@@ -228,6 +230,7 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
+  batches: ReturnType<typeof batchesOf>,
   data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
@@ -383,6 +386,7 @@ async function trainIn(
     close() {
       folder.close();
       trainer.release();
+      batches.close();
     },
   };
 }

@@ -26,6 +26,7 @@ const kinds: readonly RuntimeKind<RuntimeName>[] = [
     description: "any GPU by WebGPU, float32",
     options: [],
     tellsWhatIsMissing: true,
+    expect: async () => (await import("./webgpu/node/runtime.ts")).expectNodeGpu(),
     look: async () => (await import("./webgpu/node/runtime.ts")).lookForNodeGpu(),
     open: async () => (await import("./webgpu/node/runtime.ts")).createWebgpuRuntime(),
   },
@@ -68,4 +69,14 @@ export function listRuntimes(): Promise<readonly RuntimeListing[]> {
  */
 export function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
   return openKind(kinds, asked, "birkhoff doctor");
+}
+
+/**
+ * Throw now what `openRuntime` would throw because this computer lacks what a runtime needs, where that can be seen
+ * without opening it: before anything long is begun.
+ *
+ * @throws Error that says what is missing
+ */
+export async function expectRuntime(runtime: RuntimeChoice): Promise<void> {
+  await kinds.find(({ name }) => name === runtime)?.expect?.();
 }

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readTokenizer, writeTokenizer } from "../../src/data/prepare.ts";
+import { readTokenizer, writeTokenizer } from "../../src/data/tokenizer-file.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";

@@ -1,7 +1,7 @@
 // Question: which models does the exchange with Hugging Face have to carry, and how is a run made of one without training?
 
 import path from "node:path";
-import { writeTokenizer } from "../../src/data/prepare.ts";
+import { writeTokenizer } from "../../src/data/tokenizer-file.ts";
 import { random } from "../../src/data/random.ts";
 import { type Tokenizer, trainTokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters } from "../../src/graph/parameters.ts";

@@ -12,7 +12,7 @@ import { isSamePlace } from "../../files/places.ts";
 import { ensureWritableFolder } from "../../files/space.ts";
 import { encodeHead } from "../../files/write-safetensors.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
-import { readTokenizer } from "../../data/prepare.ts";
+import { readTokenizer } from "../../data/tokenizer-file.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";

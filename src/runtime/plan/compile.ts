@@ -10,7 +10,7 @@ import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
-import type { Buffer, Call, CompiledPlan } from "./calls.ts";
+import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
 import type { LoweringContext, Machine } from "./machine.ts";
 import { schedule } from "./schedule.ts";
 
@@ -62,7 +62,8 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
   if (options.keepAll)
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
-  const phases = schedule(calls, device, new Set([...kept, ...updates.values()]));
+  const wanted = new Set([...kept, ...updates.values()]);
+  const phases = schedule(withoutUnread(calls, wanted), device, wanted);
   let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
   const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
@@ -131,6 +132,17 @@ function lowerGraph(
     machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
   }
   return { calls, bufferOf };
+}
+
+/** The calls whose results somebody reads: a kernel may look past a call to what it was given, such as a weight that it rounds itself. */
+function withoutUnread(calls: readonly Call[], wanted: ReadonlySet<Buffer>): Call[] {
+  const read = new Set(wanted);
+  const needed = calls.toReversed().filter((call) => {
+    const isRead = writes(call).some(({ buffer }) => buffer.state !== undefined || read.has(buffer));
+    if (isRead) for (const { buffer } of reads(call)) read.add(buffer);
+    return isRead;
+  });
+  return needed.toReversed();
 }
 
 interface Absorbed {
