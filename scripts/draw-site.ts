@@ -46,6 +46,7 @@ await page.getByRole("button", { name: "Let them write" }).click();
 await page.getByTestId("sample-0").waitFor({ timeout: 60_000 });
 await page.getByRole("button", { name: "Pause" }).click();
 await page.getByRole("button", { name: "Go on" }).waitFor();
+await page.evaluate(() => scrollTo(0, 0));
 await page.screenshot({ path: path.join(root, "docs/playground/train.png"), fullPage: true });
 await browser.close();
 await server.close();

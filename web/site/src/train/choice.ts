@@ -70,9 +70,9 @@ export function titleOf({ kind, streams, map }: ModelChoice): string {
 
 /** A connection's configuration as the library reads it; throws where it does not allow the choice. */
 export function connectionOf({ kind, streams, map }: ModelChoice): ConnectionConfig {
-  if (kind === "residual") return parseConnection({ kind }) as ConnectionConfig;
+  if (kind === "residual") return parseConnection({ kind });
   const given = kind === "hc" ? { kind, streams } : { kind, streams, residualMap: map };
-  return parseConnection(given) as ConnectionConfig;
+  return parseConnection(given);
 }
 
 /** The training of one model of a choice. */

@@ -14,7 +14,6 @@ import {
 } from "../../../../src/browser.ts";
 import { formatTokenizer } from "../../../../src/data/tokenizer-json.ts";
 import { parseTokenizer } from "../../../../src/data/tokenizer-json-read.ts";
-import type { Instruments } from "../../../../src/stability/instruments.ts";
 import type { ModelNews, News } from "./session.ts";
 import { decodeTensors, encodeTensors } from "./tensors.ts";
 
@@ -162,7 +161,7 @@ function newsOf(metrics: Records, gains: Records, mixing: Records, last: number)
       gradientNorm: Number(record["gradientNorm"]),
       learningRate: Number(record["learningRate"]),
       seconds,
-      ...(found && { instruments: { ...found, ...matrices.get(step) } as unknown as Instruments }),
+      ...(found && { instruments: { ...found, ...matrices.get(step) } }),
     };
     return [{ step, seconds, tokens: Number(record["tokensPerSecond"]) * seconds, models: [model] }];
   });

@@ -147,11 +147,14 @@ const breathe = (): Promise<void> =>
     turn.port2.postMessage(0);
   });
 
+/** Orders change it between two steps. */
+const goesOn = (): boolean => running;
+
 async function run(): Promise<void> {
   if (running || !session) return;
   running = true;
   keptAt = performance.now();
-  while (running) {
+  while (goesOn()) {
     await oneStep();
     if (performance.now() - keptAt > KEEP_EVERY_MS) await keep();
     await breathe();
