@@ -17,11 +17,14 @@ type Places = ReadonlyMap<string, string>;
 /** The pages, by their path in the repository. */
 export function apiPages(entries: readonly PublicEntry[] = publicEntries()): Map<string, string> {
   const groups = entries.flatMap((entry) => entry.groups.map((group) => ({ entry, group })));
+  // A name that a page has as well is meant as it is elsewhere.
   const places = new Map(
-    groups.flatMap(({ group }) => [...anchors(group)].map(([name, at]) => [name, `${pageOf(group)}.md${at}`])),
+    groups
+      .toReversed()
+      .flatMap(({ group }) => [...anchors(group)].map(([name, at]) => [name, `${pageOf(group)}.md${at}`])),
   );
   return new Map([
-    [`${folder}/README.md`, index(entries, places)],
+    [`${folder}/README.md`, index(entries)],
     ...groups.map(({ entry, group }): [string, string] => [
       `${folder}/${pageOf(group)}.md`,
       page(entry, group, places),
@@ -67,13 +70,15 @@ function anchors(group: ExportGroup): Map<string, string> {
   return found;
 }
 
-function index(entries: readonly PublicEntry[], places: Places): string {
-  const sections = entries.map(({ name, about, groups }) => {
+function index(entries: readonly PublicEntry[]): string {
+  const sections = entries.map(({ name, about, groups, includes }) => {
     const lists = groups.map((group) => {
-      const names = group.exports.map((one) => `[\`${one.name}\`](${places.get(one.name)})`);
+      const places = anchors(group);
+      const names = group.exports.map((one) => `[\`${one.name}\`](${pageOf(group)}.md${places.get(one.name)})`);
       return `**[${group.title}](${pageOf(group)}.md)**: ${group.about}\n\n${names.join(" · ")}\n`;
     });
-    return `## ${name}\n\n${sentence(about)}\n\n${lists.join("\n")}`;
+    const more = includes.length === 0 ? "" : `It has everything of ${includes.join(", ")} as well.\n\n`;
+    return `## ${name}\n\n${sentence(about)}\n\n${more}${lists.join("\n")}`;
   });
   return `${GENERATED}# The library\n\n${LEGEND}\n\n${sections.join("\n")}`;
 }

@@ -47,24 +47,59 @@ export interface PublicEntry {
   readonly file: string;
   readonly about: string;
   readonly groups: readonly ExportGroup[];
+  /** Other entries of which it has everything. */
+  readonly includes: readonly string[];
 }
 
-/** The entries of package.json and all that they export, by group, in the order of their files. */
+/**
+ * The entries of package.json and all that they export, by group, in the order of their files. What an entry has from
+ * another (`export *`), or from a part that another has, is said by the other's name.
+ */
 export function publicEntries(): PublicEntry[] {
   const { exports } = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8")) as { exports: object };
-  return Object.keys(exports)
-    .filter((key) => key !== "./package.json")
-    .map((key) => publicEntry(path.posix.join("birkhoff", key), `src/${key === "." ? "index" : key.slice(2)}.ts`));
+  const keys = Object.keys(exports).filter((key) => key !== "./package.json");
+  const named = keys.map((key) => ({
+    name: path.posix.join("birkhoff", key),
+    file: `src/${key === "." ? "index" : key.slice(2)}.ts`,
+  }));
+  const owners = new Map(named.map(({ name, file }) => [file, name]));
+  return named.map(({ name, file }) => publicEntry(name, file, owners));
 }
 
-function publicEntry(name: string, file: string): PublicEntry {
-  const { comments, program } = parse(file);
+/** @param owners which entry has a file; parts that none has yet are then this one's */
+function publicEntry(name: string, file: string, owners: Map<string, string>): PublicEntry {
   const [, about] = new RegExp(`^${name}: ([^]+)$`).exec(headOf(file)) ?? [];
   if (!about) throw new Error(`${file}: the first comment must be "// ${name}: what it is."`);
+  const starred = starredBy(file);
+  const own = starred.filter((part) => !owners.has(part));
+  for (const part of own) owners.set(part, name);
+  const groups = new Map<string, ExportGroup>();
+  for (const group of [file, ...own].flatMap(groupsOf)) {
+    const before = groups.get(group.title);
+    groups.set(group.title, before ? { ...before, exports: [...before.exports, ...group.exports] } : group);
+  }
+  return {
+    name,
+    file,
+    about: about.replaceAll("\n", " "),
+    groups: [...groups.values()],
+    includes: starred.filter((part) => !own.includes(part)).map((part) => owners.get(part)!),
+  };
+}
+
+/** The files of which a file exports everything. */
+function starredBy(file: string): string[] {
+  return parse(file).program.body.flatMap((statement) =>
+    statement.type === "ExportAllDeclaration" ? [path.posix.join("src", statement.source.value)] : [],
+  );
+}
+
+function groupsOf(file: string): ExportGroup[] {
+  const { comments, program } = parse(file);
   const groups: { title: string; about: string; start: number; exports: Declared[] }[] = [];
   for (const { value, start } of comments) {
-    const [, title, groupAbout] = /^ ([A-Z][\w ]*): (.+)$/.exec(value) ?? [];
-    if (title && groupAbout) groups.push({ title, about: groupAbout, start, exports: [] });
+    const [, title, about] = /^ ([A-Z][\w ]*): (.+)$/.exec(value) ?? [];
+    if (title && about) groups.push({ title, about, start, exports: [] });
   }
   for (const statement of program.body) {
     if (statement.type !== "ExportNamedDeclaration" || !statement.source) continue;
@@ -73,7 +108,7 @@ function publicEntry(name: string, file: string): PublicEntry {
     const source = path.posix.join("src", statement.source.value);
     for (const { local } of statement.specifiers) group.exports.push(declared(source, nameOf(local)!));
   }
-  return { name, file, about: about.replaceAll("\n", " "), groups };
+  return groups;
 }
 
 /** The first comment of a file: the question it answers, the maths, the shapes, the source. */

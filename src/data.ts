@@ -12,5 +12,7 @@ export {
   type TokenizerTraining,
   trainTokenizer,
 } from "./data/tokenizer.ts";
+export { prepareTexts, type PreparedTexts, type TextsOptions } from "./data/prepare-texts.ts";
+export type { Document } from "./data/split.ts";
 export type { NormalForm } from "./data/normal-forms.ts";
-export type { TokenSource } from "./data/tokens.ts";
+export { memoryTokens, type TokenSource } from "./data/tokens.ts";

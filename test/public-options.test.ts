@@ -5,6 +5,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import * as b from "../src/index.ts";
+import * as browser from "../src/browser.ts";
 import * as data from "../src/data.ts";
 import * as interop from "../src/interop.ts";
 import * as models from "../src/models.ts";
@@ -78,6 +79,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   passCosts: [pipelines.passCosts, "mesage", "message"],
   plannedMachine: [runtime.plannedMachine, "thread", "threads"],
   planTraining: [(o) => planning.planTraining(paper, o), "gpu", "gpus"],
+  prepareTexts: [(o) => data.prepareTexts([], o), "vocabularysize", "vocabularySize"],
   prepareData: [runs.prepareData, "vocabularysize", "vocabularySize"],
   rotary: [(o) => ops.rotary(t, t, o), "headsize", "headSize"],
   rotaryTable: [ops.rotaryTable, "lenght", "length"],
@@ -99,6 +101,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   "Generator.generate": [(o) => first(generator.generate([1], o)), "temprature", "temperature"],
   "Connection.sublayer": [(o) => b.mhc().sublayer(b.createParameters(), o), "chanels", "channels"],
   "a form of sinkhorn": [(o) => ops.sinkhorn(t, { form: o }), "epsilom", "epsilon"],
+  "openRuntime of a page": [browser.openRuntime, "thread", "threads"],
   "a picture": [(o) => pipelines.timelineSvg([o]), "titel", "title"],
   "a source": [
     (o) =>
@@ -185,6 +188,7 @@ const withoutOptions: readonly string[] = [
   "measureMachine",
   "measureRun",
   "measureStepMemory",
+  "memoryTokens",
   "mixed",
   "modelConnection",
   "multiply",

@@ -21,6 +21,7 @@ import { formatTokenizer } from "./tokenizer-json.ts";
 import { parseTokenizer } from "./tokenizer-json-read.ts";
 import { readRoles, writeRoles, rolesFileOf } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
+import { encodeDocuments, type EncodedText, textsOf } from "./prepare-texts.ts";
 import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
 import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 
@@ -206,10 +207,6 @@ const describe = (corpus: Corpus, { train, validation, rule }: Split): string =>
     ? `${train.length} for training, ${validation.length} for validation`
     : "the end of each kept for validation");
 
-function* textsOf(documents: readonly Document[]): Generator<string, void, undefined> {
-  for (const { text } of documents) yield text;
-}
-
 function writeFolder(
   folder: string,
   corpus: Corpus,
@@ -220,15 +217,10 @@ function writeFolder(
   const json = formatTokenizer(tokenizer);
   const origin = { tokenizer: sha256(json), text: corpus.hash };
   let encoded = 0;
-  function* encodedDocuments(documents: readonly Document[]) {
-    // A tokenizer from elsewhere may have no such token; documents then follow each other directly.
-    const separator = Uint32Array.from(tokenizer.endOfText === undefined ? [] : [tokenizer.endOfText]);
-    for (const { text } of documents) {
-      const ids = tokenizer.encode(text);
-      const bytes = ids.reduce((sum, id) => sum + tokenizer.byteLengths[id]!, 0);
-      yield { ids, bytes };
-      yield { ids: separator, bytes: 0 };
-      encoded += bytes;
+  function* encodedDocuments(documents: readonly Document[]): Generator<EncodedText, void, undefined> {
+    for (const part of encodeDocuments(tokenizer, documents)) {
+      yield part;
+      encoded += part.bytes;
       onProgress({ stage: "tokens", share: Math.min(1, encoded / corpus.bytes), message: "encoding the text" });
     }
   }

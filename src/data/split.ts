@@ -14,6 +14,7 @@
 
 import { streams, uniformInteger } from "./random.ts";
 
+/** A text with a name. */
 export interface Document {
   readonly name: string;
   readonly text: string;
@@ -37,7 +38,8 @@ export function splitDocuments(documents: readonly Document[], seed: number, sha
 function splitWhole(documents: readonly Document[], seed: number, share: number): Split | undefined {
   const run = Math.round(1 / share);
   if (documents.length < 2 * run) return undefined;
-  const lengths = documents.map(({ text }) => Buffer.byteLength(text));
+  const encoder = new TextEncoder();
+  const lengths = documents.map(({ text }) => encoder.encode(text).length);
   const wanted = share * lengths.reduce((sum, length) => sum + length, 0);
 
   let best: { chosen: ReadonlySet<number>; distance: number } | undefined;

@@ -3,7 +3,7 @@
 // A runtime is a folder beside this file and an entry of the table below. What it needs is loaded when it is opened,
 // so that a machine that is not there costs nothing.
 
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { listKinds, openKind, type RuntimeKind } from "./kinds.ts";
 import type { Runtime, RuntimeFound } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
@@ -19,23 +19,8 @@ export interface OpenOptions extends WasmOptions {
   readonly runtime?: RuntimeChoice;
 }
 
-interface RuntimeKind {
-  readonly name: RuntimeName;
-  /** For people: what it computes with. */
-  readonly description: string;
-  /** See whether this computer has what it needs. */
-  look(): Promise<RuntimeFound>;
-  /** The options that it has. */
-  readonly options: readonly (keyof WasmOptions)[];
-  open(options: WasmOptions): Promise<Runtime>;
-  /** Too slow for "auto" to take it. */
-  readonly slow?: true;
-  /** Asked for by name it is opened all the same: what is missing is then told by its own error. */
-  readonly tellsWhatIsMissing?: true;
-}
-
 /** The fastest first. */
-const kinds: readonly RuntimeKind[] = [
+const kinds: readonly RuntimeKind<RuntimeName>[] = [
   {
     name: "webgpu",
     description: "any GPU by WebGPU, float32",
@@ -72,34 +57,8 @@ export interface RuntimeListing extends RuntimeFound {
 
 /** Every runtime, the fastest first. */
 export function listRuntimes(): Promise<readonly RuntimeListing[]> {
-  return Promise.all(kinds.map(async ({ name, description, look }) => ({ name, description, ...(await look()) })));
+  return listKinds(kinds);
 }
-
-const optionRules: FieldRules<OpenOptions> = {
-  runtime: ["auto", "webgpu", "wasm", "reference"] satisfies RuntimeChoice[],
-  threads: "number",
-  revectorise: "flag",
-  build: ["relaxed", "simd"],
-};
-
-/** An option that a runtime does not have would change nothing. */
-function expectOptions({ name, description, options: known }: RuntimeKind, options: WasmOptions): void {
-  const given = Object.entries(options).find(
-    ([option, value]) =>
-      value !== undefined && !known.includes(option as keyof WasmOptions) && !isDefault(option, value),
-  )?.[0];
-  if (given !== undefined)
-    throw new RangeError(
-      `openRuntime: the ${name} runtime has no option "${given}"; it computes with ${description}. Leave ${given} out, or open another runtime.`,
-    );
-}
-
-const isDefault = (name: string, value: unknown): boolean =>
-  (name === "threads" && value === 1) || (name === "revectorise" && value === true);
-
-/** The command line always says whether to revectorise: what is so by default asks for nothing. */
-const asksForProcessor = ({ threads, revectorise, build }: WasmOptions): boolean =>
-  threads !== undefined || revectorise === false || build !== undefined;
 
 /**
  * Open a runtime; `close` ends it.
@@ -107,20 +66,6 @@ const asksForProcessor = ({ threads, revectorise, build }: WasmOptions): boolean
  * @throws RangeError for a name that there is not and for options that make no sense; Error when this computer lacks
  *   what the runtime needs
  */
-export async function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
-  expectFields("openRuntime", asked, optionRules);
-  const { runtime = "auto", ...options } = asked;
-  for (const kind of kinds) {
-    const { name, look, open, slow, tellsWhatIsMissing } = kind;
-    if (runtime === "auto" ? slow : runtime !== name) continue;
-    if (runtime !== "auto") expectOptions(kind, options);
-    // Who asks for threads, be it one, or for other vectors asks for the processor.
-    else if (kind.options.length === 0 && asksForProcessor(options)) continue;
-    if ((runtime !== "auto" && tellsWhatIsMissing) || (await look()).available) return open(options);
-  }
-  throw new Error(
-    runtime === "auto"
-      ? "openRuntime: this computer has no runtime that is fast; ask for one by its name, such as reference."
-      : `openRuntime: this computer cannot use the ${runtime} runtime; birkhoff doctor says what it has.`,
-  );
+export function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
+  return openKind(kinds, asked, "birkhoff doctor");
 }

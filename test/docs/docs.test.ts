@@ -42,9 +42,9 @@ test("the README is short, and so is its example", () => {
   expect(code.length).toBeLessThanOrEqual(EXAMPLE_LINES);
 });
 
-test("a name has one entry, and the root of the package has at most 120", () => {
+test("a name has one entry, but for what pages have in place of it, and the root of the package has at most 120", () => {
   const names = exports.map(({ name }) => name);
-  expect(names.filter((name, index) => names.indexOf(name) !== index)).toEqual([]);
+  expect(names.filter((name, index) => names.indexOf(name) !== index).sort()).toEqual(["listRuntimes", "openRuntime"]);
   const front = entries.find(({ name }) => name === "birkhoff")!;
   expect(front.groups.flatMap((group) => group.exports).length).toBeLessThanOrEqual(120);
 });

@@ -128,10 +128,15 @@ function reach(memory: WebAssembly.Memory, bytes: number): void {
   try {
     memory.grow(missing);
   } catch (error) {
-    throw new Error(
-      `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
-        "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
-      { cause: error },
-    );
+    throw tooLarge(bytes, error);
   }
+}
+
+/** What is thrown when a memory cannot be so long. */
+export function tooLarge(bytes: number, cause?: unknown): Error {
+  return new Error(
+    `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
+      "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
+    { cause },
+  );
 }

@@ -24,6 +24,7 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
+import { makeNaNsPlain, widened } from "../stored.ts";
 import { type EncodedCall, encodeProgram } from "./encode.ts";
 import { chooseThreads, startEngine } from "./engine.ts";
 import type { WasmHost } from "./host.ts";
@@ -219,14 +220,4 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       engine.stop();
     },
   };
-}
-
-/** Upper halves of float32 as float32. */
-function widened(narrow: Uint16Array): Float32Array {
-  return new Float32Array(Uint32Array.from(narrow, (half) => half << 16).buffer);
-}
-
-/** A NaN that was made elsewhere may have other bits, and exp moves bits: it keeps only the usual NaN a NaN. */
-function makeNaNsPlain(values: TensorValues): void {
-  for (let at = 0; at < values.length; at++) if (Number.isNaN(values[at])) values[at] = NaN;
 }
