@@ -1,16 +1,18 @@
 // Question: how does a graph become a list of kernel calls?
 //
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
-// lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
-// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
+// lowered in order of construction. Two fusions happen here: add(x, f(...)) where f's kernel can accumulate becomes one
+// call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
+// kernel that made the value, where it can.
 
+import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
-import type { Buffer, Call, CompiledPlan } from "./calls.ts";
+import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
 import type { LoweringContext, Machine } from "./machine.ts";
 import { schedule } from "./schedule.ts";
 
@@ -62,7 +64,8 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
   if (options.keepAll)
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
-  const phases = schedule(calls, device, new Set([...kept, ...updates.values()]));
+  const wanted = new Set([...kept, ...updates.values()]);
+  const phases = schedule(withoutUnread(calls, wanted), device, wanted);
   let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
   const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
@@ -91,6 +94,7 @@ function lowerGraph(
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
   const absorbed = findAbsorbed(nodes, new Set(results), machine);
+  const casts = findCasts(nodes, absorbed, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -98,6 +102,8 @@ function lowerGraph(
     const tensor = place(original);
     const sum = absorbed.get(tensor.node);
     if (sum && tensor.index === 0) return bufferOf(sum.add.outputs[0]!);
+    const cast = casts.get(tensor);
+    if (cast) return bufferOf(cast.outputs[0]!);
     let buffer = buffers.get(tensor);
     if (!buffer) {
       buffer = stateOf(tensor) ? options.stateBuffer(tensor) : { name: labelOf(tensor.node), bytes: byteSize(tensor) };
@@ -106,15 +112,16 @@ function lowerGraph(
     return buffer;
   };
 
-  const adds = new Set([...absorbed.values()].map(({ add }) => add));
+  const done = new Set([...[...absorbed.values()].map(({ add }) => add), ...casts.values()]);
   for (const node of nodes) {
     const [first] = node.outputs;
-    if ((first && stateOf(first)) || adds.has(node)) continue;
+    if ((first && stateOf(first)) || done.has(node)) continue;
     let flops = flopsOf(node);
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,
       buffer: bufferOf,
+      isRounded: (tensor) => casts.has((tensor.index === 0 && absorbed.get(tensor.node)?.add.outputs[0]) || tensor),
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
       alias: (view, source) => void buffers.set(view, bufferOf(source)),
       emit(call) {
@@ -131,6 +138,17 @@ function lowerGraph(
     machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
   }
   return { calls, bufferOf };
+}
+
+/** The calls whose results somebody reads: a kernel may look past a call to what it was given, such as a weight that it rounds itself. */
+function withoutUnread(calls: readonly Call[], wanted: ReadonlySet<Buffer>): Call[] {
+  const read = new Set(wanted);
+  const needed = calls.toReversed().filter((call) => {
+    const isRead = writes(call).some(({ buffer }) => buffer.state !== undefined || read.has(buffer));
+    if (isRead) for (const { buffer } of reads(call)) read.add(buffer);
+    return isRead;
+  });
+  return needed.toReversed();
 }
 
 interface Absorbed {
@@ -160,6 +178,27 @@ function findAbsorbed(
         break;
       }
     }
+  }
+  return found;
+}
+
+/** Roundings that the kernel which makes the value does, by that value: nobody else reads it. */
+function findCasts(
+  nodes: readonly Node[],
+  absorbed: ReadonlyMap<Node, Absorbed>,
+  results: ReadonlySet<Tensor>,
+  { implementationOf }: Machine,
+): Map<Tensor, Node> {
+  const uses = new Map<Tensor, number>();
+  for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  const sums = new Map([...absorbed].map(([sum, { add }]) => [add, sum]));
+  const found = new Map<Tensor, Node>();
+  for (const cast of nodes) {
+    const [value] = cast.inputs;
+    if (cast.op !== toBfloat16Operation || value === undefined || value.index > 0) continue;
+    const maker = sums.get(value.node) ?? value.node;
+    if (uses.get(value) === 1 && !results.has(value) && implementationOf(maker.op)?.rounds?.(maker))
+      found.set(value, cast);
   }
   return found;
 }
