@@ -22,9 +22,9 @@ import { type InterventionRow, intervene, writeInterventions } from "../study/in
 import { type FinishedRun, openRunFolder } from "../runs/run-folder.ts";
 import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { warn } from "./warn.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {
@@ -72,6 +72,7 @@ The results are also kept in the run folder, as interventions.json.`,
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
+    await expectChosen(options);
     const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
     const interrupt = listenForInterrupt();

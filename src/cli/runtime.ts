@@ -4,10 +4,16 @@ import { availableParallelism } from "node:os";
 import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
 import { expectPackages } from "../files/packages.ts";
-import { openRuntime } from "../runtime/open.ts";
+import { expectRuntime, openRuntime } from "../runtime/open.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { MachineOptions } from "./options.ts";
 import { say, warn } from "./warn.ts";
+
+/** Throw what is missing for the runtime that a command line asks for, before the command begins what takes long. */
+export async function expectChosen({ runtime }: Pick<MachineOptions, "runtime">): Promise<void> {
+  if (runtime === "webgpu") expectPackages("gpu");
+  await expectRuntime(runtime);
+}
 
 /** Open the runtime that a command line asks for. */
 export async function openChosen({

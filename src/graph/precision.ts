@@ -131,10 +131,12 @@ export function withPolicy(targets: readonly Tensor[], policy: Policy): (tensor:
     again: place.again && { ...place.again, of: made.get(place.again.of) ?? place.again.of },
   });
 
+  const sums = findSums(nodes, decisions);
   for (const node of nodes) {
     const [first] = node.outputs;
     if (first && stateOf(first)) continue;
     const { takes } = decisions.get(node)!;
+    for (const [sum, addend] of sums.get(node) ?? []) if (places.has(addend)) stored(addend, sum);
     const inputs = node.inputs.map((input, index) => {
       if (takes[index] === "exact" || input.dtype !== "f32") return placeOf(input);
       if (takes[index] === "activation" || !policy.factor) return stored(input, node);
@@ -148,6 +150,21 @@ export function withPolicy(targets: readonly Tensor[], policy: Policy): (tensor:
     for (const output of node.outputs) if (rounded.has(output)) narrow(output);
   }
   return placeOf;
+}
+
+/**
+ * The nodes that are added, as they leave their operation, to something stored: that must be widened before them, for
+ * a kernel that adds to it.
+ */
+function findSums(nodes: readonly Node[], decisions: Decisions): Map<Node, (readonly [sum: Node, addend: Tensor])[]> {
+  const sums = new Map<Node, (readonly [Node, Tensor])[]>();
+  for (const sum of nodes) {
+    const takes = decisions.get(sum)?.takes ?? [];
+    const [added, addend] = ["exact", "activation"].map((take) => sum.inputs[takes.indexOf(take as Take)]);
+    if (takes.length !== 2 || !added || !addend) continue;
+    sums.set(added.node, [...(sums.get(added.node) ?? []), [sum, addend]]);
+  }
+  return sums;
 }
 
 interface Decisions {

@@ -20,6 +20,8 @@ export interface RuntimeKind<Name extends string> {
   readonly slow?: true;
   /** Asked for by name it is opened all the same: what is missing is then told by its own error. */
   readonly tellsWhatIsMissing?: true;
+  /** Throws that error without opening it. */
+  expect?(): Promise<void>;
 }
 
 /** Which runtime of a place, and how it uses the machine. */

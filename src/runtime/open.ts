@@ -8,7 +8,7 @@ import type { Runtime, RuntimeFound } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
 /** The name of a runtime. */
-export type RuntimeName = "webgpu" | "wasm" | "reference";
+export type RuntimeName = "cuda" | "webgpu" | "wasm" | "reference";
 
 /** What may be asked for: a runtime by its name, or the fastest that there is. */
 export type RuntimeChoice = RuntimeName | "auto";
@@ -22,10 +22,19 @@ export interface OpenOptions extends WasmOptions {
 /** The fastest first. */
 const kinds: readonly RuntimeKind<RuntimeName>[] = [
   {
+    name: "cuda",
+    description: "an NVIDIA GPU by CUDA, float32",
+    options: [],
+    tellsWhatIsMissing: true,
+    look: async () => (await import("./cuda/find.ts")).lookForCuda(),
+    open: async () => (await import("./cuda/runtime.ts")).createCudaRuntime(),
+  },
+  {
     name: "webgpu",
     description: "any GPU by WebGPU, float32",
     options: [],
     tellsWhatIsMissing: true,
+    expect: async () => (await import("./webgpu/node/runtime.ts")).expectNodeGpu(),
     look: async () => (await import("./webgpu/node/runtime.ts")).lookForNodeGpu(),
     open: async () => (await import("./webgpu/node/runtime.ts")).createWebgpuRuntime(),
   },
@@ -68,4 +77,14 @@ export function listRuntimes(): Promise<readonly RuntimeListing[]> {
  */
 export function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
   return openKind(kinds, asked, "birkhoff doctor");
+}
+
+/**
+ * Throw now what `openRuntime` would throw because this computer lacks what a runtime needs, where that can be seen
+ * without opening it: before anything long is begun.
+ *
+ * @throws Error that says what is missing
+ */
+export async function expectRuntime(runtime: RuntimeChoice): Promise<void> {
+  await kinds.find(({ name }) => name === runtime)?.expect?.();
 }

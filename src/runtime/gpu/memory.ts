@@ -7,8 +7,8 @@
 
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { Buffer, CompiledPlan } from "../plan/calls.ts";
-import { compilePlan } from "../plan/compile.ts";
+import { type Buffer, type CompiledPlan, sumBytes } from "../plan/calls.ts";
+import { compilePlan, withoutMemory } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
 import { type ProgramSpec, resultsOf } from "../program.ts";
 import { createStates } from "../states.ts";
@@ -30,7 +30,23 @@ export interface Place<B extends Piece> {
 export interface PlacedProgram<B extends Piece> {
   readonly plan: CompiledPlan;
   placeOf(buffer: Buffer): Place<B>;
+  /** Give up the states now, and all else by `release`, which may come later. */
+  leaveStates(): void;
   release(): void;
+}
+
+/** A program whose place in the arena is yet to be made. */
+export interface PreparedProgram<B extends Piece> extends PlacedProgram<B> {
+  /** Create what the arena lacks; until that is committed all is as it was. Throws what `create` throws. */
+  grow(): Growth<B>;
+}
+
+export interface Growth<B extends Piece> {
+  /** What was created. */
+  readonly pieces: readonly B[];
+  /** Take it into use, and bind the program, and all others if they have moved. */
+  commit(): void;
+  abandon(): void;
 }
 
 export interface Memory<B extends Piece> {
@@ -43,14 +59,19 @@ export interface Memory<B extends Piece> {
    * @param bind is called now, and again whenever the arena is another
    */
   place(spec: ProgramSpec, bind: (program: PlacedProgram<B>) => void): PlacedProgram<B>;
+  /** The same where it is known only later whether there was memory: the program is bound when its growth is committed. */
+  prepare(spec: ProgramSpec, bind: (program: PlacedProgram<B>) => void): PreparedProgram<B>;
   /** Bytes taken at most. */
   most(): number;
 }
 
+/** What `create` throws where the memory is known not to suffice; `place` then says what the whole program needs. */
+export class NoRoom extends Error {}
+
 /** What the memory asks of whoever gives the orders. */
 export interface MemoryActions<B extends Piece> {
   create(label: string, bytes: number): B;
-  /** Copy the whole of one buffer to the beginning of another, in the order of all orders. */
+  /** Copy the whole of one buffer to the beginning of another, when a growth is committed. */
   copy(from: B, to: B, bytes: number): void;
   /** Set the values of a new state, in the order of all orders. */
   begin(place: Place<B>, values: readonly number[], dtype: Tensor["dtype"]): void;
@@ -58,12 +79,13 @@ export interface MemoryActions<B extends Piece> {
   drop(buffer: B): void;
   /** What is thrown for a buffer that is larger than any can be. */
   tooLarge(bytes: number): Error;
+  /** What is thrown for a program where `create` has thrown NoRoom: the bytes of all that would then be held. */
+  noRoom?(bytes: number): Error;
 }
 
 const whole = (bytes: number): number => Math.ceil(bytes / 4) * 4;
 
 export function createMemory<B extends Piece>(machine: Machine, actions: MemoryActions<B>): Memory<B> {
-  const places = new Map<Buffer, Place<B>>();
   const bound = new Map<PlacedProgram<B>, () => void>();
   const page = machine.device.arenaPage ?? Number.POSITIVE_INFINITY;
   /** All of the size of a page but the last. */
@@ -95,12 +117,10 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
     make(buffer, tensor) {
       const place = reserved.get(tensor) ?? { gpu: create(buffer.name, buffer.bytes), offset: 0, bytes: buffer.bytes };
       reserved.delete(tensor);
-      places.set(buffer, place);
       if (buffer.state?.values) actions.begin(place, buffer.state.values, tensor.dtype);
       return place;
     },
-    drop({ buffer, place }) {
-      places.delete(buffer);
+    drop({ place }) {
       leave(place.gpu);
     },
   });
@@ -129,71 +149,123 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
     reserved.clear();
   };
   /** Pages that grow are other buffers, with the values of the old: programs that have run can still be read. */
-  const growArena = (bytes: number): void => {
-    let moved = false;
-    for (let at = 0; at * page < bytes; at++) {
-      const size = Math.min(page, bytes - at * page);
-      const before = arena[at];
-      if (before && before.size >= size) continue;
-      const grown = create("arena", size);
-      arena[at] = grown;
-      if (!before) continue;
-      actions.copy(before, grown, before.size);
-      drop(before);
-      moved = true;
+  const growArena = (bytes: number): Growth<B> => {
+    const grown = new Map<number, B>();
+    const abandon = (): void => {
+      for (const gpu of grown.values()) drop(gpu);
+    };
+    try {
+      for (let at = 0; at * page < bytes; at++) {
+        const size = Math.min(page, bytes - at * page);
+        if ((arena[at]?.size ?? 0) < size) grown.set(at, create("arena", size));
+      }
+    } catch (error) {
+      abandon();
+      throw error;
     }
-    if (moved) for (const bind of bound.values()) bind();
+    const commit = (): void => {
+      let moved = false;
+      for (const [at, gpu] of grown) {
+        const before = arena[at];
+        arena[at] = gpu;
+        if (!before) continue;
+        actions.copy(before, gpu, before.size);
+        drop(before);
+        moved = true;
+      }
+      if (moved) for (const bind of bound.values()) bind();
+    };
+    return { pieces: [...grown.values()], commit, abandon };
+  };
+  /** All bytes that are taken once a program has its place. */
+  const bytesWith = (spec: ProgramSpec): number => {
+    const planned = withoutMemory();
+    const { bytes } = compilePlan(spec, machine, planned).arena;
+    const fresh = [...planned.states].filter(([tensor]) => !states.has(tensor));
+    const held = arena.reduce((sum, { size }) => sum + size, 0);
+    return taken + sumBytes(fresh.map(([, buffer]) => buffer)) + Math.max(0, bytes - held);
   };
   const dropArena = (): void => {
     if (bound.size === 0) for (const buffer of arena.splice(0)) drop(buffer);
+  };
+
+  const prepare: Memory<B>["prepare"] = (spec, bind) => {
+    const has = states.enter();
+    /** Where its states lie, also once others could have them. */
+    const ofStates = new Map<Buffer, Place<B>>();
+    /** Buffers that only this program has, such as those of its checks. */
+    const own = new Map<Buffer, Place<B>>();
+    let released = false;
+    const stateBuffer = (tensor: Tensor): Buffer => {
+      const { buffer, place } = has.state(tensor);
+      ofStates.set(buffer, place);
+      return buffer;
+    };
+    try {
+      reserve(spec);
+      const plan = compilePlan(spec, machine, { stateBuffer });
+      const { offsets, bytes, sharing } = plan.arena;
+      for (const buffer of offsets.keys()) if (buffer.bytes > page) throw actions.tooLarge(buffer.bytes);
+      const program: PreparedProgram<B> = {
+        plan,
+        placeOf(buffer) {
+          const root = sharing.get(buffer) ?? buffer;
+          const known = ofStates.get(root) ?? own.get(root);
+          if (known) return known;
+          const offset = offsets.get(root);
+          const gpu = arena[Math.floor((offset ?? 0) / page)];
+          if (offset !== undefined && gpu) return { gpu, offset: offset % page, bytes: whole(buffer.bytes) };
+          if (!root.state) throw new Error(`memory: ${buffer.name} has no place.`);
+          const place = { gpu: create(root.name, root.bytes), offset: 0, bytes: root.bytes };
+          own.set(root, place);
+          return place;
+        },
+        grow() {
+          const growth = growArena(bytes);
+          const commit = (): void => {
+            growth.commit();
+            bind(program);
+            if (!released) bound.set(program, () => bind(program));
+          };
+          return { ...growth, commit };
+        },
+        leaveStates: () => has.leave(),
+        release() {
+          if (released) return;
+          released = true;
+          bound.delete(program);
+          for (const { gpu } of own.values()) drop(gpu);
+          has.leave();
+          dropArena();
+        },
+      };
+      return program;
+    } catch (error) {
+      has.leave();
+      throw error;
+    } finally {
+      unreserve();
+    }
   };
 
   return {
     state: (tensor) => states.state(tensor).place,
     forget: (tensor) => states.forget(tensor),
     place(spec, bind) {
-      const has = states.enter();
-      /** Buffers that only this program has, such as those of its checks. */
-      const own = new Map<Buffer, Place<B>>();
-      const leaveAll = (): void => {
-        for (const { gpu } of own.values()) drop(gpu);
-        has.leave();
-        dropArena();
-      };
       try {
-        reserve(spec);
-        const plan = compilePlan(spec, machine, { stateBuffer: (tensor) => has.state(tensor).buffer });
-        const { offsets, bytes, sharing } = plan.arena;
-        for (const buffer of offsets.keys()) if (buffer.bytes > page) throw actions.tooLarge(buffer.bytes);
-        unreserve();
-        growArena(bytes);
-        const program: PlacedProgram<B> = {
-          plan,
-          placeOf(buffer) {
-            const root = sharing.get(buffer) ?? buffer;
-            const known = places.get(root) ?? own.get(root);
-            if (known) return known;
-            const offset = offsets.get(root);
-            const gpu = arena[Math.floor((offset ?? 0) / page)];
-            if (offset !== undefined && gpu) return { gpu, offset: offset % page, bytes: whole(buffer.bytes) };
-            if (!root.state) throw new Error(`memory: ${buffer.name} has no place.`);
-            const place = { gpu: create(root.name, root.bytes), offset: 0, bytes: root.bytes };
-            own.set(root, place);
-            return place;
-          },
-          release() {
-            if (bound.delete(program)) leaveAll();
-          },
-        };
-        bind(program);
-        bound.set(program, () => bind(program));
-        return program;
+        const program = prepare(spec, bind);
+        try {
+          program.grow().commit();
+          return program;
+        } catch (error) {
+          program.release();
+          throw error;
+        }
       } catch (error) {
-        unreserve();
-        leaveAll();
-        throw error;
+        throw error instanceof NoRoom && actions.noRoom ? actions.noRoom(bytesWith(spec)) : error;
       }
     },
+    prepare,
     most: () => most,
   };
 }

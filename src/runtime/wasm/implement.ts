@@ -6,6 +6,8 @@
 
 import { named, type Named, type Names } from "../../graph/named.ts";
 import { type Operation, rowCount, sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { stateOf } from "../../graph/state.ts";
+import { toBfloat16Operation, toFloat32Operation } from "../../ops/bfloat16.ts";
 import type { Buffer, Operand } from "../plan/calls.ts";
 import {
   type InPlace,
@@ -197,6 +199,7 @@ export function packed(
   layout: { inner: number; columns: number; stride: number; transposed: boolean },
 ): Buffer {
   const { inner, columns, stride, transposed } = layout;
+  const { source, rounded } = weightOf(matrix);
   const panels = Math.ceil(columns / panelWidth);
   const panelsOf = temporary("packed", 4 * panels * panelWidth * inner);
   emit({
@@ -204,10 +207,17 @@ export function packed(
     domain: panels,
     grain: PACK_GRAIN,
     flops: 0,
-    operands: { B: read(matrix, "whole"), packed: write(panelsOf, "whole") },
-    words: { K: inner, N: columns, ldb: stride, transposed: transposed ? 1 : 0 },
+    operands: { B: read(source, "whole"), packed: write(panelsOf, "whole") },
+    words: { K: inner, N: columns, ldb: stride, transposed: transposed ? 1 : 0, rounded },
   });
   return panelsOf;
+}
+
+/** A matrix as it lies; of a weight that was rounded to bfloat16 the weight itself, which is rounded as it is used. */
+export function weightOf(matrix: Tensor): { readonly source: Tensor; readonly rounded: 0 | 1 } {
+  const narrow = inputsOf(matrix, toFloat32Operation)?.narrow;
+  const source = narrow && inputsOf(narrow, toBfloat16Operation)?.x;
+  return source && stateOf(source) ? { source, rounded: 1 } : { source: matrix, rounded: 0 };
 }
 
 /** Add `count` partial sums of the output's size in their order. */

@@ -79,7 +79,7 @@ export function probePanelWidth(exports: KernelExports, memory: WebAssembly.Memo
   for (const width of widths) {
     exports.setPanelWidth(width);
     const to = packed[width];
-    writeArguments(memory.buffer, packing, "packB", { B: b, packed: to }, { K, N, ldb: N, transposed: 0 });
+    writeArguments(memory.buffer, packing, "packB", { B: b, packed: to }, { K, N, ldb: N, transposed: 0, rounded: 0 });
     call("packB", N / width, packing);
     const product = { A: a, B: to, C0: undefined, C: c };
     writeArguments(memory.buffer, multiplying[width], "gemmRows", product, { K, N, lda: K, ldc: N });

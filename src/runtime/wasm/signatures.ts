@@ -125,10 +125,10 @@ export const signatures = {
   },
 
   // gemm.ts and its relatives; strides (lda, ...) are in elements
-  // packB: ldb is the stride of B as it lies, [K, N] or transposed [N, K]
+  // packB: ldb is the stride of B as it lies, [K, N] or transposed [N, K]; `rounded` packs it as bfloat16 values
   packB: {
     pointers: { B: "[K, N], or [N, K] if transposed", packed: "[panels, K, panel width]" },
-    words: { K: "i32", N: "i32", ldb: "i32", transposed: "i32" },
+    words: { K: "i32", N: "i32", ldb: "i32", transposed: "i32", rounded: "i32" },
   },
   gemmRows: {
     pointers: { A: "[M, K]", B: "as packB leaves it", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
@@ -137,9 +137,9 @@ export const signatures = {
   // gemv: `block` columns a task
   gemv: {
     pointers: { A: "[M, K]", B: "[K, N]", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
-    words: { M: "i32", K: "i32", N: "i32", block: "i32" },
+    words: { M: "i32", K: "i32", N: "i32", block: "i32", rounded: "i32" },
   },
-  // gemmOuter: `narrow` says that B is bfloat16
+  // gemmOuter: `narrowA` and `narrowB` say that they are bfloat16
   gemmOuter: {
     pointers: { A: "[T, M]", B: "[T, N]", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
     words: {
@@ -151,7 +151,8 @@ export const signatures = {
       ldc: "i32",
       down: "i32",
       across: "i32",
-      narrow: "i32",
+      narrowA: "i32",
+      narrowB: "i32",
     },
   },
   // gemmBatched: a stride is from one matrix to the next, 0 for one that all share
@@ -171,7 +172,7 @@ export const signatures = {
   },
   packExperts: {
     pointers: { B: "[E, K, N], or [E, N, K] if transposed", packed: "[E, panels, K, panel width]" },
-    words: { K: "i32", N: "i32", transposed: "i32" },
+    words: { K: "i32", N: "i32", transposed: "i32", rounded: "i32" },
   },
   gemmExperts: {
     pointers: { A: "[P, K]", B: "as packExperts leaves it", offsets: "[E + 1]", C: "[P, N]" },

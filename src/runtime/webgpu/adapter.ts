@@ -41,6 +41,15 @@ export async function findAdapter(door: WebgpuDoor): Promise<GPUAdapter | undefi
   return (await (await door.enter()).requestAdapter({ powerPreference: "high-performance" })) ?? undefined;
 }
 
+/** The fastest adapter; throws an Error that says what to do where there is none. */
+export async function expectAdapter(door: WebgpuDoor): Promise<GPUAdapter> {
+  const adapter = await findAdapter(door);
+  if (adapter) return adapter;
+  throw new Error(
+    `webgpu: there is no GPU that WebGPU can use. ${door.remedy} Or take the wasm runtime, which needs none.`,
+  );
+}
+
 /** Whether the processor plays the part of the GPU. */
 export function isSoftware({ info }: GPUAdapter): boolean {
   const fallback = "isFallbackAdapter" in info && info.isFallbackAdapter;

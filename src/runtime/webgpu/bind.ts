@@ -4,6 +4,7 @@
 // binding. A kernel with members binds whole buffers, so that few bindings reach all of its operands, and finds them by
 // a table of places: for each member [first group, its numbers, the first element of each operand].
 
+import { showBytes, showMany } from "../../basics/show.ts";
 import type { Buffer } from "../plan/calls.ts";
 import type { Dispatch, Member } from "../gpu/fuse.ts";
 import type { Place } from "../gpu/memory.ts";
@@ -19,6 +20,10 @@ export interface BoundDispatch {
 
 export interface Bound {
   readonly calls: readonly BoundDispatch[];
+  /** Settles when all its kernels are compiled or refused; undefined once they are. */
+  readonly settled: Promise<void> | undefined;
+  /** Of a kernel that was refused. */
+  readonly error: Error | undefined;
   /** Give up the tables, once no order needs them. */
   release(): void;
 }
@@ -27,7 +32,7 @@ export interface BindOptions {
   readonly device: GPUDevice;
   readonly pipelines: Pipelines;
   placeOf(buffer: Buffer): Place<GPUBuffer>;
-  /** Make a buffer that holds these words, in the order of all orders. */
+  /** Make a buffer that holds these words. */
   tableOf(words: Uint32Array<ArrayBuffer>): GPUBuffer;
   drop(table: GPUBuffer): void;
 }
@@ -43,6 +48,8 @@ interface Bundle {
 }
 
 const WORD = 4;
+/** So many operands of a kernel are named in a message. */
+const SHOWN = 6;
 
 export function bind(dispatches: readonly Dispatch[], options: BindOptions): Bound {
   const { device, pipelines, placeOf, tableOf, drop } = options;
@@ -62,7 +69,13 @@ export function bind(dispatches: readonly Dispatch[], options: BindOptions): Bou
     const code = memberText({ ...kernel, groups }, bindings, members.length, Object.keys(members[0]?.numbers ?? {}));
     const size = WORD * members.length * (1 + Object.keys(members[0]?.numbers ?? {}).length + buffers.length);
     return {
-      slot: pipelines.request(label, code, distinct.length + 1, true),
+      slot: pipelines.request(
+        label,
+        () => sizesOf(members.flatMap((member) => member.buffers)),
+        code,
+        distinct.length + 1,
+        true,
+      ),
       group: device.createBindGroup({
         layout: pipelines.layout(distinct.length + 1, true),
         entries: [
@@ -73,10 +86,23 @@ export function bind(dispatches: readonly Dispatch[], options: BindOptions): Bou
       grid: gridOf(groups),
     };
   };
+  const calls = plans.flatMap(({ dispatch, bundles }) =>
+    bundles.length > 0 ? bundles.map(bundled) : [single(dispatch, device, pipelines, placeOf)],
+  );
+  const slots = new Set(calls.map(({ slot }) => slot));
+  let error: Error | undefined;
+  let settled: Promise<void> | undefined = Promise.all(Array.from(slots, (slot) => slot.settled)).then(() => {
+    settled = undefined;
+    error = [...slots].find((slot) => slot.error)?.error;
+  });
   return {
-    calls: plans.flatMap(({ dispatch, bundles }) =>
-      bundles.length > 0 ? bundles.map(bundled) : [single(dispatch, device, pipelines, placeOf)],
-    ),
+    calls,
+    get settled() {
+      return settled;
+    },
+    get error() {
+      return error;
+    },
     release() {
       if (table) drop(table);
     },
@@ -102,10 +128,17 @@ function single(
     return binding;
   });
   return {
-    slot: pipelines.request(label, shaderText(kernel, bindings), entries.length, false),
+    slot: pipelines.request(label, () => sizesOf(buffers), shaderText(kernel, bindings), entries.length, false),
     group: device.createBindGroup({ layout: pipelines.layout(entries.length, false), entries }),
     grid: gridOf(kernel.groups),
   };
+}
+
+/** The operands of a kernel, for messages. */
+function sizesOf(buffers: readonly Buffer[]): string {
+  const shown = buffers.slice(0, SHOWN).map(({ bytes }) => showBytes(bytes));
+  const more = buffers.length - shown.length;
+  return `${showMany(buffers.length, "operand")} of ${shown.join(", ")}${more > 0 ? ` and ${more} more` : ""}`;
 }
 
 /** The members of a dispatch by the buffers that hold their operands; none for a dispatch without members. */

@@ -1,18 +1,17 @@
 // Question: how does a program run on a GPU by WebGPU?
 //
 // A step is one command buffer and one submission. Orders (write, run, read) are given to the GPU in the order in which
-// they are asked for; while kernels are being compiled they wait in a line. Nothing waits for the GPU but a read.
+// they are asked for (orders.ts). Nothing waits for the GPU but a read. What a program lacks, memory or a kernel, is that
+// program's failure: its runs do nothing, its reads reject, and the others go on.
 
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { IndexError } from "../../ops/indices.ts";
 import type { Buffer } from "../plan/calls.ts";
-import { type Dispatch, dispatchesOf } from "../gpu/fuse.ts";
+import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
-import { createMemory, type Place } from "../gpu/memory.ts";
-import type { IndexCheck } from "../gpu/work.ts";
+import { createMemory, type Growth, type Place } from "../gpu/memory.ts";
 import {
   expectCount,
   expectIntegers,
@@ -28,13 +27,18 @@ import {
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
-import { type AdapterListing, describeAdapter, findAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
-import { bind, type Bound, type BoundDispatch } from "./bind.ts";
+import { type AdapterListing, describeAdapter, expectAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
+import { bind, type Bound } from "./bind.ts";
+import { type Checked, createChecks } from "./checks.ts";
+import { createOrders, type Orders } from "./orders.ts";
 import { createPipelines } from "./pipelines.ts";
+import { createReads, type Reads } from "./reads.ts";
 
-/** The bits of GPUBufferUsage and GPUMapMode, which are not there before the package is. */
+/** The bits of GPUBufferUsage, which are not there before the package is. */
 const usage = { mapRead: 1, copySource: 4, copyTarget: 8, storage: 128 } as const;
-const MAP_READ = 1;
+
+/** So long a read that fails waits to hear whether the GPU was lost. */
+const LOSS_MS = 500;
 
 /** What a smaller GPU may be taken to have at least. */
 const LEAST_BUFFER = 2 ** 10;
@@ -53,22 +57,12 @@ export interface WebgpuOptions {
   readonly largestBuffer?: number;
 }
 
-/** What a check has found, where the host looks. */
-interface WatchedCheck extends IndexCheck {
-  readonly place: Place<GPUBuffer>;
-  readonly updated: readonly string[];
-}
-
 /** Open the GPU behind a door; see `createWebgpuRuntime` of node/ and page/. */
 export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOptions): Promise<WebgpuRuntime> {
   expectFields("createWebgpuRuntime", options, { largestBuffer: "number" });
   if (options.largestBuffer !== undefined)
     expectWhole("createWebgpuRuntime", "largestBuffer", options.largestBuffer, LEAST_BUFFER, UNKNOWN_MEMORY);
-  const adapter = await findAdapter(door);
-  if (!adapter)
-    throw new Error(
-      `webgpu: there is no GPU that WebGPU can use. ${door.remedy} Or take the wasm runtime, which needs none.`,
-    );
+  const adapter = await expectAdapter(door);
   const device = await openDevice(adapter);
   const { limits, queue } = device;
   const largestBuffer = Math.min(
@@ -84,9 +78,9 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
   });
 
   let closed = false;
-  /** What went wrong where nobody waited: told by the next call that can tell it. */
+  /** What ended the runtime where nobody waited: told by whatever is asked for next. */
   let broken: Error | undefined;
-  void device.lost.then(({ message, reason }) => {
+  const lost = device.lost.then(({ message, reason }) => {
     if (reason === "destroyed" && closed) return;
     broken = new Error(
       `webgpu: the GPU was lost: ${message || reason}. Open another runtime and go on from the last checkpoint.`,
@@ -98,155 +92,196 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
         "open another runtime, such as wasm, and go on from the last checkpoint.",
     );
   });
+  const problem = (): Error | undefined => broken ?? (closed ? closedRuntime("read", "webgpu") : undefined);
   const expectOpen = (operation: string): void => {
     if (closed) throw closedRuntime(operation, "webgpu");
     if (broken) throw broken;
   };
 
-  /** Orders that wait for kernels. */
-  const line: (() => void)[] = [];
-  const perform = (order: () => void): void => {
-    if (pipelines.compiling() === 0 && line.length === 0) order();
-    else line.push(order);
+  /** Bytes of all buffers, now and at most. */
+  let [taken, most] = [0, 0];
+  /** Buffers for which there was no memory. */
+  const missing = new Map<GPUBuffer, Error>();
+  const create = (label: string, bytes: number, uses: number): GPUBuffer => {
+    const size = Math.max(16, Math.ceil(bytes / 16) * 16);
+    device.pushErrorScope("out-of-memory");
+    const buffer = device.createBuffer({ label, size, usage: uses });
+    const scope = device.popErrorScope();
+    taken += size;
+    most = Math.max(most, taken);
+    orders.hold(
+      scope.then(
+        (error) => void (error && missing.set(buffer, noMemory(label, bytes, taken))),
+        () => undefined, // The device is lost, which is told by itself.
+      ),
+    );
+    return buffer;
   };
-  const pipelines = createPipelines(device, (error) => {
-    broken ??= error;
-    for (const order of line.splice(0)) order();
-  });
+  const destroy = (buffer: GPUBuffer): void => {
+    taken -= buffer.size;
+    missing.delete(buffer);
+    buffer.destroy();
+  };
+  const drop = (buffer: GPUBuffer): void =>
+    orders.give(() => {
+      // What was encoded before may need it.
+      orders.submit();
+      destroy(buffer);
+    });
+  const expectMemory = (place: Place<GPUBuffer>): Place<GPUBuffer> => {
+    const error = missing.get(place.gpu);
+    if (error) throw error;
+    return place;
+  };
 
-  const submit = (encode: (encoder: GPUCommandEncoder) => void): void => {
-    const encoder = device.createCommandEncoder();
-    encode(encoder);
-    queue.submit([encoder.finish()]);
+  const orders: Orders = createOrders(device, {
+    beforeSubmit: () => reads.encode(),
+    afterSubmit: () => reads.submitted(),
+  });
+  const reads: Reads = createReads({
+    orders,
+    // Small, and not worth a wait.
+    create(size) {
+      taken += size;
+      most = Math.max(most, taken);
+      return device.createBuffer({ label: "read", size, usage: usage.mapRead | usage.copyTarget });
+    },
+    destroy,
+    problem,
+    async lost(cause) {
+      // The loss itself says more; it may be told a little later.
+      await Promise.race([lost, new Promise((resolve) => void setTimeout(resolve, LOSS_MS))]);
+      return problem() ?? new Error("webgpu: the GPU did not give back what was read.", { cause });
+    },
+  });
+  const checks = createChecks(reads);
+  const pipelines = createPipelines(device);
+
+  const put = (place: Place<GPUBuffer>, data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void => {
+    if (problem()) return;
+    const error = missing.get(place.gpu);
+    if (error) return checks.keep(error);
+    // What was encoded before comes before.
+    orders.submit();
+    queue.writeBuffer(place.gpu, place.offset, data);
   };
   const memory = createMemory<GPUBuffer>(machine, {
     create(label, bytes) {
-      const size = Math.max(16, Math.ceil(bytes / 16) * 16);
       if (bytes > largestBuffer) throw tooLarge(bytes, largestBuffer);
-      device.pushErrorScope("out-of-memory");
-      const buffer = device.createBuffer({
-        label,
-        size,
-        usage: usage.storage | usage.copySource | usage.copyTarget,
-      });
-      void device.popErrorScope().then((error) => {
-        // Of more use than what follows from it, which may have been told before.
-        if (error)
-          broken = new Error(
-            `Out of memory: the GPU has no ${(bytes / 2 ** 20).toFixed(0)} MiB left for ${label}. ` +
-              "Use a smaller batch, context or width, gradient accumulation, or checkpoint(), and go on from the last checkpoint.",
-          );
-      });
-      return buffer;
+      return create(label, bytes, usage.storage | usage.copySource | usage.copyTarget);
     },
-    copy: (from, to, bytes) => perform(() => submit((encoder) => encoder.copyBufferToBuffer(from, 0, to, 0, bytes))),
+    copy: (from, to, bytes) => orders.encoder().copyBufferToBuffer(from, 0, to, 0, bytes),
     begin(place, values, dtype) {
       const data = dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
-      perform(() => queue.writeBuffer(place.gpu, place.offset, data));
+      orders.give(() => put(place, data));
     },
-    drop: (buffer) => perform(() => buffer.destroy()),
+    drop,
     tooLarge: (bytes) => tooLarge(bytes, largestBuffer),
   });
+  const tableOf = (words: Uint32Array<ArrayBuffer>): GPUBuffer => {
+    const table = create("places", words.byteLength, usage.storage | usage.copyTarget);
+    queue.writeBuffer(table, 0, words);
+    return table;
+  };
 
   /** The program whose values are in the arena. */
   let latest: object | undefined;
-  /** Checks of programs that have run since somebody looked. */
-  const unseen = new Set<WatchedCheck>();
-
-  /** Read parts of buffers, and what the checks have found. */
-  const fetch = async (places: readonly Place<GPUBuffer>[]): Promise<ArrayBuffer[]> => {
+  /** Read parts of buffers, and whether what they depend on was right. */
+  const fetch = async (
+    places: () => readonly Place<GPUBuffer>[],
+    concerns: (checked: Checked) => boolean,
+  ): Promise<ArrayBuffer[]> => {
     expectOpen("read");
-    const checks = [...unseen];
-    unseen.clear();
-    const all = [...places, ...checks.map(({ place }) => place)];
-    const offsets: number[] = [];
-    let total = 0;
-    for (const { bytes } of all) {
-      offsets.push(total);
-      total += Math.ceil(bytes / 8) * 8;
-    }
-    const bytes = await new Promise<ArrayBuffer>((resolve, reject) =>
-      perform(() => {
-        if (broken || closed) return reject(broken ?? closedRuntime("read", "webgpu"));
-        const staging = device.createBuffer({ size: Math.max(8, total), usage: usage.mapRead | usage.copyTarget });
-        submit((encoder) => {
-          for (const [at, { gpu, offset, bytes: size }] of all.entries())
-            encoder.copyBufferToBuffer(gpu, offset, staging, offsets[at]!, size);
-          for (const { place } of checks) encoder.clearBuffer(place.gpu, place.offset, place.bytes);
-        });
-        staging.mapAsync(MAP_READ).then(
-          () => {
-            resolve(staging.getMappedRange().slice(0));
-            staging.destroy();
-          },
-          (error: unknown) => reject(broken ?? closedOr(error)),
-        );
-      }),
-    );
-    if (broken) throw broken;
-    for (const [at, { operation, scope, rows, updated }] of checks.entries()) {
-      const [position = 0, index = 0] = new Int32Array(bytes, offsets[places.length + at], 2);
-      if (position === 0) continue;
-      latest = undefined;
-      throw new IndexError(operation, { index, position: position - 1, rows }, scope).spoiling(updated);
-    }
-    return places.map(({ bytes: size }, at) => bytes.slice(offsets[at], offsets[at]! + size));
-  };
-  const closedOr = (error: unknown): Error =>
-    closed
-      ? closedRuntime("read", "webgpu")
-      : new Error("webgpu: the GPU did not give back what was read.", { cause: error });
-
-  const tableOf = (words: Uint32Array<ArrayBuffer>): GPUBuffer => {
-    const table = device.createBuffer({
-      label: "places",
-      size: words.byteLength,
-      usage: usage.storage | usage.copyTarget,
+    const verdict = checks.look(concerns);
+    const values = await reads.read({ places }).catch((error: Error) => {
+      throw checks.tell(error);
     });
-    perform(() => queue.writeBuffer(table, 0, words));
-    return table;
+    if (broken) throw broken;
+    const found = await verdict();
+    if (found) throw found;
+    return values;
   };
-  const dropTable = (table: GPUBuffer): void => perform(() => table.destroy());
-
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): ProgramOf<Readings<O>> => {
     expectOpen("compile");
     let bound: Bound | undefined;
-    let dispatches: Dispatch[] | undefined;
-    const placed = memory.place(spec, ({ plan, placeOf }) => {
-      dispatches ??= dispatchesOf(plan, limits.maxStorageBuffersPerShaderStage);
+    /** Why it cannot run: no memory for it, or a kernel that this GPU does not take. */
+    let failure: Error | undefined;
+    const attempt = (act: () => void): void => {
+      try {
+        act();
+      } catch (error) {
+        failure ??= error as Error;
+      }
+    };
+    const placed = memory.prepare(spec, ({ placeOf }) => {
       bound?.release();
-      bound = bind(dispatches, { device, pipelines, placeOf, tableOf, drop: dropTable });
+      const placeThere = (buffer: Buffer): Place<GPUBuffer> => expectMemory(placeOf(buffer));
+      device.pushErrorScope("validation");
+      attempt(() => (bound = bind(dispatches, { device, pipelines, placeOf: placeThere, tableOf, drop })));
+      orders.hold(
+        device.popErrorScope().then(
+          (error) => void (error && (failure ??= refused(error))),
+          () => undefined,
+        ),
+      );
     });
-    const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
-    const checks = (dispatches ?? []).flatMap(({ check, buffers }): WatchedCheck[] => {
-      const offence = buffers.at(-1);
-      return check && offence ? [{ ...check, place: placed.placeOf(offence), updated }] : [];
-    });
+    const dispatches = dispatchesOf(placed.plan, limits.maxStorageBuffersPerShaderStage);
+    const checked: Checked = {
+      checks: dispatches.flatMap(({ check, buffers }) => {
+        const offence = buffers.at(-1);
+        return check && offence ? [{ ...check, place: () => placed.placeOf(offence) }] : [];
+      }),
+      updated: new Set((spec.updates ?? []).map(([state]) => state)),
+      onWrong: () => void (latest === program && (latest = undefined)),
+    };
+    /** Give it its place, once it is known whether there is memory. */
+    const install = (): Promise<void> | undefined => {
+      if (problem()) return undefined;
+      let growth: Growth<GPUBuffer> | undefined;
+      attempt(() => (growth = placed.grow()));
+      if (!growth) return undefined;
+      const { pieces, commit, abandon } = growth;
+      const settle = (): void => {
+        const lacking = pieces.find((piece) => missing.has(piece));
+        failure ??= lacking && missing.get(lacking);
+        if (failure) abandon();
+        else attempt(commit);
+      };
+      if (pieces.length > 0) return orders.held().then(settle);
+      settle();
+      return undefined;
+    };
+    orders.give(install);
+
+    /** In its turn; waits for kernels that are being compiled. */
+    const encode = (): Promise<void> | undefined => {
+      if (problem()) return undefined;
+      if (bound?.settled && !failure) return bound.settled.then(encode);
+      failure ??= bound?.error;
+      if (failure) checks.keep(failure);
+      if (failure || !bound) return undefined;
+      reads.encode();
+      const pass = orders.encoder().beginComputePass();
+      for (const { slot, group, grid } of bound.calls) {
+        pass.setPipeline(slot.pipeline!);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(grid[0], grid[1]);
+      }
+      pass.end();
+      return undefined;
+    };
     let released = false;
     const expectThere = (operation: string): void => {
       expectOpen(operation);
       if (released) throw releasedProgram(operation);
-    };
-    const encode = (calls: readonly BoundDispatch[]): void => {
-      if (broken || closed) return;
-      submit((encoder) => {
-        const pass = encoder.beginComputePass();
-        for (const { slot, group, grid } of calls) {
-          pass.setPipeline(slot.pipeline!);
-          pass.setBindGroup(0, group);
-          pass.dispatchWorkgroups(...grid);
-        }
-        pass.end();
-      });
+      if (failure) throw checks.tell(failure);
     };
     const program: ProgramOf<Readings<O>> = {
       plan: placed.plan,
       run() {
         expectThere("run");
-        // Bound as it is now: by its turn the arena may be another, which begins as a copy of this one.
-        const calls = bound?.calls ?? [];
-        perform(() => encode(calls));
-        for (const check of checks) unseen.add(check);
+        orders.give(encode);
+        checks.ran(checked);
         latest = program;
       },
       async read(name) {
@@ -259,7 +294,11 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
           if (!buffer) throw notRun(name);
           return buffer;
         });
-        const values = await fetch(buffers.map((buffer) => placed.placeOf(buffer)));
+        const places = (): readonly Place<GPUBuffer>[] => {
+          if (failure) throw failure;
+          return buffers.map(placed.placeOf);
+        };
+        const values = await fetch(places, (other) => other === checked);
         const read = new Map(tensors.map((tensor, at) => [tensor, inForm(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
@@ -267,9 +306,12 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
         if (released) return;
         released = true;
         if (latest === program) latest = undefined;
-        for (const check of checks) unseen.delete(check);
-        bound?.release();
-        placed.release();
+        checks.leave(checked);
+        placed.leaveStates();
+        orders.give(() => {
+          bound?.release();
+          placed.release();
+        });
       },
     };
     return program;
@@ -289,36 +331,57 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       const place = memory.state(tensor);
       expectCount(name, values, sizeOf(tensor.shape), tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(name, values);
+      const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
+      if (orders.idle && values instanceof Values && values.buffer instanceof ArrayBuffer)
+        return put(place, values as Float32Array<ArrayBuffer>);
       // A copy: the caller may change the values before their turn has come.
-      const data = tensor.dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
-      perform(() => {
-        if (!broken && !closed) queue.writeBuffer(place.gpu, place.offset, data);
-      });
+      const data = Values.from(values);
+      orders.give(() => put(place, data));
     },
     async read(tensor) {
       expectOpen("read");
-      const [bytes] = await fetch([memory.state(tensor)]);
+      const place = memory.state(tensor);
+      const places = (): [Place<GPUBuffer>] => [expectMemory(place)];
+      const [bytes] = await fetch(places, ({ updated }) => updated.has(tensor));
       return inForm(tensor, bytes!);
     },
     forget: (tensor) => memory.forget(tensor),
-    memoryBytes: () => memory.most(),
+    memoryBytes: () => most,
     async finish() {
-      await fetch([]);
+      await fetch(
+        () => [],
+        () => true,
+      );
+      if (broken) throw broken;
     },
     close() {
       if (closed) return;
       closed = true;
-      for (const order of line.splice(0)) order();
+      orders.drain();
       device.destroy();
     },
   };
 }
 
 function tooLarge(bytes: number, limit: number): Error {
-  const mebibytes = (count: number): string => (count / 2 ** 20).toFixed(0);
   return new Error(
     `Out of memory: ${mebibytes(bytes)} MiB are needed and the limit of the webgpu runtime is ${mebibytes(limit)} MiB. ` +
       "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
+  );
+}
+
+function noMemory(label: string, bytes: number, taken: number): Error {
+  return new Error(
+    `Out of memory: the GPU has no ${mebibytes(bytes)} MiB left for ${label}; ${mebibytes(taken - bytes)} MiB are taken. ` +
+      "Use a smaller batch, context or width, gradient accumulation, or checkpoint(), and go on from the last checkpoint.",
+  );
+}
+
+const mebibytes = (count: number): string => (count / 2 ** 20).toFixed(count < 10 * 2 ** 20 ? 1 : 0);
+
+function refused({ message }: GPUError): Error {
+  return new Error(
+    `webgpu: the GPU refused a program: ${message}. Please report it with the output of birkhoff doctor; the wasm runtime computes the same.`,
   );
 }
 

@@ -8,6 +8,7 @@ import { readFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { assert, integer, property } from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
+import { roundToBfloat16 } from "../../../src/ops/bfloat16.ts";
 import { type Pointers, type Words, writeArguments } from "../../../src/runtime/wasm/call.ts";
 import { outerGrid } from "../../../src/runtime/wasm/gemm-grid.ts";
 import { type Build, instantiate, type KernelExports } from "../../../src/runtime/wasm/module.ts";
@@ -21,12 +22,13 @@ const relaxed = WebAssembly.validate(
   readFileSync(new URL("../../../src/runtime/wasm/build/relaxed.wasm", import.meta.url)),
 );
 
-type Kernel = "packB" | "gemmRows" | "gemmOuter" | "gemmBatched";
+type Kernel = "packB" | "gemmRows" | "gemmOuter" | "gemmBatched" | "gemv";
 type KernelFunction = (args: number, begin: number, end: number, scratch: number) => void;
 
 const memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
 const words = new Int32Array(memory.buffer);
 const floats = new Float32Array(memory.buffer);
+const halves = new Uint16Array(memory.buffer);
 const scratch = 65536;
 const args = scratch + (1 << 20);
 const heap = args + 1024;
@@ -132,7 +134,14 @@ function packed(
   const width = exports.panelWidth();
   const panels = Math.ceil(N / width);
   const address = memoryHeap.alloc(panels * width * K);
-  call(exports, "packB", { B: b, packed: address }, { K, N, ldb, transposed: Number(transposed) }, panels, 3);
+  call(
+    exports,
+    "packB",
+    { B: b, packed: address },
+    { K, N, ldb, transposed: Number(transposed), rounded: 0 },
+    panels,
+    3,
+  );
   return address;
 }
 
@@ -203,7 +212,7 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
       const { down, across } = outerGrid(M, N, 1 + (index % 3));
       for (const c0 of [0, c]) {
         for (let i = 0; i < M * ldc; i++) floats[c / 4 + i] = i % ldc < N && c0 !== 0 ? at(before, i) : NaN;
-        const grid = { T, M, N, lda, ldb, ldc, down, across, narrow: 0 };
+        const grid = { T, M, N, lda, ldb, ldc, down, across, narrowA: 0, narrowB: 0 };
         call(exports, "gemmOuter", { A: a, B: b, C0: c0, C: c }, grid, down * across, 1);
         expectProduct(
           shape,
@@ -259,7 +268,7 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
         expect(bits(again, M * N)).toEqual(bits(c, M * N));
 
         const operands = { A: a, B: b, C0: undefined, C: again };
-        const sizes = { T: K, M, N, lda: M, ldb: N, ldc: N, narrow: 0 };
+        const sizes = { T: K, M, N, lda: M, ldb: N, ldc: N, narrowA: 0, narrowB: 0 };
         call(exports, "gemmOuter", operands, { ...sizes, down: 1, across: 1 }, 1, 1);
         const whole = bits(again, M * N);
         const { down, across } = outerGrid(M, N, grain);
@@ -268,6 +277,73 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
       }),
       { numRuns: 40 },
     );
+  });
+
+  /** The upper halves of rounded float32 values. */
+  const narrowed = (store: Heap, from: number, count: number): number => {
+    const to = store.alloc(count);
+    for (let i = 0; i < count; i++) {
+      floats[from / 4 + i] = roundToBfloat16(floats[from / 4 + i]!);
+      halves[to / 2 + i] = halves[from / 2 + 2 * i + 1]!;
+    }
+    return to;
+  };
+
+  it("gemmOuter: the same bits from narrow rows as from wide ones, of either operand", () => {
+    for (const [index, { M, N, K: T }] of cube.filter((_, i) => i % 3 === 0).entries()) {
+      const store = new Heap();
+      const [a, b, c] = [store.random(T * M), store.random(T * N), store.alloc(M * N)];
+      const [narrowA, narrowB] = [narrowed(store, a, T * M), narrowed(store, b, T * N)];
+      const { down, across } = outerGrid(M, N, 1 + (index % 3));
+      const product = (A: number, B: number): number[] => {
+        const words = {
+          T,
+          M,
+          N,
+          lda: M,
+          ldb: N,
+          ldc: N,
+          down,
+          across,
+          narrowA: Number(A !== a),
+          narrowB: Number(B !== b),
+        };
+        call(exports, "gemmOuter", { A, B, C0: undefined, C: c }, words, down * across, 1);
+        return Array.from(bits(c, M * N));
+      };
+      const wide = product(a, b);
+      for (const [A, B] of [
+        [narrowA, b],
+        [a, narrowB],
+        [narrowA, narrowB],
+      ] as const)
+        expect(product(A, B)).toEqual(wide);
+    }
+  });
+
+  it("packB and gemv round the weight that they read, whatever its bits", () => {
+    for (const { M, N, K } of cube.filter((_, i) => i % 5 === 0)) {
+      const store = new Heap();
+      const [a, b] = [store.random(Math.min(M, 16) * K), store.random(N * K)];
+      floats.set([NaN, Infinity, -Infinity, 3.4e38, 1e-45].slice(0, N * K), b / 4);
+      const copy = store.alloc(N * K);
+      for (let i = 0; i < N * K; i++) floats[copy / 4 + i] = roundToBfloat16(floats[b / 4 + i]!);
+      const width = exports.panelWidth();
+      const panels = Math.ceil(N / width);
+      const pack = (B: number, rounded: number): number[] => {
+        const to = store.alloc(panels * width * K);
+        call(exports, "packB", { B, packed: to }, { K, N, ldb: N, transposed: 0, rounded }, panels, 3);
+        return Array.from(floats.subarray(to / 4, to / 4 + panels * width * K));
+      };
+      expect(pack(b, 1)).toEqual(pack(copy, 0));
+      const rows = Math.min(M, 16);
+      const times = (B: number, rounded: number): number[] => {
+        const c = store.alloc(rows * N);
+        call(exports, "gemv", { A: a, B, C0: undefined, C: c }, { M: rows, K, N, block: N, rounded }, 1, 1);
+        return Array.from(floats.subarray(c / 4, c / 4 + rows * N));
+      };
+      expect(times(b, 1)).toEqual(times(copy, 0));
+    }
   });
 });
 

@@ -27,6 +27,25 @@ export function narrow(low: v128, high: v128): v128 {
   return i16x8.narrow_i32x4_u(rounded(low), rounded(high));
 }
 
+/** Four float32 rounded to bfloat16, still as float32; NaN stays NaN. */
+@inline
+function roundFour(x: v128): v128 {
+  const odd = i32x4.shr_u(i32x4.shl(x, 15), 31);
+  const up = v128.and(i32x4.add(i32x4.add(x, odd), i32x4.splat(0x7fff)), i32x4.splat(0xffff0000));
+  return v128.bitselect(x, up, f32x4.ne(x, x));
+}
+
+/** Round `bytes` of float32 to bfloat16, as they are copied to `to` or in their place; a multiple of 16. */
+export function roundRow(from: usize, to: usize, bytes: usize): void {
+  let i: usize = 0;
+  for (; i + 32 <= bytes; i += 32) {
+    const a = v128.load(from + i), b = v128.load(from + i, 16);
+    v128.store(to + i, roundFour(a));
+    v128.store(to + i, roundFour(b), 16);
+  }
+  for (; i < bytes; i += 16) v128.store(to + i, roundFour(v128.load(from + i)));
+}
+
 @inline
 export function widenOne(at: usize): f32 {
   return reinterpret<f32>(<u32>load<u16>(at) << 16);

@@ -15,6 +15,7 @@ import { multiplyRows } from "./gemm";
 import { panelWidth } from "./gemm-tile";
 import { gatheredSource, outerTile } from "./gemm-outer";
 import { packAcross, packAlong } from "./gemm-pack";
+import { roundRow } from "./bfloat16";
 
 export function packExperts(args: PackExpertsArguments, begin: i32, end: i32, scratch: usize): void {
   const src = args.B, dst = args.packed;
@@ -30,6 +31,7 @@ export function packExperts(args: PackExpertsArguments, begin: i32, end: i32, sc
     const from = src + (<usize>(e * K * N) << 2), to = dst + stride * <usize>item;
     if (transposed) packAcross(from + (<usize>(first * K) << 2), <usize>K << 2, K, columns, to, stride, width);
     else packAlong(from + (<usize>first << 2), <usize>N << 2, K, columns, to, stride, width);
+    if (args.rounded) roundRow(to, to, stride * <usize>count);
   }
 }
 

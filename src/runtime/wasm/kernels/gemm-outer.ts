@@ -27,9 +27,9 @@ const GATHERED: usize = 128;
 
 export function gemmOuter(args: GemmOuterArguments, begin: i32, end: i32, scratch: usize): void {
   const T = args.T, M = args.M, N = args.N;
-  plainSource(scratch, 0, args.A, <usize>args.lda << 2, false);
-  const narrow = args.narrow != 0;
-  plainSource(scratch, 1, args.B, <usize>args.ldb << (narrow ? 1 : 2), narrow);
+  const narrowA = args.narrowA != 0, narrowB = args.narrowB != 0;
+  plainSource(scratch, 0, args.A, <usize>args.lda << (narrowA ? 1 : 2), narrowA);
+  plainSource(scratch, 1, args.B, <usize>args.ldb << (narrowB ? 1 : 2), narrowB);
   for (let tile = begin; tile < end; tile++) {
     outerTile(
       0, args.C0, args.C, T, M, N, <usize>args.ldc << 2,
@@ -87,7 +87,7 @@ export function outerTile(
   const corner = ldc * <usize>row + (<usize>col << 2);
   const source = scratch + TILE_SCRATCH;
   const matrix = load<usize>(source), lda = load<usize>(source, 4);
-  const near = load<usize>(source, 12) == 0 && lda <= NEAR;
+  const near = load<usize>(source, 12) == 0 && load<i32>(source, 8) == 0 && lda <= NEAR;
   let c0: usize = C0 == 0 ? 0 : C0 + corner;
   for (let t = 0; t < T; t += DEPTH) {
     const depth = min(DEPTH, T - t);

@@ -97,14 +97,18 @@ function gatherPanel(rows: usize, column: usize, k: i32, count: i32, dst: usize,
   }
 }
 
-/** copyPanel from bfloat16 rows, for panels of 8 and 16; reads `width` values of each row. */
+/** copyPanel from bfloat16 rows; reads `width` values of each row. */
 @inline
 function widenPanel(src: usize, ld: usize, k: i32, count: i32, dst: usize, width: i32): void {
   const m0 = laneMask(count), m1 = laneMask(count - 4), m2 = laneMask(count - 8), m3 = laneMask(count - 12);
   for (let i = 0; i < k; i++) {
-    const low = v128.load(src);
+    const low = width >= 8 ? v128.load(src) : v128.load64_zero(src);
     v128.store(dst, v128.and(widenLow(low), m0));
-    v128.store(dst, v128.and(widenHigh(low), m1), 16);
+    if (width == 6) {
+      const rest = widenLow(v128.load32_zero(src, 8));
+      v128.store64_lane(dst + 16, v128.and(rest, m1), 0);
+    }
+    if (width >= 8) v128.store(dst, v128.and(widenHigh(low), m1), 16);
     if (width == 16) {
       const high = v128.load(src, 16);
       v128.store(dst, v128.and(widenLow(high), m2), 32);
@@ -115,15 +119,18 @@ function widenPanel(src: usize, ld: usize, k: i32, count: i32, dst: usize, width
   }
 }
 
-/** packAlong from a bfloat16 source, for panels of 8 and 16. */
+/** packAlong from a bfloat16 source. */
 export function packAlongNarrow(src: usize, ld: usize, k: i32, count: i32, dst: usize, stride: usize, width: i32): void {
   for (let i = 0; i < k; i += ALONG) {
     const depth = min(ALONG, k - i);
     let to = dst + (<usize>(i * width) << 2);
     for (let j = 0; j < count; j += width) {
       const from = src + (<usize>j << 1);
-      if (width == 16) widenPanel(from, ld, depth, min(width, count - j), to, 16);
-      else widenPanel(from, ld, depth, min(width, count - j), to, 8);
+      const filled = min(width, count - j);
+      if (width == 16) widenPanel(from, ld, depth, filled, to, 16);
+      else if (width == 8) widenPanel(from, ld, depth, filled, to, 8);
+      else if (width == 6) widenPanel(from, ld, depth, filled, to, 6);
+      else widenPanel(from, ld, depth, filled, to, 4);
       to += stride;
     }
     src += ld * ALONG;

@@ -10,6 +10,7 @@
 import { PackBArguments, GemmRowsArguments } from "./arguments";
 import { DEPTH, MR, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
+import { roundRow } from "./bfloat16";
 
 export function packB(args: PackBArguments, begin: i32, end: i32, scratch: usize): void {
   const src = args.B, dst = args.packed;
@@ -22,6 +23,7 @@ export function packB(args: PackBArguments, begin: i32, end: i32, scratch: usize
   const to = dst + stride * <usize>begin;
   if (transposed) packAcross(src + ldb * <usize>first, ldb, K, columns, to, stride, width);
   else packAlong(src + (<usize>first << 2), ldb, K, columns, to, stride, width);
+  if (args.rounded) roundRow(to, to, stride * <usize>(end - begin));
 }
 
 export function gemmRows(args: GemmRowsArguments, begin: i32, end: i32, scratch: usize): void {

@@ -5,10 +5,11 @@
 // in the order of k as in gemm-tile.ts: the two give the same bits.
 //
 // gemv  domain: blocks of columns, grain 1
-//   M * (columns a block + 8) floats must fit into scratch.
+//   (M + 4) * (columns a block + 8) floats must fit into scratch. `rounded`: rows of B are rounded to bfloat16 there.
 
 import { GemvArguments } from "./arguments";
 import { fma } from "./simd";
+import { roundRow } from "./bfloat16";
 
 /** sums[j] += a[0..3] . B[0..3, j] for `count` columns, a multiple of 8; rows of B are `stride` bytes apart. */
 function addFour(a: usize, b: usize, stride: usize, sums: usize, count: i32): void {
@@ -79,19 +80,27 @@ export function gemv(args: GemvArguments, begin: i32, end: i32, scratch: usize):
     else memory.copy(sums, C0 + rowB * <usize>i + corner, bytes);
   }
   let k = 0;
+  const rounded = args.rounded, rows = scratch + own * <usize>M;
   let b = B + corner;
   for (; k + 4 <= K; k += 4) {
-    let a = A + (<usize>k << 2), sums = scratch;
+    let a = A + (<usize>k << 2), sums = scratch, from = b, stride = rowB;
+    if (rounded) {
+      for (let i: usize = 0; i < 4; i++) roundRow(b + rowB * i, rows + own * i, own);
+      from = rows;
+      stride = own;
+    }
     for (let i = 0; i < M >> 1; i++) {
-      addFourTwice(a, rowA, b, rowB, sums, own, padded);
+      addFourTwice(a, rowA, from, stride, sums, own, padded);
       a += 2 * rowA;
       sums += 2 * own;
     }
-    if (M & 1) addFour(a, b, rowB, sums, padded);
+    if (M & 1) addFour(a, from, stride, sums, padded);
     b += 4 * rowB;
   }
   for (; k < K; k++) {
-    for (let i = 0; i < M; i++) addOne(A + rowA * <usize>i + (<usize>k << 2), b, scratch + own * <usize>i, padded);
+    if (rounded) roundRow(b, rows, own);
+    const from = rounded ? rows : b;
+    for (let i = 0; i < M; i++) addOne(A + rowA * <usize>i + (<usize>k << 2), from, scratch + own * <usize>i, padded);
     b += rowB;
   }
   for (let i = 0; i < M; i++) memory.copy(C + rowB * <usize>i + corner, scratch + own * <usize>i, bytes);

@@ -7,12 +7,13 @@ import { expertSumBackwardOperation } from "../../../ops/expert-sum.ts";
 import type { Operand } from "../../plan/calls.ts";
 import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
-import { type Implementation, implement, inputsOf, PACK_GRAIN } from "../implement.ts";
+import { type Implementation, implement, inputsOf, PACK_GRAIN, weightOf } from "../implement.ts";
 
 export const expertMatmul: readonly Implementation[] = [
   // All experts' matrices are packed, then every tile of rows finds its own.
   implement(expertMatmulOperation, ({ x, weights, offsets, y }, calls, { transposed }) => {
     const { panelWidth, read, write, temporary, emit } = calls;
+    const { source, rounded } = weightOf(weights);
     const [experts, inner, columns] = [weights.shape[0] ?? 1, lastAxis(x.shape), lastAxis(y.shape)];
     const panels = experts * Math.ceil(columns / panelWidth);
     const packed = temporary("packed", 4 * panels * panelWidth * inner);
@@ -21,8 +22,8 @@ export const expertMatmul: readonly Implementation[] = [
       domain: panels,
       grain: PACK_GRAIN,
       flops: 0,
-      operands: { B: read(weights, "whole"), packed: write(packed, "whole") },
-      words: { K: inner, N: columns, transposed: transposed ? 1 : 0 },
+      operands: { B: read(source, "whole"), packed: write(packed, "whole") },
+      words: { K: inner, N: columns, transposed: transposed ? 1 : 0, rounded },
     });
     emit({
       kernel: "gemmExperts",

@@ -6,7 +6,7 @@ import { reshapeOperation } from "../../../ops/reshape.ts";
 import { toFloat32Operation } from "../../../ops/bfloat16.ts";
 import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
-import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed } from "../implement.ts";
+import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed, weightOf } from "../implement.ts";
 import { emitBatched } from "./batched-matmul.ts";
 
 /** Columns of a task of a product of few rows: whole lines of a cache, and no more than scratch holds sums for. */
@@ -59,6 +59,7 @@ function rowByRow({ a, b, c, addend, rows, inner, columns, attributes }: Product
 /** A · B of few rows: B is read as it lies, each thread its own columns. */
 function few({ a, b, c, addend, rows, inner, columns }: Product, { threads, read, write, emit }: Calls): void {
   const { unit, most } = FEW_COLUMNS;
+  const { source, rounded } = weightOf(b);
   const block = Math.min(most, unit * Math.ceil(columns / unit / threads));
   emit({
     kernel: "gemv",
@@ -67,18 +68,18 @@ function few({ a, b, c, addend, rows, inner, columns }: Product, { threads, read
     // As in `outer`: a task reads of the addend only what it writes.
     operands: {
       A: read(a, "whole"),
-      B: read(b, "whole"),
+      B: read(source, "whole"),
       C0: addend && read(addend, "share"),
       C: write(c, "share"),
     },
-    words: { M: rows, K: inner, N: columns, block },
+    words: { M: rows, K: inner, N: columns, block, rounded },
     inPlace: { C: "C0" },
   });
 }
 
 /** Aᵀ · B, tile by tile of the result. */
 function outer({ a, b, c, addend, rows, inner, columns }: Product, { threads, read, write, emit }: Calls): void {
-  const narrow = narrowSource(b);
+  const [narrowA, narrowB] = [narrowSource(a), narrowSource(b)];
   const { down, across } = outerGrid(rows, columns, threads);
   emit({
     kernel: "gemmOuter",
@@ -86,8 +87,8 @@ function outer({ a, b, c, addend, rows, inner, columns }: Product, { threads, re
     grain: 1,
     // A task reads of the addend only the tile it writes: in this sense both are shared out, and may be one.
     operands: {
-      A: read(a, "whole"),
-      B: read(narrow ?? b, "whole"),
+      A: read(narrowA ?? a, "whole"),
+      B: read(narrowB ?? b, "whole"),
       C0: addend && read(addend, "share"),
       C: write(c, "share"),
     },
@@ -100,13 +101,14 @@ function outer({ a, b, c, addend, rows, inner, columns }: Product, { threads, re
       ldc: columns,
       down,
       across,
-      narrow: narrow ? 1 : 0,
+      narrowA: narrowA ? 1 : 0,
+      narrowB: narrowB ? 1 : 0,
     },
     inPlace: { C: "C0" },
   });
 }
 
-/** The bfloat16 streams that a tensor is a view of; the kernel widens them as it packs. */
+/** The bfloat16 values that a tensor is a view of; the kernel widens them as it packs. */
 function narrowSource(tensor: Tensor): Tensor | undefined {
   const reshaped = inputsOf(tensor, reshapeOperation);
   return reshaped ? narrowSource(reshaped.x) : inputsOf(tensor, toFloat32Operation)?.narrow;

@@ -5,7 +5,7 @@
 import { existsSync } from "node:fs";
 import { showValue } from "../../../basics/show.ts";
 import type { RuntimeFound } from "../../runtime.ts";
-import { lookForGpu, type WebgpuDoor } from "../adapter.ts";
+import { expectAdapter, lookForGpu, type WebgpuDoor } from "../adapter.ts";
 import { startWebgpuRuntime, type WebgpuOptions, type WebgpuRuntime } from "../runtime.ts";
 
 /**
@@ -16,6 +16,11 @@ import { startWebgpuRuntime, type WebgpuOptions, type WebgpuRuntime } from "../r
  */
 export function createWebgpuRuntime(options: WebgpuOptions = {}): Promise<WebgpuRuntime> {
   return startWebgpuRuntime(dawn, options);
+}
+
+/** Throw what `createWebgpuRuntime` would throw for want of a GPU. */
+export async function expectNodeGpu(): Promise<void> {
+  await expectAdapter(dawn);
 }
 
 /** See which GPU Node can use. */
