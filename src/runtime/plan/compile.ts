@@ -1,11 +1,12 @@
 // Question: how does a graph become a list of kernel calls?
 //
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
-// lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
-// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing. A machine that
-// takes stored forms does its casts to and from bfloat16 in the calls beside them (stored.ts); what nobody reads then is
-// left out.
+// lowered in order of construction. Two fusions happen here: add(x, f(...)) where f's kernel can accumulate becomes one
+// call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
+// kernel that made the value, where it can. A machine whose kernels have operands of bfloat16 takes and stores all
+// values in that form (stored.ts).
 
+import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
@@ -94,8 +95,10 @@ function lowerGraph(
   });
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
-  const forms = storedForms(nodes, new Set(results), machine.takesStored === true);
+  const takesStored = machine.takesStored === true;
+  const forms = storedForms(nodes, new Set(results), takesStored);
   const absorbed = findAbsorbed(nodes, new Set(results), machine, forms.sourceOf);
+  const casts = takesStored ? new Map<Tensor, Node>() : findCasts(nodes, absorbed, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -103,6 +106,8 @@ function lowerGraph(
     const tensor = place(original);
     const sum = absorbed.get(tensor.node);
     if (sum && tensor.index === 0) return bufferOf(sum.add.outputs[0]!);
+    const cast = casts.get(tensor);
+    if (cast) return bufferOf(cast.outputs[0]!);
     let buffer = buffers.get(tensor);
     if (!buffer) {
       buffer = stateOf(tensor) ? options.stateBuffer(tensor) : { name: labelOf(tensor.node), bytes: byteSize(tensor) };
@@ -118,13 +123,13 @@ function lowerGraph(
     return bufferOf(forms.narrowOf(sum ?? source) ?? source);
   };
 
-  const adds = new Set([...absorbed.values()].map(({ add }) => add));
+  const done = new Set([...[...absorbed.values()].map(({ add }) => add), ...casts.values()]);
   const lowered = new Set<Node>();
   /** Roundings that the call before them has done. */
   const rounded = new Set<Tensor>();
   const lower = (node: Node): void => {
     const [first] = node.outputs;
-    if (!first || stateOf(first) || adds.has(node) || lowered.has(node) || rounded.has(first)) return;
+    if (!first || stateOf(first) || done.has(node) || lowered.has(node) || rounded.has(first)) return;
     lowered.add(node);
     let flops = flopsOf(node);
     const stored = (original: Tensor): Stored => {
@@ -150,6 +155,7 @@ function lowerGraph(
       threads: machine.device.threads,
       buffer: read,
       stored,
+      isRounded: (tensor) => casts.has((tensor.index === 0 && absorbed.get(tensor.node)?.add.outputs[0]) || tensor),
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
       alias: (view, source) => void buffers.set(view, read(source)),
       emit(call) {
@@ -208,6 +214,27 @@ function findAbsorbed(
         break;
       }
     }
+  }
+  return found;
+}
+
+/** Roundings that the kernel which makes the value does, by that value: nobody else reads it. */
+function findCasts(
+  nodes: readonly Node[],
+  absorbed: ReadonlyMap<Node, Absorbed>,
+  results: ReadonlySet<Tensor>,
+  { implementationOf }: Machine,
+): Map<Tensor, Node> {
+  const uses = new Map<Tensor, number>();
+  for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  const sums = new Map([...absorbed].map(([sum, { add }]) => [add, sum]));
+  const found = new Map<Tensor, Node>();
+  for (const cast of nodes) {
+    const [value] = cast.inputs;
+    if (cast.op !== toBfloat16Operation || value === undefined || value.index > 0) continue;
+    const maker = sums.get(value.node) ?? value.node;
+    if (uses.get(value) === 1 && !results.has(value) && implementationOf(maker.op)?.rounds?.(maker))
+      found.set(value, cast);
   }
   return found;
 }

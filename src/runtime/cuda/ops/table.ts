@@ -6,11 +6,12 @@
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Lowering } from "../../plan/machine.ts";
 import { products } from "../products.ts";
+import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
 
 /** By the operation itself. */
 export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
-  [...products, ...attention, ...streams, ...streamProjection].map(({ op, lowering }) => [op, lowering]),
+  [...casts, ...products, ...attention, ...streams, ...streamProjection].map(({ op, lowering }) => [op, lowering]),
 );
