@@ -16,15 +16,16 @@ export const casts: readonly Implementation[] = [
       }),
     ),
   ),
-  calls(toFloat32Operation, ({ narrow, x }, _attributes, context) =>
+  calls(toFloat32Operation, ({ narrow, x }, _attributes, context) => {
+    const { buffer, dtype } = context.stored(x);
     context.emit(
       elementCall({
         name: "toFloat32",
         reads: [{ buffer: context.buffer(narrow), type: "bf16", name: "narrow", index: "i" }],
-        write: operand(context, x),
+        write: { buffer, type: dtype },
         value: "narrow",
         size: sizeOf(x.shape),
       }),
-    ),
-  ),
+    );
+  }),
 ];
