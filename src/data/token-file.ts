@@ -9,8 +9,9 @@
 
 import { writeAtomically } from "../files/atomic.ts";
 import { newSha256 } from "../files/hash.ts";
-import { openSafetensors, type OpenSafetensors, UnsoundSafetensorsError } from "../files/safetensors.ts";
-import { type GrownTensor, writeGrowingTensor } from "../files/write-safetensors.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import { type OpenSafetensors, UnsoundSafetensorsError } from "../files/safetensors-format.ts";
+import { type GrownTensor, writeGrowingTensor } from "../files/growing-tensor.ts";
 import { checkWindow, type StoredTokens, type TokenOrigin } from "./tokens.ts";
 
 /** An open token file; `close` it when done. */

@@ -23,7 +23,6 @@ import { sha256 } from "../files/hash.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
-import { rounded } from "../stability/instruments.ts";
 import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Evaluation } from "../training/evaluation.ts";
@@ -38,6 +37,7 @@ import {
   type SavedStep,
 } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { evaluationFields, gainRecord, metricRecord } from "../training/step-records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
 import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
 import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
@@ -304,7 +304,7 @@ async function trainIn(
     }
   };
   const makeUpFor = async (record: MetricRecord, signal: AbortSignal | undefined): Promise<MetricRecord> => {
-    const whole = { ...record, ...fieldsOf(await trainer.evaluate({ signal })) };
+    const whole = { ...record, ...evaluationFields(await trainer.evaluate({ signal })) };
     history.complete(whole);
     owed = undefined;
     return whole;
@@ -332,7 +332,7 @@ async function trainIn(
     const record = recordOf(result, secondsBefore(), evaluation);
     owed = evaluates && !evaluation ? record : undefined;
     // Rounded before the alarms see it: a resumed run replays what is in the file.
-    const gain = result.instruments && { step, ...rounded(result.instruments) };
+    const gain = result.instruments && gainRecord(step, result.instruments);
     const excursions = history.add(record, gain, { whole: !owed });
     await react(
       step,
@@ -392,20 +392,8 @@ async function trainIn(
 }
 
 /** What metrics.jsonl says of a step. */
-const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evaluation): MetricRecord => ({
-  step: result.step,
-  loss: result.loss,
-  gradientNorm: result.gradientNorm,
-  learningRate: result.learningRate,
-  tokensPerSecond: result.tokens / result.seconds,
-  seconds: secondsBefore + result.seconds,
-  memory: Math.round(process.memoryUsage.rss() / 2 ** 20),
-  ...given({ expertLoad: result.expertLoad }),
-  ...fieldsOf(evaluation),
-});
-
-const fieldsOf = (evaluation: Evaluation | undefined): Pick<MetricRecord, "validationLoss" | "bitsPerByte"> =>
-  given({ validationLoss: evaluation?.loss, bitsPerByte: evaluation?.bitsPerByte });
+const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evaluation): MetricRecord =>
+  metricRecord(result, { secondsBefore, evaluation, memory: Math.round(process.memoryUsage.rss() / 2 ** 20) });
 
 /** What the state of a checkpoint has whose step is to be evaluated when the run goes on. */
 const OWED = "evaluationOwed";
