@@ -1,7 +1,7 @@
 // Question: how do the kernels of a program become functions of the GPU?
 //
-// Those that are new are cut into modules of a few kernels; the modules are compiled at once on other threads, or taken
-// from the cache. A kernel is kept for the runtime's life, so programs with the same kernels share it. While any is
+// Those that are new, of all programs that are asked for together, are cut into modules; the modules are compiled at
+// once on other threads, or taken from the cache. A kernel is kept for the runtime's life, so programs with the same kernels share it. While any is
 // being compiled, orders wait in their turn.
 
 import type { Cache } from "./cache.ts";
@@ -12,7 +12,7 @@ import { compilerOptions, type Compiler } from "./nvrtc.ts";
 import { prelude } from "./prelude.ts";
 
 /** Kernels of a module: few, so that several threads have work, yet more than one, for each module costs a start. */
-const MODULE_KERNELS = 16;
+const moduleSize = (kernels: number): number => Math.min(64, Math.max(4, Math.ceil(kernels / 8)));
 
 /** A kernel that is being compiled, and then is there. */
 export interface KernelSlot {
@@ -86,6 +86,17 @@ export function createKernels(
     failed = undefined;
     settled(error);
   };
+  /** Kernels of programs that are asked for in this turn. */
+  const asked: KernelText[] = [];
+  const beginAsked = (): void => {
+    const texts = asked.splice(0);
+    const size = moduleSize(texts.length);
+    const modules = Array.from({ length: Math.ceil(texts.length / size) }, (_, at) =>
+      texts.slice(at * size, (at + 1) * size),
+    );
+    waiting += modules.length - 1;
+    for (const module of modules) void begin(module);
+  };
   return {
     compiling: () => waiting,
     count: () => slots.size,
@@ -94,13 +105,12 @@ export function createKernels(
         ({ name }) => !slots.has(name),
       );
       for (const { name } of fresh) slots.set(name, { function: undefined });
-      const found = texts.map(({ name }) => slots.get(name)!);
-      const modules = Array.from({ length: Math.ceil(fresh.length / MODULE_KERNELS) }, (_, at) =>
-        fresh.slice(at * MODULE_KERNELS, (at + 1) * MODULE_KERNELS),
-      );
-      waiting += modules.length;
-      for (const module of modules) void begin(module);
-      return found;
+      if (fresh.length > 0 && asked.length === 0) {
+        waiting++;
+        queueMicrotask(beginAsked);
+      }
+      asked.push(...fresh);
+      return texts.map(({ name }) => slots.get(name)!);
     },
   };
 }

@@ -33,6 +33,8 @@ DEVICE float2& operator+=(float2& a, float2 b) { return a = a + b; }
 /* WGSL's own functions. */
 namespace wgsl {
 template <class T> DEVICE T select(T otherwise, T then, bool condition) { return condition ? then : otherwise; }
+/* What one thread has put into shared memory, for all of them. */
+template <class T> DEVICE T workgroupUniformLoad(T* place) { __syncthreads(); T value = *place; __syncthreads(); return value; }
 DEVICE float min(float a, float b) { return fminf(a, b); }
 DEVICE float max(float a, float b) { return fmaxf(a, b); }
 DEVICE u32 min(u32 a, u32 b) { return a < b ? a : b; }

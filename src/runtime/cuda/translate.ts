@@ -42,7 +42,7 @@ const vectors: Readonly<Record<string, string>> = { f32: "float", i32: "int", u3
 
 /** WGSL's own functions that the prelude has under the same name, in a namespace. */
 const builtIn: ReadonlySet<string> = new Set(
-  "abs acos asin atan atan2 ceil clamp cos cosh countOneBits cross distance dot exp exp2 floor fma fract inverseSqrt length log log2 max min mix pow reverseBits round saturate select sign sin sinh sqrt step tan tanh trunc".split(
+  "abs acos asin atan atan2 ceil clamp cos cosh countOneBits cross distance dot exp exp2 floor fma fract inverseSqrt length log log2 max min mix pow reverseBits round saturate select sign sin sinh sqrt step tan tanh trunc workgroupUniformLoad".split(
     " ",
   ),
 );

@@ -4,23 +4,38 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type CudaRuntime, createCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
+import type { Program } from "../../../src/runtime/runtime.ts";
 import { cases } from "../../ops/cases/all.ts";
-import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
+import type { OperationCase } from "../../ops/case.ts";
+import { type BuiltCase, buildCase, relativeError, runCase } from "../../ops/harness.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
 
 describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
   let runtime: CudaRuntime;
-  beforeAll(async () => void (runtime = await createCudaRuntime()));
+  // All are compiled together, which takes fewer starts of the compiler.
+  interface Compiled {
+    readonly built: BuiltCase;
+    readonly program: Program<BuiltCase["outputs"]>;
+  }
+  const programs = new Map<string, Compiled>();
+  const build = (operationCase: OperationCase): Compiled => {
+    const built = buildCase(operationCase);
+    return { built, program: runtime.compile({ outputs: built.outputs }) };
+  };
+  beforeAll(async () => {
+    runtime = await createCudaRuntime();
+    for (const operationCase of cases) programs.set(operationCase.name, build(operationCase));
+    await runtime.finish();
+  }, 300_000);
   afterAll(() => runtime.close());
 
   test.each(cases.map((operationCase) => [operationCase.name, operationCase] as const))(
     "%s",
     async (_name, operationCase) => {
-      const built = buildCase(operationCase);
+      const { built, program } = programs.get(operationCase.name) ?? build(operationCase);
       const expected = runCase(createReferenceRuntime(), built);
-      const program = runtime.compile({ outputs: built.outputs });
       for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
       const names = Object.keys(built.outputs);
       program.run();
