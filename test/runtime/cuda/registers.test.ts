@@ -65,7 +65,7 @@ const models: readonly Model[] = [
   }),
   heads("16 latent heads of 192, values of 128", 2048, 16, 192, 128, {
     attention: [160, 200],
-    attentionQueries: [184, 200],
+    attentionQueries: [184, 208],
     attentionKeys: [248, 255],
   }),
   {
