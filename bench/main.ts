@@ -3,6 +3,7 @@
 // README.md in this folder explains each figure. Figures go to standard output, as one line of JSON each or as a table at
 // the end. Progress goes to standard error.
 
+import { cuda } from "./cuda.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
 import { instruments } from "./instruments.ts";
