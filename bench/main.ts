@@ -39,6 +39,7 @@ const groups: readonly Group[] = [
   manifolds,
   instruments,
   webgpu,
+  cuda,
 ];
 const ROUNDS = 8;
 
