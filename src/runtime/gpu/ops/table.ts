@@ -6,6 +6,7 @@ import { attention } from "./attention.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
 import { dispatch } from "./dispatch.ts";
+import { float8 } from "./float8.ts";
 import { elementwise } from "./elementwise.ts";
 import { expertMatmul } from "./expert-matmul.ts";
 import { experts } from "./experts.ts";
@@ -31,6 +32,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...products,
     ...scatter,
     ...bfloat16,
+    ...float8,
     ...rmsNorm,
     ...softmax,
     ...birkhoffProjection,
