@@ -60,6 +60,7 @@ export const sweepOptions = [
   "batch",
   "accumulate",
   "context",
+  "precision",
   "recompute",
   "learningRate",
   "warmup",
