@@ -19,6 +19,7 @@ import { sinkhorn } from "./sinkhorn.ts";
 import { site } from "./site.ts";
 import { step } from "./step.ts";
 import { stream } from "./stream.ts";
+import { webgpu } from "./webgpu.ts";
 
 const groups: readonly Group[] = [
   gemm,
@@ -36,6 +37,7 @@ const groups: readonly Group[] = [
   overheadChart,
   manifolds,
   instruments,
+  webgpu,
 ];
 const ROUNDS = 8;
 

@@ -15,6 +15,7 @@ import { manifoldCoefficients } from "../src/ops/manifold-coefficients.ts";
 import { slice } from "../src/ops/slice.ts";
 import { streamRead } from "../src/ops/stream-read.ts";
 import { streamWrite } from "../src/ops/stream-write.ts";
+import type { Runtime } from "../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../src/runtime/wasm/runtime.ts";
 import type { Group } from "./lib/group.ts";
@@ -38,7 +39,7 @@ export type StreamKernel = {
   readonly outputs: (inputs: StreamInputs) => Readonly<Record<string, Tensor>>;
 };
 
-type StreamInputs = Readonly<Record<"x" | "h" | "y" | "g" | "du" | "phi" | "alpha" | "bias", Tensor>>;
+export type StreamInputs = Readonly<Record<"x" | "h" | "y" | "g" | "du" | "phi" | "alpha" | "bias", Tensor>>;
 
 function named(prefix: string, tensors: readonly Tensor[]): Record<string, Tensor> {
   return Object.fromEntries(tensors.map((tensor, index) => [`${prefix}.${index}`, tensor]));
@@ -103,7 +104,10 @@ export function trafficBytes(traffic: Traffic, { tokens, streams: n, channels: C
 }
 
 /** Fills the inputs of the kernels. The values only need to avoid infinities and denormals. */
-export function streamInputs(runtime: WasmRuntime, { tokens, streams: n, channels: C }: StreamSizes): StreamInputs {
+export function streamInputs(
+  runtime: Pick<Runtime, "write">,
+  { tokens, streams: n, channels: C }: StreamSizes,
+): StreamInputs {
   const M = n * (n + 2);
   const filled = (name: string, shape: readonly number[], scale: number): Tensor => {
     const tensor = input(name, shape);

@@ -29,6 +29,25 @@ for (const { name, size, colorScheme, ...rest } of pictures) {
   await page.screenshot({ path: path.join(root, "docs/playground", `${name}.png`) });
   await page.context().close();
 }
+// Models in training, after a minute, with mHC's projection turned off in the middle.
+const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
+await page.goto(`${server.url}train.html?runtime=wasm`);
+await page.getByRole("button", { name: "Train", exact: true }).click();
+await page
+  .getByTestId("step")
+  .filter({ hasText: /^[6-9]\d/ })
+  .waitFor({ timeout: 300_000 });
+await page.getByRole("button", { name: "Turn projection off" }).click();
+await page
+  .getByTestId("step")
+  .filter({ hasText: /^1[0-9]\d/ })
+  .waitFor({ timeout: 300_000 });
+await page.getByRole("button", { name: "Let them write" }).click();
+await page.getByTestId("sample-0").waitFor({ timeout: 60_000 });
+await page.getByRole("button", { name: "Pause" }).click();
+await page.getByRole("button", { name: "Go on" }).waitFor();
+await page.evaluate(() => scrollTo(0, 0));
+await page.screenshot({ path: path.join(root, "docs/playground/train.png"), fullPage: true });
 await browser.close();
 await server.close();
 fs.rmSync(folder, { recursive: true });

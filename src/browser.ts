@@ -9,6 +9,16 @@ export {
   type PageRuntimeName,
 } from "./runtime/open-page.ts";
 
+// Runs in a page: keep and hand over a run where there are no folders, as the files that the commands read.
+export { decodeRun, encodeRun, type KeptRun, type RunFiles } from "./runs/run-files.ts";
+export {
+  type CheckpointFiles,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type TrainingState,
+} from "./training/checkpoint-files.ts";
+export { type Besides, gainRecord, metricRecord } from "./training/step-records.ts";
+
 // What does not depend on the place.
 export * from "./common.ts";
 export * from "./data.ts";

@@ -2,16 +2,10 @@
 
 // Runs: train with a folder on disk that survives a kill, and read what it recorded.
 export type { CorpusSource } from "./data/corpus.ts";
-export {
-  type DataSummary,
-  type PreparedData,
-  type PreparedFiles,
-  prepareData,
-  type PrepareOptions,
-  type PrepareProgress,
-  readTokenizer,
-} from "./data/prepare.ts";
-export type { TokenFile } from "./data/token-file.ts";
+export type { DataSummary, PreparedData, PreparedFiles, PrepareProgress } from "./data/prepared-files.ts";
+export { prepareData, type PrepareOptions } from "./data/prepare.ts";
+export { readTokenizer } from "./data/tokenizer-file.ts";
+export type { StoredTokens } from "./data/tokens.ts";
 export { openRun, type Run, type RunOptions } from "./runs/run.ts";
 export {
   type RunRequest,

@@ -8,12 +8,11 @@
 // (forward, backward, clipping, AdamW), read the loss and the gradient norm.
 
 import { parseArgs } from "node:util";
-import { createBatches, type Batches } from "../../src/data/batches.ts";
-import { memoryTokens } from "../../src/data/tokens.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { createTrainer } from "../../src/training/trainer.ts";
+import { inventedBatches } from "../lib/invented-batches.ts";
 import type { Reply } from "../lib/peer.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
@@ -38,25 +37,6 @@ function trainingConfig(): TrainingConfig {
     optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1_000_000,
     checkpointEvery: 1_000_000,
-  });
-}
-
-/** A text in which a few tokens are frequent and many are rare, as in a language, so that a few steps learn something. */
-function inventedBatches({ model, batch, seed }: TrainingConfig): Batches {
-  let state = 1;
-  const ids = Int32Array.from({ length: 1 << 16 }, () => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(model.vocabulary * (state / 2 ** 32) ** 3);
-  });
-  const text = memoryTokens(ids, model.vocabulary, ids.length);
-  const byteLengths = new Uint8Array(model.vocabulary).fill(1);
-  return createBatches({
-    train: text,
-    validation: text,
-    byteLengths,
-    batchSize: batch,
-    contextLength: model.context,
-    seed,
   });
 }
 

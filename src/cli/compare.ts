@@ -7,7 +7,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { hasCode, reason } from "../files/errors.ts";
-import type { PreparedFiles } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
 import { connectionKinds } from "../connections/table.ts";
 import { isMixed } from "../model/overrides.ts";
 import { findings } from "../report/findings.ts";
@@ -32,7 +32,7 @@ import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { isGiven, trainingOptions, seed, type TrainingOptions } from "./options.ts";
+import { isGiven, trainingOptions, seed, sourceName, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
@@ -323,7 +323,7 @@ function wholeNumbers(text: string): number[] {
 }
 
 function freeFolder({ data, preset, experiment }: CompareOptions): string {
-  const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
+  const source = sourceName(data);
   for (let number = 1; ; number++) {
     const folder = path.join("runs", `${source}-${experiment ?? preset.name}-${number}`);
     if (!existsSync(folder)) return folder;

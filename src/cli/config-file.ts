@@ -133,7 +133,13 @@ function optionOf(command: Command, key: string): Option | undefined {
 const apart: ReadonlySet<string> = new Set(["config", "help", "version"]);
 
 /** Fields of the text with an option of the same name; the others are in the table of a sweep. */
-const optionsOfData = { "data.extensions": "extensions", "data.skipUnreadable": "skipUnreadable" } as const;
+const optionsOfData = {
+  "data.extensions": "extensions",
+  "data.skipUnreadable": "skipUnreadable",
+  "data.column": "column",
+  "data.weights": "weights",
+  "data.tokenizer": "tokenizer",
+} as const;
 
 /** Whether a path is one of a configuration, of a field or of a group; a comparison has connections of its own. */
 const isField = (key: string): boolean =>
@@ -224,6 +230,8 @@ function valueOf(receiver: Receiver, option: Option, value: unknown): unknown {
     const open = (choice: ConnectionChoice): ConnectionChoice => withoutOverruled(receiver, choice);
     return Array.isArray(parsed) ? parsed.map(open) : open(parsed as ConnectionChoice);
   }
+  if (option.variadic)
+    return textsOf(value).reduce<unknown>((before, text) => parse(text, before), option.defaultValue);
   return parse(textsOf(value).join());
 }
 

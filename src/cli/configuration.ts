@@ -7,7 +7,7 @@ import path from "node:path";
 import { Command } from "commander";
 import { given } from "../basics/given.ts";
 import { isInherited, ownEntry, setOwn } from "../basics/objects.ts";
-import type { PreparedData } from "../data/prepare.ts";
+import type { PreparedData } from "../data/prepared-files.ts";
 import { iteratedMaps } from "../connections/manifolds/table.ts";
 import { connectionKinds, connectionOptions } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
@@ -15,7 +15,7 @@ import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type ConnectionChoice, connectionOf, describeOptions, parseValue, writeChoice } from "./connections.ts";
-import { expectUnused, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
+import { expectUnused, isGiven, sourceOf, trainingOptions, type TrainingOptions } from "./options.ts";
 
 /** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
 const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
@@ -33,7 +33,7 @@ const CHANGED = {
 } as const;
 
 /** What a configuration takes from the prepared data. */
-type DataFacts = {
+type DataFacts = Pick<PreparedData, "mixture"> & {
   readonly summary: Pick<PreparedData["summary"], "folder">;
   readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
   readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
@@ -150,10 +150,17 @@ export function configFrom(
     name,
     seed: options.seed,
     data: {
-      source: options.data,
+      source: sourceOf(options.data),
       vocabulary: options.vocabulary,
       splitSeed: options.splitSeed,
-      ...given({ extensions: options.extensions, skipUnreadable: options.skipUnreadable }),
+      ...given({
+        extensions: options.extensions,
+        skipUnreadable: options.skipUnreadable,
+        column: options.column,
+        weights: options.weights,
+        tokenizer: options.tokenizer,
+        shuffled: data.mixture && true,
+      }),
       prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
     },
     model: {

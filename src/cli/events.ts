@@ -8,7 +8,7 @@
 //
 // Of `sweep`: start, step (now and then), end (of a run), then a run line for each result, and the result: the summary.
 
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import type { Run } from "../runs/run.ts";
 import type { MetricRecord } from "../training/records.ts";
 

@@ -5,7 +5,7 @@
 
 import path from "node:path";
 import { showPlain } from "../basics/show.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";

@@ -34,7 +34,7 @@ import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limi
 import { compileRunStep, type StepPeak } from "../planning/here/compiled-run.ts";
 import { planObserving } from "../planning/here/model-memory.ts";
 import { describeEvent } from "../training/alarms.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { readRunData } from "../runs/run-data.ts";
 import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";

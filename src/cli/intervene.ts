@@ -24,7 +24,7 @@ import { memoryOption, type MemoryOption, wholeNumber, machineOptions, type Mach
 import { listenForInterrupt } from "./interrupt.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepareRun } from "./session.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { warn } from "./warn.ts";
 
 interface InterveneCommandOptions extends MachineOptions, MemoryOption {

@@ -22,7 +22,7 @@ import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { painterOf, prose, type Style } from "../report/terminal.ts";
 import { showMany } from "../basics/show.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { say } from "./warn.ts";
 
 interface LintCommandOptions extends Pick<MachineOptions, "runtime"> {

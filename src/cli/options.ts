@@ -1,5 +1,6 @@
 // Question: which options do the commands share, and how are their values read?
 
+import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { parseDecimal } from "../basics/numbers.ts";
@@ -122,7 +123,11 @@ export function memoryOption(command: Command, what: string): Command {
 }
 
 export interface TrainingOptions extends MachineOptions, MemoryOption {
-  readonly data: string;
+  /** At least one source. */
+  readonly data: readonly string[];
+  readonly column?: string;
+  readonly weights?: readonly number[];
+  readonly tokenizer?: string;
   readonly extensions?: readonly string[];
   readonly skipUnreadable?: boolean;
   readonly preset: PresetChoice;
@@ -156,6 +161,26 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly json?: boolean;
 }
 
+/** What is trained on when nothing else is asked for. */
+const DEFAULT_DATA: readonly string[] = ["sotu"];
+
+/** What --data names, as configurations have it: one source, or several. */
+export const sourceOf = (data: readonly string[]): string | readonly string[] => (data.length === 1 ? data[0]! : data);
+
+/** What --data names, as a name of runs begins. */
+export function sourceName([first = "", ...others]: readonly string[]): string {
+  if (first === "-") return "stdin";
+  const base = path.basename(first).replace(/\.[^.]*$/, "") || "text";
+  return others.length > 0 ? `${base}-and-${others.length}` : base;
+}
+
+function weightList(text: string): number[] {
+  const weights = text.split(",").map((one) => parseDecimal(one));
+  if (!weights.every((weight) => weight > 0 && weight < 1e9))
+    throw new InvalidArgumentError("It must be numbers above 0, separated by commas, one for each source of --data.");
+  return weights;
+}
+
 /** What the command line sets for one rule. */
 export type AlarmChoice = readonly [rule: AlarmName, setting: "off" | AlarmSetting];
 
@@ -186,10 +211,23 @@ export function parseAlarm(text: string): AlarmChoice {
 export function trainingOptions(command: Command): Command {
   const collect = <T>(value: T, earlier: readonly T[]): T[] => [...earlier, value];
   return memoryOption(machineOptions(command), "training")
+    .addOption(
+      new Option(
+        "--data <source...>",
+        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, or - for standard input",
+      )
+        .argParser((text: string, before: readonly string[]) => (before === DEFAULT_DATA ? [text] : [...before, text]))
+        .default(DEFAULT_DATA, "sotu"),
+    )
+    .option("--column <name>", "of .parquet and .jsonl files: the column that holds the text (default: text)")
     .option(
-      "--data <source>",
-      "sotu (State of the Union addresses), a text file, a folder, or - for standard input",
-      "sotu",
+      "--weights <list>",
+      "of several sources: how often each is read beside the others, such as 3,1 (default: as they have tokens)",
+      weightList,
+    )
+    .option(
+      "--tokenizer <file>",
+      "a tokenizer.json to use instead of one trained on the text; .bin files need theirs (default for these: the one beside them)",
     )
     .option(
       "--extensions <list>",

@@ -11,7 +11,7 @@ import { readRunData, type RunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
 import { prose } from "../report/terminal.ts";
 import { wholeNumber } from "./options.ts";
-import { formatJson } from "../files/records.ts";
+import { formatJson } from "../files/json.ts";
 import { warn } from "./warn.ts";
 
 interface ReportCommandOptions {

@@ -31,7 +31,7 @@ export function runFields(
 /** The fields of a configuration that a new run can take over. */
 export function fieldsOf(config: TrainingConfig, command: Command): Record<string, unknown> {
   const { name: _, upcycledFrom: _u, importedFrom: _i, startedFrom: _s, data, model, optimizer, ...rest } = config;
-  const { prepared: _p, ...text } = data;
+  const { prepared: _p, shuffled: _h, ...text } = data;
   const { vocabulary: _v, connection, ...size } = model;
   const hasConnection = command.options.some((option) => option.attributeName() === "connection");
   return {

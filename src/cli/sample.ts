@@ -4,7 +4,7 @@ import { randomInt } from "node:crypto";
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { parseDecimal } from "../basics/numbers.ts";
-import { readTokenizer } from "../data/prepare.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
 import { samplingRandom } from "../data/random.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { createGenerator } from "../model/generate.ts";

@@ -7,19 +7,21 @@ import { homedir } from "node:os";
 import path from "node:path";
 import { given } from "../basics/given.ts";
 import { showCount, showPlain } from "../basics/show.ts";
-import { openPrepared, type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../data/prepare.ts";
+import { openPrepared, prepareData } from "../data/prepare.ts";
+import type { PreparedData, PreparedFiles } from "../data/prepared-files.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { createLiveView, duration, type LiveRow, type LiveView } from "../report/live.ts";
 import type { SummaryRow } from "../report/summary.ts";
 import { prose } from "../report/terminal.ts";
 import { largestComposite } from "../stability/gains.ts";
 import { mean, median } from "../basics/numbers.ts";
-import type { TrainingConfig } from "../training/config.ts";
+import { showSource, type TrainingConfig } from "../training/config.ts";
 import type { Run } from "../runs/run.ts";
 import { type RunRequests, trainInTurns, type TurnsResult } from "../runs/train-runs.ts";
 import { stepTeller, type Tell } from "./events.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import type { TrainingOptions } from "./options.ts";
+import { sourceOf, type TrainingOptions } from "./options.ts";
 import { say } from "./warn.ts";
 
 export function cacheFolder(given?: string): string {
@@ -28,7 +30,7 @@ export function cacheFolder(given?: string): string {
 
 /** Which text to read, how, and where to keep its tokens. */
 export interface TextWishes {
-  readonly source: string;
+  readonly source: string | readonly string[];
   readonly vocabulary: number;
   readonly splitSeed?: number;
   readonly extensions?: readonly string[] | undefined;
@@ -36,17 +38,31 @@ export interface TextWishes {
   readonly cache?: string | undefined;
   readonly memory?: number | undefined;
   readonly tokenizer?: Tokenizer | undefined;
+  readonly column?: string | undefined;
+  readonly weights?: readonly number[] | undefined;
+  readonly shuffled?: boolean | undefined;
 }
 
 /** The text that the options of a training command ask for. */
 export function textOf(
   options: Pick<
     TrainingOptions,
-    "data" | "vocabulary" | "splitSeed" | "extensions" | "skipUnreadable" | "cache" | "memory"
+    | "data"
+    | "vocabulary"
+    | "splitSeed"
+    | "extensions"
+    | "skipUnreadable"
+    | "column"
+    | "weights"
+    | "tokenizer"
+    | "cache"
+    | "memory"
   >,
 ): TextWishes {
-  const { data: source, vocabulary, splitSeed, extensions, skipUnreadable, cache, memory } = options;
-  return { source, vocabulary, splitSeed, extensions, skipUnreadable, cache, memory };
+  const { data, vocabulary, splitSeed, extensions, skipUnreadable, column, weights, cache, memory } = options;
+  const tokenizer = options.tokenizer === undefined ? undefined : readTokenizer(options.tokenizer);
+  const wishes = { vocabulary, splitSeed, extensions, skipUnreadable, column, weights, cache, memory };
+  return { source: sourceOf(data), ...wishes, tokenizer };
 }
 
 /** Says which text is read where none was given. */
@@ -85,7 +101,7 @@ export async function prepare(wishes: TextWishes): Promise<PreparedData> {
  */
 export async function prepareRun(
   {
-    data: { source, prepared, ...wishes },
+    data: { source, prepared, tokenizer: own, shuffled, ...wishes },
     importedFrom,
     startedFrom,
   }: Pick<TrainingConfig, "data" | "importedFrom" | "startedFrom">,
@@ -104,13 +120,15 @@ export async function prepareRun(
       }
     }
   }
-  const isOthers = importedFrom !== undefined || startedFrom !== undefined;
+  const isOthers = importedFrom !== undefined || startedFrom !== undefined || own !== undefined;
   const tokenizer = isOthers ? readTokenizer(path.join(folder, "tokenizer.json")) : undefined;
-  const data = await prepare({ source, ...wishes, cache, memory, tokenizer });
+  // Several sources are always read shuffled.
+  const order = typeof source === "string" ? { shuffled: shuffled ?? false } : {};
+  const data = await prepare({ source, ...wishes, ...order, cache, memory, tokenizer });
   if (prepared && data.train.origin.text !== prepared.text) {
     data.close();
     throw new Error(
-      `The text of ${source} has changed since the run began, so the run cannot continue on the same data. Restore the text, or start a new run.`,
+      `The text of ${showSource(source)} has changed since the run began, so the run cannot continue on the same data. Restore the text, or start a new run.`,
     );
   }
   return data;

@@ -18,7 +18,7 @@ import { drawSweep } from "../report/sweep-chart.ts";
 import { createSweepView } from "../report/sweep-live.ts";
 import { sweepTable } from "../report/sweep-table.ts";
 import { prose, widthOf } from "../report/terminal.ts";
-import type { TrainingConfig } from "../training/config.ts";
+import { showSource, type TrainingConfig } from "../training/config.ts";
 import { lockFolder } from "../files/lock.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { TOLERANCE_BITS } from "../runs/sweep/analysis.ts";
@@ -54,6 +54,7 @@ import {
   type TrainingOptions,
   wholeNumber,
   runtimeOption,
+  sourceOf,
 } from "./options.ts";
 import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
@@ -291,18 +292,27 @@ async function makeJobs(
   const wishes = points.map(({ name, values }) => ({ name, ...optionsOf({ ...sweep.base, ...values }, name) }));
   // All of them before a text is read, which may take minutes.
   for (const { name, options, connection } of wishes) {
-    if (options.data === "-")
+    if (options.data.includes("-"))
       throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
     ofPoint(name, () => checkConfig(options, connection, name));
   }
   try {
     const jobs: SweepJob[] = [];
     for (const { name, options, connection } of wishes) {
-      const { data: source, vocabulary, splitSeed, extensions, skipUnreadable } = options;
-      const key = JSON.stringify([source, vocabulary, splitSeed, extensions, skipUnreadable]);
+      const { data: sources, vocabulary, splitSeed, extensions, skipUnreadable, column, weights, tokenizer } = options;
+      const key = JSON.stringify([
+        sources,
+        vocabulary,
+        splitSeed,
+        extensions,
+        skipUnreadable,
+        column,
+        weights,
+        tokenizer,
+      ]);
       const data = prepared.get(key) ?? (await prepare({ ...textOf(options), cache, memory }));
       prepared.set(key, data);
-      texts[source] = data.train.origin.text;
+      texts[showSource(sourceOf(sources))] = data.train.origin.text;
       jobs.push({
         name,
         config: ofPoint(name, () => configFrom(options, connection, name, data)),

@@ -4,7 +4,8 @@ import path from "node:path";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { given } from "../basics/given.ts";
 import { shellWord, showPlain } from "../basics/show.ts";
-import { openPrepared, type PreparedFiles } from "../data/prepare.ts";
+import { openPrepared } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
 import { drawCurves, summaryTable } from "../report/summary.ts";
 import { lookOf, prose } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
@@ -23,7 +24,7 @@ import { acceptConfig, inherit } from "./config-file.ts";
 import { fieldsOf } from "./run-config.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { connectionOption, isGiven, trainingOptions, type TrainingOptions } from "./options.ts";
+import { connectionOption, isGiven, sourceName, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
@@ -180,7 +181,12 @@ function startOf(run: string, { fromCheckpoint }: TrainOptions, command: Command
 /** The prepared text of the run that a new one begins with, where no other is asked for and it is still there. */
 function storedText({ config }: StartingPoint, command: Command): TextFacts | undefined {
   const { prepared, source } = config.data;
-  if (["data", "extensions", "skipUnreadable", "splitSeed"].some((name) => isGiven(command, name))) return undefined;
+  if (
+    ["data", "extensions", "skipUnreadable", "column", "weights", "tokenizer", "splitSeed"].some((name) =>
+      isGiven(command, name),
+    )
+  )
+    return undefined;
   try {
     if (prepared) return { ...openPrepared(prepared.folder, { text: prepared.text }), summary: prepared };
   } catch {
@@ -229,7 +235,7 @@ async function openFree(
 }
 
 function defaultName({ data, preset, connection, from }: TrainOptions): string {
-  const source = data === "-" ? "stdin" : path.basename(data).replace(/\.[^.]*$/, "") || "text";
+  const source = sourceName(data);
   if (from !== undefined) return `${source}-from-${path.basename(path.resolve(from))}`;
   return `${source}-${preset.name}-${connection.name}`;
 }

@@ -4,7 +4,8 @@
 // Shapes: B windows, T tokens of context; arrays are [B * T], row after row.
 //
 // Training windows start anywhere, chosen by the counter-based generator from the seed, the step and
-// the row: no state, so a resumed run sees the batches it would have seen. Microbatch m of B rows has
+// the row, or are shuffled so that each is read once before any is read again (window-order.ts). Either way there is
+// no state, so a resumed run sees the batches it would have seen. Microbatch m of B rows has
 // rows m B to m B + B - 1 of its step, so two microbatches of 8 are one batch of 16.
 //
 // Validation windows lie one after another from the start of the file, window i over tokens i T to i T + T, so
@@ -16,6 +17,7 @@ import { MOST_SEQUENCES } from "../basics/bounds.ts";
 import { showMany } from "../basics/show.ts";
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
+import { type ShuffleOptions, shuffledWindows } from "./window-order.ts";
 
 /** B windows of T tokens, row after row, and the token that follows each. */
 export interface Batch {
@@ -48,6 +50,8 @@ export interface BatchOptions {
   readonly seed: number;
   /** The largest number of validation batches; all by default. */
   readonly validationLimit?: number;
+  /** Read every training window once before any again, in shuffled order. Default: windows start anywhere. */
+  readonly shuffle?: ShuffleOptions;
 }
 
 const optionRules: FieldRules<BatchOptions> = {
@@ -58,6 +62,7 @@ const optionRules: FieldRules<BatchOptions> = {
   contextLength: "number",
   seed: "number",
   validationLimit: "number",
+  shuffle: "group",
 };
 
 /** Batches by step: the same step gives the same batch, regardless of earlier calls. */
@@ -79,12 +84,24 @@ export interface Batches {
  */
 export function createBatches(options: BatchOptions): Batches {
   expectFields("createBatches", options, optionRules);
-  const { train, validation, byteLengths, batchSize, contextLength, seed, validationLimit = Infinity } = options;
+  const {
+    train,
+    validation,
+    byteLengths,
+    batchSize,
+    contextLength,
+    seed,
+    validationLimit = Infinity,
+    shuffle,
+  } = options;
   checkCount("batchSize", batchSize);
   checkCount("contextLength", contextLength);
   expectWindows({ training: train, validation }, contextLength);
 
   const starts = train.length - contextLength;
+  const startOf = shuffle
+    ? shuffledWindows(train, contextLength, seed, shuffle)
+    : (step: number, row: number): number => uniformInteger(seed, streams.batches, step * MOST_SEQUENCES + row, starts);
   const windows = Math.floor((validation.length - 1) / contextLength);
   const validationCount = Math.max(1, Math.min(validationLimit, Math.floor(windows / batchSize)));
   const window = new Int32Array(contextLength + 1);
@@ -111,9 +128,7 @@ export function createBatches(options: BatchOptions): Batches {
           `step ${step} has more than ${MOST_SEQUENCES} rows: use a smaller batch (--batch) or fewer batches before an update (--accumulate)`,
         );
       }
-      return gather(train, (row) =>
-        uniformInteger(seed, streams.batches, step * MOST_SEQUENCES + firstRow + row, starts),
-      );
+      return gather(train, (row) => startOf(step, firstRow + row));
     },
     *validationBatches() {
       for (let index = 0; index < validationCount; index++) {

@@ -160,7 +160,7 @@ function readPath(
 }
 
 /** Extensions in lower case with their dot; "py" and ".PY" are ".py". */
-function extensionsOf(given: readonly string[] = textExtensions): readonly string[] {
+export function extensionsOf(given: readonly string[] = textExtensions): readonly string[] {
   if (given.length === 0 || given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
     throw new RangeError(
       `the extensions are ${JSON.stringify(given.join(","))}; they must be endings of files, such as .txt,.py, or * for all files.`,

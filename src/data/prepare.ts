@@ -4,6 +4,9 @@
 // folder in the cache folder, with `tokenizer.json`, `train.safetensors` and `validation.safetensors`. Existing
 // files are used again if they were made from the same text by the same tokenizer and their checksums are right;
 // otherwise they are made again. The tokenizer learns from the training part only.
+//
+// So it is for texts that fit into memory. Files of data (parquet, JSON lines, token ids), several sources, and texts
+// of more than LARGE bytes are prepared by stored/prepare-files.ts, which holds none of them in memory.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -11,24 +14,40 @@ import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts"
 import { expectWhole } from "../basics/ranges.ts";
 import { given } from "../basics/given.ts";
 import { showBytes, showCount, showMany } from "../basics/show.ts";
-import { expectSource, parseSource, readCorpus, type Corpus, type CorpusSource } from "./corpus.ts";
+import {
+  type Corpus,
+  type CorpusSource,
+  expectSource,
+  extensionsOf,
+  parseSource,
+  readCorpus,
+  textExtensions,
+} from "./corpus.ts";
+import type { PreparedData, PreparedFiles, PrepareProgress } from "./prepared-files.ts";
+import { dataFormOf, kindsOfFolder } from "./stored/data-files.ts";
+import { prepareFiles } from "./stored/prepare-files.ts";
+import { isStoredData, openStoredData } from "./stored/stored-data.ts";
+import { readTokenizer, writeTokenizer } from "./tokenizer-file.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { sweepLeftovers, writeAtomically } from "../files/atomic.ts";
+import { sweepLeftovers } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { formatTokenizer } from "./tokenizer-json.ts";
-import { parseTokenizer } from "./tokenizer-json-read.ts";
-import { readRoles, writeRoles, rolesFileOf } from "./tokenizer-roles.ts";
+import { rolesFileOf } from "./tokenizer-roles.ts";
 import { trainTokenizer, type Tokenizer } from "./tokenizer.ts";
 import { encodeDocuments, type EncodedText, textsOf } from "./prepare-texts.ts";
-import { openTokenFile, writeTokenFile, type TokenFile, type TokenOrigin } from "./token-file.ts";
+import { openTokenFile, writeTokenFile, type TokenFile } from "./token-file.ts";
+import type { TokenOrigin } from "./tokens.ts";
 import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 
 /** What to prepare, and where to store it. */
 export interface PrepareOptions {
-  /** Where the text is; a string is read as on the command line (`sotu`, `-`, a path). */
-  readonly source: CorpusSource | string;
+  /**
+   * Where the text is; a string is read as on the command line (`sotu`, `-`, a path). Several paths of files and
+   * folders are one source.
+   */
+  readonly source: CorpusSource | string | readonly string[];
   /** Tokens in the vocabulary; a short text gives fewer. */
   readonly vocabularySize: number;
   readonly cacheFolder: string;
@@ -44,6 +63,15 @@ export interface PrepareOptions {
   readonly skipUnreadable?: boolean;
   /** The most bytes of memory that the text may take; default: what is free now. */
   readonly memory?: number;
+  /** Of parquet files the column and of JSON lines the field that holds the text. Default "text". */
+  readonly column?: string;
+  /** Of several sources: how often the windows of each are read beside those of the others. Default: as their tokens. */
+  readonly weights?: readonly number[];
+  /**
+   * Whether the files are tokenized piece by piece and read shuffled, whatever their size. Default: only files of data,
+   * several sources, and texts of more than 256 MiB.
+   */
+  readonly shuffled?: boolean;
 }
 
 const optionRules: FieldRules<PrepareOptions> = {
@@ -56,49 +84,10 @@ const optionRules: FieldRules<PrepareOptions> = {
   extensions: "list",
   skipUnreadable: "flag",
   memory: "number",
+  column: "text",
+  weights: "list",
+  shuffled: "flag",
 };
-
-/** Progress of the preparation. */
-export interface PrepareProgress {
-  readonly stage: "corpus" | "tokenizer" | "tokens";
-  /** From 0 to 1 within the stage. */
-  readonly share: number;
-  /** A message for people. */
-  readonly message: string;
-}
-
-/** What was prepared, in numbers. */
-export interface DataSummary {
-  readonly corpus: string;
-  readonly documents: number;
-  readonly validationDocuments: number;
-  readonly splitRule: Split["rule"];
-  readonly vocabularySize: number;
-  readonly trainBytes: number;
-  readonly trainTokens: number;
-  readonly validationBytes: number;
-  readonly validationTokens: number;
-  /** Bytes per token of the validation text: divides a loss in nats a token into nats a byte. */
-  readonly validationBytesPerToken: number;
-  /** Whether the files existed already. */
-  readonly reused: boolean;
-  readonly folder: string;
-  /** Links to folders that were followed, and what was left out of a folder; a line each. */
-  readonly notes: readonly string[];
-}
-
-/** Open token files with their tokenizer; `close` them when done. */
-export interface PreparedFiles {
-  readonly tokenizer: Tokenizer;
-  readonly train: TokenFile;
-  readonly validation: TokenFile;
-  readonly close: () => void;
-}
-
-/** Open token files, their tokenizer, and where they came from. */
-export interface PreparedData extends PreparedFiles {
-  readonly summary: DataSummary;
-}
 
 const names = {
   tokenizer: "tokenizer.json",
@@ -124,9 +113,17 @@ export async function prepareData(
   const { source, vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
   expectGiven("prepareData", options, optionRules, ["source", "vocabularySize", "cacheFolder"]);
   expectWhole("prepareData", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
-  const wanted = sourceOf(source, options);
+  const paths = pathsOf(options);
   ensureWritableFolder(cacheFolder);
   sweepLeftovers(cacheFolder, []);
+  if (paths) {
+    expectShare(validationShare);
+    const { extensions, column, weights, tokenizer } = options;
+    const endings = { textEndings: textExtensions, extensions: extensions && extensionsOf(extensions) };
+    const wishes = { sources: paths, ...endings, column, weights, tokenizer, vocabularySize, cacheFolder };
+    return await prepareFiles({ ...wishes, seed, validationShare }, onProgress);
+  }
+  const wanted = sourceOf(source as CorpusSource | string, options);
 
   onProgress({ stage: "corpus", share: 0, message: "reading the text" });
   const corpus = await readCorpus(wanted, options.memory);
@@ -185,6 +182,67 @@ export async function prepareData(
   };
 }
 
+/** Texts of more bytes are tokenized piece by piece. */
+const LARGE = 2 ** 28;
+
+/** The paths of a source that is not to be held in memory; undefined of one that is. */
+function pathsOf({
+  source,
+  extensions,
+  skipUnreadable,
+  column,
+  weights,
+  shuffled,
+}: PrepareOptions): readonly string[] | undefined {
+  const paths =
+    typeof source === "string" ? [source] : Array.isArray(source) ? (source as readonly string[]) : undefined;
+  const stored = paths !== undefined && (paths.length !== 1 || areStored(paths[0]!, extensions, shuffled));
+  const refuse = (option: string, why: string): never => {
+    throw new Error(`prepareData: ${option} ${why}. Leave it out.`);
+  };
+  if (!stored) {
+    if (column !== undefined) refuse("column (--column)", "is for parquet files and JSON lines, and the data is text");
+    if (weights !== undefined) refuse("weights (--weights)", "are for several sources, and there is one");
+    return undefined;
+  }
+  if (skipUnreadable) refuse("skipUnreadable (--skip-unreadable)", "is for a folder of texts, and this is data");
+  const special = paths.find((one) => parseSource(one).kind !== "path");
+  if (special !== undefined || paths.length === 0)
+    throw new Error(
+      `prepareData: ${special === undefined ? "no source is given" : `${special} cannot be one of several sources`}; several sources are files and folders. Give paths.`,
+    );
+  if (weights && paths.length < 2) refuse("weights (--weights)", "are for several sources, and there is one");
+  if (weights && (weights.length !== paths.length || !weights.every((one) => one > 0 && one < 1e9)))
+    throw new Error(
+      `prepareData: the weights (--weights) are ${weights.join()}; there must be one above 0 for each of ${showMany(paths.length, "source")}. Give such as ${paths.map(() => 1).join()}.`,
+    );
+  if (paths.length > MOST_SOURCES)
+    throw new Error(
+      `prepareData: ${paths.length} sources are given; at most ${MOST_SOURCES} are read. Give folders in place of files.`,
+    );
+  return paths;
+}
+
+const MOST_SOURCES = 64;
+
+/** Whether a path leads to files that are not to be held in memory. What is not there is told of later. */
+function areStored(place: string, extensions: readonly string[] | undefined, shuffled: boolean | undefined): boolean {
+  if (shuffled !== undefined) return shuffled;
+  if (parseSource(place).kind !== "path") return false;
+  const stat = fs.statSync(place, { throwIfNoEntry: false });
+  if (stat?.isFile()) return dataFormOf(place) !== undefined || stat.size > LARGE;
+  if (!stat?.isDirectory()) return false;
+  if (extensions?.some((ending) => dataFormOf(`a${ending}`) !== undefined)) return true;
+  const { data, texts } = kindsOfFolder(place, extensions ?? textExtensions);
+  if (extensions === undefined && data.length > 0) return true;
+  return texts.reduce((sum, name) => sum + fs.statSync(path.join(place, name)).size, 0) > LARGE;
+}
+
+function expectShare(share: number): void {
+  if (!(share > 0 && share <= 0.5))
+    throw new RangeError(`the validation share is ${share}; it must be above 0 and at most 0.5, say 0.075`);
+}
+
 /** What decides a text's tokens beside `tokenizer.json`. */
 const endOf = ({ definition: { endToken } }: Tokenizer): string => (endToken === undefined ? "" : `ends ${endToken}`);
 
@@ -239,6 +297,7 @@ function writeFolder(
  * standard input can be resumed. A missing, damaged or unexpected file is an error.
  */
 export function openPrepared(folder: string, expected: Partial<TokenOrigin> = {}): PreparedFiles {
+  if (isStoredData(folder)) return openStoredData(folder, expected);
   const opened: TokenFile[] = [];
   const close = (): void => opened.forEach((tokens) => tokens.close());
   try {
@@ -275,26 +334,4 @@ function openKept(
     onUnsound(reason(error));
     return undefined;
   }
-}
-
-/**
- * Reads a `tokenizer.json` of a byte-level tokenizer, from this library or any other, and from a
- * `tokenizer_config.json` beside it which tokens begin and end a text.
- *
- * @throws Error when the file cannot be read or describes another kind of tokenizer
- */
-export function readTokenizer(file: string): Tokenizer {
-  let text: string;
-  try {
-    text = readText(file, MOST_OF_TOKENIZER);
-  } catch (error) {
-    throw new Error(`cannot read the tokenizer ${file}: ${reason(error)}`, { cause: error });
-  }
-  return parseTokenizer(text, file, readRoles(file));
-}
-
-/** Writes a `tokenizer.json`, and beside it which tokens begin and end a text where that is not as usual. */
-export function writeTokenizer(file: string, tokenizer: Tokenizer): void {
-  writeAtomically(file, (descriptor) => fs.writeFileSync(descriptor, formatTokenizer(tokenizer)));
-  writeRoles(file, tokenizer.definition);
 }

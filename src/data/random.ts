@@ -15,7 +15,7 @@ export type Key = readonly [number, number];
 export type Block = readonly [number, number, number, number];
 
 /** The purposes of random numbers in this folder; each purpose has a separate stream. */
-export const streams = { split: 1, batches: 2, initial: 3, sampling: 4, studies: 5, probing: 6 } as const;
+export const streams = { split: 1, batches: 2, initial: 3, sampling: 4, studies: 5, probing: 6, order: 7 } as const;
 
 const rounds = 10;
 const multiplier0 = 0xd2511f53;
@@ -88,6 +88,28 @@ export function uniform(seed: number, stream: number, counter: number): number {
 /** A uniform integer in [0, bound); the bias is below bound / 2^53. */
 export function uniformInteger(seed: number, stream: number, counter: number, bound: number): number {
   return Math.floor(uniform(seed, stream, counter) * bound);
+}
+
+/**
+ * The place of `index` in a random order of `size` things, without the other places: a Feistel network of four rounds
+ * over the next power of four, walked on until the place lies among the things (Black and Rogaway, "Ciphers with
+ * arbitrary finite domains", CT-RSA 2002). Another key gives another order.
+ */
+export function permuted(key: number, index: number, size: number): number {
+  const half = 2 ** Math.max(1, Math.ceil(Math.log2(size) / 2));
+  let place = index;
+  do {
+    let [left, right] = [Math.floor(place / half), place % half];
+    for (let round = 0; round < 4; round++)
+      [left, right] = [right, left ^ (random(key, streams.order, round * half + right) & (half - 1))];
+    place = left * half + right;
+  } while (place >= size);
+  return place;
+}
+
+/** A key for `permuted`: a seed of its own for each purpose and count under a seed. */
+export function derivedKey(seed: number, purpose: number, counter: number): number {
+  return Math.floor(uniform(seed, streams.order, purpose * 2 ** 40 + counter) * 2 ** 53);
 }
 
 /** Standard normal, by Box and Muller: sqrt(-2 ln u) cos(2 pi v) with u in (0, 1], v in [0, 1). */

@@ -9,24 +9,14 @@
 
 import { writeAtomically } from "../files/atomic.ts";
 import { newSha256 } from "../files/hash.ts";
-import { openSafetensors, type OpenSafetensors, UnsoundSafetensorsError } from "../files/safetensors.ts";
-import { type GrownTensor, writeGrowingTensor } from "../files/write-safetensors.ts";
-import { checkWindow, type TokenSource } from "./tokens.ts";
+import { openSafetensors } from "../files/safetensors.ts";
+import { type OpenSafetensors, UnsoundSafetensorsError } from "../files/safetensors-format.ts";
+import { type GrownTensor, writeGrowingTensor } from "../files/growing-tensor.ts";
+import { checkWindow, type StoredTokens, type TokenOrigin } from "./tokens.ts";
 
 /** An open token file; `close` it when done. */
-export interface TokenFile extends TokenSource {
+export interface TokenFile extends StoredTokens {
   readonly path: string;
-  /** What the file was made from. */
-  readonly origin: TokenOrigin;
-  /** SHA-256 of the tokens, as the file says. */
-  readonly checksum: string;
-  readonly close: () => void;
-}
-
-/** SHA-256 of the inputs that determine a token file's content. */
-export interface TokenOrigin {
-  readonly tokenizer: string;
-  readonly text: string;
 }
 
 const FORMAT = "birkhoff tokens 1";

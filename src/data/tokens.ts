@@ -1,7 +1,7 @@
 // Question: how are the tokens of a text read, piece by piece?
 //
-// A source is a list of token ids that is read in windows. This file has the source that lies in memory;
-// token-file.ts has the one that lies in a file.
+// A source is a list of token ids that is read in windows. This file has the source that lies in memory; token-file.ts
+// has the one that lies in a file, and stored/token-parts.ts the one that lies in parts of many.
 
 /** Tokens in memory or in a file, read piece by piece. */
 export interface TokenSource {
@@ -11,8 +11,25 @@ export interface TokenSource {
   readonly vocabularySize: number;
   /** Bytes of text that the tokens stand for; a document's end counts 0. */
   readonly bytes: number;
+  /** Where pieces of text begin that are not the continuation of what comes before, in rising order; absent: nowhere. */
+  readonly seams?: readonly number[];
   /** Copies tokens `offset` to `offset + count` to `into`, from index `at` (0 by default). */
   read(offset: number, count: number, into: Int32Array, at?: number): void;
+}
+
+/** SHA-256 of the inputs that determine stored tokens. */
+export interface TokenOrigin {
+  readonly tokenizer: string;
+  readonly text: string;
+}
+
+/** Tokens on a disk, as a source; `close` it when done. */
+export interface StoredTokens extends TokenSource {
+  /** What they were made from. */
+  readonly origin: TokenOrigin;
+  /** SHA-256 that tells them from any others. */
+  readonly checksum: string;
+  readonly close: () => void;
 }
 
 /** Tokens in memory, as a source. */

@@ -10,7 +10,7 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml";
+export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml" | "parquet" | "zstd";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -54,6 +54,18 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  parquet: {
+    what: "parquet files",
+    packages: ["hyparquet"],
+    neededBy: "a .parquet file of --data needs it",
+    instead: "or give the text as JSON lines",
+  },
+  zstd: {
+    what: "files compressed with zstd",
+    packages: ["fzstd"],
+    neededBy: "a .zst file of --data needs it where Node itself cannot read zstd (before 22.15)",
+    instead: "or unpack the file (unzstd)",
+  },
   yaml: {
     what: "configurations in YAML",
     packages: ["yaml"],

@@ -6,6 +6,7 @@
 import fs from "node:fs";
 import { writeAll, writeFileAtomically } from "./atomic.ts";
 import { attempt, reason } from "./errors.ts";
+import { formatRecord, parseJson, type StepRecord } from "./json.ts";
 import { newSha256 } from "./hash.ts";
 import { MOST_OF_RECORDS, readText } from "./read.ts";
 
@@ -64,38 +65,6 @@ export function openLog(file: string): Log {
 
 const cannotAppend = (file: string, error: unknown): Error =>
   new Error(`cannot write to ${file}: ${reason(error)}. What was written before is kept`, { cause: error });
-
-export interface StepRecord {
-  readonly step: number;
-}
-
-/** JSON cannot write these numbers, and the record of a run that diverged needs them. */
-const nonFinite: ReadonlyMap<unknown, number> = new Map(
-  [NaN, Infinity, -Infinity].map((value) => [String(value), value]),
-);
-
-/** JSON of a value, with NaN and the infinities as strings. */
-export function formatJson(value: unknown, indentation?: number): string {
-  const finite = (_: string, each: unknown): unknown =>
-    typeof each === "number" && !Number.isFinite(each) ? String(each) : each;
-  return JSON.stringify(value, finite, indentation);
-}
-
-/** A record as a line of JSON. */
-export function formatRecord(record: StepRecord): string {
-  return `${formatJson(record)}\n`;
-}
-
-/**
- * Parses JSON and turns those strings into numbers again.
- *
- * @throws SyntaxError when the text is not JSON
- */
-export function parseJson(text: string): unknown {
-  // A reviver for every value would take several times as long as parsing, and few lines have such a string.
-  if (!text.includes('NaN"') && !text.includes('Infinity"')) return JSON.parse(text);
-  return JSON.parse(text, (_, value: unknown) => nonFinite.get(value) ?? value);
-}
 
 interface Line<R> {
   readonly line: string;

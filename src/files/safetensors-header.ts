@@ -11,7 +11,7 @@ import { reason } from "./errors.ts";
  *
  * @throws Error without the file's name: what is wrong and where
  */
-export function parseHeader(bytes: Buffer): Record<string, unknown> {
+export function parseHeader(bytes: Uint8Array): Record<string, unknown> {
   const place = `bytes 8 to ${7 + bytes.length}`;
   let text: string;
   try {

@@ -6,7 +6,8 @@
 
 import path from "node:path";
 import { attempt } from "./errors.ts";
-import { type DescribedTensor, openSafetensors } from "./safetensors.ts";
+import { openSafetensors } from "./safetensors.ts";
+import type { DescribedTensor } from "./safetensors-format.ts";
 import { shortName } from "./safetensors-header.ts";
 import { indexIn, indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
 

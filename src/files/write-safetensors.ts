@@ -1,10 +1,10 @@
-// Question: how do named tensors become a file that any safetensors reader opens?
+// Question: how do named tensors become bytes that any safetensors reader opens?
 //
-// safetensors.ts describes the format. If a tensor's length is known only after its last value, the head is written
-// last, into room that was reserved for it: spaces may follow the JSON.
+// safetensors-format.ts describes the format.
 
-import { writeAll } from "./atomic.ts";
-import { type DescribedTensor, METADATA_KEY, sizeOf } from "./safetensors.ts";
+import { type DescribedTensor, METADATA_KEY, sizeOf } from "./safetensors-format.ts";
+
+const SPACE = 0x20;
 
 export interface NamedTensor {
   readonly name: string;
@@ -34,10 +34,10 @@ export function encodeHead(
     entries.set(name, { dtype, shape, data_offsets: [begin, end] });
   }
   // From entries, because assigning a tensor named "__proto__" would not make a property.
-  const json = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-  const head = Buffer.alloc(Math.max(room, 8 + Math.ceil(json.length / 8) * 8), " ");
-  head.writeBigUInt64LE(BigInt(head.length - 8));
-  json.copy(head, 8);
+  const json = new TextEncoder().encode(JSON.stringify(Object.fromEntries(entries)));
+  const head = new Uint8Array(Math.max(room, 8 + Math.ceil(json.length / 8) * 8)).fill(SPACE);
+  new DataView(head.buffer).setBigUint64(0, BigInt(head.length - 8), true);
+  head.set(json, 8);
   return head;
 }
 
@@ -59,35 +59,4 @@ export function encodeSafetensors(
     encodeHead(described, metadata),
     ...tensors.map(({ data }) => new Uint8Array(data.buffer, data.byteOffset, data.byteLength)),
   ];
-}
-
-/** Facts about a tensor that are known after all its bytes are written. */
-export interface GrownTensor {
-  readonly tensor: Omit<DescribedTensor, "bytes">;
-  readonly metadata: Readonly<Record<string, string>>;
-}
-
-/** Room for the head of a file of one tensor. */
-const HEAD_ROOM = 1024;
-
-/**
- * Writes a file of one tensor to an empty file, with its bytes as they come.
- *
- * @param parts the bytes; the generator returns the description of the tensor
- */
-export function writeGrowingTensor(descriptor: number, parts: Iterator<Uint8Array, GrownTensor>): void {
-  writeAll(descriptor, new Uint8Array(HEAD_ROOM));
-  let bytes = 0;
-  let part = parts.next();
-  for (; !part.done; part = parts.next()) {
-    writeAll(descriptor, part.value);
-    bytes += part.value.length;
-  }
-  const { tensor, metadata } = part.value;
-  const head = encodeHead([{ ...tensor, bytes }], metadata, HEAD_ROOM);
-  if (head.length > HEAD_ROOM)
-    throw new Error(
-      `the head of ${tensor.name} takes ${head.length} bytes; there is room for ${HEAD_ROOM}: shorten its metadata`,
-    );
-  writeAll(descriptor, head, 0);
 }

@@ -17,7 +17,7 @@
 
 import type { ConnectionWeights, Weights } from "../connections/conventions/evaluate.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
-import { type OpenSafetensors } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors-format.ts";
 import { shortName } from "../files/safetensors-header.ts";
 
 export const namings = ["birkhoff", "deepseek", "transformers", "megatron", "liger"] as const;

@@ -16,7 +16,7 @@ import {
 } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
-import type { DescribedTensor, OpenSafetensors } from "../files/safetensors.ts";
+import type { DescribedTensor, OpenSafetensors } from "../files/safetensors-format.ts";
 import { checkpointFiles, indexName, type Shard, singleName } from "../files/shards.ts";
 import { encodeHead } from "../files/write-safetensors.ts";
 

@@ -27,7 +27,7 @@ import {
 import { expectWhole } from "../basics/ranges.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
-import type { OpenSafetensors } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors-format.ts";
 import { isIndexName } from "../files/shard-names.ts";
 import { type OpenShards, openShards } from "../files/shards.ts";
 import {

@@ -26,7 +26,8 @@ import type { MhcConfig } from "../connections/mhc-options.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { languageModel, modelParameters } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type Checkpoint, type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
+import { type Checkpoint, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
+import type { SavedTensor } from "../training/trainer.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { isSamePlace } from "../files/places.ts";
@@ -176,13 +177,13 @@ function upcycledConfig(
 export function upcycledState(
   { model, optimizer, folder }: Pick<Checkpoint, "model" | "optimizer" | "folder">,
   { model: config, seed }: TrainingConfig,
-): { readonly model: CheckpointTensor[]; readonly optimizer: CheckpointTensor[] } {
+): { readonly model: SavedTensor[]; readonly optimizer: SavedTensor[] } {
   const old = new Map([...model, ...optimizer].map((tensor) => [tensor.name, tensor]));
   const wanted = modelParameters(config).all;
   const names = new Set(wanted.map(({ name }) => name));
   const lost = model.find(({ name }) => !names.has(name));
   if (lost) throw new Error(`${folder} has a tensor "${lost.name}" that the new model does not have`);
-  const kept = (name: string, shape: readonly number[], start: () => Float32Array): CheckpointTensor => {
+  const kept = (name: string, shape: readonly number[], start: () => Float32Array): SavedTensor => {
     const stored = old.get(name);
     if (stored && stored.shape.join() !== shape.join()) {
       throw new Error(
@@ -224,7 +225,7 @@ export async function expectSameLogits(
 
 export interface StoredModel {
   readonly config: ModelConfig;
-  readonly tensors: readonly CheckpointTensor[];
+  readonly tensors: readonly SavedTensor[];
 }
 
 /**
@@ -261,5 +262,5 @@ async function logitsOf(runtime: Runtime, { config, tensors }: StoredModel): Pro
   return logits;
 }
 
-const bytesOf = (tensors: readonly CheckpointTensor[]): number =>
+const bytesOf = (tensors: readonly SavedTensor[]): number =>
   tensors.reduce((sum, { data }) => sum + data.byteLength, 0);

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import type { TrainingConfig } from "../training/config.ts";
+import { showSource, type TrainingConfig } from "../training/config.ts";
 import { configDifferences } from "./config-differences.ts";
 import type { Figure } from "./figures/figure.ts";
 import { gainMapFigure, gainProfileFigure, gainTimeFigure } from "./figures/gains.ts";
@@ -326,7 +326,7 @@ function aboutRuns(runs: readonly RunData[]): string {
       other?.model.layers === layers && other.model.width === width && other.model.context === context,
   );
   const size = same ? ` of ${layers} layers, width ${width}, context ${context}` : " of several sizes";
-  const texts = new Set(runs.flatMap((run) => run.config?.data.source ?? []));
+  const texts = new Set(runs.flatMap((run) => (run.config ? [showSource(run.config.data.source)] : [])));
   return `${count}${size}, on ${texts.size === 1 ? [...texts][0] : `${texts.size} texts`}.`;
 }
 

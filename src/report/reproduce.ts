@@ -32,8 +32,10 @@ export function reproduceCommand(config: TrainingConfig): string {
   const connection = isMixed(model.connection) ? undefined : connectionChoice(model.connection);
   const asPaper = size.feedForward !== undefined;
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
-    ["--data", data.source, defaults.data],
     ["--extensions", data.extensions?.join() ?? "", ""],
+    ["--column", data.column ?? "", ""],
+    ["--weights", data.weights?.join() ?? "", ""],
+    ["--tokenizer", data.tokenizer ?? "", ""],
     ["--preset", preset, defaults.preset],
     ["--connection", connection ?? "mhc", "mhc"],
     ["--vocabulary", data.vocabulary, defaults.vocabulary],
@@ -71,7 +73,9 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["gainsEvery", config.gainsEvery, 10],
     ["alarms", config.alarms, undefined],
   ];
+  const sources = typeof data.source === "string" ? [data.source] : data.source;
   const words = [
+    ...(data.source === defaults.data ? [] : [`--data ${sources.map((source) => shellWord(source)).join(" ")}`]),
     ...options
       .filter(([, value, usual]) => value !== usual)
       .map(([option, value]) => `${option} ${shellWord(`${value}`)}`),

@@ -1,7 +1,7 @@
 // Question: what is odd about a configuration that can be trained all the same?
 
 import { showMany } from "../basics/show.ts";
-import type { TokenFile } from "../data/token-file.ts";
+import type { TokenSource } from "../data/tokens.ts";
 import type { TrainingConfig } from "../training/config.ts";
 
 type OnWarning = ((message: string) => void) | undefined;
@@ -22,7 +22,7 @@ const MANY_TIMES = 100;
 /** Warn when a single step reads the training text over and over. */
 export function warnOfStep(
   { name, batch, accumulate, model }: TrainingConfig,
-  train: Pick<TokenFile, "length">,
+  train: Pick<TokenSource, "length">,
   onWarning: OnWarning,
 ): void {
   const times = (batch * accumulate * model.context) / train.length;

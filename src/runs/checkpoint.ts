@@ -9,8 +9,6 @@
 
 import fs from "node:fs";
 import path from "node:path";
-import { isObject } from "../basics/objects.ts";
-import { showValue } from "../basics/show.ts";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
 import { readSafetensors } from "../files/safetensors.ts";
@@ -18,20 +16,26 @@ import { newSha256, sha256, sha256OfFile } from "../files/hash.ts";
 import { expectSpace } from "../files/space.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
 import { readText } from "../files/read.ts";
-
-/** What the trainer keeps besides tensors; comes back through JSON. */
-export type TrainingState = Readonly<Record<string, unknown>>;
-
-export interface CheckpointTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
+import {
+  CHECKPOINT_FORMAT,
+  checkpointNames as names,
+  damagedCheckpoint,
+  expectMarks,
+  type FileMark,
+  floatTensors,
+  formatState,
+  parseState,
+  type StateFile,
+  tensorFiles,
+  type TrainingState,
+  WRONG_CHECKSUM,
+} from "../training/checkpoint-files.ts";
+import type { SavedTensor } from "../training/trainer.ts";
 
 export interface CheckpointContent {
   readonly step: number;
-  readonly model: readonly CheckpointTensor[];
-  readonly optimizer: readonly CheckpointTensor[];
+  readonly model: readonly SavedTensor[];
+  readonly optimizer: readonly SavedTensor[];
   readonly state: TrainingState;
 }
 
@@ -63,10 +67,6 @@ export function expectRoom(runFolder: string, { checkpointBytes = 0, keepCheckpo
   expectSpace(runFolder, checkpointBytes * (missing + 1), "the checkpoints of the run");
 }
 
-const format = 1;
-/** The files of a checkpoint. */
-export const names = { model: "model.safetensors", optimizer: "optimizer.safetensors", state: "state.json" } as const;
-const tensorFiles = [names.model, names.optimizer] as const;
 const finished = /^step-(\d+)(\.replaced)?$/;
 const unfinished = /^\.(writing|removing)-step-/;
 
@@ -95,7 +95,12 @@ export function saveCheckpoint(
     fs.mkdirSync(writing);
     const files: Record<string, FileMark> = {};
     for (const name of tensorFiles) files[name] = writeFile(path.join(writing, name), tensors[name], write);
-    writeFile(path.join(writing, names.state), [Buffer.from(formatState({ format, step, files, state }))], write);
+    const stateFile = { format: CHECKPOINT_FORMAT, step, files, state };
+    writeFile(
+      path.join(writing, names.state),
+      [Buffer.from(formatState(stateFile, sha256(JSON.stringify(stateFile))))],
+      write,
+    );
     syncFolder(writing);
     if (fs.existsSync(folder)) fs.renameSync(folder, `${folder}.replaced`);
     fs.renameSync(writing, folder);
@@ -166,12 +171,8 @@ export function loadState(folder: string): TrainingState {
   return soundState(folder).state;
 }
 
-function readTensors(folder: string, file: string): CheckpointTensor[] {
-  return [...readSafetensors(path.join(folder, file)).tensors].map(([name, { shape, data }]) => {
-    if (data instanceof Float32Array) return { name, shape, data };
-    throw damaged(folder, `${file}: ${name} holds whole numbers`);
-  });
-}
+const readTensors = (folder: string, file: string): SavedTensor[] =>
+  floatTensors(readSafetensors(path.join(folder, file)), file, `the checkpoint ${folder}`);
 
 /** Removes what a killed save has left. Only for the process that writes to the run. */
 export function removeLeftovers(runFolder: string): void {
@@ -251,12 +252,6 @@ const bytesOf = (files: Readonly<Record<string, readonly Uint8Array[]>>): number
     .flat()
     .reduce((sum, { length }) => sum + length, 0);
 
-/** By what a file is known to be the one that was written. */
-interface FileMark {
-  readonly bytes: number;
-  readonly sha256: string;
-}
-
 function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullable<SaveOptions["write"]>): FileMark {
   const hash = newSha256();
   const descriptor = fs.openSync(file, "wx");
@@ -272,18 +267,7 @@ function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullab
   return { bytes: bytesOf({ file: chunks }), sha256: hash.digest("hex") };
 }
 
-interface StateFile {
-  readonly format: number;
-  readonly step: number;
-  readonly files: Readonly<Record<string, FileMark>>;
-  readonly state: TrainingState;
-}
-
-/** The state's checksum is that of its JSON without indentation, so it outlives a pretty-printer. */
-const formatState = (state: StateFile): string =>
-  `${JSON.stringify({ ...state, sha256: sha256(JSON.stringify(state)) }, undefined, 2)}\n`;
-
-const damaged = (folder: string, how: string): Error => new Error(`the checkpoint ${folder} is damaged (${how})`);
+const damaged = (folder: string, how: string): Error => damagedCheckpoint(`the checkpoint ${folder}`, how);
 
 /** A checkpoint's state, after its own bytes and those of the tensors were compared with the marks. */
 function checkedState(folder: string): StateFile {
@@ -297,21 +281,15 @@ function checkedState(folder: string): StateFile {
 
 /** The same without the tensors. */
 function soundState(folder: string): StateFile {
-  let parsed: StateFile & { readonly sha256: string };
+  let text: string;
   try {
-    parsed = JSON.parse(readText(path.join(folder, names.state)));
+    text = readText(path.join(folder, names.state));
   } catch (error) {
     throw damaged(folder, `${names.state}: ${reason(error)}`);
   }
-  if (parsed?.format !== format) {
-    throw new Error(
-      `the checkpoint ${folder} is of format ${showValue(parsed?.format)}; this version of birkhoff reads format ${format}`,
-    );
-  }
-  const { sha256: expected, ...state } = parsed;
-  if (sha256(JSON.stringify(state)) !== expected) throw damaged(folder, `${names.state}: its checksum is wrong`);
-  if (!isObject(state.files) || !tensorFiles.every((name) => isObject(state.files[name])))
-    throw damaged(folder, `${names.state}: it does not say which files there are`);
+  const { state, expected, hashed } = parseState(text, `the checkpoint ${folder}`);
+  if (sha256(hashed) !== expected) throw damaged(folder, WRONG_CHECKSUM);
+  expectMarks(state, `the checkpoint ${folder}`);
   return state;
 }
 

@@ -5,21 +5,16 @@
 
 import path from "node:path";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { readTokenizer } from "../data/prepare.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
 import { reason } from "../files/errors.ts";
 import { openSafetensors } from "../files/safetensors.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import {
-  type CheckpointPlace,
-  type CheckpointTensor,
-  latestCheckpoint,
-  listCheckpoints,
-  loadModel,
-  names,
-} from "./checkpoint.ts";
+import { type CheckpointPlace, latestCheckpoint, listCheckpoints, loadModel } from "./checkpoint.ts";
+import { checkpointNames as names } from "../training/checkpoint-files.ts";
+import type { SavedTensor } from "../training/trainer.ts";
 import { openRunFolder, readMetrics } from "./run-folder.ts";
 
 /** Which checkpoint of a run: the newest sound one, the one with the lowest validation loss, or that of a step. */
@@ -122,6 +117,6 @@ function remedy(run: string, was: ModelConfig, is: ModelConfig): string {
  *
  * @throws Error when the run or its checkpoint is not there any more, or is damaged
  */
-export function startingWeights({ run, step }: Required<TrainingConfig>["startedFrom"]): readonly CheckpointTensor[] {
+export function startingWeights({ run, step }: Required<TrainingConfig>["startedFrom"]): readonly SavedTensor[] {
   return loadModel(choose(run, step).folder).model;
 }

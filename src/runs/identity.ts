@@ -19,7 +19,7 @@ import { countFromZero } from "../basics/schemas.ts";
 import { newSha256 } from "../files/hash.ts";
 import type { LogMark } from "../files/records.ts";
 import { currentPath, parseTrainingConfig } from "../training/config.ts";
-import type { TrainingState } from "./checkpoint.ts";
+import type { TrainingState } from "../training/checkpoint-files.ts";
 
 /** What a run is made from besides its configuration. */
 export interface RunOrigin {

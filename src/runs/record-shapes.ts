@@ -5,7 +5,7 @@
 // was taken out is named. Which fields there are, and of what shape: the tables of training/records.ts and
 // stability/instruments.ts. Fields that no table knows stay as they are: a newer version may have written them.
 
-import { parseJson } from "../files/records.ts";
+import { parseJson } from "../files/json.ts";
 import type { Table } from "../stability/fields.ts";
 import {
   instrumentFields,

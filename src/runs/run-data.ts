@@ -8,7 +8,7 @@ import { showMany } from "../basics/show.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { hasCode, reason } from "../files/errors.ts";
-import { parseJson } from "../files/records.ts";
+import { parseJson } from "../files/json.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { isNetConfig, type NetConfig, parseNetConfig } from "../training/net-config.ts";

@@ -16,7 +16,8 @@ import { given } from "../basics/given.ts";
 import { sweepLeftovers, syncFolder } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { lockFolder } from "../files/lock.ts";
-import { formatRecord, type Log, type LogMark, openLog, readRecords, replaceLast } from "../files/records.ts";
+import { formatRecord } from "../files/json.ts";
+import { type Log, type LogMark, openLog, readRecords, replaceLast } from "../files/records.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import {

@@ -13,7 +13,9 @@ import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { type Batches, createBatches } from "../data/batches.ts";
-import { type PreparedFiles, readTokenizer, writeTokenizer } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
+import { readTokenizer, writeTokenizer } from "../data/tokenizer-file.ts";
+import { readAhead } from "../data/stored/read-ahead.ts";
 import { formatTokenizer } from "../data/tokenizer-json.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { reason } from "../files/errors.ts";
@@ -21,7 +23,6 @@ import { sha256 } from "../files/hash.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
-import { rounded } from "../stability/instruments.ts";
 import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Evaluation } from "../training/evaluation.ts";
@@ -36,6 +37,7 @@ import {
   type SavedStep,
 } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
+import { evaluationFields, gainRecord, metricRecord } from "../training/step-records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
 import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
 import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
@@ -119,7 +121,8 @@ export async function openRun(
   options: RunOptions = {},
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
-  const trainer = createTrainer(runtime, config, batchesOf(config, data));
+  const batches = batchesOf(config, data);
+  const trainer = createTrainer(runtime, config, batches);
   let folder: RunFolder | undefined;
   try {
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
@@ -135,8 +138,9 @@ export async function openRun(
     warnOfStep(config, data.train, options.onWarning);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, data, options.onWarning);
+    return await trainIn(folder, trainer, batches, data, options.onWarning);
   } catch (error) {
+    batches.close();
     folder?.close();
     trainer.release();
     throw error;
@@ -162,23 +166,21 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
     );
 }
 
-function batchesOf({ batch, model, seed, evaluateBatches }: TrainingConfig, data: PreparedFiles): Batches {
-  const { tokenizer, train, validation } = data;
+/** The batches of a run; those of data that is not held in memory are read ahead. */
+function batchesOf(config: TrainingConfig, data: PreparedFiles): Batches & { close(): void } {
+  const { batch, accumulate, model, seed, evaluateBatches } = config;
+  const { tokenizer, train, validation, mixture, folder } = data;
   if (tokenizer.vocabularySize !== model.vocabulary) {
     throw new RangeError(
       `The model has a vocabulary of ${model.vocabulary} and the tokenizer one of ${tokenizer.vocabularySize}; ` +
         "set model.vocabulary to the tokenizer's size.",
     );
   }
-  return createBatches({
-    train,
-    validation,
-    byteLengths: tokenizer.byteLengths,
-    batchSize: batch,
-    contextLength: model.context,
-    seed,
-    validationLimit: evaluateBatches,
-  });
+  const shuffle = config.data.shuffled ? { rows: batch * accumulate, ...given({ mixture }) } : undefined;
+  const options = { batchSize: batch, contextLength: model.context, seed, ...given({ shuffle }) };
+  const { byteLengths } = tokenizer;
+  const batches = createBatches({ train, validation, byteLengths, validationLimit: evaluateBatches, ...options });
+  return folder === undefined ? { ...batches, close: () => {} } : readAhead(batches, folder, options, accumulate);
 }
 
 /** Restore the newest checkpoint, or write what a new run needs. */
@@ -228,6 +230,7 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
+  batches: ReturnType<typeof batchesOf>,
   data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {
@@ -301,7 +304,7 @@ async function trainIn(
     }
   };
   const makeUpFor = async (record: MetricRecord, signal: AbortSignal | undefined): Promise<MetricRecord> => {
-    const whole = { ...record, ...fieldsOf(await trainer.evaluate({ signal })) };
+    const whole = { ...record, ...evaluationFields(await trainer.evaluate({ signal })) };
     history.complete(whole);
     owed = undefined;
     return whole;
@@ -329,7 +332,7 @@ async function trainIn(
     const record = recordOf(result, secondsBefore(), evaluation);
     owed = evaluates && !evaluation ? record : undefined;
     // Rounded before the alarms see it: a resumed run replays what is in the file.
-    const gain = result.instruments && { step, ...rounded(result.instruments) };
+    const gain = result.instruments && gainRecord(step, result.instruments);
     const excursions = history.add(record, gain, { whole: !owed });
     await react(
       step,
@@ -383,25 +386,14 @@ async function trainIn(
     close() {
       folder.close();
       trainer.release();
+      batches.close();
     },
   };
 }
 
 /** What metrics.jsonl says of a step. */
-const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evaluation): MetricRecord => ({
-  step: result.step,
-  loss: result.loss,
-  gradientNorm: result.gradientNorm,
-  learningRate: result.learningRate,
-  tokensPerSecond: result.tokens / result.seconds,
-  seconds: secondsBefore + result.seconds,
-  memory: Math.round(process.memoryUsage.rss() / 2 ** 20),
-  ...given({ expertLoad: result.expertLoad }),
-  ...fieldsOf(evaluation),
-});
-
-const fieldsOf = (evaluation: Evaluation | undefined): Pick<MetricRecord, "validationLoss" | "bitsPerByte"> =>
-  given({ validationLoss: evaluation?.loss, bitsPerByte: evaluation?.bitsPerByte });
+const recordOf = (result: StepResult, secondsBefore: number, evaluation?: Evaluation): MetricRecord =>
+  metricRecord(result, { secondsBefore, evaluation, memory: Math.round(process.memoryUsage.rss() / 2 ** 20) });
 
 /** What the state of a checkpoint has whose step is to be evaluated when the run goes on. */
 const OWED = "evaluationOwed";

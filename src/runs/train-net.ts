@@ -10,7 +10,7 @@ import { expectWhole } from "../basics/ranges.ts";
 import { MOST_COUNT } from "../basics/bounds.ts";
 import { showValue } from "../basics/show.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { type Instruments, rounded } from "../stability/instruments.ts";
+import type { Instruments } from "../stability/instruments.ts";
 import { adamwDefaults } from "../training/adamw-updates.ts";
 import {
   createNetTrainer,
@@ -22,6 +22,7 @@ import {
 } from "../training/net-trainer.ts";
 import { type NetConfig, parseNetConfig } from "../training/net-config.ts";
 import { DivergenceError } from "../training/reactions.ts";
+import { gainRecord } from "../training/step-records.ts";
 import { metricFields, type GainRecord, type MetricRecord } from "../training/records.ts";
 import { loadCheckpoint } from "./checkpoint.ts";
 import { describeResumable } from "./description.ts";
@@ -175,7 +176,7 @@ async function trainOn(trainer: NetTrainer, folder: RunFolder | undefined, wishe
   const isAborted = (): boolean => signal?.aborted ?? false;
   const add = (record: NetRecord, instruments: Instruments | undefined): void => {
     if (instruments) {
-      const gain = { step: record.step, ...rounded(instruments) };
+      const gain = gainRecord(record.step, instruments);
       gains.push(gain);
       folder?.appendGains(gain);
     }

@@ -4,7 +4,7 @@
 // touched: a run that writes has the bits of one that does not. A step's text is the same whoever asks for it, and the
 // run's folder keeps it once.
 
-import type { PreparedFiles } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { samplingRandom } from "../data/random.ts";
 import type { TrainingConfig } from "../training/config.ts";

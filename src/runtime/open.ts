@@ -8,7 +8,7 @@ import type { Runtime, RuntimeFound } from "./runtime.ts";
 import type { WasmOptions } from "./wasm/runtime.ts";
 
 /** The name of a runtime. */
-export type RuntimeName = "webgpu" | "wasm" | "reference";
+export type RuntimeName = "cuda" | "webgpu" | "wasm" | "reference";
 
 /** What may be asked for: a runtime by its name, or the fastest that there is. */
 export type RuntimeChoice = RuntimeName | "auto";
@@ -21,6 +21,14 @@ export interface OpenOptions extends WasmOptions {
 
 /** The fastest first. */
 const kinds: readonly RuntimeKind<RuntimeName>[] = [
+  {
+    name: "cuda",
+    description: "an NVIDIA GPU by CUDA, float32",
+    options: [],
+    tellsWhatIsMissing: true,
+    look: async () => (await import("./cuda/find.ts")).lookForCuda(),
+    open: async () => (await import("./cuda/runtime.ts")).createCudaRuntime(),
+  },
   {
     name: "webgpu",
     description: "any GPU by WebGPU, float32",

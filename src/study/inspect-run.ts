@@ -4,7 +4,8 @@
 // file, or the one that validates the run.
 
 import path from "node:path";
-import { openPrepared, readTokenizer } from "../data/prepare.ts";
+import { openPrepared } from "../data/prepare.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
 import { reason } from "../files/errors.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";

@@ -41,7 +41,7 @@ import { sampleVariance } from "../basics/numbers.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { meanLoss } from "../training/evaluation.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
-import { formatRecord } from "../files/records.ts";
+import { formatRecord } from "../files/json.ts";
 import { interventionsFile } from "../runs/run-folder.ts";
 import { restoreTensors, type TrainerState } from "../training/trainer.ts";
 

@@ -29,7 +29,7 @@ import { attempt } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
 import { readText } from "../files/read.ts";
 import type { ModelConfig } from "../model/config.ts";
-import type { OpenSafetensors } from "../files/safetensors.ts";
+import type { OpenSafetensors } from "../files/safetensors-format.ts";
 import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
 import { matchNames } from "./lint-names.ts";
 import { checkTensors, type TensorSource } from "./lint-tensors.ts";

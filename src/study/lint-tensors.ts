@@ -6,7 +6,7 @@
 // from a name that only one of them has. An output matrix that is the embedding again need not be stored.
 
 import { showMany } from "../basics/show.ts";
-import type { DescribedTensor } from "../files/safetensors.ts";
+import type { DescribedTensor } from "../files/safetensors-format.ts";
 import type { OpenShards } from "../files/shards.ts";
 import { isEmbedding, isOutputMatrix } from "../interop/whole-model.ts";
 import { type Comparison, compareNumbers } from "./lint-alike.ts";

@@ -75,8 +75,8 @@ export function createSteps<W, R>(
 const lastDone = new WeakMap<object, number>();
 
 /**
- * Seconds that a step took which is done now: from its first order, or from when the machine was done with the step
- * before it, of whichever trainer.
+ * Seconds that a step took which has been told of now: from its first order, or from when the step before it was told
+ * of, of whichever trainer of the runtime.
  *
  * @param started by `performance.now()`
  */

@@ -42,8 +42,8 @@ export interface OptimizerConfig {
 
 /** The text of a run. */
 export interface DataConfig {
-  /** `sotu`, a text file, a folder, or `-` for standard input. */
-  readonly source: string;
+  /** `sotu`, a file, a folder, or `-` for standard input; or several files and folders. */
+  readonly source: string | readonly string[];
   /** Largest size of the vocabulary that is trained. */
   readonly vocabulary: number;
   /** Chooses the validation documents; the same for all runs that are compared. */
@@ -52,9 +52,21 @@ export interface DataConfig {
   readonly extensions?: readonly string[];
   /** Of a folder: whether files that are no UTF-8 text are left out; absent: they are refused. */
   readonly skipUnreadable?: boolean;
+  /** Of parquet files the column and of JSON lines the field that holds the text; absent: "text". */
+  readonly column?: string;
+  /** Of several sources: how often each is read beside the others; absent: as their tokens. */
+  readonly weights?: readonly number[];
+  /** The tokenizer.json that was given for the text; absent: one was trained on it, or lay beside its files. */
+  readonly tokenizer?: string;
+  /** Whether every training window is read once before any is read again; absent: windows start anywhere. */
+  readonly shuffled?: boolean;
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
   readonly prepared?: { readonly folder: string; readonly text: string } | undefined;
 }
+
+/** What a text is called in a sentence. */
+export const showSource = (source: DataConfig["source"]): string =>
+  typeof source === "string" ? source : source.join(", ");
 
 /** Sublayers between stored states, or their number with the least memory; "none" stores everything. */
 export type RecomputeConfig = "none" | "auto" | number;
@@ -109,11 +121,15 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     name: z.string().min(1),
     seed: seedNumber.default(1),
     data: z.strictObject({
-      source: z.string().min(1),
+      source: z.union([z.string().min(1), z.array(z.string().min(1)).min(2)]),
       vocabulary: count(MOST_TOKENS),
       splitSeed: seedNumber.default(0),
       extensions: z.array(z.string().min(1)).exactOptional(),
       skipUnreadable: z.boolean().exactOptional(),
+      column: z.string().min(1).exactOptional(),
+      weights: z.array(z.number().positive()).exactOptional(),
+      tokenizer: z.string().min(1).exactOptional(),
+      shuffled: z.boolean().exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,

@@ -101,6 +101,9 @@ export interface NetTrainer {
   release(): void;
 }
 
+/** What a step tells, and when it began. */
+type Told = Omit<NetStep, "seconds"> & { readonly started: number };
+
 /** The instruments read at most so many rows of a batch. */
 const MOST_ROWS = 1024;
 
@@ -158,7 +161,7 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
   });
 
   /** Give all orders of a step. */
-  const begin = async (current: number, wanted: boolean): Promise<BegunStep<NetStep>> => {
+  const begin = async (current: number, wanted: boolean): Promise<BegunStep<Told>> => {
     const started = performance.now();
     await feed(current);
     const fed = performance.now() - started;
@@ -167,12 +170,12 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
     adamw.write(runtime, current);
     program.run();
     const told = Promise.all([program.read("loss"), program.read("clip")]).then(
-      ([[value = NaN], [gradientNorm = NaN]]): NetStep => ({
+      ([[value = NaN], [gradientNorm = NaN]]): Told => ({
         step: current,
         loss: value,
         gradientNorm,
         learningRate: rate(current),
-        seconds: secondsOf(runtime, computing),
+        started: computing,
         ...given({ instruments }),
       }),
     );
@@ -189,9 +192,9 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
       return ahead.begun;
     },
     async trainStep(wanted = false, goesOn = false) {
-      const told = await ahead.take(step + 1, wanted, goesOn ? false : undefined);
+      const { started, ...told } = await ahead.take(step + 1, wanted, goesOn ? false : undefined);
       if (Number.isFinite(told.gradientNorm)) step = told.step;
-      return told;
+      return { ...told, seconds: secondsOf(runtime, started) };
     },
     async save() {
       ahead.expectEnded("save");

@@ -211,7 +211,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
         loss,
         gradientNorm,
         learningRate: rate,
-        seconds: secondsOf(runtime, started),
+        started,
         tokens: batch * context * accumulate,
         ...(expertLoad.length > 0 ? { expertLoad } : {}),
         forward,
@@ -242,7 +242,8 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     async trainStep({ ahead, ...wishes } = {}) {
       expectThere("trainStep");
       const told = await steps.take(step + 1, wishes, wishes.instruments ? undefined : ahead);
-      const { before, forward, squares, ...result } = told;
+      const { before, forward, squares, started, ...rest } = told;
+      const result = { ...rest, seconds: secondsOf(runtime, started) };
       if (Number.isFinite(result.gradientNorm)) step = result.step;
       const instruments = before && {
         ...forward,
@@ -306,7 +307,8 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
 }
 
 /** What a step tells, and of one with instruments what they have seen and what the update is compared with. */
-interface Told extends Omit<StepResult, "instruments"> {
+interface Told extends Omit<StepResult, "instruments" | "seconds"> {
+  readonly started: number;
   readonly forward: Instruments | undefined;
   readonly before: readonly TensorValues[] | undefined;
   readonly squares: readonly TensorValues[];

@@ -4,6 +4,7 @@
 
 import fs from "node:fs";
 import path from "node:path";
+import { gzipSync } from "node:zlib";
 import { type Browser, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { train } from "../../examples/browser/src/train.ts";
@@ -12,8 +13,12 @@ import { buildExample, executablePath, missing, serveFolder } from "./pages.ts";
 
 if (missing) process.stderr.write(`Training in a page is not tested: ${missing}.\n`);
 
-const sizes = { steps: 4, context: 32, batch: 4 } as const;
-const query = new URLSearchParams(Object.entries(sizes).map(([name, value]) => [name, String(value)])).toString();
+const sizes = { steps: 4, context: 32, batch: 4, layers: 4, tokens: 30 } as const;
+/** A processor that plays the part of a GPU takes a second for each of these layers to be compiled, and more to write. */
+const smaller = { ...sizes, steps: 3, batch: 2, layers: 2, tokens: 0 } as const;
+type Sizes = { readonly [Name in keyof typeof sizes]: number };
+const queryOf = (wanted: Sizes): string =>
+  new URLSearchParams(Object.entries(wanted).map(([name, value]) => [name, String(value)])).toString();
 
 /** What a training told. */
 interface Trained {
@@ -22,12 +27,19 @@ interface Trained {
   readonly status: string;
 }
 
-async function trainInNode(): Promise<Pick<Trained, "losses" | "sample">> {
+/** How a training is looked at. */
+interface Watched {
+  readonly wanted?: Sizes;
+  /** Before the button is pressed. */
+  readonly watch?: (page: Page) => Promise<void>;
+}
+
+async function trainInNode(wanted: Sizes): Promise<Pick<Trained, "losses" | "sample">> {
   const text = fs.readFileSync(new URL("../../examples/browser/src/text.txt", import.meta.url), "utf8");
   const runtime = await createWasmRuntime({ threads: 1 });
   const losses: number[] = [];
   let sample = "";
-  for await (const news of train(runtime, { text, ...sizes })) {
+  for await (const news of train(runtime, { text, ...wanted })) {
     if ("loss" in news) losses.push(news.loss);
     else ({ sample } = news);
   }
@@ -43,7 +55,7 @@ describe.skipIf(missing)("the page of examples/browser", { timeout: 120_000 }, (
   beforeAll(async () => {
     [built, node, browser] = await Promise.all([
       buildExample(),
-      trainInNode(),
+      trainInNode(sizes),
       chromium.launch({
         executablePath,
         args: [
@@ -63,12 +75,12 @@ describe.skipIf(missing)("the page of examples/browser", { timeout: 120_000 }, (
   });
 
   /** Open the page with a query, press Train, wait until it is done. */
-  async function trained(wishes: string, isolated: boolean, watch?: (page: Page) => Promise<void>): Promise<Trained> {
+  async function trained(wishes: string, isolated: boolean, { wanted = sizes, watch }: Watched = {}): Promise<Trained> {
     const page = await browser.newPage();
     const problems: string[] = [];
     page.on("pageerror", (error) => problems.push(error.message));
     page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-    await page.goto(`${servers[isolated ? 1 : 0]!.url}?${query}&${wishes}`);
+    await page.goto(`${servers[isolated ? 1 : 0]!.url}?${queryOf(wanted)}&${wishes}`);
     expect(await page.evaluate(() => globalThis.crossOriginIsolated)).toBe(isolated);
     await watch?.(page);
     await page.getByRole("button", { name: "Train" }).click();
@@ -100,12 +112,72 @@ describe.skipIf(missing)("the page of examples/browser", { timeout: 120_000 }, (
     expect(sample).toBe(node.sample);
   });
 
+  test("does not freeze while it trains by itself, on one thread or on two", async () => {
+    // A page that computed itself would be busy for a whole step.
+    for (const [wishes, isolated] of [
+      ["", false],
+      ["&threads=2", true],
+    ] as const) {
+      // What a task of the page's main thread takes at most, once it trains.
+      let longest: Promise<number> | undefined;
+      const watch = async (page: Page): Promise<void> => {
+        await page.exposeFunction("tellLongest", (milliseconds: number) => (longest = Promise.resolve(milliseconds)));
+        await page.evaluate(() => {
+          let [before, most] = [Number.NaN, 0];
+          const tell = (globalThis as unknown as { tellLongest(milliseconds: number): void }).tellLongest;
+          setInterval(() => {
+            const now = performance.now();
+            const trains = document.querySelector("[role=status]")?.textContent?.startsWith("Step");
+            if (trains && now - before > most) tell((most = now - before));
+            before = trains ? now : Number.NaN;
+          }, 4);
+        });
+      };
+      const { losses, status } = await trained(`runtime=wasm&in=page${wishes}`, isolated, {
+        wanted: { ...sizes, batch: 16, context: 64, tokens: 0 },
+        watch,
+      });
+      expect(losses).toHaveLength(sizes.steps);
+      // On a busy machine both are longer.
+      const seconds = Number(/([\d.]+) s,/.exec(status)?.[1]);
+      expect(await longest).toBeLessThan((1000 * seconds) / sizes.steps / 2);
+    }
+  });
+
+  test("trains on WebGPU with the losses of Node within 1e-4", async () => {
+    const expected = await trainInNode(smaller);
+    const { losses, status } = await trained("runtime=webgpu", false, { wanted: smaller });
+    expect(status).toContain("webgpu (webgpu swiftshader)");
+    expect(losses).toHaveLength(smaller.steps);
+    for (const [at, loss] of losses.entries()) expect(Math.abs(loss - expected.losses[at]!)).toBeLessThan(1e-4);
+  });
+
   test("says how a page gets threads where it has none", async () => {
     const { losses, status } = await trained("runtime=wasm&threads=4", false);
     expect(losses).toEqual([]);
     expect(status).toMatch(
       /^createWasmRuntime: threads is 4; it can only be 1\. This page is not cross-origin isolated, .*Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp, or leave threads out\.$/,
     );
+  });
+
+  test("its bundle is as small as docs/browser.md says", () => {
+    const kilobytes = (pattern: string): number => {
+      const [file = ""] = fs.globSync(pattern, { cwd: built.dist });
+      return gzipSync(fs.readFileSync(path.join(built.dist, file)), { level: 9 }).length / 1000;
+    };
+    const page = fs.readFileSync(new URL("../../docs/browser.md", import.meta.url), "utf8");
+    const [, script, thread, kernels] =
+      /is (\d+) kB of gzip; each thread loads (\d+) kB more, and the kernels are (\d+) kB/.exec(page) ?? [];
+    for (const [pattern, said] of [
+      ["assets/index-*.js", script],
+      ["assets/thread-*.js", thread],
+      ["assets/relaxed-*.wasm", kernels],
+    ] as const) {
+      const measured = kilobytes(pattern);
+      expect(Math.abs(measured - Number(said)), `${pattern} has ${measured} kB, not ${said}`).toBeLessThan(
+        0.1 * measured,
+      );
+    }
   });
 
   test("its bundle has nothing of Node", () => {

@@ -7,7 +7,7 @@ import { configFrom } from "../../src/cli/configuration.ts";
 import { connectionOption, trainingOptions, type TrainingOptions } from "../../src/cli/options.ts";
 import type { ConnectionChoice } from "../../src/cli/connections.ts";
 import { reportCommand } from "../../src/cli/report.ts";
-import type { PreparedData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
 import { reproduceCommand } from "../../src/report/reproduce.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { presets } from "../../src/model/config.ts";

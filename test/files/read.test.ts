@@ -7,7 +7,7 @@ import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
 import { readBeginning, readText, readWhole } from "../../src/files/read.ts";
 import { openShards } from "../../src/files/shards.ts";
-import { readTokenizer } from "../../src/data/prepare.ts";
+import { readTokenizer } from "../../src/data/tokenizer-file.ts";
 import { readRecords } from "../../src/files/records.ts";
 import { readHuggingFaceModel } from "../../src/interop/hf/weights.ts";
 import { describeResumable, readDescription } from "../../src/runs/description.ts";

@@ -5,7 +5,8 @@ import os from "node:os";
 import path from "node:path";
 import * as fc from "fast-check";
 import { afterAll, describe, expect, it } from "vitest";
-import { readSafetensors, UnsoundSafetensorsError } from "../../src/files/safetensors.ts";
+import { readSafetensors } from "../../src/files/safetensors.ts";
+import { UnsoundSafetensorsError } from "../../src/files/safetensors-format.ts";
 import { encodeSafetensors, type NamedTensor } from "../../src/files/write-safetensors.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-safetensors-"));

@@ -10,7 +10,7 @@ import { trainingOptions, type TrainingOptions } from "../../src/cli/options.ts"
 import { parseChoice } from "../../src/cli/connections.ts";
 import { conversion } from "../../src/connections/conventions/convert.ts";
 import { mhc } from "../../src/connections/mhc.ts";
-import type { PreparedData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
 import { messageOf, reason } from "../../src/files/errors.ts";
 import { presets } from "../../src/model/config.ts";
 import { hardwareProfiles } from "../../src/planning/hardware.ts";

@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { readTokenizer, writeTokenizer } from "../../src/data/prepare.ts";
+import { readTokenizer, writeTokenizer } from "../../src/data/tokenizer-file.ts";
 import { Tokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
 import { sizeOf } from "../../src/graph/tensor.ts";
@@ -12,7 +12,8 @@ import type { ModelConfig } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../src/runs/checkpoint.ts";
+import { latestCheckpoint, loadCheckpoint } from "../../src/runs/checkpoint.ts";
+import type { SavedTensor } from "../../src/training/trainer.ts";
 import { exportHuggingFace } from "../../src/interop/hf/export.ts";
 import { importHuggingFace } from "../../src/interop/hf/import.ts";
 import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";
@@ -31,12 +32,12 @@ afterAll(() => {
   fs.rmSync(place, { recursive: true });
 });
 
-const weightsOf = (run: string): readonly CheckpointTensor[] => loadCheckpoint(latestCheckpoint(run)!.folder).model;
+const weightsOf = (run: string): readonly SavedTensor[] => loadCheckpoint(latestCheckpoint(run)!.folder).model;
 const sameBits = (a: Float32Array, b: Float32Array): boolean =>
   Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
 
 /** An exported folder to change and import; the model is the one of that name. */
-function exported(name: string, out: string): { folder: string; model: ModelConfig; weights: CheckpointTensor[] } {
+function exported(name: string, out: string): { folder: string; model: ModelConfig; weights: SavedTensor[] } {
   const { model } = models[name]!;
   const weights = trainedWeights(model);
   makeRun(at(`${out}-run`), model, weights);

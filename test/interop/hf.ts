@@ -1,7 +1,7 @@
 // Question: which models does the exchange with Hugging Face have to carry, and how is a run made of one without training?
 
 import path from "node:path";
-import { writeTokenizer } from "../../src/data/prepare.ts";
+import { writeTokenizer } from "../../src/data/tokenizer-file.ts";
 import { random } from "../../src/data/random.ts";
 import { type Tokenizer, trainTokenizer } from "../../src/data/tokenizer.ts";
 import { createParameters } from "../../src/graph/parameters.ts";
@@ -9,7 +9,7 @@ import { input } from "../../src/graph/state.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import type { CheckpointTensor } from "../../src/runs/checkpoint.ts";
+import type { SavedTensor } from "../../src/training/trainer.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createRunFolder } from "../../src/runs/run-folder.ts";
@@ -94,7 +94,7 @@ export const models: Readonly<Record<string, { readonly model: ModelConfig; read
 };
 
 /** Weights as after much training: every part of the model, also what starts at zero or one, does something. */
-export function trainedWeights(model: ModelConfig): CheckpointTensor[] {
+export function trainedWeights(model: ModelConfig): SavedTensor[] {
   const parameters = createParameters();
   languageModel(model, parameters);
   const scales = { weight: 8, embedding: 8, norm: 1, connection: 1, balance: 1 };
@@ -121,7 +121,7 @@ export function trainingOf(model: ModelConfig): TrainingConfig {
 }
 
 /** A run at step 3 with these weights. */
-export function makeRun(folder: string, model: ModelConfig, tensors: readonly CheckpointTensor[]): void {
+export function makeRun(folder: string, model: ModelConfig, tensors: readonly SavedTensor[]): void {
   const run = createRunFolder(folder, trainingOf(model));
   writeTokenizer(path.join(folder, "tokenizer.json"), tokenizer);
   run.saveCheckpoint({ step: 3, model: tensors, optimizer: [], state: { seed: 1 } });
@@ -137,7 +137,7 @@ export function someTokens({ vocabulary, context }: ModelConfig): number[][] {
 export function logitsOf(
   runtime: SynchronousRuntime,
   model: ModelConfig,
-  tensors: readonly CheckpointTensor[],
+  tensors: readonly SavedTensor[],
 ): Float64Array {
   const parameters = createParameters();
   const built = languageModel(model, parameters);

@@ -4,7 +4,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { given } from "../../src/basics/given.ts";
-import { prepareData, type PreparedData } from "../../src/data/prepare.ts";
+import { prepareData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
 import {
   crc32c,
   exportTensorBoard,

@@ -2,7 +2,8 @@
 
 import fs from "node:fs";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
+import { prepareData } from "../../src/data/prepare.ts";
 import { presets } from "../../src/model/config.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";

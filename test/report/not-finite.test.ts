@@ -13,7 +13,7 @@ import { liveRow } from "../../src/report/server/records.ts";
 import { createRoutes } from "../../src/report/server/routes.ts";
 import { drawCurves, summaryTable } from "../../src/report/summary.ts";
 import { sweepTable } from "../../src/report/sweep-table.ts";
-import { formatJson, formatRecord, parseJson } from "../../src/files/records.ts";
+import { formatJson, formatRecord, parseJson } from "../../src/files/json.ts";
 import { readRunData } from "../../src/runs/run-data.ts";
 import { readMetrics } from "../../src/runs/run-folder.ts";
 import { parseSweep } from "../../src/runs/sweep/definition.ts";

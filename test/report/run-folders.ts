@@ -4,7 +4,7 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import type { EventRecord, GainRecord, MetricRecord } from "../../src/training/records.ts";
-import { formatRecord } from "../../src/files/records.ts";
+import { formatRecord } from "../../src/files/json.ts";
 import { tinyTraining } from "../training/tiny.ts";
 
 export interface WrittenRun {

@@ -4,7 +4,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
+import { prepareData } from "../../src/data/prepare.ts";
 import { initialise } from "../../src/index.ts";
 import type { Program, Runtime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";

@@ -3,7 +3,9 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { type PreparedData, type PreparedFiles, prepareData, readTokenizer } from "../../src/data/prepare.ts";
+import type { PreparedData, PreparedFiles } from "../../src/data/prepared-files.ts";
+import { prepareData } from "../../src/data/prepare.ts";
+import { readTokenizer } from "../../src/data/tokenizer-file.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { listCheckpoints, loadState } from "../../src/runs/checkpoint.ts";

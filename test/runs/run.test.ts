@@ -3,7 +3,8 @@
 import fs from "node:fs";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PreparedData, prepareData } from "../../src/data/prepare.ts";
+import type { PreparedData } from "../../src/data/prepared-files.ts";
+import { prepareData } from "../../src/data/prepare.ts";
 import { type ConnectionKind, connectionKinds } from "../../src/connections/table.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";

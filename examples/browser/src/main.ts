@@ -1,7 +1,7 @@
 // Question: what does the page show?
 //
 // A text, a button, the loss while it falls, and then what the model writes. The address may choose: ?runtime=wasm,
-// ?threads=1, ?steps=20, ?context=32, ?batch=4, and ?in=page to train without a worker of one's own.
+// ?threads=1, ?steps=20, ?context=32, ?batch=4, ?layers=2, ?tokens=40, and ?in=page to train without a worker of its own.
 
 import type { PageOptions } from "birkhoff/browser";
 import { drawLosses } from "./chart.ts";
@@ -42,7 +42,10 @@ form.addEventListener("submit", (event) => {
   sample.textContent = "";
   const losses: number[] = [];
   let device = "";
-  const [threads, context, batch] = ["threads", "context", "batch"].map(numberOf);
+  const threads = numberOf("threads");
+  const sizes = (["context", "batch", "layers", "tokens"] as const).flatMap((name) =>
+    address.has(name) ? [[name, numberOf(name)]] : [],
+  );
   const options: PageOptions = {
     runtime: runtime.value as NonNullable<PageOptions["runtime"]>,
     ...(threads === undefined ? {} : { threads }),
@@ -50,8 +53,7 @@ form.addEventListener("submit", (event) => {
   const wishes = {
     text: area.value,
     steps: Number(steps.value),
-    ...(context === undefined ? {} : { context }),
-    ...(batch === undefined ? {} : { batch }),
+    ...Object.fromEntries(sizes),
   };
   const begun = performance.now();
   start({ options, wishes }, (told) => {

@@ -12,10 +12,11 @@ import { isSamePlace } from "../../files/places.ts";
 import { ensureWritableFolder } from "../../files/space.ts";
 import { encodeHead } from "../../files/write-safetensors.ts";
 import { formatTokenizer } from "../../data/tokenizer-json.ts";
-import { readTokenizer } from "../../data/prepare.ts";
+import { readTokenizer } from "../../data/tokenizer-file.ts";
 import type { Tokenizer } from "../../data/tokenizer.ts";
 import { sizeOf } from "../../graph/tensor.ts";
-import { type CheckpointTensor, latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
+import { latestCheckpoint, loadCheckpoint } from "../../runs/checkpoint.ts";
+import type { SavedTensor } from "../../training/trainer.ts";
 import { parseTrainingConfig } from "../../training/config.ts";
 import { formatHuggingFaceConfig, huggingFaceConfig } from "./config.ts";
 import { gatherView, huggingFaceTensors } from "./tensors.ts";
@@ -68,7 +69,7 @@ export function exportHuggingFace(run: string, out: string, options: HuggingFace
 
   const saved = new Map(loadCheckpoint(place.folder).model.map((tensor) => [tensor.name, tensor]));
   const views = huggingFaceTensors(model);
-  const sourceOf = (name: string): CheckpointTensor => {
+  const sourceOf = (name: string): SavedTensor => {
     const stored = saved.get(name);
     if (stored) return stored;
     throw new Error(`${place.folder} has no tensor "${name}"; it belongs to another model than config.json describes`);

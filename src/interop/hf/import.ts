@@ -11,7 +11,7 @@ import path from "node:path";
 import { given } from "../../basics/given.ts";
 import { reason } from "../../files/errors.ts";
 import { isSamePlace } from "../../files/places.ts";
-import { readTokenizer, writeTokenizer } from "../../data/prepare.ts";
+import { readTokenizer, writeTokenizer } from "../../data/tokenizer-file.ts";
 import { isObject } from "../../basics/objects.ts";
 import { endOfText, Tokenizer, type TokenizerDefinition } from "../../data/tokenizer.ts";
 import type { TokenRoles } from "../../data/tokenizer-roles.ts";

@@ -11,7 +11,7 @@ import { type OpenShards, openShards } from "../../files/shards.ts";
 import { createParameters } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { languageModel } from "../../model/language-model.ts";
-import type { CheckpointTensor } from "../../runs/checkpoint.ts";
+import type { SavedTensor } from "../../training/trainer.ts";
 import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
 import { shortName } from "../../files/safetensors-header.ts";
 import type { ModelConfig } from "../../model/config.ts";
@@ -21,7 +21,7 @@ import { readText } from "../../files/read.ts";
 /** A model read from a folder; `notes` also says which tensors were left out. */
 export interface HuggingFaceModel extends ReadConfig {
   /** This library's parameters, in its order. */
-  readonly tensors: readonly CheckpointTensor[];
+  readonly tensors: readonly SavedTensor[];
 }
 
 /** Tables that older files store and that every model computes itself. */

@@ -4,7 +4,7 @@
 
 import path from "node:path";
 import { parseTrainingConfig, type TrainingConfig } from "../../training/config.ts";
-import { parseJson } from "../../files/records.ts";
+import { parseJson } from "../../files/json.ts";
 import { lastRecord, type Left, type RecordFiles, recordOf } from "../../runs/record-shapes.ts";
 import type { RunData } from "../../runs/run-data.ts";
 import { endLines, endText } from "./ends.ts";

@@ -52,6 +52,8 @@ export const sweepOptions = [
   "data",
   "extensions",
   "skipUnreadable",
+  "column",
+  "tokenizer",
   "preset",
   "connection",
   "vocabulary",

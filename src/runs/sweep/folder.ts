@@ -39,7 +39,7 @@ import {
   type SweepPoint,
   sweepPoints,
 } from "./definition.ts";
-import { formatJson } from "../../files/records.ts";
+import { formatJson } from "../../files/json.ts";
 import { readText } from "../../files/read.ts";
 
 const names = { plan: "sweep.json", result: "result.json", results: "results.jsonl", summary: "summary.json" } as const;

@@ -13,8 +13,12 @@ const WIDTH = 64;
 /** Bytes of what a check writes: position + 1 of the first offence (0: none), and the index there. */
 export const OFFENCE_BYTES = 8;
 
-/** Emit the check of a tensor of indices. */
-export function checkIndices(context: LoweringContext, indices: Tensor, check: IndexCheck): void {
+/**
+ * Emit the check of a tensor of indices.
+ *
+ * @param used i32 of the same shape: where it is negative, nobody looks at the index
+ */
+export function checkIndices(context: LoweringContext, indices: Tensor, check: IndexCheck, used?: Tensor): void {
   const size = sizeOf(indices.shape);
   // A state of the program: it has a place of its own, which nothing writes over.
   const offence = {
@@ -25,7 +29,7 @@ export function checkIndices(context: LoweringContext, indices: Tensor, check: I
   context.emit(
     kernelCall({
       name: "checkIndices",
-      reads: { indices: operand(context, indices) },
+      reads: { indices: operand(context, indices), ...(used && { used: operand(context, used) }) },
       writes: { offence: { buffer: offence, type: "u32" } },
       functions: [`var<workgroup> first: array<u32, ${WIDTH}>;`],
       width: WIDTH,
@@ -33,7 +37,7 @@ export function checkIndices(context: LoweringContext, indices: Tensor, check: I
       body: `
   var found: u32 = ${u(size)};
   for (var i: u32 = lane; i < ${u(size)}; i += ${u(WIDTH)}) {
-    if (u32(indices[i]) >= ${u(check.rows)}) { found = min(found, i); }
+    if (u32(indices[i]) >= ${u(check.rows)}${used ? " && used[i] >= 0" : ""}) { found = min(found, i); }
   }
   first[lane] = found;
   workgroupBarrier();

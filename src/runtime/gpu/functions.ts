@@ -46,9 +46,17 @@ const texts = {
   let count: f32 = abs(x) * fromBits((254u << 23u) - step);
   let below: f32 = floor(count);
   let up: bool = count - below > 0.5f || (count - below == 0.5f && (u32(below) & 1u) == 1u);
-  let rounded: f32 = select(below, below + 1.0f, up) * fromBits(step);
-  return select(rounded, -rounded, x < 0.0f);
+  let value: f32 = select(below, below + 1.0f, up) * fromBits(step);
+  return select(value, -value, x < 0.0f);
 }`,
+  /** The float32 of the bfloat16 at an index, whose word is given. */
+  widened: `fn widened(word: u32, at: u32) -> f32 {
+  return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (at & 1u) == 1u));
+}`,
+  /** The nearest bfloat16. */
+  rounded: `fn rounded(x: f32) -> f32 { return bitcast<f32>(toBfloat16(x) << 16u); }`,
+  /** Two values as bfloat16 in a word, the first in its lower half. */
+  packed: `fn packed(first: f32, second: f32) -> u32 { return toBfloat16(first) | (toBfloat16(second) << 16u); }`,
   /** 1 / (1 + e^−x) without an overflow on the way. */
   logistic: `fn logistic(x: f32) -> f32 {
   let e: f32 = exponential(-abs(x));

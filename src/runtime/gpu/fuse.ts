@@ -6,6 +6,7 @@
 
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "../plan/calls.ts";
 import type { ElementWork, GpuWork, IndexCheck, KernelWork, ManyWork } from "./work.ts";
+import { functionsFor } from "./functions.ts";
 import { WIDTH } from "./rows.ts";
 
 /** A kernel and what it is called with; W is work of one machine alone, which stays as it is. */
@@ -195,25 +196,55 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Par
   const functions = new Set<string>();
   const written = new Set<Buffer>();
   const lines: string[] = [];
+  /** The narrow results that are stored, by the names of their words. */
+  const words = new Map<string, string>();
   let size = 0;
   for (const [at, call] of calls.entries()) {
     const work = workOf(call);
     if (work.kind !== "elements") throw new Error(`fused: ${call.label} is not elementwise.`);
     size = work.size;
     for (const text of work.functions) functions.add(text);
-    const loads = work.reads.map(({ name, type, index }, k) => {
+    const loads = work.reads.map(({ name, type, index, narrow }, k) => {
       const { buffer } = call.operands[k]!;
       const known = index === "i" ? results.get(buffer) : undefined;
-      return `let ${name}: ${type} = ${known ?? `${nameOf(buffer, type)}[${index}]`};`;
+      if (known !== undefined) return `let ${name}: ${narrow ? "f32" : type} = ${known};`;
+      const from = nameOf(buffer, type);
+      if (!narrow) return `let ${name}: ${type} = ${from}[${index}];`;
+      for (const text of functionsFor("widened(")) functions.add(text);
+      return `let ${name}: f32 = widened(${from}[(${index}) / 2u], ${index});`;
     });
     const { buffer } = call.operands[work.reads.length]!;
     const result = `r${at}`;
-    lines.push(`    var ${result}: ${work.type};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
+    const type = work.narrow ? "f32" : work.type;
+    lines.push(`    var ${result}: ${type};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
     results.set(buffer, result);
     if (!stored(buffer)) continue;
     written.add(buffer);
-    lines.push(`    ${nameOf(buffer, work.type)}[i] = ${result};`);
+    const name = nameOf(buffer, work.type);
+    if (work.narrow) {
+      words.set(`word${at}`, name);
+      lines.push(`    word${at} = word${at} | ((bitcast<u32>(${result}) >> 16u) << (16u * half));`);
+    } else lines.push(`    ${name}[i] = ${result};`);
   }
+  const text = lines.join("\n");
+  /** A thread makes both values of a word. */
+  const inPairs = `
+  let pair: u32 = group * ${WIDTH}u + lane;
+  if (2u * pair < size) {
+${[...words.keys()].map((word) => `    var ${word}: u32 = 0u;`).join("\n")}
+    for (var half: u32 = 0u; half < 2u; half += 1u) {
+    let i: u32 = 2u * pair + half;
+    if (i < size) {
+${text}
+    }
+    }
+${[...words].map(([word, name]) => `    ${name}[pair] = ${word};`).join("\n")}
+  }`;
+  const one = `
+  let i: u32 = group * ${WIDTH}u + lane;
+  if (i < size) {
+${text}
+  }`;
   const labels = [...new Set(calls.map(({ label }) => label))];
   return {
     label: labels.length > 1 ? `${labels[0]} to ${labels.at(-1)}` : (labels[0] ?? ""),
@@ -222,13 +253,9 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Par
       operands: [...names.values()],
       functions: [...functions],
       numbers: { size },
-      body: `
-  let i: u32 = group * ${WIDTH}u + lane;
-  if (i < size) {
-${lines.join("\n")}
-  }`,
+      body: words.size > 0 ? inPairs : one,
       width: WIDTH,
-      groups: Math.ceil(size / WIDTH),
+      groups: Math.ceil((words.size > 0 ? Math.ceil(size / 2) : size) / WIDTH),
     },
     buffers: [...names.keys()],
     written,

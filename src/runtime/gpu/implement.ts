@@ -4,6 +4,8 @@
 // operation does.
 
 import type { Named, Names } from "../../graph/named.ts";
+import { toFloat32Operation } from "../../ops/bfloat16.ts";
+import { reshapeOperation } from "../../ops/reshape.ts";
 import { type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Call, Operand } from "../plan/calls.ts";
 import type { Lowering, LoweringContext } from "../plan/machine.ts";
@@ -21,8 +23,24 @@ export type Tensors<I extends Names, O extends Names> = Named<I, Tensor> & Named
 /** Calls do not chain by rows: only elementwise work is fused. */
 const NO_CHAIN = 2;
 
-export function typeOf({ dtype }: Pick<Tensor, "dtype">): ElementType {
+/** Where the values of a tensor lie, and how. */
+export interface Source {
+  readonly buffer: Buffer;
+  readonly type: ElementType;
+  /** As bfloat16, two in a u32: a text that reads `x[i]` has the float32 (see `widenReads`). */
+  readonly narrow?: boolean;
+}
+
+function typeOf({ dtype }: Pick<Tensor, "dtype">): ElementType {
   return dtype === "bf16" ? "u32" : dtype;
+}
+
+/** The bfloat16 tensor whose values in float32 a tensor is, seen in any shape. */
+function narrowSource({ node }: Tensor): Tensor | undefined {
+  const [source] = node.inputs;
+  if (source === undefined) return undefined;
+  if (node.op === toFloat32Operation) return source;
+  return node.op === reshapeOperation ? narrowSource(source) : undefined;
 }
 
 /** A u32 as text. */
@@ -51,12 +69,12 @@ export function elements<I extends Names, O extends readonly [string], A>(
         const output = node.outputs[0]!;
         const names: readonly string[] = order ?? op.inputs;
         const reads = names.map((name) => {
-          const tensor = node.inputs[op.inputs.indexOf(name)]!;
-          return { tensor, name, type: typeOf(tensor), index: (indices as Record<string, string>)[name] ?? "i" };
+          const source = operand(context, node.inputs[op.inputs.indexOf(name)]!);
+          return { ...source, name, index: (indices as Record<string, string>)[name] ?? "i" };
         });
         const text = value(attributes, tensors);
         emitElements(context, {
-          reads: reads.map(({ tensor, ...operand }) => ({ buffer: context.buffer(tensor), ...operand })),
+          reads,
           write: { buffer: context.buffer(output), type: typeOf(output) },
           value: text,
           size: sizeOf(output.shape),
@@ -69,13 +87,8 @@ export function elements<I extends Names, O extends readonly [string], A>(
 
 export interface ElementCall {
   readonly name: string;
-  readonly reads: readonly {
-    readonly buffer: Buffer;
-    readonly name: string;
-    readonly type: ElementType;
-    readonly index: string;
-  }[];
-  readonly write: { readonly buffer: Buffer; readonly type: ElementType };
+  readonly reads: readonly (Source & { readonly name: string; readonly index: string })[];
+  readonly write: Source;
   readonly value: string;
   readonly size: number;
 }
@@ -84,8 +97,14 @@ export interface ElementCall {
 export function elementCall({ name, reads, write, value, size }: ElementCall): Omit<Call, "label" | "flops"> {
   const work: GpuWork = {
     kind: "elements",
-    reads: reads.map((operand) => ({ name: operand.name, type: operand.type, index: operand.index })),
+    reads: reads.map((operand) => ({
+      name: operand.name,
+      type: operand.type,
+      index: operand.index,
+      ...(operand.narrow && { narrow: true }),
+    })),
     type: write.type,
+    ...(write.narrow && { narrow: true }),
     value,
     functions: functionsFor([value, ...reads.map(({ index }) => index)].join("\n")),
     size,
@@ -103,8 +122,10 @@ export function elementCall({ name, reads, write, value, size }: ElementCall): O
     ],
     words: [],
     // Threads load before they store, each its own element: any operand that is read at `i` alone may be written over.
-    inPlace: reads.flatMap(({ buffer, type }, at) =>
-      type === write.type && reads.every((other, k) => other.buffer !== buffer || aligned[k])
+    inPlace: reads.flatMap(({ buffer, type, narrow = false }, at) =>
+      type === write.type &&
+      narrow === (write.narrow ?? false) &&
+      reads.every((other, k) => other.buffer !== buffer || aligned[k])
         ? [[at, reads.length] as const]
         : [],
     ),
@@ -119,8 +140,9 @@ function emitElements(context: LoweringContext, call: ElementCall): void {
 /** A kernel's call: operands by the names that its body uses. */
 export interface KernelCall {
   readonly name: string;
-  readonly reads: Readonly<Record<string, { readonly buffer: Buffer; readonly type: ElementType }>>;
-  readonly writes: Readonly<Record<string, { readonly buffer: Buffer; readonly type: ElementType }>>;
+  readonly reads: Readonly<Record<string, Source>>;
+  /** A narrow one is written in whole words by the body itself. */
+  readonly writes: Readonly<Record<string, Source>>;
   /** Declarations of the kernel's own. */
   readonly functions?: readonly string[];
   readonly body: string;
@@ -137,9 +159,12 @@ export interface KernelCall {
 }
 
 export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { flops?: number } {
-  const { name, reads, writes, functions = [], body, numbers, width, groups, lazy, inPlace = {}, check, flops } = call;
+  const { name, reads, writes, functions = [], numbers, width, groups, lazy, inPlace = {}, check, flops } = call;
   const names = [...Object.keys(reads), ...Object.keys(writes)];
   const operands = [...Object.values(reads), ...Object.values(writes)];
+  const narrow = new Set(names.filter((each) => reads[each]?.narrow));
+  const body = narrow.size > 0 ? widenReads(call.body, narrow) : call.body;
+  const isNarrow = (each: string): boolean => (reads[each] ?? writes[each])?.narrow === true;
   // What may lie in one place is read and written there by one thread.
   const shared = new Set([...Object.keys(inPlace), ...Object.values(inPlace)]);
   const work: GpuWork = {
@@ -159,16 +184,44 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
       return { buffer, access: at < Object.keys(reads).length ? "read" : "write", aligned: shared.has(names[at]!) };
     }),
     words: [],
-    inPlace: Object.entries(inPlace).map(([to, from]) => [names.indexOf(from), names.indexOf(to)] as const),
+    inPlace: Object.entries(inPlace)
+      .filter((pair) => !pair.some(isNarrow))
+      .map(([to, from]) => [names.indexOf(from), names.indexOf(to)] as const),
     work,
     ...(lazy && { lazy }),
     ...(flops !== undefined && { flops }),
   };
 }
 
-/** A tensor as an operand of a kernel. */
-export function operand(context: LoweringContext, tensor: Tensor): { buffer: Buffer; type: ElementType } {
+/** A tensor as an operand of a kernel; one that was only widened from bfloat16 is read where it is narrow. */
+export function operand(context: LoweringContext, tensor: Tensor): Source {
+  const stored = narrowSource(tensor);
+  if (stored) return { buffer: context.buffer(stored), type: "u32", narrow: true };
+  if (context.isRounded(tensor)) return { buffer: context.buffer(tensor), type: "u32", narrow: true };
   return { buffer: context.buffer(tensor), type: typeOf(tensor) };
+}
+
+/** A text in which `x[i]` of the narrow operands is the float32 of the bfloat16 there. */
+export function widenReads(text: string, narrow: ReadonlySet<string>): string {
+  const pattern = /\b([A-Za-z]\w*)\[/g;
+  let result = "";
+  let at = 0;
+  for (let found = pattern.exec(text); found; found = pattern.exec(text)) {
+    const name = found[1] ?? "";
+    if (!narrow.has(name)) continue;
+    const begin = pattern.lastIndex;
+    let end = begin;
+    for (let depth = 1; depth > 0; end++) {
+      if (text[end] === "[") depth++;
+      else if (text[end] === "]") depth--;
+      else if (end >= text.length) throw new Error(`widenReads: a bracket after ${name} is not closed.`);
+    }
+    const index = widenReads(text.slice(begin, end - 1), narrow);
+    result += `${text.slice(at, found.index)}widened(${name}[(${index}) / 2u], ${index})`;
+    at = end;
+    pattern.lastIndex = end;
+  }
+  return result + text.slice(at);
 }
 
 /** A rule that emits its own calls. */
@@ -181,7 +234,7 @@ export function calls<I extends Names, O extends Names, A>(
     addend: Tensor | undefined,
     scope: string,
   ) => void,
-  options: { readonly accumulates?: boolean } = {},
+  options: Omit<Lowering, "lower"> = {},
 ): Implementation {
   return {
     op: op,
@@ -198,6 +251,6 @@ export function temporary(
   name: string,
   elementsCount: number,
   type: ElementType = "f32",
-): { buffer: Buffer; type: ElementType } {
+): Source {
   return { buffer: context.temporary(name, 4 * elementsCount), type };
 }

@@ -7,8 +7,8 @@
 
 import { stateOf } from "../../graph/state.ts";
 import { ancestors, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { Buffer, CompiledPlan } from "../plan/calls.ts";
-import { compilePlan } from "../plan/compile.ts";
+import { type Buffer, type CompiledPlan, sumBytes } from "../plan/calls.ts";
+import { compilePlan, withoutMemory } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
 import { type ProgramSpec, resultsOf } from "../program.ts";
 import { createStates } from "../states.ts";
@@ -65,6 +65,9 @@ export interface Memory<B extends Piece> {
   most(): number;
 }
 
+/** What `create` throws where the memory is known not to suffice; `place` then says what the whole program needs. */
+export class NoRoom extends Error {}
+
 /** What the memory asks of whoever gives the orders. */
 export interface MemoryActions<B extends Piece> {
   create(label: string, bytes: number): B;
@@ -76,6 +79,8 @@ export interface MemoryActions<B extends Piece> {
   drop(buffer: B): void;
   /** What is thrown for a buffer that is larger than any can be. */
   tooLarge(bytes: number): Error;
+  /** What is thrown for a program where `create` has thrown NoRoom: the bytes of all that would then be held. */
+  noRoom?(bytes: number): Error;
 }
 
 const whole = (bytes: number): number => Math.ceil(bytes / 4) * 4;
@@ -172,6 +177,14 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
     };
     return { pieces: [...grown.values()], commit, abandon };
   };
+  /** All bytes that are taken once a program has its place. */
+  const bytesWith = (spec: ProgramSpec): number => {
+    const planned = withoutMemory();
+    const { bytes } = compilePlan(spec, machine, planned).arena;
+    const fresh = [...planned.states].filter(([tensor]) => !states.has(tensor));
+    const held = arena.reduce((sum, { size }) => sum + size, 0);
+    return taken + sumBytes(fresh.map(([, buffer]) => buffer)) + Math.max(0, bytes - held);
+  };
   const dropArena = (): void => {
     if (bound.size === 0) for (const buffer of arena.splice(0)) drop(buffer);
   };
@@ -239,13 +252,17 @@ export function createMemory<B extends Piece>(machine: Machine, actions: MemoryA
     state: (tensor) => states.state(tensor).place,
     forget: (tensor) => states.forget(tensor),
     place(spec, bind) {
-      const program = prepare(spec, bind);
       try {
-        program.grow().commit();
-        return program;
+        const program = prepare(spec, bind);
+        try {
+          program.grow().commit();
+          return program;
+        } catch (error) {
+          program.release();
+          throw error;
+        }
       } catch (error) {
-        program.release();
-        throw error;
+        throw error instanceof NoRoom && actions.noRoom ? actions.noRoom(bytesWith(spec)) : error;
       }
     },
     prepare,

@@ -37,29 +37,39 @@ const MOST_KEPT = 16;
 export interface KeptRow {
   /** Threads of the group. */
   readonly width: number;
+  /** Values of a thread. */
+  readonly length: number;
   /** A statement for each value of the thread: `c` is its column, and names that end in `at` are its own. */
   each(statement: (at: number) => string): string;
 }
 
-/** A row of C values in the registers of a group; undefined where it is too long. */
-export function keptRow(C: number): KeptRow | undefined {
+/**
+ * A row of C values in the registers of a group; undefined where it is too long.
+ *
+ * @param inPairs whether a thread has neighbours, the even one before the odd; C is then even
+ */
+export function keptRow(C: number, inPairs: boolean = false): KeptRow | undefined {
   const width = C <= 512 ? WIDTH : C <= 1024 ? 2 * WIDTH : 4 * WIDTH;
   const count = Math.ceil(C / width);
   if (count > MOST_KEPT) return undefined;
+  const length = inPairs ? 2 * Math.ceil(count / 2) : count;
   return {
     width,
+    length,
     each: (statement) =>
-      Array.from({ length: count }, (_, at) => {
-        const column = `let c: u32 = lane + ${u(at * width)};`;
+      Array.from({ length }, (_, at) => {
+        const column = `let c: u32 = ${inPairs ? `2u * lane + ${u((at - (at % 2)) * width + (at % 2))}` : `lane + ${u(at * width)}`};`;
         const text = statement(at);
-        return (at + 1) * width <= C ? `  { ${column} ${text} }` : `  { ${column} if (c < ${u(C)}) { ${text} } }`;
+        return (inPairs ? at - (at % 2) + 2 : at + 1) * width <= C
+          ? `  { ${column} ${text} }`
+          : `  { ${column} if (c < ${u(C)}) { ${text} } }`;
       }).join("\n"),
   };
 }
 
 /** Declarations of a value of each column of a thread, zero at first. */
-export function keptValues(name: string, C: number, { width }: KeptRow): string {
-  return Array.from({ length: Math.ceil(C / width) }, (_, at) => `  var ${name}${at}: f32 = 0.0f;`).join("\n");
+export function keptValues(name: string, { length }: KeptRow): string {
+  return Array.from({ length }, (_, at) => `  var ${name}${at}: f32 = 0.0f;`).join("\n");
 }
 
 /**

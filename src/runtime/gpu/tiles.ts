@@ -46,8 +46,12 @@ export interface TileText {
   /** The first inner index and the one behind the last: expressions that are the same for all threads. */
   readonly first: string;
   readonly end: string;
-  /** Statements that store `value`, the value of `row` and `column` of the tile. */
+  /**
+   * Statements that store `value`, the value of `row` and `column` of the tile; `inPairs`, that and `after`, the value of
+   * the next column: the first column is then even.
+   */
   readonly store: string;
+  readonly inPairs?: boolean;
 }
 
 const numbers = (length: number): number[] => Array.from({ length }, (_, at) => at);
@@ -62,7 +66,7 @@ export function tileMemory({ rows, columns }: Tile): string[] {
 }
 
 /** The body that makes a tile. */
-export function tileText({ tile, a, b, first, end, store }: TileText): string {
+export function tileText({ tile, a, b, first, end, store, inPairs = false }: TileText): string {
   const { rows, columns, ownRows, ownColumns } = tile;
   const across = columns / ownColumns;
   const threads = threadsOf(tile);
@@ -142,11 +146,12 @@ ${cells.map(({ r, s, name }) => `      ${name} += ${part("a", r)} * ${part("b", 
     }
   }
 ${cells
+  .filter(({ s }) => !inPairs || s % 2 === 0)
   .map(
     ({ r, s, name }) => `  {
     let row: u32 = ${line("down", rows, ownRows, r)};
     let column: u32 = ${line("across", columns, ownColumns, s)};
-    let value: f32 = ${name};
+    let value: f32 = ${name};${inPairs ? `\n    let after: f32 = c${r}_${s + 1};` : ""}
     ${store}
   }`,
   )

@@ -24,6 +24,8 @@ export interface ElementOperand {
   /** How the expressions call its value. */
   readonly name: string;
   readonly type: ElementType;
+  /** Whether it holds bfloat16, two in a u32, which the expressions see as f32. */
+  readonly narrow?: boolean;
   /** Its index for the element `i`; it may use values that come before it in the list. "i" is the element itself. */
   readonly index: string;
 }
@@ -33,6 +35,8 @@ export interface ElementWork {
   readonly kind: "elements";
   readonly reads: readonly ElementOperand[];
   readonly type: ElementType;
+  /** Whether the value, an f32 that bfloat16 has, is stored as bfloat16, two in a u32. */
+  readonly narrow?: boolean;
   /** An expression of the values that were read and of `i`, the number of the element. */
   readonly value: string;
   readonly functions: readonly string[];

@@ -1,9 +1,11 @@
 // Question: how does a graph become a list of kernel calls?
 //
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
-// lowered in order of construction. One fusion happens here: add(x, f(...)) where f's kernel
-// can accumulate becomes one call that starts from x, so residual sums and gradient sums cost nothing.
+// lowered in order of construction. Two fusions happen here: add(x, f(...)) where f's kernel can accumulate becomes one
+// call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
+// kernel that made the value, where it can.
 
+import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
@@ -92,6 +94,7 @@ function lowerGraph(
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
   const absorbed = findAbsorbed(nodes, new Set(results), machine);
+  const casts = findCasts(nodes, absorbed, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -99,6 +102,8 @@ function lowerGraph(
     const tensor = place(original);
     const sum = absorbed.get(tensor.node);
     if (sum && tensor.index === 0) return bufferOf(sum.add.outputs[0]!);
+    const cast = casts.get(tensor);
+    if (cast) return bufferOf(cast.outputs[0]!);
     let buffer = buffers.get(tensor);
     if (!buffer) {
       buffer = stateOf(tensor) ? options.stateBuffer(tensor) : { name: labelOf(tensor.node), bytes: byteSize(tensor) };
@@ -107,15 +112,16 @@ function lowerGraph(
     return buffer;
   };
 
-  const adds = new Set([...absorbed.values()].map(({ add }) => add));
+  const done = new Set([...[...absorbed.values()].map(({ add }) => add), ...casts.values()]);
   for (const node of nodes) {
     const [first] = node.outputs;
-    if ((first && stateOf(first)) || adds.has(node)) continue;
+    if ((first && stateOf(first)) || done.has(node)) continue;
     let flops = flopsOf(node);
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,
       buffer: bufferOf,
+      isRounded: (tensor) => casts.has((tensor.index === 0 && absorbed.get(tensor.node)?.add.outputs[0]) || tensor),
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
       alias: (view, source) => void buffers.set(view, bufferOf(source)),
       emit(call) {
@@ -172,6 +178,27 @@ function findAbsorbed(
         break;
       }
     }
+  }
+  return found;
+}
+
+/** Roundings that the kernel which makes the value does, by that value: nobody else reads it. */
+function findCasts(
+  nodes: readonly Node[],
+  absorbed: ReadonlyMap<Node, Absorbed>,
+  results: ReadonlySet<Tensor>,
+  { implementationOf }: Machine,
+): Map<Tensor, Node> {
+  const uses = new Map<Tensor, number>();
+  for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
+  const sums = new Map([...absorbed].map(([sum, { add }]) => [add, sum]));
+  const found = new Map<Tensor, Node>();
+  for (const cast of nodes) {
+    const [value] = cast.inputs;
+    if (cast.op !== toBfloat16Operation || value === undefined || value.index > 0) continue;
+    const maker = sums.get(value.node) ?? value.node;
+    if (uses.get(value) === 1 && !results.has(value) && implementationOf(maker.op)?.rounds?.(maker))
+      found.set(value, cast);
   }
   return found;
 }

@@ -41,6 +41,8 @@ export interface LoweringContext {
   /** Only for choosing sizes of tasks where no result depends on them. */
   readonly threads: number;
   buffer(tensor: Tensor): Buffer;
+  /** Whether the kernel is to store this output as bfloat16: only outputs of rules that round are. */
+  isRounded(tensor: Tensor): boolean;
   temporary(name: string, bytes: number): Buffer;
   /** Let a view share its source's buffer. */
   alias(view: Tensor, source: Tensor): void;
@@ -52,4 +54,6 @@ export interface Lowering {
   lower(node: Node, context: LoweringContext, addend?: Tensor): void;
   /** The kernel can add a tensor of the output's shape on the way: add(x, this) costs nothing. */
   readonly accumulates?: boolean;
+  /** Whether the kernel of a node can store its first output as bfloat16: rounding it costs nothing. */
+  rounds?(node: Node): boolean;
 }

@@ -73,10 +73,14 @@ export function describeAdapter(adapter: GPUAdapter): AdapterListing {
   };
 }
 
+/** What a device is asked to have where the adapter has it. */
+const wishedFeatures = ["timestamp-query"] as const;
+
 /** A device with the adapter's own limits. */
 export function openDevice(adapter: GPUAdapter): Promise<GPUDevice> {
   const requiredLimits = Object.fromEntries(raisedLimits.map((name) => [name, adapter.limits[name]]));
-  return adapter.requestDevice({ requiredLimits });
+  const requiredFeatures = wishedFeatures.filter((feature) => adapter.features.has(feature));
+  return adapter.requestDevice({ requiredLimits, requiredFeatures });
 }
 
 /** See which GPU there is, for people and for "auto". */

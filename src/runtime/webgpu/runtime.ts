@@ -30,6 +30,7 @@ import type { ProgramOf, Runtime } from "../runtime.ts";
 import { type AdapterListing, describeAdapter, expectAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
 import { bind, type Bound } from "./bind.ts";
 import { type Checked, createChecks } from "./checks.ts";
+import { createClock } from "./clock.ts";
 import { createOrders, type Orders } from "./orders.ts";
 import { createPipelines } from "./pipelines.ts";
 import { createReads, type Reads } from "./reads.ts";
@@ -49,6 +50,11 @@ const UNKNOWN_MEMORY = 2 ** 42;
 /** The WebGPU runtime: float32 on any GPU, the same bits from run to run on one adapter. */
 export interface WebgpuRuntime extends Runtime {
   readonly adapter: AdapterListing;
+  /**
+   * Milliseconds that the GPU takes for the programs that a function runs, by its own clock, from the first kernel to the
+   * last; absent where it has no such clock. Browsers round it to 0.1 ms: time many runs together.
+   */
+  readonly time?: (act: () => void) => Promise<number>;
 }
 
 /** How the WebGPU runtime uses the GPU. */
@@ -156,6 +162,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
   });
   const checks = createChecks(reads);
   const pipelines = createPipelines(device);
+  const clock = createClock(device, orders, reads);
 
   const put = (place: Place<GPUBuffer>, data: Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer>): void => {
     if (problem()) return;
@@ -261,7 +268,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       if (failure) checks.keep(failure);
       if (failure || !bound) return undefined;
       reads.encode();
-      const pass = orders.encoder().beginComputePass();
+      const pass = orders.encoder().beginComputePass(clock?.pass());
       for (const { slot, group, grid } of bound.calls) {
         pass.setPipeline(slot.pipeline!);
         pass.setBindGroup(0, group);
@@ -324,6 +331,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
     machine,
     asynchronous: true,
     adapter: describeAdapter(adapter),
+    ...(clock && { time: clock.time }),
     compile,
     write(tensor, values) {
       expectOpen("write");

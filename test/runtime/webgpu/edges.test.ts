@@ -5,6 +5,7 @@ import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
 import { exp, gelu, log, relu, sigmoid, silu, sqrt, square, tanh } from "../../../src/ops/elementwise.ts";
+import { chooseExperts } from "../../../src/ops/expert-choice.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
 import { maxLast } from "../../../src/ops/max-last.ts";
 import { sum, sumLast } from "../../../src/ops/reductions.ts";
@@ -108,5 +109,15 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
         Float64Array.from(plain),
       ),
     ).toBeLessThan(1e-4);
+  });
+
+  test("experts whose bias is -Infinity come last, the earlier first", async () => {
+    const [scores, bias] = [input("scores", [1, 4]), input("bias", [4])];
+    const { experts } = chooseExperts(scores, bias, { active: 4 });
+    const given = [
+      [scores, [0.1, 0.2, 0.3, 0.4]],
+      [bias, [-Infinity, 0, -Infinity, 0]],
+    ] as const;
+    expect([...(await valuesOf(experts, given))]).toEqual([3, 1, 0, 2]);
   });
 });

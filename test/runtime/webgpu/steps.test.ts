@@ -2,7 +2,8 @@
 // run that waits.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { type PreparedData, prepareData } from "../../../src/data/prepare.ts";
+import type { PreparedData } from "../../../src/data/prepared-files.ts";
+import { prepareData } from "../../../src/data/prepare.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";

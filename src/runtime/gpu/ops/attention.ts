@@ -89,37 +89,46 @@ const shared = (layout: Layout, rows: number): string[] => [
 ];
 
 export const attention: readonly Implementation[] = [
-  calls(attentionOperation, ({ qkv, out, lse }, attributes, context) => {
-    const layout = layoutOf(qkv, attributes);
-    const { B, T, heads, headSize: D, valueSize: V } = layout;
-    const rows = sharedRows(D + V);
-    context.emit(
-      kernelCall({
-        name: "attention",
-        reads: { qkv: operand(context, qkv) },
-        writes: { out: operand(context, out), lse: operand(context, lse) },
-        functions: shared(layout, rows),
-        width: WIDTH,
-        groups: B * heads * Math.ceil(T / WIDTH),
-        body: queryBody(
-          layout,
-          rows,
-          `  var o: array<f32, ${V}>;
+  calls(
+    attentionOperation,
+    ({ qkv, out, lse }, attributes, context) => {
+      const layout = layoutOf(qkv, attributes);
+      const { B, T, heads, headSize: D, valueSize: V } = layout;
+      const rows = sharedRows(D + V);
+      const result = operand(context, out);
+      context.emit(
+        kernelCall({
+          name: "attention",
+          reads: { qkv: operand(context, qkv) },
+          writes: { out: result, lse: operand(context, lse) },
+          functions: shared(layout, rows),
+          width: WIDTH,
+          groups: B * heads * Math.ceil(T / WIDTH),
+          body: queryBody(
+            layout,
+            rows,
+            `  var o: array<f32, ${V}>;
   ${loop("d", V, "o[d] = 0.0f;")}
   var highest: f32 = fromBits(4286578688u);
   var total: f32 = 0.0f;`,
-          `        let next: f32 = larger(highest, score);
+            `        let next: f32 = larger(highest, score);
         let keep: f32 = exponential(highest - next);
         let p: f32 = exponential(score - next);
         total = total * keep + p;
         highest = next;
         ${loop("d", V, `o[d] = o[d] * keep + p * values[j * ${u(V)} + d];`)}`,
-          `    ${loop("d", V, "out[result + d] = o[d] / total;")}
+            `    ${
+              result.narrow
+                ? `for (var d: u32 = 0u; d < ${u(V)}; d += 2u) { out[(result + d) / 2u] = packed(o[d] / total, o[d + 1u] / total); }`
+                : loop("d", V, "out[result + d] = o[d] / total;")
+            }
     lse[place] = highest + logarithm(total);`,
-        ),
-      }),
-    );
-  }),
+          ),
+        }),
+      );
+    },
+    { rounds: ({ attributes }) => (attributes as AttentionAttributes).valueSize % 2 === 0 },
+  ),
   calls(attentionBackwardOperation, ({ qkv, out, lse, g, dqkv }, attributes, context) => {
     const layout = layoutOf(qkv, attributes);
     const { B, T, E, heads, kvHeads, headSize: D, valueSize: V, share, scale } = layout;

@@ -16,9 +16,8 @@ const STEPS_OF_THREAD = 8;
 
 /** A tensor of floats read at an index. */
 const at = (context: Context, name: string, tensor: Tensor, index: string): Read => ({
-  buffer: context.buffer(tensor),
+  ...operand(context, tensor),
   name,
-  type: "f32",
   index,
 });
 

@@ -56,14 +56,23 @@ export interface Product extends MatmulAttributes {
   readonly finish?: Finish | undefined;
 }
 
+function kindOf({ batch, rows, inner, columns }: Extents): "direct" | "thin" | "tiled" {
+  if (inner <= LONG && batch * rows * inner * columns <= LITTLE) return "direct";
+  return batch === 1 && Math.min(rows, columns) <= FEW ? "thin" : "tiled";
+}
+
+/** Whether a product can store C as bfloat16: its values are made in pairs then. */
+export const canRound = (extents: Extents): boolean => extents.columns % 2 === 0 && kindOf(extents) !== "thin";
+
 /** Multiply matrices. */
 export function emitProduct(context: LoweringContext, product: Product): void {
-  const { batch, rows, inner, columns } = product.extents;
-  if (inner <= LONG && batch * rows * inner * columns <= LITTLE) {
+  const { rows, inner, columns } = product.extents;
+  const kind = kindOf(product.extents);
+  if (kind === "direct") {
     context.emit(directCall(product));
     return;
   }
-  if (batch === 1 && Math.min(rows, columns) <= FEW) {
+  if (kind === "thin") {
     const each = columnsOfGroup(product);
     const groups = Math.ceil(Math.max(rows, columns) / each);
     emitInParts(context, product, partsOf(inner, groups, WIDTH), (part) => thinCall(part, each));
@@ -114,22 +123,27 @@ function emitInParts(
   const size = batch * rows * columns;
   const sums = temporary(context, "parts", parts * size);
   const { finish, c, ...factors } = product;
+  const own = c.narrow ? 2 : 1;
   context.emit(call({ ...factors, c: sums, parts }));
   context.emit(
     kernelCall({
       name: "sumParts",
       ...operandsOf({ a: sums, c, finish }),
       width: WIDTH,
-      groups: Math.ceil(size / WIDTH),
+      groups: Math.ceil(size / own / WIDTH),
       flops: 0,
       body: `
-  let at: u32 = group * ${u(WIDTH)} + lane;
+  let at: u32 = (group * ${u(WIDTH)} + lane) * ${u(own)};
   if (at < ${u(size)}) {
     let row: u32 = (at / ${u(columns)}) % ${u(rows)};
     let column: u32 = at % ${u(columns)};
     var value: f32 = 0.0f;
-    for (var part: u32 = 0u; part < ${u(parts)}; part += 1u) { value += a[part * ${u(size)} + at]; }
-    c[at] = ${finish?.value ?? "value"};
+    var after: f32 = 0.0f;
+    for (var part: u32 = 0u; part < ${u(parts)}; part += 1u) {
+      value += a[part * ${u(size)} + at];
+      ${own === 2 ? `after += a[part * ${u(size)} + at + 1u];` : ""}
+    }
+    ${storeText(c, finish)}
   }`,
     }),
   );
@@ -162,30 +176,47 @@ function factorsOf({ transposeA, transposeB, extents: { batch, rows, inner, colu
   };
 }
 
+/** The statement that stores `value`, and `after` in the next column where C is narrow: at `at`, of `row` and `column`. */
+function storeText(c: Place, finish: Finish | undefined): string {
+  const value = finish?.value ?? "value";
+  if (!c.narrow) return `c[at] = ${value};`;
+  const after = value
+    .replaceAll(/\bvalue\b/g, "after")
+    .replaceAll(/\bat\b/g, "(at + 1u)")
+    .replaceAll(/\bcolumn\b/g, "(column + 1u)");
+  return `c[at / 2u] = packed(${value}, ${after});`;
+}
+
 function directCall(product: Product): Emitted {
   const { batch, rows, inner, columns } = product.extents;
   const size = batch * rows * columns;
   const { a, b } = factorsOf(product);
+  const own = product.c.narrow ? 2 : 1;
   return kernelCall({
     name: "smallProduct",
     ...operandsOf(product),
     width: WIDTH,
-    groups: Math.ceil(size / WIDTH),
+    groups: Math.ceil(size / own / WIDTH),
     body: `
-  let at: u32 = group * ${u(WIDTH)} + lane;
+  let at: u32 = (group * ${u(WIDTH)} + lane) * ${u(own)};
   if (at < ${u(size)}) {
     let batch: u32 = at / ${u(rows * columns)};
     let row: u32 = (at / ${u(columns)}) % ${u(rows)};
     let column: u32 = at % ${u(columns)};
     var value: f32 = 0.0f;
-    for (var k: u32 = 0u; k < ${u(inner)}; k += 1u) { value += ${a("row", "k")} * ${b("k", "column")}; }
-    c[at] = ${product.finish?.value ?? "value"};
+    var after: f32 = 0.0f;
+    for (var k: u32 = 0u; k < ${u(inner)}; k += 1u) {
+      let own: f32 = ${a("row", "k")};
+      value += own * ${b("k", "column")};
+      ${own === 2 ? `after += own * ${b("k", "column + 1u")};` : ""}
+    }
+    ${storeText(product.c, product.finish)}
   }`,
   });
 }
 
 function tiledCall(product: PartialProduct, tile: Tile): Emitted {
-  const { transposeA, transposeB, finish, parts, extents } = product;
+  const { c, transposeA, transposeB, finish, parts, extents } = product;
   const { batch, rows, inner, columns } = extents;
   const [down, across] = [Math.ceil(rows / tile.rows), Math.ceil(columns / tile.columns)];
   const { a, b } = factorsOf(product);
@@ -219,16 +250,17 @@ function tiledCall(product: PartialProduct, tile: Tile): Emitted {
     },
     first: "firstInner",
     end: "endInner",
-    store: `if (tileRow + row < ${u(rows)} && tileColumn + column < ${u(columns)}) { ${storeText(columns, finish)} }`,
+    inPairs: c.narrow ?? false,
+    store: `if (tileRow + row < ${u(rows)} && tileColumn + column < ${u(columns)}) { ${inTile(columns, storeText(c, finish))} }`,
   })}`,
   });
 }
 
-/** Store a value of a tile; the finish knows the row and column of C. */
-const storeText = (columns: number, finish: Finish | undefined): string =>
-  finish
-    ? `let at: u32 = base + (tileRow + row) * ${u(columns)} + tileColumn + column; c[at] = ${finish.value.replaceAll(/\brow\b/g, "(tileRow + row)").replaceAll(/\bcolumn\b/g, "(tileColumn + column)")};`
-    : `c[base + (tileRow + row) * ${u(columns)} + tileColumn + column] = value;`;
+/** Statements about `row` and `column` of C, for those of a tile. */
+const inTile = (columns: number, text: string): string =>
+  `let at: u32 = base + (tileRow + row) * ${u(columns)} + tileColumn + column; ${text
+    .replaceAll(/\brow\b/g, "(tileRow + row)")
+    .replaceAll(/\bcolumn\b/g, "(tileColumn + column)")}`;
 
 /** Columns (or rows) of C that a group of a thin product makes: neighbours in memory are neighbours among threads. */
 function columnsOfGroup({ transposeA, transposeB, extents: { rows, columns } }: Product): number {
@@ -301,7 +333,11 @@ export const products: readonly Implementation[] = [
         extents: { batch: 1, ...matmulExtents(a.shape, b.shape, attributes) },
         finish: addTo(context, addend),
       }),
-    { accumulates: true },
+    {
+      accumulates: true,
+      rounds: ({ inputs: [a, b], attributes }) =>
+        canRound({ batch: 1, ...matmulExtents(a!.shape, b!.shape, attributes as MatmulAttributes) }),
+    },
   ),
   calls(
     batchedMatmulOperation,
@@ -312,7 +348,11 @@ export const products: readonly Implementation[] = [
         extents: batchedMatmulExtents(a.shape, b.shape, attributes),
         finish: addTo(context, addend),
       }),
-    { accumulates: true },
+    {
+      accumulates: true,
+      rounds: ({ inputs: [a, b], attributes }) =>
+        canRound(batchedMatmulExtents(a!.shape, b!.shape, attributes as MatmulAttributes)),
+    },
   ),
 ];
 

@@ -56,6 +56,10 @@ ${row.each((at) => `squares += x${at} * x${at}; let less: f32 = x${at} * ${float
 const sum = (width: number = WIDTH): string[] => groupReduction("fold", (a, b) => `${a} + ${b}`, width);
 const sizes = (x: Tensor): readonly [rows: number, C: number] => [rowCount(x.shape), lastAxis(x.shape)];
 
+/** A thread stores two neighbours as bfloat16. */
+const storePair = (at: number): string =>
+  at % 2 === 0 ? "" : `y[(first + c) / 2u] = packed(x${at - 1} * s * w[c - 1u], x${at} * s * w[c]);`;
+
 /** Groups that busy a large GPU: each goes through so many rows that there are about so many. */
 const GROUPS = 1024;
 /** Fewer would make the shares as large as dx. */
@@ -63,30 +67,35 @@ const LEAST_ROWS = 4;
 const MOST_ROWS = 16;
 
 export const rmsNorm: readonly Implementation[] = [
-  calls(rmsNormOperation, ({ x, w, y }, { epsilon }, context) => {
-    const [rows, C] = sizes(x);
-    const kept = keptRow(C);
-    context.emit(
-      kernelCall({
-        name: "rmsNorm",
-        reads: { x: operand(context, x), w: operand(context, w) },
-        writes: { y: operand(context, y) },
-        ...(kept && { inPlace: { y: "x" } }),
-        functions: sum(kept?.width),
-        width: kept?.width ?? WIDTH,
-        groups: rows,
-        body: kept
-          ? `
+  calls(
+    rmsNormOperation,
+    ({ x, w, y }, { epsilon }, context) => {
+      const [rows, C] = sizes(x);
+      const result = operand(context, y);
+      const kept = keptRow(C, result.narrow);
+      context.emit(
+        kernelCall({
+          name: "rmsNorm",
+          reads: { x: operand(context, x), w: operand(context, w) },
+          writes: { y: result },
+          ...(kept && { inPlace: { y: "x" } }),
+          functions: sum(kept?.width),
+          width: kept?.width ?? WIDTH,
+          groups: rows,
+          body: kept
+            ? `
   let first: u32 = group * ${u(C)};
-${keptValues("x", C, kept)}
+${keptValues("x", kept)}
 ${kept.each((at) => `x${at} = x[first + c];`)}${keptInverseRms(kept, C, epsilon)}
-${kept.each((at) => `y[first + c] = x${at} * s * w[c];`)}`
-          : `
+${kept.each(result.narrow ? storePair : (at) => `y[first + c] = x${at} * s * w[c];`)}`
+            : `
   let row: u32 = group;${inverseRms("x", C, epsilon)}
   for (var c: u32 = lane; c < ${u(C)}; c += ${u(WIDTH)}) { y[row * ${u(C)} + c] = x[row * ${u(C)} + c] * s * w[c]; }`,
-      }),
-    );
-  }),
+        }),
+      );
+    },
+    { rounds: ({ outputs: [y] }) => lastAxis(y!.shape) % 2 === 0 && keptRow(lastAxis(y!.shape)) !== undefined },
+  ),
   calls(
     rmsNormBackwardOperation,
     ({ x, w, g, dx, dw }, { epsilon }, context, addend) => {
@@ -112,11 +121,11 @@ ${kept.each((at) => `y[first + c] = x${at} * s * w[c];`)}`
           groups,
           body: kept
             ? `
-${keptValues("share", C, kept)}
+${keptValues("share", kept)}
   for (var row: u32 = group * ${u(each)}; row < min((group + 1u) * ${u(each)}, ${u(rows)}); row += 1u) {
   let first: u32 = row * ${u(C)};
-${keptValues("x", C, kept)}
-${keptValues("g", C, kept)}
+${keptValues("x", kept)}
+${keptValues("g", kept)}
 ${kept.each((at) => `x${at} = x[first + c]; g${at} = g[first + c];`)}${keptInverseRms(kept, C, epsilon)}
   var product: f32 = 0.0f;
 ${kept.each((at) => `product += w[c] * g${at} * (x${at} * s);`)}

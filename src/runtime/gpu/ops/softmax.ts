@@ -113,9 +113,8 @@ export const softmax: readonly Implementation[] = [
       checkIndices(context, targets, { operation: "crossEntropyBackward", scope, rows: V });
       const row = V === 1 ? "i" : `i / ${u(V)}`;
       const read = (name: string, tensor: typeof logits, index: string): object & Read => ({
-        buffer: context.buffer(tensor),
+        ...operand(context, tensor),
         name,
-        type: tensor.dtype === "i32" ? "i32" : "f32",
         index,
       });
       context.emit(

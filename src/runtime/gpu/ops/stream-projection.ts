@@ -9,13 +9,14 @@
 import { lastAxis, rowCount } from "../../../graph/tensor.ts";
 import {
   projectionRows,
+  type StreamProjectionAttributes,
   streamProjectionBackwardOperation,
   streamProjectionOperation,
 } from "../../../ops/stream-projection.ts";
 import { calls, type Implementation, type KernelCall, kernelCall, operand, temporary, u } from "../implement.ts";
 import { groupReduction, WIDTH } from "../rows.ts";
 import { float } from "../work.ts";
-import { emitProduct } from "./matmul.ts";
+import { canRound, emitProduct } from "./matmul.ts";
 import { inverseRms, inverseRmsOf, LESS } from "./rms-norm.ts";
 
 /** Rows of a group, and of a thread. */
@@ -204,6 +205,12 @@ export const streamProjection: readonly Implementation[] = [
         },
       });
     },
-    { accumulates: true },
+    {
+      accumulates: true,
+      rounds: ({ inputs: [x, w], attributes }) => {
+        const { rows, length: K } = projectionRows(x!, attributes as StreamProjectionAttributes);
+        return canRound({ batch: 1, rows, inner: rowCount(w!.shape), columns: K });
+      },
+    },
   ),
 ];

@@ -100,32 +100,42 @@ ${lines(n, (j) => `  sumsValues[lane * ${u(n | 1)} + ${u(j)}] = s${j};`)}
     },
     { accumulates: true },
   ),
-  calls(streamWriteOperation, ({ x, h, y, next }, _attributes, context) => {
-    const { tokens, streams: n, channels: C, coefficients: M } = streamSizes(x);
-    context.emit(
-      kernelCall({
-        name: "streamWrite",
-        reads: places(context, { x, h, y }),
-        writes: places(context, { next }),
-        inPlace: { next: "x" },
-        width: WIDTH,
-        groups: Math.ceil((tokens * C) / WIDTH),
-        body: channelBody(
-          tokens,
-          C,
-          n,
-          `    let own: f32 = y[i];
-${lines(n, (j) => `    let x${j}: f32 = x[at + ${u(j * C)}];`)}
+  calls(
+    streamWriteOperation,
+    ({ x, h, y, next }, _attributes, context) => {
+      const { tokens, streams: n, channels: C, coefficients: M } = streamSizes(x);
+      const result = operand(context, next);
+      /** Channels of a thread: two where the result is stored as bfloat16. */
+      const own = result.narrow ? 2 : 1;
+      const each = (line: (part: number) => string): string => lines(own, line);
+      context.emit(
+        kernelCall({
+          name: "streamWrite",
+          reads: places(context, { x, h, y }),
+          writes: { next: result },
+          inPlace: { next: "x" },
+          width: WIDTH,
+          groups: Math.ceil((tokens * C) / own / WIDTH),
+          body: `
+  let i: u32 = (group * ${u(WIDTH)} + lane) * ${u(own)};
+  if (i < ${u(tokens * C)}) {
+    let t: u32 = i / ${u(C)};
+    let at: u32 = t * ${u(n * C)} + i % ${u(C)};
+${each((part) => `    let own${part}: f32 = y[i + ${u(part)}];`)}
+${lines(n, (j) => each((part) => `    let x${j}_${part}: f32 = x[at + ${u(j * C + part)}];`))}
     for (var k: u32 = 0u; k < ${u(n)}; k += 1u) {
       let row: u32 = t * ${u(M)} + (2u + k) * ${u(n)};
-      var value: f32 = h[t * ${u(M)} + ${u(n)} + k] * own;
-${lines(n, (j) => `      value += h[row + ${u(j)}] * x${j};`)}
-      next[at + k * ${u(C)}] = value;
-    }`,
-        ),
-      }),
-    );
-  }),
+      let post: f32 = h[t * ${u(M)} + ${u(n)} + k];
+${each((part) => `      var value${part}: f32 = post * own${part};`)}
+${lines(n, (j) => `      let h${j}: f32 = h[row + ${u(j)}];\n${each((part) => `      value${part} += h${j} * x${j}_${part};`)}`)}
+      ${result.narrow ? `next[(at + k * ${u(C)}) / 2u] = packed(value0, value1);` : `next[at + k * ${u(C)}] = value0;`}
+    }
+  }`,
+        }),
+      );
+    },
+    { rounds: ({ inputs: [x] }) => streamSizes(x!).channels % 2 === 0 },
+  ),
   calls(streamWriteBackwardOperation, ({ x, h, y, g, dx, dy, dh }, _attributes, context) => {
     const { tokens, streams: n, channels: C, coefficients: M } = streamSizes(x);
     const few = n <= FEW;

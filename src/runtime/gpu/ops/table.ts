@@ -5,6 +5,7 @@ import type { Lowering } from "../../plan/machine.ts";
 import { attention } from "./attention.ts";
 import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
+import { cachedAttention } from "./cached-attention.ts";
 import { dispatch } from "./dispatch.ts";
 import { float8 } from "./float8.ts";
 import { elementwise } from "./elementwise.ts";
@@ -38,6 +39,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...birkhoffProjection,
     ...blocks,
     ...attention,
+    ...cachedAttention,
     ...latentHeads,
     ...dispatch,
     ...experts,

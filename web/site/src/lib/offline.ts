@@ -4,6 +4,21 @@
 // isolate a page (COOP and COEP), without which a browser gives no shared memory to threads. Those headers come with the
 // page's next load.
 
+const RELOADED = "birkhoff-reloaded";
+
+/**
+ * Load the page once more if that isolates it; true while it does. It tries only once, for a browser that cannot isolate
+ * a page this way can still train, with one thread.
+ */
+export async function isolate(): Promise<boolean> {
+  await bringWorker();
+  if (globalThis.crossOriginIsolated || document.documentElement.dataset.offline !== "ready") return false;
+  if (sessionStorage.getItem(RELOADED) !== null) return false;
+  sessionStorage.setItem(RELOADED, "");
+  location.reload();
+  return true;
+}
+
 /** Register the worker; where there is none (an old browser, a page that is no secure context), the site works online. */
 export async function bringWorker(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;

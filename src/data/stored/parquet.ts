@@ -1,0 +1,111 @@
+// Question: what are the texts of a column of a parquet file?
+//
+// The package hyparquet reads it, one group of rows after another, of the column alone. Snappy is its own; gzip,
+// Brotli and zstd are Node's (zstd from Node 22.15 on, before by the package fzstd).
+
+import fs from "node:fs";
+import zlib from "node:zlib";
+import type { AsyncBuffer, Compressors, FileMetaData } from "hyparquet";
+import { reason } from "../../files/errors.ts";
+import { expectPackages } from "../../files/packages.ts";
+
+/** Rows that are in memory at a time, where a group has more. */
+const ROWS = 4096;
+
+/**
+ * The texts of a column, row by row; a row without a text is left out.
+ *
+ * @throws Error that names the file when it cannot be read, and when it has no such column of texts
+ */
+export async function* textsOfParquet(file: string, column: string): AsyncGenerator<string, void, undefined> {
+  expectPackages("parquet");
+  const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
+  const descriptor = openFile(file);
+  try {
+    const buffer = bufferOf(descriptor);
+    const naming = async <T>(action: () => Promise<T>): Promise<T> => {
+      try {
+        return await action();
+      } catch (error) {
+        throw new Error(
+          `${file} cannot be read as parquet: ${reason(error)}. It was cut off or damaged, or is another kind of file; fetch it again, or leave it out`,
+          { cause: error },
+        );
+      }
+    };
+    const metadata = await naming(() => parquetMetadataAsync(buffer));
+    expectColumn(file, column, metadata);
+    const compressors = await compressorsOf(metadata);
+    let row = 0;
+    for (const { num_rows: rows } of metadata.row_groups) {
+      const end = row + Number(rows);
+      for (; row < end; row = Math.min(end, row + ROWS)) {
+        const asked = { file: buffer, metadata, columns: [column], rowStart: row, rowEnd: Math.min(end, row + ROWS) };
+        const read = await naming(() => parquetReadObjects({ ...asked, compressors }));
+        for (const [at, { [column]: text }] of read.entries()) {
+          if (typeof text === "string") yield text;
+          else if (text !== null && text !== undefined)
+            throw new Error(
+              `${file}, row ${row + at + 1}: "${column}" is no text but ${typeof text}. Choose a column of texts with --column`,
+            );
+        }
+      }
+    }
+  } finally {
+    fs.closeSync(descriptor);
+  }
+}
+
+function openFile(file: string): number {
+  try {
+    return fs.openSync(file, "r");
+  } catch (error) {
+    throw new Error(`cannot read ${file}: ${reason(error)}`, { cause: error });
+  }
+}
+
+function bufferOf(descriptor: number): AsyncBuffer {
+  const byteLength = fs.fstatSync(descriptor).size;
+  return {
+    byteLength,
+    async slice(start, end = byteLength) {
+      const bytes = new Uint8Array(end - start);
+      for (let done = 0; done < bytes.length;) {
+        const got = fs.readSync(descriptor, bytes, done, bytes.length - done, start + done);
+        if (got === 0) throw new Error("it ends before its last column does");
+        done += got;
+      }
+      return bytes.buffer;
+    },
+  };
+}
+
+function expectColumn(file: string, column: string, { schema }: FileMetaData): void {
+  const [root, ...others] = schema;
+  const names: string[] = [];
+  // Children of the root alone; what lies below them is no column of texts.
+  for (let at = 0; at < others.length && names.length < (root?.num_children ?? 0);) {
+    names.push(others[at]!.name);
+    let below = 1;
+    for (; below > 0; at++) below += (others[at]?.num_children ?? 0) - 1;
+  }
+  if (names.includes(column)) return;
+  throw new Error(
+    `${file} has no column "${column}"; it has ${names.map((name) => `"${name}"`).join(", ")}. Choose one with --column`,
+  );
+}
+
+/** What unpacks the columns of a file. */
+async function compressorsOf({ row_groups: groups }: FileMetaData): Promise<Compressors> {
+  const own: Compressors = {
+    GZIP: (bytes) => zlib.gunzipSync(bytes),
+    BROTLI: (bytes) => zlib.brotliDecompressSync(bytes),
+  };
+  const usesZstd = groups.some(({ columns }) => columns.some(({ meta_data: meta }) => meta?.codec === "ZSTD"));
+  if (!usesZstd) return own;
+  const { zstdDecompressSync } = zlib as { zstdDecompressSync?: typeof zlib.zstdDecompressSync };
+  if (zstdDecompressSync) return { ...own, ZSTD: (bytes) => zstdDecompressSync(bytes) };
+  expectPackages("zstd");
+  const { decompress } = await import("fzstd");
+  return { ...own, ZSTD: (bytes, length) => decompress(bytes, new Uint8Array(length)) };
+}

@@ -1,0 +1,55 @@
+// Every operation by CUDA against the float64 reference, forward and all gradients, and the same bits twice; on the
+// machine that plays a GPU.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CudaRuntime, createCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
+import type { Program } from "../../../src/runtime/runtime.ts";
+import { cases } from "../../ops/cases/all.ts";
+import type { OperationCase } from "../../ops/case.ts";
+import { type BuiltCase, buildCase, relativeError, runCase } from "../../ops/harness.ts";
+import { fakeMachine } from "./machine/build.ts";
+
+const machine = await fakeMachine();
+
+describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
+  let runtime: CudaRuntime;
+  // All are compiled together, which takes fewer starts of the compiler.
+  interface Compiled {
+    readonly built: BuiltCase;
+    readonly program: Program<BuiltCase["outputs"]>;
+  }
+  const programs = new Map<string, Compiled>();
+  const build = (operationCase: OperationCase): Compiled => {
+    const built = buildCase(operationCase);
+    return { built, program: runtime.compile({ outputs: built.outputs }) };
+  };
+  beforeAll(async () => {
+    runtime = await createCudaRuntime();
+    for (const operationCase of cases) programs.set(operationCase.name, build(operationCase));
+    await runtime.finish();
+  }, 300_000);
+  afterAll(() => runtime.close());
+
+  test.each(cases.map((operationCase) => [operationCase.name, operationCase] as const))(
+    "%s",
+    async (_name, operationCase) => {
+      const { built, program } = programs.get(operationCase.name) ?? build(operationCase);
+      const expected = runCase(createReferenceRuntime(), built);
+      for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
+      const names = Object.keys(built.outputs);
+      program.run();
+      const once = await Promise.all(names.map((name) => program.read(name)));
+      program.run();
+      const again = await Promise.all(names.map((name) => program.read(name)));
+      program.release();
+      expect(again).toEqual(once);
+      for (const [at, name] of names.entries()) {
+        const tolerance = name.startsWith("gradient")
+          ? (operationCase.tolerance?.gradient ?? 1e-4)
+          : (operationCase.tolerance?.forward ?? 1e-5);
+        expect(relativeError(once[at]!, expected[name]!), name).toBeLessThan(tolerance);
+      }
+    },
+  );
+});

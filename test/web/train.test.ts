@@ -1,0 +1,202 @@
+// Training in a tab, in a real browser and (the session alone) in Node: what the page shows is what the library computes,
+// a reload goes on, run folders go out and come in, and nothing needs a network after the first load.
+
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { unzipSync, zipSync } from "fflate";
+import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { buildSite, type SiteServer, serveSite } from "../../bench/lib/site.ts";
+import type { Document } from "../../src/data/split.ts";
+import { createWasmRuntime } from "../../src/runtime.ts";
+import { choiceOf, configsOf, firstChoice, queryOf } from "../../web/site/src/train/choice.ts";
+import { openSession, prepare } from "../../web/site/src/train/session.ts";
+import { decodeTensors, encodeTensors } from "../../web/site/src/train/tensors.ts";
+
+const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
+const missing = !fs.existsSync(executablePath);
+if (missing)
+  process.stderr.write(
+    `The tests of training in a tab are skipped: no Chromium at ${executablePath} (CHROMIUM names another).\n`,
+  );
+const cli = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
+const birkhoff = (...args: readonly string[]): string =>
+  execFileSync(process.execPath, [cli, ...args], { encoding: "utf8" });
+
+const words = "the union of many states and the people of every state ".split(" ");
+const text = Array.from({ length: 6000 }, (_, at) => words[(at * at + 7 * (at % 13)) % words.length]).join(" ");
+const documents: readonly Document[] = [{ name: "words", text }];
+const tiny = { width: 16, layers: 2, heads: 2, kvHeads: 2, hidden: 32, context: 16 };
+const small = (query: string) => {
+  const texts = prepare(documents);
+  const configs = configsOf(choiceOf(query), texts.tokenizer.vocabularySize);
+  return { texts, configs: configs.map((config) => ({ ...config, batch: 2, model: { ...config.model, ...tiny } })) };
+};
+
+describe("a choice", () => {
+  test("comes back from its link, and a link that is none gives the first choice", () => {
+    const choice = choiceOf("models=mhc:2:cayley,hc:8&text=own&size=deep&seed=7&rate=0.01");
+    expect(choice.models.map(({ kind, streams }) => [kind, streams])).toEqual([
+      ["mhc", 2],
+      ["hc", 8],
+    ]);
+    expect(choiceOf(queryOf(choice))).toEqual(choice);
+    expect(choiceOf("models=mhc:1000,nothing&seed=-1&rate=x&size=huge")).toEqual(firstChoice);
+  });
+});
+
+describe("a session", () => {
+  test("goes on bit by bit from what was kept of it, through the bytes of its files", async () => {
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const { texts, configs } = small("models=residual,hc:2,mhc:2");
+    const losses = async (session: ReturnType<typeof openSession>, steps: number): Promise<number[][]> => {
+      const all: number[][] = [];
+      for (let k = 0; k < steps; k++) all.push((await session.train(1)).models.map(({ loss }) => loss));
+      return all;
+    };
+    const whole = openSession(runtime, configs, texts);
+    const expected = await losses(whole, 6);
+    const first = openSession(runtime, configs, texts);
+    expect(await losses(first, 3)).toEqual(expected.slice(0, 3));
+    const kept = await first.keep();
+    const states = kept.states.map(({ step, model, optimizer }) => ({
+      step,
+      model: decodeTensors(encodeTensors(model).buffer),
+      optimizer: decodeTensors(encodeTensors(optimizer, { step: String(step) }).buffer),
+    }));
+    const second = openSession(runtime, configs, texts, { ...kept, states });
+    expect(second.step).toBe(3);
+    expect(await losses(second, 3)).toEqual(expected.slice(3));
+    runtime.close();
+  });
+
+  test("without its projection mHC goes on from about the same matrices, and its gain leaves one", async () => {
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const { texts, configs } = small("models=mhc:4");
+    const session = openSession(runtime, configs, texts);
+    const gain = async (until: number): Promise<{ gain: number; rows: number[] }> => {
+      while (session.step < until - 1) await session.train(1);
+      const { composite, mixing } = (await session.train(1)).models[0]!.instruments!;
+      const matrix = mixing![0]!;
+      const rows = [0, 1, 2, 3].map((row) => matrix.slice(4 * row, 4 * row + 4).reduce((a, b) => a + b));
+      return { gain: Math.max(...composite!.forward, ...composite!.backward), rows };
+    };
+    const before = await gain(20);
+    for (const row of before.rows) expect(row).toBeCloseTo(1, 4);
+    while (session.step < 29) await session.train(1);
+    await session.release(0);
+    expect(session.free).toEqual([true]);
+    const after = await gain(30);
+    expect(Math.abs(after.gain - before.gain)).toBeLessThan(0.3);
+    const later = await gain(80);
+    expect(Math.abs(later.gain - 1)).toBeGreaterThan(2 * Math.abs(after.gain - 1));
+    expect(later.rows.some((row) => Math.abs(row - 1) > 0.01)).toBe(true);
+    runtime.close();
+  });
+});
+
+describe.skipIf(missing)("training in a tab", () => {
+  let browser: Browser;
+  let context: BrowserContext;
+  let page: Page;
+  let server: SiteServer;
+  let folder: string;
+  const problems: string[] = [];
+  const at = (...parts: readonly string[]): string => path.join(folder, ...parts);
+  beforeAll(async () => {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-train-"));
+    await buildSite(at("site"));
+    server = await serveSite(at("site"));
+    browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+    context = await browser.newContext({ viewport: { width: 390, height: 844 }, acceptDownloads: true });
+    page = await context.newPage();
+    page.on("pageerror", (error) => problems.push(error.message));
+  });
+  afterAll(async () => {
+    await browser.close();
+    fs.rmSync(folder, { recursive: true });
+    expect(problems).toEqual([]);
+  });
+  const step = async (): Promise<number> => Number((await page.getByTestId("step").textContent())!.replace(",", ""));
+  const button = (name: string) => page.getByRole("button", { name, exact: true });
+  const fits = () => page.evaluate(() => document.documentElement.scrollWidth);
+  const unpack = (zip: string, into: string): void => {
+    for (const [name, bytes] of Object.entries(unzipSync(fs.readFileSync(zip)))) {
+      fs.mkdirSync(path.dirname(at(into, name)), { recursive: true });
+      fs.writeFileSync(at(into, name), bytes);
+    }
+  };
+
+  test("trains without a network, pauses, and goes on after a reload with the losses of the library", async () => {
+    await page.goto(`${server.url}train.html?models=hc:2,mhc:4&runtime=wasm&seed=3`);
+    await button("Train").waitFor();
+    expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
+    expect(await fits()).toBe(390);
+    await server.close();
+    await context.setOffline(true);
+    await button("Train").focus();
+    await page.keyboard.press("Enter");
+    await expect
+      .poll(async () => ((await page.getByTestId("step").count()) > 0 ? step() : 0), { timeout: 60_000 })
+      .toBeGreaterThan(1);
+    await button("Pause").click();
+    await button("Go on").waitFor();
+    expect(await page.getByTestId("kept").textContent()).toBe(`kept at ${await step()}`);
+    expect(await fits()).toBe(390);
+    const before = await step();
+    await page.reload();
+    await button("Go on with it").click();
+    await page.getByTestId("step").waitFor();
+    expect(await step()).toBe(before);
+    await button("One step").click();
+    await expect.poll(step).toBe(before + 1);
+
+    const texts = prepare(JSON.parse(fs.readFileSync(at("site/texts/sotu.json"), "utf8")) as Document[]);
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const configs = configsOf(choiceOf("models=hc:2,mhc:4&seed=3"), texts.tokenizer.vocabularySize);
+    const session = openSession(runtime, configs, texts);
+    const losses: number[][] = [];
+    while (session.step <= before) losses.push((await session.train(1)).models.map(({ loss }) => loss));
+    runtime.close();
+    for (const index of [0, 1]) {
+      const last = losses.slice(-20).map((each) => each[index]!);
+      const shown = Number(await page.getByTestId(`loss-${index}`).textContent());
+      expect(shown).toBeCloseTo(last.reduce((a, b) => a + b) / last.length, 2);
+    }
+  }, 180_000);
+
+  test("a run folder goes out to birkhoff inspect and comes in again, also one that the command line made", async () => {
+    const download = page.waitForEvent("download");
+    await button("Download").click();
+    await (await download).saveAs(at("runs.zip"));
+    unpack(at("runs.zip"), "runs");
+    expect(fs.readdirSync(at("runs")).sort()).toEqual(["hc-2", "mhc-4-sinkhorn"]);
+    const seen = birkhoff("inspect", at("runs/mhc-4-sinkhorn"));
+    expect(seen).toContain("mhc");
+    const trained = await step();
+
+    await page.reload();
+    await page.getByLabel("open a run folder").setInputFiles(at("runs.zip"));
+    await page.getByTestId("step").waitFor();
+    expect(await step()).toBe(trained);
+    expect(await page.locator("main").textContent()).toContain("HC, n = 2");
+
+    fs.writeFileSync(at("words.txt"), text);
+    const sizes = Object.entries(tiny).flatMap(([name, value]) => ["--set", `model.${name}=${value}`]);
+    const args = ["--data", at("words.txt"), "--connection", "mhc", "--steps", "3", "--batch", "2", "--threads", "1"];
+    birkhoff("train", ...args, ...sizes, "--out", at("node"), "--runtime", "wasm");
+    const files: Record<string, Uint8Array> = {};
+    for (const name of fs.readdirSync(at("node"), { recursive: true, encoding: "utf8" }))
+      if (fs.statSync(at("node", name)).isFile()) files[`node/${name}`] = fs.readFileSync(at("node", name));
+    fs.writeFileSync(at("node.zip"), zipSync(files));
+    await button("Choose again").click();
+    await page.getByLabel("open a run folder").setInputFiles(at("node.zip"));
+    await expect.poll(async () => ((await page.getByTestId("step").count()) > 0 ? step() : 0)).toBe(3);
+    await button("One step").click();
+    await expect.poll(step).toBe(4);
+    expect(await page.locator(".failure").count()).toBe(0);
+  }, 180_000);
+});

@@ -1,0 +1,158 @@
+// Question: what can be chosen before training, and how does a link carry it?
+//
+// A choice is a few words of plain data. A link holds it in its query: ?models=residual,hc:4,mhc:4:sinkhorn&text=sotu&…
+
+import type { ConnectionConfig, TrainingConfig } from "../../../../src/browser.ts";
+import { parseConnection, parseTrainingConfig } from "../../../../src/browser.ts";
+import { residualMapNames } from "../../../../src/connections/manifolds/table.ts";
+
+/** The connections that can be chosen; n counts streams. */
+export const kinds = { residual: "Residual", hc: "HC", mhc: "mHC" } as const;
+export type Kind = keyof typeof kinds;
+
+/** The sets that mHC's mixing matrices can come from. */
+export const maps: readonly string[] = residualMapNames;
+
+export interface ModelChoice {
+  readonly kind: Kind;
+  readonly streams: number;
+  readonly map: string;
+}
+
+/** Sizes that train in a tab; `deep` has the most layers, which is where gains show. */
+export const sizes = {
+  quick: { name: "quick: 4 layers, width 64", layers: 4, width: 64, heads: 4, context: 64, batch: 8 },
+  deep: { name: "deep: 12 layers, width 48", layers: 12, width: 48, heads: 4, context: 48, batch: 6 },
+  larger: { name: "larger: 6 layers, width 128", layers: 6, width: 128, heads: 4, context: 96, batch: 8 },
+} as const;
+export type Size = keyof typeof sizes;
+
+export interface Choice {
+  readonly models: readonly ModelChoice[];
+  /** "sotu", or "own" for a text that was pasted or opened. */
+  readonly text: "sotu" | "own";
+  readonly size: Size;
+  readonly seed: number;
+  readonly learningRate: number;
+}
+
+export const firstChoice: Choice = {
+  models: [
+    { kind: "residual", streams: 1, map: "sinkhorn" },
+    { kind: "hc", streams: 4, map: "sinkhorn" },
+    { kind: "mhc", streams: 4, map: "sinkhorn" },
+  ],
+  text: "sotu",
+  size: "quick",
+  seed: 1,
+  learningRate: 0.003,
+};
+
+/** At most so many models train side by side. */
+export const MOST_MODELS = 3;
+/** Tokens of the vocabulary that is made of the text. */
+export const VOCABULARY = 512;
+/** Steps between readings of the gains. */
+export const GAINS_EVERY = 10;
+/** Far more than anyone waits for in a tab. */
+const STEPS = 1_000_000;
+
+/** A model in a word: mhc:4:cayley. */
+export const wordOf = ({ kind, streams, map }: ModelChoice): string =>
+  kind === "residual" ? kind : kind === "hc" ? `hc:${streams}` : `mhc:${streams}:${map}`;
+
+/** A model as a title: mHC, n = 4. */
+export function titleOf({ kind, streams, map }: ModelChoice): string {
+  if (kind === "residual") return kinds.residual;
+  const set = kind === "mhc" && map !== "sinkhorn" ? `, ${map}` : "";
+  return `${kinds[kind] ?? kind}, n = ${streams}${set}`;
+}
+
+/** A connection's configuration as the library reads it; throws where it does not allow the choice. */
+export function connectionOf({ kind, streams, map }: ModelChoice): ConnectionConfig {
+  if (kind === "residual") return parseConnection({ kind });
+  const given = kind === "hc" ? { kind, streams } : { kind, streams, residualMap: map };
+  return parseConnection(given);
+}
+
+/** The training of one model of a choice. */
+function configOf(choice: Choice, model: ModelChoice, vocabulary: number): TrainingConfig {
+  const { layers, width, heads, context, batch } = sizes[choice.size];
+  return parseTrainingConfig({
+    name: wordOf(model).replaceAll(":", "-"),
+    seed: choice.seed,
+    data: { source: choice.text === "sotu" ? "sotu" : "text", vocabulary: VOCABULARY },
+    model: {
+      vocabulary,
+      context,
+      width,
+      layers,
+      heads,
+      kvHeads: heads,
+      // Two and two thirds of the width, as usual for SwiGLU, in whole eights.
+      hidden: 8 * Math.round((8 * width) / 24),
+      connection: connectionOf(model),
+    },
+    batch,
+    steps: STEPS,
+    optimizer: { learningRate: choice.learningRate, warmup: 20, schedule: { kind: "constant" } },
+    evaluateEvery: STEPS,
+    checkpointEvery: STEPS,
+    gainsEvery: GAINS_EVERY,
+  });
+}
+
+/** The trainings of all models of a choice. */
+export const configsOf = (choice: Choice, vocabulary: number): TrainingConfig[] =>
+  choice.models.map((model) => configOf(choice, model, vocabulary));
+
+/** What a training is of, as a choice says it. */
+export function modelOf({ model: { connection } }: TrainingConfig): ModelChoice {
+  const {
+    kind,
+    streams = 1,
+    residualMap = "sinkhorn",
+  } = connection as {
+    readonly kind: Kind;
+    readonly streams?: number;
+    readonly residualMap?: string;
+  };
+  return { kind, streams, map: residualMap };
+}
+
+/** The query of a link that carries a choice. */
+export function queryOf({ models, text, size, seed, learningRate }: Choice): string {
+  return new URLSearchParams({
+    models: models.map(wordOf).join(","),
+    text,
+    size,
+    seed: String(seed),
+    rate: String(learningRate),
+  }).toString();
+}
+
+/** The choice that a link carries; what it lacks, or has in a way that cannot be used, is as at first. */
+export function choiceOf(query: string): Choice {
+  const given = new URLSearchParams(query);
+  const models = (given.get("models") ?? "").split(",").flatMap((word): ModelChoice[] => {
+    const [kind = "", streams = "4", map = "sinkhorn"] = word.split(":");
+    const model = { kind: kind as Kind, streams: Number(streams), map };
+    if (!Object.hasOwn(kinds, kind)) return [];
+    try {
+      connectionOf(model);
+      return [model];
+    } catch {
+      return [];
+    }
+  });
+  const seed = Number(given.get("seed") ?? NaN);
+  const rate = Number(given.get("rate") ?? NaN);
+  const size = given.get("size") ?? "";
+  return {
+    models: models.length > 0 ? models.slice(0, MOST_MODELS) : firstChoice.models,
+    text: given.get("text") === "own" ? "own" : "sotu",
+    size: Object.hasOwn(sizes, size) ? (size as Size) : firstChoice.size,
+    seed: Number.isSafeInteger(seed) && seed >= 0 ? seed : firstChoice.seed,
+    learningRate: rate > 0 && rate < 1 ? rate : firstChoice.learningRate,
+  };
+}

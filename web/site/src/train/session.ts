@@ -1,0 +1,186 @@
+// Question: how do several models train side by side, from the same seed, on the same batches?
+//
+// They share a runtime and take their steps in turns. Nothing here knows a page or a worker. A session can be kept and
+// gone on with: its trainers' states are all that decides the next step, so the losses go on bit by bit.
+//
+// mHC's projection can be taken away in mid-run. The model goes on with the residual map `unconstrained`, H = L, and so
+// that it starts from where it was, the bias of each layer's logits is replaced by what Sinkhorn-Knopp makes of it. What
+// the token adds to the logits is then added to the matrix itself: nothing keeps it doubly stochastic any more.
+
+import {
+  type Batches,
+  createBatches,
+  createTrainer,
+  type Document,
+  isMixed,
+  prepareTexts,
+  type PreparedTexts,
+  type Runtime,
+  samplingRandom,
+  type SavedTensor,
+  type Tokenizer,
+  type Trainer,
+  type TrainerState,
+  type TrainingConfig,
+  trainTokenizer,
+} from "../../../../src/browser.ts";
+import { type Instruments, rounded } from "../../../../src/stability/instruments.ts";
+import { project } from "../maths/mixers.ts";
+import { GAINS_EVERY, VOCABULARY } from "./choice.ts";
+
+/** What one model did in a step. */
+export interface ModelNews {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly learningRate: number;
+  readonly seconds: number;
+  /** At some steps: what the instruments saw, gains and matrices among it. */
+  readonly instruments?: Instruments;
+}
+
+/** What a step did. */
+export interface News {
+  readonly step: number;
+  /** Of all models together. */
+  readonly seconds: number;
+  readonly tokens: number;
+  readonly models: readonly ModelNews[];
+}
+
+/** A session as it is kept. */
+export interface KeptSession {
+  /** Which models go on without projection. */
+  readonly free: readonly boolean[];
+  readonly states: readonly TrainerState[];
+}
+
+export interface Session {
+  readonly parameters: readonly number[];
+  readonly free: readonly boolean[];
+  /** As they train now, without projection where it was taken away. */
+  readonly configs: readonly TrainingConfig[];
+  readonly step: number;
+  /** All models' next step; the factor is on the learning rate. */
+  train(rateFactor: number): Promise<News>;
+  /** Take a model's projection away; nothing happens where it has none. */
+  release(model: number): Promise<void>;
+  /** What a model writes after a prompt. */
+  write(model: number, prompt: string): Promise<string>;
+  keep(): Promise<KeptSession>;
+  close(): void;
+}
+
+/** Tokens that a sample has. */
+const WRITTEN = 90;
+
+/** So many characters are enough for a small vocabulary; more would only take longer. */
+const LEARNED_FROM = 200_000;
+
+/** Tokenise texts as a session needs them; with the tokenizer of an opened run, or one that is made of the text. */
+export function prepare(documents: readonly Document[], given?: Tokenizer): PreparedTexts {
+  let length = 0;
+  const first = documents.filter(({ text }) => (length += text.length) - text.length < LEARNED_FROM);
+  const texts = first.map(({ text }) => text.slice(0, LEARNED_FROM));
+  const tokenizer = given ?? trainTokenizer(texts, { vocabularySize: VOCABULARY });
+  return prepareTexts(documents, { vocabularySize: VOCABULARY, tokenizer });
+}
+
+/** Whether a model has a projection that can be taken away. */
+export const hasProjection = ({ model: { connection } }: TrainingConfig): boolean =>
+  !isMixed(connection) && connection.kind === "mhc" && (connection.residualMap ?? "sinkhorn") === "sinkhorn";
+
+/** Begin a session, or go on with one. */
+export function openSession(
+  runtime: Runtime,
+  given: readonly TrainingConfig[],
+  texts: PreparedTexts,
+  kept?: KeptSession,
+): Session {
+  const { tokenizer, train, validation } = texts;
+  const free = given.map((_, index) => kept?.free[index] ?? false);
+  const configs = given.map((config, index) => (free[index] ? withoutProjection(config) : config));
+  const batches = given.map(({ batch, seed, model: { context } }): Batches =>
+    createBatches({
+      train,
+      validation,
+      byteLengths: tokenizer.byteLengths,
+      batchSize: batch,
+      contextLength: context,
+      seed,
+    }),
+  );
+  const trainers = configs.map((config, index): Trainer => {
+    const trainer = createTrainer(runtime, config, batches[index]!);
+    const state = kept?.states[index];
+    if (state) trainer.restore(state);
+    return trainer;
+  });
+  return {
+    parameters: trainers.map(({ parameterCount }) => parameterCount),
+    free,
+    configs,
+    get step() {
+      return trainers[0]?.step ?? 0;
+    },
+    async train(rateFactor) {
+      const began = performance.now();
+      const step = (trainers[0]?.step ?? 0) + 1;
+      const looks = step === 1 || step % GAINS_EVERY === 0;
+      const models: ModelNews[] = [];
+      let tokens = 0;
+      for (const trainer of trainers) {
+        const { instruments, ...done } = await trainer.trainStep({ rateFactor, instruments: looks });
+        const { loss, gradientNorm, learningRate, seconds } = done;
+        tokens += done.tokens;
+        models.push({
+          loss,
+          gradientNorm,
+          learningRate,
+          seconds,
+          ...(instruments && { instruments: rounded(instruments) }),
+        });
+      }
+      return { step, seconds: (performance.now() - began) / 1000, tokens, models };
+    },
+    async release(index) {
+      const [trainer, config] = [trainers[index], configs[index]];
+      if (!trainer || !config || !hasProjection(config)) return;
+      const { model: tensors, ...rest } = await trainer.save();
+      trainer.release();
+      configs[index] = withoutProjection(config);
+      const next = createTrainer(runtime, configs[index], batches[index]!);
+      next.restore({ ...rest, model: tensors.map(released) });
+      trainers[index] = next;
+      free[index] = true;
+    },
+    async write(index, prompt) {
+      const trainer = trainers[index];
+      if (!trainer) return "";
+      const random = samplingRandom(given[index]?.seed ?? 0);
+      const decoder = tokenizer.createStreamDecoder();
+      let text = "";
+      const options = { maxTokens: WRITTEN, temperature: 0.8, random };
+      for await (const token of trainer.generate([...tokenizer.encode(prompt)], options)) text += decoder.push(token);
+      return text + decoder.end();
+    },
+    keep: async () => ({ free: [...free], states: await Promise.all(trainers.map((trainer) => trainer.save())) }),
+    close() {
+      for (const trainer of trainers) trainer.release();
+    },
+  };
+}
+
+const withoutProjection = (config: TrainingConfig): TrainingConfig => ({
+  ...config,
+  model: { ...config.model, connection: { ...config.model.connection, residualMap: "unconstrained" } as never },
+});
+
+/** A parameter after its projection is taken away: only the logits of H_res change, the last n² of n² + 2n biases. */
+function released(tensor: SavedTensor): SavedTensor {
+  if (!tensor.name.endsWith(".connection.bias")) return tensor;
+  const data = tensor.data.slice();
+  const n = Math.round(Math.sqrt(data.length + 1)) - 1;
+  const at = data.length - n * n;
+  data.set(project(Float64Array.from(data.subarray(at)), n, 20), at);
+  return { ...tensor, data };
+}

@@ -1,0 +1,239 @@
+// Question: how does a page train without ever being held up?
+//
+// All computing is here, in a worker. The page gives orders, which are looked at between two steps, and hears what every
+// step did. What is trained is kept every few seconds, and whenever it pauses.
+
+import { type Document, openRuntime, type PreparedTexts, type Runtime } from "../../../../src/browser.ts";
+import { formatTokenizer } from "../../../../src/data/tokenizer-json.ts";
+import { parseTokenizer } from "../../../../src/data/tokenizer-json-read.ts";
+import { type Choice, configsOf, firstChoice, modelOf } from "./choice.ts";
+import { hasProjection, type News, openSession, prepare, type Session } from "./session.ts";
+import { store, type Stored, stored } from "./store.ts";
+import { unzipRun, zipRuns } from "./run-folder.ts";
+
+/** What the page asks for. */
+export type Order =
+  | {
+      readonly kind: "start";
+      readonly choice: Choice;
+      readonly own: string;
+      readonly runtime: "auto" | "wasm" | "webgpu";
+    }
+  | { readonly kind: "resume"; readonly runtime: "auto" | "wasm" | "webgpu" }
+  | {
+      readonly kind: "open";
+      readonly zip: ArrayBuffer;
+      readonly text: Choice["text"];
+      readonly own: string;
+      readonly runtime: "auto" | "wasm" | "webgpu";
+    }
+  | { readonly kind: "go" | "pause" | "step" | "write" | "download" }
+  | { readonly kind: "rate"; readonly factor: number }
+  | { readonly kind: "release"; readonly model: number };
+
+/** What the page hears. */
+export type Told =
+  | { readonly kind: "progress"; readonly what: string }
+  | {
+      readonly kind: "ready";
+      readonly choice: Choice;
+      readonly device: string;
+      readonly parameters: readonly number[];
+      readonly free: readonly boolean[];
+      /** Whether each has a projection that can be taken away. */
+      readonly projected: readonly boolean[];
+      readonly news: readonly News[];
+      readonly rateFactor: number;
+    }
+  | { readonly kind: "news"; readonly news: News }
+  | { readonly kind: "released"; readonly free: readonly boolean[] }
+  | { readonly kind: "written"; readonly step: number; readonly prompt: string; readonly texts: readonly string[] }
+  | { readonly kind: "kept"; readonly step: number }
+  | { readonly kind: "zip"; readonly step: number; readonly bytes: ArrayBuffer }
+  | { readonly kind: "paused" }
+  | { readonly kind: "failed"; readonly message: string };
+
+const tell = (told: Told, transfer: Transferable[] = []): void => globalThis.postMessage(told, { transfer });
+const KEEP_EVERY_MS = 4000;
+
+let runtime: Runtime | undefined;
+let session: Session | undefined;
+let choice: Choice | undefined;
+let texts: PreparedTexts | undefined;
+let documents: readonly Document[] = [];
+let own = "";
+let opened: Stored["opened"];
+let news: News[] = [];
+let rateFactor = 1;
+let running = false;
+let keptAt = 0;
+
+/** The newest State of the Union addresses, which the build has put beside the pages. */
+async function addresses(): Promise<Document[]> {
+  const answer = await fetch(new URL("../texts/sotu.json", globalThis.location.href));
+  if (!answer.ok) throw new Error(`The text could not be loaded: the server answers ${answer.status}.`);
+  return (await answer.json()) as Document[];
+}
+
+async function read(): Promise<void> {
+  tell({ kind: "progress", what: "Reading the text" });
+  documents = choice?.text === "own" ? [{ name: "text", text: own }] : await addresses();
+  texts = prepare(documents, opened && parseTokenizer(opened.tokenizer));
+}
+
+async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof openSession>[3]): Promise<void> {
+  await read();
+  tell({ kind: "progress", what: "Compiling the models" });
+  runtime ??= await openRuntime({ runtime: wish });
+  const configs = opened ? [opened.config] : configsOf(choice!, texts!.tokenizer.vocabularySize);
+  session = openSession(runtime, configs, texts!, kept);
+  tell({
+    kind: "ready",
+    choice: choice!,
+    device: `${runtime.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${runtime.device.threads} ${runtime.device.threads === 1 ? "thread" : "threads"}`,
+    parameters: session.parameters,
+    free: session.free,
+    projected: configs.map(hasProjection),
+    news,
+    rateFactor,
+  });
+}
+
+async function keep(): Promise<void> {
+  keptAt = performance.now();
+  if (!session || !choice || session.step === 0) return;
+  const { step } = session;
+  try {
+    await store({ choice, own, news, rateFactor, ...(opened && { opened }), kept: await session.keep() });
+    tell({ kind: "kept", step });
+  } catch {
+    // A private window may have no room; training goes on without.
+  }
+}
+
+async function oneStep(): Promise<void> {
+  const done = await session!.train(rateFactor);
+  news.push(done);
+  tell({ kind: "news", news: done });
+  if (done.models.some(({ gradientNorm }) => !Number.isFinite(gradientNorm)))
+    throw new Error(
+      "The gradients of a model are no finite numbers any more: it has diverged. The last step did not count.",
+    );
+}
+
+async function write(): Promise<void> {
+  // The first words of the text, which every model knows.
+  const prompt = documents[0]!.text.trim().split(/\s+/, 3).join(" ");
+  const written: string[] = [];
+  for (let index = 0; index < choice!.models.length; index++) written.push(await session!.write(index, prompt));
+  tell({ kind: "written", step: session!.step, prompt, texts: written });
+}
+
+/** A run folder for each model. */
+async function download(): Promise<void> {
+  const { states } = await session!.keep();
+  const { tokenizer } = texts!;
+  const runs = states.map((state, index) => ({ config: session!.configs[index]!, tokenizer, state, news }));
+  const bytes = await zipRuns(runs, runtime!.kernels);
+  tell({ kind: "zip", step: session!.step, bytes: bytes.buffer }, [bytes.buffer]);
+}
+
+const turn = new MessageChannel();
+/** Let orders in. */
+const breathe = (): Promise<void> =>
+  new Promise((resolve) => {
+    turn.port1.addEventListener("message", () => resolve(), { once: true });
+    turn.port1.start();
+    turn.port2.postMessage(0);
+  });
+
+/** Orders change it between two steps. */
+const goesOn = (): boolean => running;
+
+async function run(): Promise<void> {
+  if (running || !session) return;
+  running = true;
+  keptAt = performance.now();
+  while (goesOn()) {
+    await oneStep();
+    if (performance.now() - keptAt > KEEP_EVERY_MS) await keep();
+    await breathe();
+  }
+  await keep();
+  tell({ kind: "paused" });
+}
+
+/** Orders that need the models wait for the step in progress. */
+let line: Promise<void> = Promise.resolve();
+const inLine = (act: () => Promise<void>): void => {
+  line = line.then(act).catch((error: unknown) => {
+    running = false;
+    tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
+  });
+};
+/** Interrupt a run, do something between two steps, and go on. */
+const between = (act: () => Promise<void>): void => {
+  const wasRunning = running;
+  running = false;
+  inLine(act);
+  if (wasRunning) inLine(run);
+};
+
+const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readonly kind: K }>) => void } = {
+  start: (order) =>
+    inLine(async () => {
+      session?.close();
+      [choice, own, news, rateFactor, opened] = [order.choice, order.own, [], 1, undefined];
+      await open(order.runtime);
+    }),
+  resume: (order) =>
+    inLine(async () => {
+      const found = await stored();
+      if (!found) throw new Error("There is no session to go on with.");
+      [choice, own, news, rateFactor, opened] = [
+        found.choice,
+        found.own,
+        [...found.news],
+        found.rateFactor,
+        found.opened,
+      ];
+      await open(order.runtime, found.kept);
+    }),
+  open: (order) =>
+    inLine(async () => {
+      tell({ kind: "progress", what: "Opening the run" });
+      const run = await unzipRun(new Uint8Array(order.zip));
+      session?.close();
+      [own, news, rateFactor] = [order.own, [...run.news], 1];
+      opened = { config: run.config, tokenizer: formatTokenizer(run.tokenizer) };
+      const { seed, optimizer } = run.config;
+      const { learningRate } = optimizer;
+      choice = { models: [modelOf(run.config)], text: order.text, size: firstChoice.size, seed, learningRate };
+      await open(order.runtime, { free: [false], states: [run.state] });
+      await keep();
+    }),
+  go: () => inLine(run),
+  pause() {
+    running = false;
+  },
+  step: () =>
+    inLine(async () => {
+      await oneStep();
+      await keep();
+    }),
+  write: () => between(write),
+  download: () => between(download),
+  rate({ factor }) {
+    rateFactor = factor;
+  },
+  release: ({ model }) =>
+    between(async () => {
+      await session?.release(model);
+      tell({ kind: "released", free: [...(session?.free ?? [])] });
+    }),
+};
+
+const take = <K extends Order["kind"]>(kind: K, order: Extract<Order, { readonly kind: K }>): void =>
+  handlers[kind](order);
+
+globalThis.addEventListener("message", ({ data }: MessageEvent<Order>) => take(data.kind, data as never));
