@@ -83,7 +83,13 @@ test("a weight is rounded once for all its uses, and its gradient not at all", (
 
 test("fp8 rounds the factors of products with weights, not those of the head, of attention or of the router", () => {
   const config = modelSchema.parse({
-    ...{ vocabulary: 40, context: 8, width: 16, layers: 2, heads: 2, kvHeads: 2, hidden: 24 },
+    vocabulary: 40,
+    context: 8,
+    width: 16,
+    layers: 2,
+    heads: 2,
+    kvHeads: 2,
+    hidden: 24,
     connection: { kind: "mhc" },
     attention: { kind: "mla", rank: 8, rotarySize: 4, contentSize: 8, valueSize: 8 },
     feedForward: { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 12, denseLayers: 1 },
