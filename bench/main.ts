@@ -4,6 +4,7 @@
 // the end. Progress goes to standard error.
 
 import { cuda } from "./cuda.ts";
+import { data } from "./data.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
 import { instruments } from "./instruments.ts";
@@ -32,6 +33,7 @@ const groups: readonly Group[] = [
   planning,
   sinkhorn,
   stream,
+  data,
   page,
   site,
   packaged,
