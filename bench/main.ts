@@ -3,6 +3,7 @@
 // README.md in this folder explains each figure. Figures go to standard output, as one line of JSON each or as a table at
 // the end. Progress goes to standard error.
 
+import { data } from "./data.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
 import { instruments } from "./instruments.ts";
@@ -31,6 +32,7 @@ const groups: readonly Group[] = [
   planning,
   sinkhorn,
   stream,
+  data,
   page,
   site,
   packaged,

@@ -81,6 +81,7 @@ export const compareCommand: Command = acceptConfig(trainingOptions(new Command(
 Examples:
   birkhoff compare                                   the State of the Union addresses, about five minutes
   birkhoff compare --data my.txt --steps 200 --connections residual,mhc
+  birkhoff compare --data tokens/train.bin           token ids, with their tokenizer.json beside them (docs/data.md)
   birkhoff compare --connections residual,mhc,mhc:residualMap=identity
   birkhoff compare --preset moe-nano                 latent attention and mixtures of experts, as in the mHC paper
   birkhoff compare --seeds 1,2,3 --steps 300         bands instead of single curves in the report

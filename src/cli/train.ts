@@ -43,7 +43,7 @@ interface TrainOptions extends TrainingOptions {
 }
 
 export const trainCommand: Command = acceptConfig(trainingOptions(new Command("train")))
-  .description("Train one model on a text file, a folder of text files or standard input.")
+  .description("Train one model on files of text, documents or token ids, a folder of them or standard input.")
   .addOption(connectionOption)
   .option("--out <folder>", "the run folder (default: the first free of runs/<data>-<preset>-<connection>, …-2, …-3)")
   .option("--overwrite", "remove the run that the folder already holds")
@@ -70,6 +70,9 @@ Examples:
   birkhoff train --data notes/ --connection hc --streams 2 --out runs/notes
   birkhoff train --data my.txt --connection mhc:residualMap=cayley
   cat *.md | birkhoff train --data - --preset micro
+  birkhoff train --data corpus.jsonl.gz --column content
+  birkhoff train --data fineweb/*.parquet --tokenizer gpt2/tokenizer.json --preset gpt2-small --learning-rate 6e-4
+  birkhoff train --data fineweb/ code.jsonl --weights 3,1
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes
   birkhoff train --resume runs/notes --steps 2000           a finished run, trained on

@@ -259,7 +259,9 @@ describe.skipIf(missing)("the explanation", () => {
   test("works without a network after the first load, isolated, and is small", async () => {
     const before = server.sent.bytes;
     await open({ serviceWorkers: "block" });
+    await page.evaluate(() => document.fonts.ready.then(() => undefined));
     await page.waitForLoadState("networkidle");
+    expect(server.sent.files.some((file) => file.endsWith(".woff2"))).toBe(true);
     expect(server.sent.bytes - before).toBeLessThan(300_000);
     await page.context().close();
     await open();

@@ -10,7 +10,7 @@ import fs from "node:fs";
 import path from "node:path";
 import { showMany } from "../../basics/show.ts";
 import { kindOf } from "../../files/read.ts";
-import { describeLeftOut, listFolder } from "../folder.ts";
+import { listFolder } from "../folder.ts";
 import { attempt, endless } from "../read-text.ts";
 
 /** How a file holds documents. */
@@ -138,8 +138,13 @@ function filesOfFolder(
     throw new Error(
       `the folder ${folder} has no files of data (${forms.map(([ending]) => ending).join(", ")}), also not in its subfolders: give one that has, or name a file`,
     );
-  const left = describeLeftOut(leftOut, last);
-  notes.push(...followed.map((link) => `followed the link ${link}`), ...(left === undefined ? [] : [left]));
+  const left = leftOut.map(
+    ({ kind, names }) => `${names.length} ${kind} (${path.basename(names[0]!)}${names.length > 1 ? ", …" : ""})`,
+  );
+  notes.push(
+    ...followed.map((link) => `followed the link ${link}`),
+    ...(left.length > 0 ? [`left out of ${folder}: ${left.join(", ")}`] : []),
+  );
   const listed = taken.map((name) => fileOf(path.join(folder, name), source));
   const texts = listed.filter(({ form }) => form === "text");
   if (texts.length > 0 && texts.length < listed.length) throw mixed(folder, listed);

@@ -54,7 +54,8 @@ export type Told =
   | { readonly kind: "failed"; readonly message: string };
 
 const tell = (told: Told, transfer: Transferable[] = []): void => globalThis.postMessage(told, { transfer });
-const KEEP_EVERY_MS = 4000;
+/** Between two keepings at least, and at least so many times what one takes. */
+const [KEEP_EVERY_MS, KEEP_SHARE] = [4000, 20];
 
 let runtime: Runtime | undefined;
 let session: Session | undefined;
@@ -67,6 +68,7 @@ let news: News[] = [];
 let rateFactor = 1;
 let running = false;
 let keptAt = 0;
+let keepingMs = 0;
 
 /** The newest State of the Union addresses, which the build has put beside the pages. */
 async function addresses(): Promise<Document[]> {
@@ -81,6 +83,11 @@ async function read(): Promise<void> {
   texts = prepare(documents, opened && parseTokenizer(opened.tokenizer));
 }
 
+function deviceOf({ name, device: { threads } }: Runtime): string {
+  if (name !== "wasm") return name === "webgpu" ? "WebGPU" : name;
+  return `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}`;
+}
+
 async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof openSession>[3]): Promise<void> {
   await read();
   tell({ kind: "progress", what: "Compiling the models" });
@@ -90,7 +97,7 @@ async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof o
   tell({
     kind: "ready",
     choice: choice!,
-    device: `${runtime.name === "webgpu" ? "WebGPU" : "WebAssembly"}, ${runtime.device.threads} ${runtime.device.threads === 1 ? "thread" : "threads"}`,
+    device: deviceOf(runtime),
     parameters: session.parameters,
     free: session.free,
     projected: configs.map(hasProjection),
@@ -105,6 +112,7 @@ async function keep(): Promise<void> {
   const { step } = session;
   try {
     await store({ choice, own, news, rateFactor, ...(opened && { opened }), kept: await session.keep() });
+    keepingMs = performance.now() - keptAt;
     tell({ kind: "kept", step });
   } catch {
     // A private window may have no room; training goes on without.
@@ -156,7 +164,7 @@ async function run(): Promise<void> {
   keptAt = performance.now();
   while (goesOn()) {
     await oneStep();
-    if (performance.now() - keptAt > KEEP_EVERY_MS) await keep();
+    if (performance.now() - keptAt > Math.max(KEEP_EVERY_MS, KEEP_SHARE * keepingMs)) await keep();
     await breathe();
   }
   await keep();
