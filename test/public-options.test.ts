@@ -82,6 +82,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   planTraining: [(o) => planning.planTraining(paper, o), "gpu", "gpus"],
   prepareTexts: [(o) => data.prepareTexts([], o), "vocabularysize", "vocabularySize"],
   prepareData: [runs.prepareData, "vocabularysize", "vocabularySize"],
+  roundToFloat8: [(o) => ops.roundToFloat8(t, o), "row", "rows"],
   rotary: [(o) => ops.rotary(t, t, o), "headsize", "headSize"],
   rotaryTable: [ops.rotaryTable, "lenght", "length"],
   simulateSchedule: [(o) => pipelines.simulateSchedule("1f1b", o, costs), "microbatches", "microBatches"],

@@ -86,5 +86,8 @@ export function openRuntime(asked: OpenOptions = {}): Promise<Runtime> {
  * @throws Error that says what is missing
  */
 export async function expectRuntime(runtime: RuntimeChoice): Promise<void> {
-  await kinds.find(({ name }) => name === runtime)?.expect?.();
+  const kind = kinds.find(({ name }) => name === runtime);
+  if (kind?.expect) return kind.expect();
+  const { available = true, remedy = "" } = (await kind?.look()) ?? {};
+  if (!available) throw new Error(`openRuntime: this computer cannot use the ${runtime} runtime. ${remedy}`.trimEnd());
 }

@@ -6,7 +6,8 @@ import type { LoweringContext } from "../plan/machine.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import type { CudaType, CudaWork } from "./work.ts";
 
-interface Place {
+/** A buffer, and what lies in it. */
+export interface CudaPlace {
   readonly buffer: Buffer;
   readonly type: CudaType;
 }
@@ -14,8 +15,8 @@ interface Place {
 /** A kernel in CUDA C++ and its operands, by the names that its body uses. */
 export interface CudaCall {
   readonly name: string;
-  readonly reads: Readonly<Record<string, Place>>;
-  readonly writes: Readonly<Record<string, Place>>;
+  readonly reads: Readonly<Record<string, CudaPlace>>;
+  readonly writes: Readonly<Record<string, CudaPlace>>;
   readonly declarations?: readonly string[];
   readonly body: string;
   readonly width: number;
@@ -60,12 +61,13 @@ export function cudaCall(call: CudaCall): Omit<Call, "label" | "flops"> & { flop
   };
 }
 
-/** A tensor as an operand. */
-export function cudaOperand(context: LoweringContext, tensor: Tensor): Place {
-  return { buffer: context.buffer(tensor), type: tensor.dtype };
+/** A tensor as an operand, in the form in which it is stored. */
+export function cudaOperand(context: LoweringContext, tensor: Tensor): CudaPlace {
+  const { buffer, dtype } = context.stored(tensor);
+  return { buffer, type: dtype };
 }
 
 /** A buffer of the node's own. */
-export function cudaTemporary(context: LoweringContext, name: string, bytes: number, type: CudaType): Place {
+export function cudaTemporary(context: LoweringContext, name: string, bytes: number, type: CudaType): CudaPlace {
   return { buffer: context.temporary(name, bytes), type };
 }

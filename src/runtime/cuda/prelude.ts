@@ -33,6 +33,7 @@ DEVICE float2& operator+=(float2& a, float2 b) { return a = a + b; }
 /* WGSL's own functions. */
 namespace wgsl {
 template <class T> DEVICE T select(T otherwise, T then, bool condition) { return condition ? then : otherwise; }
+DEVICE float select(float otherwise, float then, bool condition) { return condition ? then : otherwise; }
 /* What one thread has put into shared memory, for all of them. */
 template <class T> DEVICE T workgroupUniformLoad(T* place) { __syncthreads(); T value = *place; __syncthreads(); return value; }
 DEVICE float min(float a, float b) { return fminf(a, b); }
@@ -71,6 +72,12 @@ DEVICE float highBf16(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
 DEVICE float fromBf16(bf16 x) { return __uint_as_float((u32)x << 16); }
 DEVICE u32 packBf16(float low, float high);
 DEVICE bf16 toBf16(float x) { return (bf16)packBf16(x, 0.0f); }
+/* A bfloat16 in memory that kernels take for a float. */
+struct Narrow {
+  bf16 bits;
+  DEVICE operator float() const { return fromBf16(bits); }
+  DEVICE Narrow& operator=(float x) { bits = toBf16(x); return *this; }
+};
 
 #ifndef BIRKHOFF_ON_PROCESSOR
 /* Shared memory whose size is named at the launch. */

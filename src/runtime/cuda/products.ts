@@ -5,10 +5,12 @@ import { matmulExtents, matmulOperation } from "../../ops/matmul.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { calls, type Implementation } from "../gpu/implement.ts";
 import type { Call, Operand } from "../plan/calls.ts";
-import type { LoweringContext } from "../plan/machine.ts";
+import type { LoweringContext, Stored } from "../plan/machine.ts";
+import { cudaOperand } from "./implement.ts";
+import { emitTransposedProduct, isTransposedProduct } from "./ops/stream-projection.ts";
 import type { ProductType, ProductWork } from "./work.ts";
 
-const typeOf = ({ dtype }: Tensor): ProductType => (dtype === "bf16" ? "bf16" : "f32");
+const typeOf = ({ dtype }: Stored): ProductType => (dtype === "bf16" ? "bf16" : "f32");
 
 type Shape = Pick<ProductWork, "batch" | "rows" | "inner" | "columns" | "transposeA" | "transposeB">;
 
@@ -18,7 +20,16 @@ export function emitProduct(
   { a, b, c, addend }: { a: Tensor; b: Tensor; c: Tensor; addend?: Tensor | undefined },
   shape: Shape,
 ): void {
-  const read = (tensor: Tensor): Operand => ({ buffer: context.buffer(tensor), access: "read", aligned: false });
+  const plain = (tensor: Tensor): Stored => ({ buffer: context.buffer(tensor), dtype: tensor.dtype });
+  const read = ({ buffer }: Stored): Operand => ({ buffer, access: "read", aligned: false });
+  // Both factors are of one type; only a product of bfloat16 is bfloat16, and then what is added to it is, too.
+  const factors = [context.stored(a), context.stored(b)] as const;
+  const alike = typeOf(factors[0]) === typeOf(factors[1]);
+  const [first, second] = alike ? factors : [plain(a), plain(b)];
+  const sum = addend && context.stored(addend);
+  const narrow = typeOf(first) === "bf16" && typeOf(second) === "bf16" && (!sum || typeOf(sum) === "bf16");
+  const result = narrow ? context.stored(c) : plain(c);
+  const added = addend && sum && (typeOf(sum) === typeOf(result) ? sum : plain(addend));
   const work: ProductWork = {
     kind: "product",
     batch: shape.batch,
@@ -27,15 +38,15 @@ export function emitProduct(
     columns: shape.columns,
     transposeA: shape.transposeA,
     transposeB: shape.transposeB,
-    types: { a: typeOf(a), b: typeOf(b), c: typeOf(c) },
-    accumulates: addend !== undefined,
+    types: { a: typeOf(first), b: typeOf(second), c: typeOf(result) },
+    accumulates: added !== undefined,
   };
   const operands: Operand[] = [
-    read(a),
-    read(b),
+    read(first),
+    read(second),
     // Only the addend's own place is read for a place of C.
-    ...(addend ? [{ ...read(addend), aligned: true }] : []),
-    { buffer: context.buffer(c), access: "write", aligned: true },
+    ...(added ? [{ ...read(added), aligned: true }] : []),
+    { buffer: result.buffer, access: "write", aligned: true },
   ];
   const call: Omit<Call, "label" | "flops"> = {
     kernel: "product",
@@ -43,7 +54,7 @@ export function emitProduct(
     grain: 2,
     operands,
     words: [],
-    inPlace: addend ? [[2, 3]] : [],
+    inPlace: added ? [[2, 3]] : [],
     work,
   };
   context.emit(call);
@@ -52,12 +63,16 @@ export function emitProduct(
 export const products: readonly Implementation[] = [
   calls(
     matmulOperation,
-    ({ a, b, c }, attributes, context, addend) =>
-      emitProduct(
-        context,
-        { a, b, c, addend },
-        { ...attributes, batch: 1, ...matmulExtents(a.shape, b.shape, attributes) },
-      ),
+    ({ a, b, c }, attributes, context, addend) => {
+      const extents = matmulExtents(a.shape, b.shape, attributes);
+      const { rows: P, inner: rows, columns: K } = extents;
+      const [left, right] = [cudaOperand(context, a), cudaOperand(context, b)];
+      const few = attributes.transposeA && !attributes.transposeB && !addend;
+      if (few && isTransposedProduct(P, K, left, right)) {
+        const result = { buffer: context.buffer(c), type: "f32" } as const;
+        emitTransposedProduct(context, { rows, P, K }, { a: left, b: right, c: result });
+      } else emitProduct(context, { a, b, c, addend }, { ...attributes, batch: 1, ...extents });
+    },
     { accumulates: true },
   ),
   calls(

@@ -37,7 +37,7 @@ import { WORKSPACE_BYTES } from "./cublas.ts";
 import type { CudaDevice } from "./driver.ts";
 import { CudaError, OUT_OF_MEMORY } from "./errors.ts";
 import { openCuda } from "./find.ts";
-import { implementations } from "./ops/table.ts";
+import { implementations, olderImplementations } from "./ops/table.ts";
 import {
   type BoundProgram,
   bindProgram,
@@ -95,13 +95,13 @@ const rounded = (bytes: number): number => Math.max(ALIGNMENT, Math.ceil(bytes /
  *   koffi. RangeError for options that make no sense
  */
 export function createCudaRuntime(options: CudaOptions = {}): Promise<CudaRuntime> {
-  return startCudaRuntime(options, implementations);
+  return startCudaRuntime(options);
 }
 
-/** @param own how it does operations in a way of its own; see ops/table.ts */
+/** @param given how it does operations in a way of its own; default: ops/table.ts */
 export async function startCudaRuntime(
   options: CudaOptions,
-  own: ReadonlyMap<Operation, Lowering>,
+  given?: ReadonlyMap<Operation, Lowering>,
 ): Promise<CudaRuntime> {
   expectFields("createCudaRuntime", options, { device: "number", check: "flag", largestMemory: "number" });
   const { device: ordinal = 0, check = process.env[CHECK_VARIABLE] === "1" } = options;
@@ -109,6 +109,7 @@ export async function startCudaRuntime(
   if (options.largestMemory !== undefined)
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
   const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
+  const hasBfloat16 = Number.parseInt(gpu.capability) >= 8;
   driver.enter(ordinal);
   const ready = <T>(make: () => T): T => {
     try {
@@ -127,7 +128,8 @@ export async function startCudaRuntime(
     largestMemory: limit,
     largestBuffer: LARGEST_BUFFER,
     alignment: ALIGNMENT,
-    own,
+    own: given ?? (hasBfloat16 ? implementations : olderImplementations),
+    takesStored: hasBfloat16,
   });
   const stream = ready(() => driver.createStream());
   const products = ready(() => openProducts());

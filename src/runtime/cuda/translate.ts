@@ -262,7 +262,7 @@ class Translation {
 
 const named = (text: string): string => (reserved.has(text) ? `${text}_` : text);
 
-const pointers: Readonly<Record<ElementType, string>> = { f32: "float*", i32: "int*", u32: "u32*" };
+const pointers: Readonly<Record<ElementType, string>> = { f32: "float*", i32: "int*", u32: "u32*", bf16: "Narrow*" };
 
 /** The parts of a kernel in CUDA C++. */
 export interface Translated {

@@ -182,6 +182,9 @@ function countOperands(calls: readonly Call[], stored: Stored): number {
   return new Set([...given.map(({ buffer }) => buffer), ...[...made].filter((buffer) => stored(buffer, calls))]).size;
 }
 
+/** What a value of an operand is in a kernel. */
+const valueType = (type: ElementWork["type"]): string => (type === "bf16" ? "f32" : type);
+
 /** One kernel for elementwise calls of one size. */
 function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Part<never> {
   const names = new Map<Buffer, { name: string; type: ElementWork["type"] }>();
@@ -207,15 +210,15 @@ function fused(calls: readonly Call[], stored: (buffer: Buffer) => boolean): Par
     const loads = work.reads.map(({ name, type, index, narrow }, k) => {
       const { buffer } = call.operands[k]!;
       const known = index === "i" ? results.get(buffer) : undefined;
-      if (known !== undefined) return `let ${name}: ${narrow ? "f32" : type} = ${known};`;
+      if (known !== undefined) return `let ${name}: ${narrow ? "f32" : valueType(type)} = ${known};`;
       const from = nameOf(buffer, type);
-      if (!narrow) return `let ${name}: ${type} = ${from}[${index}];`;
+      if (!narrow) return `let ${name}: ${valueType(type)} = ${from}[${index}];`;
       for (const text of functionsFor("widened(")) functions.add(text);
       return `let ${name}: f32 = widened(${from}[(${index}) / 2u], ${index});`;
     });
     const { buffer } = call.operands[work.reads.length]!;
     const result = `r${at}`;
-    const type = work.narrow ? "f32" : work.type;
+    const type = work.narrow ? "f32" : valueType(work.type);
     lines.push(`    var ${result}: ${type};`, `    { ${[...loads, `${result} = ${work.value};`].join(" ")} }`);
     results.set(buffer, result);
     if (!stored(buffer)) continue;

@@ -75,7 +75,7 @@ export function elements<I extends Names, O extends readonly [string], A>(
         const text = value(attributes, tensors);
         emitElements(context, {
           reads,
-          write: { buffer: context.buffer(output), type: typeOf(output) },
+          write: operand(context, output),
           value: text,
           size: sizeOf(output.shape),
           name: op.name,
@@ -94,7 +94,9 @@ export interface ElementCall {
 }
 
 /** The call of elementwise work, but for what the context adds. */
-export function elementCall({ name, reads, write, value, size }: ElementCall): Omit<Call, "label" | "flops"> {
+export function elementCall({ name, reads, write, value: exact, size }: ElementCall): Omit<Call, "label" | "flops"> {
+  // Rounded here: what the rest of a chain sees of it is what is stored.
+  const value = write.type === "bf16" ? `fromBits(toBfloat16(${exact}) << 16u)` : exact;
   const work: GpuWork = {
     kind: "elements",
     reads: reads.map((operand) => ({
@@ -114,6 +116,7 @@ export function elementCall({ name, reads, write, value, size }: ElementCall): O
     kernel: name,
     domain: undefined,
     grain: 1,
+    elements: size,
     // A chain is one kernel: what is done ahead of it would have to be stored.
     stays: true,
     operands: [
@@ -193,12 +196,17 @@ export function kernelCall(call: KernelCall): Omit<Call, "label" | "flops"> & { 
   };
 }
 
-/** A tensor as an operand of a kernel; one that was only widened from bfloat16 is read where it is narrow. */
+/**
+ * A tensor as an operand of a kernel, in the form in which it is stored; where kernels have no operands of bfloat16, one
+ * that was only widened from it is read where it is narrow.
+ */
 export function operand(context: LoweringContext, tensor: Tensor): Source {
-  const stored = narrowSource(tensor);
-  if (stored) return { buffer: context.buffer(stored), type: "u32", narrow: true };
-  if (context.isRounded(tensor)) return { buffer: context.buffer(tensor), type: "u32", narrow: true };
-  return { buffer: context.buffer(tensor), type: typeOf(tensor) };
+  const { buffer, dtype } = context.stored(tensor);
+  if (dtype !== tensor.dtype) return { buffer, type: dtype };
+  const narrow = narrowSource(tensor);
+  if (narrow) return { buffer: context.buffer(narrow), type: "u32", narrow: true };
+  if (context.isRounded(tensor)) return { buffer, type: "u32", narrow: true };
+  return { buffer, type: typeOf(tensor) };
 }
 
 /** A text in which `x[i]` of the narrow operands is the float32 of the bfloat16 there. */

@@ -21,6 +21,8 @@ export interface GpuChoices {
   readonly largestBuffer: number;
   /** How it does operations in a way of its own; all others as every GPU does them. */
   readonly own?: ReadonlyMap<Operation, Lowering>;
+  /** Whether its kernels may have operands of bfloat16. Default: false. */
+  readonly takesStored?: boolean;
 }
 
 /** Chains are elementwise only (see fuse.ts), so no call is a tile of rows; one thread of the host gives the orders. */
@@ -46,6 +48,7 @@ export function gpuMachine(choices: GpuChoices): Machine {
     device: gpuDevice(choices),
     implementationOf: (op) => choices.own?.get(op) ?? implementations.get(op),
     copy,
+    takesStored: choices.takesStored === true,
     withThreads: () => machine,
     plannedMemory() {
       const states = new Map<Tensor, number>();

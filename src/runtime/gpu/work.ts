@@ -16,8 +16,11 @@
 // (var<private>), workgroupBarrier(), and workgroupUniformLoad(&name): a scalar that one thread has put into shared
 // memory, after a barrier, so that all threads know it to be the same (another barrier follows).
 
-/** What a buffer holds: bfloat16 lies in pairs in u32 words. */
-export type ElementType = "f32" | "i32" | "u32";
+/**
+ * What a buffer holds. bfloat16 lies in pairs in u32 words; "bf16" is an operand whose values are widened as they are
+ * read and rounded as they are written: only machines that take stored forms have it (LoweringContext.stored).
+ */
+export type ElementType = "f32" | "i32" | "u32" | "bf16";
 
 /** How an element is found in an operand of elementwise work. */
 export interface ElementOperand {

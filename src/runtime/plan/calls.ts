@@ -36,6 +36,8 @@ export interface Call {
   /** Number of items; undefined when any cut of the elements will do (elementwise work). */
   readonly domain: number | undefined;
   readonly grain: number;
+  /** How many elements the work has, where the domain is undefined; default: as many as its first result has words. */
+  readonly elements?: number;
   /** In the order of the kernel's arguments; undefined is a null pointer. */
   readonly operands: readonly (Operand | undefined)[];
   readonly words: readonly Word[];

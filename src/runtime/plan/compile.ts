@@ -3,7 +3,8 @@
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
 // lowered in order of construction. Two fusions happen here: add(x, f(...)) where f's kernel can accumulate becomes one
 // call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
-// kernel that made the value, where it can.
+// kernel that made the value, where it can. A machine whose kernels have operands of bfloat16 takes and stores all
+// values in that form (stored.ts).
 
 import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
@@ -13,8 +14,9 @@ import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
-import type { LoweringContext, Machine } from "./machine.ts";
+import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
+import { storedForms } from "./stored.ts";
 
 export interface CompileOptions {
   /** Keep every buffer to the end of the program, so that each can be looked at. */
@@ -93,8 +95,10 @@ function lowerGraph(
   });
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
-  const absorbed = findAbsorbed(nodes, new Set(results), machine);
-  const casts = findCasts(nodes, absorbed, new Set(results), machine);
+  const takesStored = machine.takesStored === true;
+  const forms = storedForms(nodes, new Set(results), takesStored);
+  const absorbed = findAbsorbed(nodes, new Set(results), machine, forms.sourceOf);
+  const casts = takesStored ? new Map<Tensor, Node>() : findCasts(nodes, absorbed, new Set(results), machine);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -112,31 +116,62 @@ function lowerGraph(
     return buffer;
   };
 
+  /** What a gradient that another node waits for is written to. */
+  const afterOf = (tensor: Tensor): Buffer => {
+    const source = forms.sourceOf(place(tensor));
+    const sum = source.index === 0 ? absorbed.get(source.node)?.add.outputs[0] : undefined;
+    return bufferOf(forms.narrowOf(sum ?? source) ?? source);
+  };
+
   const done = new Set([...[...absorbed.values()].map(({ add }) => add), ...casts.values()]);
-  for (const node of nodes) {
+  const lowered = new Set<Node>();
+  /** Roundings that the call before them has done. */
+  const rounded = new Set<Tensor>();
+  const lower = (node: Node): void => {
     const [first] = node.outputs;
-    if ((first && stateOf(first)) || done.has(node)) continue;
+    if (!first || stateOf(first) || done.has(node) || lowered.has(node) || rounded.has(first)) return;
+    lowered.add(node);
     let flops = flopsOf(node);
+    const stored = (original: Tensor): Stored => {
+      const tensor = place(original);
+      if (tensor.node === node) {
+        const sum = tensor.index === 0 ? absorbed.get(node)?.add.outputs[0] : undefined;
+        const narrow = forms.narrowOf(sum ?? tensor);
+        if (narrow) rounded.add(narrow);
+        return { buffer: bufferOf(narrow ?? tensor), dtype: (narrow ?? tensor).dtype };
+      }
+      const source = forms.sourceOf(tensor);
+      return source === tensor
+        ? { buffer: read(tensor), dtype: tensor.dtype }
+        : { buffer: bufferOf(source), dtype: source.dtype };
+    };
+    /** A buffer; the sum that a call absorbs may read what is widened only after it. */
+    const read = (tensor: Tensor): Buffer => {
+      if (forms.sourceOf(place(tensor)) !== place(tensor)) lower(place(tensor).node);
+      return bufferOf(tensor);
+    };
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,
-      buffer: bufferOf,
+      buffer: read,
+      stored,
       isRounded: (tensor) => casts.has((tensor.index === 0 && absorbed.get(tensor.node)?.add.outputs[0]) || tensor),
       temporary: (name, bytes) => ({ name: `${labelOf(node)}/${name}`, bytes }),
-      alias: (view, source) => void buffers.set(view, bufferOf(source)),
+      alias: (view, source) => void buffers.set(view, read(source)),
       emit(call) {
         calls.push({
           inPlace: [],
           flops,
           label: labelOf(node),
-          after: node.again && bufferOf(node.again.after),
+          after: node.again && afterOf(node.again.after),
           ...call,
         });
         if (call.flops === undefined) flops = 0;
       },
     };
     machine.implementationOf(node.op)?.lower(node, context, absorbed.get(node)?.addend);
-  }
+  };
+  for (const node of nodes) lower(node);
   return { calls, bufferOf };
 }
 
@@ -161,6 +196,7 @@ function findAbsorbed(
   nodes: readonly Node[],
   results: ReadonlySet<Tensor>,
   { implementationOf }: Machine,
+  sourceOf: (tensor: Tensor) => Tensor,
 ): Map<Node, Absorbed> {
   const uses = new Map<Tensor, number>();
   for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
@@ -173,7 +209,7 @@ function findAbsorbed(
       [a, b],
     ] as const) {
       const fitting = implementationOf(sum.node.op)?.accumulates && sum.index === 0 && uses.get(sum) === 1;
-      if (fitting && !results.has(sum) && addend.node.id < sum.node.id && !found.has(sum.node)) {
+      if (fitting && !results.has(sum) && sourceOf(addend).node.id < sum.node.id && !found.has(sum.node)) {
         found.set(sum.node, { add, addend });
         break;
       }

@@ -3,7 +3,7 @@
 // Its numbers, and for each operation a rule that turns a node into calls of its kernels. A kernel's arguments are,
 // in order, buffers and scalar words.
 
-import type { Node, Operation, Tensor } from "../../graph/tensor.ts";
+import type { DType, Node, Operation, Tensor } from "../../graph/tensor.ts";
 import type { Device } from "../device.ts";
 import type { ProgramSpec } from "../program.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
@@ -18,6 +18,8 @@ export interface Machine {
   copy(label: string, from: Buffer, to: Buffer): Call;
   /** The same with another number of threads. */
   withThreads(threads: number): Machine;
+  /** Whether its rules ask for the stored form of their operands: casts to and from bfloat16 are then done where values are used and made. */
+  readonly takesStored?: boolean;
   /** A memory like the runtime's, in which nothing lies: it only counts. */
   plannedMemory(): PlannedMemory;
 }
@@ -34,6 +36,12 @@ export interface PlannedMemory {
   usedBytes(): number;
 }
 
+/** A value in memory. */
+export interface Stored {
+  readonly buffer: Buffer;
+  readonly dtype: DType;
+}
+
 /** What a rule is given to turn a node into calls. */
 export interface LoweringContext {
   /** Columns of a packed panel of a matrix product. */
@@ -41,6 +49,12 @@ export interface LoweringContext {
   /** Only for choosing sizes of tasks where no result depends on them. */
   readonly threads: number;
   buffer(tensor: Tensor): Buffer;
+  /**
+   * Where a value lies and in which form: an operand that is widened bfloat16 lies there before it is widened, and a
+   * result of which only the rounding to bfloat16 is read need not lie in memory otherwise. Who asks must read or write
+   * that form. On a machine that does not take stored forms it is the tensor's own.
+   */
+  stored(tensor: Tensor): Stored;
   /** Whether the kernel is to store this output as bfloat16: only outputs of rules that round are. */
   isRounded(tensor: Tensor): boolean;
   temporary(name: string, bytes: number): Buffer;

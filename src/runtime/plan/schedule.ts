@@ -185,7 +185,7 @@ function divides(domain: number, call: Call): boolean {
 }
 
 function elements(call: Call): number {
-  return writes(call)[0]!.buffer.bytes / 4;
+  return call.elements ?? writes(call)[0]!.buffer.bytes / 4;
 }
 
 function sameCut(call: Call, group: OpenGroup): boolean {

@@ -269,8 +269,9 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       if (failure || !bound) return undefined;
       reads.encode();
       const pass = orders.encoder().beginComputePass(clock?.pass());
+      let current: GPUComputePipeline | undefined;
       for (const { slot, group, grid } of bound.calls) {
-        pass.setPipeline(slot.pipeline!);
+        if (slot.pipeline !== current) pass.setPipeline((current = slot.pipeline!));
         pass.setBindGroup(0, group);
         pass.dispatchWorkgroups(grid[0], grid[1]);
       }

@@ -127,7 +127,7 @@ export const softmax: readonly Implementation[] = [
             read("g", g, row),
             read("s", s, row),
           ],
-          write: { buffer: context.buffer(dlogits), type: "f32" },
+          write: operand(context, dlogits),
           value: `exponential(logit - lse) * s - select(0.0f, g, select(0u, u32(label), u32(label) < ${u(V)}) == i % ${u(V)})`,
           size: sizeOf(logits.shape),
         }),

@@ -1,0 +1,67 @@
+// CUDA's own kernels at shapes of their own, and every operation in bfloat16, against the reference that rounds at the same
+// points, forward and all gradients, and the same bits twice; on the machine that plays a GPU.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type CudaRuntime, createCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
+import { ancestors } from "../../../src/graph/tensor.ts";
+import { toBfloat16Operation } from "../../../src/ops/bfloat16.ts";
+import { type ComputePrecision, inPrecision, programInPrecision } from "../../../src/runtime/precision.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
+import type { OperationCase } from "../../ops/case.ts";
+import { cases } from "../../ops/cases/all.ts";
+import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
+import { ownCases } from "./own-cases.ts";
+import { fakeMachine } from "./machine/build.ts";
+
+const machine = await fakeMachine();
+
+const operationOf = ({ name }: OperationCase): string => name.split(" ")[0]!;
+const rounds = (operationCase: OperationCase): boolean => {
+  const { outputs } = programInPrecision({ outputs: buildCase(operationCase).outputs }, "bfloat16");
+  return ancestors(Object.values(outputs)).some(({ op }) => (op as unknown) === toBfloat16Operation);
+};
+/** Operations that have kernels of CUDA's own, all of whose cases are run. */
+const own = new Set(["attention", "streamRead", "streamWrite", "streamProjection", "manifoldCoefficients"]);
+/** Of each other operation that rounds at all, the last two cases. */
+const chosen = [...Map.groupBy(cases, operationOf)].flatMap(([operation, ofOperation]) => {
+  const rounding = ofOperation.filter(rounds);
+  return own.has(operation) ? rounding : rounding.slice(-2);
+});
+
+/** Of the largest value. Rounding by the other way where float32 and float64 differ moves a value by 2^-8 of its own. */
+const TOLERANCE = 2 ** -6;
+
+const runs: readonly (readonly [ComputePrecision, OperationCase])[] = [
+  ...ownCases.map((each) => ["float32", each] as const),
+  ...[...ownCases, ...chosen].map((each) => ["bfloat16", each] as const),
+];
+
+describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
+  let runtime: CudaRuntime;
+  beforeAll(async () => void (runtime = await createCudaRuntime()));
+  afterAll(() => runtime.close());
+
+  test.each(runs.map(([precision, { name }], at) => [precision, name, at] as const))(
+    "%s: %s",
+    async (precision, _, at) => {
+      const [, operationCase] = runs[at]!;
+      const built = buildCase(operationCase);
+      const expected = runCase(inPrecision(createReferenceRuntime(), precision), built);
+      const program = inPrecision(runtime, precision).compile({ outputs: built.outputs });
+      for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
+      const names = Object.keys(built.outputs);
+      program.run();
+      const once = await Promise.all(names.map((name) => program.read(name)));
+      program.run();
+      const again = await Promise.all(names.map((name) => program.read(name)));
+      program.release();
+      expect(again).toEqual(once);
+      const { forward = 1e-5, gradient = 1e-4 } = operationCase.tolerance ?? {};
+      for (const [position, name] of names.entries()) {
+        const exact = name.startsWith("gradient") ? gradient : forward;
+        const tolerance = precision === "float32" ? exact : TOLERANCE;
+        expect(relativeError(once[position]!, expected[name]!), name).toBeLessThan(tolerance);
+      }
+    },
+  );
+});

@@ -1,0 +1,191 @@
+// What CUDA's own compiler makes of the kernels by hand, at the shapes of real models: registers of a thread, and nothing
+// spilled from them to memory. No GPU is needed, only nvcc. Registers are an upper bound: fewer are welcome.
+
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { input } from "../../../src/graph/state.ts";
+import type { Tensor } from "../../../src/graph/tensor.ts";
+import { attention } from "../../../src/ops/attention.ts";
+import { multiply } from "../../../src/ops/elementwise.ts";
+import { gradients } from "../../../src/ops/gradients.ts";
+import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
+import { sum } from "../../../src/ops/reductions.ts";
+import { streamRead } from "../../../src/ops/stream-read.ts";
+import { streamWrite } from "../../../src/ops/stream-write.ts";
+import { moduleText } from "../../../src/runtime/cuda/compile.ts";
+import { type KernelText, kernelText } from "../../../src/runtime/cuda/kernel-text.ts";
+import { implementations } from "../../../src/runtime/cuda/ops/table.ts";
+import type { CudaWork, ProductWork } from "../../../src/runtime/cuda/work.ts";
+import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
+import { gpuMachine } from "../../../src/runtime/gpu/machine.ts";
+import { compilePlan, withoutMemory } from "../../../src/runtime/plan/compile.ts";
+import { programInPrecision } from "../../../src/runtime/precision.ts";
+
+const machine = gpuMachine({
+  name: "cuda",
+  largestMemory: 2 ** 40,
+  largestBuffer: 2 ** 34,
+  alignment: 256,
+  own: implementations,
+  takesStored: true,
+});
+
+/** Registers of each kernel at most, in bfloat16 and float32, of a model's shapes. */
+interface Model {
+  readonly name: string;
+  /** A result, and what its gradients are asked of. */
+  build(): readonly [result: Tensor, ...of: Tensor[]];
+  readonly registers: Readonly<Record<string, readonly [bfloat16: number, float32: number]>>;
+}
+
+const heads = (
+  name: string,
+  T: number,
+  count: number,
+  headSize: number,
+  valueSize: number,
+  registers: Model["registers"],
+): Model => ({
+  name,
+  build() {
+    const qkv = input("qkv", [4, T, count * (2 * headSize + valueSize)]);
+    return [attention(qkv, { heads: count, headSize, valueSize }), qkv];
+  },
+  registers,
+});
+
+const models: readonly Model[] = [
+  heads("12 heads of 64", 1024, 12, 64, 64, {
+    attention: [128, 144],
+    attentionQueries: [128, 144],
+    attentionKeys: [184, 184],
+  }),
+  heads("16 latent heads of 192, values of 128", 2048, 16, 192, 128, {
+    attention: [160, 200],
+    attentionQueries: [184, 200],
+    attentionKeys: [248, 255],
+  }),
+  {
+    name: "4 streams of 768 for 8192 tokens",
+    build() {
+      const [x, phi, alpha, bias] = [
+        input("x", [8192, 4, 768]),
+        input("phi", [24, 3072]),
+        input("alpha", [3]),
+        input("bias", [24]),
+      ];
+      let streams = x;
+      for (let layer = 0; layer < 2; layer++) {
+        const h = manifoldCoefficients(streams, phi, alpha, bias);
+        streams = streamWrite(streams, h, streamRead(streams, h));
+      }
+      return [streams, x, phi, alpha, bias];
+    },
+    registers: {
+      streamRead: [32, 32],
+      streamReadBackward: [64, 64],
+      streamWrite: [64, 48],
+      streamWriteBackward: [128, 128],
+      projectionFragments: [32, 32],
+      streamProjection: [128, 128],
+      streamProjectionBackward: [128, 128],
+      transposedProduct: [152, 0],
+    },
+  },
+];
+
+const precisions = ["bfloat16", "float32"] as const;
+const architectures = ["sm_80", "sm_90a"] as const;
+
+/** The kernels by hand of a model and its gradients, by the names that they have in the table. */
+function kernelsOf({ build }: Model, precision: (typeof precisions)[number]): Map<string, KernelText> {
+  const [result, ...of] = build();
+  const weights = input("weights", result.shape);
+  const outputs = { result, gradients: gradients(sum(multiply(result, weights)), of) };
+  const plan = compilePlan(programInPrecision({ outputs }, precision), machine, withoutMemory());
+  const found = new Map<string, KernelText>();
+  for (const { kernel, calls } of dispatchesOf<CudaWork | ProductWork>(plan, 500)) {
+    if (kernel.kind !== "cuda") continue;
+    const name = calls[0]!.kernel;
+    const text = kernelText(name, kernel);
+    found.set(`${name} ${text.name}`, text);
+  }
+  return found;
+}
+
+interface Usage {
+  readonly registers: number;
+  readonly stack: number;
+  readonly spilled: number;
+}
+
+/** What ptxas says of each entry. */
+function usageOf(log: string): Map<string, Usage> {
+  const found = new Map<string, Usage>();
+  for (const part of log.split("Compiling entry function ").slice(1)) {
+    const name = /^'(\w+)'/.exec(part)?.[1];
+    const memory = /(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads/.exec(part);
+    const registers = /Used (\d+) registers/.exec(part)?.[1];
+    if (name === undefined || !memory || registers === undefined) throw new Error(`ptxas says: ${part}`);
+    found.set(name, {
+      registers: Number(registers),
+      stack: Number(memory[1]),
+      spilled: Number(memory[2]) + Number(memory[3]),
+    });
+  }
+  return found;
+}
+
+const here = ((): boolean => {
+  try {
+    execFileSync("nvcc", ["--version"], { stdio: "ignore" });
+    return true;
+  } catch {
+    process.stdout.write("Registers of CUDA's kernels are not counted: there is no nvcc\n");
+    return false;
+  }
+})();
+
+describe.skipIf(!here).each(architectures)("for %s", (architecture) => {
+  const kernels = models.flatMap((model) =>
+    precisions.flatMap((precision, at) =>
+      [...kernelsOf(model, precision)].map(([key, text]) => ({
+        model,
+        precision,
+        at,
+        kernel: key.split(" ")[0]!,
+        text,
+      })),
+    ),
+  );
+  let usage: Map<string, Usage>;
+  beforeAll(() => {
+    const folder = mkdtempSync(path.join(tmpdir(), "birkhoff-registers-"));
+    try {
+      const source = path.join(folder, "kernels.cu");
+      const texts = new Map(kernels.map(({ text }) => [text.name, text]));
+      writeFileSync(source, moduleText([...texts.values()]));
+      const command = `nvcc -cubin -std=c++17 -arch=${architecture} -Xptxas -v -o "${source}.cubin" "${source}" 2>&1`;
+      usage = usageOf(execFileSync("sh", ["-c", command], { encoding: "utf8", maxBuffer: 2 ** 24 }));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  }, 180_000);
+
+  test.each(models.flatMap((model) => precisions.map((precision) => [model.name, precision, model] as const)))(
+    "%s in %s",
+    (_, precision, model) => {
+      const own = kernels.filter((each) => each.model === model && each.precision === precision);
+      const bounds = Object.entries(model.registers).filter(([, of]) => of[precisions.indexOf(precision)]! > 0);
+      expect([...new Set(own.map(({ kernel }) => kernel))].sort()).toEqual(bounds.map(([kernel]) => kernel).sort());
+      for (const { kernel, at, text } of own) {
+        const { registers, stack, spilled } = usage.get(text.name)!;
+        expect({ kernel, stack, spilled }).toEqual({ kernel, stack: 0, spilled: 0 });
+        expect(registers, kernel).toBeLessThanOrEqual(model.registers[kernel]![at]!);
+      }
+    },
+  );
+});
