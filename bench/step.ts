@@ -18,9 +18,10 @@ const COLD_STARTS = 5;
 
 const setting = Object.entries({ ...MODEL, threads: THREADS }).flatMap(([name, value]) => [`--${name}`, `${value}`]);
 
-function birkhoff(connection: string): Entrant {
+function birkhoff(connection: string, precision = "float32"): Entrant {
   const script = new URL("peers/our-step.ts", import.meta.url);
-  return { ours: true, script, args: ["--connection", connection, ...setting], threads: THREADS };
+  const args = ["--connection", connection, "--precision", precision, ...setting];
+  return { ours: true, script, args, threads: THREADS };
 }
 
 function torch(connection: string, mode: "eager" | "compile"): Entrant {
@@ -34,6 +35,9 @@ const entrants: Readonly<Record<string, Entrant>> = {
   "birkhoff residual": birkhoff("residual"),
   "birkhoff mhc": birkhoff("mhc"),
   "birkhoff hc": birkhoff("hc"),
+  "birkhoff bfloat16 mhc": birkhoff("mhc", "bfloat16"),
+  "birkhoff bfloat16 residual": birkhoff("residual", "bfloat16"),
+  "birkhoff fp8 mhc": birkhoff("mhc", "fp8"),
   "torch eager residual": torch("residual", "eager"),
   "torch eager mhc": torch("mhc", "eager"),
   "torch eager hc": torch("hc", "eager"),
@@ -100,6 +104,15 @@ const comparisons: readonly Comparison[] = [
   compare("step.memory.residual.vs_torch", peakMemory, ["birkhoff residual", "torch eager residual"], {
     higher_is_better: false,
   }),
+  ...(
+    [
+      ["step.bfloat16.vs_float32", "bfloat16", "mhc"],
+      ["step.bfloat16.residual.vs_float32", "bfloat16", "residual"],
+      ["step.fp8.vs_float32", "fp8", "mhc"],
+    ] as const
+  ).map(([name, precision, connection]) =>
+    compare(name, time, [`birkhoff ${precision} ${connection}`, `birkhoff ${connection}`], { higher_is_better: false }),
+  ),
   {
     name: "step.javascript_share",
     needs: ["birkhoff mhc"],

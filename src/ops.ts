@@ -64,6 +64,7 @@ export { streamRead } from "./ops/stream-read.ts";
 export { streamWrite } from "./ops/stream-write.ts";
 export { collapse, expand } from "./ops/expand.ts";
 export { toBfloat16, toFloat32 } from "./ops/bfloat16.ts";
+export { type Float8Block, roundToFloat8 } from "./ops/float8.ts";
 export { paperSinkhorn, type SinkhornAttributes, type SinkhornForm } from "./ops/sinkhorn-form.ts";
 export { sinkhorn } from "./ops/sinkhorn.ts";
 export { sinkhornImplicit } from "./ops/sinkhorn-implicit.ts";

@@ -17,7 +17,13 @@ import type { Reply } from "../lib/peer.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
-const { values } = parseArgs({ options: { ...sizeOptions, batch: { type: "string", default: "8" } } });
+const { values } = parseArgs({
+  options: {
+    ...sizeOptions,
+    batch: { type: "string", default: "8" },
+    precision: { type: "string", default: "float32" },
+  },
+});
 
 function trainingConfig(): TrainingConfig {
   const model = modelOf(values);
@@ -26,6 +32,7 @@ function trainingConfig(): TrainingConfig {
     data: { source: "-", vocabulary: model.vocabulary },
     model,
     batch: Number(values.batch),
+    precision: values.precision,
     steps: 1_000_000,
     optimizer: { learningRate: 1e-3, warmup: 0, schedule: { kind: "constant" } },
     evaluateEvery: 1_000_000,

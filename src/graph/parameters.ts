@@ -32,8 +32,12 @@ export interface Parameter {
 /** The parameters of a model, in the order they were made. */
 export interface ParameterSet {
   readonly all: readonly Parameter[];
-  /** Record a parameter; its full name is the set's prefix and `name`, joined by a dot. */
-  create(name: string, shape: Shape, initial: Initial, role: Role): Tensor;
+  /**
+   * Record a parameter; its full name is the set's prefix and `name`, joined by a dot.
+   *
+   * @param options exact: no precision rounds it, whatever its role (default: false)
+   */
+  create(name: string, shape: Shape, initial: Initial, role: Role, options?: { readonly exact?: boolean }): Tensor;
   /** The same set under a longer prefix. */
   under(prefix: string): ParameterSet;
 }
@@ -50,7 +54,7 @@ export function createParameters(): ParameterSet {
   const names = new Set<string>();
   const at = (prefix: string): ParameterSet => ({
     all,
-    create(name, shape, initial, role) {
+    create(name, shape, initial, role, { exact = false } = {}) {
       const full = prefix + name;
       expectInitial(full, initial);
       expectName(`Parameter "${full}"`, "role", role, roles);
@@ -61,7 +65,7 @@ export function createParameters(): ParameterSet {
         );
       }
       names.add(full);
-      const tensor = parameter(full, shape, role);
+      const tensor = parameter(full, shape, exact ? undefined : role);
       all.push({ tensor, name: full, part: name, initial, role });
       return tensor;
     },

@@ -53,8 +53,16 @@ export interface Policy {
   widen(narrow: Tensor): Tensor;
   /** Whether a value has been stored: it is what `widen` returns. */
   isWidened(x: Tensor): boolean;
-  /** A factor of a product, of a weight or of a widened activation; absent where factors are as they are stored. */
-  factor?(x: Tensor, node: Node, operand: number): Tensor;
+  /** How an operand that is taken as a factor is rounded further; undefined where it is as it is stored. */
+  factor?(node: Node, operand: number, kinds: readonly Kind[]): FactorCast | undefined;
+}
+
+/** How factors of a product are rounded. */
+export interface FactorCast {
+  /** Equal for casts that do the same: a value is rounded once for each name. */
+  readonly name: string;
+  /** @param x a weight as it is, or an activation as it is stored */
+  round(x: Tensor): Tensor;
 }
 
 /** The node that a node computes again, or itself: both must round alike. */
@@ -78,6 +86,7 @@ export function withPolicy(targets: readonly Tensor[], policy: Policy): (tensor:
   const made = new Map<Node, Node>();
   const narrowed = new Map<Tensor, Tensor>();
   const widened = new Map<string, Tensor>();
+  const factors = new Map<string, Tensor>();
   const numbers = new Map<unknown, number>();
   const numberOf = (value: unknown): number => {
     const number = numbers.get(value) ?? numbers.size;
@@ -125,6 +134,22 @@ export function withPolicy(targets: readonly Tensor[], policy: Policy): (tensor:
     }
     return wide;
   };
+  /** A value as a factor, rounded once for all products that stand alike; a weight once for all. */
+  const factor = (tensor: Tensor, { name, round }: FactorCast, reader: Node): Tensor => {
+    const isWeight = stateOf(tensor) !== undefined;
+    const [segment, again] = [reader.segment, reader.again?.after].map(numberOf);
+    const key = [name, numberOf(tensor), ...(isWeight ? [] : [segment, again, reader.kept])].join();
+    let rounded = factors.get(key);
+    if (!rounded) {
+      const x = isWeight ? tensor : stored(tensor, reader);
+      const place = isWeight
+        ? { ...standingOf(tensor.node), scope: stateOf(tensor)!.name }
+        : withOriginal(standingOf(reader));
+      rounded = standing(place, () => round(x));
+      factors.set(key, rounded);
+    }
+    return rounded;
+  };
   /** Standing beside the replacement of the node that is computed again. */
   const withOriginal = (place: Standing): Standing => ({
     ...place,
@@ -139,10 +164,9 @@ export function withPolicy(targets: readonly Tensor[], policy: Policy): (tensor:
     for (const [sum, addend] of sums.get(node) ?? []) if (places.has(addend)) stored(addend, sum);
     const inputs = node.inputs.map((input, index) => {
       if (takes[index] === "exact" || input.dtype !== "f32") return placeOf(input);
-      if (takes[index] === "activation" || !policy.factor) return stored(input, node);
-      const isWeight = decisions.kindOf(input) === "weight";
-      const x = isWeight ? placeOf(input) : stored(input, node);
-      return standing(withOriginal(standingOf(node)), () => policy.factor!(x, node, index));
+      const cast =
+        takes[index] === "factor" ? policy.factor?.(node, index, node.inputs.map(decisions.kindOf)) : undefined;
+      return cast ? factor(input, cast, node) : stored(input, node);
     });
     const replacement = standing(withOriginal(standingOf(node)), () => repeated(node, inputs));
     made.set(node, replacement);
@@ -199,8 +223,7 @@ function findRounded(nodes: readonly Node[], decisions: Decisions, policy: Polic
     const [source] = node.inputs;
     if (source && policy.isView(node.op) && node.outputs.some((output) => seen.has(output))) seen.add(source);
     node.inputs.forEach((input, index) => {
-      const asFactor = policy.factor && takes[index] === "factor" && decisions.kindOf(input) === "weight";
-      if ((takes[index] ?? "exact") !== "exact" && !asFactor) seen.add(input);
+      if ((takes[index] ?? "exact") !== "exact") seen.add(input);
     });
   }
   for (const tensor of seen) {

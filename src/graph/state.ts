@@ -36,7 +36,7 @@ export type Role = "weight" | "embedding" | "norm" | "connection" | "balance";
 
 export interface StateAttributes {
   readonly kind: StateKind;
-  /** Of a parameter that was recorded with one. */
+  /** Of a parameter that a precision may round. */
   readonly role?: Role;
   readonly name: string;
   readonly shape: Shape;

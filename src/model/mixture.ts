@@ -136,7 +136,7 @@ export function mixtureBlock(
   const { experts, active, shared, hidden, balanceLoss, scale = 1, normalise = active > 1 } = mixture;
   const deviation = { normal: DEVIATION };
   const smaller = { normal: outputDeviation(config) };
-  const router_CE = parameters.create("router", [width, experts], deviation, "weight");
+  const router_CE = parameters.create("router", [width, experts], deviation, "weight", { exact: true });
   const bias_E = parameters.create("routerBias", [experts], { constant: 0 }, "balance");
   const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
   const down_EHC = parameters.create("experts.down", [experts, hidden, width], smaller, "weight");

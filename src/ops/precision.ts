@@ -9,8 +9,9 @@
 //   factor      an operand of a product: a weight, an activation, or the gradient of one
 //   like        an activation if the operand is one; so moves and arithmetic follow what they are given
 
-import { attributesOf, type Node, type Operation } from "../graph/tensor.ts";
-import { type Decision, type Kind, originalOf, type Rule, type Take } from "../graph/precision.ts";
+import { stateOf } from "../graph/state.ts";
+import { attributesOf, type Node, type Operation, type Tensor } from "../graph/tensor.ts";
+import { type Decision, type FactorCast, type Kind, originalOf, type Rule, type Take } from "../graph/precision.ts";
 import { attentionBackwardOperation, attentionOperation } from "./attention.ts";
 import { batchedMatmulOperation } from "./batched-matmul.ts";
 import { cachedAttentionOperation } from "./cached-attention.ts";
@@ -29,6 +30,7 @@ import { collapseOperation, expandOperation } from "./expand.ts";
 import { expertMatmulOperation, expertOuterOperation } from "./expert-matmul.ts";
 import { expertRowsOperation, tokenSumOperation } from "./expert-rows.ts";
 import { expertSumBackwardOperation, expertSumOperation } from "./expert-sum.ts";
+import { type Float8Block, roundToFloat8 } from "./float8.ts";
 import { gatherOperation } from "./gather.ts";
 import { latentHeadsBackwardOperation, latentHeadsOperation } from "./latent-heads.ts";
 import { matmulOperation } from "./matmul.ts";
@@ -184,6 +186,48 @@ const rules: ReadonlyMap<Operation, Rule> = new Map<Operation, Rule>([
     broadcastLastOperation,
   ].map((op) => follows(op as Operation)),
 ]);
+
+/** Values along a sum that share a scale, and rows and columns of a weight that do. */
+const BLOCK = 128;
+
+/**
+ * Which products take factors of 8 bits, and in which blocks: those with weights of the network, and the gradients of
+ * these weights. Embeddings, the head and attention keep factors of 16 bits, as in DeepSeek-V3 (arXiv 2412.19437,
+ * §3.3.1); so do products with a gradient from an exact operation, such as that of the logits.
+ */
+export function float8Factor(node: Node, operand: number, kinds: readonly Kind[]): FactorCast | undefined {
+  const { op, inputs } = node;
+  const [a, b] = inputs as [Tensor, Tensor];
+  const isPlain = [a, b].every(
+    (x, index) =>
+      kinds[index] !== "exact" &&
+      stateOf(x)?.role !== "embedding" &&
+      (source(x).op as unknown) !== crossEntropyBackwardOperation,
+  );
+  const along = isPlain && alongSum(node, operand, op);
+  if (!along) return undefined;
+  const block = kinds[operand] === "weight" ? { rows: BLOCK, columns: BLOCK } : along;
+  return { name: `${block.rows} x ${block.columns}`, round: (x) => roundToFloat8(x, block) };
+}
+
+/** The block of an operand along the axis that a product sums over. */
+function alongSum(node: Node, operand: number, op: Operation): Float8Block | undefined {
+  const [row, column] = [
+    { rows: 1, columns: BLOCK },
+    { rows: BLOCK, columns: 1 },
+  ];
+  if ((op as unknown) === expertMatmulOperation) return row;
+  if ((op as unknown) === expertOuterOperation) return column;
+  const attributes = attributesOf(matmulOperation, node);
+  if (!attributes) return undefined;
+  return (operand === 0) === (operand === 0 ? attributes.transposeA : attributes.transposeB) ? column : row;
+}
+
+/** The node that made a value, whatever its shape is now. */
+function source({ node }: Tensor): Node {
+  const [x] = node.inputs;
+  return x && (node.op as unknown) === reshapeOperation ? source(x) : node;
+}
 
 const exact: Rule = ({ outputs }, kinds) => ({
   takes: kinds.map(() => "exact"),

@@ -19,6 +19,7 @@ import { reshapeOperation } from "./reshape.ts";
 import { selectOperation } from "./select.ts";
 import { placeOperation, sliceOperation } from "./slice.ts";
 import { toBfloat16Operation, toFloat32Operation } from "./bfloat16.ts";
+import { roundToFloat8Operation } from "./float8.ts";
 import { toFloatsOperation } from "./to-floats.ts";
 import { toIndicesOperation } from "./to-indices.ts";
 
@@ -54,6 +55,7 @@ export const primitives: ReadonlySet<Operation> = new Set<Operation>([
   toIndicesOperation,
   toBfloat16Operation,
   toFloat32Operation,
+  roundToFloat8Operation,
   // The number of its steps depends on the values. Only models with this choice of H_res need it.
   birkhoffProjectionOperation,
 ]);

@@ -8,7 +8,7 @@ import { expectName } from "../basics/fields.ts";
 import { type Policy, withPolicy } from "../graph/precision.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { toBfloat16, toFloat32, toFloat32Operation } from "../ops/bfloat16.ts";
-import { ruleOf } from "../ops/precision.ts";
+import { float8Factor, ruleOf } from "../ops/precision.ts";
 import { reshapeOperation } from "../ops/reshape.ts";
 import { type Outputs, type ProgramSpec, resultsOf, withTensors } from "./program.ts";
 import type { Runtime } from "./runtime.ts";
@@ -16,22 +16,26 @@ import type { Runtime } from "./runtime.ts";
 /**
  * How many bits values have. float32: everything. bfloat16: factors of products and all that is stored for each token,
  * with their gradients, have 8 significant bits; sums, statistics, coefficients, softmax, the loss, weights, moments
- * and the gradients of weights are float32 (docs/precision.md).
+ * and the gradients of weights are float32. fp8: the same, and the factors of products with the network's weights have 4
+ * significant bits, e4m3 with a scale for each block of 128 (docs/precision.md).
  */
-export type ComputePrecision = "float32" | "bfloat16";
+export type ComputePrecision = "float32" | "bfloat16" | "fp8";
 
 /** Every precision. */
-export const computePrecisions: readonly ComputePrecision[] = ["float32", "bfloat16"];
+export const computePrecisions: readonly ComputePrecision[] = ["float32", "bfloat16", "fp8"];
+
+const bfloat16: Policy = {
+  rule: ruleOf,
+  isView: (op) => op === reshapeOperation,
+  narrow: toBfloat16,
+  widen: toFloat32,
+  isWidened: ({ node }) => node.op === toFloat32Operation,
+};
 
 const policies: Readonly<Record<ComputePrecision, Policy | undefined>> = {
   float32: undefined,
-  bfloat16: {
-    rule: ruleOf,
-    isView: (op) => op === reshapeOperation,
-    narrow: toBfloat16,
-    widen: toFloat32,
-    isWidened: ({ node }) => node.op === toFloat32Operation,
-  },
+  bfloat16,
+  fp8: { ...bfloat16, factor: float8Factor },
 };
 
 /**

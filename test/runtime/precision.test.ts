@@ -2,12 +2,15 @@
 // operations do the same with rounded operands everywhere.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createParameters } from "../../src/graph/parameters.ts";
+import { createParameters, trainedParameters } from "../../src/graph/parameters.ts";
 import { input, stateOf } from "../../src/graph/state.ts";
 import { ancestors, type Node, type Tensor } from "../../src/graph/tensor.ts";
 import { roundToBfloat16, toBfloat16, toBfloat16Operation, toFloat32 } from "../../src/ops/bfloat16.ts";
 import { add, addOperation, multiply } from "../../src/ops/elementwise.ts";
 import { embedding } from "../../src/ops/gather.ts";
+import { roundToFloat8Operation } from "../../src/ops/float8.ts";
+import { modelSchema } from "../../src/model/config.ts";
+import { languageModel } from "../../src/model/language-model.ts";
 import { gradients } from "../../src/ops/gradients.ts";
 import { matmul, matmulOperation } from "../../src/ops/matmul.ts";
 import { sum } from "../../src/ops/reductions.ts";
@@ -60,7 +63,7 @@ test("float32 is the graph itself", () => {
 test("another precision is refused by its name", () => {
   const { spec } = networkSpec();
   expect(() => programInPrecision(spec, "bfloat" as never)).toThrow(
-    'inPrecision: precision is "bfloat"; it must be one of float32, bfloat16. Did you mean "bfloat16"?',
+    'inPrecision: precision is "bfloat"; it must be one of float32, bfloat16, fp8. Did you mean "bfloat16"?',
   );
   expect(() => inPrecision(wasm, "half" as never)).toThrow(/inPrecision: precision is "half"/);
 });
@@ -76,6 +79,49 @@ test("a weight is rounded once for all its uses, and its gradient not at all", (
   const [, dw] = outputs.found;
   expect(dw!.dtype).toBe("f32");
   expect(nodes.map(({ inputs }) => inputs[0])).not.toContain(dw);
+});
+
+test("fp8 rounds the factors of products with weights, not those of the head, of attention or of the router", () => {
+  const config = modelSchema.parse({
+    vocabulary: 40,
+    context: 8,
+    width: 16,
+    layers: 2,
+    heads: 2,
+    kvHeads: 2,
+    hidden: 24,
+    connection: { kind: "mhc" },
+    attention: { kind: "mla", rank: 8, rotarySize: 4, contentSize: 8, valueSize: 8 },
+    feedForward: { kind: "moe", experts: 4, active: 2, shared: 1, hidden: 12, denseLayers: 1 },
+  });
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  const [tokens, targets] = [input("tokens", [2, 8], "i32"), input("targets", [2, 8], "i32")];
+  const loss = model.loss(model.hidden(tokens).hidden_NC, targets);
+  const found = gradients(
+    loss,
+    trainedParameters(parameters).map(({ tensor }) => tensor),
+  );
+  const { outputs } = programInPrecision({ outputs: { loss, found } }, "fp8");
+  const nodes = ancestors(resultsOf({ outputs }));
+  const isRounded = ({ node }: Tensor): boolean => (node.op as unknown) === roundToFloat8Operation;
+  const byScope = new Map<string, Set<boolean>>();
+  for (const { op, inputs, scope } of nodes.filter((node) => /matmul|expertMatmul|expertOuter/i.test(node.op.name))) {
+    const both = inputs.slice(0, 2).map(isRounded);
+    expect(both[0], `${scope}:${op.name}`).toBe(both[1]);
+    const place = scope.replace(".gradient", "");
+    byScope.set(place, (byScope.get(place) ?? new Set()).add(both[0]!));
+  }
+  expect(byScope.get("head")).toEqual(new Set([false]));
+  expect(byScope.get("layers.0.feedForward")!.has(true)).toBe(true);
+  const names = (list: readonly Node[]): string[] => list.map(({ inputs }) => stateOf(inputs[0]!)?.name ?? "");
+  const inEight = names(nodes.filter(({ outputs: [y] }) => y && isRounded(y)));
+  const weights = parameters.all.filter(({ role }) => role === "weight").map(({ name }) => name);
+  expect(inEight.filter((name) => name !== "").toSorted()).toEqual(
+    weights.filter((name) => !name.endsWith("router")).toSorted(),
+  );
+  const router = parameters.all.find(({ name }) => name.endsWith("router"))!;
+  expect(names(casts(resultsOf({ outputs })))).not.toContain(router.name);
 });
 
 test("the numbers are those of rounding by hand", () => {
@@ -134,7 +180,7 @@ test("what is neither an activation nor a weight is left alone: coefficients, lo
   // A new operation must be named in the table of ops/precision.ts, or here.
   expect(exact.toSorted()).toEqual(
     [
-      "adamw balanceBias clipScale countNotFinite sumSquares maxLast scatterAdd sum sumLast sumLeading",
+      "adamw balanceBias clipScale countNotFinite sumSquares maxLast roundToFloat8 scatterAdd sum sumLast sumLeading",
       "birkhoffProjection cayley cayleyBackward entropicBackward sinkhorn sinkhornBackward sinkhornImplicit",
       "hyperCoefficients hyperCoefficientsBackward manifoldCoefficients manifoldCoefficientsBackward",
       "crossEntropy crossEntropyBackward softmax softmaxBackward toBfloat16 toFloat32 toFloats toIndices",

@@ -51,6 +51,8 @@ describe.each([
   ...connectionKinds.map((kind) => [kind, narrow(kind)] as const),
   ["latent attention and experts", narrow("mhc", { model: mixture })] as const,
   ["two microbatches", narrow("mhc", { accumulate: 2 })] as const,
+  ["8 bits", narrow("mhc", { precision: "fp8" })] as const,
+  ["latent attention and experts in 8 bits", narrow("residual", { precision: "fp8", model: mixture })] as const,
 ])("%s", (_name, config) => {
   test("three steps are those of the reference, but for sums that round the other way", async () => {
     const [kernels, reference] = [
@@ -66,9 +68,8 @@ describe.each([
   test("the same bits on one thread and three, and however much is computed again", async () => {
     const variants = [
       [config, 1],
-      [config, 3],
       [{ ...config, recompute: 1 }, 1],
-      [{ ...config, recompute: 3 }, 2],
+      [{ ...config, recompute: 3 }, 3],
     ] as const;
     const [first, ...others] = await oneByOne(variants, ([each, threads]) =>
       onWasm(async (runtime) => (await train(runtime, each, 3)).losses, threads),

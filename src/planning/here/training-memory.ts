@@ -118,6 +118,11 @@ function changes(configs: readonly TrainingConfig[], { connections, alone, resum
       option: `--batch ${batch / parts} --accumulate ${accumulate * parts}`,
       apply: (config) => ({ ...config, batch: batch / parts, accumulate: accumulate * parts }),
     });
+  found.push({
+    option: "--precision bfloat16",
+    apply: ({ precision = "float32", ...config }) =>
+      precision === "float32" ? { ...config, precision: "bfloat16" } : undefined,
+  });
   const context = Math.ceil(first.model.context / 2);
   if (context < first.model.context)
     found.push({

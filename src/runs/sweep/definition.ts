@@ -62,6 +62,7 @@ export const sweepOptions = [
   "batch",
   "accumulate",
   "context",
+  "precision",
   "recompute",
   "learningRate",
   "warmup",

@@ -63,6 +63,8 @@ const MOST_OPERANDS = 500;
 /** The CUDA runtime: float32 on an NVIDIA GPU, the same bits from run to run on one kind of GPU. */
 export interface CudaRuntime extends Runtime {
   readonly gpu: CudaDevice;
+  /** Milliseconds that the GPU takes for what is ordered in `act`, such as runs of programs, by its own clock. */
+  time(act: () => void): Promise<number>;
 }
 
 /** How the CUDA runtime uses the GPU. */
@@ -335,6 +337,19 @@ export async function startCudaRuntime(
     machine,
     asynchronous: true,
     gpu,
+    async time(act) {
+      // What is still being compiled is no part of it.
+      await fetch([]);
+      const [first, last] = [driver.createEvent(true), driver.createEvent(true)];
+      driver.mark(first, stream);
+      act();
+      driver.mark(last, stream);
+      await fetch([]);
+      const milliseconds = driver.between(first, last);
+      driver.destroyEvent(first);
+      driver.destroyEvent(last);
+      return milliseconds;
+    },
     compile,
     write(tensor, values) {
       expectOpen("write");

@@ -33,6 +33,22 @@ const texts = {
   if (isNaN(x)) { return (word >> 16u) | 0x40u; }
   return (word + 0x7fffu + ((word >> 16u) & 1u)) >> 16u;
 }`,
+  /** Rounded to e4m3 in a block with this largest magnitude, by its bits; see ops/float8.ts. */
+  toFloat8: `fn toFloat8(x: f32, largest: f32) -> f32 {
+  let word: u32 = bitcast<u32>(x);
+  let top: u32 = bitcast<u32>(largest);
+  let down: u32 = select(14u << 23u, 13u << 23u, (top & 0x7fffffu) > 0x600000u);
+  let power: u32 = top & 0x7f800000u;
+  let least: u32 = select(0u, power - down, power > down);
+  if (top >= 0x71800000u || least <= (3u << 23u)) { return x; }
+  if ((word & 0x7f800000u) >= least) { return fromBits((word + 0x7ffffu + ((word >> 20u) & 1u)) & 0xfff00000u); }
+  let step: u32 = least - (3u << 23u);
+  let count: f32 = abs(x) * fromBits((254u << 23u) - step);
+  let below: f32 = floor(count);
+  let up: bool = count - below > 0.5f || (count - below == 0.5f && (u32(below) & 1u) == 1u);
+  let value: f32 = select(below, below + 1.0f, up) * fromBits(step);
+  return select(value, -value, x < 0.0f);
+}`,
   /** The float32 of the bfloat16 at an index, whose word is given. */
   widened: `fn widened(word: u32, at: u32) -> f32 {
   return bitcast<f32>(select(word << 16u, word & 0xffff0000u, (at & 1u) == 1u));

@@ -310,6 +310,11 @@ export const signatures = {
   // casts.ts; a task converts elements [begin · item, end · item) of `all`
   toBfloat16: { pointers: { x: "[...]", narrow: "bf16 [...]" }, words: { item: "i32", all: "i32" } },
   toFloat32: { pointers: { narrow: "bf16 [...]", x: "[...]" }, words: { item: "i32", all: "i32" } },
+  // float8.ts; items are blocks of `blockRows` rows, which begin anew after `matrixRows`
+  roundToFloat8: {
+    pointers: { x: "[rows, columns]", y: "[rows, columns]" },
+    words: { columns: "i32", matrixRows: "i32", blockRows: "i32", blockColumns: "i32" },
+  },
   streamRead: { pointers: { x: "[T, n, C]", h: "[T, M]", u: "[T, C]" }, words: { n: "i32", C: "i32" } },
   streamReadBackward: {
     pointers: {

@@ -3,9 +3,11 @@
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { toBfloat16, toFloat32 } from "../../../src/ops/bfloat16.ts";
+import { roundToFloat8 } from "../../../src/ops/float8.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
 import type { OperationCase } from "../case.ts";
+import { normal } from "../harness.ts";
 import { fewSizes, normals, type Sizes, sizes } from "./stream-sizes.ts";
 
 const name = ([T, n, C]: Sizes): string => `[${T}, ${n}, ${C}]`;
@@ -51,4 +53,21 @@ export const bfloat16Cases: readonly OperationCase[] = [
     build: ({ x }) => toFloat32(toBfloat16(x!)),
   })),
   ...fewSizes.map(narrowSublayer),
+  ...(
+    [
+      [[5, 300], 1, 128],
+      [[130, 7], 128, 1],
+      [[3, 37], 1, 16],
+      [[140, 135], 128, 128],
+      [[3, 20, 37], 16, 16],
+      [[2, 3, 5], 1, 4],
+      [[1], 1, 1],
+    ] as const
+  ).map(([shape, rows, columns]): OperationCase => ({
+    name: `roundToFloat8 [${shape.join(", ")}] in blocks of ${rows} x ${columns}`,
+    // Magnitudes over many powers of two, so that blocks have numbers below their least.
+    inputs: { x: { shape, values: (random) => normal(random) * 2 ** Math.floor(24 * random() - 12) } },
+    rounds: true,
+    build: ({ x }) => roundToFloat8(x!, { rows, columns }),
+  })),
 ];

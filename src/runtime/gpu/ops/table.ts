@@ -7,6 +7,7 @@ import { birkhoffProjection } from "./birkhoff-projection.ts";
 import { blocks } from "./blocks.ts";
 import { cachedAttention } from "./cached-attention.ts";
 import { dispatch } from "./dispatch.ts";
+import { float8 } from "./float8.ts";
 import { elementwise } from "./elementwise.ts";
 import { expertMatmul } from "./expert-matmul.ts";
 import { experts } from "./experts.ts";
@@ -32,6 +33,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...products,
     ...scatter,
     ...bfloat16,
+    ...float8,
     ...rmsNorm,
     ...softmax,
     ...birkhoffProjection,

@@ -28,6 +28,7 @@ export { clipScale, sumSquares } from "./gradient-norm";
 export { countNotFinite } from "./finite";
 export { collapse, expand } from "./streams";
 export { toBfloat16, toFloat32 } from "./casts";
+export { roundToFloat8 } from "./float8";
 export { streamRead, streamReadBackward } from "./stream-read";
 export { streamWrite, streamWriteBackward, streamWriteGather } from "./stream-write";
 export { streamProjection, streamProjectionBackward, streamProjectionFew } from "./stream-projection";

@@ -22,6 +22,7 @@ import { expertMatmul } from "./expert-matmul.ts";
 import { expertRows } from "./expert-rows.ts";
 import { expertSum } from "./expert-sum.ts";
 import { fill } from "./fill.ts";
+import { float8 } from "./float8.ts";
 import { gather } from "./gather.ts";
 import { hyperCoefficients } from "./hyper-coefficients.ts";
 import { latentHeads } from "./latent-heads.ts";
@@ -73,6 +74,7 @@ export const implementations: ReadonlyMap<Operation, Lowering> = new Map(
     ...expertRows,
     ...expertSum,
     ...fill,
+    ...float8,
     ...gather,
     ...hyperCoefficients,
     ...latentHeads,
