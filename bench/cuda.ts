@@ -15,6 +15,7 @@ import type { ConnectionKind } from "../src/connections/table.ts";
 import { defaultConnection } from "../src/connections/table.ts";
 import { input } from "../src/graph/state.ts";
 import type { Tensor } from "../src/graph/tensor.ts";
+import { toBfloat16, toFloat32 } from "../src/ops/bfloat16.ts";
 import { scale } from "../src/ops/elementwise.ts";
 import { manifoldCoefficients } from "../src/ops/manifold-coefficients.ts";
 import { streamRead } from "../src/ops/stream-read.ts";
@@ -66,7 +67,7 @@ const tiny: Sizes = {
   repetitions: 2,
 };
 
-/** Kernels of streams by the name of their figure, what they move, and what they must reach. */
+/** Kernels of streams in bfloat16 by the name of their figure, what they move, and what they must reach. */
 const kernels: readonly {
   readonly name: string;
   readonly bar: number;
@@ -77,28 +78,31 @@ const kernels: readonly {
     name: "read",
     bar: 0.93,
     traffic: { streams: 1, channels: 1, coefficients: 1 },
-    outputs: ({ x, h }) => ({ u: streamRead(x, h) }),
+    outputs: ({ x, h }) => ({ u: toBfloat16(streamRead(toFloat32(x), h)) }),
   },
   {
     name: "write",
     bar: 0.92,
     traffic: { streams: 2, channels: 1, coefficients: 1 },
-    outputs: ({ x, h, y }) => ({ next: streamWrite(x, h, y) }),
+    outputs: ({ x, h, y }) => ({ next: toBfloat16(streamWrite(toFloat32(x), h, toFloat32(y))) }),
   },
   {
     name: "coefficients",
     bar: 0.8,
     traffic: { streams: 1, channels: 0, coefficients: 1 },
-    outputs: ({ x, phi, alpha, bias }) => ({ h: manifoldCoefficients(x, phi, alpha, bias, { iterations: 20 }) }),
+    outputs: ({ x, phi, alpha, bias }) => ({
+      h: manifoldCoefficients(toFloat32(x), phi, alpha, bias, { iterations: 20 }),
+    }),
   },
   {
     name: "seam", // write, the coefficients of what is written, read
     bar: 0.75,
     traffic: { streams: 3, channels: 2, coefficients: 2 },
     outputs({ x, h, y, phi, alpha, bias }) {
-      const next = streamWrite(x, h, y);
-      const coefficients = manifoldCoefficients(next, phi, alpha, bias, { iterations: 20 });
-      return { next, coefficients, u: streamRead(next, coefficients) };
+      const next = toBfloat16(streamWrite(toFloat32(x), h, toFloat32(y)));
+      const wide = toFloat32(next);
+      const coefficients = manifoldCoefficients(wide, phi, alpha, bias, { iterations: 20 });
+      return { next, coefficients, u: toBfloat16(streamRead(wide, coefficients)) };
     },
   },
 ];
@@ -259,7 +263,7 @@ async function* measureStreams(
   const runtime = await createCudaRuntime();
   try {
     const { tokens, streams, channels } = sizes.streams;
-    const inputs = streamInputs(runtime, sizes.streams);
+    const inputs = streamInputs(runtime, sizes.streams, "bf16");
     const from = input("copied", [tokens, streams * channels]);
     const copying = runtime.compile({ outputs: { to: scale(from, 2) } });
     const copied = await timeRuns(runtime, "each number doubled", () => copying.run(), rounds, sizes.repetitions);
@@ -270,10 +274,10 @@ async function* measureStreams(
       if (!names.includes(streamName(name))) continue;
       note(`timing ${name}`);
       const program = runtime.compile({ outputs: outputs(inputs) });
-      const label = `${name}, float32, ${runtime.gpu.name}`;
+      const label = `${name}, bfloat16, ${runtime.gpu.name}`;
       const spent = await timeRuns(runtime, label, () => program.run(), rounds, sizes.repetitions);
       program.release();
-      const moved = trafficBytes(traffic, sizes.streams);
+      const moved = trafficBytes(traffic, sizes.streams, 2);
       const side = rate(spent, "median", "GB/s", (ms) => moved / ms / 1e6);
       const figure = ratio(streamName(name), side, copy, { higher_is_better: true, ...(sizes === full && { bar }) });
       yield { ...figure, unit: "of a copy" };

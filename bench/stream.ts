@@ -98,19 +98,33 @@ export const streamKernels: readonly StreamKernel[] = [
 
 export type StreamSizes = { readonly tokens: number; readonly streams: number; readonly channels: number };
 
-/** Bytes of float32 streams, channels and coefficients that a kernel must move. */
-export function trafficBytes(traffic: Traffic, { tokens, streams: n, channels: C }: StreamSizes): number {
-  return 4 * tokens * (traffic.streams * n * C + traffic.channels * C + traffic.coefficients * n * (n + 2));
+/**
+ * Bytes of streams, channels and coefficients that a kernel must move.
+ *
+ * @param valueBytes of a value of streams and channels; coefficients are float32
+ */
+export function trafficBytes(
+  traffic: Traffic,
+  { tokens, streams: n, channels: C }: StreamSizes,
+  valueBytes: 2 | 4 = 4,
+): number {
+  const values = traffic.streams * n * C + traffic.channels * C;
+  return tokens * (valueBytes * values + 4 * traffic.coefficients * n * (n + 2));
 }
 
-/** Fills the inputs of the kernels. The values only need to avoid infinities and denormals. */
+/**
+ * Fills the inputs of the kernels. The values only need to avoid infinities and denormals.
+ *
+ * @param dtype of streams and channels
+ */
 export function streamInputs(
   runtime: Pick<Runtime, "write">,
   { tokens, streams: n, channels: C }: StreamSizes,
+  dtype: "f32" | "bf16" = "f32",
 ): StreamInputs {
   const M = n * (n + 2);
-  const filled = (name: string, shape: readonly number[], scale: number): Tensor => {
-    const tensor = input(name, shape);
+  const filled = (name: string, shape: readonly number[], scale: number, kept: "f32" | "bf16" = "f32"): Tensor => {
+    const tensor = input(name, shape, kept);
     runtime.write(
       tensor,
       Float32Array.from({ length: sizeOf(shape) }, (_, k) => scale * (1 + ((7 * k) % 13) / 13)),
@@ -118,11 +132,11 @@ export function streamInputs(
     return tensor;
   };
   return {
-    x: filled("x", [tokens, n, C], 1),
-    g: filled("g", [tokens, n, C], 1),
+    x: filled("x", [tokens, n, C], 1, dtype),
+    g: filled("g", [tokens, n, C], 1, dtype),
     h: filled("h", [tokens, M], 0.2),
-    y: filled("y", [tokens, C], 1),
-    du: filled("du", [tokens, C], 1),
+    y: filled("y", [tokens, C], 1, dtype),
+    du: filled("du", [tokens, C], 1, dtype),
     phi: filled("phi", [M, n * C], 0.02),
     alpha: filled("alpha", [3], 0.01),
     bias: filled("bias", [M], 0.1),
