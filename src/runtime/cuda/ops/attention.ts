@@ -15,14 +15,14 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { type AttentionAttributes, attentionBackwardOperation, attentionOperation } from "../../../ops/attention.ts";
 import { attention as everyGpu } from "../../gpu/ops/attention.ts";
 import { float } from "../../gpu/work.ts";
-import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary } from "../implement.ts";
+import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
 import { paddedColumns, tileBytes, tiles, tileStride, type TileType } from "./tiles.ts";
 
 /** Rows that stay with a group: 16 for each of its warps. */
 const ROWS = 64;
 const THREADS = 128;
-/** What a group may have of shared memory on all GPUs from compute capability 8.0. */
+/** Bytes that a group shares at most, on GPUs that have so many. */
 const MOST_SHARED = 160 * 1024;
 
 interface Layout extends AttentionAttributes {
@@ -30,6 +30,8 @@ interface Layout extends AttentionAttributes {
   readonly T: number;
   readonly E: number;
   readonly type: TileType;
+  /** Bytes that a group may share. */
+  readonly mostShared: number;
 }
 
 /** Rows that pass at a time, how many times they lie in shared memory, and how many bytes that and what stays take. */
@@ -39,9 +41,16 @@ interface Passing {
   readonly bytes: number;
 }
 
-function layoutOf(qkv: Tensor, attributes: AttentionAttributes, { type }: CudaPlace): Layout {
+function layoutOf(qkv: Tensor, attributes: AttentionAttributes, { type }: CudaPlace, sharedBytes: number): Layout {
   const [B = 1, T = 1, E = 1] = qkv.shape;
-  return { ...attributes, B, T, E, type: type === "bf16" ? "bf16" : "f32" };
+  return {
+    ...attributes,
+    B,
+    T,
+    E,
+    type: type === "bf16" ? "bf16" : "f32",
+    mostShared: Math.min(sharedBytes, MOST_SHARED),
+  };
 }
 
 /**
@@ -51,7 +60,7 @@ function layoutOf(qkv: Tensor, attributes: AttentionAttributes, { type }: CudaPl
  * @param choices rows that may pass at a time, the most first
  */
 function passing(
-  { headSize, valueSize, type }: Layout,
+  { headSize, valueSize, type, mostShared }: Layout,
   staying: { readonly keys: number; readonly values: number },
   choices: readonly number[],
 ): Passing | undefined {
@@ -59,7 +68,7 @@ function passing(
   for (const rows of choices) {
     for (const stages of [2, 1]) {
       const bytes = fixed + stages * (tileBytes(rows, headSize, type) + tileBytes(rows, valueSize, type));
-      if (bytes <= MOST_SHARED) return { rows, stages, bytes };
+      if (bytes <= mostShared) return { rows, stages, bytes };
     }
   }
   return undefined;
@@ -132,19 +141,20 @@ const loadKeys = (block: string, stage: string): string => `
     loadTile<PASS, D, SD>(k + ${stage} * PASS * SD, keys + (size_t)(${block}) * PASS * E, E, T - (${block}) * PASS, lane);
     loadTile<PASS, V, SV>(v + ${stage} * PASS * SV, values + (size_t)(${block}) * PASS * E, E, T - (${block}) * PASS, lane);`;
 
-export const attention: readonly Own[] = [
+/** @param sharedBytes what a group may share on this GPU: 99 KiB of compute capability 8.6, 163 KiB of 8.0, 227 KiB of 9.0 */
+export const attention = (sharedBytes: number): readonly Own[] => [
   own(attentionOperation, everyGpu, {
     fits: ({ qkv }, attributes, context) =>
-      forwardPassing(layoutOf(qkv, attributes, cudaOperand(context, qkv))) !== undefined,
+      forwardPassing(layoutOf(qkv, attributes, cudaOperand(context, qkv), sharedBytes)) !== undefined,
     lower({ qkv, out, lse }, attributes, context) {
       const packed = cudaOperand(context, qkv);
-      const layout = layoutOf(qkv, attributes, packed);
+      const layout = layoutOf(qkv, attributes, packed, sharedBytes);
       const passed = forwardPassing(layout)!;
       context.emit(
         cudaCall({
           name: "attention",
           reads: { qkv: packed },
-          writes: { out: cudaOperand(context, out), lse: cudaOperand(context, lse) },
+          writes: { out: cudaOperand(context, out), lse: floatOperand(context, lse) },
           declarations: [constants(layout, passed)],
           width: THREADS,
           groups: layout.B * layout.heads * Math.ceil(layout.T / ROWS),
@@ -205,20 +215,17 @@ storeTile<VT, V>(out + ((size_t)(b * T + own) * heads + head) * V, (size_t)heads
   }),
   own(attentionBackwardOperation, everyGpu, {
     fits({ qkv, out, g }, attributes, context) {
-      const layout = layoutOf(qkv, attributes, cudaOperand(context, qkv));
+      const layout = layoutOf(qkv, attributes, cudaOperand(context, qkv), sharedBytes);
       const types = [qkv, out, g].map((tensor) => cudaOperand(context, tensor).type);
       return new Set(types).size === 1 && queriesPassing(layout) !== undefined && keysPassing(layout) !== undefined;
     },
     lower({ qkv, out, lse, g, dqkv }, attributes, context) {
       const packed = cudaOperand(context, qkv);
-      const layout = layoutOf(qkv, attributes, packed);
+      const layout = layoutOf(qkv, attributes, packed, sharedBytes);
       const { B, T, heads, kvHeads } = layout;
       const blocks = Math.ceil(T / ROWS);
-      const [logSums, gradient, result] = [lse, g, dqkv].map((tensor) => cudaOperand(context, tensor)) as [
-        CudaPlace,
-        CudaPlace,
-        CudaPlace,
-      ];
+      const logSums = floatOperand(context, lse);
+      const [gradient, result] = [cudaOperand(context, g), cudaOperand(context, dqkv)];
       // The second call reads it, and so comes after the first: both write parts of dqkv.
       const along = cudaTemporary(context, "along", 4 * B * heads * T, "f32");
       const queries = queriesPassing(layout)!;

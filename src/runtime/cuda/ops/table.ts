@@ -6,6 +6,7 @@
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Implementation } from "../../gpu/implement.ts";
 import type { Lowering } from "../../plan/machine.ts";
+import type { CudaDevice } from "../driver.ts";
 import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
@@ -15,14 +16,15 @@ import { streams } from "./streams.ts";
 const byOperation = (found: readonly Implementation[]): ReadonlyMap<Operation, Lowering> =>
   new Map(found.map(({ op, lowering }) => [op, lowering]));
 
-/** By the operation itself; for GPUs with bfloat16, compute capability 8.0 and more. */
-export const implementations: ReadonlyMap<Operation, Lowering> = byOperation([
-  ...casts,
-  ...products,
-  ...attention,
-  ...streams,
-  ...streamProjection,
-]);
+/** What decides how a GPU does an operation. */
+type Abilities = Pick<CudaDevice, "capability" | "sharedBytes">;
 
-/** For older GPUs, whose kernels have no operands of bfloat16. */
-export const olderImplementations: ReadonlyMap<Operation, Lowering> = byOperation(products);
+/** Whether kernels may have operands of bfloat16. */
+export const hasBfloat16 = ({ capability }: Abilities): boolean => Number.parseInt(capability) >= 8;
+
+/** By the operation itself; older GPUs only multiply in a way of their own. */
+export const implementationsFor = (gpu: Abilities): ReadonlyMap<Operation, Lowering> =>
+  byOperation([
+    ...products,
+    ...(hasBfloat16(gpu) ? [...casts, ...attention(gpu.sharedBytes), ...streams, ...streamProjection] : []),
+  ]);
