@@ -29,7 +29,7 @@ const machine = gpuMachine({
   largestMemory: 2 ** 40,
   largestBuffer: 2 ** 34,
   alignment: 256,
-  own: implementationsFor({ capability: "8.0", sharedBytes: 163 * 1024 }),
+  own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 }),
   takesStored: true,
 });
 

@@ -16,15 +16,17 @@ import { streams } from "./streams.ts";
 const byOperation = (found: readonly Implementation[]): ReadonlyMap<Operation, Lowering> =>
   new Map(found.map(({ op, lowering }) => [op, lowering]));
 
-/** What decides how a GPU does an operation. */
+/** What kernels of CUDA's own need to know of a GPU. */
 type Abilities = Pick<CudaDevice, "capability" | "sharedBytes">;
 
-/** Whether kernels may have operands of bfloat16. */
-export const hasBfloat16 = ({ capability }: Abilities): boolean => Number.parseInt(capability) >= 8;
+/** Whether kernels may have operands of bfloat16: from compute capability 8.0. */
+export function hasBfloat16({ capability }: Abilities): boolean {
+  return Number.parseInt(capability) >= 8;
+}
 
-/** By the operation itself; older GPUs only multiply in a way of their own. */
-export const implementationsFor = (gpu: Abilities): ReadonlyMap<Operation, Lowering> =>
-  byOperation([
-    ...products,
-    ...(hasBfloat16(gpu) ? [...casts, ...attention(gpu.sharedBytes), ...streams, ...streamProjection] : []),
-  ]);
+/** By the operation itself. */
+export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
+  if (!hasBfloat16(gpu)) return byOperation(products);
+  const { sharedBytes } = gpu;
+  return byOperation([...casts, ...products, ...attention(sharedBytes), ...streams, ...streamProjection(sharedBytes)]);
+}
