@@ -112,19 +112,14 @@ export function trafficBytes(
   return tokens * (valueBytes * values + 4 * traffic.coefficients * n * (n + 2));
 }
 
-/**
- * Fills the inputs of the kernels. The values only need to avoid infinities and denormals.
- *
- * @param dtype of streams and channels
- */
+/** Fills the inputs of the kernels. The values only need to avoid infinities and denormals. */
 export function streamInputs(
   runtime: Pick<Runtime, "write">,
   { tokens, streams: n, channels: C }: StreamSizes,
-  dtype: "f32" | "bf16" = "f32",
 ): StreamInputs {
   const M = n * (n + 2);
-  const filled = (name: string, shape: readonly number[], scale: number, kept: "f32" | "bf16" = "f32"): Tensor => {
-    const tensor = input(name, shape, kept);
+  const filled = (name: string, shape: readonly number[], scale: number): Tensor => {
+    const tensor = input(name, shape);
     runtime.write(
       tensor,
       Float32Array.from({ length: sizeOf(shape) }, (_, k) => scale * (1 + ((7 * k) % 13) / 13)),
@@ -132,11 +127,11 @@ export function streamInputs(
     return tensor;
   };
   return {
-    x: filled("x", [tokens, n, C], 1, dtype),
-    g: filled("g", [tokens, n, C], 1, dtype),
+    x: filled("x", [tokens, n, C], 1),
+    g: filled("g", [tokens, n, C], 1),
     h: filled("h", [tokens, M], 0.2),
-    y: filled("y", [tokens, C], 1, dtype),
-    du: filled("du", [tokens, C], 1, dtype),
+    y: filled("y", [tokens, C], 1),
+    du: filled("du", [tokens, C], 1),
     phi: filled("phi", [M, n * C], 0.02),
     alpha: filled("alpha", [3], 0.01),
     bias: filled("bias", [M], 0.1),
