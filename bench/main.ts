@@ -3,6 +3,7 @@
 // README.md in this folder explains each figure. Figures go to standard output, as one line of JSON each or as a table at
 // the end. Progress goes to standard error.
 
+import { cuda } from "./cuda.ts";
 import { data } from "./data.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
@@ -40,6 +41,7 @@ const groups: readonly Group[] = [
   manifolds,
   instruments,
   webgpu,
+  cuda,
 ];
 const ROUNDS = 8;
 

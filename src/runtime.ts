@@ -6,6 +6,8 @@ export { createWasmRuntime } from "./runtime/wasm/node/runtime.ts";
 export type { WasmOptions, WasmProgram, WasmProgramOf, WasmRuntime } from "./runtime/wasm/runtime.ts";
 export { createWebgpuRuntime } from "./runtime/webgpu/node/runtime.ts";
 export type { WebgpuOptions, WebgpuRuntime } from "./runtime/webgpu/runtime.ts";
+export { createCudaRuntime, type CudaOptions, type CudaRuntime } from "./runtime/cuda/runtime.ts";
+export type { CudaDevice } from "./runtime/cuda/driver.ts";
 export type { AdapterListing } from "./runtime/webgpu/adapter.ts";
 export type {
   CallTime,

@@ -52,6 +52,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createNetTrainer: [(o) => training.createNetTrainer(any, any, o), "schedul", "schedule"],
   createWasmRuntime: [runtime.createWasmRuntime, "thread", "threads"],
   createWebgpuRuntime: [runtime.createWebgpuRuntime, "largestBuffers", "largestBuffer"],
+  createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],

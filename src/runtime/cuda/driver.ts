@@ -48,6 +48,7 @@ const signatures = {
   cuEventRecord: ["cuEventRecord", "uint64_t event, uint64_t stream"],
   cuEventQuery: ["cuEventQuery", "uint64_t event"],
   cuEventSynchronize: ["cuEventSynchronize", "uint64_t event"],
+  cuEventElapsedTime: ["cuEventElapsedTime_v2", "uint64_t milliseconds, uint64_t first, uint64_t last"],
 } as const;
 
 type DriverCall = keyof typeof signatures;
@@ -58,8 +59,8 @@ export const driverCalls: readonly DriverCall[] = Object.keys(signatures) as Dri
 /** CUdevice_attribute. */
 const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 } as const;
 
-/** CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING */
-const EVENT_FLAGS = 3;
+/** CU_EVENT_BLOCKING_SYNC, and CU_EVENT_DISABLE_TIMING where nobody asks when. */
+const EVENT_FLAGS = { timed: 1, untimed: 3 } as const;
 /** CU_STREAM_NON_BLOCKING */
 const STREAM_FLAGS = 1;
 /** CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may do what they like meanwhile. */
@@ -111,9 +112,12 @@ export interface Driver {
   record(stream: number, record: () => void): number;
   launchGraph(executable: number, stream: number): void;
   destroyGraph(executable: number): void;
-  createEvent(): number;
+  /** @param timed whether `between` may be asked of it */
+  createEvent(timed?: boolean): number;
   destroyEvent(event: number): void;
   mark(event: number, stream: number): void;
+  /** Milliseconds from one mark to another, both reached. */
+  between(first: number, last: number): number;
   /** Wait for all that was ordered before the mark; the event loop goes on. */
   reached(event: number): Promise<void>;
 }
@@ -225,7 +229,11 @@ export function openDriver(native: Native, library: Library): Driver {
     },
     launchGraph: (executable, stream) => cu.cuGraphLaunch(executable, stream),
     destroyGraph: (executable) => cu.cuGraphExecDestroy(executable),
-    createEvent: () => address("cuEventCreate", EVENT_FLAGS),
+    createEvent: (timed = false) => address("cuEventCreate", timed ? EVENT_FLAGS.timed : EVENT_FLAGS.untimed),
+    between(first, last) {
+      cu.cuEventElapsedTime(cell.address, first, last);
+      return cell.view.getFloat32(0, true);
+    },
     destroyEvent: (event) => cu.cuEventDestroy(event),
     mark: (event, stream) => cu.cuEventRecord(event, stream),
     async reached(event) {

@@ -37,7 +37,7 @@ import { WORKSPACE_BYTES } from "./cublas.ts";
 import type { CudaDevice } from "./driver.ts";
 import { CudaError, OUT_OF_MEMORY } from "./errors.ts";
 import { openCuda } from "./find.ts";
-import { implementations, olderImplementations } from "./ops/table.ts";
+import { hasBfloat16, implementationsFor } from "./ops/table.ts";
 import {
   type BoundProgram,
   bindProgram,
@@ -63,6 +63,8 @@ const MOST_OPERANDS = 500;
 /** The CUDA runtime: float32 on an NVIDIA GPU, the same bits from run to run on one kind of GPU. */
 export interface CudaRuntime extends Runtime {
   readonly gpu: CudaDevice;
+  /** Milliseconds that the GPU takes for what is ordered in `act`, such as runs of programs, by its own clock. */
+  time(act: () => void): Promise<number>;
 }
 
 /** How the CUDA runtime uses the GPU. */
@@ -109,7 +111,6 @@ export async function startCudaRuntime(
   if (options.largestMemory !== undefined)
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
   const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
-  const hasBfloat16 = Number.parseInt(gpu.capability) >= 8;
   driver.enter(ordinal);
   const ready = <T>(make: () => T): T => {
     try {
@@ -128,8 +129,8 @@ export async function startCudaRuntime(
     largestMemory: limit,
     largestBuffer: LARGEST_BUFFER,
     alignment: ALIGNMENT,
-    own: given ?? (hasBfloat16 ? implementations : olderImplementations),
-    takesStored: hasBfloat16,
+    own: given ?? implementationsFor(gpu),
+    takesStored: hasBfloat16(gpu),
   });
   const stream = ready(() => driver.createStream());
   const products = ready(() => openProducts());
@@ -335,6 +336,19 @@ export async function startCudaRuntime(
     machine,
     asynchronous: true,
     gpu,
+    async time(act) {
+      // What is still being compiled is no part of it.
+      await fetch([]);
+      const [first, last] = [driver.createEvent(true), driver.createEvent(true)];
+      driver.mark(first, stream);
+      act();
+      driver.mark(last, stream);
+      await fetch([]);
+      const milliseconds = driver.between(first, last);
+      driver.destroyEvent(first);
+      driver.destroyEvent(last);
+      return milliseconds;
+    },
     compile,
     write(tensor, values) {
       expectOpen("write");

@@ -74,6 +74,7 @@ describe.skipIf(!machine)("on the machine that plays a GPU", { timeout: 120_000 
     "cuGraphExecDestroy",
     "cuModuleUnload",
     "cuEventQuery",
+    "cuEventElapsedTime",
     "cuMemcpyDtoDAsync",
     "nvrtcDestroyProgram",
     "cublasLtDestroy",

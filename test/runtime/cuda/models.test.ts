@@ -66,6 +66,7 @@ describe.skipIf(!machine)("by CUDA", { timeout: 300_000 }, () => {
     [20, "mhc", {}],
     [4, "residual", {}],
     [4, "mhc", { accumulate: 2 }],
+    [4, "mhc", { precision: "bfloat16" }],
   ] as const)("%i steps of %s %o have the losses of the processor", async (steps, kind, changes) => {
     const config = tinyTraining(kind, changes);
     const wasm = await createWasmRuntime({ threads: 1 });
