@@ -7,7 +7,7 @@
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { sizeOf } from "../../graph/tensor.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
