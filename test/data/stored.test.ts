@@ -467,7 +467,7 @@ describe("reading ahead", () => {
   });
 });
 
-test("memory stays flat: 268 MB of ids and 34 MB of documents in a process of less", () => {
+test("memory stays flat: of 256 MiB of ids and 34 MB of documents a process holds neither", () => {
   const script = at("flat.mjs");
   const big = at("big.bin");
   const descriptor = fs.openSync(big, "w");
@@ -502,5 +502,6 @@ test("memory stays flat: 268 MB of ids and 34 MB of documents in a process of le
   const { read, peak } = JSON.parse(stdout) as { read: number[]; peak: number };
   expect(fs.statSync(big).size).toBeGreaterThan(260e6);
   expect(read[1]).toBe(700 * 48_000);
-  expect(peak).toBeLessThan(280);
+  // MiB; without data a process has about 110, and with one copy of the ids 366.
+  expect(peak).toBeLessThan(330);
 }, 120_000);
