@@ -125,7 +125,9 @@ function descriptionOf(text: string | undefined): { readonly config: unknown; re
     throw new Error(`decodeRun: ${names.config} is not JSON: ${reason(error)}`, { cause: error });
   }
   if (isObject(parsed) && isObject(parsed["config"])) return { config: parsed["config"], versions: parsed["versions"] };
-  throw new Error(`decodeRun: ${names.config} holds no configuration of a run`);
+  throw new Error(
+    `decodeRun: ${names.config} holds no configuration of a run; it must be { "config": … }. Give the file that the run has.`,
+  );
 }
 
 function newestCheckpoint(files: RunFiles): CheckpointFiles | undefined {

@@ -12,9 +12,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildSite, type SiteServer, serveSite } from "../../bench/lib/site.ts";
 import type { Document } from "../../src/data/split.ts";
 import { createWasmRuntime } from "../../src/runtime.ts";
+import { decodeCheckpoint, encodeCheckpoint } from "../../src/training/checkpoint-files.ts";
 import { choiceOf, configsOf, firstChoice, queryOf } from "../../web/site/src/train/choice.ts";
 import { openSession, prepare } from "../../web/site/src/train/session.ts";
-import { decodeTensors, encodeTensors } from "../../web/site/src/train/tensors.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const missing = !fs.existsSync(executablePath);
@@ -62,11 +62,7 @@ describe("a session", () => {
     const first = openSession(runtime, configs, texts);
     expect(await losses(first, 3)).toEqual(expected.slice(0, 3));
     const kept = await first.keep();
-    const states = kept.states.map(({ step, model, optimizer }) => ({
-      step,
-      model: decodeTensors(encodeTensors(model).buffer),
-      optimizer: decodeTensors(encodeTensors(optimizer, { step: String(step) }).buffer),
-    }));
+    const states = await Promise.all(kept.states.map(async (state) => decodeCheckpoint(await encodeCheckpoint(state))));
     const second = openSession(runtime, configs, texts, { ...kept, states });
     expect(second.step).toBe(3);
     expect(await losses(second, 3)).toEqual(expected.slice(3));
@@ -199,4 +195,38 @@ describe.skipIf(missing)("training in a tab", () => {
     await expect.poll(step).toBe(4);
     expect(await page.locator(".failure").count()).toBe(0);
   }, 180_000);
+
+  test("a pause holds while the models write, and a projection that is off stays off after a reload", async () => {
+    await page.goto(`${server.url}train.html?models=mhc:2&runtime=wasm`);
+    await button("Train").click();
+    await expect
+      .poll(async () => ((await page.getByTestId("step").count()) > 0 ? step() : 0), { timeout: 60_000 })
+      .toBeGreaterThan(0);
+    await button("Let them write").click();
+    await button("Pause").click();
+    await button("Go on").waitFor();
+    await page.getByTestId("sample-0").waitFor();
+    const before = await step();
+    await page.waitForTimeout(1000);
+    expect(await step()).toBe(before);
+
+    await button("Turn projection off").click();
+    await button("Projection is off").waitFor();
+    await page.reload();
+    await button("Go on with it").click();
+    await button("Projection is off").waitFor();
+    expect(await step()).toBe(before);
+  }, 120_000);
+
+  test("a host that lacks a file gets no service worker, and the page is there all the same", async () => {
+    fs.cpSync(at("site"), at("partial"), { recursive: true });
+    fs.rmSync(at("partial/texts"), { recursive: true });
+    const partial = await serveSite(at("partial"));
+    const other = await browser.newPage();
+    await other.goto(`${partial.url}train.html`);
+    await other.getByRole("button", { name: "Train", exact: true }).waitFor();
+    expect(await other.evaluate(() => document.documentElement.dataset["offline"])).toBeUndefined();
+    await other.close();
+    await partial.close();
+  }, 60_000);
 });

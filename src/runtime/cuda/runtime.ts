@@ -37,7 +37,7 @@ import { WORKSPACE_BYTES } from "./cublas.ts";
 import type { CudaDevice } from "./driver.ts";
 import { CudaError, OUT_OF_MEMORY } from "./errors.ts";
 import { openCuda } from "./find.ts";
-import { implementations, olderImplementations } from "./ops/table.ts";
+import { hasBfloat16, implementationsFor } from "./ops/table.ts";
 import {
   type BoundProgram,
   bindProgram,
@@ -111,7 +111,6 @@ export async function startCudaRuntime(
   if (options.largestMemory !== undefined)
     expectWhole("createCudaRuntime", "largestMemory", options.largestMemory, 1, Number.MAX_SAFE_INTEGER);
   const { native, driver, compiler, device: gpu, openProducts } = await openCuda(ordinal);
-  const hasBfloat16 = Number.parseInt(gpu.capability) >= 8;
   driver.enter(ordinal);
   const ready = <T>(make: () => T): T => {
     try {
@@ -130,8 +129,8 @@ export async function startCudaRuntime(
     largestMemory: limit,
     largestBuffer: LARGEST_BUFFER,
     alignment: ALIGNMENT,
-    own: given ?? (hasBfloat16 ? implementations : olderImplementations),
-    takesStored: hasBfloat16,
+    own: given ?? implementationsFor(gpu),
+    takesStored: hasBfloat16(gpu),
   });
   const stream = ready(() => driver.createStream());
   const products = ready(() => openProducts());

@@ -11,7 +11,7 @@ import { kernelText, type KernelText } from "../../../src/runtime/cuda/kernel-te
 import { findLibraries } from "../../../src/runtime/cuda/libraries.ts";
 import { native } from "../../../src/runtime/cuda/native.ts";
 import { openCompiler } from "../../../src/runtime/cuda/nvrtc.ts";
-import { implementations } from "../../../src/runtime/cuda/ops/table.ts";
+import { implementationsFor } from "../../../src/runtime/cuda/ops/table.ts";
 import type { CudaWork, ProductWork } from "../../../src/runtime/cuda/work.ts";
 import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
 import { gpuMachine } from "../../../src/runtime/gpu/machine.ts";
@@ -26,7 +26,7 @@ function stepKernels(): KernelText[] {
     largestMemory: 2 ** 40,
     largestBuffer: 2 ** 34,
     alignment: 256,
-    own: implementations,
+    own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 }),
   });
   const [spec] = listPrograms(makeStep(tinyTraining("mhc")).graph.programs);
   const plan = compilePlan(spec!, machine, withoutMemory());

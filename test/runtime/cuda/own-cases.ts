@@ -48,3 +48,6 @@ export const ownCases: readonly OperationCase[] = [
   sublayersCase(5, 2, 1040),
   sublayersCase(9, 3, 64),
 ];
+
+/** Shapes that a GPU with less shared memory does in smaller tiles, or as every GPU does. */
+export const wideCases: readonly OperationCase[] = [attentionCase(70, 1, 1, 192, 128), sublayersCase(5, 8, 16)];

@@ -10,7 +10,7 @@ import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.t
 import type { OperationCase } from "../../ops/case.ts";
 import { cases } from "../../ops/cases/all.ts";
 import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
-import { ownCases } from "./own-cases.ts";
+import { ownCases, wideCases } from "./own-cases.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
@@ -36,6 +36,27 @@ const runs: readonly (readonly [ComputePrecision, OperationCase])[] = [
   ...[...ownCases, ...chosen].map((each) => ["bfloat16", each] as const),
 ];
 
+/** Compare with the reference, and with itself once more. */
+async function check(runtime: CudaRuntime, precision: ComputePrecision, operationCase: OperationCase): Promise<void> {
+  const built = buildCase(operationCase);
+  const expected = runCase(inPrecision(createReferenceRuntime(), precision), built);
+  const program = inPrecision(runtime, precision).compile({ outputs: built.outputs });
+  for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
+  const names = Object.keys(built.outputs);
+  program.run();
+  const once = await Promise.all(names.map((name) => program.read(name)));
+  program.run();
+  const again = await Promise.all(names.map((name) => program.read(name)));
+  program.release();
+  expect(again).toEqual(once);
+  const { forward = 1e-5, gradient = 1e-4 } = operationCase.tolerance ?? {};
+  for (const [position, name] of names.entries()) {
+    const exact = name.startsWith("gradient") ? gradient : forward;
+    const tolerance = precision === "float32" ? exact : TOLERANCE;
+    expect(relativeError(once[position]!, expected[name]!), name).toBeLessThan(tolerance);
+  }
+}
+
 describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
   let runtime: CudaRuntime;
   beforeAll(async () => void (runtime = await createCudaRuntime()));
@@ -44,24 +65,28 @@ describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
   test.each(runs.map(([precision, { name }], at) => [precision, name, at] as const))(
     "%s: %s",
     async (precision, _, at) => {
-      const [, operationCase] = runs[at]!;
-      const built = buildCase(operationCase);
-      const expected = runCase(inPrecision(createReferenceRuntime(), precision), built);
-      const program = inPrecision(runtime, precision).compile({ outputs: built.outputs });
-      for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
-      const names = Object.keys(built.outputs);
-      program.run();
-      const once = await Promise.all(names.map((name) => program.read(name)));
-      program.run();
-      const again = await Promise.all(names.map((name) => program.read(name)));
-      program.release();
-      expect(again).toEqual(once);
-      const { forward = 1e-5, gradient = 1e-4 } = operationCase.tolerance ?? {};
-      for (const [position, name] of names.entries()) {
-        const exact = name.startsWith("gradient") ? gradient : forward;
-        const tolerance = precision === "float32" ? exact : TOLERANCE;
-        expect(relativeError(once[position]!, expected[name]!), name).toBeLessThan(tolerance);
-      }
+      await check(runtime, precision, runs[at]![1]);
     },
   );
+});
+
+describe.skipIf(!machine)("by CUDA, on a GPU with 99 KiB of shared memory for a group", { timeout: 120_000 }, () => {
+  let runtime: CudaRuntime;
+  beforeAll(async () => {
+    machine!.setDriver(13000, 86);
+    runtime = await createCudaRuntime();
+  });
+  afterAll(() => {
+    runtime.close();
+    machine!.reset();
+  });
+
+  test.each(
+    wideCases.flatMap((each) =>
+      (["float32", "bfloat16"] as const).map((precision) => [precision, each.name, each] as const),
+    ),
+  )("%s: %s", async (precision, _, operationCase) => {
+    expect(runtime.gpu.sharedBytes).toBe(99 * 1024);
+    await check(runtime, precision, operationCase);
+  });
 });

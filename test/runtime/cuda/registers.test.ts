@@ -17,7 +17,7 @@ import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
 import { moduleText } from "../../../src/runtime/cuda/compile.ts";
 import { type KernelText, kernelText } from "../../../src/runtime/cuda/kernel-text.ts";
-import { implementations } from "../../../src/runtime/cuda/ops/table.ts";
+import { implementationsFor } from "../../../src/runtime/cuda/ops/table.ts";
 import type { CudaWork, ProductWork } from "../../../src/runtime/cuda/work.ts";
 import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
 import { gpuMachine } from "../../../src/runtime/gpu/machine.ts";
@@ -29,7 +29,7 @@ const machine = gpuMachine({
   largestMemory: 2 ** 40,
   largestBuffer: 2 ** 34,
   alignment: 256,
-  own: implementations,
+  own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 }),
   takesStored: true,
 });
 

@@ -22,7 +22,7 @@ import { paddedColumns, tileBytes, tiles, tileStride, type TileType } from "./ti
 /** Rows that stay with a group: 16 for each of its warps. */
 const ROWS = 64;
 const THREADS = 128;
-/** What a group may have of shared memory on all GPUs from compute capability 8.0. */
+/** A group takes no more of shared memory than this, where a GPU has more. */
 const MOST_SHARED = 160 * 1024;
 
 interface Layout extends AttentionAttributes {
@@ -30,6 +30,8 @@ interface Layout extends AttentionAttributes {
   readonly T: number;
   readonly E: number;
   readonly type: TileType;
+  /** Bytes that a group may share. */
+  readonly shared: number;
 }
 
 /** Rows that pass at a time, how many times they lie in shared memory, and how many bytes that and what stays take. */
@@ -39,10 +41,15 @@ interface Passing {
   readonly bytes: number;
 }
 
-function layoutOf(qkv: Tensor, attributes: AttentionAttributes, { type }: CudaPlace): Layout {
-  const [B = 1, T = 1, E = 1] = qkv.shape;
-  return { ...attributes, B, T, E, type: type === "bf16" ? "bf16" : "f32" };
-}
+type LayoutRule = (qkv: Tensor, attributes: AttentionAttributes, place: CudaPlace) => Layout;
+
+const layoutFor =
+  (sharedBytes: number): LayoutRule =>
+  (qkv, attributes, { type }) => {
+    const [B = 1, T = 1, E = 1] = qkv.shape;
+    const shared = Math.min(MOST_SHARED, sharedBytes);
+    return { ...attributes, B, T, E, type: type === "bf16" ? "bf16" : "f32", shared };
+  };
 
 /**
  * What fits: rather more rows than two stages.
@@ -51,7 +58,7 @@ function layoutOf(qkv: Tensor, attributes: AttentionAttributes, { type }: CudaPl
  * @param choices rows that may pass at a time, the most first
  */
 function passing(
-  { headSize, valueSize, type }: Layout,
+  { headSize, valueSize, type, shared }: Layout,
   staying: { readonly keys: number; readonly values: number },
   choices: readonly number[],
 ): Passing | undefined {
@@ -59,7 +66,7 @@ function passing(
   for (const rows of choices) {
     for (const stages of [2, 1]) {
       const bytes = fixed + stages * (tileBytes(rows, headSize, type) + tileBytes(rows, valueSize, type));
-      if (bytes <= MOST_SHARED) return { rows, stages, bytes };
+      if (bytes <= shared) return { rows, stages, bytes };
     }
   }
   return undefined;
@@ -132,24 +139,27 @@ const loadKeys = (block: string, stage: string): string => `
     loadTile<PASS, D, SD>(k + ${stage} * PASS * SD, keys + (size_t)(${block}) * PASS * E, E, T - (${block}) * PASS, lane);
     loadTile<PASS, V, SV>(v + ${stage} * PASS * SV, values + (size_t)(${block}) * PASS * E, E, T - (${block}) * PASS, lane);`;
 
-export const attention: readonly Own[] = [
-  own(attentionOperation, everyGpu, {
-    fits: ({ qkv }, attributes, context) =>
-      forwardPassing(layoutOf(qkv, attributes, cudaOperand(context, qkv))) !== undefined,
-    lower({ qkv, out, lse }, attributes, context) {
-      const packed = cudaOperand(context, qkv);
-      const layout = layoutOf(qkv, attributes, packed);
-      const passed = forwardPassing(layout)!;
-      context.emit(
-        cudaCall({
-          name: "attention",
-          reads: { qkv: packed },
-          writes: { out: cudaOperand(context, out), lse: cudaOperand(context, lse) },
-          declarations: [constants(layout, passed)],
-          width: THREADS,
-          groups: layout.B * layout.heads * Math.ceil(layout.T / ROWS),
-          sharedBytes: passed.bytes,
-          body: `${queryBlock}
+/** @param sharedBytes what a group may have of shared memory */
+export function attention(sharedBytes: number): readonly Own[] {
+  const layoutOf = layoutFor(sharedBytes);
+  return [
+    own(attentionOperation, everyGpu, {
+      fits: ({ qkv }, attributes, context) =>
+        forwardPassing(layoutOf(qkv, attributes, cudaOperand(context, qkv))) !== undefined,
+      lower({ qkv, out, lse }, attributes, context) {
+        const packed = cudaOperand(context, qkv);
+        const layout = layoutOf(qkv, attributes, packed);
+        const passed = forwardPassing(layout)!;
+        context.emit(
+          cudaCall({
+            name: "attention",
+            reads: { qkv: packed },
+            writes: { out: cudaOperand(context, out), lse: cudaOperand(context, lse) },
+            declarations: [constants(layout, passed)],
+            width: THREADS,
+            groups: layout.B * layout.heads * Math.ceil(layout.T / ROWS),
+            sharedBytes: passed.bytes,
+            body: `${queryBlock}
 Element* const k = q + ROWS * SD;
 Element* const v = k + STAGES * PASS * SD;
 loadTile<ROWS, D, SD>(q, from + (size_t)first * E + head * D, E, T - first, lane);
@@ -199,39 +209,39 @@ for (int r = 0; r < 2; r++) {
   if (t == 0 && g + 8 * r < there) lse[place + own + g + 8 * r] = (highest[r] + log2f(total[r])) * LN2;
 }
 storeTile<VT, V>(out + ((size_t)(b * T + own) * heads + head) * V, (size_t)heads * V, o, there, l);`,
-        }),
-      );
-    },
-  }),
-  own(attentionBackwardOperation, everyGpu, {
-    fits({ qkv, out, g }, attributes, context) {
-      const layout = layoutOf(qkv, attributes, cudaOperand(context, qkv));
-      const types = [qkv, out, g].map((tensor) => cudaOperand(context, tensor).type);
-      return new Set(types).size === 1 && queriesPassing(layout) !== undefined && keysPassing(layout) !== undefined;
-    },
-    lower({ qkv, out, lse, g, dqkv }, attributes, context) {
-      const packed = cudaOperand(context, qkv);
-      const layout = layoutOf(qkv, attributes, packed);
-      const { B, T, heads, kvHeads } = layout;
-      const blocks = Math.ceil(T / ROWS);
-      const [logSums, gradient, result] = [lse, g, dqkv].map((tensor) => cudaOperand(context, tensor)) as [
-        CudaPlace,
-        CudaPlace,
-        CudaPlace,
-      ];
-      // The second call reads it, and so comes after the first: both write parts of dqkv.
-      const along = cudaTemporary(context, "along", 4 * B * heads * T, "f32");
-      const queries = queriesPassing(layout)!;
-      context.emit(
-        cudaCall({
-          name: "attentionQueries",
-          reads: { qkv: packed, out: cudaOperand(context, out), lse: logSums, gradient },
-          writes: { dqkv: result, along },
-          declarations: [constants(layout, queries)],
-          width: THREADS,
-          groups: B * heads * blocks,
-          sharedBytes: queries.bytes,
-          body: `${queryBlock}
+          }),
+        );
+      },
+    }),
+    own(attentionBackwardOperation, everyGpu, {
+      fits({ qkv, out, g }, attributes, context) {
+        const layout = layoutOf(qkv, attributes, cudaOperand(context, qkv));
+        const types = [qkv, out, g].map((tensor) => cudaOperand(context, tensor).type);
+        return new Set(types).size === 1 && queriesPassing(layout) !== undefined && keysPassing(layout) !== undefined;
+      },
+      lower({ qkv, out, lse, g, dqkv }, attributes, context) {
+        const packed = cudaOperand(context, qkv);
+        const layout = layoutOf(qkv, attributes, packed);
+        const { B, T, heads, kvHeads } = layout;
+        const blocks = Math.ceil(T / ROWS);
+        const [logSums, gradient, result] = [lse, g, dqkv].map((tensor) => cudaOperand(context, tensor)) as [
+          CudaPlace,
+          CudaPlace,
+          CudaPlace,
+        ];
+        // The second call reads it, and so comes after the first: both write parts of dqkv.
+        const along = cudaTemporary(context, "along", 4 * B * heads * T, "f32");
+        const queries = queriesPassing(layout)!;
+        context.emit(
+          cudaCall({
+            name: "attentionQueries",
+            reads: { qkv: packed, out: cudaOperand(context, out), lse: logSums, gradient },
+            writes: { dqkv: result, along },
+            declarations: [constants(layout, queries)],
+            width: THREADS,
+            groups: B * heads * blocks,
+            sharedBytes: queries.bytes,
+            body: `${queryBlock}
 Element* const go = q + ROWS * SD;
 Element* const k = go + ROWS * SV;
 Element* const v = k + STAGES * PASS * SD;
@@ -272,20 +282,20 @@ ${pass(
   }`,
 )}
 storeTile<DT, D>(dqkv + (size_t)(b * T + own) * E + head * D, E, dq, there, l);`,
-        }),
-      );
-      const keys = keysPassing(layout)!;
-      context.emit(
-        cudaCall({
-          name: "attentionKeys",
-          reads: { qkv: packed, lse: logSums, gradient, along },
-          writes: { dqkv: result },
-          declarations: [constants(layout, keys)],
-          width: THREADS,
-          groups: B * kvHeads * blocks,
-          sharedBytes: keys.bytes,
-          flops: 0,
-          body: `
+          }),
+        );
+        const keys = keysPassing(layout)!;
+        context.emit(
+          cudaCall({
+            name: "attentionKeys",
+            reads: { qkv: packed, lse: logSums, gradient, along },
+            writes: { dqkv: result },
+            declarations: [constants(layout, keys)],
+            width: THREADS,
+            groups: B * kvHeads * blocks,
+            sharedBytes: keys.bytes,
+            flops: 0,
+            body: `
 const int w = lane / 32, l = lane % 32, g = l / 4, t = l % 4;
 const int first = (int)group / (B * kvHeads) * ROWS, own = first + 16 * w;
 const int kvHead = (int)group % (B * kvHeads) % kvHeads, b = (int)group % (B * kvHeads) / kvHeads;
@@ -336,8 +346,9 @@ ${pass(
 )}
 storeTile<DT, D>(dqkv + (size_t)(b * T + own) * E + keyColumn, E, dk, T - own, l);
 storeTile<VT, V>(dqkv + (size_t)(b * T + own) * E + valueColumn, E, dv, T - own, l);`,
-        }),
-      );
-    },
-  }),
-];
+          }),
+        );
+      },
+    }),
+  ];
+}

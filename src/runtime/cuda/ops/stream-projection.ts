@@ -132,39 +132,47 @@ to[32] = small;`,
   return fragments;
 }
 
-export const streamProjection: readonly Own[] = [
-  own(streamProjectionOperation, everyGpu, {
-    fits({ x, w }, attributes, context) {
-      const { length: K } = projectionRows(x, attributes);
-      return rowCount(w.shape) <= MOST_COLUMNS && K % unitOf(cudaOperand(context, x)) === 0;
-    },
-    lower({ x, w, p, s }, attributes, context) {
-      const { rows, length: K } = projectionRows(x, attributes);
-      const { epsilon } = attributes;
-      const P = rowCount(w.shape);
-      const tiles = Math.ceil(P / 8);
-      const from = cudaOperand(context, x);
-      const fragments = emitFragments(context, w, from);
-      const stride = 8 * tiles + 1;
-      context.emit(
-        cudaCall({
-          name: "streamProjection",
-          reads: { x: from, fragments },
-          writes: { p: cudaOperand(context, p), norms: cudaOperand(context, s) },
-          declarations: [
-            vectors,
-            split[from.type === "bf16" ? "bf16" : "f32"],
-            `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, N = UNIT / 4;
+/** Bytes in which the slices' parts of so many columns are added. */
+const partsBytes = (columns: number): number => 4 * (SLICES * ROWS * partsStride(columns) + ROWS);
+const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
+
+/** @param sharedBytes what a group may have of shared memory */
+export function streamProjection(sharedBytes: number): readonly Own[] {
+  return [
+    own(streamProjectionOperation, everyGpu, {
+      fits({ x, w }, attributes, context) {
+        const { length: K } = projectionRows(x, attributes);
+        const columns = rowCount(w.shape);
+        const divides = K % unitOf(cudaOperand(context, x)) === 0;
+        return columns <= MOST_COLUMNS && partsBytes(columns) <= sharedBytes && divides;
+      },
+      lower({ x, w, p, s }, attributes, context) {
+        const { rows, length: K } = projectionRows(x, attributes);
+        const { epsilon } = attributes;
+        const P = rowCount(w.shape);
+        const tiles = Math.ceil(P / 8);
+        const from = cudaOperand(context, x);
+        const fragments = emitFragments(context, w, from);
+        const stride = partsStride(P);
+        context.emit(
+          cudaCall({
+            name: "streamProjection",
+            reads: { x: from, fragments },
+            writes: { p: cudaOperand(context, p), norms: cudaOperand(context, s) },
+            declarations: [
+              vectors,
+              split[from.type === "bf16" ? "bf16" : "f32"],
+              `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, N = UNIT / 4;
 DEVICE float asFloat(float v) { return v; }
 DEVICE float asFloat(bf16 v) { return fromBf16(v); }
 DEVICE void values(uint4 w, float (&v)[8]) { widen(w, v); }
 DEVICE void values(uint4 w, float (&v)[4]) { spread(w, v); }`,
-          ],
-          width: WIDTH,
-          groups: Math.ceil(rows / ROWS),
-          groupsAtOnce: 1,
-          sharedBytes: 4 * (SLICES * ROWS * stride + ROWS),
-          body: `
+            ],
+            width: WIDTH,
+            groups: Math.ceil(rows / ROWS),
+            groupsAtOnce: 1,
+            sharedBytes: partsBytes(P),
+            body: `
 const int w = lane / 32, l = lane % 32, g = l / 4, t = l % 4;
 const int first = (int)group * ${ROWS}, half = w % 2 * 32, slice = w / 2;
 float acc[2][PT][4], squares[2][2];
@@ -245,37 +253,37 @@ for (int id = lane; id < ${ROWS} * P; id += ${WIDTH}) {
   for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
   p[(size_t)first * P + id] = scales[row] * total;
 }`,
-        }),
-      );
-    },
-  }),
-  own(streamProjectionBackwardOperation, everyGpu, {
-    accumulates: true,
-    fits({ x, w }, attributes) {
-      const { length: K } = projectionRows(x, attributes);
-      return rowCount(w.shape) <= MOST_COLUMNS && K % FOUR === 0;
-    },
-    lower({ x, w, p, s, dp, dx, draw }, attributes, context, addend) {
-      const { rows, length: K } = projectionRows(x, attributes);
-      const P = rowCount(w.shape);
-      const before = addend && cudaOperand(context, addend);
-      const slices = Math.ceil(K / (FOUR * WIDTH_BACKWARD));
-      const operands = { w: cudaOperand(context, w), p: cudaOperand(context, p), norms: cudaOperand(context, s) };
-      context.emit(
-        cudaCall({
-          name: "streamProjectionBackward",
-          reads: { x: cudaOperand(context, x), ...operands, dp: cudaOperand(context, dp), ...(before && { before }) },
-          writes: { dx: cudaOperand(context, dx), draw: cudaOperand(context, draw) },
-          inPlace: { dx: before ? "before" : "x" },
-          declarations: [
-            vectors,
-            fours,
-            `constexpr int R = ${rows}, K = ${K}, P = ${P};
+          }),
+        );
+      },
+    }),
+    own(streamProjectionBackwardOperation, everyGpu, {
+      accumulates: true,
+      fits({ x, w }, attributes) {
+        const { length: K } = projectionRows(x, attributes);
+        return rowCount(w.shape) <= MOST_COLUMNS && K % FOUR === 0;
+      },
+      lower({ x, w, p, s, dp, dx, draw }, attributes, context, addend) {
+        const { rows, length: K } = projectionRows(x, attributes);
+        const P = rowCount(w.shape);
+        const before = addend && cudaOperand(context, addend);
+        const slices = Math.ceil(K / (FOUR * WIDTH_BACKWARD));
+        const operands = { w: cudaOperand(context, w), p: cudaOperand(context, p), norms: cudaOperand(context, s) };
+        context.emit(
+          cudaCall({
+            name: "streamProjectionBackward",
+            reads: { x: cudaOperand(context, x), ...operands, dp: cudaOperand(context, dp), ...(before && { before }) },
+            writes: { dx: cudaOperand(context, dx), draw: cudaOperand(context, draw) },
+            inPlace: { dx: before ? "before" : "x" },
+            declarations: [
+              vectors,
+              fours,
+              `constexpr int R = ${rows}, K = ${K}, P = ${P};
 __shared__ float draws[${ROWS_BACKWARD * MOST_COLUMNS}], factors[${ROWS_BACKWARD}];`,
-          ],
-          width: WIDTH_BACKWARD,
-          groups: slices * Math.ceil(rows / ROWS_BACKWARD),
-          body: `
+            ],
+            width: WIDTH_BACKWARD,
+            groups: slices * Math.ceil(rows / ROWS_BACKWARD),
+            body: `
 const int first = (int)group / ${slices} * ${ROWS_BACKWARD}, slice = (int)group % ${slices};
 const int w_ = lane / 32, l = lane % 32, there = min(${ROWS_BACKWARD}, R - first);
 for (int row = w_; row < there; row += ${WIDTH_BACKWARD / 32}) {
@@ -310,11 +318,12 @@ for (int row = 0; row < there; row++) {
   }
   storeFour(dx + at, v);
 }`,
-        }),
-      );
-    },
-  }),
-];
+          }),
+        );
+      },
+    }),
+  ];
+}
 
 /** Whether \`emitTransposedProduct\` can do aᵀ b, a [rows, P], b [rows, K]. */
 export function isTransposedProduct(P: number, K: number, a: CudaPlace, b: CudaPlace): boolean {

@@ -6,6 +6,7 @@
 import type { Operation } from "../../../graph/tensor.ts";
 import type { Implementation } from "../../gpu/implement.ts";
 import type { Lowering } from "../../plan/machine.ts";
+import type { CudaDevice } from "../driver.ts";
 import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
@@ -15,14 +16,17 @@ import { streams } from "./streams.ts";
 const byOperation = (found: readonly Implementation[]): ReadonlyMap<Operation, Lowering> =>
   new Map(found.map(({ op, lowering }) => [op, lowering]));
 
-/** By the operation itself; for GPUs with bfloat16, compute capability 8.0 and more. */
-export const implementations: ReadonlyMap<Operation, Lowering> = byOperation([
-  ...casts,
-  ...products,
-  ...attention,
-  ...streams,
-  ...streamProjection,
-]);
+/** What kernels of CUDA's own need to know of a GPU. */
+type Abilities = Pick<CudaDevice, "capability" | "sharedBytes">;
 
-/** For older GPUs, whose kernels have no operands of bfloat16. */
-export const olderImplementations: ReadonlyMap<Operation, Lowering> = byOperation(products);
+/** Whether kernels may have operands of bfloat16: from compute capability 8.0. */
+export function hasBfloat16({ capability }: Abilities): boolean {
+  return Number.parseInt(capability) >= 8;
+}
+
+/** By the operation itself. */
+export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
+  if (!hasBfloat16(gpu)) return byOperation(products);
+  const { sharedBytes } = gpu;
+  return byOperation([...casts, ...products, ...attention(sharedBytes), ...streams, ...streamProjection(sharedBytes)]);
+}

@@ -226,13 +226,15 @@ EXPORT int cuDriverGetVersion(int* version) { BEGIN; *version = driverVersion; r
 EXPORT int cuDeviceGetCount(int* count) { BEGIN; *count = 1; return ok; }
 EXPORT int cuDeviceGet(int* device, int ordinal) { BEGIN; if (ordinal != 0) return 101; *device = 0; return ok; }
 EXPORT int cuDeviceGetName(char* name, int length, int) { BEGIN; snprintf(name, length, "Processor in the place of a GPU"); return ok; }
+/** Shared memory of a group, on request, in bytes. */
+static int mostShared() { return (capability == 80 ? 163 : capability == 86 || capability == 89 ? 99 : 227) << 10; }
 EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
   BEGIN;
   switch (attribute) {
     case 75: *value = capability / 10; return ok;
     case 76: *value = capability % 10; return ok;
     case 16: *value = 4; return ok;               // multiprocessors
-    case 97: *value = 227 << 10; return ok;       // shared memory of a group, on request
+    case 97: *value = mostShared(); return ok;
     default: return invalidValue;
   }
 }
@@ -360,7 +362,7 @@ EXPORT int cuModuleGetFunction(Function** function, Module* module, const char* 
 }
 EXPORT int cuFuncSetAttribute(Function* function, int attribute, int value) {
   BEGIN;
-  if (attribute != 8 || value > 227 << 10) return invalidValue;
+  if (attribute != 8 || value > mostShared()) return invalidValue;
   function->sharedBytes = value;
   return ok;
 }

@@ -11,8 +11,10 @@ const RELOADED = "birkhoff-reloaded";
  * a page this way can still train, with one thread.
  */
 export async function isolate(): Promise<boolean> {
-  await bringWorker();
-  if (globalThis.crossOriginIsolated || document.documentElement.dataset.offline !== "ready") return false;
+  const coming = bringWorker();
+  if (globalThis.crossOriginIsolated) return false;
+  await coming;
+  if (document.documentElement.dataset.offline !== "ready") return false;
   if (sessionStorage.getItem(RELOADED) !== null) return false;
   sessionStorage.setItem(RELOADED, "");
   location.reload();
@@ -23,10 +25,20 @@ export async function isolate(): Promise<boolean> {
 export async function bringWorker(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;
   try {
-    await navigator.serviceWorker.register(new URL("service-worker.js", document.baseURI));
-    await navigator.serviceWorker.ready;
-    document.documentElement.dataset.offline = "ready";
+    const registration = await navigator.serviceWorker.register(new URL("service-worker.js", document.baseURI));
+    if (await serves(registration)) document.documentElement.dataset.offline = "ready";
   } catch {
     // Private windows of some browsers refuse it, and a server for development has none.
   }
+}
+
+/** Whether there is a worker at last; the browser's own `ready` would wait for ever for one that cannot be installed. */
+function serves({ active, waiting, installing }: ServiceWorkerRegistration): Promise<boolean> {
+  const coming = waiting ?? installing;
+  if (active || !coming) return Promise.resolve(active !== null);
+  return new Promise((resolve) => {
+    coming.addEventListener("statechange", () => {
+      if (coming.state === "activated" || coming.state === "redundant") resolve(coming.state === "activated");
+    });
+  });
 }

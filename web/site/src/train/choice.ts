@@ -3,7 +3,7 @@
 // A choice is a few words of plain data. A link holds it in its query: ?models=residual,hc:4,mhc:4:sinkhorn&text=sotu&…
 
 import type { ConnectionConfig, TrainingConfig } from "../../../../src/browser.ts";
-import { parseConnection, parseTrainingConfig } from "../../../../src/browser.ts";
+import { isMixed, parseConnection, parseTrainingConfig } from "../../../../src/browser.ts";
 import { residualMapNames } from "../../../../src/connections/manifolds/table.ts";
 
 /** The connections that can be chosen; n counts streams. */
@@ -58,8 +58,10 @@ export const GAINS_EVERY = 10;
 const STEPS = 1_000_000;
 
 /** A model in a word: mhc:4:cayley. */
-export const wordOf = ({ kind, streams, map }: ModelChoice): string =>
-  kind === "residual" ? kind : kind === "hc" ? `hc:${streams}` : `mhc:${streams}:${map}`;
+export function wordOf({ kind, streams, map }: ModelChoice): string {
+  if (kind === "mhc") return `mhc:${streams}:${map}`;
+  return kind === "hc" ? `hc:${streams}` : kind;
+}
 
 /** A model as a title: mHC, n = 4. */
 export function titleOf({ kind, streams, map }: ModelChoice): string {
@@ -106,8 +108,9 @@ function configOf(choice: Choice, model: ModelChoice, vocabulary: number): Train
 export const configsOf = (choice: Choice, vocabulary: number): TrainingConfig[] =>
   choice.models.map((model) => configOf(choice, model, vocabulary));
 
-/** What a training is of, as a choice says it. */
-export function modelOf({ model: { connection } }: TrainingConfig): ModelChoice {
+/** What a training is of, as a choice says it; of connections that differ by layer, that of most of them. */
+export function modelOf({ model }: TrainingConfig): ModelChoice {
+  const connection = isMixed(model.connection) ? model.connection.default : model.connection;
   const {
     kind,
     streams = 1,

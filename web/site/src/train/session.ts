@@ -125,7 +125,7 @@ export function openSession(
     async train(rateFactor) {
       const began = performance.now();
       const step = (trainers[0]?.step ?? 0) + 1;
-      const looks = step === 1 || step % GAINS_EVERY === 0;
+      const looks = step === 1 || step % (given[0]?.gainsEvery ?? GAINS_EVERY) === 0;
       const models: ModelNews[] = [];
       let tokens = 0;
       for (const trainer of trainers) {

@@ -1,12 +1,18 @@
 // Question: where is a session kept, so that a reload goes on?
 //
-// In the browser's own file system for this site (OPFS). States are written under a new name, then session.json, which
-// names them, then the old ones go: whenever the tab is closed, session.json names whole files.
+// In the browser's own file system for this site (OPFS), as checkpoints of the library, with their checksums. They are
+// written under names that are new, then session.json, which names them, then the old ones go: whenever the tab is
+// closed, session.json names whole files.
 
-import type { TrainingConfig } from "../../../../src/browser.ts";
+import {
+  type CheckpointFiles,
+  decodeCheckpoint,
+  encodeCheckpoint,
+  type TrainingConfig,
+} from "../../../../src/browser.ts";
+import { formatJson, parseJson } from "../../../../src/files/json.ts";
 import type { Choice } from "./choice.ts";
 import type { News, KeptSession } from "./session.ts";
-import { decodeTensors, encodeTensors } from "./tensors.ts";
 
 /** A session with all that the page shows of it. */
 export interface Stored {
@@ -20,10 +26,12 @@ export interface Stored {
   readonly kept: KeptSession;
 }
 
-interface Described extends Omit<Stored, "kept"> {
+/** What is said of a session without its tensors. */
+export interface Described extends Omit<Stored, "kept"> {
   readonly free: readonly boolean[];
   readonly step: number;
-  readonly files: readonly { readonly model: string; readonly optimizer: string }[];
+  /** For each model the names of its files, by what they are. */
+  readonly files: readonly { readonly [Name in keyof CheckpointFiles]: string }[];
 }
 
 const NAME = "session.json";
@@ -47,35 +55,54 @@ const readFile = async (at: FileSystemDirectoryHandle, name: string): Promise<Fi
 /** Keep a session in place of the one that was kept. */
 export async function store({ kept, ...rest }: Stored): Promise<void> {
   const at = await folder();
-  const step = kept.states[0]?.step ?? 0;
-  const files = kept.states.map((_, index) => ({
-    model: `${step}-${index}.model`,
-    optimizer: `${step}-${index}.optimizer`,
+  const { free, states } = kept;
+  const fresh = crypto.randomUUID();
+  const files: Described["files"] = states.map((_, index) => ({
+    "model.safetensors": `${fresh}-${index}-model.safetensors`,
+    "optimizer.safetensors": `${fresh}-${index}-optimizer.safetensors`,
+    "state.json": `${fresh}-${index}-state.json`,
   }));
-  for (const [index, { model, optimizer }] of kept.states.entries()) {
-    await writeFile(at, files[index]!.model, encodeTensors(model));
-    await writeFile(at, files[index]!.optimizer, encodeTensors(optimizer));
+  for (const [index, state] of states.entries()) {
+    const checkpoint = await encodeCheckpoint(state);
+    for (const name of namesOf(checkpoint)) await writeFile(at, files[index]![name], checkpoint[name]);
   }
-  const described: Described = { ...rest, free: kept.free, step, files };
-  await writeFile(at, NAME, JSON.stringify(described));
-  const named = new Set([NAME, ...files.flatMap(({ model, optimizer }) => [model, optimizer])]);
+  const described: Described = { ...rest, free, step: states[0]?.step ?? 0, files };
+  await writeFile(at, NAME, formatJson(described));
+  const named = new Set([NAME, ...files.flatMap((each) => Object.values(each))]);
   for await (const name of at.keys()) if (!named.has(name)) await at.removeEntry(name);
 }
 
-/** The session that is kept; undefined where there is none, or none that can be read. */
-export async function stored(): Promise<Stored | undefined> {
+const namesOf = (files: object): (keyof CheckpointFiles)[] => Object.keys(files) as (keyof CheckpointFiles)[];
+
+/** What is said of the session that is kept; undefined where there is none, or none that can be read. */
+export async function described(): Promise<Described | undefined> {
   try {
-    const at = await folder();
-    const { free, step, files, ...rest } = JSON.parse(await (await readFile(at, NAME)).text()) as Described;
-    const states = await Promise.all(
-      files.map(async ({ model, optimizer }) => ({
-        step,
-        model: decodeTensors(await (await readFile(at, model)).arrayBuffer()),
-        optimizer: decodeTensors(await (await readFile(at, optimizer)).arrayBuffer()),
-      })),
-    );
-    return { ...rest, kept: { free, states } };
+    return parseJson(await (await readFile(await folder(), NAME)).text()) as Described;
   } catch {
     return undefined;
   }
+}
+
+/**
+ * The session that is kept.
+ *
+ * @throws Error where there is none, and where it is damaged
+ */
+export async function stored(): Promise<Stored> {
+  const found = await described();
+  if (!found) throw new Error("There is no session to go on with. Choose models, and press Train.");
+  const { free, files, step: _, ...rest } = found;
+  const at = await folder();
+  const bytes = async (name: string): Promise<Uint8Array<ArrayBuffer>> =>
+    new Uint8Array(await (await readFile(at, name)).arrayBuffer());
+  const states = await Promise.all(
+    files.map(async (each) =>
+      decodeCheckpoint({
+        "model.safetensors": await bytes(each["model.safetensors"]),
+        "optimizer.safetensors": await bytes(each["optimizer.safetensors"]),
+        "state.json": await bytes(each["state.json"]),
+      }),
+    ),
+  );
+  return { ...rest, kept: { free, states } };
 }

@@ -6,7 +6,7 @@
 import { type Document, openRuntime, type PreparedTexts, type Runtime } from "../../../../src/browser.ts";
 import { formatTokenizer } from "../../../../src/data/tokenizer-json.ts";
 import { parseTokenizer } from "../../../../src/data/tokenizer-json-read.ts";
-import { type Choice, configsOf, firstChoice, modelOf } from "./choice.ts";
+import { type Choice, configsOf, firstChoice, modelOf, titleOf } from "./choice.ts";
 import { hasProjection, type News, openSession, prepare, type Session } from "./session.ts";
 import { store, type Stored, stored } from "./store.ts";
 import { unzipRun, zipRuns } from "./run-folder.ts";
@@ -48,7 +48,8 @@ export type Told =
   | { readonly kind: "news"; readonly news: News }
   | { readonly kind: "released"; readonly free: readonly boolean[] }
   | { readonly kind: "written"; readonly step: number; readonly prompt: string; readonly texts: readonly string[] }
-  | { readonly kind: "kept"; readonly step: number }
+  /** Without a step where the browser has no room for it. */
+  | { readonly kind: "kept"; readonly step: number | undefined }
   | { readonly kind: "zip"; readonly step: number; readonly bytes: ArrayBuffer }
   | { readonly kind: "paused" }
   | { readonly kind: "failed"; readonly message: string };
@@ -66,7 +67,13 @@ let own = "";
 let opened: Stored["opened"];
 let news: News[] = [];
 let rateFactor = 1;
-let running = false;
+/** Whether the page wants steps to be taken, and how many orders wait for the step in progress to end. */
+let wanted = false;
+let waiting = 0;
+/** Whether there is something that is not kept. */
+let changed = false;
+/** Why no step can follow. */
+let diverged: string | undefined;
 let keptAt = 0;
 let keepingMs = 0;
 
@@ -108,25 +115,33 @@ async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof o
 
 async function keep(): Promise<void> {
   keptAt = performance.now();
-  if (!session || !choice || session.step === 0) return;
+  // Of a session that has diverged the state before is worth more.
+  if (!session || !choice || session.step === 0 || !changed || diverged !== undefined) return;
   const { step } = session;
+  changed = false;
   try {
     await store({ choice, own, news, rateFactor, ...(opened && { opened }), kept: await session.keep() });
     keepingMs = performance.now() - keptAt;
     tell({ kind: "kept", step });
   } catch {
     // A private window may have no room; training goes on without.
+    changed = true;
+    tell({ kind: "kept", step: undefined });
   }
 }
 
 async function oneStep(): Promise<void> {
+  if (diverged !== undefined) throw new Error(diverged);
   const done = await session!.train(rateFactor);
+  changed = true;
   news.push(done);
   tell({ kind: "news", news: done });
-  if (done.models.some(({ gradientNorm }) => !Number.isFinite(gradientNorm)))
-    throw new Error(
-      "The gradients of a model are no finite numbers any more: it has diverged. The last step did not count.",
-    );
+  const at = done.models.findIndex(({ gradientNorm }) => !Number.isFinite(gradientNorm));
+  if (at < 0) return;
+  diverged =
+    `${titleOf(choice!.models[at]!)} has diverged at step ${done.step}: the gradients of a model must be finite numbers. ` +
+    "Choose again, and go on with what was kept before, or train with a lower learning rate.";
+  throw new Error(diverged);
 }
 
 async function write(): Promise<void> {
@@ -156,11 +171,9 @@ const breathe = (): Promise<void> =>
   });
 
 /** Orders change it between two steps. */
-const goesOn = (): boolean => running;
+const goesOn = (): boolean => wanted && waiting === 0 && session !== undefined;
 
 async function run(): Promise<void> {
-  if (running || !session) return;
-  running = true;
   keptAt = performance.now();
   while (goesOn()) {
     await oneStep();
@@ -175,29 +188,29 @@ async function run(): Promise<void> {
 let line: Promise<void> = Promise.resolve();
 const inLine = (act: () => Promise<void>): void => {
   line = line.then(act).catch((error: unknown) => {
-    running = false;
+    wanted = false;
     tell({ kind: "failed", message: error instanceof Error ? error.message : String(error) });
   });
 };
-/** Interrupt a run, do something between two steps, and go on. */
+/** Interrupt a run, do something between two steps, and go on if that is still wanted. */
 const between = (act: () => Promise<void>): void => {
-  const wasRunning = running;
-  running = false;
-  inLine(act);
-  if (wasRunning) inLine(run);
+  waiting++;
+  inLine(() => {
+    waiting--;
+    return act();
+  });
+  if (wanted) inLine(run);
 };
 
 const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readonly kind: K }>) => void } = {
   start: (order) =>
     inLine(async () => {
-      session?.close();
       [choice, own, news, rateFactor, opened] = [order.choice, order.own, [], 1, undefined];
       await open(order.runtime);
     }),
   resume: (order) =>
     inLine(async () => {
       const found = await stored();
-      if (!found) throw new Error("There is no session to go on with.");
       [choice, own, news, rateFactor, opened] = [
         found.choice,
         found.own,
@@ -211,18 +224,21 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
     inLine(async () => {
       tell({ kind: "progress", what: "Opening the run" });
       const run = await unzipRun(new Uint8Array(order.zip));
-      session?.close();
       [own, news, rateFactor] = [order.own, [...run.news], 1];
       opened = { config: run.config, tokenizer: formatTokenizer(run.tokenizer) };
       const { seed, optimizer } = run.config;
       const { learningRate } = optimizer;
       choice = { models: [modelOf(run.config)], text: order.text, size: firstChoice.size, seed, learningRate };
       await open(order.runtime, { free: [false], states: [run.state] });
+      changed = true;
       await keep();
     }),
-  go: () => inLine(run),
+  go() {
+    wanted = true;
+    inLine(run);
+  },
   pause() {
-    running = false;
+    wanted = false;
   },
   step: () =>
     inLine(async () => {
@@ -232,11 +248,16 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
   write: () => between(write),
   download: () => between(download),
   rate({ factor }) {
+    if (factor === rateFactor) return;
     rateFactor = factor;
+    changed = true;
+    if (!wanted) inLine(keep);
   },
   release: ({ model }) =>
     between(async () => {
       await session?.release(model);
+      changed = true;
+      if (!wanted) await keep();
       tell({ kind: "released", free: [...(session?.free ?? [])] });
     }),
 };
