@@ -39,6 +39,7 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "--set optimizer.epsilon=…": ["--eps", "--adam-eps", "--adam-epsilon"],
   "--set optimizer.schedule.final=…": ["--min-lr", "--final-lr", "--min-lr-ratio"],
   // The optimizer is AdamW; what can be chosen are its settings.
+  "--set optimizer.weightDecay=…": ["--weight-decay", "--wd"],
   "--set optimizer.beta1=…": ["--optimizer", "--optimiser", "--optim", "--adam", "--adamw"],
   "--set evaluateBatches=…": ["--eval-iters", "--val-batches"],
   "--preset moe-nano": ["--moe"],
