@@ -26,7 +26,7 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: "train",
     usage: "[options]",
-    summary: "Train one model on a text file, a folder of text files or standard input.",
+    summary: "Train one model on files of text, documents or token ids, a folder of them or standard input.",
     load: async () => (await import("./train.ts")).trainCommand,
   },
   {

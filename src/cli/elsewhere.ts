@@ -39,9 +39,11 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "--set optimizer.epsilon=…": ["--eps", "--adam-eps", "--adam-epsilon"],
   "--set optimizer.schedule.final=…": ["--min-lr", "--final-lr", "--min-lr-ratio"],
   // The optimizer is AdamW; what can be chosen are its settings.
+  "--set optimizer.weightDecay=…": ["--weight-decay", "--wd"],
   "--set optimizer.beta1=…": ["--optimizer", "--optimiser", "--optim", "--adam", "--adamw"],
   "--set evaluateBatches=…": ["--eval-iters", "--val-batches"],
   "--preset moe-nano": ["--moe"],
+  "--precision fp8": ["--fp8", "--float8"],
   "--precision bfloat16": ["--dtype", "--bf16", "--mixed-precision", "--amp", "--autocast"],
   ...Object.fromEntries(
     ["--connection", "--connections"].flatMap((option) =>
@@ -68,8 +70,8 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
     "A GPU is used by --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).",
   ],
   [
-    ["--fp16", "--half", "--float16", "--fp8", "--int8"],
-    "Models train in float32 or, with --precision bfloat16, in mixed precision (docs/precision.md).",
+    ["--fp16", "--half", "--float16", "--int8"],
+    "Models train in float32 or, with --precision bfloat16 or fp8, in mixed precision (docs/precision.md).",
   ],
   [
     ["--muon", "--sgd", "--lion", "--adafactor", "--momentum"],

@@ -9,7 +9,7 @@ import { MOST_COUNT, MOST_ITERATIONS, MOST_SEQUENCES, MOST_STREAMS, MOST_TOKENS 
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
-import { textExtensions } from "../data/corpus.ts";
+import { extensionsOf, textExtensions } from "../data/corpus.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
@@ -42,12 +42,13 @@ export function positiveNumber(text: string): number {
 
 /** Endings of files, separated by commas: .txt,.py or * for all. */
 export function fileExtensions(text: string): string[] {
-  const given = text.split(",").map((one) => one.trim());
-  if (given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+  try {
+    return [...extensionsOf(text.split(",").map((one) => one.trim()))];
+  } catch {
     throw new InvalidArgumentError(
       "It must be endings of files, separated by commas, such as .txt,.py; '*' means all.",
     );
-  return given.map((one) => (one === "*" || one.startsWith(".") ? one : `.${one}`).toLowerCase());
+  }
 }
 
 export function portNumber(text: string): number {

@@ -159,9 +159,13 @@ function readPath(
   return corpusOf(given, [{ name, text: readTextFile(given, budget) }]);
 }
 
-/** Extensions in lower case with their dot; "py" and ".PY" are ".py". */
+/**
+ * Extensions in lower case with their dot; "py" and ".PY" are ".py".
+ *
+ * @throws RangeError where one is no ending of a file
+ */
 export function extensionsOf(given: readonly string[] = textExtensions): readonly string[] {
-  if (given.length === 0 || given.some((one) => !/^\*$|^\.?[^./\\\s*]+$/.test(one)))
+  if (given.length === 0 || given.some((one) => !/^\*$|^\.?[^./\\\s*]+(\.[^./\\\s*]+)*$/.test(one)))
     throw new RangeError(
       `the extensions are ${JSON.stringify(given.join(","))}; they must be endings of files, such as .txt,.py, or * for all files.`,
     );

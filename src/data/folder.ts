@@ -85,7 +85,8 @@ export function listFolder(folder: string, extensions: readonly string[], skipUn
     const kind = kindOf(place, stat);
     if (kind === "folder") links.push({ name, real: fs.realpathSync(place) });
     else if (kind !== "file") leftOut.add(kind, name);
-    else if (extensions.includes(ANY_FILE) || extensions.includes(path.extname(name).toLowerCase())) files.push(name);
+    else if (extensions.includes(ANY_FILE) || extensions.some((ending) => name.toLowerCase().endsWith(ending)))
+      files.push(name);
     else leftOut.add(path.extname(name).toLowerCase() || "no extension", name);
   };
 

@@ -24,7 +24,7 @@ import {
   textExtensions,
 } from "./corpus.ts";
 import type { PreparedData, PreparedFiles, PrepareProgress } from "./prepared-files.ts";
-import { dataFormOf, kindsOfFolder } from "./stored/data-files.ts";
+import { dataFormOf, isEndingOfData, kindsOfFolder } from "./stored/data-files.ts";
 import { prepareFiles } from "./stored/prepare-files.ts";
 import { isStoredData, openStoredData } from "./stored/stored-data.ts";
 import { readTokenizer, writeTokenizer } from "./tokenizer-file.ts";
@@ -110,17 +110,28 @@ export async function prepareData(
   onProgress: (progress: PrepareProgress) => void = () => {},
 ): Promise<PreparedData> {
   expectFields("prepareData", options, optionRules);
-  const { source, vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
+  const { vocabularySize, cacheFolder, seed = 0, validationShare = 0.075 } = options;
   expectGiven("prepareData", options, optionRules, ["source", "vocabularySize", "cacheFolder"]);
   expectWhole("prepareData", "seed", seed, 0, Number.MAX_SAFE_INTEGER);
-  const paths = pathsOf(options);
+  const extensions = options.extensions && extensionsOf(options.extensions);
+  // One path is the same in a list and alone.
+  const [source] = Array.isArray(options.source) && options.source.length === 1 ? options.source : [options.source];
+  const paths = pathsOf({ ...options, source, ...given({ extensions }) });
   ensureWritableFolder(cacheFolder);
   sweepLeftovers(cacheFolder, []);
   if (paths) {
     expectShare(validationShare);
-    const { extensions, column, weights, tokenizer } = options;
-    const endings = { textEndings: textExtensions, extensions: extensions && extensionsOf(extensions) };
-    const wishes = { sources: paths, ...endings, column, weights, tokenizer, vocabularySize, cacheFolder };
+    const { column, weights, tokenizer } = options;
+    const wishes = {
+      sources: paths,
+      textEndings: textExtensions,
+      extensions,
+      column,
+      weights,
+      tokenizer,
+      vocabularySize,
+      cacheFolder,
+    };
     return await prepareFiles({ ...wishes, seed, validationShare }, onProgress);
   }
   const wanted = sourceOf(source as CorpusSource | string, options);
@@ -186,17 +197,11 @@ export async function prepareData(
 const LARGE = 2 ** 28;
 
 /** The paths of a source that is not to be held in memory; undefined of one that is. */
-function pathsOf({
-  source,
-  extensions,
-  skipUnreadable,
-  column,
-  weights,
-  shuffled,
-}: PrepareOptions): readonly string[] | undefined {
+function pathsOf(options: PrepareOptions): readonly string[] | undefined {
+  const { source, skipUnreadable, column, weights } = options;
   const paths =
     typeof source === "string" ? [source] : Array.isArray(source) ? (source as readonly string[]) : undefined;
-  const stored = paths !== undefined && (paths.length !== 1 || areStored(paths[0]!, extensions, shuffled));
+  const stored = paths !== undefined && (paths.length !== 1 || areStored(paths[0]!, options));
   const refuse = (option: string, why: string): never => {
     throw new Error(`prepareData: ${option} ${why}. Leave it out.`);
   };
@@ -209,7 +214,7 @@ function pathsOf({
   const special = paths.find((one) => parseSource(one).kind !== "path");
   if (special !== undefined || paths.length === 0)
     throw new Error(
-      `prepareData: ${special === undefined ? "no source is given" : `${special} cannot be one of several sources`}; several sources are files and folders. Give paths.`,
+      `prepareData: ${special === undefined ? "no source is given" : `${special} cannot be read shuffled or as one of several sources`}; such are files and folders. Give paths.`,
     );
   if (weights && paths.length < 2) refuse("weights (--weights)", "are for several sources, and there is one");
   if (weights && (weights.length !== paths.length || !weights.every((one) => one > 0 && one < 1e9)))
@@ -226,15 +231,20 @@ function pathsOf({
 const MOST_SOURCES = 64;
 
 /** Whether a path leads to files that are not to be held in memory. What is not there is told of later. */
-function areStored(place: string, extensions: readonly string[] | undefined, shuffled: boolean | undefined): boolean {
+function areStored(
+  place: string,
+  { extensions, skipUnreadable, shuffled }: Pick<PrepareOptions, "extensions" | "skipUnreadable" | "shuffled">,
+): boolean {
   if (shuffled !== undefined) return shuffled;
   if (parseSource(place).kind !== "path") return false;
   const stat = fs.statSync(place, { throwIfNoEntry: false });
   if (stat?.isFile()) return dataFormOf(place) !== undefined || stat.size > LARGE;
   if (!stat?.isDirectory()) return false;
-  if (extensions?.some((ending) => dataFormOf(`a${ending}`) !== undefined)) return true;
+  if (extensions?.some(isEndingOfData)) return true;
   const { data, texts } = kindsOfFolder(place, extensions ?? textExtensions);
   if (extensions === undefined && data.length > 0) return true;
+  // What cannot be read is known only when a text is held whole.
+  if (skipUnreadable) return false;
   return texts.reduce((sum, name) => sum + fs.statSync(path.join(place, name)).size, 0) > LARGE;
 }
 

@@ -14,6 +14,8 @@
 // A mixture gives each of several sources a weight. A cycle of CYCLE samples has as many samples of each source as its
 // weight asks for, in random order; each source is read in an order of its own.
 
+import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts";
+import { expectAmount, expectWhole } from "../basics/ranges.ts";
 import { showMany } from "../basics/show.ts";
 import { derivedKey, permuted } from "./random.ts";
 
@@ -47,6 +49,24 @@ const GROUP = 64;
 /** Samples of a cycle of a mixture. */
 const CYCLE = 1024;
 
+const optionRules: FieldRules<ShuffleOptions> = { rows: "number", mixture: "list" };
+const partRules: FieldRules<MixturePart> = { tokens: "number", weight: "number" };
+
+function expectOptions(options: ShuffleOptions): void {
+  const place = "createBatches: shuffle";
+  expectFields(place, options, optionRules);
+  const { rows, mixture } = options;
+  expectWhole(place, "rows", rows, 1, Number.MAX_SAFE_INTEGER);
+  if (mixture === undefined) return;
+  expectWhole(place, "the number of parts in mixture", mixture.length, 1, CYCLE);
+  for (const part of mixture) {
+    expectFields(place, part, partRules, "field of a part");
+    expectGiven(place, part, partRules, ["tokens", "weight"]);
+    expectWhole(place, "tokens", part.tokens, 0, Number.MAX_SAFE_INTEGER);
+    expectAmount(place, "weight", part.weight, true);
+  }
+}
+
 const purposes = { cycle: 0, blocks: 1, windows: 2, rest: 3 } as const;
 /** Purposes of one part of a mixture. */
 const PURPOSES = 4;
@@ -54,14 +74,16 @@ const PURPOSES = 4;
 /**
  * The first token of the window that a row of a step reads.
  *
- * @throws Error when a part has no piece as long as a window
+ * @throws TypeError or RangeError for options that make no sense; Error when a part has no piece as long as a window
  */
 export function shuffledWindows(
   source: ShuffledSource,
   contextLength: number,
   seed: number,
-  { rows, mixture = [{ tokens: source.length, weight: 1 }] }: ShuffleOptions,
+  options: ShuffleOptions,
 ): (step: number, row: number) => number {
+  expectOptions(options);
+  const { rows, mixture = [{ tokens: source.length, weight: 1 }] } = options;
   const parts = partsOf(source, contextLength, mixture);
   const counts = shares(mixture.map(({ weight }) => weight));
   const { part, rank } = cycleOf(counts, derivedKey(seed, purposes.cycle, 0));

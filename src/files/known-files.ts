@@ -18,7 +18,7 @@ export interface KnownFiles {
    * @throws a system error
    */
   hashOf(file: string, onBytes?: (bytes: number) => void): string;
-  /** Remember the hash of a file that was just written. */
+  /** Remember the hash of a file that was just written and that nobody else writes. */
   remember(file: string, sha256: string): void;
 }
 
@@ -30,7 +30,7 @@ interface Known {
 }
 
 const NAME = "known-files.json";
-/** A file this young may change again within the same tick of its clock. */
+/** A file of others that is this young may change again within the same tick of its clock. */
 const YOUNG_MS = 50;
 
 /** @param folder where the hashes are remembered; where it cannot be written to they are not */
@@ -45,7 +45,6 @@ export function knownFiles(folder: string): KnownFiles {
     return known;
   };
   const remember = (file: string, { size, ctimeMs, mtimeMs }: fs.Stats, sha256: string): void => {
-    if (Date.now() - Math.max(ctimeMs, mtimeMs) < YOUNG_MS) return;
     // Read again: another process may have added to it.
     const known = read();
     known.set(file, { size, changed: ctimeMs, modified: mtimeMs, sha256 });
@@ -60,7 +59,7 @@ export function knownFiles(folder: string): KnownFiles {
       if (found?.size === stat.size && found.changed === stat.ctimeMs && found.modified === stat.mtimeMs)
         return found.sha256;
       const sha256 = hashAll(real, onBytes);
-      remember(real, stat, sha256);
+      if (Date.now() - Math.max(stat.ctimeMs, stat.mtimeMs) >= YOUNG_MS) remember(real, stat, sha256);
       return sha256;
     },
     remember(file, sha256) {

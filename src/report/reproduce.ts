@@ -43,6 +43,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["--batch", config.batch, defaults.batch],
     ["--accumulate", config.accumulate, defaults.accumulate],
     ["--context", model.context, size.context],
+    ["--precision", config.precision ?? "float32", "float32"],
     ...(config.recompute === undefined || config.recompute === "none"
       ? []
       : [["--recompute", config.recompute, undefined] as const]),

@@ -161,7 +161,7 @@ async function sha256(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   const { subtle } = globalThis.crypto;
   if (!subtle)
     throw new Error(
-      "encodeCheckpoint: this page cannot compute SHA-256, for it is not secure; it must come by https or from localhost. Serve it so.",
+      "this page cannot compute the SHA-256 of a checkpoint, for it is not secure; it must come by https or from localhost. Serve it so.",
     );
   const digest = new Uint8Array(await subtle.digest("SHA-256", bytes));
   return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -87,7 +87,8 @@ export interface NetTrainer {
   /**
    * Train on the next batch. A step whose gradients have no finite norm changes nothing and does not count.
    *
-   * @param look measure what the connections mix, on the batch before the update
+   * @param look measure what the connections mix, on the batch before the update; of a step that was begun ahead it is
+   *   too late
    * @param ahead begin the step after it, too, before this one's loss is waited for, if the runtime is asynchronous. The
    *   next `trainStep` tells of it; until then the parameters are already those of that step. If this one does not
    *   count, a saved state must be restored

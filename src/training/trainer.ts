@@ -201,7 +201,10 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       if (parts.length === AWAITED_AT_ONCE) await sumParts();
       feed(batches.trainingBatch(current - 1, index));
       micro.run();
-      parts.push(Promise.all([micro.read("loss"), micro.read("loads")]));
+      const part = Promise.all([micro.read("loss"), micro.read("loads")]);
+      // Whoever sums them hears of it; if the step cannot be begun, its own error is told.
+      part.catch(() => undefined);
+      parts.push(part);
     }
     if (!programs.single) last.run();
     // Everything is asked for while it is there, and waited for once.

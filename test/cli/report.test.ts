@@ -59,6 +59,7 @@ const cases: Readonly<Record<string, TrainingConfig>> = {
     },
     gainsEvery: 3,
   }),
+  narrow: parseTrainingConfig({ ...plain, precision: "bfloat16" }),
   experts: parseTrainingConfig({
     ...plain,
     model: { ...plain.model, ...presets["moe-nano"], connection: { kind: "hc", streams: 4, collapse: "sum" } },

@@ -22,6 +22,7 @@ test.each([
   ["error: unknown option '--epochs'\n", `error: unknown option '--epochs'. Did you mean "--steps"?\n`],
   ["error: unknown option '--device'\n", `error: unknown option '--device'. Did you mean "--runtime"?\n`],
   ["error: unknown option '--layers'\n", `error: unknown option '--layers'. Did you mean "--set model.layers=…"?\n`],
+  ["error: unknown option '--fp8'\n", `error: unknown option '--fp8'. Did you mean "--precision fp8"?\n`],
   [
     "error: unknown option '--weight-decay'\n",
     `error: unknown option '--weight-decay'. Did you mean "--set optimizer.weightDecay=…"?\n`,

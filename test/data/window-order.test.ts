@@ -87,6 +87,15 @@ describe("shuffled windows", () => {
     );
   });
 
+  test("options that make no sense are refused", () => {
+    const shuffled = (options: object) => (): unknown =>
+      shuffledWindows({ length: 100 }, 8, 1, options as Parameters<typeof shuffledWindows>[3]);
+    expect(shuffled({ rows: 0 })).toThrow("createBatches: shuffle: rows is 0; it must be a whole number from 1");
+    expect(shuffled({ rows: 1, mixture: [] })).toThrow("the number of parts in mixture is 0");
+    expect(shuffled({ rows: 1, mixture: [{ tokens: 100, weight: 0 }] })).toThrow("weight is 0; it must be a finite");
+    expect(shuffled({ rows: 1, mixture: [{ weight: 1 }] })).toThrow("tokens");
+  });
+
   test("two microbatches of 2 are one batch of 4", () => {
     const ids = Int32Array.from({ length: 500 }, (_, index) => index);
     const source = memoryTokens(ids, 500, 500);

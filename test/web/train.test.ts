@@ -229,4 +229,30 @@ describe.skipIf(missing)("training in a tab", () => {
     await other.close();
     await partial.close();
   }, 60_000);
+
+  test("trains by WebGPU with the losses of the library within 1e-3", async () => {
+    const flags = ["--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader", "--enable-unsafe-swiftshader"];
+    const host = await serveSite(at("site"));
+    const withGpu = await chromium.launch({ executablePath, args: ["--no-sandbox", ...flags] });
+    const other = await withGpu.newPage();
+    await other.goto(`${host.url}train.html?models=residual&runtime=webgpu`);
+    await other.getByRole("button", { name: "Train", exact: true }).click();
+    await other.getByTestId("step").filter({ hasText: /[1-9]/ }).waitFor({ timeout: 100_000 });
+    await other.getByRole("button", { name: "Pause", exact: true }).click();
+    await other.getByRole("button", { name: "Go on", exact: true }).waitFor({ timeout: 30_000 });
+    const taken = Number(await other.getByTestId("step").textContent());
+    const shown = Number(await other.getByTestId("loss-0").textContent());
+    expect(await other.locator(".bar p").textContent()).toContain("WebGPU");
+    await withGpu.close();
+    await host.close();
+
+    const texts = prepare(JSON.parse(fs.readFileSync(at("site/texts/sotu.json"), "utf8")) as Document[]);
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const session = openSession(runtime, configsOf(choiceOf("models=residual"), texts.tokenizer.vocabularySize), texts);
+    const losses: number[] = [];
+    while (session.step < taken) losses.push((await session.train(1)).models[0]!.loss);
+    runtime.close();
+    const last = losses.slice(-20);
+    expect(Math.abs(shown - last.reduce((a, b) => a + b) / last.length)).toBeLessThan(1e-3);
+  }, 180_000);
 });

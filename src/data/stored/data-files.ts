@@ -49,11 +49,10 @@ export function dataFormOf(name: string): DataFile["form"] | undefined {
   return forms.filter(([ending]) => lower.endsWith(ending)).sort(([a], [b]) => b.length - a.length)[0]?.[1];
 }
 
-/** Of a path's ending the part that `path.extname` sees: ".gz" of ".jsonl.gz". */
-const lastEnding = (ending: string): string => ending.slice(Math.max(0, ending.lastIndexOf(".")));
+const endings: readonly string[] = forms.map(([ending]) => ending);
 
-/** The last endings that a folder is searched for; .gz and .zst files are then looked at whole. */
-const searched: readonly string[] = [...new Set(forms.map(([ending]) => lastEnding(ending)))];
+/** Whether files with this ending may be files of data; ".gz" is the end of ".jsonl.gz". */
+export const isEndingOfData = (ending: string): boolean => endings.some((one) => one.endsWith(ending));
 
 /** Files of data in a folder, and whether it has texts besides. */
 export interface FolderKinds {
@@ -67,9 +66,9 @@ export interface FolderKinds {
  * @param textEndings endings that count as text, such as [".txt"]
  */
 export function kindsOfFolder(folder: string, textEndings: readonly string[]): FolderKinds {
-  const { files } = listFolder(folder, [...searched, ...textEndings], true);
-  const data = files.filter((name) => dataFormOf(name) !== undefined);
-  return { data, texts: files.filter((name) => textEndings.includes(path.extname(name).toLowerCase())) };
+  const { files } = listFolder(folder, [...endings, ...textEndings], true);
+  const isData = (name: string): boolean => dataFormOf(name) !== undefined;
+  return { data: files.filter(isData), texts: files.filter((name) => !isData(name)) };
 }
 
 /**
@@ -126,17 +125,11 @@ function filesOfFolder(
   textEndings: readonly string[],
   notes: string[],
 ): DataFile[] {
-  const wanted = extensions ?? [...searched, ...textEndings];
-  const last = [...new Set(wanted.map((ending) => lastEnding(ending)))];
-  const { files, followed, leftOut } = listFolder(folder, last);
-  const taken = files.filter((name) =>
-    extensions
-      ? extensions.some((ending) => ending === "*" || name.toLowerCase().endsWith(ending))
-      : dataFormOf(name) !== undefined || textEndings.includes(path.extname(name).toLowerCase()),
-  );
-  if (taken.length === 0)
+  const wanted = extensions ?? [...endings, ...textEndings];
+  const { files, followed, leftOut } = listFolder(folder, wanted);
+  if (files.length === 0)
     throw new Error(
-      `the folder ${folder} has no files of data (${forms.map(([ending]) => ending).join(", ")}), also not in its subfolders: give one that has, or name a file`,
+      `the folder ${folder} has no files of data (${(extensions ?? endings).join(", ")}), also not in its subfolders: give one that has, or name a file`,
     );
   const left = leftOut.map(
     ({ kind, names }) => `${names.length} ${kind} (${path.basename(names[0]!)}${names.length > 1 ? ", …" : ""})`,
@@ -145,21 +138,21 @@ function filesOfFolder(
     ...followed.map((link) => `followed the link ${link}`),
     ...(left.length > 0 ? [`left out of ${folder}: ${left.join(", ")}`] : []),
   );
-  const listed = taken.map((name) => fileOf(path.join(folder, name), source));
+  const listed = files.map((name) => fileOf(path.join(folder, name), source));
   const texts = listed.filter(({ form }) => form === "text");
   if (texts.length > 0 && texts.length < listed.length) throw mixed(folder, listed);
   return listed;
 }
 
 function mixed(folder: string, files: readonly DataFile[]): Error {
-  const endings = new Map<string, number>();
+  const found = new Map<string, number>();
   for (const { path: file, form } of files) {
     const ending = form === "text" ? path.extname(file) : `.${form}`;
-    endings.set(ending, (endings.get(ending) ?? 0) + 1);
+    found.set(ending, (found.get(ending) ?? 0) + 1);
   }
-  const counts = [...endings].map(([ending, count]) => `${count} ${ending}`).join(", ");
+  const counts = [...found].map(([ending, count]) => `${count} ${ending}`).join(", ");
   return new Error(
-    `the folder ${folder} has files of several kinds (${counts}): data files and texts, or ids and documents, are not read together. Choose with --extensions, such as --extensions ${[...endings.keys()].at(-1)}, or name the files`,
+    `the folder ${folder} has files of several kinds (${counts}): data files and texts, or ids and documents, are not read together. Choose with --extensions, such as --extensions ${[...found.keys()].at(-1)}, or name the files`,
   );
 }
 

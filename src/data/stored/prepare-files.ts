@@ -63,6 +63,11 @@ export async function prepareFiles(wishes: FileWishes, onProgress: OnProgress): 
   const found = findDataFiles(sources, wishes.extensions, wishes.textEndings);
   const all = [...found.train, ...found.validation];
   const bytes = all.reduce((sum, { size }) => sum + size, 0);
+  const hasColumns = all.some(({ form }) => form !== "bin" && form !== "text");
+  if (wishes.column !== undefined && !hasColumns)
+    throw new Error(
+      `prepareData: column (--column) is for parquet files and JSON lines, and ${all.length === 1 ? all[0]!.path : sources.join(", ")} holds ${all[0]!.form === "bin" ? "token ids" : "text"}. Leave it out.`,
+    );
   const described = `${showMany(all.length, "file")}, ${showBytes(bytes)}`;
   for (const message of found.notes) onProgress({ stage: "corpus", share: 0, message });
 
@@ -71,11 +76,11 @@ export async function prepareFiles(wishes: FileWishes, onProgress: OnProgress): 
   onProgress({ stage: "corpus", share: 1, message: described });
   const holdsIds = all.some(({ form }) => form === "bin");
   const tokenizer = wishes.tokenizer ?? (holdsIds ? besideOf(all[0]!) : undefined);
-  const column = all.every(({ form }) => form === "bin" || form === "text")
-    ? undefined
-    : (wishes.column ?? DEFAULT_COLUMN);
-  const content = ({ path: file, source }: DataFile): unknown => [hashes.get(file), source];
-  const text = sha256(JSON.stringify([found.train.map(content), found.validation.map(content), column, weights]));
+  const column = hasColumns ? (wishes.column ?? DEFAULT_COLUMN) : undefined;
+  const content = ({ path: file, form, source }: DataFile): unknown => [hashes.get(file), form, source];
+  // What is trained on and what is kept are told apart: the same files in other roles have other shards.
+  const contents = [found.train.map(content), found.validation.map(content), column];
+  const text = sha256(JSON.stringify([...contents, weights]));
   const vocabulary = tokenizer
     ? sha256(formatTokenizer(tokenizer) + (tokenizer.definition.endToken ?? ""))
     : vocabularySize;
@@ -87,7 +92,7 @@ export async function prepareFiles(wishes: FileWishes, onProgress: OnProgress): 
   const kept = openKept(folder, text, onProgress);
   if (!kept) {
     const made = tokenizer ?? (await trainOnSample(found.train, column, vocabularySize, onProgress));
-    const shardsIn = place("tokens", all.map(content), column);
+    const shardsIn = place("tokens", ...contents);
     const parts = holdsIds
       ? partsOfIds(found, made, hashes, onProgress)
       : await tokenize(found, made, column ?? DEFAULT_COLUMN, shardsIn, known, onProgress);
@@ -212,6 +217,7 @@ interface MadeParts {
   readonly validation: readonly SourcePart[];
   /** Of text, that all training tokens stand for, before validation is split off. */
   readonly trainBytes: number;
+  readonly validationBytes: number;
   readonly documents: number;
   readonly files: StoredData["files"];
 }
@@ -233,11 +239,9 @@ function partsOfIds(
       const message = `checking the ids: ${showCount(done)} of ${showCount(all)}`;
       sometimes(() => onProgress({ stage: "tokens", share: done / all, message }));
     });
-  const trainBytes = bytesOf(trained);
-  // Of these only the ids are looked at: their bytes are counted below.
-  bytesOf(kept);
+  const [trainBytes, validationBytes] = [bytesOf(trained), bytesOf(kept)];
   const files = [...train, ...validation].map(({ path: file }) => ({ path: file, sha256: hashes.get(file)! }));
-  return { train: trained, validation: kept, trainBytes, documents: 0, files };
+  return { train: trained, validation: kept, trainBytes, validationBytes, documents: 0, files };
 }
 
 async function tokenize(
@@ -276,6 +280,7 @@ async function tokenize(
     train: trained.shards.map(bare),
     validation: kept?.shards.map(bare) ?? [],
     trainBytes: trained.bytes,
+    validationBytes: kept?.bytes ?? 0,
     documents: trained.documents + (kept?.documents ?? 0),
     files: shards.map(({ path: file, sha256: hash }) => ({ path: file, sha256: hash })),
   };
@@ -289,7 +294,7 @@ function said({ bytes, bytesNow, tokens, file }: ShardProgress, files: readonly 
 
 /** Validation where no files are for it: blocks of the training tokens. */
 function splitOff(
-  { train, validation, trainBytes }: MadeParts,
+  { train, validation, trainBytes, validationBytes }: MadeParts,
   { byteLengths }: Tokenizer,
   seed: number,
   share: number,
@@ -298,7 +303,7 @@ function splitOff(
     return {
       validationRule: "files of their own",
       train: { parts: [...train], bytes: trainBytes },
-      validation: { parts: [...validation], bytes: bytesOfParts(validation, byteLengths) },
+      validation: { parts: [...validation], bytes: validationBytes },
     };
   const length = train.reduce((sum, part) => sum + part.length, 0);
   const blocks = validationBlocks(length, seed, share);
