@@ -67,7 +67,7 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
   ],
   [
     ["--gpu", "--gpus", "--cuda", "--mps", "--webgpu", "--tpu", "--devices"],
-    "A GPU is used by --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).",
+    "A GPU is used by --runtime cuda or --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).",
   ],
   [
     ["--fp16", "--half", "--float16", "--int8"],

@@ -178,7 +178,9 @@ export function sourceName([first = "", ...others]: readonly string[]): string {
 function weightList(text: string): number[] {
   const weights = text.split(",").map((one) => parseDecimal(one));
   if (!weights.every((weight) => weight > 0 && weight < 1e9))
-    throw new InvalidArgumentError("It must be numbers above 0, separated by commas, one for each source of --data.");
+    throw new InvalidArgumentError(
+      "It must be numbers above 0 and below 1e9, separated by commas, one for each source of --data.",
+    );
   return weights;
 }
 

@@ -48,7 +48,7 @@ test.each([
   ],
   [
     "error: unknown option '--gpu'\n",
-    "error: unknown option '--gpu'. A GPU is used by --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).\n",
+    "error: unknown option '--gpu'. A GPU is used by --runtime cuda or --runtime webgpu (birkhoff doctor says which there is); without it, models train on all cores of the processor (--threads).\n",
   ],
   ["error: something else ...\n", "error: something else ...\n"],
 ])("%j", (said, expected) => {
@@ -83,4 +83,15 @@ test("a command without --set is offered only its own options", () => {
   expect(withSuggestion("error: unknown option '--layers'\n", new Command("inspect").option("--tokens <file>"))).toBe(
     "error: unknown option '--layers'\n",
   );
+});
+
+test("weights that are out of range are told both bounds", () => {
+  const parse = (weights: string): void => {
+    const train = trainingOptions(new Command("train"))
+      .exitOverride()
+      .configureOutput({ writeErr: () => {} });
+    train.parse(["--weights", weights], { from: "user" });
+  };
+  for (const wrong of ["3,0", "1e9,1", "3,x"]) expect(() => parse(wrong)).toThrow("above 0 and below 1e9");
+  expect(() => parse("3,1")).not.toThrow();
 });
