@@ -98,9 +98,18 @@ export const streamKernels: readonly StreamKernel[] = [
 
 export type StreamSizes = { readonly tokens: number; readonly streams: number; readonly channels: number };
 
-/** Bytes of float32 streams, channels and coefficients that a kernel must move. */
-export function trafficBytes(traffic: Traffic, { tokens, streams: n, channels: C }: StreamSizes): number {
-  return 4 * tokens * (traffic.streams * n * C + traffic.channels * C + traffic.coefficients * n * (n + 2));
+/**
+ * Bytes of streams, channels and coefficients that a kernel must move.
+ *
+ * @param valueBytes of a value of streams and channels; coefficients are float32
+ */
+export function trafficBytes(
+  traffic: Traffic,
+  { tokens, streams: n, channels: C }: StreamSizes,
+  valueBytes: 2 | 4 = 4,
+): number {
+  const values = traffic.streams * n * C + traffic.channels * C;
+  return tokens * (valueBytes * values + 4 * traffic.coefficients * n * (n + 2));
 }
 
 /** Fills the inputs of the kernels. The values only need to avoid infinities and denormals. */

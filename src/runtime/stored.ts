@@ -22,7 +22,7 @@ export function widened(narrow: Uint16Array): Float32Array {
 
 /** A copy of what is to be written, in the form of the tensor. */
 export function toStored(
-  { dtype }: Tensor,
+  { dtype }: Pick<Tensor, "dtype">,
   values: ArrayLike<number>,
 ): Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> {
   return dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);

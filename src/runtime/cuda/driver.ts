@@ -48,7 +48,7 @@ const signatures = {
   cuEventRecord: ["cuEventRecord", "uint64_t event, uint64_t stream"],
   cuEventQuery: ["cuEventQuery", "uint64_t event"],
   cuEventSynchronize: ["cuEventSynchronize", "uint64_t event"],
-  cuEventElapsedTime: ["cuEventElapsedTime_v2", "uint64_t milliseconds, uint64_t first, uint64_t last"],
+  cuEventElapsedTime: ["cuEventElapsedTime", "uint64_t milliseconds, uint64_t first, uint64_t last"],
 } as const;
 
 type DriverCall = keyof typeof signatures;
@@ -63,8 +63,8 @@ const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 
 const EVENT_FLAGS = { timed: 1, untimed: 3 } as const;
 /** CU_STREAM_NON_BLOCKING */
 const STREAM_FLAGS = 1;
-/** CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: other threads may do what they like meanwhile. */
-const CAPTURE_MODE = 1;
+/** CU_STREAM_CAPTURE_MODE_RELAXED: a library may load a kernel, or take memory for one, when it first orders it. */
+const CAPTURE_MODE = 2;
 /** CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES */
 const MOST_SHARED = 8;
 

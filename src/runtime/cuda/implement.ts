@@ -67,6 +67,11 @@ export function cudaOperand(context: LoweringContext, tensor: Tensor): CudaPlace
   return { buffer, type: dtype };
 }
 
+/** A tensor as an operand in float32, whatever form it is stored in. */
+export function floatOperand(context: LoweringContext, tensor: Tensor): CudaPlace {
+  return { buffer: context.buffer(tensor), type: "f32" };
+}
+
 /** A buffer of the node's own. */
 export function cudaTemporary(context: LoweringContext, name: string, bytes: number, type: CudaType): CudaPlace {
   return { buffer: context.temporary(name, bytes), type };

@@ -17,8 +17,9 @@ export interface Source {
 }
 
 export interface Readback {
-  /** Order the copies: what is there in the stream's turn; the promise has it. */
+  /** Order the copies: what is there in the stream's turn; the promise has it, or nothing where it was closed before. */
   copy(sources: readonly Source[]): Promise<ArrayBuffer[]>;
+  /** All that was ordered must have been done. */
   close(): void;
 }
 
@@ -26,11 +27,15 @@ export function createReadback(native: Native, driver: Driver, stream: number): 
   const first = driver.allocateHost(SLOTS * SLOT_BYTES);
   const idle = Array.from({ length: SLOTS }, (_, at) => first + at * SLOT_BYTES);
   const events: number[] = [];
+  /** Larger places that the GPU may still write to. */
+  const large = new Set<number>();
   let closed = false;
   /** The wait for the latest mark. */
   let latest: Promise<void> = Promise.resolve();
   const reached = (event: number): Promise<void> => {
-    const wait = (): Promise<void> => driver.reached(event);
+    const wait = async (): Promise<void> => {
+      if (!closed) await driver.reached(event);
+    };
     latest = latest.then(wait, wait);
     return latest;
   };
@@ -44,6 +49,7 @@ export function createReadback(native: Native, driver: Driver, stream: number): 
       }
       const slot = total <= SLOT_BYTES ? idle.pop() : undefined;
       const place = slot ?? driver.allocateHost(Math.max(16, total));
+      if (slot === undefined) large.add(place);
       const event = events.pop() ?? driver.createEvent();
       let failed = true;
       try {
@@ -52,20 +58,25 @@ export function createReadback(native: Native, driver: Driver, stream: number): 
         driver.mark(event, stream);
         await reached(event);
         failed = false;
+        // What the places held is gone with them.
+        if (closed) return [];
         return sources.map(({ bytes }, at) => native.copyFrom(place + offsets[at]!, bytes));
       } finally {
         // After a failure the context may be gone, and all of it with it.
         if (!failed && !closed) {
           events.push(event);
-          if (slot === undefined) driver.freeHost(place);
-          else idle.push(slot);
+          if (slot === undefined) {
+            large.delete(place);
+            driver.freeHost(place);
+          } else idle.push(slot);
         }
       }
     },
     close() {
       closed = true;
       for (const event of events.splice(0)) driver.destroyEvent(event);
-      driver.freeHost(first);
+      for (const place of [first, ...large]) driver.freeHost(place);
+      large.clear();
     },
   };
 }

@@ -7,7 +7,7 @@
 import { expectFields } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { sizeOf } from "../../graph/tensor.ts";
 import type { Buffer } from "../plan/calls.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
@@ -23,10 +23,10 @@ import {
   closedRuntime,
   releasedProgram,
   tensorsOf,
-  type TensorValues,
   valuesOf,
 } from "../program.ts";
 import type { ProgramOf, Runtime } from "../runtime.ts";
+import { fromStored, toStored } from "../stored.ts";
 import { type AdapterListing, describeAdapter, expectAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
 import { bind, type Bound } from "./bind.ts";
 import { type Checked, createChecks } from "./checks.ts";
@@ -179,7 +179,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
     },
     copy: (from, to, bytes) => orders.encoder().copyBufferToBuffer(from, 0, to, 0, bytes),
     begin(place, values, dtype) {
-      const data = dtype === "i32" ? Int32Array.from(values) : Float32Array.from(values);
+      const data = toStored({ dtype }, values);
       orders.give(() => put(place, data));
     },
     drop,
@@ -307,7 +307,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
           return buffers.map(placed.placeOf);
         };
         const values = await fetch(places, (other) => other === checked);
-        const read = new Map(tensors.map((tensor, at) => [tensor, inForm(tensor, values[at]!)]));
+        const read = new Map(tensors.map((tensor, at) => [tensor, fromStored(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
       release() {
@@ -352,7 +352,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       const place = memory.state(tensor);
       const places = (): [Place<GPUBuffer>] => [expectMemory(place)];
       const [bytes] = await fetch(places, ({ updated }) => updated.has(tensor));
-      return inForm(tensor, bytes!);
+      return fromStored(tensor, bytes!);
     },
     forget: (tensor) => memory.forget(tensor),
     memoryBytes: () => most,
@@ -392,12 +392,4 @@ function refused({ message }: GPUError): Error {
   return new Error(
     `webgpu: the GPU refused a program: ${message}. Please report it with the output of birkhoff doctor; the wasm runtime computes the same.`,
   );
-}
-
-/** The values of a tensor from its bytes, which may have a few more at their end. */
-function inForm({ dtype, shape }: Tensor, bytes: ArrayBuffer): TensorValues {
-  const size = sizeOf(shape);
-  if (dtype === "bf16")
-    return new Float32Array(Uint32Array.from(new Uint16Array(bytes, 0, size), (half) => half << 16).buffer);
-  return dtype === "i32" ? new Int32Array(bytes, 0, size) : new Float32Array(bytes, 0, size);
 }

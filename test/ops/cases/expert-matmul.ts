@@ -11,7 +11,7 @@ import { swiglu } from "../../../src/ops/swiglu.ts";
 import type { OperationCase } from "../case.ts";
 import { type Mixture, mixtureInputs, mixtures, scores, show } from "./mixtures.ts";
 
-function productCase(mixture: Mixture, transposed: boolean): OperationCase {
+export function expertProductCase(mixture: Mixture, transposed: boolean): OperationCase {
   const { tokens, experts, active, channels, hidden } = mixture;
   return {
     name: `expertMatmul${transposed ? " transposed" : ""}, ${show(mixture)}`,
@@ -71,6 +71,10 @@ function mixtureCase(mixture: Mixture, transposed = false): OperationCase {
 }
 
 export const expertMatmulCases: readonly OperationCase[] = [
-  ...mixtures.flatMap((mixture) => [productCase(mixture, false), productCase(mixture, true), outerCase(mixture)]),
+  ...mixtures.flatMap((mixture) => [
+    expertProductCase(mixture, false),
+    expertProductCase(mixture, true),
+    outerCase(mixture),
+  ]),
   ...mixtures.slice(0, 3).flatMap((mixture) => [mixtureCase(mixture), mixtureCase(mixture, true)]),
 ];

@@ -187,6 +187,20 @@ describe.skipIf(!machine)("on the machine that plays a GPU", { timeout: 120_000 
     runtime.close();
   });
 
+  test("reads that are under way when the runtime is closed are refused", async () => {
+    const runtime = await createCudaRuntime();
+    const [x, z] = [input("x", [1024, 64]), input("z", [4])];
+    const program = runtime.compile({ outputs: { small: add(z, z), large: add(x, x) } });
+    program.run();
+    await runtime.finish();
+    program.run();
+    const refused = [program.read("small"), program.read("large"), runtime.finish()].map(async (act) =>
+      failing(() => act),
+    );
+    runtime.close();
+    for (const { message } of await Promise.all(refused)) expect(message).toContain("closed");
+  });
+
   test("what memory does not suffice for is refused when it is compiled, with the exact bytes", async () => {
     machine!.setMemory(2 ** 22);
     const runtime = await createCudaRuntime();

@@ -4,9 +4,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { input } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
+import { cachedAttention } from "../../../src/ops/cached-attention.ts";
 import { exp, gelu, log, relu, sigmoid, silu, sqrt, square, tanh } from "../../../src/ops/elementwise.ts";
 import { chooseExperts } from "../../../src/ops/expert-choice.ts";
-import { gradients } from "../../../src/ops/gradients.ts";
+import { gradients, gradientsFrom } from "../../../src/ops/gradients.ts";
 import { maxLast } from "../../../src/ops/max-last.ts";
 import { sum, sumLast } from "../../../src/ops/reductions.ts";
 import { streamProjection } from "../../../src/ops/stream-projection.ts";
@@ -14,6 +15,7 @@ import { rmsNorm } from "../../../src/ops/rms-norm.ts";
 import { sinkhorn } from "../../../src/ops/sinkhorn.ts";
 import { softmax } from "../../../src/ops/softmax.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
 import { relativeError } from "../../ops/harness.ts";
@@ -54,6 +56,48 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
       [qkv, [1, 1, 1, 1, 5, 6, Number.NaN, 1, 1, 1, 7, 8]],
     ]);
     expect([...out]).toEqual([5, 6, Number.NaN, Number.NaN]);
+  });
+
+  test("attention and its gradient are the reference's where something is not finite", async () => {
+    const [qkv, g] = [input("qkv", [1, 3, 6]), input("g", [1, 3, 2])];
+    const out = attention(qkv, { heads: 1, headSize: 2 });
+    const spec = { outputs: { out, dqkv: gradientsFrom([[out, g]], [qkv])[0]! } };
+    const reference = createReferenceRuntime();
+    const machines = [reference, runtime].map((machine) => ({ machine, program: machine.compile(spec) }));
+    const plain = [1, 2, 0.5, 1, 0.3, 0.2, 0.5, -1, 1, 0.5, 0.7, 0.1, -0.3, 0.4, 0.2, 0.9, 1, 2];
+    for (const [at, value] of plain.flatMap((_, place) => [-Infinity, Infinity, NaN].map((x) => [place, x] as const))) {
+      const found = [];
+      for (const { machine, program } of machines) {
+        machine.write(qkv, plain.with(at, value));
+        machine.write(g, [0.5, -1, 1, 2, -0.7, 0.3]);
+        program.run();
+        found.push([...(await program.read("out")), ...(await program.read("dqkv"))]);
+      }
+      const [expected, ours] = found;
+      for (const [place, number] of expected!.entries())
+        if (Number.isFinite(number)) expect(ours![place], `${value} at ${at}: ${place}`).toBeCloseTo(number, 5);
+        else expect(ours![place], `${value} at ${at}: ${place}`).toBe(number);
+    }
+  });
+
+  test("a cached key whose score is -Infinity has no share, also where all that come before have none", async () => {
+    const T = 70;
+    const [qkv, keys, values] = [input("qkv", [1, 6]), input("keys", [1, 1, 2, T]), input("values", [1, 1, T, 2])];
+    const [positions, slots] = [input("positions", [1], "i32"), input("slots", [1], "i32")];
+    const { out } = cachedAttention(
+      qkv,
+      { keys, values },
+      { positions, slots },
+      { heads: 1, kvHeads: 1, headSize: 2, valueSize: 2 },
+    );
+    const found = await valuesOf(out, [
+      [qkv, [1, 0, 1, 0, 5, 7]],
+      [keys, Array.from({ length: 2 * T }, (_, at) => (at < 66 ? -Infinity : 0))],
+      [values, Array.from({ length: 2 * T }, () => 3)],
+      [positions, [66]],
+      [slots, [0]],
+    ]);
+    expect([...found]).toEqual([5, 7]);
   });
 
   test("the logarithm and the root of what is below 0 are none", async () => {

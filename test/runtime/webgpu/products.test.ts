@@ -7,10 +7,13 @@ import { matmul } from "../../../src/ops/matmul.ts";
 import { batchedMatmul } from "../../../src/ops/batched-matmul.ts";
 import { dispatchesOf } from "../../../src/runtime/gpu/fuse.ts";
 import { partsOf, tileFor } from "../../../src/runtime/gpu/ops/matmul.ts";
+import { DEPTH } from "../../../src/runtime/gpu/tiles.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
-import { normal, relativeError, uniform } from "../../ops/harness.ts";
+import { expertProductCase } from "../../ops/cases/expert-matmul.ts";
+import type { Mixture } from "../../ops/cases/mixtures.ts";
+import { buildCase, normal, relativeError, runCase, uniform } from "../../ops/harness.ts";
 import { hasWebgpu } from "./here.ts";
 
 interface Shape {
@@ -34,6 +37,24 @@ const shapes: readonly (Shape & { readonly kernels: string })[] = [
   { rows: 1, inner: 1100, columns: 1000, transposeB: true, addend: true, kernels: "thinProduct sumParts" },
   { rows: 1000, inner: 1100, columns: 5, kernels: "thinProduct sumParts" },
   { rows: 500, inner: 1100, columns: 2, transposeA: true, kernels: "thinProduct sumParts" },
+];
+
+/** Just too much for the kernels of small products; with the rows of the tile of y, and of the tile of dW. */
+const mixtures: readonly (Mixture & { readonly tiles: string; readonly transposed: boolean })[] = [
+  { tokens: 48, experts: 3, active: 2, channels: 110, hidden: 101, tiles: "32 64", transposed: false },
+  // Expert 1 has no rows, and the tiles of the others end within them.
+  {
+    tokens: 151,
+    experts: 3,
+    active: 1,
+    channels: 71,
+    hidden: 99,
+    among: (draw) => (draw < 0.6 ? 0 : 2),
+    tiles: "64 64",
+    transposed: true,
+  },
+  { tokens: 200, experts: 2, active: 2, channels: 14, hidden: 195, tiles: "128 64", transposed: false },
+  { tokens: 30, experts: 2, active: 1, channels: 193, hidden: 197, tiles: "32 128", transposed: true },
 ];
 
 test("the tile is large where there are enough of them, and the inner index is cut where there are few", () => {
@@ -87,4 +108,26 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
     expect(relativeError(once, Float64Array.from(expected.readNow("c")))).toBeLessThan(1e-5);
     program.release();
   });
+  test.each(mixtures)("experts, %o", async ({ tiles, transposed, ...mixture }) => {
+    const built = buildCase(expertProductCase(mixture, transposed));
+    const expected = runCase(createReferenceRuntime(), built);
+    const program = runtime.compile({ outputs: built.outputs });
+    const kernels = dispatchesOf(program.plan!, 16).filter(({ calls }) => /expert/i.test(calls[0]!.kernel));
+    const rowsOf = (name: string): string[] =>
+      kernels.filter(({ calls }) => calls[0]!.kernel === name).map(({ kernel }) => tileRows(kernel.functions));
+    expect(kernels.map(({ calls }) => calls[0]!.kernel)).not.toContain("smallExpertProduct");
+    expect(`${rowsOf("expertProduct")[0]} ${rowsOf("expertOuter")[0]}`).toBe(tiles);
+    for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
+    program.run();
+    for (const name of Object.keys(built.outputs)) {
+      expect(relativeError(await program.read(name), expected[name]!), name).toBeLessThan(1e-5);
+    }
+    program.release();
+  });
 });
+
+/** The rows of a tile, by the memory that its group shares. */
+function tileRows(functions: readonly string[]): string {
+  const words = functions.join("\n").match(/tileA: array<vec4<f32>, (\d+)>/);
+  return String(4 * (Number(words?.[1]) / DEPTH - 1));
+}

@@ -15,7 +15,7 @@ import type { Tensor } from "../../../graph/tensor.ts";
 import { type AttentionAttributes, attentionBackwardOperation, attentionOperation } from "../../../ops/attention.ts";
 import { attention as everyGpu } from "../../gpu/ops/attention.ts";
 import { float } from "../../gpu/work.ts";
-import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary } from "../implement.ts";
+import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
 import { paddedColumns, tileBytes, tiles, tileStride, type TileType } from "./tiles.ts";
 
@@ -154,7 +154,7 @@ export function attention(sharedBytes: number): readonly Own[] {
           cudaCall({
             name: "attention",
             reads: { qkv: packed },
-            writes: { out: cudaOperand(context, out), lse: cudaOperand(context, lse) },
+            writes: { out: cudaOperand(context, out), lse: floatOperand(context, lse) },
             declarations: [constants(layout, passed)],
             width: THREADS,
             groups: layout.B * layout.heads * Math.ceil(layout.T / ROWS),
@@ -224,11 +224,8 @@ storeTile<VT, V>(out + ((size_t)(b * T + own) * heads + head) * V, (size_t)heads
         const layout = layoutOf(qkv, attributes, packed);
         const { B, T, heads, kvHeads } = layout;
         const blocks = Math.ceil(T / ROWS);
-        const [logSums, gradient, result] = [lse, g, dqkv].map((tensor) => cudaOperand(context, tensor)) as [
-          CudaPlace,
-          CudaPlace,
-          CudaPlace,
-        ];
+        const logSums = floatOperand(context, lse);
+        const [gradient, result] = [cudaOperand(context, g), cudaOperand(context, dqkv)];
         // The second call reads it, and so comes after the first: both write parts of dqkv.
         const along = cudaTemporary(context, "along", 4 * B * heads * T, "f32");
         const queries = queriesPassing(layout)!;

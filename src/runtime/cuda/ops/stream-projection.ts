@@ -23,7 +23,7 @@ import { LESS } from "../../gpu/ops/rms-norm.ts";
 import { streamProjection as everyGpu } from "../../gpu/ops/stream-projection.ts";
 import { float } from "../../gpu/work.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
-import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary } from "../implement.ts";
+import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
 import { vectors } from "./vectors.ts";
 
@@ -47,9 +47,9 @@ const LEAST_EPSILON = 2 ** -126;
 /** Values of a row that four lanes take together: 16 bytes each. */
 const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
 
-/** Loads and stores of four values. */
+/** Loads and stores of four values, which the kernel may write over what it has read. */
 const fours = `
-DEVICE void loadFour(const float* p, float* v) { load<4>(p, v); }
+DEVICE void loadFour(const float* p, float* v) { loadOwn<4>(p, v); }
 DEVICE void loadFour(const bf16* p, float* v) {
   const uint2 w = *(const uint2*)p;
   v[0] = lowBf16(w.x); v[1] = highBf16(w.x); v[2] = lowBf16(w.y); v[3] = highBf16(w.y);
@@ -107,7 +107,7 @@ function emitFragments(context: LoweringContext, w: Tensor, x: CudaPlace): CudaP
   context.emit(
     cudaCall({
       name: "projectionFragments",
-      reads: { w: cudaOperand(context, w) },
+      reads: { w: floatOperand(context, w) },
       writes: { fragments },
       declarations: [vectors, split[x.type === "bf16" ? "bf16" : "f32"]],
       width: 256,
@@ -158,7 +158,7 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
           cudaCall({
             name: "streamProjection",
             reads: { x: from, fragments },
-            writes: { p: cudaOperand(context, p), norms: cudaOperand(context, s) },
+            writes: { p: floatOperand(context, p), norms: floatOperand(context, s) },
             declarations: [
               vectors,
               split[from.type === "bf16" ? "bf16" : "f32"],
@@ -268,12 +268,17 @@ for (int id = lane; id < ${ROWS} * P; id += ${WIDTH}) {
         const P = rowCount(w.shape);
         const before = addend && cudaOperand(context, addend);
         const slices = Math.ceil(K / (FOUR * WIDTH_BACKWARD));
-        const operands = { w: cudaOperand(context, w), p: cudaOperand(context, p), norms: cudaOperand(context, s) };
+        const operands = { w: floatOperand(context, w), p: floatOperand(context, p), norms: floatOperand(context, s) };
         context.emit(
           cudaCall({
             name: "streamProjectionBackward",
-            reads: { x: cudaOperand(context, x), ...operands, dp: cudaOperand(context, dp), ...(before && { before }) },
-            writes: { dx: cudaOperand(context, dx), draw: cudaOperand(context, draw) },
+            reads: {
+              x: cudaOperand(context, x),
+              ...operands,
+              dp: floatOperand(context, dp),
+              ...(before && { before }),
+            },
+            writes: { dx: cudaOperand(context, dx), draw: floatOperand(context, draw) },
             inPlace: { dx: before ? "before" : "x" },
             declarations: [
               vectors,

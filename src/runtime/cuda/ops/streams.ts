@@ -16,7 +16,7 @@ import { streamReadBackwardOperation, streamReadOperation } from "../../../ops/s
 import { streamWriteBackwardOperation, streamWriteOperation } from "../../../ops/stream-write.ts";
 import { type StreamSizes, streamSizes } from "../../../ops/streams.ts";
 import { streams as everyGpu } from "../../gpu/ops/streams.ts";
-import { cudaCall, type CudaPlace, cudaOperand } from "../implement.ts";
+import { cudaCall, type CudaPlace, cudaOperand, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
 import { chunkOf, vectors } from "./vectors.ts";
 
@@ -62,7 +62,7 @@ export const streams: readonly Own[] = [
       context.emit(
         cudaCall({
           name: "streamRead",
-          reads: { x: from, h: cudaOperand(context, h) },
+          reads: { x: from, h: floatOperand(context, h) },
           writes: { u: to },
           declarations: [vectors, sizes(shape, from, to)],
           width: WIDTH,
@@ -91,7 +91,7 @@ store<N>(u + row, sum);`,
       context.emit(
         cudaCall({
           name: "streamWrite",
-          reads: { x: from, h: cudaOperand(context, h), y: result },
+          reads: { x: from, h: floatOperand(context, h), y: result },
           writes: { next: to },
           inPlace: { next: "x" },
           declarations: [vectors, sizes(shape, from, result, to)],
@@ -129,8 +129,8 @@ for (int i = 0; i < n; i++) {
       context.emit(
         cudaCall({
           name: "streamReadBackward",
-          reads: { x: from, h: cudaOperand(context, h), du: gradient, ...(before && { before }) },
-          writes: { dx: to, dh: cudaOperand(context, dh) },
+          reads: { x: from, h: floatOperand(context, h), du: gradient, ...(before && { before }) },
+          writes: { dx: to, dh: floatOperand(context, dh) },
           inPlace: { dx: before ? "before" : "x" },
           declarations: [vectors, sizes(shape, from, gradient, to, ...(before ? [before] : []))],
           width: WIDTH,
@@ -176,8 +176,8 @@ for (u32 m = n + l; m < M; m += 32) to[m] = 0.0f;`,
       context.emit(
         cudaCall({
           name: "streamWriteBackward",
-          reads: { x: from, h: cudaOperand(context, h), y: result, g: gradient },
-          writes: { dx: to, dy: toResult, dh: cudaOperand(context, dh) },
+          reads: { x: from, h: floatOperand(context, h), y: result, g: gradient },
+          writes: { dx: to, dy: toResult, dh: floatOperand(context, dh) },
           inPlace: { dx: "g" },
           declarations: [vectors, sizes(shape, from, result, gradient, to, toResult)],
           width: WIDTH,

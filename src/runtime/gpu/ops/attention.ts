@@ -112,8 +112,9 @@ export const attention: readonly Implementation[] = [
   var highest: f32 = fromBits(4286578688u);
   var total: f32 = 0.0f;`,
             `        let next: f32 = larger(highest, score);
-        let keep: f32 = exponential(highest - next);
-        let p: f32 = exponential(score - next);
+        let keep: f32 = select(exponential(highest - next), 0.0f, total == 0.0f);
+        // The first scores may be -Infinity, which has no share whatever the highest is.
+        let p: f32 = select(exponential(score - next), 0.0f, bitcast<u32>(score) == 4286578688u);
         total = total * keep + p;
         highest = next;
         ${loop("d", V, `o[d] = o[d] * keep + p * values[j * ${u(V)} + d];`)}`,

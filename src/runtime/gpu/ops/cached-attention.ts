@@ -78,7 +78,8 @@ ${columns.map((at) => `  var o${at}: f32 = 0.0f;`).join("\n")}
     }
     let next: f32 = larger(highest, foldLargest(score, lane));
     let keep: f32 = select(exponential(highest - next), 0.0f, total == 0.0f);
-    let p: f32 = select(0.0f, exponential(score - next), at <= last);
+    // Positions beyond the last, and scores of -Infinity, have no share whatever the highest is.
+    let p: f32 = select(exponential(score - next), 0.0f, bitcast<u32>(score) == 4286578688u);
     weights[lane] = p;
     total = total * keep + fold(p, lane);
     highest = next;

@@ -20,7 +20,7 @@ export const dispatch: readonly Implementation[] = [
     const blocks = Math.ceil(P / WIDTH);
     const counts = temporary(context, "counts", blocks * E, "i32");
     const starts = temporary(context, "starts", blocks * E, "i32");
-    /** The experts of a block's pairs in shared memory; ${E} where there is no pair. */
+    /** The experts of a block's pairs in shared memory; E where there is no pair. */
     const stage = `
   let pair: u32 = group * ${u(WIDTH)} + lane;
   let mine: u32 = u32(chosen[min(pair, ${u(P - 1)})]);

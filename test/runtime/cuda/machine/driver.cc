@@ -290,7 +290,8 @@ EXPORT int cuMemFree_v2(address at) {
 }
 EXPORT int cuMemHostAlloc(void** at, size_t bytes, unsigned) {
   BEGIN;
-  *at = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
+  if (bytes == 0) return invalidValue;
+  *at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   std::lock_guard<std::recursive_mutex> lock(control);
   pinned[*at] = bytes;
   return ok;
@@ -299,8 +300,10 @@ EXPORT int cuMemFreeHost(void* at) {
   BEGIN;
   waitForAll();
   std::lock_guard<std::recursive_mutex> lock(control);
-  if (pinned.erase(at) == 0) return invalidValue;
-  free(at);
+  auto found = pinned.find(at);
+  if (found == pinned.end()) return invalidValue;
+  munmap(at, found->second);
+  pinned.erase(found);
   return ok;
 }
 EXPORT int cuMemcpyHtoDAsync_v2(address to, const void* from, size_t bytes, Stream* stream) {
@@ -418,7 +421,7 @@ EXPORT int cuEventQuery(Event* event) {
   return finished >= event->order ? sticky : notReady;
 }
 EXPORT int cuEventSynchronize(Event* event) { BEGIN; waitFor(event->order); return sticky; }
-EXPORT int cuEventElapsedTime_v2(float* milliseconds, Event* a, Event* b) { BEGIN; *milliseconds = (float)(b->time - a->time); return ok; }
+EXPORT int cuEventElapsedTime(float* milliseconds, Event* a, Event* b) { BEGIN; *milliseconds = (float)(b->time - a->time); return ok; }
 EXPORT int cuGetErrorName(int code, const char** text) {
   static thread_local char name[32];
   snprintf(name, sizeof name, "CUDA_ERROR_%d", code);
