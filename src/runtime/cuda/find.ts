@@ -105,7 +105,8 @@ export async function lookForCuda(): Promise<RuntimeFound> {
   if (!showsNvidia())
     return {
       available: false,
-      remedy: `There is no NVIDIA GPU here, or its driver is not installed (no /dev/nvidiactl).`,
+      remedy:
+        "There is no NVIDIA GPU here, or its driver is not installed (no /dev/nvidiactl). Install the driver, or take the wasm runtime, which needs no GPU.",
     };
   const absent = missingPackages("cuda");
   if (absent.length > 0)
