@@ -86,7 +86,7 @@ test("compare trains on ids, and its runs are resumed", async () => {
 
 test.each([
   [["--data", "bad.jsonl"], "bad.jsonl, line 2: it is no JSON"],
-  [["--data", "a.jsonl", "--weights", "x"], "It must be numbers above 0, separated by commas"],
+  [["--data", "a.jsonl", "--weights", "x"], "It must be numbers above 0 and below 1e9, separated by commas"],
   [["--data", "a.jsonl", "--tokenizer", "bad.jsonl"], "bad.jsonl cannot be used"],
 ])("%j is refused with the place and what to do", async (args, message) => {
   fs.writeFileSync(place.at("bad.jsonl"), '{"text":"a"}\n{"text":\n');
