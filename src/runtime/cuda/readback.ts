@@ -8,7 +8,7 @@ import type { Driver } from "./driver.ts";
 import type { Native } from "./native.ts";
 
 const SLOT_BYTES = 2 ** 16;
-const SLOTS = 8;
+const SLOTS = 32;
 
 /** Bytes on the GPU. */
 export interface Source {

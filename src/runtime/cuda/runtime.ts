@@ -9,11 +9,10 @@ import { expectWhole } from "../../basics/ranges.ts";
 import { attempt } from "../../files/errors.ts";
 import { stateOf } from "../../graph/state.ts";
 import { type Operation, sizeOf, type Tensor } from "../../graph/tensor.ts";
-import { IndexError } from "../../ops/indices.ts";
+import { type Checked, createChecks } from "../gpu/checks.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
 import { createMemory, NoRoom, type Piece, type Place } from "../gpu/memory.ts";
-import type { IndexCheck } from "../gpu/work.ts";
 import type { Buffer } from "../plan/calls.ts";
 import type { Lowering } from "../plan/machine.ts";
 import {
@@ -80,12 +79,6 @@ export interface CudaOptions {
 /** A piece of the GPU's memory. */
 interface DevicePiece extends Piece {
   readonly address: number;
-}
-
-/** What a check has found, where the host looks. */
-interface WatchedCheck extends IndexCheck {
-  readonly place: Place<DevicePiece>;
-  readonly updated: readonly string[];
 }
 
 const rounded = (bytes: number): number => Math.max(ALIGNMENT, Math.ceil(bytes / ALIGNMENT) * ALIGNMENT);
@@ -225,17 +218,9 @@ export async function startCudaRuntime(
   };
   /** The program whose values are in the arena. */
   let latest: object | undefined;
-  /** Checks of programs that have run since somebody looked. */
-  const unseen = new Set<WatchedCheck>();
-
-  /** Read parts of the memory, and what the checks have found. */
-  const fetch = async (places: readonly Place<DevicePiece>[]): Promise<ArrayBuffer[]> => {
-    expectOpen("read");
-    const checks = [...unseen];
-    unseen.clear();
-    const all = [...places, ...checks.map(({ place }) => place)];
-    const sources = all.map(({ gpu: { address }, offset, bytes }) => ({ address: address + offset, bytes }));
-    const refusal = (): Error => (closed ? closedRuntime("read", "cuda") : (broken ?? closedRuntime("read", "cuda")));
+  const refusal = (): Error => (closed ? closedRuntime("read", "cuda") : (broken ?? closedRuntime("read", "cuda")));
+  const readPlaces = async (places: readonly Place<DevicePiece>[], wipes: boolean): Promise<ArrayBuffer[]> => {
+    const sources = places.map(({ gpu: { address }, offset, bytes }) => ({ address: address + offset, bytes }));
     let values: ArrayBuffer[];
     try {
       values = await new Promise<ArrayBuffer[]>((resolve, reject) => {
@@ -244,7 +229,7 @@ export async function startCudaRuntime(
         perform(() => {
           begun = true;
           readback.copy(sources).then(resolve, reject);
-          for (const { place } of checks) driver.clear(place.gpu.address + place.offset, place.bytes, stream);
+          if (wipes) for (const { address, bytes } of sources) driver.clear(address, bytes, stream);
         });
         if (!begun && (broken || closed)) refuse();
         else if (!begun) waiting.push(refuse);
@@ -254,13 +239,21 @@ export async function startCudaRuntime(
       throw refusal();
     }
     if (closed || broken) throw refusal();
-    for (const [at, { operation, scope, rows, updated }] of checks.entries()) {
-      const [position = 0, index = 0] = new Int32Array(values[places.length + at]!, 0, 2);
-      if (position === 0) continue;
-      latest = undefined;
-      throw new IndexError(operation, { index, position: position - 1, rows }, scope).spoiling(updated);
-    }
-    return values.slice(0, places.length);
+    return values;
+  };
+  // Places are taken at once: by its turn the arena may be another, and this one is there until then.
+  const checks = createChecks<DevicePiece>({ read: ({ places, wipes = false }) => readPlaces(places(), wipes) });
+  /** Read parts of the memory, and whether what they depend on was right. */
+  const fetch = async (
+    places: readonly Place<DevicePiece>[],
+    concerns: (checked: Checked<DevicePiece>) => boolean,
+  ): Promise<ArrayBuffer[]> => {
+    expectOpen("read");
+    const verdict = checks.look(concerns);
+    const values = await readPlaces(places, false);
+    const found = await verdict();
+    if (found) throw found;
+    return values;
   };
 
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): ProgramOf<Readings<O>> => {
@@ -281,11 +274,14 @@ export async function startCudaRuntime(
       };
       bound = bindProgram(programs, prepared, addressOf, workspace?.address ?? 0);
     });
-    const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
-    const checks = (prepared?.dispatches ?? []).flatMap(({ check: found, buffers }): WatchedCheck[] => {
-      const offence = buffers.at(-1);
-      return found && offence ? [{ ...found, place: placed.placeOf(offence), updated }] : [];
-    });
+    const checked: Checked<DevicePiece> = {
+      checks: (prepared?.dispatches ?? []).flatMap(({ check: found, buffers }) => {
+        const offence = buffers.at(-1);
+        return found && offence ? [{ ...found, place: () => placed.placeOf(offence) }] : [];
+      }),
+      updated: new Set((spec.updates ?? []).map(([state]) => state)),
+      onWrong: () => void (latest === program && (latest = undefined)),
+    };
     let released = false;
     const expectThere = (operation: string): void => {
       expectOpen(operation);
@@ -299,7 +295,7 @@ export async function startCudaRuntime(
         const current = bound!;
         perform(() => current.run());
         if (broken) throw broken;
-        for (const each of checks) unseen.add(each);
+        checks.ran(checked);
         latest = program;
       },
       async read(name) {
@@ -312,7 +308,7 @@ export async function startCudaRuntime(
           if (!buffer) throw notRun(name);
           return buffer;
         });
-        const values = await fetch(buffers.map((buffer) => placed.placeOf(buffer)));
+        const values = await fetch(buffers.map(placed.placeOf), (other) => other === checked);
         const read = new Map(tensors.map((tensor, at) => [tensor, fromStored(tensor, values[at]!)]));
         return valuesOf(output, (tensor) => read.get(tensor)!.slice());
       },
@@ -320,8 +316,8 @@ export async function startCudaRuntime(
         if (released) return;
         released = true;
         if (latest === program) latest = undefined;
-        for (const each of checks) unseen.delete(each);
         if (closed) return;
+        checks.leave(checked);
         unbind();
         placed.release();
       },
@@ -338,12 +334,12 @@ export async function startCudaRuntime(
     gpu,
     async time(act) {
       // What is still being compiled is no part of it.
-      await fetch([]);
+      await fetch([], () => true);
       const [first, last] = [driver.createEvent(true), driver.createEvent(true)];
       driver.mark(first, stream);
       act();
       driver.mark(last, stream);
-      await fetch([]);
+      await fetch([], () => true);
       const milliseconds = driver.between(first, last);
       driver.destroyEvent(first);
       driver.destroyEvent(last);
@@ -363,13 +359,13 @@ export async function startCudaRuntime(
     },
     async read(tensor) {
       expectOpen("read");
-      const [bytes] = await fetch([memory.state(tensor)]);
+      const [bytes] = await fetch([memory.state(tensor)], ({ updated }) => updated.has(tensor));
       return fromStored(tensor, bytes!);
     },
     forget: (tensor: Tensor) => memory.forget(tensor),
     memoryBytes: () => memory.most() + (workspace?.size ?? 0),
     async finish() {
-      await fetch([]);
+      await fetch([], () => true);
     },
     close() {
       if (closed) return;

@@ -9,6 +9,7 @@ import { expectWhole } from "../../basics/ranges.ts";
 import { stateOf } from "../../graph/state.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Buffer } from "../plan/calls.ts";
+import { type Checked, createChecks } from "../gpu/checks.ts";
 import { dispatchesOf } from "../gpu/fuse.ts";
 import { gpuMachine } from "../gpu/machine.ts";
 import { createMemory, type Growth, type Place } from "../gpu/memory.ts";
@@ -29,7 +30,6 @@ import type { ProgramOf, Runtime } from "../runtime.ts";
 import { fromStored, toStored } from "../stored.ts";
 import { type AdapterListing, describeAdapter, expectAdapter, openDevice, type WebgpuDoor } from "./adapter.ts";
 import { bind, type Bound } from "./bind.ts";
-import { type Checked, createChecks } from "./checks.ts";
 import { createClock } from "./clock.ts";
 import { createOrders, type Orders } from "./orders.ts";
 import { createPipelines } from "./pipelines.ts";
@@ -196,7 +196,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
   /** Read parts of buffers, and whether what they depend on was right. */
   const fetch = async (
     places: () => readonly Place<GPUBuffer>[],
-    concerns: (checked: Checked) => boolean,
+    concerns: (checked: Checked<GPUBuffer>) => boolean,
   ): Promise<ArrayBuffer[]> => {
     expectOpen("read");
     const verdict = checks.look(concerns);
@@ -233,7 +233,7 @@ export async function startWebgpuRuntime(door: WebgpuDoor, options: WebgpuOption
       );
     });
     const dispatches = dispatchesOf(placed.plan, limits.maxStorageBuffersPerShaderStage);
-    const checked: Checked = {
+    const checked: Checked<GPUBuffer> = {
       checks: dispatches.flatMap(({ check, buffers }) => {
         const offence = buffers.at(-1);
         return check && offence ? [{ ...check, place: () => placed.placeOf(offence) }] : [];

@@ -4,7 +4,7 @@
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { input, parameter } from "../../../src/graph/state.ts";
 import { add, multiply } from "../../../src/ops/elementwise.ts";
 import { gather } from "../../../src/ops/gather.ts";
@@ -17,8 +17,14 @@ import { CudaError, knownCodes, type LibraryName } from "../../../src/runtime/cu
 import { lookForCuda } from "../../../src/runtime/cuda/find.ts";
 import { cudaCall, cudaOperand } from "../../../src/runtime/cuda/implement.ts";
 import { findLibraries } from "../../../src/runtime/cuda/libraries.ts";
-import { createCudaRuntime, type CudaOptions, startCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
+import {
+  createCudaRuntime,
+  type CudaOptions,
+  type CudaRuntime,
+  startCudaRuntime,
+} from "../../../src/runtime/cuda/runtime.ts";
 import { calls } from "../../../src/runtime/gpu/implement.ts";
+import { describeIndexErrors } from "../gpu/index-errors.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
@@ -310,4 +316,11 @@ test("the libraries of wheels, of a toolkit and of a named folder are found, and
   } finally {
     rmSync(root, { recursive: true });
   }
+});
+
+describe.skipIf(!machine)("on the machine that plays a GPU", { timeout: 120_000 }, () => {
+  let runtime: CudaRuntime;
+  beforeEach(async () => void (runtime = await createCudaRuntime()));
+  afterEach(() => runtime.close());
+  describeIndexErrors(() => runtime);
 });

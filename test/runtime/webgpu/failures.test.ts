@@ -9,6 +9,7 @@ import { gather } from "../../../src/ops/gather.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
+import { describeIndexErrors } from "../gpu/index-errors.ts";
 import { hasWebgpu } from "./here.ts";
 
 describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
@@ -154,46 +155,7 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
     });
   });
 
-  describe("an index out of range", () => {
-    const ids = input("ids", [2], "i32");
-    const table = parameter("table", [3, 2]);
-    const row = gather(table, ids);
-    const message = /^gather: index 7 at position 1; allowed are 0 to 2/;
-
-    test("is told by each of several reads of its program and of the states that it spoiled", async () => {
-      const sum = persistent("sum", [2, 2]);
-      const program = runtime.compile({ outputs: { row, twice: scale(row, 2) }, updates: [[sum, add(sum, row)]] });
-      runtime.write(ids, [0, 7]);
-      program.run();
-      const reads = [program.read("row"), program.read("twice"), runtime.read(sum), runtime.read(table)];
-      const told = await Promise.all(reads.map(messageOf));
-      for (const one of told.slice(0, 3)) expect(one).toMatch(message);
-      expect(told[3], "the table is as it was").toBe("nothing was wrong");
-      expect(await messageOf(program.read("row"))).toMatch(/"row" is not there/);
-      runtime.write(ids, [0, 1]);
-      program.run();
-      expect(await list(program.read("row"))).toEqual([0, 0, 0, 0]);
-      program.release();
-    });
-
-    test("of one run of many is not lost, nor of a program that is released before anything is read", async () => {
-      const other = runtime.compile({ outputs: { y: scale(x, 2) } });
-      const program = runtime.compile({ outputs: { row } });
-      runtime.write(ids, [0, 7]);
-      program.run();
-      runtime.write(ids, [0, 1]);
-      program.run();
-      expect(await messageOf(program.read("row"))).toMatch(message);
-      runtime.write(ids, [0, 7]);
-      program.run();
-      program.release();
-      other.run();
-      expect(await messageOf(other.read("y"))).toMatch(message);
-      runtime.write(x, [1, 1, 1, 1]);
-      other.run();
-      expect(await list(other.read("y"))).toEqual([2, 2, 2, 2]);
-    });
-  });
+  describeIndexErrors(() => runtime);
 
   test("reads that are asked for together are one submission with the run before, and one buffer", async () => {
     const program = runtime.compile({ outputs: { a: scale(x, 2), b: shift(x, 1) } });

@@ -36,7 +36,8 @@ function build(): string | undefined {
     process.stdout.write("CUDA is not tested: koffi is not installed\n");
     return undefined;
   }
-  const hash = createHash("sha256");
+  // The compiler reads headers where the sources are, so each checkout has libraries of its own.
+  const hash = createHash("sha256").update(sources);
   for (const file of readdirSync(sources).sort()) hash.update(readFileSync(path.join(sources, file)));
   const cache = path.join(tmpdir(), `birkhoff-fake-cuda-${userInfo().uid}`);
   const folder = path.join(cache, hash.digest("hex").slice(0, 16));

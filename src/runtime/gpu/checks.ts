@@ -7,15 +7,20 @@
 import { stateOf } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { IndexError } from "../../ops/indices.ts";
-import type { IndexCheck } from "../gpu/work.ts";
-import type { Place } from "../gpu/memory.ts";
-import type { Reads } from "./reads.ts";
+import type { Piece, Place } from "./memory.ts";
+import type { IndexCheck } from "./work.ts";
+
+/** How a machine reads its memory: the bytes of each part, as they were when this was asked for. */
+export interface CheckReads<B extends Piece> {
+  /** @param reading where they are when it has its turn, and whether they are then set to zeros */
+  read(reading: { places(): readonly Place<B>[]; readonly wipes?: boolean }): Promise<ArrayBuffer[]>;
+}
 
 /** A program whose runs are checked; or, to look it up, anything that stands for it. */
-export interface Checked {
+export interface Checked<B extends Piece> {
   readonly checks: readonly (IndexCheck & {
     /** Where its finding lies, when it is looked at. */
-    place(): Place<GPUBuffer>;
+    place(): Place<B>;
   })[];
   /** The states that it updates. */
   readonly updated: ReadonlySet<Tensor>;
@@ -23,16 +28,16 @@ export interface Checked {
   onWrong(): void;
 }
 
-interface Finding {
-  readonly checked: Checked;
+interface Finding<B extends Piece> {
+  readonly checked: Checked<B>;
   readonly error: IndexError;
 }
 
-export interface Checks {
+export interface Checks<B extends Piece> {
   /** A program has been told to run. */
-  ran(checked: Checked): void;
+  ran(checked: Checked<B>): void;
   /** A program is given up: look at what its runs have found before its memory goes. */
-  leave(checked: Checked): void;
+  leave(checked: Checked<B>): void;
   /** Keep an error for the next read. */
   keep(error: Error): void;
   /**
@@ -40,25 +45,25 @@ export interface Checks {
    *
    * @param concerns whether what is read depends on a program
    */
-  look(concerns: (checked: Checked) => boolean): () => Promise<Error | undefined>;
+  look(concerns: (checked: Checked<B>) => boolean): () => Promise<Error | undefined>;
   /** Whoever was given an error has been told. */
   tell<E extends Error>(error: E): E;
 }
 
-export function createChecks(reads: Pick<Reads, "read">): Checks {
+export function createChecks<B extends Piece>(reads: CheckReads<B>): Checks<B> {
   /** Programs that have run since somebody looked. */
-  const unseen = new Set<Checked>();
-  const runs = new WeakMap<Checked, number>();
+  const unseen = new Set<Checked<B>>();
+  const runs = new WeakMap<Checked<B>, number>();
   /** Looks that are not answered yet. */
-  const looks = new Set<Promise<readonly Finding[]>>();
+  const looks = new Set<Promise<readonly Finding<B>[]>>();
   const untold = new Set<Error>();
   const told = new WeakSet<Error>();
 
-  const begin = (checked: readonly Checked[]): void => {
+  const begin = (checked: readonly Checked<B>[]): void => {
     const all = checked.flatMap((one) => one.checks.map((check) => ({ one, check, runs: runs.get(one) })));
     const looking = reads
       .read({ places: () => all.map(({ check }) => check.place()), wipes: true })
-      .then((values): readonly Finding[] =>
+      .then((values): readonly Finding<B>[] =>
         all.flatMap(({ one, check: { operation, scope, rows }, runs: looked }, at) => {
           const [position = 0, index = 0] = new Int32Array(values[at]!);
           if (position === 0) return [];
@@ -69,7 +74,7 @@ export function createChecks(reads: Pick<Reads, "read">): Checks {
         }),
       )
       // What went wrong with the read itself is told by the read that it came with.
-      .catch((): readonly Finding[] => [])
+      .catch((): readonly Finding<B>[] => [])
       .then((findings) => {
         for (const { error } of findings) untold.add(error);
         looks.delete(looking);
