@@ -9,7 +9,7 @@ import path from "node:path";
 import { isObject } from "../basics/objects.ts";
 import { writeFileAtomically } from "./atomic.ts";
 import { attempt } from "./errors.ts";
-import { newSha256 } from "./hash.ts";
+import { sha256OfFile } from "./hash.ts";
 
 /** Hashes that are remembered in a folder. */
 export interface KnownFiles {
@@ -58,7 +58,7 @@ export function knownFiles(folder: string): KnownFiles {
       const found = read().get(real);
       if (found?.size === stat.size && found.changed === stat.ctimeMs && found.modified === stat.mtimeMs)
         return found.sha256;
-      const sha256 = hashAll(real, onBytes);
+      const sha256 = sha256OfFile(real, onBytes);
       if (Date.now() - Math.max(stat.ctimeMs, stat.mtimeMs) >= YOUNG_MS) remember(real, stat, sha256);
       return sha256;
     },
@@ -75,20 +75,4 @@ function isKnown(entry: unknown): entry is Known {
     ["size", "changed", "modified"].every((field) => typeof entry[field] === "number") &&
     typeof entry["sha256"] === "string"
   );
-}
-
-function hashAll(file: string, onBytes?: (bytes: number) => void): string {
-  const hash = newSha256();
-  const part = new Uint8Array(1 << 22);
-  const descriptor = fs.openSync(file, "r");
-  try {
-    for (;;) {
-      const got = fs.readSync(descriptor, part);
-      if (got === 0) return hash.digest("hex");
-      hash.update(part.subarray(0, got));
-      onBytes?.(got);
-    }
-  } finally {
-    fs.closeSync(descriptor);
-  }
 }

@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { input, parameter, persistent } from "../../../src/graph/state.ts";
 import { add, multiply, scale, shift } from "../../../src/ops/elementwise.ts";
 import { mean } from "../../../src/ops/reductions.ts";
-import { gather } from "../../../src/ops/gather.ts";
 import type { TensorValues } from "../../../src/runtime/program.ts";
 import { createWebgpuRuntime } from "../../../src/runtime/webgpu/node/runtime.ts";
 import type { WebgpuRuntime } from "../../../src/runtime/webgpu/runtime.ts";
