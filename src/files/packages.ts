@@ -10,7 +10,17 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml" | "parquet" | "zstd";
+export type PackagePart =
+  | "gpu"
+  | "cuda"
+  | "mpi"
+  | "charts"
+  | "pictures"
+  | "page"
+  | "corpus"
+  | "yaml"
+  | "parquet"
+  | "zstd";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -36,6 +46,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["koffi"],
     neededBy: "--runtime cuda needs it",
     instead: "or leave --runtime cuda out",
+  },
+  mpi: {
+    what: "several processes by MPI",
+    packages: ["koffi"],
+    neededBy: "mpirun and birkhoff launch need it",
+    instead: "or train in one process",
   },
   corpus: {
     what: "State of the Union addresses",
