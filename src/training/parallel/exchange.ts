@@ -28,8 +28,8 @@ export interface Gathered {
 
 /** One rank's part in the exchange of every step. */
 export interface Exchange {
-  /** Run the last microbatch, and begin to send what it makes. */
-  run(micro: Program<MicroOutputs>): void;
+  /** Run the last microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. */
+  run(micro: Program<MicroOutputs>): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
@@ -126,16 +126,17 @@ export function createExchange(
   };
 
   return {
-    run(micro) {
+    async run(micro) {
       begin();
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
       if (parts) for (const part of parts) runPart(part);
       else micro.run();
-    },
-    async update(last, { loads: sumsOfLoads, limit }) {
+      // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
       const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);
       const values = await Promise.all(missing.map((index) => viewOf(sums[index]!)));
       for (const [at, index] of missing.entries()) hasArrived(index, values[at]!);
+    },
+    async update(last, { loads: sumsOfLoads, limit }) {
       for (const each of reducing) await each!.done();
       inGroups();
       writeGroups("gradient");

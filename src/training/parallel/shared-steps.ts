@@ -78,6 +78,15 @@ export function createSharedSteps(
     runtime.write(shared.tokens, tokens);
     runtime.write(shared.targets, targets);
   };
+  /** A long run in parts, between which the watch sees that it moves. */
+  const runInParts = (program: Program<MicroOutputs>): void => {
+    const parts = program.parts?.();
+    if (!parts) return program.run();
+    for (const part of parts) {
+      part.run();
+      collective.progress();
+    }
+  };
   /** The numbers that a rank tells the others: its losses, its loads, its work. */
   const tell = async (losses: readonly number[], ownLoads: readonly TensorValues[]): Promise<Told> => {
     const own = Float64Array.from([...losses, ...ownLoads.flatMap((load) => [...load]), ...clock.lap()]);
@@ -111,10 +120,10 @@ export function createSharedSteps(
       const ownLoads = experts.map((many) => new Float32Array(many));
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
-        if (index < share.accumulate - 1) micro.run();
-        else exchange.run(micro);
-        collective.progress();
-        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
+        const isLast = index === share.accumulate - 1;
+        const sent = isLast ? exchange.run(micro) : void runInParts(micro);
+        // Asked for before another program runs.
+        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads"), sent]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())
           ownLoads[layer]!.forEach((sum, e) => void (ownLoads[layer]![e] = sum + load[e]!));
