@@ -77,7 +77,7 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     instead: "or unpack the file (unzstd)",
   },
   hub: {
-    what: "models on a hub (hf:owner/name)",
+    what: "models on a hub",
     packages: ["@huggingface/hub"],
     neededBy: "hf:owner/name in inspect, lint, convert and import needs it",
     instead: "or fetch the files and give their folder",
