@@ -41,7 +41,7 @@ import { readRunData } from "../runs/run-data.ts";
 import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { isNetConfig, parseNetConfig } from "../training/net-config.ts";
 import { inspectNet } from "./inspect-net.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
@@ -93,6 +93,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4\n  birkhoff inspect hf:deepseek-ai/DeepSeek-V4-Flash --out maps.html",
   )
   .action(async (folder: string, options: InspectOptions) => {
+    await expectChosen(options);
     if (isCheckpointFolder(folder) || (fs.existsSync(folder) && !isFolder(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations", "static", "out"], "a safetensors file", folder);
     const run = openRunFolder(folder);
