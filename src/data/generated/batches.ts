@@ -11,6 +11,7 @@
 //
 // Shapes: B rows, T tokens, N = B·T; arrays are [N].
 
+import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import { MOST_SEQUENCES } from "../../basics/bounds.ts";
 import type { Batch, Batches } from "../batches.ts";
 import type { Tokenizer } from "../tokenizer.ts";
@@ -30,6 +31,15 @@ export interface GeneratedBatchOptions {
   /** Batches of validation, 8 by default. */
   readonly validationLimit?: number;
 }
+
+const optionRules: FieldRules<GeneratedBatchOptions> = {
+  tasks: "list",
+  tokenizer: "group",
+  batchSize: "number",
+  contextLength: "number",
+  seed: "number",
+  validationLimit: "number",
+};
 
 /** So many examples may be drawn for a row; a power of two. */
 const MOST_IN_ROW = 4096;
@@ -55,6 +65,7 @@ export function encodeExample(tokenizer: Tokenizer, example: GeneratedExample): 
  * @throws Error when an example is longer than the context
  */
 export function createGeneratedBatches(options: GeneratedBatchOptions): Batches {
+  expectFields("createGeneratedBatches", options, optionRules);
   const { tasks, tokenizer, batchSize, contextLength, seed, validationLimit = 8 } = options;
   const filler = tokenizer.endOfText ?? 0;
 
