@@ -36,6 +36,7 @@ import { expectShapes } from "./shapes.ts";
 import { slice } from "./slice.ts";
 import { logSumExp } from "./softmax.ts";
 
+/** How a head's cross-entropy is cut into chunks. */
 export interface HeadCrossEntropyAttributes {
   /** Rows of a chunk; the last one may have fewer. */
   readonly rows: number;
