@@ -5,7 +5,7 @@ import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prose } from "../report/terminal.ts";
 import { warn } from "./warn.ts";
 
@@ -58,6 +58,7 @@ Examples:
 docs/files.md says what can be imported and what cannot.`,
   )
   .action(async (folder: string, run: string, options: ImportOptions) => {
+    await expectChosen(options);
     const { to, streams, runtime: chosen, threads, revectorise, overwrite, json, ...rest } = options;
     const runtime = await openChosen({ runtime: chosen, threads, revectorise });
     try {

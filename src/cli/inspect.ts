@@ -39,7 +39,7 @@ import { readRunData } from "../runs/run-data.ts";
 import { describeChange } from "../runs/identity.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { type MachineOptions, memoryOption, type MemoryOption, runtimeOption, wholeNumber } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { isNetConfig, parseNetConfig } from "../training/net-config.ts";
 import { inspectNet } from "./inspect-net.ts";
 import { describeSublayers, sublayerRows } from "./sublayers.ts";
@@ -80,6 +80,7 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
   )
   .action(async (folder: string, options: InspectOptions) => {
+    await expectChosen(options);
     if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpointFolder(folder))) return showFile(folder, options);
     expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
     const run = openRunFolder(folder);
