@@ -11,7 +11,7 @@ import { add } from "../ops/elementwise.ts";
 import { createParameters, type ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
-import { crossEntropy } from "../ops/cross-entropy.ts";
+import { headCrossEntropy } from "../ops/head-cross-entropy.ts";
 import { multiply } from "../ops/elementwise.ts";
 import { embedding } from "../ops/gather.ts";
 import { matmul } from "../ops/matmul.ts";
@@ -153,7 +153,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
     loss(hidden_NC, targets_BT, weights_BT) {
       const rows = hidden_NC.shape[0]!;
       return scope("head", () => {
-        const loss_N = crossEntropy(matmul(hidden_NC, head_CV), reshape(targets_BT, [rows]));
+        const loss_N = headCrossEntropy(hidden_NC, head_CV, reshape(targets_BT, [rows]));
         return mean(weights_BT ? multiply(loss_N, reshape(weights_BT, [rows])) : loss_N);
       });
     },
