@@ -10,7 +10,17 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml" | "parquet" | "zstd";
+export type PackagePart =
+  | "gpu"
+  | "cuda"
+  | "charts"
+  | "pictures"
+  | "page"
+  | "corpus"
+  | "yaml"
+  | "parquet"
+  | "zstd"
+  | "hub";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -65,6 +75,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["fzstd"],
     neededBy: "a .zst file of --data needs it where Node itself cannot read zstd (before 22.15)",
     instead: "or unpack the file (unzstd)",
+  },
+  hub: {
+    what: "models on a hub",
+    packages: ["@huggingface/hub"],
+    neededBy: "hf:owner/name in inspect, lint, convert and import needs it",
+    instead: "or fetch the files and give their folder",
   },
   yaml: {
     what: "configurations in YAML",
