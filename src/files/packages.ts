@@ -10,7 +10,17 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml" | "parquet" | "zstd";
+export type PackagePart =
+  | "gpu"
+  | "cuda"
+  | "charts"
+  | "pictures"
+  | "page"
+  | "chat"
+  | "corpus"
+  | "yaml"
+  | "parquet"
+  | "zstd";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -54,6 +64,11 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  chat: {
+    what: "a tokenizer's own chat template",
+    packages: ["@huggingface/jinja"],
+    neededBy: "serve --api needs it for a run whose tokenizer has one",
+  },
   parquet: {
     what: "parquet files",
     packages: ["hyparquet"],
