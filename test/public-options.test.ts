@@ -55,6 +55,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
+  headCrossEntropy: [(o) => ops.headCrossEntropy(t, t, ids, o), "row", "rows"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
   exportHuggingFace: [(o) => interop.exportHuggingFace("a", "b", o), "owerwrite", "overwrite"],
   exportTensorBoard: [(o) => interop.exportTensorBoard("a", "b", o), "owerwrite", "overwrite"],

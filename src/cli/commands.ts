@@ -45,7 +45,7 @@ export const commandTable: readonly CommandEntry[] = [
     name: "inspect",
     usage: "[options] <run>",
     summary:
-      "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
+      "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file or of a model on the hub.",
     load: async () => (await import("./inspect.ts")).inspectCommand,
   },
   {

@@ -30,6 +30,7 @@ const CHANGED = {
   evaluateEvery: "evaluateEvery",
   checkpointEvery: "checkpointEvery",
   sampleEvery: "sampleEvery",
+  precision: "precision",
 } as const;
 
 /** What a configuration takes from the prepared data. */

@@ -67,12 +67,12 @@ Examples:
 The results are also kept in the run folder, as interventions.json.`,
   )
   .action(async (folder: string, names: readonly string[], options: InterveneCommandOptions) => {
+    await expectChosen(options);
     const interventions = names.map(parseIntervention);
     if (options.svg !== undefined) expectPackages("charts");
     const run = openRunFolder(folder);
     const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
     const place = placeOf(run, options.step);
-    await expectChosen(options);
     const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
     const interrupt = listenForInterrupt();

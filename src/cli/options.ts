@@ -258,7 +258,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--precision <name>",
-        "bits of what the model computes with: bfloat16 halves what a step keeps in memory (default: float32)",
+        "bits of what the model computes with: bfloat16 halves what a step keeps in memory; fp8 is bfloat16 with factors of products in 8 bits (e4m3, a scale for each block of 128; docs/precision.md) (default: float32)",
       ).choices(computePrecisions),
     )
     .option(

@@ -20,7 +20,8 @@ export type PackagePart =
   | "corpus"
   | "yaml"
   | "parquet"
-  | "zstd";
+  | "zstd"
+  | "hub";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -80,6 +81,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["fzstd"],
     neededBy: "a .zst file of --data needs it where Node itself cannot read zstd (before 22.15)",
     instead: "or unpack the file (unzstd)",
+  },
+  hub: {
+    what: "models on a hub",
+    packages: ["@huggingface/hub"],
+    neededBy: "hf:owner/name in inspect, lint, convert and import needs it",
+    instead: "or fetch the files and give their folder",
   },
   yaml: {
     what: "configurations in YAML",

@@ -11,7 +11,7 @@ import { add } from "../ops/elementwise.ts";
 import { createParameters, type ParameterSet } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
-import { crossEntropy } from "../ops/cross-entropy.ts";
+import { headCrossEntropy } from "../ops/head-cross-entropy.ts";
 import { multiply } from "../ops/elementwise.ts";
 import { embedding } from "../ops/gather.ts";
 import { matmul } from "../ops/matmul.ts";
@@ -148,7 +148,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
     logits: (hidden_NC) => scope("head", () => matmul(hidden_NC, head_CV)),
     loss(hidden_NC, targets_BT) {
       const rows = hidden_NC.shape[0]!;
-      return scope("head", () => mean(crossEntropy(matmul(hidden_NC, head_CV), reshape(targets_BT, [rows]))));
+      return scope("head", () => mean(headCrossEntropy(hidden_NC, head_CV, reshape(targets_BT, [rows]))));
     },
   };
 }

@@ -2,6 +2,8 @@
 //
 //   log p(t) = s_t - m - log Σ_i exp(s_i - m),  m = max s      at temperature 1, before any rule or bias
 
+import { logProbabilities } from "../model/sampling.ts";
+
 export interface Likely {
   /** Natural logarithm of the token's probability. */
   readonly logProbability: number;
@@ -14,13 +16,7 @@ export interface Likely {
  * @param count how many of the likeliest are wanted
  */
 export function likelyOf(scores: ArrayLike<number>, token: number, count: number): Likely {
-  let highest = -Infinity;
-  for (let i = 0; i < scores.length; i++) highest = Math.max(highest, scores[i]!);
-  let sum = 0;
-  for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - highest);
-  // In the order of `logProbability` in model/sampling.ts, so that both give the same bits.
-  const logSum = Math.log(sum);
-  const logOf = (id: number): number => scores[id]! - highest - logSum;
+  const { of: logOf } = logProbabilities(scores);
   return { logProbability: logOf(token), best: largest(scores, count).map((id) => [id, logOf(id)]) };
 }
 

@@ -115,7 +115,7 @@ test("serve --api answers with a run's checkpoint, and at SIGTERM finishes what 
   expect(text.match(/"finish_reason":"length"/g)).toHaveLength(20);
   expect(text).toMatch(/data: \[DONE\]\n\n$/);
   expect((await finished).code).toBe(0);
-});
+}, 120_000);
 
 test.skipIf(!isBuilt)("mistakes are answered by one line", async () => {
   const answers = {
