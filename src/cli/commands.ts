@@ -103,7 +103,8 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: "serve",
     usage: "[options] [runs]",
-    summary: "Show all runs under a folder on a page in the browser, live while they train.",
+    summary:
+      "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
     load: async () => (await import("./serve.ts")).serveCommand,
   },
   {
