@@ -22,21 +22,21 @@ import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { expectPackages } from "../files/packages.ts";
-import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
-import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { isGiven, trainingOptions, seed, sourceName, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { trainingRoom } from "./room.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
-import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
+import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
 import { startOf, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
@@ -116,40 +116,30 @@ ${Object.entries(experiments)
       options.resume === undefined
         ? undefined
         : readConfigs(options.resume, (config) => changedConfig(config, options, command));
-    const { data, wanted, choices } = configs
-      ? {
-          data: await prepareRun(configs[0]!.config, path.join(folder, configs[0]!.config.name), options),
-          wanted: configs.map(({ config }) => config),
-          choices: [],
-        }
-      : await begin(options, command);
-    const prompt = samplePrompt(data);
     const runtime = await openChosen(options);
     const runs: Run[] = [];
+    let data: PreparedFiles | undefined;
     let page: PageBeside | undefined;
     try {
-      const trainings = {
-        configs: wanted,
-        sample:
-          wanted.some(({ sampleEvery }) => sampleEvery !== undefined) || !(options.json || experiment)
-            ? sampleSize(data.tokenizer, prompt)
-            : undefined,
-      };
-      const wording: MemoryWording = {
-        resumed: configs !== undefined,
-        connections: (field, values) =>
-          `--connections ${[...new Set(choices.map((choice, index) => writeChoice(choice, field, values[index])))].join()}`,
-        alone: configs
-          ? `each one alone (birkhoff train --resume ${path.join(folder, configs[0]!.config.name)}, and so on)`
-          : "each one alone (birkhoff train --connection NAME)",
-      };
-      const { machine, device } = runtime;
-      if (machine) expectMemory(trainings, machine, memoryLimits(device, options.memory), wording);
+      const writes = (wanted: readonly TrainingConfig[]): boolean =>
+        wanted.some(({ sampleEvery }) => sampleEvery !== undefined) || !(options.json || experiment);
+      const begun = configs
+        ? await beginAgain(
+            configs.map(({ config }) => config),
+            folder,
+            options,
+            runtime,
+            writes,
+          )
+        : await begin(options, command, runtime, writes);
+      const { wanted } = begun;
+      const text = (data = begun.data);
+      const prompt = samplePrompt(text);
       if (options.resume === undefined && options.out === undefined) folder = takeFree(options);
       for (const config of wanted) {
         const place = path.join(folder, config.name);
         const boarded = options.tensorboard || hasEventFiles(place);
-        const run = await openRun(runtime, config, data, place, {
+        const run = await openRun(runtime, config, text, place, {
           existing: options.resume ? "resume" : "refuse",
           onWarning: warn,
           onNote: say,
@@ -158,7 +148,7 @@ ${Object.entries(experiments)
         runs.push(boarded ? recordTensorBoard(run, place) : run);
       }
       if (experiment) writeFileAtomically(path.join(folder, EXPERIMENT), `${JSON.stringify({ experiment })}\n`);
-      say(`${describeRuns(wanted)}; ${showMany(device.threads, "thread")}; runs in ${showPlain(folder)}\n`);
+      say(`${describeRuns(wanted)}; ${showMany(runtime.device.threads, "thread")}; runs in ${showPlain(folder)}\n`);
       if (options.page !== undefined) page = await showPage(runs, folder, options.page);
       const tell = options.json ? tellJson : undefined;
       tell?.("start", startOf(runs, folder));
@@ -193,7 +183,7 @@ ${Object.entries(experiments)
       const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
       if (dismissed.size > 0) process.stdout.write(`\nContinue what was stopped: ${goOn}\n`);
       if (experiment) await reportExperiment(runs, folder);
-      else await showTexts(trained, data, prompt);
+      else await showTexts(trained, text, prompt);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
         [
@@ -206,7 +196,7 @@ ${Object.entries(experiments)
     } finally {
       for (const run of runs) run.close();
       runtime.close();
-      data.close();
+      data?.close();
     }
     await keepPage(page, !options.json);
   });
@@ -288,10 +278,29 @@ async function reportExperiment(runs: readonly Run[], folder: string): Promise<v
 }
 
 /** A configuration for every size, connection and seed, each with the connection choice that it was made from. */
-async function begin(
-  asked: CompareOptions,
-  command: Command,
-): Promise<{ data: PreparedFiles; wanted: TrainingConfig[]; choices: ConnectionChoice[] }> {
+/** What is compared, and on which text; there is memory for it. */
+interface Begun {
+  readonly data: PreparedFiles;
+  readonly wanted: readonly TrainingConfig[];
+}
+
+type Writes = (wanted: readonly TrainingConfig[]) => boolean;
+
+async function beginAgain(
+  wanted: readonly TrainingConfig[],
+  folder: string,
+  options: CompareOptions,
+  runtime: Runtime,
+  writes: Writes,
+): Promise<Begun> {
+  const [first] = wanted as [TrainingConfig];
+  const place = path.join(folder, first.name);
+  const alone = `each one alone (birkhoff train --resume ${place}, and so on)`;
+  trainingRoom(runtime, options, { resumed: true, alone }).before(wanted, writes(wanted), true);
+  return { data: await prepareRun(first, place, options), wanted };
+}
+
+async function begin(asked: CompareOptions, command: Command, runtime: Runtime, writes: Writes): Promise<Begun> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
   const sizes: readonly (ExperimentSize | undefined)[] = experiment?.sizes ?? [undefined];
@@ -305,15 +314,22 @@ async function begin(
       }),
     ),
   );
-  const checked = wishes.map((wish) => checkConfig(wish.options, wish.choice, wish.name));
+  const text = textOf(options);
+  const checked = wishes.map((wish) =>
+    checkConfig(wish.options, wish.choice, wish.name, text.tokenizer?.vocabularySize),
+  );
   expectEffect(command, options, options.connections, checked);
+  const room = trainingRoom(runtime, options, {
+    connections: (field, values) =>
+      `--connections ${[...new Set(wishes.map(({ choice }, index) => writeChoice(choice, field, values[index])))].join()}`,
+    alone: "each one alone (birkhoff train --connection NAME)",
+  });
+  room.before(checked, writes(checked), text.tokenizer !== undefined);
   if (!isGiven(command, "data")) tellOfDefaultText();
-  const data = await prepare(textOf(options));
-  const models = wishes.map(({ choice, name, options: own }) => ({
-    choice,
-    config: configFrom(own, choice, name, data),
-  }));
-  return { data, wanted: models.map(({ config }) => config), choices: models.map(({ choice }) => choice) };
+  const data = await prepare(text);
+  const wanted = wishes.map(({ choice, name, options: own }) => configFrom(own, choice, name, data));
+  room.after(wanted, writes(wanted));
+  return { data, wanted };
 }
 
 /** Different whole numbers, separated by commas. */

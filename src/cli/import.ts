@@ -5,7 +5,7 @@ import { importHuggingFace } from "../interop/hf/import.ts";
 import { type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
 import { MOST_STREAMS, MOST_TOKENS } from "../basics/bounds.ts";
 import { positiveNumber, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { prose } from "../report/terminal.ts";
 import { warn } from "./warn.ts";
 
@@ -27,7 +27,10 @@ export const importCommand: Command = machineOptions(new Command("import"))
     "Make a run from a model in Hugging Face's format: one that birkhoff export wrote, or a checkpoint like " +
       "Llama's or DeepSeek-V3's. The run can write, train and be inspected like any other.",
   )
-  .argument("<folder>", "folder with config.json, model.safetensors or its shards, and tokenizer.json")
+  .argument(
+    "<folder>",
+    "folder with config.json, model.safetensors or its shards, and tokenizer.json; or hf:owner/name[@revision]",
+  )
   .argument("<run>", "the folder of the new run")
   .addOption(
     new Option(
@@ -55,9 +58,11 @@ Examples:
   birkhoff import my-model runs/mine
   birkhoff import llama-folder runs/wide --to mhc --data my.txt --context 256
   birkhoff train --resume runs/wide
+  birkhoff import hf:HuggingFaceTB/SmolLM2-135M runs/smol
 docs/files.md says what can be imported and what cannot.`,
   )
   .action(async (folder: string, run: string, options: ImportOptions) => {
+    await expectChosen(options);
     const { to, streams, runtime: chosen, threads, revectorise, overwrite, json, ...rest } = options;
     const runtime = await openChosen({ runtime: chosen, threads, revectorise });
     try {

@@ -28,20 +28,23 @@ interface Flavour {
   readonly install: string;
 }
 
+const words = (text: string): string[] => text.split(" ");
+
 const flavours = {
   openmpi: {
     commands: ["mpirun.openmpi", "mpirun"],
     says: /Open MPI|OpenRTE/,
     options: ({ processes, hostfile }) => [
-      ...["-n", String(processes), ...(hostfile === undefined ? ["--oversubscribe"] : ["--hostfile", hostfile])],
+      ...words(`-n ${processes}`),
+      ...(hostfile === undefined ? words("--oversubscribe") : ["--hostfile", hostfile]),
       // Bound to one core each, processes of several threads would share it.
-      ...["--bind-to", "none"],
+      ...words("--bind-to none"),
       // UCX hooks the allocation of memory, which Node does not survive.
-      ...["--mca", "pml", "ob1", "--mca", "btl", "tcp,self,vader"],
+      ...words("--mca pml ob1 --mca btl tcp,self,vader"),
       // One call sends a whole bucket.
-      ...["--mca", "btl_tcp_sndbuf", "4194304", "--mca", "btl_tcp_rcvbuf", "4194304"],
-      ...["-x", WATCH_VARIABLE],
-      ...(process.getuid?.() === 0 ? ["--allow-run-as-root"] : []),
+      ...words("--mca btl_tcp_sndbuf 4194304 --mca btl_tcp_rcvbuf 4194304"),
+      ...words(`-x ${WATCH_VARIABLE}`),
+      ...(process.getuid?.() === 0 ? words("--allow-run-as-root") : []),
     ],
     install: "apt-get install openmpi-bin",
   },
@@ -49,7 +52,7 @@ const flavours = {
     commands: ["mpirun.mpich", "mpiexec.hydra", "mpiexec", "mpirun"],
     says: /HYDRA|MPICH|Intel\(R\) MPI/i,
     options: ({ processes, hostfile }) => [
-      ...["-n", String(processes)],
+      ...words(`-n ${processes}`),
       ...(hostfile === undefined ? [] : ["-f", hostfile]),
     ],
     install: "apt-get install mpich",
@@ -87,11 +90,8 @@ Examples:
       );
     expectPackages("mpi");
     const { program, flavour } = findLauncher(options.mpi);
-    const line = [
-      program,
-      ...flavours[flavour].options(options),
-      ...[process.execPath, ...process.execArgv, process.argv[1]!, ...command],
-    ];
+    const own = flavours[flavour].options(options);
+    const line = [program, ...own, process.execPath, ...process.execArgv, process.argv[1]!, ...command];
     const tell = options.json ? tellJson : undefined;
     if (options.print) {
       if (tell) tell("start", { command: line });
@@ -158,7 +158,7 @@ function endAll({ pid }: ReturnType<typeof spawn>, watch: Watch): void {
 function findLauncher(asked: MpiName | undefined): { program: string; flavour: MpiName } {
   for (const flavour of asked ? [asked] : mpiNames)
     for (const program of flavours[flavour].commands) {
-      const { stdout = "", error } = spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 });
+      const { stdout, error } = spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 });
       if (!error && flavours[flavour].says.test(stdout)) return { program, flavour };
     }
   const wanted = asked ? flavours[asked] : flavours.openmpi;

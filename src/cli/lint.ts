@@ -19,7 +19,7 @@ import { lintLoss } from "../study/lint-loss.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { wholeNumber, type MachineOptions, runtimeOption } from "./options.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { painterOf, prose, type Style } from "../report/terminal.ts";
 import { showMany } from "../basics/show.ts";
 import { formatJson } from "../files/json.ts";
@@ -41,7 +41,7 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
   )
   .argument(
     "<file>",
-    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint is checked)",
+    "a safetensors file, a folder with all files of a checkpoint, hf:owner/name[@revision], or a run folder (its last checkpoint is checked)",
   )
   .addOption(
     new Option("--convention <name>", "its convention (default: as the file, its run or its tensor names say)").choices(
@@ -73,6 +73,7 @@ Examples:
 Exit code 1 if a check finds an error; warnings and notes leave it 0.`,
   )
   .action(async (file: string, { json, run, ...options }: LintCommandOptions) => {
+    await expectChosen(options);
     const { convention, against, againstConvention, tokens } = options;
     if (againstConvention !== undefined && against === undefined)
       throw new Error("--against-convention is for the file of --against, which is not given. Give both, or neither.");

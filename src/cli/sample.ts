@@ -20,7 +20,7 @@ import { restoreTensors } from "../training/trainer.ts";
 import { acceptConfig } from "./config-file.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import { warn } from "./warn.ts";
 
@@ -70,6 +70,7 @@ export const sampleCommand: Command = acceptConfig(memoryOption(machineOptions(n
   .option("--json", "a line of JSON for every token, with its log-probability, and for the end of every text")
   .addHelpText("after", `\nExample:\n  birkhoff sample runs/sotu-nano-1/mhc --prompt "Fellow citizens" --seed 7`)
   .action(async (folder: string, options: SampleOptions) => {
+    await expectChosen(options);
     const { config: described } = openRunFolder(folder);
     const config = parseTrainingConfig(described, path.join(folder, "config.json"));
     const place = latestCheckpoint(folder, warn);

@@ -11,7 +11,6 @@ import { lookOf, prose } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { memoryLimits } from "../planning/here/memory-limit.ts";
 import { describeResumable } from "../runs/description.ts";
 import { type CheckpointChoice, expectFits, findStart, type StartingPoint } from "../runs/fork.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
@@ -19,7 +18,6 @@ import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
 import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
-import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
 import { acceptConfig, inherit } from "./config-file.ts";
 import { fieldsOf } from "./run-config.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
@@ -27,9 +25,10 @@ import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable }
 import { connectionOption, isGiven, sourceName, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { joinRanks, type Leader, threadsHere } from "./ranks.ts";
+import { type TrainingRoom, trainingRoom } from "./room.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
-import { samplePrompt, sampleSize, writeSample } from "../runs/write-sample.ts";
+import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
@@ -50,7 +49,7 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
   .option("--overwrite", "remove the run that the folder already holds")
   .option(
     "--resume <run>",
-    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every and --set change it from there on",
+    "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every, --precision and --set change it from there on",
   )
   .addOption(
     new Option(
@@ -104,31 +103,26 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
   // Before the text is read.
   if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
   const name = path.basename(folder);
-  const { data, config } = resumed
-    ? {
-        data: await prepareRun(resumed, options.resume!, options),
-        config: resumed,
-      }
-    : await begin(options, command, name, start);
-  const prompt = samplePrompt(data);
   const runtime = await openChosen(withThreads(options));
+  let data: PreparedFiles | undefined;
   let run: Run | undefined;
   let page: PageBeside | undefined;
   try {
-    const trainings = {
-      configs: [config],
-      sample: options.json && config.sampleEvery === undefined ? undefined : sampleSize(data.tokenizer, prompt),
-    };
-    const wording: MemoryWording = {
+    const room = trainingRoom(runtime, options, {
       resumed: resumed !== undefined,
       connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
-    };
-    const { machine, device } = runtime;
-    if (machine)
-      expectMemory({ ...trainings, place: ranks.collective }, machine, memoryLimits(device, options.memory), wording);
+      place: ranks.collective,
+    });
+    const begun = resumed
+      ? await beginAgain(resumed, options.resume!, options, room)
+      : await begin(options, command, name, start, room);
+    const { config } = begun;
+    data = begun.data;
+    const { tokenizer } = data;
+    const prompt = samplePrompt(data);
     await ranks.begin(config, data);
     const openIn = (place: string): Promise<Run> =>
-      openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, data, place, {
+      openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
         existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: warn,
         onNote: say,
@@ -153,7 +147,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
       process.stdout.write(
         `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
       );
-      const sample = stopped ? undefined : await writeSample(run, data.tokenizer, prompt);
+      const sample = stopped ? undefined : await writeSample(run, tokenizer, prompt);
       if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
       process.stdout.write(
         `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
@@ -163,7 +157,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
   } finally {
     run?.close();
     runtime.close();
-    data.close();
+    data?.close();
     await ranks.end();
   }
   await keepPage(page, !options.json);
@@ -172,23 +166,44 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
 /** The options with this process's share of the cores, where several are on one machine and no threads are asked for. */
 const withThreads = (options: TrainOptions): TrainOptions => ({ ...given({ threads: threadsHere() }), ...options });
 
+/** What is trained, and on which text; there is memory for it. */
+interface Begun {
+  readonly data: PreparedFiles;
+  readonly config: TrainingConfig;
+}
+
+/** Whether a text is written while training or after it. */
+const writes = ({ json }: TrainOptions, { sampleEvery }: TrainingConfig): boolean => !json || sampleEvery !== undefined;
+
+async function beginAgain(
+  config: TrainingConfig,
+  run: string,
+  options: TrainOptions,
+  room: TrainingRoom,
+): Promise<Begun> {
+  room.before([config], writes(options, config), true);
+  return { data: await prepareRun(config, run, options), config };
+}
+
 async function begin(
   options: TrainOptions,
   command: Command,
   name: string,
   start: StartingPoint | undefined,
-): Promise<{ data: PreparedFiles; config: TrainingConfig }> {
-  const checked = checkConfig(options, options.connection, name, start?.config.model.vocabulary);
+  room: TrainingRoom,
+): Promise<Begun> {
+  const text = textOf(options);
+  const tokenizer = start?.tokenizer ?? text.tokenizer;
+  const checked = checkConfig(options, options.connection, name, tokenizer?.vocabularySize);
   if (start) expectFits(start, checked.model);
   expectEffect(command, options, [options.connection], [checked]);
-  if (!start) {
-    if (!isGiven(command, "data")) tellOfDefaultText();
-    const data = await prepare(textOf(options));
-    return { data, config: configFrom(options, options.connection, name, data) };
-  }
-  const { run, tokenizer, checkpoint } = start;
-  const data = storedText(start, command) ?? (await prepare({ ...textOf(options), tokenizer }));
+  room.before([checked], writes(options, checked), tokenizer !== undefined);
+  if (!start && !isGiven(command, "data")) tellOfDefaultText();
+  const data = (start && storedText(start, command)) ?? (await prepare({ ...text, tokenizer }));
   const config = configFrom(options, options.connection, name, data);
+  room.after([config], writes(options, config));
+  if (!start) return { data, config };
+  const { run, checkpoint } = start;
   say(`begins with the weights of ${run}, step ${checkpoint.step}`);
   return { data, config: { ...config, startedFrom: { run, step: checkpoint.step } } };
 }

@@ -5,7 +5,7 @@
 
 import { given } from "../basics/given.ts";
 import { upcycle, type UpcycledConnection, upcycledConnections } from "../interop/upcycle.ts";
-import { openChosen } from "./runtime.ts";
+import { expectChosen, openChosen } from "./runtime.ts";
 import type { MachineOptions } from "./options.ts";
 import { warn } from "./warn.ts";
 
@@ -22,6 +22,7 @@ export interface UpcycleCommandOptions extends MachineOptions {
 /** Upcycle the run in one folder into another folder, and report the result on standard output. */
 export async function upcycleRun(run: string, out: string, options: UpcycleCommandOptions): Promise<void> {
   const { to, streams, steps, overwrite, json } = options;
+  await expectChosen(options);
   const runtime = await openChosen(options);
   try {
     const { config, step, addedParameters, difference, largestLogit } = await upcycle(

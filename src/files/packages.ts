@@ -17,10 +17,12 @@ export type PackagePart =
   | "charts"
   | "pictures"
   | "page"
+  | "chat"
   | "corpus"
   | "yaml"
   | "parquet"
-  | "zstd";
+  | "zstd"
+  | "hub";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -70,6 +72,11 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  chat: {
+    what: "a tokenizer's own chat template",
+    packages: ["@huggingface/jinja"],
+    neededBy: "serve --api needs it for a run whose tokenizer has one",
+  },
   parquet: {
     what: "parquet files",
     packages: ["hyparquet"],
@@ -81,6 +88,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["fzstd"],
     neededBy: "a .zst file of --data needs it where Node itself cannot read zstd (before 22.15)",
     instead: "or unpack the file (unzstd)",
+  },
+  hub: {
+    what: "models on a hub",
+    packages: ["@huggingface/hub"],
+    neededBy: "hf:owner/name in inspect, lint, convert and import needs it",
+    instead: "or fetch the files and give their folder",
   },
   yaml: {
     what: "configurations in YAML",

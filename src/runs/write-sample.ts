@@ -34,13 +34,13 @@ export function samplePrompt({ tokenizer, validation }: Pick<PreparedFiles, "tok
 }
 
 const SAMPLE_TOKENS = 80;
+/** The length of a sample in tokens, at most. */
+export const largestSample: { readonly prompt: number; readonly tokens: number } = {
+  prompt: PROMPT_TOKENS,
+  tokens: SAMPLE_TOKENS,
+};
 /** After so many tokens the process hears of signals. */
 const LISTEN = 8;
-
-/** The length of a sample in tokens. */
-export function sampleSize(tokenizer: Tokenizer, prompt: string): { prompt: number; tokens: number } {
-  return { prompt: tokenizer.before.length + tokenizer.encode(prompt).length, tokens: SAMPLE_TOKENS };
-}
 
 /** What writes a sample, and where it is kept. */
 export interface Writer {

@@ -17,6 +17,7 @@ import { adamwSchedule } from "./adamw-updates.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
+import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
 import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
@@ -156,10 +157,7 @@ export function createTrainer(
       );
   };
 
-  const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {
-    runtime.write(graph.tokens, tokens);
-    runtime.write(graph.targets, targets);
-  };
+  const feed = (next: Batch): void => writeBatch(runtime, graph, next);
   /** Empty what the microbatches of a step have added up. */
   const clearSums = (): void => {
     for (const [sum] of graph.programs.update ? (graph.programs.micro.updates ?? []) : [])
@@ -297,11 +295,10 @@ export function createTrainer(
     async evaluate({ signal } = {}) {
       expectThere("evaluate");
       steps.expectEnded("evaluate");
-      const { tokens, targets, program } = programs.evaluation();
+      const { inputs, program } = programs.evaluation();
       const interrupted = listenBetween(signal);
       const lossOf = async (next: Batch): Promise<number> => {
-        runtime.write(tokens, next.tokens);
-        runtime.write(targets, next.targets);
+        writeBatch(runtime, inputs, next);
         program.run();
         return (await program.read("loss"))[0] ?? NaN;
       };

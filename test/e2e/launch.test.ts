@@ -13,21 +13,21 @@ const kinds = [
 const isThere = (program: string): boolean => spawnSync(program, ["--version"]).status === 0;
 for (const [kind, program] of kinds)
   if (!isThere(program))
-    console.log(`no ${program}: the tests of ${kind} are skipped (apt-get install openmpi-bin mpich)`);
+    process.stderr.write(`no ${program}: the tests of ${kind} are skipped (apt-get install openmpi-bin mpich)\n`);
 
 const SECONDS = 90;
 
 let place: ReturnType<typeof makeWorkplace>;
 let alone: number[] = [];
-const model = [
-  ...["--data", "text.txt", "--cache", "cache", "--vocabulary", "260", "--context", "16", "--batch", "4"],
-  ...["width=32", "layers=2", "heads=2", "kvHeads=2"].flatMap((size) => ["--set", `model.${size}`]),
-  ...["--evaluate-every", "10", "--checkpoint-every", "10", "--threads", "1"],
-];
-const experts = ["experts=4", "active=2", "shared=1", "hidden=16", "denseLayers=0"].flatMap((size) => [
-  "--set",
-  `model.feedForward.${size}`,
-]);
+const words = (text: string): string[] => text.split(" ");
+const model = words(
+  "--data text.txt --cache cache --vocabulary 260 --context 16 --batch 4 --threads 1 --evaluate-every 10 --checkpoint-every 10 " +
+    "--set model.width=32 --set model.layers=2 --set model.heads=2 --set model.kvHeads=2",
+);
+const experts = words(
+  "--set model.feedForward.kind=moe --set model.feedForward.experts=4 --set model.feedForward.active=2 " +
+    "--set model.feedForward.shared=1 --set model.feedForward.hidden=16 --set model.feedForward.denseLayers=0",
+);
 
 interface Step {
   readonly loss: number;
@@ -74,7 +74,7 @@ afterAll(() => place.remove());
 
 describe.each(kinds)("%s", (kind, program, variable) => {
   const launch = (processes: number, ...args: string[]): string[] => [
-    ...["launch", "-n", String(processes), "--mpi", kind, "--", "train"],
+    ...words(`launch -n ${processes} --mpi ${kind} -- train`),
     ...args,
   ];
   const hasMpi = isThere(program);
@@ -105,7 +105,7 @@ describe.each(kinds)("%s", (kind, program, variable) => {
       expect(lossesOf(out).slice(0, 20)).toEqual(alone);
       expect(stepsOf(out).at(-1)!.rankSpeed).toHaveLength(4);
       const moe = `${kind}-moe`;
-      const mixture = [...model, "--set", "model.feedForward.kind=moe", ...experts, "--steps", "20", "--seed", "2"];
+      const mixture = [...model, ...experts, "--steps", "20", "--seed", "2"];
       if (!fs.existsSync(place.at("alone-moe"))) await train("train", ...mixture, "--out", "alone-moe");
       await train(...launch(4, ...mixture, "--out", moe));
       expect(worst(lossesOf(moe), lossesOf("alone-moe"))).toBeLessThan(1e-5);

@@ -16,6 +16,9 @@ test.each([
     ["compare", "--data", "text.txt", ...tiny, "--memory", "1MB", "--out", "small"],
     /residual, hc, mhc: training would need/,
   ],
+  // Before the text is looked for.
+  [["train", "--data", "not-there.txt", ...tiny, "--memory", "1MiB"], /training would need/],
+  [["compare", "--data", "not-there.txt", ...tiny, "--memory", "1MiB"], /training would need/],
   [["train", "--data", "text.txt", "--memory", "much"], /amount of memory such as 2GiB/],
   [
     ["train", "--resume", "runs/x", "--batch", "9"],
@@ -38,6 +41,22 @@ test.each([
   expect(stderr).not.toMatch(/ {4}at /);
   expect(stdout).toBe("");
   expect(fs.existsSync(place.at("small"))).toBe(false);
+});
+
+test
+  .skipIf(fs.existsSync("/dev/nvidiactl"))
+  .each([
+    [["train", "--data", "not-there.txt"]],
+    [["sample", "nowhere"]],
+    [["inspect", "nowhere"]],
+    [["lint", "nowhere"]],
+    [["intervene", "nowhere"]],
+    [["import", "nowhere", "new"]],
+    [["convert", "nowhere", "new", "--from", "residual", "--to", "mhc"]],
+  ] as const)("%j with a GPU that is not there, before files are read", async (args) => {
+  const { code, stderr } = await run(place.folder, [...args, "--runtime", "cuda"]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/this computer cannot use the cuda runtime\. There is no NVIDIA GPU here/);
 });
 
 describe("what a trained run is used for", () => {

@@ -111,15 +111,33 @@ test("--resume --steps trains a finished run on, and inspect shows what that cha
   const trained = await run(place.folder, ["train", "--data", "text.txt", "--out", "runs/longer", ...quick]);
   expect(trained.code, trained.stderr).toBe(0);
   expect((await run(place.folder, ["inspect", "runs/longer"])).stdout).not.toContain("changed by a resume");
-  const more = await run(place.folder, ["train", "--resume", "runs/longer", "--steps", "6", "--cache", "cache"]);
+  const more = await run(place.folder, [
+    "train",
+    "--resume",
+    "runs/longer",
+    "--steps",
+    "6",
+    "--precision",
+    "bfloat16",
+    "--cache",
+    "cache",
+  ]);
   expect(more.code, more.stderr).toBe(0);
   expect(losses(place.at("runs", "longer"))).toHaveLength(6);
-  const changed = "changed by a resume after step 4: steps from 4 to 6\n";
+  const changed = "changed by a resume after step 4: steps from 4 to 6, precision";
   expect((await run(place.folder, ["inspect", "runs/longer"])).stdout).toContain(changed);
   const { changes } = JSON.parse((await run(place.folder, ["inspect", "runs/longer", "--json"])).stdout) as {
     changes: unknown;
   };
-  expect(changes).toEqual([{ step: 4, fields: [{ field: "steps", was: 4, is: 6 }] }]);
+  expect(changes).toMatchObject([
+    {
+      step: 4,
+      fields: [
+        { field: "steps", was: 4, is: 6 },
+        { field: "precision", is: "bfloat16" },
+      ],
+    },
+  ]);
 });
 
 describe("mistakes", () => {

@@ -74,8 +74,17 @@ export interface Products {
   close(): void;
 }
 
-/** @param device what an algorithm was chosen for, beside the library's version */
-export function openProducts(native: Native, file: string, cache: Cache, device: string): Products {
+/**
+ * @param device what an algorithm was chosen for, beside the library's version
+ * @param makeCurrent makes the context of the GPU the thread's
+ */
+export function openProducts(
+  native: Native,
+  file: string,
+  cache: Cache,
+  device: string,
+  makeCurrent: () => void,
+): Products {
   const library = native.open(file);
   const raw = Object.fromEntries(productCalls.map((call) => [call, library.code(call, signatures[call])])) as Record<
     ProductCall,
@@ -95,6 +104,7 @@ export function openProducts(native: Native, file: string, cache: Cache, device:
     cell.view.setBigUint64(0, BigInt(value), true);
     call(name, of, attribute, cell.address, 8);
   };
+  makeCurrent();
   const version = library.number("cublasLtGetVersion", "")();
   const handle = address("cublasLtCreate");
   /** Factors of the product and of the addend. */
@@ -132,6 +142,7 @@ export function openProducts(native: Native, file: string, cache: Cache, device:
       const shape = [batch, rows, inner, columns, +transposeA, +transposeB, of.a, of.b, of.c, +accumulates].join(" ");
       const before = known.get(shape);
       if (before) return before;
+      makeCurrent();
       const description = address("cublasLtMatmulDescCreate", COMPUTE_FLOAT32, types.f32);
       set32("cublasLtMatmulDescSetAttribute", description, attributes.transposeA, +transposeB);
       set32("cublasLtMatmulDescSetAttribute", description, attributes.transposeB, +transposeA);
@@ -149,6 +160,7 @@ export function openProducts(native: Native, file: string, cache: Cache, device:
       return prepared;
     },
     multiply({ work, description, layouts: [a, b, c], algorithm }, places, workspace, stream, label) {
+      makeCurrent();
       const beta = factors.address + (work.accumulates ? 0 : 4);
       const addend = places.addend ?? places.c;
       const code = raw.cublasLtMatmul(
@@ -172,6 +184,7 @@ export function openProducts(native: Native, file: string, cache: Cache, device:
       expectDone("cublasLtMatmul", code, label);
     },
     close() {
+      makeCurrent();
       for (const { description, layouts } of known.values()) {
         raw.cublasLtMatmulDescDestroy(description);
         for (const layout of layouts) raw.cublasLtMatrixLayoutDestroy(layout);

@@ -1,6 +1,7 @@
 // Question: how is the GPU's driver called?
 //
-// The functions of libcuda that the runtime needs, each checked: a code that is not 0 is thrown as what it means.
+// The functions of libcuda that the runtime needs, each checked: a code that is not 0 is thrown as what it means. A thread
+// has one current context, and runtimes of one thread may have different GPUs: each sets its own before it calls.
 
 import { CudaError, INVALID_CONTEXT, NOT_READY } from "./errors.ts";
 import type { Argument, Cell, Library, Native, NativeFunction } from "./native.ts";
@@ -56,6 +57,23 @@ type DriverCall = keyof typeof signatures;
 /** All calls that the runtime makes of the driver. */
 export const driverCalls: readonly DriverCall[] = Object.keys(signatures) as DriverCall[];
 
+/** Calls that need no current context. */
+const withoutContext: ReadonlySet<DriverCall> = new Set([
+  "cuInit",
+  "cuDriverGetVersion",
+  "cuDeviceGetCount",
+  "cuDeviceGet",
+  "cuDeviceGetName",
+  "cuDeviceGetAttribute",
+  "cuDeviceTotalMem",
+  "cuDevicePrimaryCtxRetain",
+  "cuDevicePrimaryCtxRelease",
+  "cuCtxSetCurrent",
+] as const);
+
+/** The context that is current in this thread, where a runtime has set it. */
+let current: number | undefined;
+
 /** CUdevice_attribute. */
 const attributes = { multiprocessors: 16, major: 75, minor: 76, sharedBytes: 97 } as const;
 
@@ -87,9 +105,11 @@ export interface Driver {
   readonly version: number;
   deviceCount(): number;
   device(ordinal: number): CudaDevice;
-  /** Make the device's context that of this thread. */
+  /** Take the device's context: all that follows happens in it. */
   enter(ordinal: number): void;
   leave(ordinal: number): void;
+  /** Make it the current one of this thread, for libraries that ask for that; the driver's functions do so themselves. */
+  makeCurrent(): void;
   freeBytes(): number;
   allocate(bytes: number, doing: string): number;
   free(at: number): void;
@@ -138,12 +158,23 @@ type Checked<K extends string> = Readonly<Record<K, (...values: Argument[]) => v
 /** @throws CudaError when the driver cannot start; Error when the library lacks a function */
 export function openDriver(native: Native, library: Library): Driver {
   const raw = {} as Record<DriverCall, NativeFunction>;
+  /** Of this driver's runtime. */
+  let own: number | undefined;
+  const makeCurrent = (): void => {
+    if (own === undefined || own === current) return;
+    expectDone("cuCtxSetCurrent", raw.cuCtxSetCurrent(own));
+    current = own;
+  };
   const checked = {} as Record<DriverCall, (...values: Argument[]) => void>;
   for (const call of driverCalls) {
     const [symbol, parameters] = signatures[call];
     const code = library.code(symbol, parameters);
-    raw[call] = code;
-    checked[call] = (...values) => expectDone(call, code(...values));
+    const inContext = (...values: Argument[]): number => {
+      makeCurrent();
+      return code(...values);
+    };
+    raw[call] = withoutContext.has(call) ? code : Object.assign(inContext, { later: code.later });
+    checked[call] = (...values) => expectDone(call, raw[call](...values));
   }
   const cu: Checked<DriverCall> = checked;
   const cell: Cell = native.cell(16);
@@ -182,8 +213,15 @@ export function openDriver(native: Native, library: Library): Driver {
       const code = raw.cuCtxSetCurrent(context);
       if (code !== 0) raw.cuDevicePrimaryCtxRelease(ordinal);
       expectDone("cuCtxSetCurrent", code);
+      own = current = context;
     },
-    leave: (ordinal) => cu.cuDevicePrimaryCtxRelease(ordinal),
+    leave(ordinal) {
+      // A later context may have the same address.
+      if (current === own) current = undefined;
+      own = undefined;
+      cu.cuDevicePrimaryCtxRelease(ordinal);
+    },
+    makeCurrent,
     freeBytes() {
       cu.cuMemGetInfo(cell.address, cell.address + 8);
       return Number(cell.view.getBigUint64(0, true));

@@ -96,7 +96,8 @@ export async function openCuda(ordinal = 0): Promise<CudaFound> {
     driverFile,
     compiler,
     device,
-    openProducts: () => openProducts(koffi, productsFile, openCache(), `${device.name} ${device.capability}`),
+    openProducts: () =>
+      openProducts(koffi, productsFile, openCache(), `${device.name} ${device.capability}`, driver.makeCurrent),
   };
 }
 

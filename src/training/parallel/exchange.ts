@@ -54,7 +54,7 @@ export function createExchange(
   const groups = shards.map((shard) => (shard ? new Float32Array(sizeOf(shard.parameter.shape)) : undefined));
   const ofBucket = ({ start, part }: Bucket): Float32Array => row.subarray(start, start + size * part);
   const rowOf = (index: number): Float32Array =>
-    row.subarray(starts[index]!, starts[index]! + sizeOf(trained[index]!.tensor.shape));
+    row.subarray(starts[index], starts[index]! + sizeOf(trained[index]!.tensor.shape));
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
   let waiting: Set<number>[] = [];
   let reducing: (Pending | undefined)[] = [];
@@ -91,11 +91,10 @@ export function createExchange(
     for (const [group, shard] of shards.entries()) if (shard) runtime.write(shard[which], groups[group]!);
   };
   const readGroups = async (which: "parameter" | "m" | "v"): Promise<void> => {
-    const values = await Promise.all(shards.map((shard) => shard && viewOf(shard[which])));
-    for (const [group, of] of values.entries()) if (of) groups[group]!.set(of);
+    await Promise.all(shards.map(async (shard, group) => shard && groups[group]!.set(await viewOf(shard[which]))));
   };
-  const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
-    runtime.view?.(tensor) ?? runtime.read(tensor);
+  const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
+    runtime.view?.(tensor) ?? (await runtime.read(tensor));
   /** Every rank's numbers of a kind, in the row. */
   const gather = async (which: "parameter" | "m" | "v"): Promise<void> => {
     await readGroups(which);

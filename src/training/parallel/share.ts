@@ -3,6 +3,7 @@
 // A step has batch · accumulate rows however many ranks there are. Rank r of N takes the r-th part of them, in
 // microbatches of at most `batch` rows: as many as one process would have with an `accumulate` of N times as many.
 
+import { given } from "../../basics/given.ts";
 import type { Batch, Batches } from "../../data/batches.ts";
 import type { TrainingConfig } from "../config.ts";
 
@@ -56,6 +57,7 @@ export function ownBatches(batches: Batches, share: Share): (step: number, micro
   return (step, microbatch) => {
     const tokens = new Int32Array(share.batch * contextLength);
     const targets = new Int32Array(tokens.length);
+    let weights: Float32Array | undefined;
     const first = (share.first + microbatch) * share.batch;
     for (let done = 0; done < share.batch;) {
       const row = (first + done) % batchSize;
@@ -64,8 +66,12 @@ export function ownBatches(batches: Batches, share: Share): (step: number, micro
       const [from, to] = [row * contextLength, (row + rows) * contextLength];
       tokens.set(whole.tokens.subarray(from, to), done * contextLength);
       targets.set(whole.targets.subarray(from, to), done * contextLength);
+      if (whole.weights) {
+        weights ??= new Float32Array(tokens.length);
+        weights.set(whole.weights.subarray(from, to), done * contextLength);
+      }
       done += rows;
     }
-    return { tokens, targets };
+    return { tokens, targets, ...given({ weights }) };
   };
 }

@@ -10,6 +10,7 @@ import type { Collective } from "../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
+import { writeBatch } from "../inputs.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { TrainerState } from "../trainer.ts";
 import { expectSame } from "./agree.ts";
@@ -74,15 +75,13 @@ export function createSharedSteps(
   let ready = false;
 
   const feed = (step: number, index: number): void => {
-    const { tokens, targets } = batchOf(step - 1, index);
-    runtime.write(shared.tokens, tokens);
-    runtime.write(shared.targets, targets);
+    writeBatch(runtime, shared, batchOf(step - 1, index));
   };
   /** A long run in parts, between which the watch sees that it moves. */
-  const runInParts = (program: Program<MicroOutputs>): void => {
+  const runInParts = async (program: Program<MicroOutputs>): Promise<void> => {
     const parts = program.parts?.();
-    if (!parts) return program.run();
-    for (const part of parts) {
+    if (!parts) program.run();
+    for (const part of parts ?? []) {
       part.run();
       collective.progress();
     }
@@ -121,7 +120,7 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        const sent = isLast ? exchange.run(micro) : void runInParts(micro);
+        const sent = isLast ? exchange.run(micro) : runInParts(micro);
         // Asked for before another program runs.
         const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads"), sent]);
         losses.push(loss);

@@ -95,7 +95,6 @@ export function buildSharedStep(
   const moments = shards.flatMap((shard, group) =>
     shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
   );
-  const { tokens, targets } = head;
   const programs = { micro, update };
-  return { tokens, targets, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
+  return { ...head.inputs, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
 }

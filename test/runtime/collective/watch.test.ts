@@ -33,7 +33,7 @@ async function connect({ port, token }: WatchAddress, rank: number): Promise<Ran
   sockets.push(socket);
   socket.setEncoding("utf8").on(
     "data",
-    linesOf<FromWatch>(({ kind }) => void heard.push(kind)),
+    linesOf((line) => void heard.push((line as FromWatch).kind)),
   );
   socket.on("error", () => undefined);
   const say = (message: FromRank): void => void socket.write(lineOf(message));

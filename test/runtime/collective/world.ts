@@ -36,13 +36,13 @@ function messengerOf(sent: Map<string, Values[]>, rank: number, size: number): M
           const next = done ? undefined : channel(from, rank, tag).shift();
           if (next) {
             if (next.byteLength !== into.byteLength) throw new Error("a message of another length");
-            into.set(next as never);
+            into.set(next);
           }
           return (done ||= next !== undefined);
         },
       };
     },
-    pause: async () => void (await setImmediate()),
+    pause: () => setImmediate(),
     abort(message) {
       throw new Error(`rank ${rank}: ${message}`);
     },

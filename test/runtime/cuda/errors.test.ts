@@ -249,6 +249,27 @@ describe.skipIf(!machine)("on the machine that plays a GPU", { timeout: 120_000 
     );
   });
 
+  test("two runtimes of one thread have a GPU each, in turns", async () => {
+    machine!.setDevices(2);
+    const runtimes = [await createCudaRuntime({ device: 1 }), await createCudaRuntime({ device: 0 })];
+    const programs = runtimes.map((runtime) => runtime.compile({ outputs: { y }, updates: [[a, add(a, a)]] }));
+    for (const [at, runtime] of runtimes.entries()) {
+      runtime.write(a, Array(12).fill(1 + at));
+      runtime.write(b, Array(15).fill(2));
+      runtime.write(ids, [3, 0]);
+    }
+    for (let step = 0; step < 2; step++) {
+      for (const program of programs) program.run();
+      const values = await Promise.all(programs.map((program) => program.read("y")));
+      expect(values.map((each) => [...each])).toEqual([Array(10).fill(12 * 2 ** step), Array(10).fill(24 * 2 ** step)]);
+    }
+    expect(await runtimes[0]!.time(() => programs[0]!.run())).toBeGreaterThanOrEqual(0);
+    runtimes[1]!.close();
+    programs[0]!.run();
+    expect([...(await programs[0]!.read("y"))]).toEqual(Array(10).fill(12 * 8));
+    runtimes[0]!.close();
+  });
+
   test("where waiting on another thread is refused, the driver is asked again and again", async () => {
     machine!.fail("cuEventSynchronize", 201);
     expect(await everything()).toEqual(Array(10).fill(12));

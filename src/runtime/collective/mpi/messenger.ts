@@ -123,7 +123,7 @@ export async function enterMpi({ rank, size, libraries }: Launched): Promise<Mes
     size,
     send: (values, to, tag) => begin(isend, values, to, tag, false),
     receive: (into, from, tag) => begin(irecv, into, from, tag, true),
-    pause: async (waited) => void (await (waited < EAGER ? setImmediate() : setTimeout(waited < IDLE ? 1 : 5))),
+    pause: (waited) => (waited < EAGER ? setImmediate() : setTimeout(waited < IDLE ? 1 : 5)),
     abort(message) {
       // Written at once: the process ends before a stream would be emptied.
       writeSync(2, `birkhoff: rank ${rank} of ${size}: ${message}\n`);

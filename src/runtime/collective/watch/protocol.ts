@@ -52,12 +52,12 @@ export const FIRST_STILL_MS = 300_000;
 export const pulsePlaces = { moves: 0, stepping: 1, steps: 2 } as const;
 
 /** Split what comes from a connection into lines. */
-export function linesOf<T>(onLine: (line: T) => void): (text: string) => void {
+export function linesOf(onLine: (line: unknown) => void): (text: string) => void {
   let rest = "";
   return (text) => {
     const lines = (rest + text).split("\n");
     rest = lines.pop() ?? "";
-    for (const line of lines) onLine(JSON.parse(line) as T);
+    for (const line of lines) onLine(JSON.parse(line));
   };
 }
 

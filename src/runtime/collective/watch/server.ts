@@ -84,7 +84,7 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
       tell(socket, ended ? { kind: "end" } : { kind: "heard" });
       (answers[message.kind] as (message: FromRank, each: Heard) => void)(message, own);
     };
-    const lines = linesOf(hear);
+    const lines = linesOf((line) => hear(line as FromRank));
     socket.setEncoding("utf8").on("data", (text: string) => {
       try {
         lines(text);

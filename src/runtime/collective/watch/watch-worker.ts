@@ -64,7 +64,8 @@ const gone = (): void => {
 };
 socket.setEncoding("utf8").on(
   "data",
-  linesOf<FromWatch>(({ kind }) => {
+  linesOf((line) => {
+    const { kind } = line as FromWatch;
     lastHeard = Date.now();
     if (kind === "end" && !watch) end();
     if (kind === "interrupt") process.kill(process.pid, "SIGINT");

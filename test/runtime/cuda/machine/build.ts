@@ -21,6 +21,8 @@ export interface FakeMachine {
   setMemory(bytes: number): void;
   /** @param version such as 13000 for CUDA 13.0; @param capability such as 90 */
   setDriver(version: number, capability: number): void;
+  /** How many GPUs there are; each has memory, streams and kernels of its own. */
+  setDevices(count: number): void;
   /** As it was at first; to be said once its runtimes are closed. */
   reset(): void;
   /** How often a function was called. */
@@ -96,6 +98,7 @@ export async function fakeMachine(): Promise<FakeMachine | undefined> {
   const fail = library.func("void fakeFail(const char *name, int code, int after)");
   const memory = library.func("void fakeMemory(uint64_t bytes)");
   const driver = library.func("void fakeDriver(int version, int capability)");
+  const devices = library.func("void fakeDevices(int count)");
   const reset = library.func("void fakeReset()");
   const count = library.func("int fakeCount(const char *name)");
   const used = library.func("uint64_t fakeUsed()");
@@ -104,6 +107,7 @@ export async function fakeMachine(): Promise<FakeMachine | undefined> {
     fail: (name, code, after = 0) => void fail(name, code, after),
     setMemory: (bytes) => void memory(bytes),
     setDriver: (version, capability) => void driver(version, capability),
+    setDevices: (count) => void devices(count),
     reset: () => void reset(),
     count: (name) => count(name) as number,
     usedBytes: () => Number(used()),

@@ -6,10 +6,11 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 extern "C" void fakeOrder(void* stream, void (*what)(void*), void* with);
 extern "C" int fakeEnter(const char* name);
+extern "C" int fakeIsCurrent(void* stream);
 #define BEGIN if (int code = fakeEnter(__func__)) return code
 
 namespace {
-enum { invalidValue = 7, notSupported = 15 };
+enum { invalidValue = 7, executionFailed = 13, notSupported = 15 };
 enum { f32 = 0, bf16 = 14 };
 struct Layout { int type; uint64_t rows, columns; int64_t leading; int32_t batch = 1; int64_t stride = 0; };
 struct Description { int compute, scale; int32_t transposeA = 0, transposeB = 0; };
@@ -110,6 +111,7 @@ EXPORT int cublasLtMatmulAlgoGetHeuristic(void*, Description*, Layout* a, Layout
 }
 EXPORT int cublasLtMatmul(void*, Description* d, const float* alpha, const void* A, Layout* a, const void* B, Layout* b, const float* beta, const void* C, Layout* c, void* D, Layout* r, const Algorithm* algorithm, void*, size_t workspaceBytes, void* stream) {
   BEGIN;
+  if (!fakeIsCurrent(stream)) return executionFailed;
   // An algorithm that was made for another shape, or without its workspace, is refused.
   if (!algorithm || algorithm->data[0] != signature || algorithm->data[1] != a->rows || algorithm->data[2] != a->columns || workspaceBytes < 1024) return invalidValue;
   fakeOrder(stream, multiply, new Order{*d, *a, *b, *c, *r, A, B, C, D, *alpha, *beta});

@@ -32,7 +32,10 @@ std::map<std::string, Fault> faults;
 std::map<std::string, int> counts;
 int sticky = 0;
 address limitBytes = 1ull << 30, usedBytes = 0;
-int driverVersion = 13000, capability = 90, users = 0;
+int driverVersion = 13000, capability = 90, users = 0, devices = 1;
+/** What contexts are: one for each GPU. The thread's current one counts from 1. */
+char contexts[8];
+thread_local int current = 0;
 
 bool poisons(int code) { return code == 700 || code == 702 || (code >= 713 && code <= 719) || code == 214 || code == 721; }
 
@@ -117,7 +120,7 @@ void waitFor(unsigned long long order) {
 void waitForAll() { waitFor(given); }
 
 struct Graph { std::vector<std::function<void()>> orders; };
-struct Stream { Graph* capture = nullptr; };
+struct Stream { Graph* capture = nullptr; int context = current; };
 struct Event { unsigned long long order = 0; double time = 0; };
 void order(Stream* stream, std::function<void()> what) {
   if (stream && stream->capture) stream->capture->orders.push_back(std::move(what));
@@ -130,7 +133,7 @@ double clockNow() {
 }
 
 // ---------------------------------------------------------------- memory
-struct Piece { void* mapped; size_t mappedBytes, bytes; };
+struct Piece { void* mapped; size_t mappedBytes, bytes; int context; };
 std::map<address, Piece> pieces;
 std::map<void*, size_t> pinned;
 bool isPinned(const void* p) {
@@ -144,11 +147,11 @@ bool known(address at, size_t bytes) {
   auto found = pieces.upper_bound(at);
   if (found == pieces.begin()) return false;
   --found;
-  return at + bytes <= found->first + found->second.bytes;
+  return found->second.context == current && at + bytes <= found->first + found->second.bytes;
 }
 
 // ---------------------------------------------------------------- kernels
-struct Module { void* library; void (*forget)(); std::map<std::string, struct Function*> functions; };
+struct Module { int context; void* library; void (*forget)(); std::map<std::string, struct Function*> functions; };
 struct Function { Module* module; void (*entry)(void**); unsigned parameters; unsigned sharedBytes = 48 << 10; };
 
 void launch(Function* function, uint3 grid, uint3 size, unsigned sharedBytes, std::vector<unsigned long long> values) {
@@ -199,7 +202,9 @@ EXPORT void fakeReset() {
   limitBytes = 1ull << 30;
   driverVersion = 13000;
   capability = 90;
+  devices = 1;
 }
+EXPORT void fakeDevices(int count) { devices = count; }
 EXPORT int fakeCount(const char* name) {
   std::lock_guard<std::recursive_mutex> lock(control);
   return counts[name];
@@ -208,8 +213,11 @@ EXPORT address fakeUsed() { return usedBytes; }
 /** For the other libraries of this machine. */
 EXPORT void fakeOrder(void* stream, void (*what)(void*), void* with) { order((Stream*)stream, [=] { what(with); }); }
 EXPORT int fakeEnter(const char* name) { return enter(name); }
+EXPORT int fakeIsCurrent(void* stream) { return ((Stream*)stream)->context == current; }
 
 #define BEGIN if (int code = enter(__func__)) return code
+/** What is used must be of the thread's current context. */
+#define OF(thing) if ((thing)->context != current) return invalidContext
 // ---------------------------------------------------------------- the interface
 EXPORT int cuInit(unsigned) { 
   if (const char* given = getenv("BIRKHOFF_FAKE_CUDA_FAIL")) {  // name:code:after
@@ -223,8 +231,8 @@ EXPORT int cuInit(unsigned) {
   return ok;
 }
 EXPORT int cuDriverGetVersion(int* version) { BEGIN; *version = driverVersion; return ok; }
-EXPORT int cuDeviceGetCount(int* count) { BEGIN; *count = 1; return ok; }
-EXPORT int cuDeviceGet(int* device, int ordinal) { BEGIN; if (ordinal != 0) return 101; *device = 0; return ok; }
+EXPORT int cuDeviceGetCount(int* count) { BEGIN; *count = devices; return ok; }
+EXPORT int cuDeviceGet(int* device, int ordinal) { BEGIN; if (ordinal < 0 || ordinal >= devices) return 101; *device = ordinal; return ok; }
 EXPORT int cuDeviceGetName(char* name, int length, int) { BEGIN; snprintf(name, length, "Processor in the place of a GPU"); return ok; }
 /** Shared memory of a group, on request, in bytes. */
 static int mostShared() { return (capability == 80 ? 163 : capability == 86 || capability == 89 ? 99 : 227) << 10; }
@@ -239,7 +247,7 @@ EXPORT int cuDeviceGetAttribute(int* value, int attribute, int) {
   }
 }
 EXPORT int cuDeviceTotalMem_v2(size_t* bytes, int) { BEGIN; *bytes = limitBytes; return ok; }
-EXPORT int cuDevicePrimaryCtxRetain(void** context, int) { BEGIN; *context = (void*)&sticky; users++; return ok; }
+EXPORT int cuDevicePrimaryCtxRetain(void** context, int device) { BEGIN; *context = contexts + device; users++; return ok; }
 /** With the last user goes all that the context had, also its error. */
 EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
   waitForAll();
@@ -253,7 +261,7 @@ EXPORT int cuDevicePrimaryCtxRelease_v2(int) {
   }
   return code;
 }
-EXPORT int cuCtxSetCurrent(void*) { BEGIN; return ok; }
+EXPORT int cuCtxSetCurrent(void* context) { BEGIN; current = (int)((char*)context - contexts) + 1; return ok; }
 EXPORT int cuMemGetInfo_v2(size_t* freeBytes, size_t* total) {
   BEGIN;
   *freeBytes = limitBytes > usedBytes ? limitBytes - usedBytes : 0;
@@ -262,6 +270,7 @@ EXPORT int cuMemGetInfo_v2(size_t* freeBytes, size_t* total) {
 }
 EXPORT int cuMemAlloc_v2(address* at, size_t bytes) {
   BEGIN;
+  if (!current) return invalidContext;
   if (bytes == 0) return invalidValue;
   const size_t page = 4096, needed = (bytes + 255) / 256 * 256;
   if (usedBytes + needed > limitBytes) return outOfMemory;
@@ -273,7 +282,7 @@ EXPORT int cuMemAlloc_v2(address* at, size_t bytes) {
   if (bytes < (64u << 20)) memset(first, 0xff, needed);
   std::lock_guard<std::recursive_mutex> lock(control);
   *at = (address)first;
-  pieces[*at] = {start, mapped + page, needed};
+  pieces[*at] = {start, mapped + page, needed, current};
   usedBytes += needed;
   return ok;
 }
@@ -307,7 +316,7 @@ EXPORT int cuMemFreeHost(void* at) {
   return ok;
 }
 EXPORT int cuMemcpyHtoDAsync_v2(address to, const void* from, size_t bytes, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (!known(to, bytes)) return invalidValue;
   // From memory that is not pinned, CUDA takes a copy before it returns.
   std::string copy((const char*)from, bytes);
@@ -315,20 +324,20 @@ EXPORT int cuMemcpyHtoDAsync_v2(address to, const void* from, size_t bytes, Stre
   return ok;
 }
 EXPORT int cuMemcpyDtoHAsync_v2(void* to, address from, size_t bytes, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (!known(from, bytes)) return invalidValue;
   if (!isPinned(to)) return invalidValue;  // It would wait, so nobody here asks for it.
   order(stream, [=] { memcpy(to, (void*)from, bytes); });
   return ok;
 }
 EXPORT int cuMemcpyDtoDAsync_v2(address to, address from, size_t bytes, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (!known(from, bytes) || !known(to, bytes)) return invalidValue;
   order(stream, [=] { memcpy((void*)to, (void*)from, bytes); });
   return ok;
 }
 EXPORT int cuMemsetD8Async(address to, unsigned char value, size_t bytes, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (!known(to, bytes)) return invalidValue;
   order(stream, [=] { memset((void*)to, value, bytes); });
   return ok;
@@ -351,7 +360,7 @@ EXPORT int cuModuleLoadData(Module** module, const char* image) {
   block::scheduler.meet = block::meet;
   block::scheduler.slots = block::slots;
   block::scheduler.present = block::present;
-  *module = new Module{library, (void (*)())dlsym(library, "birkhoffForget"), {}};
+  *module = new Module{current, library, (void (*)())dlsym(library, "birkhoffForget"), {}};
   return ok;
 }
 EXPORT int cuModuleUnload(Module*) { BEGIN; return ok; }
@@ -370,7 +379,7 @@ EXPORT int cuFuncSetAttribute(Function* function, int attribute, int value) {
   return ok;
 }
 EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned sharedBytes, Stream* stream, void** parameters, void** extra) {
-  BEGIN;
+  BEGIN; OF(stream); OF(function->module);
   if (!gx || !gy || !gz || !bx || !by || !bz || bx * by * bz > block::mostThreads || gy > 65535 || gz > 65535 || gx > 0x7fffffffu || extra) return invalidValue;
   if (sharedBytes > function->sharedBytes) return invalidValue;
   std::vector<unsigned long long> values;
@@ -381,13 +390,13 @@ EXPORT int cuLaunchKernel(Function* function, unsigned gx, unsigned gy, unsigned
 EXPORT int cuStreamCreate(Stream** stream, unsigned) { BEGIN; *stream = new Stream; return ok; }
 EXPORT int cuStreamDestroy_v2(Stream* stream) { BEGIN; waitForAll(); delete stream; return ok; }
 EXPORT int cuStreamSynchronize(Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (stream->capture) return captureInvalid;
   waitForAll();
   return sticky;
 }
 EXPORT int cuStreamBeginCapture_v2(Stream* stream, int) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (stream->capture) return captureInvalid;
   stream->capture = new Graph;
   return ok;
@@ -401,7 +410,7 @@ EXPORT int cuStreamEndCapture(Stream* stream, Graph** graph) {
 }
 EXPORT int cuGraphInstantiateWithFlags(Graph** executable, Graph* graph, unsigned long long) { BEGIN; *executable = new Graph(*graph); return ok; }
 EXPORT int cuGraphLaunch(Graph* executable, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   for (auto& each : executable->orders) order(stream, each);
   return ok;
 }
@@ -410,7 +419,7 @@ EXPORT int cuGraphExecDestroy(Graph* executable) { BEGIN; waitForAll(); delete e
 EXPORT int cuEventCreate(Event** event, unsigned) { BEGIN; *event = new Event; return ok; }
 EXPORT int cuEventDestroy_v2(Event* event) { BEGIN; waitFor(event->order); delete event; return ok; }
 EXPORT int cuEventRecord(Event* event, Stream* stream) {
-  BEGIN;
+  BEGIN; OF(stream);
   if (stream->capture) return captureInvalid;
   event->order = enqueue([event] { event->time = clockNow(); });
   return ok;
