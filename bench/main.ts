@@ -15,6 +15,7 @@ import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
+import { mpi } from "./mpi.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { sinkhorn } from "./sinkhorn.ts";
@@ -42,6 +43,7 @@ const groups: readonly Group[] = [
   instruments,
   webgpu,
   cuda,
+  mpi,
 ];
 const ROUNDS = 8;
 

@@ -20,7 +20,15 @@ const rooms: Readonly<
   ops: { browser: true },
   runtime: {
     browser: true,
-    butFor: ["open.ts", "cuda/", "wasm/node/", "webgpu/node/"],
+    butFor: [
+      "collective/mpi/",
+      "collective/open.ts",
+      "collective/watch/",
+      "open.ts",
+      "cuda/",
+      "wasm/node/",
+      "webgpu/node/",
+    ],
   },
   connections: { browser: true },
   data: {
