@@ -55,6 +55,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createWebgpuRuntime: [runtime.createWebgpuRuntime, "largestBuffers", "largestBuffer"],
   createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
+  openCollective: [runtime.openCollective, "deadlines", "deadline"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   headCrossEntropy: [(o) => ops.headCrossEntropy(t, t, ids, o), "row", "rows"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
@@ -123,6 +124,10 @@ const withOptions: Readonly<Record<string, Case>> = {
 
 /** They take tensors, numbers, texts, files, or objects that a schema or another function has made. */
 const withoutOptions: readonly string[] = [
+  "CollectiveError",
+  "alone",
+  "endFollowers",
+  "followRun",
   "AlarmError",
   "ConversionError",
   "DivergenceError",

@@ -24,7 +24,10 @@ import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
+import type { SavedTensor, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
+
+export type { SavedTensor, TrainerState } from "./state.ts";
 
 /** What one training step did. */
 export interface StepResult {
@@ -67,20 +70,6 @@ export interface StepWishes {
 export interface Interruptible {
   /** Looked at between batches; when it is aborted, the call rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A tensor as it is saved. */
-export interface SavedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** Everything a trainer needs to go on bit by bit: the step, the parameters, the moments. */
-export interface TrainerState {
-  readonly step: number;
-  readonly model: readonly SavedTensor[];
-  readonly optimizer: readonly SavedTensor[];
 }
 
 /** A model in training: its compiled step, and its position in the run. */

@@ -2,6 +2,7 @@
 //
 // A launcher of MPI says so in the environment. Else the process is alone, and no library is looked for.
 
+import { expectFields } from "../../basics/fields.ts";
 import { alone } from "./alone.ts";
 import type { Collective, CollectiveOptions } from "./collective.ts";
 import { launchedAs } from "./mpi/find.ts";
@@ -14,6 +15,7 @@ import { overMessages } from "./over-messages.ts";
  *   opened, or is not that of the launcher
  */
 export async function openCollective(options: CollectiveOptions = {}): Promise<Collective> {
+  expectFields("openCollective", options, { deadline: "number" });
   const launched = launchedAs();
   if (!launched || launched.size === 1) return alone();
   const [{ enterMpi }, { joinWatch }] = await Promise.all([import("./mpi/messenger.ts"), import("./watch/join.ts")]);

@@ -14,7 +14,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TrainerState } from "../trainer.ts";
+import type { SavedTensor, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
 import type { SharedStep } from "./step.ts";
 

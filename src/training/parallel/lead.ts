@@ -7,7 +7,8 @@
 
 import type { Collective } from "../../runtime/collective/collective.ts";
 import { broadcastText } from "../../runtime/collective/texts.ts";
-import type { SavedTensor, StepWishes, Trainer, TrainerState } from "../trainer.ts";
+import type { SavedTensor, TrainerState } from "../state.ts";
+import type { StepWishes, Trainer } from "../trainer.ts";
 
 /** What rank 0 tells the others to do. */
 type Order =

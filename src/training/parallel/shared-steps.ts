@@ -12,7 +12,7 @@ import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import { writeBatch } from "../inputs.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { TrainerState } from "../trainer.ts";
+import type { TrainerState } from "../state.ts";
 import { expectSame } from "./agree.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import { ownBatches, type Share } from "./share.ts";
