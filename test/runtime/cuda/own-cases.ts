@@ -6,6 +6,8 @@ import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts"
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
 import type { OperationCase } from "../../ops/case.ts";
+import { expertProductCase } from "../../ops/cases/expert-matmul.ts";
+import type { Mixture } from "../../ops/cases/mixtures.ts";
 
 function attentionCase(T: number, heads: number, kvHeads: number, headSize: number, valueSize: number): OperationCase {
   return {
@@ -38,6 +40,13 @@ function sublayersCase(T: number, n: number, C: number): OperationCase {
   };
 }
 
+/** Tiles of 128, 64 and 32 rows, and of 128 and 64 columns; experts without rows, and more than a warp looks at together. */
+const [tall, middle, flat]: readonly Mixture[] = [
+  { tokens: 144, experts: 3, active: 2, channels: 40, hidden: 72, among: (draw) => (draw < 0.7 ? 0 : 2) },
+  { tokens: 100, experts: 2, active: 1, channels: 48, hidden: 24 },
+  { tokens: 20, experts: 34, active: 3, channels: 16, hidden: 72, among: (draw) => 3 + Math.floor(31 * draw) },
+] as const;
+
 export const ownCases: readonly OperationCase[] = [
   attentionCase(130, 2, 1, 64, 64),
   attentionCase(67, 1, 1, 128, 128),
@@ -47,6 +56,10 @@ export const ownCases: readonly OperationCase[] = [
   sublayersCase(70, 4, 24),
   sublayersCase(5, 2, 1040),
   sublayersCase(9, 3, 64),
+  expertProductCase(tall!, false),
+  expertProductCase(tall!, true),
+  expertProductCase(middle!, false),
+  expertProductCase(flat!, true),
 ];
 
 /** Shapes that a GPU with less shared memory does in smaller tiles, or as every GPU does. */

@@ -11,6 +11,7 @@ import type { Tensor } from "../../../src/graph/tensor.ts";
 import { attention } from "../../../src/ops/attention.ts";
 import { multiply } from "../../../src/ops/elementwise.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
+import { expertMatmul } from "../../../src/ops/expert-matmul.ts";
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
@@ -94,6 +95,14 @@ const models: readonly Model[] = [
       streamProjectionBackward: [128, 128],
       transposedProduct: [152, 0],
     },
+  },
+  {
+    name: "64 experts of 1024 x 1408, 6 for each of 8192 tokens",
+    build() {
+      const [x, weights] = [input("x", [6 * 8192, 1024]), input("w", [64, 1024, 1408])];
+      return [expertMatmul(x, weights, input("offsets", [65], "i32")), x, weights];
+    },
+    registers: { expertProduct: [128, 128], expertOuter: [128, 128] },
   },
 ];
 
