@@ -5,6 +5,8 @@
 // Shapes: ops/expert-matmul.ts. Both by tensor cores (tile-product.ts). There are at most P / ROWS + E tiles of rows,
 // whatever the counts are; each warp finds the expert of its tile from the offsets, 32 experts at a time, and the few groups
 // beyond the last tile end at once. Of an expert's matrix all tiles sum over its rows, whose number is read first.
+// Factors of 8 bits: float8.ts; the sum over an expert's rows begins and ends within a block of 128 of them, so its factors
+// stay bfloat16, with the same values.
 // Small products, rows that are no multiple of 16 bytes, and factors of two types take the kernels of every GPU.
 
 import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
@@ -13,7 +15,16 @@ import { expertMatmul as everyGpu } from "../../gpu/ops/expert-matmul.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
 import { cudaCall, type CudaPlace, cudaOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
-import { eachPair, type ProductTile, tileDeclarations, tileShared, tileThreads } from "./tile-product.ts";
+import { emitCodes, fitsFloat8, type Rounded, roundedFactor } from "./float8.ts";
+import {
+  eachPair,
+  type FactorType,
+  type Inner,
+  type ProductTile,
+  tileDeclarations,
+  tileShared,
+  tileThreads,
+} from "./tile-product.ts";
 
 /** Multiplications below which most of a tile would be empty. */
 const LITTLE = 2 ** 14;
@@ -21,19 +32,12 @@ const LITTLE = 2 ** 14;
 /** Whether tiles can do it: factors of one type, whose lines are whole 16 bytes, and enough work. */
 function fits(rows: number, inner: number, columns: number, ...factors: readonly CudaPlace[]): boolean {
   const [first, second] = factors;
-  const typed = first!.type === second!.type && (first!.type === "f32" || first!.type === "bf16");
-  return typed && inner % 8 === 0 && columns % 8 === 0 && rows * inner * columns > LITTLE;
+  return first!.type === second!.type && inner % 8 === 0 && columns % 8 === 0 && rows * inner * columns > LITTLE;
 }
 
 /** A tile of as many rows as there are, or fewer. */
-const tileOf = (
-  rows: number,
-  columns: number,
-  place: CudaPlace,
-  a: "first" | "last",
-  b: "first" | "last",
-): ProductTile => ({
-  type: place.type === "bf16" ? "bf16" : "f32",
+const tileOf = (rows: number, columns: number, type: FactorType, a: Inner, b: Inner): ProductTile => ({
+  type,
   rows: rows >= 96 ? 128 : rows >= 48 ? 64 : 32,
   columns: columns > 64 ? 128 : 64,
   a,
@@ -42,6 +46,56 @@ const tileOf = (
 
 const places = (context: LoweringContext, ...tensors: readonly Tensor[]): CudaPlace[] =>
   tensors.map((tensor) => cudaOperand(context, tensor));
+
+const typeOf = ({ type }: CudaPlace): FactorType => (type === "bf16" ? "bf16" : "f32");
+
+/** The factors of a product of experts, and where a tile finds its own. */
+interface Factors {
+  readonly type: FactorType;
+  readonly reads: Readonly<Record<string, CudaPlace>>;
+  /** Inner indices of a line. */
+  readonly length: number;
+  /** Where the inner index of the matrices lies. */
+  readonly inner: Inner;
+  /** A \`Factor\` each. */
+  readonly first: string;
+  readonly second: string;
+}
+
+type Operands = Readonly<Record<"x" | "weights", Tensor>>;
+
+function codedFactors(float8: boolean, { x, weights }: Operands, transposed: boolean): [Rounded, Rounded] | undefined {
+  const rows = float8 ? roundedFactor(x, "last") : undefined;
+  const matrices = rows && roundedFactor(weights, transposed ? "last" : "first");
+  return matrices && fitsFloat8(weights.shape[transposed ? 1 : 2]!) ? [rows, matrices] : undefined;
+}
+
+function factorsOf(context: LoweringContext, float8: boolean, { x, weights }: Operands, transposed: boolean): Factors {
+  const inner = transposed ? "last" : "first";
+  const coded = codedFactors(float8, { x, weights }, transposed);
+  if (!coded) {
+    const [rows, matrices] = places(context, x, weights) as [CudaPlace, CudaPlace];
+    return {
+      type: typeOf(rows),
+      reads: { x: rows, weights: matrices },
+      length: lastAxis(x.shape),
+      inner,
+      first: "{x + (size_t)firstRow * I, I, endRow - firstRow}",
+      second: `{weights + (size_t)e * I * M + ${transposed ? "(size_t)firstColumn * I, I" : "firstColumn, M"}, M - firstColumn}`,
+    };
+  }
+  const rows = emitCodes(context, "x", coded[0], "last", 1);
+  const matrices = emitCodes(context, "weights", coded[1], inner, weights.shape[0]!);
+  return {
+    type: "e4m3",
+    reads: { x: rows.codes, weights: matrices.codes, scalesX: rows.scales, scalesW: matrices.scales },
+    length: rows.inner,
+    inner: "last",
+    first: "{x + (size_t)firstRow * I, I, endRow - firstRow, scalesX + firstRow, P}",
+    second:
+      "{weights + ((size_t)e * M + firstColumn) * I, I, M - firstColumn, scalesW + (size_t)e * (I / 128) * M + firstColumn, M}",
+  };
+}
 
 /** The expert of tile `wanted` of rows, its first row in the tile, and the row behind the last of the expert. */
 const findExpert = `
@@ -66,36 +120,39 @@ for (int base = 0, tiles = 0; base < E && e < 0; base += 32) {
 }
 if (e < 0) return;`;
 
-export const expertMatmul: readonly Own[] = [
+/** @param float8 whether the GPU multiplies factors of 8 bits */
+export const expertMatmul = (float8: boolean): readonly Own[] => [
   own(expertMatmulOperation, everyGpu, {
     accumulates: true,
-    fits: ({ x, weights, y }, _attributes, context) =>
+    fits: ({ x, weights, y }, { transposed }, context) =>
+      codedFactors(float8, { x, weights }, transposed) !== undefined ||
       fits(rowCount(x.shape), lastAxis(x.shape), lastAxis(y.shape), ...places(context, x, weights)),
     lower({ x, weights, offsets, y }, { transposed }, context, addend) {
-      const [P, K, M] = [rowCount(x.shape), lastAxis(x.shape), lastAxis(y.shape)];
+      const [P, M] = [rowCount(x.shape), lastAxis(y.shape)];
       const E = sizeOf(offsets.shape) - 1;
-      const [rows, matrices] = places(context, x, weights) as [CudaPlace, CudaPlace];
       const before = addend && cudaOperand(context, addend);
-      const tile = tileOf(P / E, M, rows, "last", transposed ? "last" : "first");
+      const factors = factorsOf(context, float8, { x, weights }, transposed);
+      const tile = tileOf(P / E, M, factors.type, "last", factors.inner);
       const across = Math.ceil(M / tile.columns);
       context.emit(
         cudaCall({
           name: "expertProduct",
-          reads: { x: rows, weights: matrices, offsets: cudaOperand(context, offsets), ...(before && { before }) },
+          reads: { ...factors.reads, offsets: cudaOperand(context, offsets), ...(before && { before }) },
           writes: { y: cudaOperand(context, y) },
           ...(before && { inPlace: { y: "before" } }),
-          declarations: [tileDeclarations(tile), `constexpr int E = ${E}, K = ${K}, M = ${M}, across = ${across};`],
+          declarations: [
+            tileDeclarations(tile),
+            `constexpr int E = ${E}, P = ${P}, I = ${factors.length}, M = ${M}, across = ${across};`,
+          ],
           width: tileThreads(tile),
           groups: (Math.floor(P / tile.rows) + Math.min(E, P)) * across,
-          groupsAtOnce: 2,
+          ...(factors.type !== "e4m3" && { groupsAtOnce: 2 }),
           sharedBytes: tileShared(tile),
           body: `
 const int wanted = group / across, firstColumn = group % across * COLUMNS;
 ${findExpert}
 float acc[MT][NT][4];
-multiplyTile(acc, (Element*)shared,
-  {x + (size_t)firstRow * K, K, endRow - firstRow},
-  {weights + (size_t)e * K * M + ${transposed ? "(size_t)firstColumn * K, K" : "firstColumn, M"}, M - firstColumn}, K, lane);
+multiplyTile(acc, (Element*)shared, ${factors.first}, ${factors.second}, I, lane);
 ${eachPair(
   "firstRow + row < endRow && firstColumn + column < M",
   `const size_t at = (size_t)(firstRow + row) * M + firstColumn + column;
@@ -112,7 +169,7 @@ ${eachPair(
       const [K, M] = [lastAxis(a.shape), lastAxis(b.shape)];
       const E = sizeOf(offsets.shape) - 1;
       const [left, right] = places(context, a, b) as [CudaPlace, CudaPlace];
-      const tile = tileOf(K, M, left, "first", "first");
+      const tile = tileOf(K, M, typeOf(left), "first", "first");
       const [down, across] = [Math.ceil(K / tile.rows), Math.ceil(M / tile.columns)];
       context.emit(
         cudaCall({
