@@ -127,7 +127,7 @@ const models: readonly Model[] = [
       const forward = matmul(eight(x, 1, 128), eight(w, 128, 128));
       return [add(matmul(eight(x, 128, 1), eight(multiply(forward, g), 128, 1), { transposeA: true }), w)];
     },
-    registers: { float8Codes: [104, 104], float8Product: [1, 1] },
+    registers: { float8Codes: [112, 112], float8Product: [255, 255] },
     only: "sm_90a",
   },
   {
@@ -155,13 +155,13 @@ const models: readonly Model[] = [
       ];
     },
     registers: {
-      rmsNorm: [1, 1],
-      rmsNormBackward: [1, 1],
-      swiglu: [1, 1],
-      swigluBackward: [1, 1],
-      rotary: [1, 1],
-      crossEntropy: [1, 1],
-      crossEntropyBackward: [1, 1],
+      rmsNorm: [48, 48],
+      rmsNormBackward: [112, 112],
+      swiglu: [32, 32],
+      swigluBackward: [48, 48],
+      rotary: [32, 32],
+      crossEntropy: [32, 32],
+      crossEntropyBackward: [40, 40],
     },
   },
 ];
@@ -251,8 +251,7 @@ describe.skipIf(!here).each(architectures)("for %s", (architecture) => {
       for (const { kernel, at, text } of own) {
         const { registers, stack, spilled } = usage.get(text.name)!;
         expect({ kernel, stack, spilled }).toEqual({ kernel, stack: 0, spilled: 0 });
-        if (process.env.SHOW_REGISTERS) console.log(architecture, precision, kernel, registers);
-        else expect(registers, kernel).toBeLessThanOrEqual(model.registers[kernel]![at]!);
+        expect(registers, kernel).toBeLessThanOrEqual(model.registers[kernel]![at]!);
       }
     },
   );
