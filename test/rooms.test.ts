@@ -44,6 +44,7 @@ const rooms: Readonly<
   study: { browser: false },
   planning: { browser: true, butFor: ["here/", "machine.ts"] },
   report: { browser: false },
+  serving: { browser: false },
   cli: { browser: false },
 };
 const order = Object.keys(rooms);

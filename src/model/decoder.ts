@@ -29,9 +29,10 @@ export interface Decoder {
   /**
    * Read rows, in order, and return the scores of the token after each of the last `wanted`: [wanted, V].
    *
+   * @param size rows of the program that reads them. Default: the next power of two; the rest is padding before them
    * @throws RangeError for a token, position or slot that does not exist
    */
-  read(rows: readonly Row[], wanted: number): TensorValues | Promise<TensorValues>;
+  read(rows: readonly Row[], wanted: number, size?: number): TensorValues | Promise<TensorValues>;
   /** Compile what reading this many rows will need. */
   prepare(rows: number, wanted: number): void;
   /** Release the programs and the cache. */
@@ -61,8 +62,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
   const programs = new Map<string, Compiled>();
   const states = new Set([cache.angles]);
 
-  const compiled = (rows: number, wanted: number): Compiled => {
-    const count = 2 ** Math.ceil(Math.log2(rows));
+  const compiled = (rows: number, wanted: number, count = powerOfTwo(rows)): Compiled => {
     const key = `${count} ${wanted}`;
     const program = programs.get(key) ?? compile(count, wanted);
     programs.delete(key);
@@ -90,9 +90,9 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
 
   return {
     slots,
-    read(rows, wanted) {
+    read(rows, wanted, size) {
       for (const row of rows) expectRow(row, { slots, context, vocabulary });
-      const { count, program, ...inputs } = compiled(rows.length, wanted);
+      const { count, program, ...inputs } = compiled(rows.length, wanted, size);
       const padding = count - rows.length;
       const column = (fill: number, of: (row: Row) => number): Int32Array => {
         const values = new Int32Array(count).fill(fill, 0, padding);
@@ -122,6 +122,8 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
     },
   };
 }
+
+const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
 
 function expectRow(
   { slot, position, token }: Row,

@@ -108,13 +108,26 @@ export function drawToken({ tokens, probabilities }: Distribution, random: numbe
   return tokens[last]!;
 }
 
-/** log p of a token by the model itself: log softmax(scores), before any option. */
-export function logProbability(scores: ArrayLike<number>, token: number): number {
-  const highest = scores[largestIndex(scores)]!;
+/** The model's own distribution after some token: log softmax(scores), before any option. */
+export interface LogProbabilities {
+  /** log p of a token. */
+  of(token: number): number;
+  /** The most likely token, the first of several. */
+  readonly best: number;
+}
+
+/** The sum is taken once, for any number of tokens. */
+export function logProbabilities(scores: ArrayLike<number>): LogProbabilities {
+  const best = largestIndex(scores);
+  const highest = scores[best]!;
   let sum = 0;
   for (let i = 0; i < scores.length; i++) sum += Math.exp(scores[i]! - highest);
-  return scores[token]! - highest - Math.log(sum);
+  const logSum = Math.log(sum);
+  return { best, of: (token) => scores[token]! - highest - logSum };
 }
+
+/** log p of a token by the model itself. */
+export const logProbability = (scores: ArrayLike<number>, token: number): number => logProbabilities(scores).of(token);
 
 /** Differences of two such scores are finite. */
 const MOST = Number.MAX_VALUE / 2;
