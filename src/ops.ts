@@ -26,6 +26,7 @@ export { adamw, type AdamwAttributes, type AdamwOperands } from "./ops/adamw.ts"
 export { attention } from "./ops/attention.ts";
 export { concat } from "./ops/concat.ts";
 export { crossEntropy } from "./ops/cross-entropy.ts";
+export { headCrossEntropy, type HeadCrossEntropyAttributes } from "./ops/head-cross-entropy.ts";
 export { embedding, gather } from "./ops/gather.ts";
 export { clipScale } from "./ops/clip-scale.ts";
 export { sumSquares } from "./ops/sum-squares.ts";

@@ -45,6 +45,7 @@ const rooms: Readonly<
   evaluation: { browser: false },
   planning: { browser: true, butFor: ["here/", "machine.ts"] },
   report: { browser: false },
+  serving: { browser: false },
   cli: { browser: false },
 };
 const order = Object.keys(rooms);

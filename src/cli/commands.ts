@@ -51,7 +51,7 @@ export const commandTable: readonly CommandEntry[] = [
     name: "inspect",
     usage: "[options] <run>",
     summary:
-      "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
+      "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file or of a model on the hub.",
     load: async () => (await import("./inspect.ts")).inspectCommand,
   },
   {
@@ -109,7 +109,8 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: "serve",
     usage: "[options] [runs]",
-    summary: "Show all runs under a folder on a page in the browser, live while they train.",
+    summary:
+      "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
     load: async () => (await import("./serve.ts")).serveCommand,
   },
   {

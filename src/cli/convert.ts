@@ -16,6 +16,7 @@ import { prose, widthOf } from "../report/terminal.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { MOST_ITERATIONS, MOST_STREAMS } from "../basics/bounds.ts";
 import { expectUnused, positiveNumber, wholeNumber, machineOptions } from "./options.ts";
+import { say } from "./warn.ts";
 import { type UpcycleCommandOptions, upcycleRun } from "./upcycle.ts";
 
 interface ConvertCommandOptions {
@@ -41,7 +42,7 @@ export const convertCommand: Command = machineOptions(new Command("convert"))
   )
   .argument(
     "<in>",
-    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint)",
+    "a safetensors file, a folder with all files of a checkpoint, hf:owner/name[@revision], or a run folder (its last checkpoint)",
   )
   .argument("<out>", "the file or folder to write, or the folder of the new run")
   .addOption(
@@ -95,6 +96,7 @@ Examples:
   birkhoff convert model.safetensors --from deepseek-v4 --to paper ours.safetensors
   birkhoff convert runs/my theirs.safetensors --to deepseek-v4
   birkhoff convert runs/plain runs/streams --to mhc
+  birkhoff convert hf:deepseek-ai/DeepSeek-V4-Flash ours --from deepseek-v4 --to paper
 docs/conventions.md describes the conventions and says which can be converted into which.`,
   )
   .action(async (input: string, output: string, options: ConvertCommandOptions | UpcycleCommandOptions, command) => {
@@ -120,9 +122,22 @@ docs/conventions.md describes the conventions and says which can be converted in
     const report = convertFile(input, output, {
       to: convention,
       ...given({ from, names, iterations, tolerance, end, overwrite }),
+      onProgress: sayWritten(),
     });
     process.stdout.write(json ? `${JSON.stringify({ input, output, ...report })}\n` : show(report, output));
   });
+
+/** What is said of a long conversion, now and then. */
+const EVERY_MS = 10_000;
+
+function sayWritten(): (written: number, bytes: number) => void {
+  let last = Date.now();
+  return (written, bytes) => {
+    if (Date.now() - last < EVERY_MS) return;
+    last = Date.now();
+    say(`convert: ${showBytes(written)} of ${showBytes(bytes)} written`);
+  };
+}
 
 /** Lets a choice also be given by the name that a kind of connection had in older versions. */
 function olderKinds(option: Option): Option {

@@ -27,7 +27,10 @@ export const importCommand: Command = machineOptions(new Command("import"))
     "Make a run from a model in Hugging Face's format: one that birkhoff export wrote, or a checkpoint like " +
       "Llama's or DeepSeek-V3's. The run can write, train and be inspected like any other.",
   )
-  .argument("<folder>", "folder with config.json, model.safetensors or its shards, and tokenizer.json")
+  .argument(
+    "<folder>",
+    "folder with config.json, model.safetensors or its shards, and tokenizer.json; or hf:owner/name[@revision]",
+  )
   .argument("<run>", "the folder of the new run")
   .addOption(
     new Option(
@@ -55,6 +58,7 @@ Examples:
   birkhoff import my-model runs/mine
   birkhoff import llama-folder runs/wide --to mhc --data my.txt --context 256
   birkhoff train --resume runs/wide
+  birkhoff import hf:HuggingFaceTB/SmolLM2-135M runs/smol
 docs/files.md says what can be imported and what cannot.`,
   )
   .action(async (folder: string, run: string, options: ImportOptions) => {

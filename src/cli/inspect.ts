@@ -8,11 +8,13 @@ import { showBytes, showPlain, showMany } from "../basics/show.ts";
 import { wrapLastColumn } from "../basics/table.ts";
 import { given } from "../basics/given.ts";
 import { type ConventionName, conventionNames } from "../connections/conventions/table.ts";
+import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { inactiveParameters } from "../model/mixture.ts";
 import { parameterCount } from "../graph/parameters.ts";
+import { inspectedPage, originOf } from "../report/inspected-page.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
 import { lookOf, prose, widthOf } from "../report/terminal.ts";
@@ -52,14 +54,19 @@ interface InspectOptions extends MemoryOption, Pick<MachineOptions, "runtime"> {
   readonly iterations?: number;
   readonly tensors?: boolean;
   readonly plan?: boolean;
+  readonly static?: boolean;
+  readonly out?: string;
   readonly json?: boolean;
 }
 
 export const inspectCommand: Command = memoryOption(runtimeOption(new Command("inspect")), "measuring")
   .description(
-    "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file.",
+    "Show a run: its configuration, its progress, and what the instruments measure on its last checkpoint (gains, errors, saturation, spectra, streams). Or show the connections of a safetensors file or of a model on the hub.",
   )
-  .argument("<run>", "a run folder, or a safetensors file or folder of shards with HC or mHC connections")
+  .argument(
+    "<run>",
+    "a run folder; or a safetensors file, a folder of shards or hf:owner/name[@revision] with HC or mHC connections",
+  )
   .option("--tokens <file>", "measure on the beginning of this text (default: the run's validation text)")
   .addOption(
     new Option(
@@ -72,17 +79,23 @@ export const inspectCommand: Command = memoryOption(runtimeOption(new Command("i
     "Sinkhorn-Knopp iterations for a safetensors file (default: 20)",
     wholeNumber(1, MOST_ITERATIONS),
   )
+  .option(
+    "--static",
+    "of a safetensors file: the maps that the biases alone give; φ is not read (default for hf:owner/name)",
+  )
+  .option("--no-static", "of hf:owner/name: read φ, too, and show the maps of random streams")
+  .option("--out <file>", "of a safetensors file: also write a page with heat maps of H_res (HTML)")
   .option("--tensors", "list every tensor with its size and spread")
   .option("--plan", "show the compiled training step: its phases, its buffers and its peak memory")
   .option("--json", "print as one JSON object")
   .addHelpText(
     "after",
-    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4",
+    "\nExamples:\n  birkhoff inspect runs/sotu-nano-1/mhc --tensors\n  birkhoff inspect runs/sotu-nano-1/mhc --tokens speech.txt\n  birkhoff inspect runs/sotu-nano-1/mhc --plan\n  birkhoff inspect model.safetensors --convention deepseek-v4\n  birkhoff inspect hf:deepseek-ai/DeepSeek-V4-Flash --out maps.html",
   )
   .action(async (folder: string, options: InspectOptions) => {
     await expectChosen(options);
-    if (fs.existsSync(folder) && (!isFolder(folder) || isCheckpointFolder(folder))) return showFile(folder, options);
-    expectNone(options, ["convention", "iterations"], "a safetensors file", folder);
+    if (isCheckpointFolder(folder) || (fs.existsSync(folder) && !isFolder(folder))) return showFile(folder, options);
+    expectNone(options, ["convention", "iterations", "static", "out"], "a safetensors file", folder);
     const run = openRunFolder(folder);
     if (isNetConfig(run.config)) {
       expectNone(options, ["tokens", "plan"], "the run of a language model", folder);
@@ -227,17 +240,18 @@ function once<T>(make: () => T): () => T {
   return () => (made ??= make());
 }
 
-function showFile(file: string, options: InspectOptions): void {
+async function showFile(file: string, options: InspectOptions): Promise<void> {
   expectNone(options, ["tokens", "tensors", "plan"], "a run folder", file);
-  const { convention, iterations } = options;
-  const inspected = inspectFile(file, given({ convention, iterations }));
-  const { names, conventions, tokens, instruments, partOf } = inspected;
+  const { convention, iterations, static: isStatic, out } = options;
+  const inspected = inspectFile(file, given({ convention, iterations, static: isStatic }));
+  if (out !== undefined) writeFileAtomically(out, await inspectedPage(inspected));
+  const { names, conventions, instruments, partOf } = inspected;
   const part =
     partOf === undefined ? "" : `only a part of a checkpoint, it seems: ${partOf}; give the folder with all files\n`;
   process.stdout.write(
     options.json
       ? `${formatJson(inspected)}\n`
-      : `${file}: ${showMany(names.length, "connection")}, ${[...new Set(conventions)].join(", ")}, on ${showMany(tokens, "token")} of random streams\n${part}\n${describeInstruments(instruments, names, widthOf(process.stdout))}\n`,
+      : `${file}: ${showMany(names.length, "connection")}, ${[...new Set(conventions)].join(", ")}\n${prose(originOf(inspected), process.stdout)}\n${part}\n${describeInstruments(instruments, names, widthOf(process.stdout))}\n${out === undefined ? "" : `Page: ${out}\n`}`,
   );
 }
 

@@ -41,7 +41,7 @@ export const lintCommand: Command = runtimeOption(new Command("lint"))
   )
   .argument(
     "<file>",
-    "a safetensors file, a folder with all files of a checkpoint, or a run folder (its last checkpoint is checked)",
+    "a safetensors file, a folder with all files of a checkpoint, hf:owner/name[@revision], or a run folder (its last checkpoint is checked)",
   )
   .addOption(
     new Option("--convention <name>", "its convention (default: as the file, its run or its tensor names say)").choices(

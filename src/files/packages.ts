@@ -10,7 +10,18 @@ import { entryOf } from "../basics/objects.ts";
 import { hasCode } from "./errors.ts";
 
 /** A part of Birkhoff that needs packages of its own. */
-export type PackagePart = "gpu" | "cuda" | "charts" | "pictures" | "page" | "corpus" | "yaml" | "parquet" | "zstd";
+export type PackagePart =
+  | "gpu"
+  | "cuda"
+  | "charts"
+  | "pictures"
+  | "page"
+  | "chat"
+  | "corpus"
+  | "yaml"
+  | "parquet"
+  | "zstd"
+  | "hub";
 
 export interface PartPackages {
   /** The part in words, as in "the live page needs hono". */
@@ -54,6 +65,11 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  chat: {
+    what: "a tokenizer's own chat template",
+    packages: ["@huggingface/jinja"],
+    neededBy: "serve --api needs it for a run whose tokenizer has one",
+  },
   parquet: {
     what: "parquet files",
     packages: ["hyparquet"],
@@ -65,6 +81,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["fzstd"],
     neededBy: "a .zst file of --data needs it where Node itself cannot read zstd (before 22.15)",
     instead: "or unpack the file (unzstd)",
+  },
+  hub: {
+    what: "models on a hub",
+    packages: ["@huggingface/hub"],
+    neededBy: "hf:owner/name in inspect, lint, convert and import needs it",
+    instead: "or fetch the files and give their folder",
   },
   yaml: {
     what: "configurations in YAML",

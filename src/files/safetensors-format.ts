@@ -59,6 +59,12 @@ export interface OpenSafetensors {
   close(): void;
 }
 
+/** One file of which it is known where its tensors lie. */
+export interface OpenFile extends OpenSafetensors {
+  /** The file's bytes [from, to) that a tensor takes. */
+  rangeOf(name: string): readonly [from: number, to: number];
+}
+
 const LONGEST_REASON = 1000;
 
 /** The file is not a safetensors file, or it is damaged. */
@@ -113,7 +119,7 @@ export function readAll(opened: OpenSafetensors): Safetensors {
 }
 
 /** Reads and checks the head of a source; errors name it and what is wrong with it. */
-export function openSource(file: string, source: ByteSource): OpenSafetensors {
+export function openSource(file: string, source: ByteSource): OpenFile {
   const naming = <R>(action: () => R): R => {
     try {
       return action();
@@ -161,6 +167,10 @@ export function openSource(file: string, source: ByteSource): OpenSafetensors {
             `${name} of ${file} has ${end - begin} bytes; bytes ${from} to ${from + into.length} lie outside`,
           );
         naming(() => source.fill(start + begin + from, into));
+      },
+      rangeOf(name) {
+        const { begin, end } = entryOf(name);
+        return [start + begin, start + end];
       },
       close: () => source.close(),
     };

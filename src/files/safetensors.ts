@@ -4,7 +4,7 @@
 
 import fs from "node:fs";
 import { reason } from "./errors.ts";
-import { openSource, type OpenSafetensors, readAll, type Safetensors } from "./safetensors-format.ts";
+import { openSource, type OpenFile, readAll, type Safetensors } from "./safetensors-format.ts";
 
 const largestRead = 1 << 30;
 
@@ -12,7 +12,7 @@ const largestRead = 1 << 30;
 export const readSafetensors = (file: string): Safetensors => readAll(openSafetensors(file));
 
 /** Opens a file that need not fit into memory; errors name it and what is wrong with it. */
-export function openSafetensors(file: string): OpenSafetensors {
+export function openSafetensors(file: string): OpenFile {
   let descriptor: number;
   try {
     // Opening a pipe would wait for someone to write to it.

@@ -17,20 +17,27 @@ const anyIndex = ".safetensors.index.json";
 /** Whether a file is called as an index is. */
 export const isIndexName = (name: string): boolean => name.endsWith(anyIndex);
 
-/** The name of a folder's index: the usual one, or the only other, such as consolidated.safetensors.index.json. */
+/** The name of an index among files: the usual one, or the only other, such as consolidated.safetensors.index.json. */
+export function indexAmong(names: readonly string[]): string | undefined {
+  if (names.includes(indexName)) return indexName;
+  const [first, ...others] = names.filter(isIndexName);
+  return others.length === 0 ? first : undefined;
+}
+
+/** The name of a folder's index. */
 export function indexIn(folder: string): string | undefined {
-  if (fs.existsSync(path.join(folder, indexName))) return indexName;
+  // A folder may let its files be read, and not itself.
   let names: string[] = [];
-  attempt(() => (names = fs.readdirSync(folder).filter(isIndexName)));
-  return names.length === 1 ? names[0] : undefined;
+  attempt(() => (names = fs.readdirSync(folder)));
+  return indexAmong(names) ?? (fs.existsSync(path.join(folder, indexName)) ? indexName : undefined);
 }
 
 /** The stem, the number and the count of a shard's name. */
 export const shardName: RegExp = /^(.*)-(\d{1,6})-of-(\d{1,6})\.safetensors$/;
 
-/** All safetensors files of a folder. */
-export const safetensorsIn = (folder: string): string[] =>
-  fs.readdirSync(folder).filter((name) => name.endsWith(".safetensors"));
+/** The safetensors files among some. */
+export const safetensorsAmong = (names: readonly string[]): string[] =>
+  names.filter((name) => name.endsWith(".safetensors"));
 
 /** Which file has which tensor, as an index says; the files' names are whatever it holds. */
 export function statementsOf(file: string): (readonly [tensor: string, file: unknown])[] {

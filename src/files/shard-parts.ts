@@ -4,12 +4,22 @@
 // that holds other tensors: consolidated.00 and .01, part-1 and part-2. Files of several steps, or of a conversion, have
 // the same tensors or the same layers, and are wholes.
 
+import fs from "node:fs";
 import path from "node:path";
+import type { CheckpointFolder } from "./checkpoint-folder.ts";
 import { attempt } from "./errors.ts";
 import { openSafetensors } from "./safetensors.ts";
-import type { DescribedTensor } from "./safetensors-format.ts";
+import type { DescribedTensor, OpenSafetensors } from "./safetensors-format.ts";
 import { shortName } from "./safetensors-header.ts";
-import { indexIn, indexName, safetensorsIn, shardName, singleName, statementsOf } from "./shard-names.ts";
+import {
+  indexAmong,
+  indexIn,
+  indexName,
+  safetensorsAmong,
+  shardName,
+  singleName,
+  statementsOf,
+} from "./shard-names.ts";
 
 /** Why a single file may be a part of a checkpoint, as a clause; undefined where nothing says so. */
 export function partOf(folder: string, name: string, tensors: readonly DescribedTensor[]): string | undefined {
@@ -21,7 +31,7 @@ export function partOf(folder: string, name: string, tensors: readonly Described
 }
 
 function partOfIndex(folder: string, name: string, own: ReadonlySet<string>): string | undefined {
-  const stated = statedIn(folder);
+  const stated = statedBy(folder, indexIn(folder));
   if (!stated) return undefined;
   const files = new Set(stated.map(([, file]) => file));
   if (files.has(name))
@@ -40,7 +50,7 @@ function partOfSeries(folder: string, name: string, own: ReadonlySet<string>): s
   const form = (file: string): string => file.replaceAll(/\d+/g, "#");
   // A folder may let its files be read, and not itself.
   let all: string[] = [];
-  attempt(() => (all = safetensorsIn(folder)));
+  attempt(() => (all = safetensorsAmong(fs.readdirSync(folder))));
   const beside = all.filter(
     (file) => file !== name && (name === singleName ? shardName.test(file) : form(file) === form(name)),
   );
@@ -48,7 +58,7 @@ function partOfSeries(folder: string, name: string, own: ReadonlySet<string>): s
   const part = beside.slice(0, MOST_LOOKED_AT).find((file) => {
     // These are always parts: of each other's layers, or of each other's tensors.
     if (name.startsWith("consolidated.")) return true;
-    const others = namesIn(path.join(folder, file));
+    const others = tensorsOf(() => openSafetensors(path.join(folder, file)));
     return (
       others !== undefined &&
       others.length > 0 &&
@@ -66,25 +76,25 @@ const layerOf = (tensor: string): string | undefined => /(?:^|\.)(\d+)\./.exec(t
  *
  * @param has whether the single file has a tensor
  */
-export function expectWhole(folder: string, has: (tensor: string) => boolean): void {
-  const stated = statedIn(folder)?.filter(([, file]) => file !== singleName);
-  const shards = safetensorsIn(folder).filter((name) => shardName.test(name));
+export function expectWhole(folder: CheckpointFolder, has: (tensor: string) => boolean): void {
+  const names = folder.names();
+  const stated = statedBy(folder.path, indexAmong(names))?.filter(([, file]) => file !== singleName);
+  const shards = safetensorsAmong(names).filter((name) => shardName.test(name));
   const [other, tensors] = stated
     ? [`${indexName} lists`, stated.map(([tensor]) => tensor)]
     : [
         `${shards.length} files such as ${shards[0]} hold`,
-        shards.flatMap((name) => namesIn(path.join(folder, name)) ?? []),
+        shards.flatMap((name) => tensorsOf(() => folder.open(name)) ?? []),
       ];
   const lacking = tensors.filter((tensor) => !has(tensor));
   if (lacking.length > 0)
     throw new Error(
-      `${folder} holds two checkpoints: ${other} ${lacking.length} tensors that ${singleName} lacks, such as ${shortName(lacking[0]!)}. Move the one that is not meant to another folder`,
+      `${folder.called} holds two checkpoints: ${other} ${lacking.length} tensors that ${singleName} lacks, such as ${shortName(lacking[0]!)}. Move the one that is not meant to another folder`,
     );
 }
 
 /** What an index says; undefined where there is none, or it is damaged and says nothing about other files. */
-function statedIn(folder: string): (readonly [tensor: string, file: unknown])[] | undefined {
-  const index = indexIn(folder);
+function statedBy(folder: string, index: string | undefined): (readonly [tensor: string, file: unknown])[] | undefined {
   try {
     return index === undefined ? undefined : statementsOf(path.join(folder, index));
   } catch {
@@ -93,9 +103,9 @@ function statedIn(folder: string): (readonly [tensor: string, file: unknown])[] 
 }
 
 /** The tensors of a file; undefined where it cannot be read. */
-function namesIn(file: string): string[] | undefined {
+function tensorsOf(open: () => OpenSafetensors): string[] | undefined {
   try {
-    const opened = openSafetensors(file);
+    const opened = open();
     opened.close();
     return opened.tensors.map(({ name }) => name);
   } catch {

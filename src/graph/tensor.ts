@@ -156,6 +156,11 @@ export interface Operation<I extends Names = Names, O extends Names = Names, A =
     outputGradients: OutputGradients<O>,
     attributes: A,
   ): InputGradients<I>;
+  /**
+   * Another operation, of which this one computes all results on the way: its inputs and outputs begin with those of the
+   * other. A program that has both of the same operands needs only this one; see graph/included.ts.
+   */
+  readonly includes?: Operation;
   /** Whether operands may be bf16. */
   readonly takesBfloat16?: true;
   /** Floating-point operations of one execution. Bytes follow from the shapes. */

@@ -187,7 +187,9 @@ const isApart = (naming: Naming): boolean => naming === "liger" || naming === "m
 function turned({ shape, data }: Weights): Weights {
   const [rows, columns] = shape as [number, number];
   const moved = new Float32Array(data.length);
-  for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) moved[j * rows + i] = data[i * columns + j]!;
+  // Of a tensor that was not read only the shape is known.
+  if (data.length > 0)
+    for (let i = 0; i < rows; i++) for (let j = 0; j < columns; j++) moved[j * rows + i] = data[i * columns + j]!;
   return { shape: [columns, rows], data: moved };
 }
 

@@ -1,6 +1,7 @@
 // Question: how do converted tensors become one file, or the files of a folder?
 //
-// New tensors are in memory; all others are copied from the old files in parts. A file is written under a temporary
+// New tensors are made when it is their turn, one connection at a time; all others are copied from the old files in
+// parts. Small ones are fetched side by side where the old files lie on a hub. A file is written under a temporary
 // name, synced and renamed. The files of a folder are made in a folder inside it and moved when all are complete, the
 // index last. An older checkpoint there is removed just before, so what a kill leaves is never read as a checkpoint.
 
@@ -16,16 +17,22 @@ import {
 } from "../files/atomic.ts";
 import { attempt, reason } from "../files/errors.ts";
 import { isFolder } from "../files/places.ts";
-import type { DescribedTensor, OpenSafetensors } from "../files/safetensors-format.ts";
-import { checkpointFiles, indexName, type Shard, singleName } from "../files/shards.ts";
+import type { DescribedTensor } from "../files/safetensors-format.ts";
+import { checkpointFiles, indexName, type OpenShards, type Shard, singleName } from "../files/shards.ts";
 import { encodeHead } from "../files/write-safetensors.ts";
 
 /** A tensor of a new file. */
 export interface NewTensor extends DescribedTensor {
-  /** Converted values; absent: the bytes are those of the old file's tensor `source`. */
-  readonly data?: Float32Array;
+  /** Makes the converted values; absent: the bytes are those of the old file's tensor `source`. */
+  readonly make?: () => Float32Array;
   readonly source?: string;
 }
+
+/** Hears of every part that was written. */
+export type OnWritten = (bytes: number) => void;
+
+/** So many bytes of an old file are fetched in advance. */
+const MOST_AHEAD = 1 << 26;
 
 /** One new file. */
 export interface NewShard extends Shard {
@@ -54,7 +61,7 @@ export function expectFolders(input: string, output: string, overwrite: boolean)
 }
 
 /** Writes the files of a checkpoint and their index to a folder, in the place of the checkpoint that it may hold. */
-export function writeFolder(output: string, shards: readonly NewShard[], file: OpenSafetensors): void {
+export function writeFolder(output: string, shards: readonly NewShard[], file: OpenShards, onWritten: OnWritten): void {
   fs.mkdirSync(output, { recursive: true });
   sweepLeftovers(output, [MAKING]);
   const making = temporaryOf(path.join(output, MAKING));
@@ -62,7 +69,8 @@ export function writeFolder(output: string, shards: readonly NewShard[], file: O
   let complete = false;
   try {
     fs.mkdirSync(making);
-    for (const { name, tensors, metadata } of shards) writeNew(path.join(making, name), tensors, metadata, file);
+    for (const { name, tensors, metadata } of shards)
+      writeNew(path.join(making, name), tensors, metadata, file, onWritten);
     const names = shards.map(({ name }) => name);
     if (names.length > 1 || names[0] !== singleName) {
       writeFileAtomically(path.join(making, indexName), formatIndex(shards));
@@ -98,14 +106,39 @@ export function writeNew(
   output: string,
   tensors: readonly NewTensor[],
   metadata: Readonly<Record<string, string>>,
-  file: OpenSafetensors,
+  file: OpenShards,
+  onWritten: OnWritten,
 ): void {
   sweepLeftovers(path.dirname(output), [path.basename(output)]);
   writeAtomically(output, (descriptor) => {
     writeAll(descriptor, encodeHead(tensors, metadata));
-    for (const { data, source } of tensors) {
-      if (data) writeAll(descriptor, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
-      else for (const part of file.bytes(source!)) writeAll(descriptor, part);
+    const write = (part: Uint8Array): void => {
+      writeAll(descriptor, part);
+      onWritten(part.length);
+    };
+    for (const some of inBatches(tensors)) {
+      file.prefetch(some.flatMap(({ source, bytes }) => (source !== undefined && bytes <= MOST_AHEAD ? [source] : [])));
+      for (const { make, source } of some) {
+        if (make) {
+          const { buffer, byteOffset, byteLength } = make();
+          write(new Uint8Array(buffer, byteOffset, byteLength));
+        } else for (const part of file.bytes(source!)) write(part);
+      }
     }
   });
+}
+
+/** Tensors in their order, as many at a time as are fetched in advance. */
+function* inBatches(tensors: readonly NewTensor[]): Generator<readonly NewTensor[]> {
+  let batch: NewTensor[] = [];
+  let size = 0;
+  for (const tensor of tensors) {
+    if (batch.length > 0 && size + tensor.bytes > MOST_AHEAD) {
+      yield batch;
+      [batch, size] = [[], 0];
+    }
+    batch.push(tensor);
+    size += tensor.bytes;
+  }
+  if (batch.length > 0) yield batch;
 }

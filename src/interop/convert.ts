@@ -1,8 +1,8 @@
 // Question: how is a checkpoint converted from one convention to another?
 //
-// The tensors of its connections are converted in memory before anything is written. All other tensors, of any
-// dtype, are copied unchanged in parts, so a file may be larger than the memory (convert-write.ts). The error is
-// measured by evaluating both forms of every connection in float64 on the same random streams.
+// Its connections are converted twice, one at a time: before anything is written, to measure the error by evaluating
+// both forms in float64 on the same random streams, and again when it is their turn to be written. All other tensors,
+// of any dtype, are copied unchanged in parts. So a checkpoint may be larger than the memory, and may lie on a hub.
 
 import path from "node:path";
 import { MOST_ITERATIONS, MOST_TOKENS } from "../basics/bounds.ts";
@@ -26,8 +26,10 @@ import {
 } from "../connections/conventions/table.ts";
 import { expectWhole } from "../basics/ranges.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
+import { isManyFiles } from "../files/checkpoint-folder.ts";
+import { isHubPlace } from "../files/hub-place.ts";
 import { isFolder, isSamePlace } from "../files/places.ts";
-import type { OpenSafetensors } from "../files/safetensors-format.ts";
+import { type OpenSafetensors, sizeOf } from "../files/safetensors-format.ts";
 import { isIndexName } from "../files/shard-names.ts";
 import { type OpenShards, openShards } from "../files/shards.ts";
 import {
@@ -64,6 +66,8 @@ export interface ConvertOptions {
   readonly end?: "mean";
   /** Whether the checkpoint that an output folder holds is replaced. Default false; an output file always is. */
   readonly overwrite?: boolean;
+  /** Hears how many bytes of how many are written, from time to time. */
+  readonly onProgress?: (written: number, bytes: number) => void;
 }
 
 /** One connection of a file, and how far apart its two forms are. */
@@ -99,6 +103,7 @@ const optionRules: FieldRules<ConvertOptions> = {
   tokens: "number",
   end: ["mean"],
   overwrite: "flag",
+  onProgress: "function",
 };
 
 /**
@@ -106,7 +111,8 @@ const optionRules: FieldRules<ConvertOptions> = {
  * A new file appears under its name only when it is complete.
  *
  * @param source a safetensors file with any known names of the connections' tensors, a folder with all files of a
- *   checkpoint or its index, or a run folder, whose last checkpoint is converted
+ *   checkpoint or its index, a model on a hub (hf:owner/name[@revision]), which is read once and kept nowhere, or a run
+ *   folder, whose last checkpoint is converted
  * @param output another file, or for a folder of files another folder, which gets files of the same names and an index
  * @returns what was done, and the measured error
  * @throws ConversionError when the new convention cannot express the weights, the file states another convention, has
@@ -114,7 +120,7 @@ const optionRules: FieldRules<ConvertOptions> = {
  */
 export function convertFile(source: string, output: string, options: ConvertOptions): ConvertReport {
   // An index stands for the files that it lists.
-  const input = isIndexName(source) ? path.dirname(source) : source;
+  const input = isIndexName(source) && !isHubPlace(source) ? path.dirname(source) : source;
   expectFields("convertFile", options, optionRules);
   expectGiven("convertFile", options, optionRules, ["to"]);
   const { iterations = 20, tokens = 8, tolerance } = options;
@@ -128,7 +134,7 @@ export function convertFile(source: string, output: string, options: ConvertOpti
   const run = isFolder(input) && isRunFolder(input) ? openRunConnections(input) : undefined;
   const place = run?.file ?? input;
   if (isSamePlace(place, output)) throw new Error(`${output} is the run's checkpoint: give the new file another name`);
-  if (isFolder(place)) expectFolders(place, output, options.overwrite ?? false);
+  if (isManyFiles(place)) expectFolders(place, output, options.overwrite ?? false);
   else if (isFolder(output))
     throw new Error(
       `${output} is a folder, and ${run ? `the checkpoint of ${input}` : input} a file: give the new file a name in it`,
@@ -179,6 +185,7 @@ function convertOpened(
     tolerance: asked,
     tokens = 8,
     end,
+    onProgress,
   }: ConvertOptions & {
     readonly from: ConventionName;
   },
@@ -197,9 +204,12 @@ function convertOpened(
 
   const converted: ConvertedConnection[] = [];
   const replaced = new Map<string, readonly NewTensor[]>();
-  const weightsOf = (connection: FoundConnection): ConnectionWeights => readConnection(file, connection, from);
-  const replace = (connection: FoundConnection, weights: ConnectionWeights | undefined): void => {
-    const made = newTensors(connection.name, weights ?? {}, names);
+  const weightsOf = (connection: FoundConnection): ConnectionWeights => {
+    file.prefetch(Object.values(connection.tensors));
+    return readConnection(file, connection, from);
+  };
+  const replace = (connection: FoundConnection, weights: ConnectionWeights | undefined, again: Again): void => {
+    const made = newTensors(connection.name, weights ?? {}, names, again);
     const old = Object.values(connection.tensors);
     // They take the place of the connection's first tensor; the others are removed.
     for (const [index, name] of old.entries()) replaced.set(name, index === 0 ? made : []);
@@ -217,7 +227,8 @@ function convertOpened(
       iterations,
     );
     converted.push({ name: connection.name, difference });
-    replace(connection, after);
+    const ofSublayer = sizes;
+    replace(connection, after, () => sublayer(readConnection(file, connection, from), ofSublayer));
   }
 
   const added: NewTensor[] = [];
@@ -242,7 +253,7 @@ function convertOpened(
       const ofEnd = sizes ?? endSizes(before, end.name);
       const after = withName(end.name, () => ending(before, ofEnd));
       compare(end.name, before, after, ofEnd);
-      replace(end, after);
+      replace(end, after, () => ending(readConnection(file, end, from), ofEnd));
     }
     // An end that no file has is one that the model does not need, if these are all of its files.
     if (ends.length === 0 && sizes !== undefined) {
@@ -254,7 +265,7 @@ function convertOpened(
             `${input} may be a part of a model: ${why}. ${to} needs a learned end, which may be in another file: give the folder with all files, or, if this is the whole model and its streams end by their mean, say --end mean. Nothing was written`,
           );
         compare("ending (made of the mean)", undefined, after, sizes);
-        added.push(...newTensors("ending", after, names));
+        added.push(...newTensors("ending", after, names, () => after));
       }
     }
   }
@@ -280,8 +291,11 @@ function convertOpened(
       ...(index === file.shards.length - 1 ? added : []),
     ],
   }));
-  if (isFolder(input)) writeFolder(output, shards, file);
-  else writeNew(output, shards[0]!.tensors, shards[0]!.metadata, file);
+  const bytes = shards.reduce((sum, shard) => sum + bytesOf(shard.tensors), 0);
+  let written = 0;
+  const onWritten = (more: number): void => onProgress?.((written += more), bytes);
+  if (isManyFiles(input)) writeFolder(output, shards, file, onWritten);
+  else writeNew(output, shards[0]!.tensors, shards[0]!.metadata, file, onWritten);
   return {
     from,
     to,
@@ -292,10 +306,13 @@ function convertOpened(
         : [...notes, `It may be a part of a checkpoint (${file.partOf}): convert its other files, too.`],
     converted,
     passed: passed.length,
-    bytes: passed.reduce((sum, { bytes }) => sum + bytes, 0),
+    bytes: bytesOf(passed),
     difference,
   };
 }
+
+const bytesOf = (tensors: readonly { readonly bytes: number }[]): number =>
+  tensors.reduce((sum, { bytes }) => sum + bytes, 0);
 
 /** Sizes that an end alone shows. */
 function endSizes({ phi, bias }: ConnectionWeights, name: string): { streams: number; channels: number } {
@@ -368,9 +385,23 @@ export function sizesOf(weights: ConnectionWeights, name: string): { streams: nu
   );
 }
 
-function newTensors(connection: string, weights: ConnectionWeights, names: Naming): NewTensor[] {
-  return namedWeights(names, connection, weights).map(({ name, shape, data }) => {
-    const values = Float32Array.from(data);
-    return { name, dtype: "F32", shape, bytes: values.byteLength, data: values };
-  });
+/** Converts a connection's weights once more. */
+type Again = () => ConnectionWeights | undefined;
+
+function newTensors(connection: string, weights: ConnectionWeights, names: Naming, again: Again): NewTensor[] {
+  const described = namedWeights(names, connection, weights).map(({ name, shape }) => ({ name, shape }));
+  // The tensors of a connection are written one after another, then forgotten.
+  let made: ReturnType<typeof namedWeights> = [];
+  return described.map(({ name, shape }, i) => ({
+    name,
+    dtype: "F32",
+    shape,
+    bytes: 4 * sizeOf(shape),
+    make() {
+      if (i === 0) made = namedWeights(names, connection, again() ?? {});
+      const values = Float32Array.from(made[i]!.data);
+      if (i === described.length - 1) made = [];
+      return values;
+    },
+  }));
 }

@@ -28,7 +28,7 @@ export const sliceOperation: Operation<["x"], ["y"], SliceAttributes> = {
   infer({ x }, { axis, start, size }) {
     expectAxis("slice", x.shape, axis);
     expectPart("slice", x.shape, start, size, axisSize(x, axis));
-    return { y: { shape: x.shape.with(axis, size), dtype: "f32" } };
+    return { y: { shape: x.shape.with(axis, size), dtype: x.dtype } };
   },
   gradient: ({ x }, { y: g }, { axis, start }) => ({ x: place(g, axis, start, axisSize(x, axis)) }),
   flops: () => 0,

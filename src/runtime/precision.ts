@@ -5,9 +5,12 @@
 // in every precision.
 
 import { expectName } from "../basics/fields.ts";
+import { composed } from "../graph/compose.ts";
+import { withoutIncluded } from "../graph/included.ts";
 import { type Policy, withPolicy } from "../graph/precision.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import type { Operation, Tensor } from "../graph/tensor.ts";
 import { toBfloat16, toFloat32, toFloat32Operation } from "../ops/bfloat16.ts";
+import { headCrossEntropyBackwardOperation, headCrossEntropyOperation } from "../ops/head-cross-entropy.ts";
 import { float8Factor, ruleOf } from "../ops/precision.ts";
 import { reshapeOperation } from "../ops/reshape.ts";
 import { type Outputs, type ProgramSpec, resultsOf, withTensors } from "./program.ts";
@@ -23,6 +26,12 @@ export type ComputePrecision = "float32" | "bfloat16" | "fp8";
 
 /** Every precision. */
 export const computePrecisions: readonly ComputePrecision[] = ["float32", "bfloat16", "fp8"];
+
+/** Operations with products within, whose factors are rounded. */
+const roundsWithin: ReadonlySet<Operation> = new Set<Operation>([
+  headCrossEntropyOperation,
+  headCrossEntropyBackwardOperation,
+]);
 
 const bfloat16: Policy = {
   rule: ruleOf,
@@ -51,7 +60,11 @@ export function programInPrecision<O extends Outputs>(
   expectName("inPrecision", "precision", precision, computePrecisions);
   const policy = policies[precision];
   if (!policy) return spec;
-  const place = withPolicy(resultsOf(spec), policy);
+  // What rounds within is taken apart before: a policy sees the operands of operations alone.
+  const needed = withoutIncluded(resultsOf(spec));
+  const apart = composed(resultsOf(spec).map(needed), { name: precision, has: (op) => !roundsWithin.has(op) });
+  const rounded = withPolicy(resultsOf(spec).map(needed).map(apart), policy);
+  const place = (tensor: Tensor): Tensor => rounded(apart(needed(tensor)));
   return {
     outputs: withTensors(spec.outputs, place),
     updates: (spec.updates ?? []).map(([state, value]): [Tensor, Tensor] => [state, place(value)]),

@@ -26,10 +26,12 @@ import { randomProbe } from "../interop/probes.ts";
 import { type KnownConvention, openRunConnections } from "../interop/run-connections.ts";
 import { isObject } from "../basics/objects.ts";
 import { attempt } from "../files/errors.ts";
+import { smallFilesOf } from "../files/checkpoint-folder.ts";
+import { isHubPlace } from "../files/hub-place.ts";
 import { isFolder } from "../files/places.ts";
 import { readText } from "../files/read.ts";
 import type { ModelConfig } from "../model/config.ts";
-import type { OpenSafetensors } from "../files/safetensors-format.ts";
+import type { DescribedTensor, OpenSafetensors, StoredTensor } from "../files/safetensors-format.ts";
 import { holdsWeights, type OpenShards, openShards } from "../files/shards.ts";
 import { matchNames } from "./lint-names.ts";
 import { checkTensors, type TensorSource } from "./lint-tensors.ts";
@@ -171,35 +173,45 @@ const isInterleaved = (place: string): boolean => configBeside(place)?.["rope_in
 /** The config.json of the folder that a file lies in. */
 function configBeside(place: string): Readonly<Record<string, unknown>> | undefined {
   let config: unknown;
-  attempt(
-    () => (config = JSON.parse(readText(path.join(isFolder(place) ? place : path.dirname(place), "config.json")))),
-  );
+  attempt(() => (config = JSON.parse(readText(path.join(smallFilesOf(place), "config.json")))));
   return isObject(config) ? config : undefined;
 }
 
 /**
  * The sublayers' connections in a file or run folder, in order of appearance, and why the file may be a part of a
  * checkpoint.
+ *
+ * @param isStatic reads only what the static maps need: φ and θ have their shapes and no values, and no others are read
  */
 export function findFileConnections(
   place: string,
   convention?: ConventionName,
+  isStatic = false,
 ): { readonly sublayers: readonly LintConnection[]; readonly partOf?: string } {
-  const { sublayers, partOf } = look(place, convention);
+  const { sublayers, partOf } = look(place, convention, isStatic);
   return { sublayers, ...given({ partOf }) };
 }
 
-/** Whether a place is a folder with the files of a checkpoint, and no run. */
-export const isCheckpointFolder = (place: string): boolean =>
-  isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsWeights(place);
+/** The parts of a connection that see activations. */
+const projections: ReadonlySet<string> = new Set(["phi", "theta"]);
 
-function look(place: string, asked: ConventionName | undefined): Looked {
+/** Whether a place is a folder with the files of a checkpoint, or a model on a hub, and no run. */
+export const isCheckpointFolder = (place: string): boolean =>
+  isHubPlace(place) || (isFolder(place) && !fs.existsSync(path.join(place, "checkpoints")) && holdsWeights(place));
+
+function look(place: string, asked: ConventionName | undefined, isStatic = false): Looked {
   const run = isFolder(place) && !isCheckpointFolder(place) ? openRunConnections(place) : undefined;
   const name = run?.file ?? place;
   const file = openShards(name);
   try {
     const stated = conventionNames.find((each) => each === file.metadata[conventionKey]);
     const connections = findConnections(file.tensors);
+    const wanted = isStatic ? connections.filter(({ kind }) => kind === "sublayer") : connections;
+    file.prefetch(
+      wanted.flatMap(({ tensors }) =>
+        Object.entries(tensors).flatMap(([part, tensor]) => (isStatic && projections.has(part) ? [] : [tensor])),
+      ),
+    );
     const skipped: string[] =
       file.partOf === undefined
         ? []
@@ -211,10 +223,13 @@ function look(place: string, asked: ConventionName | undefined): Looked {
       if (known?.skip !== undefined) {
         skipped.push(`${connection.name}: ${known.skip}`);
         unchecked.push(connection.name);
-      } else sublayers.push(read(file, connection, asked ?? known?.convention ?? stated ?? byNames(connection)));
+      } else {
+        const convention = asked ?? known?.convention ?? stated ?? byNames(connection);
+        sublayers.push(read(file, connection, convention, isStatic));
+      }
     }
     const convention = asked ?? sublayers[0]?.convention ?? stated ?? "paper";
-    const maps = isMhcConvention(convention) ? recorded(file, convention) : [];
+    const maps = isMhcConvention(convention) && !isStatic ? recorded(file, convention) : [];
     return {
       file: name,
       owners: new Map([
@@ -222,9 +237,7 @@ function look(place: string, asked: ConventionName | undefined): Looked {
         ...maps.map((map) => [map.name, map.name] as const),
       ]),
       sublayers,
-      endings: connections
-        .filter(({ kind }) => kind === "ending")
-        .map((connection) => read(file, connection, convention)),
+      endings: wanted.filter(({ kind }) => kind === "ending").map((connection) => read(file, connection, convention)),
       maps,
       skipped,
       unchecked,
@@ -267,13 +280,16 @@ function byNames({ naming, tensors }: FoundConnection): ConventionName {
 }
 
 function read(
-  file: OpenSafetensors,
+  file: OpenShards,
   { name, naming, tensors }: FoundConnection,
   convention: ConventionName,
+  isStatic = false,
 ): LintConnection {
   const isHc = !isMhcConvention(convention);
+  const readPart = (part: string, tensor: string): StoredTensor =>
+    isStatic && projections.has(part) ? withoutValues(file.find(tensor)!) : file.read(tensor);
   const stored = Object.entries(tensors).map(
-    ([part, tensor]) => [isHc && part === "phi" ? "theta" : part, file.read(tensor)] as const,
+    ([part, tensor]) => [isHc && part === "phi" ? "theta" : part, readPart(part, tensor)] as const,
   );
   return {
     name,
@@ -282,6 +298,12 @@ function read(
     dtypes: Object.fromEntries(stored.map(([part, { dtype }]) => [part, dtype])),
   };
 }
+
+const withoutValues = ({ dtype, shape }: DescribedTensor): StoredTensor => ({
+  dtype: dtype as StoredTensor["dtype"],
+  shape,
+  data: new Float32Array(0),
+});
 
 function recorded(file: OpenSafetensors, convention: MhcConventionName): RecordedMaps[] {
   return file.tensors.flatMap(({ name, shape }) => {

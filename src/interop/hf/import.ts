@@ -9,7 +9,9 @@ import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { given } from "../../basics/given.ts";
+import { smallFilesOf } from "../../files/checkpoint-folder.ts";
 import { reason } from "../../files/errors.ts";
+import { isHubPlace } from "../../files/hub-place.ts";
 import { isSamePlace } from "../../files/places.ts";
 import { readTokenizer, writeTokenizer } from "../../data/tokenizer-file.ts";
 import { isObject } from "../../basics/objects.ts";
@@ -72,7 +74,8 @@ const optionRules: FieldRules<HuggingFaceImportOptions> = {
  * Make a run from a folder in Hugging Face's form: one that `exportHuggingFace` wrote, or a checkpoint of the
  * model types llama, mistral (without its window) or deepseek_v3.
  *
- * @param from the folder: config.json, model.safetensors or its shards, tokenizer.json; it is only read
+ * @param from the folder: config.json, model.safetensors or its shards, tokenizer.json; it is only read. Or a model on
+ *   a hub, hf:owner/name[@revision]
  * @param to folder of the new run
  * @throws Error for a model that this library does not support (the field, its value, what is allowed), for
  *   tensors that are missing, unused or of another shape, and any error of making a run folder; nothing is written
@@ -108,12 +111,16 @@ export async function importHuggingFace(
     throw new Error(`${from} has streams already: import it without another connection`);
   }
   const model = connection ? { ...stored, connection } : stored;
-  const config = importedConfig(path.resolve(from), path.resolve(to), model, { ...options, seed });
+  const config = importedConfig(isHubPlace(from) ? from : path.resolve(from), path.resolve(to), model, {
+    ...options,
+    seed,
+  });
   const old = { config: stored, tensors };
   const state = upcycledState({ model: tensors, optimizer: [], folder: from }, config);
   const difference =
     connection && (await expectSameLogits(runtime, old, { config: model, tensors: state.model }, from)).difference;
-  const tokenizer = tokenizerOf(from, model.vocabulary);
+  const small = smallFilesOf(from, ["config.json", "tokenizer.json", "tokenizer_config.json"]);
+  const tokenizer = tokenizerOf(small, model.vocabulary);
 
   const bytes = [...state.model, ...state.optimizer].reduce((sum, { data }) => sum + data.byteLength, 0);
   const folder = createRunFolder(to, config, {

@@ -47,6 +47,7 @@ export function viewAsHuggingFace(file: OpenShards, model: ModelConfig, interlea
       for (let at = 0; at < bytes.length; at += PART) yield bytes.subarray(at, at + PART);
     },
     readBytes: (name, from, into) => into.set(bytesOf(name).subarray(from, from + into.length)),
+    prefetch: (names) => file.prefetch([...new Set(names.map((name) => views.get(name)!.source))]),
     close: () => file.close(),
   };
 }

@@ -6,6 +6,7 @@
 
 import { showMany } from "../../basics/show.ts";
 import path from "node:path";
+import { smallFilesOf } from "../../files/checkpoint-folder.ts";
 import { reason } from "../../files/errors.ts";
 import { type OpenShards, openShards } from "../../files/shards.ts";
 import { createParameters } from "../../graph/parameters.ts";
@@ -34,7 +35,7 @@ export const isMade = (name: string): boolean => name.endsWith(".rotary_emb.inv_
  * @throws Error that names the file and the field or tensor that is wrong, missing or unused
  */
 export function readHuggingFaceModel(folder: string, context?: number): HuggingFaceModel {
-  const file = path.join(folder, "config.json");
+  const file = path.join(smallFilesOf(folder), "config.json");
   const config = readHuggingFaceConfig(readJson(file), file, context);
   const store = openShards(folder);
   try {

@@ -9,6 +9,7 @@
 import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
+import { withoutIncluded } from "../../graph/included.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
 import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
@@ -89,10 +90,12 @@ function lowerGraph(
   options: CompileOptions,
 ): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
   const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
-  const place = composed(targets, {
+  const needed = withoutIncluded(targets);
+  const made = composed(targets.map(needed), {
     name: machine.name,
     has: (op) => op === stateOperation || machine.implementationOf(op) !== undefined,
   });
+  const place = (tensor: Tensor): Tensor => made(needed(tensor));
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
   const takesStored = machine.takesStored === true;

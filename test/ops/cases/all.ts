@@ -19,6 +19,7 @@ import { expertMatmulCases } from "./expert-matmul.ts";
 import { expertSumCases } from "./expert-sum.ts";
 import { fillCases } from "./fill.ts";
 import { gatherCases } from "./gather.ts";
+import { headCrossEntropyCases } from "./head-cross-entropy.ts";
 import { hyperCoefficientsCases } from "./hyper-coefficients.ts";
 import { latentHeadsCases } from "./latent-heads.ts";
 import { manifoldCoefficientsCases } from "./manifold-coefficients.ts";
@@ -62,6 +63,7 @@ export const cases: readonly OperationCase[] = [
   ...expertSumCases,
   ...fillCases,
   ...gatherCases,
+  ...headCrossEntropyCases,
   ...hyperCoefficientsCases,
   ...latentHeadsCases,
   ...manifoldCoefficientsCases,
