@@ -27,8 +27,6 @@ import { learningRate } from "./schedule.ts";
 import type { SavedTensor, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
 
-export type { SavedTensor, TrainerState } from "./state.ts";
-
 /** What one training step did. */
 export interface StepResult {
   /** From 1. */

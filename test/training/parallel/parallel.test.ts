@@ -8,7 +8,8 @@ import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { COMPARE_EVERY } from "../../../src/training/parallel/shared-steps.ts";
-import { createTrainer, type StepResult, type Trainer, type TrainerState } from "../../../src/training/trainer.ts";
+import type { TrainerState } from "../../../src/training/state.ts";
+import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
 import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
 
