@@ -25,6 +25,7 @@ const about: Readonly<Record<string, string>> = {
   training: "the loop: optimizer, schedule, step, alarms",
   runs: "the run folder: checkpoints, records, sweeps",
   interop: "files and tools of others",
+  evaluation: "which questions does a model answer?",
   study: "what can a trained model tell?",
   planning: "what will training take?",
   report: "charts and pages",

@@ -42,6 +42,7 @@ const rooms: Readonly<
   runs: { browser: ["names.ts", "record-shapes.ts", "run-files.ts"] },
   interop: { browser: false },
   study: { browser: false },
+  evaluation: { browser: false },
   planning: { browser: true, butFor: ["here/", "machine.ts"] },
   report: { browser: false },
   serving: { browser: false },

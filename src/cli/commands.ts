@@ -42,6 +42,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./sample.ts")).sampleCommand,
   },
   {
+    name: "eval",
+    usage: "[options] <runs...>",
+    summary: "Ask trained models the questions of benchmarks, by the rules of lm-evaluation-harness, and compare them.",
+    load: async () => (await import("./eval.ts")).evalCommand,
+  },
+  {
     name: "inspect",
     usage: "[options] <run>",
     summary:
