@@ -15,7 +15,7 @@ import { type Channel, createChannel } from "./channel.ts";
 import { type Likely, likelyOf } from "./likely.ts";
 import { createMeter, type Meter } from "./meter.ts";
 import { createPlaces } from "./places.ts";
-import { findEqualShapes, shapesUpTo } from "./shapes.ts";
+import { findEqualShapes, type Shape, shapesUpTo } from "./shapes.ts";
 import { chooseToken, type TextRequest } from "./text-request.ts";
 import { planTick, type TextState, type TickRow } from "./tick.ts";
 
@@ -87,18 +87,24 @@ interface Text extends TextState {
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
 const [MOST_ROWS, LEAST_ROWS] = [64, 16];
 
+const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
+
+/** The shapes that an engine compiles and tries. */
+export function shapesFor(slots: number): Shape[] {
+  return shapesUpTo(Math.max(MOST_ROWS, 2 * powerOfTwo(slots)), powerOfTwo(slots));
+}
+
 /** Compile the programs of an engine and try them; then it takes texts. */
 export async function createEngine(runtime: Runtime, model: LanguageModel, options: EngineOptions): Promise<Engine> {
   const { slots, queue, chunk } = options;
   const { vocabulary } = model.config;
   // The trial of the shapes takes two.
   const decoder = createDecoder(runtime, model, Math.max(2, slots));
-  const most = 2 ** Math.ceil(Math.log2(slots));
   const { shapes, invariant } = await findEqualShapes(
     decoder,
     model.config,
-    shapesUpTo(Math.max(MOST_ROWS, 2 * most), most),
-    Math.max(most, LEAST_ROWS),
+    shapesFor(slots),
+    Math.max(powerOfTwo(slots), LEAST_ROWS),
   );
   const meter = createMeter();
   const { counts } = meter;
