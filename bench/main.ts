@@ -18,6 +18,7 @@ import { packaged } from "./package.ts";
 import { mpi } from "./mpi.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
+import { serving } from "./serving.ts";
 import { sinkhorn } from "./sinkhorn.ts";
 import { site } from "./site.ts";
 import { step } from "./step.ts";
@@ -28,6 +29,7 @@ const groups: readonly Group[] = [
   gemm,
   step,
   generate,
+  serving,
   overheads,
   memory,
   moe,
