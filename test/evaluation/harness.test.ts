@@ -37,9 +37,9 @@ interface Harness {
 }
 
 /** The harness's own results, by local-completions. */
-async function harness(url: string, tokenizer: string): Promise<Harness> {
+async function harness(url: string, name: string, tokenizer: string): Promise<Harness> {
   const wanted = Object.entries(tasks).map(([name, shots]) => `${name}=${shots}`);
-  const model = `model=run,base_url=${url}/completions,tokenizer=${tokenizer},max_length=${context}`;
+  const model = `model=${name},base_url=${url}/completions,tokenizer=${tokenizer},max_length=${context}`;
   const child = spawn(python!, [script, data, wanted.join(","), "0", "local-completions", model]);
   let [stdout, stderr] = ["", ""];
   child.stdout.on("data", (text: Buffer) => (stdout += text.toString()));
@@ -61,10 +61,30 @@ test.skipIf(python === undefined).each([
       "--set",
       `model.${size}`,
     ]);
-    const training = ["--steps", "2", "--batch", "1", "--context", `${context}`, "--threads", "1", "--cache", "cache"];
+    const training = [
+      "--data",
+      "long.txt",
+      "--vocabulary",
+      "300",
+      "--steps",
+      "2",
+      "--batch",
+      "1",
+      "--context",
+      `${context}`,
+      "--threads",
+      "1",
+      "--cache",
+      "cache",
+    ];
     const trained = await run(place.folder, [
-      ...["train", "--connection", kind, "--out", `runs/${kind}`, "--data", "long.txt", "--vocabulary", "300"],
-      ...[...sizes, ...training],
+      "train",
+      "--connection",
+      kind,
+      "--out",
+      `runs/${kind}`,
+      ...sizes,
+      ...training,
     ]);
     expect(trained.code, trained.stderr).toBe(0);
     const exported = await run(place.folder, ["export", `runs/${kind}`, "--format", "hf", "--out", `hf-${kind}`]);
@@ -76,7 +96,7 @@ test.skipIf(python === undefined).each([
       const address = await new Promise<{ url: string }>((resolve) => {
         server.child.stdout!.once("data", (text: string) => resolve(JSON.parse(text) as { url: string }));
       });
-      theirs = await harness(`${address.url}v1`, place.at(`hf-${kind}`));
+      theirs = await harness(`${address.url}v1`, kind, place.at(`hf-${kind}`));
     } finally {
       server.child.kill("SIGTERM");
       await server.finished;
