@@ -18,6 +18,7 @@ import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
+import { serving } from "./serving.ts";
 import { sinkhorn } from "./sinkhorn.ts";
 import { site } from "./site.ts";
 import { step } from "./step.ts";
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   step,
   generate,
   evaluation,
+  serving,
   overheads,
   memory,
   moe,
