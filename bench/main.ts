@@ -5,6 +5,7 @@
 
 import { cuda } from "./cuda.ts";
 import { data } from "./data.ts";
+import { evaluation } from "./evaluation.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
 import { instruments } from "./instruments.ts";
@@ -29,6 +30,7 @@ const groups: readonly Group[] = [
   gemm,
   step,
   generate,
+  evaluation,
   serving,
   overheads,
   memory,
