@@ -93,6 +93,8 @@ const models: readonly Model[] = [
       streamProjection: [128, 128],
       streamProjectionBackward: [128, 128],
       transposedProduct: [152, 0],
+      manifoldCoefficients: [32, 32],
+      manifoldCoefficientsBackward: [96, 96],
     },
   },
 ];

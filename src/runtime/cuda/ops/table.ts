@@ -10,6 +10,7 @@ import type { CudaDevice } from "../driver.ts";
 import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
+import { coefficients } from "./coefficients.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
 
@@ -28,5 +29,12 @@ export function hasBfloat16({ capability }: Abilities): boolean {
 export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
   if (!hasBfloat16(gpu)) return byOperation(products);
   const { sharedBytes } = gpu;
-  return byOperation([...casts, ...products, ...attention(sharedBytes), ...streams, ...streamProjection(sharedBytes)]);
+  return byOperation([
+    ...casts,
+    ...products,
+    ...attention(sharedBytes),
+    ...streams,
+    ...streamProjection(sharedBytes),
+    ...coefficients,
+  ]);
 }
