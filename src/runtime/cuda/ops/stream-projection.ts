@@ -28,9 +28,9 @@ import { type Own, own } from "./own.ts";
 import { vectors } from "./vectors.ts";
 
 /** The most columns of fragments: p of a row in registers. */
-const MOST_COLUMNS = 32;
+export const MOST_COLUMNS = 32;
 /** Rows of a group, forward. */
-const ROWS = 64;
+export const ROWS = 64;
 /** Warps that share the inner index of the same rows. */
 const SLICES = 8;
 const WIDTH = 32 * SLICES * 2;
@@ -45,7 +45,7 @@ const MOST_PARTS = 32;
 const LEAST_EPSILON = 2 ** -126;
 
 /** Values of a row that four lanes take together: 16 bytes each. */
-const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
+export const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
 
 /** Loads and stores of four values, which the kernel may write over what it has read. */
 const fours = `
@@ -57,7 +57,7 @@ DEVICE void loadFour(const bf16* p, float* v) {
 DEVICE void storeFour(float* p, const float* v) { store<4>(p, v); }
 DEVICE void storeFour(bf16* p, const float* v) { *(uint2*)p = make_uint2(packBf16(v[0], v[1]), packBf16(v[2], v[3])); }`;
 
-const split: Readonly<Record<"f32" | "bf16", string>> = {
+export const split: Readonly<Record<"f32" | "bf16", string>> = {
   bf16: `
 /* Eight values as bfloat16, and their rests. */
 DEVICE void split(const float* v, uint4& large, uint4& small) {
@@ -97,8 +97,15 @@ DEVICE void multiply(float* c, uint4 a, uint4 b, uint4 large, uint4 small) {
 }`,
 };
 
+/** Values of a unit, as floats. */
+export const asValues = `
+DEVICE float asFloat(float v) { return v; }
+DEVICE float asFloat(bf16 v) { return fromBf16(v); }
+DEVICE void values(uint4 w, float (&v)[8]) { widen(w, v); }
+DEVICE void values(uint4 w, float (&v)[4]) { spread(w, v); }`;
+
 /** The fragments of w, [units, tiles, large and small, lanes] of 16 bytes. */
-function emitFragments(context: LoweringContext, w: Tensor, x: CudaPlace): CudaPlace {
+export function emitFragments(context: LoweringContext, w: Tensor, x: CudaPlace): CudaPlace {
   const [P, K] = [rowCount(w.shape), lastAxis(w.shape)];
   const unit = unitOf(x);
   const [units, tiles] = [K / unit, Math.ceil(P / 8)];
@@ -133,8 +140,49 @@ to[32] = small;`,
 }
 
 /** Bytes in which the slices' parts of so many columns are added. */
-const partsBytes = (columns: number): number => 4 * (SLICES * ROWS * partsStride(columns) + ROWS);
-const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
+export const partsBytes = (columns: number, slices: number = SLICES): number =>
+  4 * (slices * ROWS * partsStride(columns) + ROWS);
+export const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
+
+/**
+ * The end of a projection of ROWS rows from `first` on: the slices' parts of products and squares, which lie in shared
+ * memory, are added in order, and scaled. `from` is what was projected.
+ */
+export const projectionEnd = ({
+  from,
+  slices,
+  width,
+  epsilon,
+}: {
+  readonly from: string;
+  readonly slices: number;
+  readonly width: number;
+  readonly epsilon: number;
+}): string => `if (lane < ${ROWS}u && first + (int)lane < R) {
+  float total = 0.0f;
+  for (int k = 0; k < ${slices}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
+  float scale = 1.0f / sqrtf(total / K + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))});
+  if ((__float_as_uint(total) & 0x7f800000u) == 0x7f800000u) {
+    /* Squares that float32 cannot hold: of smaller values, one after the other. */
+    float less = 0.0f;
+    for (int k = 0; k < K; k++) {
+      const float e = asFloat(${from}[(size_t)(first + lane) * K + k]) * ${float(LESS)};
+      less += e * e;
+    }
+    scale = ${float(LESS)} / sqrtf(less / K);
+  }
+  scales[lane] = scale;
+  norms[first + lane] = scale;
+}
+__syncthreads();
+for (int id = lane; id < ${ROWS} * P; id += ${width}) {
+  const int row = id / P, m = id % P;
+  if (first + row >= R) break;
+  float total = 0.0f;
+#pragma unroll
+  for (int k = 0; k < ${slices}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
+  p[(size_t)first * P + id] = scales[row] * total;
+}`;
 
 /** @param sharedBytes what a group may have of shared memory */
 export function streamProjection(sharedBytes: number): readonly Own[] {
@@ -163,10 +211,7 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
               vectors,
               split[from.type === "bf16" ? "bf16" : "f32"],
               `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, N = UNIT / 4;
-DEVICE float asFloat(float v) { return v; }
-DEVICE float asFloat(bf16 v) { return fromBf16(v); }
-DEVICE void values(uint4 w, float (&v)[8]) { widen(w, v); }
-DEVICE void values(uint4 w, float (&v)[4]) { spread(w, v); }`,
+${asValues}`,
             ],
             width: WIDTH,
             groups: Math.ceil(rows / ROWS),
@@ -228,31 +273,7 @@ for (int m = 0; m < 2; m++)
     }
   }
 __syncthreads();
-if (lane < ${ROWS}u && first + (int)lane < R) {
-  float total = 0.0f;
-  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
-  float scale = 1.0f / sqrtf(total / K + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))});
-  if ((__float_as_uint(total) & 0x7f800000u) == 0x7f800000u) {
-    /* Squares that float32 cannot hold: of smaller values, one after the other. */
-    float less = 0.0f;
-    for (int k = 0; k < K; k++) {
-      const float e = asFloat(x[(size_t)(first + lane) * K + k]) * ${float(LESS)};
-      less += e * e;
-    }
-    scale = ${float(LESS)} / sqrtf(less / K);
-  }
-  scales[lane] = scale;
-  norms[first + lane] = scale;
-}
-__syncthreads();
-for (int id = lane; id < ${ROWS} * P; id += ${WIDTH}) {
-  const int row = id / P, m = id % P;
-  if (first + row >= R) break;
-  float total = 0.0f;
-#pragma unroll
-  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
-  p[(size_t)first * P + id] = scales[row] * total;
-}`,
+${projectionEnd({ from: "x", slices: SLICES, width: WIDTH, epsilon })}`,
           }),
         );
       },

@@ -11,6 +11,7 @@ import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
 import { coefficients } from "./coefficients.ts";
+import { seam } from "./seam.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
 
@@ -36,5 +37,6 @@ export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lower
     ...streams,
     ...streamProjection(sharedBytes),
     ...coefficients,
+    ...seam(sharedBytes),
   ]);
 }
