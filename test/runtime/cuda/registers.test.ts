@@ -85,16 +85,15 @@ const models: readonly Model[] = [
       return [streams, x, phi, alpha, bias];
     },
     registers: {
-      streamReadBackward: [64, 64],
+      coefficientsReadBackward: [96, 96],
+      streamReadProjectionBackward: [128, 144],
       streamWrite: [64, 48],
       streamWriteBackward: [128, 128],
       projectionFragments: [32, 32],
       streamProjection: [128, 128],
       streamWriteProjection: [128, 128],
       coefficientsRead: [40, 40],
-      streamProjectionBackward: [128, 128],
       transposedProduct: [152, 0],
-      manifoldCoefficientsBackward: [96, 96],
     },
   },
 ];

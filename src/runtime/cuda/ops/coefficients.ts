@@ -27,7 +27,7 @@ import { type Own, own } from "./own.ts";
 import { vectors } from "./vectors.ts";
 
 /** Divisors of so many iterations stay in registers. */
-const MOST_ITERATIONS_KEPT = 24;
+export const MOST_ITERATIONS_KEPT = 24;
 const WIDTH = 128;
 
 /** The lanes of a token lie in one warp. */
@@ -203,19 +203,18 @@ export function groupSums(context: LoweringContext, groups: number, M: number): 
   };
 }
 
-/** The declaration of the shared memory that `coefficientsBackwardBody` needs. */
+/** The declaration of the shared memory that the sums of a group need. */
 export const backwardShared = (warps: number): string => `__shared__ float warpSums[${warps} * (M + 3)];`;
 
 /**
- * From the gradients of the coefficients at \`d\` to dp at \`to\`, and the group's sums of db and dα, by lane i of the token.
+ * From the gradients of the coefficients at `d` to dp at `to`, and the sums of db and dα over a warp, by lane i of the
+ * token.
  *
- * @param warps whose lanes all do this
  * @param dpre the gradient of pre_i
  */
 export const coefficientsBackwardBody = (
   form: CoefficientForm,
   iterations: number,
-  warps: number,
   dpre: string,
 ): string => `${rowLogits}
 float g[n], kept[${Math.max(1, 2 * iterations)}], e[n + 2], terms[3];
@@ -249,17 +248,20 @@ for (int k = 0; k < n + 2; k++) {
 #pragma unroll
 for (int k = 0; k < 3; k++) terms[k] = warpSum(there ? terms[k] : 0.0f);
 const u32 w = lane / 32, l = lane % 32;
-float* const own = warpSums + w * (M + 3);
+float* const sums = warpSums + w * (M + 3);
 if (l < n) {
-  own[l] = e[0];
-  own[n + l] = e[1];
+  sums[l] = e[0];
+  sums[n + l] = e[1];
 #pragma unroll
-  for (int k = 0; k < n; k++) own[2 * n + l * n + k] = e[2 + k];
+  for (int k = 0; k < n; k++) sums[2 * n + l * n + k] = e[2 + k];
 }
 #pragma unroll
-for (int k = 0; k < 3; k++) if (l == (u32)k) own[M + k] = terms[k];
+for (int k = 0; k < 3; k++) if (l == (u32)k) sums[M + k] = terms[k];`;
+
+/** After that, by all threads of the group: the sums over its warps. */
+export const groupSumsBody = (warps: number, width: number): string => `
 __syncthreads();
-for (int at = lane; at < M + 3; at += ${32 * warps}) {
+for (int at = lane; at < M + 3; at += ${width}) {
   float sum = 0.0f;
   for (int k = 0; k < ${warps}; k++) sum += warpSums[k * (M + 3) + at];
   if (at < M) biases[(size_t)group * M + at] = sum;
@@ -319,7 +321,7 @@ float* const to = h + (size_t)token * M;${coefficientsBody(form)}`,
           body: `${lanesOfToken(WIDTH, tokens)}
 const float* const from = p + (size_t)token * M;
 const float* const d = dh + (size_t)token * M;
-float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, WIDTH / 32, "d[i]")}`,
+float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, "d[i]")}${groupSumsBody(WIDTH / 32, WIDTH)}`,
         }),
       );
       sums.finish(floatOperand(context, dbias), floatOperand(context, dalpha));

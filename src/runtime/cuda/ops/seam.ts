@@ -9,19 +9,36 @@
 // Fragments of w are those of stream-projection.ts. The quarters' parts are added in order.
 // The second: n lanes a token make the coefficients (coefficients.ts), then the whole group reads the streams.
 // Bytes a token, in multiples of C: 2n + 1 and n + 1.
+// Backward, also two launches: a warp a token has the products with du, then n lanes a token go back through the
+// coefficients; the gradients of the read and of the projection are added to dx' on the way (projection-backward.ts).
+// Bytes: n + 1 and 3n + 1.
 
 import { attributesOf, operandsOf, rowCount } from "../../../graph/tensor.ts";
-import { paperCoefficients } from "../../../ops/manifold-coefficients.ts";
-import { coefficientsReadOperation, streamWriteProjectionOperation } from "../../../ops/stream-seam.ts";
+import { type ManifoldCoefficientsAttributes, paperCoefficients } from "../../../ops/manifold-coefficients.ts";
+import {
+  coefficientsReadBackwardOperation,
+  coefficientsReadOperation,
+  streamReadProjectionBackwardOperation,
+  streamWriteProjectionOperation,
+} from "../../../ops/stream-seam.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import type { Implementation } from "../../gpu/implement.ts";
 import { cudaCall, cudaOperand, floatOperand } from "../implement.ts";
 import type { CudaType } from "../work.ts";
-import { coefficientsBody, coefficientText, fitsLanes } from "./coefficients.ts";
+import {
+  backwardShared,
+  coefficientsBackwardBody,
+  coefficientsBody,
+  coefficientText,
+  fitsLanes,
+  groupSums,
+  groupSumsBody,
+  MOST_ITERATIONS_KEPT,
+} from "./coefficients.ts";
+import { emitProjectionBackward, FOUR, MOST_COLUMNS } from "./projection-backward.ts";
 import {
   asValues,
   emitFragments,
-  MOST_COLUMNS,
   partsBytes,
   partsStride,
   projectionEnd,
@@ -253,6 +270,100 @@ for (int id = lane; id < ${TOKENS} * CHUNKS; id += ${WIDTH_READ}) {
 }`,
             }),
           );
+        },
+      },
+    },
+    {
+      op: coefficientsReadBackwardOperation,
+      lowering: {
+        fits([, , , , x], attributes) {
+          const { streams, channels } = streamSizes(x!);
+          const { iterations } = attributes as ManifoldCoefficientsAttributes;
+          return fitsLanes(streams) && channels % 8 === 0 && iterations <= MOST_ITERATIONS_KEPT;
+        },
+        lower(node, context) {
+          const { p, alpha, bias, dh, x, du, dp, dalpha, dbias } = operandsOf(coefficientsReadBackwardOperation, node);
+          const { iterations, form = paperCoefficients } = attributesOf(coefficientsReadBackwardOperation, node)!;
+          const { tokens, streams: n, channels: C, coefficients: M } = streamSizes(x);
+          const [from, gradient] = [cudaOperand(context, x), cudaOperand(context, du)];
+          const groups = Math.ceil(tokens / TOKENS);
+          const warps = Math.ceil((TOKENS * n) / 32);
+          const sums = groupSums(context, groups, M);
+          context.emit(
+            cudaCall({
+              name: "coefficientsReadBackward",
+              reads: {
+                p: floatOperand(context, p),
+                alpha: floatOperand(context, alpha),
+                bias: floatOperand(context, bias),
+                dh: floatOperand(context, dh),
+                x: from,
+                du: gradient,
+              },
+              writes: { dp: floatOperand(context, dp), biases: sums.bias, alphas: sums.alpha },
+              declarations: [
+                vectors,
+                `constexpr int R = ${tokens}, n = ${n}, M = ${M}, C = ${C}, N = ${chunkOf(from.type, gradient.type)};
+__shared__ float dots[${TOKENS} * n];`,
+                backwardShared(warps),
+                coefficientText(n, iterations, form, true),
+              ],
+              width: WIDTH_READ,
+              groups,
+              body: `
+const int begin = (int)group * ${TOKENS};
+for (int own = lane / 32; own < ${TOKENS}; own += ${WIDTH_READ / 32}) {
+  const size_t token = min(begin + own, R - 1);
+  float dot[n];
+#pragma unroll
+  for (int j = 0; j < n; j++) dot[j] = 0.0f;
+#pragma unroll 2
+  for (int c = lane % 32 * N; c < C; c += 32 * N) {
+    float d[N], v[n][N];
+    load<N>(du + token * C + c, d);
+#pragma unroll
+    for (int j = 0; j < n; j++) load<N>(x + (token * n + j) * C + c, v[j]);
+#pragma unroll
+    for (int j = 0; j < n; j++)
+#pragma unroll
+      for (int k = 0; k < N; k++) dot[j] += d[k] * v[j][k];
+  }
+#pragma unroll
+  for (int j = 0; j < n; j++) {
+    dot[j] = warpSum(dot[j]);
+    if (lane % 32 == j) dots[own * n + j] = dot[j];
+  }
+}
+__syncthreads();
+if (lane < ${32 * warps}) {
+  const int i = lane % n, own = lane / n, token = min(begin + own, R - 1);
+  const bool there = own < ${TOKENS} && begin + own < R;
+  const float* const from = p + (size_t)token * M;
+  const float* const d = dh + (size_t)token * M;
+  float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, `(d[i] + (there ? dots[own * n + i] : 0.0f))`)}
+}${groupSumsBody(warps, WIDTH_READ)}`,
+            }),
+          );
+          sums.finish(floatOperand(context, dbias), floatOperand(context, dalpha));
+        },
+      },
+    },
+    {
+      op: streamReadProjectionBackwardOperation,
+      lowering: {
+        fits([, x, , , w]) {
+          return rowCount(w!.shape) <= MOST_COLUMNS && streamSizes(x!).channels % FOUR === 0;
+        },
+        lower(node, context) {
+          const { before, h, du, ...tensors } = operandsOf(streamReadProjectionBackwardOperation, node);
+          const { rounds } = attributesOf(streamReadProjectionBackwardOperation, node)!;
+          const { tokens: rows, streams, channels } = streamSizes(tensors.x);
+          emitProjectionBackward(context, { rows, length: streams * channels }, tensors, before, {
+            h,
+            du,
+            streams,
+            rounds,
+          });
         },
       },
     },

@@ -8,8 +8,7 @@
 // a lane, which is a fragment of x as it lies. w is packed beforehand to fragments of two halves: of bfloat16 (17 bits
 // together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The eighths are added in
 // order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
-// Backward: a thread has four columns of w in its registers and goes down the rows. Bytes: x, dx, and what dx is added
-// to. dw of bfloat16 streams: the same with sums in registers, over parts of the rows that are added up in order.
+// Backward: projection-backward.ts. dw of bfloat16 streams: the same with sums in registers, over parts of the rows that are added up in order.
 // Other shapes take the kernels of every GPU.
 
 import { lastAxis, rowCount, type Tensor } from "../../../graph/tensor.ts";
@@ -25,19 +24,14 @@ import { float } from "../../gpu/work.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
 import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
+import { emitProjectionBackward, FOUR, fours, MOST_COLUMNS } from "./projection-backward.ts";
 import { vectors } from "./vectors.ts";
 
-/** The most columns of fragments: p of a row in registers. */
-export const MOST_COLUMNS = 32;
 /** Rows of a group, forward. */
 export const ROWS = 64;
 /** Warps that share the inner index of the same rows. */
 const SLICES = 8;
 const WIDTH = 32 * SLICES * 2;
-/** Rows and threads of a group, backward; a thread has FOUR columns. */
-const ROWS_BACKWARD = 32;
-const WIDTH_BACKWARD = 256;
-const FOUR = 4;
 /** dw: threads of a group, and the most parts of the rows. */
 const WIDTH_WEIGHT = 128;
 const MOST_PARTS = 32;
@@ -46,16 +40,6 @@ const LEAST_EPSILON = 2 ** -126;
 
 /** Values of a row that four lanes take together: 16 bytes each. */
 export const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
-
-/** Loads and stores of four values, which the kernel may write over what it has read. */
-const fours = `
-DEVICE void loadFour(const float* p, float* v) { loadOwn<4>(p, v); }
-DEVICE void loadFour(const bf16* p, float* v) {
-  const uint2 w = *(const uint2*)p;
-  v[0] = lowBf16(w.x); v[1] = highBf16(w.x); v[2] = lowBf16(w.y); v[3] = highBf16(w.y);
-}
-DEVICE void storeFour(float* p, const float* v) { store<4>(p, v); }
-DEVICE void storeFour(bf16* p, const float* v) { *(uint2*)p = make_uint2(packBf16(v[0], v[1]), packBf16(v[2], v[3])); }`;
 
 export const split: Readonly<Record<"f32" | "bf16", string>> = {
   bf16: `
@@ -284,68 +268,8 @@ ${projectionEnd({ from: "x", slices: SLICES, width: WIDTH, epsilon })}`,
         const { length: K } = projectionRows(x, attributes);
         return rowCount(w.shape) <= MOST_COLUMNS && K % FOUR === 0;
       },
-      lower({ x, w, p, s, dp, dx, draw }, attributes, context, addend) {
-        const { rows, length: K } = projectionRows(x, attributes);
-        const P = rowCount(w.shape);
-        const before = addend && cudaOperand(context, addend);
-        const slices = Math.ceil(K / (FOUR * WIDTH_BACKWARD));
-        const operands = { w: floatOperand(context, w), p: floatOperand(context, p), norms: floatOperand(context, s) };
-        context.emit(
-          cudaCall({
-            name: "streamProjectionBackward",
-            reads: {
-              x: cudaOperand(context, x),
-              ...operands,
-              dp: floatOperand(context, dp),
-              ...(before && { before }),
-            },
-            writes: { dx: cudaOperand(context, dx), draw: floatOperand(context, draw) },
-            inPlace: { dx: before ? "before" : "x" },
-            declarations: [
-              vectors,
-              fours,
-              `constexpr int R = ${rows}, K = ${K}, P = ${P};
-__shared__ float draws[${ROWS_BACKWARD * MOST_COLUMNS}], factors[${ROWS_BACKWARD}];`,
-            ],
-            width: WIDTH_BACKWARD,
-            groups: slices * Math.ceil(rows / ROWS_BACKWARD),
-            body: `
-const int first = (int)group / ${slices} * ${ROWS_BACKWARD}, slice = (int)group % ${slices};
-const int w_ = lane / 32, l = lane % 32, there = min(${ROWS_BACKWARD}, R - first);
-for (int row = w_; row < there; row += ${WIDTH_BACKWARD / 32}) {
-  const float scale = norms[first + row];
-  const size_t at = (size_t)(first + row) * P + l;
-  const float d = l < P ? dp[at] : 0.0f;
-  const float along = warpSum(l < P ? d * p[at] : 0.0f);
-  draws[row * ${MOST_COLUMNS} + l] = scale * d;
-  if (l == 0) factors[row] = -(scale * scale / K) * along;
-  if (slice == 0 && l < P) draw[at] = scale * d;
-}
-__syncthreads();
-const int c = (slice * ${WIDTH_BACKWARD} + (int)lane) * ${FOUR};
-if (c >= K) return;
-float own[P][4];
-#pragma unroll
-for (int m = 0; m < P; m++) load<4>(w + (size_t)m * K + c, own[m]);
-#pragma unroll 2
-for (int row = 0; row < there; row++) {
-  const size_t at = (size_t)(first + row) * K + c;
-  float v[4]${before ? ", b[4]" : ""};
-  loadFour(x + at, v);
-  ${before ? "loadFour(before + at, b);" : ""}
-  const float factor = factors[row];
-#pragma unroll
-  for (int k = 0; k < 4; k++) v[k] = ${before ? "b[k] + " : ""}factor * v[k];
-#pragma unroll
-  for (int m = 0; m < P; m++) {
-    const float d = draws[row * ${MOST_COLUMNS} + m];
-#pragma unroll
-    for (int k = 0; k < 4; k++) v[k] += d * own[m][k];
-  }
-  storeFour(dx + at, v);
-}`,
-          }),
-        );
+      lower(tensors, attributes, context, addend) {
+        emitProjectionBackward(context, projectionRows(tensors.x, attributes), tensors, addend);
       },
     }),
   ];
