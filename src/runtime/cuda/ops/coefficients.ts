@@ -28,7 +28,8 @@ import { vectors } from "./vectors.ts";
 
 /** Divisors of so many iterations stay in registers. */
 export const MOST_ITERATIONS_KEPT = 24;
-const WIDTH = 128;
+/** Tokens of a group, here and where the coefficients are made with a read: so the sums over tokens have one order. */
+export const TOKENS = 16;
 
 /** The lanes of a token lie in one warp. */
 export const fitsLanes = (n: number): boolean => [1, 2, 4, 8].includes(n);
@@ -172,11 +173,17 @@ if (there) {
   for (int k = 0; k < n; k++) to[${placed(form)}] = m[k];
 }`;
 
-/** Lane i of the n of a token; lanes beyond the last token do its work once more, and store nothing. */
-export const lanesOfToken = (width: number, tokens: number): string => `
-const u32 id = group * ${width}u + lane, token = min(id / n, ${tokens - 1}u);
-const int i = id % n;
-const bool there = id / n < ${tokens}u;`;
+/** Warps whose lanes have a row each of a group's tokens. */
+export const warpsOf = (n: number): number => Math.ceil((TOKENS * n) / 32);
+
+/**
+ * Lane i of the n of a token, the group's own-th; lanes beyond the last token do its work once more, and store nothing.
+ *
+ * @param tokens of all groups
+ */
+export const lanesOfToken = (tokens: number): string => `
+const int i = lane % n, own = lane / n, token = min((int)group * ${TOKENS} + own, ${tokens - 1});
+const bool there = own < ${TOKENS} && (int)group * ${TOKENS} + own < ${tokens};`;
 
 /** Groups' sums over their tokens of what each lane has, in the order of warps. */
 export interface GroupSums {
@@ -284,9 +291,9 @@ export const coefficients: readonly Own[] = [
           },
           writes: { h: floatOperand(context, h) },
           declarations: [`constexpr int n = ${n}, M = ${M};`, coefficientText(n, iterations, form, false)],
-          width: WIDTH,
-          groups: Math.ceil((tokens * n) / WIDTH),
-          body: `${lanesOfToken(WIDTH, tokens)}
+          width: 32 * warpsOf(n),
+          groups: Math.ceil(tokens / TOKENS),
+          body: `${lanesOfToken(tokens)}
 const float* const from = p + (size_t)token * M;
 float* const to = h + (size_t)token * M;${coefficientsBody(form)}`,
         }),
@@ -298,7 +305,8 @@ float* const to = h + (size_t)token * M;${coefficientsBody(form)}`,
     lower({ p, alpha, bias, dh, dp, dalpha, dbias }, { iterations, form = paperCoefficients }, context) {
       const [tokens, M] = [rowCount(p.shape), lastAxis(p.shape)];
       const n = streamsOf(M);
-      const groups = Math.ceil((tokens * n) / WIDTH);
+      const groups = Math.ceil(tokens / TOKENS);
+      const warps = warpsOf(n);
       const sums = groupSums(context, groups, M);
       context.emit(
         cudaCall({
@@ -313,15 +321,15 @@ float* const to = h + (size_t)token * M;${coefficientsBody(form)}`,
           declarations: [
             vectors,
             `constexpr int n = ${n}, M = ${M};`,
-            backwardShared(WIDTH / 32),
+            backwardShared(warps),
             coefficientText(n, iterations, form, true),
           ],
-          width: WIDTH,
+          width: 32 * warps,
           groups,
-          body: `${lanesOfToken(WIDTH, tokens)}
+          body: `${lanesOfToken(tokens)}
 const float* const from = p + (size_t)token * M;
 const float* const d = dh + (size_t)token * M;
-float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, "d[i]")}${groupSumsBody(WIDTH / 32, WIDTH)}`,
+float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, "d[i]")}${groupSumsBody(warps, 32 * warps)}`,
         }),
       );
       sums.finish(floatOperand(context, dbias), floatOperand(context, dalpha));

@@ -21,6 +21,7 @@ import {
   streamReadProjectionBackwardOperation,
   streamWriteProjectionOperation,
 } from "../../../ops/stream-seam.ts";
+import type { StreamProjectionAttributes } from "../../../ops/stream-projection.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import type { Implementation } from "../../gpu/implement.ts";
 import { cudaCall, cudaOperand, floatOperand } from "../implement.ts";
@@ -33,7 +34,10 @@ import {
   fitsLanes,
   groupSums,
   groupSumsBody,
+  lanesOfToken,
   MOST_ITERATIONS_KEPT,
+  TOKENS,
+  warpsOf,
 } from "./coefficients.ts";
 import { emitProjectionBackward, FOUR, MOST_COLUMNS } from "./projection-backward.ts";
 import {
@@ -43,13 +47,13 @@ import {
   partsStride,
   projectionEnd,
   ROWS,
+  SLICES,
   split,
   unitOf,
 } from "./stream-projection.ts";
 import { chunkOf, vectors } from "./vectors.ts";
 
-/** Warps that share the channels of the same tokens, and tokens of a warp. */
-const SLICES = 4;
+/** Tokens of a warp. */
 const WARP_ROWS = 16;
 const WIDTH = 32 * SLICES * (ROWS / WARP_ROWS);
 /** Streams of which a thread holds what it reads and what it writes. */
@@ -57,9 +61,11 @@ const MOST_STREAMS = 4;
 /** Channels of the widest unit. */
 const UNIT = 32;
 
-/** Tokens and threads of a group that reads. */
-const TOKENS = 16;
+/** Threads of a group that reads. */
 const WIDTH_READ = 256;
+
+/** Whether a row that is projected is a whole token, as in mHC. */
+const isOverTokens = (attributes: object): boolean => (attributes as StreamProjectionAttributes).over === "token";
 
 const typeName: Readonly<Record<CudaType, string>> = { f32: "float", bf16: "bf16", i32: "int", u32: "u32" };
 
@@ -94,7 +100,7 @@ DEVICE uint4 together(const float (&v)[4]) {
 }`;
 
 /** Bytes of the parts of slices, and of what mixes and writes a group's tokens, [ROWS, n² + n]. */
-const writeBytes = (columns: number, n: number): number => partsBytes(columns, SLICES) + 4 * ROWS * (n * n + n);
+const writeBytes = (columns: number, n: number): number => partsBytes(columns) + 4 * ROWS * (n * n + n);
 
 /** @param sharedBytes what a group may have of shared memory */
 export function seam(sharedBytes: number): readonly Implementation[] {
@@ -102,11 +108,13 @@ export function seam(sharedBytes: number): readonly Implementation[] {
     {
       op: streamWriteProjectionOperation,
       lowering: {
-        fits([x, , , w]) {
+        fits([x, , , w], attributes) {
           const { streams, channels } = streamSizes(x!);
           const columns = rowCount(w!.shape);
           const small = streams <= MOST_STREAMS && columns <= MOST_COLUMNS;
-          return small && channels % UNIT === 0 && writeBytes(columns, streams) <= sharedBytes;
+          return (
+            isOverTokens(attributes) && small && channels % UNIT === 0 && writeBytes(columns, streams) <= sharedBytes
+          );
         },
         lower(node, context) {
           const { x, h, y, w, next, p, s } = operandsOf(streamWriteProjectionOperation, node);
@@ -206,7 +214,7 @@ for (int r = 0; r < 2; r++) {
   }
 }
 __syncthreads();
-${projectionEnd({ from: "next", slices: SLICES, width: WIDTH, epsilon })}`,
+${projectionEnd({ from: "next", width: WIDTH, epsilon })}`,
             }),
           );
         },
@@ -244,9 +252,7 @@ __shared__ float pres[${TOKENS} * n];`,
               groups: Math.ceil(tokens / TOKENS),
               body: `
 const int begin = (int)group * ${TOKENS};
-if (lane / 32 * 32 < ${TOKENS} * n) {
-  const int i = lane % n, own = lane / n, token = min(begin + own, R - 1);
-  const bool there = own < ${TOKENS} && begin + own < R;
+if (lane < ${32 * warpsOf(n)}) {${lanesOfToken(tokens)}
   const float* const from = p + (size_t)token * M;
   float* const to = h + (size_t)token * M;${coefficientsBody(form)}
   if (own < ${TOKENS}) pres[own * n + i] = pre;
@@ -287,7 +293,7 @@ for (int id = lane; id < ${TOKENS} * CHUNKS; id += ${WIDTH_READ}) {
           const { tokens, streams: n, channels: C, coefficients: M } = streamSizes(x);
           const [from, gradient] = [cudaOperand(context, x), cudaOperand(context, du)];
           const groups = Math.ceil(tokens / TOKENS);
-          const warps = Math.ceil((TOKENS * n) / 32);
+          const warps = warpsOf(n);
           const sums = groupSums(context, groups, M);
           context.emit(
             cudaCall({
@@ -335,9 +341,7 @@ for (int own = lane / 32; own < ${TOKENS}; own += ${WIDTH_READ / 32}) {
   }
 }
 __syncthreads();
-if (lane < ${32 * warps}) {
-  const int i = lane % n, own = lane / n, token = min(begin + own, R - 1);
-  const bool there = own < ${TOKENS} && begin + own < R;
+if (lane < ${32 * warps}) {${lanesOfToken(tokens)}
   const float* const from = p + (size_t)token * M;
   const float* const d = dh + (size_t)token * M;
   float* const to = dp + (size_t)token * M;${coefficientsBackwardBody(form, iterations, `(d[i] + (there ? dots[own * n + i] : 0.0f))`)}
@@ -351,8 +355,10 @@ if (lane < ${32 * warps}) {
     {
       op: streamReadProjectionBackwardOperation,
       lowering: {
-        fits([, x, , , w]) {
-          return rowCount(w!.shape) <= MOST_COLUMNS && streamSizes(x!).channels % FOUR === 0;
+        fits([, x, , , w], attributes) {
+          return (
+            isOverTokens(attributes) && rowCount(w!.shape) <= MOST_COLUMNS && streamSizes(x!).channels % FOUR === 0
+          );
         },
         lower(node, context) {
           const { before, h, du, ...tensors } = operandsOf(streamReadProjectionBackwardOperation, node);

@@ -4,9 +4,9 @@
 //   draw = s · dp,  dx = draw · w − (s² / K) (Σ_m dp_m p_m) · x,  dw = drawᵀ · x
 //
 // Shapes: x [rows, K], w [P, K], p [rows, P], s [rows]; P is n² + 2n for mHC, at most 32 here.
-// Forward: a group of 16 warps has 64 rows; each warp takes 32 rows over an eighth of the units of K, 16 bytes of a row
+// Forward: a group of 8 warps has 64 rows; each warp takes 32 rows over a quarter of the units of K, 16 bytes of a row
 // a lane, which is a fragment of x as it lies. w is packed beforehand to fragments of two halves: of bfloat16 (17 bits
-// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The eighths are added in
+// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The quarters are added in
 // order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
 // Backward: projection-backward.ts. dw of bfloat16 streams: the same with sums in registers, over parts of the rows that are added up in order.
 // Other shapes take the kernels of every GPU.
@@ -17,6 +17,7 @@ import {
   streamProjectionBackwardOperation,
   streamProjectionOperation,
 } from "../../../ops/stream-projection.ts";
+import { streamSizes } from "../../../ops/streams.ts";
 import { emitColumnSums } from "../../gpu/ops/reductions.ts";
 import { LESS } from "../../gpu/ops/rms-norm.ts";
 import { streamProjection as everyGpu } from "../../gpu/ops/stream-projection.ts";
@@ -30,7 +31,7 @@ import { vectors } from "./vectors.ts";
 /** Rows of a group, forward. */
 export const ROWS = 64;
 /** Warps that share the inner index of the same rows. */
-const SLICES = 8;
+export const SLICES = 4;
 const WIDTH = 32 * SLICES * 2;
 /** dw: threads of a group, and the most parts of the rows. */
 const WIDTH_WEIGHT = 128;
@@ -124,8 +125,7 @@ to[32] = small;`,
 }
 
 /** Bytes in which the slices' parts of so many columns are added. */
-export const partsBytes = (columns: number, slices: number = SLICES): number =>
-  4 * (slices * ROWS * partsStride(columns) + ROWS);
+export const partsBytes = (columns: number): number => 4 * (SLICES * ROWS * partsStride(columns) + ROWS);
 export const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
 
 /**
@@ -134,17 +134,15 @@ export const partsStride = (columns: number): number => 8 * Math.ceil(columns / 
  */
 export const projectionEnd = ({
   from,
-  slices,
   width,
   epsilon,
 }: {
   readonly from: string;
-  readonly slices: number;
   readonly width: number;
   readonly epsilon: number;
 }): string => `if (lane < ${ROWS}u && first + (int)lane < R) {
   float total = 0.0f;
-  for (int k = 0; k < ${slices}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
+  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
   float scale = 1.0f / sqrtf(total / K + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))});
   if ((__float_as_uint(total) & 0x7f800000u) == 0x7f800000u) {
     /* Squares that float32 cannot hold: of smaller values, one after the other. */
@@ -164,7 +162,7 @@ for (int id = lane; id < ${ROWS} * P; id += ${width}) {
   if (first + row >= R) break;
   float total = 0.0f;
 #pragma unroll
-  for (int k = 0; k < ${slices}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
+  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
   p[(size_t)first * P + id] = scales[row] * total;
 }`;
 
@@ -184,6 +182,9 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
         const P = rowCount(w.shape);
         const tiles = Math.ceil(P / 8);
         const from = cudaOperand(context, x);
+        // All streams of some channels, then of others: the order of streamWriteProjection, which gives the same bits.
+        const { channels, streams: n } = streamSizes(x);
+        const streams = K > channels && channels % unitOf(from) === 0 ? n : 1;
         const fragments = emitFragments(context, w, from);
         const stride = partsStride(P);
         context.emit(
@@ -194,12 +195,12 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
             declarations: [
               vectors,
               split[from.type === "bf16" ? "bf16" : "f32"],
-              `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, N = UNIT / 4;
+              `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, PARTS = UNITS / ${streams}, N = UNIT / 4;
 ${asValues}`,
             ],
             width: WIDTH,
             groups: Math.ceil(rows / ROWS),
-            groupsAtOnce: 1,
+            groupsAtOnce: 2,
             sharedBytes: partsBytes(P),
             body: `
 const int w = lane / 32, l = lane % 32, g = l / 4, t = l % 4;
@@ -211,8 +212,9 @@ for (int m = 0; m < 2; m++) {
 #pragma unroll
   for (int j = 0; j < PT; j++) acc[m][j][0] = acc[m][j][1] = acc[m][j][2] = acc[m][j][3] = 0.0f;
 }
+for (int part = slice; part < PARTS; part += ${SLICES})
 #pragma unroll 2
-for (int unit = slice; unit < UNITS; unit += ${SLICES}) {
+for (int unit = part; unit < UNITS; unit += PARTS) {
   uint4 v[2][2];
 #pragma unroll
   for (int m = 0; m < 2; m++)
@@ -257,7 +259,7 @@ for (int m = 0; m < 2; m++)
     }
   }
 __syncthreads();
-${projectionEnd({ from: "x", slices: SLICES, width: WIDTH, epsilon })}`,
+${projectionEnd({ from: "x", width: WIDTH, epsilon })}`,
           }),
         );
       },
