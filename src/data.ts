@@ -2,6 +2,11 @@
 
 // Data: make tokens of a text, and batches of tokens.
 export { createBatches, type Batch, type Batches, type BatchOptions, type ValidationBatch } from "./data/batches.ts";
+export { createGeneratedBatches, type GeneratedBatchOptions } from "./data/generated/batches.ts";
+export { answerOf, exampleAt, examplesOf, type GeneratedExample, promptOf } from "./data/generated/examples.ts";
+export { type ChosenTask, generatedTasks, parseTasks } from "./data/generated/table.ts";
+export type { GeneratedTask } from "./data/generated/task.ts";
+export type { Draw } from "./data/generated/draw.ts";
 export type { AddedToken } from "./data/added-tokens.ts";
 export type { PostProcessor } from "./data/post-processor.ts";
 export type { SplitRule, WordRule } from "./data/pretokenise.ts";

@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import * as b from "../src/index.ts";
 import * as browser from "../src/browser.ts";
 import * as data from "../src/data.ts";
+import * as evaluation from "../src/evaluation.ts";
 import * as interop from "../src/interop.ts";
 import * as models from "../src/models.ts";
 import * as ops from "../src/ops.ts";
@@ -49,15 +50,21 @@ const withOptions: Readonly<Record<string, Case>> = {
   connectionTime: [(o) => planning.connectionTime(paper, h800, o), "fusions", "fusion"],
   convertFile: [(o) => interop.convertFile("a", "b", o), "iteration", "iterations"],
   createBatches: [data.createBatches, "batchsize", "batchSize"],
+  createGeneratedBatches: [data.createGeneratedBatches, "batchsize", "batchSize"],
   createNetTrainer: [(o) => training.createNetTrainer(any, any, o), "schedul", "schedule"],
   createWasmRuntime: [runtime.createWasmRuntime, "thread", "threads"],
   createWebgpuRuntime: [runtime.createWebgpuRuntime, "largestBuffers", "largestBuffer"],
   createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
+  createLanes: [(o) => evaluation.createLanes(any, { config: { context: 8 } } as never, o), "lane", "lanes"],
+  evaluate: [(o) => evaluation.evaluate(any, [], o), "signl", "signal"],
+  planTask: [(o) => evaluation.planTask({} as never, any, o), "shot", "shots"],
   headCrossEntropy: [(o) => ops.headCrossEntropy(t, t, ids, o), "row", "rows"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
+  exportGguf: [(o) => interop.exportGguf("a", "b", o), "owerwrite", "overwrite"],
   exportHuggingFace: [(o) => interop.exportHuggingFace("a", "b", o), "owerwrite", "overwrite"],
+  exportOnnx: [(o) => interop.exportOnnx("a", "b", o), "lenght", "length"],
   exportTensorBoard: [(o) => interop.exportTensorBoard("a", "b", o), "owerwrite", "overwrite"],
   frac: [b.frac, "fraction", "fractions"],
   gatedResidual: [b.gatedResidual, "stream", "streams"],
@@ -120,11 +127,24 @@ const withOptions: Readonly<Record<string, Case>> = {
 
 /** They take tensors, numbers, texts, files, or objects that a schema or another function has made. */
 const withoutOptions: readonly string[] = [
+  "difference",
+  "findTasks",
+  "openAnswers",
+  "openDataFolder",
+  "openRunModel",
+  "rememberAnswers",
+  "scoreContinuations",
+  "writeResults",
   "AlarmError",
   "ConversionError",
   "DivergenceError",
   "RunStopped",
   "ShapeError",
+  "answerOf",
+  "exampleAt",
+  "examplesOf",
+  "parseTasks",
+  "promptOf",
   "add",
   "amaxGain",
   "analyseSweep",
@@ -375,7 +395,7 @@ const wrong: Readonly<Record<string, readonly [call: () => unknown, message: Reg
   ],
   "prepareData of no kind": [
     () => source({ kind: "constructor" }),
-    /kind is "constructor"; it must be one of sotu, path/,
+    /kind is "constructor"; it must be one of sotu, generated, path/,
   ],
   "prepareData without a path": [() => source({ kind: "path" }), /path is missing; it must be a text/],
   "prepareData of nothing": [() => runs.prepareData(js({})), /source is missing/],

@@ -34,7 +34,7 @@ const CHANGED = {
 } as const;
 
 /** What a configuration takes from the prepared data. */
-type DataFacts = Pick<PreparedData, "mixture"> & {
+type DataFacts = Pick<PreparedData, "mixture" | "generated"> & {
   readonly summary: Pick<PreparedData["summary"], "folder">;
   readonly train: { readonly origin: Pick<PreparedData["train"]["origin"], "text"> };
   readonly tokenizer: Pick<PreparedData["tokenizer"], "vocabularySize">;
@@ -161,6 +161,7 @@ export function configFrom(
         weights: options.weights,
         tokenizer: options.tokenizer,
         shuffled: data.mixture && true,
+        loss: data.generated && ("answers" as const),
       }),
       prepared: { folder: path.resolve(data.summary.folder), text: data.train.origin.text },
     },

@@ -6,7 +6,6 @@ import { readRunData } from "../runs/run-data.ts";
 import { renderSvg } from "../report/render.ts";
 import { given } from "../basics/given.ts";
 import { showMany } from "../basics/show.ts";
-import { createBatches } from "../data/batches.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { expectPackages } from "../files/packages.ts";
 import { reason } from "../files/errors.ts";
@@ -14,6 +13,7 @@ import { interventionsFigure } from "../report/figures/interventions.ts";
 import { interventionsText } from "../report/interventions-text.ts";
 import { widthOf } from "../report/terminal.ts";
 import { parseIntervention } from "../study/interventions.ts";
+import { runBatches } from "../runs/batches.ts";
 import { type CheckpointPlace, latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
@@ -76,6 +76,7 @@ The results are also kept in the run folder, as interventions.json.`,
     const data = await prepareRun(config, folder, options);
     const runtime = await openChosen(options);
     const interrupt = listenForInterrupt();
+    let batches: ReturnType<typeof runBatches> | undefined;
     try {
       const { machine } = runtime;
       if (machine)
@@ -88,15 +89,7 @@ The results are also kept in the run folder, as interventions.json.`,
           leastNeed([config.model], 4),
         );
       const checkpoint = loadModel(place.folder);
-      const batches = createBatches({
-        train: data.train,
-        validation: data.validation,
-        byteLengths: data.tokenizer.byteLengths,
-        batchSize: config.batch,
-        contextLength: config.model.context,
-        seed: config.seed,
-        validationLimit: options.batches ?? config.evaluateBatches,
-      });
+      batches = runBatches(config, data, options.batches);
       const report = await intervene(runtime, config, checkpoint, batches, {
         ...(interventions.length > 0 ? { interventions } : {}),
         ...given({ sublayers: options.sublayers }),
@@ -119,6 +112,7 @@ The results are also kept in the run folder, as interventions.json.`,
       process.stderr.write(`Saved in: ${path.join(folder, "interventions.json")}\n`);
       if (options.svg) process.stderr.write(`Chart: ${options.svg}\n`);
     } finally {
+      batches?.close();
       interrupt.close();
       runtime.close();
       data.close();

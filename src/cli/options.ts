@@ -9,7 +9,7 @@ import { MOST_COUNT, MOST_ITERATIONS, MOST_SEQUENCES, MOST_STREAMS, MOST_TOKENS 
 import { type MhcConventionName, mhcConventionNames } from "../connections/conventions/table.ts";
 import { type InitialisationName, initialisationNames } from "../connections/initialisations.ts";
 import { type ResidualMapName, residualMapNames } from "../connections/manifolds/table.ts";
-import { extensionsOf, textExtensions } from "../data/corpus.ts";
+import { extensionsOf, parseSource, textExtensions } from "../data/corpus.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
@@ -171,6 +171,7 @@ export const sourceOf = (data: readonly string[]): string | readonly string[] =>
 /** What --data names, as a name of runs begins. */
 export function sourceName([first = "", ...others]: readonly string[]): string {
   if (first === "-") return "stdin";
+  if (parseSource(first).kind === "generated") return "generated";
   const base = path.basename(first).replace(/\.[^.]*$/, "") || "text";
   return others.length > 0 ? `${base}-and-${others.length}` : base;
 }
@@ -217,7 +218,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--data <source...>",
-        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, or - for standard input",
+        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
       )
         .argParser((text: string, before: readonly string[]) => (before === DEFAULT_DATA ? [text] : [...before, text]))
         .default(DEFAULT_DATA, "sotu"),

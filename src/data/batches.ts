@@ -25,6 +25,11 @@ export interface Batch {
   readonly tokens: Int32Array;
   /** [B * T] what the model should predict: the token after each of `tokens`. */
   readonly targets: Int32Array;
+  /**
+   * [B * T] what the loss of each target is multiplied by before the mean over all of them, where not all count alike:
+   * 0 where it does not count; the mean weight is 1. Absent: 1 for all.
+   */
+  readonly weights?: Float32Array;
 }
 
 /** A batch of validation text, with what is needed to compute bits per byte. */
@@ -35,6 +40,8 @@ export interface ValidationBatch extends Batch {
    * stand for 0 bytes.
    */
   readonly bytes: number;
+  /** How many of the targets count; absent: all. */
+  readonly counted?: number;
 }
 
 /** Where tokens come from, and how many a batch holds. */

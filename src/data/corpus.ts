@@ -1,7 +1,7 @@
 // Question: which text does a model learn from?
 //
-// A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files or
-// standard input. folder.ts says which files of a folder are read, and read-text.ts how a file becomes text.
+// A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files, standard
+// input, or examples of generated tasks. folder.ts says which files of a folder are read, and read-text.ts how a file becomes text.
 
 import { expectFields, expectGiven, expectName, type FieldRules } from "../basics/fields.ts";
 import { isObject } from "../basics/objects.ts";
@@ -22,6 +22,7 @@ import {
   textBudget,
   UnreadableText,
 } from "./read-text.ts";
+import { sampleDocuments } from "./generated/sample.ts";
 import type { Document } from "./split.ts";
 import { kindOf } from "../files/read.ts";
 
@@ -38,9 +39,17 @@ export interface Corpus {
   readonly notes: readonly string[];
 }
 
-/** Where text comes from: the State of the Union addresses, a file or folder, standard input, or given texts. */
+/**
+ * Where text comes from: the State of the Union addresses, a file or folder, standard input, generated tasks, or given
+ * texts.
+ */
 export type CorpusSource =
   | { readonly kind: "sotu" }
+  | {
+      readonly kind: "generated";
+      /** Which tasks, as `parseTasks` takes them: "khop:1-4,recall". */
+      readonly tasks: string;
+    }
   | {
       readonly kind: "path";
       readonly path: string;
@@ -55,14 +64,22 @@ export type CorpusSource =
 /** Files of a folder that are read by default, by their endings. */
 export const textExtensions: readonly string[] = [".txt", ".text", ".md", ".markdown", ".rst", ".org", ".tex"];
 
-/** A source as a user writes it: `sotu`, `-` for standard input, or a path (`./sotu` for a file of that name). */
+/** What a source of generated tasks begins with; their names follow. */
+const GENERATED = "generated:";
+
+/**
+ * A source as a user writes it: `sotu`, `-` for standard input, `generated:` and names of tasks, or a path (`./sotu` for
+ * a file of that name).
+ */
 export function parseSource(argument: string): CorpusSource {
   const names: Readonly<Record<string, CorpusSource>> = { sotu: { kind: "sotu" }, "-": { kind: "stdin" } };
+  if (argument.startsWith(GENERATED)) return { kind: "generated", tasks: argument.slice(GENERATED.length) };
   return (Object.hasOwn(names, argument) && names[argument]) || { kind: "path", path: argument };
 }
 
 const sourceRules: { readonly [K in CorpusSource["kind"]]: FieldRules<Extract<CorpusSource, { kind: K }>> } = {
   sotu: { kind: "text" },
+  generated: { kind: "text", tasks: "text" },
   path: { kind: "text", path: "text", extensions: "list", skipUnreadable: "flag" },
   stdin: { kind: "text" },
   documents: { kind: "text", name: "text", documents: "list" },
@@ -84,6 +101,7 @@ export function expectSource(source: CorpusSource): CorpusSource {
   expectName(place, "kind", kind, Object.keys(sourceRules));
   expectFields(place, source, sourceRules[kind] as FieldRules<CorpusSource>, "field of a source");
   if (kind === "path") expectGiven(place, source, sourceRules.path, ["path"]);
+  if (kind === "generated") expectGiven(place, source, sourceRules.generated, ["tasks"]);
   if (kind === "documents") {
     expectGiven(place, source, sourceRules.documents, ["name", "documents"]);
     for (const document of source.documents) {
@@ -100,6 +118,8 @@ export async function readCorpus(source: CorpusSource, memory?: number): Promise
   switch (source.kind) {
     case "sotu":
       return corpusOf("sotu", readSotu(budget));
+    case "generated":
+      return corpusOf("generated", sampleDocuments(source.tasks));
     case "path":
       return readPath(source, budget);
     case "stdin":

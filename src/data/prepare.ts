@@ -29,7 +29,10 @@ import { prepareFiles } from "./stored/prepare-files.ts";
 import { isStoredData, openStoredData } from "./stored/stored-data.ts";
 import { readTokenizer, writeTokenizer } from "./tokenizer-file.ts";
 import { type Document, type Split, splitDocuments } from "./split.ts";
-import { sweepLeftovers } from "../files/atomic.ts";
+import { sweepLeftovers, writeFileAtomically } from "../files/atomic.ts";
+import { formatJson } from "../files/json.ts";
+import { type ChosenTask, parseTasks } from "./generated/table.ts";
+import { isObject } from "../basics/objects.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { ensureWritableFolder } from "../files/space.ts";
@@ -44,7 +47,7 @@ import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 /** What to prepare, and where to store it. */
 export interface PrepareOptions {
   /**
-   * Where the text is; a string is read as on the command line (`sotu`, `-`, a path). Several paths of files and
+   * Where the text is; a string is read as on the command line (`sotu`, `-`, `generated:khop`, a path). Several paths of files and
    * folders are one source.
    */
   readonly source: CorpusSource | string | readonly string[];
@@ -93,6 +96,8 @@ const names = {
   tokenizer: "tokenizer.json",
   train: "train.safetensors",
   validation: "validation.safetensors",
+  /** Of generated tasks: their names. */
+  generated: "generated.json",
 } as const;
 /** Part of every key: raise it when the same options would give different files. */
 const version = 1;
@@ -165,6 +170,8 @@ export async function prepareData(
       message: `${showMany(tokenizer.vocabularySize, "token")} in the vocabulary`,
     });
     writeFolder(folder, corpus, split, tokenizer, onProgress);
+    if (wanted.kind === "generated")
+      writeFileAtomically(path.join(folder, names.generated), formatJson({ tasks: wanted.tasks }));
   }
   const files = kept ?? openPrepared(folder, origin);
   const { tokenizer, train, validation } = files;
@@ -324,11 +331,20 @@ export function openPrepared(folder: string, expected: Partial<TokenOrigin> = {}
       }
       return tokens;
     };
-    return { tokenizer, train: open(names.train), validation: open(names.validation), close };
+    const tasks = path.join(folder, names.generated);
+    const generated = fs.existsSync(tasks) ? readTasks(tasks) : undefined;
+    return { tokenizer, train: open(names.train), validation: open(names.validation), ...given({ generated }), close };
   } catch (error) {
     close();
     throw error;
   }
+}
+
+function readTasks(file: string): ChosenTask[] {
+  const stored: unknown = JSON.parse(readText(file));
+  const tasks = isObject(stored) ? stored["tasks"] : undefined;
+  if (typeof tasks === "string") return parseTasks(tasks);
+  throw new Error(`${file} names no tasks: delete it, it will be made again`);
 }
 
 /** The folder's files if they exist and are sound. If they exist but are not sound, reports why. */

@@ -1,5 +1,6 @@
 // Question: what is there of a text once it is prepared?
 
+import type { ChosenTask } from "./generated/table.ts";
 import type { Split } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import type { StoredTokens } from "./tokens.ts";
@@ -44,6 +45,8 @@ export interface PreparedFiles {
   readonly folder?: string;
   /** The parts of the training tokens and their weights, where they are to be read shuffled: every window once an epoch. */
   readonly mixture?: readonly MixturePart[];
+  /** Of generated tasks: which ones. Batches are made by their generators, and the tokens here are a sample. */
+  readonly generated?: readonly ChosenTask[];
   readonly close: () => void;
 }
 

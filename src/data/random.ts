@@ -15,7 +15,16 @@ export type Key = readonly [number, number];
 export type Block = readonly [number, number, number, number];
 
 /** The purposes of random numbers in this folder; each purpose has a separate stream. */
-export const streams = { split: 1, batches: 2, initial: 3, sampling: 4, studies: 5, probing: 6, order: 7 } as const;
+export const streams = {
+  split: 1,
+  batches: 2,
+  initial: 3,
+  sampling: 4,
+  studies: 5,
+  probing: 6,
+  order: 7,
+  generated: 8,
+} as const;
 
 const rounds = 10;
 const multiplier0 = 0xd2511f53;

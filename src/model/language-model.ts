@@ -63,8 +63,12 @@ export interface LanguageModel {
   hidden(tokens_BT: Tensor, storeEvery?: number, attending?: Attending, adjustments?: readonly Adjust[]): Hidden;
   /** Scores of the next token, [N, V]. */
   logits(hidden_NC: Tensor): Tensor;
-  /** Mean cross-entropy over all tokens, in nats. */
-  loss(hidden_NC: Tensor, targets_BT: Tensor): Tensor;
+  /**
+   * Mean cross-entropy over all tokens, in nats.
+   *
+   * @param weights_BT what each token's is multiplied by before the mean. Default: nothing
+   */
+  loss(hidden_NC: Tensor, targets_BT: Tensor, weights_BT?: Tensor): Tensor;
 }
 
 /**
@@ -146,9 +150,12 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
       };
     },
     logits: (hidden_NC) => scope("head", () => matmul(hidden_NC, head_CV)),
-    loss(hidden_NC, targets_BT) {
+    loss(hidden_NC, targets_BT, weights_BT) {
       const rows = hidden_NC.shape[0]!;
-      return scope("head", () => mean(headCrossEntropy(hidden_NC, head_CV, reshape(targets_BT, [rows]))));
+      return scope("head", () => {
+        const loss_N = headCrossEntropy(hidden_NC, head_CV, reshape(targets_BT, [rows]));
+        return mean(weights_BT ? multiply(loss_N, reshape(weights_BT, [rows])) : loss_N);
+      });
     },
   };
 }

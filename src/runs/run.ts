@@ -12,10 +12,8 @@ import fs from "node:fs";
 import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
-import { type Batches, createBatches } from "../data/batches.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import { readTokenizer, writeTokenizer } from "../data/tokenizer-file.ts";
-import { readAhead } from "../data/stored/read-ahead.ts";
 import { formatTokenizer } from "../data/tokenizer-json.ts";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { reason } from "../files/errors.ts";
@@ -39,6 +37,7 @@ import {
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { evaluationFields, gainRecord, metricRecord } from "../training/step-records.ts";
 import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
+import { runBatches } from "./batches.ts";
 import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
 import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
 import { startingWeights } from "./fork.ts";
@@ -121,7 +120,7 @@ export async function openRun(
   options: RunOptions = {},
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
-  const batches = batchesOf(config, data);
+  const batches = runBatches(config, data);
   const trainer = createTrainer(runtime, config, batches);
   let folder: RunFolder | undefined;
   try {
@@ -164,23 +163,6 @@ function noteStart({ folder, resumeFrom }: RunFolder, { steps }: TrainingConfig,
     onNote?.(
       `${folder} is finished: ${steps === 1 ? "its one step is" : `all of its ${steps} steps are`} done. To train on: birkhoff train --resume ${folder} --steps ${2 * steps}`,
     );
-}
-
-/** The batches of a run; those of data that is not held in memory are read ahead. */
-function batchesOf(config: TrainingConfig, data: PreparedFiles): Batches & { close(): void } {
-  const { batch, accumulate, model, seed, evaluateBatches } = config;
-  const { tokenizer, train, validation, mixture, folder } = data;
-  if (tokenizer.vocabularySize !== model.vocabulary) {
-    throw new RangeError(
-      `The model has a vocabulary of ${model.vocabulary} and the tokenizer one of ${tokenizer.vocabularySize}; ` +
-        "set model.vocabulary to the tokenizer's size.",
-    );
-  }
-  const shuffle = config.data.shuffled ? { rows: batch * accumulate, ...given({ mixture }) } : undefined;
-  const options = { batchSize: batch, contextLength: model.context, seed, ...given({ shuffle }) };
-  const { byteLengths } = tokenizer;
-  const batches = createBatches({ train, validation, byteLengths, validationLimit: evaluateBatches, ...options });
-  return folder === undefined ? { ...batches, close: () => {} } : readAhead(batches, folder, options, accumulate);
 }
 
 /** Restore the newest checkpoint, or write what a new run needs. */
@@ -230,7 +212,7 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
 async function trainIn(
   folder: RunFolder,
   trainer: Trainer,
-  batches: ReturnType<typeof batchesOf>,
+  batches: ReturnType<typeof runBatches>,
   data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
 ): Promise<Run> {

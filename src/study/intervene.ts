@@ -39,6 +39,7 @@ import {
 } from "./interventions.ts";
 import { sampleVariance } from "../basics/numbers.ts";
 import type { TrainingConfig } from "../training/config.ts";
+import { type BatchConfig, type BatchInputs, batchInputs, writeBatch } from "../training/inputs.ts";
 import { meanLoss } from "../training/evaluation.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { formatRecord } from "../files/json.ts";
@@ -121,16 +122,13 @@ export async function intervene(
   expectFields("intervene", options, optionRules);
   const { interventions, sublayers, meanBatches = 8, onRow, signal } = options;
   const { batch, model: modelConfig } = config;
-  const { parameters, tokens, targets, changeable, network, spec, specWithIterations } = changeableModel(config);
+  const { parameters, inputs, changeable, network, spec, specWithIterations } = changeableModel(config);
   const planned = planInterventions(network, interventions, sublayers);
 
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
   const rounding = inPrecision(runtime, config.precision);
   const program = rounding.compile(spec);
-  const feed = (next: Batch): void => {
-    runtime.write(tokens, next.tokens);
-    runtime.write(targets, next.targets);
-  };
+  const feed = (next: Batch): void => writeBatch(runtime, inputs, next);
   const measure = async ({ run, read }: Program<LossOutput>): Promise<Measured> => {
     const each: number[] = [];
     const { loss } = await meanLoss(batches.validationBatches(), async (next) => {
@@ -213,8 +211,7 @@ type LossOutput = { readonly loss: Tensor };
 /** A model whose maps can be changed, and its programs. */
 export interface ChangeableModel {
   readonly parameters: ParameterSet;
-  readonly tokens: Tensor;
-  readonly targets: Tensor;
+  readonly inputs: BatchInputs;
   readonly changeable: ReadonlyMap<number, ChangeableMaps>;
   readonly network: MixedSublayers;
   /** The loss, and the mean of the maps of every changeable sublayer, in order. */
@@ -224,28 +221,28 @@ export interface ChangeableModel {
 }
 
 /** @throws RangeError when the model mixes no streams */
-export function changeableModel({ batch, model: config }: TrainingConfig): ChangeableModel {
+export function changeableModel(training: BatchConfig): ChangeableModel {
+  const { model: config } = training;
   const parameters = createParameters();
   const model = languageModel(config, parameters);
-  const tokens = input("tokens", [batch, config.context], "i32");
-  const targets = input("targets", [batch, config.context], "i32");
+  const inputs = batchInputs(training);
+  const { tokens, targets, weights } = inputs;
   const { adjustments, changeable } = changeableMaps(2 * config.layers);
   const { hidden_NC } = model.hidden(tokens, undefined, undefined, adjustments);
   return {
     parameters,
-    tokens,
-    targets,
+    inputs,
     changeable,
     network: networkOf(config, changeable),
     spec: {
       outputs: {
-        loss: model.loss(hidden_NC, targets),
+        loss: model.loss(hidden_NC, targets, weights),
         means: [...changeable.values()].map(({ mean_M }) => mean_M),
       },
     },
     specWithIterations(sublayers, iterations) {
       const other = languageModel(withIterations(config, sublayers, iterations), existingParameters(parameters));
-      return { outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets) } };
+      return { outputs: { loss: other.loss(other.hidden(tokens).hidden_NC, targets, weights) } };
     },
   };
 }

@@ -60,6 +60,8 @@ export interface DataConfig {
   readonly tokenizer?: string;
   /** Whether every training window is read once before any is read again; absent: windows start anywhere. */
   readonly shuffled?: boolean;
+  /** Which tokens the loss counts: those of answers, where examples are generated; absent: all. */
+  readonly loss?: "answers";
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
   readonly prepared?: { readonly folder: string; readonly text: string } | undefined;
 }
@@ -130,6 +132,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       weights: z.array(z.number().positive()).exactOptional(),
       tokenizer: z.string().min(1).exactOptional(),
       shuffled: z.boolean().exactOptional(),
+      loss: z.literal("answers").exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
     model: modelSchema,

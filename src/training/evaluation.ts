@@ -1,6 +1,6 @@
 // Question: how well does a model predict the validation text?
 //
-// loss = Σ nats / Σ tokens, bits a byte = Σ nats / (ln 2 · Σ bytes), over batches of equal weight a token.
+// loss = Σ nats / Σ tokens, bits a byte = Σ nats / (ln 2 · Σ bytes), over batches of equal weight a token that counts.
 
 import type { ValidationBatch } from "../data/batches.ts";
 
@@ -19,8 +19,9 @@ export async function meanLoss(
 ): Promise<Evaluation> {
   let [nats, count, bytes] = [0, 0, 0];
   for (const batch of batches) {
-    nats += (await lossOf(batch)) * batch.targets.length;
-    count += batch.targets.length;
+    const counted = batch.counted ?? batch.targets.length;
+    nats += (await lossOf(batch)) * counted;
+    count += counted;
     bytes += batch.bytes;
   }
   return { loss: nats / count, bitsPerByte: nats / Math.LN2 / bytes };

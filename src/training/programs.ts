@@ -4,8 +4,9 @@
 // writes when it is first needed. For a runtime they run (trainer.ts); for one that is only planned they tell
 // what the run will take (memory-limit.ts), so the two cannot differ.
 
+import { given } from "../basics/given.ts";
 import { createParameters, type ParameterSet } from "../graph/parameters.ts";
-import { input } from "../graph/state.ts";
+import { type BatchInputs, batchInputs } from "./inputs.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { createGenerator, type Generator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
@@ -26,8 +27,7 @@ import {
 
 /** The loss of a batch without its gradients. */
 export interface EvaluationProgram {
-  readonly tokens: Tensor;
-  readonly targets: Tensor;
+  readonly inputs: BatchInputs;
   readonly program: Program<{ readonly loss: Tensor }>;
 }
 
@@ -54,24 +54,33 @@ export function compileTraining(
   runtime: Runtime,
   config: StepConfig & Pick<TrainingConfig, "recompute">,
 ): TrainingPrograms {
-  const { batch, accumulate, optimizer, precision } = config;
+  const { batch, accumulate, optimizer, precision, data } = config;
   const { context } = config.model;
   /** For programs beside the step, which has its precision already. */
   const rounding = inPrecision(runtime, precision);
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
-  const graph = buildStep(model, parameters, { batch, accumulate, optimizer, precision, storeEvery });
+  const graph = buildStep(model, parameters, {
+    batch,
+    accumulate,
+    optimizer,
+    precision,
+    storeEvery,
+    ...given({ data }),
+  });
   const compiled = compileStep(runtime, graph.programs);
 
   let evaluation: EvaluationProgram | undefined;
   let observer: Observer | undefined;
   let generator: Generator | undefined;
   const makeEvaluation = (): EvaluationProgram => {
-    const tokens = input("evaluation.tokens", [batch, context], "i32");
-    const targets = input("evaluation.targets", [batch, context], "i32");
-    const program = rounding.compile({ outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets) } });
-    return { tokens, targets, program };
+    const inputs = batchInputs(config, "evaluation.");
+    const { tokens, targets, weights } = inputs;
+    const program = rounding.compile({
+      outputs: { loss: model.loss(model.hidden(tokens).hidden_NC, targets, weights) },
+    });
+    return { inputs, program };
   };
   return {
     parameters,

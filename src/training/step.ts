@@ -4,6 +4,7 @@
 // AdamW. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
+import { given } from "../basics/given.ts";
 import { add } from "../ops/elementwise.ts";
 import { fill } from "../ops/fill.ts";
 import { gradients } from "../ops/gradients.ts";
@@ -16,12 +17,11 @@ import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
 import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
 import type { Outputs, ProgramSpec } from "../runtime/program.ts";
+import { type BatchConfig, type BatchInputs, batchInputs } from "./inputs.ts";
 import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
 import type { OptimizerConfig, TrainingConfig } from "./config.ts";
 
-export interface StepGraph {
-  readonly tokens: Tensor;
-  readonly targets: Tensor;
+export interface StepGraph extends BatchInputs {
   /** [3]: learning rate, 1 − beta1^t, 1 − beta2^t. */
   readonly schedule: Tensor;
   /** Optimizer state, saved beside the parameters. */
@@ -51,6 +51,8 @@ export function listPrograms({ micro, update }: StepPrograms): readonly ProgramS
 export interface StepOptions {
   readonly batch: number;
   readonly accumulate: number;
+  /** Which tokens the loss counts; absent: all. */
+  readonly data?: BatchConfig["data"];
   readonly optimizer: OptimizerConfig;
   /** Default: float32. */
   readonly precision?: ComputePrecision | undefined;
@@ -59,11 +61,12 @@ export interface StepOptions {
 }
 
 /** What a step's graph depends on. */
-export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "precision">;
+export type StepConfig = Pick<TrainingConfig, "model" | "batch" | "accumulate" | "optimizer" | "precision"> &
+  BatchConfig;
 
 /** The graph of a step over parameters of its own. `storeEvery`: see `LanguageModel.hidden`. */
 export function makeStep(
-  { model, batch, accumulate, optimizer, precision }: StepConfig,
+  { model, batch, accumulate, optimizer, precision, data }: StepConfig,
   storeEvery?: number,
 ): { parameters: ParameterSet; graph: StepGraph } {
   const parameters = createParameters();
@@ -73,6 +76,7 @@ export function makeStep(
     optimizer,
     precision,
     storeEvery,
+    ...given({ data }),
   });
   return { parameters, graph };
 }
@@ -81,17 +85,17 @@ export function makeStep(
 export function buildStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { batch, accumulate, optimizer, precision, storeEvery }: StepOptions,
+  { batch, accumulate, optimizer, precision, storeEvery, data }: StepOptions,
 ): StepGraph {
   const rounded = <O extends Outputs>(spec: ProgramSpec<O>): ProgramSpec<O> => programInPrecision(spec, precision);
-  const { context, feedForward } = model.config;
+  const { feedForward } = model.config;
   const trained = trainedParameters(parameters);
-  const tokens = input("tokens", [batch, context], "i32");
-  const targets = input("targets", [batch, context], "i32");
+  const inputs = batchInputs({ batch, model: model.config, ...given({ data }) });
+  const { tokens, targets, weights } = inputs;
   const schedule = input("schedule", [3]);
 
   const { hidden_NC, routing } = model.hidden(tokens, storeEvery);
-  const loss = model.loss(hidden_NC, targets);
+  const loss = model.loss(hidden_NC, targets, weights);
   const minimised = routing.reduce(
     (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
     loss,
@@ -117,8 +121,7 @@ export function buildStep(
   if (accumulate === 1) {
     const { outputs, updates, moments } = updateFrom(byParameter, loads);
     return {
-      tokens,
-      targets,
+      ...inputs,
       schedule,
       moments,
       programs: { micro: rounded({ outputs: { loss, loads, ...outputs }, updates }), update: undefined },
@@ -134,8 +137,7 @@ export function buildStep(
   );
   const cleared = [...sums, ...loadSums].map((sum): [Tensor, Tensor] => [sum, fill(sum.shape, 0)]);
   return {
-    tokens,
-    targets,
+    ...inputs,
     schedule,
     moments,
     programs: {

@@ -4,7 +4,7 @@
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
 import { given } from "../basics/given.ts";
-import type { Batches } from "../data/batches.ts";
+import type { Batch, Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
@@ -15,6 +15,7 @@ import { adamwSchedule } from "./adamw-updates.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
+import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
@@ -136,10 +137,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       );
   };
 
-  const feed = ({ tokens, targets }: { tokens: Int32Array; targets: Int32Array }): void => {
-    runtime.write(graph.tokens, tokens);
-    runtime.write(graph.targets, targets);
-  };
+  const feed = (next: Batch): void => writeBatch(runtime, graph, next);
   /** Empty what the microbatches of a step have added up. */
   const clearSums = (): void => {
     for (const [sum] of graph.programs.update ? (graph.programs.micro.updates ?? []) : [])
@@ -261,7 +259,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     async evaluate({ signal } = {}) {
       expectThere("evaluate");
       steps.expectEnded("evaluate");
-      const { tokens, targets, program } = programs.evaluation();
+      const { inputs, program } = programs.evaluation();
       const interrupted = listenBetween(signal);
       const started = performance.now();
       let done = 0;
@@ -269,8 +267,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
         const left = ((performance.now() - started) / done) * (batches.validationCount - done);
         if ((await interrupted()) && done > 0 && left > PATIENCE_MS) throw signal!.reason;
         done++;
-        runtime.write(tokens, next.tokens);
-        runtime.write(targets, next.targets);
+        writeBatch(runtime, inputs, next);
         program.run();
         return (await program.read("loss"))[0] ?? NaN;
       });
