@@ -147,7 +147,7 @@ export function fused(
       if (!one || found.has(one.at)) continue;
       const inputs = Object.values(one.inputs);
       const isThere = inputs.every((input) => stateOf(input) || input.node.id < one.at.id);
-      const fits = implementationOf(op as Operation)?.fits;
+      const fits = implementationOf(op)?.fits;
       if (isThere && fits?.(listed(op.inputs, one.inputs), one.attributes) !== false) found.set(one.at, { ...one, op });
     }
   }
