@@ -12,7 +12,15 @@ import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { withoutIncluded } from "../../graph/included.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
-import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
+import {
+  ancestors,
+  byteSize,
+  flopsOf,
+  type Node,
+  type Operation,
+  operandsOf,
+  type Tensor,
+} from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
@@ -93,10 +101,12 @@ function lowerGraph(
 ): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
   const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
   const needed = withoutIncluded(targets);
-  const made = composed(targets.map(needed), {
-    name: machine.name,
-    has: (op) => op === stateOperation || machine.implementationOf(op) !== undefined,
-  });
+  const has = (op: Operation): boolean => {
+    const found = machine.implementationOf(op);
+    // What fits some operands only is left to the fusions, which ask.
+    return op === stateOperation || (found !== undefined && found.fits === undefined);
+  };
+  const made = composed(targets.map(needed), { name: machine.name, has });
   const joined = fused(targets.map(needed).map(made), new Set(resultsOf(spec).map(needed).map(made)), machine);
   const place = (tensor: Tensor): Tensor => joined(made(needed(tensor)));
   const results = resultsOf(spec).map(place);

@@ -68,7 +68,7 @@ export interface Lowering {
   lower(node: Node, context: LoweringContext, addend?: Tensor): void;
   /** The kernel can add a tensor of the output's shape on the way: add(x, this) costs nothing. */
   readonly accumulates?: boolean;
-  /** Of an operation that only fusions make: whether the kernel can do it for such inputs. Default: for all. */
+  /** Of an operation that fusions make: whether the kernel can do it for such inputs. Elsewhere it is composed of simpler ones. */
   fits?(inputs: readonly TensorSpec[], attributes: object): boolean;
   /** Whether the kernel of a node can store its first output as bfloat16: rounding it costs nothing. */
   rounds?(node: Node): boolean;

@@ -9,7 +9,7 @@ import {
 } from "../../../src/ops/stream-seam.ts";
 import type { OperationCase } from "../case.ts";
 
-const [T, n, C] = [6, 4, 12];
+const [T, n, C] = [6, 4, 32];
 const M = n * (n + 2);
 
 export const streamSeamCases: readonly OperationCase[] = [
