@@ -24,8 +24,7 @@ import {
 import type { StreamProjectionAttributes } from "../../../ops/stream-projection.ts";
 import { streamSizes } from "../../../ops/streams.ts";
 import type { Implementation } from "../../gpu/implement.ts";
-import { cudaCall, cudaOperand, floatOperand } from "../implement.ts";
-import type { CudaType } from "../work.ts";
+import { cudaCall, type CudaPlace, cudaOperand, floatOperand } from "../implement.ts";
 import {
   backwardShared,
   coefficientsBackwardBody,
@@ -67,7 +66,7 @@ const WIDTH_READ = 256;
 /** Whether a row that is projected is a whole token, as in mHC. */
 const isOverTokens = (attributes: object): boolean => (attributes as StreamProjectionAttributes).over === "token";
 
-const typeName: Readonly<Record<CudaType, string>> = { f32: "float", bf16: "bf16", i32: "int", u32: "u32" };
+const typeName = ({ type }: CudaPlace): string => (type === "bf16" ? "bf16" : "float");
 
 /** N values of an operand as they lie, so that many can be on their way at once. */
 const held = `
@@ -165,8 +164,8 @@ uint4 out[2][n];
     const int row = block + 8 * r + g;
     const u32 token = min(first + row, R - 1);
     const float* const own = mix + row * MIX;
-    Held<${typeName[from.type]}, N> streams[n];
-    Held<${typeName[result.type]}, N> results;
+    Held<${typeName(from)}, N> streams[n];
+    Held<${typeName(result)}, N> results;
 #pragma unroll
     for (int j = 0; j < n; j++) streams[j].take(x + (size_t)token * K + j * C + unit * UNIT + t * N);
     results.take(y + (size_t)token * C + unit * UNIT + t * N);

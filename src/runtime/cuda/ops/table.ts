@@ -10,7 +10,11 @@ import type { CudaDevice } from "../driver.ts";
 import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
+import { blocks } from "./blocks.ts";
 import { coefficients } from "./coefficients.ts";
+import { crossEntropy } from "./cross-entropy.ts";
+import { expertMatmul } from "./expert-matmul.ts";
+import { rmsNorm } from "./rms-norm.ts";
 import { seam } from "./seam.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
@@ -26,14 +30,22 @@ export function hasBfloat16({ capability }: Abilities): boolean {
   return Number.parseInt(capability) >= 8;
 }
 
+/** Whether tensor cores multiply factors of 8 bits: from compute capability 8.9. */
+const hasFloat8 = ({ capability }: Abilities): boolean => Number.parseFloat(capability) >= 8.9;
+
 /** By the operation itself. */
 export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
-  if (!hasBfloat16(gpu)) return byOperation(products);
+  if (!hasBfloat16(gpu)) return byOperation(products(false));
   const { sharedBytes } = gpu;
+  const float8 = hasFloat8(gpu);
   return byOperation([
     ...casts,
-    ...products,
+    ...products(float8),
     ...attention(sharedBytes),
+    ...expertMatmul(float8),
+    ...rmsNorm,
+    ...blocks,
+    ...crossEntropy,
     ...streams,
     ...streamProjection(sharedBytes),
     ...coefficients,
