@@ -18,7 +18,7 @@ import type { Outputs } from "../../../src/runtime/program.ts";
 import { wasmMachine } from "../../../src/runtime/wasm/machine.ts";
 
 const gpu = { name: "gpu", largestMemory: 2 ** 40, largestBuffer: 2 ** 34, alignment: 256 };
-const own = implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 });
+const own = implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024, compiler: 13_000 });
 const cuda = gpuMachine({ ...gpu, own, takesStored: true });
 
 const joint = [
