@@ -25,9 +25,11 @@ const about: Readonly<Record<string, string>> = {
   training: "the loop: optimizer, schedule, step, alarms",
   runs: "the run folder: checkpoints, records, sweeps",
   interop: "files and tools of others",
+  evaluation: "which questions does a model answer?",
   study: "what can a trained model tell?",
   planning: "what will training take?",
   report: "charts and pages",
+  serving: "answers to clients",
   cli: "one file a command",
 };
 

@@ -29,25 +29,40 @@ for (const { name, size, colorScheme, ...rest } of pictures) {
   await page.screenshot({ path: path.join(root, "docs/playground", `${name}.png`) });
   await page.context().close();
 }
-// Models in training, after a minute, with mHC's projection turned off in the middle.
-const page = await browser.newPage({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
-await page.goto(`${server.url}train.html?runtime=wasm`);
-await page.getByRole("button", { name: "Train", exact: true }).click();
-await page
-  .getByTestId("step")
-  .filter({ hasText: /^[6-9]\d/ })
-  .waitFor({ timeout: 300_000 });
-await page.getByRole("button", { name: "Turn projection off" }).click();
-await page
-  .getByTestId("step")
-  .filter({ hasText: /^1[0-9]\d/ })
-  .waitFor({ timeout: 300_000 });
-await page.getByRole("button", { name: "Let them write" }).click();
-await page.getByTestId("sample-0").waitFor({ timeout: 60_000 });
-await page.getByRole("button", { name: "Pause" }).click();
-await page.getByRole("button", { name: "Go on" }).waitFor();
-await page.evaluate(() => scrollTo(0, 0));
-await page.screenshot({ path: path.join(root, "docs/playground/train.png"), fullPage: true });
+// Models in training, with mHC's projection turned off in the middle and on again; on a phone it stays off.
+const trainings = [
+  { name: "train", size: { width: 1440, height: 900 }, colorScheme: "light", text: "moby-dick", turns: ["off", "on"] },
+  { name: "train-narrow", size: { width: 390, height: 844 }, colorScheme: "dark", text: "sotu", turns: ["off"] },
+] as const;
+for (const { name, size, colorScheme, text, turns } of trainings) {
+  const page = await browser.newPage({ viewport: size, colorScheme });
+  await page.goto(`${server.url}train.html?runtime=wasm&text=${text}`);
+  await page.getByRole("button", { name: "Train", exact: true }).click();
+  const untilStep = (step: number) =>
+    page.waitForFunction(
+      (wanted) => Number((document.querySelector("[data-testid=step]")?.textContent ?? "0").replace(",", "")) >= wanted,
+      step,
+      { timeout: 600_000 },
+    );
+  for (const [at, turn] of turns.entries()) {
+    await untilStep(60 * (at + 1));
+    await page.getByRole("button", { name: `Turn projection ${turn}` }).click();
+  }
+  await untilStep(60 * (turns.length + 1));
+  await page.getByRole("button", { name: "Let them write" }).click();
+  await page.getByTestId("sample-0").waitFor({ timeout: 60_000 });
+  await page.getByRole("button", { name: "Pause" }).click();
+  await page.getByRole("button", { name: "Go on" }).waitFor();
+  const wide = size.width > 720;
+  await page.evaluate((all) => {
+    const chart = document.querySelector("[aria-label='Gradient norm by step']");
+    const top = all ? 0 : scrollY + (chart?.getBoundingClientRect().top ?? 0) - 200;
+    scrollTo({ top, behavior: "instant" });
+  }, wide);
+  await page.waitForTimeout(400);
+  await page.screenshot({ path: path.join(root, "docs/playground", `${name}.png`), fullPage: wide });
+  await page.context().close();
+}
 await browser.close();
 await server.close();
 fs.rmSync(folder, { recursive: true });

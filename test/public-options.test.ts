@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import * as b from "../src/index.ts";
 import * as browser from "../src/browser.ts";
 import * as data from "../src/data.ts";
+import * as evaluation from "../src/evaluation.ts";
 import * as interop from "../src/interop.ts";
 import * as models from "../src/models.ts";
 import * as ops from "../src/ops.ts";
@@ -56,9 +57,14 @@ const withOptions: Readonly<Record<string, Case>> = {
   createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
+  createLanes: [(o) => evaluation.createLanes(any, { config: { context: 8 } } as never, o), "lane", "lanes"],
+  evaluate: [(o) => evaluation.evaluate(any, [], o), "signl", "signal"],
+  planTask: [(o) => evaluation.planTask({} as never, any, o), "shot", "shots"],
   headCrossEntropy: [(o) => ops.headCrossEntropy(t, t, ids, o), "row", "rows"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],
+  exportGguf: [(o) => interop.exportGguf("a", "b", o), "owerwrite", "overwrite"],
   exportHuggingFace: [(o) => interop.exportHuggingFace("a", "b", o), "owerwrite", "overwrite"],
+  exportOnnx: [(o) => interop.exportOnnx("a", "b", o), "lenght", "length"],
   exportTensorBoard: [(o) => interop.exportTensorBoard("a", "b", o), "owerwrite", "overwrite"],
   frac: [b.frac, "fraction", "fractions"],
   gatedResidual: [b.gatedResidual, "stream", "streams"],
@@ -123,6 +129,14 @@ const withOptions: Readonly<Record<string, Case>> = {
 
 /** They take tensors, numbers, texts, files, or objects that a schema or another function has made. */
 const withoutOptions: readonly string[] = [
+  "difference",
+  "findTasks",
+  "openAnswers",
+  "openDataFolder",
+  "openRunModel",
+  "rememberAnswers",
+  "scoreContinuations",
+  "writeResults",
   "AlarmError",
   "ConversionError",
   "DivergenceError",

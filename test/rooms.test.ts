@@ -42,8 +42,10 @@ const rooms: Readonly<
   runs: { browser: ["names.ts", "record-shapes.ts", "run-files.ts"] },
   interop: { browser: false },
   study: { browser: false },
+  evaluation: { browser: false },
   planning: { browser: true, butFor: ["here/", "machine.ts"] },
   report: { browser: false },
+  serving: { browser: false },
   cli: { browser: false },
 };
 const order = Object.keys(rooms);

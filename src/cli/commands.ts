@@ -42,6 +42,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./sample.ts")).sampleCommand,
   },
   {
+    name: "eval",
+    usage: "[options] <runs...>",
+    summary: "Ask trained models the questions of benchmarks, by the rules of lm-evaluation-harness, and compare them.",
+    load: async () => (await import("./eval.ts")).evalCommand,
+  },
+  {
     name: "inspect",
     usage: "[options] <run>",
     summary:
@@ -110,7 +116,8 @@ export const commandTable: readonly CommandEntry[] = [
   {
     name: "serve",
     usage: "[options] [runs]",
-    summary: "Show all runs under a folder on a page in the browser, live while they train.",
+    summary:
+      "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
     load: async () => (await import("./serve.ts")).serveCommand,
   },
   {

@@ -10,8 +10,8 @@ import { writeFileAtomically } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
 import { formatJson, formatRecord } from "../files/json.ts";
 import { expectPackages } from "../files/packages.ts";
-import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
-import { planDisturbing } from "../planning/here/model-memory.ts";
+import { expectFit, leastNeed, memoryLimits, type MemoryNeed } from "../planning/here/memory-limit.ts";
+import { planAnswering, planDisturbing } from "../planning/here/model-memory.ts";
 import type { Figure } from "../report/figures/figure.ts";
 import { reasoningFigures } from "../report/figures/reasoning.ts";
 import { robustnessFigure } from "../report/figures/robustness.ts";
@@ -27,6 +27,7 @@ import { readRunData, type RunData } from "../runs/run-data.ts";
 import type { ReasoningData } from "../runs/reasoning-data.ts";
 import type { RobustnessData } from "../runs/robustness-data.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { measureReasoning } from "../study/reasoning.ts";
 import { measureRobustness } from "../study/robustness.ts";
@@ -70,6 +71,8 @@ interface Study {
   readonly own: readonly (keyof StudyOptions)[];
   /** The file in the run folder that holds the result. */
   readonly file: string;
+  /** The memory that it needs for a run. */
+  plan(config: TrainingConfig, machine: Machine): MemoryNeed;
   measure(subject: Subject, options: StudyOptions): Promise<RobustnessData | ReasoningData>;
   text(runs: readonly RunData[], width: number): string;
   notes(runs: readonly RunData[]): readonly string[];
@@ -96,6 +99,7 @@ const studies: Readonly<Record<StudyName, Study>> = {
   robustness: {
     own: ["draws", "batches"],
     file: names.robustness,
+    plan: planDisturbing,
     async measure({ folder, config, data, runtime, signal, onProgress }, options) {
       const batches = runBatches(config, data, batchesOf(config, options.batches));
       try {
@@ -115,6 +119,7 @@ const studies: Readonly<Record<StudyName, Study>> = {
   reasoning: {
     own: ["tasks", "questions"],
     file: names.reasoning,
+    plan: (config, machine) => planAnswering(config, machine),
     async measure({ folder, config, data, runtime, onProgress }, options) {
       const tasks = options.tasks ?? (data.generated && tasksText(data.generated));
       if (tasks === undefined)
@@ -188,7 +193,7 @@ export async function studyRuns(
   options: StudyOptions,
   { signal }: Pick<Interrupt, "signal">,
 ): Promise<void> {
-  const { measure, file }: Study = typeof study === "string" ? studies[study] : study;
+  const { measure, file, plan }: Study = typeof study === "string" ? studies[study] : study;
   const runtime = await openChosen(options);
   try {
     for (const [index, folder] of folders.entries()) {
@@ -196,7 +201,7 @@ export async function studyRuns(
       const config = parseTrainingConfig(run.config, path.join(folder, "config.json"));
       const data = await prepareRun(config, folder, options);
       try {
-        expectRoom(runtime, config, options);
+        expectRoom(runtime, config, plan, options);
         const onProgress = (share: number): void => sayProgress(config.name, index, folders.length, share);
         const result = await measure({ folder, config, data, runtime, signal, onProgress }, options);
         if (signal.aborted) {
@@ -214,12 +219,12 @@ export async function studyRuns(
   }
 }
 
-function expectRoom({ machine }: Runtime, config: TrainingConfig, { memory }: MemoryOption): void {
+function expectRoom({ machine }: Runtime, config: TrainingConfig, plan: Study["plan"], { memory }: MemoryOption): void {
   if (!machine) return;
   expectFit(
     `${config.name}: studying it`,
     memoryLimits(machine.device, memory),
-    (made) => planDisturbing(config, made[0] ? machine.withThreads(made[0].threads) : machine),
+    (made) => plan(config, made[0] ? machine.withThreads(made[0].threads) : machine),
     machine.device.threads > 1 ? [{ option: "--threads 1", threads: 1 }] : [],
     "It is measured on batches as large as in training: free some memory, or use a run with smaller batches.",
     leastNeed([config.model], 4),

@@ -16,6 +16,7 @@ export type PackagePart =
   | "charts"
   | "pictures"
   | "page"
+  | "chat"
   | "corpus"
   | "yaml"
   | "parquet"
@@ -64,6 +65,11 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     neededBy: "report --png and compare --experiment need them",
   },
   page: { what: "live page", packages: ["hono", "@hono/node-server"], neededBy: "serve and --page need them" },
+  chat: {
+    what: "a tokenizer's own chat template",
+    packages: ["@huggingface/jinja"],
+    neededBy: "serve --api needs it for a run whose tokenizer has one",
+  },
   parquet: {
     what: "parquet files",
     packages: ["hyparquet"],

@@ -7,6 +7,7 @@
 //
 // Where a machine computes each row by itself, as the CPU does, a text gets the same bits whatever is read beside it.
 
+import { expectFields } from "../basics/fields.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -33,6 +34,7 @@ export interface Errand<R> {
   read(held: number): Reading<R>;
 }
 
+/** How many lanes there are, and how much they read at once. */
 export interface LaneOptions {
   /** Texts side by side. Default: 32, or fewer where their caches would need more than 256 MiB. */
   readonly lanes?: number | undefined;
@@ -40,11 +42,14 @@ export interface LaneOptions {
   readonly rows?: number | undefined;
 }
 
+/** Texts side by side; the file's head says how. */
 export interface Lanes {
   /** How many texts are read side by side. */
   readonly count: number;
   /** Run errands, and give the result of each with its number, in the order in which they end. One call at a time. */
   run<R>(errands: Iterable<Errand<R>>): AsyncIterable<readonly [errand: number, result: R]>;
+  /** Compile the largest programs that a run can need. */
+  prepare(): void;
   /** Release the programs and the cache. */
   release(): void;
 }
@@ -73,6 +78,7 @@ const LEAST_SCORES = 16;
 
 /** Lanes for the texts of a model; they read with the parameters that the runtime holds at that time. */
 export function createLanes(runtime: Runtime, model: LanguageModel, options: LaneOptions = {}): Lanes {
+  expectFields("createLanes", options, { lanes: "number", rows: "number" });
   const { context, vocabulary } = model.config;
   const count = options.lanes ?? Math.max(1, Math.min(32, Math.floor(2 ** 26 / cacheSize(model))));
   const most = options.rows ?? Math.max(LEAST_ROWS, Math.min(512, 2 ** Math.floor(24 - Math.log2(vocabulary))));
@@ -156,6 +162,9 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
         // What an unfinished errand has put into its lane is forgotten.
         for (const { lane } of running) idle.push({ slot: lane.slot, held: [] });
       }
+    },
+    prepare() {
+      for (const wanted of [LEAST_SCORES, most]) decoder.prepare(most, wanted);
     },
     release: () => decoder.release(),
   };

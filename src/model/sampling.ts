@@ -81,7 +81,7 @@ export function nextTokens(
 }
 
 /** Throw where nothing can be chosen: a token would be a plausible answer of a model that has none. */
-function expectScores(scores: ArrayLike<number>): void {
+export function expectScores(scores: ArrayLike<number>): void {
   let finite = false;
   for (let i = 0; i < scores.length; i++) {
     const score = scores[i]!;

@@ -7,7 +7,7 @@
 // last token are those of every first token. Sums over the vocabulary are taken in float64, in the order of the tokens.
 
 import type { Errand, Lanes, Reading } from "./lanes.ts";
-import { logProbabilities } from "./sampling.ts";
+import { expectScores, logProbabilities } from "./sampling.ts";
 
 /** A context, and what may follow it. */
 export interface ScoreRequest {
@@ -37,7 +37,8 @@ interface TokenScore {
  * where the machine computes rows by themselves, as the CPU does.
  *
  * @returns the scores of each request's continuations with the number of the request, in the order in which they end
- * @throws RangeError when a context or continuation is empty, or when both are longer than the window and one token
+ * @throws RangeError when a context or continuation is empty, when both are longer than the window and one token, or
+ *   when the model's scores are not finite
  */
 export async function* scoreContinuations(
   lanes: Lanes,
@@ -57,7 +58,11 @@ function* errandsOf(requests: Iterable<ScoreRequest>): Iterable<Errand<readonly 
   }
 }
 
-function* readRequest({ context, continuations }: ScoreRequest, held: number): Reading<readonly ContinuationScore[]> {
+/** The reading of one request, for lanes that do other work as well. */
+export function* readRequest(
+  { context, continuations }: ScoreRequest,
+  held: number,
+): Reading<readonly ContinuationScore[]> {
   // The last token of the context is always read: its scores are wanted.
   const from = Math.min(held, context.length - 1);
   const [afterContext] = yield { position: from, tokens: context.slice(from), wanted: 1 };
@@ -74,6 +79,7 @@ function* readRequest({ context, continuations }: ScoreRequest, held: number): R
 
 /** What the scores after a token say of the next. */
 function tokenScores(scores: ArrayLike<number>): (token: number) => TokenScore {
+  expectScores(scores);
   const { of, best } = logProbabilities(scores);
   return (token) => ({ logProbability: of(token), greedy: scores[token] === scores[best] });
 }

@@ -74,14 +74,18 @@ export async function* writeTexts(
   }
 }
 
+/** Text that waits until it is certain. */
+export interface StopHolder {
+  push(text: string): { certain: string; stopped: boolean };
+  /** What is still held back. */
+  rest(): string;
+}
+
 /**
  * Passes text on up to the stop string that is complete first, the longest of several, and holds back a possible
  * beginning of one.
  */
-function createHolder(stop: readonly string[]): {
-  push(text: string): { certain: string; stopped: boolean };
-  rest(): string;
-} {
+export function createHolder(stop: readonly string[]): StopHolder {
   let held = "";
   return {
     push(text) {

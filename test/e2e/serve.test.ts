@@ -85,10 +85,45 @@ test.skipIf(!isBuilt)("serve answers on a free port and ends with Ctrl-C", async
   expect((await finished).code).toBe(0);
 });
 
+test("serve --api answers with a run's checkpoint, and at SIGTERM finishes what it has begun", async () => {
+  const trained = await run(place.folder, [
+    "train",
+    "--data",
+    "text.txt",
+    "--out",
+    "runs/served",
+    ...tiny,
+    "--context",
+    "600",
+  ]);
+  expect(trained.code).toBe(0);
+  const { child, finished, said } = start(place.folder, ["serve", "runs/served", "--api", "--port", "0", "--json"]);
+  const { url, model } = await new Promise<{ url: string; model: string }>((resolve) => {
+    child.stdout!.once("data", (text: string) => resolve(JSON.parse(text) as { url: string; model: string }));
+  });
+  const ask = (body: object): Promise<Response> =>
+    fetch(`${url}v1/completions`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model, prompt: "the", ...body }),
+    });
+  const answer = await ask({ max_tokens: 299, stream: true, n: 20, ignore_eos: true });
+  child.kill("SIGTERM");
+  await said("Finishing");
+  await expect(ask({}).then(({ status }) => status)).resolves.toBe(503);
+  const text = await answer.text();
+  expect(text.match(/"finish_reason":"length"/g)).toHaveLength(20);
+  expect(text).toMatch(/data: \[DONE\]\n\n$/);
+  expect((await finished).code).toBe(0);
+}, 120_000);
+
 test.skipIf(!isBuilt)("mistakes are answered by one line", async () => {
   const answers = {
     "serve nowhere": /^birkhoff: Cannot read nowhere: .*birkhoff serve FOLDER\n$/,
     "serve . --host 0.0.0.0 --token short": /^birkhoff: --token needs at least 8 characters.\n$/,
+    "serve . --slots 4": /^birkhoff: --slots cannot be used without --api. Leave it out.\n$/,
+    "serve . --api --host 0.0.0.0": /^birkhoff: --host 0.0.0.0: .* add --public and --key/,
+    "serve . --api --host 0.0.0.0 --public": /^birkhoff: --host 0.0.0.0: other machines need a key/,
     "serve . --port 70000": /It must be a whole number from 0 to 65535/,
   };
   for (const [args, message] of Object.entries(answers)) {

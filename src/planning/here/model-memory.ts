@@ -6,6 +6,7 @@
 import { createParameters, type ParameterSet } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { createGenerator } from "../../model/generate.ts";
+import { createLanes } from "../../model/lanes.ts";
 import { type LanguageModel, languageModel } from "../../model/language-model.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/planned/runtime.ts";
@@ -62,6 +63,11 @@ export function planDisturbing(config: TrainingConfig, machine: Machine): Memory
   runtime.compile(spec);
   const runtimeBytes = runtime.memoryBytes();
   return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
+}
+
+/** What a model needs to be asked questions, so many side by side (by default as many as `createLanes` takes). */
+export function planAnswering(config: RunningModel, machine: Machine, lanes?: number): MemoryNeed {
+  return planLoaded(config, machine, (runtime, model) => createLanes(runtime, model, { lanes }).prepare());
 }
 
 /** What the instruments need to look at a model on a text of so many tokens. */

@@ -46,7 +46,8 @@ export function guard({ host, token }: GuardOptions): MiddlewareHandler {
   };
 }
 
-function answersTo(host: string, header: string | undefined): boolean {
+/** Whether a server that listens on `host` is meant by this header Host. */
+export function answersTo(host: string, header: string | undefined): boolean {
   const name = hostName(header);
   if (name === undefined) return false;
   if (name === host.toLowerCase() || isLoopback(name)) return true;
@@ -62,16 +63,16 @@ function hostName(header: string | undefined): string | undefined {
 
 function brings(context: Context, token: string): boolean {
   const query = context.req.query("token");
-  if (query !== undefined && same(query, token)) {
+  if (query !== undefined && isSameSecret(query, token)) {
     setCookie(context, COOKIE, token, { httpOnly: true, sameSite: "Strict", path: "/" });
     return true;
   }
   const [, bearer] = /^Bearer (.+)$/.exec(context.req.header("authorization") ?? "") ?? [];
-  return [getCookie(context, COOKIE), bearer].some((given) => given !== undefined && same(given, token));
+  return [getCookie(context, COOKIE), bearer].some((given) => given !== undefined && isSameSecret(given, token));
 }
 
 /** Compare in a time that does not reveal how much of the token was right. */
-function same(given: string, token: string): boolean {
+export function isSameSecret(given: string, token: string): boolean {
   const [a, b] = [given, token].map((text) => createHash("sha256").update(text).digest());
   return timingSafeEqual(a!, b!);
 }

@@ -1,5 +1,6 @@
 // Question: how does the live page's server start and stop?
 
+import type { Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { expectPackages } from "../../files/packages.ts";
 import type { ServerOptions } from "./routes.ts";
@@ -19,25 +20,52 @@ export interface ListenOptions extends ServerOptions {
 /** @throws Error that names another port when this one is taken, and MissingPackages where hono is not installed */
 export async function listen({ port, ...options }: ListenOptions): Promise<PageServer> {
   expectPackages("page");
-  const [{ createAdaptorServer }, { createRoutes }] = await Promise.all([
-    import("@hono/node-server"),
-    import("./routes.ts"),
-  ]);
-  const server = createAdaptorServer({ fetch: createRoutes(options).fetch });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", (error: NodeJS.ErrnoException) => reject(explained(error, options.host, port)));
-    server.listen(port, options.host, resolve);
-  });
-  const { port: bound } = server.address() as AddressInfo;
-  const shown = options.host === "0.0.0.0" || options.host === "::" ? "127.0.0.1" : options.host;
-  const address = `http://${shown.includes(":") ? `[${shown}]` : shown}:${bound}/`;
+  const { createRoutes } = await import("./routes.ts");
+  const { address, port: bound, close } = await startServer(createRoutes(options).fetch, { host: options.host, port });
   return {
     url: options.token === undefined ? address : `${address}?token=${encodeURIComponent(options.token)}`,
     port: bound,
-    close: () =>
+    close: () => close(),
+  };
+}
+
+/** A server that listens. */
+export interface StartedServer {
+  /** Such as "http://127.0.0.1:7333/". */
+  readonly address: string;
+  readonly port: number;
+  /** Node's own server, for its limits. */
+  readonly server: Server;
+  /**
+   * Take no more connections; those that have an answer under way have so long to get it.
+   *
+   * @param patience milliseconds. Default 0
+   */
+  close(patience?: number): Promise<void>;
+}
+
+/** @throws Error that names another port when this one is taken */
+export async function startServer(
+  fetch: (request: Request) => Response | Promise<Response>,
+  { host, port }: { readonly host: string; readonly port: number },
+): Promise<StartedServer> {
+  const { createAdaptorServer } = await import("@hono/node-server");
+  const server = createAdaptorServer({ fetch }) as Server;
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => reject(explained(error, host, port)));
+    server.listen(port, host, resolve);
+  });
+  const { port: bound } = server.address() as AddressInfo;
+  const shown = host === "0.0.0.0" || host === "::" ? "127.0.0.1" : host;
+  return {
+    address: `http://${shown.includes(":") ? `[${shown}]` : shown}:${bound}/`,
+    port: bound,
+    server,
+    close: (patience = 0) =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        if ("closeAllConnections" in server) server.closeAllConnections();
+        server.closeIdleConnections();
+        setTimeout(() => server.closeAllConnections(), patience).unref();
       }),
   };
 }

@@ -66,8 +66,9 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
   host.prepareEngine({ revectorise });
   const build = options.build ?? (hasRelaxedSimd() ? "relaxed" : "simd");
   const { module, hash } = await host.loadKernels(build);
-  const memory = reserveMemory(host);
-  const heap = createHeap(STATIC_BYTES, (bytes) => reach(memory, bytes));
+  const { memory, maximum } = reserveMemory(host);
+  const grow = (bytes: number): void => reach(memory, maximum, bytes);
+  const heap = createHeap(STATIC_BYTES, grow);
   const { control, scratch, probe } = reserve(heap, cpuDevice({ threads, panelWidth: 16 }));
   let others: Threads | undefined;
   /** A thread that has ended cannot come to the barrier: the others are to leave it. */
@@ -91,7 +92,7 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
     heap,
     scratch: own,
     kernels: names,
-    reach: (bytes) => reach(memory, bytes),
+    reach: grow,
     expectSound: () => watch.expectSound(others.ended()),
     over: watch.over,
     run: (base) => exports.startProgram(control, base, threads, own),
@@ -108,34 +109,40 @@ export async function startEngine(host: WasmHost, options: EngineOptions): Promi
   };
 }
 
+/** Pages of memory that are asked for, one after the other: some browsers on phones do not reserve 4 GiB of addresses. */
+const SIZES = [1, 2, 4, 8].map((part) => MAXIMUM_PAGES / part);
+
 /** A memory that can grow to its maximum; its addresses are reserved at once, its bytes only when they are used. */
-function reserveMemory({ memoryRemedy }: WasmHost): WebAssembly.Memory {
-  try {
-    return new WebAssembly.Memory({ initial: 64, maximum: MAXIMUM_PAGES, shared: true });
-  } catch (error) {
-    throw new Error(
-      `createWasmRuntime: no ${(MAXIMUM_PAGES * PAGE) / 2 ** 30} GiB of addresses could be reserved for the memory of the CPU runtime; ` +
-        memoryRemedy,
-      { cause: error },
-    );
-  }
+function reserveMemory({ memoryRemedy }: WasmHost): { memory: WebAssembly.Memory; maximum: number } {
+  let refused: unknown;
+  for (const maximum of SIZES)
+    try {
+      return { memory: new WebAssembly.Memory({ initial: 64, maximum, shared: true }), maximum };
+    } catch (error) {
+      refused = error;
+    }
+  throw new Error(
+    `createWasmRuntime: no ${(SIZES.at(-1)! * PAGE) / 2 ** 20} MiB of addresses could be reserved for the memory of the CPU runtime; ` +
+      memoryRemedy,
+    { cause: refused },
+  );
 }
 
 /** Make a memory at least so long. */
-function reach(memory: WebAssembly.Memory, bytes: number): void {
+function reach(memory: WebAssembly.Memory, maximum: number, bytes: number): void {
   const missing = Math.ceil(bytes / PAGE) - memory.buffer.byteLength / PAGE;
   if (missing <= 0) return;
   try {
     memory.grow(missing);
   } catch (error) {
-    throw tooLarge(bytes, error);
+    throw tooLarge(bytes, maximum, error);
   }
 }
 
 /** What is thrown when a memory cannot be so long. */
-export function tooLarge(bytes: number, cause?: unknown): Error {
+export function tooLarge(bytes: number, maximum: number, cause?: unknown): Error {
   return new Error(
-    `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(MAXIMUM_PAGES * PAGE) / 2 ** 20} MiB. ` +
+    `Out of memory: ${(bytes / 2 ** 20).toFixed(0)} MiB are needed and the limit of the CPU runtime is ${(maximum * PAGE) / 2 ** 20} MiB. ` +
       "Use a smaller batch, context or width, gradient accumulation, or checkpoint().",
     { cause },
   );

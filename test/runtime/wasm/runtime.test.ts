@@ -318,6 +318,33 @@ describe("errors", () => {
       'The compiled kernels are missing (absent.wasm). Run "npm run build" first.',
     );
   });
+  test("a browser that reserves fewer addresses gets a smaller memory, and the limit is told", async () => {
+    const { Memory } = WebAssembly;
+    let most = 16_384;
+    WebAssembly.Memory = class extends Memory {
+      constructor(asked: WebAssembly.MemoryDescriptor) {
+        if ((asked.maximum ?? 0) > most) throw new RangeError("could not allocate memory");
+        super(asked);
+      }
+    };
+    try {
+      const smaller = await createWasmRuntime({ threads: 1 });
+      const x = constant([1, 2, 3], [3]);
+      const program = smaller.compile({ outputs: { y: square(x) } });
+      program.run();
+      expect([...program.readNow("y")]).toEqual([1, 4, 9]);
+      const huge = parameter("huge", [20_000, 20_000]);
+      expect(() => smaller.compile({ outputs: { y: square(huge) } })).toThrow(
+        /the limit of the CPU runtime is 1024 MiB/,
+      );
+      smaller.close();
+      most = 0;
+      await expect(createWasmRuntime({ threads: 1 })).rejects.toThrow(/no 512 MiB of addresses could be reserved/);
+    } finally {
+      WebAssembly.Memory = Memory;
+    }
+  });
+
   test("of memory: a program that needs more than 4 GiB says so before it runs", async () => {
     const small = await createWasmRuntime({ threads: 1 });
     const huge = input("huge", [1 << 15, 1 << 15]);

@@ -42,7 +42,7 @@ export async function startRemoteRuntime(threads: number, { build }: Pick<WasmOp
   const machine = wasmMachine({ threads, panelWidth });
   /** As the worker's: both begin with what the threads have. */
   const heap = createHeap(STATIC_BYTES, (bytes) => {
-    if (bytes > MAXIMUM_PAGES * PAGE) throw tooLarge(bytes);
+    if (bytes > MAXIMUM_PAGES * PAGE) throw tooLarge(bytes, MAXIMUM_PAGES);
     leader.send("reach", { bytes });
   });
   reserve(heap, cpuDevice({ threads, panelWidth }));

@@ -5,6 +5,12 @@ const raised = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 const superscript = (power: number): string =>
   (power < 0 ? "⁻" : "") + String(Math.abs(power)).replace(/\d/g, (digit) => raised[Number(digit)]!);
 
+/** Made once, for it is slow to make. */
+const thousands = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+
+/** A whole number: 12,345. */
+export const count = (value: number): string => thousands.format(value);
+
 /** A true minus sign. */
 const signed = (text: string): string => text.replace("-", "−");
 
@@ -23,7 +29,7 @@ export function showNumber(value: number): string {
     const power = Math.floor(Math.log10(size));
     return `${signed((value / 10 ** power).toFixed(1))} × 10${superscript(power)}`;
   }
-  if (size >= 1000) return signed(Math.round(value).toLocaleString("en"));
+  if (size >= 1000) return signed(count(Math.round(value)));
   return signed(value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 ? 2 : 3));
 }
 

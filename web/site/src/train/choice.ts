@@ -5,6 +5,7 @@
 import type { ConnectionConfig, TrainingConfig } from "../../../../src/browser.ts";
 import { isMixed, parseConnection, parseTrainingConfig } from "../../../../src/browser.ts";
 import { residualMapNames } from "../../../../src/connections/manifolds/table.ts";
+import { type Text, texts } from "./texts.ts";
 
 /** The connections that can be chosen; n counts streams. */
 export const kinds = { residual: "Residual", hc: "HC", mhc: "mHC" } as const;
@@ -29,8 +30,7 @@ export type Size = keyof typeof sizes;
 
 export interface Choice {
   readonly models: readonly ModelChoice[];
-  /** "sotu", or "own" for a text that was pasted or opened. */
-  readonly text: "sotu" | "own";
+  readonly text: Text;
   readonly size: Size;
   readonly seed: number;
   readonly learningRate: number;
@@ -83,7 +83,7 @@ function configOf(choice: Choice, model: ModelChoice, vocabulary: number): Train
   return parseTrainingConfig({
     name: wordOf(model).replaceAll(":", "-"),
     seed: choice.seed,
-    data: { source: choice.text === "sotu" ? "sotu" : "text", vocabulary: VOCABULARY },
+    data: { source: texts[choice.text].source, vocabulary: VOCABULARY },
     model: {
       vocabulary,
       context,
@@ -151,9 +151,10 @@ export function choiceOf(query: string): Choice {
   const seed = Number(given.get("seed") ?? NaN);
   const rate = Number(given.get("rate") ?? NaN);
   const size = given.get("size") ?? "";
+  const text = given.get("text") ?? "";
   return {
     models: models.length > 0 ? models.slice(0, MOST_MODELS) : firstChoice.models,
-    text: given.get("text") === "own" ? "own" : "sotu",
+    text: Object.hasOwn(texts, text) ? (text as Text) : firstChoice.text,
     size: Object.hasOwn(sizes, size) ? (size as Size) : firstChoice.size,
     seed: Number.isSafeInteger(seed) && seed >= 0 ? seed : firstChoice.seed,
     learningRate: rate > 0 && rate < 1 ? rate : firstChoice.learningRate,

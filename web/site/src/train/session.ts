@@ -3,9 +3,10 @@
 // They share a runtime and take their steps in turns. Nothing here knows a page or a worker. A session can be kept and
 // gone on with: its trainers' states are all that decides the next step, so the losses go on bit by bit.
 //
-// mHC's projection can be taken away in mid-run. The model goes on with the residual map `unconstrained`, H = L, and so
+// mHC's projection can be turned off in mid-run. The model goes on with the residual map `unconstrained`, H = L, and so
 // that it starts from where it was, the bias of each layer's logits is replaced by what Sinkhorn-Knopp makes of it. What
-// the token adds to the logits is then added to the matrix itself: nothing keeps it doubly stochastic any more.
+// the token adds to the logits is then added to the matrix itself: nothing keeps it doubly stochastic any more. It can be
+// turned on again: then the logarithms of the bias, of what is above zero in it, are the logits' bias.
 
 import {
   type Batches,
@@ -47,6 +48,13 @@ export interface News {
   readonly models: readonly ModelNews[];
 }
 
+/** Where the projection of a model was turned off or on: after this step. */
+export interface Switch {
+  readonly step: number;
+  readonly model: number;
+  readonly on: boolean;
+}
+
 /** A session as it is kept. */
 export interface KeptSession {
   /** Which models go on without projection. */
@@ -62,8 +70,8 @@ export interface Session {
   readonly step: number;
   /** All models' next step; the factor is on the learning rate. */
   train(rateFactor: number): Promise<News>;
-  /** Take a model's projection away; nothing happens where it has none. */
-  release(model: number): Promise<void>;
+  /** Turn a model's projection off or on; false where it has none, or is so already. */
+  setProjection(model: number, on: boolean): Promise<boolean>;
   /** What a model writes after a prompt. */
   write(model: number, prompt: string): Promise<string>;
   keep(): Promise<KeptSession>;
@@ -142,16 +150,17 @@ export function openSession(
       }
       return { step, seconds: (performance.now() - began) / 1000, tokens, models };
     },
-    async release(index) {
-      const [trainer, config] = [trainers[index], configs[index]];
-      if (!trainer || !config || !hasProjection(config)) return;
+    async setProjection(index, on) {
+      const [trainer, config] = [trainers[index], given[index]];
+      if (!trainer || !config || !hasProjection(config) || free[index] === !on) return false;
       const { model: tensors, ...rest } = await trainer.save();
       trainer.release();
-      configs[index] = withoutProjection(config);
+      configs[index] = on ? config : withoutProjection(config);
       const next = createTrainer(runtime, configs[index], batches[index]!);
-      next.restore({ ...rest, model: tensors.map(released) });
+      next.restore({ ...rest, model: tensors.map((tensor) => withBias(tensor, on ? logarithms : projected)) });
       trainers[index] = next;
-      free[index] = true;
+      free[index] = !on;
+      return true;
     },
     async write(index, prompt) {
       const trainer = trainers[index];
@@ -175,12 +184,17 @@ const withoutProjection = (config: TrainingConfig): TrainingConfig => ({
   model: { ...config.model, connection: { ...config.model.connection, residualMap: "unconstrained" } as never },
 });
 
-/** A parameter after its projection is taken away: only the logits of H_res change, the last n² of n² + 2n biases. */
-function released(tensor: SavedTensor): SavedTensor {
+/** Entries below this have the same logit; an exact zero would have none. */
+const SMALLEST = 1e-3;
+const projected = (bias: Float64Array, n: number): Float64Array => project(bias, n, 20);
+const logarithms = (bias: Float64Array): Float64Array => bias.map((value) => Math.log(Math.max(value, SMALLEST)));
+
+/** A parameter with another bias of the logits of H_res, the last n² of n² + 2n biases; all other parameters stay. */
+function withBias(tensor: SavedTensor, change: (bias: Float64Array, n: number) => Float64Array): SavedTensor {
   if (!tensor.name.endsWith(".connection.bias")) return tensor;
   const data = tensor.data.slice();
   const n = Math.round(Math.sqrt(data.length + 1)) - 1;
   const at = data.length - n * n;
-  data.set(project(Float64Array.from(data.subarray(at)), n, 20), at);
+  data.set(change(Float64Array.from(data.subarray(at)), n), at);
   return { ...tensor, data };
 }

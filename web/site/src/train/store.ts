@@ -1,8 +1,8 @@
 // Question: where is a session kept, so that a reload goes on?
 //
-// In the browser's own file system for this site (OPFS), as checkpoints of the library, with their checksums. They are
-// written under names that are new, then session.json, which names them, then the old ones go: whenever the tab is
-// closed, session.json names whole files.
+// In the browser's own file system for this site (OPFS), as checkpoints of the library, with their checksums, and a file
+// with what was told of every step. They are written under names that are new, then session.json, which names them, then
+// the old ones go: whenever the tab is closed, session.json names whole files. It is small, for the page itself reads it.
 
 import {
   type CheckpointFiles,
@@ -12,7 +12,7 @@ import {
 } from "../../../../src/browser.ts";
 import { formatJson, parseJson } from "../../../../src/files/json.ts";
 import type { Choice } from "./choice.ts";
-import type { News, KeptSession } from "./session.ts";
+import type { News, KeptSession, Switch } from "./session.ts";
 
 /** A session with all that the page shows of it. */
 export interface Stored {
@@ -22,14 +22,18 @@ export interface Stored {
   /** Of a run that was opened: what it is, and its tokenizer.json. */
   readonly opened?: { readonly config: TrainingConfig; readonly tokenizer: string };
   readonly news: readonly News[];
+  readonly switches: readonly Switch[];
   readonly rateFactor: number;
   readonly kept: KeptSession;
 }
 
 /** What is said of a session without its tensors. */
-export interface Described extends Omit<Stored, "kept"> {
+export interface Described extends Omit<Stored, "kept" | "news" | "switches"> {
   readonly free: readonly boolean[];
   readonly step: number;
+  /** The name of the file of the news; sessions that an older page kept have the news themselves, and no switches. */
+  readonly news: string | readonly News[];
+  readonly switches?: readonly Switch[];
   /** For each model the names of its files, by what they are. */
   readonly files: readonly { readonly [Name in keyof CheckpointFiles]: string }[];
 }
@@ -53,7 +57,7 @@ const readFile = async (at: FileSystemDirectoryHandle, name: string): Promise<Fi
   (await at.getFileHandle(name)).getFile();
 
 /** Keep a session in place of the one that was kept. */
-export async function store({ kept, ...rest }: Stored): Promise<void> {
+export async function store({ kept, news, ...rest }: Stored): Promise<void> {
   const at = await folder();
   const { free, states } = kept;
   const fresh = crypto.randomUUID();
@@ -66,9 +70,11 @@ export async function store({ kept, ...rest }: Stored): Promise<void> {
     const checkpoint = await encodeCheckpoint(state);
     for (const name of namesOf(checkpoint)) await writeFile(at, files[index]![name], checkpoint[name]);
   }
-  const described: Described = { ...rest, free, step: states[0]?.step ?? 0, files };
+  const told = `${fresh}-news.json`;
+  await writeFile(at, told, formatJson(news));
+  const described: Described = { ...rest, free, step: states[0]?.step ?? 0, files, news: told };
   await writeFile(at, NAME, formatJson(described));
-  const named = new Set([NAME, ...files.flatMap((each) => Object.values(each))]);
+  const named = new Set([NAME, told, ...files.flatMap((each) => Object.values(each))]);
   for await (const name of at.keys()) if (!named.has(name)) await at.removeEntry(name);
 }
 
@@ -91,7 +97,7 @@ export async function described(): Promise<Described | undefined> {
 export async function stored(): Promise<Stored> {
   const found = await described();
   if (!found) throw new Error("There is no session to go on with. Choose models, and press Train.");
-  const { free, files, step: _, ...rest } = found;
+  const { free, files, step: _, news: told, switches = [], ...rest } = found;
   const at = await folder();
   const bytes = async (name: string): Promise<Uint8Array<ArrayBuffer>> =>
     new Uint8Array(await (await readFile(at, name)).arrayBuffer());
@@ -104,5 +110,6 @@ export async function stored(): Promise<Stored> {
       }),
     ),
   );
-  return { ...rest, kept: { free, states } };
+  const news = typeof told === "string" ? (parseJson(await (await readFile(at, told)).text()) as News[]) : told;
+  return { ...rest, news, switches, kept: { free, states } };
 }

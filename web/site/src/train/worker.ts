@@ -7,9 +7,18 @@ import { type Document, openRuntime, type PreparedTexts, type Runtime } from "..
 import { formatTokenizer } from "../../../../src/data/tokenizer-json.ts";
 import { parseTokenizer } from "../../../../src/data/tokenizer-json-read.ts";
 import { type Choice, configsOf, firstChoice, modelOf, titleOf } from "./choice.ts";
-import { hasProjection, type News, openSession, prepare, type Session } from "./session.ts";
-import { store, type Stored, stored } from "./store.ts";
 import { unzipRun, zipRuns } from "./run-folder.ts";
+import {
+  hasProjection,
+  type ModelNews,
+  type News,
+  openSession,
+  prepare,
+  type Session,
+  type Switch,
+} from "./session.ts";
+import { store, type Stored, stored } from "./store.ts";
+import { promptOf, readText } from "./texts.ts";
 
 /** What the page asks for. */
 export type Order =
@@ -27,13 +36,15 @@ export type Order =
       readonly own: string;
       readonly runtime: "auto" | "wasm" | "webgpu";
     }
-  | { readonly kind: "go" | "pause" | "step" | "write" | "download" }
+  | { readonly kind: "go" | "pause" | "step" | "write" | "download" | "keep" }
   | { readonly kind: "rate"; readonly factor: number }
-  | { readonly kind: "release"; readonly model: number };
+  | { readonly kind: "projection"; readonly model: number; readonly on: boolean };
 
 /** What the page hears. */
 export type Told =
   | { readonly kind: "progress"; readonly what: string }
+  /** What was told of the steps before, in parts, before it is ready. */
+  | { readonly kind: "before"; readonly news: readonly News[] }
   | {
       readonly kind: "ready";
       readonly choice: Choice;
@@ -42,11 +53,11 @@ export type Told =
       readonly free: readonly boolean[];
       /** Whether each has a projection that can be taken away. */
       readonly projected: readonly boolean[];
-      readonly news: readonly News[];
+      readonly switches: readonly Switch[];
       readonly rateFactor: number;
     }
   | { readonly kind: "news"; readonly news: News }
-  | { readonly kind: "released"; readonly free: readonly boolean[] }
+  | { readonly kind: "projection"; readonly free: readonly boolean[]; readonly switches: readonly Switch[] }
   | { readonly kind: "written"; readonly step: number; readonly prompt: string; readonly texts: readonly string[] }
   /** Without a step where the browser has no room for it. */
   | { readonly kind: "kept"; readonly step: number | undefined }
@@ -66,6 +77,7 @@ let documents: readonly Document[] = [];
 let own = "";
 let opened: Stored["opened"];
 let news: News[] = [];
+let switches: Switch[] = [];
 let rateFactor = 1;
 /** Whether the page wants steps to be taken, and how many orders wait for the step in progress to end. */
 let wanted = false;
@@ -77,17 +89,27 @@ let diverged: string | undefined;
 let keptAt = 0;
 let keepingMs = 0;
 
-/** The newest State of the Union addresses, which the build has put beside the pages. */
-async function addresses(): Promise<Document[]> {
-  const answer = await fetch(new URL("../texts/sotu.json", globalThis.location.href));
-  if (!answer.ok) throw new Error(`The text could not be loaded: the server answers ${answer.status}.`);
-  return (await answer.json()) as Document[];
-}
-
 async function read(): Promise<void> {
   tell({ kind: "progress", what: "Reading the text" });
-  documents = choice?.text === "own" ? [{ name: "text", text: own }] : await addresses();
+  documents = await readText(choice!.text, own, new URL("../", globalThis.location.href));
+  tell({ kind: "progress", what: "Making tokens of it" });
   texts = prepare(documents, opened && parseTokenizer(opened.tokenizer));
+}
+
+/** So many steps at once keep no page waiting. */
+const PART = 500;
+
+/** Of matrices the page shows the last ones only. */
+function tellBefore(): void {
+  const last = news.findLastIndex(({ models }) => models.some(({ instruments }) => instruments?.mixing));
+  const told = news.map((one, at): News => (at === last ? one : { ...one, models: one.models.map(withoutMatrices) }));
+  for (let at = 0; at < told.length; at += PART) tell({ kind: "before", news: told.slice(at, at + PART) });
+}
+
+function withoutMatrices({ instruments, ...rest }: ModelNews): ModelNews {
+  if (!instruments) return rest;
+  const { mixing: _, ...others } = instruments;
+  return { ...rest, instruments: others };
 }
 
 function deviceOf({ name, device: { threads } }: Runtime): string {
@@ -101,6 +123,7 @@ async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof o
   runtime ??= await openRuntime({ runtime: wish });
   const configs = opened ? [opened.config] : configsOf(choice!, texts!.tokenizer.vocabularySize);
   session = openSession(runtime, configs, texts!, kept);
+  tellBefore();
   tell({
     kind: "ready",
     choice: choice!,
@@ -108,7 +131,7 @@ async function open(wish: "auto" | "wasm" | "webgpu", kept?: Parameters<typeof o
     parameters: session.parameters,
     free: session.free,
     projected: configs.map(hasProjection),
-    news,
+    switches,
     rateFactor,
   });
 }
@@ -120,7 +143,7 @@ async function keep(): Promise<void> {
   const { step } = session;
   changed = false;
   try {
-    await store({ choice, own, news, rateFactor, ...(opened && { opened }), kept: await session.keep() });
+    await store({ choice, own, news, switches, rateFactor, ...(opened && { opened }), kept: await session.keep() });
     keepingMs = performance.now() - keptAt;
     tell({ kind: "kept", step });
   } catch {
@@ -145,8 +168,7 @@ async function oneStep(): Promise<void> {
 }
 
 async function write(): Promise<void> {
-  // The first words of the text, which every model knows.
-  const prompt = documents[0]!.text.trim().split(/\s+/, 3).join(" ");
+  const prompt = promptOf(choice!.text, documents);
   const written: string[] = [];
   for (let index = 0; index < choice!.models.length; index++) written.push(await session!.write(index, prompt));
   tell({ kind: "written", step: session!.step, prompt, texts: written });
@@ -205,26 +227,21 @@ const between = (act: () => Promise<void>): void => {
 const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readonly kind: K }>) => void } = {
   start: (order) =>
     inLine(async () => {
-      [choice, own, news, rateFactor, opened] = [order.choice, order.own, [], 1, undefined];
+      [choice, own, news, switches, rateFactor, opened] = [order.choice, order.own, [], [], 1, undefined];
       await open(order.runtime);
     }),
   resume: (order) =>
     inLine(async () => {
       const found = await stored();
-      [choice, own, news, rateFactor, opened] = [
-        found.choice,
-        found.own,
-        [...found.news],
-        found.rateFactor,
-        found.opened,
-      ];
+      ({ choice, own, rateFactor, opened } = found);
+      [news, switches] = [[...found.news], [...found.switches]];
       await open(order.runtime, found.kept);
     }),
   open: (order) =>
     inLine(async () => {
       tell({ kind: "progress", what: "Opening the run" });
       const run = await unzipRun(new Uint8Array(order.zip));
-      [own, news, rateFactor] = [order.own, [...run.news], 1];
+      [own, news, switches, rateFactor] = [order.own, [...run.news], [], 1];
       opened = { config: run.config, tokenizer: formatTokenizer(run.tokenizer) };
       const { seed, optimizer } = run.config;
       const { learningRate } = optimizer;
@@ -245,6 +262,7 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
       await oneStep();
       await keep();
     }),
+  keep: () => between(keep),
   write: () => between(write),
   download: () => between(download),
   rate({ factor }) {
@@ -253,12 +271,13 @@ const handlers: { readonly [K in Order["kind"]]: (order: Extract<Order, { readon
     changed = true;
     if (!wanted) inLine(keep);
   },
-  release: ({ model }) =>
+  projection: ({ model, on }) =>
     between(async () => {
-      await session?.release(model);
+      if (!(await session?.setProjection(model, on))) return;
+      switches = [...switches, { step: session!.step, model, on }];
       changed = true;
       if (!wanted) await keep();
-      tell({ kind: "released", free: [...(session?.free ?? [])] });
+      tell({ kind: "projection", free: session!.free, switches });
     }),
 };
 

@@ -1,0 +1,64 @@
+// birkhoff serve RUN --api: answer requests with a run's last checkpoint.
+
+import path from "node:path";
+import { showList } from "../basics/show.ts";
+import { readTokenizer } from "../data/tokenizer-file.ts";
+import { createParameters } from "../graph/parameters.ts";
+import { languageModel } from "../model/language-model.ts";
+import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
+import { openRunFolder } from "../runs/run-folder.ts";
+import { inPrecision } from "../runtime/precision.ts";
+import { readChatTemplate } from "../serving/chat-template.ts";
+import { createEngine, type EngineOptions } from "../serving/engine.ts";
+import { listenForApi } from "../serving/listen.ts";
+import { parseTrainingConfig } from "../training/config.ts";
+import { restoreTensors } from "../training/trainer.ts";
+import { untilEnded } from "./interrupt.ts";
+import type { MachineOptions } from "./options.ts";
+import { openChosen } from "./runtime.ts";
+import { say, warn } from "./warn.ts";
+
+export interface ServeApiOptions extends MachineOptions, EngineOptions {
+  readonly host: string;
+  readonly port: number;
+  readonly key: string | undefined;
+  readonly deadline: number;
+  readonly drain: number;
+  readonly json?: boolean;
+}
+
+export async function serveApi(folder: string, options: ServeApiOptions): Promise<void> {
+  const { config: described } = openRunFolder(folder);
+  const config = parseTrainingConfig(described, path.join(folder, "config.json"));
+  const place = latestCheckpoint(folder, warn);
+  if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
+  const tokenizer = readTokenizer(path.join(folder, "tokenizer.json"));
+  const template = await readChatTemplate(folder);
+  const name = path.basename(path.resolve(folder));
+
+  const runtime = inPrecision(await openChosen(options), config.precision);
+  try {
+    const parameters = createParameters();
+    const model = languageModel(config.model, parameters);
+    restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
+    const engine = await createEngine(runtime, model, options);
+    if (!engine.invariant)
+      warn("On this machine the bits of an answer can depend on what else is being answered; /metrics says so too.");
+    const created = Math.floor(Date.now() / 1000);
+    const { context, vocabulary } = config.model;
+    const served = { name, created, engine, tokenizer, template, context, vocabulary };
+    const server = await listenForApi(served, options);
+    if (options.json)
+      process.stdout.write(`${JSON.stringify({ url: server.url, port: server.port, model: name, context })}\n`);
+    else
+      process.stdout.write(
+        `${name} on ${server.url}v1: ${options.slots} texts at a time, ${options.queue} more may wait, ${context} tokens each.\n` +
+          `Programs of ${showList([...engine.sizes])} rows. Ctrl-C ends the server after the texts that it has.\n`,
+      );
+    await untilEnded();
+    say(`Finishing ${engine.load.active + engine.load.waiting} texts, for ${options.drain} s at most.`);
+    await server.stop(options.drain);
+  } finally {
+    runtime.close();
+  }
+}

@@ -1,0 +1,122 @@
+// Question: where do the files of a benchmark lie, and what do they hold?
+//
+// The user names a folder. A benchmark's files lie in the folder of its name in it, or in the folder itself. They are
+// the files that the benchmarks' authors publish; none comes with the package.
+
+import fs from "node:fs";
+import path from "node:path";
+import { z } from "zod";
+import { messageOf } from "../files/errors.ts";
+import { readText } from "../files/read.ts";
+import { parseCsv } from "./csv.ts";
+
+/** The data of one benchmark. */
+export interface DataFolder {
+  /**
+   * The first of some files that is there, by names below the folder; a * stands for any text within a name.
+   *
+   * @param what what the file holds, as a message says it
+   * @throws Error that names what was looked for
+   */
+  file(what: string, ...names: readonly string[]): DataFile;
+  /** As `file`, or undefined where none is there. */
+  optionalFile(...names: readonly string[]): DataFile | undefined;
+  /** All files whose name matches, in order. */
+  files(name: string): readonly DataFile[];
+}
+
+/** A file of examples, read when asked. Its methods throw an Error that names the file and the place in it. */
+export interface DataFile {
+  readonly path: string;
+  text(): string;
+  /** Lines of JSON. */
+  lines<T>(schema: z.ZodType<T>): T[];
+  json<T>(schema: z.ZodType<T>): T;
+  /** Comma-separated values with this many columns, without a head. */
+  rows(columns: number): string[][];
+}
+
+/**
+ * Look for the files of a benchmark.
+ *
+ * @param benchmark the name of its folder in `folder`
+ * @throws Error when the folder is not there
+ */
+export function openDataFolder(folder: string, benchmark: string): DataFolder {
+  if (!fs.existsSync(folder))
+    throw new Error(
+      `--data: ${folder} is given; it must be a folder that holds benchmarks, such as ${folder}/${benchmark}; see docs/evaluation.md.`,
+    );
+  const places = [path.join(folder, benchmark), folder].filter((place) => fs.existsSync(place));
+  const matching = (name: string): string[] => places.flatMap((place) => glob(place, name.split("/")));
+  const optionalFile = (...names: readonly string[]): DataFile | undefined => {
+    const found = names.flatMap(matching)[0];
+    return found === undefined ? undefined : dataFile(found);
+  };
+  return {
+    optionalFile,
+    file(what, ...names) {
+      const found = optionalFile(...names);
+      if (!found)
+        throw new Error(
+          `${benchmark}: there is no file of ${what} in ${folder}; it may be ${names.map((name) => `${benchmark}/${name}`).join(" or ")}; docs/evaluation.md says where they come from.`,
+        );
+      return found;
+    },
+    files: (name) => matching(name).map(dataFile),
+  };
+}
+
+/** Files below a folder whose path matches, part by part. */
+function glob(folder: string, [part = "", ...rest]: readonly string[]): string[] {
+  if (!part.includes("*")) {
+    const next = path.join(folder, part);
+    if (!fs.existsSync(next)) return [];
+    return rest.length === 0 ? [next] : glob(next, rest);
+  }
+  const literal = (text: string): string => text.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`);
+  const pattern = new RegExp(`^${part.split("*").map(literal).join(".*")}$`);
+  const names = fs.statSync(folder).isDirectory() ? fs.readdirSync(folder).sort(byNumber) : [];
+  return names.filter((name) => pattern.test(name)).flatMap((name) => glob(folder, [name, ...rest]));
+}
+
+/** 2.json before 10.json. */
+const byNumber = (a: string, b: string): number =>
+  Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : a > b ? 1 : 0);
+
+function dataFile(file: string): DataFile {
+  const fail = (where: string, error: unknown): Error =>
+    new Error(
+      `${file}${where}: ${error instanceof z.ZodError ? z.prettifyError(error).replaceAll("\n", " ") : messageOf(error)}; it must have the form that its benchmark publishes (docs/evaluation.md).`,
+    );
+  const parse = <T>(text: string, schema: z.ZodType<T>, where: string): T => {
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (error) {
+      throw fail(where, error);
+    }
+  };
+  const text = (): string => {
+    try {
+      return readText(file).replace(/^\ufeff/, "");
+    } catch (error) {
+      throw fail("", error);
+    }
+  };
+  return {
+    path: file,
+    text,
+    lines: (schema) =>
+      text()
+        .split("\n")
+        .flatMap((line, index) => (line.trim() === "" ? [] : [parse(line, schema, `, line ${index + 1}`)])),
+    json: (schema) => parse(text(), schema, ""),
+    rows(columns) {
+      const rows = parseCsv(text());
+      const wrong = rows.findIndex((row) => row.length !== columns);
+      if (wrong >= 0)
+        throw fail(`, row ${wrong + 1}`, new Error(`${rows[wrong]!.length} columns instead of ${columns}`));
+      return rows;
+    },
+  };
+}

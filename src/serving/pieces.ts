@@ -1,0 +1,44 @@
+// Question: how do the tokens of a text become the pieces that a client gets?
+//
+// A piece is a token with the text that it made certain: bytes of a character may come in several tokens, and a possible
+// beginning of a stop string is held back. The last piece says why the text ended.
+
+import type { Tokenizer } from "../data/tokenizer.ts";
+import { createHolder } from "../model/write-texts.ts";
+import type { TokenEvent, WrittenText } from "./engine.ts";
+
+export interface Piece {
+  readonly text: string;
+  /** Absent in the last piece. */
+  readonly event?: TokenEvent;
+  readonly end?: WrittenText["end"];
+}
+
+/**
+ * @param hidden how many of the prompt's first tokens have no text of their own
+ * @param stop strings that end the text before them; those in the prompt do not
+ */
+export async function* piecesOf(
+  text: WrittenText,
+  tokenizer: Tokenizer,
+  { hidden, stop }: { readonly hidden: number; readonly stop: readonly string[] },
+): AsyncGenerator<Piece> {
+  const decoder = tokenizer.createStreamDecoder();
+  const holder = createHolder(stop);
+  let index = 0;
+  for await (const event of text.events) {
+    const shown = index++ < hidden && event.ofPrompt ? "" : decoder.push(event.token);
+    if (event.ofPrompt) {
+      yield { text: shown, event };
+      continue;
+    }
+    const { certain, stopped } = holder.push(shown);
+    yield { text: certain, event };
+    if (!stopped) continue;
+    text.stop();
+    yield { text: "", end: "stop" };
+    return;
+  }
+  const { certain, stopped } = holder.push(decoder.end());
+  yield { text: stopped ? certain : certain + holder.rest(), end: stopped ? "stop" : text.end };
+}

@@ -1,0 +1,212 @@
+// Question: which requests does the API answer?
+//
+//   POST /v1/completions        texts after prompts, whole or as a stream of events
+//   POST /v1/chat/completions   the answer to messages
+//   GET  /v1/models             the one model, also by its name
+//   POST /tokenize              {prompt} or {messages} → {count, max_model_len, tokens}
+//   POST /detokenize            {tokens} → {prompt}
+//   GET  /health                200 while texts are taken, 503 while the server is being stopped
+//   GET  /metrics               latencies, loads and counts for Prometheus
+//
+// A request that ends before its answer takes its texts with it. So does its deadline.
+
+import { type Context, Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { streamSSE } from "hono/streaming";
+import { showBytes } from "../basics/show.ts";
+import { answerHead, formOf, usageOf, wholeChoice } from "./answers.ts";
+import { apiGuard, type ApiAccess } from "./api-guard.ts";
+import { asRequestError, errorBody, RequestError } from "./errors.ts";
+import { servingMetrics } from "./metrics.ts";
+import { piecesOf } from "./pieces.ts";
+import { chatJob, completionJob, type Job, tokenizeRequest, detokenizeRequest } from "./requests.ts";
+import type { Served } from "./served.ts";
+
+export interface ApiOptions extends ApiAccess {
+  /** Seconds after which a request that is not answered ends. */
+  readonly deadline: number;
+}
+
+const LONGEST_BODY = 4 << 20;
+
+export function createApi(served: Served, { deadline, ...access }: ApiOptions): Hono {
+  const { engine, tokenizer, name, created, context: length } = served;
+  const app = new Hono();
+  app.use(apiGuard(access));
+  app.use(
+    bodyLimit({
+      maxSize: LONGEST_BODY,
+      onError: (context) =>
+        refuse(
+          context,
+          new RequestError(413, "too_large", `The body is too long; at most ${showBytes(LONGEST_BODY)} are read.`),
+        ),
+    }),
+  );
+
+  const answering =
+    (jobOf: (body: unknown, served: Served, signal: AbortSignal) => Job) =>
+    async (context: Context): Promise<Response> => {
+      const watch = watchRequest(context.req.raw.signal, deadline);
+      try {
+        const job = jobOf(await bodyOf(context), served, watch.signal);
+        if (job.stream) return streamed(context, job, served, watch);
+        return context.json(await whole(job, served));
+      } catch (error) {
+        watch.abort(error);
+        throw error;
+      } finally {
+        // A stream goes on after this.
+        if (!watch.streaming) watch.close();
+      }
+    };
+  app.post("/v1/completions", answering(completionJob));
+  app.post("/v1/chat/completions", answering(chatJob));
+
+  const model = { id: name, object: "model", created, owned_by: "birkhoff", max_model_len: length };
+  app.get("/v1/models", (context) => context.json({ object: "list", data: [model] }));
+  app.get("/v1/models/:name", (context) => {
+    if (context.req.param("name") === name) return context.json(model);
+    throw new RequestError(
+      404,
+      "model_not_found",
+      `There is no such model here; this server has ${JSON.stringify(name)}.`,
+    );
+  });
+  app.post("/tokenize", async (context) => {
+    const tokens = tokenizeRequest(await bodyOf(context), served);
+    return context.json({ count: tokens.length, max_model_len: length, tokens });
+  });
+  app.post("/detokenize", async (context) => {
+    const tokens = detokenizeRequest(await bodyOf(context), served);
+    return context.json({ prompt: tokenizer.decode(tokens) });
+  });
+  app.get("/health", (context) => {
+    const { draining, ...load } = engine.load;
+    return context.json({ status: draining ? "draining" : "ok", model: name, ...load }, draining ? 503 : 200);
+  });
+  app.get("/metrics", (context) =>
+    context.body(servingMetrics(engine), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
+  );
+  app.notFound((context) =>
+    refuse(context, new RequestError(404, "not_found", `${context.req.method} ${context.req.path} is nothing here.`)),
+  );
+  app.onError((error, context) => refuse(context, asRequestError(error)));
+  return app;
+}
+
+function refuse(context: Context, error: RequestError): Response {
+  const headers = error.status === 429 || error.status === 503 ? { "Retry-After": "1" } : undefined;
+  return context.json(errorBody(error), error.status, headers);
+}
+
+/** What ends a request: its client goes, its time is over, or it fails. */
+interface Watch {
+  readonly signal: AbortSignal;
+  /** Set when the answer is a stream, which then closes the watch. */
+  streaming: boolean;
+  abort(reason: unknown): void;
+  close(): void;
+}
+
+function watchRequest(client: AbortSignal, deadline: number): Watch {
+  const controller = new AbortController();
+  const gone = (): void => controller.abort(new RequestError(503, "client_gone", "The client has gone."));
+  const late = (): void =>
+    controller.abort(
+      new RequestError(
+        504,
+        "deadline",
+        `The answer was not ready after ${deadline} s, the server's deadline. Ask for fewer tokens, or try again later.`,
+      ),
+    );
+  const timer = setTimeout(late, 1000 * deadline);
+  if (client.aborted) gone();
+  client.addEventListener("abort", gone);
+  return {
+    signal: controller.signal,
+    streaming: false,
+    abort: (reason) => controller.abort(reason),
+    close() {
+      clearTimeout(timer);
+      client.removeEventListener("abort", gone);
+    },
+  };
+}
+
+async function bodyOf(context: Context): Promise<unknown> {
+  // A page of another site may send a form or plain text without asking, but not JSON.
+  if (!/^application\/json\b/i.test(context.req.header("content-type") ?? ""))
+    throw new RequestError(415, "not_json", "The body must be JSON: send the header Content-Type: application/json.");
+  try {
+    return await context.req.json();
+  } catch {
+    throw new RequestError(400, "not_json", "The body is no JSON.");
+  }
+}
+
+/** The whole answer to a job. */
+async function whole(job: Job, served: Served): Promise<object> {
+  const form = formOf(job.kind);
+  const texts = served.engine.submit(job.texts);
+  const answers = await Promise.all(
+    texts.map((text, index) =>
+      wholeChoice(
+        piecesOf(text, served.tokenizer, { hidden: job.hidden[index]!, stop: job.stop }),
+        index,
+        form,
+        served.tokenizer,
+        job.texts[index]!.alternatives !== undefined,
+      ),
+    ),
+  );
+  const written = answers.reduce((sum, answer) => sum + answer.written, 0);
+  return {
+    ...answerHead(form, served, false),
+    choices: answers.map(({ choice }) => choice),
+    usage: usageOf(job.promptTokens, written),
+  };
+}
+
+/** The answer to a job, an event for each piece; a client that reads slowly holds up only itself. */
+function streamed(context: Context, job: Job, served: Served, watch: Watch): Response {
+  const form = formOf(job.kind);
+  const { tokenizer } = served;
+  // What is refused is refused before the stream begins.
+  const texts = served.engine.submit(job.texts);
+  watch.streaming = true;
+  const head = answerHead(form, served, true);
+  return streamSSE(context, async (stream) => {
+    stream.onAbort(() => watch.abort(new RequestError(503, "client_gone", "The client has gone.")));
+    const send = (data: object): Promise<void> => stream.writeSSE({ data: JSON.stringify(data) });
+    let written = 0;
+    const write = async (index: number): Promise<void> => {
+      const withLogprobs = job.texts[index]!.alternatives !== undefined;
+      let first = true;
+      let offset = 0;
+      for await (const { text, event, end } of piecesOf(texts[index]!, tokenizer, {
+        hidden: job.hidden[index]!,
+        stop: job.stop,
+      })) {
+        if (event && !event.ofPrompt) written++;
+        // Of a piece that is held back only its log-probability is told.
+        if (text === "" && end === undefined && !withLogprobs && !first) continue;
+        const logprobs = withLogprobs && event ? form.logprobs([event], tokenizer, offset) : null;
+        const choice = { index, ...form.delta(text, first), logprobs, finish_reason: end ?? null };
+        await send({ ...head, choices: [choice] });
+        first = false;
+        if (event) offset += tokenizer.decode([event.token]).length;
+      }
+    };
+    try {
+      await Promise.all(texts.map((_, index) => write(index)));
+      if (job.includeUsage) await send({ ...head, choices: [], usage: usageOf(job.promptTokens, written) });
+      await stream.writeSSE({ data: "[DONE]" });
+    } catch (error) {
+      watch.abort(error);
+      await send(errorBody(asRequestError(error)));
+    } finally {
+      watch.close();
+    }
+  });
+}

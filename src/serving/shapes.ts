@@ -1,0 +1,80 @@
+// Question: which programs give a token the same bits, however many rows they have and whatever the other rows hold?
+//
+// A program has a shape: it reads up to `size` rows and returns the scores after the last `wanted` of them. Where every
+// kernel computes a row by itself, and each of its sums in one order, all shapes give the same bits. A machine may also
+// choose its kernels by the number of rows: the CPU has one of its own for the coefficients of few streams, and a
+// GPU's library may choose for every shape anew. So the shapes are tried when a server starts: each reads a text in pieces,
+// before and after the rows of a second text, and those that give every score the same bits are of one class. One class
+// is used. It may have a single shape, which is then filled up with padding: one program computes every token.
+
+import { streams, uniformInteger } from "../data/random.ts";
+import type { Decoder, Row } from "../model/decoder.ts";
+
+export interface Shape {
+  /** Rows of the program, padding included. */
+  readonly size: number;
+  /** For how many of the last rows it gives scores. */
+  readonly wanted: number;
+}
+
+export interface EqualShapes {
+  /** The smallest first; the last has scores for all its rows. */
+  readonly shapes: readonly Shape[];
+  /** Whether the last gave the same bits beside other rows; if not, nothing can be promised on this machine. */
+  readonly invariant: boolean;
+}
+
+/** The powers of two up to `largest`, with scores for up to `most` rows, and with scores for all. */
+export function shapesUpTo(largest: number, most: number): Shape[] {
+  const sizes = Array.from({ length: Math.log2(largest) + 1 }, (_, index) => 2 ** index);
+  return sizes.flatMap((size) => [...(size > most ? [{ size, wanted: most }] : []), { size, wanted: size }]);
+}
+
+/**
+ * Try shapes on a decoder of at least two slots, and by that compile them: the class with the most shapes of those with
+ * room for `least` rows, of several the one with the smallest programs.
+ *
+ * @param shapes the smallest first; one with scores for all rows comes after others of its size
+ */
+export async function findEqualShapes(
+  decoder: Decoder,
+  { context, vocabulary }: { readonly context: number; readonly vocabulary: number },
+  shapes: readonly Shape[],
+  least: number,
+): Promise<EqualShapes> {
+  const length = Math.min(context, shapes.at(-1)!.size);
+  const token = (text: number, position: number): number => uniformInteger(text, streams.probing, position, vocabulary);
+  const row = (slot: number, position: number): Row => ({ slot, position, token: token(slot, position) });
+
+  /** The scores after every token of text 0, read in pieces; those of text 1 come before or after them. */
+  const read = async ({ size, wanted }: Shape, first: boolean): Promise<Buffer> => {
+    const piece = Math.max(1, wanted >> 1);
+    const parts: Buffer[] = [];
+    for (let start = 0, before = first; start < length; start += piece, before = !before) {
+      const count = Math.min(piece, length - start);
+      const others = Array.from({ length: wanted - count }, (_, index) => row(1, (start + index) % context));
+      const own = Array.from({ length: count }, (_, index) => row(0, start + index));
+      const scores = await decoder.read(before ? [...others, ...own] : [...own, ...others], wanted, size);
+      const from = before ? others.length : 0;
+      const scored = Float32Array.from(scores.subarray(from * vocabulary, (from + count) * vocabulary));
+      parts.push(Buffer.from(scored.buffer));
+    }
+    return Buffer.concat(parts);
+  };
+
+  const classes: { readonly scores: Buffer; readonly shapes: Shape[] }[] = [];
+  for (const shape of shapes) {
+    const scores = await read(shape, true);
+    const same = classes.find((each) => each.scores.equals(scores));
+    if (same) same.shapes.push(shape);
+    else classes.push({ scores, shapes: [shape] });
+  }
+  // A shape with scores for all rows must come last: texts whose every score is wanted are read by it.
+  const usable = classes.filter((each) => {
+    const { size, wanted } = each.shapes.at(-1)!;
+    return size >= least && wanted === size;
+  });
+  const [best] = usable.toSorted((a, b) => b.shapes.length - a.shapes.length || a.shapes[0]!.size - b.shapes[0]!.size);
+  const invariant = best!.scores.equals(await read(best!.shapes.at(-1)!, false));
+  return { shapes: best!.shapes, invariant };
+}
