@@ -13,6 +13,7 @@ import { expectPackages } from "../files/packages.ts";
 import { expectFit, leastNeed, memoryLimits, type MemoryNeed } from "../planning/here/memory-limit.ts";
 import { planAnswering, planDisturbing } from "../planning/here/model-memory.ts";
 import type { Figure } from "../report/figures/figure.ts";
+import { inOrder } from "../report/figures/series.ts";
 import { reasoningFigures } from "../report/figures/reasoning.ts";
 import { robustnessFigure } from "../report/figures/robustness.ts";
 import { reasoningNotes, reasoningText } from "../report/reasoning-tables.ts";
@@ -93,7 +94,7 @@ const checkpointOf = (folder: string): ReturnType<typeof loadModel> => {
   throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
 };
 
-export type StudyName = "robustness" | "reasoning";
+type StudyName = "robustness" | "reasoning";
 
 const studies: Readonly<Record<StudyName, Study>> = {
   robustness: {
@@ -177,7 +178,7 @@ The results are also kept in the run folders, as robustness.json and reasoning.j
       interrupt.close();
     }
     if (interrupt.signal.aborted) return;
-    const runs = folders.map(readRunData);
+    const runs = inOrder(paths, folders.map(readRunData));
     const width = widthOf(process.stdout);
     const results = Object.fromEntries(runs.map((run) => [run.folder, run[name]]));
     process.stdout.write(options.json ? `${formatJson(results)}\n` : `${study.text(runs, width)}\n\n`);
@@ -187,13 +188,13 @@ The results are also kept in the run folders, as robustness.json and reasoning.j
   });
 
 /** Measure every run, and keep what was measured in its folder. */
-export async function studyRuns(
-  study: StudyName | Study,
+async function studyRuns(
+  study: Study,
   folders: readonly string[],
   options: StudyOptions,
   { signal }: Pick<Interrupt, "signal">,
 ): Promise<void> {
-  const { measure, file, plan }: Study = typeof study === "string" ? studies[study] : study;
+  const { measure, file, plan } = study;
   const runtime = await openChosen(options);
   try {
     for (const [index, folder] of folders.entries()) {
