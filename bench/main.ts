@@ -17,6 +17,7 @@ import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
+import { serving } from "./serving.ts";
 import { sinkhorn } from "./sinkhorn.ts";
 import { site } from "./site.ts";
 import { step } from "./step.ts";
@@ -27,6 +28,7 @@ const groups: readonly Group[] = [
   gemm,
   step,
   generate,
+  serving,
   overheads,
   memory,
   moe,

@@ -42,6 +42,9 @@ export type Reply = {
   readonly javascript_ms?: number;
   /** The time until each token of the last text was known; the first includes reading the prompt. */
   readonly token_ms?: readonly number[];
+  /** Of several clients: the time of each until its first token, and how many tokens all have got. */
+  readonly first_ms?: readonly number[];
+  readonly written?: number;
 };
 
 export type Peer = {

@@ -9,7 +9,9 @@
 import { parseArgs } from "node:util";
 import { serve, type Work } from "../lib/serve.ts";
 
-const { values } = parseArgs({ options: { written: { type: "string", default: "2048" } } });
+const { values } = parseArgs({
+  options: { written: { type: "string", default: "2048" }, op: { type: "string", default: "generate" } },
+});
 
 /** Iterations for about half a millisecond, like one token. */
 const PASSES = 25;
@@ -34,4 +36,4 @@ async function start(): Promise<Work> {
   };
 }
 
-await serve("generate", start);
+await serve(values.op, start);

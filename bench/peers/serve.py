@@ -3,6 +3,7 @@
   python3 serve.py step --connection mhc --mode eager --layers 4 --channels 256 --heads 8 \\
       --tokens 256 --batch 8 --vocabulary 1024 --threads 2
   python3 serve.py generate --connection mhc --threads 2
+  python3 serve.py serve --clients 16 --written 64 --threads 2
   python3 serve.py moe --model /tmp/model.bin --threads 2
   OPENBLAS_NUM_THREADS=1 python3 serve.py gemm --size 1024 --threads 1
   python3 serve.py sinkhorn --matrices 8192 --tokens first --threads 2
@@ -133,6 +134,45 @@ def generate(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
     return hello, lambda: {"token_ms": [1000 * seconds for seconds in writer.write()]}
 
 
+# --- transformers: generate --------------------------------------------------------------------
+
+
+def transformers(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
+    """All clients' prompts as one batch, which starts and ends together: the most that `generate` can do."""
+    torch = load("torch")
+    torch.set_num_threads(args.threads)
+    torch.set_num_interop_threads(1)
+    library = load("transformers")
+    base_rss_bytes = memory_bytes("VmRSS")
+    library.logging.set_verbosity_error()
+    torch.manual_seed(1)
+    model = library.LlamaForCausalLM(library.LlamaConfig(
+        vocab_size=args.vocabulary, hidden_size=args.channels, num_hidden_layers=args.layers,
+        num_attention_heads=args.heads, num_key_value_heads=args.heads,
+        intermediate_size=64 * -(-8 * args.channels // (3 * 64)), max_position_embeddings=args.tokens,
+        tie_word_embeddings=False, bos_token_id=None, eos_token_id=None, pad_token_id=0,
+    )).eval()
+    prompts = torch.tensor([[(7 * i + 3 + 31 * client) % args.vocabulary for i in range(args.prompt)]
+                            for client in range(args.clients)])
+    mask = torch.ones_like(prompts)
+
+    def work() -> dict:
+        with torch.inference_mode():
+            texts = model.generate(prompts, attention_mask=mask, do_sample=False, max_new_tokens=args.written,
+                                   min_new_tokens=args.written)
+        return {"written": int(texts.numel() - prompts.numel())}
+
+    work()
+    hello = {
+        "peer": "transformers",
+        "versions": {"transformers": library.__version__, "torch": torch.__version__},
+        "threads": torch.get_num_threads(),
+        "base_rss_bytes": base_rss_bytes,
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    return hello, work
+
+
 # --- gemm: numpy -------------------------------------------------------------------------------
 
 
@@ -203,7 +243,8 @@ def sinkhorn(args: argparse.Namespace) -> tuple[dict, Callable[[], dict]]:
 
 # --- the protocol ------------------------------------------------------------------------------
 
-OPERATIONS = {"step": step, "moe": moe, "generate": generate, "gemm": gemm, "sinkhorn": sinkhorn}
+OPERATIONS = {"step": step, "moe": moe, "generate": generate, "serve": transformers,
+              "gemm": gemm, "sinkhorn": sinkhorn}
 
 
 def arguments() -> argparse.Namespace:
@@ -223,6 +264,10 @@ def arguments() -> argparse.Namespace:
     for name, size in sizes.items():
         if name != "batch":
             generates.add_argument("--" + name, type=int, default=size)
+    serves = commands.add_parser("serve")
+    for name, size in {**sizes, "clients": 16, "prompt": 32, "written": 64}.items():
+        if name != "batch":
+            serves.add_argument("--" + name, type=int, default=size)
     gemms = commands.add_parser("gemm")
     gemms.add_argument("--size", type=int, default=1024)
     gemms.add_argument("--threads", type=int, default=1)

@@ -7,18 +7,21 @@ import { createParameters } from "../graph/parameters.ts";
 import { languageModel } from "../model/language-model.ts";
 import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
+import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
+import { planServing, type RunningModel } from "../planning/here/model-memory.ts";
+import type { Machine } from "../runtime/plan/machine.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import { readChatTemplate } from "../serving/chat-template.ts";
-import { createEngine, type EngineOptions } from "../serving/engine.ts";
+import { createEngine, type EngineOptions, shapesFor } from "../serving/engine.ts";
 import { listenForApi } from "../serving/listen.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { restoreTensors } from "../training/trainer.ts";
 import { untilEnded } from "./interrupt.ts";
-import type { MachineOptions } from "./options.ts";
+import type { MachineOptions, MemoryOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";
 import { say, warn } from "./warn.ts";
 
-export interface ServeApiOptions extends MachineOptions, EngineOptions {
+export interface ServeApiOptions extends MachineOptions, MemoryOption, EngineOptions {
   readonly host: string;
   readonly port: number;
   readonly key: string | undefined;
@@ -38,6 +41,7 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
 
   const runtime = inPrecision(await openChosen(options), config.precision);
   try {
+    if (runtime.machine) expectRoom(config, runtime.machine, options);
     const parameters = createParameters();
     const model = languageModel(config.model, parameters);
     restoreTensors(runtime, parameters.all, loadModel(place.folder).model, "model");
@@ -61,4 +65,17 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
   } finally {
     runtime.close();
   }
+}
+
+/** Throw if memory does not suffice for so many texts. */
+function expectRoom(running: RunningModel, machine: Machine, { slots, memory }: ServeApiOptions): void {
+  const fewer = Math.max(1, slots >> 1);
+  expectFit<Change & { readonly slots: number }>(
+    `Serving ${slots} texts at a time`,
+    memoryLimits(machine.device, memory),
+    ([change]) => planServing(running, machine, Math.max(2, change?.slots ?? slots), shapesFor(change?.slots ?? slots)),
+    slots > 1 ? [{ option: `--slots ${fewer}`, slots: fewer }] : [],
+    "Most of it is the model: free some memory, or use a smaller model.",
+    leastNeed([running.model], 4),
+  );
 }

@@ -8,10 +8,18 @@ import { isLoopback } from "../report/server/loopback.ts";
 import { readPageFiles } from "../report/server/page-files.ts";
 import { openBrowser } from "./browser.ts";
 import { untilEnded } from "./interrupt.ts";
-import { expectUnused, machineOptions, type MachineOptions, portNumber, wholeNumber } from "./options.ts";
+import {
+  expectUnused,
+  machineOptions,
+  type MachineOptions,
+  memoryOption,
+  type MemoryOption,
+  portNumber,
+  wholeNumber,
+} from "./options.ts";
 import { serveApi } from "./serve-api.ts";
 
-interface ServeOptions extends MachineOptions {
+interface ServeOptions extends MachineOptions, MemoryOption {
   readonly host: string;
   readonly port: number;
   readonly token?: string;
@@ -39,13 +47,14 @@ const apiOptions = [
   "runtime",
   "threads",
   "revectorise",
+  "memory",
 ];
 const pageOptions = ["token", "open"];
 
 /** What a secret must have at least. */
 const LEAST_SECRET = 8;
 
-export const serveCommand: Command = machineOptions(new Command("serve"))
+export const serveCommand: Command = memoryOption(machineOptions(new Command("serve")), "--api")
   .description(
     "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
   )

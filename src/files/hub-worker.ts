@@ -3,8 +3,10 @@
 // This thread answers the questions of hub.ts. @huggingface/hub knows the hub's addresses, its errors and the layout of
 // its cache; here are the patience, and the check that a server which was asked for a range answers with that range.
 
+import { Console } from "node:console";
 import fs from "node:fs";
 import path from "node:path";
+import { Writable } from "node:stream";
 import { type MessagePort, workerData } from "node:worker_threads";
 import type { HubPlace } from "./hub-place.ts";
 import { attempt } from "./errors.ts";
@@ -51,6 +53,8 @@ const FIRST_PAUSE_MS = 500;
 const TIMEOUT_MS = 300_000;
 
 const { port, signal } = workerData as HubData;
+// The package says there what it fetches, and a command's output is not the place for it.
+globalThis.console = new Console(new Writable({ write: (_part, _encoding, done) => done() }));
 
 const hub = () => import("@huggingface/hub");
 const designation = (repo: string) => ({ type: "model", name: repo }) as const;

@@ -115,8 +115,7 @@ function startThread(): NonNullable<typeof asking> {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   const workerData: HubData = { port: port2, signal };
   const url = new URL(`./hub-worker.${extension}`, import.meta.url);
-  // The package writes there what it fetches; a command's output is not the place for it.
-  new Worker(url, { workerData, transferList: [port2], stdout: true }).unref();
+  new Worker(url, { workerData, transferList: [port2] }).unref();
   return (kind, given) => {
     Atomics.store(signal, 0, 0);
     port1.postMessage({ kind, given });

@@ -14,6 +14,7 @@ import { attributesOf, type Node, type Operation, type Tensor } from "../graph/t
 import { type Decision, type FactorCast, type Kind, originalOf, type Rule, type Take } from "../graph/precision.ts";
 import { attentionBackwardOperation, attentionOperation } from "./attention.ts";
 import { batchedMatmulOperation } from "./batched-matmul.ts";
+import { toBfloat16, toFloat32 } from "./bfloat16.ts";
 import { cachedAttentionOperation } from "./cached-attention.ts";
 import { concatOperation } from "./concat.ts";
 import { crossEntropyBackwardOperation } from "./cross-entropy.ts";
@@ -207,7 +208,7 @@ export function float8Factor(node: Node, operand: number, kinds: readonly Kind[]
   const along = isPlain && alongSum(node, operand, op);
   if (!along) return undefined;
   const block = kinds[operand] === "weight" ? { rows: BLOCK, columns: BLOCK } : along;
-  return { name: `${block.rows} x ${block.columns}`, round: (x) => roundToFloat8(x, block) };
+  return { name: `${block.rows} x ${block.columns}`, round: (x) => toFloat32(toBfloat16(roundToFloat8(x, block))) };
 }
 
 /** The block of an operand along the axis that a product sums over. */

@@ -14,7 +14,8 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { type Channel, createChannel } from "./channel.ts";
 import { type Likely, likelyOf } from "./likely.ts";
 import { createMeter, type Meter } from "./meter.ts";
-import { findEqualShapes, shapesUpTo } from "./shapes.ts";
+import { createPlaces } from "./places.ts";
+import { findEqualShapes, type Shape, shapesUpTo } from "./shapes.ts";
 import { chooseToken, type TextRequest } from "./text-request.ts";
 import { planTick, type TextState, type TickRow } from "./tick.ts";
 
@@ -86,22 +87,28 @@ interface Text extends TextState {
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
 const [MOST_ROWS, LEAST_ROWS] = [64, 16];
 
+const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
+
+/** The shapes that an engine compiles and tries. */
+export function shapesFor(slots: number): Shape[] {
+  return shapesUpTo(Math.max(MOST_ROWS, 2 * powerOfTwo(slots)), powerOfTwo(slots));
+}
+
 /** Compile the programs of an engine and try them; then it takes texts. */
 export async function createEngine(runtime: Runtime, model: LanguageModel, options: EngineOptions): Promise<Engine> {
   const { slots, queue, chunk } = options;
   const { vocabulary } = model.config;
   // The trial of the shapes takes two.
   const decoder = createDecoder(runtime, model, Math.max(2, slots));
-  const most = 2 ** Math.ceil(Math.log2(slots));
   const { shapes, invariant } = await findEqualShapes(
     decoder,
     model.config,
-    shapesUpTo(Math.max(MOST_ROWS, 2 * most), most),
-    Math.max(most, LEAST_ROWS),
+    shapesFor(slots),
+    Math.max(powerOfTwo(slots), LEAST_ROWS),
   );
   const meter = createMeter();
   const { counts } = meter;
-  const free = Array.from({ length: slots }, (_, slot) => slot);
+  const places = createPlaces(slots);
   let waiting: Text[] = [];
   let active: Text[] = [];
   let loop: Promise<void> | undefined;
@@ -110,7 +117,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
   const leave = (text: Text, error?: unknown): void => {
     active = active.filter((other) => other !== text);
     waiting = waiting.filter((other) => other !== text);
-    if (text.slot >= 0) free.push(text.slot);
+    if (text.slot >= 0) places.give({ slot: text.slot, held: text.tokens.slice(0, text.read) });
     text.slot = -1;
     if (error === undefined) {
       counts.finished++;
@@ -124,15 +131,18 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       if (text.request.signal.aborted) leave(text, text.request.signal.reason);
   };
   const admit = (): void => {
-    while (waiting.length > 0 && free.length > 0) {
+    while (waiting.length > 0 && places.free > 0) {
       const text = waiting.shift()!;
-      text.slot = free.pop()!;
+      const { slot, known } = places.take(text.tokens)!;
+      // The scores after the last token are always wanted, and those after all where they are told.
+      Object.assign(text, { slot, read: text.scoreAll ? 0 : Math.min(known, text.tokens.length - 1) });
       active.push(text);
+      counts.sharedTokens += text.read;
       counts.promptTokens += text.request.prompt.length;
       // The others come with their scores, if these are wanted.
       const { echo, prompt } = text.request;
-      const known = !echo ? [] : text.scoreAll ? prompt.slice(0, 1) : prompt;
-      for (const token of known) text.channel.send({ token, ofPrompt: true });
+      const shown = !echo ? [] : text.scoreAll ? prompt.slice(0, 1) : prompt;
+      for (const token of shown) text.channel.send({ token, ofPrompt: true });
     }
   };
 
@@ -187,7 +197,8 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
       try {
         await runTick();
       } catch (error) {
-        for (const text of active) leave(text, error);
+        // What the cache has of them is not known.
+        for (const text of active) leave(Object.assign(text, { read: 0 }), error);
       }
       // What clients have sent, and that they have gone, is heard between ticks.
       await new Promise((resolve) => void setImmediate(resolve));
@@ -205,7 +216,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     },
     submit(requests) {
       if (draining) throw new DrainingError("The server is being stopped and takes no more requests.");
-      const room = queue + free.length - waiting.length;
+      const room = queue + places.free - waiting.length;
       if (requests.length > room) {
         counts.refused += requests.length;
         throw new BusyError(

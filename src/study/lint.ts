@@ -103,7 +103,7 @@ function checkShapes({ sublayers, endings = [] }: LintInput): LintCheck {
     return {
       name: "shapes",
       verdict: "good",
-      measured: `${sublayers.length} sublayers${sizes.size > 0 ? ` of ${[...sizes].join(", ")} streams` : ""}${endings.length > 0 ? " and a learned end" : ""}`,
+      measured: `${showMany(sublayers.length, "sublayer")}${sizes.size > 0 ? ` of ${[...sizes].join(", ")} streams` : ""}${endings.length > 0 ? " and a learned end" : ""}`,
       expected,
       where: [],
     };

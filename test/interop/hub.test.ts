@@ -13,6 +13,7 @@ import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { inspectFile } from "../../src/study/inspect.ts";
 import { lintFile } from "../../src/study/lint-file.ts";
+import { run } from "../e2e/cli.ts";
 import { COMMIT, type HubServer, type HubServerOptions, startHub } from "../files/hub-server.ts";
 import { writeSparseCheckpoint } from "../files/sparse-checkpoint.ts";
 import { makeRun, models, trainedWeights } from "./hf.ts";
@@ -74,6 +75,17 @@ describe("40 shards of 20 GB", () => {
     for (let i = 0; i < 4; i++) expect(map.slice(4 * i, 4 * i + 4).reduce((a, b) => a + b, 0)).toBeCloseTo(1, 4);
     // The released matrix is applied transposed: entry (0, 1) comes from row 1, column 0 of the logits.
     expect(map[1]! > map[4]!).toBe(bias[8 + 4]! > bias[8 + 1]!);
+  });
+
+  test("the command says nothing else, and ends", async () => {
+    await useHub();
+    const page = at("maps.html");
+    const { code, stdout, stderr } = await run(place, ["inspect", model, "--json", "--out", page]);
+    expect([code, stderr]).toEqual([0, ""]);
+    expect((JSON.parse(stdout) as { names: string[] }).names).toHaveLength(80);
+    const text = fs.readFileSync(page, "utf8");
+    expect(text).toContain("what activations add (α φ x⃗′) is not in them and unknown here");
+    expect(text.match(/<svg/g)).toHaveLength(Math.ceil(80 / 6) + 1);
   });
 
   test("all connections are linted for less than a hundredth", async () => {

@@ -64,6 +64,29 @@ describe.each(Object.entries(configs))("%s", (_, config) => {
   });
 });
 
+test("what a place holds of a text is not read again, and changes nothing", async () => {
+  const config = configs["mHC"]!;
+  const engine = await engineOf(config, { slots: 2 });
+  const shared = [7, 3, 9, 1, 4, 4, 2, 8, 30, 31, 5, 6];
+  const request = requestOf(6, config, { prompt: [...shared, 11], maxTokens: 8, echo: false });
+  const first = await alone(engine, request);
+  const { counts } = engine.meter;
+  expect(counts.sharedTokens).toBe(0);
+  const other = await alone(engine, { ...request, prompt: [...shared, 12, 13] });
+  expect(counts.sharedTokens).toBe(shared.length);
+  // The second place holds nothing yet; of the whole prompt the last token is read.
+  expect(await alone(engine, request)).toEqual(first);
+  expect(counts.sharedTokens).toBe(2 * shared.length);
+  expect(await alone(engine, request)).toEqual(first);
+  expect(counts.sharedTokens).toBe(3 * shared.length);
+  const fresh = await engineOf(config, { slots: 2 });
+  expect(await alone(fresh, { ...request, prompt: [...shared, 12, 13] })).toEqual(other);
+  // Where the prompt's own log-probabilities are wanted, all of it is read.
+  await alone(engine, { ...request, echo: true });
+  expect(counts.sharedTokens).toBe(3 * shared.length);
+  await Promise.all([engine, fresh].map((each) => each.close(closed)));
+});
+
 test("an engine writes what a generator writes", async () => {
   const config = configs["mHC"]!;
   const engine = await engineOf(config);

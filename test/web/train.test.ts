@@ -10,11 +10,13 @@ import { unzipSync, zipSync } from "fflate";
 import { type Browser, type BrowserContext, chromium, type Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { buildSite, type SiteServer, serveSite } from "../../bench/lib/site.ts";
+import { connectionKinds } from "../../src/connections/table.ts";
 import type { Document } from "../../src/data/split.ts";
 import { createWasmRuntime } from "../../src/runtime.ts";
 import { decodeCheckpoint, encodeCheckpoint } from "../../src/training/checkpoint-files.ts";
-import { choiceOf, configsOf, firstChoice, queryOf } from "../../web/site/src/train/choice.ts";
-import { follow, growingCurve } from "../../web/site/src/train/curves.ts";
+import { choiceOf, configsOf, firstChoice, modelOf, queryOf } from "../../web/site/src/train/choice.ts";
+import { follow, gainOf, growingCurve } from "../../web/site/src/train/curves.ts";
+import { kinds } from "../../web/site/src/train/kinds.ts";
 import { openSession, prepare } from "../../web/site/src/train/session.ts";
 
 const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
@@ -133,6 +135,23 @@ describe("a session", () => {
     const back = await gain(90);
     for (const row of back.rows) expect(row).toBeCloseTo(1, 4);
     expect(Math.abs(back.gain - 1)).toBeLessThan(0.1);
+    runtime.close();
+  });
+
+  test("trains every connection of the library, and only those that mix streams have gains", async () => {
+    const runtime = await createWasmRuntime({ threads: 1 });
+    for (const kind of connectionKinds) {
+      const choice = choiceOf(`models=${kind}:2`);
+      expect(choice.models.map((model) => model.kind)).toEqual([kind]);
+      expect(choiceOf(queryOf(choice))).toEqual(choice);
+      const { texts, configs } = small(queryOf(choice));
+      expect(modelOf(configs[0]!)).toEqual(choice.models[0]);
+      const session = openSession(runtime, configs, texts);
+      const news = await session.train(1);
+      expect(news.models[0]!.loss).toBeLessThan(10);
+      expect([kind, gainOf(news, 0) !== undefined]).toEqual([kind, kinds[kind].mixes]);
+      session.close();
+    }
     runtime.close();
   });
 });

@@ -5,6 +5,7 @@
 
 import { createParameters, type ParameterSet } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
+import { createDecoder } from "../../model/decoder.ts";
 import { createGenerator } from "../../model/generate.ts";
 import { createLanes } from "../../model/lanes.ts";
 import { type LanguageModel, languageModel } from "../../model/language-model.ts";
@@ -68,6 +69,23 @@ export function planDisturbing(config: TrainingConfig, machine: Machine): Memory
 /** What a model needs to be asked questions, so many side by side (by default as many as `createLanes` takes). */
 export function planAnswering(config: RunningModel, machine: Machine, lanes?: number): MemoryNeed {
   return planLoaded(config, machine, (runtime, model) => createLanes(runtime, model, { lanes }).prepare());
+}
+
+/**
+ * What a server needs that writes so many texts at a time.
+ *
+ * @param shapes rows of its programs, and for how many of them they give scores
+ */
+export function planServing(
+  config: RunningModel,
+  machine: Machine,
+  slots: number,
+  shapes: readonly { readonly size: number; readonly wanted: number }[],
+): MemoryNeed {
+  return planLoaded(config, machine, (runtime, model) => {
+    const decoder = createDecoder(runtime, model, slots);
+    for (const { size, wanted } of shapes) decoder.prepare(size, wanted);
+  });
 }
 
 /** What the instruments need to look at a model on a text of so many tokens. */

@@ -22,7 +22,13 @@ export interface KernelText {
   readonly sharedBytes: number;
 }
 
-const pointers: Readonly<Record<CudaType, string>> = { f32: "float*", i32: "int*", u32: "u32*", bf16: "bf16*" };
+const pointers: Readonly<Record<CudaType, string>> = {
+  f32: "float*",
+  i32: "int*",
+  u32: "u32*",
+  bf16: "bf16*",
+  e4m3: "unsigned char*",
+};
 
 interface Parts {
   readonly parameters: readonly (readonly [type: string, name: string])[];

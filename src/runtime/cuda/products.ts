@@ -1,4 +1,5 @@
-// Question: which operations does cuBLASLt do?
+// Question: how does CUDA multiply matrices? By cuBLASLt, but for factors of 8 bits (ops/float8.ts) and for products with few
+// rows and columns and a long sum (ops/stream-projection.ts).
 
 import { batchedMatmulExtents, batchedMatmulOperation } from "../../ops/batched-matmul.ts";
 import { matmulExtents, matmulOperation } from "../../ops/matmul.ts";
@@ -7,6 +8,7 @@ import { calls, type Implementation } from "../gpu/implement.ts";
 import type { Call, Operand } from "../plan/calls.ts";
 import type { LoweringContext, Stored } from "../plan/machine.ts";
 import { cudaOperand } from "./implement.ts";
+import { emitCodes, emitFloat8Product, fitsFloat8, roundedFactor } from "./ops/float8.ts";
 import { emitTransposedProduct, isTransposedProduct } from "./ops/stream-projection.ts";
 import type { ProductType, ProductWork } from "./work.ts";
 
@@ -14,12 +16,15 @@ const typeOf = ({ dtype }: Stored): ProductType => (dtype === "bf16" ? "bf16" : 
 
 type Shape = Pick<ProductWork, "batch" | "rows" | "inner" | "columns" | "transposeA" | "transposeB">;
 
+interface Factors {
+  readonly a: Tensor;
+  readonly b: Tensor;
+  readonly c: Tensor;
+  readonly addend?: Tensor | undefined;
+}
+
 /** C = A B, or addend + A B, in whose place C may lie. */
-export function emitProduct(
-  context: LoweringContext,
-  { a, b, c, addend }: { a: Tensor; b: Tensor; c: Tensor; addend?: Tensor | undefined },
-  shape: Shape,
-): void {
+export function emitProduct(context: LoweringContext, { a, b, c, addend }: Factors, shape: Shape): void {
   const plain = (tensor: Tensor): Stored => ({ buffer: context.buffer(tensor), dtype: tensor.dtype });
   const read = ({ buffer }: Stored): Operand => ({ buffer, access: "read", aligned: false });
   // Both factors are of one type; only a product of bfloat16 is bfloat16, and then what is added to it is, too.
@@ -60,11 +65,34 @@ export function emitProduct(
   context.emit(call);
 }
 
-export const products: readonly Implementation[] = [
+/** The product of two factors of 8 bits, where it is one. */
+function emitCoded(
+  context: LoweringContext,
+  { a, b, c, addend }: Factors,
+  { batch, rows, columns, transposeA, transposeB }: Shape,
+): boolean {
+  const [innerA, innerB] = [transposeA ? "first" : "last", transposeB ? "last" : "first"] as const;
+  const [first, second] = [roundedFactor(a, innerA), roundedFactor(b, innerB)];
+  if (!first || !second || !fitsFloat8(columns)) return false;
+  emitFloat8Product(context, {
+    batch,
+    rows,
+    columns,
+    a: emitCodes(context, "a", first, innerA, batch),
+    b: emitCodes(context, "b", second, innerB, batch),
+    c: cudaOperand(context, c),
+    before: addend && cudaOperand(context, addend),
+  });
+  return true;
+}
+
+/** @param float8 whether the GPU multiplies factors of 8 bits */
+export const products = (float8: boolean): readonly Implementation[] => [
   calls(
     matmulOperation,
     ({ a, b, c }, attributes, context, addend) => {
       const extents = matmulExtents(a.shape, b.shape, attributes);
+      if (float8 && emitCoded(context, { a, b, c, addend }, { ...attributes, batch: 1, ...extents })) return;
       const { rows: P, inner: rows, columns: K } = extents;
       const [left, right] = [cudaOperand(context, a), cudaOperand(context, b)];
       const few = attributes.transposeA && !attributes.transposeB && !addend;
@@ -77,12 +105,10 @@ export const products: readonly Implementation[] = [
   ),
   calls(
     batchedMatmulOperation,
-    ({ a, b, c }, attributes, context, addend) =>
-      emitProduct(
-        context,
-        { a, b, c, addend },
-        { ...attributes, ...batchedMatmulExtents(a.shape, b.shape, attributes) },
-      ),
+    ({ a, b, c }, attributes, context, addend) => {
+      const shape = { ...attributes, ...batchedMatmulExtents(a.shape, b.shape, attributes) };
+      if (!(float8 && emitCoded(context, { a, b, c, addend }, shape))) emitProduct(context, { a, b, c, addend }, shape);
+    },
     { accumulates: true },
   ),
 ];

@@ -5,8 +5,11 @@
 
 import type { IndexCheck } from "../gpu/work.ts";
 
-/** What an operand of a hand-made kernel holds; `bf16` is an unsigned short with the upper half of a float32. */
-export type CudaType = "f32" | "i32" | "u32" | "bf16";
+/**
+ * What an operand of a hand-made kernel holds; `bf16` is an unsigned short with the upper half of a float32, `e4m3` an
+ * unsigned char.
+ */
+export type CudaType = "f32" | "i32" | "u32" | "bf16" | "e4m3";
 
 /**
  * A kernel in CUDA C++; the operands are in the order of the call's. The body knows each operand as a pointer of its

@@ -4,11 +4,10 @@
 // operation does.
 
 import type { Named, Names } from "../../graph/named.ts";
-import { toFloat32Operation } from "../../ops/bfloat16.ts";
-import { reshapeOperation } from "../../ops/reshape.ts";
 import { type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Buffer, Call, Operand } from "../plan/calls.ts";
 import type { Lowering, LoweringContext } from "../plan/machine.ts";
+import { narrowSource } from "../plan/stored.ts";
 import { functionsFor } from "./functions.ts";
 import type { ElementType, GpuWork, IndexCheck } from "./work.ts";
 
@@ -33,14 +32,6 @@ export interface Source {
 
 function typeOf({ dtype }: Pick<Tensor, "dtype">): ElementType {
   return dtype === "bf16" ? "u32" : dtype;
-}
-
-/** The bfloat16 tensor whose values in float32 a tensor is, seen in any shape. */
-function narrowSource({ node }: Tensor): Tensor | undefined {
-  const [source] = node.inputs;
-  if (source === undefined) return undefined;
-  if (node.op === toFloat32Operation) return source;
-  return node.op === reshapeOperation ? narrowSource(source) : undefined;
 }
 
 /** A u32 as text. */

@@ -6,7 +6,6 @@
 // kernel that made the value, where it can. A machine whose kernels have operands of bfloat16 takes and stores all
 // values in that form (stored.ts).
 
-import { toBfloat16Operation } from "../../ops/bfloat16.ts";
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { withoutIncluded } from "../../graph/included.ts";
@@ -17,7 +16,7 @@ import { planArena } from "./arena.ts";
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
 import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
-import { storedForms } from "./stored.ts";
+import { narrowSource, roundings } from "./stored.ts";
 
 export interface CompileOptions {
   /** Keep every buffer to the end of the program, so that each can be looked at. */
@@ -99,9 +98,11 @@ function lowerGraph(
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
   const takesStored = machine.takesStored === true;
-  const forms = storedForms(nodes, new Set(results), takesStored);
-  const absorbed = findAbsorbed(nodes, new Set(results), machine, forms.sourceOf);
-  const casts = takesStored ? new Map<Tensor, Node>() : findCasts(nodes, absorbed, new Set(results), machine);
+  const narrowOf = roundings(nodes, new Set(results));
+  /** Where a value is read: what it is widened from, or the value itself. */
+  const sourceOf = (tensor: Tensor): Tensor => (takesStored && narrowSource(tensor)) || tensor;
+  const absorbed = findAbsorbed(nodes, new Set(results), machine, sourceOf);
+  const casts = takesStored ? new Map<Tensor, Node>() : findCasts(nodes, absorbed, machine, narrowOf);
   const buffers = new Map<Tensor, Buffer>();
   const calls: Call[] = [];
 
@@ -121,9 +122,9 @@ function lowerGraph(
 
   /** What a gradient that another node waits for is written to. */
   const afterOf = (tensor: Tensor): Buffer => {
-    const source = forms.sourceOf(place(tensor));
+    const source = sourceOf(place(tensor));
     const sum = source.index === 0 ? absorbed.get(source.node)?.add.outputs[0] : undefined;
-    return bufferOf(forms.narrowOf(sum ?? source) ?? source);
+    return bufferOf((takesStored && narrowOf(sum ?? source)) || source);
   };
 
   const done = new Set([...[...absorbed.values()].map(({ add }) => add), ...casts.values()]);
@@ -139,18 +140,18 @@ function lowerGraph(
       const tensor = place(original);
       if (tensor.node === node) {
         const sum = tensor.index === 0 ? absorbed.get(node)?.add.outputs[0] : undefined;
-        const narrow = forms.narrowOf(sum ?? tensor);
+        const narrow = takesStored ? narrowOf(sum ?? tensor) : undefined;
         if (narrow) rounded.add(narrow);
         return { buffer: bufferOf(narrow ?? tensor), dtype: (narrow ?? tensor).dtype };
       }
-      const source = forms.sourceOf(tensor);
+      const source = sourceOf(tensor);
       return source === tensor
         ? { buffer: read(tensor), dtype: tensor.dtype }
         : { buffer: bufferOf(source), dtype: source.dtype };
     };
     /** A buffer; the sum that a call absorbs may read what is widened only after it. */
     const read = (tensor: Tensor): Buffer => {
-      if (forms.sourceOf(place(tensor)) !== place(tensor)) lower(place(tensor).node);
+      if (sourceOf(place(tensor)) !== place(tensor)) lower(place(tensor).node);
       return bufferOf(tensor);
     };
     const context: LoweringContext = {
@@ -221,23 +222,19 @@ function findAbsorbed(
   return found;
 }
 
-/** Roundings that the kernel which makes the value does, by that value: nobody else reads it. */
+/** Roundings that the kernel which makes the value does, by that value. */
 function findCasts(
   nodes: readonly Node[],
   absorbed: ReadonlyMap<Node, Absorbed>,
-  results: ReadonlySet<Tensor>,
   { implementationOf }: Machine,
+  narrowOf: (tensor: Tensor) => Tensor | undefined,
 ): Map<Tensor, Node> {
-  const uses = new Map<Tensor, number>();
-  for (const node of nodes) for (const input of node.inputs) uses.set(input, (uses.get(input) ?? 0) + 1);
-  const sums = new Map([...absorbed].map(([sum, { add }]) => [add, sum]));
+  const sums = new Set([...absorbed.values()].map(({ add }) => add));
   const found = new Map<Tensor, Node>();
-  for (const cast of nodes) {
-    const [value] = cast.inputs;
-    if (cast.op !== toBfloat16Operation || value === undefined || value.index > 0) continue;
-    const maker = sums.get(value.node) ?? value.node;
-    if (uses.get(value) === 1 && !results.has(value) && implementationOf(maker.op)?.rounds?.(maker))
-      found.set(value, cast);
+  for (const maker of nodes) {
+    const value = (absorbed.get(maker)?.add ?? maker).outputs[0];
+    const narrow = value && !sums.has(maker) ? narrowOf(value) : undefined;
+    if (value && narrow && implementationOf(maker.op)?.rounds?.(maker)) found.set(value, narrow.node);
   }
   return found;
 }

@@ -1,25 +1,30 @@
-// Question: in which form does a value lie in memory, where a machine does casts on the way?
+// Question: in which form does a value lie in memory?
 //
-// A graph that keeps values as bfloat16 says op(toFloat32(narrow)) and toBfloat16(op(...)). A machine whose kernels read
-// and write bfloat16 themselves reads `narrow`, and writes the rounding alone if nothing else is read of the result.
+// A graph that keeps values as bfloat16 says op(toFloat32(narrow)) and toBfloat16(op(...)). What can be known of that is
+// found here: a kernel may read `narrow` itself, and write the rounding alone if nothing else is read of its result. A
+// machine that takes stored forms does both by itself; on others a rule says whether its kernel rounds.
 
 import type { Node, Tensor } from "../../graph/tensor.ts";
 import { toBfloat16Operation, toFloat32Operation } from "../../ops/bfloat16.ts";
 import { reshapeOperation } from "../../ops/reshape.ts";
 
-export interface StoredForms {
-  /** The bfloat16 that a value is widened from, perhaps in another shape; else the value itself. */
-  sourceOf(tensor: Tensor): Tensor;
-  /** The rounding of a result, if nothing else is read of it. */
-  narrowOf(tensor: Tensor): Tensor | undefined;
+/** The bfloat16 tensor whose values in float32 a tensor is, seen in any shape. */
+export function narrowSource({ node }: Tensor): Tensor | undefined {
+  const [source] = node.inputs;
+  if (source === undefined) return undefined;
+  if (node.op === toFloat32Operation) return source;
+  return node.op === reshapeOperation ? narrowSource(source) : undefined;
 }
 
 /**
+ * The rounding of a result, if nothing else is read of it.
+ *
  * @param results tensors that must be there as they are
- * @param takes whether the machine takes stored forms; if not, everything is stored as it is
  */
-export function storedForms(nodes: readonly Node[], results: ReadonlySet<Tensor>, takes: boolean): StoredForms {
-  if (!takes) return { sourceOf: (tensor) => tensor, narrowOf: () => undefined };
+export function roundings(
+  nodes: readonly Node[],
+  results: ReadonlySet<Tensor>,
+): (tensor: Tensor) => Tensor | undefined {
   const readers = new Map<Tensor, Set<Node>>();
   for (const node of nodes) {
     for (const input of node.inputs) {
@@ -28,20 +33,9 @@ export function storedForms(nodes: readonly Node[], results: ReadonlySet<Tensor>
       else readers.set(input, new Set([node]));
     }
   }
-  const viewed = (tensor: Tensor): Tensor => {
-    const [source] = tensor.node.inputs;
-    return source && tensor.node.op === reshapeOperation ? viewed(source) : tensor;
-  };
-  return {
-    sourceOf(tensor) {
-      const { node } = viewed(tensor);
-      const [narrow] = node.inputs;
-      return narrow && node.op === toFloat32Operation ? narrow : tensor;
-    },
-    narrowOf(tensor) {
-      const [reader, other] = readers.get(tensor) ?? [];
-      const narrow = reader?.op === toBfloat16Operation && !other ? reader.outputs[0] : undefined;
-      return results.has(tensor) ? undefined : narrow;
-    },
+  return (tensor) => {
+    const [reader, other] = readers.get(tensor) ?? [];
+    const narrow = reader?.op === toBfloat16Operation && !other ? reader.outputs[0] : undefined;
+    return results.has(tensor) ? undefined : narrow;
   };
 }

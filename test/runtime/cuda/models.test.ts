@@ -62,11 +62,22 @@ describe.skipIf(!machine)("by CUDA", { timeout: 300_000 }, () => {
     return found;
   };
 
+  const feedForward = {
+    kind: "moe",
+    experts: 4,
+    active: 2,
+    shared: 1,
+    hidden: 16,
+    denseLayers: 1,
+    balanceRate: 1e-3,
+  } as const;
   test.each([
     [20, "mhc", {}],
     [4, "residual", {}],
     [4, "mhc", { accumulate: 2 }],
     [4, "mhc", { precision: "bfloat16" }],
+    [4, "mhc", { precision: "fp8" }],
+    [3, "residual", { precision: "fp8", model: { feedForward } }],
   ] as const)("%i steps of %s %o have the losses of the processor", async (steps, kind, changes) => {
     const config = tinyTraining(kind, changes);
     const wasm = await createWasmRuntime({ threads: 1 });

@@ -6,15 +6,25 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
-import { input } from "../../../src/graph/state.ts";
-import type { Tensor } from "../../../src/graph/tensor.ts";
+import { input, parameter } from "../../../src/graph/state.ts";
+import { sizeOf, type Tensor } from "../../../src/graph/tensor.ts";
+import { toBfloat16, toFloat32 } from "../../../src/ops/bfloat16.ts";
 import { attention } from "../../../src/ops/attention.ts";
-import { multiply } from "../../../src/ops/elementwise.ts";
+import { concat } from "../../../src/ops/concat.ts";
+import { crossEntropy } from "../../../src/ops/cross-entropy.ts";
+import { add, multiply } from "../../../src/ops/elementwise.ts";
+import { roundToFloat8 } from "../../../src/ops/float8.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
+import { expertMatmul } from "../../../src/ops/expert-matmul.ts";
 import { manifoldCoefficients } from "../../../src/ops/manifold-coefficients.ts";
+import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reductions.ts";
+import { reshape } from "../../../src/ops/reshape.ts";
+import { rmsNorm } from "../../../src/ops/rms-norm.ts";
+import { rotary } from "../../../src/ops/rotary.ts";
 import { streamRead } from "../../../src/ops/stream-read.ts";
 import { streamWrite } from "../../../src/ops/stream-write.ts";
+import { swiglu } from "../../../src/ops/swiglu.ts";
 import { moduleText } from "../../../src/runtime/cuda/compile.ts";
 import { type KernelText, kernelText } from "../../../src/runtime/cuda/kernel-text.ts";
 import { implementationsFor } from "../../../src/runtime/cuda/ops/table.ts";
@@ -33,12 +43,17 @@ const machine = gpuMachine({
   takesStored: true,
 });
 
+const precisions = ["bfloat16", "float32"] as const;
+const architectures = ["sm_80", "sm_90a"] as const;
+
 /** Registers of each kernel at most, in bfloat16 and float32, of a model's shapes. */
 interface Model {
   readonly name: string;
   /** A result, and what its gradients are asked of. */
   build(): readonly [result: Tensor, ...of: Tensor[]];
   readonly registers: Readonly<Record<string, readonly [bfloat16: number, float32: number]>>;
+  /** The architecture that has its instructions, if not all have. */
+  readonly only?: (typeof architectures)[number];
 }
 
 const heads = (
@@ -95,10 +110,61 @@ const models: readonly Model[] = [
       transposedProduct: [152, 0],
     },
   },
+  {
+    name: "64 experts of 1024 x 1408, 6 for each of 8192 tokens",
+    build() {
+      const [x, weights] = [input("x", [6 * 8192, 1024]), parameter("w", [64, 1024, 1408], "weight")];
+      return [expertMatmul(x, weights, input("offsets", [65], "i32")), x, weights];
+    },
+    registers: { expertProduct: [128, 128], expertOuter: [128, 128] },
+  },
+  {
+    name: "factors of 8 bits",
+    build() {
+      const eight = (x: Tensor, rows: number, columns: number): Tensor =>
+        toFloat32(toBfloat16(roundToFloat8(x, { rows, columns })));
+      const [x, w, g] = [input("x", [8192, 768]), input("w", [768, 3072]), input("g", [8192, 3072])];
+      const forward = matmul(eight(x, 1, 128), eight(w, 128, 128));
+      return [add(matmul(eight(x, 128, 1), eight(multiply(forward, g), 128, 1), { transposeA: true }), w)];
+    },
+    registers: { float8Codes: [112, 112], float8Product: [255, 255] },
+    only: "sm_90a",
+  },
+  {
+    name: "the rest of a block of 768 and its loss for 8192 tokens",
+    build() {
+      const [x, w] = [input("x", [8192, 768]), input("w", [768])];
+      const [gates, qkv, table] = [
+        input("gates", [8192, 4096]),
+        input("qkv", [8192, 2304]),
+        input("table", [1024, 64]),
+      ];
+      const [logits, targets] = [input("logits", [8192, 50257]), input("targets", [8192], "i32")];
+      const turned = rotary(reshape(qkv, [8, 1024, 2304]), table, { heads: 24, headSize: 64 });
+      const parts = [rmsNorm(x, w), swiglu(gates), turned, crossEntropy(logits, targets)];
+      return [
+        concat(
+          parts.map((part) => reshape(part, [sizeOf(part.shape)])),
+          0,
+        ),
+        x,
+        w,
+        gates,
+        qkv,
+        logits,
+      ];
+    },
+    registers: {
+      rmsNorm: [48, 48],
+      rmsNormBackward: [112, 112],
+      swiglu: [32, 32],
+      swigluBackward: [48, 48],
+      rotary: [32, 32],
+      crossEntropy: [32, 32],
+      crossEntropyBackward: [40, 40],
+    },
+  },
 ];
-
-const precisions = ["bfloat16", "float32"] as const;
-const architectures = ["sm_80", "sm_90a"] as const;
 
 /** The kernels by hand of a model and its gradients, by the names that they have in the table. */
 function kernelsOf({ build }: Model, precision: (typeof precisions)[number]): Map<string, KernelText> {
@@ -150,7 +216,8 @@ const here = ((): boolean => {
 })();
 
 describe.skipIf(!here).each(architectures)("for %s", (architecture) => {
-  const kernels = models.flatMap((model) =>
+  const there = models.filter(({ only = architecture }) => only === architecture);
+  const kernels = there.flatMap((model) =>
     precisions.flatMap((precision, at) =>
       [...kernelsOf(model, precision)].map(([key, text]) => ({
         model,
@@ -175,7 +242,7 @@ describe.skipIf(!here).each(architectures)("for %s", (architecture) => {
     }
   }, 180_000);
 
-  test.each(models.flatMap((model) => precisions.map((precision) => [model.name, precision, model] as const)))(
+  test.each(there.flatMap((model) => precisions.map((precision) => [model.name, precision, model] as const)))(
     "%s in %s",
     (_, precision, model) => {
       const own = kernels.filter((each) => each.model === model && each.precision === precision);

@@ -10,6 +10,10 @@ import type { CudaDevice } from "../driver.ts";
 import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
+import { blocks } from "./blocks.ts";
+import { crossEntropy } from "./cross-entropy.ts";
+import { expertMatmul } from "./expert-matmul.ts";
+import { rmsNorm } from "./rms-norm.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
 
@@ -24,9 +28,23 @@ export function hasBfloat16({ capability }: Abilities): boolean {
   return Number.parseInt(capability) >= 8;
 }
 
+/** Whether tensor cores multiply factors of 8 bits: from compute capability 8.9. */
+const hasFloat8 = ({ capability }: Abilities): boolean => Number.parseFloat(capability) >= 8.9;
+
 /** By the operation itself. */
 export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
-  if (!hasBfloat16(gpu)) return byOperation(products);
+  if (!hasBfloat16(gpu)) return byOperation(products(false));
   const { sharedBytes } = gpu;
-  return byOperation([...casts, ...products, ...attention(sharedBytes), ...streams, ...streamProjection(sharedBytes)]);
+  const float8 = hasFloat8(gpu);
+  return byOperation([
+    ...casts,
+    ...products(float8),
+    ...attention(sharedBytes),
+    ...expertMatmul(float8),
+    ...rmsNorm,
+    ...blocks,
+    ...crossEntropy,
+    ...streams,
+    ...streamProjection(sharedBytes),
+  ]);
 }

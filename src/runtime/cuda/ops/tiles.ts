@@ -24,9 +24,24 @@ export const tileStride = (columns: number, type: TileType): number =>
 export const tileBytes = (rows: number, columns: number, type: TileType): number =>
   rows * tileStride(columns, type) * (type === "bf16" ? 2 : 4);
 
+/** What one product of fragments is. */
+export const tensorProducts: Readonly<Record<TileType, string>> = {
+  bf16: `
+typedef bf16 Element;`,
+  f32: `
+typedef float Element;
+DEVICE u32 largePart(float x) { return __float_as_uint(x) & 0xffffe000u; }
+DEVICE u32 smallPart(float x) { return __float_as_uint(x - __uint_as_float(__float_as_uint(x) & 0xffffe000u)); }
+DEVICE void mmaThrice(float* c, const float (&a)[4], float b0, float b1) {
+  const u32 a0 = largePart(a[0]), a1 = largePart(a[1]), a2 = largePart(a[2]), a3 = largePart(a[3]);
+  mmaTf32(c, smallPart(a[0]), smallPart(a[1]), smallPart(a[2]), smallPart(a[3]), largePart(b0), largePart(b1));
+  mmaTf32(c, a0, a1, a2, a3, smallPart(b0), smallPart(b1));
+  mmaTf32(c, a0, a1, a2, a3, largePart(b0), largePart(b1));
+}`,
+};
+
 const products: Readonly<Record<TileType, string>> = {
   bf16: `
-typedef bf16 Element;
 template <int NT, int K, int SA, int SB> DEVICE void multiplyT(float (&acc)[NT][4], const Element* a, const Element* b, u32 l) {
 #pragma unroll
   for (int k = 0; k < K; k += 16) {
@@ -56,15 +71,6 @@ template <int NT, int KT, int SB> DEVICE void multiply(float (&acc)[NT][4], cons
   }
 }`,
   f32: `
-typedef float Element;
-DEVICE u32 largePart(float x) { return __float_as_uint(x) & 0xffffe000u; }
-DEVICE u32 smallPart(float x) { return __float_as_uint(x - __uint_as_float(__float_as_uint(x) & 0xffffe000u)); }
-DEVICE void mmaThrice(float* c, const float (&a)[4], float b0, float b1) {
-  const u32 a0 = largePart(a[0]), a1 = largePart(a[1]), a2 = largePart(a[2]), a3 = largePart(a[3]);
-  mmaTf32(c, smallPart(a[0]), smallPart(a[1]), smallPart(a[2]), smallPart(a[3]), largePart(b0), largePart(b1));
-  mmaTf32(c, a0, a1, a2, a3, smallPart(b0), smallPart(b1));
-  mmaTf32(c, a0, a1, a2, a3, largePart(b0), largePart(b1));
-}
 template <int NT, int K, int SA, int SB> DEVICE void multiplyT(float (&acc)[NT][4], const Element* a, const Element* b, u32 l) {
   const u32 g = l / 4, t = l % 4;
 #pragma unroll 4
@@ -100,7 +106,7 @@ template <int NT, int KT, int SB> DEVICE void multiply(float (&acc)[NT][4], cons
  * @param aligned whether all rows begin at multiples of 16 bytes, and are such
  */
 export function tiles(type: TileType, threads: number, aligned: boolean): string {
-  return `${products[type]}
+  return `${tensorProducts[type]}${products[type]}
 /* ROWS rows of W columns from memory, of which \`rows\` are there; zeros beside them. */
 template <int ROWS, int W, int S> DEVICE void loadTile(Element* to, const Element* from, size_t stride, int rows, u32 lane) {
   constexpr int P = (W + 15) / 16 * 16;

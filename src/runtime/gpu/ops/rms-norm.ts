@@ -16,7 +16,7 @@ import { emitColumnSums } from "./reductions.ts";
 /** Where squares of a row overflow, they are summed of values that are smaller by this. */
 export const LESS: number = 2 ** -80;
 /** The least epsilon that counts: a GPU may take what is below for 0. */
-const LEAST_EPSILON = 2 ** -126;
+export const LEAST_EPSILON: number = 2 ** -126;
 
 /** s from the sum of the squares of a row, and from that of LESS times as large values, where the first overflows. */
 export function inverseRmsOf(squares: string, lessSquares: string, C: number, epsilon: number): string {

@@ -211,6 +211,45 @@ static inline void mmaTf32(float* c, unsigned a0, unsigned a1, unsigned a2, unsi
     c[r] = sum;
   }
 }
+// e4m3: a sign, 4 bits of exponent (of 2^-6 to 2^8), 3 of the rest; 0x7f is NaN.
+static inline float fromE4m3(unsigned code) {
+  const unsigned exponent = code >> 3 & 15, rest = code & 7;
+  float value = exponent == 0 ? rest * 0.001953125f : (8 + rest) * __uint_as_float((exponent + 117u) << 23);
+  if ((code & 0x7f) == 0x7f) value = __uint_as_float(0x7fc00000u);
+  return code & 0x80 ? -value : value;
+}
+static inline unsigned toE4m3(float x) {
+  const unsigned sign = __float_as_uint(x) >> 31 << 7;
+  const float size = fabsf(x);
+  if (size != size) return sign | 0x7f;
+  if (size >= 448.0f) return sign | 0x7e;
+  int exponent = (int)(__float_as_uint(size) >> 23) - 127;
+  if (exponent < -6) exponent = -6;
+  const float step = __uint_as_float((unsigned)(exponent - 3 + 127) << 23);
+  // From 8 to 16 steps, or fewer where there is no hidden bit; 16 is 8 of the next exponent.
+  const unsigned steps = (unsigned)rintf(size / step);
+  return sign | ((unsigned)(exponent + 6) * 8 + steps);
+}
+static inline unsigned packE4m3(float low, float high) { return toE4m3(low) | toE4m3(high) << 8; }
+// m16n8k32 of e4m3: as m16n8k16 of 16-bit numbers, each of which is two neighbours along the inner index.
+static inline void mmaE4m3(float* c, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1) {
+  Fragments own = {{a0, a1, a2, a3}, {b0, b1}};
+  const unsigned lane = birkhoffScheduler->lane, g = lane / 4, t = lane % 4;
+  birkhoffScheduler->meet(&own, sizeof own);
+  const unsigned char* slots = birkhoffScheduler->slots();
+  auto of = [&](unsigned source) { return (const Fragments*)(slots + 64 * source); };
+  for (unsigned r = 0; r < 4; r++) {
+    const unsigned row = g + 8 * (r / 2), column = 2 * t + r % 2;
+    float sum = c[r];
+    for (unsigned k = 0; k < 32; k++) {
+      const unsigned high = k / 16, at = k % 16;
+      const unsigned a = of(4 * (row % 8) + at / 4)->a[2 * high + row / 8] >> 8 * (at % 4);
+      const unsigned b = of(4 * column + at / 4)->b[high] >> 8 * (at % 4);
+      sum += fromE4m3(a & 255) * fromE4m3(b & 255);
+    }
+    c[r] = sum;
+  }
+}
 static inline void ldmatrix(unsigned* r, const void* row, unsigned matrices, bool transposed) {
   const unsigned short* own = (const unsigned short*)row;
   const unsigned lane = birkhoffScheduler->lane;

@@ -36,6 +36,10 @@ export function setColours(): void {
     document.documentElement.style.setProperty(`--${kind}`, colour);
 }
 
+/** A connection's colour in this light. */
+export const colourOf = (kind: string): string =>
+  `light-dark(var(--${kind}), color-mix(in oklab, var(--${kind}) 82%, white))`;
+
 /** Call whenever another light may be on; the result ends it. */
 export function onTheme(changed: () => void): () => void {
   const system = matchMedia("(prefers-color-scheme: dark)");

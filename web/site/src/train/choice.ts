@@ -5,17 +5,16 @@
 import type { ConnectionConfig, TrainingConfig } from "../../../../src/browser.ts";
 import { isMixed, parseConnection, parseTrainingConfig } from "../../../../src/browser.ts";
 import { residualMapNames } from "../../../../src/connections/manifolds/table.ts";
+import type { ConnectionKind } from "../../../../src/connections/table.ts";
+import { kinds } from "./kinds.ts";
 import { type Text, texts } from "./texts.ts";
-
-/** The connections that can be chosen; n counts streams. */
-export const kinds = { residual: "Residual", hc: "HC", mhc: "mHC" } as const;
-export type Kind = keyof typeof kinds;
 
 /** The sets that mHC's mixing matrices can come from. */
 export const maps: readonly string[] = residualMapNames;
 
 export interface ModelChoice {
-  readonly kind: Kind;
+  readonly kind: ConnectionKind;
+  /** Or fractions; 1 where there is nothing to count. */
   readonly streams: number;
   readonly map: string;
 }
@@ -60,21 +59,24 @@ const STEPS = 1_000_000;
 /** A model in a word: mhc:4:cayley. */
 export function wordOf({ kind, streams, map }: ModelChoice): string {
   if (kind === "mhc") return `mhc:${streams}:${map}`;
-  return kind === "hc" ? `hc:${streams}` : kind;
+  return kinds[kind].counted ? `${kind}:${streams}` : kind;
 }
 
 /** A model as a title: mHC, n = 4. */
 export function titleOf({ kind, streams, map }: ModelChoice): string {
-  if (kind === "residual") return kinds.residual;
+  const { name, counted } = kinds[kind];
   const set = kind === "mhc" && map !== "sinkhorn" ? `, ${map}` : "";
-  return `${kinds[kind] ?? kind}, n = ${streams}${set}`;
+  return counted ? `${name}, ${counted.symbol} = ${streams}${set}` : name;
 }
 
 /** A connection's configuration as the library reads it; throws where it does not allow the choice. */
 export function connectionOf({ kind, streams, map }: ModelChoice): ConnectionConfig {
-  if (kind === "residual") return parseConnection({ kind });
-  const given = kind === "hc" ? { kind, streams } : { kind, streams, residualMap: map };
-  return parseConnection(given);
+  const { counted } = kinds[kind];
+  return parseConnection({
+    kind,
+    ...(counted && { [counted.option]: streams }),
+    ...(kind === "mhc" && { residualMap: map }),
+  });
 }
 
 /** The training of one model of a choice. */
@@ -112,15 +114,15 @@ export const configsOf = (choice: Choice, vocabulary: number): TrainingConfig[] 
 export function modelOf({ model }: TrainingConfig): ModelChoice {
   const connection = isMixed(model.connection) ? model.connection.default : model.connection;
   const {
-    kind,
-    streams = 1,
+    streams,
+    fractions,
     residualMap = "sinkhorn",
   } = connection as {
-    readonly kind: Kind;
     readonly streams?: number;
+    readonly fractions?: number;
     readonly residualMap?: string;
   };
-  return { kind, streams, map: residualMap };
+  return { kind: connection.kind, streams: streams ?? fractions ?? 1, map: residualMap };
 }
 
 /** The query of a link that carries a choice. */
@@ -138,9 +140,10 @@ export function queryOf({ models, text, size, seed, learningRate }: Choice): str
 export function choiceOf(query: string): Choice {
   const given = new URLSearchParams(query);
   const models = (given.get("models") ?? "").split(",").flatMap((word): ModelChoice[] => {
-    const [kind = "", streams = "4", map = "sinkhorn"] = word.split(":");
-    const model = { kind: kind as Kind, streams: Number(streams), map };
-    if (!Object.hasOwn(kinds, kind)) return [];
+    const [name = "", streams = "4", map = "sinkhorn"] = word.split(":");
+    if (!Object.hasOwn(kinds, name)) return [];
+    const kind = name as ConnectionKind;
+    const model = { kind, streams: kinds[kind].counted ? Number(streams) : 1, map };
     try {
       connectionOf(model);
       return [model];

@@ -1,0 +1,112 @@
+// Question: how long do the clients of our server wait for their tokens?
+//
+//   node bench/peers/our-serve.ts --connection mhc --clients 16 --prompt 32 --written 64 --layers 4 --channels 256 \
+//       --heads 8 --tokens 256 --vocabulary 1024 --threads 2
+//
+// All clients ask at once, by HTTP, for a stream of the likeliest tokens after a prompt of their own, and read it to its
+// end. They are in the server's own process, so their work counts too.
+
+import { parseArgs } from "node:util";
+import { trainTokenizer } from "../../src/data/tokenizer.ts";
+import { createParameters, parameterCount } from "../../src/graph/parameters.ts";
+import { languageModel } from "../../src/model/language-model.ts";
+import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import { readChatTemplate } from "../../src/serving/chat-template.ts";
+import { createEngine } from "../../src/serving/engine.ts";
+import { listenForApi } from "../../src/serving/listen.ts";
+import { initialValues } from "../../src/training/initialise.ts";
+import type { Reply } from "../lib/peer.ts";
+import { serve, type Work } from "../lib/serve.ts";
+import { modelOf, sizeOptions } from "../lib/sizes.ts";
+
+const { values } = parseArgs({
+  options: {
+    ...sizeOptions,
+    clients: { type: "string", default: "16" },
+    prompt: { type: "string", default: "32" },
+    written: { type: "string", default: "64" },
+  },
+});
+
+/** One client: the times of its tokens since it asked, and how many there were. */
+async function ask(
+  url: string,
+  prompt: readonly number[],
+  written: number,
+): Promise<{ ms: number[]; written: number }> {
+  const start = performance.now();
+  const response = await fetch(`${url}v1/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      prompt,
+      max_tokens: written,
+      temperature: 0,
+      ignore_eos: true,
+      stream: true,
+      stream_options: { include_usage: true },
+    }),
+  });
+  const ms: number[] = [];
+  let rest = "";
+  let count = 0;
+  for await (const bytes of response.body!.pipeThrough(new TextDecoderStream())) {
+    const now = performance.now() - start;
+    const events = (rest + bytes).split("\n\n");
+    rest = events.pop()!;
+    for (const event of events) {
+      if (event.includes('"finish_reason":null')) ms.push(now);
+      count = Number(/"completion_tokens":(\d+)/.exec(event)?.[1] ?? count);
+    }
+  }
+  return { ms, written: count };
+}
+
+async function start(): Promise<Work> {
+  const config = modelOf(values);
+  const { context, vocabulary } = config;
+  const [threads, clients, written] = [values.threads, values.clients, values.written].map(Number) as [
+    number,
+    number,
+    number,
+  ];
+  // Words enough for as many tokens as the model has.
+  const words = Array.from({ length: 20_000 }, (_, i) => `w${(i * 7919) % 10_007}`).join(" ");
+  const tokenizer = trainTokenizer([words], { vocabularySize: vocabulary });
+  if (tokenizer.vocabularySize !== vocabulary) throw new Error(`The tokenizer has ${tokenizer.vocabularySize} tokens.`);
+  const runtime = await createWasmRuntime({ threads });
+  const parameters = createParameters();
+  const model = languageModel(config, parameters);
+  for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
+  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, chunk: 16 });
+  const template = await readChatTemplate(import.meta.dirname);
+  const served = { name: "bench", created: 0, engine, tokenizer, template, context, vocabulary };
+  const { url } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
+
+  let turn = 0;
+  const run = async (): Promise<Partial<Reply>> => {
+    // Prompts that no place of the cache holds already.
+    const first = (31 * turn++) % vocabulary;
+    const prompts = Array.from({ length: clients }, (_, client) =>
+      Array.from({ length: Number(values.prompt) }, (_, i) => (7 * i + 3 + 31 * client + first) % vocabulary),
+    );
+    const texts = await Promise.all(prompts.map((prompt) => ask(url, prompt, written)));
+    return {
+      first_ms: texts.map(({ ms }) => ms[0]!),
+      token_ms: texts.flatMap(({ ms }) => ms.slice(1).map((time, index) => time - ms[index]!)),
+      written: texts.reduce((sum, text) => sum + text.written, 0),
+    };
+  };
+  await run();
+  return {
+    hello: {
+      peer: "birkhoff",
+      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
+      threads,
+      parameters: parameterCount(parameters),
+    },
+    run,
+  };
+}
+
+await serve("serve", start);
