@@ -36,6 +36,7 @@ import { restoreTensors, type TrainerState } from "../training/trainer.ts";
 import { changeableMaps } from "./intervene.ts";
 import { coefficientMap } from "./interventions.ts";
 
+/** How many draws, and how large the disturbances are. */
 export interface RobustnessOptions {
   /** How many draws of what is random; 3 by default. */
   readonly draws?: number;
