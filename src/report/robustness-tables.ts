@@ -36,7 +36,7 @@ const collected: Readonly<Partial<Record<RobustnessRow["kind"], string>>> = {
 };
 
 const titles: readonly (readonly [RegExp, (size: string) => string])[] = [
-  [/^noise:(.+)$/, (size) => `noise of ${size} of each matrix's size`],
+  [/^noise:(.+)$/, (size) => `weight noise of ${size} rms`],
   [/^bfloat16$/, () => "matrices in bfloat16"],
   [/^int8$/, () => "matrices in int8"],
   [/^input:(.+)$/, (share) => `${Number(share) * 100} % of the tokens replaced`],

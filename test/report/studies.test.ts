@@ -99,13 +99,13 @@ test("disturbances: streams and layers are taken together, and what is worse tha
   const [change, flips] = robustnessTables(runs);
   expect(change).toEqual([
     ["change of the loss, nats a token", "mHC (2 seeds)", "residual-seed1"],
-    ["noise of 0.1 of each matrix's size", "+0.2000 ± 1.2706", "+0.5000"],
+    ["weight noise of 0.1 rms", "+0.2000 ± 1.2706", "+0.5000"],
     ["a stream dropped, mean", "! +0.6000 ± 2.5412", "–"],
     ["a stream dropped, the worst", "! +1.0000 ± 5.0824", "–"],
     ["a layer skipped, mean", "–", "+0.5000"],
     ["a layer skipped, the worst", "–", "+0.5000"],
   ]);
-  expect(flips![1]).toEqual(["noise of 0.1 of each matrix's size", "2.00 ± 12.71", "5.00"]);
+  expect(flips![1]).toEqual(["weight noise of 0.1 rms", "2.00 ± 12.71", "5.00"]);
   const notes = robustnessNotes(runs).join(" ");
   expect(notes).toContain("4,096 validation tokens. Random disturbances are means over 3 draws.");
   expect(notes).toContain(
