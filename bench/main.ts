@@ -5,6 +5,7 @@
 
 import { cuda } from "./cuda.ts";
 import { data } from "./data.ts";
+import { evaluation } from "./evaluation.ts";
 import { gemm } from "./gemm.ts";
 import { generate } from "./generate.ts";
 import { instruments } from "./instruments.ts";
@@ -15,6 +16,7 @@ import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
+import { mpi } from "./mpi.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { serving } from "./serving.ts";
@@ -28,6 +30,7 @@ const groups: readonly Group[] = [
   gemm,
   step,
   generate,
+  evaluation,
   serving,
   overheads,
   memory,
@@ -44,6 +47,7 @@ const groups: readonly Group[] = [
   instruments,
   webgpu,
   cuda,
+  mpi,
 ];
 const ROUNDS = 8;
 

@@ -38,6 +38,7 @@ export {
   createLanes,
   type Errand,
   type LaneOptions,
+  type LaneRow,
   type Lanes,
   type Reading,
   type Wish,

@@ -58,6 +58,7 @@ import {
 } from "./options.ts";
 import { withSuggestion } from "./suggest.ts";
 import { listenForInterrupt } from "./interrupt.ts";
+import { withLeastVocabulary } from "./room.ts";
 import { expectChosen } from "./runtime.ts";
 import { prepare, textOf } from "./session.ts";
 import { type Tell, tellJson } from "./events.ts";
@@ -191,17 +192,27 @@ async function train(sweep: SweepDefinition, folder: string, options: SweepOptio
     );
   const points = sweepPoints(sweep);
   await expectChosen(options);
-  const { jobs, texts } = await makeJobs(sweep, points, folder, options);
-  const values = new Map(points.map((point) => [point.name, point.values]));
-  const unfinished = (): SweepJob[] => jobs.filter((job) => readOutcome(job.folder) === undefined);
   // With tiles of 16 columns or of 8: which one the machine uses is not known before a run starts.
   const machine = plannedMachine({ threads: options.threads });
-  const workers = runsAtATime(
-    unfinished().map(({ name, config }) => ({ name, config, values: values.get(name) ?? {} })),
-    machine,
-    memoryLimits(machine.device, options.memory),
-    wished,
-  );
+  const isUnfinished = ({ folder: place }: { readonly folder: string }): boolean => readOutcome(place) === undefined;
+  const atATime = (runs: readonly { readonly name: string; readonly config: TrainingConfig }[]): number =>
+    runsAtATime(
+      runs.map((run) => ({ ...run, values: values.get(run.name) ?? {} })),
+      machine,
+      memoryLimits(machine.device, options.memory),
+      wished,
+    );
+  const values = new Map(points.map((point) => [point.name, point.values]));
+  const { jobs, texts } = await makeJobs(sweep, points, folder, options, (runs) => {
+    // What does not fit with any vocabulary is refused before a text is read.
+    atATime(
+      runs
+        .filter(({ name }) => isUnfinished({ folder: path.join(folder, name) }))
+        .map(({ name, config }) => ({ name, config: withLeastVocabulary(config) })),
+    );
+  });
+  const unfinished = (): SweepJob[] => jobs.filter(isUnfinished);
+  const workers = atATime(unfinished().map(({ name, config }) => ({ name, config })));
   ensureWritableFolder(folder);
   const unlock = lockFolder(folder);
   try {
@@ -286,16 +297,18 @@ async function makeJobs(
   points: readonly SweepPoint[],
   folder: string,
   { runtime, threads, revectorise, cache, memory }: SweepOptions,
+  expectRoom: (runs: readonly { readonly name: string; readonly config: TrainingConfig }[]) => void,
 ): Promise<{ jobs: SweepJob[]; texts: Record<string, string> }> {
   const prepared = new Map<string, Awaited<ReturnType<typeof prepare>>>();
   const texts: Record<string, string> = {};
   const wishes = points.map(({ name, values }) => ({ name, ...optionsOf({ ...sweep.base, ...values }, name) }));
   // All of them before a text is read, which may take minutes.
-  for (const { name, options, connection } of wishes) {
+  const checked = wishes.map(({ name, options, connection }) => {
     if (options.data.includes("-"))
       throw new Error("A sweep cannot read standard input, because every run reads the text: give a file.");
-    ofPoint(name, () => checkConfig(options, connection, name));
-  }
+    return { name, config: ofPoint(name, () => checkConfig(options, connection, name)) };
+  });
+  expectRoom(checked);
   try {
     const jobs: SweepJob[] = [];
     for (const { name, options, connection } of wishes) {

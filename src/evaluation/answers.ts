@@ -6,7 +6,7 @@
 // from the start of the prompt. All prompts of all tasks go through the lanes of one model (model/lanes.ts).
 
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { Errand, Lanes, Reading } from "../model/lanes.ts";
+import { type Errand, type Lanes, type Reading, rowsFrom } from "../model/lanes.ts";
 import { expectScores, logProbabilities } from "../model/sampling.ts";
 import { readRequest, type ScoreRequest } from "../model/score.ts";
 import type { TaskPlan } from "./prompts.ts";
@@ -172,7 +172,7 @@ function writing(model: Answerer, prompt: string, { until, maxTokens }: WritingR
         text += decoder.push(token);
         ended = until.some((stop) => text.includes(stop));
         if (!ended && written.length < most)
-          scores = (yield { position: tokens.length + written.length - 1, tokens: [token], wanted: 1 })[0]!;
+          scores = (yield { rows: rowsFrom(tokens.length + written.length - 1, [token]), wanted: 1 })[0]!;
       }
       if (!ended) text += decoder.end();
       for (const stop of until) [text = ""] = text.split(stop);
@@ -182,7 +182,7 @@ function writing(model: Answerer, prompt: string, { until, maxTokens }: WritingR
 }
 
 function* readFrom(tokens: readonly number[], from: number): Reading<ArrayLike<number>> {
-  const [scores] = yield { position: from, tokens: tokens.slice(from), wanted: 1 };
+  const [scores] = yield { rows: rowsFrom(from, tokens.slice(from)), wanted: 1 };
   return scores!;
 }
 

@@ -111,7 +111,7 @@ const optionRules: FieldRules<ConvertOptions> = {
  * A new file appears under its name only when it is complete.
  *
  * @param source a safetensors file with any known names of the connections' tensors, a folder with all files of a
- *   checkpoint or its index, a model on a hub (hf:owner/name[@revision]), which is read once and kept nowhere, or a run
+ *   checkpoint or its index, a model on a hub (hf:owner/name[@revision]), of which no copy is kept, or a run
  *   folder, whose last checkpoint is converted
  * @param output another file, or for a folder of files another folder, which gets files of the same names and an index
  * @returns what was done, and the measured error

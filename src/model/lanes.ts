@@ -12,12 +12,21 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 
-/** Rows that a reading asks for, and for how many of the last of them it wants the scores that follow. */
+/** A token to read, and its place in the text; the tokens before that place must have been read. */
+export type LaneRow = Omit<Row, "slot">;
+
+/**
+ * Rows that a reading asks for, and for how many of the last of them it wants the scores that follow. They are read in
+ * order: a row at a place that was read before takes it over, and what came after that place is forgotten.
+ */
 export interface Wish {
-  /** The position of the first; the text's earlier tokens must have been read. */
-  readonly position: number;
-  readonly tokens: readonly number[];
+  readonly rows: readonly LaneRow[];
   readonly wanted: number;
+}
+
+/** Rows of tokens at successive places. */
+export function rowsFrom(position: number, tokens: readonly number[]): LaneRow[] {
+  return tokens.map((token, index) => ({ position: position + index, token }));
 }
 
 /** The scores [V] after each row for which they were wanted. They are valid until the next wish. */
@@ -75,6 +84,8 @@ interface Running<R> {
 const LEAST_ROWS = 32;
 /** No program gives fewer scores, so that there are few programs. */
 const LEAST_SCORES = 16;
+/** Above this, scores are counted in such steps. */
+const STEP = 64;
 
 /** Lanes for the texts of a model; they read with the parameters that the runtime holds at that time. */
 export function createLanes(runtime: Runtime, model: LanguageModel, options: LaneOptions = {}): Lanes {
@@ -89,9 +100,11 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
   function advance<R>(errand: Running<R>): { readonly result: R } | undefined {
     const { done, value } = errand.reading.next(errand.scores);
     if (done) return { result: value };
-    const end = value.position + value.tokens.length;
-    if (end > context)
-      throw new RangeError(`read: a text of ${end} tokens; the window has ${context}; leave out its first tokens.`);
+    const last = Math.max(...value.rows.map(({ position }) => position));
+    if (last >= context)
+      throw new RangeError(
+        `read: a text of ${last + 1} tokens; the window has ${context}; leave out its first tokens.`,
+      );
     Object.assign(errand, { wish: value, done: 0, scores: [] });
     return undefined;
   }
@@ -102,18 +115,20 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
     const scored: { readonly errand: Running<R>; readonly row: Row }[] = [];
     for (const errand of errands) {
       const { lane, wish, done } = errand;
-      const { position, tokens, wanted } = wish;
-      const end = Math.min(tokens.length, done + most - silent.length - scored.length);
+      const end = Math.min(wish.rows.length, done + most - silent.length - scored.length);
       for (let i = done; i < end; i++) {
-        const row = { slot: lane.slot, position: position + i, token: tokens[i]! };
-        if (i < tokens.length - wanted) silent.push(row);
+        const { position, token } = wish.rows[i]!;
+        const row = { slot: lane.slot, position, token };
+        lane.held.length = position;
+        lane.held.push(token);
+        if (i < wish.rows.length - wish.wanted) silent.push(row);
         else scored.push({ errand, row });
       }
-      lane.held.splice(position + done, Infinity, ...tokens.slice(done, end));
       errand.done = end;
     }
     const rows = [...silent, ...scored.map(({ row }) => row)];
-    const wanted = powerOfTwo(Math.max(scored.length, LEAST_SCORES));
+    const wanted =
+      scored.length > STEP ? STEP * Math.ceil(scored.length / STEP) : powerOfTwo(Math.max(scored.length, LEAST_SCORES));
     const scores = await decoder.read(rows, wanted, powerOfTwo(Math.max(rows.length, LEAST_ROWS)));
     for (const [index, { errand }] of scored.entries()) {
       const place = wanted - scored.length + index;
@@ -121,7 +136,7 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
     }
     // The next run overwrites its scores.
     for (const errand of errands)
-      if (errand.done < errand.wish.tokens.length) errand.scores = errand.scores.map((row) => Float32Array.from(row));
+      if (errand.done < errand.wish.rows.length) errand.scores = errand.scores.map((row) => Float32Array.from(row));
   }
 
   return {
@@ -132,7 +147,7 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
       let begun = 0;
       const begin = (lane: Lane, { tokens, read }: Errand<R>): Running<R> => {
         const reading = read(commonLength(lane.held, tokens));
-        return { number: begun++, lane, reading, wish: { position: 0, tokens: [], wanted: 0 }, done: 0, scores: [] };
+        return { number: begun++, lane, reading, wish: { rows: [], wanted: 0 }, done: 0, scores: [] };
       };
       try {
         for (;;) {
@@ -143,7 +158,7 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
             fresh.push(begin(idle.pop()!, next.value));
           }
           // Those that had all rows they wished for go on; lanes take turns at being the first.
-          const ready = new Set([...fresh, ...running.filter(({ done, wish }) => done === wish.tokens.length)]);
+          const ready = new Set([...fresh, ...running.filter(({ done, wish }) => done === wish.rows.length)]);
           running = [...running.slice(1), ...running.slice(0, 1), ...fresh];
           const ended: [Running<R>, R][] = [];
           for (const errand of ready) {

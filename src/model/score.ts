@@ -4,9 +4,9 @@
 //
 // The scores s are those with which the model writes, from the cache (lanes.ts), so that a text that was written and one
 // that is scored have the same probabilities. The continuations of a context share its reading: the scores after its
-// last token are those of every first token. Sums over the vocabulary are taken in float64, in the order of the tokens.
+// last token are those of every first token, and each continuation is read in the place of the one before it. Sums over the vocabulary are taken in float64, in the order of the tokens.
 
-import type { Errand, Lanes, Reading } from "./lanes.ts";
+import { type Errand, type Lanes, type Reading, rowsFrom } from "./lanes.ts";
 import { expectScores, logProbabilities } from "./sampling.ts";
 
 /** A context, and what may follow it. */
@@ -65,15 +65,15 @@ export function* readRequest(
 ): Reading<readonly ContinuationScore[]> {
   // The last token of the context is always read: its scores are wanted.
   const from = Math.min(held, context.length - 1);
-  const [afterContext] = yield { position: from, tokens: context.slice(from), wanted: 1 };
+  const branches = continuations.map((continuation) => rowsFrom(context.length, continuation.slice(0, -1)));
+  const rows = [...rowsFrom(from, context.slice(from)), ...branches.flat()];
+  const [afterContext, ...after] = yield { rows, wanted: 1 + branches.flat().length };
   const first = tokenScores(afterContext!);
-  const scores = continuations.map(([token]) => [first(token!)]);
-  for (const [index, continuation] of continuations.entries()) {
-    const tokens = continuation.slice(0, -1);
-    if (tokens.length === 0) continue;
-    const after = yield { position: context.length, tokens, wanted: tokens.length };
-    scores[index]!.push(...after.map((row, place) => tokenScores(row)(continuation[place + 1]!)));
-  }
+  let place = 0;
+  const scores = continuations.map(([token, ...others]) => [
+    first(token!),
+    ...others.map((other) => tokenScores(after[place++]!)(other)),
+  ]);
   return scores.map(continuationScore);
 }
 

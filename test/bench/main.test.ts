@@ -18,6 +18,8 @@ describe("bench", () => {
         "step.cold_seconds",
         "generate.decode.vs_torch",
         "generate.p99_over_p50",
+        "eval.golden_mismatches",
+        "eval.tokens_per_second",
         "mhc.overhead.c256",
         "mhc.overhead.c512",
         "mhc.overhead.c1280",

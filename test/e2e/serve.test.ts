@@ -94,7 +94,9 @@ test("serve --api answers with a run's checkpoint, and at SIGTERM finishes what 
     "runs/served",
     ...tiny,
     "--context",
-    "600",
+    "300",
+    "--steps",
+    "2",
   ]);
   expect(trained.code).toBe(0);
   const { child, finished, said } = start(place.folder, ["serve", "runs/served", "--api", "--port", "0", "--json"]);

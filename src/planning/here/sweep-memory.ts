@@ -46,11 +46,12 @@ export function runsAtATime(runs: readonly SweepRun[], machine: Machine, limits:
 
 /** Everything that can change the size of a run's programs. */
 function sizeKey(config: TrainingConfig): string {
-  const { model, batch, accumulate, recompute, optimizer } = config;
+  const { model, batch, accumulate, precision, recompute, optimizer } = config;
   return JSON.stringify({
     model,
     batch,
     accumulate,
+    precision,
     recompute,
     optimizer: { ...optimizer, learningRate: 0, warmup: 0 },
   });

@@ -122,7 +122,7 @@ export async function startCudaRuntime(
     largestMemory: limit,
     largestBuffer: LARGEST_BUFFER,
     alignment: ALIGNMENT,
-    own: given ?? implementationsFor(gpu),
+    own: given ?? implementationsFor({ ...gpu, compiler: compiler.version }),
     takesStored: hasBfloat16(gpu),
   });
   const stream = ready(() => driver.createStream());

@@ -35,6 +35,13 @@ test("as many at a time as fit when they are the largest, and no more than wishe
   expect(runsAtATime([], machine, memoryLimits(machine.device, 1), 3)).toBe(1);
 });
 
+test("runs of another precision need another amount", () => {
+  const narrow: SweepRun = { ...large, name: "narrow", config: { ...large.config, precision: "bfloat16" } };
+  expect(bytesOf(narrow)).toBeLessThan(bytesOf(large));
+  const limits = memoryLimits(machine.device, bytesOf(large) - 1);
+  expect(() => runsAtATime([narrow, large], machine, limits, 2)).toThrow(/^1 of 2 runs does not fit/);
+});
+
 test("runs that do not fit alone are refused with the values that they share, need, limit and what to do", () => {
   const limits = memoryLimits(machine.device, bytesOf(large) - 1);
   const showing = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;

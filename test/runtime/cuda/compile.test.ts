@@ -26,7 +26,7 @@ function stepKernels(): KernelText[] {
     largestMemory: 2 ** 40,
     largestBuffer: 2 ** 34,
     alignment: 256,
-    own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 }),
+    own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024, compiler: 13_000 }),
   });
   const [spec] = listPrograms(makeStep(tinyTraining("mhc")).graph.programs);
   const plan = compilePlan(spec!, machine, withoutMemory());

@@ -57,6 +57,14 @@ async function check(runtime: CudaRuntime, precision: ComputePrecision, operatio
   }
 }
 
+/** Whether a program makes codes of 8 bits. */
+function makesCodes(runtime: CudaRuntime, operationCase: OperationCase): boolean {
+  const program = runtime.compile({ outputs: buildCase(operationCase).outputs });
+  const found = program.plan!.calls.some(({ kernel }) => kernel === "float8Codes");
+  program.release();
+  return found;
+}
+
 describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
   let runtime: CudaRuntime;
   beforeAll(async () => void (runtime = await createCudaRuntime()));
@@ -68,6 +76,10 @@ describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
       await check(runtime, precision, runs[at]![1]);
     },
   );
+
+  test("factors of 8 bits are multiplied as such", () => {
+    for (const each of float8Cases) expect(makesCodes(runtime, each), each.name).toBe(true);
+  });
 });
 
 describe.skipIf(!machine)("by CUDA, on a GPU with 99 KiB of shared memory for a group", { timeout: 120_000 }, () => {
@@ -82,11 +94,14 @@ describe.skipIf(!machine)("by CUDA, on a GPU with 99 KiB of shared memory for a 
   });
 
   test.each(
-    wideCases.flatMap((each) =>
-      (["float32", "bfloat16"] as const).map((precision) => [precision, each.name, each] as const),
-    ),
+    [
+      ...wideCases.flatMap((each) => (["float32", "bfloat16"] as const).map((precision) => [precision, each] as const)),
+      // This GPU has no products of 8 bits: the rounded factors are multiplied as bfloat16.
+      ...[float8Cases[1]!, float8Cases[4]!].map((each) => ["float32", each] as const),
+    ].map(([precision, each]) => [precision, each.name, each] as const),
   )("%s: %s", async (precision, _, operationCase) => {
     expect(runtime.gpu.sharedBytes).toBe(99 * 1024);
+    expect(makesCodes(runtime, operationCase)).toBe(false);
     await check(runtime, precision, operationCase);
   });
 });

@@ -39,7 +39,7 @@ const machine = gpuMachine({
   largestMemory: 2 ** 40,
   largestBuffer: 2 ** 34,
   alignment: 256,
-  own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024 }),
+  own: implementationsFor({ capability: "9.0", sharedBytes: 227 * 1024, compiler: 13_000 }),
   takesStored: true,
 });
 

@@ -20,16 +20,17 @@ import { streams } from "./streams.ts";
 const byOperation = (found: readonly Implementation[]): ReadonlyMap<Operation, Lowering> =>
   new Map(found.map(({ op, lowering }) => [op, lowering]));
 
-/** What kernels of CUDA's own need to know of a GPU. */
-type Abilities = Pick<CudaDevice, "capability" | "sharedBytes">;
+/** What kernels of CUDA's own need to know of a GPU, and of the compiler: its version, such as 13000. */
+type Abilities = Pick<CudaDevice, "capability" | "sharedBytes"> & { readonly compiler: number };
 
 /** Whether kernels may have operands of bfloat16: from compute capability 8.0. */
-export function hasBfloat16({ capability }: Abilities): boolean {
+export function hasBfloat16({ capability }: Pick<Abilities, "capability">): boolean {
   return Number.parseInt(capability) >= 8;
 }
 
-/** Whether tensor cores multiply factors of 8 bits: from compute capability 8.9. */
-const hasFloat8 = ({ capability }: Abilities): boolean => Number.parseFloat(capability) >= 8.9;
+/** Whether tensor cores multiply factors of 8 bits: from compute capability 8.9, which compilers know from CUDA 12.4. */
+const hasFloat8 = ({ capability, compiler }: Abilities): boolean =>
+  Number.parseFloat(capability) >= 8.9 && compiler >= 12_040;
 
 /** By the operation itself. */
 export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lowering> {
