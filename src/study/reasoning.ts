@@ -19,7 +19,8 @@ import type { ReasoningData, ReasoningRow } from "../runs/reasoning-data.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
-import { restoreTensors, type TrainerState } from "../training/trainer.ts";
+import type { TrainerState } from "../training/state.ts";
+import { restoreTensors } from "../training/trainer.ts";
 
 /** What is asked. */
 export interface ReasoningOptions {

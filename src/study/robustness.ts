@@ -32,7 +32,8 @@ import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type BatchConfig, type BatchInputs, batchInputs, writeBatch } from "../training/inputs.ts";
-import { restoreTensors, type TrainerState } from "../training/trainer.ts";
+import type { TrainerState } from "../training/state.ts";
+import { restoreTensors } from "../training/trainer.ts";
 import { changeableMaps } from "./intervene.ts";
 import { coefficientMap } from "./interventions.ts";
 

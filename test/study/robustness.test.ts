@@ -9,7 +9,8 @@ import { intervene } from "../../src/study/intervene.ts";
 import { parseIntervention } from "../../src/study/interventions.ts";
 import { measureRobustness, type RobustnessOptions } from "../../src/study/robustness.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
-import { createTrainer, type SavedTensor, type TrainerState } from "../../src/training/trainer.ts";
+import type { SavedTensor, TrainerState } from "../../src/training/state.ts";
+import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "../training/tiny.ts";
 
 interface Trained {
