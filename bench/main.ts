@@ -16,6 +16,7 @@ import { memory } from "./memory.ts";
 import { moe } from "./moe.ts";
 import { overheadChart, overheads } from "./overhead.ts";
 import { packaged } from "./package.ts";
+import { mpi } from "./mpi.ts";
 import { page } from "./page.ts";
 import { planning } from "./planning.ts";
 import { serving } from "./serving.ts";
@@ -46,6 +47,7 @@ const groups: readonly Group[] = [
   instruments,
   webgpu,
   cuda,
+  mpi,
 ];
 const ROUNDS = 8;
 

@@ -6,7 +6,8 @@ export type { DataSummary, PreparedData, PreparedFiles, PrepareProgress } from "
 export { prepareData, type PrepareOptions } from "./data/prepare.ts";
 export { readTokenizer } from "./data/tokenizer-file.ts";
 export type { StoredTokens } from "./data/tokens.ts";
-export { openRun, type Run, type RunOptions } from "./runs/run.ts";
+export { followRun, openRun, type Run, type RunOptions } from "./runs/run.ts";
+export { endFollowers } from "./training/parallel/lead.ts";
 export {
   type RunRequest,
   type RunRequests,

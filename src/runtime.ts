@@ -1,5 +1,17 @@
 // birkhoff/runtime: one machine by its name, and what it knows of a compiled program.
 
+// Several processes: the ranks of one job, and how they talk to each other.
+export { openCollective } from "./runtime/collective/open.ts";
+export { alone } from "./runtime/collective/alone.ts";
+export {
+  type Collective,
+  CollectiveError,
+  type CollectiveOptions,
+  type Pending,
+  type Traffic,
+  type Values,
+} from "./runtime/collective/collective.ts";
+
 // Machines: open one machine by its name, and see what a compiled program does and needs.
 export { createReferenceRuntime } from "./runtime/reference/runtime.ts";
 export { createWasmRuntime } from "./runtime/wasm/node/runtime.ts";
@@ -11,6 +23,7 @@ export type { CudaDevice } from "./runtime/cuda/driver.ts";
 export type { AdapterListing } from "./runtime/webgpu/adapter.ts";
 export type {
   CallTime,
+  ProgramPart,
   SynchronousProgram,
   SynchronousProgramOf,
   SynchronousRuntime,

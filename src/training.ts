@@ -9,14 +9,8 @@ export {
   type ScheduleConfig,
   type TrainingConfig,
 } from "./training/config.ts";
-export {
-  createTrainer,
-  type SavedTensor,
-  type StepResult,
-  type StepWishes,
-  type Trainer,
-  type TrainerState,
-} from "./training/trainer.ts";
+export type { SavedTensor, TrainerState } from "./training/state.ts";
+export { createTrainer, type StepResult, type StepWishes, type Trainer } from "./training/trainer.ts";
 export type { Evaluation } from "./training/evaluation.ts";
 export type { AlarmAction, AlarmsConfig, AlarmSetting } from "./training/alarms.ts";
 export type { EventRecord, GainRecord, MetricRecord } from "./training/records.ts";

@@ -56,6 +56,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createWebgpuRuntime: [runtime.createWebgpuRuntime, "largestBuffers", "largestBuffer"],
   createCudaRuntime: [runtime.createCudaRuntime, "devices", "device"],
   encodeRun: [browser.encodeRun, "metric", "metrics"],
+  openCollective: [runtime.openCollective, "deadlines", "deadline"],
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   createLanes: [(o) => evaluation.createLanes(any, { config: { context: 8 } } as never, o), "lane", "lanes"],
   evaluate: [(o) => evaluation.evaluate(any, [], o), "signl", "signal"],
@@ -127,6 +128,10 @@ const withOptions: Readonly<Record<string, Case>> = {
 
 /** They take tensors, numbers, texts, files, or objects that a schema or another function has made. */
 const withoutOptions: readonly string[] = [
+  "CollectiveError",
+  "alone",
+  "endFollowers",
+  "followRun",
   "difference",
   "findTasks",
   "openAnswers",

@@ -20,7 +20,15 @@ const rooms: Readonly<
   ops: { browser: true },
   runtime: {
     browser: true,
-    butFor: ["open.ts", "cuda/", "wasm/node/", "webgpu/node/"],
+    butFor: [
+      "collective/mpi/",
+      "collective/open.ts",
+      "collective/watch/",
+      "open.ts",
+      "cuda/",
+      "wasm/node/",
+      "webgpu/node/",
+    ],
   },
   connections: { browser: true },
   data: {
@@ -134,8 +142,9 @@ describe("what runs in a browser", () => {
 });
 
 test("no room knows a machine: runtimes are opened by their name", () => {
-  // What plans for all machines; and the oracle, which is what the operations mean.
-  const common = ["plan", "planned", "reference"];
+  // What plans for all machines; the oracle, which is what the operations mean; and what joins processes, whatever they
+  // compute on.
+  const common = ["collective", "plan", "planned", "reference"];
   const machine = (target: string): boolean => {
     const [room, folder = "", ...rest] = target.split("/");
     return room === "runtime" && rest.length > 0 && !common.includes(folder);

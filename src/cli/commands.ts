@@ -30,6 +30,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./train.ts")).trainCommand,
   },
   {
+    name: "launch",
+    usage: "[options] <command...>",
+    summary: "Train with several processes by MPI, and end them all when one of them is killed or hangs.",
+    load: async () => (await import("./launch.ts")).launchCommand,
+  },
+  {
     name: "sweep",
     usage: "[options] <file>",
     summary: "Train every combination of some settings, and measure the learning rate's optimum and tolerance.",

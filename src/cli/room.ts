@@ -4,8 +4,9 @@
 // is refused then only if it would not fit with the smallest vocabulary either. Once the text is there, a vocabulary that
 // is not the one that was asked for is planned anew.
 
+import { given } from "../basics/given.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
-import { expectMemory, type MemoryWording } from "../planning/here/training-memory.ts";
+import { expectMemory, type MemoryWording, type Trainings } from "../planning/here/training-memory.ts";
 import { largestSample } from "../runs/write-sample.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
@@ -26,15 +27,15 @@ export interface TrainingRoom {
   after(configs: readonly TrainingConfig[], writes: boolean): void;
 }
 
-/** @param wording what may be changed, in the words of the command */
+/** @param wording what may be changed, in the words of the command; of a training that processes share, this one's place */
 export function trainingRoom(
   { machine, device }: Pick<Runtime, "machine" | "device">,
   { memory }: MemoryOption,
-  wording: MemoryWording,
+  { place, ...wording }: MemoryWording & Pick<Trainings, "place">,
 ): TrainingRoom {
   const check = (configs: readonly TrainingConfig[], writes: boolean): void => {
     const sample = writes ? largestSample : undefined;
-    if (machine) expectMemory({ configs, sample }, machine, memoryLimits(device, memory), wording);
+    if (machine) expectMemory({ configs, sample, ...given({ place }) }, machine, memoryLimits(device, memory), wording);
   };
   const vocabularies = (configs: readonly TrainingConfig[]): string =>
     configs.map(({ model }) => model.vocabulary).join();

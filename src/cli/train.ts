@@ -24,6 +24,7 @@ import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { connectionOption, isGiven, sourceName, trainingOptions, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
+import { joinRanks, type Leader, threadsHere } from "./ranks.ts";
 import { type TrainingRoom, trainingRoom } from "./room.ts";
 import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
@@ -79,73 +80,91 @@ Examples:
   birkhoff train --config my-run.yaml --seed 2`,
   )
   .action(async (asking: TrainOptions, command: Command) => {
-    if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
-    const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
-    const options = command.opts<TrainOptions>();
-    if (options.page !== undefined) expectPackages("page");
-    const asked =
-      options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
-    const resumed = asked?.config;
-    await expectChosen(options);
-    let folder = options.resume ?? options.out ?? freeFolder(options);
-    // Before the text is read.
-    if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
-    const name = path.basename(folder);
-    const runtime = await openChosen(options);
-    let data: PreparedFiles | undefined;
-    let run: Run | undefined;
-    let page: PageBeside | undefined;
+    const ranks = await joinRanks(() => openChosen(withThreads(command.opts<TrainOptions>())));
+    // Another rank has done its part.
+    if (!ranks) return;
     try {
-      const room = trainingRoom(runtime, options, {
-        resumed: resumed !== undefined,
-        connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
-      });
-      const begun = resumed
-        ? await beginAgain(resumed, options.resume!, options, room)
-        : await begin(options, command, name, start, room);
-      const { config } = begun;
-      data = begun.data;
-      const { tokenizer } = data;
-      const prompt = samplePrompt(data);
-      const openIn = (place: string): Promise<Run> =>
-        openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
-          existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
-          onWarning: warn,
-          onNote: say,
-          ...given({ changed: asked?.changed }),
-        });
-      const named = (options.resume ?? options.out) !== undefined || options.overwrite;
-      const opened = named ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
-      ({ run, folder } = opened);
-      if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
-        run = recordTensorBoard(run, folder);
-      if (options.page !== undefined) page = await showPage([run], folder, options.page);
-      const tell = options.json ? tellJson : undefined;
-      tell?.("start", startLine([run], folder));
-      const { interrupted: stopped } = await trainAll([run], undefined, page, tell);
-      const row = summaryRow(run);
-      if (tell) {
-        tell("result", { folder, stopped, ...row });
-        if (stopped) process.stderr.write(`Continue: birkhoff train --resume ${shellWord(folder)}\n`);
-      } else {
-        const look = lookOf(process.stdout);
-        process.stdout.write(
-          `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
-        );
-        const sample = stopped ? undefined : await writeSample(run, tokenizer, prompt);
-        if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
-        process.stdout.write(
-          `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
-        );
-      }
-      if (stopped) return;
+      await train(asking, command, ranks);
     } finally {
-      run?.close();
-      runtime.close();
-      data?.close();
+      await ranks.end();
     }
-    await keepPage(page, !options.json);
   });
+
+/** Train as the options say, with the other ranks where there are any. */
+async function train(asking: TrainOptions, command: Command, ranks: Leader): Promise<void> {
+  if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
+  const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
+  const options = command.opts<TrainOptions>();
+  if (options.page !== undefined) expectPackages("page");
+  const asked = options.resume === undefined ? undefined : changedConfig(readConfig(options.resume), options, command);
+  const resumed = asked?.config;
+  await expectChosen(options);
+  let folder = options.resume ?? options.out ?? freeFolder(options);
+  // Before the text is read.
+  if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
+  const name = path.basename(folder);
+  const runtime = await openChosen(withThreads(options));
+  let data: PreparedFiles | undefined;
+  let run: Run | undefined;
+  let page: PageBeside | undefined;
+  try {
+    const room = trainingRoom(runtime, options, {
+      resumed: resumed !== undefined,
+      connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
+      place: ranks.collective,
+    });
+    const begun = resumed
+      ? await beginAgain(resumed, options.resume!, options, room)
+      : await begin(options, command, name, start, room);
+    const { config } = begun;
+    data = begun.data;
+    const { tokenizer } = data;
+    const prompt = samplePrompt(data);
+    await ranks.begin(config, data);
+    const openIn = (place: string): Promise<Run> =>
+      openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
+        existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
+        onWarning: warn,
+        onNote: say,
+        collective: ranks.collective,
+        ...given({ changed: asked?.changed }),
+      });
+    const named = (options.resume ?? options.out) !== undefined || options.overwrite;
+    const opened = named ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
+    ({ run, folder } = opened);
+    if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
+      run = recordTensorBoard(run, folder);
+    if (options.page !== undefined) page = await showPage([run], folder, options.page);
+    const tell = options.json ? tellJson : undefined;
+    tell?.("start", startLine([run], folder));
+    const { interrupted: stopped } = await trainAll([run], undefined, page, tell);
+    const row = summaryRow(run);
+    if (tell) {
+      tell("result", { folder, stopped, ...row });
+      if (stopped) process.stderr.write(`Continue: birkhoff train --resume ${shellWord(folder)}\n`);
+    } else {
+      const look = lookOf(process.stdout);
+      process.stdout.write(
+        `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
+      );
+      const sample = stopped ? undefined : await writeSample(run, tokenizer, prompt);
+      if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
+      process.stdout.write(
+        `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
+      );
+    }
+    if (stopped) return;
+  } finally {
+    run?.close();
+    runtime.close();
+    data?.close();
+    await ranks.end();
+  }
+  await keepPage(page, !options.json);
+}
+
+/** The options with this process's share of the cores, where several are on one machine and no threads are asked for. */
+const withThreads = (options: TrainOptions): TrainOptions => ({ ...given({ threads: threadsHere() }), ...options });
 
 /** What is trained, and on which text; there is memory for it. */
 interface Begun {

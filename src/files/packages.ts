@@ -13,6 +13,7 @@ import { hasCode } from "./errors.ts";
 export type PackagePart =
   | "gpu"
   | "cuda"
+  | "mpi"
   | "charts"
   | "pictures"
   | "page"
@@ -47,6 +48,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     packages: ["koffi"],
     neededBy: "--runtime cuda needs it",
     instead: "or leave --runtime cuda out",
+  },
+  mpi: {
+    what: "several processes by MPI",
+    packages: ["koffi"],
+    neededBy: "mpirun and birkhoff launch need it",
+    instead: "or train in one process",
   },
   corpus: {
     what: "State of the Union addresses",

@@ -27,7 +27,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { languageModel, modelParameters } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Checkpoint, latestCheckpoint, loadCheckpoint } from "../runs/checkpoint.ts";
-import type { SavedTensor } from "../training/trainer.ts";
+import type { SavedTensor } from "../training/state.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { isSamePlace } from "../files/places.ts";

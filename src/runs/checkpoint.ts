@@ -30,7 +30,7 @@ import {
   type TrainingState,
   WRONG_CHECKSUM,
 } from "../training/checkpoint-files.ts";
-import type { SavedTensor } from "../training/trainer.ts";
+import type { SavedTensor } from "../training/state.ts";
 
 export interface CheckpointContent {
   readonly step: number;

@@ -14,7 +14,7 @@ import type { ModelConfig } from "../model/config.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { type CheckpointPlace, latestCheckpoint, listCheckpoints, loadModel } from "./checkpoint.ts";
 import { checkpointNames as names } from "../training/checkpoint-files.ts";
-import type { SavedTensor } from "../training/trainer.ts";
+import type { SavedTensor } from "../training/state.ts";
 import { openRunFolder, readMetrics } from "./run-folder.ts";
 
 /** Which checkpoint of a run: the newest sound one, the one with the lowest validation loss, or that of a step. */

@@ -19,7 +19,7 @@ import {
 } from "../training/checkpoint-files.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
 import type { GainRecord, MetricRecord } from "../training/records.ts";
-import type { TrainerState } from "../training/trainer.ts";
+import type { TrainerState } from "../training/state.ts";
 import { names } from "./names.ts";
 import { apart, parseRecord, type RecordFiles, together } from "./record-shapes.ts";
 

@@ -19,11 +19,14 @@ import type { Tokenizer } from "../data/tokenizer.ts";
 import { reason } from "../files/errors.ts";
 import { sha256 } from "../files/hash.ts";
 import { isMixed } from "../model/overrides.ts";
+import { alone } from "../runtime/collective/alone.ts";
+import type { Collective } from "../runtime/collective/collective.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Excursion } from "../stability/alarms.ts";
 import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Evaluation } from "../training/evaluation.ts";
+import { followTrainer, leadTrainer } from "../training/parallel/lead.ts";
 import {
   type Alarm,
   DivergenceError,
@@ -90,6 +93,11 @@ export interface RunOptions {
   readonly onWarning?: (message: string) => void;
   /** Hears where a resumed run stands when that is not where it was left: at its beginning, or at its end. */
   readonly onNote?: (message: string) => void;
+  /**
+   * Rank 0's way to other processes that share the training; each of these has called `followRun`. By default the run is
+   * this process's alone.
+   */
+  readonly collective?: Collective;
 }
 
 const optionRules: FieldRules<RunOptions> = {
@@ -97,6 +105,7 @@ const optionRules: FieldRules<RunOptions> = {
   changed: "list",
   onWarning: "function",
   onNote: "function",
+  collective: "group",
 };
 
 /** Of the programs that decide a run's bits, for its config.json. */
@@ -121,7 +130,8 @@ export async function openRun(
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
   const batches = runBatches(config, data);
-  const trainer = createTrainer(runtime, config, batches);
+  const { collective = alone() } = options;
+  const trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective));
   let folder: RunFolder | undefined;
   try {
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
@@ -143,6 +153,28 @@ export async function openRun(
     folder?.close();
     trainer.release();
     throw error;
+  }
+}
+
+/**
+ * Share a run that rank 0 opens, until it lets this rank go. All that is decided, written and shown is rank 0's.
+ *
+ * @param data as rank 0 has it, opened here
+ * @throws what a step throws, and Error when rank 0 does not answer
+ */
+export async function followRun(
+  runtime: Runtime,
+  config: TrainingConfig,
+  data: PreparedFiles,
+  collective: Collective,
+): Promise<void> {
+  const batches = runBatches(config, data);
+  const trainer = createTrainer(runtime, config, batches, collective);
+  try {
+    await followTrainer(collective, trainer);
+  } finally {
+    trainer.release();
+    batches.close();
   }
 }
 

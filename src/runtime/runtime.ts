@@ -57,8 +57,21 @@ export interface ProgramOf<R> {
   trace?(look: (call: TracedCall, values: TensorValues) => void): void | Promise<void>;
   /** Execute call by call and time each; with several rounds the best times. */
   profile?(rounds?: number): readonly CallTime[] | Promise<readonly CallTime[]>;
+  /**
+   * The program in parts, to be executed one after another instead of `run`: between two of them the caller can do
+   * something else, such as to send what the parts before have made.
+   */
+  parts?(): readonly ProgramPart[];
   /** Execute once in an arena full of a pattern: how many bytes of it were written. */
   touch?(): number | Promise<number>;
+}
+
+/** A piece of a program's execution. */
+export interface ProgramPart {
+  /** Execute it; the parts before it must have been, in their order. */
+  run(): void;
+  /** The states that hold their next values from here on. */
+  readonly updated: readonly Tensor[];
 }
 
 /** A program by its outputs: what they are read as follows from them. */

@@ -44,7 +44,8 @@ import { meanLoss } from "../training/evaluation.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { formatRecord } from "../files/json.ts";
 import { interventionsFile } from "../runs/run-folder.ts";
-import { restoreTensors, type TrainerState } from "../training/trainer.ts";
+import type { TrainerState } from "../training/state.ts";
+import { restoreTensors } from "../training/trainer.ts";
 
 /** What one intervention does to the loss. */
 export interface InterventionRow {

@@ -9,7 +9,7 @@ import { showValue } from "../basics/show.ts";
 import { reason } from "../files/errors.ts";
 import { decodeSafetensors, type Safetensors } from "../files/safetensors-format.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
-import type { SavedTensor, TrainerState } from "./trainer.ts";
+import type { SavedTensor, TrainerState } from "./state.ts";
 
 export const CHECKPOINT_FORMAT = 1;
 /** The files of a checkpoint. */

@@ -19,7 +19,8 @@ import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import { adamwFields, type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
 import type { ScheduleConfig } from "./config.ts";
 import { learningRate as scheduledRate, scheduleKinds } from "./schedule.ts";
-import { restoreTensors, type SavedTensor, type TrainerState } from "./trainer.ts";
+import type { SavedTensor, TrainerState } from "./state.ts";
+import { restoreTensors } from "./trainer.ts";
 
 /** A network of one's own, as far as its training sees it. */
 export interface Net {

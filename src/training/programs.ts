@@ -14,6 +14,8 @@ import { inPrecision } from "../runtime/precision.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
+import { type Place, type Share, shareOf } from "./parallel/share.ts";
+import { buildSharedStep, type SharedStep } from "./parallel/step.ts";
 import { resolveRecompute } from "./recomputation.ts";
 import {
   buildStep,
@@ -42,6 +44,8 @@ export interface TrainingPrograms {
   readonly last: Program<UpdateOutputs>;
   /** Whether the two are one. */
   readonly single: boolean;
+  /** Of a rank that shares its steps with others: its part of one. */
+  readonly shared: { readonly step: SharedStep; readonly share: Share } | undefined;
   evaluation(): EvaluationProgram;
   observer(): Observer;
   generator(): Generator;
@@ -49,10 +53,15 @@ export interface TrainingPrograms {
   release(): void;
 }
 
-/** Compile a run's step; the rest is compiled when it is first asked for. */
+/**
+ * Compile a run's step; the rest is compiled when it is first asked for.
+ *
+ * @param place the rank and how many there are; of one it is a training alone
+ */
 export function compileTraining(
   runtime: Runtime,
   config: StepConfig & Pick<TrainingConfig, "recompute">,
+  place: Place = { rank: 0, size: 1 },
 ): TrainingPrograms {
   const { batch, accumulate, optimizer, precision, data } = config;
   const { context } = config.model;
@@ -61,14 +70,13 @@ export function compileTraining(
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
-  const graph = buildStep(model, parameters, {
-    batch,
-    accumulate,
-    optimizer,
-    precision,
-    storeEvery,
-    ...given({ data }),
-  });
+  const options = { batch, accumulate, optimizer, precision, storeEvery, ...given({ data }) };
+  const share = place.size > 1 ? shareOf(config, place) : undefined;
+  const shared = share && {
+    share,
+    step: buildSharedStep(model, parameters, { ...options, batch: share.batch }, share, place),
+  };
+  const graph = shared?.step ?? buildStep(model, parameters, options);
   const compiled = compileStep(runtime, graph.programs);
 
   let evaluation: EvaluationProgram | undefined;
@@ -86,6 +94,7 @@ export function compileTraining(
     parameters,
     graph,
     storeEvery,
+    shared,
     ...compiled,
     evaluation: () => (evaluation ??= makeEvaluation()),
     observer: () => (observer ??= createObserver(rounding, model, context)),

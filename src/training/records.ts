@@ -124,6 +124,55 @@ const metrics = {
       { take: "imbalance", curve: { name: "expertImbalance", note: "busiest expert / mean", smooth: true, place: 11 } },
     ],
   },
+  rankSpeed: {
+    title: "Speed of the slowest process",
+    unit: "tokens/s",
+    about:
+      "of a training that several processes share: tokens of its own rows that each rank trained on a second, without the time in which it waited for others",
+    shape: "list",
+    scalars: [
+      {
+        take: "smallest",
+        curve: { name: "rankSpeed", note: "tokens/s, without waiting", smooth: true, place: 12 },
+        tensorboard: "ranks/slowest_tokens_per_second",
+        prometheus: {
+          name: "rank_slowest_tokens_per_second",
+          help: "Tokens a second of the slowest rank, without waiting, of the last step.",
+        },
+      },
+    ],
+  },
+  rankWaiting: {
+    title: "Waiting",
+    unit: "s",
+    about: "seconds of the step in which each rank waited for others",
+    shape: "list",
+    scalars: [
+      {
+        take: "largest",
+        curve: { name: "rankWaiting", note: "s a step, the rank that waits longest", smooth: true, place: 13 },
+        tensorboard: "ranks/longest_wait_seconds",
+        prometheus: {
+          name: "rank_longest_wait_seconds",
+          help: "Seconds of the last step in which the rank that waited longest waited for others.",
+        },
+      },
+    ],
+  },
+  rankSent: {
+    title: "Messages",
+    unit: "MiB",
+    about: "what each rank sent to others in the step",
+    shape: "list",
+    scalars: [
+      {
+        take: "largest",
+        curve: { name: "rankSent", note: "MiB a step, of one process" },
+        tensorboard: "ranks/sent_mib",
+        prometheus: { name: "rank_sent_mib", help: "MiB that the rank which sent most sent in the last step." },
+      },
+    ],
+  },
 } as const;
 
 const events = {

@@ -26,10 +26,20 @@ export function metricRecord(result: StepResult, { secondsBefore, evaluation, me
     learningRate: result.learningRate,
     tokensPerSecond: result.tokens / result.seconds,
     seconds: secondsBefore + result.seconds,
-    ...given({ memory, expertLoad: result.expertLoad }),
+    ...given({ memory, expertLoad: result.expertLoad, ...ranksOf(result) }),
     ...evaluationFields(evaluation),
   };
 }
+
+/** What metrics.jsonl says of the ranks of a training that several share. */
+const ranksOf = ({ ranks }: StepResult): Pick<MetricRecord, "rankSpeed" | "rankWaiting" | "rankSent"> =>
+  ranks
+    ? {
+        rankSpeed: ranks.map(({ tokensPerSecond }) => Math.round(tokensPerSecond)),
+        rankWaiting: ranks.map(({ waited }) => Number(waited.toFixed(4))),
+        rankSent: ranks.map(({ sentBytes }) => Number((sentBytes / 2 ** 20).toFixed(3))),
+      }
+    : {};
 
 /** What metrics.jsonl says of an evaluation. */
 export const evaluationFields = (

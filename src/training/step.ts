@@ -8,7 +8,7 @@ import { given } from "../basics/given.ts";
 import { add } from "../ops/elementwise.ts";
 import { fill } from "../ops/fill.ts";
 import { gradients } from "../ops/gradients.ts";
-import { createParameters, type ParameterSet, trainedParameters } from "../graph/parameters.ts";
+import { createParameters, type Parameter, type ParameterSet, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { type LanguageModel, languageModel } from "../model/language-model.ts";
@@ -81,13 +81,26 @@ export function makeStep(
   return { parameters, graph };
 }
 
-/** The graph of a step over a model's parameters. */
-export function buildStep(
+/** What of a step is the same however its gradients are added up. */
+export interface StepHead {
+  readonly inputs: BatchInputs;
+  readonly schedule: Tensor;
+  readonly trained: readonly Parameter[];
+  readonly loss: Tensor;
+  /** The tokens of each expert, of each layer with a mixture of experts. */
+  readonly loads: readonly Tensor[];
+  /** Of each trained parameter. */
+  readonly gradients: readonly Tensor[];
+  /** The next biases of the experts, from their loads in the whole batch. */
+  balanced(loads: readonly Tensor[], clip: Tensor): readonly (readonly [state: Tensor, value: Tensor])[];
+}
+
+/** The forward and the backward pass of a microbatch over a model's parameters. */
+export function buildHead(
   model: LanguageModel,
   parameters: ParameterSet,
-  { batch, accumulate, optimizer, precision, storeEvery, data }: StepOptions,
-): StepGraph {
-  const rounded = <O extends Outputs>(spec: ProgramSpec<O>): ProgramSpec<O> => programInPrecision(spec, precision);
+  { batch, storeEvery, data }: Pick<StepOptions, "batch" | "storeEvery" | "data">,
+): StepHead {
   const { feedForward } = model.config;
   const trained = trainedParameters(parameters);
   const inputs = batchInputs({ batch, model: model.config, ...given({ data }) });
@@ -104,20 +117,33 @@ export function buildStep(
     minimised,
     trained.map(({ tensor }) => tensor),
   );
+  return {
+    inputs,
+    schedule,
+    trained,
+    loss,
+    loads: routing.map(({ load_E }) => load_E),
+    gradients: byParameter,
+    balanced: (loads, clip) =>
+      routing.map(({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate)]),
+  };
+}
+
+/** The graph of a step over a model's parameters. */
+export function buildStep(model: LanguageModel, parameters: ParameterSet, options: StepOptions): StepGraph {
+  const { accumulate, optimizer, precision } = options;
+  const rounded = <O extends Outputs>(spec: ProgramSpec<O>): ProgramSpec<O> => programInPrecision(spec, precision);
+  const head = buildHead(model, parameters, options);
+  const { inputs, schedule, trained, loss, loads, gradients: byParameter } = head;
 
   const updateFrom = (
     byParameter: readonly Tensor[],
     loads: readonly Tensor[],
   ): { outputs: UpdateOutputs; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
     const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimizer);
-    const balanced = routing.map(({ bias_E }, index): [Tensor, Tensor] => [
-      bias_E,
-      balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate),
-    ]);
-    return { outputs: { clip, squares }, updates: [...updates, ...balanced], moments };
+    return { outputs: { clip, squares }, updates: [...updates, ...head.balanced(loads, clip)], moments };
   };
 
-  const loads = routing.map(({ load_E }) => load_E);
   if (accumulate === 1) {
     const { outputs, updates, moments } = updateFrom(byParameter, loads);
     return {
@@ -128,7 +154,7 @@ export function buildStep(
     };
   }
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
-  const loadSums = routing.map(({ layer, load_E }) => persistent(`load.${layer}`, load_E.shape));
+  const loadSums = loads.map((load_E, index) => persistent(`load.${index}`, load_E.shape));
   const additions = [...byParameter, ...loads];
   const accumulated = [...sums, ...loadSums].map((sum, index): [Tensor, Tensor] => [sum, add(sum, additions[index]!)]);
   const { outputs, updates, moments } = updateFrom(

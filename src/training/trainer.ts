@@ -8,6 +8,8 @@ import type { Batch, Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
+import { alone } from "../runtime/collective/alone.ts";
+import type { Collective } from "../runtime/collective/collective.ts";
 import type { TensorValues } from "../runtime/program.ts";
 import type { Program, Runtime, TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
@@ -17,9 +19,12 @@ import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
+import { meanOfRanks } from "./parallel/evaluation.ts";
+import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
+import type { SavedTensor, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
 
 /** What one training step did. */
@@ -37,6 +42,8 @@ export interface StepResult {
   readonly tokens: number;
   /** Tokens of each expert, for each layer with a mixture of experts; absent without one. */
   readonly expertLoad?: readonly (readonly number[])[];
+  /** What each rank did since the step before, of a training that several share. */
+  readonly ranks?: readonly RankWork[];
   /** What the instruments saw, if they were asked to look; not counted in `seconds`. */
   readonly instruments?: Instruments;
 }
@@ -61,20 +68,6 @@ export interface StepWishes {
 export interface Interruptible {
   /** Looked at between batches; when it is aborted, the call rejects with its reason. */
   readonly signal?: AbortSignal | undefined;
-}
-
-/** A tensor as it is saved. */
-export interface SavedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
-}
-
-/** Everything a trainer needs to go on bit by bit: the step, the parameters, the moments. */
-export interface TrainerState {
-  readonly step: number;
-  readonly model: readonly SavedTensor[];
-  readonly optimizer: readonly SavedTensor[];
 }
 
 /** A model in training: its compiled step, and its position in the run. */
@@ -118,14 +111,28 @@ export interface Trainer {
 /**
  * Compile a model's training step and write its first values. It touches no files; `openRun` does.
  *
- * @param batches what each step learns from and what validation measures
+ * With a collective of several ranks each has such a trainer, and all call its methods in the same order (`generate`
+ * alone is each one's own): they share every batch, keep the same parameters bit for bit, and each the moments of its
+ * part of them. See src/training/parallel.
+ *
+ * @param batches what each step learns from and what validation measures: of the whole training, on every rank
+ * @param collective this process's way to the others; by default it is alone
  */
-export function createTrainer(runtime: Runtime, config: TrainingConfig, batches: Batches): Trainer {
+export function createTrainer(
+  runtime: Runtime,
+  config: TrainingConfig,
+  batches: Batches,
+  collective: Collective = alone(),
+): Trainer {
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
-  const programs = compileTraining(runtime, config);
+  const programs = compileTraining(runtime, config, collective);
   const { parameters, graph, micro, last } = programs;
   initialise(runtime, parameters, config.seed);
+
+  const shared =
+    programs.shared &&
+    createSharedSteps(runtime, collective, batches, { ...programs.shared, limit: optimizer.clip, micro, last });
 
   const trained = trainedParameters(parameters);
   let step = 0;
@@ -161,7 +168,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     // All are asked for before the first is awaited: no step comes between.
     const [model, optimizer] = await Promise.all([
       Promise.all(parameters.all.map(saved)),
-      Promise.all(graph.moments.map(saved)),
+      shared ? shared.moments() : Promise.all(graph.moments.map(saved)),
     ]);
     return { step, model, optimizer };
   };
@@ -179,6 +186,22 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
     const started = performance.now();
     const rate = rateFactor * learningRate(optimizer, current, config.steps);
     runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
+    const tokens = batch * context * accumulate;
+    if (shared) {
+      const { expertLoad, squares, ...rest } = await shared.run(current);
+      const told: Told = {
+        ...rest,
+        step: current,
+        learningRate: rate,
+        started,
+        tokens,
+        ...(expertLoad.length > 0 ? { expertLoad } : {}),
+        forward,
+        before,
+        squares: squares.map((square) => Float32Array.of(square)),
+      };
+      return { told: Promise.resolve(told) };
+    }
     let loss = 0;
     let expertLoad: readonly (readonly number[])[] = [];
     let parts: Promise<[loss: TensorValues, loads: readonly TensorValues[]]>[] = [];
@@ -213,7 +236,7 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
         gradientNorm,
         learningRate: rate,
         started,
-        tokens: batch * context * accumulate,
+        tokens,
         ...(expertLoad.length > 0 ? { expertLoad } : {}),
         forward,
         before,
@@ -261,20 +284,25 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       steps.expectEnded("evaluate");
       const { inputs, program } = programs.evaluation();
       const interrupted = listenBetween(signal);
+      const lossOf = async (next: Batch): Promise<number> => {
+        writeBatch(runtime, inputs, next);
+        program.run();
+        return (await program.read("loss"))[0] ?? NaN;
+      };
+      if (shared) return await meanOfRanks(collective, batches, lossOf);
       const started = performance.now();
       let done = 0;
       return meanLoss(batches.validationBatches(), async (next) => {
         const left = ((performance.now() - started) / done) * (batches.validationCount - done);
         if ((await interrupted()) && done > 0 && left > PATIENCE_MS) throw signal!.reason;
         done++;
-        writeBatch(runtime, inputs, next);
-        program.run();
-        return (await program.read("loss"))[0] ?? NaN;
+        return await lossOf(next);
       });
     },
     async findNotFinite() {
       expectThere("findNotFinite");
       if (steps.begun) return undefined;
+      if (shared) return await shared.findNotFinite(step + 1, () => firstNotFinite(micro));
       let found: string | undefined;
       for (let index = 0; index < accumulate && found === undefined; index++) {
         feed(batches.trainingBatch(step, index));
@@ -295,7 +323,8 @@ export function createTrainer(runtime: Runtime, config: TrainingConfig, batches:
       expectThere("restore");
       steps.drop();
       restoreTensors(runtime, parameters.all, state.model, "model");
-      restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
+      if (shared) shared.restore(state);
+      else restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");
       step = state.step;
     },
     release() {

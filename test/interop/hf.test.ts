@@ -13,7 +13,7 @@ import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { latestCheckpoint, loadCheckpoint } from "../../src/runs/checkpoint.ts";
-import type { SavedTensor } from "../../src/training/trainer.ts";
+import type { SavedTensor } from "../../src/training/state.ts";
 import { exportHuggingFace } from "../../src/interop/hf/export.ts";
 import { importHuggingFace } from "../../src/interop/hf/import.ts";
 import { huggingFaceTensors } from "../../src/interop/hf/tensors.ts";

@@ -9,7 +9,7 @@ import { input } from "../../src/graph/state.ts";
 import { type ModelConfig, modelSchema } from "../../src/model/config.ts";
 import { languageModel } from "../../src/model/language-model.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
-import type { SavedTensor } from "../../src/training/trainer.ts";
+import type { SavedTensor } from "../../src/training/state.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../src/training/config.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import { createRunFolder } from "../../src/runs/run-folder.ts";

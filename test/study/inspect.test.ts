@@ -9,7 +9,8 @@ import { describeInstruments } from "../../src/report/instruments-text.ts";
 import { convertFile } from "../../src/interop/convert.ts";
 import { inspectCheckpoint, inspectFile } from "../../src/study/inspect.ts";
 import { encodeSafetensors } from "../../src/files/write-safetensors.ts";
-import { createTrainer, type SavedTensor } from "../../src/training/trainer.ts";
+import type { SavedTensor } from "../../src/training/state.ts";
+import { createTrainer } from "../../src/training/trainer.ts";
 import { makeWorkplace } from "../e2e/cli.ts";
 import { tinyBatches, tinyTraining } from "../training/tiny.ts";
 

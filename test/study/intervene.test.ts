@@ -11,7 +11,8 @@ import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
 import { parseIntervention } from "../../src/study/interventions.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { intervene, type InterventionReport, isUndecided } from "../../src/study/intervene.ts";
-import { createTrainer, type SavedTensor, type TrainerState } from "../../src/training/trainer.ts";
+import type { SavedTensor, TrainerState } from "../../src/training/state.ts";
+import { createTrainer } from "../../src/training/trainer.ts";
 import { tinyBatches, tinyTraining } from "../training/tiny.ts";
 
 let wasm: WasmRuntime;

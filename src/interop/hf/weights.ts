@@ -12,7 +12,7 @@ import { type OpenShards, openShards } from "../../files/shards.ts";
 import { createParameters } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import { languageModel } from "../../model/language-model.ts";
-import type { SavedTensor } from "../../training/trainer.ts";
+import type { SavedTensor } from "../../training/state.ts";
 import { type ReadConfig, readHuggingFaceConfig } from "./config.ts";
 import { shortName } from "../../files/safetensors-header.ts";
 import type { ModelConfig } from "../../model/config.ts";

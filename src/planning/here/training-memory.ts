@@ -12,6 +12,7 @@ import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { type Change, expectFit, HEAP_BYTES, leastNeed, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
+import type { Place } from "../../training/parallel/share.ts";
 import { compileTraining } from "../../training/programs.ts";
 
 /** What is trained in one runtime, and what is asked of it beside training. */
@@ -20,6 +21,8 @@ export interface Trainings {
   readonly configs: readonly TrainingConfig[];
   /** The text that each writes at the end: tokens of its prompt and after it. */
   readonly sample?: { readonly prompt: number; readonly tokens: number } | undefined;
+  /** This process among those that share the training; by default it is alone. */
+  readonly place?: Place;
 }
 
 /** What may be changed, in the words of the command that was given. */
@@ -47,19 +50,23 @@ interface TrainingChange extends Change {
  * @param changed what is changed in them
  */
 export function planMemoryNeed(
-  { configs, sample }: Trainings,
+  { configs, sample, place }: Trainings,
   machine: Machine,
   changed: readonly TrainingChange[] = [],
 ): MemoryNeed {
   const made = configs.map((config) => changed.reduce((next, { apply }) => apply(next) ?? next, config));
   const together = changed.some(({ alone }) => alone) ? made.map((config) => [config]) : [made];
-  const needs = together.map((runs) => needOf(runs, machine, sample));
+  const needs = together.map((runs) => needOf(runs, machine, { sample, place }));
   return needs.reduce((a, b) => (b.machineBytes > a.machineBytes ? b : a));
 }
 
-function needOf(configs: readonly TrainingConfig[], machine: Machine, sample: Trainings["sample"]): MemoryNeed {
+function needOf(
+  configs: readonly TrainingConfig[],
+  machine: Machine,
+  { sample, place }: { readonly sample: Trainings["sample"]; readonly place: Place | undefined },
+): MemoryNeed {
   const runtime = createPlannedRuntime(machine);
-  const runs = configs.map((config) => compileTraining(runtime, config));
+  const runs = configs.map((config) => compileTraining(runtime, config, place));
   const saved = runs.map(({ parameters, graph }) => [...parameters.all, ...graph.moments].map(({ tensor }) => tensor));
   for (const tensor of saved.flat()) runtime.write(tensor, []);
   for (const run of runs) {

@@ -5,7 +5,8 @@
 
 import type { Buffer, Call, Group, Local, Phase, Word } from "../plan/calls.ts";
 
-const HEADER_WORDS = 4;
+/** Words before the pointers to the groups. */
+export const HEADER_WORDS = 4;
 const GROUP_WORDS = 5;
 const CALL_WORDS = 4;
 const LOCAL_WORDS = 3;

@@ -23,14 +23,15 @@ import {
   type TensorValues,
   valuesOf,
 } from "../program.ts";
-import type { CallTime, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
+import type { CallTime, ProgramPart, SynchronousProgramOf, SynchronousRuntime, TracedCall } from "../runtime.ts";
 import { makeNaNsPlain, widened } from "../stored.ts";
-import { type EncodedCall, encodeProgram } from "./encode.ts";
+import { type EncodedCall, encodeProgram, HEADER_WORDS } from "./encode.ts";
 import { chooseThreads, startEngine } from "./engine.ts";
 import type { WasmHost } from "./host.ts";
 import { createLayout, localBase } from "./layout.ts";
 import { wasmMachine } from "./machine.ts";
 import { type Build, kernelIndices } from "./module.ts";
+import { type Cut, cutPlan, partWords, writeParts } from "./parts.ts";
 import { profileCalls, traceCalls } from "./stepwise.ts";
 
 /** What untouched memory holds in `touch`: as a float not a number, so that reading it shows. */
@@ -58,6 +59,7 @@ export interface WasmProgramOf<R> extends SynchronousProgramOf<R> {
   trace(look: (call: TracedCall, values: TensorValues) => void): void;
   /** Execute once in an arena full of a pattern: how many bytes of it were written, in lines of 64. */
   touch(): number;
+  parts(): readonly ProgramPart[];
   /** Values of any buffer after a run; only of use when the program was compiled with keepAll. */
   peek(buffer: Buffer): Float32Array;
 }
@@ -159,6 +161,14 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       }
     };
     const run = (): void => execute("run", () => engine.run(base));
+    let parts: readonly { readonly address: number; readonly updated: readonly Tensor[] }[] | undefined;
+    const placeParts = (cuts: readonly Cut[]): NonNullable<typeof parts> => {
+      const length = partWords(cuts);
+      const start = heap.allocate(4 * length);
+      const program = new Int32Array(memory.buffer, base, HEADER_WORDS + plan.phases.flat().length);
+      const places = writeParts(cuts, program, new Int32Array(memory.buffer, start, length));
+      return cuts.map(({ updated }, index) => ({ address: start + 4 * places[index]!, updated }));
+    };
     const program: WasmProgram<O> = {
       plan,
       run,
@@ -178,6 +188,11 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
           if (words.subarray(at, at + 16).some((word) => word !== PATTERN)) lines++;
         return 64 * lines;
       },
+      parts: () =>
+        (parts ??= placeParts(cutPlan(plan, spec))).map(({ address, updated }) => ({
+          run: () => execute("run", () => engine.run(address)),
+          updated,
+        })),
       profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, engine.runTask)),
       trace(look) {
         const traced = { placeOf, localBase: localBase(engine.scratch), floats };
@@ -187,6 +202,8 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         released = true;
         if (latest === program) latest = undefined;
         placed.release();
+        if (parts?.[0]) heap.release(parts[0].address);
+        parts = undefined;
       },
     };
     return program;

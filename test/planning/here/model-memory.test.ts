@@ -13,7 +13,7 @@ import { intervene } from "../../../src/study/intervene.ts";
 import type { MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
 import { planIntervening, planObserving, planOneStep, planWriting } from "../../../src/planning/here/model-memory.ts";
 import { measureStepMemory } from "../../../src/planning/step-memory.ts";
-import type { SavedTensor } from "../../../src/training/trainer.ts";
+import type { SavedTensor } from "../../../src/training/state.ts";
 import { tinyBatches, tinyTraining } from "../../training/tiny.ts";
 
 /** A model as it starts, as a checkpoint has it. */

@@ -1,0 +1,121 @@
+// Question: how does a command that trains share its work with other processes?
+//
+// A launcher of MPI starts the same command many times. Rank 0 reads the options, prepares the text and has the run; the
+// others hear from it what is trained, on which prepared tokens, and share its steps until it lets them go.
+
+import { readFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { openPrepared } from "../data/prepare.ts";
+import type { PreparedFiles } from "../data/prepared-files.ts";
+import { reason } from "../files/errors.ts";
+import type { Collective } from "../runtime/collective/collective.ts";
+import { launchedAs } from "../runtime/collective/mpi/find.ts";
+import { openCollective } from "../runtime/collective/open.ts";
+import { broadcastText } from "../runtime/collective/texts.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { expectSame } from "../training/parallel/agree.ts";
+import { endFollowers } from "../training/parallel/lead.ts";
+import { followRun } from "../runs/run.ts";
+
+/** What rank 0 tells the others before the run begins; null when there will be none. */
+type Start = { readonly config: TrainingConfig; readonly folder: string; readonly text: string } | null;
+
+/** Rank 0 of the processes that share a training, or the only one. */
+export interface Leader {
+  readonly collective: Collective;
+  /** Let the others get ready for a run; `folder` has its tokens. */
+  begin(
+    config: TrainingConfig,
+    data: PreparedFiles & { readonly summary?: { readonly folder: string } },
+  ): Promise<void>;
+  /** Let the others go. */
+  end(): Promise<void>;
+}
+
+/**
+ * Join the processes that share a training. On rank 0 it returns at once; on every other rank when rank 0 has let it go,
+ * with nothing.
+ *
+ * @param open opens the runtime that the command line asks for
+ */
+export async function joinRanks(open: () => Promise<Runtime>): Promise<Leader | undefined> {
+  const collective = await openCollective();
+  if (collective.rank === 0) return leadRanks(collective);
+  // A person's Ctrl-C is rank 0's to answer.
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => undefined);
+  try {
+    const start = JSON.parse(await broadcastText(collective, 0)) as Start;
+    if (start) await follow(collective, start, await open());
+  } catch (error) {
+    collective.abort(reason(error));
+  }
+  await collective.close();
+  return undefined;
+}
+
+function leadRanks(collective: Collective): Leader {
+  let begun = false;
+  let ended = collective.size === 1;
+  return {
+    collective,
+    async begin(config, data) {
+      if (ended) return;
+      const prepared = config.data.prepared;
+      const folder = prepared?.folder ?? data.summary?.folder;
+      if (folder === undefined)
+        throw new Error(
+          "The tokens of this run are not kept in a folder that other processes can open; train it in one process, or begin a new run.",
+        );
+      const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text };
+      await broadcastText(collective, 0, JSON.stringify(start));
+      begun = true;
+      await expectSame(collective, "the version of Birkhoff", version());
+    },
+    async end() {
+      if (ended) return;
+      ended = true;
+      if (begun) await endFollowers(collective);
+      else await broadcastText(collective, 0, JSON.stringify(null satisfies Start));
+      await collective.close();
+    },
+  };
+}
+
+async function follow(
+  collective: Collective,
+  { config, folder, text }: NonNullable<Start>,
+  runtime: Runtime,
+): Promise<void> {
+  try {
+    await expectSame(collective, "the version of Birkhoff", version());
+    const data = openTokens(folder, text);
+    try {
+      await followRun(runtime, parseTrainingConfig(config), data, collective);
+    } finally {
+      data.close();
+    }
+  } finally {
+    runtime.close();
+  }
+}
+
+function openTokens(folder: string, text: string): PreparedFiles {
+  try {
+    return openPrepared(folder, { text });
+  } catch (error) {
+    throw new Error(
+      `the tokens cannot be opened here: ${reason(error)}. All machines must see the same cache folder; --cache names one.`,
+      { cause: error },
+    );
+  }
+}
+
+const version = (): string =>
+  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
+
+/** The threads of this process where none are asked for: its share of the cores; undefined where it has all. */
+export function threadsHere(): number | undefined {
+  const { here = 1 } = launchedAs() ?? {};
+  return here > 1 ? Math.max(1, Math.floor(availableParallelism() / here)) : undefined;
+}

@@ -1,0 +1,41 @@
+// Question: what does a process do that trains alone?
+//
+// Nothing: it is rank 0 of 1, and every operation is done when it is begun.
+
+import type { Collective, Pending, Values } from "./collective.ts";
+
+const done: Pending = { test: () => true, done: () => Promise.resolve() };
+
+const copied = (from: Values, to: Values): Pending => {
+  to.set(from);
+  return done;
+};
+
+/** The collective of one process. */
+export function alone(): Collective {
+  const nobody = (operation: string, rank: number): never => {
+    throw new RangeError(
+      `${operation}: rank ${rank} is given; this process is alone, so there is none to talk to. Start several by birkhoff launch.`,
+    );
+  };
+  return {
+    name: "alone",
+    rank: 0,
+    size: 1,
+    send: (_values, to) => nobody("send", to),
+    receive: (_into, from) => nobody("receive", from),
+    allToAll: copied,
+    allGather: copied,
+    broadcast: () => done,
+    reduceScatter: copied,
+    allReduce: () => done,
+    barrier: () => done,
+    progress: () => undefined,
+    stepping: () => undefined,
+    traffic: { sentBytes: 0, waited: 0 },
+    abort(message) {
+      throw new Error(message);
+    },
+    close: () => Promise.resolve(),
+  };
+}

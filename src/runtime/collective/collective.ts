@@ -1,0 +1,92 @@
+// Question: how do the processes of one training talk to each other?
+//
+// A job has N ranks, from 0, each a process that runs the same command. All of them call the same operations in the
+// same order. An operation has only been begun when its function returns: it is done when `done()` resolves, and
+// whoever computes meanwhile calls `progress()` now and then, for a message library moves nothing by itself.
+//
+// What is added up is added in the order of the ranks, ((x₀ + x₁) + x₂) + …, each sum rounded to float32: the same bits
+// on every rank, from run to run, and with every library. With one microbatch a rank that is also the order in which
+// one process adds its microbatches.
+
+/** Values that are sent as they lie: float32, or integers of 32 bits or bytes. */
+export type Values = Float32Array | Int32Array | Uint8Array;
+
+/** An operation that has been begun. What it sends may not change, and what it fills not be read, until it is done. */
+export interface Pending {
+  /** Whether it is done. Looking moves its messages on. */
+  test(): boolean;
+  /**
+   * Resolves when it is done.
+   *
+   * @param deadline seconds; default: the collective's
+   * @throws CollectiveError when it is not done within the deadline; it names the ranks that were not heard
+   */
+  done(deadline?: number): Promise<void>;
+}
+
+/** What one rank has done and waited for since the job began. */
+export interface Traffic {
+  readonly sentBytes: number;
+  /** Seconds in which `done()` was waited for. */
+  readonly waited: number;
+}
+
+/** One rank's way to the others. */
+export interface Collective {
+  /** "alone" or "mpi". */
+  readonly name: string;
+  /** What carries the messages, such as "Open MPI 4.1.4"; absent alone. */
+  readonly library?: string;
+  /** From 0. */
+  readonly rank: number;
+  /** N, how many ranks there are. */
+  readonly size: number;
+  /** To one rank, whose `receive`s from this one get the messages in order. */
+  send(values: Values, to: number): Pending;
+  /** Of as many bytes as were sent. */
+  receive(into: Values, from: number): Pending;
+  /** Part q of `values` goes to rank q, and part q of `into` comes from it; both are N parts of one size. */
+  allToAll(values: Values, into: Values): Pending;
+  /** Every rank gets what all have, one after another: `into` is N times as long as `own`. */
+  allGather(own: Values, into: Values): Pending;
+  /** Every rank's `values` become those of one. */
+  broadcast(values: Values, from: number): Pending;
+  /** Rank q gets the sum of all ranks' parts q; `values` are N parts as long as `into`. */
+  reduceScatter(values: Float32Array, into: Float32Array): Pending;
+  /** Every rank's `values` become their sum. */
+  allReduce(values: Float32Array): Pending;
+  /** Done when all ranks have begun it. */
+  barrier(): Pending;
+  /** Move what has been begun on. */
+  progress(): void;
+  /** Say whether this rank is within a step, where its work must move: who watches the job ends one that hangs. */
+  stepping(within: boolean): void;
+  readonly traffic: Traffic;
+  /** End the whole job at once, with a message that names this rank. The process ends in it. */
+  abort(message: string): never;
+  /** Wait for all ranks to come here, and leave the job. */
+  close(): Promise<void>;
+}
+
+/** How long an operation may take. */
+export interface CollectiveOptions {
+  /** Seconds after which one that is not done fails. Default 1800: a rank may evaluate or save while others wait. */
+  readonly deadline?: number;
+}
+
+export const DEADLINE = 1800;
+
+/** An operation that did not come to its end. */
+export class CollectiveError extends Error {
+  /** Those that were not heard. */
+  readonly ranks: readonly number[];
+
+  constructor(message: string, ranks: readonly number[]) {
+    super(message);
+    this.ranks = ranks;
+  }
+}
+
+/** "rank 1", "ranks 1 and 3". */
+export const showRanks = (ranks: readonly number[]): string =>
+  `${ranks.length === 1 ? "rank" : "ranks"} ${new Intl.ListFormat("en-GB").format(ranks.map(String))}`;

@@ -1,0 +1,223 @@
+// Question: how are the operations of all ranks made of messages between two?
+//
+//   all-to-all       every rank sends each other its part, and receives one from each
+//   reduce-scatter   an all-to-all, then each rank adds the parts that it got, in the order of the ranks
+//   all-gather       every rank sends all others what it has
+//   all-reduce       a reduce-scatter, then an all-gather; of few values an all-gather, then each rank adds
+//   broadcast        one rank sends to all others
+//   barrier          an all-gather of one byte
+//
+// Every rank sends and receives (N − 1)/N of the values in each of the first three, the least there is. Whose message is
+// missing is known for each, so that an operation which is not done names the ranks that keep it.
+
+import {
+  type Collective,
+  CollectiveError,
+  type CollectiveOptions,
+  DEADLINE,
+  type Pending,
+  showRanks,
+  type Values,
+} from "./collective.ts";
+
+/** A message that has been begun. */
+export interface Message {
+  readonly peer: number;
+  /** Whether it is done; moves messages on. */
+  test(): boolean;
+}
+
+/** What carries messages between two ranks. Those of one tag come in the order in which they were sent. */
+export interface Messenger {
+  readonly name: string;
+  readonly library?: string;
+  readonly rank: number;
+  readonly size: number;
+  send(values: Values, to: number, tag: number): Message;
+  receive(into: Values, from: number, tag: number): Message;
+  /** Let the rest of the process have a turn; the longer one has waited in vain, in seconds, the longer. */
+  pause(waited: number): Promise<void>;
+  abort(message: string): never;
+  /** Called when all ranks have come to the end. */
+  leave(): Promise<void>;
+}
+
+/** Of `send` and `receive`; operations of all ranks are numbered by those after it, in turns. */
+const DIRECT = 0;
+const TAGS = 16384;
+
+/** Sums of so many values or fewer are added by every rank for itself: one round of messages instead of two. */
+const FEW = 1024;
+
+/** A collective over messages. */
+export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
+  const { rank, size } = messenger;
+  const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
+  const begun = new Set<Pending>();
+  const traffic = { sentBytes: 0, waited: 0 };
+  let turn = 0;
+  let closed = false;
+
+  /**
+   * One operation: rounds of messages, each begun when those of the one before are done.
+   *
+   * @param rounds each may end with work of its own, done once
+   */
+  const begin = (operation: string, rounds: readonly (() => Message[] | void)[]): Pending => {
+    if (closed) throw new Error(`${operation}: this collective has been closed; open another.`);
+    let [round, open]: [number, Message[]] = [0, []];
+    const pending: Pending = {
+      test() {
+        for (;;) {
+          open = open.filter((message) => !message.test());
+          if (open.length > 0) return false;
+          const next = rounds[round++];
+          if (!next) break;
+          open = next() ?? [];
+        }
+        begun.delete(pending);
+        return true;
+      },
+      async done(within = deadline) {
+        const started = performance.now();
+        for (let waited = 0; !pending.test(); waited = (performance.now() - started) / 1000) {
+          if (waited > within) throw late(operation, open, within);
+          for (const each of begun) if (each !== pending) each.test();
+          await messenger.pause(waited);
+        }
+        traffic.waited += (performance.now() - started) / 1000;
+      },
+    };
+    begun.add(pending);
+    pending.test();
+    return pending;
+  };
+  const send = (values: Values, to: number, tag: number): Message => {
+    traffic.sentBytes += values.byteLength;
+    return messenger.send(values, to, tag);
+  };
+  const nextTag = (): number => 1 + (turn++ % (TAGS - 1));
+  const part = <V extends Values>(values: V, index: number): V => {
+    const length = values.length / size;
+    return values.subarray(length * index, length * (index + 1)) as V;
+  };
+  const expectLength = (operation: string, long: Values, short: Values): void => {
+    if (long.length === size * short.length) return;
+    throw new RangeError(
+      `${operation}: ${long.length} and ${short.length} values are given; with ${size} ranks the one must have ${size} times as many as the other.`,
+    );
+  };
+  const expectRank = (operation: string, other: number): void => {
+    if (others.includes(other)) return;
+    throw new RangeError(
+      `${operation}: rank ${other} is given; rank ${rank} of ${size} can talk to ${showRanks(others)}.`,
+    );
+  };
+  const exchange = (values: Values, into: Values, tag: number): Message[] => {
+    part(into, rank).set(part(values, rank));
+    return [
+      ...others.map((from) => messenger.receive(part(into, from), from, tag)),
+      ...others.map((to) => send(part(values, to), to, tag)),
+    ];
+  };
+  const gather = (own: Values, into: Values, tag: number): Message[] => {
+    part(into, rank).set(own);
+    return [
+      ...others.map((from) => messenger.receive(part(into, from), from, tag)),
+      ...others.map((to) => send(own, to, tag)),
+    ];
+  };
+
+  const collective: Collective = {
+    name: messenger.name,
+    ...(messenger.library === undefined ? {} : { library: messenger.library }),
+    rank,
+    size,
+    send(values, to) {
+      expectRank("send", to);
+      return begin("send", [() => [send(values, to, DIRECT)]]);
+    },
+    receive(into, from) {
+      expectRank("receive", from);
+      return begin("receive", [() => [messenger.receive(into, from, DIRECT)]]);
+    },
+    allToAll(values, into) {
+      const tag = nextTag();
+      if (values.length !== into.length || values.length % size > 0)
+        throw new RangeError(
+          `allToAll: ${values.length} and ${into.length} values are given; both must be ${size} parts of one size.`,
+        );
+      return begin("allToAll", [() => exchange(values, into, tag)]);
+    },
+    allGather(own, into) {
+      expectLength("allGather", into, own);
+      const tag = nextTag();
+      return begin("allGather", [() => gather(own, into, tag)]);
+    },
+    broadcast(values, from) {
+      const tag = nextTag();
+      if (from !== rank) {
+        expectRank("broadcast", from);
+        return begin("broadcast", [() => [messenger.receive(values, from, tag)]]);
+      }
+      return begin("broadcast", [() => others.map((to) => send(values, to, tag))]);
+    },
+    reduceScatter(values, into) {
+      expectLength("reduceScatter", values, into);
+      const tag = nextTag();
+      const parts = new Float32Array(values.length);
+      return begin("reduceScatter", [() => exchange(values, parts, tag), () => addParts(parts, into)]);
+    },
+    allReduce(values) {
+      const tag = nextTag();
+      if (values.length <= FEW) {
+        const parts = new Float32Array(size * values.length);
+        return begin("allReduce", [() => gather(values, parts, tag), () => addParts(parts, values)]);
+      }
+      const second = nextTag();
+      const length = Math.ceil(values.length / size);
+      const padded = new Float32Array(size * length);
+      padded.set(values);
+      const [parts, own] = [new Float32Array(padded.length), new Float32Array(length)];
+      return begin("allReduce", [
+        () => exchange(padded, parts, tag),
+        () => addParts(parts, own),
+        () => gather(own, padded, second),
+        () => values.set(padded.subarray(0, values.length)),
+      ]);
+    },
+    barrier() {
+      const tag = nextTag();
+      return begin("barrier", [() => gather(new Uint8Array(1), new Uint8Array(size), tag)]);
+    },
+    progress() {
+      for (const each of begun) each.test();
+    },
+    stepping: () => undefined,
+    traffic,
+    abort: (message) => messenger.abort(message),
+    async close() {
+      if (closed) return;
+      await collective.barrier().done();
+      closed = true;
+      await messenger.leave();
+    },
+  };
+  return collective;
+}
+
+/** The sum of equal parts, in their order. */
+export function addParts(parts: Float32Array, into: Float32Array): void {
+  const { length } = into;
+  into.set(parts.subarray(0, length));
+  for (let start = length; start < parts.length; start += length)
+    for (let i = 0; i < length; i++) into[i] = into[i]! + parts[start + i]!;
+}
+
+function late(operation: string, open: readonly Message[], deadline: number): CollectiveError {
+  const ranks = [...new Set(open.map(({ peer }) => peer))].sort((a, b) => a - b);
+  return new CollectiveError(
+    `${operation}: ${showRanks(ranks)} did not answer within ${deadline} s; the process hangs, is gone, or cannot be reached. Look at what it wrote, and start again from the last checkpoint.`,
+    ranks,
+  );
+}

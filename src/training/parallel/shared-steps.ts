@@ -1,0 +1,196 @@
+// Question: what does a rank do in each step of a training that it shares?
+//
+// Its microbatches, then the exchange (exchange.ts). What a step tells is of all ranks: the mean loss is added up in the
+// order of the microbatches, as one process adds it. Now and then the ranks compare a hash of their parameters, which
+// must be the same bit for bit.
+
+import type { Batches } from "../../data/batches.ts";
+import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import type { Collective } from "../../runtime/collective/collective.ts";
+import { gatherTexts } from "../../runtime/collective/texts.ts";
+import type { TensorValues } from "../../runtime/program.ts";
+import type { Program, Runtime } from "../../runtime/runtime.ts";
+import { writeBatch } from "../inputs.ts";
+import type { MicroOutputs } from "../step.ts";
+import type { TrainerState } from "../state.ts";
+import { expectSame } from "./agree.ts";
+import { createExchange, type Exchange } from "./exchange.ts";
+import { ownBatches, type Share } from "./share.ts";
+import type { SharedStep } from "./step.ts";
+
+/** What one rank did since the step before. */
+export interface RankWork {
+  /** Of its own rows. */
+  readonly tokensPerSecond: number;
+  /** Seconds in which it waited for others. */
+  readonly waited: number;
+  readonly sentBytes: number;
+}
+
+/** What a step of all ranks tells. */
+export interface SharedStepTold {
+  readonly loss: number;
+  readonly gradientNorm: number;
+  readonly squares: readonly number[];
+  readonly expertLoad: readonly (readonly number[])[];
+  readonly ranks: readonly RankWork[];
+}
+
+export interface SharedSteps extends Pick<Exchange, "moments"> {
+  /** Run this rank's part of a step, from 1; its schedule is written already. */
+  run(step: number): Promise<SharedStepTold>;
+  restore(state: TrainerState): void;
+  /** What `look` finds in the first microbatch of a step in which any rank finds something; it names the rank. */
+  findNotFinite(step: number, look: () => Promise<string | undefined>): Promise<string | undefined>;
+}
+
+/** Steps between two comparisons of the ranks' parameters. */
+export const COMPARE_EVERY = 100;
+
+export function createSharedSteps(
+  runtime: Runtime,
+  collective: Collective,
+  batches: Batches,
+  {
+    step: shared,
+    share,
+    limit,
+    micro,
+    last,
+  }: {
+    readonly step: SharedStep;
+    readonly share: Share;
+    /** The largest norm that is not clipped. */
+    readonly limit: number;
+    readonly micro: Program<MicroOutputs>;
+    readonly last: Program;
+  },
+): SharedSteps {
+  const { size } = collective;
+  const { trained, loads } = shared;
+  const exchange = createExchange(runtime, collective, shared, share.total);
+  const batchOf = ownBatches(batches, share);
+  const experts = loads.map(({ shape }) => sizeOf(shape));
+  const clock = createClock(collective, share.batch * batches.contextLength * share.accumulate);
+  let ready = false;
+
+  const feed = (step: number, index: number): void => {
+    writeBatch(runtime, shared, batchOf(step - 1, index));
+  };
+  /** A long run in parts, between which the watch sees that it moves. */
+  const runInParts = async (program: Program<MicroOutputs>): Promise<void> => {
+    const parts = program.parts?.();
+    if (!parts) program.run();
+    for (const part of parts ?? []) {
+      part.run();
+      collective.progress();
+    }
+  };
+  /** The numbers that a rank tells the others: its losses, its loads, its work. */
+  const tell = async (losses: readonly number[], ownLoads: readonly TensorValues[]): Promise<Told> => {
+    const own = Float64Array.from([...losses, ...ownLoads.flatMap((load) => [...load]), ...clock.lap()]);
+    const all = new Float64Array(size * own.length);
+    await collective.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
+    const byRank = Array.from({ length: size }, (_, rank) => [
+      ...all.subarray(rank * own.length, (rank + 1) * own.length),
+    ]);
+    let loss = 0;
+    for (const each of byRank) for (const part of each.slice(0, losses.length)) loss += part / share.total;
+    let at = losses.length;
+    const summed = experts.map((many) => {
+      const sum = new Float32Array(many);
+      for (const each of byRank) for (let e = 0; e < many; e++) sum[e] = sum[e]! + each[at + e]!;
+      at += many;
+      return sum;
+    });
+    const ranks = byRank.map((each): RankWork => {
+      const [tokensPerSecond = 0, waited = 0, sentBytes = 0] = each.slice(at);
+      return { tokensPerSecond, waited, sentBytes };
+    });
+    return { loss, loads: summed, ranks };
+  };
+
+  return {
+    async run(step) {
+      collective.stepping(true);
+      if (!ready) await exchange.start();
+      ready = true;
+      const losses: number[] = [];
+      const ownLoads = experts.map((many) => new Float32Array(many));
+      for (let index = 0; index < share.accumulate; index++) {
+        feed(step, index);
+        const isLast = index === share.accumulate - 1;
+        const sent = isLast ? exchange.run(micro) : runInParts(micro);
+        // Asked for before another program runs.
+        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads"), sent]);
+        losses.push(loss);
+        for (const [layer, load] of loadsNow.entries())
+          ownLoads[layer]!.forEach((sum, e) => void (ownLoads[layer]![e] = sum + load[e]!));
+      }
+      const { loss, loads: summed, ranks } = await tell(losses, ownLoads);
+      const { norm, squares } = await exchange.update(last, { loads: summed, limit });
+      if (step % COMPARE_EVERY === 0) await expectSame(collective, `the parameters after step ${step}`, await hash());
+      collective.stepping(false);
+      return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
+    },
+    moments: () => exchange.moments(),
+    async findNotFinite(step, look) {
+      let found: string | undefined;
+      for (let index = 0; index < share.accumulate && found === undefined; index++) {
+        feed(step, index);
+        found = await look();
+      }
+      for (const sum of share.accumulate > 1 ? shared.sums : [])
+        runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
+      const all = await gatherTexts(collective, found ?? "");
+      const rank = all.findIndex((each) => each !== "");
+      return rank < 0 ? undefined : `${all[rank]} (rank ${rank})`;
+    },
+    restore(state) {
+      exchange.restore(state);
+      ready = true;
+    },
+  };
+
+  async function hash(): Promise<string> {
+    const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
+      runtime.view?.(tensor) ?? runtime.read(tensor);
+    let sum = 2166136261;
+    for (const { tensor } of trained) sum = hashOf(await viewOf(tensor), sum);
+    return (sum >>> 0).toString(16);
+  }
+}
+
+interface Told {
+  readonly loss: number;
+  readonly loads: readonly Float32Array[];
+  readonly ranks: readonly RankWork[];
+}
+
+/** FNV-1a (Fowler, Noll, Vo) by words of 32 bits, with a turn of the sum, so that high bits reach low ones. */
+export function hashOf(values: TensorValues, from = 2166136261): number {
+  const words = new Int32Array(values.buffer, values.byteOffset, values.byteLength / 4);
+  let sum = from | 0;
+  for (let i = 0; i < words.length; i++) {
+    sum = Math.imul(sum ^ words[i]!, 16777619);
+    sum = (sum << 13) | (sum >>> 19);
+  }
+  return sum;
+}
+
+/** Measures a rank's work from one step to the next. */
+function createClock(
+  { traffic }: Collective,
+  tokens: number,
+): { lap(): [tokensPerSecond: number, waited: number, sentBytes: number] } {
+  let before = { time: performance.now(), ...traffic };
+  return {
+    lap() {
+      const now = { time: performance.now(), ...traffic };
+      const [seconds, waited] = [(now.time - before.time) / 1000, now.waited - before.waited];
+      const sentBytes = now.sentBytes - before.sentBytes;
+      before = now;
+      return [tokens / Math.max(1e-9, seconds - waited), waited, sentBytes];
+    },
+  };
+}

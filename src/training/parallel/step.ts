@@ -1,0 +1,100 @@
+// Question: what does one rank compute in a step that it shares with others?
+//
+// Two programs. The first is a microbatch: forward, backward, and the gradients kept where the exchange finds them. The
+// second is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all
+// of them and the loads of all experts as inputs.
+
+import type { Parameter, ParameterSet } from "../../graph/parameters.ts";
+import { input, persistent } from "../../graph/state.ts";
+import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import type { LanguageModel } from "../../model/language-model.ts";
+import { adamw } from "../../ops/adamw.ts";
+import { add, scale } from "../../ops/elementwise.ts";
+import { fill } from "../../ops/fill.ts";
+import { programInPrecision } from "../../runtime/precision.ts";
+import { buildHead, type MicroOutputs, type StepGraph, type StepOptions, type UpdateOutputs } from "../step.ts";
+import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
+import type { Place, Share } from "./share.ts";
+
+/** A rank's numbers of one group: n of them, or none. */
+export interface Shard {
+  /** [n] each. */
+  readonly parameter: Tensor;
+  readonly gradient: Tensor;
+  readonly m: Tensor;
+  readonly v: Tensor;
+}
+
+/** The graph of a rank's part of a step. */
+export interface SharedStep extends StepGraph {
+  readonly trained: readonly Parameter[];
+  readonly layout: Layout;
+  /** The gradient of each trained parameter, summed over the rank's microbatches. */
+  readonly sums: readonly Tensor[];
+  /** By group; undefined where the rank has no number of it. */
+  readonly shards: readonly (Shard | undefined)[];
+  /** [2]: the norm of all gradients, and the factor that clips them. */
+  readonly clip: Tensor;
+  /** The tokens of each expert in the whole step, by layer. */
+  readonly loads: readonly Tensor[];
+}
+
+/** Numbers that decay, and those that do not. */
+const GROUPS = 2;
+
+export function buildSharedStep(
+  model: LanguageModel,
+  parameters: ParameterSet,
+  { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
+  { accumulate, total }: Share,
+  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+): SharedStep {
+  const head = buildHead(model, parameters, options);
+  const { trained, loss, schedule } = head;
+  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
+  const layout = createLayout(
+    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
+    { ranks: size, groups: GROUPS, bucketBytes },
+  );
+  const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
+  const micro = programInPrecision<MicroOutputs>(
+    {
+      outputs: { loss, loads: head.loads },
+      updates: sums.map((sum, index) => {
+        const gradient = head.gradients[index]!;
+        return [sum, accumulate === 1 ? gradient : add(sum, gradient)];
+      }),
+    },
+    precision,
+  );
+
+  const clip = input("clip", [2]);
+  const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
+  const shards = layout.groups[rank]!.map((length, group): Shard | undefined => {
+    if (length === 0) return undefined;
+    const state = (name: string): Tensor => persistent(`shard.${group}.${name}`, [length]);
+    return { parameter: state("parameter"), gradient: state("gradient"), m: state("m"), v: state("v") };
+  });
+  const updates = shards.flatMap((shard, group): (readonly [Tensor, Tensor])[] => {
+    if (!shard) return [];
+    const { parameter, m, v } = shard;
+    const gradient = scale(shard.gradient, 1 / total);
+    const settings = { beta1, beta2, epsilon, weightDecay: group === 0 ? weightDecay : 0 };
+    const [next, nextM, nextV] = adamw({ param: parameter, gradient, m, v, schedule, clip }, settings);
+    return [
+      [parameter, next],
+      [m, nextM],
+      [v, nextV],
+    ];
+  });
+  const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
+  const update = programInPrecision<UpdateOutputs>(
+    { outputs: { clip, squares: [] }, updates: [...updates, ...head.balanced(loads, clip), ...cleared] },
+    precision,
+  );
+  const moments = shards.flatMap((shard, group) =>
+    shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
+  );
+  const programs = { micro, update };
+  return { ...head.inputs, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
+}

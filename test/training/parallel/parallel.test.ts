@@ -1,0 +1,190 @@
+// Several ranks train one model as one process does that accumulates gradients.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Collective } from "../../../src/runtime/collective/collective.ts";
+import type { Runtime } from "../../../src/runtime/runtime.ts";
+import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import type { TrainingConfig } from "../../../src/training/config.ts";
+import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
+import { COMPARE_EVERY } from "../../../src/training/parallel/shared-steps.ts";
+import type { TrainerState } from "../../../src/training/state.ts";
+import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
+import { createWorld, onAll } from "../../runtime/collective/world.ts";
+import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+
+const STEPS = 20;
+
+const runtimes: Runtime[] = [];
+beforeAll(async () => {
+  for (let rank = 0; rank < 4; rank++) runtimes.push(await createWasmRuntime({ threads: rank === 1 ? 2 : 1 }));
+});
+afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+
+interface Trained {
+  readonly results: readonly StepResult[];
+  readonly state: TrainerState;
+  readonly validation: number;
+}
+
+async function trainOn(trainer: Trainer, steps: number): Promise<Trained> {
+  const results: StepResult[] = [];
+  for (let step = 0; step < steps; step++) results.push(await trainer.trainStep({ instruments: step === 1 }));
+  const { loss: validation } = await trainer.evaluate();
+  return { results, state: await trainer.save(), validation };
+}
+
+async function withTrainer<T>(trainer: Trainer, work: (trainer: Trainer) => Promise<T>): Promise<T> {
+  try {
+    return await work(trainer);
+  } finally {
+    trainer.release();
+  }
+}
+
+const trainAlone = (config: TrainingConfig, steps = STEPS): Promise<Trained> =>
+  withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), (trainer) => trainOn(trainer, steps));
+
+/** Small buckets: parameters are cut, and several buckets are under way. */
+const trainerOf = (config: TrainingConfig, collective: Collective, runtime = runtimes[collective.rank]!): Trainer =>
+  createTrainer(runtime, config, tinyBatches(config), Object.assign({}, collective, { bucketBytes: 2048 }));
+
+const trainTogether = (config: TrainingConfig, size: number, steps = STEPS): Promise<Trained[]> =>
+  onAll(createWorld(size, { deadline: 60 }), (collective) =>
+    withTrainer(trainerOf(config, collective), (trainer) => trainOn(trainer, steps)),
+  );
+
+const losses = ({ results }: Trained): number[] => results.map(({ loss }) => loss);
+
+const mixture: Changes = {
+  model: {
+    feedForward: {
+      kind: "moe",
+      experts: 4,
+      active: 2,
+      shared: 1,
+      hidden: 8,
+      denseLayers: 0,
+      balanceRate: 0.01,
+      balanceLoss: 0.01,
+    },
+  },
+};
+
+describe.each([
+  ["residual", 2, {}],
+  ["mhc", 2, {}],
+  ["mhc", 4, {}],
+  ["residual", 4, mixture],
+] as const)("%s on %d ranks (%j)", (kind, size, changes) => {
+  test("has the losses of one process within 1e-5, and the same bits on every rank and each time", async () => {
+    const config = { ...tinyTraining(kind, changes), batch: 1, accumulate: size };
+    const one = await trainAlone(config);
+    const ranks = await trainTogether(config, size);
+    for (const each of ranks) {
+      expect(losses(each)).toEqual(losses(ranks[0]!));
+      expect(each.state).toEqual(ranks[0]!.state);
+      expect(each.validation).toBe(ranks[0]!.validation);
+    }
+    for (const [index, loss] of losses(ranks[0]!).entries())
+      expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
+    expect(ranks[0]!.results[3]!.expertLoad).toEqual(one.results[3]!.expertLoad);
+    const again = await trainTogether(config, size, 4);
+    for (const each of again) expect(losses(each)).toEqual(losses(ranks[0]!).slice(0, 4));
+    expect(ranks[0]!.results[1]!.instruments).toEqual(ranks[1]!.results[1]!.instruments);
+    expect(ranks[0]!.results[2]!.ranks).toHaveLength(size);
+  });
+});
+
+test("where nothing is clipped, the bits are those of one process that accumulates", async () => {
+  const config = { ...tinyTraining("mhc", { optimizer: { clip: Number.MAX_VALUE } }), batch: 2, accumulate: 4 };
+  const one = await trainAlone(config, 5);
+  const [first] = await trainTogether(config, 4, 5);
+  expect(losses(first!)).toEqual(losses(one));
+  expect(first!.validation).toBe(one.validation);
+});
+
+test("microbatches of a rank are added up before they are sent", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 2, accumulate: 6 };
+  const one = await trainAlone(config, 5);
+  const [first] = await trainTogether(config, 2, 5);
+  for (const [index, loss] of losses(first!).entries()) expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
+});
+
+test("a state goes on alone, and with another number of ranks", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 4, accumulate: 1 };
+  const whole = await trainAlone(config, 6);
+  const [half] = await trainTogether(config, 4, 3);
+  const goOn = async (trainer: Trainer): Promise<number[]> => {
+    trainer.restore(half!.state);
+    return losses(await trainOn(trainer, 3));
+  };
+  const alone = await withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), goOn);
+  const two = await onAll(createWorld(2), (collective) => withTrainer(trainerOf(config, collective), goOn));
+  for (const each of [alone, ...two])
+    for (const [index, loss] of each.entries()) expect(Math.abs(loss - losses(whole)[3 + index]!)).toBeLessThan(1e-5);
+});
+
+test("a runtime without parts or views takes part beside one that has them", async () => {
+  const config = { ...tinyTraining("residual"), batch: 2, accumulate: 1 };
+  const one = await trainAlone(config, 3);
+  const reference = createReferenceRuntime();
+  const [first, second] = await onAll(createWorld(2), (collective) =>
+    withTrainer(trainerOf(config, collective, collective.rank === 1 ? reference : runtimes[0]!), (trainer) =>
+      trainOn(trainer, 3),
+    ),
+  );
+  expect(losses(second!)).toEqual(losses(first!));
+  for (const [index, loss] of losses(first!).entries()) expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-4);
+});
+
+test("rank 0 leads: the others follow its calls, and get what it restores", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 4, accumulate: 1 };
+  const told = await onAll(createWorld(2), (collective) =>
+    withTrainer(trainerOf(config, collective), async (trainer) => {
+      if (collective.rank > 0) {
+        await followTrainer(collective, trainer);
+        return { step: trainer.step, losses: [] };
+      }
+      const lead = leadTrainer(collective, trainer);
+      const first = losses(await trainOn(lead, 3));
+      const saved = await lead.save();
+      const second = losses(await trainOn(lead, 2));
+      lead.restore(saved);
+      expect(lead.step).toBe(3);
+      const again = losses(await trainOn(lead, 2));
+      expect(again).toEqual(second);
+      expect(await lead.findNotFinite()).toBeUndefined();
+      await endFollowers(collective);
+      return { step: lead.step, losses: first };
+    }),
+  );
+  expect(told[1]!.step).toBe(5);
+  expect(told[0]!.losses).toEqual(losses((await trainTogether(config, 2, 3))[0]!));
+});
+
+test("parameters that differ are found by their hash, on all ranks", async () => {
+  const config = { ...tinyTraining("residual", { model: { layers: 1 } }), batch: 2, accumulate: 1 };
+  const told = await onAll(createWorld(2), (collective) => {
+    const runtime = runtimes[collective.rank]!;
+    // One rank's machine writes wrong numbers.
+    const broken: Runtime = {
+      ...runtime,
+      write: (state, values) =>
+        runtime.write(
+          state,
+          values instanceof Float32Array && values.length > 100 ? values.map((x) => 1.5 * x) : values,
+        ),
+    };
+    return withTrainer(trainerOf(config, collective, collective.rank === 1 ? broken : runtime), async (trainer) => {
+      trainer.restore({ ...(await trainer.save()), step: COMPARE_EVERY - 2 });
+      await trainer.trainStep();
+      return await trainer.trainStep().then(
+        () => "nothing",
+        (error: unknown) => (error as Error).message,
+      );
+    });
+  });
+  for (const message of told)
+    expect(message).toContain(`the parameters after step ${COMPARE_EVERY} must be the same on all ranks; rank`);
+});
