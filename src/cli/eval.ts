@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { given } from "../basics/given.ts";
 import { showCount, showMany } from "../basics/show.ts";
 import { type AnswerLog, openAnswers } from "../evaluation/answer-log.ts";
-import { openDataFolder } from "../evaluation/data-folder.ts";
+import { type DataFolder, noDataFolder, openDataFolder } from "../evaluation/data-folder.ts";
 import { type Difference, difference } from "../evaluation/differences.ts";
 import { evaluate, type EvaluationReport, type EvaluationProgress } from "../evaluation/evaluate.ts";
 import { planTask, type TaskPlan } from "../evaluation/prompts.ts";
@@ -27,7 +27,7 @@ import { say, warn } from "./warn.ts";
 
 interface EvalCommandOptions extends MachineOptions, MemoryOption {
   readonly tasks: readonly Task[];
-  readonly data: string;
+  readonly data?: string;
   readonly shots?: number;
   readonly paper?: boolean;
   readonly limit?: number;
@@ -56,7 +56,10 @@ export const evalCommand: Command = acceptConfig(memoryOption(machineOptions(new
     `benchmarks, separated by commas: ${Object.keys(families).join(", ")}, or their groups and tasks by the harness's names`,
     taskList,
   )
-  .requiredOption("--data <folder>", "the folder that holds the benchmarks' files; none come with this package")
+  .option(
+    "--data <folder>",
+    "the folder that holds the benchmarks' files; none come with this package, and generated tasks need none",
+  )
   .option("--shots <n>", "solved examples in each prompt (default: the harness's of each task)", wholeNumber(0, 1000))
   .option("--paper", "as many shots as the mHC paper's Table 4")
   .option("--limit <n>", "ask only the first n examples of each task", wholeNumber(1))
@@ -74,6 +77,7 @@ export const evalCommand: Command = acceptConfig(memoryOption(machineOptions(new
     `
 Examples:
   birkhoff eval runs/sotu-nano-1/mhc --tasks piqa,hellaswag --data benchmarks --limit 200
+  birkhoff eval runs/generated-1/residual runs/generated-1/mhc --tasks generated_khop,generated_bbh_navigate
   birkhoff eval runs/sotu-nano-1/residual runs/sotu-nano-1/mhc --tasks mmlu --data benchmarks --paper
 The folder has a folder for each benchmark; docs/evaluation.md says which files. What is answered is kept: the same
 command again goes on where it was stopped.`,
@@ -85,7 +89,7 @@ command again goes on where it was stopped.`,
     const runs = folders.map((folder) => openRunModel(folder, warn));
     const names = shortNames(folders);
     const plans = options.tasks.map((task) =>
-      planTask(task, openDataFolder(options.data, dataName(task)), {
+      planTask(task, dataOf(task, options.data), {
         shots: options.paper ? families[task.family].paperShots : options.shots,
         ...given({ limit: options.limit, seed: options.seed }),
       }),
@@ -113,6 +117,15 @@ command again goes on where it was stopped.`,
         : `${evaluationText(found, plans, { width: widthOf(process.stdout), ...given({ each: options.each }) })}\n`,
     );
   });
+
+/** The files of a task; those that are generated need none. */
+function dataOf(task: Task, folder: string | undefined): DataFolder {
+  if (task.family === "generated") return noDataFolder;
+  if (folder !== undefined) return openDataFolder(folder, dataName(task));
+  throw new Error(
+    `eval: --data is not given, and ${task.name} is read from files; name the folder that holds them, such as --data benchmarks.`,
+  );
+}
 
 /** MATH's two prompts read the same files. */
 const dataName = ({ family }: Task): string => (family === "hendrycks_math" ? "math" : family);
