@@ -157,7 +157,7 @@ const models: readonly Model[] = [
     },
     registers: {
       rmsNorm: [48, 48],
-      rmsNormBackward: [112, 112],
+      rmsNormBackward: [120, 120],
       swiglu: [32, 32],
       swigluBackward: [48, 48],
       rotary: [32, 32],
