@@ -4,6 +4,10 @@
 export { type FixedAndStarted, measureStart, type Mixing, type Start, type StartOptions } from "./study/start.ts";
 export { type Intervention, parseIntervention } from "./study/interventions.ts";
 export { intervene, type InterveneOptions, type InterventionReport, type InterventionRow } from "./study/intervene.ts";
+export { measureReasoning, type ReasoningOptions } from "./study/reasoning.ts";
+export type { ReasoningData, ReasoningRow } from "./runs/reasoning-data.ts";
+export { measureRobustness, type RobustnessOptions } from "./study/robustness.ts";
+export type { RobustnessData, RobustnessRow } from "./runs/robustness-data.ts";
 export { sinkhornError, type SinkhornError, type SinkhornErrorOptions, type Spread } from "./study/sinkhorn-error.ts";
 export {
   type MeasuredRun,

@@ -83,6 +83,8 @@ const withOptions: Readonly<Record<string, Case>> = {
   loadParameters: [(o) => runs.loadParameters(any, any, "a", o), "strct", "strict"],
   manifoldCoefficients: [(o) => ops.manifoldCoefficients(t, t, t, t, o), "iteration", "iterations"],
   matmul: [(o) => ops.matmul(t, t, o), "transposB", "transposeB"],
+  measureReasoning: [(o) => study.measureReasoning(any, any, any, any, o), "question", "questions"],
+  measureRobustness: [(o) => study.measureRobustness(any, any, any, any, o), "draw", "draws"],
   measureStart: [(o) => study.measureStart(b.mhc(), o), "deth", "depth"],
   mhc: [b.mhc, "stream", "streams"],
   openRun: [(o) => runs.openRun(any, any, any, "a", o), "existng", "existing"],

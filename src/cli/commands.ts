@@ -67,6 +67,13 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./intervene.ts")).interveneCommand,
   },
   {
+    name: "study",
+    usage: "[options] <study> <runs...>",
+    summary:
+      "Measure trained runs beside each other: robustness disturbs their weights, inputs, streams and layers; reasoning asks them generated questions by difficulty.",
+    load: async () => (await import("./study.ts")).studyCommand,
+  },
+  {
     name: "convert",
     usage: "[options] <in> <out>",
     summary:

@@ -9,7 +9,13 @@ import { isObject } from "../basics/objects.ts";
 import { hasCode, reason } from "../files/errors.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import { connectionKinds } from "../connections/table.ts";
+import { equallySized } from "../model/equal-size.ts";
 import { isMixed } from "../model/overrides.ts";
+import { measureReasoning } from "../study/reasoning.ts";
+import { reasoningNotes, reasoningText } from "../report/reasoning-tables.ts";
+import { formatRecord } from "../files/json.ts";
+import { names } from "../runs/names.ts";
+import { tasksText } from "../data/generated/table.ts";
 import { findings } from "../report/findings.ts";
 import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
 import { readRunData, type RunData } from "../runs/run-data.ts";
@@ -19,7 +25,7 @@ import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
 import { drawTable } from "../basics/table.ts";
 import { writeReport } from "../report/write-report.ts";
-import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { parseTrainingConfig, showSource, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { expectPackages } from "../files/packages.ts";
 import { describeResumable } from "../runs/description.ts";
@@ -30,7 +36,7 @@ import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { isGiven, trainingOptions, seed, sourceName, type TrainingOptions } from "./options.ts";
+import { isGiven, trainingOptions, seed, sourceName, sourceOf, type TrainingOptions } from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { trainingRoom } from "./room.ts";
@@ -104,7 +110,7 @@ ${Object.entries(experiments)
     if (experiment) expectPackages("pictures");
     if (options.page !== undefined) expectPackages("page");
     await expectChosen(options);
-    let folder = options.resume ?? options.out ?? freeFolder(options);
+    let folder = options.resume ?? options.out ?? freeFolder(options, command);
     if (options.resume === undefined && isRunFolder(folder))
       throw new Error(`${folder} is a run itself, and runs inside a run are not shown: give another --out.`);
     if (options.resume === undefined && runsIn(folder).length > 0) {
@@ -135,7 +141,7 @@ ${Object.entries(experiments)
       const { wanted } = begun;
       const text = (data = begun.data);
       const prompt = samplePrompt(text);
-      if (options.resume === undefined && options.out === undefined) folder = takeFree(options);
+      if (options.resume === undefined && options.out === undefined) folder = takeFree(options, command);
       for (const config of wanted) {
         const place = path.join(folder, config.name);
         const boarded = options.tensorboard || hasEventFiles(place);
@@ -170,7 +176,10 @@ ${Object.entries(experiments)
           ...row,
         }));
         for (const result of results) tell("run", result);
-        const report = experiment && !stopped ? (await writeExperiment(runs, folder)).written[0] : undefined;
+        const report =
+          experiment && !stopped
+            ? (await writeExperiment(experiment, runs, folder, runtime, text)).written[0]
+            : undefined;
         tell("result", { folder, stopped, runs: results, ...given({ report }) });
         if (stopped) process.stderr.write(`Continue: ${goOn}\n`);
         return;
@@ -182,7 +191,7 @@ ${Object.entries(experiments)
       }
       const trained = runs.filter((run) => !failed.has(run) && !dismissed.has(run));
       if (dismissed.size > 0) process.stdout.write(`\nContinue what was stopped: ${goOn}\n`);
-      if (experiment) await reportExperiment(runs, folder);
+      if (experiment) await reportExperiment(experiment, runs, folder, runtime, text);
       else await showTexts(trained, text, prompt);
       const last = path.join(folder, (trained.at(-1) ?? runs.at(-1)!).config.name);
       process.stdout.write(
@@ -256,18 +265,45 @@ async function showTexts(runs: readonly Run[], data: PreparedFiles, prompt: stri
   }
 }
 
+/** Ask the trained models the questions of their tasks, and keep what they answer in their folders. */
+async function askQuestions(
+  runs: readonly Run[],
+  runtime: Runtime,
+  { tokenizer, generated }: PreparedFiles,
+): Promise<void> {
+  const tasks = tasksText(generated!);
+  for (const { config, trainer, folder } of runs) {
+    say(`${config.name} answers questions`);
+    const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
+    writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
+  }
+}
+
 /** Write the report with the paper's figures, and every figure as a file of its own. */
-async function writeExperiment(runs: readonly Run[], folder: string): Promise<{ read: RunData[]; written: string[] }> {
+async function writeExperiment(
+  experiment: ExperimentName,
+  runs: readonly Run[],
+  folder: string,
+  runtime: Runtime,
+  data: PreparedFiles,
+): Promise<{ read: RunData[]; written: string[] }> {
+  const { asksQuestions } = experiments[experiment];
+  if (asksQuestions) await askQuestions(runs, runtime, data);
   const read = runs.map((run) => readRunData(run.folder.folder));
   const figures = path.join(folder, "figures");
   const places = { out: path.join(folder, "report.html"), svg: figures, png: figures };
-  return { read, written: await writeReport(read, places, { paper: true }) };
+  return { read, written: await writeReport(read, places, { paper: !asksQuestions }) };
 }
 
-async function reportExperiment(runs: readonly Run[], folder: string): Promise<void> {
-  const { read, written } = await writeExperiment(runs, folder);
+async function reportExperiment(...experiment: Parameters<typeof writeExperiment>): Promise<void> {
+  const [name, , folder] = experiment;
+  const { read, written } = await writeExperiment(...experiment);
   print(`\n${findings(read).join("\n")}\n`);
-  const rows = comparePaper(read);
+  if (experiments[name].asksQuestions) {
+    process.stdout.write(`\n${reasoningText(read, widthOf(process.stdout))}\n\n`);
+    print(`${reasoningNotes(read).join("\n")}\n\n`);
+  }
+  const rows = experiments[name].asksQuestions ? [] : comparePaper(read);
   if (rows.length > 0) {
     const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
     process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
@@ -325,9 +361,17 @@ async function begin(asked: CompareOptions, command: Command, runtime: Runtime, 
     alone: "each one alone (birkhoff train --connection NAME)",
   });
   room.before(checked, writes(checked), text.tokenizer !== undefined);
-  if (!isGiven(command, "data")) tellOfDefaultText();
+  if (!isGiven(command, "data") && experiment?.options.data === undefined) tellOfDefaultText();
   const data = await prepare(text);
-  const wanted = wishes.map(({ choice, name, options: own }) => configFrom(own, choice, name, data));
+  if (experiment?.asksQuestions && !data.generated) {
+    data.close();
+    throw new Error(
+      `--experiment ${asked.experiment} asks generated questions, and --data is ${showSource(sourceOf(options.data))}. Give --data generated:TASKS, or leave it out.`,
+    );
+  }
+  const asMade = wishes.map(({ choice, name, options: own }) => configFrom(own, choice, name, data));
+  const equal = experiment?.equalParameters ? equallySized(asMade.map(({ model }) => model)) : undefined;
+  const wanted = equal ? asMade.map((config, at) => ({ ...config, model: equal[at]! })) : asMade;
   room.after(wanted, writes(wanted));
   return { data, wanted };
 }
@@ -339,8 +383,9 @@ function wholeNumbers(text: string): number[] {
   return numbers;
 }
 
-function freeFolder({ data, preset, experiment }: CompareOptions): string {
-  const source = sourceName(data);
+function freeFolder({ data, preset, experiment }: CompareOptions, command: Command): string {
+  const own = isGiven(command, "data") ? undefined : experiment && experiments[experiment].options.data;
+  const source = sourceName(own ?? data);
   for (let number = 1; ; number++) {
     const folder = path.join("runs", `${source}-${experiment ?? preset.name}-${number}`);
     if (!existsSync(folder)) return folder;
@@ -348,9 +393,9 @@ function freeFolder({ data, preset, experiment }: CompareOptions): string {
 }
 
 /** Make the first free folder; another process may take one at the same instant. */
-function takeFree(options: CompareOptions): string {
+function takeFree(options: CompareOptions, command: Command): string {
   for (;;) {
-    const folder = freeFolder(options);
+    const folder = freeFolder(options, command);
     try {
       mkdirSync(path.dirname(folder), { recursive: true });
       mkdirSync(folder);

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { given } from "../basics/given.ts";
 import { showCount, showMany } from "../basics/show.ts";
 import { type AnswerLog, openAnswers } from "../evaluation/answer-log.ts";
-import { openDataFolder } from "../evaluation/data-folder.ts";
+import { type DataFolder, noDataFolder, openDataFolder } from "../evaluation/data-folder.ts";
 import { type Difference, difference } from "../evaluation/differences.ts";
 import { evaluate, type EvaluationReport, type EvaluationProgress } from "../evaluation/evaluate.ts";
 import { planTask, type TaskPlan } from "../evaluation/prompts.ts";
@@ -16,7 +16,7 @@ import { writeResults } from "../evaluation/write-results.ts";
 import { formatJson } from "../files/json.ts";
 import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planAnswering } from "../planning/here/model-memory.ts";
-import { evaluationText, type NamedEvaluation } from "../report/evaluation-text.ts";
+import { evaluationText, leaves, type NamedEvaluation } from "../report/evaluation-text.ts";
 import { widthOf } from "../report/terminal.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { acceptConfig } from "./config-file.ts";
@@ -27,7 +27,7 @@ import { say, warn } from "./warn.ts";
 
 interface EvalCommandOptions extends MachineOptions, MemoryOption {
   readonly tasks: readonly Task[];
-  readonly data: string;
+  readonly data?: string;
   readonly shots?: number;
   readonly paper?: boolean;
   readonly limit?: number;
@@ -56,7 +56,10 @@ export const evalCommand: Command = acceptConfig(memoryOption(machineOptions(new
     `benchmarks, separated by commas: ${Object.keys(families).join(", ")}, or their groups and tasks by the harness's names`,
     taskList,
   )
-  .requiredOption("--data <folder>", "the folder that holds the benchmarks' files; none come with this package")
+  .option(
+    "--data <folder>",
+    "the folder that holds the benchmarks' files; none come with this package, and generated tasks need none",
+  )
   .option("--shots <n>", "solved examples in each prompt (default: the harness's of each task)", wholeNumber(0, 1000))
   .option("--paper", "as many shots as the mHC paper's Table 4")
   .option("--limit <n>", "ask only the first n examples of each task", wholeNumber(1))
@@ -74,6 +77,7 @@ export const evalCommand: Command = acceptConfig(memoryOption(machineOptions(new
     `
 Examples:
   birkhoff eval runs/sotu-nano-1/mhc --tasks piqa,hellaswag --data benchmarks --limit 200
+  birkhoff eval runs/generated-1/residual runs/generated-1/mhc --tasks generated_khop,generated_bbh_navigate
   birkhoff eval runs/sotu-nano-1/residual runs/sotu-nano-1/mhc --tasks mmlu --data benchmarks --paper
 The folder has a folder for each benchmark; docs/evaluation.md says which files. What is answered is kept: the same
 command again goes on where it was stopped.`,
@@ -85,7 +89,7 @@ command again goes on where it was stopped.`,
     const runs = folders.map((folder) => openRunModel(folder, warn));
     const names = shortNames(folders);
     const plans = options.tasks.map((task) =>
-      planTask(task, openDataFolder(options.data, dataName(task)), {
+      planTask(task, dataOf(task, options.data), {
         shots: options.paper ? families[task.family].paperShots : options.shots,
         ...given({ limit: options.limit, seed: options.seed }),
       }),
@@ -114,6 +118,15 @@ command again goes on where it was stopped.`,
     );
   });
 
+/** The files of a task; those that are generated need none. */
+function dataOf(task: Task, folder: string | undefined): DataFolder {
+  if (task.family === "generated") return noDataFolder;
+  if (folder !== undefined) return openDataFolder(folder, dataName(task));
+  throw new Error(
+    `eval: --data is not given, and ${task.name} is read from files; name the folder that holds them, such as --data benchmarks.`,
+  );
+}
+
 /** MATH's two prompts read the same files. */
 const dataName = ({ family }: Task): string => (family === "hendrycks_math" ? "math" : family);
 
@@ -140,7 +153,7 @@ async function evaluateRun(
     const cut = requests.filter((request) => store!.cut.has(request)).length;
     if (cut > 0)
       warn(
-        `${name}: ${showMany(cut, "prompt")} of ${showCount(requests.length)} did not fit into the window of ${run.config.model.context} tokens; their beginnings were left out.`,
+        `${name}: ${showMany(cut, "prompt")} of ${showCount(requests.length)} did not fit into the window of ${run.config.model.context} tokens; what stood at the beginning was left out.`,
       );
     writeResults(place, evaluation, {
       model_name: run.config.name,
@@ -233,14 +246,15 @@ const showTime = (seconds: number): string =>
 function asJson(found: readonly NamedEvaluation[]): unknown {
   const [first] = found;
   return found.map(({ name, evaluation }) => {
-    const { verdicts, samples: _, ...results } = evaluation;
-    const differences: Record<string, Record<string, Difference>> = {};
-    for (const [task, own] of Object.entries(verdicts)) {
-      const keys = Object.keys(results.results[task]!).filter((key) => key.includes(",") && !key.includes("_stderr"));
-      differences[task] = Object.fromEntries(
-        keys.map((key) => [key, difference(key, own, first!.evaluation.verdicts[task]!)]),
-      );
-    }
+    const { verdicts: _, samples: __, ...results } = evaluation;
+    const differences = Object.fromEntries(
+      Object.entries(results.results).map(([task, entry]) => {
+        const verdictsOf = (from: EvaluationReport) => leaves(task).flatMap((leaf) => from.verdicts[leaf]!);
+        const keys = Object.keys(entry).filter((key) => key.includes(",") && !key.includes("_stderr"));
+        const pairs = keys.map((key) => [key, difference(key, verdictsOf(evaluation), verdictsOf(first!.evaluation))]);
+        return [task, Object.fromEntries(pairs) as Record<string, Difference>];
+      }),
+    );
     return { run: name, ...results, ...(evaluation !== first!.evaluation && { differences }) };
   });
 }

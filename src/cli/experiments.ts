@@ -19,11 +19,15 @@ export interface ExperimentSize {
 export interface Experiment {
   /** What the experiment shows, in one line for --help. */
   readonly shows: string;
-  readonly options: Partial<Pick<TrainingOptions, "vocabulary" | "batch" | "learningRate">> & {
+  readonly options: Partial<Pick<TrainingOptions, "data" | "vocabulary" | "batch" | "learningRate">> & {
     readonly connections: readonly ConnectionChoice[];
     readonly seeds: readonly number[];
   };
   readonly sizes: readonly ExperimentSize[];
+  /** Whether all models get as many parameters as the largest, by a wider feed-forward. */
+  readonly equalParameters?: boolean;
+  /** Whether the trained models answer generated questions at the end; the data must be generated then. */
+  readonly asksQuestions?: boolean;
 }
 
 const shape = (layers: number, width: number, heads: number, context: number): string[] =>
@@ -31,7 +35,7 @@ const shape = (layers: number, width: number, heads: number, context: number): s
     ([name, value]) => `model.${name}=${value}`,
   );
 
-export type ExperimentName = "stability" | "scaling";
+export type ExperimentName = "stability" | "scaling" | "reasoning";
 
 export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
   stability: {
@@ -61,6 +65,23 @@ export const experiments: Readonly<Record<ExperimentName, Experiment>> = {
       { name: "S3", steps: 700, set: shape(6, 128, 4, 64) },
       { name: "S4", steps: 1000, set: shape(8, 192, 6, 64) },
     ],
+  },
+  reasoning: {
+    shows:
+      "loss and exact match on generated tasks by difficulty, at equal parameters: the form of the paper's table 4",
+    options: {
+      connections: parseChoices("residual,hc,mhc"),
+      seeds: [1, 2, 3],
+      data: [
+        "generated:recall:2-6,khop:1-2,permutation_three:2-3,boolean:2-4,listops:1-2,dyck:1-4,bbh_boolean_expressions:2-4",
+      ],
+      vocabulary: 400,
+      batch: 16,
+      learningRate: 2e-3,
+    },
+    sizes: [{ steps: 300, set: [...shape(4, 64, 4, 96), "gainsEvery=50", "evaluateEvery=100"] }],
+    equalParameters: true,
+    asksQuestions: true,
   },
 };
 

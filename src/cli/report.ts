@@ -3,11 +3,10 @@
 import path from "node:path";
 import { Command } from "commander";
 import { showPlain, showMany } from "../basics/show.ts";
-import { kindColours } from "../report/figures/palette.ts";
-import { kindOf } from "../report/figures/series.ts";
+import { inOrder } from "../report/figures/series.ts";
 import { findRuns } from "../runs/find-runs.ts";
 import { findings, runNumbers, scaleSentence } from "../report/findings.ts";
-import { readRunData, type RunData } from "../runs/run-data.ts";
+import { readRunData } from "../runs/run-data.ts";
 import { writeReport } from "../report/write-report.ts";
 import { prose } from "../report/terminal.ts";
 import { wholeNumber } from "./options.ts";
@@ -65,13 +64,6 @@ Examples:
     const pictures = written.length > 1 ? `, and ${showMany(written.length - 1, "picture")}` : "";
     process.stdout.write(`Report: ${out}${pictures}\n`);
   });
-
-/** Runs keep the order of the command line; runs from one folder are ordered by connection. */
-function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly RunData[] {
-  const kinds = Object.keys(kindColours);
-  const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
-  return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
-}
 
 /** The folder of the only run, or the folder that holds all runs. */
 function defaultOut(folders: readonly string[]): string {

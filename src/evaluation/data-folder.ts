@@ -36,6 +36,15 @@ export interface DataFile {
   rows(columns: number): string[][];
 }
 
+/** For tasks that read no files. */
+export const noDataFolder: DataFolder = {
+  optionalFile: () => undefined,
+  files: () => [],
+  file(what) {
+    throw new Error(`eval: ${what} are wanted, and no folder is given; name the folder that holds them with --data.`);
+  },
+};
+
 /**
  * Look for the files of a benchmark.
  *

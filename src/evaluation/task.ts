@@ -92,10 +92,11 @@ export interface TaskGroup {
   readonly filter: string;
 }
 
-/** The eight benchmarks of the mHC paper's Table 4, and another prompt for MATH. */
+/** The eight benchmarks of the mHC paper's Table 4, another prompt for MATH, and the tasks that are generated here. */
 export type FamilyName =
   | "bbh"
   | "drop"
+  | "generated"
   | "gsm8k"
   | "hellaswag"
   | "hendrycks_math"

@@ -16,6 +16,10 @@ import { interventionsFigure } from "./figures/interventions.ts";
 import { mixingFigure } from "./figures/mixing.ts";
 import { paperFigures } from "./figures/paper.ts";
 import { paperTable } from "./paper-comparison.ts";
+import { robustnessFigure } from "./figures/robustness.ts";
+import { robustnessMarkup } from "./robustness-tables.ts";
+import { reasoningFigures } from "./figures/reasoning.ts";
+import { reasoningMarkup } from "./reasoning-tables.ts";
 import { seriesOf } from "./figures/series.ts";
 import { mixingStrengthFigure, saturationFigure, streamUseFigure } from "./figures/streams.ts";
 import {
@@ -120,7 +124,13 @@ function figureSections(runs: readonly RunData[], options: ReportOptions): Secti
     { id: "saturation", title: "Saturation", body: [saturationFigure(runs)] },
     { id: "streams", title: "Streams", body: [streamUseFigure(runs)] },
     { id: "experts", title: "Experts", body: [expertLoadFigure(runs)] },
+    {
+      id: "reasoning",
+      title: "Reasoning",
+      body: [reasoningMarkup(runs), ...reasoningFigures(runs)],
+    },
     { id: "interventions", title: "Interventions", body: [interventionsFigure(runs)] },
+    { id: "robustness", title: "Robustness", body: [robustnessMarkup(runs), robustnessFigure(runs)] },
     {
       id: "paper",
       title: "Beside the mHC paper",

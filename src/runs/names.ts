@@ -9,6 +9,8 @@ export const names = {
   events: "events.jsonl",
   samples: "samples.txt",
   interventions: "interventions.json",
+  reasoning: "reasoning.json",
+  robustness: "robustness.json",
   report: "report.html",
   checkpoints: "checkpoints",
 } as const;

@@ -16,6 +16,9 @@ import { given } from "../basics/given.ts";
 import { isObject } from "../basics/objects.ts";
 import { type ConfigChange, parseChanges } from "./identity.ts";
 import { type InterventionsData, soundInterventions } from "./interventions-data.ts";
+import { names } from "./names.ts";
+import { type ReasoningData, soundReasoning } from "./reasoning-data.ts";
+import { type RobustnessData, soundRobustness } from "./robustness-data.ts";
 import { parseRecord, type RecordFiles, together } from "./record-shapes.ts";
 import { MOST_OF_RECORDS, readText } from "../files/read.ts";
 
@@ -38,6 +41,10 @@ export interface RunData {
   /** Text of samples.txt. */
   readonly samples: string;
   readonly interventions: InterventionsData | undefined;
+  /** Absent where nothing was asked. */
+  readonly reasoning?: ReasoningData;
+  /** Absent where nothing was disturbed. */
+  readonly robustness?: RobustnessData;
   /** Steps of the checkpoints, ascending. */
   readonly checkpoints: readonly number[];
   /** One line for everything that could not be read. */
@@ -71,7 +78,11 @@ export function readRunData(folder: string): RunData {
     ),
     events: records("events.jsonl"),
     samples: read("samples.txt"),
-    interventions: interventionsOf(parseObject(read("interventions.json"), "interventions.json", problems), problems),
+    interventions: tableOf(read(names.interventions), names.interventions, soundInterventions, problems),
+    ...given({
+      reasoning: tableOf(read(names.reasoning), names.reasoning, soundReasoning, problems),
+      robustness: tableOf(read(names.robustness), names.robustness, soundRobustness, problems),
+    }),
     checkpoints: checkpointSteps(folder),
     problems,
   };
@@ -106,15 +117,14 @@ function changesOf(description: Record<string, unknown> | undefined, problems: s
   }
 }
 
-function interventionsOf(
-  value: Record<string, unknown> | undefined,
-  problems: string[],
-): InterventionsData | undefined {
+/** The sound part of a table in a file of its own. */
+function tableOf<T>(text: string, name: string, sound: (value: unknown) => T, problems: string[]): T | undefined {
+  const value = parseObject(text, name, problems);
   if (!value) return undefined;
   try {
-    return soundInterventions(value);
+    return sound(value);
   } catch (error) {
-    problems.push(`interventions.json: ${reason(error)}`);
+    problems.push(`${name}: ${reason(error)}`);
     return undefined;
   }
 }

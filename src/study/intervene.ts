@@ -287,7 +287,7 @@ interface ChangeableMaps {
 }
 
 /** Adjustments for every sublayer; building the graph shows which of them mix streams. */
-function changeableMaps(depth: number): {
+export function changeableMaps(depth: number): {
   adjustments: readonly Adjust[];
   changeable: ReadonlyMap<number, ChangeableMaps>;
 } {

@@ -4,6 +4,7 @@ import { didYouMean } from "../../basics/names.ts";
 import type { Family, FamilyName, Task } from "../task.ts";
 import { bbh } from "./bbh.ts";
 import { drop } from "./drop.ts";
+import { generated } from "./generated.ts";
 import { gsm8k } from "./gsm8k.ts";
 import { hellaswag } from "./hellaswag.ts";
 import { hendrycksMath, math } from "./math.ts";
@@ -22,6 +23,7 @@ export const families: Readonly<Record<FamilyName, Family>> = {
   piqa,
   triviaqa,
   hendrycks_math: hendrycksMath,
+  generated,
 };
 
 const all = Object.values(families);

@@ -13,6 +13,7 @@ import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime, type PlannedRuntime } from "../../runtime/planned/runtime.ts";
 import { inPrecision } from "../../runtime/precision.ts";
 import type { TrainingConfig } from "../../training/config.ts";
+import { disturbableModel } from "../../study/robustness.ts";
 import { changeableModel } from "../../study/intervene.ts";
 import { HEAP_BYTES, type MemoryNeed } from "./memory-limit.ts";
 import { createObserver } from "../../training/observe.ts";
@@ -53,6 +54,16 @@ export function planWriting(
   { prompts, tokens }: { readonly prompts: readonly number[]; readonly tokens: number },
 ): MemoryNeed {
   return planLoaded(config, machine, (runtime, model) => createGenerator(runtime, model).prepare(prompts, tokens));
+}
+
+/** What a study of a model's outputs needs, which asks for the logits of whole batches. */
+export function planDisturbing(config: TrainingConfig, machine: Machine): MemoryNeed {
+  const runtime = inPrecision(createPlannedRuntime(machine), config.precision);
+  const { parameters, spec } = disturbableModel(config);
+  for (const { tensor } of parameters.all) runtime.write(tensor, []);
+  runtime.compile(spec);
+  const runtimeBytes = runtime.memoryBytes();
+  return { runtimeBytes, machineBytes: runtimeBytes + fileBytes(parameters) + HEAP_BYTES };
 }
 
 /** What a model needs to be asked questions, so many side by side (by default as many as `createLanes` takes). */

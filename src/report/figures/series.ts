@@ -8,7 +8,7 @@ import { mean, median } from "../../basics/numbers.ts";
 import { isMixed } from "../../model/overrides.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import type { RunData } from "../../runs/run-data.ts";
-import { colourOf, dashes } from "./palette.ts";
+import { colourOf, dashes, kindColours } from "./palette.ts";
 
 /** Runs that differ only in the seed. */
 export interface Series {
@@ -26,6 +26,13 @@ export function kindOf({ config, net }: RunData): string {
   if (!config) return net?.model.connection?.kind ?? "unknown";
   const { connection } = config.model;
   return isMixed(connection) ? "mixed" : connection.kind;
+}
+
+/** Runs keep the order of the command line; those from one folder are ordered by connection. */
+export function inOrder(paths: readonly string[], runs: readonly RunData[]): readonly RunData[] {
+  const kinds = Object.keys(kindColours);
+  const place = (run: RunData): number => kinds.indexOf(kindOf(run)) >>> 0;
+  return paths.length > 1 ? runs : [...runs].sort((a, b) => place(a) - place(b));
 }
 
 /** Whether a loss was not finite, or the alarm "not-finite" or "diverged" was raised without a rollback. */
