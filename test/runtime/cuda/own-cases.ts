@@ -111,6 +111,8 @@ export const ownCases: readonly OperationCase[] = [
   attentionCase(33, 2, 1, 100, 36),
   sublayersCase(37, 4, 520),
   sublayersCase(70, 4, 24),
+  sublayersCase(67, 4, 160),
+  sublayersCase(18, 2, 64),
   sublayersCase(5, 2, 1040),
   sublayersCase(9, 3, 64),
   expertProductCase(tall, false),
