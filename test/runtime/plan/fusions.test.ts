@@ -84,6 +84,13 @@ describe("operations stay alone", () => {
     expect(callsOf({ last, exact })).toMatchObject({ streamWrite: 2, streamProjection: 2 });
   });
 
+  test("where the streams are projected in float32 and kept in bfloat16 alone", () => {
+    const h = manifoldCoefficients(x, phi, alpha, bias);
+    const next = streamWrite(x, h, scale(streamRead(x, h), 2));
+    const outputs = { coefficients: manifoldCoefficients(next, phi, alpha, bias), kept: narrow(next) };
+    expect(callsOf(outputs)).toMatchObject({ streamWrite: 1, streamProjection: 2 });
+  });
+
   test("where coefficients are changed before they are used", () => {
     const { last } = sublayers(2, undefined, (h) => scale(h, 0.5));
     const found = callsOf({ last });
