@@ -1,6 +1,7 @@
 // birkhoff launch: train with several processes, by the mpirun that is there, and end them all when one is lost.
 
 import { spawn, spawnSync } from "node:child_process";
+import { realpathSync } from "node:fs";
 import os from "node:os";
 import { setTimeout } from "node:timers/promises";
 import { Command, Option } from "commander";
@@ -95,7 +96,9 @@ Examples:
     expectPackages("mpi");
     const { program, flavour } = findLauncher(options.mpi);
     const own = flavours[flavour].options(options);
-    const line = [program, ...own, process.execPath, ...process.execArgv, process.argv[1]!, ...command];
+    // Other machines need not have the link by which npx found the program.
+    const entry = realpathSync(process.argv[1]!);
+    const line = [program, ...own, process.execPath, ...process.execArgv, entry, ...command];
     const tell = options.json ? tellJson : undefined;
     if (options.print) {
       if (tell) tell("start", { command: line });
@@ -124,7 +127,7 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
     child = spawn(program!, args, {
       detached: true,
       stdio: [process.stdin.isTTY ? "ignore" : "inherit", "inherit", "inherit"],
-      env: { ...process.env, [WATCH_VARIABLE]: JSON.stringify(watch.address) },
+      env: { ...plainUnlessShown(process.stdout), ...process.env, [WATCH_VARIABLE]: JSON.stringify(watch.address) },
     });
     const own = child;
     let asked = false;
@@ -146,6 +149,11 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
   } finally {
     watch.close();
   }
+}
+
+/** Open MPI gives ranks a terminal even where this process writes into a file, which is no place for colours. */
+function plainUnlessShown({ isTTY }: { readonly isTTY?: boolean }): { NO_COLOR?: string } {
+  return isTTY || process.env.FORCE_COLOR !== undefined ? {} : { NO_COLOR: "1" };
 }
 
 /** End the launcher and the processes of this machine that it may have left. */
