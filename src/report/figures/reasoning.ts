@@ -19,7 +19,7 @@ export function reasoningFigures(runs: readonly RunData[]): Figure[] {
   const tasks = sharedTasks(series);
   if (tasks.length === 0) return [];
   const figure = (name: string, title: string, measure: ReasoningMeasure, scale: Part): Figure => {
-    const panels = tasks.map((task) => {
+    const panels = tasks.map((task, index) => {
       const values = series.flatMap(({ label, runs: members }) => {
         const levels = members[0]!
           .reasoning!.rows.filter((row) => row.task === task)
@@ -45,6 +45,8 @@ export function reasoningFigures(runs: readonly RunData[]): Figure[] {
       const x = { field: "difficulty", type: "ordinal", title: counts, axis: { labelAngle: 0 } };
       const offset = { xOffset: { field: "series", type: "nominal", scale: { paddingOuter: 0.9 } } };
       const { color } = seriesEncoding(series);
+      // The panels of a row share the name of their axis.
+      const y = { type: "quantitative", title: index % COLUMNS === 0 ? measure.title : null, ...scale };
       return {
         title: task.replaceAll("_", " "),
         ...PANEL,
@@ -54,11 +56,11 @@ export function reasoningFigures(runs: readonly RunData[]): Figure[] {
           {
             transform: [{ filter: "isValid(datum.low)" }],
             mark: { type: "rule", strokeWidth: 1.5 },
-            encoding: { y: { field: "low", type: "quantitative", title: null, ...scale }, y2: { field: "high" } },
+            encoding: { y: { field: "low", ...y }, y2: { field: "high" } },
           },
           {
             mark: { type: "point", filled: true, size: 45, opacity: 1, tooltip: { content: "data" } },
-            encoding: { y: { field: "value", type: "quantitative", title: null, ...scale } },
+            encoding: { y: { field: "value", ...y } },
           },
         ],
       };
