@@ -60,7 +60,8 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
           `Programs of ${showList([...engine.sizes])} rows. Ctrl-C ends the server after the texts that it has.\n`,
       );
     await untilEnded();
-    say(`Finishing ${engine.load.active + engine.load.waiting} texts, for ${options.drain} s at most.`);
+    const left = engine.load.active + engine.load.waiting;
+    say(`Finishing ${left === 1 ? "1 text" : `${left} texts`}, for ${options.drain} s at most.`);
     await server.stop(options.drain);
   } finally {
     runtime.close();

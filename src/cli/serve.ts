@@ -59,7 +59,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
     "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
   )
   .argument("[runs]", "folder that holds run folders, at any depth", "runs")
-  .option("--port <n>", "port of the page; 0 for any free port", portNumber, 7333)
+  .option("--port <n>", "port of the page or the API; 0 for any free port", portNumber, 7333)
   .option("--host <address>", "address to listen on; any but this machine's own needs a token", "127.0.0.1")
   .option("--token <text>", "secret that a browser must send (generated when --host lets other machines in)")
   .option("--open", "open the page in the browser")

@@ -10,7 +10,7 @@ import { mean } from "../basics/numbers.ts";
 import { drawTable } from "../basics/table.ts";
 import type { ReasoningRow } from "../runs/reasoning-data.ts";
 import type { RunData } from "../runs/run-data.ts";
-import { kindOf, type Series, seriesOf } from "./figures/series.ts";
+import { type Series, seriesOf } from "./figures/series.ts";
 import type { Markup } from "./html.ts";
 import { tablesMarkup } from "./table-markup.ts";
 
@@ -101,7 +101,7 @@ export function reasoningNotes(runs: readonly RunData[]): string[] {
     seeds > 1
       ? `Means over ${seeds} seeds with their 95 % intervals (Student's t); differences are taken seed by seed. An interval that holds 0 shows no difference.`
       : "One seed has no interval: train several to know what a difference is worth.",
-    `${[...new Set(asked.map(kindOf))].join(", ")}: models this small answer nothing of MMLU, TriviaQA, GSM8K, MATH, HellaSwag, PIQA or DROP; they would be at chance there, so those tasks are not in this table.`,
+    "Models of a few million parameters answer nothing of MMLU, TriviaQA, GSM8K, MATH, HellaSwag, PIQA or DROP; they would be at chance there, so those tasks are not in this table.",
   ];
 }
 

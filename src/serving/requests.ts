@@ -218,7 +218,7 @@ function makeJob(
       throw new RequestError(
         400,
         "context_length_exceeded",
-        `The prompt has ${tokens.length} tokens and max_tokens is ${maxTokens}; this model reads at most ${context} tokens, of which the last that is written is none. Shorten the prompt, or ask for fewer tokens.`,
+        `The prompt has ${tokens.length} tokens and max_tokens is ${maxTokens}; this model reads at most ${context} tokens, so at most ${context + 1} may be given and written together. Shorten the prompt, or ask for fewer tokens.`,
       );
     return Array.from({ length: n }, (_, choice): TextRequest => ({
       prompt: tokens,
