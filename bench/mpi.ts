@@ -18,10 +18,10 @@ import { type Measured, ratio, type Side } from "./lib/report.ts";
 
 const FIGURE = "mpi.scaling.two";
 const BAR = 0.9;
-const BATCH = 8;
-const STEPS = 14;
+const BATCH = 4;
+const STEPS = 9;
 /** Steps in which memory is touched for the first time. */
-const WARM = 4;
+const WARM = 3;
 const ROUNDS = 4;
 const PAUSE_MS = 200;
 

@@ -16,7 +16,7 @@ import { writeResults } from "../evaluation/write-results.ts";
 import { formatJson } from "../files/json.ts";
 import { expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planAnswering } from "../planning/here/model-memory.ts";
-import { evaluationText, type NamedEvaluation } from "../report/evaluation-text.ts";
+import { evaluationText, leaves, type NamedEvaluation } from "../report/evaluation-text.ts";
 import { widthOf } from "../report/terminal.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import { acceptConfig } from "./config-file.ts";
@@ -153,7 +153,7 @@ async function evaluateRun(
     const cut = requests.filter((request) => store!.cut.has(request)).length;
     if (cut > 0)
       warn(
-        `${name}: ${showMany(cut, "prompt")} of ${showCount(requests.length)} did not fit into the window of ${run.config.model.context} tokens; their beginnings were left out.`,
+        `${name}: ${showMany(cut, "prompt")} of ${showCount(requests.length)} did not fit into the window of ${run.config.model.context} tokens; what stood at the beginning was left out.`,
       );
     writeResults(place, evaluation, {
       model_name: run.config.name,
@@ -246,14 +246,15 @@ const showTime = (seconds: number): string =>
 function asJson(found: readonly NamedEvaluation[]): unknown {
   const [first] = found;
   return found.map(({ name, evaluation }) => {
-    const { verdicts, samples: _, ...results } = evaluation;
-    const differences: Record<string, Record<string, Difference>> = {};
-    for (const [task, own] of Object.entries(verdicts)) {
-      const keys = Object.keys(results.results[task]!).filter((key) => key.includes(",") && !key.includes("_stderr"));
-      differences[task] = Object.fromEntries(
-        keys.map((key) => [key, difference(key, own, first!.evaluation.verdicts[task]!)]),
-      );
-    }
+    const { verdicts: _, samples: __, ...results } = evaluation;
+    const differences = Object.fromEntries(
+      Object.entries(results.results).map(([task, entry]) => {
+        const verdictsOf = (from: EvaluationReport) => leaves(task).flatMap((leaf) => from.verdicts[leaf]!);
+        const keys = Object.keys(entry).filter((key) => key.includes(",") && !key.includes("_stderr"));
+        const pairs = keys.map((key) => [key, difference(key, verdictsOf(evaluation), verdictsOf(first!.evaluation))]);
+        return [task, Object.fromEntries(pairs) as Record<string, Difference>];
+      }),
+    );
     return { run: name, ...results, ...(evaluation !== first!.evaluation && { differences }) };
   });
 }

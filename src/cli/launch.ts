@@ -2,6 +2,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import os from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { shellWord } from "../basics/show.ts";
 import { expectPackages } from "../files/packages.ts";
@@ -62,6 +63,9 @@ const flavours = {
 type MpiName = keyof typeof flavours;
 const mpiNames = Object.keys(flavours) as MpiName[];
 
+/** The watch names a lost rank within this time. */
+const NAMING_MS = 700;
+
 /** After a rank is lost the launcher has so long to end the others itself. */
 const ENDING_MS = 2500;
 
@@ -112,7 +116,7 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
     onTrouble(message) {
       trouble = message;
       say(`birkhoff: ${message}`);
-      setTimeout(() => child && endAll(child, watch), ENDING_MS);
+      void setTimeout(ENDING_MS, undefined, { ref: false }).then(() => child && endAll(child, watch));
     },
   });
   try {
@@ -134,6 +138,8 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
         .on("error", reject)
         .on("close", (code, signal) => resolve(code ?? 128 + (os.constants.signals[signal!] ?? 0)));
     });
+    // The watch may still be looking which ranks ended together.
+    if (trouble === undefined && code !== 0) await setTimeout(NAMING_MS);
     if (trouble === undefined) return { code };
     endAll(own, watch);
     return { code: ABORT_CODE, trouble };

@@ -1,6 +1,7 @@
 // Question: how does the last checkpoint of a run become a model that answers?
 
 import path from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { sha256 } from "../files/hash.ts";
 import { sha256OfFile } from "../files/hash.ts";
 import { readText } from "../files/read.ts";
@@ -55,7 +56,7 @@ export function openRunModel(folder: string, onWarning: (message: string) => voi
       const model = languageModel(config.model, parameters);
       restoreTensors(precise, parameters.all, loadModel(place.folder).model, "model");
       return {
-        lanes: createLanes(precise, model, lanes),
+        lanes: createLanes(precise, model, { pause: setImmediate, ...lanes }),
         tokenizer: readTokenizer(tokenizerFile),
         context: config.model.context,
       };

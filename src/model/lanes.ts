@@ -49,6 +49,11 @@ export interface LaneOptions {
   readonly lanes?: number | undefined;
   /** Most rows of a run of the model, a power of two. Default: 512, or fewer where their scores would need more than 64 MiB. */
   readonly rows?: number | undefined;
+  /**
+   * Awaited between runs of the model. On the CPU these need no waiting, so that without it the program hears of
+   * nothing else, such as a signal, until all is read. Default: nothing
+   */
+  readonly pause?: (() => Promise<void>) | undefined;
 }
 
 /** Texts side by side; the file's head says how. */
@@ -89,7 +94,7 @@ const STEP = 64;
 
 /** Lanes for the texts of a model; they read with the parameters that the runtime holds at that time. */
 export function createLanes(runtime: Runtime, model: LanguageModel, options: LaneOptions = {}): Lanes {
-  expectFields("createLanes", options, { lanes: "number", rows: "number" });
+  expectFields("createLanes", options, { lanes: "number", rows: "number", pause: "function" });
   const { context, vocabulary } = model.config;
   const count = options.lanes ?? Math.max(1, Math.min(32, Math.floor(2 ** 26 / cacheSize(model))));
   const most = options.rows ?? Math.max(LEAST_ROWS, Math.min(512, 2 ** Math.floor(24 - Math.log2(vocabulary))));
@@ -170,8 +175,10 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
             idle.push(errand.lane);
           }
           for (const [{ number }, result] of ended) yield [number, result];
-          if (running.length > 0) await readSome(running);
-          else if (ended.length === 0 && fresh.length === 0) return;
+          if (running.length > 0) {
+            await readSome(running);
+            await options.pause?.();
+          } else if (ended.length === 0 && fresh.length === 0) return;
         }
       } finally {
         // What an unfinished errand has put into its lane is forgotten.

@@ -47,7 +47,7 @@ export function evaluationText(
   ];
   const rows = shown.flatMap((name) => {
     const entry = results[name]!;
-    const tasks = name in groups ? leaves(name) : [name];
+    const tasks = leaves(name);
     const keys = Object.keys(entry).filter((key) => key.includes(",") && !key.includes("_stderr"));
     return keys.map((key) => {
       const [metric = "", filter = ""] = key.split(",");
@@ -79,11 +79,11 @@ function showDifference({ mean, low, high }: Difference): string {
     : `${showSigned(mean)} (${showSigned(low)} to ${showSigned(high)})`;
 }
 
-/** All tasks of a group. */
-function leaves(name: string): readonly string[] {
+/** All tasks of a group; of a task itself. */
+export function leaves(name: string): readonly string[] {
   const groups = Object.values(families).flatMap((family) => family.groups);
   const group = groups.find((one) => one.name === name);
-  return group ? leavesOf(group, groups) : [];
+  return group ? leavesOf(group, groups) : [name];
 }
 
 /** What guessing gives: of choices one by their number, else nothing. */

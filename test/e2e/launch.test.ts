@@ -113,7 +113,7 @@ describe.each(kinds)("%s", (kind, program, variable) => {
   );
 
   test.skipIf(!hasMpi).each([
-    ["SIGKILL", "has ended before the others"],
+    ["SIGKILL", "ended before the others"],
     ["SIGSTOP", "hangs: nothing was heard of it"],
   ] as const)("a rank that gets %s ends the job within 10 s", { timeout: SECONDS * 1000 }, async (signal, message) => {
     const out = `${kind}-${signal}`;

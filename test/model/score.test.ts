@@ -135,6 +135,20 @@ describe("scores of continuations", () => {
     lanes.release();
   });
 
+  test("between runs of the model a program can do other things", async () => {
+    let runs = 0;
+    const heard: number[] = [];
+    const pause = (): Promise<void> => {
+      runs++;
+      return new Promise((resolve) => void setImmediate(resolve));
+    };
+    const requests = someRequests(12);
+    setImmediate(() => void heard.push(runs));
+    expect(await scoresOf(requests, { lanes: 1, rows: 32, pause })).toEqual(await scoresOf(requests));
+    expect(runs).toBeGreaterThan(11);
+    expect(heard[0]).toBeLessThan(3);
+  });
+
   test("empty contexts and continuations are refused", async () => {
     await expect(scoresOf([{ context: [], continuations: [[1]] }])).rejects.toThrow("the context has no tokens");
     await expect(scoresOf([{ context: [1], continuations: [[]] }])).rejects.toThrow("a continuation has no tokens");

@@ -1,19 +1,28 @@
 // Question: how does a graph become a list of kernel calls?
 //
-// What the machine has no kernel for is composed of simpler operations first (graph/compose.ts). Then nodes are
-// lowered in order of construction. Two fusions happen here: add(x, f(...)) where f's kernel can accumulate becomes one
-// call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
-// kernel that made the value, where it can. A machine whose kernels have operands of bfloat16 takes and stores all
-// values in that form (stored.ts).
+// What the machine has no kernel for is composed of simpler operations first (graph/compose.ts), and pairs of operations
+// that it has one kernel for become one (fusions.ts). Then nodes are lowered in order of construction. Two more fusions
+// happen here: add(x, f(...)) where f's kernel can accumulate becomes one call that starts from x, so residual sums and
+// gradient sums cost nothing; and a rounding to bfloat16 is done by the kernel that made the value, where it can. A
+// machine whose kernels have operands of bfloat16 takes and stores all values in that form (stored.ts).
 
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";
 import { withoutIncluded } from "../../graph/included.ts";
 import { stateOf, stateOperation } from "../../graph/state.ts";
-import { ancestors, byteSize, flopsOf, type Node, operandsOf, type Tensor } from "../../graph/tensor.ts";
+import {
+  ancestors,
+  byteSize,
+  flopsOf,
+  type Node,
+  type Operation,
+  operandsOf,
+  type Tensor,
+} from "../../graph/tensor.ts";
 import { expectSpec, type ProgramSpec, resultsOf, tensorsOf } from "../program.ts";
 import { planArena } from "./arena.ts";
 import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./calls.ts";
+import { fused } from "./fusions.ts";
 import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
 import { narrowSource, roundings } from "./stored.ts";
@@ -90,11 +99,14 @@ function lowerGraph(
 ): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
   const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
   const needed = withoutIncluded(targets);
-  const made = composed(targets.map(needed), {
-    name: machine.name,
-    has: (op) => op === stateOperation || machine.implementationOf(op) !== undefined,
-  });
-  const place = (tensor: Tensor): Tensor => made(needed(tensor));
+  const has = (op: Operation): boolean => {
+    const found = machine.implementationOf(op);
+    // What fits some operands only is left to the fusions, which ask.
+    return op === stateOperation || (found !== undefined && found.fits === undefined);
+  };
+  const made = composed(targets.map(needed), { name: machine.name, has });
+  const joined = fused(targets.map(needed).map(made), new Set(resultsOf(spec).map(needed).map(made)), machine);
+  const place = (tensor: Tensor): Tensor => joined(made(needed(tensor)));
   const results = resultsOf(spec).map(place);
   const nodes = ancestors(targets.map(place));
   const takesStored = machine.takesStored === true;

@@ -3,7 +3,7 @@
 // Its numbers, and for each operation a rule that turns a node into calls of its kernels. A kernel's arguments are,
 // in order, buffers and scalar words.
 
-import type { DType, Node, Operation, Tensor } from "../../graph/tensor.ts";
+import type { DType, Node, Operation, Tensor, TensorSpec } from "../../graph/tensor.ts";
 import type { Device } from "../device.ts";
 import type { ProgramSpec } from "../program.ts";
 import type { Buffer, Call, CompiledPlan } from "./calls.ts";
@@ -68,6 +68,8 @@ export interface Lowering {
   lower(node: Node, context: LoweringContext, addend?: Tensor): void;
   /** The kernel can add a tensor of the output's shape on the way: add(x, this) costs nothing. */
   readonly accumulates?: boolean;
+  /** Of an operation that fusions make: whether the kernel can do it for such inputs. Elsewhere it is composed of simpler ones. */
+  fits?(inputs: readonly TensorSpec[], attributes: object): boolean;
   /** Whether the kernel of a node can store its first output as bfloat16: rounding it costs nothing. */
   rounds?(node: Node): boolean;
 }

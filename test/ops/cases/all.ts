@@ -38,6 +38,7 @@ import { sliceCases } from "./slice.ts";
 import { softmaxCases } from "./softmax.ts";
 import { bfloat16Cases } from "./bfloat16.ts";
 import { streamReadCases } from "./stream-read.ts";
+import { streamSeamCases } from "./stream-seam.ts";
 import { streamWriteCases } from "./stream-write.ts";
 import { sumSquaresCases } from "./sum-squares.ts";
 import { swigluCases } from "./swiglu.ts";
@@ -82,6 +83,7 @@ export const cases: readonly OperationCase[] = [
   ...softmaxCases,
   ...bfloat16Cases,
   ...streamReadCases,
+  ...streamSeamCases,
   ...streamWriteCases,
   ...sumSquaresCases,
   ...swigluCases,

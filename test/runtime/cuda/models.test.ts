@@ -92,6 +92,15 @@ describe.skipIf(!machine)("by CUDA", { timeout: 300_000 }, () => {
     expect(await losses(runtime, config, 3)).toEqual(await losses(runtime, config, 3));
   });
 
+  test("computing states again changes no bit", async () => {
+    // Coefficients that are made again are made without the read that they were made with at first.
+    const changes = { precision: "bfloat16", batch: 2, model: { width: 32, hidden: 32 } } as const;
+    const [stored, again] = await oneByOne(["none", 2] as const, (recompute) =>
+      losses(runtime, tinyTraining("mhc", { ...changes, recompute }), 2),
+    );
+    expect(again).toEqual(stored);
+  });
+
   test("a trained model writes what it writes on the processor", async () => {
     const config = tinyTraining("mhc", { steps: 4 });
     const wasm = await createWasmRuntime({ threads: 1 });

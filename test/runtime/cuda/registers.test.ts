@@ -100,13 +100,14 @@ const models: readonly Model[] = [
       return [streams, x, phi, alpha, bias];
     },
     registers: {
-      streamRead: [32, 32],
-      streamReadBackward: [64, 64],
+      coefficientsReadBackward: [96, 96],
+      streamReadProjectionBackward: [128, 144],
       streamWrite: [64, 48],
       streamWriteBackward: [128, 128],
       projectionFragments: [32, 32],
       streamProjection: [128, 128],
-      streamProjectionBackward: [128, 128],
+      streamWriteProjection: [128, 128],
+      coefficientsRead: [40, 40],
       transposedProduct: [152, 0],
     },
   },

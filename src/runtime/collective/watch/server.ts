@@ -23,6 +23,9 @@ import {
   type WatchAddress,
 } from "./protocol.ts";
 
+/** Connections that end within such a time ended for one reason. */
+const TOGETHER_MS = 400;
+
 /** What the watch does when a rank is in trouble. */
 export interface WatchOptions {
   /** Called once, after all ranks have been told to end. */
@@ -52,18 +55,32 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
   const heard = new Map<number, Heard>();
   let ended = false;
   const tell = (socket: net.Socket, message: FromWatch): void => void socket.write(lineOf(message));
-  const trouble = ({ rank, pid, machine }: Process, what: string): void => {
+  const trouble = (whose: readonly Process[], what: string): void => {
     if (ended) return;
     ended = true;
     for (const { socket } of heard.values()) tell(socket, { kind: "end" });
-    onTrouble(`rank ${rank} (process ${pid} on ${machine}) ${what}`);
+    const ranks = whose.map(({ rank, pid, machine }) => `rank ${rank} (process ${pid} on ${machine})`);
+    onTrouble(`${new Intl.ListFormat("en-GB").format(ranks)} ${what}`);
+  };
+  const gone: Process[] = [];
+  /** One that is killed may take others with it at once, and which connection ends first is chance: all are named. */
+  const isGone = (each: Process): void => {
+    if (gone.push(each) > 1) return;
+    setTimeout(
+      () =>
+        trouble(
+          gone,
+          `${gone.length === 1 ? "has" : "have"} ended before the others: killed, or ended by an error, which then stands above. The job is ended.`,
+        ),
+      TOGETHER_MS,
+    );
   };
   const answers = {
     hello: () => undefined,
     beat: (message: Extract<FromRank, { kind: "beat" }>, each: Heard) => {
       if (message.still !== undefined)
         trouble(
-          each.process,
+          [each.process],
           `hangs: it is alive, and its step has not moved for ${Math.round(message.still)} s. The job is ended.`,
         );
     },
@@ -94,11 +111,7 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
     });
     socket.on("error", () => undefined);
     socket.on("close", () => {
-      if (own && heard.get(own.process.rank) === own)
-        trouble(
-          own.process,
-          "has ended before the others: it was killed, or an error ended it, which then stands above. The job is ended.",
-        );
+      if (own && heard.get(own.process.rank) === own) isGone(own.process);
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -109,7 +122,7 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
     for (const each of heard.values())
       if (now - each.last > silence)
         trouble(
-          each.process,
+          [each.process],
           `hangs: nothing was heard of it for ${Math.round((now - each.last) / 1000)} s. It is stopped, or its machine cannot be reached. The job is ended.`,
         );
   }, BEAT_MS);

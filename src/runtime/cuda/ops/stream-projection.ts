@@ -4,12 +4,12 @@
 //   draw = s · dp,  dx = draw · w − (s² / K) (Σ_m dp_m p_m) · x,  dw = drawᵀ · x
 //
 // Shapes: x [rows, K], w [P, K], p [rows, P], s [rows]; P is n² + 2n for mHC, at most 32 here.
-// Forward: a group of 16 warps has 64 rows; each warp takes 32 rows over an eighth of the units of K, 16 bytes of a row
+// Forward: a group of 8 warps has 64 rows; each warp takes 32 rows over a quarter of the units of K, 16 bytes of a row
 // a lane, which is a fragment of x as it lies. w is packed beforehand to fragments of two halves: of bfloat16 (17 bits
-// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The eighths are added in
-// order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
-// Backward: a thread has four columns of w in its registers and goes down the rows. Bytes: x, dx, and what dx is added
-// to. dw of bfloat16 streams: the same with sums in registers, over parts of the rows that are added up in order.
+// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The quarters
+// are added in order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
+// Backward: projection-backward.ts. dw of bfloat16 streams: a thread has the sums of four columns in its registers and
+// goes down a part of the rows; the parts are added up in order.
 // Other shapes take the kernels of every GPU.
 
 import { lastAxis, rowCount, type Tensor } from "../../../graph/tensor.ts";
@@ -18,6 +18,7 @@ import {
   streamProjectionBackwardOperation,
   streamProjectionOperation,
 } from "../../../ops/stream-projection.ts";
+import { streamSizes } from "../../../ops/streams.ts";
 import { emitColumnSums } from "../../gpu/ops/reductions.ts";
 import { LESS } from "../../gpu/ops/rms-norm.ts";
 import { streamProjection as everyGpu } from "../../gpu/ops/stream-projection.ts";
@@ -25,19 +26,14 @@ import { float } from "../../gpu/work.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
 import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary, floatOperand } from "../implement.ts";
 import { type Own, own } from "./own.ts";
+import { emitProjectionBackward, FOUR, fours, MOST_COLUMNS } from "./projection-backward.ts";
 import { vectors } from "./vectors.ts";
 
-/** The most columns of fragments: p of a row in registers. */
-const MOST_COLUMNS = 32;
 /** Rows of a group, forward. */
-const ROWS = 64;
+export const ROWS = 64;
 /** Warps that share the inner index of the same rows. */
-const SLICES = 8;
+export const SLICES = 4;
 const WIDTH = 32 * SLICES * 2;
-/** Rows and threads of a group, backward; a thread has FOUR columns. */
-const ROWS_BACKWARD = 32;
-const WIDTH_BACKWARD = 256;
-const FOUR = 4;
 /** dw: threads of a group, and the most parts of the rows. */
 const WIDTH_WEIGHT = 128;
 const MOST_PARTS = 32;
@@ -45,19 +41,9 @@ const MOST_PARTS = 32;
 const LEAST_EPSILON = 2 ** -126;
 
 /** Values of a row that four lanes take together: 16 bytes each. */
-const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
+export const unitOf = ({ type }: CudaPlace): number => (type === "bf16" ? 32 : 16);
 
-/** Loads and stores of four values, which the kernel may write over what it has read. */
-const fours = `
-DEVICE void loadFour(const float* p, float* v) { loadOwn<4>(p, v); }
-DEVICE void loadFour(const bf16* p, float* v) {
-  const uint2 w = *(const uint2*)p;
-  v[0] = lowBf16(w.x); v[1] = highBf16(w.x); v[2] = lowBf16(w.y); v[3] = highBf16(w.y);
-}
-DEVICE void storeFour(float* p, const float* v) { store<4>(p, v); }
-DEVICE void storeFour(bf16* p, const float* v) { *(uint2*)p = make_uint2(packBf16(v[0], v[1]), packBf16(v[2], v[3])); }`;
-
-const split: Readonly<Record<"f32" | "bf16", string>> = {
+export const split: Readonly<Record<"f32" | "bf16", string>> = {
   bf16: `
 /* Eight values as bfloat16, and their rests. */
 DEVICE void split(const float* v, uint4& large, uint4& small) {
@@ -97,8 +83,15 @@ DEVICE void multiply(float* c, uint4 a, uint4 b, uint4 large, uint4 small) {
 }`,
 };
 
+/** Values of a unit, as floats. */
+export const asValues = `
+DEVICE float asFloat(float v) { return v; }
+DEVICE float asFloat(bf16 v) { return fromBf16(v); }
+DEVICE void values(uint4 w, float (&v)[8]) { widen(w, v); }
+DEVICE void values(uint4 w, float (&v)[4]) { spread(w, v); }`;
+
 /** The fragments of w, [units, tiles, large and small, lanes] of 16 bytes. */
-function emitFragments(context: LoweringContext, w: Tensor, x: CudaPlace): CudaPlace {
+export function emitFragments(context: LoweringContext, w: Tensor, x: CudaPlace): CudaPlace {
   const [P, K] = [rowCount(w.shape), lastAxis(w.shape)];
   const unit = unitOf(x);
   const [units, tiles] = [K / unit, Math.ceil(P / 8)];
@@ -133,8 +126,46 @@ to[32] = small;`,
 }
 
 /** Bytes in which the slices' parts of so many columns are added. */
-const partsBytes = (columns: number): number => 4 * (SLICES * ROWS * partsStride(columns) + ROWS);
-const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
+export const partsBytes = (columns: number): number => 4 * (SLICES * ROWS * partsStride(columns) + ROWS);
+export const partsStride = (columns: number): number => 8 * Math.ceil(columns / 8) + 1;
+
+/**
+ * The end of a projection of ROWS rows from `first` on: the slices' parts of products and squares, which lie in shared
+ * memory, are added in order, and scaled. `from` is what was projected.
+ */
+export const projectionEnd = ({
+  from,
+  width,
+  epsilon,
+}: {
+  readonly from: string;
+  readonly width: number;
+  readonly epsilon: number;
+}): string => `if (lane < ${ROWS}u && first + (int)lane < R) {
+  float total = 0.0f;
+  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
+  float scale = 1.0f / sqrtf(total / K + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))});
+  if ((__float_as_uint(total) & 0x7f800000u) == 0x7f800000u) {
+    /* Squares that float32 cannot hold: of smaller values, one after the other. */
+    float less = 0.0f;
+    for (int k = 0; k < K; k++) {
+      const float e = asFloat(${from}[(size_t)(first + lane) * K + k]) * ${float(LESS)};
+      less += e * e;
+    }
+    scale = ${float(LESS)} / sqrtf(less / K);
+  }
+  scales[lane] = scale;
+  norms[first + lane] = scale;
+}
+__syncthreads();
+for (int id = lane; id < ${ROWS} * P; id += ${width}) {
+  const int row = id / P, m = id % P;
+  if (first + row >= R) break;
+  float total = 0.0f;
+#pragma unroll
+  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
+  p[(size_t)first * P + id] = scales[row] * total;
+}`;
 
 /** @param sharedBytes what a group may have of shared memory */
 export function streamProjection(sharedBytes: number): readonly Own[] {
@@ -152,6 +183,9 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
         const P = rowCount(w.shape);
         const tiles = Math.ceil(P / 8);
         const from = cudaOperand(context, x);
+        // All streams of some channels, then of others: the order of streamWriteProjection, which gives the same bits.
+        const { channels, streams: n } = streamSizes(x);
+        const streams = K > channels && channels % unitOf(from) === 0 ? n : 1;
         const fragments = emitFragments(context, w, from);
         const stride = partsStride(P);
         context.emit(
@@ -162,15 +196,12 @@ export function streamProjection(sharedBytes: number): readonly Own[] {
             declarations: [
               vectors,
               split[from.type === "bf16" ? "bf16" : "f32"],
-              `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, N = UNIT / 4;
-DEVICE float asFloat(float v) { return v; }
-DEVICE float asFloat(bf16 v) { return fromBf16(v); }
-DEVICE void values(uint4 w, float (&v)[8]) { widen(w, v); }
-DEVICE void values(uint4 w, float (&v)[4]) { spread(w, v); }`,
+              `constexpr int R = ${rows}, K = ${K}, P = ${P}, PT = ${tiles}, UNIT = ${unitOf(from)}, UNITS = K / UNIT, PARTS = UNITS / ${streams}, N = UNIT / 4;
+${asValues}`,
             ],
             width: WIDTH,
             groups: Math.ceil(rows / ROWS),
-            groupsAtOnce: 1,
+            groupsAtOnce: 2,
             sharedBytes: partsBytes(P),
             body: `
 const int w = lane / 32, l = lane % 32, g = l / 4, t = l % 4;
@@ -182,8 +213,9 @@ for (int m = 0; m < 2; m++) {
 #pragma unroll
   for (int j = 0; j < PT; j++) acc[m][j][0] = acc[m][j][1] = acc[m][j][2] = acc[m][j][3] = 0.0f;
 }
+for (int part = slice; part < PARTS; part += ${SLICES})
 #pragma unroll 2
-for (int unit = slice; unit < UNITS; unit += ${SLICES}) {
+for (int unit = part; unit < UNITS; unit += PARTS) {
   uint4 v[2][2];
 #pragma unroll
   for (int m = 0; m < 2; m++)
@@ -228,31 +260,7 @@ for (int m = 0; m < 2; m++)
     }
   }
 __syncthreads();
-if (lane < ${ROWS}u && first + (int)lane < R) {
-  float total = 0.0f;
-  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + lane) * STRIDE + 8 * PT];
-  float scale = 1.0f / sqrtf(total / K + ${float(epsilon === 0 ? 0 : Math.max(epsilon, LEAST_EPSILON))});
-  if ((__float_as_uint(total) & 0x7f800000u) == 0x7f800000u) {
-    /* Squares that float32 cannot hold: of smaller values, one after the other. */
-    float less = 0.0f;
-    for (int k = 0; k < K; k++) {
-      const float e = asFloat(x[(size_t)(first + lane) * K + k]) * ${float(LESS)};
-      less += e * e;
-    }
-    scale = ${float(LESS)} / sqrtf(less / K);
-  }
-  scales[lane] = scale;
-  norms[first + lane] = scale;
-}
-__syncthreads();
-for (int id = lane; id < ${ROWS} * P; id += ${WIDTH}) {
-  const int row = id / P, m = id % P;
-  if (first + row >= R) break;
-  float total = 0.0f;
-#pragma unroll
-  for (int k = 0; k < ${SLICES}; k++) total += parts[(k * ${ROWS} + row) * STRIDE + m];
-  p[(size_t)first * P + id] = scales[row] * total;
-}`,
+${projectionEnd({ from: "x", width: WIDTH, epsilon })}`,
           }),
         );
       },
@@ -263,68 +271,8 @@ for (int id = lane; id < ${ROWS} * P; id += ${WIDTH}) {
         const { length: K } = projectionRows(x, attributes);
         return rowCount(w.shape) <= MOST_COLUMNS && K % FOUR === 0;
       },
-      lower({ x, w, p, s, dp, dx, draw }, attributes, context, addend) {
-        const { rows, length: K } = projectionRows(x, attributes);
-        const P = rowCount(w.shape);
-        const before = addend && cudaOperand(context, addend);
-        const slices = Math.ceil(K / (FOUR * WIDTH_BACKWARD));
-        const operands = { w: floatOperand(context, w), p: floatOperand(context, p), norms: floatOperand(context, s) };
-        context.emit(
-          cudaCall({
-            name: "streamProjectionBackward",
-            reads: {
-              x: cudaOperand(context, x),
-              ...operands,
-              dp: floatOperand(context, dp),
-              ...(before && { before }),
-            },
-            writes: { dx: cudaOperand(context, dx), draw: floatOperand(context, draw) },
-            inPlace: { dx: before ? "before" : "x" },
-            declarations: [
-              vectors,
-              fours,
-              `constexpr int R = ${rows}, K = ${K}, P = ${P};
-__shared__ float draws[${ROWS_BACKWARD * MOST_COLUMNS}], factors[${ROWS_BACKWARD}];`,
-            ],
-            width: WIDTH_BACKWARD,
-            groups: slices * Math.ceil(rows / ROWS_BACKWARD),
-            body: `
-const int first = (int)group / ${slices} * ${ROWS_BACKWARD}, slice = (int)group % ${slices};
-const int w_ = lane / 32, l = lane % 32, there = min(${ROWS_BACKWARD}, R - first);
-for (int row = w_; row < there; row += ${WIDTH_BACKWARD / 32}) {
-  const float scale = norms[first + row];
-  const size_t at = (size_t)(first + row) * P + l;
-  const float d = l < P ? dp[at] : 0.0f;
-  const float along = warpSum(l < P ? d * p[at] : 0.0f);
-  draws[row * ${MOST_COLUMNS} + l] = scale * d;
-  if (l == 0) factors[row] = -(scale * scale / K) * along;
-  if (slice == 0 && l < P) draw[at] = scale * d;
-}
-__syncthreads();
-const int c = (slice * ${WIDTH_BACKWARD} + (int)lane) * ${FOUR};
-if (c >= K) return;
-float own[P][4];
-#pragma unroll
-for (int m = 0; m < P; m++) load<4>(w + (size_t)m * K + c, own[m]);
-#pragma unroll 2
-for (int row = 0; row < there; row++) {
-  const size_t at = (size_t)(first + row) * K + c;
-  float v[4]${before ? ", b[4]" : ""};
-  loadFour(x + at, v);
-  ${before ? "loadFour(before + at, b);" : ""}
-  const float factor = factors[row];
-#pragma unroll
-  for (int k = 0; k < 4; k++) v[k] = ${before ? "b[k] + " : ""}factor * v[k];
-#pragma unroll
-  for (int m = 0; m < P; m++) {
-    const float d = draws[row * ${MOST_COLUMNS} + m];
-#pragma unroll
-    for (int k = 0; k < 4; k++) v[k] += d * own[m][k];
-  }
-  storeFour(dx + at, v);
-}`,
-          }),
-        );
+      lower(tensors, attributes, context, addend) {
+        emitProjectionBackward(context, projectionRows(tensors.x, attributes), tensors, addend);
       },
     }),
   ];

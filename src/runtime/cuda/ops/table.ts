@@ -11,9 +11,11 @@ import { products } from "../products.ts";
 import { casts } from "./casts.ts";
 import { attention } from "./attention.ts";
 import { blocks } from "./blocks.ts";
+import { coefficients } from "./coefficients.ts";
 import { crossEntropy } from "./cross-entropy.ts";
 import { expertMatmul } from "./expert-matmul.ts";
 import { rmsNorm } from "./rms-norm.ts";
+import { seam } from "./seam.ts";
 import { streamProjection } from "./stream-projection.ts";
 import { streams } from "./streams.ts";
 
@@ -47,5 +49,7 @@ export function implementationsFor(gpu: Abilities): ReadonlyMap<Operation, Lower
     ...crossEntropy,
     ...streams,
     ...streamProjection(sharedBytes),
+    ...coefficients,
+    ...seam(sharedBytes),
   ]);
 }
