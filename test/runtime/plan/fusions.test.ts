@@ -80,7 +80,10 @@ test("so it is where streams are kept in bfloat16", () => {
 describe("operations stay alone", () => {
   test("where what lies between in float32 is read by somebody else, or is a result", () => {
     let exact: Tensor | undefined;
-    const { last } = sublayers(2, (next) => narrow((exact ??= next) === next ? next : next));
+    const { last } = sublayers(2, (next) => {
+      exact ??= next;
+      return narrow(next);
+    });
     expect(callsOf({ last, exact })).toMatchObject({ streamWrite: 2, streamProjection: 2 });
   });
 
