@@ -274,8 +274,13 @@ async function askQuestions(
   const tasks = tasksText(generated!);
   for (const { config, trainer, folder } of runs) {
     say(`${config.name} answers questions`);
-    const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
-    writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
+    try {
+      const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
+      if (answers) writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
+    } catch (error) {
+      // One that has diverged must not cost the others their report.
+      warn(`${config.name} has no answers: ${reason(error)}`);
+    }
   }
 }
 
@@ -313,7 +318,6 @@ async function reportExperiment(...experiment: Parameters<typeof writeExperiment
   );
 }
 
-/** A configuration for every size, connection and seed, each with the connection choice that it was made from. */
 /** What is compared, and on which text; there is memory for it. */
 interface Begun {
   readonly data: PreparedFiles;
@@ -336,6 +340,7 @@ async function beginAgain(
   return { data: await prepareRun(first, place, options), wanted };
 }
 
+/** A configuration for every size, connection and seed, and their text. */
 async function begin(asked: CompareOptions, command: Command, runtime: Runtime, writes: Writes): Promise<Begun> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
