@@ -340,7 +340,7 @@ async function beginAgain(
   return { data: await prepareRun(first, place, options), wanted };
 }
 
-/** A configuration for every size, connection and seed, and their text. */
+/** A configuration for every size, connection and seed. */
 async function begin(asked: CompareOptions, command: Command, runtime: Runtime, writes: Writes): Promise<Begun> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;
