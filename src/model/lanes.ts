@@ -157,15 +157,15 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
       };
       try {
         for (;;) {
-          const fresh: Running<R>[] = [];
+          // Lanes take turns at being the first.
+          running = [...running.slice(1), ...running.slice(0, 1)];
           while (idle.length > 0) {
             const next = waiting.next();
             if (next.done) break;
-            fresh.push(begin(idle.pop()!, next.value));
+            running.push(begin(idle.pop()!, next.value));
           }
-          // Those that had all rows they wished for go on; lanes take turns at being the first.
-          const ready = new Set([...fresh, ...running.filter(({ done, wish }) => done === wish.rows.length)]);
-          running = [...running.slice(1), ...running.slice(0, 1), ...fresh];
+          // Those that had all rows they wished for go on.
+          const ready = running.filter(({ done, wish }) => done === wish.rows.length);
           const ended: [Running<R>, R][] = [];
           for (const errand of ready) {
             const end = advance(errand);
@@ -179,7 +179,7 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
           if (running.length > 0) {
             await readSome(running);
             await options.pause?.();
-          } else if (ended.length === 0 && fresh.length === 0) return;
+          } else if (ended.length === 0) return;
         }
       } finally {
         // What an unfinished errand has put into its lane is forgotten.
