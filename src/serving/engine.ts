@@ -8,6 +8,7 @@
 //
 // Texts wait in a queue with a bound. A text whose signal is aborted leaves before the next tick.
 
+import { powerOfTwo } from "../basics/numbers.ts";
 import { createDecoder } from "../model/decoder.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -86,8 +87,6 @@ interface Text extends TextState {
 
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
 const [MOST_ROWS, LEAST_ROWS] = [64, 16];
-
-const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
 
 /** The shapes that an engine compiles and tries. */
 export function shapesFor(slots: number): Shape[] {
@@ -180,6 +179,8 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     for (const { text } of rows) text.read++;
     const first = shape.wanted - scored.length;
     for (const [index, row] of scored.entries()) {
+      // On a machine of its own a text may have left while it was read.
+      if (row.text.slot < 0) continue;
       const place = (first + index) * vocabulary;
       try {
         proceed(row, scores.subarray(place, place + vocabulary));
