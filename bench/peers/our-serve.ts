@@ -85,8 +85,8 @@ async function start(): Promise<Work> {
 
   let turn = 0;
   const run = async (): Promise<Partial<Reply>> => {
-    // Prompts that no place of the cache holds already.
-    const first = (31 * turn++) % vocabulary;
+    // Prompts of which no place of the cache holds the beginning.
+    const first = (31 * clients * turn++) % vocabulary;
     const prompts = Array.from({ length: clients }, (_, client) =>
       Array.from({ length: Number(values.prompt) }, (_, i) => (7 * i + 3 + 31 * client + first) % vocabulary),
     );

@@ -313,7 +313,6 @@ async function reportExperiment(...experiment: Parameters<typeof writeExperiment
   );
 }
 
-/** A configuration for every size, connection and seed, each with the connection choice that it was made from. */
 /** What is compared, and on which text; there is memory for it. */
 interface Begun {
   readonly data: PreparedFiles;
@@ -336,6 +335,7 @@ async function beginAgain(
   return { data: await prepareRun(first, place, options), wanted };
 }
 
+/** A configuration for every size, connection and seed. */
 async function begin(asked: CompareOptions, command: Command, runtime: Runtime, writes: Writes): Promise<Begun> {
   const experiment = asked.experiment && experiments[asked.experiment];
   const options = experiment ? withExperiment(asked, experiment, command) : asked;

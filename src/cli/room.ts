@@ -1,8 +1,8 @@
 // Question: is there memory for the trainings that a command line asks for, and when is that said?
 //
 // Before the text is read, for the vocabulary that is asked for. A short text may give fewer tokens; so what does not fit
-// is refused then only if it would not fit with the smallest vocabulary either. Once the text is there, a vocabulary that
-// is not the one that was asked for is planned anew.
+// is refused then only if it would not fit with the smallest vocabulary either. Once the text is there, models that are not
+// those that were asked for are planned anew: their vocabulary is another, or they were brought to equal sizes.
 
 import { given } from "../basics/given.ts";
 import { memoryLimits } from "../planning/here/memory-limit.ts";
@@ -23,7 +23,7 @@ export interface TrainingRoom {
    * @param known whether the vocabulary is that of a tokenizer which is there already
    */
   before(configs: readonly TrainingConfig[], writes: boolean, known: boolean): void;
-  /** @param configs the same, with the vocabulary of the text */
+  /** @param configs the same, as they are trained */
   after(configs: readonly TrainingConfig[], writes: boolean): void;
 }
 
@@ -37,14 +37,13 @@ export function trainingRoom(
     const sample = writes ? largestSample : undefined;
     if (machine) expectMemory({ configs, sample, ...given({ place }) }, machine, memoryLimits(device, memory), wording);
   };
-  const vocabularies = (configs: readonly TrainingConfig[]): string =>
-    configs.map(({ model }) => model.vocabulary).join();
+  const modelsOf = (configs: readonly TrainingConfig[]): string => JSON.stringify(configs.map(({ model }) => model));
   let fitting: string | undefined;
   return {
     before(configs, writes, known) {
       try {
         check(configs, writes);
-        fitting = vocabularies(configs);
+        fitting = modelsOf(configs);
       } catch (error) {
         if (known) throw error;
         try {
@@ -55,7 +54,7 @@ export function trainingRoom(
       }
     },
     after(configs, writes) {
-      if (vocabularies(configs) !== fitting) check(configs, writes);
+      if (modelsOf(configs) !== fitting) check(configs, writes);
     },
   };
 }

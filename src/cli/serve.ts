@@ -59,7 +59,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
     "Show all runs under a folder on a page in the browser, live while they train; or answer OpenAI's API with a run.",
   )
   .argument("[runs]", "folder that holds run folders, at any depth", "runs")
-  .option("--port <n>", "port of the page; 0 for any free port", portNumber, 7333)
+  .option("--port <n>", "port to listen on; 0 for any free port", portNumber, 7333)
   .option("--host <address>", "address to listen on; any but this machine's own needs a token", "127.0.0.1")
   .option("--token <text>", "secret that a browser must send (generated when --host lets other machines in)")
   .option("--open", "open the page in the browser")
@@ -69,7 +69,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
   .option("--public", "of --api: let other machines in, with --host and a key")
   .option("--slots <n>", "of --api: texts that are written at a time", wholeNumber(1, 256), 16)
   .option("--queue <n>", "of --api: texts that may wait; more are refused (429)", wholeNumber(0, 4096), 128)
-  .option("--chunk <n>", "of --api: tokens of prompts read between the tokens of others", wholeNumber(1, 1024), 16)
+  .option("--chunk <n>", "of --api: most tokens read in one run while texts are written", wholeNumber(1, 1024), 16)
   .option("--deadline <s>", "of --api: seconds that an answer may take", wholeNumber(1, 86_400), 600)
   .option("--drain <s>", "of --api: seconds to finish texts in when the server is stopped", wholeNumber(0, 3600), 30)
   .addHelpText(
@@ -103,10 +103,20 @@ async function servePage(root: string, { host, port, token: given, open, json }:
 }
 
 /** The key of the API; other machines come in only with one, and with a flag that says so. */
-function keyOf({ key = process.env["BIRKHOFF_API_KEY"], host, public: wanted }: ServeOptions): string | undefined {
+function keyOf({ key: given, host, public: wanted }: ServeOptions): string | undefined {
+  // A variable that is set to nothing counts as none.
+  const key = given ?? (process.env["BIRKHOFF_API_KEY"] || undefined);
   if (key !== undefined && key.length < LEAST_SECRET)
-    throw new Error(`--key needs at least ${LEAST_SECRET} characters.`);
-  if (isLoopback(host)) return key;
+    throw new Error(
+      `${given === undefined ? "BIRKHOFF_API_KEY" : "--key"} has ${key.length} characters; give a key of at least ${LEAST_SECRET}.`,
+    );
+  if (isLoopback(host)) {
+    if (wanted)
+      throw new Error(
+        `--public: --host ${host} is reached from this machine only; add another --host, such as 0.0.0.0, or leave --public out.`,
+      );
+    return key;
+  }
   if (!wanted)
     throw new Error(
       `--host ${host}: this lets other machines use the model; add --public and --key to say that they may, or leave --host out.`,

@@ -1,7 +1,8 @@
 // Question: which text does a model learn from?
 //
 // A corpus is a list of documents: the State of the Union addresses, a text file, a folder of text files, standard
-// input, or examples of generated tasks. folder.ts says which files of a folder are read, and read-text.ts how a file becomes text.
+// input, or examples of generated tasks. folder.ts says which files of a folder are read, and read-text.ts how a file
+// becomes text.
 
 import { expectFields, expectGiven, expectName, type FieldRules } from "../basics/fields.ts";
 import { isObject } from "../basics/objects.ts";

@@ -47,8 +47,8 @@ import { MOST_OF_TOKENIZER, readText } from "../files/read.ts";
 /** What to prepare, and where to store it. */
 export interface PrepareOptions {
   /**
-   * Where the text is; a string is read as on the command line (`sotu`, `-`, `generated:khop`, a path). Several paths of files and
-   * folders are one source.
+   * Where the text is; a string is read as on the command line (`sotu`, `-`, `generated:khop`, a path). Several paths of
+   * files and folders are one source.
    */
   readonly source: CorpusSource | string | readonly string[];
   /** Tokens in the vocabulary; a short text gives fewer. */
@@ -152,7 +152,7 @@ export async function prepareData(
   const key = sha256(JSON.stringify(keyed));
   const folder = path.join(cacheFolder, `${corpus.name}-${vocabularySize}-${key.slice(0, 12)}`);
   const origin = { text: corpus.hash };
-  const kept = openKept(folder, origin, (why) =>
+  const kept = openKept(folder, origin, wanted.kind === "generated", (why) =>
     onProgress({ stage: "tokenizer", share: 0, message: `making the tokens anew, for ${why}` }),
   );
   if (kept === undefined) {
@@ -169,9 +169,9 @@ export async function prepareData(
       share: 1,
       message: `${showMany(tokenizer.vocabularySize, "token")} in the vocabulary`,
     });
-    writeFolder(folder, corpus, split, tokenizer, onProgress);
     if (wanted.kind === "generated")
       writeFileAtomically(path.join(folder, names.generated), formatJson({ tasks: wanted.tasks }));
+    writeFolder(folder, corpus, split, tokenizer, onProgress);
   }
   const files = kept ?? openPrepared(folder, origin);
   const { tokenizer, train, validation } = files;
@@ -351,11 +351,15 @@ function readTasks(file: string): ChosenTask[] {
 function openKept(
   folder: string,
   origin: Partial<TokenOrigin>,
+  isGenerated: boolean,
   onUnsound: (why: string) => void,
 ): PreparedFiles | undefined {
   if (!fs.existsSync(folder)) return undefined;
   try {
-    return openPrepared(folder, origin);
+    const files = openPrepared(folder, origin);
+    if (!isGenerated || files.generated) return files;
+    files.close();
+    throw new Error(`${path.join(folder, names.generated)} is missing`);
   } catch (error) {
     onUnsound(reason(error));
     return undefined;

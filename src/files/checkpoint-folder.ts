@@ -20,6 +20,7 @@ export interface CheckpointFolder {
   readonly path: string;
   /** The files that it has. */
   names(): readonly string[];
+  has(name: string): boolean;
   open(name: string): OpenFile;
   /** Read these bytes now, if that is better than when they are asked for. */
   prefetch(ranges: readonly HubRange[]): void;
@@ -44,6 +45,8 @@ const onMachine = (folder: string): CheckpointFolder => ({
   called: folder,
   path: folder,
   names: () => fs.readdirSync(folder),
+  // A folder may let its files be read, and not itself; and a link may lead nowhere.
+  has: (name) => fs.existsSync(path.join(folder, name)),
   open: (name) => openSafetensors(path.join(folder, name)),
   prefetch() {},
 });
@@ -55,6 +58,7 @@ function onHub(place: string): CheckpointFolder {
     called: place,
     path: hub.path,
     names: () => hub.names,
+    has: (name) => hub.names.includes(name),
     open(name) {
       const stored = path.join(hub.path, name);
       return fs.existsSync(stored) ? openSafetensors(stored) : openSource(`${place}/${name}`, hub.source(name));

@@ -47,7 +47,7 @@ export type HubAnswer = { readonly value: unknown } | { readonly error: string }
 
 /** How many ranges are on their way at a time, and how long one is. */
 const AT_A_TIME = 16;
-const LONGEST = 1 << 25;
+const LONGEST = 1 << 23;
 const TRIES = 5;
 const FIRST_PAUSE_MS = 500;
 const TIMEOUT_MS = 300_000;
@@ -137,7 +137,7 @@ function openStored(store: string, revision: string): Awaited<ReturnType<HubQues
   return { folder, commit, files };
 }
 
-/** Fetches with patience; a server that sends the whole of a large file for a range of it is stopped. */
+/** Fetches with patience; a server that sends a whole file for a range of it is stopped. */
 const ranged: typeof fetch = async (url, options) => {
   const answer = await patiently(
     () => fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) }),
@@ -157,7 +157,9 @@ async function patiently<T>(action: () => Promise<T>, isPassing: (result: T) => 
       const result = await action();
       if (attempts === TRIES || !isPassing(result)) return result;
     } catch (error) {
-      if (attempts === TRIES || !isOfNetwork(error)) throw error;
+      if (!isOfNetwork(error)) throw error;
+      // An error with other words: whoever is patient around this does not begin anew.
+      if (attempts === TRIES) throw new Error(`${wordsOf(error)}, ${TRIES} times`, { cause: error });
     }
     await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** (attempts - 1)));
   }

@@ -121,8 +121,9 @@ function startThread(): NonNullable<typeof asking> {
     port1.postMessage({ kind, given });
     const waited = Atomics.wait(signal, 0, 0, PATIENCE_MS);
     const message = receiveMessageOnPort(port1)?.message as HubAnswer | undefined;
-    return (
-      message ?? { error: waited === "timed-out" ? "no answer came in half an hour" : "the thread that asks ended" }
-    );
+    if (message) return message;
+    // Its answer may still come, and would be taken for that to the next question: the next one goes to a new thread.
+    asking = undefined;
+    return { error: waited === "timed-out" ? "no answer came in half an hour" : "the thread that asks ended" };
   };
 }

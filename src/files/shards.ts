@@ -219,8 +219,7 @@ function readIndex(folder: CheckpointFolder, index: string): Places {
     }
   }
   const files = [...new Set(stated.map(([, name]) => name as string))].sort();
-  const present = new Set(folder.names());
-  const absent = files.filter((name) => !present.has(name));
+  const absent = files.filter((name) => !folder.has(name));
   if (absent.length > 0)
     throw new Error(
       `${folder.called} has ${files.length - absent.length} of the ${files.length} files that ${index} lists; ${shortName(absent[0]!)} is missing: fetch the rest`,

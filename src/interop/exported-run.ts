@@ -66,7 +66,9 @@ export function openExported(run: string, onWarning?: (message: string) => void)
 /** Whether files of these names may be written to a folder. */
 export function expectFree(run: string, out: string, names: readonly string[], overwrite: boolean): void {
   if (isSamePlace(run, out) || ["checkpoints", "metrics.jsonl"].some((name) => fs.existsSync(path.join(out, name)))) {
-    throw new Error(`${out} is a run folder, whose config.json would be lost: give the export another folder`);
+    throw new Error(
+      `${out} is a run folder, and the files of other programs may have the names of its own: give the export another folder`,
+    );
   }
   const present = names.filter((name) => fs.existsSync(path.join(out, name)));
   if (present.length === 0 || overwrite) return;

@@ -5,8 +5,7 @@
 
 import { randomUUID } from "node:crypto";
 import type { Tokenizer } from "../data/tokenizer.ts";
-import type { TokenEvent } from "./engine.ts";
-import type { Piece } from "./pieces.ts";
+import type { Piece, PlacedToken } from "./pieces.ts";
 import type { Job } from "./requests.ts";
 import type { Served } from "./served.ts";
 
@@ -31,8 +30,8 @@ export interface AnswerForm {
   readonly prefix: string;
   readonly object: string;
   readonly chunkObject: string;
-  /** Log-probabilities of some tokens; `offset`: characters of the choice's text before them. */
-  logprobs(events: readonly TokenEvent[], tokenizer: Tokenizer, offset: number): unknown;
+  /** Log-probabilities of some tokens. */
+  logprobs(tokens: readonly PlacedToken[], tokenizer: Tokenizer): unknown;
   /** A choice of a whole answer. */
   choice(text: string): object;
   /** A choice of a piece; `first`: of the first piece of a choice. */
@@ -55,11 +54,10 @@ export const completionForm: AnswerForm = {
   prefix: "cmpl",
   object: "text_completion",
   chunkObject: "text_completion",
-  logprobs(events, tokenizer, offset) {
-    const tokens = events.map(({ token }) => tokenText(tokenizer, token));
-    let at = offset;
+  logprobs(tokens, tokenizer) {
+    const events = tokens.map(({ event }) => event);
     return {
-      tokens,
+      tokens: events.map(({ token }) => tokenText(tokenizer, token)),
       token_logprobs: events.map(({ likely }) => (likely ? clipped(likely.logProbability) : null)),
       top_logprobs: events.map(({ likely, token }) => {
         if (!likely) return null;
@@ -71,11 +69,7 @@ export const completionForm: AnswerForm = {
         }
         return Object.fromEntries(best);
       }),
-      text_offset: events.map(({ token }) => {
-        const start = at;
-        at += tokenizer.decode([token]).length;
-        return start;
-      }),
+      text_offset: tokens.map(({ offset }) => offset),
     };
   },
   choice: (text) => ({ text }),
@@ -86,14 +80,14 @@ export const chatForm: AnswerForm = {
   prefix: "chatcmpl",
   object: "chat.completion",
   chunkObject: "chat.completion.chunk",
-  logprobs(events, tokenizer) {
+  logprobs(tokens, tokenizer) {
     const entry = (token: number, logProbability: number): object => ({
       token: tokenText(tokenizer, token),
       logprob: clipped(logProbability),
       bytes: [...tokenizer.bytesOf(token)],
     });
     return {
-      content: events.flatMap(({ token, likely }) =>
+      content: tokens.flatMap(({ event: { token, likely } }) =>
         likely
           ? [
               {
@@ -133,17 +127,17 @@ export async function wholeChoice(
 ): Promise<{ readonly choice: object; readonly written: number }> {
   let text = "";
   let end: Piece["end"];
-  const events: TokenEvent[] = [];
+  const tokens: PlacedToken[] = [];
   for await (const piece of pieces) {
     text += piece.text;
     end = piece.end;
-    if (piece.event) events.push(piece.event);
+    if (piece.token) tokens.push(piece.token);
   }
   const choice = {
     index,
     ...form.choice(text),
-    logprobs: withLogprobs ? form.logprobs(events, tokenizer, 0) : null,
+    logprobs: withLogprobs ? form.logprobs(tokens, tokenizer) : null,
     finish_reason: end,
   };
-  return { choice, written: events.filter(({ ofPrompt }) => !ofPrompt).length };
+  return { choice, written: tokens.filter(({ event }) => !event.ofPrompt).length };
 }

@@ -180,6 +180,8 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     for (const { text } of rows) text.read++;
     const first = shape.wanted - scored.length;
     for (const [index, row] of scored.entries()) {
+      // On a machine of its own a text may have left while it was read.
+      if (row.text.slot < 0) continue;
       const place = (first + index) * vocabulary;
       try {
         proceed(row, scores.subarray(place, place + vocabulary));

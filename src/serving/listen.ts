@@ -16,14 +16,14 @@ export interface ApiServer {
   /**
    * Drain the engine, close it, and close the server.
    *
-   * @param patience seconds for the texts that there are
+   * @param patience seconds for the texts that there are, and for clients to read them
    */
   stop(patience: number): Promise<void>;
   /** Close the server alone. */
   close(): Promise<void>;
 }
 
-/** Connections at a time, and milliseconds for the last bytes of answers when the server stops. */
+/** Connections at a time, and milliseconds that there are at least for the last bytes of answers when the server stops. */
 const MOST_CONNECTIONS = 1024;
 const LAST_BYTES_MS = 1000;
 
@@ -50,13 +50,14 @@ export async function listenForApi(
     port: bound,
     close: () => close(),
     async stop(patience) {
+      const end = performance.now() + 1000 * patience;
       const drained = served.engine.drain();
       const late = new Promise<void>((resolve) => void setTimeout(resolve, 1000 * patience).unref());
       await Promise.race([drained, late]);
       await served.engine.close(
         new RequestError(503, "stopped", "The server was stopped before the answer was ready."),
       );
-      await close(LAST_BYTES_MS);
+      await close(Math.max(LAST_BYTES_MS, end - performance.now()));
     },
   };
 }

@@ -10,8 +10,14 @@ import type { TokenEvent, WrittenText } from "./engine.ts";
 export interface Piece {
   readonly text: string;
   /** Absent in the last piece. */
-  readonly event?: TokenEvent;
+  readonly token?: PlacedToken;
   readonly end?: WrittenText["end"];
+}
+
+export interface PlacedToken {
+  readonly event: TokenEvent;
+  /** Characters of the text before the token's own; before a character that it shares with others. */
+  readonly offset: number;
 }
 
 /**
@@ -26,14 +32,19 @@ export async function* piecesOf(
   const decoder = tokenizer.createStreamDecoder();
   const holder = createHolder(stop);
   let index = 0;
+  let length = 0;
   for await (const event of text.events) {
     const shown = index++ < hidden && event.ofPrompt ? "" : decoder.push(event.token);
+    const own = tokenizer.decode([event.token]);
+    // Before its own text there may be some of tokens before it, which it has made certain.
+    const token = { event, offset: length + (shown.endsWith(own) ? shown.length - own.length : 0) };
+    length += shown.length;
     if (event.ofPrompt) {
-      yield { text: shown, event };
+      yield { text: shown, token };
       continue;
     }
     const { certain, stopped } = holder.push(shown);
-    yield { text: certain, event };
+    yield { text: certain, token };
     if (!stopped) continue;
     text.stop();
     yield { text: "", end: "stop" };

@@ -7,7 +7,9 @@
 import { randomInt } from "node:crypto";
 import { z } from "zod";
 import { samplingRandom } from "../data/random.ts";
+import { reason } from "../files/errors.ts";
 import { problems } from "../model/problems.ts";
+import type { ChatMessage } from "./chat-template.ts";
 import { RequestError } from "./errors.ts";
 import type { Served } from "./served.ts";
 import type { TextRequest } from "./text-request.ts";
@@ -31,7 +33,11 @@ const commonFields = {
   repetition_penalty: z.number().gt(0).max(100).nullish(),
   presence_penalty: z.number().min(-100).max(100).nullish(),
   frequency_penalty: z.number().min(-100).max(100).nullish(),
-  logit_bias: z.record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100)).nullish(),
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100), {
+      error: ({ code }) => (code === "invalid_key" ? "this key is no token; it must be a token's number" : undefined),
+    })
+    .nullish(),
   n: texts.nullish(),
   stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(MOST_STOPS)]).nullish(),
   seed: z.int().min(0).nullish(),
@@ -110,21 +116,12 @@ export function completionJob(body: unknown, served: Served, signal: AbortSignal
 /** The body of `/v1/chat/completions`. */
 export function chatJob(body: unknown, served: Served, signal: AbortSignal): Job {
   const asked = parsed(chatSchema, body, served);
-  const { template, tokenizer } = served;
-  let text: string;
-  try {
-    text = template.prompt(asked.messages);
-  } catch (error) {
-    throw refusal("messages", error instanceof Error ? error.message : String(error));
-  }
-  const before = template.complete ? [] : tokenizer.before;
-  const prompt = { tokens: [...before, ...tokenizer.encode(text)], hidden: before.length };
-  return makeJob("chat", [prompt], asked, served, signal, {
+  return makeJob("chat", [promptOfChat(asked.messages, served)], asked, served, signal, {
     maxTokens: asked.max_completion_tokens ?? asked.max_tokens ?? undefined,
     usual: Infinity,
     echo: false,
     alternatives: asked.logprobs ? (asked.top_logprobs ?? 0) : undefined,
-    stop: template.stop,
+    stop: served.template.stop,
   });
 }
 
@@ -138,17 +135,17 @@ const tokenizeSchema = z.looseObject({
 /** The tokens of the body of `/tokenize`. */
 export function tokenizeRequest(body: unknown, served: Served): readonly number[] {
   const { prompt, messages, add_special_tokens: special } = parsed(tokenizeSchema, body, served);
-  const { template, tokenizer } = served;
+  const { tokenizer } = served;
   if (typeof prompt === "string") return [...((special ?? true) ? tokenizer.before : []), ...tokenizer.encode(prompt)];
   if (!messages) throw refusal("prompt", "nothing is given; it must be a text, or give messages.");
-  return [...(template.complete ? [] : tokenizer.before), ...tokenizer.encode(template.prompt(messages))];
+  return promptOfChat(messages, served).tokens;
 }
 
 /** The tokens of the body of `/detokenize`. */
 export function detokenizeRequest(body: unknown, served: Served): readonly number[] {
   const schema = z.looseObject({ model: z.string().nullish(), tokens: z.array(token) });
   const { tokens } = parsed(schema, body, served);
-  expectTokens(tokens, served);
+  expectTokens("tokens", tokens, served);
   return tokens;
 }
 
@@ -178,6 +175,17 @@ function promptsOf(
   );
 }
 
+function promptOfChat(messages: readonly ChatMessage[], { template, tokenizer }: Served): Prompt {
+  const before = template.complete ? [] : tokenizer.before;
+  let text: string;
+  try {
+    text = template.prompt(messages);
+  } catch (error) {
+    throw refusal("messages", reason(error));
+  }
+  return { tokens: [...before, ...tokenizer.encode(text)], hidden: before.length };
+}
+
 type Common = z.infer<z.ZodObject<typeof commonFields>>;
 
 function makeJob(
@@ -204,8 +212,8 @@ function makeJob(
       `${n * prompts.length} texts are asked for; at most ${most} are taken at a time. Send several requests.`,
     );
   const bias = new Map(Object.entries(asked.logit_bias ?? {}).map(([id, value]) => [Number(id), value]));
-  for (const { tokens } of prompts) expectTokens(tokens, served);
-  expectTokens(bias.keys(), served);
+  for (const { tokens } of prompts) expectTokens("prompt", tokens, served);
+  expectTokens("logit_bias", bias.keys(), served);
   // Tokens that the tokenizer does not have are no text.
   for (let id = tokenizer.vocabularySize; id < served.vocabulary; id++) bias.set(id, -Infinity);
   const seed = asked.seed ?? randomInt(2 ** 31);
@@ -218,7 +226,7 @@ function makeJob(
       throw new RequestError(
         400,
         "context_length_exceeded",
-        `The prompt has ${tokens.length} tokens and max_tokens is ${maxTokens}; this model reads at most ${context} tokens, of which the last that is written is none. Shorten the prompt, or ask for fewer tokens.`,
+        `The prompt has ${tokens.length} tokens and max_tokens is ${maxTokens}; this model reads at most ${context} tokens; the last one that is written is not read. Shorten the prompt, or ask for fewer tokens.`,
       );
     return Array.from({ length: n }, (_, choice): TextRequest => ({
       prompt: tokens,
@@ -277,11 +285,11 @@ function parsed<T extends { readonly model?: string | null | undefined }>(
   return result.data;
 }
 
-function expectTokens(tokens: Iterable<number>, { tokenizer }: Served): void {
+function expectTokens(field: string, tokens: Iterable<number>, { tokenizer }: Served): void {
   const vocabulary = tokenizer.vocabularySize;
   for (const id of tokens)
     if (id >= vocabulary)
-      throw refusal("prompt", `token ${id} does not exist; this model has tokens 0 to ${vocabulary - 1}.`);
+      throw refusal(field, `token ${id} does not exist; this model has tokens 0 to ${vocabulary - 1}.`);
 }
 
 const refusal = (field: string, message: string): RequestError =>

@@ -14,6 +14,7 @@ import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { streamSSE } from "hono/streaming";
 import { showBytes } from "../basics/show.ts";
+import { reason } from "../files/errors.ts";
 import { answerHead, formOf, usageOf, wholeChoice } from "./answers.ts";
 import { apiGuard, type ApiAccess } from "./api-guard.ts";
 import { asRequestError, errorBody, RequestError } from "./errors.ts";
@@ -89,7 +90,14 @@ export function createApi(served: Served, { deadline, ...access }: ApiOptions): 
     context.body(servingMetrics(engine), 200, { "Content-Type": "text/plain; version=0.0.4; charset=utf-8" }),
   );
   app.notFound((context) =>
-    refuse(context, new RequestError(404, "not_found", `${context.req.method} ${context.req.path} is nothing here.`)),
+    refuse(
+      context,
+      new RequestError(
+        404,
+        "not_found",
+        `There is no ${context.req.method} ${context.req.path} here; this server has ${showRoutes(app)}.`,
+      ),
+    ),
   );
   app.onError((error, context) => refuse(context, asRequestError(error)));
   return app;
@@ -99,6 +107,9 @@ function refuse(context: Context, error: RequestError): Response {
   const headers = error.status === 429 || error.status === 503 ? { "Retry-After": "1" } : undefined;
   return context.json(errorBody(error), error.status, headers);
 }
+
+const showRoutes = ({ routes }: Hono): string =>
+  routes.flatMap(({ method, path }) => (method === "ALL" ? [] : [`${method} ${path}`])).join(", ");
 
 /** What ends a request: its client goes, its time is over, or it fails. */
 interface Watch {
@@ -140,8 +151,8 @@ async function bodyOf(context: Context): Promise<unknown> {
     throw new RequestError(415, "not_json", "The body must be JSON: send the header Content-Type: application/json.");
   try {
     return await context.req.json();
-  } catch {
-    throw new RequestError(400, "not_json", "The body is no JSON.");
+  } catch (error) {
+    throw new RequestError(400, "not_json", `The body cannot be read: ${reason(error)}. Send one JSON object.`);
   }
 }
 
@@ -183,19 +194,17 @@ function streamed(context: Context, job: Job, served: Served, watch: Watch): Res
     const write = async (index: number): Promise<void> => {
       const withLogprobs = job.texts[index]!.alternatives !== undefined;
       let first = true;
-      let offset = 0;
-      for await (const { text, event, end } of piecesOf(texts[index]!, tokenizer, {
+      for await (const { text, token, end } of piecesOf(texts[index]!, tokenizer, {
         hidden: job.hidden[index]!,
         stop: job.stop,
       })) {
-        if (event && !event.ofPrompt) written++;
+        if (token && !token.event.ofPrompt) written++;
         // Of a piece that is held back only its log-probability is told.
         if (text === "" && end === undefined && !withLogprobs && !first) continue;
-        const logprobs = withLogprobs && event ? form.logprobs([event], tokenizer, offset) : null;
+        const logprobs = withLogprobs && token ? form.logprobs([token], tokenizer) : null;
         const choice = { index, ...form.delta(text, first), logprobs, finish_reason: end ?? null };
         await send({ ...head, choices: [choice] });
         first = false;
-        if (event) offset += tokenizer.decode([event.token]).length;
       }
     };
     try {

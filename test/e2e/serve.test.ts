@@ -126,6 +126,8 @@ test.skipIf(!isBuilt)("mistakes are answered by one line", async () => {
     "serve . --slots 4": /^birkhoff: --slots cannot be used without --api. Leave it out.\n$/,
     "serve . --api --host 0.0.0.0": /^birkhoff: --host 0.0.0.0: .* add --public and --key/,
     "serve . --api --host 0.0.0.0 --public": /^birkhoff: --host 0.0.0.0: other machines need a key/,
+    "serve . --api --public": /^birkhoff: --public: --host 127.0.0.1 is reached from this machine only; add/,
+    "serve . --api --key short": /^birkhoff: --key has 5 characters; give a key of at least 8\.\n$/,
     "serve . --port 70000": /It must be a whole number from 0 to 65535/,
   };
   for (const [args, message] of Object.entries(answers)) {

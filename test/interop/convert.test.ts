@@ -438,6 +438,9 @@ describe("several files", () => {
     const lost = cut("lost", ours, files);
     fs.rmSync(path.join(lost, shard(2)));
     expect(() => lintFile(lost)).toThrow(/has 2 of the 3 files.*00002.*fetch the rest/);
+    fs.symlinkSync("nowhere", path.join(lost, shard(2)));
+    expect(() => lintFile(lost)).toThrow(/has 2 of the 3 files.*00002.*fetch the rest/);
+    fs.rmSync(path.join(lost, shard(2)));
     fs.rmSync(path.join(lost, indexName));
     expect(() => lintFile(lost)).toThrow(/has 2 of 3 files.*number 2 is missing/);
     const twice = cut("twice", ours, [...files, ["more.safetensors", isEnd]]);

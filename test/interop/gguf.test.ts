@@ -87,6 +87,18 @@ test.each([
   expect(texts).toHaveLength(read.vocabularySize);
 });
 
+test("what llama.cpp does otherwise is told", () => {
+  const { definition } = tokenizer;
+  const told = (changes: Partial<typeof definition>): string[] => {
+    const messages: string[] = [];
+    tokenizerFields(new Tokenizer({ ...definition, ...changes }), (message) => messages.push(message));
+    return messages;
+  };
+  expect(told({})).toEqual([]);
+  expect(told({ normalForms: ["NFC"] })).toEqual([expect.stringContaining("normal form NFC")]);
+  expect(told({ ignoreMerges: true })).toEqual([expect.stringContaining("a token whole")]);
+});
+
 test("a tokenizer that cuts in a way without a name is refused", () => {
   const { definition } = tokenizer;
   const odd = new Tokenizer({ ...definition, words: { ...definition.words, prefixSpace: true } });

@@ -146,6 +146,13 @@ describe("a model with streams", () => {
   });
 });
 
+test("a hub that goes away is asked five times", async () => {
+  const hub = await useHub();
+  inspectFile("hf:tiny/streams");
+  await hub.close();
+  expect(() => inspectFile("hf:tiny/streams")).toThrow(/fetch failed: .*, 5 times/);
+}, 20_000);
+
 test.each(["hf:", "hf:a/b/c", "hf:a b", "hf:a/b@", "hf:a/b@c@d", "hf:../b"])("%s is no model's name", (text) => {
   expect(() => parseHubPlace(text)).toThrow(/the form is hf:owner\/name/);
 });

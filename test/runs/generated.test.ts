@@ -1,5 +1,7 @@
 // A run on generated tasks: prepared, opened again and resumed it is the same run, and it learns.
 
+import fs from "node:fs";
+import path from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { openPrepared, prepareData } from "../../src/data/prepare.ts";
 import type { PreparedData } from "../../src/data/prepared-files.ts";
@@ -41,6 +43,16 @@ test("what was prepared is opened again with its tasks", async () => {
   const opened = openPrepared(data.summary.folder);
   expect(opened.generated).toEqual(data.generated);
   opened.close();
+});
+
+test("without the names of its tasks it is no text of another kind, but made again", async () => {
+  const options = { source, vocabularySize: 280, cacheFolder: place.at("second-cache") };
+  const first = await prepareData(options);
+  first.close();
+  fs.rmSync(path.join(first.summary.folder, "generated.json"));
+  const again = await prepareData(options);
+  expect([again.summary.reused, again.generated]).toEqual([false, data.generated]);
+  again.close();
 });
 
 test("a resumed run has the same losses, and the loss falls", async () => {

@@ -100,6 +100,26 @@ describe("the package openai", () => {
     );
   });
 
+  test.each([false, true])("is told where each token's text begins (stream: %s)", async (stream) => {
+    const asked = { model, prompt: "né 😀 the", max_tokens: 0, echo: true, logprobs: 0 };
+    const choices = stream
+      ? (await collect(await client.completions.create({ ...asked, stream }))).map(({ choices }) => choices[0]!)
+      : (await client.completions.create(asked)).choices;
+    const told = choices.flatMap(({ logprobs }) =>
+      (logprobs?.tokens ?? []).map((token, index) => [token, logprobs!.text_offset![index]]),
+    );
+    const bytes = (text: string): string[] =>
+      [...Buffer.from(text)].map((byte) => `bytes:\\x${byte.toString(16).padStart(2, "0")}`);
+    expect(told).toEqual([
+      ["n", 0],
+      ...bytes("é").map((token) => [token, 1]),
+      [" ", 2],
+      ...bytes("😀").map((token) => [token, 3]),
+      [" th", 5],
+      ["e", 8],
+    ]);
+  });
+
   test("gets an answer in a chat, with log-probabilities, whole and as a stream", async () => {
     const messages = [
       { role: "system" as const, content: "be short" },
@@ -130,13 +150,15 @@ describe("the package openai", () => {
 
 describe("mistakes", () => {
   const cases: readonly [name: string, body: unknown, status: number, said: RegExp][] = [
-    ["no JSON", "{", 400, /no JSON/],
+    ["no JSON", "{", 400, /cannot be read: .*JSON.* Send one JSON object\./],
     ["no object", "3", 400, /3 is given; it must be/],
     ["a wrong type", { prompt, max_tokens: "many" }, 400, /max_tokens: "many" is given; it must be a number/],
     ["out of range", { prompt, top_p: 0 }, 400, /top_p: 0 is given; it must be above 0/],
     ["another model", { prompt, model: "gpt-4" }, 404, /no model "gpt-4" here; this server has "tiny"/],
     ["too long", { prompt, max_tokens: 500 }, 400, /reads at most 400 tokens/],
-    ["a token that is none", { prompt: [1, 9999] }, 400, /token 9999 does not exist/],
+    ["a token that is none", { prompt: [1, 9999] }, 400, /^prompt: token 9999 does not exist/],
+    ["a bias of no token", { prompt, logit_bias: { 9999: 1 } }, 400, /^logit_bias: token 9999 does not exist/],
+    ["a bias of no number", { prompt, logit_bias: { the: 1 } }, 400, /^logit_bias.the: .* must be a token's number/],
     ["too many texts", { prompt, n: 25 }, 400, /25 texts are asked for; at most 24/],
     ["what is not supported", { prompt, suffix: "end" }, 400, /suffix: it is not supported/],
   ];
@@ -207,6 +229,34 @@ test("a key is asked for, but not by /health", async () => {
   expect(statuses.map(({ status }) => status)).toEqual([401, 401, 200]);
   expect((await fetch(`${locked.url}health`)).status).toBe(200);
   await locked.close();
+});
+
+test("a route that is not there is answered with those that are", async () => {
+  const { error } = (await (await fetch(`${server.url}v1/completions`)).json()) as { error: { message: string } };
+  expect(error.message).toBe(
+    "There is no GET /v1/completions here; this server has POST /v1/completions, POST /v1/chat/completions, " +
+      "GET /v1/models, GET /v1/models/:name, POST /tokenize, POST /detokenize, GET /health, GET /metrics.",
+  );
+});
+
+test("messages that a template refuses are a mistake of the client", async () => {
+  const template = {
+    ...served.template,
+    prompt() {
+      throw new Error("the roles must alternate");
+    },
+  };
+  const strict = await listenForApi({ ...served, template }, { host: "127.0.0.1", port: 0, deadline: 60 });
+  for (const route of ["v1/chat/completions", "tokenize"]) {
+    const answer = await fetch(`${strict.url}${route}`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ messages: [{ role: "user", content: "peace" }] }),
+    });
+    expect(answer.status).toBe(400);
+    expect(await answer.text()).toContain("messages: the roles must alternate");
+  }
+  await strict.close();
 });
 
 test("texts become tokens and come back", async () => {

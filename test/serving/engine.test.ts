@@ -1,9 +1,10 @@
 // A text is the same whatever is written beside it; texts that end early disturb no other; the queue has a bound.
 
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { ModelConfig } from "../../src/model/config.ts";
 import { createGenerator } from "../../src/model/generate.ts";
-import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
+import type { Runtime, SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { BusyError, createEngine, DrainingError, type Engine } from "../../src/serving/engine.ts";
@@ -139,6 +140,34 @@ describe("a text that ends before its time", () => {
     expect(await Promise.all(staying)).toEqual(expected);
     expect(engine.meter.counts).toMatchObject({ cancelled: 6, failed: 0, finished: 6 });
     expect(engine.load).toEqual({ active: 0, waiting: 0, draining: false });
+    await engine.close(closed);
+  });
+
+  test("while a machine of its own reads it is counted once", async () => {
+    // As a GPU does it: the scores come later, and meanwhile a client goes on.
+    const runtime: Runtime = Object.assign(Object.create(wasm) as SynchronousRuntime, {
+      compile: (...asked: Parameters<Runtime["compile"]>) => {
+        const program = wasm.compile(...asked);
+        return {
+          run: () => program.run(),
+          release: () => program.release(),
+          read: async (name: "logits") => {
+            await sleep(2);
+            return program.readNow(name);
+          },
+        };
+      },
+    });
+    const engine = await createEngine(runtime, modelOn(wasm, config, AWAY), { slots: 2, queue: 4, chunk: 16 });
+    const [text] = engine.submit([requestOf(3, config, { prompt: [1], maxTokens: 2, echo: false })]);
+    for await (const _ of text!.events) {
+      await sleep(1);
+      text!.stop();
+    }
+    await expect.poll(() => engine.load.active).toBe(0);
+    await engine.drain();
+    expect(text!.end).toBe("stop");
+    expect(engine.meter.counts).toMatchObject({ finished: 1, writtenTokens: 1 });
     await engine.close(closed);
   });
 

@@ -48,6 +48,8 @@ describe("a choice", () => {
     ]);
     expect(choiceOf(queryOf(choice))).toEqual(choice);
     expect(choiceOf("text=moby-dick").text).toBe("moby-dick");
+    // Fractions are equal parts of the width: 64 has no third, 48 has.
+    expect(["quick", "deep"].map((size) => choiceOf(`models=frac:3&size=${size}`).models[0]!.streams)).toEqual([4, 3]);
     expect(choiceOf("models=mhc:1000,nothing&seed=-1&rate=x&size=huge&text=toString")).toEqual(firstChoice);
   });
 });

@@ -67,17 +67,13 @@ export function exportGguf(run: string, out: string, options: ExportOptions = {}
   expectFree(run, out, [NAME], overwrite);
   const { step, tensor } = exported.load();
   const tokenizer = exported.tokenizer();
-  if (tokenizer?.definition.normalForms?.length)
-    onWarning?.(
-      `llama.cpp does not bring texts into the normal form ${tokenizer.definition.normalForms.join(", ")} first, as this tokenizer does`,
-    );
   const tensors = huggingFaceTensors(model).map((view): GgufTensor => {
     const turned = inPairs(view, model);
     return { name: nameOf(view.name), shape: view.shape, make: () => gatherView(turned, tensor(view.source)) };
   });
   const fields = {
     ...modelFields(model, path.basename(path.resolve(run))),
-    ...(tokenizer && tokenizerFields(tokenizer)),
+    ...(tokenizer && tokenizerFields(tokenizer, onWarning)),
   };
 
   ensureWritableFolder(out);

@@ -1,8 +1,8 @@
 // Question: how is a tokenizer written in the fields of a GGUF file?
 //
 // As its tokens, their kinds, its merges, and the name of one of the ways of cutting a text that llama.cpp knows. A
-// tokenizer that cuts otherwise would get other tokens there, so it is refused. Normal forms have no field: llama.cpp
-// does without them.
+// tokenizer that cuts otherwise would get other tokens there, so it is refused. Normal forms have no field, and whether
+// a word that is a token is taken whole, before any merge, goes with the name: only llama-bpe does so.
 //
 // Source: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-vocab.cpp
 
@@ -47,14 +47,30 @@ const signature = (rule: WordRule): string =>
     typeof value === "string" ? value.replaceAll("\r", "\\r").replaceAll("\n", "\\n") : value,
   );
 
-/** @throws Error when the tokenizer cuts texts in a way that has no name there */
-export function tokenizerFields(tokenizer: Tokenizer): Readonly<Record<string, GgufValue>> {
-  const { tokens, merges, added, words: rule } = tokenizer.definition;
+/**
+ * @param onWarning hears what llama.cpp does otherwise
+ * @throws Error when the tokenizer cuts texts in a way that has no name there
+ */
+export function tokenizerFields(
+  tokenizer: Tokenizer,
+  onWarning?: (message: string) => void,
+): Readonly<Record<string, GgufValue>> {
+  const { tokens, merges, added, words: rule, normalForms = [], ignoreMerges } = tokenizer.definition;
   const wanted = signature(rule);
   const name = Object.keys(cuts).find((each) => signature(cuts[each]!) === wanted);
   if (name === undefined)
     throw new Error(
       `gguf: the tokenizer cuts texts by ${wanted.slice(0, 200)}, for which GGUF has no name; allowed are the ways of ${Object.keys(cuts).join(", ")}. Export it as hf or onnx, whose files hold the rules themselves`,
+    );
+  if (normalForms.length > 0)
+    onWarning?.(
+      `llama.cpp does not bring texts into the normal form ${normalForms.join(", ")} first, as this tokenizer does`,
+    );
+  if (ignoreMerges !== (name === "llama-bpe"))
+    onWarning?.(
+      ignoreMerges
+        ? `llama.cpp makes every word of merges; this tokenizer takes a word that is a token whole`
+        : `llama.cpp takes a word that is a token whole; this tokenizer makes every word of merges`,
     );
   const addedById = new Map(added.map((token) => [token.id, token]));
   const spelled = Array.from({ length: tokenizer.vocabularySize }, (_, id) => {

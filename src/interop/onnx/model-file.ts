@@ -8,11 +8,11 @@
 import { fields, integer, message, type Parts, text } from "./protobuf.ts";
 
 /** The version of the operators' definitions. ONNX Runtime has it since 1.14. */
-export const OPSET = 18;
+const OPSET = 18;
 const IR_VERSION = 8;
 
 /** Numbers of ONNX's types. */
-export const onnxTypes = { f32: 1, i32: 6, i64: 7, bool: 9, bf16: 16 } as const;
+export const onnxTypes = { f32: 1, i32: 6, i64: 7, bf16: 16 } as const;
 export type OnnxType = keyof typeof onnxTypes;
 
 /** A stored tensor. */

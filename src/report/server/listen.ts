@@ -44,6 +44,9 @@ export interface StartedServer {
   close(patience?: number): Promise<void>;
 }
 
+/** A server that closes looks so often which connections are idle. */
+const IDLE_MS = 50;
+
 /** @throws Error that names another port when this one is taken */
 export async function startServer(
   fetch: (request: Request) => Response | Promise<Response>,
@@ -63,8 +66,12 @@ export async function startServer(
     server,
     close: (patience = 0) =>
       new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeIdleConnections();
+        // A client keeps its connection after its answer.
+        const idle = setInterval(() => server.closeIdleConnections(), IDLE_MS).unref();
+        server.close(() => {
+          clearInterval(idle);
+          resolve();
+        });
         setTimeout(() => server.closeAllConnections(), patience).unref();
       }),
   };

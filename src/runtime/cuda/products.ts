@@ -72,7 +72,7 @@ function emitCoded(
   { batch, rows, columns, transposeA, transposeB }: Shape,
 ): boolean {
   const [innerA, innerB] = [transposeA ? "first" : "last", transposeB ? "last" : "first"] as const;
-  const [first, second] = [roundedFactor(a, innerA), roundedFactor(b, innerB)];
+  const [first, second] = [roundedFactor(a, innerA, batch), roundedFactor(b, innerB, batch)];
   if (!first || !second || !fitsFloat8(columns)) return false;
   emitFloat8Product(context, {
     batch,

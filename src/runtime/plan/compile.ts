@@ -2,10 +2,9 @@
 //
 // What the machine has no kernel for is composed of simpler operations first (graph/compose.ts), and pairs of operations
 // that it has one kernel for become one (fusions.ts). Then nodes are lowered in order of construction. Two more fusions
-// happen here: add(x, f(...)) where f's kernel can accumulate becomes one
-// call that starts from x, so residual sums and gradient sums cost nothing; and a rounding to bfloat16 is done by the
-// kernel that made the value, where it can. A machine whose kernels have operands of bfloat16 takes and stores all
-// values in that form (stored.ts).
+// happen here: add(x, f(...)) where f's kernel can accumulate becomes one call that starts from x, so residual sums and
+// gradient sums cost nothing; and a rounding to bfloat16 is done by the kernel that made the value, where it can. A
+// machine whose kernels have operands of bfloat16 takes and stores all values in that form (stored.ts).
 
 import { addOperation } from "../../ops/elementwise.ts";
 import { composed } from "../../graph/compose.ts";

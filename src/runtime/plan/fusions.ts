@@ -63,11 +63,13 @@ const fusions: readonly Fusion[] = [
   {
     op: streamWriteProjectionOperation,
     from: streamProjectionOperation,
-    find(node, { exactOf }) {
+    find(node, { exactOf, isRoundedBeside }) {
       const { x, w, p, s } = operandsOf(streamProjectionOperation, node);
       const { exact, rounds } = exactOf(x);
       const write = exact.node;
       if (!is(streamWriteOperation, write) || !standAlike(write, node)) return undefined;
+      // Stored in bfloat16 alone, it could not be projected in float32.
+      if (!rounds && isRoundedBeside(exact, node)) return undefined;
       const { next, ...inputs } = operandsOf(streamWriteOperation, write);
       const attributes = { ...attributesOf(streamProjectionOperation, node)!, rounds };
       return { at: write, inputs: { ...inputs, w }, attributes, gives: [next, p, s] };
@@ -179,6 +181,8 @@ interface Graph {
   exactOf(tensor: Tensor): { readonly exact: Tensor; readonly rounds: boolean };
   /** Whether one node alone reads a tensor, and nothing waits for it. */
   isOnlyFor(tensor: Tensor, reader: Node): boolean;
+  /** Whether beside one node a rounding to bfloat16 alone reads a tensor. */
+  isRoundedBeside(tensor: Tensor, reader: Node): boolean;
 }
 
 function graphOf(nodes: readonly Node[], results: ReadonlySet<Tensor>): Graph {
@@ -194,6 +198,10 @@ function graphOf(nodes: readonly Node[], results: ReadonlySet<Tensor>): Graph {
   };
   return {
     isOnlyFor,
+    isRoundedBeside(tensor, reader) {
+      const [other, ...more] = [...(readers.get(tensor) ?? [])].filter((node) => node !== reader);
+      return other !== undefined && is(toBfloat16Operation, other) && more.length === 0;
+    },
     exactOf(tensor) {
       const narrow = is(toFloat32Operation, tensor.node) ? tensor.node.inputs[0] : undefined;
       const exact = narrow && is(toBfloat16Operation, narrow.node) ? narrow.node.inputs[0] : undefined;

@@ -191,3 +191,14 @@ export const float8Cases: readonly OperationCase[] = [
   float8Experts(tall, false),
   float8Experts(flat, true),
 ];
+
+/** A sum over all rows of two matrices, each with blocks of its own, so that no step of 128 rows has one scale. */
+export const float8Apart: OperationCase = {
+  name: "8 bits: [2,50,40]ᵀ [2,50,24], a sum over both matrices",
+  inputs: {
+    a: { shape: [2, 50, 40], values: (random, at) => (random() - 0.5) * (at < 2000 ? 2 ** -16 : 1) },
+    b: { shape: [2, 50, 24], values: (random, at) => (random() - 0.5) * (at < 1200 ? 2 ** 16 : 1) },
+  },
+  constant: ["a", "b"],
+  build: ({ a, b }) => matmul(eight(a!, 128, 1), eight(b!, 128, 1), { transposeA: true }),
+};

@@ -10,7 +10,7 @@ import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.t
 import type { OperationCase } from "../../ops/case.ts";
 import { cases } from "../../ops/cases/all.ts";
 import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
-import { float8Cases, ownCases, wideCases } from "./own-cases.ts";
+import { float8Apart, float8Cases, ownCases, wideCases } from "./own-cases.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
@@ -32,7 +32,7 @@ const chosen = [...Map.groupBy(cases, operationOf)].flatMap(([operation, ofOpera
 const TOLERANCE = 2 ** -6;
 
 const runs: readonly (readonly [ComputePrecision, OperationCase])[] = [
-  ...[...ownCases, ...float8Cases].map((each) => ["float32", each] as const),
+  ...[...ownCases, ...float8Cases, float8Apart].map((each) => ["float32", each] as const),
   ...[...ownCases, ...chosen].map((each) => ["bfloat16", each] as const),
 ];
 
@@ -79,6 +79,7 @@ describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
 
   test("factors of 8 bits are multiplied as such", () => {
     for (const each of float8Cases) expect(makesCodes(runtime, each), each.name).toBe(true);
+    expect(makesCodes(runtime, float8Apart)).toBe(false);
   });
 });
 

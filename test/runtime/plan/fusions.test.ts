@@ -80,8 +80,18 @@ test("so it is where streams are kept in bfloat16", () => {
 describe("operations stay alone", () => {
   test("where what lies between in float32 is read by somebody else, or is a result", () => {
     let exact: Tensor | undefined;
-    const { last } = sublayers(2, (next) => narrow((exact ??= next) === next ? next : next));
+    const { last } = sublayers(2, (next) => {
+      exact ??= next;
+      return narrow(next);
+    });
     expect(callsOf({ last, exact })).toMatchObject({ streamWrite: 2, streamProjection: 2 });
+  });
+
+  test("where the streams are projected in float32 and kept in bfloat16 alone", () => {
+    const h = manifoldCoefficients(x, phi, alpha, bias);
+    const next = streamWrite(x, h, scale(streamRead(x, h), 2));
+    const outputs = { coefficients: manifoldCoefficients(next, phi, alpha, bias), kept: narrow(next) };
+    expect(callsOf(outputs)).toMatchObject({ streamWrite: 1, streamProjection: 2 });
   });
 
   test("where coefficients are changed before they are used", () => {

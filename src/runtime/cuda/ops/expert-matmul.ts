@@ -65,8 +65,8 @@ interface Factors {
 type Operands = Readonly<Record<"x" | "weights", Tensor>>;
 
 function codedFactors(float8: boolean, { x, weights }: Operands, transposed: boolean): [Rounded, Rounded] | undefined {
-  const rows = float8 ? roundedFactor(x, "last") : undefined;
-  const matrices = rows && roundedFactor(weights, transposed ? "last" : "first");
+  const rows = float8 ? roundedFactor(x, "last", 1) : undefined;
+  const matrices = rows && roundedFactor(weights, transposed ? "last" : "first", weights.shape[0]!);
   return matrices && fitsFloat8(weights.shape[transposed ? 1 : 2]!) ? [rows, matrices] : undefined;
 }
 

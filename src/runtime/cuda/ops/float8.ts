@@ -12,7 +12,7 @@
 
 import { attributesOf, lastAxis, type Node, rowCount, type Tensor } from "../../../graph/tensor.ts";
 import { toBfloat16Operation, toFloat32Operation } from "../../../ops/bfloat16.ts";
-import { type Float8Block, roundToFloat8Operation } from "../../../ops/float8.ts";
+import { type Float8Block, roundToFloat8Operation, rowsOfMatrix } from "../../../ops/float8.ts";
 import type { LoweringContext } from "../../plan/machine.ts";
 import { cudaCall, type CudaPlace, cudaOperand, cudaTemporary } from "../implement.ts";
 import { eachPair, type Inner, type ProductTile, tileDeclarations, tileShared, tileThreads } from "./tile-product.ts";
@@ -40,8 +40,9 @@ export interface Coded {
  * What a factor was rounded from, if its blocks lie along the inner index: then every step of a line has one scale.
  *
  * @param inner where the inner index of its rows and columns lies
+ * @param matrices how many the product takes it for
  */
-export function roundedFactor(factor: Tensor, inner: Inner): Rounded | undefined {
+export function roundedFactor(factor: Tensor, inner: Inner, matrices: number): Rounded | undefined {
   const made = (tensor: Tensor | undefined, op: unknown): Node | undefined =>
     tensor && (tensor.node.op as unknown) === op ? tensor.node : undefined;
   const wide = made(factor, toFloat32Operation);
@@ -51,8 +52,11 @@ export function roundedFactor(factor: Tensor, inner: Inner): Rounded | undefined
   if (!rounding || !block) return undefined;
   const fits = (inner === "last" ? block.columns : block.rows) === STEP;
   const other = inner === "last" ? block.rows : block.columns;
-  // A block of several rows of [matrices, rows, columns] begins anew with each matrix.
-  return fits && (other === 1 || other === STEP) ? { x: rounding.inputs[0]!, block } : undefined;
+  const x = rounding.inputs[0]!;
+  // Blocks of several rows begin anew where the rounding sees another matrix, the codes where the product does.
+  const [rounded, multiplied] = [rowsOfMatrix(x, block), rowCount(x.shape) / matrices];
+  const same = block.rows === 1 || rounded === multiplied || (rounded % STEP === 0 && multiplied % STEP === 0);
+  return fits && same && (other === 1 || other === STEP) ? { x, block } : undefined;
 }
 
 /**

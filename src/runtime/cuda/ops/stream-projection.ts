@@ -6,9 +6,10 @@
 // Shapes: x [rows, K], w [P, K], p [rows, P], s [rows]; P is n² + 2n for mHC, at most 32 here.
 // Forward: a group of 8 warps has 64 rows; each warp takes 32 rows over a quarter of the units of K, 16 bytes of a row
 // a lane, which is a fragment of x as it lies. w is packed beforehand to fragments of two halves: of bfloat16 (17 bits
-// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The quarters are added in
-// order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
-// Backward: projection-backward.ts. dw of bfloat16 streams: the same with sums in registers, over parts of the rows that are added up in order.
+// together; x is exact), or of tf32, with three products, for float32 streams. Squares are summed beside. The quarters
+// are added in order. Bytes: x once; w, 4 P K bytes, for each group of 64 rows from the cache.
+// Backward: projection-backward.ts. dw of bfloat16 streams: a thread has the sums of four columns in its registers and
+// goes down a part of the rows; the parts are added up in order.
 // Other shapes take the kernels of every GPU.
 
 import { lastAxis, rowCount, type Tensor } from "../../../graph/tensor.ts";

@@ -79,6 +79,14 @@ export function connectionOf({ kind, streams, map }: ModelChoice): ConnectionCon
   });
 }
 
+/** Whether a model of this size can have so many streams or fractions; fractions are equal parts of the width. */
+export const fits = ({ kind }: ModelChoice, count: number, size: Size): boolean =>
+  kinds[kind].counted?.option !== "fractions" || sizes[size].width % count === 0;
+
+/** The model, or with four parts, which every width has. */
+export const fitted = (model: ModelChoice, size: Size): ModelChoice =>
+  fits(model, model.streams, size) ? model : { ...model, streams: 4 };
+
 /** The training of one model of a choice. */
 function configOf(choice: Choice, model: ModelChoice, vocabulary: number): TrainingConfig {
   const { layers, width, heads, context, batch } = sizes[choice.size];
@@ -153,12 +161,13 @@ export function choiceOf(query: string): Choice {
   });
   const seed = Number(given.get("seed") ?? NaN);
   const rate = Number(given.get("rate") ?? NaN);
-  const size = given.get("size") ?? "";
+  const named = given.get("size") ?? "";
+  const size = Object.hasOwn(sizes, named) ? (named as Size) : firstChoice.size;
   const text = given.get("text") ?? "";
   return {
-    models: models.length > 0 ? models.slice(0, MOST_MODELS) : firstChoice.models,
+    models: models.length > 0 ? models.slice(0, MOST_MODELS).map((model) => fitted(model, size)) : firstChoice.models,
     text: Object.hasOwn(texts, text) ? (text as Text) : firstChoice.text,
-    size: Object.hasOwn(sizes, size) ? (size as Size) : firstChoice.size,
+    size,
     seed: Number.isSafeInteger(seed) && seed >= 0 ? seed : firstChoice.seed,
     learningRate: rate > 0 && rate < 1 ? rate : firstChoice.learningRate,
   };
