@@ -274,8 +274,13 @@ async function askQuestions(
   const tasks = tasksText(generated!);
   for (const { config, trainer, folder } of runs) {
     say(`${config.name} answers questions`);
-    const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
-    writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
+    try {
+      const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
+      if (answers) writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
+    } catch (error) {
+      // One that has diverged must not cost the others their report.
+      warn(`${config.name} has no answers: ${reason(error)}`);
+    }
   }
 }
 

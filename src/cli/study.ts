@@ -74,7 +74,8 @@ interface Study {
   readonly file: string;
   /** The memory that it needs for a run. */
   plan(config: TrainingConfig, machine: Machine): MemoryNeed;
-  measure(subject: Subject, options: StudyOptions): Promise<RobustnessData | ReasoningData>;
+  /** What was found; it counts for nothing once the signal is aborted. */
+  measure(subject: Subject, options: StudyOptions): Promise<RobustnessData | ReasoningData | undefined>;
   text(runs: readonly RunData[], width: number): string;
   notes(runs: readonly RunData[]): readonly string[];
   figure(runs: readonly RunData[]): Figure | undefined;
@@ -121,7 +122,7 @@ const studies: Readonly<Record<StudyName, Study>> = {
     own: ["tasks", "questions"],
     file: names.reasoning,
     plan: (config, machine) => planAnswering(config, machine),
-    async measure({ folder, config, data, runtime, onProgress }, options) {
+    async measure({ folder, config, data, runtime, signal, onProgress }, options) {
       const tasks = options.tasks ?? (data.generated && tasksText(data.generated));
       if (tasks === undefined)
         throw new Error(
@@ -131,6 +132,7 @@ const studies: Readonly<Record<StudyName, Study>> = {
         tasks,
         ...given({ questions: options.questions }),
         onProgress,
+        signal,
       });
     },
     text: reasoningText,
@@ -205,7 +207,7 @@ async function studyRuns(
         expectRoom(runtime, config, plan, options);
         const onProgress = (share: number): void => sayProgress(config.name, index, folders.length, share);
         const result = await measure({ folder, config, data, runtime, signal, onProgress }, options);
-        if (signal.aborted) {
+        if (signal.aborted || !result) {
           process.stderr.write(`Stopped at ${showPlain(config.name)}; ${showMany(index, "run")} measured and saved.\n`);
           return;
         }

@@ -2,7 +2,8 @@
 //
 // Every answer is a line of answers.jsonl as soon as it is known. The first line says which weights, tokenizer and window gave
 // them. The file serves the next evaluation of the same model: what it has answered is not asked again, whatever the
-// tasks, shots or limits, because an answer is known by the hash of its prompt, choices and stop strings.
+// tasks, shots or limits, because an answer is known by the hash of its prompt, choices and stop strings. The answers of
+// another model are put aside, as answers.before.jsonl.
 
 import fs from "node:fs";
 import path from "node:path";
@@ -23,7 +24,7 @@ export interface AnswerLog {
 /**
  * Open the answers in a folder, and make it.
  *
- * @param model what gives the answers; those of another model are removed
+ * @param model what gives the answers; those of another model are put aside
  */
 export function openAnswers(folder: string, model: Readonly<Record<string, string | number>>): AnswerLog {
   fs.mkdirSync(folder, { recursive: true });
@@ -31,7 +32,7 @@ export function openAnswers(folder: string, model: Readonly<Record<string, strin
   const head = JSON.stringify({ model });
   const [first, ...lines] = wholeLines(file);
   const kept = first === head ? lines.flatMap(parseAnswer) : [];
-  if (first !== head) fs.rmSync(file, { force: true });
+  if (first !== head && fs.existsSync(file)) fs.renameSync(file, path.join(folder, "answers.before.jsonl"));
   const answers = new Map(kept.map(({ request, answer }) => [request, answer]));
   const cut = new Set(kept.filter((line) => line.cut).map(({ request }) => request));
   const log = openLog(file);

@@ -137,7 +137,7 @@ function choosing(model: Answerer, prompt: string, choices: readonly string[]): 
       return {
         answer: { choices: scores.map(({ logProbability, greedy }) => [logProbability, greedy] as const) },
         cut,
-        tokens: pairs.reduce((sum, { context, continuation }) => sum + context.length + continuation.length, 0),
+        tokens: requests.flatMap(({ context, continuations }) => [context, ...continuations].flat()).length,
       };
     },
   };

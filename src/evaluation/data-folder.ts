@@ -13,7 +13,8 @@ import { parseCsv } from "./csv.ts";
 /** The data of one benchmark. */
 export interface DataFolder {
   /**
-   * The first of some files that is there, by names below the folder; a * stands for any text within a name.
+   * The first of some files that is there, by names below the folder; a * stands for any text within a name, but never
+   * finds a file of training examples.
    *
    * @param what what the file holds, as a message says it
    * @throws Error that names what was looked for
@@ -86,7 +87,9 @@ function glob(folder: string, [part = "", ...rest]: readonly string[]): string[]
   const literal = (text: string): string => text.replaceAll(/[.+?^${}()|[\]\\]/g, String.raw`\$&`);
   const pattern = new RegExp(`^${part.split("*").map(literal).join(".*")}$`);
   const names = fs.statSync(folder).isDirectory() ? fs.readdirSync(folder).sort(byNumber) : [];
-  return names.filter((name) => pattern.test(name)).flatMap((name) => glob(folder, [name, ...rest]));
+  // Asked by mistake, the training examples would make a model look better than it is.
+  const found = names.filter((name) => pattern.test(name) && !/train/i.test(name));
+  return found.flatMap((name) => glob(folder, [name, ...rest]));
 }
 
 /** 2.json before 10.json. */
@@ -121,7 +124,13 @@ function dataFile(file: string): DataFile {
         .flatMap((line, index) => (line.trim() === "" ? [] : [parse(line, schema, `, line ${index + 1}`)])),
     json: (schema) => parse(text(), schema, ""),
     rows(columns) {
-      const rows = parseCsv(text());
+      const content = text();
+      let rows: string[][];
+      try {
+        rows = parseCsv(content);
+      } catch (error) {
+        throw fail("", error);
+      }
       const wrong = rows.findIndex((row) => row.length !== columns);
       if (wrong >= 0)
         throw fail(`, row ${wrong + 1}`, new Error(`${rows[wrong]!.length} columns instead of ${columns}`));

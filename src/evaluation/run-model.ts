@@ -2,8 +2,7 @@
 
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { sha256 } from "../files/hash.ts";
-import { sha256OfFile } from "../files/hash.ts";
+import { sha256, sha256OfFile } from "../files/hash.ts";
 import { readText } from "../files/read.ts";
 import { readTokenizer } from "../data/tokenizer-file.ts";
 import { createParameters } from "../graph/parameters.ts";

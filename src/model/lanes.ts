@@ -8,8 +8,9 @@
 // Where a machine computes each row by itself, as the CPU does, a text gets the same bits whatever is read beside it.
 
 import { expectFields } from "../basics/fields.ts";
+import { powerOfTwo } from "../basics/numbers.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { createDecoder, type Row } from "./decoder.ts";
+import { commonLength, createDecoder, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 
 /** A token to read, and its place in the text; the tokens before that place must have been read. */
@@ -156,15 +157,15 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
       };
       try {
         for (;;) {
-          const fresh: Running<R>[] = [];
+          // Lanes take turns at being the first.
+          running = [...running.slice(1), ...running.slice(0, 1)];
           while (idle.length > 0) {
             const next = waiting.next();
             if (next.done) break;
-            fresh.push(begin(idle.pop()!, next.value));
+            running.push(begin(idle.pop()!, next.value));
           }
-          // Those that had all rows they wished for go on; lanes take turns at being the first.
-          const ready = new Set([...fresh, ...running.filter(({ done, wish }) => done === wish.rows.length)]);
-          running = [...running.slice(1), ...running.slice(0, 1), ...fresh];
+          // Those that had all rows they wished for go on.
+          const ready = running.filter(({ done, wish }) => done === wish.rows.length);
           const ended: [Running<R>, R][] = [];
           for (const errand of ready) {
             const end = advance(errand);
@@ -178,7 +179,7 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
           if (running.length > 0) {
             await readSome(running);
             await options.pause?.();
-          } else if (ended.length === 0 && fresh.length === 0) return;
+          } else if (ended.length === 0) return;
         }
       } finally {
         // What an unfinished errand has put into its lane is forgotten.
@@ -192,18 +193,9 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
   };
 }
 
-const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
-
 /** Floats of the cache of one text. */
 function cacheSize({ config }: LanguageModel): number {
   const { layers, context, kvHeads, width, heads, attention } = config;
   const perToken = attention ? attention.rotarySize + 2 * attention.rank : 2 * kvHeads * (width / heads);
   return layers * context * perToken;
-}
-
-/** How many tokens two texts have in common from their start. */
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  let length = 0;
-  while (length < Math.min(a.length, b.length) && a[length] === b[length]) length++;
-  return length;
 }

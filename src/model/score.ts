@@ -4,7 +4,8 @@
 //
 // The scores s are those with which the model writes, from the cache (lanes.ts), so that a text that was written and one
 // that is scored have the same probabilities. The continuations of a context share its reading: the scores after its
-// last token are those of every first token, and each continuation is read in the place of the one before it. Sums over the vocabulary are taken in float64, in the order of the tokens.
+// last token are those of every first token, and each continuation is read in the place of the one before it. Sums over
+// the vocabulary are taken in float64, in the order of the tokens.
 
 import { type Errand, type Lanes, type Reading, rowsFrom } from "./lanes.ts";
 import { expectScores, logProbabilities } from "./sampling.ts";

@@ -5,6 +5,7 @@
 // tokens is the most likely one after those before it, so answers are scored, not written. The loss is the mean over the
 // answers' tokens of − log p, in nats.
 
+import { setImmediate } from "node:timers/promises";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { showMany } from "../basics/show.ts";
 import { encodeExample } from "../data/generated/batches.ts";
@@ -30,9 +31,16 @@ export interface ReasoningOptions {
   readonly questions?: number;
   /** Called from time to time with the share of the questions that are answered. */
   readonly onProgress?: (share: number) => void;
+  /** Aborted, it ends after the question in progress, and gives undefined. */
+  readonly signal?: AbortSignal;
 }
 
-const optionRules: FieldRules<ReasoningOptions> = { tasks: "text", questions: "number", onProgress: "function" };
+const optionRules: FieldRules<ReasoningOptions> = {
+  tasks: "text",
+  questions: "number",
+  onProgress: "function",
+  signal: "anything",
+};
 
 interface Asked {
   readonly row: number;
@@ -43,6 +51,7 @@ interface Asked {
  * Ask a trained model questions of each task and difficulty.
  *
  * @param checkpoint step and parameters, such as `trainer.save()`
+ * @returns undefined when the signal was aborted
  * @throws RangeError for tasks that there are not; Error when a question is longer than the model's context
  */
 export async function measureReasoning(
@@ -51,9 +60,9 @@ export async function measureReasoning(
   checkpoint: Pick<TrainerState, "step" | "model">,
   tokenizer: Tokenizer,
   options: ReasoningOptions,
-): Promise<ReasoningData> {
+): Promise<ReasoningData | undefined> {
   expectFields("measureReasoning", options, optionRules);
-  const { tasks, questions = 100, onProgress } = options;
+  const { tasks, questions = 100, onProgress, signal } = options;
   const levels = parseTasks(tasks).flatMap(levelsOf);
   const asked = levels.flatMap(({ task, difficulty }, row) =>
     examplesOf(task, difficulty, questions).map((example): Asked => {
@@ -68,7 +77,7 @@ export async function measureReasoning(
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
   restoreTensors(runtime, parameters.all, checkpoint.model, "model");
-  const lanes = createLanes(inPrecision(runtime, config.precision), model);
+  const lanes = createLanes(inPrecision(runtime, config.precision), model, { pause: setImmediate });
   const totals = levels.map(() => ({ questions: 0, right: 0, nats: 0, tokens: 0 }));
   let done = 0;
   try {
@@ -84,6 +93,7 @@ export async function measureReasoning(
       total.nats -= logProbability;
       total.tokens += tokens.length;
       onProgress?.(++done / asked.length);
+      if (signal?.aborted) return undefined;
     }
   } finally {
     lanes.release();

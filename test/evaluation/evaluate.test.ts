@@ -181,6 +181,8 @@ describe("tasks", () => {
     ],
     ["mmlu_anatomy", "test/anatomy_test.csv", "a,b\n", "anatomy_test.csv, row 1: 2 columns instead of 6"],
     ["mmlu_anatomy", "test/anatomy_test.csv", "q,1,2,3,4,E\n", "row 1: the answer is E; it must be A, B, C, D"],
+    ["mmlu_anatomy", "test/anatomy_test.csv", '"q,1\n', "anatomy_test.csv: row 1: a quoted field does not end"],
+    ["triviaqa", "train.jsonl", "{}\n", "triviaqa: there is no file of validation questions in "],
     ["bbh_cot_fewshot_navigate", "navigate.json", "{", "navigate.json: "],
     [
       "minerva_math_algebra",
@@ -253,6 +255,8 @@ describe("a model", () => {
     const other = openAnswers(path.join(place, "stopped"), { weights: "others" });
     expect(other.answers.size).toBe(0);
     other.close();
+    const aside = fs.readFileSync(path.join(place, "stopped", "answers.before.jsonl"), "utf8");
+    expect(aside).toMatch(/^\{"model":\{"weights":"w"\}\}\n(.*\n){25}$/);
   });
 
   test("leaves results and samples in the harness's form", async () => {

@@ -19,6 +19,7 @@ import {
   stripEnd,
 } from "../../src/evaluation/python.ts";
 import { PythonRandom } from "../../src/evaluation/python-random.ts";
+import { bbhFilter } from "../../src/evaluation/tasks/bbh.ts";
 import { goldenCases } from "./golden.ts";
 
 describe("the harness's own functions", () => {
@@ -26,6 +27,10 @@ describe("the harness's own functions", () => {
     expect(cases.length).toBeGreaterThan(5);
     expect(cases.map(({ ours }) => ours)).toEqual(cases.map(({ theirs }) => theirs));
   });
+});
+
+test("the filter of BBH drops a character, and not half of one", () => {
+  expect(bbhFilter.apply("So the answer is (A)😀")).toBe("(A)");
 });
 
 describe("Python", () => {

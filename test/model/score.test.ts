@@ -135,6 +135,20 @@ describe("scores of continuations", () => {
     lanes.release();
   });
 
+  test("a request that is wrong costs no lane", async () => {
+    let runs = 0;
+    const lanes = createLanes(wasm, model, { lanes: 2, pause: () => Promise.resolve(void runs++) });
+    const requests = someRequests(2);
+    const read = async (wanted: readonly ScoreRequest[]): Promise<void> => {
+      for await (const _ of scoreContinuations(lanes, wanted));
+    };
+    const wrong = { context: [], continuations: [[1]] };
+    await expect(read([requests[0]!, wrong])).rejects.toThrow("the context has no tokens");
+    await read(requests);
+    expect(runs).toBe(1);
+    lanes.release();
+  });
+
   test("between runs of the model a program can do other things", async () => {
     let runs = 0;
     const heard: number[] = [];

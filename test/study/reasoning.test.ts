@@ -46,10 +46,10 @@ async function written(question: string): Promise<string> {
 }
 
 test("what counts as right is what the model writes", async () => {
-  const { step, rows } = await measureReasoning(runtime, trainer.config, await trainer.save(), tokenizer, {
+  const { step, rows } = (await measureReasoning(runtime, trainer.config, await trainer.save(), tokenizer, {
     tasks,
     questions: 30,
-  });
+  }))!;
   expect(step).toBe(60);
   expect(rows.map(({ task, difficulty }) => [task, difficulty])).toEqual([
     ["bbh_boolean_expressions", 2],
@@ -65,6 +65,19 @@ test("what counts as right is what the model writes", async () => {
     expect(loss).toBeGreaterThan(0);
     expect(loss).toBeLessThan(0.6);
   }
+});
+
+test("a signal is heard between runs of the model, and ends it", async () => {
+  const stop = new AbortController();
+  setImmediate(() => stop.abort());
+  const shares: number[] = [];
+  const found = await measureReasoning(runtime, trainer.config, await trainer.save(), tokenizer, {
+    tasks,
+    onProgress: (share) => void shares.push(share),
+    signal: stop.signal,
+  });
+  expect(found).toBeUndefined();
+  expect(shares.at(-1)).toBeLessThan(1);
 });
 
 test("a question that is longer than the context is refused", async () => {

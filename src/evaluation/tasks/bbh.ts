@@ -21,7 +21,7 @@ const names = splitWords(`
 
 const schema = z.object({ examples: z.array(z.object({ input: z.string(), target: z.string() })) });
 
-export const bbhFilter: Filter = matchOf("get-answer", /(?<=the answer is )([^\n]*)(?=[^\n])/g);
+export const bbhFilter: Filter = matchOf("get-answer", /(?<=the answer is )([^\n]*)(?=[^\n])/gu);
 
 const example = (input: string, target: string): WritingExample => ({
   doc: { input, target },
