@@ -1,4 +1,4 @@
-// Question: what number does a text say, and what are the sum, the median and the largest of many?
+// Question: what number does a text say, and what are the sum, the median and the largest of many, the divisors and the next power of two?
 
 /** A number as people write it, such as 12, -0.5 or 1e-3; NaN for all else, also for 0x10 and Infinity. */
 export function parseDecimal(text: string): number {
@@ -36,6 +36,11 @@ export function median(values: readonly number[]): number {
 export function sampleVariance(values: readonly number[]): number {
   const middle = mean(values);
   return sum(values.map((value) => (value - middle) ** 2)) / (values.length - 1);
+}
+
+/** The smallest power of two that is at least this number, which is above 0. */
+export function powerOfTwo(least: number): number {
+  return 2 ** Math.ceil(Math.log2(least));
 }
 
 /** The divisors of a whole number of at least one, in ascending order; takes √value steps. */

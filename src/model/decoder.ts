@@ -6,6 +6,7 @@
 // Programs are compiled when first needed, for numbers of rows that are powers of two; the rest is padding.
 // The most recently used programs are kept.
 
+import { powerOfTwo } from "../basics/numbers.ts";
 import { input } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { slice } from "../ops/slice.ts";
@@ -123,7 +124,13 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
   };
 }
 
-const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
+/** How many tokens two texts have in common from their start: what a slot that holds one need not read of the other. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
+  const most = Math.min(a.length, b.length);
+  let length = 0;
+  while (length < most && a[length] === b[length]) length++;
+  return length;
+}
 
 function expectRow(
   { slot, position, token }: Row,

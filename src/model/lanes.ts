@@ -8,8 +8,9 @@
 // Where a machine computes each row by itself, as the CPU does, a text gets the same bits whatever is read beside it.
 
 import { expectFields } from "../basics/fields.ts";
+import { powerOfTwo } from "../basics/numbers.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { createDecoder, type Row } from "./decoder.ts";
+import { commonLength, createDecoder, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
 
 /** A token to read, and its place in the text; the tokens before that place must have been read. */
@@ -192,18 +193,9 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
   };
 }
 
-const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
-
 /** Floats of the cache of one text. */
 function cacheSize({ config }: LanguageModel): number {
   const { layers, context, kvHeads, width, heads, attention } = config;
   const perToken = attention ? attention.rotarySize + 2 * attention.rank : 2 * kvHeads * (width / heads);
   return layers * context * perToken;
-}
-
-/** How many tokens two texts have in common from their start. */
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  let length = 0;
-  while (length < Math.min(a.length, b.length) && a[length] === b[length]) length++;
-  return length;
 }

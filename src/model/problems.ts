@@ -61,7 +61,10 @@ export function problem(issue: Issue, value: unknown, schema?: z.ZodType): strin
         const kind = typeof actual === "object" && actual !== null ? (actual as Record<string, unknown>)[key] : actual;
         return `${given}; it must be one of ${options.join(", ")}${meant(kind, options)}`;
       }
-      return `${given}; ${issue.errors.map((errors) => errors.map((each) => problem(each, actual).replace(/^.* is given; /, "")).join(" and ")).join(", or ")}`;
+      const needs = issue.errors.map((errors) =>
+        [...new Set(errors.map((each) => problem(each, actual).replace(/^.* is given; /, "")))].join(" and "),
+      );
+      return `${given}; ${[...new Set(needs)].join(", or ")}`;
     }
     case "unrecognized_keys": {
       const known = schema === undefined ? [] : fieldsAt(schema, issue.path, value);

@@ -8,6 +8,7 @@
 //
 // Texts wait in a queue with a bound. A text whose signal is aborted leaves before the next tick.
 
+import { powerOfTwo } from "../basics/numbers.ts";
 import { createDecoder } from "../model/decoder.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -86,8 +87,6 @@ interface Text extends TextState {
 
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
 const [MOST_ROWS, LEAST_ROWS] = [64, 16];
-
-const powerOfTwo = (least: number): number => 2 ** Math.ceil(Math.log2(least));
 
 /** The shapes that an engine compiles and tries. */
 export function shapesFor(slots: number): Shape[] {

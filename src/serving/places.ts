@@ -5,6 +5,8 @@
 // system prompt, the examples of a test or the turns of a chat are read once by each place. What is read again would be
 // the same bits (shapes.ts), so a text is the same whatever its place held.
 
+import { commonLength } from "../model/decoder.ts";
+
 export interface Place {
   readonly slot: number;
   /** The tokens whose keys and values are there, from position 0 on. */
@@ -34,11 +36,4 @@ export function createPlaces(count: number): Places {
     },
     give: (place) => void free.push(place),
   };
-}
-
-function commonLength(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < most && a[length] === b[length]) length++;
-  return length;
 }

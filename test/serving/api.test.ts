@@ -153,6 +153,7 @@ describe("mistakes", () => {
     ["no JSON", "{", 400, /cannot be read: .*JSON.* Send one JSON object\./],
     ["no object", "3", 400, /3 is given; it must be/],
     ["a wrong type", { prompt, max_tokens: "many" }, 400, /max_tokens: "many" is given; it must be a number/],
+    ["a prompt of no kind", { prompt: {} }, 400, /^prompt: .* is given; it must be a text, or it must be a list$/],
     ["out of range", { prompt, top_p: 0 }, 400, /top_p: 0 is given; it must be above 0/],
     ["another model", { prompt, model: "gpt-4" }, 404, /no model "gpt-4" here; this server has "tiny"/],
     ["too long", { prompt, max_tokens: 500 }, 400, /reads at most 400 tokens/],
