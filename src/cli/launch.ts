@@ -12,6 +12,8 @@ import { WATCH_VARIABLE } from "../runtime/collective/watch/protocol.ts";
 import { startWatch, type Watch } from "../runtime/collective/watch/server.ts";
 import { tellJson } from "./events.ts";
 import { wholeNumber } from "./options.ts";
+import { suggestNames } from "./suggest.ts";
+import { trainCommand } from "./train.ts";
 import { say } from "./warn.ts";
 
 interface LaunchOptions {
@@ -26,7 +28,7 @@ interface LaunchOptions {
 interface Flavour {
   readonly commands: readonly string[];
   readonly says: RegExp;
-  options(wishes: Pick<LaunchOptions, "processes" | "hostfile">): string[];
+  options(wishes: Pick<LaunchOptions, "processes" | "hostfile" | "print">): string[];
   readonly install: string;
 }
 
@@ -36,7 +38,7 @@ const flavours = {
   openmpi: {
     commands: ["mpirun.openmpi", "mpirun"],
     says: /Open MPI|OpenRTE/,
-    options: ({ processes, hostfile }) => [
+    options: ({ processes, hostfile, print }) => [
       ...words(`-n ${processes}`),
       ...(hostfile === undefined ? words("--oversubscribe") : ["--hostfile", hostfile]),
       // Bound to one core each, processes of several threads would share it.
@@ -45,7 +47,8 @@ const flavours = {
       ...words("--mca pml ob1 --mca btl tcp,self,vader"),
       // One call sends a whole bucket.
       ...words("--mca btl_tcp_sndbuf 4194304 --mca btl_tcp_rcvbuf 4194304"),
-      ...words(`-x ${WATCH_VARIABLE}`),
+      // A line that somebody else runs has no watch here; rank 0 is it.
+      ...(print ? [] : words(`-x ${WATCH_VARIABLE}`)),
       ...(process.getuid?.() === 0 ? words("--allow-run-as-root") : []),
     ],
     install: "apt-get install openmpi-bin",
@@ -93,6 +96,7 @@ Examples:
       throw new Error(
         `launch: ${command[0]} is given; only train shares its work among processes. Give -- train and its options.`,
       );
+    await expectOptions(command);
     expectPackages("mpi");
     const { program, flavour } = findLauncher(options.mpi);
     const own = flavours[flavour].options(options);
@@ -111,12 +115,23 @@ Examples:
     process.exitCode = code;
   });
 
+/** Read the options of the command here first: what is wrong with them is said once, and not by every process. */
+async function expectOptions(command: readonly string[]): Promise<void> {
+  suggestNames(trainCommand);
+  const program = new Command("birkhoff").option("--debug").addCommand(trainCommand.action(() => undefined));
+  await program.parseAsync([...command], { from: "user" });
+}
+
 /** Run a launcher until it ends, or until a rank is lost. */
 async function runWatched([program, ...args]: readonly string[]): Promise<{ code: number; trouble?: string }> {
   let trouble: string | undefined;
   let child: ReturnType<typeof spawn> | undefined;
+  /** Whether a person has asked to save and stop; and the signal by which all processes end without that. */
+  let asked = false;
+  let ending: NodeJS.Signals | undefined;
   const watch = await startWatch({
     onTrouble(message) {
+      if (ending) return;
       trouble = message;
       say(`birkhoff: ${message}`);
       void setTimeout(ENDING_MS, undefined, { ref: false }).then(() => child && endAll(child, watch));
@@ -130,17 +145,24 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
       env: { ...plainUnlessShown(process.stdout), ...process.env, [WATCH_VARIABLE]: JSON.stringify(watch.address) },
     });
     const own = child;
-    let asked = false;
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => {
-        if (asked || !watch.interrupt()) endAll(own, watch);
+        if (asked || !watch.interrupt()) ending = signal;
+        if (asked) endAll(own, watch);
+        // Before rank 0 is under the watch, and after its training. The launcher ends its processes; were it killed, some
+        // would go on without it.
+        else if (ending) own.kill("SIGTERM");
         asked = true;
       });
+    process.on("SIGTSTP", () =>
+      say("birkhoff: Ctrl-Z does nothing here, for the job ends when its watch stops; Ctrl-C saves and stops."),
+    );
     const code = await new Promise<number>((resolve, reject) => {
       own
         .on("error", reject)
         .on("close", (code, signal) => resolve(code ?? 128 + (os.constants.signals[signal!] ?? 0)));
     });
+    if (ending) return { code: code === 0 ? 0 : 128 + os.constants.signals[ending] };
     // The watch may still be looking which ranks ended together.
     if (trouble === undefined && code !== 0) await setTimeout(NAMING_MS);
     if (trouble === undefined) return { code };

@@ -1,16 +1,12 @@
 #!/usr/bin/env node
 // The command line, which bin/birkhoff.js starts: it loads the command that is asked for, and turns errors into messages.
 
-import { readFileSync } from "node:fs";
 import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
 import { prose } from "../report/terminal.ts";
 import { loadProgram } from "./commands.ts";
 import { watchOutput } from "./interrupt.ts";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
+import { version } from "./version.ts";
 
 watchOutput();
 try {

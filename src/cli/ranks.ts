@@ -3,7 +3,6 @@
 // A launcher of MPI starts the same command many times. Rank 0 reads the options, prepares the text and has the run; the
 // others hear from it what is trained, on which prepared tokens, and share its steps until it lets them go.
 
-import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { openPrepared } from "../data/prepare.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
@@ -17,6 +16,7 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { expectSame } from "../training/parallel/agree.ts";
 import { endFollowers } from "../training/parallel/lead.ts";
 import { followRun } from "../runs/run.ts";
+import { version } from "./version.ts";
 
 /** What rank 0 tells the others before the run begins; null when there will be none. */
 type Start = { readonly config: TrainingConfig; readonly folder: string; readonly text: string } | null;
@@ -70,7 +70,7 @@ function leadRanks(collective: Collective): Leader {
       const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text };
       await broadcastText(collective, 0, JSON.stringify(start));
       begun = true;
-      await expectSame(collective, "the version of Birkhoff", version());
+      await expectSame(collective, "the version of Birkhoff", version);
     },
     async end() {
       if (ended) return;
@@ -88,7 +88,7 @@ async function follow(
   runtime: Runtime,
 ): Promise<void> {
   try {
-    await expectSame(collective, "the version of Birkhoff", version());
+    await expectSame(collective, "the version of Birkhoff", version);
     const data = openTokens(folder, text);
     try {
       await followRun(runtime, parseTrainingConfig(config), data, collective);
@@ -110,9 +110,6 @@ function openTokens(folder: string, text: string): PreparedFiles {
     );
   }
 }
-
-const version = (): string =>
-  (JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string }).version;
 
 /** The threads of this process where none are asked for: its share of the cores; undefined where it has all. */
 export function threadsHere(): number | undefined {

@@ -245,7 +245,9 @@ export function createTrainer(
     );
     return { told };
   };
-  const steps = createSteps(runtime, begin);
+  // A step of several ranks waits for them before it ends, so that nothing is won by beginning the next; and all ranks
+  // must begin it or none, whatever their runtimes.
+  const steps = createSteps(shared ? {} : runtime, begin);
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
@@ -283,13 +285,13 @@ export function createTrainer(
       expectThere("evaluate");
       steps.expectEnded("evaluate");
       const { inputs, program } = programs.evaluation();
-      const interrupted = listenBetween(signal);
       const lossOf = async (next: Batch): Promise<number> => {
         writeBatch(runtime, inputs, next);
         program.run();
         return (await program.read("loss"))[0] ?? NaN;
       };
       if (shared) return await meanOfRanks(collective, batches, lossOf);
+      const interrupted = listenBetween(signal);
       const started = performance.now();
       let done = 0;
       return meanLoss(batches.validationBatches(), async (next) => {

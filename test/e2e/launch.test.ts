@@ -112,6 +112,19 @@ describe.each(kinds)("%s", (kind, program, variable) => {
     },
   );
 
+  test.skipIf(!hasMpi)(
+    "the printed line trains without launch, and all ranks leave rank 0's watch before it ends",
+    { timeout: SECONDS * 1000 },
+    async () => {
+      const [first, ...train] = launch(4, ...model, "--steps", "2", "--out", `${kind}-printed`);
+      const { stdout } = await run(place.folder, [first!, "--print", "--json", ...train]);
+      const { command } = JSON.parse(stdout) as { command: string[] };
+      const printed = spawnSync(command[0]!, command.slice(1), { cwd: place.folder, encoding: "utf8" });
+      expect(printed.stderr).not.toContain("Warning");
+      expect(printed.status).toBe(0);
+    },
+  );
+
   test.skipIf(!hasMpi).each([
     ["SIGKILL", "ended before the others"],
     ["SIGSTOP", "hangs: nothing was heard of it"],
@@ -139,6 +152,9 @@ test("what cannot be launched is said", async () => {
   const other = await run(place.folder, ["launch", "-n", "2", "--", "compare"]);
   expect(other.stderr).toContain("launch: compare is given; only train shares its work");
   expect(other.code).toBe(1);
+  const wrong = await run(place.folder, [...words("launch -n 2 -- train"), "--stepz", "3"]);
+  expect(wrong.stderr.match(/unknown option '--stepz'/g)).toHaveLength(1);
+  expect(wrong.code).toBe(1);
 });
 
 test.skipIf(!isThere("mpirun.openmpi"))(

@@ -31,7 +31,10 @@ export async function openCollective(options: CollectiveOptions = {}): Promise<C
     stepping: (within) => watched.stepping(within),
     async close() {
       await collective.barrier().done();
-      await watched.leave();
+      // Rank 0 may be the watch, and those that have not left it would take its end for the job's.
+      if (collective.rank > 0) await watched.leave();
+      await collective.barrier().done();
+      if (collective.rank === 0) await watched.leave();
       await collective.close();
     },
   };

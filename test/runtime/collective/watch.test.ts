@@ -1,6 +1,7 @@
 // The watch notices a rank that is gone, silent or still, and names it.
 
 import net from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, expect, test } from "vitest";
 import {
   type FromRank,
@@ -62,6 +63,18 @@ test("a rank that says nothing any more, while the other beats", async () => {
   const beats = setInterval(() => ranks[0]!.say({ kind: "beat" }), 200);
   expect(await trouble).toMatch(/rank 1 \(process 1001 on here\) hangs: nothing was heard of it for \d s/);
   clearInterval(beats);
+});
+
+test("a watch that was stopped itself finds nobody missing", async () => {
+  const { trouble, ranks } = await watched(1200);
+  let told = false;
+  void trouble.then(() => (told = true));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2000);
+  for (let beat = 0; beat < 5; beat++) {
+    for (const rank of ranks) rank.say({ kind: "beat" });
+    await sleep(200);
+  }
+  expect(told).toBe(false);
 });
 
 test("a rank whose step stands still", async () => {

@@ -43,6 +43,8 @@ interface Fixed {
 export async function enterMpi({ rank, size, libraries }: Launched): Promise<Messenger> {
   expectPackages("mpi");
   const { default: koffi } = (await import("koffi")) as { default: Koffi };
+  // UCX, which MPICH and Open MPI may use, hooks the allocation of memory, which Node's threads do not survive.
+  process.env["UCX_MEM_EVENTS"] ??= "no";
   const library = openLibrary(koffi, libraries);
   const abi = abiOf((symbol) => {
     try {

@@ -93,11 +93,11 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
       if (message.kind === "hello") {
         if (message.token !== token) return void socket.destroy();
         const { rank, pid, machine } = message;
-        own = { process: { rank, pid, machine }, socket, last: Date.now() };
+        own = { process: { rank, pid, machine }, socket, last: performance.now() };
         heard.set(rank, own);
       }
       if (!own) return void socket.destroy();
-      own.last = Date.now();
+      own.last = performance.now();
       tell(socket, ended ? { kind: "end" } : { kind: "heard" });
       (answers[message.kind] as (message: FromRank, each: Heard) => void)(message, own);
     };
@@ -117,8 +117,12 @@ export async function startWatch({ onTrouble, silence = SILENCE_MS }: WatchOptio
   await new Promise<void>((resolve, reject) => {
     server.on("error", reject).listen(0, () => resolve());
   });
+  let looked = performance.now();
   const timer = setInterval(() => {
-    const now = Date.now();
+    const now = performance.now();
+    // This process was stopped, perhaps with the others: what they said meanwhile has not been read yet.
+    if (now - looked > silence / 2) for (const each of heard.values()) each.last = now;
+    looked = now;
     for (const each of heard.values())
       if (now - each.last > silence)
         trouble(

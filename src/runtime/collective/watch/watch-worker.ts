@@ -53,20 +53,21 @@ const place = address ?? watch!.address;
 port.postMessage({ address: place });
 
 let left = false;
-let lastHeard = Date.now();
+let lastHeard = performance.now();
 const socket = await connect(place);
 const send = (message: FromRank): void => void socket.write(lineOf(message));
 const gone = (): void => {
   if (left) return;
   left = true;
-  if (speaks) say(`rank ${rank}: what watches the job has ended (on ${place.machine}). The job is ended.`);
+  if (speaks)
+    say(`rank ${rank}: what watches the job has ended or does not answer (on ${place.machine}). The job is ended.`);
   end();
 };
 socket.setEncoding("utf8").on(
   "data",
   linesOf((line) => {
     const { kind } = line as FromWatch;
-    lastHeard = Date.now();
+    lastHeard = performance.now();
     if (kind === "end" && !watch) end();
     if (kind === "interrupt") process.kill(process.pid, "SIGINT");
   }),
@@ -75,9 +76,14 @@ socket.on("error", gone).on("close", gone);
 send({ kind: "hello", token: place.token, rank, pid: process.pid, machine: os.hostname() });
 
 const stillFor = createStill(new Int32Array(pulse));
+let looked = performance.now();
 const timer = setInterval(() => {
-  if (Date.now() - lastHeard > 2 * SILENCE_MS) return gone();
-  const still = stillFor(Date.now());
+  const now = performance.now();
+  // This process was stopped, and has not read yet what it was told.
+  if (now - looked > SILENCE_MS / 2) lastHeard = now;
+  looked = now;
+  if (now - lastHeard > 2 * SILENCE_MS) return gone();
+  const still = stillFor(now);
   send(still === undefined ? { kind: "beat" } : { kind: "beat", still: still / 1000 });
 }, BEAT_MS);
 
