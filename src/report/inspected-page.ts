@@ -11,6 +11,7 @@ import { matrixRow, type NamedMatrix } from "./figures/mixing.ts";
 import { html, type Markup, trusted } from "./html.ts";
 import { renderSvg } from "./render.ts";
 import { reportStyle } from "./report-style.ts";
+import { tableMarkup } from "./table-markup.ts";
 
 const A_ROW = 6;
 
@@ -94,34 +95,23 @@ async function drawn(matrices: readonly NamedMatrix[], prefix: string): Promise<
 
 const small = (value: number | undefined): string =>
   value === undefined ? "–" : value === 0 ? "0" : value.toExponential(1);
-const fixed = (values: readonly number[] | null | undefined): string =>
-  values?.map((value) => showDecimal(value, 2)).join(" ") ?? "–";
+const fixed = (values: readonly number[] | null | undefined, digits = 2): string =>
+  values?.map((value) => showDecimal(value, digits)).join(" ") ?? "–";
 
 function table({ names, instruments, scales }: InspectedFile): Markup {
   const { rowError, columnError, secondEigenvalue, read, write, composite } = instruments;
   const head = ["sublayer", "row error", "column error", "|λ₂|", "read", "write", "gain up to it", "α pre, post, res"];
-  return html`<div class="wide">
-    <table>
-      <thead>
-        <tr>
-          ${head.map((title) => html`<th>${title}</th>`)}
-        </tr>
-      </thead>
-      <tbody>
-        ${names.map(
-          (name, i) =>
-            html`<tr>
-              <td>${name}</td>
-              <td>${small(rowError?.[i])}</td>
-              <td>${small(columnError?.[i])}</td>
-              <td>${secondEigenvalue ? showDecimal(secondEigenvalue[i]!, 4) : "–"}</td>
-              <td>${fixed(read?.[i])}</td>
-              <td>${fixed(write?.[i])}</td>
-              <td>${composite ? showDecimal(composite.forward[i]!, 3) : "–"}</td>
-              <td>${fixed(scales[i])}</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>
-  </div>`;
+  return tableMarkup([
+    head,
+    ...names.map((name, i) => [
+      name,
+      small(rowError?.[i]),
+      small(columnError?.[i]),
+      secondEigenvalue ? showDecimal(secondEigenvalue[i]!, 4) : "–",
+      fixed(read?.[i]),
+      fixed(write?.[i]),
+      composite ? showDecimal(composite.forward[i]!, 3) : "–",
+      fixed(scales[i], 4),
+    ]),
+  ]);
 }
