@@ -23,7 +23,7 @@ function codeOf(error: Error, isTerminal: boolean): number {
 }
 
 /** Signals closer together than this count as one press: npm forwards the signal that the process has also received. */
-const REPEATED_MS = 300;
+export const REPEATED_MS = 300;
 
 /** Who hears that the output has failed: a command that listens, or one that has what it wanted and only prints. */
 let listening: ((code: number) => void) | undefined;

@@ -11,6 +11,7 @@ import { ABORT_CODE } from "../runtime/collective/mpi/messenger.ts";
 import { WATCH_VARIABLE } from "../runtime/collective/watch/protocol.ts";
 import { startWatch, type Watch } from "../runtime/collective/watch/server.ts";
 import { tellJson } from "./events.ts";
+import { REPEATED_MS } from "./interrupt.ts";
 import { wholeNumber } from "./options.ts";
 import { suggestNames } from "./suggest.ts";
 import { trainCommand } from "./train.ts";
@@ -126,8 +127,8 @@ async function expectOptions(command: readonly string[]): Promise<void> {
 async function runWatched([program, ...args]: readonly string[]): Promise<{ code: number; trouble?: string }> {
   let trouble: string | undefined;
   let child: ReturnType<typeof spawn> | undefined;
-  /** Whether a person has asked to save and stop; and the signal by which all processes end without that. */
-  let asked = false;
+  /** When a person asked to save and stop; and the signal by which all processes end without that. */
+  let asked: number | undefined;
   let ending: NodeJS.Signals | undefined;
   const watch = await startWatch({
     onTrouble(message) {
@@ -147,12 +148,14 @@ async function runWatched([program, ...args]: readonly string[]): Promise<{ code
     const own = child;
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
       process.on(signal, () => {
-        if (asked || !watch.interrupt()) ending = signal;
-        if (asked) endAll(own, watch);
+        const now = performance.now();
+        if (asked !== undefined && now - asked < REPEATED_MS) return;
+        if (asked !== undefined || !watch.interrupt()) ending = signal;
+        if (asked !== undefined) endAll(own, watch);
         // Before rank 0 is under the watch, and after its training. The launcher ends its processes; were it killed, some
         // would go on without it.
         else if (ending) own.kill("SIGTERM");
-        asked = true;
+        asked ??= now;
       });
     process.on("SIGTSTP", () =>
       say("birkhoff: Ctrl-Z does nothing here, for the job ends when its watch stops; Ctrl-C saves and stops."),

@@ -3,6 +3,7 @@
 
 import { spawnSync } from "node:child_process";
 import fs from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type Finished, makeWorkplace, run, start } from "./cli.ts";
 
@@ -122,6 +123,21 @@ describe.each(kinds)("%s", (kind, program, variable) => {
       const printed = spawnSync(command[0]!, command.slice(1), { cwd: place.folder, encoding: "utf8" });
       expect(printed.stderr).not.toContain("Warning");
       expect(printed.status).toBe(0);
+    },
+  );
+
+  test.skipIf(!hasMpi)(
+    "a Ctrl-C that npm forwards too is one: rank 0 saves and stops",
+    { timeout: SECONDS * 1000 },
+    async () => {
+      const job = start(place.folder, launch(2, ...model, "--steps", "100000", "--out", `${kind}-ctrl-c`));
+      await job.said("step 1/");
+      job.child.kill("SIGINT");
+      await sleep(20);
+      job.child.kill("SIGINT");
+      const { code, stdout } = await job.finished;
+      expect(stdout).toContain(`Continue: birkhoff train --resume ${kind}-ctrl-c`);
+      expect(code).toBe(130);
     },
   );
 
