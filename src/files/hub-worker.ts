@@ -159,7 +159,11 @@ async function patiently<T>(action: () => Promise<T>, isPassing: (result: T) => 
     } catch (error) {
       if (!isOfNetwork(error)) throw error;
       // An error with other words: whoever is patient around this does not begin anew.
-      if (attempts === TRIES) throw new Error(`${wordsOf(error)}, ${TRIES} times`, { cause: error });
+      if (attempts === TRIES)
+        throw new Error(
+          `${wordsOf(error)}, ${TRIES} times. Check the network and HF_ENDPOINT; HF_HUB_OFFLINE=1 reads what the cache has`,
+          { cause: error },
+        );
     }
     await new Promise((resolve) => setTimeout(resolve, FIRST_PAUSE_MS * 2 ** (attempts - 1)));
   }
@@ -181,7 +185,7 @@ function wordsOf(error: unknown): string {
   const status = statusOf(error);
   if (status === 401 || status === 403 || status === 404)
     return `the hub answers ${status} (${error.message}). Check the name and the revision; for a gated or private model set HF_TOKEN`;
-  const cause = error.cause instanceof Error ? `: ${error.cause.message}` : "";
+  const cause = isOfNetwork(error) && error.cause instanceof Error ? `: ${error.cause.message}` : "";
   return `${error.message}${cause}`;
 }
 
