@@ -237,7 +237,9 @@ describe("afterwards", () => {
     expect(instruments.instruments.activation).toHaveLength(4);
     const file = `${runFolder("mhc")}/checkpoints/step-10/model.safetensors`;
     const foreign = await run(place.folder, ["inspect", file, "--convention", "paper"]);
-    expect(foreign.stdout).toMatch(/^.*model\.safetensors: 4 connections, paper, on 128 tokens of random streams\n/);
+    expect(foreign.stdout).toMatch(
+      /^.*model\.safetensors: 4 connections, paper\nAverages over 128 tokens of random streams/,
+    );
     expect(foreign.stdout).toMatch(/^1 layers\.0\.attention +1\.0000 /m);
     const misused = await run(place.folder, ["inspect", file, "--plan"]);
     expect([misused.code, misused.stderr]).toEqual([

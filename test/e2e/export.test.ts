@@ -28,7 +28,7 @@ test("train, export, import, go on, sample", { timeout: 120_000 }, async () => {
   expect([again.code, again.stderr]).toEqual([1, expect.stringContaining("replace them (--overwrite)")]);
   const json = await birkhoff("export", "plain", "--format", "hf", "--out", "other", "--json");
   expect(JSON.parse(json.stdout)).toMatchObject({ folder: "other", step: 3, modelType: "llama", tensors: 21 });
-  const unknown = await birkhoff("export", "plain", "--format", "onnx");
+  const unknown = await birkhoff("export", "plain", "--format", "pickle");
   expect([unknown.code, unknown.stderr]).toEqual([1, expect.stringContaining("Allowed choices are hf")]);
 
   const machine = ["--threads", "1"];

@@ -92,9 +92,12 @@ test("the tables of a run", () => {
       "bitsPerByte",
       "memory",
       "expertLoad",
+      "rankSpeed",
+      "rankWaiting",
+      "rankSent",
     ],
-    ["1", "4", "0.5", "0.001", "1000", "0.5", "", "", "", ""],
-    ["2", "2", "0.5", "0.001", "1000", "1", "2.5", "1.25", "", "[[3,5]]"],
+    ["1", "4", "0.5", "0.001", "1000", "0.5", "", "", "", "", "", "", ""],
+    ["2", "2", "0.5", "0.001", "1000", "1", "2.5", "1.25", "", "[[3,5]]", "", "", ""],
   ]);
   const gains = parse(tables["gains.csv"]);
   expect(gains[0]).toEqual(["step", "sublayer", "field", "value"]);
