@@ -229,6 +229,9 @@ function describeInvalid(name: string, bytes: Uint8Array): string {
   if ((first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff)) {
     return `${name} is UTF-16 text; convert it to UTF-8 ("iconv -f UTF-16 -t UTF-8 IN > OUT"), or leave it out (in a folder: --skip-unreadable)`;
   }
+  if (first === 0x1f && second === 0x8b) {
+    return `${name} is compressed by gzip, which only .jsonl.gz may be; unpack it ("gunzip FILE"), or leave it out (in a folder: --skip-unreadable)`;
+  }
   const at = invalidAt(bytes);
   return (
     `${name} is not UTF-8 text: the byte 0x${bytes[at]!.toString(16).padStart(2, "0")} at offset ${at} begins no ` +

@@ -84,6 +84,7 @@ test.each<[string, number[], RegExp]>([
   ["a surrogate", [0x61, 0x62, 0xed, 0xa0, 0x80], /the byte 0xed at offset 2 /],
   ["an overlong form", [0xc0, 0x80], /the byte 0xc0 at offset 0 /],
   ["UTF-16", [0xff, 0xfe, 0x61, 0x00], /is UTF-16 text; convert it to UTF-8 \("iconv -f UTF-16/],
+  ["compressed", [0x1f, 0x8b, 0x08, 0x00], /is compressed by gzip, which only \.jsonl\.gz may be; unpack it \("gunzip/],
 ])("not UTF-8: %s", async (_, bytes, message) => {
   const file = path.join(put({ "bad.txt": Uint8Array.from(bytes) }), "bad.txt");
   await expect(read(file)).rejects.toThrow(message);

@@ -50,6 +50,7 @@ describe("a choice", () => {
     expect(choiceOf("text=moby-dick").text).toBe("moby-dick");
     // Fractions are equal parts of the width: 64 has no third, 48 has.
     expect(["quick", "deep"].map((size) => choiceOf(`models=frac:3&size=${size}`).models[0]!.streams)).toEqual([4, 3]);
+    expect(choiceOf("rate=1e-300").learningRate).toBe(firstChoice.learningRate);
     expect(choiceOf("models=mhc:1000,nothing&seed=-1&rate=x&size=huge&text=toString")).toEqual(firstChoice);
   });
 });
@@ -107,6 +108,16 @@ describe("a session", () => {
     const second = openSession(runtime, configs, texts, { ...kept, states });
     expect(second.step).toBe(3);
     expect(await losses(second, 3)).toEqual(expected.slice(3));
+    runtime.close();
+  });
+
+  test("says of a text that makes too few tokens what to do on the page, not on a command line", async () => {
+    const runtime = await createWasmRuntime({ threads: 1 });
+    const texts = prepare([{ name: "text", text: " ".repeat(30_000) }]);
+    const configs = configsOf(choiceOf("models=mhc:2&text=own"), texts.tokenizer.vocabularySize);
+    expect(() => openSession(runtime, configs, texts)).toThrow(
+      /^This text is too short, or repeats itself too much: a part of it makes \d tokens, and these models read 65 at a time\. Choose another text/,
+    );
     runtime.close();
   });
 
@@ -309,6 +320,61 @@ describe.skipIf(missing)("training in a tab", () => {
     const mean = last.reduce((a, b) => a + b) / last.length;
     expect(Number(await page.getByTestId("loss-0").textContent())).toBeCloseTo(mean, 2);
   }, 120_000);
+
+  test("a link's number of streams is shown, also one that the page does not offer; a long text is not", async () => {
+    const other = await browser.newPage();
+    const host = await serveSite(at("site"));
+    await other.goto(`${host.url}train.html?models=mhc:5,hc:16,mhc:2`);
+    const chosen = other.getByLabel("streams");
+    await chosen.nth(2).waitFor();
+    expect(await chosen.evaluateAll((all) => all.map((one) => (one as HTMLSelectElement).value))).toEqual([
+      "5",
+      "16",
+      "2",
+    ]);
+
+    // A long text is taken, and not put into a field, which would hold the page up.
+    await other.getByLabel("a text of your own").check();
+    const field = other.getByLabel("Your text", { exact: true });
+    await field.waitFor();
+    const file = { name: "long.txt", mimeType: "text/plain", buffer: Buffer.from("a long text; ".repeat(100_000)) };
+    await other.getByLabel("Open a text file").setInputFiles(file);
+    await other.getByText("1,300,000 characters").waitFor();
+    expect(await field.count()).toBe(0);
+    expect(await other.getByRole("button", { name: "Train", exact: true }).isEnabled()).toBe(true);
+    await other.getByRole("button", { name: "Take another text" }).click();
+    await field.waitFor();
+    await other.close();
+    await host.close();
+  }, 60_000);
+
+  test("a session.json that holds no session is as if there were none", async () => {
+    const host = await serveSite(at("site"));
+    const other = await browser.newPage();
+    const failures: string[] = [];
+    other.on("pageerror", (error) => failures.push(error.message));
+    await other.goto(`${host.url}train.html`);
+    for (const content of [
+      "{}",
+      "[1]",
+      '{ "step": 3, "files": [{}], "choice": { "models": [{ "kind": "nothing" }] } }',
+    ]) {
+      await other.evaluate(async (written) => {
+        const root = await navigator.storage.getDirectory();
+        const kept = await root.getDirectoryHandle("birkhoff-playground", { create: true });
+        const file = await (await kept.getFileHandle("session.json", { create: true })).createWritable();
+        await file.write(written);
+        await file.close();
+      }, content);
+      await other.reload();
+      await other.getByRole("button", { name: "Train", exact: true }).waitFor();
+      await other.waitForTimeout(300);
+      expect(await other.getByRole("button", { name: "Go on with it" }).count()).toBe(0);
+    }
+    expect(failures).toEqual([]);
+    await other.close();
+    await host.close();
+  }, 60_000);
 
   test("a host that lacks a file gets no service worker, and the page is there all the same", async () => {
     fs.cpSync(at("site"), at("partial"), { recursive: true });

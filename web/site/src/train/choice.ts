@@ -169,6 +169,7 @@ export function choiceOf(query: string): Choice {
     text: Object.hasOwn(texts, text) ? (text as Text) : firstChoice.text,
     size,
     seed: Number.isSafeInteger(seed) && seed >= 0 ? seed : firstChoice.seed,
-    learningRate: rate > 0 && rate < 1 ? rate : firstChoice.learningRate,
+    // A rate is a float32 where it is used: what is zero there is none.
+    learningRate: Math.fround(rate) > 0 && rate < 1 ? rate : firstChoice.learningRate,
   };
 }

@@ -97,7 +97,21 @@ export function prepare(documents: readonly Document[], given?: Tokenizer): Prep
 export const hasProjection = ({ model: { connection } }: TrainingConfig): boolean =>
   !isMixed(connection) && connection.kind === "mhc" && (connection.residualMap ?? "sinkhorn") === "sinkhorn";
 
-/** Begin a session, or go on with one. */
+/** What is too short says so in the page's words: the library's name options of the command line. */
+function mustBeLong(texts: PreparedTexts, context: number): void {
+  const tokens = Math.min(texts.train.length, texts.validation.length);
+  if (tokens > context) return;
+  throw new Error(
+    `This text is too short, or repeats itself too much: a part of it makes ${tokens} tokens, and these models read ` +
+      `${context + 1} at a time. Choose another text, or a longer one.`,
+  );
+}
+
+/**
+ * Begin a session, or go on with one.
+ *
+ * @throws Error where the text has too few tokens
+ */
 export function openSession(
   runtime: Runtime,
   given: readonly TrainingConfig[],
@@ -105,6 +119,7 @@ export function openSession(
   kept?: KeptSession,
 ): Session {
   const { tokenizer, train, validation } = texts;
+  mustBeLong(texts, Math.max(...given.map(({ model: { context } }) => context)));
   const free = given.map((_, index) => kept?.free[index] ?? false);
   const configs = given.map((config, index) => (free[index] ? withoutProjection(config) : config));
   const batches = given.map(({ batch, seed, model: { context } }): Batches =>

@@ -12,6 +12,7 @@ import {
 } from "../../../../src/browser.ts";
 import { formatJson, parseJson } from "../../../../src/files/json.ts";
 import type { Choice } from "./choice.ts";
+import { kinds } from "./kinds.ts";
 import type { News, KeptSession, Switch } from "./session.ts";
 
 /** A session with all that the page shows of it. */
@@ -83,7 +84,10 @@ const namesOf = (files: object): (keyof CheckpointFiles)[] => Object.keys(files)
 /** What is said of the session that is kept; undefined where there is none, or none that can be read. */
 export async function described(): Promise<Described | undefined> {
   try {
-    return parseJson(await (await readFile(await folder(), NAME)).text()) as Described;
+    const found = parseJson(await (await readFile(await folder(), NAME)).text()) as Described;
+    return found.files.length > 0 && found.choice.models.every(({ kind }) => Object.hasOwn(kinds, kind))
+      ? found
+      : undefined;
   } catch {
     return undefined;
   }
