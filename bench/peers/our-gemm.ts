@@ -10,6 +10,7 @@ import { input } from "../../src/graph/state.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { slice } from "../../src/ops/slice.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 
 /** A matrix [n, n] of small integers: sums of their products are exact in float32. */
@@ -56,8 +57,7 @@ async function start(): Promise<Work> {
     program.run();
     return { corner: program.readNow("corner")[0]! };
   };
-  const kernels = `${runtime.build} 6x${runtime.device.panelWidth}`;
-  return { hello: { peer: "birkhoff", versions: { kernels }, threads }, run };
+  return { hello: ourHello(runtime, threads), run };
 }
 
 await serve("gemm", start);

@@ -14,6 +14,7 @@ import { languageModel } from "../../src/model/language-model.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
+import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
@@ -42,9 +43,7 @@ async function start(): Promise<Work> {
   await run();
   return {
     hello: {
-      peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
-      threads,
+      ...ourHello(runtime, threads),
       parameters: parameterCount(parameters),
     },
     run,

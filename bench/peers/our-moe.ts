@@ -9,6 +9,7 @@ import { parseArgs } from "node:util";
 import { parameterCount } from "../../src/graph/parameters.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { createStepper, mixture, type MoeConnection, writeModel } from "../lib/moe-step.ts";
+import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 
 const { values } = parseArgs({
@@ -31,9 +32,7 @@ async function start(): Promise<Work> {
   const loss = step();
   return {
     hello: {
-      peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
-      threads,
+      ...ourHello(runtime, threads),
       parameters: parameterCount(parameters),
       loss,
     },

@@ -16,6 +16,7 @@ import { createEngine } from "../../src/serving/engine.ts";
 import { listenForApi } from "../../src/serving/listen.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
+import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
@@ -100,9 +101,7 @@ async function start(): Promise<Work> {
   await run();
   return {
     hello: {
-      peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
-      threads,
+      ...ourHello(runtime, threads),
       parameters: parameterCount(parameters),
     },
     run,

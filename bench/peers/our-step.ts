@@ -14,6 +14,7 @@ import { parseTrainingConfig, type TrainingConfig } from "../../src/training/con
 import { createTrainer } from "../../src/training/trainer.ts";
 import { inventedBatches } from "../lib/invented-batches.ts";
 import type { Reply } from "../lib/peer.ts";
+import { ourHello } from "../lib/ours.ts";
 import { serve, type Work } from "../lib/serve.ts";
 import { modelOf, sizeOptions } from "../lib/sizes.ts";
 
@@ -81,9 +82,7 @@ async function start(): Promise<Work> {
   };
   return {
     hello: {
-      peer: "birkhoff",
-      versions: { kernels: `${runtime.build} 6x${runtime.device.panelWidth}` },
-      threads,
+      ...ourHello(runtime, threads),
       parameters: trainer.parameterCount,
       start_seconds: started / 1000,
       cold_seconds,

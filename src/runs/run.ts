@@ -131,9 +131,10 @@ export async function openRun(
   expectFields("openRun", options, optionRules);
   const batches = runBatches(config, data);
   const { collective = alone() } = options;
-  const trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective));
+  let trainer: Trainer | undefined;
   let folder: RunFolder | undefined;
   try {
+    trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective));
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
     folder = createRunFolder(folderPath, config, {
       existing: options.existing ?? "refuse",
@@ -151,7 +152,7 @@ export async function openRun(
   } catch (error) {
     batches.close();
     folder?.close();
-    trainer.release();
+    trainer?.release();
     throw error;
   }
 }
@@ -169,11 +170,12 @@ export async function followRun(
   collective: Collective,
 ): Promise<void> {
   const batches = runBatches(config, data);
-  const trainer = createTrainer(runtime, config, batches, collective);
+  let trainer: Trainer | undefined;
   try {
+    trainer = createTrainer(runtime, config, batches, collective);
     await followTrainer(collective, trainer);
   } finally {
-    trainer.release();
+    trainer?.release();
     batches.close();
   }
 }

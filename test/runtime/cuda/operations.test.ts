@@ -1,13 +1,14 @@
 // Every operation by CUDA against the float64 reference, forward and all gradients, and the same bits twice; on the
 // machine that plays a GPU.
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, test } from "vitest";
 import { type CudaRuntime, createCudaRuntime } from "../../../src/runtime/cuda/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { Program } from "../../../src/runtime/runtime.ts";
 import { cases } from "../../ops/cases/all.ts";
 import type { OperationCase } from "../../ops/case.ts";
-import { type BuiltCase, buildCase, relativeError, runCase } from "../../ops/harness.ts";
+import { type BuiltCase, buildCase, runCase } from "../../ops/harness.ts";
+import { expectAgreement } from "../gpu/agreement.ts";
 import { fakeMachine } from "./machine/build.ts";
 
 const machine = await fakeMachine();
@@ -36,20 +37,7 @@ describe.skipIf(!machine)("by CUDA", { timeout: 120_000 }, () => {
     async (_name, operationCase) => {
       const { built, program } = programs.get(operationCase.name) ?? build(operationCase);
       const expected = runCase(createReferenceRuntime(), built);
-      for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
-      const names = Object.keys(built.outputs);
-      program.run();
-      const once = await Promise.all(names.map((name) => program.read(name)));
-      program.run();
-      const again = await Promise.all(names.map((name) => program.read(name)));
-      program.release();
-      expect(again).toEqual(once);
-      for (const [at, name] of names.entries()) {
-        const tolerance = name.startsWith("gradient")
-          ? (operationCase.tolerance?.gradient ?? 1e-4)
-          : (operationCase.tolerance?.forward ?? 1e-5);
-        expect(relativeError(once[at]!, expected[name]!), name).toBeLessThan(tolerance);
-      }
+      await expectAgreement(runtime, program, built, expected, operationCase);
     },
   );
 });

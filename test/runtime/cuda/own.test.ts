@@ -9,7 +9,8 @@ import { type ComputePrecision, inPrecision, programInPrecision } from "../../..
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { OperationCase } from "../../ops/case.ts";
 import { cases } from "../../ops/cases/all.ts";
-import { buildCase, relativeError, runCase } from "../../ops/harness.ts";
+import { buildCase, runCase } from "../../ops/harness.ts";
+import { expectAgreement } from "../gpu/agreement.ts";
 import { float8Apart, float8Cases, ownCases, wideCases } from "./own-cases.ts";
 import { fakeMachine } from "./machine/build.ts";
 
@@ -41,20 +42,8 @@ async function check(runtime: CudaRuntime, precision: ComputePrecision, operatio
   const built = buildCase(operationCase);
   const expected = runCase(inPrecision(createReferenceRuntime(), precision), built);
   const program = inPrecision(runtime, precision).compile({ outputs: built.outputs });
-  for (const [tensor, values] of built.inputs) runtime.write(tensor, values);
-  const names = Object.keys(built.outputs);
-  program.run();
-  const once = await Promise.all(names.map((name) => program.read(name)));
-  program.run();
-  const again = await Promise.all(names.map((name) => program.read(name)));
-  program.release();
-  expect(again).toEqual(once);
-  const { forward = 1e-5, gradient = 1e-4 } = operationCase.tolerance ?? {};
-  for (const [position, name] of names.entries()) {
-    const exact = name.startsWith("gradient") ? gradient : forward;
-    const tolerance = precision === "float32" ? exact : TOLERANCE;
-    expect(relativeError(once[position]!, expected[name]!), name).toBeLessThan(tolerance);
-  }
+  const tolerance = precision === "float32" ? undefined : TOLERANCE;
+  await expectAgreement(runtime, program, built, expected, operationCase, tolerance);
 }
 
 /** Whether a program makes codes of 8 bits. */
