@@ -11,20 +11,10 @@ import type { PreparedFiles } from "../data/prepared-files.ts";
 import { connectionKinds } from "../connections/table.ts";
 import { equallySized } from "../model/equal-size.ts";
 import { isMixed } from "../model/overrides.ts";
-import { measureReasoning } from "../study/reasoning.ts";
-import { reasoningNotes, reasoningText } from "../report/reasoning-tables.ts";
-import { formatRecord } from "../files/json.ts";
-import { names } from "../runs/names.ts";
-import { tasksText } from "../data/generated/table.ts";
-import { findings } from "../report/findings.ts";
-import { comparePaper, comparisonColumns } from "../report/paper-comparison.ts";
-import { readRunData, type RunData } from "../runs/run-data.ts";
 import { drawCurves, type SummaryRow, summaryTable } from "../report/summary.ts";
-import { lookOf, prose, widthOf } from "../report/terminal.ts";
+import { lookOf } from "../report/terminal.ts";
 import type { PageBeside } from "../report/server/beside.ts";
 import { hasEventFiles, recordTensorBoard } from "../interop/tensorboard.ts";
-import { drawTable } from "../basics/table.ts";
-import { writeReport } from "../report/write-report.ts";
 import { parseTrainingConfig, showSource, type TrainingConfig } from "../training/config.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { expectPackages } from "../files/packages.ts";
@@ -34,6 +24,7 @@ import { openRun, type Run } from "../runs/run.ts";
 import { AlarmError } from "../training/reactions.ts";
 import { acceptConfig } from "./config-file.ts";
 import { comparedByDefault, type ConnectionChoice, parseChoices, writeChoice } from "./connections.ts";
+import { reportExperiment, writeExperiment } from "./experiment-report.ts";
 import { type ExperimentName, experiments, type ExperimentSize, withExperiment, withSize } from "./experiments.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
 import { isGiven, trainingOptions, seed, sourceName, sourceOf, type TrainingOptions } from "./options.ts";
@@ -45,7 +36,7 @@ import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } 
 import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
 import { startOf, tellJson } from "./events.ts";
-import { say, warn } from "./warn.ts";
+import { print, say, warn } from "./warn.ts";
 import { readText } from "../files/read.ts";
 
 interface CompareOptions extends TrainingOptions {
@@ -239,9 +230,6 @@ function describeRuns(configs: readonly TrainingConfig[]): string {
   );
 }
 
-/** Sentences for people. */
-const print = (text: string): void => void process.stdout.write(prose(text, process.stdout));
-
 /** Loss curves and the table. */
 function showResults(runs: readonly Run[], rows: readonly SummaryRow[]): void {
   const look = lookOf(process.stdout);
@@ -263,59 +251,6 @@ async function showTexts(runs: readonly Run[], data: PreparedFiles, prompt: stri
     const { text = "" } = (await writeSample(run, data.tokenizer, prompt)) ?? {};
     print(`\n── ${run.config.name}\n${printedSample(prompt + text)}\n`);
   }
-}
-
-/** Ask the trained models the questions of their tasks, and keep what they answer in their folders. */
-async function askQuestions(
-  runs: readonly Run[],
-  runtime: Runtime,
-  { tokenizer, generated }: PreparedFiles,
-): Promise<void> {
-  const tasks = tasksText(generated!);
-  for (const { config, trainer, folder } of runs) {
-    say(`${config.name} answers questions`);
-    try {
-      const answers = await measureReasoning(runtime, config, await trainer.save(), tokenizer, { tasks });
-      if (answers) writeFileAtomically(path.join(folder.folder, names.reasoning), formatRecord(answers));
-    } catch (error) {
-      // One that has diverged must not cost the others their report.
-      warn(`${config.name} has no answers: ${reason(error)}`);
-    }
-  }
-}
-
-/** Write the report with the paper's figures, and every figure as a file of its own. */
-async function writeExperiment(
-  experiment: ExperimentName,
-  runs: readonly Run[],
-  folder: string,
-  runtime: Runtime,
-  data: PreparedFiles,
-): Promise<{ read: RunData[]; written: string[] }> {
-  const { asksQuestions } = experiments[experiment];
-  if (asksQuestions) await askQuestions(runs, runtime, data);
-  const read = runs.map((run) => readRunData(run.folder.folder));
-  const figures = path.join(folder, "figures");
-  const places = { out: path.join(folder, "report.html"), svg: figures, png: figures };
-  return { read, written: await writeReport(read, places, { paper: !asksQuestions }) };
-}
-
-async function reportExperiment(...experiment: Parameters<typeof writeExperiment>): Promise<void> {
-  const [name, , folder] = experiment;
-  const { read, written } = await writeExperiment(...experiment);
-  print(`\n${findings(read).join("\n")}\n`);
-  if (experiments[name].asksQuestions) {
-    process.stdout.write(`\n${reasoningText(read, widthOf(process.stdout))}\n\n`);
-    print(`${reasoningNotes(read).join("\n")}\n\n`);
-  }
-  const rows = experiments[name].asksQuestions ? [] : comparePaper(read);
-  if (rows.length > 0) {
-    const cells = rows.map(({ quantity, paper, here, verdict }) => [quantity, paper, here, verdict]);
-    process.stdout.write(`\n${drawTable([comparisonColumns, ...cells], { width: widthOf(process.stdout) })}\n`);
-  }
-  process.stdout.write(
-    `Report: ${written[0]}; ${showMany(written.length - 1, "picture")} in ${path.join(folder, "figures")}\n`,
-  );
 }
 
 /** What is compared, and on which text; there is memory for it. */

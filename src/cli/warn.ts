@@ -1,4 +1,4 @@
-// Question: how does a command say how its work goes, and warn, whatever that repeats of files and names from outside?
+// Question: how does a command write sentences, say how its work goes, and warn, whatever that repeats of files and names?
 
 import { showPlain } from "../basics/show.ts";
 import { prose } from "../report/terminal.ts";
@@ -11,4 +11,9 @@ export function warn(message: string): void {
 /** Says on standard error how the work goes. */
 export function say(message: string): void {
   process.stderr.write(prose(`${showPlain(message)}\n`, process.stderr));
+}
+
+/** Writes sentences for people to standard output, in lines that fit. */
+export function print(text: string): void {
+  process.stdout.write(prose(text, process.stdout));
 }
