@@ -6,9 +6,10 @@
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
+import { expectModelConfig } from "./config.ts";
 import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
 import { add } from "../ops/elementwise.ts";
-import { createParameters, type ParameterSet } from "../graph/parameters.ts";
+import { createParameters, type ParameterSet, expectParameters } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { headCrossEntropy } from "../ops/head-cross-entropy.ts";
@@ -79,6 +80,8 @@ export interface LanguageModel {
  * @param parameters where the parameters go, in a fixed order and with fixed names
  */
 export function languageModel(config: ModelConfig, parameters: ParameterSet): LanguageModel {
+  expectModelConfig("languageModel", config);
+  expectParameters("languageModel", parameters);
   const { vocabulary, width, layers, normEpsilon } = config;
   const connection = modelConnection(config);
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
