@@ -28,7 +28,7 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments"> {
+export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments"> {
   /** Run this rank's part of a step, from 1; its schedule is written already. */
   run(step: number): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
@@ -105,6 +105,7 @@ export function createSharedSteps(
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
     moments: () => exchange.moments(),
+    ownMoments: () => exchange.ownMoments(),
     async findNotFinite(step, look) {
       let found: string | undefined;
       for (let index = 0; index < share.accumulate && found === undefined; index++) {
