@@ -13,7 +13,6 @@ import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
-import type { MicroOutputs } from "../step.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
 import type { SharedStep } from "./step.ts";
@@ -29,7 +28,7 @@ export interface Gathered {
 /** One rank's part in the exchange of every step. */
 export interface Exchange {
   /** Run the last microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. */
-  run(micro: Program<MicroOutputs>): Promise<void>;
+  run(last: Pick<Program, "run" | "parts">): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
@@ -42,11 +41,20 @@ export interface Exchange {
   restore(state: TrainerState): void;
 }
 
+/** What the exchange of a rank works on. */
+export type Exchanged = Pick<SharedStep, "trained" | "layout" | "sums" | "shards" | "clip" | "loads">;
+
+/**
+ * @param collective those that have the same parameters
+ * @param total microbatches whose gradients are added up
+ * @param everySquare the squares of the whole model's parameters from those of these, where others have the rest
+ */
 export function createExchange(
   runtime: Runtime,
   collective: Collective,
-  { trained, layout, sums, shards, clip, loads }: SharedStep,
+  { trained, layout, sums, shards, clip, loads }: Exchanged,
   total: number,
+  everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {
   const { rank, size } = collective;
   const { buckets, starts } = layout;
@@ -141,7 +149,7 @@ export function createExchange(
       for (const each of reducing) await each!.done();
       inGroups();
       writeGroups("gradient");
-      const squares = await gatherSquares(collective, buckets, own, { many: trained.length, total });
+      const squares = await everySquare(await gatherSquares(collective, buckets, own, { many: trained.length, total }));
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
       const factor = limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6));
       runtime.write(clip, [norm, factor]);

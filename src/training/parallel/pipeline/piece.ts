@@ -57,6 +57,8 @@ export interface PieceGraph extends CutPiece {
   readonly routing: readonly Routing[];
   /** Whether anything is done while the gradient is under way. */
   readonly recomputes: boolean;
+  /** The forward pass alone, with the loss in the last piece. */
+  readonly evaluation: ProgramSpec<Pick<PieceOutputs, "leaving" | "loss">>;
   /** The states of a slot: where what is carried lies. */
   slot(index: number): Slot;
 }
@@ -172,7 +174,11 @@ function completePiece(
   const { outputs, updates = [] } = whole;
   const early = loss
     ? []
-    : recomputedEarly([...outputs.edge, ...outputs.loads], [...outputs.gradients, ...updates.map(([, to]) => to)], arriving);
+    : recomputedEarly(
+        [...outputs.edge, ...outputs.loads],
+        [...outputs.gradients, ...updates.map(([, to]) => to)],
+        arriving,
+      );
   const graph = cutGraph([
     [...outputs.edge, ...outputs.loads],
     early,
@@ -190,6 +196,7 @@ function completePiece(
     parameters: own,
     routing,
     recomputes: early.length > 0,
+    evaluation: { outputs: { leaving: loss ? [] : outputs.edge, loss: outputs.loss } },
     slot(index) {
       const states = new Map<Tensor, Tensor>();
       for (const { tensor } of graph.carried)

@@ -71,15 +71,14 @@ export interface StageGraph {
 }
 
 /**
- * @param row of the ranks that hold the same rows' other stages: the index of this rank's rows
- * @param place among those that have the same parameters
+ * @param place the stage, and which of the stage's rows
  * @throws RangeError when the schedule cannot run with so many microbatches; it says with how many it can
  */
 export function buildStage(
   config: StageConfig,
   machine: Machine | undefined,
   { mesh, schedule: name, chunks: wanted, bucketBytes }: PipelinePlan,
-  { stage, row, part }: { readonly stage: number; readonly row: number; readonly part: number },
+  { stage, row }: { readonly stage: number; readonly row: number },
 ): StageGraph {
   const { batch, precision, data, optimizer } = config;
   const storeEvery = resolveRecompute(config, machine, config.recompute);
@@ -126,7 +125,11 @@ export function buildStage(
     { optimizer, precision },
     share,
     // Two copies of the parameters are two holders, and each has its part of the moments.
-    { rank: part, size: rows * table.holders.length, ...(bucketBytes === undefined ? {} : { bucketBytes }) },
+    {
+      rank: table.holders.indexOf(stage) * rows + row,
+      size: rows * table.holders.length,
+      ...(bucketBytes === undefined ? {} : { bucketBytes }),
+    },
   );
   const passes = new Set(table.order.flat().map(({ pass }) => pass));
   const pieces = graphs.map((graph): StagePiece => {
