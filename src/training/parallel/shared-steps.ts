@@ -82,7 +82,7 @@ export function createSharedSteps(
     const parts = program.parts?.();
     if (!parts) program.run();
     for (const part of parts ?? []) {
-      part.run();
+      await part.run();
       collective.progress();
     }
   };
