@@ -82,8 +82,8 @@ export function createExchange(
       reducing[at] ??= collective.reduceScatter(ofBucket(bucket), own[at]!);
     }
   };
-  const runPart = (part: ProgramPart): void => {
-    part.run();
+  const runPart = async (part: ProgramPart): Promise<void> => {
+    await part.run();
     for (const state of part.updated) {
       const index = indexOf.get(state);
       if (index !== undefined) hasArrived(index, runtime.view?.(state) ?? runtime.readNow!(state));
@@ -138,7 +138,7 @@ export function createExchange(
     async run(micro) {
       begin();
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
-      if (parts) for (const part of parts) runPart(part);
+      if (parts) for (const part of parts) await runPart(part);
       else micro.run();
       // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
       const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);

@@ -76,7 +76,7 @@ export function createSharedSteps(
     const parts = program.parts?.();
     if (!parts) program.run();
     for (const part of parts ?? []) {
-      part.run();
+      await part.run();
       collective.progress();
     }
   };
@@ -91,9 +91,8 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        const sent = isLast ? exchange.run(micro) : runInParts(micro);
-        // Asked for before another program runs.
-        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads"), sent]);
+        await (isLast ? exchange.run(micro) : runInParts(micro));
+        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())
           ownLoads[layer]!.forEach((sum, e) => void (ownLoads[layer]![e] = sum + load[e]!));
