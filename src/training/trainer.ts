@@ -70,6 +70,12 @@ export interface Interruptible {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is asked of a saved state. */
+export interface StateWishes {
+  /** The one rank that needs it, of a training that several share: the others get it without moments. Default: all do. */
+  readonly for?: number;
+}
+
 /** A model in training: its compiled step, and its position in the run. */
 export interface Trainer {
   readonly config: TrainingConfig;
@@ -99,9 +105,9 @@ export interface Trainer {
   /** Write on from token ids with the parameters as they are; see `Generator`. */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
   /** A copy of all that is trained and kept. */
-  save(): Promise<TrainerState>;
+  save(wishes?: StateWishes): Promise<TrainerState>;
   /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
-  view(): Promise<TrainerState>;
+  view(wishes?: StateWishes): Promise<TrainerState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
   /** Give its memory back to the runtime: programs, parameters and moments. All else then throws an Error. */
@@ -157,6 +163,7 @@ export function createTrainer(
   const stateOf = async (
     operation: string,
     values: (tensor: Tensor) => TensorValues | Promise<TensorValues>,
+    wishes: StateWishes = {},
   ): Promise<TrainerState> => {
     expectThere(operation);
     steps.expectEnded(operation);
@@ -168,7 +175,7 @@ export function createTrainer(
     // All are asked for before the first is awaited: no step comes between.
     const [model, optimizer] = await Promise.all([
       Promise.all(parameters.all.map(saved)),
-      shared ? shared.moments() : Promise.all(graph.moments.map(saved)),
+      shared ? shared.moments(wishes.for) : Promise.all(graph.moments.map(saved)),
     ]);
     return { step, model, optimizer };
   };
@@ -319,8 +326,8 @@ export function createTrainer(
       steps.expectEnded("generate");
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf("save", (tensor) => runtime.read(tensor)),
-    view: () => stateOf("view", viewOf),
+    save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
+    view: (wishes) => stateOf("view", viewOf, wishes),
     restore(state) {
       expectThere("restore");
       steps.drop();

@@ -26,6 +26,7 @@ export function alone(): Collective {
     receive: (_into, from) => nobody("receive", from),
     allToAll: copied,
     allGather: copied,
+    gather: copied,
     broadcast: () => done,
     reduceScatter: copied,
     allReduce: () => done,

@@ -12,7 +12,7 @@ import type { StepWishes, Trainer } from "../trainer.ts";
 
 /** What rank 0 tells the others to do. */
 type Order =
-  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "instruments" | "rateFactor" | "ahead"> }
+  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "rateFactor" | "ahead"> }
   | { readonly call: "evaluate" | "findNotFinite" | "save" | "end" }
   | { readonly call: "restore"; readonly step: number; readonly model: Outline[]; readonly optimizer: Outline[] };
 
@@ -53,9 +53,10 @@ export function leadTrainer(collective: Collective, trainer: Trainer): Trainer {
     },
     // A step of all ranks is not ended between its microbatches.
     trainStep: told(
-      ({ instruments, rateFactor, ahead }: StepWishes = {}) => ({
+      // Instruments are read by this rank alone.
+      ({ rateFactor, ahead }: StepWishes = {}) => ({
         call: "trainStep",
-        wishes: JSON.parse(JSON.stringify({ instruments, rateFactor, ahead })) as StepWishes,
+        wishes: JSON.parse(JSON.stringify({ rateFactor, ahead })) as StepWishes,
       }),
       (wishes: StepWishes = {}) => trainer.trainStep(wishes),
     ),
@@ -69,11 +70,11 @@ export function leadTrainer(collective: Collective, trainer: Trainer): Trainer {
     ),
     save: told(
       () => ({ call: "save" }),
-      () => trainer.save(),
+      () => trainer.save({ for: LEADER }),
     ),
     view: told(
       () => ({ call: "save" }),
-      () => trainer.view(),
+      () => trainer.view({ for: LEADER }),
     ),
     restore(state) {
       trainer.restore(state);
@@ -93,7 +94,7 @@ export async function followTrainer(collective: Collective, trainer: Trainer): P
     trainStep: ({ wishes }) => trainer.trainStep(wishes),
     evaluate: () => trainer.evaluate(),
     findNotFinite: () => trainer.findNotFinite(),
-    save: () => trainer.view(),
+    save: () => trainer.view({ for: LEADER }),
     restore: async (order) => trainer.restore(await hearState(collective, order)),
     end: () => Promise.resolve(),
   };

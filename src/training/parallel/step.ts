@@ -1,8 +1,11 @@
 // Question: what does one rank compute in a step that it shares with others?
 //
-// Two programs. The first is a microbatch: forward, backward, and the gradients kept where the exchange finds them. The
-// second is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all
-// of them and the loads of all experts as inputs.
+// Two programs. The first is a microbatch: forward, backward, and the gradients where the exchange finds them. The second
+// is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all of them and
+// the loads of all experts as inputs.
+//
+// Gradients that are sent after each microbatch pass by, where the runtime shows them between the parts of a program;
+// else they are kept in sums, as they are where microbatches are added up before they are sent.
 
 import type { Parameter, ParameterSet } from "../../graph/parameters.ts";
 import { input, persistent } from "../../graph/state.ts";
@@ -11,7 +14,9 @@ import type { LanguageModel } from "../../model/language-model.ts";
 import { adamw } from "../../ops/adamw.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
+import type { TrainingConfig } from "../config.ts";
 import { buildHead, type MicroOutputs, type StepGraph, type StepOptions, type UpdateOutputs } from "../step.ts";
 import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
 import type { Place, Share } from "./share.ts";
@@ -29,7 +34,9 @@ export interface Shard {
 export interface SharedStep extends StepGraph {
   readonly trained: readonly Parameter[];
   readonly layout: Layout;
-  /** The gradient of each trained parameter, summed over the rank's microbatches. */
+  /** Whether gradients are sent after each microbatch, and no rank keeps more of them than those of its share. */
+  readonly sendsEach: boolean;
+  /** The gradient of each trained parameter, summed over the microbatches before it is sent; none where it passes by. */
   readonly sums: readonly Tensor[];
   /** By group; undefined where the rank has no number of it. */
   readonly shards: readonly (Shard | undefined)[];
@@ -39,15 +46,18 @@ export interface SharedStep extends StepGraph {
   readonly loads: readonly Tensor[];
 }
 
+export type SharedStepOptions = Omit<StepOptions, "accumulate"> & Pick<TrainingConfig, "sharded">;
+
 /** Numbers that decay, and those that do not. */
 const GROUPS = 2;
 
 export function buildSharedStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
+  { optimizer, precision, sharded, ...options }: SharedStepOptions,
   { accumulate, total }: Share,
   { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  { runsInParts = false }: Pick<Machine, "runsInParts"> = {},
 ): SharedStep {
   const head = buildHead(model, parameters, options);
   const { trained, loss, schedule } = head;
@@ -56,14 +66,17 @@ export function buildSharedStep(
     trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
     { ranks: size, groups: GROUPS, bucketBytes },
   );
-  const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
+  const sendsEach = accumulate === 1 || sharded === "gradients";
+  const passes = sendsEach && runsInParts;
+  const sums = passes ? [] : trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
       outputs: { loss, loads: head.loads },
       updates: sums.map((sum, index) => {
         const gradient = head.gradients[index]!;
-        return [sum, accumulate === 1 ? gradient : add(sum, gradient)];
+        return [sum, sendsEach ? gradient : add(sum, gradient)];
       }),
+      passing: passes ? head.gradients : [],
     },
     precision,
   );
@@ -87,7 +100,7 @@ export function buildSharedStep(
       [v, nextV],
     ];
   });
-  const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
+  const cleared = sendsEach ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
   const update = programInPrecision<UpdateOutputs>(
     { outputs: { clip, squares: [] }, updates: [...updates, ...head.balanced(loads, clip), ...cleared] },
     precision,
@@ -96,5 +109,5 @@ export function buildSharedStep(
     shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
   );
   const programs = { micro, update };
-  return { ...head.inputs, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
+  return { ...head.inputs, schedule, moments, programs, trained, layout, sendsEach, sums, shards, clip, loads };
 }
