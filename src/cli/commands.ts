@@ -68,9 +68,9 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: "study",
-    usage: "[options] <study> <runs...>",
+    usage: "[options] <study> [runs...]",
     summary:
-      "Measure trained runs beside each other: robustness disturbs their weights, inputs, streams and layers; reasoning asks them generated questions by difficulty.",
+      "Answer a question by measurement: of trained runs beside each other, or by an experiment that trains its own and writes a page.",
     load: async () => (await import("./study.ts")).studyCommand,
   },
   {

@@ -3,7 +3,7 @@
 // A parameter set records every parameter with its name, its initial values and its role. The role
 // decides how the optimizer treats it (see training/optimizer).
 
-import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { expectFields, expectName, type FieldRules, expectHas } from "../basics/fields.ts";
 import { expectFloat32 } from "../basics/ranges.ts";
 import { parameter, type Role } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
@@ -115,12 +115,19 @@ export function existingParameters({ all }: ParameterSet): ParameterSet {
   return at("");
 }
 
+/** Throw a TypeError unless it is a set of parameters. */
+export function expectParameters(operation: string, parameters: unknown): void {
+  expectHas(operation, "parameters", parameters, ["all", "create"], "Give what createParameters returned.");
+}
+
 /** The parameters that are trained by their gradients. */
 export function trainedParameters(parameters: ParameterSet): Parameter[] {
+  expectParameters("trainedParameters", parameters);
   return parameters.all.filter(({ role }) => role !== "balance");
 }
 
 /** How many numbers a set trains: the total size of its tensors. */
 export function parameterCount(parameters: ParameterSet): number {
+  expectParameters("parameterCount", parameters);
   return trainedParameters(parameters).reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0);
 }

@@ -8,6 +8,7 @@
 // model between the two. Whoever wants it as it is, such as a save, ends the step that was begun, which is recorded.
 // Where an alarm sends the run back or ends it unsaved, that step is lost with the others.
 
+import { expectTrainingConfig } from "../training/config.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
@@ -129,6 +130,7 @@ export async function openRun(
   options: RunOptions = {},
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
+  expectTrainingConfig("openRun", config);
   const batches = runBatches(config, data);
   const { collective = alone() } = options;
   let trainer: Trainer | undefined;
@@ -169,6 +171,7 @@ export async function followRun(
   data: PreparedFiles,
   collective: Collective,
 ): Promise<void> {
+  expectTrainingConfig("followRun", config);
   const batches = runBatches(config, data);
   let trainer: Trainer | undefined;
   try {

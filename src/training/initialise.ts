@@ -3,6 +3,7 @@
 // A function of the seed and the parameter's name alone, so models that differ only in their
 // connection start from the same embedding, attention and feed-forward weights.
 
+import { expectParameters } from "../graph/parameters.ts";
 import { expectName } from "../basics/fields.ts";
 import type { Initial, Parameter, ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -27,6 +28,7 @@ export function initialValues({ name, tensor, initial }: Parameter, seed: number
  * @param seed chooses the values; the same seed gives the same values on every machine
  */
 export function initialise(runtime: Pick<Runtime, "write">, parameters: ParameterSet, seed = 1): void {
+  expectParameters("initialise", parameters);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, seed));
 }
 

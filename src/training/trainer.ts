@@ -3,6 +3,7 @@
 // A trainer holds a model's compiled programs and the position in the run. It touches no files: what
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
+import { expectTrainingConfig } from "./config.ts";
 import { given } from "../basics/given.ts";
 import type { Batch, Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
@@ -20,7 +21,8 @@ import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
-import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
+import { createSharedSteps } from "./parallel/shared-steps.ts";
+import type { RankWork } from "./parallel/told.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
@@ -130,6 +132,7 @@ export function createTrainer(
   batches: Batches,
   collective: Collective = alone(),
 ): Trainer {
+  expectTrainingConfig("createTrainer", config);
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config, collective);

@@ -18,7 +18,7 @@ export function alone(): Collective {
       `${operation}: rank ${rank} is given; this process is alone, so there is none to talk to. Start several by birkhoff launch.`,
     );
   };
-  return {
+  const collective: Collective = {
     name: "alone",
     rank: 0,
     size: 1,
@@ -31,6 +31,7 @@ export function alone(): Collective {
     reduceScatter: copied,
     allReduce: () => done,
     barrier: () => done,
+    group: () => collective,
     progress: () => undefined,
     stepping: () => undefined,
     traffic: { sentBytes: 0, waited: 0 },
@@ -39,4 +40,5 @@ export function alone(): Collective {
     },
     close: () => Promise.resolve(),
   };
+  return collective;
 }

@@ -59,6 +59,14 @@ export interface Collective {
   allReduce(values: Float32Array): Pending;
   /** Done when all ranks have begun it. */
   barrier(): Pending;
+  /**
+   * A collective of some of these ranks, in the given order. Every rank of this collective makes as many groups, in the
+   * same order, each with itself in it; those that make one together name the same ranks. Its messages never mix with
+   * others', and `progress` moves everything on.
+   *
+   * @throws RangeError unless the ranks are different ones of this collective, and this rank is among them
+   */
+  group(ranks: readonly number[]): Collective;
   /** Move what has been begun on. */
   progress(): void;
   /** Say whether this rank is within a step, where its work must move: who watches the job ends one that hangs. */
