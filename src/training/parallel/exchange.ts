@@ -18,7 +18,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TrainerState } from "../state.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
 
@@ -47,6 +47,8 @@ export interface Exchange {
    * @param to the only rank that gets them, by default all do; the others get none
    */
   moments(to?: number): Promise<SavedTensor[]>;
+  /** The moments of this rank alone, in the order of the parameters. */
+  ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
 }
@@ -104,6 +106,9 @@ export function createExchange(
   const openShards = (which: keyof Shard): (OpenState | undefined)[] =>
     shards.map((shard) => shard && open(shard[which]));
 
+  const viewShards = (which: keyof Shard): Promise<(TensorValues | undefined)[]> =>
+    Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
+
   const settle = ({ bucket, whole, own, adds }: Reduction): void => {
     for (const { at, length, group, place } of bucket.pieces[rank]!) {
       const into = gradients![group]!.values.subarray(place, place + length);
@@ -152,7 +157,7 @@ export function createExchange(
 
   /** Every rank's numbers of a kind, into an array for each parameter: on one rank, or on all. */
   const gather = async (which: keyof Shard, into: readonly Float32Array[], to?: number): Promise<void> => {
-    const groups = await Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
+    const groups = await viewShards(which);
     const receives = to === undefined || to === rank;
     const under: {
       readonly bucket: Bucket;
@@ -208,7 +213,7 @@ export function createExchange(
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
       if (!parts) micro.run();
       for (const part of parts ?? []) {
-        part.run();
+        await part.run();
         for (const { index, view } of part.passing) sender.send(index, view());
         for (const state of part.updated) {
           const index = indexOf.get(state);
@@ -259,6 +264,18 @@ export function createExchange(
           saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape: trained[index]!.tensor.shape, data });
       }
       return saved.flat();
+    },
+    async ownMoments() {
+      const pieces: (TensorPiece & { readonly parameter: number })[] = [];
+      for (const which of ["m", "v"] as const) {
+        const groups = await viewShards(which);
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+          const { name, tensor } = trained[parameter]!;
+          const data = Float32Array.from(groups[group]!.subarray(place, place + length));
+          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data });
+        }
+      }
+      return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
       fillFrom("parameter", model, "");

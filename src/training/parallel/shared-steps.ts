@@ -28,7 +28,7 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments"> {
+export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments"> {
   /** Run this rank's part of a step, from 1; its schedule is written already. */
   run(step: number): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
@@ -76,7 +76,7 @@ export function createSharedSteps(
     const parts = program.parts?.();
     if (!parts) program.run();
     for (const part of parts ?? []) {
-      part.run();
+      await part.run();
       collective.progress();
     }
   };
@@ -104,6 +104,7 @@ export function createSharedSteps(
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
     moments: (to) => exchange.moments(to),
+    ownMoments: () => exchange.ownMoments(),
     async findNotFinite(step, look) {
       let found: string | undefined;
       for (let index = 0; index < share.accumulate && found === undefined; index++) {

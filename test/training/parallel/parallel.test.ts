@@ -170,20 +170,23 @@ test("rank 0 leads: the others follow its calls, and get what it restores", asyn
     withTrainer(trainerOf(config, collective), async (trainer) => {
       if (collective.rank > 0) {
         const asked: unknown[] = [];
-        await followTrainer(collective, {
-          ...trainer,
-          trainStep: (wishes) => (asked.push(wishes?.instruments), trainer.trainStep(wishes)),
-          view: async (wishes) => {
-            const state = await trainer.view(wishes);
-            asked.push(state.optimizer.length);
-            return state;
+        await followTrainer(
+          collective,
+          {
+            ...trainer,
+            trainStep: (wishes) => (asked.push(wishes?.instruments), trainer.trainStep(wishes)),
+            view: async (wishes) => {
+              const state = await trainer.view(wishes);
+              asked.push(state.optimizer.length);
+              return state;
+            },
           },
-        });
-        // It reads no instruments, and copies no moments for a state that rank 0 alone needs.
+          () => "",
+        ); // It reads no instruments, and copies no moments for a state that rank 0 alone needs.
         expect(asked.filter((each) => each !== undefined)).toEqual([0, 0, 0, 0]);
         return { step: trainer.step, losses: [] };
       }
-      const lead = leadTrainer(collective, trainer);
+      const lead = leadTrainer(collective, trainer, () => "");
       const trained = await trainOn(lead, 3);
       expect(trained.results[1]!.instruments).toBeDefined();
       const first = losses(trained);
