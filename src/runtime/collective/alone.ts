@@ -25,6 +25,7 @@ export function alone(): Collective {
     send: (_values, to) => nobody("send", to),
     receive: (_into, from) => nobody("receive", from),
     allToAll: copied,
+    allToAllParts: ([own], [into]) => copied(own!, into!),
     allGather: copied,
     broadcast: () => done,
     reduceScatter: copied,

@@ -176,6 +176,23 @@ function groupOf(messenger: Messenger, job: Job): Collective {
         );
       return begin("allToAll", [() => exchange(values, into, tag)]);
     },
+    allToAllParts(parts, into) {
+      if (parts.length !== size || into.length !== size || parts[rank]!.length !== into[rank]!.length)
+        throw new RangeError(
+          `allToAllParts: ${parts.length} and ${into.length} parts are given; both must be ${size}, and a rank's own parts as long as each other.`,
+        );
+      const tag = nextTag();
+      return begin("allToAllParts", [
+        () => {
+          into[rank]!.set(parts[rank]!);
+          const full = (of: readonly Values[]): number[] => others.filter((each) => of[each]!.length > 0);
+          return [
+            ...full(into).map((from) => messenger.receive(into[from]!, from, tag)),
+            ...full(parts).map((to) => send(parts[to]!, to, tag)),
+          ];
+        },
+      ]);
+    },
     allGather(own, into) {
       expectLength("allGather", into, own);
       const tag = nextTag();

@@ -14,7 +14,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TrainerState } from "../state.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
 import type { SharedStep } from "./step.ts";
 
@@ -36,6 +36,8 @@ export interface Exchange {
   start(): Promise<void>;
   /** The moments of all ranks, by the names that a process alone gives them. All ranks ask at once. */
   moments(): Promise<SavedTensor[]>;
+  /** The moments of this rank alone, in the order of the parameters. */
+  ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
 }
@@ -72,8 +74,8 @@ export function createExchange(
       reducing[at] ??= collective.reduceScatter(ofBucket(bucket), own[at]!);
     }
   };
-  const runPart = (part: ProgramPart): void => {
-    part.run();
+  const runPart = async (part: ProgramPart): Promise<void> => {
+    await part.run();
     for (const state of part.updated) {
       const index = indexOf.get(state);
       if (index !== undefined) hasArrived(index, runtime.view?.(state) ?? runtime.readNow!(state));
@@ -128,7 +130,7 @@ export function createExchange(
     async run(micro) {
       begin();
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
-      if (parts) for (const part of parts) runPart(part);
+      if (parts) for (const part of parts) await runPart(part);
       else micro.run();
       // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
       const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);
@@ -168,6 +170,18 @@ export function createExchange(
           saved[index]!.push({ name: `${name}.${which}`, shape: tensor.shape, data: rowOf(index).slice() });
       }
       return saved.flat();
+    },
+    async ownMoments() {
+      const pieces: (TensorPiece & { readonly parameter: number })[] = [];
+      for (const which of ["m", "v"] as const) {
+        await readGroups(which);
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+          const { name, tensor } = trained[parameter]!;
+          const data = groups[group]!.slice(place, place + length);
+          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data });
+        }
+      }
+      return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
       take("parameter", model, "");

@@ -12,7 +12,15 @@ import { adamw } from "../../ops/adamw.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
-import { buildHead, type MicroOutputs, type StepGraph, type StepOptions, type UpdateOutputs } from "../step.ts";
+import type { ProgramSpec } from "../../runtime/program.ts";
+import {
+  buildHead,
+  type MicroOutputs,
+  type StepGraph,
+  type StepHead,
+  type StepOptions,
+  type UpdateOutputs,
+} from "../step.ts";
 import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
 import type { Place, Share } from "./share.ts";
 
@@ -46,16 +54,12 @@ export function buildSharedStep(
   model: LanguageModel,
   parameters: ParameterSet,
   { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
-  { accumulate, total }: Share,
-  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  share: Share,
+  place: Place,
 ): SharedStep {
   const head = buildHead(model, parameters, options);
   const { trained, loss, schedule } = head;
-  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
-  const layout = createLayout(
-    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
-    { ranks: size, groups: GROUPS, bucketBytes },
-  );
+  const { accumulate } = share;
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
@@ -67,7 +71,30 @@ export function buildSharedStep(
     },
     precision,
   );
+  const { update, ...own } = buildShareUpdate({ ...head, sums }, { optimizer, precision }, share, place);
+  return { ...head.inputs, schedule, programs: { micro, update }, trained, sums, ...own };
+}
 
+/** The update of a rank's share of some parameters, from the sums of their gradients. */
+export function buildShareUpdate(
+  {
+    trained,
+    schedule,
+    sums,
+    balanced,
+    ...head
+  }: Pick<StepHead, "trained" | "schedule" | "balanced" | "loads"> & Pick<SharedStep, "sums">,
+  { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
+  { accumulate, total }: Pick<Share, "accumulate" | "total">,
+  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments"> & {
+  readonly update: ProgramSpec<UpdateOutputs>;
+} {
+  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
+  const layout = createLayout(
+    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
+    { ranks: size, groups: GROUPS, bucketBytes },
+  );
   const clip = input("clip", [2]);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
   const shards = layout.groups[rank]!.map((length, group): Shard | undefined => {
@@ -89,12 +116,11 @@ export function buildSharedStep(
   });
   const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
   const update = programInPrecision<UpdateOutputs>(
-    { outputs: { clip, squares: [] }, updates: [...updates, ...head.balanced(loads, clip), ...cleared] },
+    { outputs: { clip, squares: [] }, updates: [...updates, ...balanced(loads, clip), ...cleared] },
     precision,
   );
   const moments = shards.flatMap((shard, group) =>
     shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
   );
-  const programs = { micro, update };
-  return { ...head.inputs, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
+  return { moments, update, layout, shards, clip, loads };
 }
