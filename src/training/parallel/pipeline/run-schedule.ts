@@ -137,7 +137,7 @@ export async function runInParts(
   // One that computes nothing, such as the first stage's gradient of what entered, has no parts.
   if (parts.length === 0) program.run();
   for (const part of parts) {
-    part.run();
+    await part.run();
     progress();
   }
 }
