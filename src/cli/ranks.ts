@@ -4,6 +4,7 @@
 // others hear from it what is trained, on which prepared tokens, and share its steps until it lets them go.
 
 import { availableParallelism } from "node:os";
+import { given } from "../basics/given.ts";
 import { openPrepared } from "../data/prepare.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import { reason } from "../files/errors.ts";
@@ -15,11 +16,17 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { expectSame } from "../training/parallel/agree.ts";
 import { endFollowers } from "../training/parallel/lead.ts";
+import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import { followRun } from "../runs/run.ts";
 import { version } from "./version.ts";
 
 /** What rank 0 tells the others before the run begins; null when there will be none. */
-type Start = { readonly config: TrainingConfig; readonly folder: string; readonly text: string } | null;
+type Start = {
+  readonly config: TrainingConfig;
+  readonly folder: string;
+  readonly text: string;
+  readonly spread?: PipelinePlan;
+} | null;
 
 /** Rank 0 of the processes that share a training, or the only one. */
 export interface Leader {
@@ -28,6 +35,7 @@ export interface Leader {
   begin(
     config: TrainingConfig,
     data: PreparedFiles & { readonly summary?: { readonly folder: string } },
+    spread?: PipelinePlan,
   ): Promise<void>;
   /** Let the others go. */
   end(): Promise<void>;
@@ -59,7 +67,7 @@ function leadRanks(collective: Collective): Leader {
   let ended = collective.size === 1;
   return {
     collective,
-    async begin(config, data) {
+    async begin(config, data, spread) {
       if (ended) return;
       const prepared = config.data.prepared;
       const folder = prepared?.folder ?? data.summary?.folder;
@@ -67,7 +75,7 @@ function leadRanks(collective: Collective): Leader {
         throw new Error(
           "The tokens of this run are not kept in a folder that other processes can open; train it in one process, or begin a new run.",
         );
-      const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text };
+      const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text, ...given({ spread }) };
       await broadcastText(collective, 0, JSON.stringify(start));
       begun = true;
       await expectSame(collective, "the version of Birkhoff", version);
@@ -84,14 +92,14 @@ function leadRanks(collective: Collective): Leader {
 
 async function follow(
   collective: Collective,
-  { config, folder, text }: NonNullable<Start>,
+  { config, folder, text, spread }: NonNullable<Start>,
   runtime: Runtime,
 ): Promise<void> {
   try {
     await expectSame(collective, "the version of Birkhoff", version);
     const data = openTokens(folder, text);
     try {
-      await followRun(runtime, parseTrainingConfig(config), data, collective);
+      await followRun(runtime, parseTrainingConfig(config), data, collective, spread);
     } finally {
       data.close();
     }

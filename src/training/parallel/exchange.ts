@@ -237,9 +237,7 @@ export function createExchange(
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
       const own = gradients!.map((state) => state?.values);
-      const squares = await everySquare(
-        await gatherSquares(collective, buckets, own, { many: trained.length, total }),
-      );
+      const squares = await everySquare(await gatherSquares(collective, buckets, own, { many: trained.length, total }));
       for (const state of gradients!) state?.close();
       gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));

@@ -34,6 +34,8 @@ export interface PipelinePlan {
   readonly chunks: number;
   /** Bytes of a bucket of gradients; see layout.ts. */
   readonly bucketBytes?: number;
+  /** Whether all ranks hear after each step what each did when. */
+  readonly watched?: boolean;
 }
 
 /** The programs of a slot. */

@@ -4,12 +4,12 @@
 // exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
 // Between steps it answers what any trainer does; what needs the whole model at once, text and instruments, it cannot.
 
-import { given } from "../../../basics/given.ts";
 import type { Batches } from "../../../data/batches.ts";
 import { parameterCount, trainedParameters } from "../../../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
+import { gatherTexts } from "../../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
 import { adamwSchedule } from "../../adamw-updates.ts";
@@ -39,8 +39,8 @@ import type { StageRecord } from "./timeline.ts";
 export interface PipelinedTrainer extends Trainer {
   /** Microbatches of a step that pass through the stages of one replica. */
   readonly microBatches: number;
-  /** What this stage did in its last step. */
-  record(): StageRecord | undefined;
+  /** What the stages of the first replica did in the last step, where the plan has it watched. */
+  timeline(): readonly StageRecord[];
 }
 
 /**
@@ -117,7 +117,7 @@ export function createPipelinedTrainer(
   let step = 0;
   let ready = false;
   let released = false;
-  let record: StageRecord | undefined;
+  let records: readonly StageRecord[] = [];
   const expectThere = (operation: string): void => {
     if (released) throw new Error(`${operation}: this trainer has been released; make another.`);
   };
@@ -166,13 +166,20 @@ export function createPipelinedTrainer(
     if (!single) await exchange.run({ run: () => undefined });
     const since = <T extends { readonly time: number }>(all: readonly T[]): T[] =>
       all.map((each) => ({ ...each, time: each.time - zero }));
-    record = {
+    const record: StageRecord = {
       stage,
       passes: passes.map((each) => ({ ...each, start: each.start - zero, end: each.end - zero })),
       sent: since(mail.sent),
       came: since(mail.came),
       end: (passes.at(-1)?.end ?? zero) - zero,
     };
+    if (plan.watched) {
+      const all = (await gatherTexts(world, JSON.stringify(record))).map((text) => JSON.parse(text) as StageRecord);
+      records = Array.from(
+        { length: pipeline.size },
+        (_, index) => all[rankAt(mesh.size, { stage: index, replica: 0, part: 0 })]!,
+      );
+    }
     return { losses, loads: pieces.flatMap(({ graph: { position } }) => loads.get(position) ?? []) };
   };
   const runStep = async (current: number): Promise<Omit<StepResult, "learningRate" | "seconds" | "tokens">> => {
@@ -219,14 +226,13 @@ export function createPipelinedTrainer(
       stageStateBytes(stagePrograms(graph)) + Math.max(...programs.map(({ plan: of }) => of?.arena.bytes ?? 0)),
     storeEvery: graph.storeEvery,
     microBatches: share.accumulate,
-    get program() {
-      return cannot("program", "each stage has several programs. Train it in one process to look at its plan.");
-    },
+    // Its loss is there in the last stage alone.
+    program: pieces[0]!.slots[0]!.forward as unknown as Trainer["program"],
     get step() {
       return step;
     },
     begun: false,
-    record: () => record,
+    timeline: () => records,
     async trainStep({ rateFactor = 1 } = {}) {
       expectThere("trainStep");
       const started = performance.now();
