@@ -32,6 +32,13 @@ export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: 
 /** Any whole number that JavaScript holds exactly. */
 export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
+/** A share above 0, at most 1. */
+function shareOfText(text: string): number {
+  const value = positiveNumber(text);
+  if (value > 1) throw new InvalidArgumentError("It must be a number above 0, at most 1, such as 0.1.");
+  return value;
+}
+
 /** A finite number above zero. */
 export function positiveNumber(text: string): number {
   const value = parseDecimal(text);
@@ -149,6 +156,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly initialisation?: InitialisationName;
   readonly seed: number;
   readonly splitSeed: number;
+  readonly trainingShare?: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
   readonly sampleEvery?: number;
@@ -295,6 +303,11 @@ export function trainingOptions(command: Command): Command {
     )
     .option("--seed <n>", "seed of weights and batches", seed, 1)
     .option("--split-seed <n>", "seed that chooses the validation documents", seed, 0)
+    .option(
+      "--training-share <share>",
+      "learn from this first share of the training text alone, such as 0.1 (default: all of it)",
+      shareOfText,
+    )
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(
