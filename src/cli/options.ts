@@ -226,7 +226,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--data <source...>",
-        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
+        "sotu (State of the Union addresses), moby-dick, a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
       )
         .argParser((text: string, before: readonly string[]) => (before === DEFAULT_DATA ? [text] : [...before, text]))
         .default(DEFAULT_DATA, "sotu"),
