@@ -91,7 +91,7 @@ export function buildStage(
   const most = mostPieces(config.model, storeEvery);
   if (table.pieces > most)
     throw new RangeError(
-      `--mesh pipeline=${mesh.pipeline}: the schedule ${name} needs ${table.pieces} pieces of the model, which has ${most}, cut where recomputation stores the state. Take ${name === "interleaved" ? "--chunks 1, or " : ""}--mesh pipeline=${Math.max(1, Math.floor((most * mesh.pipeline) / table.pieces))}.`,
+      `--mesh pipeline=${mesh.pipeline}: the schedule ${name} needs ${table.pieces} pieces of the model, which has ${most}, cut where recomputation stores the state. Take ${name === "interleaved" ? "--pipeline-chunks 1, or " : ""}--mesh pipeline=${Math.max(1, Math.floor((most * mesh.pipeline) / table.pieces))}.`,
     );
   const parameters = createParameters();
   const model = languageModel(config.model, parameters);
@@ -171,7 +171,7 @@ function ordersOf(
   const refused = schedules[name].refuses(shape);
   if (refused === undefined) return schedules[name].orders(shape);
   throw new RangeError(
-    `--schedule ${name}: ${refused} Here a micro-batch is a microbatch of --accumulate, shared by the ranks of a stage; with --batch ${batch} a step has ${shape.microBatches} of them on each.`,
+    `--pipeline-schedule ${name}: ${refused} Here a micro-batch is a microbatch of --accumulate, shared by the ranks of a stage; with --batch ${batch} a step has ${shape.microBatches} of them on each.`,
   );
 }
 
