@@ -81,6 +81,12 @@ export const commandTable: readonly CommandEntry[] = [
     load: async () => (await import("./convert.ts")).convertCommand,
   },
   {
+    name: "merge",
+    usage: "[options] <run>",
+    summary: "Write a checkpoint of several processes as one process writes it: one file of weights, one of moments.",
+    load: async () => (await import("./merge.ts")).mergeCommand,
+  },
+  {
     name: "export",
     usage: "[options] <run>",
     summary: "Write a run's model or records as files that other programs read.",
