@@ -26,7 +26,7 @@ import { type Attending, wholeSequences } from "./attending.ts";
 import type { ModelConfig } from "./config.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
-import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
+import { type ExpertSharing, mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
@@ -105,8 +105,9 @@ export interface LanguageModel {
  *
  * @param config sizes and connection
  * @param parameters where the parameters go, in a fixed order and with fixed names
+ * @param sharing the ranks that share the experts of its mixtures; its programs then need `overRanks`. Default: none
  */
-export function languageModel(config: ModelConfig, parameters: ParameterSet): LanguageModel {
+export function languageModel(config: ModelConfig, parameters: ParameterSet, sharing?: ExpertSharing): LanguageModel {
   expectModelConfig("languageModel", config);
   expectParameters("languageModel", parameters);
   const { vocabulary, width, layers, normEpsilon } = config;
@@ -121,7 +122,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
         attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
       ),
       sublayer(layerParameters.under("feedForward"), 2 * layer + 1, (parts) =>
-        mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
+        mixture ? mixtureBlock(parts, config, mixture, layer, sharing) : feedForwardBlock(parts, config),
       ),
     ];
   }).flat();

@@ -47,8 +47,15 @@ export interface Collective {
   receive(into: Values, from: number): Pending;
   /** Part q of `values` goes to rank q, and part q of `into` comes from it; both are N parts of one size. */
   allToAll(values: Values, into: Values): Pending;
+  /**
+   * The same with parts of any sizes: `parts[q]` goes to rank q, and `into[q]` comes from it, as long as what q sends. An
+   * empty part is not sent. The rank's own part is copied.
+   */
+  allToAllParts(parts: readonly Values[], into: readonly Values[]): Pending;
   /** Every rank gets what all have, one after another: `into` is N times as long as `own`. */
   allGather(own: Values, into: Values): Pending;
+  /** One rank gets what all have, one after another; the others' `into` stays as it is, and may be empty. */
+  gather(own: Values, into: Values, to: number): Pending;
   /** Every rank's `values` become those of one. */
   broadcast(values: Values, from: number): Pending;
   /** Rank q gets the sum of all ranks' parts q; `values` are N parts as long as `into`. */
