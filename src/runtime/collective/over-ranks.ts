@@ -92,6 +92,7 @@ function compileCut<O extends Outputs>(
     };
   });
   return {
+    waits: true,
     run() {
       throw new Error(
         "run: this program waits for other ranks within it; execute its parts one after another, and await each.",
