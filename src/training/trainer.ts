@@ -296,10 +296,10 @@ export function createTrainer(
       const { inputs, program } = programs.evaluation();
       const lossOf = async (next: Batch): Promise<number> => {
         writeBatch(runtime, inputs, next);
-        program.run();
+        await runWhole(program);
         return (await program.read("loss"))[0] ?? NaN;
       };
-      if (shared) return await meanOfRanks(collective, batches, lossOf);
+      if (shared) return await meanOfRanks(collective, batches, lossOf, sharesExperts);
       const interrupted = listenBetween(signal);
       const started = performance.now();
       let done = 0;
