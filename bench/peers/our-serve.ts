@@ -79,7 +79,7 @@ async function start(): Promise<Work> {
   const parameters = createParameters();
   const model = languageModel(config, parameters);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
-  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, chunk: 16 });
+  const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 1.5 });
   const template = await readChatTemplate(import.meta.dirname);
   const served = { name: "bench", created: 0, engine, tokenizer, template, context, vocabulary };
   const { url } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });

@@ -13,7 +13,7 @@ import { extensionsOf, parseSource, textExtensions } from "../data/corpus.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
-import type { RecomputeConfig } from "../training/config.ts";
+import { type RecomputeConfig, type Sharded, shardings } from "../training/config.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { parseChoice } from "./connections.ts";
@@ -139,6 +139,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly context?: number;
   readonly precision?: ComputePrecision;
   readonly recompute?: RecomputeConfig;
+  readonly sharded?: Sharded;
   readonly learningRate: number;
   readonly warmup?: number;
   readonly schedule: "step" | "cosine" | "constant";
@@ -266,6 +267,12 @@ export function trainingOptions(command: Command): Command {
       "--recompute <n>",
       "save memory: store the state every n sublayers and compute the rest again; auto: the n that needs least memory (default: none)",
       recomputation,
+    )
+    .addOption(
+      new Option(
+        "--sharded <what>",
+        "what several processes divide among them: moments, or gradients too, which are then sent after each microbatch (default: gradients where each has one microbatch, else moments; docs/clusters.md)",
+      ).choices(shardings),
     )
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1, MOST_TOKENS))
     .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)

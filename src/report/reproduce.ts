@@ -47,6 +47,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ...(config.recompute === undefined || config.recompute === "none"
       ? []
       : [["--recompute", config.recompute, undefined] as const]),
+    ...(config.sharded === undefined ? [] : [["--sharded", config.sharded, undefined] as const]),
     ["--learning-rate", optimizer.learningRate, defaults.learningRate],
     ["--warmup", optimizer.warmup, Math.ceil(steps / 20)],
     ["--schedule", schedule.kind, defaults.schedule],

@@ -71,6 +71,10 @@ export interface DataConfig {
 export const showSource = (source: DataConfig["source"]): string =>
   typeof source === "string" ? source : source.join(", ");
 
+/** What several processes divide among them. */
+export type Sharded = "moments" | "gradients";
+export const shardings: readonly Sharded[] = ["moments", "gradients"];
+
 /** Sublayers between stored states, or their number with the least memory; "none" stores everything. */
 export type RecomputeConfig = "none" | "auto" | number;
 
@@ -88,6 +92,12 @@ export interface TrainingConfig {
   readonly precision?: ComputePrecision;
   /** What the backward pass computes again to save memory; absent as "none". Changes no number of a run. */
   readonly recompute?: RecomputeConfig;
+  /**
+   * Of a training that several processes share: "moments", those of AdamW are divided among them (ZeRO, stage 1), or
+   * "gradients", these too (stage 2), which are then sent after each microbatch. Absent: gradients, where a process has
+   * one microbatch in a step, for then it costs nothing; else moments.
+   */
+  readonly sharded?: Sharded;
   readonly steps: number;
   readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the validation text; the last step always has one. */
@@ -141,6 +151,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     accumulate: count(MOST_SEQUENCES).default(1),
     precision: z.enum(computePrecisions).exactOptional(),
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
+    sharded: z.enum(shardings).exactOptional(),
     steps: count(),
     optimizer: z.strictObject({
       learningRate: positiveFloat32,

@@ -73,6 +73,12 @@ export interface Interruptible {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is asked of a saved state. */
+export interface StateWishes {
+  /** The one rank that needs it, of a training that several share: the others get it without moments. Default: all do. */
+  readonly for?: number;
+}
+
 /** A model in training: its compiled step, and its position in the run. */
 export interface Trainer {
   readonly config: TrainingConfig;
@@ -102,9 +108,9 @@ export interface Trainer {
   /** Write on from token ids with the parameters as they are; see `Generator`. */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
   /** A copy of all that is trained and kept. */
-  save(): Promise<TrainerState>;
+  save(wishes?: StateWishes): Promise<TrainerState>;
   /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
-  view(): Promise<TrainerState>;
+  view(wishes?: StateWishes): Promise<TrainerState>;
   /**
    * This rank's part of what `view` shows, and nothing is sent: all parts together are the whole. Of a trainer that is
    * alone the whole.
@@ -166,6 +172,7 @@ export function createTrainer(
   const stateOf = async (
     operation: string,
     values: (tensor: Tensor) => TensorValues | Promise<TensorValues>,
+    wishes: StateWishes = {},
   ): Promise<TrainerState> => {
     expectThere(operation);
     steps.expectEnded(operation);
@@ -177,7 +184,7 @@ export function createTrainer(
     // All are asked for before the first is awaited: no step comes between.
     const [model, optimizer] = await Promise.all([
       Promise.all(parameters.all.map(saved)),
-      shared ? shared.moments() : Promise.all(graph.moments.map(saved)),
+      shared ? shared.moments(wishes.for) : Promise.all(graph.moments.map(saved)),
     ]);
     return { step, model, optimizer };
   };
@@ -328,8 +335,8 @@ export function createTrainer(
       steps.expectEnded("generate");
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf("save", (tensor) => runtime.read(tensor)),
-    view: () => stateOf("view", viewOf),
+    save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
+    view: (wishes) => stateOf("view", viewOf, wishes),
     async viewOwn() {
       expectThere("viewOwn");
       steps.expectEnded("viewOwn");

@@ -20,7 +20,7 @@ export async function servedOn(
   const engine = await createEngine(runtime, modelOn(runtime, config, { seed: 5, noise: 0.2 }), {
     slots: 8,
     queue: 16,
-    chunk: 16,
+    stretch: 1.5,
     ...options,
   });
   const template = await readChatTemplate(folder);

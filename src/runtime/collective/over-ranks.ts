@@ -7,6 +7,7 @@
 //   part      | compute | begin | compute | end | compute | …
 //   messages             |←————— under way —————→|
 
+import { given } from "../../basics/given.ts";
 import { cutAt, type Step } from "../../graph/cut.ts";
 import { input, stateOf } from "../../graph/state.ts";
 import { ancestors, type DType, type Node, repeated, type Shape, standing, type Tensor } from "../../graph/tensor.ts";
@@ -37,7 +38,8 @@ export function overRanks(runtime: Runtime, collective: Collective): Runtime {
   const places = createPlaces();
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): Program<O> =>
     ancestors(resultsOf(spec)).some(isRemote) ? compileCut(runtime, collective, places, spec) : runtime.compile(spec);
-  return { ...runtime, compile };
+  // Values that pass by within a part are not shown.
+  return { ...runtime, ...given({ machine: runtime.machine && { ...runtime.machine, runsInParts: false } }), compile };
 }
 
 /** What is done in one step, and what of the caller's states then holds its next value. */
@@ -125,7 +127,7 @@ function compileCut<O extends Outputs>(
   /** A part in as many as the runtime can make of it: messages are moved on between them. */
   function partsOf({ run, inner, updated }: Part): readonly ProgramPart[] {
     const pieces = inner?.parts?.();
-    if (!pieces) return [{ run: () => run(), updated }];
+    if (!pieces) return [{ run: () => run(), updated, passing: [] }];
     const wanted = new Set(updated);
     return pieces.map((piece) => ({
       run() {
@@ -134,6 +136,7 @@ function compileCut<O extends Outputs>(
         return ended;
       },
       updated: piece.updated.filter((state) => wanted.has(state)),
+      passing: [],
     }));
   }
 }

@@ -12,7 +12,7 @@ import type { StepWishes, Trainer } from "../trainer.ts";
 
 /** What rank 0 tells the others to do. */
 type Order =
-  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "instruments" | "rateFactor" | "ahead"> }
+  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "rateFactor" | "ahead"> }
   | { readonly call: "keepOwn"; readonly place: string }
   | { readonly call: "evaluate" | "findNotFinite" | "save" | "end" }
   | { readonly call: "restore"; readonly step: number; readonly model: Outline[]; readonly optimizer: Outline[] };
@@ -67,9 +67,10 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
     },
     // A step of all ranks is not ended between its microbatches.
     trainStep: told(
-      ({ instruments, rateFactor, ahead }: StepWishes = {}) => ({
+      // Instruments are read by this rank alone.
+      ({ rateFactor, ahead }: StepWishes = {}) => ({
         call: "trainStep",
-        wishes: JSON.parse(JSON.stringify({ instruments, rateFactor, ahead })) as StepWishes,
+        wishes: JSON.parse(JSON.stringify({ rateFactor, ahead })) as StepWishes,
       }),
       (wishes: StepWishes = {}) => trainer.trainStep(wishes),
     ),
@@ -83,11 +84,11 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
     ),
     save: told(
       () => ({ call: "save" }),
-      () => trainer.save(),
+      () => trainer.save({ for: LEADER }),
     ),
     view: told(
       () => ({ call: "save" }),
-      () => trainer.view(),
+      () => trainer.view({ for: LEADER }),
     ),
     viewOwn: () => trainer.viewOwn(),
     keepOwn: told(
@@ -112,7 +113,7 @@ export async function followTrainer(collective: Collective, trainer: Trainer, ke
     trainStep: ({ wishes }) => trainer.trainStep(wishes),
     evaluate: () => trainer.evaluate(),
     findNotFinite: () => trainer.findNotFinite(),
-    save: () => trainer.view(),
+    save: () => trainer.view({ for: LEADER }),
     keepOwn: async ({ place }) => gatherTexts(collective, keep(await trainer.viewOwn(), place)),
     restore: async (order) => trainer.restore(await hearState(collective, order)),
     end: () => Promise.resolve(),

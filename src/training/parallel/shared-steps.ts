@@ -91,7 +91,7 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        await (isLast ? exchange.run(micro) : runInParts(micro));
+        await (isLast || shared.sendsEach ? exchange.run(micro) : runInParts(micro));
         const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())
@@ -103,7 +103,7 @@ export function createSharedSteps(
       collective.stepping(false);
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
-    moments: () => exchange.moments(),
+    moments: (to) => exchange.moments(to),
     ownMoments: () => exchange.ownMoments(),
     async findNotFinite(step, look) {
       let found: string | undefined;
@@ -111,8 +111,7 @@ export function createSharedSteps(
         feed(step, index);
         found = await look();
       }
-      for (const sum of share.accumulate > 1 ? shared.sums : [])
-        runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
+      for (const sum of shared.sums) runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
       const all = await gatherTexts(collective, found ?? "");
       const rank = all.findIndex((each) => each !== "");
       return rank < 0 ? undefined : `${all[rank]} (rank ${rank})`;
