@@ -109,3 +109,14 @@ export async function bringTogether(
     if (place) runtime.write(place, values);
   }
 }
+
+/** The sums of what the ranks have, in their order; the same on all of them. */
+export async function sumOf(ranks: Collective, values: readonly number[]): Promise<number[]> {
+  const all = new Float64Array(ranks.size * values.length);
+  await ranks.allGather(new Uint8Array(Float64Array.from(values).buffer), new Uint8Array(all.buffer)).done();
+  return values.map((_, at) => {
+    let sum = 0;
+    for (let rank = 0; rank < ranks.size; rank++) sum += all[rank * values.length + at]!;
+    return sum;
+  });
+}
