@@ -162,6 +162,7 @@ export function configFrom(
         column: options.column,
         weights: options.weights,
         tokenizer: options.tokenizer,
+        trainingShare: options.trainingShare,
         shuffled: data.mixture && true,
         loss: data.generated && ("answers" as const),
       }),

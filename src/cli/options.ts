@@ -32,6 +32,13 @@ export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: 
 /** Any whole number that JavaScript holds exactly. */
 export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INTEGER);
 
+/** A share above 0, at most 1. */
+function shareOfText(text: string): number {
+  const value = positiveNumber(text);
+  if (value > 1) throw new InvalidArgumentError("It must be a number above 0, at most 1, such as 0.1.");
+  return value;
+}
+
 /** A finite number above zero. */
 export function positiveNumber(text: string): number {
   const value = parseDecimal(text);
@@ -150,6 +157,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly initialisation?: InitialisationName;
   readonly seed: number;
   readonly splitSeed: number;
+  readonly trainingShare?: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
   readonly sampleEvery?: number;
@@ -219,7 +227,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--data <source...>",
-        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
+        "sotu (State of the Union addresses), moby-dick, a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
       )
         .argParser((text: string, before: readonly string[]) => (before === DEFAULT_DATA ? [text] : [...before, text]))
         .default(DEFAULT_DATA, "sotu"),
@@ -302,6 +310,11 @@ export function trainingOptions(command: Command): Command {
     )
     .option("--seed <n>", "seed of weights and batches", seed, 1)
     .option("--split-seed <n>", "seed that chooses the validation documents", seed, 0)
+    .option(
+      "--training-share <share>",
+      "learn from this first share of the training text alone, such as 0.1 (default: all of it)",
+      shareOfText,
+    )
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(

@@ -53,6 +53,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["--schedule", schedule.kind, defaults.schedule],
     ["--seed", config.seed, defaults.seed],
     ["--split-seed", data.splitSeed, defaults.splitSeed],
+    ["--training-share", data.trainingShare ?? 1, 1],
     ["--evaluate-every", config.evaluateEvery, Math.ceil(steps / 10)],
     ["--checkpoint-every", config.checkpointEvery, Math.ceil(steps / 5)],
   ];

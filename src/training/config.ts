@@ -61,6 +61,8 @@ export interface DataConfig {
   readonly tokenizer?: string;
   /** Whether every training window is read once before any is read again; absent: windows start anywhere. */
   readonly shuffled?: boolean;
+  /** The first share of the training text that is learned from, in (0, 1]; absent: all of it. */
+  readonly trainingShare?: number;
   /** Which tokens the loss counts: those of answers, where examples are generated; absent: all. */
   readonly loss?: "answers";
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
@@ -143,6 +145,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       weights: z.array(z.number().positive()).exactOptional(),
       tokenizer: z.string().min(1).exactOptional(),
       shuffled: z.boolean().exactOptional(),
+      trainingShare: z.number().gt(0).max(1).exactOptional(),
       loss: z.literal("answers").exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
