@@ -112,7 +112,8 @@ export function compileTraining(
     ...compiled,
     evaluation: () => (evaluation ??= makeEvaluation()),
     observer: () => (observer ??= createObserver(rounding, model, context)),
-    generator: () => (generator ??= createGenerator(rounding, sharing ? languageModel(config.model, allParameters()) : model)),
+    generator: () =>
+      (generator ??= createGenerator(rounding, sharing ? languageModel(config.model, allParameters()) : model)),
     wholeParameters: allParameters,
     release() {
       for (const each of [compiled.micro, compiled.last, evaluation?.program, observer, generator]) each?.release();

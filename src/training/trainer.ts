@@ -361,7 +361,8 @@ export function createTrainer(
       return programs.generator().generate(prompt, options);
     },
     ...(sharesExperts && {
-      gatherExperts: () => bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined),
+      gatherExperts: () =>
+        bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined),
     }),
     save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
     view: (wishes) => stateOf("view", viewOf, wishes),

@@ -35,7 +35,7 @@ export async function meanOfRanks(
     else latest ??= batch;
     index++;
   }
-  if (together) while (round < rounds) await measure(latest!);
+  if (together && round < rounds) await measure(latest!);
   const all = new Float64Array(size * rounds);
   await collective.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
   let next = 0;

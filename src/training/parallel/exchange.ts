@@ -194,8 +194,7 @@ export function createExchange(
       const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
       for (const { at, length, group, place } of bucket.pieces)
         own.set(groups[group]!.subarray(place, place + length), at);
-      const pending =
-        to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
+      const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
       under.push({ bucket, own, whole, pending });
       await land(MOST_UNDER_WAY);
     }

@@ -127,11 +127,7 @@ export function createSharedSteps(
 
   /** All ranks have the same of what is not shared, and those with the same part of the experts the same of it. */
   async function expectSameParameters(what: string): Promise<void> {
-    await expectSame(
-      collective,
-      what,
-      await hash(trained.filter((each) => !each.share)),
-    );
+    await expectSame(collective, what, await hash(trained.filter((each) => !each.share)));
     const parts = trained.filter((each) => each.share);
     if (parts.length > 0) await expectSame(mesh.data, `${what} (experts)`, await hash(parts));
   }
