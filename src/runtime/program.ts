@@ -44,6 +44,12 @@ export interface ProgramSpec<O extends Outputs = Outputs> {
   readonly outputs: O;
   /** Pairs [state, value]: after a run the state holds the value, computed from what all states held before. */
   readonly updates?: readonly (readonly [state: Tensor, value: Tensor])[];
+  /**
+   * Whether the parameters are the same from run to run, as where a model writes. What a machine makes of them alone, such
+   * as a matrix in another order, may then be kept for all such programs, and is made again only when they have
+   * changed; it may take as much memory as they do. Default: false
+   */
+  readonly steady?: boolean;
 }
 
 function isTensor(output: Exclude<Output, undefined>): output is Tensor {
@@ -85,7 +91,7 @@ export function resultsOf({ outputs, updates = [] }: ProgramSpec): Tensor[] {
 /** Throw unless a program is described: named outputs of tensors, and updates in pairs. */
 export function expectSpec(spec: ProgramSpec): void {
   const example = "Give such as { outputs: { y }, updates: [[state, value]] }.";
-  expectFields("compile", spec, { outputs: "group", updates: "list" }, "field of a program");
+  expectFields("compile", spec, { outputs: "group", updates: "list", steady: "flag" }, "field of a program");
   if (spec.outputs === undefined)
     throw new TypeError(`compile: outputs are missing; they must be named tensors, or {} for none. ${example}`);
   for (const [name, output] of Object.entries(spec.outputs)) expectOutput(name, output);

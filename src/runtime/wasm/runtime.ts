@@ -97,6 +97,11 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       floats(address, bytes).fill(0);
       if (state?.values) floats(address, bytes).set(state.values);
     },
+    write(phases, base, placeOf) {
+      const { words } = encodeProgram(phases, base, placeOf, indexOf);
+      new Int32Array(memory.buffer, base, words.length).set(words);
+    },
+    drop() {},
     move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
   });
   const view = (tensor: Tensor, operation = "view"): TensorValues => {
@@ -125,8 +130,9 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
       calls = encoded.calls;
     });
-    const { plan, base, placeOf } = placed;
+    const { plan, base, placeOf, prepared } = placed;
     const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
+    const changed = (spec.updates ?? []).map(([state]) => plan.bufferOf(state));
     let released = false;
     const expectThere = (operation: string): void => {
       expectOpen(operation);
@@ -153,8 +159,12 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       expectThere(operation);
       latest = undefined;
       try {
-        const result = engine.over(calls, work);
+        const result = engine.over(calls, () => {
+          for (const stale of prepared.takeStale()) engine.run(stale);
+          return work();
+        });
         latest = program;
+        for (const state of changed) layout.changed(state);
         return result;
       } catch (error) {
         throw error instanceof IndexError ? error.spoiling(updated) : error;
@@ -223,11 +233,15 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
+      layout.changed(layout.state(tensor).buffer);
       if (values instanceof Float32Array) makeNaNsPlain(place);
     },
     readNow,
     read: async (tensor) => readNow(tensor),
-    view: (tensor) => view(tensor),
+    view(tensor) {
+      layout.exposed(layout.state(tensor).buffer);
+      return view(tensor);
+    },
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),
     finish: () => Promise.resolve(),
