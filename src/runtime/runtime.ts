@@ -68,10 +68,22 @@ export interface ProgramOf<R> {
 
 /** A piece of a program's execution. */
 export interface ProgramPart {
-  /** Execute it; the parts before it must have been, in their order. */
-  run(): void;
+  /**
+   * Execute it; the parts before it must have been, in their order. What waits for other ranks resolves when they have
+   * answered (collective/over-ranks.ts).
+   */
+  run(): void | Promise<void>;
   /** The states that hold their next values from here on. */
   readonly updated: readonly Tensor[];
+  /** What the part has made of the program's `passing` values, by their place in that list. */
+  readonly passing: readonly PassingValue[];
+}
+
+/** A value that is there until the next part runs. */
+export interface PassingValue {
+  readonly index: number;
+  /** Where it lies; not to be written to. */
+  view(): TensorValues;
 }
 
 /** A program by its outputs: what they are read as follows from them. */
@@ -110,6 +122,8 @@ export interface Runtime {
   readNow?(state: Tensor): TensorValues;
   /** What `read` copies: the values where they lie, until the next program runs. Not to be written to. */
   view?(state: Tensor): TensorValues;
+  /** The same of a float32 state, to be written to as well: finite numbers alone, and no other program may run meanwhile. */
+  memory?(state: Tensor): Float32Array;
   /**
    * Give back the place of a state tensor, and with it its values; used again, it begins anew.
    *

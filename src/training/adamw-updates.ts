@@ -12,7 +12,14 @@ import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { showValue } from "../basics/show.ts";
 import { gradients } from "../ops/gradients.ts";
-import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../graph/parameters.ts";
+import {
+  type Parameter,
+  type ParameterSet,
+  type Role,
+  roles,
+  trainedParameters,
+  expectParameters,
+} from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { adamw } from "../ops/adamw.ts";
@@ -97,6 +104,7 @@ export interface AdamwUpdates extends AdamwStep {
  *   parameter that starts at random holds zeros, because `initialise` was forgotten
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
+  expectParameters("adamwUpdates", parameters);
   expectFields("adamwUpdates", options, adamwFields);
   const { learningRate = 3e-3, ...chosen } = options;
   if (typeof learningRate !== "number" && typeof learningRate !== "function")

@@ -60,10 +60,10 @@ export interface TrainingPrograms {
  */
 export function compileTraining(
   runtime: Runtime,
-  config: StepConfig & Pick<TrainingConfig, "recompute">,
+  config: StepConfig & Pick<TrainingConfig, "recompute" | "sharded">,
   place: Place = { rank: 0, size: 1 },
 ): TrainingPrograms {
-  const { batch, accumulate, optimizer, precision, data } = config;
+  const { batch, accumulate, optimizer, precision, data, sharded } = config;
   const { context } = config.model;
   /** For programs beside the step, which has its precision already. */
   const rounding = inPrecision(runtime, precision);
@@ -74,7 +74,14 @@ export function compileTraining(
   const share = place.size > 1 ? shareOf(config, place) : undefined;
   const shared = share && {
     share,
-    step: buildSharedStep(model, parameters, { ...options, batch: share.batch }, share, place),
+    step: buildSharedStep(
+      model,
+      parameters,
+      { ...options, batch: share.batch, ...given({ sharded }) },
+      share,
+      place,
+      runtime.machine,
+    ),
   };
   const graph = shared?.step ?? buildStep(model, parameters, options);
   const compiled = compileStep(runtime, graph.programs);

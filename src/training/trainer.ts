@@ -3,6 +3,7 @@
 // A trainer holds a model's compiled programs and the position in the run. It touches no files: what
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
+import { expectTrainingConfig } from "./config.ts";
 import { given } from "../basics/given.ts";
 import type { Batch, Batches } from "../data/batches.ts";
 import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
@@ -20,11 +21,13 @@ import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
-import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
+import { ownOf } from "./parallel/own.ts";
+import { createSharedSteps } from "./parallel/shared-steps.ts";
+import type { RankWork } from "./parallel/told.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
-import type { SavedTensor, TrainerState } from "./state.ts";
+import type { OwnState, SavedTensor, TensorPiece, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
 
 /** What one training step did. */
@@ -70,6 +73,12 @@ export interface Interruptible {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What is asked of a saved state. */
+export interface StateWishes {
+  /** The one rank that needs it, of a training that several share: the others get it without moments. Default: all do. */
+  readonly for?: number;
+}
+
 /** A model in training: its compiled step, and its position in the run. */
 export interface Trainer {
   readonly config: TrainingConfig;
@@ -99,9 +108,14 @@ export interface Trainer {
   /** Write on from token ids with the parameters as they are; see `Generator`. */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
   /** A copy of all that is trained and kept. */
-  save(): Promise<TrainerState>;
+  save(wishes?: StateWishes): Promise<TrainerState>;
   /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
-  view(): Promise<TrainerState>;
+  view(wishes?: StateWishes): Promise<TrainerState>;
+  /**
+   * This rank's part of what `view` shows, and nothing is sent: all parts together are the whole. Of a trainer that is
+   * alone the whole.
+   */
+  viewOwn(): Promise<OwnState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
   /** Give its memory back to the runtime: programs, parameters and moments. All else then throws an Error. */
@@ -124,6 +138,7 @@ export function createTrainer(
   batches: Batches,
   collective: Collective = alone(),
 ): Trainer {
+  expectTrainingConfig("createTrainer", config);
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config, collective);
@@ -157,6 +172,7 @@ export function createTrainer(
   const stateOf = async (
     operation: string,
     values: (tensor: Tensor) => TensorValues | Promise<TensorValues>,
+    wishes: StateWishes = {},
   ): Promise<TrainerState> => {
     expectThere(operation);
     steps.expectEnded(operation);
@@ -168,7 +184,7 @@ export function createTrainer(
     // All are asked for before the first is awaited: no step comes between.
     const [model, optimizer] = await Promise.all([
       Promise.all(parameters.all.map(saved)),
-      shared ? shared.moments() : Promise.all(graph.moments.map(saved)),
+      shared ? shared.moments(wishes.for) : Promise.all(graph.moments.map(saved)),
     ]);
     return { step, model, optimizer };
   };
@@ -319,8 +335,24 @@ export function createTrainer(
       steps.expectEnded("generate");
       return programs.generator().generate(prompt, options);
     },
-    save: () => stateOf("save", (tensor) => runtime.read(tensor)),
-    view: () => stateOf("view", viewOf),
+    save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
+    view: (wishes) => stateOf("view", viewOf, wishes),
+    async viewOwn() {
+      expectThere("viewOwn");
+      steps.expectEnded("viewOwn");
+      const { rank, size } = collective;
+      const whole = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<TensorPiece> => ({
+        name,
+        shape: tensor.shape,
+        from: 0,
+        data: floatsOf(await viewOf(tensor)),
+      });
+      const [model, optimizer] = await Promise.all([
+        Promise.all(ownOf(parameters.all, ({ tensor }) => sizeOf(tensor.shape), { rank, size }).map(whole)),
+        shared ? shared.ownMoments() : Promise.all(graph.moments.map(whole)),
+      ]);
+      return { step, model, optimizer };
+    },
     restore(state) {
       expectThere("restore");
       steps.drop();

@@ -4,12 +4,14 @@
 //   reduce-scatter   an all-to-all, then each rank adds the parts that it got, in the order of the ranks
 //   all-gather       every rank sends all others what it has
 //   all-reduce       a reduce-scatter, then an all-gather; of few values an all-gather, then each rank adds
+//   gather           every rank sends what it has to one
 //   broadcast        one rank sends to all others
 //   barrier          an all-gather of one byte
 //
 // Every rank sends and receives (N − 1)/N of the values in each of the first three, the least there is. Whose message is
 // missing is known for each, so that an operation which is not done names the ranks that keep it.
 
+import { createPool, type Pool } from "../../basics/pool.ts";
 import {
   type Collective,
   CollectiveError,
@@ -42,21 +44,50 @@ export interface Messenger {
   leave(): Promise<void>;
 }
 
-/** Of `send` and `receive`; operations of all ranks are numbered by those after it, in turns. */
-const DIRECT = 0;
-const TAGS = 16384;
+/**
+ * Each group has so many tags of its own: the first of `send` and `receive`, the others of the operations of all ranks,
+ * in turns. MPI promises tags up to 32767.
+ */
+const TAGS = 2048;
+const MOST_GROUPS = 16;
 
 /** Sums of so many values or fewer are added by every rank for itself: one round of messages instead of two. */
 const FEW = 1024;
 
+/** What the groups of one job have in common. */
+interface Job {
+  readonly begun: Set<Pending>;
+  readonly traffic: { sentBytes: number; waited: number };
+  readonly pool: Pool;
+  readonly deadline: number;
+  groups: number;
+  closed: boolean;
+}
+
 /** A collective over messages. */
 export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
-  const { rank, size } = messenger;
-  const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
-  const begun = new Set<Pending>();
   const traffic = { sentBytes: 0, waited: 0 };
+  const job: Job = { begun: new Set(), traffic, pool: createPool(), deadline, groups: 0, closed: false };
+  return groupOf(messenger, job);
+}
+
+/** The ranks of a group, counted from 0, as the messenger of their job knows them. */
+function membersOf(messenger: Messenger, ranks: readonly number[]): Messenger {
+  return {
+    ...messenger,
+    rank: ranks.indexOf(messenger.rank),
+    size: ranks.length,
+    send: (values, to, tag) => messenger.send(values, ranks[to]!, tag),
+    receive: (into, from, tag) => messenger.receive(into, ranks[from]!, tag),
+  };
+}
+
+function groupOf(messenger: Messenger, job: Job): Collective {
+  const { rank, size } = messenger;
+  const { begun, traffic, pool, deadline } = job;
+  const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
+  const direct = TAGS * job.groups++;
   let turn = 0;
-  let closed = false;
 
   /**
    * One operation: rounds of messages, each begun when those of the one before are done.
@@ -64,7 +95,7 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
    * @param rounds each may end with work of its own, done once
    */
   const begin = (operation: string, rounds: readonly (() => Message[] | void)[]): Pending => {
-    if (closed) throw new Error(`${operation}: this collective has been closed; open another.`);
+    if (job.closed) throw new Error(`${operation}: this collective has been closed; open another.`);
     let [round, open]: [number, Message[]] = [0, []];
     const pending: Pending = {
       test() {
@@ -96,7 +127,7 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     traffic.sentBytes += values.byteLength;
     return messenger.send(values, to, tag);
   };
-  const nextTag = (): number => 1 + (turn++ % (TAGS - 1));
+  const nextTag = (): number => direct + 1 + (turn++ % (TAGS - 1));
   const part = <V extends Values>(values: V, index: number): V => {
     const length = values.length / size;
     return values.subarray(length * index, length * (index + 1)) as V;
@@ -135,11 +166,11 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     size,
     send(values, to) {
       expectRank("send", to);
-      return begin("send", [() => [send(values, to, DIRECT)]]);
+      return begin("send", [() => [send(values, to, direct)]]);
     },
     receive(into, from) {
       expectRank("receive", from);
-      return begin("receive", [() => [messenger.receive(into, from, DIRECT)]]);
+      return begin("receive", [() => [messenger.receive(into, from, direct)]]);
     },
     allToAll(values, into) {
       const tag = nextTag();
@@ -149,10 +180,37 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
         );
       return begin("allToAll", [() => exchange(values, into, tag)]);
     },
+    allToAllParts(parts, into) {
+      if (parts.length !== size || into.length !== size || parts[rank]!.length !== into[rank]!.length)
+        throw new RangeError(
+          `allToAllParts: ${parts.length} and ${into.length} parts are given; both must be ${size}, and a rank's own parts as long as each other.`,
+        );
+      const tag = nextTag();
+      return begin("allToAllParts", [
+        () => {
+          into[rank]!.set(parts[rank]!);
+          const full = (of: readonly Values[]): number[] => others.filter((each) => of[each]!.length > 0);
+          return [
+            ...full(into).map((from) => messenger.receive(into[from]!, from, tag)),
+            ...full(parts).map((to) => send(parts[to]!, to, tag)),
+          ];
+        },
+      ]);
+    },
     allGather(own, into) {
       expectLength("allGather", into, own);
       const tag = nextTag();
       return begin("allGather", [() => gather(own, into, tag)]);
+    },
+    gather(own, into, to) {
+      const tag = nextTag();
+      if (to !== rank) {
+        expectRank("gather", to);
+        return begin("gather", [() => [send(own, to, tag)]]);
+      }
+      expectLength("gather", into, own);
+      part(into, rank).set(own);
+      return begin("gather", [() => others.map((from) => messenger.receive(part(into, from), from, tag))]);
     },
     broadcast(values, from) {
       const tag = nextTag();
@@ -165,8 +223,12 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     reduceScatter(values, into) {
       expectLength("reduceScatter", values, into);
       const tag = nextTag();
-      const parts = new Float32Array(values.length);
-      return begin("reduceScatter", [() => exchange(values, parts, tag), () => addParts(parts, into)]);
+      const parts = pool.take(values.length);
+      const add = (): void => {
+        addParts(parts, into);
+        pool.give(parts);
+      };
+      return begin("reduceScatter", [() => exchange(values, parts, tag), add]);
     },
     allReduce(values) {
       const tag = nextTag();
@@ -190,6 +252,18 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
       const tag = nextTag();
       return begin("barrier", [() => gather(new Uint8Array(1), new Uint8Array(size), tag)]);
     },
+    group(ranks) {
+      const members = new Set(ranks);
+      if (members.size !== ranks.length || !members.has(rank) || ranks.some((each) => !(each >= 0 && each < size)))
+        throw new RangeError(
+          `group: the ranks ${ranks.join(", ")} are given; they must be different ones of 0 to ${size - 1}, with ${rank} among them. Name the ranks that make this group together.`,
+        );
+      if (job.groups === MOST_GROUPS)
+        throw new RangeError(
+          `group: there are ${MOST_GROUPS} groups already, the most of one job. Use one that is there.`,
+        );
+      return groupOf(membersOf(messenger, ranks), job);
+    },
     progress() {
       for (const each of begun) each.test();
     },
@@ -197,9 +271,9 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     traffic,
     abort: (message) => messenger.abort(message),
     async close() {
-      if (closed) return;
+      if (job.closed) return;
       await collective.barrier().done();
-      closed = true;
+      job.closed = true;
       await messenger.leave();
     },
   };

@@ -77,13 +77,14 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
   for (const [state, copy] of snapshots) calls.push(machine.copy(`copy ${state.name}`, state, copy));
 
   const kept = new Set(outputs.values());
+  const passing = new Set((spec.passing ?? []).map(bufferOf));
   if (options.keepAll)
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
-  const wanted = new Set([...kept, ...updates.values()]);
+  const wanted = new Set([...kept, ...passing, ...updates.values()]);
   const scheduled = schedule(withoutUnread(calls, wanted), device, wanted);
   const phases = prepare ? sharedOut(scheduled, device) : scheduled;
-  let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates);
+  let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates, passing);
   const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
     phases.push(
@@ -93,7 +94,7 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
         calls: [machine.copy(`update ${state.name}`, value, state)],
       })),
     );
-    arena = planArena(phases, device, kept, updates);
+    arena = planArena(phases, device, kept, updates, passing);
   }
   return { phases, calls: phases.flat().flatMap((group) => group.calls), arena, outputs, bufferOf };
 }

@@ -20,6 +20,8 @@ export interface Machine {
   withThreads(threads: number): Machine;
   /** Whether its rules ask for the stored form of their operands: casts to and from bfloat16 are then done where values are used and made. */
   readonly takesStored?: boolean;
+  /** Whether its runtime runs programs in parts, between which passing values can be looked at. */
+  readonly runsInParts?: boolean;
   /** A memory like the runtime's, in which nothing lies: it only counts. */
   plannedMemory(): PlannedMemory;
 }

@@ -16,6 +16,7 @@ export function wasmMachine(choices: CpuChoices): Machine {
     device,
     implementationOf: (op) => implementations.get(op),
     copy,
+    runsInParts: true,
     withThreads: (threads) => wasmMachine({ ...choices, threads }),
     plannedMemory() {
       const heap = createHeap(STATIC_BYTES);

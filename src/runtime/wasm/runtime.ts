@@ -110,6 +110,12 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
     const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
     return new Values(memory.buffer, address, sizeOf(tensor.shape));
   };
+  /** A view that goes outside: its values may change at any time. */
+  const exposed = (tensor: Tensor, operation = "view"): TensorValues => {
+    const values = view(tensor, operation);
+    layout.exposed(layout.state(tensor).buffer);
+    return values;
+  };
   /** A copy of a tensor's values where they lie, in the form of its type. */
   const valuesAt = ({ dtype, shape }: Tensor, address: number): TensorValues => {
     const size = sizeOf(shape);
@@ -144,6 +150,8 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         throw new Error(`peek: ${buffer.name} lives only within its chain; compile with keepAll to look at it.`);
       return place.address;
     };
+    const passingAt = (tensor: Tensor): TensorValues =>
+      floats(addressOf(plan.bufferOf(tensor)), 4 * sizeOf(tensor.shape));
     const readNow = <N extends keyof O & string>(name: N): Readings<O>[N] => {
       expectThere("read");
       const output = outputOf(spec.outputs, name);
@@ -171,13 +179,13 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       }
     };
     const run = (): void => execute("run", () => engine.run(base));
-    let parts: readonly { readonly address: number; readonly updated: readonly Tensor[] }[] | undefined;
+    let parts: readonly (Omit<Cut, "groups"> & { readonly address: number })[] | undefined;
     const placeParts = (cuts: readonly Cut[]): NonNullable<typeof parts> => {
       const length = partWords(cuts);
       const start = heap.allocate(4 * length);
       const program = new Int32Array(memory.buffer, base, HEADER_WORDS + plan.phases.flat().length);
       const places = writeParts(cuts, program, new Int32Array(memory.buffer, start, length));
-      return cuts.map(({ updated }, index) => ({ address: start + 4 * places[index]!, updated }));
+      return cuts.map((cut, index) => ({ ...cut, address: start + 4 * places[index]! }));
     };
     const program: WasmProgram<O> = {
       plan,
@@ -199,9 +207,10 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
         return 64 * lines;
       },
       parts: () =>
-        (parts ??= placeParts(cutPlan(plan, spec))).map(({ address, updated }) => ({
+        (parts ??= placeParts(cutPlan(plan, spec))).map(({ address, updated, passing }) => ({
           run: () => execute("run", () => engine.run(address)),
           updated,
+          passing: passing.map((index) => ({ index, view: () => passingAt(spec.passing![index]!) })),
         })),
       profile: (rounds = 1) => execute("profile", () => profileCalls(calls, rounds, engine.runTask)),
       trace(look) {
@@ -238,9 +247,11 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
     },
     readNow,
     read: async (tensor) => readNow(tensor),
-    view(tensor) {
-      layout.exposed(layout.state(tensor).buffer);
-      return view(tensor);
+    view: (tensor) => exposed(tensor),
+    memory(tensor) {
+      const values = exposed(tensor, "memory");
+      if (values instanceof Float32Array) return values;
+      throw new TypeError(`memory: a state of ${tensor.dtype} is given; only float32 is written in place. Use write.`);
     },
     forget: (tensor) => layout.forget(tensor),
     memoryBytes: () => heap.used(),

@@ -2,21 +2,25 @@
 //
 //   1. as soon as all gradients of a bucket are there, its reduce-scatter is begun: while the backward pass goes on where
 //      the runtime runs programs in parts, after it elsewhere
-//   2. each rank has the sums of its own parts; the squares of all go round, and with them the norm that clips
+//   2. each rank keeps the sums of its own parts; the squares of all go round, and with them the norm that clips
 //   3. AdamW on the rank's own numbers (step.ts)
 //   4. an all-gather of each bucket brings every rank the new parameters
+//
+// Gradients lie in buckets only while they are on their way, and few buckets are at once, so no rank has room for all of
+// them (ZeRO, stage 2). Where microbatches are added up on the rank before they are sent, their sums are whole there.
 //
 // The sums are Σ over all microbatches; the update divides by their number. A sum of squares is taken in float64 and
 // added in the order of the row and of the ranks.
 
+import { createPool } from "../../basics/pool.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
+import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TrainerState } from "../state.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
-import type { SharedStep } from "./step.ts";
+import type { Shard, SharedStep } from "./step.ts";
 
 /** What went round after a step's last microbatch. */
 export interface Gathered {
@@ -28,16 +32,44 @@ export interface Gathered {
 
 /** One rank's part in the exchange of every step. */
 export interface Exchange {
-  /** Run the last microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. */
+  /**
+   * Run a microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. What comes of
+   * several is added up until the update.
+   */
   run(micro: Program<MicroOutputs>): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
   start(): Promise<void>;
-  /** The moments of all ranks, by the names that a process alone gives them. All ranks ask at once. */
-  moments(): Promise<SavedTensor[]>;
+  /**
+   * The moments of all ranks, by the names that a process alone gives them. All ranks ask at once.
+   *
+   * @param to the only rank that gets them, by default all do; the others get none
+   */
+  moments(to?: number): Promise<SavedTensor[]>;
+  /** The moments of this rank alone, in the order of the parameters. */
+  ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
+}
+
+/** So many buckets at most are under way: enough to keep a link busy, and the memory for them is small. */
+const MOST_UNDER_WAY = 16;
+
+/** A bucket of gradients on its way. */
+interface Reduction {
+  readonly bucket: Bucket;
+  readonly whole: Float32Array;
+  readonly own: Float32Array;
+  readonly pending: Pending;
+  /** Whether it is added to what is there. */
+  readonly adds: boolean;
+}
+
+/** A float32 state of the runtime that is filled piece by piece; it has its values when it is closed. */
+interface OpenState {
+  readonly values: Float32Array;
+  close(): void;
 }
 
 export function createExchange(
@@ -47,132 +79,208 @@ export function createExchange(
   total: number,
 ): Exchange {
   const { rank, size } = collective;
-  const { buckets, starts } = layout;
-  /** All numbers in the order of the layout: gradients on their way out, parameters on their way in. */
-  const row = new Float32Array(layout.length);
-  const own = buckets.map(({ part }) => new Float32Array(part));
-  const groups = shards.map((shard) => (shard ? new Float32Array(sizeOf(shard.parameter.shape)) : undefined));
-  const ofBucket = ({ start, part }: Bucket): Float32Array => row.subarray(start, start + size * part);
-  const rowOf = (index: number): Float32Array =>
-    row.subarray(starts[index], starts[index]! + sizeOf(trained[index]!.tensor.shape));
+  const { buckets } = layout;
+  const pool = createPool();
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
-  let waiting: Set<number>[] = [];
-  let reducing: (Pending | undefined)[] = [];
+  const bucketsOf = trained.map((_, index) =>
+    buckets.filter(({ stretches }) => stretches.some(({ parameter }) => parameter === index)),
+  );
+  const reducing: Reduction[] = [];
+  /** The gradients of the rank's numbers, from the first microbatch of a step to its update. */
+  let gradients: readonly (OpenState | undefined)[] | undefined;
 
-  const begin = (): void => {
-    waiting = buckets.map(({ parameters }) => new Set(parameters));
-    reducing = buckets.map(() => undefined);
-  };
-  /** A gradient is there: its buckets may be whole with it. They are begun in their order, the same on all ranks. */
-  const hasArrived = (index: number, values: TensorValues): void => {
-    rowOf(index).set(values);
-    for (const set of waiting) set.delete(index);
-    for (const [at, bucket] of buckets.entries()) {
-      if (waiting[at]!.size > 0) return;
-      reducing[at] ??= collective.reduceScatter(ofBucket(bucket), own[at]!);
-    }
-  };
-  const runPart = (part: ProgramPart): void => {
-    part.run();
-    for (const state of part.updated) {
-      const index = indexOf.get(state);
-      if (index !== undefined) hasArrived(index, runtime.view?.(state) ?? runtime.readNow!(state));
-    }
-    collective.progress();
-  };
-  /** Bring the numbers of a group's tensor to or from the buckets' parts of this rank. */
-  const eachPiece = (work: (part: Float32Array, group: Float32Array) => void): void => {
-    for (const [at, { pieces }] of buckets.entries())
-      for (const { at: from, length, group, place } of pieces[rank]!)
-        work(own[at]!.subarray(from, from + length), groups[group]!.subarray(place, place + length));
-  };
-  const inGroups = (): void => eachPiece((part, group) => group.set(part));
-  const writeGroups = (which: "parameter" | "gradient" | "m" | "v"): void => {
-    for (const [group, shard] of shards.entries()) if (shard) runtime.write(shard[which], groups[group]!);
-  };
-  const readGroups = async (which: "parameter" | "m" | "v"): Promise<void> => {
-    await Promise.all(shards.map(async (shard, group) => shard && groups[group]!.set(await viewOf(shard[which]))));
-  };
   const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
-  /** Every rank's numbers of a kind, in the row. */
-  const gather = async (which: "parameter" | "m" | "v"): Promise<void> => {
-    await readGroups(which);
-    eachPiece((part, group) => part.set(group));
-    const pending = buckets.map((bucket, at) => collective.allGather(own[at]!, ofBucket(bucket)));
-    for (const each of pending) await each.done();
+  const open = (tensor: Tensor): OpenState => {
+    const place = runtime.memory?.(tensor);
+    if (place) return { values: place, close: () => undefined };
+    const values = pool.take(sizeOf(tensor.shape));
+    return {
+      values,
+      close() {
+        runtime.write(tensor, values);
+        pool.give(values);
+      },
+    };
   };
-  /** The rank's own parts of what is in the row. */
-  const scatter = (which: "parameter" | "m" | "v"): void => {
-    for (const [at, bucket] of buckets.entries())
-      own[at]!.set(ofBucket(bucket).subarray(rank * bucket.part, (rank + 1) * bucket.part));
-    inGroups();
-    writeGroups(which);
-  };
-  /** The rank's own parts of saved tensors. */
-  const take = (which: "parameter" | "m" | "v", saved: readonly SavedTensor[], ending: string): void => {
-    const byName = new Map(saved.map((each) => [each.name, each]));
-    row.fill(0);
-    for (const [index, { name, tensor }] of trained.entries()) {
-      const found = byName.get(name + ending);
-      if (found?.data.length !== sizeOf(tensor.shape))
-        throw new Error(
-          `The checkpoint has no tensor "${name}${ending}" of ${sizeOf(tensor.shape)} numbers; it belongs to another model.`,
-        );
-      rowOf(index).set(found.data);
+  const openShards = (which: keyof Shard): (OpenState | undefined)[] =>
+    shards.map((shard) => shard && open(shard[which]));
+
+  const viewShards = (which: keyof Shard): Promise<(TensorValues | undefined)[]> =>
+    Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
+
+  const settle = ({ bucket, whole, own, adds }: Reduction): void => {
+    for (const { at, length, group, place } of bucket.pieces[rank]!) {
+      const into = gradients![group]!.values.subarray(place, place + length);
+      if (adds) for (let i = 0; i < length; i++) into[i] = into[i]! + own[at + i]!;
+      else into.set(own.subarray(at, at + length));
     }
-    scatter(which);
+    pool.give(whole);
+    pool.give(own);
+  };
+  /** Settle the oldest until so many are under way, and those that have come. */
+  const settleUntil = async (most: number): Promise<void> => {
+    while (reducing.length > 0) {
+      const [{ pending }] = reducing as [Reduction];
+      if (!pending.test()) {
+        if (reducing.length <= most) return;
+        await pending.done();
+      }
+      settle(reducing.shift()!);
+    }
+  };
+  /** Takes gradients as they are made. Buckets are begun in their order, the same on all ranks. */
+  const createSender = (adds: boolean): { send(index: number, values: TensorValues): void; missing(): number[] } => {
+    const staged = new Map<Bucket, Float32Array>();
+    const left = new Map(buckets.map((bucket) => [bucket, bucket.stretches.length]));
+    const sent = new Set<number>();
+    let next = 0;
+    return {
+      send(index, values) {
+        sent.add(index);
+        for (const bucket of bucketsOf[index]!) {
+          let whole = staged.get(bucket);
+          if (!whole) staged.set(bucket, (whole = pool.take(size * bucket.part)));
+          for (const { parameter, from, length, at } of bucket.stretches)
+            if (parameter === index) whole.set(values.subarray(from, from + length), at);
+          left.set(bucket, left.get(bucket)! - 1);
+        }
+        for (; next < buckets.length && left.get(buckets[next]!) === 0; next++) {
+          const bucket = buckets[next]!;
+          const [whole, own] = [staged.get(bucket)!, pool.take(bucket.part)];
+          reducing.push({ bucket, whole, own, pending: collective.reduceScatter(whole, own), adds });
+        }
+      },
+      missing: () => trained.flatMap((_, index) => (sent.has(index) ? [] : [index])).reverse(),
+    };
+  };
+
+  /** Every rank's numbers of a kind, into an array for each parameter: on one rank, or on all. */
+  const gather = async (which: keyof Shard, into: readonly Float32Array[], to?: number): Promise<void> => {
+    const groups = await viewShards(which);
+    const receives = to === undefined || to === rank;
+    const under: {
+      readonly bucket: Bucket;
+      readonly own: Float32Array;
+      readonly whole: Float32Array;
+      readonly pending: Pending;
+    }[] = [];
+    const land = async (most: number): Promise<void> => {
+      while (under.length > most) {
+        const { bucket, own, whole, pending } = under.shift()!;
+        await pending.done();
+        if (receives)
+          for (const { parameter, from, length, at } of bucket.stretches)
+            into[parameter]!.set(whole.subarray(at, at + length), from);
+        pool.give(own);
+        pool.give(whole);
+      }
+    };
+    for (const bucket of buckets) {
+      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? size * bucket.part : 0)];
+      for (const { at, length, group, place } of bucket.pieces[rank]!)
+        own.set(groups[group]!.subarray(place, place + length), at);
+      const pending = to === undefined ? collective.allGather(own, whole) : collective.gather(own, whole, to);
+      under.push({ bucket, own, whole, pending });
+      await land(MOST_UNDER_WAY);
+    }
+    await land(0);
+  };
+  /** Fill the rank's own numbers of a kind. */
+  const fillShards = (which: keyof Shard, valuesOf: (index: number) => TensorValues): void => {
+    const states = openShards(which);
+    for (const { pieces } of buckets)
+      for (const { parameter, from, length, group, place } of pieces[rank]!)
+        states[group]!.values.set(valuesOf(parameter).subarray(from, from + length), place);
+    for (const state of states) state?.close();
+  };
+  const fillFrom = (which: keyof Shard, saved: readonly SavedTensor[], ending: string): void => {
+    const byName = new Map(saved.map((each) => [each.name, each.data]));
+    const values = trained.map(({ name, tensor }) => {
+      const found = byName.get(name + ending);
+      if (found?.length === sizeOf(tensor.shape)) return found;
+      throw new Error(
+        `The checkpoint has no tensor "${name}${ending}" of ${sizeOf(tensor.shape)} numbers; it belongs to another model.`,
+      );
+    });
+    fillShards(which, (index) => values[index]!);
   };
 
   return {
     async run(micro) {
-      begin();
+      const sender = createSender(gradients !== undefined);
+      gradients ??= openShards("gradient");
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
-      if (parts) for (const part of parts) runPart(part);
-      else micro.run();
-      // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
-      const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);
+      if (!parts) micro.run();
+      for (const part of parts ?? []) {
+        await part.run();
+        for (const { index, view } of part.passing) sender.send(index, view());
+        for (const state of part.updated) {
+          const index = indexOf.get(state);
+          if (index !== undefined) sender.send(index, runtime.view?.(state) ?? runtime.readNow!(state));
+        }
+        collective.progress();
+        await settleUntil(MOST_UNDER_WAY);
+      }
+      const missing = sender.missing();
       const values = await Promise.all(missing.map((index) => viewOf(sums[index]!)));
-      for (const [at, index] of missing.entries()) hasArrived(index, values[at]!);
+      for (const [at, index] of missing.entries()) sender.send(index, values[at]!);
     },
     async update(last, { loads: sumsOfLoads, limit }) {
-      for (const each of reducing) await each!.done();
-      inGroups();
-      writeGroups("gradient");
+      await settleUntil(0);
+      const own = gradients!.map((state) => state?.values);
       const squares = await gatherSquares(collective, buckets, own, { many: trained.length, total });
+      for (const state of gradients!) state?.close();
+      gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
       const factor = limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6));
       runtime.write(clip, [norm, factor]);
       for (const [index, load] of loads.entries()) runtime.write(load, sumsOfLoads[index]!);
       last.run();
       if (Number.isFinite(norm)) {
-        await gather("parameter");
-        for (const [index, { tensor }] of trained.entries()) runtime.write(tensor, rowOf(index));
+        const states = trained.map(({ tensor }) => open(tensor));
+        await gather(
+          "parameter",
+          states.map(({ values }) => values),
+        );
+        for (const state of states) state.close();
       }
       return { norm, squares };
     },
     async start() {
-      row.fill(0);
       const values = await Promise.all(trained.map(({ tensor }) => viewOf(tensor)));
-      for (const [index, of] of values.entries()) rowOf(index).set(of);
-      scatter("parameter");
-      for (const group of groups) group?.fill(0);
-      writeGroups("m");
-      writeGroups("v");
+      fillShards("parameter", (index) => values[index]!);
+      for (const shard of shards)
+        for (const moment of shard ? [shard.m, shard.v] : [])
+          runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
-    async moments() {
+    async moments(to) {
+      const receives = to === undefined || to === rank;
       const saved: SavedTensor[][] = trained.map(() => []);
       for (const which of ["m", "v"] as const) {
-        await gather(which);
-        for (const [index, { name, tensor }] of trained.entries())
-          saved[index]!.push({ name: `${name}.${which}`, shape: tensor.shape, data: rowOf(index).slice() });
+        const into = receives ? trained.map(({ tensor }) => new Float32Array(sizeOf(tensor.shape))) : [];
+        await gather(which, into, to);
+        for (const [index, data] of into.entries())
+          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape: trained[index]!.tensor.shape, data });
       }
       return saved.flat();
     },
+    async ownMoments() {
+      const pieces: (TensorPiece & { readonly parameter: number })[] = [];
+      for (const which of ["m", "v"] as const) {
+        const groups = await viewShards(which);
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+          const { name, tensor } = trained[parameter]!;
+          const data = Float32Array.from(groups[group]!.subarray(place, place + length));
+          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data });
+        }
+      }
+      return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
+    },
     restore({ model, optimizer }) {
-      take("parameter", model, "");
-      take("m", optimizer, ".m");
-      take("v", optimizer, ".v");
+      fillFrom("parameter", model, "");
+      fillFrom("m", optimizer, ".m");
+      fillFrom("v", optimizer, ".v");
     },
   };
 }
@@ -181,16 +289,16 @@ export function createExchange(
 async function gatherSquares(
   collective: Collective,
   buckets: readonly Bucket[],
-  own: readonly Float32Array[],
+  own: readonly (Float32Array | undefined)[],
   { many, total }: { readonly many: number; readonly total: number },
 ): Promise<number[]> {
   const { rank, size } = collective;
   const mine = new Float64Array(many);
-  for (const [at, { pieces }] of buckets.entries()) {
-    for (const { parameter, at: from, length } of pieces[rank]!) {
-      const values = own[at]!;
+  for (const { pieces } of buckets) {
+    for (const { parameter, length, group, place } of pieces[rank]!) {
+      const values = own[group]!;
       let sum = 0;
-      for (let i = from; i < from + length; i++) sum += (values[i]! / total) ** 2;
+      for (let i = place; i < place + length; i++) sum += (values[i]! / total) ** 2;
       mine[parameter] = mine[parameter]! + sum;
     }
   }

@@ -1,8 +1,11 @@
 // Question: what does one rank compute in a step that it shares with others?
 //
-// Two programs. The first is a microbatch: forward, backward, and the gradients kept where the exchange finds them. The
-// second is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all
-// of them and the loads of all experts as inputs.
+// Two programs. The first is a microbatch: forward, backward, and the gradients where the exchange finds them. The second
+// is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all of them and
+// the loads of all experts as inputs.
+//
+// Gradients that are sent after each microbatch pass by, where the runtime shows them between the parts of a program;
+// else they are kept in sums, as they are where microbatches are added up before they are sent.
 
 import type { Parameter, ParameterSet } from "../../graph/parameters.ts";
 import { input, persistent } from "../../graph/state.ts";
@@ -11,8 +14,18 @@ import type { LanguageModel } from "../../model/language-model.ts";
 import { adamw } from "../../ops/adamw.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
-import { buildHead, type MicroOutputs, type StepGraph, type StepOptions, type UpdateOutputs } from "../step.ts";
+import type { ProgramSpec } from "../../runtime/program.ts";
+import type { TrainingConfig } from "../config.ts";
+import {
+  buildHead,
+  type MicroOutputs,
+  type StepGraph,
+  type StepHead,
+  type StepOptions,
+  type UpdateOutputs,
+} from "../step.ts";
 import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
 import type { Place, Share } from "./share.ts";
 
@@ -29,7 +42,9 @@ export interface Shard {
 export interface SharedStep extends StepGraph {
   readonly trained: readonly Parameter[];
   readonly layout: Layout;
-  /** The gradient of each trained parameter, summed over the rank's microbatches. */
+  /** Whether gradients are sent after each microbatch, and no rank keeps more of them than those of its share. */
+  readonly sendsEach: boolean;
+  /** The gradient of each trained parameter, summed over the microbatches before it is sent; none where it passes by. */
   readonly sums: readonly Tensor[];
   /** By group; undefined where the rank has no number of it. */
   readonly shards: readonly (Shard | undefined)[];
@@ -39,35 +54,60 @@ export interface SharedStep extends StepGraph {
   readonly loads: readonly Tensor[];
 }
 
+export type SharedStepOptions = Omit<StepOptions, "accumulate"> & Pick<TrainingConfig, "sharded">;
+
 /** Numbers that decay, and those that do not. */
 const GROUPS = 2;
 
 export function buildSharedStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
-  { accumulate, total }: Share,
-  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  { optimizer, precision, sharded, ...options }: SharedStepOptions,
+  share: Share,
+  place: Place,
+  { runsInParts = false }: Pick<Machine, "runsInParts"> = {},
 ): SharedStep {
   const head = buildHead(model, parameters, options);
   const { trained, loss, schedule } = head;
-  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
-  const layout = createLayout(
-    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
-    { ranks: size, groups: GROUPS, bucketBytes },
-  );
-  const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
+  const sendsEach = share.accumulate === 1 || sharded === "gradients";
+  const passes = sendsEach && runsInParts;
+  const sums = passes ? [] : trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
       outputs: { loss, loads: head.loads },
       updates: sums.map((sum, index) => {
         const gradient = head.gradients[index]!;
-        return [sum, accumulate === 1 ? gradient : add(sum, gradient)];
+        return [sum, sendsEach ? gradient : add(sum, gradient)];
       }),
+      passing: passes ? head.gradients : [],
     },
     precision,
   );
+  const added = sendsEach ? [] : sums;
+  const { update, ...own } = buildShareUpdate({ ...head, sums: added }, { optimizer, precision }, share, place);
+  return { ...head.inputs, schedule, programs: { micro, update }, trained, sendsEach, sums, ...own };
+}
 
+/** The update of a rank's share of some parameters, from the sums of their gradients. */
+export function buildShareUpdate(
+  {
+    trained,
+    schedule,
+    sums,
+    balanced,
+    ...head
+  }: Pick<StepHead, "trained" | "schedule" | "balanced" | "loads"> & Pick<SharedStep, "sums">,
+  { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
+  { accumulate, total }: Pick<Share, "accumulate" | "total">,
+  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments"> & {
+  readonly update: ProgramSpec<UpdateOutputs>;
+} {
+  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
+  const layout = createLayout(
+    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
+    { ranks: size, groups: GROUPS, bucketBytes },
+  );
   const clip = input("clip", [2]);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
   const shards = layout.groups[rank]!.map((length, group): Shard | undefined => {
@@ -89,12 +129,11 @@ export function buildSharedStep(
   });
   const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
   const update = programInPrecision<UpdateOutputs>(
-    { outputs: { clip, squares: [] }, updates: [...updates, ...head.balanced(loads, clip), ...cleared] },
+    { outputs: { clip, squares: [] }, updates: [...updates, ...balanced(loads, clip), ...cleared] },
     precision,
   );
   const moments = shards.flatMap((shard, group) =>
     shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
   );
-  const programs = { micro, update };
-  return { ...head.inputs, schedule, moments, programs, trained, layout, sums, shards, clip, loads };
+  return { moments, update, layout, shards, clip, loads };
 }
