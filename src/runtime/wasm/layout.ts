@@ -11,7 +11,7 @@
 
 import type { Tensor } from "../../graph/tensor.ts";
 import type { Device } from "../device.ts";
-import type { Buffer, CompiledPlan, Phase } from "../plan/calls.ts";
+import type { Buffer, CompiledPlan } from "../plan/calls.ts";
 import { compilePlan } from "../plan/compile.ts";
 import type { Machine } from "../plan/machine.ts";
 import type { ProgramSpec } from "../program.ts";
@@ -19,7 +19,7 @@ import { createStates } from "../states.ts";
 import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
-import { createPreparations, type OwnPreparations, type Preparations } from "./prepared.ts";
+import { createPreparations, type OwnPreparations, type Preparations, type ProgramActions } from "./prepared.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
@@ -68,15 +68,11 @@ export interface PlacedProgram {
 }
 
 /** What the layout asks of whoever has the memory. */
-export interface MemoryActions {
+export interface MemoryActions extends ProgramActions {
   /** A state got a place: it holds its first values, or zeros. */
   begin(state: PlacedState): void;
   /** Values of the arena go from one address to another; the two may overlap. */
   move(from: number, to: number, bytes: number): void;
-  /** The words of a program that lies there for good, at `base`. */
-  write(phases: readonly Phase[], base: number, placeOf: (buffer: Buffer) => Place): void;
-  /** A program that was written there is no more. */
-  drop(base: number): void;
 }
 
 export interface Layout extends Pick<Preparations, "changed" | "exposed"> {

@@ -4,13 +4,20 @@
 // as long as a program reads it, and is made when it is stale: at first, and after the parameter has changed. A parameter
 // that was handed out to be looked at may change at any time: what is made of it is stale at every run.
 
-import { type Buffer, type Call, reads, sumBytes, writes } from "../plan/calls.ts";
+import { type Buffer, type Call, type Phase, reads, sumBytes, writes } from "../plan/calls.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
-import type { MemoryActions } from "./layout.ts";
 
 /** More is not kept: it is made again in each run, in the arena. */
 const MOST_BYTES = 2 ** 30;
+
+/** What is asked of whoever has the memory. */
+export interface ProgramActions {
+  /** The words of a program that lies there for good, at `base`. */
+  write(phases: readonly Phase[], base: number, placeOf: (buffer: Buffer) => Place): void;
+  /** A program that was written there is no more. */
+  drop(base: number): void;
+}
 
 /** A result that is kept. */
 interface Kept {
@@ -53,7 +60,7 @@ export interface OwnPreparations {
 export function createPreparations(
   heap: Heap,
   addresses: Map<Buffer, number>,
-  { write, drop }: Pick<MemoryActions, "write" | "drop">,
+  { write, drop }: ProgramActions,
 ): Preparations {
   const kept = new Map<string, Kept>();
   const addressOf = (state: Buffer): number => addresses.get(state)!;
