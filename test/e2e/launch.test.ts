@@ -114,7 +114,7 @@ describe.each(kinds)("%s", (kind, program, variable) => {
   );
 
   test.skipIf(!hasMpi)(
-    "a mesh of two replicas of two stages has the losses of one process, draws its step, and goes on as another mesh",
+    "a mesh of two replicas of two stages has the losses of one process, and draws its step",
     { timeout: SECONDS * 1000 },
     async () => {
       const out = `${kind}-mesh`;
@@ -124,10 +124,6 @@ describe.each(kinds)("%s", (kind, program, variable) => {
       expect(worst(lossesOf(out), alone)).toBeLessThan(1e-5);
       expect(stderr).toMatch(/bubble of step 20: [\d.]+ %; simulated: [\d.]+ %/);
       expect(fs.readFileSync(page, "utf8")).toContain("1F1B, step 20 as it ran");
-      await train(...launch(2, "--resume", out, "--steps", "22", "--threads", "1", "--mesh", "pipeline=2"));
-      expect(lossesOf(out)).toHaveLength(22);
-      const refused = await run(place.folder, launch(2, ...model, "--mesh", "pipeline=4", "--out", `${out}-not`));
-      expect(refused.stderr).toContain("that is 4 processes, and 2 are there. Take --mesh data=1,pipeline=2,expert=1.");
     },
   );
 
@@ -141,6 +137,22 @@ describe.each(kinds)("%s", (kind, program, variable) => {
       const printed = spawnSync(command[0]!, command.slice(1), { cwd: place.folder, encoding: "utf8" });
       expect(printed.stderr).not.toContain("Warning");
       expect(printed.status).toBe(0);
+      const wrong = spawnSync(command[0]!, [...command.slice(1), "--stepz", "3"], { encoding: "utf8" });
+      expect(wrong.stderr.match(/unknown option '--stepz'/g)).toHaveLength(1);
+      expect(wrong.status).toBe(1);
+    },
+  );
+
+  test.skipIf(!hasMpi)(
+    "a Ctrl-C before the training hears it ends the job as one after that does",
+    { timeout: SECONDS * 1000 },
+    async () => {
+      const job = start(place.folder, launch(2, ...model, "--steps", "100000", "--out", `${kind}-early`));
+      await job.said("reading the text");
+      job.child.kill("SIGINT");
+      const { code, stderr } = await job.finished;
+      expect(stderr).not.toContain("before the others");
+      expect(code).toBe(130);
     },
   );
 

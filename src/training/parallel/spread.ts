@@ -49,6 +49,8 @@ export function createSpreadTrainer(
   collective: Collective,
   plan: PipelinePlan | undefined,
 ): Trainer | PipelinedTrainer {
-  if (!plan || plan.mesh.pipeline === 1) return createTrainer(runtime, config, batches, collective);
-  return createPipelinedTrainer(runtime, config, batches, createMesh(collective, plan.mesh), plan);
+  if (!plan) return createTrainer(runtime, config, batches, collective);
+  const mesh = createMesh(collective, plan.mesh);
+  if (plan.mesh.pipeline === 1) return createTrainer(runtime, config, batches, mesh);
+  return createPipelinedTrainer(runtime, config, batches, mesh, plan);
 }

@@ -73,10 +73,10 @@ describe("random graphs", () => {
 });
 
 describe("a program in parts", () => {
-  test("has the states of a whole one, and each passing value after the part that makes it", () => {
+  test("has the states of a whole one, and each passing value after the part that makes it", async () => {
     let shown = 0;
-    fc.assert(
-      fc.property(randomGraph, (graph) => {
+    await fc.assert(
+      fc.asyncProperty(randomGraph, async (graph) => {
         const { spec, states } = graph;
         const expected = runTwice(runtime, graph);
         const names = Object.keys(spec.outputs).filter((name) => !states.has(spec.outputs[name]!));
@@ -86,7 +86,7 @@ describe("a program in parts", () => {
         for (const run of [1, 2]) {
           const seen: Values = {};
           for (const part of program.parts()) {
-            part.run();
+            await part.run();
             for (const { index, view } of part.passing) seen[`${names[index]}, run ${run}`] = view().slice();
           }
           expect(Object.keys(seen)).toHaveLength(names.length);

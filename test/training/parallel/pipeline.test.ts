@@ -1,6 +1,7 @@
 // A model whose layers are spread over ranks has the losses of one process, with every schedule and every mesh of four.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { comparePipeline } from "../../../src/planning/pipeline/measured.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
@@ -9,6 +10,7 @@ import { predictStages } from "../../../src/training/parallel/pipeline/memory.ts
 import type { PipelinePlan } from "../../../src/training/parallel/pipeline/stage.ts";
 import { createPipelinedTrainer } from "../../../src/training/parallel/pipeline/trainer.ts";
 import type { ScheduleName } from "../../../src/training/parallel/schedules/table.ts";
+import { planSpread } from "../../../src/training/parallel/spread.ts";
 import type { TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
@@ -61,6 +63,12 @@ const trainTogether = (
       steps,
     ),
   );
+
+/** Train some steps from a state. */
+async function goOn(trainer: Trainer, state: TrainerState, steps: number): Promise<number[]> {
+  trainer.restore(state);
+  return losses(await trainOn(trainer, steps));
+}
 
 const losses = ({ results }: Trained): number[] => results.map(({ loss }) => loss);
 
@@ -118,4 +126,88 @@ describe.each([
       ranks.map(({ memoryBytes }) => memoryBytes),
     );
   });
+});
+
+test("a state goes on alone and as another mesh, and each rank's own parts are the whole", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 1, accumulate: 4 };
+  const one = await trainAlone(config, 6);
+  const trained = await onAll(createWorld(4), async (world) => {
+    const trainer = createPipelinedTrainer(
+      runtimes[world.rank]!,
+      config,
+      tinyBatches(config),
+      createMesh(world, square),
+      planOf("zb-h1"),
+    );
+    for (let step = 0; step < 3; step++) await trainer.trainStep();
+    const kept = { own: await trainer.viewOwn(), state: await trainer.save() };
+    trainer.release();
+    return kept;
+  });
+  const { state } = trained[0]!;
+  for (const kind of ["model", "optimizer"] as const) {
+    const pieces = trained.flatMap(({ own }) => own[kind]);
+    for (const { name, data } of state[kind]) {
+      const whole = new Float32Array(data.length).fill(NaN);
+      for (const piece of pieces) if (piece.name === name) whole.set(piece.data, piece.from);
+      expect(whole).toEqual(data);
+    }
+  }
+  const alone = await goOn(createTrainer(runtimes[0]!, config, tinyBatches(config)), state, 3);
+  const other = await onAll(createWorld(2), (world) =>
+    goOn(
+      createPipelinedTrainer(
+        runtimes[world.rank]!,
+        config,
+        tinyBatches(config),
+        createMesh(world, two),
+        planOf("1f1b"),
+      ),
+      state,
+      3,
+    ),
+  );
+  for (const each of [alone, ...other])
+    for (const [index, loss] of each.entries()) expect(Math.abs(loss - losses(one)[3 + index]!)).toBeLessThan(1e-5);
+});
+
+test("what does not fit is refused, with what does", () => {
+  const config = { ...tinyTraining("mhc"), batch: 1, accumulate: 3 };
+  const wishes = { schedule: "dualpipe", chunks: 1 } as const;
+  const plan = planSpread(config, undefined, 2, { ...wishes, mesh: { pipeline: 2 } });
+  expect(plan).toEqual({ ...wishes, mesh: two });
+  expect(() => predictStages(config, runtimes[0]!.machine!, plan)).toThrow(
+    "--pipeline-schedule dualpipe: DualPipe needs an even number of micro-batches, at least twice its 2 stages, got 3; take 4.",
+  );
+  expect(() => planSpread(config, undefined, 8, { ...wishes, mesh: { pipeline: 8 } })).toThrow(
+    "the model can be cut into 4 stages at most",
+  );
+  const recomputed = { ...config, recompute: 2 };
+  expect(() => planSpread(recomputed, undefined, 3, { ...wishes, mesh: { pipeline: 3 } })).toThrow(
+    "the model can be cut into 2 stages at most",
+  );
+});
+
+test("the measured step has every pass and message of the table, and is compared with its simulation", async () => {
+  const config = { ...tinyTraining("mhc", { recompute: 2 }), batch: 1, accumulate: 4 };
+  const [first] = await onAll(createWorld(2), async (world) => {
+    const plan = { ...planOf("zb-h1"), watched: true };
+    const mesh = createMesh(world, two);
+    const trainer = createPipelinedTrainer(runtimes[world.rank]!, config, tinyBatches(config), mesh, plan);
+    await trainer.trainStep();
+    const { microBatches } = trainer;
+    const compared = comparePipeline(trainer.timeline(), { ...plan, mesh: two }, microBatches);
+    trainer.release();
+    return compared;
+  });
+  const { measured, simulated } = first!;
+  const count = (run: typeof measured, kind: string): number =>
+    run.timeline.tasks.filter((task) => task.kind === kind).length;
+  // The last stage waits for no gradient, so it computes nothing again early.
+  for (const run of [measured, simulated])
+    expect(["forward", "backward", "weights", "recompute"].map((kind) => count(run, kind))).toEqual([8, 8, 8, 4]);
+  expect(count(measured, "message")).toBe(8);
+  expect(measured.report.bubble).toBeGreaterThan(0);
+  expect(measured.report.bubble).toBeLessThan(1);
+  for (const { start, end } of measured.timeline.tasks) expect(end).toBeGreaterThanOrEqual(start);
 });

@@ -45,7 +45,7 @@ export interface ScheduleRun {
   feed(graph: PieceGraph, microBatch: number): void;
   write(tensors: PieceGraph["entering"], values: readonly Float32Array[]): void;
   /** Run the pass that completes the gradients; absent where they are complete only after all passes. */
-  complete?(program: Pick<Program, "run" | "parts">): Promise<void>;
+  complete?(program: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
   /** Between the parts of a program. */
   progress(): void;
 }

@@ -103,7 +103,7 @@ export function createPipelinedTrainer(
       return NaN;
     });
   };
-  const exchange = createExchange(runtime, holders, shared, share.total, everySquare);
+  const exchange = createExchange(runtime, { rows: holders, data: holders }, shared, share.total, everySquare);
   const batchOf = ownBatches(batches, share);
   const tell = createTelling(world, { total: share.total, tokens: share.batch * context * share.accumulate });
   const layers = Array.from({ length: config.model.layers }, (_, layer) => layer).filter((layer) =>
