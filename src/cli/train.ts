@@ -112,6 +112,7 @@ Examples:
   birkhoff train --data fineweb/*.parquet --tokenizer gpt2/tokenizer.json --preset gpt2-small --learning-rate 6e-4
   birkhoff train --data fineweb/ code.jsonl --weights 3,1
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
+  birkhoff launch -n 4 -- train --data my.txt --accumulate 8 --mesh data=2,pipeline=2
   birkhoff train --resume runs/notes
   birkhoff train --resume runs/notes --steps 2000           a finished run, trained on
   birkhoff train --data my.txt --out runs/my --continue     begins, or goes on
