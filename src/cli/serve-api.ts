@@ -15,7 +15,7 @@ import { readChatTemplate } from "../serving/chat-template.ts";
 import { createEngine, type EngineOptions, shapesFor } from "../serving/engine.ts";
 import { listenForApi } from "../serving/listen.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import { untilEnded } from "./interrupt.ts";
 import type { MachineOptions, MemoryOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";

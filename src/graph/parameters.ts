@@ -4,6 +4,7 @@
 // decides how the optimizer treats it (see training/optimizer).
 
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { given } from "../basics/given.ts";
 import { expectFloat32 } from "../basics/ranges.ts";
 import { parameter, type Role } from "./state.ts";
 import { sameShape, type Shape, sizeOf, type Tensor } from "./tensor.ts";
@@ -27,6 +28,8 @@ export interface Parameter {
   readonly part: string;
   readonly initial: Initial;
   readonly role: Role;
+  /** Widths of the matrices that lie side by side in its last axis; absent: it is one. */
+  readonly columns?: readonly number[];
 }
 
 /** The parameters of a model, in the order they were made. */
@@ -35,9 +38,16 @@ export interface ParameterSet {
   /**
    * Record a parameter; its full name is the set's prefix and `name`, joined by a dot.
    *
-   * @param options exact: no precision rounds it, whatever its role (default: false)
+   * @param options exact: no precision rounds it, whatever its role (default: false); columns: the widths of the matrices
+   *   that lie side by side in its last axis, which an optimizer may take one by one (default: it is one)
    */
-  create(name: string, shape: Shape, initial: Initial, role: Role, options?: { readonly exact?: boolean }): Tensor;
+  create(
+    name: string,
+    shape: Shape,
+    initial: Initial,
+    role: Role,
+    options?: { readonly exact?: boolean; readonly columns?: readonly number[] },
+  ): Tensor;
   /** The same set under a longer prefix. */
   under(prefix: string): ParameterSet;
 }
@@ -54,7 +64,7 @@ export function createParameters(): ParameterSet {
   const names = new Set<string>();
   const at = (prefix: string): ParameterSet => ({
     all,
-    create(name, shape, initial, role, { exact = false } = {}) {
+    create(name, shape, initial, role, { exact = false, columns } = {}) {
       const full = prefix + name;
       expectInitial(full, initial);
       expectName(`Parameter "${full}"`, "role", role, roles);
@@ -64,9 +74,13 @@ export function createParameters(): ParameterSet {
           `Parameter "${full}" of shape [${shape.join(", ")}] needs ${sizeOf(shape)} initial values, got ${initial.values.length}.`,
         );
       }
+      if (columns && columns.reduce((sum, width) => sum + width, 0) !== shape.at(-1))
+        throw new RangeError(
+          `Parameter "${full}" of shape [${shape.join(", ")}] has columns of ${columns.join(" + ")}; together they must be its last axis.`,
+        );
       names.add(full);
       const tensor = parameter(full, shape, exact ? undefined : role);
-      all.push({ tensor, name: full, part: name, initial, role });
+      all.push({ tensor, name: full, part: name, initial, role, ...given({ columns }) });
       return tensor;
     },
     under: (next) => at(`${prefix}${next}.`),

@@ -138,10 +138,14 @@ export function mixtureBlock(
   const smaller = { normal: outputDeviation(config) };
   const router_CE = parameters.create("router", [width, experts], deviation, "weight", { exact: true });
   const bias_E = parameters.create("routerBias", [experts], { constant: 0 }, "balance");
-  const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight");
+  const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight", {
+    columns: [hidden, hidden],
+  });
   const down_EHC = parameters.create("experts.down", [experts, hidden, width], smaller, "weight");
   const all = shared > 0 && {
-    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
+    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight", {
+      columns: [shared * hidden, shared * hidden],
+    }),
     down_HC: parameters.create("shared.down", [shared * hidden, width], smaller, "weight"),
   };
   return (x_NC, { length, routing }) => {

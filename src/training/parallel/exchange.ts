@@ -3,7 +3,7 @@
 //   1. as soon as all gradients of a bucket are there, its reduce-scatter is begun: while the backward pass goes on where
 //      the runtime runs programs in parts, after it elsewhere
 //   2. each rank has the sums of its own parts; the squares of all go round, and with them the norm that clips
-//   3. AdamW on the rank's own numbers (step.ts)
+//   3. the optimizer on the rank's own numbers (step.ts)
 //   4. an all-gather of each bucket brings every rank the new parameters
 //
 // The sums are Σ over all microbatches; the update divides by their number. A sum of squares is taken in float64 and
@@ -16,7 +16,8 @@ import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { SavedTensor, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
-import type { SharedStep } from "./step.ts";
+import { restoreTensors } from "../restore.ts";
+import type { Shard, SharedStep } from "./step.ts";
 
 /** What went round after a step's last microbatch. */
 export interface Gathered {
@@ -43,7 +44,7 @@ export interface Exchange {
 export function createExchange(
   runtime: Runtime,
   collective: Collective,
-  { trained, layout, sums, shards, clip, loads }: SharedStep,
+  { trained, layout, sums, shards, clip, loads, kept, replicated }: SharedStep,
   total: number,
 ): Exchange {
   const { rank, size } = collective;
@@ -87,37 +88,53 @@ export function createExchange(
         work(own[at]!.subarray(from, from + length), groups[group]!.subarray(place, place + length));
   };
   const inGroups = (): void => eachPiece((part, group) => group.set(part));
-  const writeGroups = (which: "parameter" | "gradient" | "m" | "v"): void => {
-    for (const [group, shard] of shards.entries()) if (shard) runtime.write(shard[which], groups[group]!);
+  /** "parameter", "gradient", or what the optimizer keeps under this name; it may be smaller than the parameter. */
+  const tensorOf = (shard: Shard, which: string): Tensor | undefined =>
+    which === "parameter" || which === "gradient" ? shard[which] : shard.states[which];
+  const writeGroups = (which: string): void => {
+    for (const [group, shard] of shards.entries()) {
+      const tensor = shard && tensorOf(shard, which);
+      if (tensor) runtime.write(tensor, groups[group]!.subarray(0, sizeOf(tensor.shape)));
+    }
   };
-  const readGroups = async (which: "parameter" | "m" | "v"): Promise<void> => {
-    await Promise.all(shards.map(async (shard, group) => shard && groups[group]!.set(await viewOf(shard[which]))));
+  const readGroups = async (which: string): Promise<void> => {
+    const readOne = async (shard: Shard | undefined, group: number): Promise<void> => {
+      const tensor = shard && tensorOf(shard, which);
+      if (tensor) groups[group]!.set(await viewOf(tensor));
+    };
+    await Promise.all(shards.map(readOne));
   };
+  /** The names under which the optimizer keeps something of any parameter. */
+  const keptNames = [...new Set(kept.flatMap((states) => Object.keys(states)))];
   const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
     runtime.view?.(tensor) ?? (await runtime.read(tensor));
   /** Every rank's numbers of a kind, in the row. */
-  const gather = async (which: "parameter" | "m" | "v"): Promise<void> => {
+  const gather = async (which: string): Promise<void> => {
     await readGroups(which);
     eachPiece((part, group) => part.set(group));
     const pending = buckets.map((bucket, at) => collective.allGather(own[at]!, ofBucket(bucket)));
     for (const each of pending) await each.done();
   };
   /** The rank's own parts of what is in the row. */
-  const scatter = (which: "parameter" | "m" | "v"): void => {
+  const scatter = (which: string): void => {
     for (const [at, bucket] of buckets.entries())
       own[at]!.set(ofBucket(bucket).subarray(rank * bucket.part, (rank + 1) * bucket.part));
     inGroups();
     writeGroups(which);
   };
   /** The rank's own parts of saved tensors. */
-  const take = (which: "parameter" | "m" | "v", saved: readonly SavedTensor[], ending: string): void => {
+  const take = (which: string, saved: readonly SavedTensor[]): void => {
     const byName = new Map(saved.map((each) => [each.name, each]));
     row.fill(0);
     for (const [index, { name, tensor }] of trained.entries()) {
-      const found = byName.get(name + ending);
-      if (found?.data.length !== sizeOf(tensor.shape))
+      const isParameter = which === "parameter";
+      const shape = isParameter ? tensor.shape : kept[index]![which];
+      if (!shape) continue;
+      const full = isParameter ? name : `${name}.${which}`;
+      const found = byName.get(full);
+      if (found?.data.length !== sizeOf(shape))
         throw new Error(
-          `The checkpoint has no tensor "${name}${ending}" of ${sizeOf(tensor.shape)} numbers; it belongs to another model.`,
+          `The checkpoint has no tensor "${full}" of ${sizeOf(shape)} numbers; it belongs to another ${isParameter ? "model" : "optimizer, or to another model"}.`,
         );
       rowOf(index).set(found.data);
     }
@@ -157,22 +174,26 @@ export function createExchange(
       for (const [index, of] of values.entries()) rowOf(index).set(of);
       scatter("parameter");
       for (const group of groups) group?.fill(0);
-      writeGroups("m");
-      writeGroups("v");
+      for (const which of keptNames) writeGroups(which);
     },
     async moments() {
       const saved: SavedTensor[][] = trained.map(() => []);
-      for (const which of ["m", "v"] as const) {
+      for (const which of keptNames) {
         await gather(which);
-        for (const [index, { name, tensor }] of trained.entries())
-          saved[index]!.push({ name: `${name}.${which}`, shape: tensor.shape, data: rowOf(index).slice() });
+        for (const [index, { name }] of trained.entries()) {
+          const shape = kept[index]![which];
+          if (shape)
+            saved[index]!.push({ name: `${name}.${which}`, shape, data: rowOf(index).slice(0, sizeOf(shape)) });
+        }
       }
+      for (const { name, tensor } of replicated)
+        saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await runtime.read(tensor)) }]);
       return saved.flat();
     },
     restore({ model, optimizer }) {
-      take("parameter", model, "");
-      take("m", optimizer, ".m");
-      take("v", optimizer, ".v");
+      take("parameter", model);
+      for (const which of keptNames) take(which, optimizer);
+      restoreTensors(runtime, replicated, optimizer, "optimizer");
     },
   };
 }

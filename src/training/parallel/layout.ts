@@ -7,8 +7,10 @@
 //   row      | bucket 0        | bucket 1        | …      bucket b begins at b · length
 //   bucket   | part 0 | part 1 | … | part N − 1  |        the last bucket is shorter, and filled up with zeros
 //
-// A part may hold pieces of several parameters. AdamW works on one number at a time, so a rank's pieces are put one
-// behind another into two tensors: those that decay and those that do not.
+// A part may hold pieces of several parameters. Where an optimizer works on one number at a time, as AdamW does, a rank's
+// pieces are put one behind another into a tensor for each rule: those that decay and those that do not. A parameter that
+// can only be updated as a whole, such as a matrix of Muon's, is one rank's: it lies in one part, in buckets apart from
+// the others, whose parts are filled up with zeros to the length of the fullest.
 
 /** A run of numbers of one parameter within one part. */
 export interface Piece {
@@ -56,6 +58,8 @@ const MULTIPLE = 16;
 export interface Sized {
   readonly size: number;
   readonly group: number;
+  /** Whether one rank must have all of it; its group is then its own. */
+  readonly whole?: boolean;
 }
 
 /**
@@ -67,12 +71,16 @@ export function createLayout(
   { ranks, groups, bucketBytes }: { readonly ranks: number; readonly groups: number; readonly bucketBytes: number },
 ): Layout {
   const starts: number[] = Array.from({ length: parameters.length }, () => 0);
+  const turned = parameters.map((each, index) => ({ ...each, index })).reverse();
   let total = 0;
-  for (let index = parameters.length - 1; index >= 0; index--) {
-    starts[index] = total;
-    total += parameters[index]!.size;
-  }
-  const ordered = parameters.map((each, index) => ({ ...each, index, start: starts[index]! })).reverse();
+  const ordered = turned
+    .filter(({ whole }) => !whole)
+    .map((each) => {
+      const start = total;
+      starts[each.index] = start;
+      total += each.size;
+      return { ...each, start };
+    });
   const fullPart = Math.max(MULTIPLE, MULTIPLE * Math.floor(bucketBytes / 4 / ranks / MULTIPLE));
   const lengths = Array.from({ length: ranks }, () => Array.from({ length: groups }, () => 0));
   const buckets: Bucket[] = [];
@@ -93,6 +101,70 @@ export function createLayout(
     buckets.push({ start, part, parameters: inside.map(({ index }) => index), pieces });
     start = end;
   }
-  const last = buckets.at(-1);
-  return { buckets, starts, length: last ? last.start + ranks * last.part : 0, groups: lengths };
+  const endOf = ({ start, part }: Bucket): number => start + ranks * part;
+  let end = Math.max(0, ...buckets.map(endOf));
+  for (const inside of together(
+    turned.filter(({ whole }) => whole),
+    { least: Math.floor(bucketBytes / 4), many: PER_RANK * ranks },
+  )) {
+    const bucket = bucketOfWholes(inside, { start: end, ranks, starts, lengths });
+    buckets.push(bucket);
+    end = endOf(bucket);
+  }
+  // As the backward pass completes them.
+  buckets.sort((a, b) => Math.min(...b.parameters) - Math.min(...a.parameters));
+  return { buckets, starts, length: end, groups: lengths };
+}
+
+/** A bucket of whole parameters has so many for each rank, that their sums can be made alike. */
+const PER_RANK = 4;
+
+interface Whole extends Sized {
+  readonly index: number;
+}
+
+/** Neighbours of at least so many numbers and so many parameters together. */
+function together(
+  wholes: readonly Whole[],
+  { least, many }: { readonly least: number; readonly many: number },
+): Whole[][] {
+  const all: Whole[][] = [];
+  let [now, size]: [Whole[], number] = [[], 0];
+  for (const each of wholes) {
+    now.push(each);
+    size += each.size;
+    if (size < least || now.length < many) continue;
+    all.push(now);
+    [now, size] = [[], 0];
+  }
+  return now.length > 0 ? [...all, now] : all;
+}
+
+/** Each parameter to the rank that has least so far, the largest first. Fills in `starts` and `lengths`. */
+function bucketOfWholes(
+  inside: readonly Whole[],
+  {
+    start,
+    ranks,
+    starts,
+    lengths,
+  }: { readonly start: number; readonly ranks: number; readonly starts: number[]; readonly lengths: number[][] },
+): Bucket {
+  const filled = Array.from({ length: ranks }, () => 0);
+  const placed = [...inside]
+    .sort((a, b) => b.size - a.size || b.index - a.index)
+    .map((each) => {
+      const rank = filled.indexOf(Math.min(...filled));
+      const at = filled[rank]!;
+      filled[rank] = at + each.size;
+      return { ...each, rank, at };
+    });
+  const part = MULTIPLE * Math.ceil(Math.max(...filled) / MULTIPLE);
+  const pieces = filled.map((): Piece[] => []);
+  for (const { index, size, group, rank, at } of placed) {
+    starts[index] = start + rank * part + at;
+    lengths[rank]![group] = size;
+    pieces[rank]!.push({ parameter: index, from: 0, length: size, at, group, place: 0 });
+  }
+  return { start, part, parameters: inside.map(({ index }) => index), pieces };
 }
