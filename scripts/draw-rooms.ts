@@ -29,6 +29,7 @@ const about: Readonly<Record<string, string>> = {
   study: "what can a trained model tell?",
   planning: "what will training take?",
   report: "charts and pages",
+  studies: "experiments, and pages about them",
   serving: "answers to clients",
   cli: "one file a command",
 };

@@ -66,7 +66,11 @@ const tables: Readonly<Record<string, () => string>> = {
         const all = usualSettings(kind);
         const { states } = updateRule({ shape: [3, 5], role: "weight", part: "down" }, { kind, ...all } as never);
         const numbers = Object.values(states).map((shape) => shape.join());
-        const kept = numbers.every((shape) => shape === "3,5") ? numbers.length === 1 ? "R C" : `${numbers.length} R C` : "R + C";
+        const kept = numbers.every((shape) => shape === "3,5")
+          ? numbers.length === 1
+            ? "R C"
+            : `${numbers.length} R C`
+          : "R + C";
         const own = Object.keys(settings).map((name) => `${code(name)} ${JSON.stringify(all[name])}`);
         return [code(kind), title, String(usual.learningRate), String(usual.weightDecay), own.join(", "), kept];
       }),

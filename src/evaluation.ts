@@ -34,14 +34,7 @@ export { difference, type Difference } from "./evaluation/differences.ts";
 export { type ResultsHead, writeResults } from "./evaluation/write-results.ts";
 
 // Scoring: how likely a text is to a model.
-export {
-  createLanes,
-  type Errand,
-  type LaneOptions,
-  type LaneRow,
-  type Lanes,
-  type Reading,
-  type Wish,
-  type WishedScores,
-} from "./model/lanes.ts";
+export { createLanes, type LaneOptions, type Lanes } from "./model/lanes.ts";
+export type { Errand, Reading, WishedScores } from "./model/reading.ts";
+export type { LaneRow, Wish } from "./model/tick.ts";
 export { type ContinuationScore, scoreContinuations, type ScoreRequest } from "./model/score.ts";

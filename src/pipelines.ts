@@ -1,14 +1,9 @@
 // birkhoff/pipelines: schedules of pipeline-parallel training.
 
 // Pipelines: simulate and compare schedules of pipeline-parallel training.
-export {
-  type ScheduleName,
-  scheduleNames,
-  schedules,
-  type SimulatedSchedule,
-  simulateSchedule,
-} from "./planning/pipeline/schedules.ts";
-export type { PipelineSchedule, PipelineShape } from "./planning/pipeline/orders.ts";
+export { type ScheduleName, scheduleNames, schedules } from "./training/parallel/schedules/table.ts";
+export { type SimulatedSchedule, simulateSchedule } from "./planning/pipeline/schedules.ts";
+export type { PipelineSchedule, PipelineShape } from "./training/parallel/schedules/orders.ts";
 export type { StageReport, TimelineReport } from "./planning/pipeline/measure.ts";
 export { passCosts, type PassTimes } from "./planning/pipeline/pass-costs.ts";
 export {
@@ -33,7 +28,7 @@ export type {
   TaskStream,
   TimedTask,
   Timeline,
-} from "./planning/pipeline/task.ts";
+} from "./training/parallel/schedules/task.ts";
 
 // Drawings: draw the timeline of a pipeline schedule.
 export { type Picture, timelineSvg, type TimelineSvgOptions } from "./report/timeline-svg.ts";

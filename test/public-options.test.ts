@@ -30,7 +30,7 @@ const tokenizer = data.trainTokenizer(["abc"], { vocabularySize: 257 });
 /** Whatever is not looked at before the options. */
 const any = undefined as never;
 
-const generator = models.createGenerator(any, { config: { context: 8 } } as never);
+const generator = models.createGenerator(any, { config: { context: 8 }, logits: any } as never);
 const codec = { encode: () => [], createStreamDecoder: any, endOfText: undefined };
 const first = (pieces: AsyncIterable<unknown>): Promise<unknown> => pieces[Symbol.asyncIterator]().next();
 

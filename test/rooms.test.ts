@@ -53,6 +53,7 @@ const rooms: Readonly<
   evaluation: { browser: false },
   planning: { browser: true, butFor: ["here/", "machine.ts"] },
   report: { browser: false },
+  studies: { browser: false },
   serving: { browser: false },
   cli: { browser: false },
 };

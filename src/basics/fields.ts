@@ -108,3 +108,21 @@ export function expectList(operation: string, name: string, value: unknown, of: 
   if (!Array.isArray(value))
     throw new TypeError(`${operation}: ${name} is ${showValue(value)}; it must be a list of ${of}. Give such as [].`);
 }
+
+/**
+ * Throw a TypeError unless a value is an object that has some fields, whatever else it has.
+ *
+ * @param mend what to do: the end of the message, such as "Give what createParameters returned."
+ */
+export function expectHas(
+  operation: string,
+  name: string,
+  value: unknown,
+  fields: readonly string[],
+  mend: string,
+): void {
+  if (typeof value === "object" && value !== null && fields.every((field) => field in value)) return;
+  throw new TypeError(
+    `${operation}: ${name} is ${showValue(value)}; it must be an object with ${fields.join(", ")}. ${mend}`,
+  );
+}

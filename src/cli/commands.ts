@@ -68,9 +68,9 @@ export const commandTable: readonly CommandEntry[] = [
   },
   {
     name: "study",
-    usage: "[options] <study> <runs...>",
+    usage: "[options] <study> [runs...]",
     summary:
-      "Measure trained runs beside each other: robustness disturbs their weights, inputs, streams and layers; reasoning asks them generated questions by difficulty.",
+      "Answer a question by measurement: of trained runs beside each other, or by an experiment that trains its own and writes a page.",
     load: async () => (await import("./study.ts")).studyCommand,
   },
   {
@@ -79,6 +79,12 @@ export const commandTable: readonly CommandEntry[] = [
     summary:
       "Rewrite the connections of a checkpoint in another convention; all other tensors stay as they are. Or turn a trained residual run into a run with streams that computes the same and can be trained further.",
     load: async () => (await import("./convert.ts")).convertCommand,
+  },
+  {
+    name: "merge",
+    usage: "[options] <run>",
+    summary: "Write a checkpoint of several processes as one process writes it: one file of weights, one of moments.",
+    load: async () => (await import("./merge.ts")).mergeCommand,
   },
   {
     name: "export",

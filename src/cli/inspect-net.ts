@@ -3,12 +3,11 @@
 // What its run folder holds: how it was trained, its curve, and what was measured of its connections at the last
 // measured step. Only the program that trained it can build it, so nothing is measured anew.
 
-import path from "node:path";
 import { showPlain } from "../basics/show.ts";
 import { formatJson } from "../files/json.ts";
 import { describeInstruments } from "../report/instruments-text.ts";
 import { drawCurves } from "../report/summary.ts";
-import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
+import { latestCheckpoint, loadModel, weightsFile } from "../runs/checkpoint.ts";
 import { readRunData } from "../runs/run-data.ts";
 import { tensorSpreads } from "../study/inspect-run.ts";
 import type { NetConfig } from "../training/net-config.ts";
@@ -51,5 +50,5 @@ export function inspectNet(
     print(`\nrecorded at step ${record.step}\n${describeInstruments(record, names, look.width)}`);
   }
   if (wanted) print(`\n${describeTensors(tensors, look.width)}`);
-  if (place) print(`\nIts parameters: ${showPlain(path.join(place.folder, "model.safetensors"))}`);
+  if (place) print(`\nIts parameters: ${showPlain(weightsFile(place.folder))}`);
 }

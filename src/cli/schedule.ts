@@ -10,17 +10,12 @@ import { parseDecimal } from "../basics/numbers.ts";
 import { given } from "../basics/given.ts";
 import { compareOverlap, compareSchedules, type OverlapRow } from "../planning/pipeline/compare.ts";
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "../planning/pipeline/layer-costs.ts";
-import type { PipelineShape } from "../planning/pipeline/orders.ts";
+import type { PipelineShape } from "../training/parallel/schedules/orders.ts";
 import { type ConnectionCost, type LayerAssumptions, layerTimes, paper27b } from "../planning/pipeline/paper-times.ts";
 import { passCosts } from "../planning/pipeline/pass-costs.ts";
-import {
-  type ScheduleName,
-  scheduleNames,
-  schedules,
-  simulateSchedule,
-  type SimulatedSchedule,
-} from "../planning/pipeline/schedules.ts";
-import type { PipelineCosts } from "../planning/pipeline/task.ts";
+import { simulateSchedule, type SimulatedSchedule } from "../planning/pipeline/schedules.ts";
+import { type ScheduleName, scheduleNames, schedules } from "../training/parallel/schedules/table.ts";
+import type { PipelineCosts } from "../training/parallel/schedules/task.ts";
 import { prose, widthOf } from "../report/terminal.ts";
 import { type FigureTable, timelineHtml } from "../report/timeline-html.ts";
 import { type Picture, timelineSvg, type TimelineSvgOptions } from "../report/timeline-svg.ts";

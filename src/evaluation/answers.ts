@@ -6,7 +6,8 @@
 // from the start of the prompt. All prompts of all tasks go through the lanes of one model (model/lanes.ts).
 
 import type { Tokenizer } from "../data/tokenizer.ts";
-import { type Errand, type Lanes, type Reading, rowsFrom } from "../model/lanes.ts";
+import type { Lanes } from "../model/lanes.ts";
+import { type Errand, type Reading, rowsFrom } from "../model/reading.ts";
 import { expectScores, logProbabilities } from "../model/sampling.ts";
 import { readRequest, type ScoreRequest } from "../model/score.ts";
 import type { TaskPlan } from "./prompts.ts";

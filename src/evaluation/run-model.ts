@@ -2,13 +2,13 @@
 
 import path from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { sha256, sha256OfFile } from "../files/hash.ts";
+import { sha256 } from "../files/hash.ts";
 import { readText } from "../files/read.ts";
 import { readTokenizer } from "../data/tokenizer-file.ts";
 import { createParameters } from "../graph/parameters.ts";
 import { createLanes, type LaneOptions } from "../model/lanes.ts";
 import { languageModel } from "../model/language-model.ts";
-import { latestCheckpoint, loadModel } from "../runs/checkpoint.ts";
+import { latestCheckpoint, loadModel, weightsHash } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
@@ -45,7 +45,7 @@ export function openRunModel(folder: string, onWarning: (message: string) => voi
     config,
     step: place.step,
     identity: {
-      weights: sha256OfFile(path.join(place.folder, "model.safetensors")),
+      weights: weightsHash(place.folder),
       tokenizer: sha256(readText(tokenizerFile)),
       precision: config.precision ?? "float32",
     },

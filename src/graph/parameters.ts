@@ -3,7 +3,7 @@
 // A parameter set records every parameter with its name, its initial values and its role. The role
 // decides how the optimizer treats it (see training/optimizer).
 
-import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
+import { expectFields, expectHas, expectName, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
 import { expectFloat32 } from "../basics/ranges.ts";
 import { parameter, type Role } from "./state.ts";
@@ -30,6 +30,20 @@ export interface Parameter {
   readonly role: Role;
   /** Widths of the matrices that lie side by side in its last axis; absent: it is one. */
   readonly columns?: readonly number[];
+  /** Set where the tensor is one of several equal parts, along the first axis, of a parameter that ranks share. */
+  readonly share?: ParameterShare;
+}
+
+/** Which part of a parameter this is, from 0, and of how many. */
+export interface ParameterShare {
+  readonly part: number;
+  readonly of: number;
+}
+
+/** The shape of a parameter, all of its parts together. */
+export function wholeShape({ tensor, share }: Pick<Parameter, "tensor" | "share">): Shape {
+  const [first = 1, ...rest] = tensor.shape;
+  return share ? [first * share.of, ...rest] : tensor.shape;
 }
 
 /** The parameters of a model, in the order they were made. */
@@ -38,15 +52,21 @@ export interface ParameterSet {
   /**
    * Record a parameter; its full name is the set's prefix and `name`, joined by a dot.
    *
+   * @param shape of this part, where it is shared
    * @param options exact: no precision rounds it, whatever its role (default: false); columns: the widths of the matrices
-   *   that lie side by side in its last axis, which an optimizer may take one by one (default: it is one)
+   *   that lie side by side in its last axis, which an optimizer may take one by one (default: it is one); share: which
+   *   part of a parameter this is (default: all of it)
    */
   create(
     name: string,
     shape: Shape,
     initial: Initial,
     role: Role,
-    options?: { readonly exact?: boolean; readonly columns?: readonly number[] },
+    options?: {
+      readonly exact?: boolean;
+      readonly columns?: readonly number[];
+      readonly share?: ParameterShare;
+    },
   ): Tensor;
   /** The same set under a longer prefix. */
   under(prefix: string): ParameterSet;
@@ -64,7 +84,7 @@ export function createParameters(): ParameterSet {
   const names = new Set<string>();
   const at = (prefix: string): ParameterSet => ({
     all,
-    create(name, shape, initial, role, { exact = false, columns } = {}) {
+    create(name, shape, initial, role, { exact = false, columns, share } = {}) {
       const full = prefix + name;
       expectInitial(full, initial);
       expectName(`Parameter "${full}"`, "role", role, roles);
@@ -80,7 +100,7 @@ export function createParameters(): ParameterSet {
         );
       names.add(full);
       const tensor = parameter(full, shape, exact ? undefined : role);
-      all.push({ tensor, name: full, part: name, initial, role, ...given({ columns }) });
+      all.push({ tensor, name: full, part: name, initial, role, ...given({ columns, share }) });
       return tensor;
     },
     under: (next) => at(`${prefix}${next}.`),
@@ -129,12 +149,19 @@ export function existingParameters({ all }: ParameterSet): ParameterSet {
   return at("");
 }
 
+/** Throw a TypeError unless it is a set of parameters. */
+export function expectParameters(operation: string, parameters: unknown): void {
+  expectHas(operation, "parameters", parameters, ["all", "create"], "Give what createParameters returned.");
+}
+
 /** The parameters that are trained by their gradients. */
 export function trainedParameters(parameters: ParameterSet): Parameter[] {
+  expectParameters("trainedParameters", parameters);
   return parameters.all.filter(({ role }) => role !== "balance");
 }
 
-/** How many numbers a set trains: the total size of its tensors. */
+/** How many numbers a set trains: the total size of its parameters, with the parts that other ranks have. */
 export function parameterCount(parameters: ParameterSet): number {
-  return trainedParameters(parameters).reduce((sum, { tensor }) => sum + sizeOf(tensor.shape), 0);
+  expectParameters("parameterCount", parameters);
+  return trainedParameters(parameters).reduce((sum, each) => sum + sizeOf(wholeShape(each)), 0);
 }

@@ -78,10 +78,11 @@ export function parameter(name: string, shape: Shape, role?: Role): Tensor {
  * A tensor that an update rule keeps between runs, such as a moment of AdamW. It starts as zeros.
  *
  * @param name for messages; need not be unique
- * @returns f32, of this shape
+ * @param dtype "f32", or "i32" for indices
+ * @returns of this shape and type
  */
-export function persistent(name: string, shape: Shape): Tensor {
-  return state("state", name, shape);
+export function persistent(name: string, shape: Shape, dtype: DType = "f32"): Tensor {
+  return state("state", name, shape, dtype);
 }
 
 /**

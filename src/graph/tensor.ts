@@ -301,7 +301,8 @@ function createNode(
   attributes: unknown,
   again: Again | undefined = currentAgain,
 ): Node {
-  for (const [at, operand] of inputs.entries()) expectTensor(op, at, operand);
+  for (const [at, operand] of inputs.entries())
+    expectTensor(op.name, op.inputs[Math.min(at, op.inputs.length - 1)]!.replace("...", "one of "), operand);
   if (!op.takesBfloat16 && inputs.some(({ dtype }) => dtype === "bf16"))
     throw new TypeError(`${op.name}: an operand is bfloat16, which is only for storage; pass toFloat32() of it.`);
   const specs = listed(op.outputs, op.infer(named(op.inputs, inputs), attributes));
@@ -340,11 +341,10 @@ export function expectShape(operation: string, shape: Shape): void {
 }
 
 /** Throw unless it is a tensor, whose shape the operation may look at. */
-function expectTensor({ name, inputs }: Operation, at: number, operand: unknown): void {
+export function expectTensor(operation: string, name: string, operand: unknown): void {
   if (typeof operand === "object" && operand !== null && "node" in operand && "shape" in operand) return;
-  const operandName = inputs[Math.min(at, inputs.length - 1)]?.replace("...", "one of ");
   throw new TypeError(
-    `${name}: ${operandName} is ${showValue(operand)}; it must be a tensor. Give what input, parameter or an operation returned.`,
+    `${operation}: ${name} is ${showValue(operand)}; it must be a tensor. Give what input, parameter or an operation returned.`,
   );
 }
 

@@ -10,7 +10,7 @@ import { endOf } from "../connections/conventions/ending.ts";
 import type { ConventionName } from "../connections/conventions/table.ts";
 import type { ConnectionConfig } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
-import { latestCheckpoint } from "../runs/checkpoint.ts";
+import { latestCheckpoint, weightsFile } from "../runs/checkpoint.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 
@@ -41,7 +41,7 @@ export function openRunConnections(folder: string): RunConnections {
   if (!place) throw new Error(`${folder} has no checkpoint yet; train it first: birkhoff train --resume ${folder}`);
   const connections = sublayerConnections(config.model);
   return {
-    file: path.join(place.folder, "model.safetensors"),
+    file: weightsFile(place.folder),
     config,
     iterations: iterationsOf(config),
     conventionOf(name) {

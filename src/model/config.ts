@@ -3,6 +3,7 @@
 // Plain data, validated once and kept in the run folder, describes it. Presets are sizes that train on a laptop, and
 // sizes for one GPU.
 
+import { expectHas } from "../basics/fields.ts";
 import { z } from "zod";
 import { MOST_LAYERS, MOST_TOKENS, MOST_WIDTH } from "../basics/bounds.ts";
 import { count, positiveFloat32 } from "../basics/schemas.ts";
@@ -158,4 +159,16 @@ export function parseConnection(value: unknown): ConnectionConfig {
   const result = connectionSchema.safeParse(value);
   if (result.success) return result.data;
   throw new RangeError(problems(result.error.issues, value, connectionSchema).join("; "));
+}
+
+/** Throw a TypeError unless it has what every model's configuration has. */
+export function expectModelConfig(operation: string, config: unknown): void {
+  const fields = ["vocabulary", "width", "layers", "connection"];
+  expectHas(
+    operation,
+    "config",
+    config,
+    fields,
+    "Give the model of a training's configuration, or an object of your own.",
+  );
 }

@@ -8,7 +8,7 @@
 // the same step: once into the window and once into the window that will follow it, its shadow. When the window
 // is full, the shadow replaces it. So no token takes much longer than another.
 
-import { expectFields, type FieldRules } from "../basics/fields.ts";
+import { expectFields, type FieldRules, expectHas } from "../basics/fields.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { createDecoder, type Decoder, KEPT_PROGRAMS, type Row } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
@@ -79,6 +79,7 @@ export interface Generator {
  *   option out of range
  */
 export function createGenerator(runtime: Runtime, model: LanguageModel): Generator {
+  expectHas("createGenerator", "model", model, ["config", "logits"], "Give what languageModel returned.");
   const { context } = model.config;
   const pools: Pool[] = [];
 

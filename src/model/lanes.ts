@@ -1,48 +1,16 @@
 // Question: how are many texts read side by side, each at its own pace?
 //
-// A lane is a place of the decoder's cache. What is done with a text is a generator, a reading: it asks for rows of its
-// lane and for the scores after the last of them, and goes on when it has these. All lanes share each run of the model;
-// a lane whose reading ends takes the next text. A lane knows the tokens that it holds, and what the next text has in
-// common with them is not read again, be it the examples of a prompt or a question that has several answers.
-//
-// Where a machine computes each row by itself, as the CPU does, a text gets the same bits whatever is read beside it.
+// A lane is a place of the decoder's cache; reading.ts says how lanes share each run of the model, and a lane whose reading
+// ends takes the next text. Here are the sizes: how many lanes, and which programs. Where a machine computes each row by
+// itself, as the CPU does, a text gets the same bits whatever is read beside it.
 
 import { expectFields } from "../basics/fields.ts";
 import { powerOfTwo } from "../basics/numbers.ts";
 import type { Runtime } from "../runtime/runtime.ts";
-import { commonLength, createDecoder, type Row } from "./decoder.ts";
+import { createDecoder } from "./decoder.ts";
 import type { LanguageModel } from "./language-model.ts";
-
-/** A token to read, and its place in the text; the tokens before that place must have been read. */
-export type LaneRow = Omit<Row, "slot">;
-
-/**
- * Rows that a reading asks for, and for how many of the last of them it wants the scores that follow. They are read in
- * order: a row at a place that was read before takes it over, and what came after that place is forgotten.
- */
-export interface Wish {
-  readonly rows: readonly LaneRow[];
-  readonly wanted: number;
-}
-
-/** Rows of tokens at successive places. */
-export function rowsFrom(position: number, tokens: readonly number[]): LaneRow[] {
-  return tokens.map((token, index) => ({ position: position + index, token }));
-}
-
-/** The scores [V] after each row for which they were wanted. They are valid until the next wish. */
-export type WishedScores = readonly ArrayLike<number>[];
-
-/** What is done with a text, wish by wish. */
-export type Reading<R> = Generator<Wish, R, WishedScores>;
-
-/** A text to read. */
-export interface Errand<R> {
-  /** What it begins with. */
-  readonly tokens: readonly number[];
-  /** @param held how many of these tokens the lane holds already */
-  read(held: number): Reading<R>;
-}
+import { createReaders, type Errand, type Running } from "./reading.ts";
+import type { Shapes } from "./tick.ts";
 
 /** How many lanes there are, and how much they read at once. */
 export interface LaneOptions {
@@ -69,23 +37,6 @@ export interface Lanes {
   release(): void;
 }
 
-interface Lane {
-  readonly slot: number;
-  /** The tokens whose keys and values are in the cache, from position 0 on. */
-  readonly held: number[];
-}
-
-/** An errand on its way. */
-interface Running<R> {
-  readonly number: number;
-  readonly lane: Lane;
-  readonly reading: Reading<R>;
-  wish: Wish;
-  /** Rows of the wish that are read. */
-  done: number;
-  scores: ArrayLike<number>[];
-}
-
 /** No program has fewer rows: the CPU has other kernels for a few rows, which take their sums in another order. */
 const LEAST_ROWS = 32;
 /** No program gives fewer scores, so that there are few programs. */
@@ -93,97 +44,51 @@ const LEAST_SCORES = 16;
 /** Above this, scores are counted in such steps. */
 const STEP = 64;
 
+/** Programs of powers of two, with scores in steps. */
+const shapesOf = (most: number): Shapes => ({
+  room: () => most,
+  fit: (rows, scored) => ({
+    size: powerOfTwo(Math.max(rows, LEAST_ROWS)),
+    wanted: scored > STEP ? STEP * Math.ceil(scored / STEP) : powerOfTwo(Math.max(scored, LEAST_SCORES)),
+  }),
+});
+
 /** Lanes for the texts of a model; they read with the parameters that the runtime holds at that time. */
 export function createLanes(runtime: Runtime, model: LanguageModel, options: LaneOptions = {}): Lanes {
   expectFields("createLanes", options, { lanes: "number", rows: "number", pause: "function" });
-  const { context, vocabulary } = model.config;
+  const { vocabulary } = model.config;
   const count = options.lanes ?? Math.max(1, Math.min(32, Math.floor(2 ** 26 / cacheSize(model))));
   const most = options.rows ?? Math.max(LEAST_ROWS, Math.min(512, 2 ** Math.floor(24 - Math.log2(vocabulary))));
   const decoder = createDecoder(runtime, model, count);
-  const idle = Array.from({ length: count }, (_, slot): Lane => ({ slot, held: [] }));
-
-  /** Ask a reading for its next wish. What it returns is its result. */
-  function advance<R>(errand: Running<R>): { readonly result: R } | undefined {
-    const { done, value } = errand.reading.next(errand.scores);
-    if (done) return { result: value };
-    const last = Math.max(...value.rows.map(({ position }) => position));
-    if (last >= context)
-      throw new RangeError(
-        `read: a text of ${last + 1} tokens; the window has ${context}; leave out its first tokens.`,
-      );
-    Object.assign(errand, { wish: value, done: 0, scores: [] });
-    return undefined;
-  }
-
-  /** Read rows of the errands, as many as a run takes, and hand out their scores. */
-  async function readSome<R>(errands: readonly Running<R>[]): Promise<void> {
-    const silent: Row[] = [];
-    const scored: { readonly errand: Running<R>; readonly row: Row }[] = [];
-    for (const errand of errands) {
-      const { lane, wish, done } = errand;
-      const end = Math.min(wish.rows.length, done + most - silent.length - scored.length);
-      for (let i = done; i < end; i++) {
-        const { position, token } = wish.rows[i]!;
-        const row = { slot: lane.slot, position, token };
-        lane.held.length = position;
-        lane.held.push(token);
-        if (i < wish.rows.length - wish.wanted) silent.push(row);
-        else scored.push({ errand, row });
-      }
-      errand.done = end;
-    }
-    const rows = [...silent, ...scored.map(({ row }) => row)];
-    const wanted =
-      scored.length > STEP ? STEP * Math.ceil(scored.length / STEP) : powerOfTwo(Math.max(scored.length, LEAST_SCORES));
-    const scores = await decoder.read(rows, wanted, powerOfTwo(Math.max(rows.length, LEAST_ROWS)));
-    for (const [index, { errand }] of scored.entries()) {
-      const place = wanted - scored.length + index;
-      errand.scores.push(scores.subarray(place * vocabulary, (place + 1) * vocabulary));
-    }
-    // The next run overwrites its scores.
-    for (const errand of errands)
-      if (errand.done < errand.wish.rows.length) errand.scores = errand.scores.map((row) => Float32Array.from(row));
-  }
+  const readers = createReaders<unknown>(decoder, model.config, count, shapesOf(most));
 
   return {
     count,
     async *run<R>(errands: Iterable<Errand<R>>): AsyncIterable<readonly [number, R]> {
       const waiting = errands[Symbol.iterator]();
-      let running: Running<R>[] = [];
+      const numbers = new Map<Running<unknown>, number>();
       let begun = 0;
-      const begin = (lane: Lane, { tokens, read }: Errand<R>): Running<R> => {
-        const reading = read(commonLength(lane.held, tokens));
-        return { number: begun++, lane, reading, wish: { rows: [], wanted: 0 }, done: 0, scores: [] };
-      };
+      /** Whether the places hold what their texts say. */
+      let sound = true;
       try {
         for (;;) {
-          // Lanes take turns at being the first.
-          running = [...running.slice(1), ...running.slice(0, 1)];
-          while (idle.length > 0) {
+          while (readers.free > 0) {
             const next = waiting.next();
             if (next.done) break;
-            running.push(begin(idle.pop()!, next.value));
+            numbers.set(readers.begin(next.value), begun++);
           }
-          // Those that had all rows they wished for go on.
-          const ready = running.filter(({ done, wish }) => done === wish.rows.length);
-          const ended: [Running<R>, R][] = [];
-          for (const errand of ready) {
-            const end = advance(errand);
-            if (end) ended.push([errand, end.result]);
-          }
-          for (const [errand] of ended) {
-            running.splice(running.indexOf(errand), 1);
-            idle.push(errand.lane);
-          }
-          for (const [{ number }, result] of ended) yield [number, result];
-          if (running.length > 0) {
-            await readSome(running);
+          const ended = readers.advance();
+          for (const [, end] of ended) if ("error" in end) throw end.error;
+          for (const [running, end] of ended) yield [numbers.get(running)!, (end as { readonly result: R }).result];
+          if (readers.running.length > 0) {
+            sound = false;
+            await readers.run();
+            sound = true;
             await options.pause?.();
           } else if (ended.length === 0) return;
         }
       } finally {
-        // What an unfinished errand has put into its lane is forgotten.
-        for (const { lane } of running) idle.push({ slot: lane.slot, held: [] });
+        for (const running of readers.running) readers.leave(running, sound);
       }
     },
     prepare() {

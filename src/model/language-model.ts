@@ -6,10 +6,11 @@
 //
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
+import { expectModelConfig } from "./config.ts";
 import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
 import { add } from "../ops/elementwise.ts";
-import { createParameters, type ParameterSet } from "../graph/parameters.ts";
-import { checkpoint, keep, scope, type Tensor } from "../graph/tensor.ts";
+import { createParameters, type ParameterSet, expectParameters } from "../graph/parameters.ts";
+import { checkpoint, keep, scope, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
 import { headCrossEntropy } from "../ops/head-cross-entropy.ts";
 import { multiply } from "../ops/elementwise.ts";
@@ -25,7 +26,7 @@ import { type Attending, wholeSequences } from "./attending.ts";
 import type { ModelConfig } from "./config.ts";
 import { DEVIATION, outputDeviation } from "./initial.ts";
 import { latentAttentionBlock, rotarySize } from "./latent-attention.ts";
-import { mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
+import { type ExpertSharing, mixtureBlock, mixtureOf, type Routing } from "./mixture.ts";
 import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
@@ -49,9 +50,36 @@ export interface Hidden {
   readonly routing: readonly Routing[];
 }
 
+/** What passes from one sublayer to the next, and from one holder of sublayers to another. */
+export interface Passing {
+  readonly state: State;
+  /** The values of the first attention layer, where later ones read them. */
+  readonly firstValues?: Tensor;
+}
+
+/** Which sublayers work, on which tokens. */
+export interface Piece {
+  /** B and T. */
+  readonly batch: number;
+  readonly length: number;
+  /** The first sublayer, and the one after the last, from 0. */
+  readonly from: number;
+  readonly to: number;
+  /** See `LanguageModel.hidden`; counted from the first of these sublayers. */
+  readonly storeEvery?: number | undefined;
+}
+
 /** A decoder-only transformer over parameters that exist once; each method builds a graph. */
 export interface LanguageModel {
   readonly config: ModelConfig;
+  /** Sublayers: two for each layer. */
+  readonly sublayers: number;
+  /** What enters the first sublayer, of tokens [B, T]. */
+  enter(tokens_BT: Tensor): Passing;
+  /** What some sublayers make of what enters them. */
+  through(entering: Passing, piece: Piece): { readonly leaving: Passing; readonly routing: readonly Routing[] };
+  /** What leaves the last sublayer, normalised: [N, C]. */
+  leave(leaving: Passing): Tensor;
   /**
    * @param tokens_BT i32
    * @param storeEvery store the state every `storeEvery` sublayers and each block's result, and compute what
@@ -77,8 +105,11 @@ export interface LanguageModel {
  *
  * @param config sizes and connection
  * @param parameters where the parameters go, in a fixed order and with fixed names
+ * @param sharing the ranks that share the experts of its mixtures; its programs then need `overRanks`. Default: none
  */
-export function languageModel(config: ModelConfig, parameters: ParameterSet): LanguageModel {
+export function languageModel(config: ModelConfig, parameters: ParameterSet, sharing?: ExpertSharing): LanguageModel {
+  expectModelConfig("languageModel", config);
+  expectParameters("languageModel", parameters);
   const { vocabulary, width, layers, normEpsilon } = config;
   const connection = modelConnection(config);
   const table_VC = parameters.create("embedding", [vocabulary, width], { normal: DEVIATION }, "embedding");
@@ -91,7 +122,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
         attention ? latentAttentionBlock(parts, { ...config, attention }, layer) : attentionBlock(parts, config, layer),
       ),
       sublayer(layerParameters.under("feedForward"), 2 * layer + 1, (parts) =>
-        mixture ? mixtureBlock(parts, config, mixture, layer) : feedForwardBlock(parts, config),
+        mixture ? mixtureBlock(parts, config, mixture, layer, sharing) : feedForwardBlock(parts, config),
       ),
     ];
   }).flat();
@@ -119,36 +150,62 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet): La
       });
   }
 
+  const contextOf = (
+    { batch, length }: Pick<Piece, "batch" | "length">,
+    attending = wholeSequences,
+    adjustments: readonly Adjust[] = [],
+  ): SequenceContext => ({
+    batch,
+    length,
+    attending,
+    adjustments,
+    routing: [],
+    angles: attending.angles({ length, dimension: rotarySize(config), theta: config.ropeTheta }),
+  });
+  const enter = (tokens_BT: Tensor): State =>
+    connection.expand(embedding(table_VC, reshape(tokens_BT, [sizeOf(tokens_BT.shape)])));
+  const run = (
+    entering: State,
+    context: SequenceContext,
+    some: typeof blocks,
+    storeEvery: number | undefined,
+  ): { state: State; sublayers: ObservedSublayer[] } => {
+    let state = entering;
+    const sublayers: ObservedSublayer[] = [];
+    const runSome = (group: typeof blocks): void => {
+      for (const block of group) {
+        const { state: next, ...observed } = block(state, context);
+        state = next;
+        sublayers.push(observed);
+      }
+    };
+    if (storeEvery === undefined) runSome(some);
+    else for (let l = 0; l < some.length; l += storeEvery) checkpoint(() => runSome(some.slice(l, l + storeEvery)));
+    return { state, sublayers };
+  };
+  const leave = (state: State): Tensor => rmsNorm(ending.collapse(state), norm_C, normEpsilon);
+
   return {
     config,
-    hidden(tokens_BT, storeEvery, attending = wholeSequences, adjustments = []) {
+    sublayers: blocks.length,
+    hidden(tokens_BT, storeEvery, attending, adjustments) {
       const [batch, length] = tokens_BT.shape as [number, number];
-      const context: SequenceContext = {
-        batch,
-        length,
-        attending,
-        adjustments,
-        routing: [],
-        angles: attending.angles({ length, dimension: rotarySize(config), theta: config.ropeTheta }),
-      };
-      const x_NC = embedding(table_VC, reshape(tokens_BT, [batch * length]));
-      let state = connection.expand(x_NC);
-      const sublayers: ObservedSublayer[] = [];
-      const run = (some: typeof blocks): void => {
-        for (const block of some) {
-          const { state: next, ...observed } = block(state, context);
-          state = next;
-          sublayers.push(observed);
-        }
-      };
-      if (storeEvery === undefined) run(blocks);
-      else for (let l = 0; l < blocks.length; l += storeEvery) checkpoint(() => run(blocks.slice(l, l + storeEvery)));
+      const context = contextOf({ batch, length }, attending, adjustments);
+      const { state, sublayers } = run(enter(tokens_BT), context, blocks, storeEvery);
+      return { hidden_NC: leave(state), sublayers, routing: context.routing };
+    },
+    enter: (tokens_BT) => ({ state: enter(tokens_BT) }),
+    through({ state: entering, firstValues: given_BTV }, piece) {
+      const context = contextOf(piece);
+      if (given_BTV) context.firstValues = given_BTV;
+      const { state } = run(entering, context, blocks.slice(piece.from, piece.to), piece.storeEvery);
+      const { firstValues } = context;
       return {
-        hidden_NC: rmsNorm(ending.collapse(state), norm_C, normEpsilon),
-        sublayers,
+        leaving: { state, ...(config.valueResidual && firstValues ? { firstValues } : {}) },
         routing: context.routing,
       };
     },
+    leave: ({ state }) => leave(state),
     logits: (hidden_NC) => scope("head", () => matmul(hidden_NC, head_CV)),
     loss(hidden_NC, targets_BT, weights_BT) {
       const rows = hidden_NC.shape[0]!;

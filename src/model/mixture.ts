@@ -12,7 +12,10 @@
 // experts see every token, so they are one SwiGLU of their combined width. The first `denseLayers` layers have
 // the model's plain feed-forward.
 //
-// Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert.
+// Ranks may share the experts of a layer: each holds E/R of them, and sends the rows of its tokens to those that hold
+// theirs (ops/expert-exchange.ts). The shared experts and the router are on every rank.
+//
+// Legend: N tokens, C channels, E experts, k active, P = N·k pairs, H inner width of an expert, R ranks.
 
 import { z } from "zod";
 import { isObject } from "../basics/objects.ts";
@@ -22,6 +25,7 @@ import { add } from "../ops/elementwise.ts";
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { dispatch } from "../ops/dispatch.ts";
+import { returnFromExperts, sendToExperts } from "../ops/expert-exchange.ts";
 import { expertRows } from "../ops/expert-rows.ts";
 import { expertSum } from "../ops/expert-sum.ts";
 import { sigmoid } from "../ops/elementwise.ts";
@@ -125,12 +129,26 @@ export function inactiveParameters(config: Sizes & { readonly vocabulary: number
   return Math.max(0, layers - denseLayers) * (experts - active) * 3 * width * hidden + vocabulary * width;
 }
 
-/** One mixture; it adds what it decided to the context's `routing`. */
+/** The ranks that share the experts of each layer, as one of them sees it. */
+export interface ExpertSharing {
+  /** R. */
+  readonly ranks: number;
+  /** Which of them this is, from 0. */
+  readonly part: number;
+}
+
+/**
+ * One mixture; it adds what it decided to the context's `routing`.
+ *
+ * @param sharing default: this process has all experts
+ * @throws RangeError when the ranks cannot share them equally
+ */
 export function mixtureBlock(
   parameters: ParameterSet,
   config: Omit<Sizes, "feedForward">,
   mixture: MixtureConfig,
   layer: number,
+  { ranks, part }: ExpertSharing = { ranks: 1, part: 0 },
 ): (x_NC: Tensor, context: { readonly length: number; readonly routing: Routing[] }) => Tensor {
   const { width } = config;
   const { experts, active, shared, hidden, balanceLoss, scale = 1, normalise = active > 1 } = mixture;
@@ -138,10 +156,24 @@ export function mixtureBlock(
   const smaller = { normal: outputDeviation(config) };
   const router_CE = parameters.create("router", [width, experts], deviation, "weight", { exact: true });
   const bias_E = parameters.create("routerBias", [experts], { constant: 0 }, "balance");
-  const gateUp_ECH = parameters.create("experts.gateUp", [experts, width, 2 * hidden], deviation, "weight", {
+  if (experts % ranks > 0)
+    throw new RangeError(
+      `${experts} experts are given, and ${ranks} ranks share them; each must have equally many. Take a number of ranks that divides ${experts}.`,
+    );
+  const own = experts / ranks;
+  const share = ranks > 1 ? { share: { part, of: ranks } } : {};
+  const gateUp_ECH = parameters.create("experts.gateUp", [own, width, 2 * hidden], deviation, "weight", {
+    ...share,
     columns: [hidden, hidden],
   });
-  const down_EHC = parameters.create("experts.down", [experts, hidden, width], smaller, "weight");
+  const down_EHC = parameters.create("experts.down", [own, hidden, width], smaller, "weight", share);
+  const feed = (rows_PC: Tensor, offsets: Tensor): Tensor =>
+    expertMatmul(swiglu(expertMatmul(rows_PC, gateUp_ECH, offsets)), down_EHC, offsets);
+  const across = (rows_PC: Tensor, offsets: Tensor): Tensor => {
+    if (ranks === 1) return feed(rows_PC, offsets);
+    const there = sendToExperts(rows_PC, offsets, ranks);
+    return returnFromExperts(feed(there.rows, there.offsets), there);
+  };
   const all = shared > 0 && {
     gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight", {
       columns: [shared * hidden, shared * hidden],
@@ -152,8 +184,8 @@ export function mixtureBlock(
     const scores_NE = sigmoid(matmul(x_NC, router_CE));
     const chosen = chooseExperts(scores_NE, bias_E, { active, scale, normalise });
     const sent = dispatch(chosen.experts, experts);
-    const inner_PH = swiglu(expertMatmul(expertRows(x_NC, sent), gateUp_ECH, sent.offsets));
-    const routed_NC = expertSum(expertMatmul(inner_PH, down_EHC, sent.offsets), sent, chosen.weights);
+    const results_PC = across(expertRows(x_NC, sent), sent.offsets);
+    const routed_NC = expertSum(results_PC, sent, chosen.weights);
     const uneven = balanceLoss ? { unevenness_B: sequenceBalance(scores_NE, chosen.experts, length) } : {};
     routing.push({ layer, bias_E, load_E: sent.load, ...uneven });
     return all ? add(routed_NC, matmul(swiglu(matmul(x_NC, all.gateUp_CH)), all.down_HC)) : routed_NC;

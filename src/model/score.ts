@@ -7,7 +7,8 @@
 // last token are those of every first token, and each continuation is read in the place of the one before it. Sums over
 // the vocabulary are taken in float64, in the order of the tokens.
 
-import { type Errand, type Lanes, type Reading, rowsFrom } from "./lanes.ts";
+import type { Lanes } from "./lanes.ts";
+import { type Errand, type Reading, rowsFrom } from "./reading.ts";
 import { expectScores, logProbabilities } from "./sampling.ts";
 
 /** A context, and what may follow it. */

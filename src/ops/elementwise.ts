@@ -19,6 +19,7 @@ import {
   sizeOf,
   type Tensor,
   type TensorSpec,
+  expectTensor,
 } from "../graph/tensor.ts";
 import { logistic, siluSlope, siluValue } from "./logistic.ts";
 import { select } from "./select.ts";
@@ -218,6 +219,7 @@ export const affineOperation: Operation<["x"], ["y"], AffineAttributes> = {
 
 /** factor · x, with a constant: [...] → [...]. */
 export function scale(x: Tensor, factor: number): Tensor {
+  expectTensor("scale", "x", x);
   expectFloat32("scale", "the factor", factor);
   if (factor === 1) return x;
   const value = constantOf(x);

@@ -3,8 +3,9 @@
 // graph/gradients.ts walks the graph. This file supplies the operations that the walk needs: 1 to begin with, sums
 // where a tensor was used more than once, and 0 where the loss does not depend on a tensor.
 
+import { expectList } from "../basics/fields.ts";
 import { pullBack } from "../graph/gradients.ts";
-import { ShapeError, showShape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { ShapeError, showShape, sizeOf, type Tensor, expectTensor } from "../graph/tensor.ts";
 import { add } from "./elementwise.ts";
 import { fill } from "./fill.ts";
 
@@ -17,6 +18,9 @@ import { fill } from "./fill.ts";
  * @throws ShapeError when the loss is not one element; Error when a path crosses an operation without gradient
  */
 export function gradients(loss: Tensor, wrt: readonly Tensor[]): Tensor[] {
+  expectTensor("gradients", "loss", loss);
+  expectList("gradients", "wrt", wrt, "tensors");
+  for (const [at, tensor] of wrt.entries()) expectTensor("gradients", `wrt[${at}]`, tensor);
   if (sizeOf(loss.shape) !== 1) {
     throw new ShapeError(
       `gradients: the loss must have one element, got ${showShape(loss.shape)}. Reduce it with sum() or mean().`,

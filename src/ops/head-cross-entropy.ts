@@ -24,6 +24,7 @@ import {
   sizeOf,
   type Tensor,
   Values,
+  expectTensor,
 } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { crossEntropy, crossEntropyBackwardOperation, crossEntropyOperation } from "./cross-entropy.ts";
@@ -199,6 +200,9 @@ export function headCrossEntropy(
   options: Partial<HeadCrossEntropyAttributes> = {},
 ): Tensor {
   expectFields("headCrossEntropy", options, optionRules);
+  expectTensor("headCrossEntropy", "x", x);
+  expectTensor("headCrossEntropy", "w", w);
+  expectTensor("headCrossEntropy", "targets", targets);
   const all = rowCount(x.shape);
   const rows = options.rows ?? headRows(all, lastAxis(x.shape), lastAxis(w.shape));
   return options.rows === undefined && all <= rows

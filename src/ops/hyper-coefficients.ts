@@ -12,7 +12,7 @@
 // Shapes: x [..., n, C], theta [n + 2, C], alpha [3], bias [M], p [..., n, n + 2], h [..., M] seen as [n + 2, n].
 
 import { expectFields } from "../basics/fields.ts";
-import { apply, lastAxis, type Operation, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, lastAxis, type Operation, type Shape, sizeOf, type Tensor, expectTensor } from "../graph/tensor.ts";
 import { add, multiply, negate, shift, square, tanh as tanhOf } from "./elementwise.ts";
 import { expectGroups, groupOf, perCoefficient, sumsOfGroups } from "./manifold-coefficients.ts";
 import { transpose } from "./permute.ts";
@@ -143,6 +143,8 @@ export function hyperCoefficients(
 ): Tensor {
   expectFields("hyperCoefficients", options, { epsilon: "number", tanh: "flag" });
   const { epsilon = 1e-20, tanh = true } = options;
+  expectTensor("hyperCoefficients", "x", x);
+  expectTensor("hyperCoefficients", "theta", theta);
   expectStreams("hyperCoefficients", x);
   const { streams, channels } = streamSizes(x);
   expectShapes(

@@ -23,6 +23,7 @@ import {
   sizeOf,
   type Tensor,
   type TensorSpec,
+  expectTensor,
 } from "../graph/tensor.ts";
 import { concat } from "./concat.ts";
 import { add, multiply, negate, scale, shift, sigmoid as sigmoidOf } from "./elementwise.ts";
@@ -249,6 +250,8 @@ export function manifoldCoefficients(
 ): Tensor {
   expectFields("manifoldCoefficients", options, { iterations: "number", epsilon: "number", form: "group" });
   const { iterations = 20, epsilon = 1e-20, form } = options;
+  expectTensor("manifoldCoefficients", "x", x);
+  expectTensor("manifoldCoefficients", "phi", phi);
   expectStreams("manifoldCoefficients", x);
   const { coefficients: M, streams, channels } = streamSizes(x);
   expectShapes(

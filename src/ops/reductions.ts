@@ -6,7 +6,16 @@
 //
 // Each is the other's gradient.
 
-import { apply, lastAxis, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import {
+  apply,
+  lastAxis,
+  type Operation,
+  sameShape,
+  type Shape,
+  sizeOf,
+  type Tensor,
+  expectTensor,
+} from "../graph/tensor.ts";
 import { scale } from "./elementwise.ts";
 import { constantOf, fill } from "./fill.ts";
 import { reshape } from "./reshape.ts";
@@ -120,6 +129,7 @@ export function mean(x: Tensor): Tensor {
  * @throws ShapeError when x has fewer axes
  */
 export function sumLeading(x: Tensor, keepAxes: number): Tensor {
+  expectTensor("sumLeading", "x", x);
   return keepAxes === x.shape.length ? x : apply(sumLeadingOperation, { x }, { keepAxes }).y;
 }
 
@@ -150,6 +160,7 @@ export function meanLast(x: Tensor): Tensor {
  * @throws ShapeError unless the shape ends with x's
  */
 export function broadcast(x: Tensor, shape: Shape): Tensor {
+  expectTensor("broadcast", "x", x);
   if (sameShape(x.shape, shape)) return x;
   const y = apply(broadcastOperation, { x }, { shape: [...shape] }).y;
   const value = constantOf(x);
@@ -158,6 +169,7 @@ export function broadcast(x: Tensor, shape: Shape): Tensor {
 
 /** Repeat each element along a new last axis: [...] → [..., size]. */
 export function broadcastLast(x: Tensor, size: number): Tensor {
+  expectTensor("broadcastLast", "x", x);
   const value = constantOf(x);
   return value === undefined ? apply(broadcastLastOperation, { x }, { size }).y : fill([...x.shape, size], value);
 }

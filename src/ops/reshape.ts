@@ -2,7 +2,7 @@
 //
 // No copy is made. Shapes: x [...] → any shape of as many elements, in row-major order.
 
-import { apply, type Operation, sameShape, type Shape, sizeOf, type Tensor } from "../graph/tensor.ts";
+import { apply, type Operation, sameShape, type Shape, sizeOf, type Tensor, expectTensor } from "../graph/tensor.ts";
 import { expectShapes } from "./shapes.ts";
 
 export interface ReshapeAttributes {
@@ -34,5 +34,6 @@ export const reshapeOperation: Operation<["x"], ["y"], ReshapeAttributes> = {
  * @throws ShapeError unless it holds as many elements as x
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  expectTensor("reshape", "x", x);
   return sameShape(x.shape, shape) ? x : apply(reshapeOperation, { x }, { shape: [...shape] }).y;
 }

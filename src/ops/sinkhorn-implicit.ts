@@ -6,7 +6,7 @@
 // study/sinkhorn-error.ts measures how far they do.
 
 import { expectFields } from "../basics/fields.ts";
-import { apply, type Operation, type Tensor } from "../graph/tensor.ts";
+import { apply, type Operation, type Tensor, expectTensor } from "../graph/tensor.ts";
 import { entropicBackwardOperation } from "./entropic-backward.ts";
 import { expectShapes } from "./shapes.ts";
 import { composedSinkhorn } from "./sinkhorn-composed.ts";
@@ -48,6 +48,7 @@ export function sinkhornImplicit(
   options: Partial<Pick<SinkhornAttributes, "iterations">> = {},
 ): Tensor {
   expectFields("sinkhornImplicit", options, { iterations: "number" });
+  expectTensor("sinkhornImplicit", "logits", logits);
   const { iterations = 20 } = options;
   expectShapes(logits.shape.length >= 2, "sinkhornImplicit", { logits }, "logits must be matrices [..., n, n].");
   return apply(sinkhornImplicitOperation, { logits }, { iterations }).r;

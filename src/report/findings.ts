@@ -3,7 +3,6 @@
 // Everything is computed from the records, and nothing is claimed beyond them: a ranking by final loss with the
 // distances, the largest gain, alarms, the runs that did not end well, and the sizes for which all of it holds.
 
-import fs from "node:fs";
 import path from "node:path";
 import { tooEarly } from "./evidence.ts";
 import { experimentOverSizes, type ScalingPoint } from "./figures/scaling.ts";
@@ -11,6 +10,7 @@ import { largestGain } from "./figures/seeds.ts";
 import { lossUnit } from "./units.ts";
 import { mean, median } from "../basics/numbers.ts";
 import { hasDiverged, type Series, seriesOf } from "./figures/series.ts";
+import { weightsOf } from "../runs/checkpoint.ts";
 import type { RunData } from "../runs/run-data.ts";
 
 /** One run in numbers. A number is undefined if the folder does not hold it. */
@@ -187,33 +187,18 @@ export function gainText(gain: number): string {
   return gain < 1e5 ? gain.toFixed(1) : gain.toExponential(1);
 }
 
-const LARGEST_HEADER = 1 << 24;
-
-/** The parameter count of the newest checkpoint, from the header of its weights. Router biases do not count. */
+/** The parameter count of the newest checkpoint, from the shapes of its weights. Router biases do not count. */
 function parameterCount({ folder, checkpoints }: RunData): number | undefined {
   const last = checkpoints.at(-1);
   if (last === undefined) return undefined;
-  let file: number | undefined;
   try {
-    const name = path.join(folder, "checkpoints", `step-${last}`, "model.safetensors");
-    if (!fs.statSync(name).isFile()) return undefined;
-    file = fs.openSync(name, "r");
-    const start = Buffer.alloc(8);
-    fs.readSync(file, start);
-    const length = Number(start.readBigUInt64LE());
-    if (!(length <= LARGEST_HEADER)) return undefined;
-    const header = Buffer.alloc(length);
-    fs.readSync(file, header, 0, length, 8);
-    const tensors = Object.entries(JSON.parse(header.toString("utf8")) as Record<string, { shape?: unknown }>);
-    const sizes = tensors
-      .filter(([tensor]) => tensor !== "__metadata__" && !tensor.endsWith(".routerBias"))
-      .map(([, { shape }]) => (shape as number[]).reduce((product, size) => product * size, 1));
+    const sizes = weightsOf(path.join(folder, "checkpoints", `step-${last}`))
+      .filter(({ name }) => !name.endsWith(".routerBias"))
+      .map(({ shape }) => shape.reduce((product, size) => product * size, 1));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     return Number.isSafeInteger(total) && total > 0 ? total : undefined;
   } catch {
     return undefined;
-  } finally {
-    if (file !== undefined) fs.closeSync(file);
   }
 }
 

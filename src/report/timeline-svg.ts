@@ -7,7 +7,7 @@ import { expectFields, expectGiven, type FieldRules } from "../basics/fields.ts"
 import { escape } from "./html.ts";
 import { showPercent } from "../basics/show.ts";
 import type { SimulatedSchedule } from "../planning/pipeline/schedules.ts";
-import type { TaskKind, PassPart, TimedTask } from "../planning/pipeline/task.ts";
+import type { TaskKind, PassPart, TimedTask } from "../training/parallel/schedules/task.ts";
 
 /** One timeline to draw, with its title. */
 export interface Picture {

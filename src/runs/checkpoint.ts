@@ -4,18 +4,21 @@
 // checkpoints/step-N/ holds model.safetensors, optimizer.safetensors and state.json. The last has the
 // sizes and SHA-256 of the other two, and one of itself. The folder is written as
 // .writing-step-N-<pid>, every file and the folder synced, and then renamed: a folder named step-N is
-// whole. Older ones go only after that. A step that is saved again is put in place of its predecessor,
+// whole. Older ones go only after that. Of several ranks each may have written files of its own
+// (shared-checkpoint.ts); whoever reads a checkpoint here need not know. A step that is saved again is put in place of its predecessor,
 // which for that moment is named step-N.replaced and still counts.
 
+import { randomBytes } from "node:crypto";
 import fs from "node:fs";
 import path from "node:path";
 import { syncFolder, writeAll } from "../files/atomic.ts";
 import { attempt, hasCode, reason } from "../files/errors.ts";
-import { readSafetensors } from "../files/safetensors.ts";
+import { openSafetensors, readSafetensors } from "../files/safetensors.ts";
 import { newSha256, sha256, sha256OfFile } from "../files/hash.ts";
 import { expectSpace } from "../files/space.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
 import { readText } from "../files/read.ts";
+import { indexName } from "../files/shard-names.ts";
 import {
   CHECKPOINT_FORMAT,
   checkpointNames as names,
@@ -24,13 +27,16 @@ import {
   type FileMark,
   floatTensors,
   formatState,
+  type Outline,
   parseState,
   type StateFile,
+  type TensorFile,
   tensorFiles,
   type TrainingState,
   WRONG_CHECKSUM,
 } from "../training/checkpoint-files.ts";
 import type { SavedTensor } from "../training/state.ts";
+import { filesOfKind, joinPieces } from "./pieces.ts";
 
 export interface CheckpointContent {
   readonly step: number;
@@ -47,11 +53,13 @@ export interface CheckpointPlace {
 export interface Checkpoint extends CheckpointContent, CheckpointPlace {}
 
 export interface SaveOptions {
-  /** How many checkpoints stay, this one included; 2 by default. */
-  readonly keep?: number;
+  /** How many checkpoints stay, this one included; 2 by default. "all": also those of later steps. */
+  readonly keep?: number | "all";
   /** How bytes reach the disk; a test lets it fail. */
-  readonly write?: (descriptor: number, bytes: Uint8Array) => void;
+  readonly write?: Write;
 }
+
+export type Write = (descriptor: number, bytes: Uint8Array) => void;
 
 /** How many checkpoints of a run there will be, and how large. */
 export interface Room {
@@ -70,51 +78,87 @@ export function expectRoom(runFolder: string, { checkpointBytes = 0, keepCheckpo
 const finished = /^step-(\d+)(\.replaced)?$/;
 const unfinished = /^\.(writing|removing)-step-/;
 
+/** A checkpoint that is being written, in a folder that does not count yet. */
+export interface CheckpointBegun {
+  readonly folder: string;
+  /** Write state.json, and give the folder its name; what `keep` does not keep goes after that. */
+  finish(content: Omit<StateFile, "step">, keep: number | "all"): CheckpointPlace;
+  /** Remove what was written; the error that says what is to be done. */
+  fail(error: unknown, bytes: number): Error;
+}
+
+/** Begin to write the checkpoint of a step. */
+export function beginCheckpoint(runFolder: string, step: number, write: Write = writeAll): CheckpointBegun {
+  const root = checkpointsOf(runFolder);
+  const place = path.join(root, `step-${step}`);
+  // Another rank that sees a folder of this name sees this one.
+  const folder = path.join(root, `.writing-step-${step}-${process.pid}-${randomBytes(4).toString("hex")}`);
+  const fail = (error: unknown, bytes: number): Error => {
+    remove(folder);
+    return new Error(
+      `the checkpoint of step ${step} could not be written to ${root}: ${reason(error)}. ${lastGood(runFolder)} ` +
+        `Free ${Math.ceil(bytes / 2 ** 20)} MiB or mend the disk, then resume the run`,
+      { cause: error },
+    );
+  };
+  try {
+    fs.mkdirSync(root, { recursive: true });
+    syncFolder(runFolder);
+    removeLeftovers(runFolder);
+    fs.mkdirSync(folder);
+  } catch (error) {
+    throw fail(error, 0);
+  }
+  return {
+    folder,
+    fail,
+    finish(content, keep) {
+      const { format, ...rest } = content;
+      const stateFile = { format, step, ...rest };
+      const text = formatState(stateFile, sha256(JSON.stringify(stateFile)));
+      writeMarked(path.join(folder, names.state), [Buffer.from(text)], write);
+      syncFolder(folder);
+      if (fs.existsSync(place)) fs.renameSync(place, `${place}.replaced`);
+      fs.renameSync(folder, place);
+      syncFolder(root);
+      if (keep === "all") removeLeftovers(runFolder);
+      else prune(runFolder, step, keep);
+      return { step, folder: place };
+    },
+  };
+}
+
 /** Saves a checkpoint and then removes all but the newest `keep` of this and earlier steps. */
 export function saveCheckpoint(
   runFolder: string,
   { step, model, optimizer, state }: CheckpointContent,
   { keep = 2, write = writeAll }: SaveOptions = {},
 ): CheckpointPlace {
-  if (!Number.isSafeInteger(step) || step < 0)
-    throw new RangeError(`a checkpoint's step is ${step}; it must be 0, 1, 2, …`);
-  if (!Number.isInteger(keep) || keep < 1)
-    throw new RangeError(`${keep} checkpoints were to be kept; at least 1 must be`);
+  expectStep(step);
+  if (keep !== "all") expectKept(keep);
   const metadata = { step: String(step) };
   const tensors = {
     [names.model]: encodeSafetensors(model, metadata),
     [names.optimizer]: encodeSafetensors(optimizer, metadata),
   };
-  const root = checkpointsOf(runFolder);
-  const folder = path.join(root, `step-${step}`);
-  const writing = path.join(root, `.writing-step-${step}-${process.pid}`);
+  const begun = beginCheckpoint(runFolder, step, write);
   try {
-    fs.mkdirSync(root, { recursive: true });
-    syncFolder(runFolder);
-    removeLeftovers(runFolder);
-    fs.mkdirSync(writing);
     const files: Record<string, FileMark> = {};
-    for (const name of tensorFiles) files[name] = writeFile(path.join(writing, name), tensors[name], write);
-    const stateFile = { format: CHECKPOINT_FORMAT, step, files, state };
-    writeFile(
-      path.join(writing, names.state),
-      [Buffer.from(formatState(stateFile, sha256(JSON.stringify(stateFile))))],
-      write,
-    );
-    syncFolder(writing);
-    if (fs.existsSync(folder)) fs.renameSync(folder, `${folder}.replaced`);
-    fs.renameSync(writing, folder);
-    syncFolder(root);
+    for (const name of tensorFiles) files[name] = writeMarked(path.join(begun.folder, name), tensors[name], write);
+    return begun.finish({ format: CHECKPOINT_FORMAT, files, state }, keep);
   } catch (error) {
-    remove(writing);
-    throw new Error(
-      `the checkpoint of step ${step} could not be written to ${root}: ${reason(error)}. ${lastGood(runFolder)} ` +
-        `Free ${Math.ceil(bytesOf(tensors) / 2 ** 20)} MiB or mend the disk, then resume the run`,
-      { cause: error },
-    );
+    throw begun.fail(error, bytesOf(Object.values(tensors).flat()));
   }
-  prune(runFolder, step, keep);
-  return { step, folder };
+}
+
+function expectStep(step: number): void {
+  if (!Number.isSafeInteger(step) || step < 0)
+    throw new RangeError(`a checkpoint's step is ${step}; it must be 0, 1, 2, …`);
+}
+
+function expectKept(keep: number): void {
+  if (!Number.isInteger(keep) || keep < 1)
+    throw new RangeError(`${keep} checkpoints were to be kept; at least 1 must be`);
 }
 
 /** A run's checkpoints, oldest first; whether they are sound is not looked at. */
@@ -150,20 +194,20 @@ export function latestCheckpoint(
 
 /** Reads a checkpoint's folder; one that is not as it was written is an error. */
 export function loadCheckpoint(folder: string): Checkpoint {
-  const { step, state } = checkedState(folder);
+  const file = checkedState(folder);
   return {
-    step,
+    step: file.step,
     folder,
-    state,
-    model: readTensors(folder, names.model),
-    optimizer: readTensors(folder, names.optimizer),
+    state: file.state,
+    model: readTensors(folder, file, names.model),
+    optimizer: readTensors(folder, file, names.optimizer),
   };
 }
 
 /** The same without what only training needs, which is twice as much as the model. */
 export function loadModel(folder: string): Pick<Checkpoint, "step" | "model"> {
-  const { step } = checkedState(folder);
-  return { step, model: readTensors(folder, names.model) };
+  const file = checkedState(folder);
+  return { step: file.step, model: readTensors(folder, file, names.model) };
 }
 
 /** What a checkpoint keeps besides tensors; these are not looked at. */
@@ -171,8 +215,45 @@ export function loadState(folder: string): TrainingState {
   return soundState(folder).state;
 }
 
-const readTensors = (folder: string, file: string): SavedTensor[] =>
-  floatTensors(readSafetensors(path.join(folder, file)), file, `the checkpoint ${folder}`);
+function readTensors(folder: string, { files, tensors }: StateFile, kind: TensorFile): SavedTensor[] {
+  const what = `the checkpoint ${folder}`;
+  const read = (file: string): SavedTensor[] => floatTensors(readSafetensors(path.join(folder, file)), file, what);
+  if (!tensors) return read(kind);
+  return joinPieces(tensors[kind], filesOfKind(Object.keys(files), kind).flatMap(read), what);
+}
+
+/**
+ * The file with the weights of a checkpoint, or the index of its files, for who reads safetensors.
+ *
+ * @throws Error where several ranks have written pieces of its tensors
+ */
+export function weightsFile(folder: string): string {
+  const { files, tensors } = soundState(folder);
+  if (!tensors) return path.join(folder, names.model);
+  if (files[indexName]) return path.join(folder, indexName);
+  throw new Error(
+    `the weights of ${folder} are in pieces, for several processes wrote it. Make one of them: birkhoff merge ${path.dirname(path.dirname(folder))}`,
+  );
+}
+
+/** Whether several ranks have written a checkpoint, each its part. */
+export const isShared = (folder: string): boolean => soundState(folder).tensors !== undefined;
+
+/** What a checkpoint's weights are called, with their shapes; they are not read. */
+export function weightsOf(folder: string): readonly Outline[] {
+  const { tensors } = soundState(folder);
+  if (tensors) return tensors[names.model];
+  const file = openSafetensors(path.join(folder, names.model));
+  file.close();
+  return file.tensors;
+}
+
+/** By what a checkpoint's weights are known: the SHA-256 of their file, or of what is known of all files. */
+export function weightsHash(folder: string): string {
+  const { files } = soundState(folder);
+  const marks = filesOfKind(Object.keys(files), names.model).map((name) => files[name]!.sha256);
+  return marks.length === 1 ? marks[0]! : sha256(marks.join());
+}
 
 /** Removes what a killed save has left. Only for the process that writes to the run. */
 export function removeLeftovers(runFolder: string): void {
@@ -247,12 +328,10 @@ function lastGood(runFolder: string): string {
     : "There is no earlier checkpoint.";
 }
 
-const bytesOf = (files: Readonly<Record<string, readonly Uint8Array[]>>): number =>
-  Object.values(files)
-    .flat()
-    .reduce((sum, { length }) => sum + length, 0);
+const bytesOf = (chunks: readonly Uint8Array[]): number => chunks.reduce((sum, { length }) => sum + length, 0);
 
-function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullable<SaveOptions["write"]>): FileMark {
+/** Write a new file, and say by what it is known. */
+export function writeMarked(file: string, chunks: readonly Uint8Array[], write: Write = writeAll): FileMark {
   const hash = newSha256();
   const descriptor = fs.openSync(file, "wx");
   try {
@@ -264,7 +343,7 @@ function writeFile(file: string, chunks: readonly Uint8Array[], write: NonNullab
   } finally {
     fs.closeSync(descriptor);
   }
-  return { bytes: bytesOf({ file: chunks }), sha256: hash.digest("hex") };
+  return { bytes: bytesOf(chunks), sha256: hash.digest("hex") };
 }
 
 const damaged = (folder: string, how: string): Error => damagedCheckpoint(`the checkpoint ${folder}`, how);
@@ -272,8 +351,8 @@ const damaged = (folder: string, how: string): Error => damagedCheckpoint(`the c
 /** A checkpoint's state, after its own bytes and those of the tensors were compared with the marks. */
 function checkedState(folder: string): StateFile {
   const state = soundState(folder);
-  for (const name of tensorFiles) {
-    const problem = compare(path.join(folder, name), state.files[name]!);
+  for (const [name, mark] of Object.entries(state.files)) {
+    const problem = compare(path.join(folder, name), mark);
     if (problem !== undefined) throw damaged(folder, `${name}: ${problem}`);
   }
   return state;

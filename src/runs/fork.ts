@@ -7,13 +7,11 @@ import path from "node:path";
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { readTokenizer } from "../data/tokenizer-file.ts";
 import { reason } from "../files/errors.ts";
-import { openSafetensors } from "../files/safetensors.ts";
 import { modelParameters } from "../model/language-model.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { ModelConfig } from "../model/config.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { type CheckpointPlace, latestCheckpoint, listCheckpoints, loadModel } from "./checkpoint.ts";
-import { checkpointNames as names } from "../training/checkpoint-files.ts";
+import { type CheckpointPlace, latestCheckpoint, listCheckpoints, loadModel, weightsOf } from "./checkpoint.ts";
 import type { SavedTensor } from "../training/state.ts";
 import { openRunFolder, readMetrics } from "./run-folder.ts";
 
@@ -82,9 +80,7 @@ const MOST_NAMED = 4;
  * @throws Error that names the tensors, with both shapes, and says what to do
  */
 export function expectFits({ run, config, checkpoint }: StartingPoint, model: ModelConfig): void {
-  const file = openSafetensors(path.join(checkpoint.folder, names.model));
-  const stored = new Map(file.tensors.map(({ name, shape }) => [name, shape]));
-  file.close();
+  const stored = new Map(weightsOf(checkpoint.folder).map(({ name, shape }) => [name, shape]));
   const shown = (shape: readonly number[]): string => `[${shape.join(", ")}]`;
   const wanted = modelParameters(model).all;
   const own = new Set(wanted.map(({ name }) => name));

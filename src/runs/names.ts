@@ -11,6 +11,7 @@ export const names = {
   interventions: "interventions.json",
   reasoning: "reasoning.json",
   robustness: "robustness.json",
+  study: "study.json",
   report: "report.html",
   checkpoints: "checkpoints",
 } as const;

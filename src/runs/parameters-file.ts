@@ -3,6 +3,7 @@
 // As safetensors in float32, under their names, which any reader of the format opens. A file that is loaded is compared
 // with the parameters first: nothing is written to the runtime unless every tensor fits.
 
+import { expectParameters } from "../graph/parameters.ts";
 import { didYouMean } from "../basics/names.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { showPlain } from "../basics/show.ts";
@@ -46,6 +47,7 @@ export async function saveParameters(
   parameters: ParameterSet,
   file: string,
 ): Promise<void> {
+  expectParameters("saveParameters", parameters);
   // All are asked for before the first is awaited: no step comes between.
   const tensors = await Promise.all(
     parameters.all.map(async ({ name, tensor }) => ({

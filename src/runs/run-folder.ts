@@ -35,6 +35,7 @@ import { asJson, withIdentity } from "./identity.ts";
 import { besides, names } from "./names.ts";
 import { apart, together } from "./record-shapes.ts";
 import { resume, type ResumeOptions, type Start } from "./resume.ts";
+import { saveShared, type SharedSave } from "./shared-checkpoint.ts";
 import { formatSample, readSamples, type Sample } from "./samples.ts";
 
 /** A run as others see it. */
@@ -57,6 +58,11 @@ export interface RunFolder extends Start {
   appendSample(sample: Sample): void;
   /** Append the records of its step before: a resumed run keeps those up to the checkpoint and repeats the others. */
   saveCheckpoint(content: CheckpointContent): CheckpointPlace;
+  /** The same of what several ranks have; `keepOwn` lets each of them write into a folder. */
+  saveShared(
+    content: Pick<CheckpointContent, "step" | "state">,
+    keepOwn: (folder: string) => Promise<readonly string[]>,
+  ): Promise<SharedSave>;
   /** Gives up the steps after that of the event's rollback, checkpoints and records alike, and notes the event. */
   rollBack(event: EventRecord & Required<Pick<EventRecord, "rollback">>): void;
   /** Closes the files and unlocks the folder; harmless when repeated. */
@@ -116,6 +122,18 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
   /** Of the metrics before a last record that is not whole. */
   let unfinished: LogMark | undefined;
   const closeLogs = (): void => Object.values(logs).forEach((log) => log.close());
+  /** What a checkpoint keeps of the run, after its records are on the disk. */
+  const kept = (state: CheckpointContent["state"]): CheckpointContent["state"] => {
+    for (const log of Object.values(logs)) log.sync();
+    const { config, versions, changes } = start;
+    const records = Object.fromEntries(
+      Object.entries(logs).map(([name, log]) => [
+        names[name as keyof typeof logs],
+        (log === logs.metrics ? unfinished : undefined) ?? log.mark(),
+      ]),
+    );
+    return withIdentity(state, { config, versions, records, ...given({ changes, origin: options.origin }) });
+  };
   return {
     folder,
     ...start,
@@ -145,18 +163,8 @@ function openFiles(folder: string, start: Start, options: RunFolderOptions, unlo
       if (!written.has(text)) logs.samples.append(text);
       written.add(text);
     },
-    saveCheckpoint(content) {
-      for (const log of Object.values(logs)) log.sync();
-      const { config, versions, changes } = start;
-      const records = Object.fromEntries(
-        Object.entries(logs).map(([name, log]) => [
-          names[name as keyof typeof logs],
-          (log === logs.metrics ? unfinished : undefined) ?? log.mark(),
-        ]),
-      );
-      const identity = { config, versions, records, ...given({ changes, origin: options.origin }) };
-      return saveCheckpoint(folder, { ...content, state: withIdentity(content.state, identity) }, { keep });
-    },
+    saveCheckpoint: (content) => saveCheckpoint(folder, { ...content, state: kept(content.state) }, { keep }),
+    saveShared: ({ step, state }, keepOwn) => saveShared(folder, { step, state: kept(state), keep }, keepOwn),
     rollBack(event) {
       removeCheckpointsAfter(folder, event.rollback.step);
       logs.events.append(formatRecord(event));

@@ -8,6 +8,7 @@
 // model between the two. Whoever wants it as it is, such as a save, ends the step that was begun, which is recorded.
 // Where an alarm sends the run back or ends it unsaved, that step is lost with the others.
 
+import { expectTrainingConfig } from "../training/config.ts";
 import fs from "node:fs";
 import path from "node:path";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
@@ -26,7 +27,7 @@ import type { Excursion } from "../stability/alarms.ts";
 import { mayRollBack, planAlarms, rateFactorAt } from "../training/alarms.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { Evaluation } from "../training/evaluation.ts";
-import { followTrainer, leadTrainer } from "../training/parallel/lead.ts";
+import { followTrainer, type LeadingTrainer, leadTrainer } from "../training/parallel/lead.ts";
 import {
   type Alarm,
   DivergenceError,
@@ -47,6 +48,8 @@ import { startingWeights } from "./fork.ts";
 import { openHistory } from "./history.ts";
 import type { RunOrigin } from "./identity.ts";
 import { createRunFolder, type RunFolder } from "./run-folder.ts";
+import { createSaver } from "./saver.ts";
+import { keepPieces } from "./shared-checkpoint.ts";
 import { samplePrompt, writeSample } from "./write-sample.ts";
 
 /** A training run with its folder open and locked; `close` it when done. */
@@ -129,12 +132,13 @@ export async function openRun(
   options: RunOptions = {},
 ): Promise<Run> {
   expectFields("openRun", options, optionRules);
+  expectTrainingConfig("openRun", config);
   const batches = runBatches(config, data);
   const { collective = alone() } = options;
-  let trainer: Trainer | undefined;
+  let trainer: LeadingTrainer | undefined;
   let folder: RunFolder | undefined;
   try {
-    trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective));
+    trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective), keepPieces(collective));
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
     folder = createRunFolder(folderPath, config, {
       existing: options.existing ?? "refuse",
@@ -169,11 +173,12 @@ export async function followRun(
   data: PreparedFiles,
   collective: Collective,
 ): Promise<void> {
+  expectTrainingConfig("followRun", config);
   const batches = runBatches(config, data);
   let trainer: Trainer | undefined;
   try {
     trainer = createTrainer(runtime, config, batches, collective);
-    await followTrainer(collective, trainer);
+    await followTrainer(collective, trainer, keepPieces(collective));
   } finally {
     trainer?.release();
     batches.close();
@@ -245,7 +250,7 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
 /** The run of a trainer that stands where its folder does. */
 async function trainIn(
   folder: RunFolder,
-  trainer: Trainer,
+  trainer: LeadingTrainer,
   batches: ReturnType<typeof runBatches>,
   data: PreparedFiles,
   onWarning: RunOptions["onWarning"],
@@ -260,15 +265,13 @@ async function trainIn(
   const checkpointBefore = (step?: number): SavedStep | undefined =>
     latestCheckpoint(folder.folder, () => undefined, step);
 
+  const saveTrainer = createSaver(trainer, folder, onWarning);
   /** Save this step, unless it is saved. When a tensor is not finite nothing is saved and its name returned. */
   const trySave = async (): Promise<string | undefined> => {
     if (savedStep === trainer.step) return undefined;
-    const saved = await trainer.view();
-    const bad = [...saved.model, ...saved.optimizer].find(({ data }) => !data.every(Number.isFinite));
-    if (bad) return bad.name;
-    folder.saveCheckpoint({ ...saved, state: { seed: config.seed, ...(owed ? { [OWED]: true } : {}) } });
-    savedStep = trainer.step;
-    return undefined;
+    const bad = await saveTrainer({ seed: config.seed, ...(owed ? { [OWED]: true } : {}) });
+    if (bad === undefined) savedStep = trainer.step;
+    return bad;
   };
   const save = async (): Promise<void> => {
     const bad = await trySave();

@@ -68,8 +68,11 @@ export interface ProgramOf<R> {
 
 /** A piece of a program's execution. */
 export interface ProgramPart {
-  /** Execute it; the parts before it must have been, in their order. */
-  run(): void;
+  /**
+   * Execute it; the parts before it must have been, in their order. What waits for other ranks resolves when they have
+   * answered (collective/over-ranks.ts).
+   */
+  run(): void | Promise<void>;
   /** The states that hold their next values from here on. */
   readonly updated: readonly Tensor[];
 }

@@ -1,8 +1,6 @@
-// Question: how do many texts share one decoder, so that none waits long and none changes another?
+// Question: how does a server write many texts at a time?
 //
-// A tick (tick.ts) is one run of one program: it reads the last token of every text that is being written, and pieces of
-// prompts beside them. After a tick every text whose last token was read gets its next one.
-//
+// Each text is a reading (writing.ts), and those that are written share each run of the model, a tick (model/reading.ts).
 // A text's tokens are the same bits whatever else is read in its ticks: the shapes of the programs are chosen for
 // that (shapes.ts), and its random numbers are a function of its own seed and the number of the token.
 //
@@ -11,22 +9,14 @@
 import { powerOfTwo } from "../basics/numbers.ts";
 import { createDecoder } from "../model/decoder.ts";
 import type { LanguageModel } from "../model/language-model.ts";
+import { createReaders, type Ended, type Errand, type Running } from "../model/reading.ts";
+import type { Shape } from "../model/tick.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { type Channel, createChannel } from "./channel.ts";
-import { type Likely, likelyOf } from "./likely.ts";
 import { createMeter, type Meter } from "./meter.ts";
-import { createPlaces } from "./places.ts";
-import { findEqualShapes, type Shape, shapesUpTo } from "./shapes.ts";
-import { chooseToken, type TextRequest } from "./text-request.ts";
-import { planTick, type TextState, type TickRow } from "./tick.ts";
-
-/** A token of the prompt, in its order, or one that was written. */
-export interface TokenEvent {
-  readonly token: number;
-  readonly ofPrompt: boolean;
-  /** Absent where not asked for, and for the first token of a text, before which there is nothing. */
-  readonly likely?: Likely;
-}
+import { findEqualShapes, servingShapes, shapesUpTo } from "./shapes.ts";
+import type { TextRequest } from "./text-request.ts";
+import { type TokenEvent, writing } from "./writing.ts";
 
 /** A text that is read and written. */
 export interface WrittenText {
@@ -73,16 +63,17 @@ export interface Engine {
   close(reason: Error): Promise<void>;
 }
 
-interface Text extends TextState {
+type End = WrittenText["end"];
+
+interface Text {
   readonly request: TextRequest;
   readonly channel: Channel<TokenEvent>;
-  readonly tokens: number[];
-  read: number;
-  slot: number;
-  end: WrittenText["end"];
+  readonly errand: Errand<End>;
+  /** Absent while it waits. */
+  running?: Running<End>;
+  end: End;
   /** In milliseconds. */
   readonly since: number;
-  last: number;
 }
 
 /** Rows of a tick at most, unless there are more texts; and rows that the largest program has at least. */
@@ -96,7 +87,6 @@ export function shapesFor(slots: number): Shape[] {
 /** Compile the programs of an engine and try them; then it takes texts. */
 export async function createEngine(runtime: Runtime, model: LanguageModel, options: EngineOptions): Promise<Engine> {
   const { slots, queue, chunk } = options;
-  const { vocabulary } = model.config;
   // The trial of the shapes takes two.
   const decoder = createDecoder(runtime, model, Math.max(2, slots));
   const { shapes, invariant } = await findEqualShapes(
@@ -107,100 +97,62 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
   );
   const meter = createMeter();
   const { counts } = meter;
-  const places = createPlaces(slots);
+  const readers = createReaders<End>(decoder, model.config, slots, servingShapes(shapes, chunk));
   let waiting: Text[] = [];
-  let active: Text[] = [];
+  const active = new Map<Running<End>, Text>();
   let loop: Promise<void> | undefined;
   let draining = false;
 
-  const leave = (text: Text, error?: unknown): void => {
-    active = active.filter((other) => other !== text);
-    waiting = waiting.filter((other) => other !== text);
-    if (text.slot >= 0) places.give({ slot: text.slot, held: text.tokens.slice(0, text.read) });
-    text.slot = -1;
-    if (error === undefined) {
+  const finish = (text: Text, end: Ended<End>): void => {
+    if (text.running) active.delete(text.running);
+    else waiting = waiting.filter((other) => other !== text);
+    if ("result" in end) {
+      text.end = end.result;
       counts.finished++;
       meter.whole.add((performance.now() - text.since) / 1000);
     } else if (text.request.signal.aborted) counts.cancelled++;
     else counts.failed++;
-    text.channel.end(error);
+    text.channel.end("error" in end ? end.error : undefined);
   };
-  const leaveAborted = (): void => {
-    for (const text of [...active, ...waiting])
-      if (text.request.signal.aborted) leave(text, text.request.signal.reason);
+  /** End a text before its time. `known`: whether the cache holds what was read of it. */
+  const leave = (text: Text, end: Ended<End>, known = true): void => {
+    if (text.running) readers.leave(text.running, known);
+    finish(text, end);
   };
   const admit = (): void => {
-    while (waiting.length > 0 && places.free > 0) {
+    while (waiting.length > 0 && readers.free > 0) {
       const text = waiting.shift()!;
-      const { slot, known } = places.take(text.tokens)!;
-      // The scores after the last token are always wanted, and those after all where they are told.
-      Object.assign(text, { slot, read: text.scoreAll ? 0 : Math.min(known, text.tokens.length - 1) });
-      active.push(text);
-      counts.sharedTokens += text.read;
+      text.running = readers.begin(text.errand);
+      active.set(text.running, text);
       counts.promptTokens += text.request.prompt.length;
-      // The others come with their scores, if these are wanted.
-      const { echo, prompt } = text.request;
-      const shown = !echo ? [] : text.scoreAll ? prompt.slice(0, 1) : prompt;
-      for (const token of shown) text.channel.send({ token, ofPrompt: true });
     }
   };
-
-  /** What follows the token at a position, once its scores are known. */
-  const proceed = ({ text, position }: TickRow<Text>, scores: ArrayLike<number>): void => {
-    const { request, tokens, channel } = text;
-    const likely = (token: number): { likely?: Likely } =>
-      request.alternatives === undefined ? {} : { likely: likelyOf(scores, token, request.alternatives) };
-    const next = tokens[position + 1];
-    if (next !== undefined) return channel.send({ token: next, ofPrompt: true, ...likely(next) });
-    const written = tokens.length - request.prompt.length;
-    if (written === request.maxTokens) return leave(text);
-    const token = chooseToken(request, scores, tokens);
-    const now = performance.now();
-    (written === 0 ? meter.firstToken : meter.nextToken).add((now - (written === 0 ? text.since : text.last)) / 1000);
-    text.last = now;
-    counts.writtenTokens++;
-    text.end = token === request.stopToken ? "stop" : "length";
-    if (text.end === "stop") return leave(text);
-    tokens.push(token);
-    channel.send({ token, ofPrompt: false, ...likely(token) });
-    if (written + 1 === request.maxTokens) leave(text);
-  };
-
-  const runTick = async (): Promise<void> => {
-    const { rows, scored, shape } = planTick(active, shapes, chunk);
-    const scores = await decoder.read(
-      rows.map(({ text, position }) => ({ slot: text.slot, position, token: text.tokens[position]! })),
-      shape.wanted,
-      shape.size,
-    );
-    counts.ticks++;
-    counts.rows += rows.length;
-    counts.paddedRows += shape.size;
-    for (const { text } of rows) text.read++;
-    const first = shape.wanted - scored.length;
-    for (const [index, row] of scored.entries()) {
-      // On a machine of its own a text may have left while it was read.
-      if (row.text.slot < 0) continue;
-      const place = (first + index) * vocabulary;
-      try {
-        proceed(row, scores.subarray(place, place + vocabulary));
-      } catch (error) {
-        leave(row.text, error);
-      }
+  /** Let texts go on, leave and come, until all that there are wait for the model. */
+  const settle = (): void => {
+    for (const text of [...active.values(), ...waiting])
+      if (text.request.signal.aborted) leave(text, { error: text.request.signal.reason });
+    for (;;) {
+      admit();
+      const ended = readers.advance();
+      if (ended.length === 0) return;
+      for (const [running, end] of ended) finish(active.get(running)!, end);
     }
   };
 
   const run = async (): Promise<void> => {
     for (;;) {
-      leaveAborted();
-      admit();
-      if (active.length === 0) break;
+      settle();
+      if (active.size === 0) break;
       try {
-        await runTick();
+        const { rows, size } = await readers.run();
+        counts.ticks++;
+        counts.rows += rows;
+        counts.paddedRows += size;
       } catch (error) {
         // What the cache has of them is not known.
-        for (const text of active) leave(Object.assign(text, { read: 0 }), error);
+        for (const text of active.values()) leave(text, { error }, false);
       }
+      settle();
       // What clients have sent, and that they have gone, is heard between ticks.
       await new Promise((resolve) => void setImmediate(resolve));
     }
@@ -213,29 +165,22 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     invariant,
     sizes: [...new Set(shapes.map(({ size }) => size))],
     get load() {
-      return { active: active.length, waiting: waiting.length, draining };
+      return { active: active.size, waiting: waiting.length, draining };
     },
     submit(requests) {
       if (draining) throw new DrainingError("The server is being stopped and takes no more requests.");
-      const room = queue + places.free - waiting.length;
+      const room = queue + readers.free - waiting.length;
       if (requests.length > room) {
         counts.refused += requests.length;
         throw new BusyError(
-          `${requests.length} texts are asked for; there is room for ${Math.max(0, room)}: ${active.length} are being written and ${waiting.length} wait. Try again later.`,
+          `${requests.length} texts are asked for; there is room for ${Math.max(0, room)}: ${active.size} are being written and ${waiting.length} wait. Try again later.`,
         );
       }
       const since = performance.now();
-      const texts = requests.map((request): Text => ({
-        request,
-        channel: createChannel(),
-        tokens: [...request.prompt],
-        scoreAll: request.echo && request.alternatives !== undefined,
-        read: 0,
-        slot: -1,
-        end: "length",
-        since,
-        last: since,
-      }));
+      const texts = requests.map((request): Text => {
+        const channel = createChannel<TokenEvent>();
+        return { request, channel, errand: writing(request, since, channel, meter), end: "length", since };
+      });
       waiting.push(...texts);
       loop ??= Promise.resolve().then(run);
       return texts.map((text) => ({
@@ -244,9 +189,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
           return text.end;
         },
         stop() {
-          if (!active.includes(text)) return;
-          text.end = "stop";
-          leave(text);
+          if (text.running && active.has(text.running)) leave(text, { result: "stop" });
         },
       }));
     },
@@ -256,7 +199,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
     },
     async close(reason) {
       draining = true;
-      for (const text of [...active, ...waiting]) leave(text, reason);
+      for (const text of [...active.values(), ...waiting]) leave(text, { error: reason });
       await loop;
       decoder.release();
     },

@@ -5,7 +5,8 @@
 
 import type { Tokenizer } from "../data/tokenizer.ts";
 import { createHolder } from "../model/write-texts.ts";
-import type { TokenEvent, WrittenText } from "./engine.ts";
+import type { WrittenText } from "./engine.ts";
+import type { TokenEvent } from "./writing.ts";
 
 export interface Piece {
   readonly text: string;

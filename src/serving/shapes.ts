@@ -9,13 +9,7 @@
 
 import { streams, uniformInteger } from "../data/random.ts";
 import type { Decoder, Row } from "../model/decoder.ts";
-
-export interface Shape {
-  /** Rows of the program, padding included. */
-  readonly size: number;
-  /** For how many of the last rows it gives scores. */
-  readonly wanted: number;
-}
+import type { Shape, Shapes } from "../model/tick.ts";
 
 export interface EqualShapes {
   /** The smallest first; the last has scores for all its rows. */
@@ -28,6 +22,22 @@ export interface EqualShapes {
 export function shapesUpTo(largest: number, most: number): Shape[] {
   const sizes = Array.from({ length: Math.log2(largest) + 1 }, (_, index) => 2 ** index);
   return sizes.flatMap((size) => [...(size > most ? [{ size, wanted: most }] : []), { size, wanted: size }]);
+}
+
+/**
+ * The shapes of a server, the smallest first; the last has room for a row of each text.
+ *
+ * @param chunk rows of a run while texts are being written, unless these alone are more
+ */
+export function servingShapes(shapes: readonly Shape[], chunk: number): Shapes {
+  const largest = shapes.at(-1)!.size;
+  return {
+    room(writing) {
+      const least = Math.min(largest, Math.max(chunk, writing + 1));
+      return writing === 0 ? largest : shapes.find(({ size }) => size >= least)!.size;
+    },
+    fit: (rows, scored) => shapes.find(({ size, wanted }) => size >= rows && wanted >= scored)!,
+  };
 }
 
 /**

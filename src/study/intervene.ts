@@ -8,6 +8,7 @@
 //
 // Shapes: h [N, M], A [M, M], s [M]. N tokens of a batch, M = n² + 2n coefficients.
 
+import { expectTrainingConfig } from "../training/config.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import path from "node:path";
 import type { Adjust } from "../connections/connection.ts";
@@ -121,6 +122,7 @@ export async function intervene(
   options: InterveneOptions = {},
 ): Promise<InterventionReport> {
   expectFields("intervene", options, optionRules);
+  expectTrainingConfig("intervene", config);
   const { interventions, sublayers, meanBatches = 8, onRow, signal } = options;
   const { batch, model: modelConfig } = config;
   const { parameters, inputs, changeable, network, spec, specWithIterations } = changeableModel(config);

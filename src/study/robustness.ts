@@ -18,6 +18,7 @@
 //
 // Shapes: N tokens of a batch, V tokens of the vocabulary; logits [N, V].
 
+import { expectTrainingConfig } from "../training/config.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { mean } from "../basics/numbers.ts";
 import { expectWhole } from "../basics/ranges.ts";
@@ -211,6 +212,7 @@ export async function measureRobustness(
   options: RobustnessOptions = {},
 ): Promise<RobustnessData> {
   expectFields("measureRobustness", options, optionRules);
+  expectTrainingConfig("measureRobustness", config);
   if (options.draws !== undefined) expectWhole("measureRobustness", "draws", options.draws, 1, 1000);
   const V = config.model.vocabulary;
   const { parameters, inputs, changeable, spec } = disturbableModel(config);

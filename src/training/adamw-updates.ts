@@ -7,7 +7,7 @@
 
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { given } from "../basics/given.ts";
-import type { ParameterSet, Role } from "../graph/parameters.ts";
+import { expectParameters, type ParameterSet, type Role } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { expectAdamw } from "../ops/adamw-rules.ts";
 import type { ClipConfig } from "./optimizers/clipping.ts";
@@ -64,6 +64,7 @@ export type AdamwUpdates = OptimizerUpdates;
  *   parameter that starts at random holds zeros, because `initialise` was forgotten
  */
 export function adamwUpdates(parameters: ParameterSet, loss: Tensor, options: AdamwOptions = {}): AdamwUpdates {
+  expectParameters("adamwUpdates", parameters);
   expectFields("adamwUpdates", options, adamwFields);
   const { learningRate = 3e-3, ...chosen } = options;
   const { clip, decayed, ...numbers } = given(chosen);

@@ -1,7 +1,8 @@
 // Question: which files is a checkpoint?
 //
 // model.safetensors, optimizer.safetensors and state.json. The last has the sizes and SHA-256 of the other two, and one
-// of itself. runs/checkpoint.ts keeps them in the folder of a run, safe from kills; here they are bytes, for a program
+// of itself. One that several ranks have written has files of each of them in place of the two
+// (runs/shared-checkpoint.ts), and its state.json says which tensors they make up. runs/checkpoint.ts keeps them in the folder of a run, safe from kills; here they are bytes, for a program
 // that keeps them elsewhere, such as a page. Both are the same bytes.
 
 import { isObject } from "../basics/objects.ts";
@@ -12,6 +13,8 @@ import { encodeSafetensors } from "../files/write-safetensors.ts";
 import type { SavedTensor, TrainerState } from "./state.ts";
 
 export const CHECKPOINT_FORMAT = 1;
+/** Of a checkpoint that several ranks have written. */
+export const SHARED_FORMAT = 2;
 /** The files of a checkpoint. */
 export const checkpointNames = {
   model: "model.safetensors",
@@ -23,6 +26,7 @@ export const tensorFiles: readonly ["model.safetensors", "optimizer.safetensors"
   checkpointNames.model,
   checkpointNames.optimizer,
 ];
+export type TensorFile = (typeof tensorFiles)[number];
 
 /** The files of a checkpoint by their names. */
 export type CheckpointFiles = {
@@ -43,7 +47,15 @@ export interface StateFile {
   readonly format: number;
   readonly step: number;
   readonly files: Readonly<Record<string, FileMark>>;
+  /** Of SHARED_FORMAT: all tensors of the files, whose pieces may be in several of them. */
+  readonly tensors?: Readonly<Record<TensorFile, readonly Outline[]>>;
   readonly state: TrainingState;
+}
+
+/** A tensor without its numbers. */
+export interface Outline {
+  readonly name: string;
+  readonly shape: readonly number[];
 }
 
 /**
@@ -69,17 +81,21 @@ export function parseState(
   } catch (error) {
     throw damagedCheckpoint(what, `${checkpointNames.state}: ${reason(error)}`);
   }
-  if (parsed?.format !== CHECKPOINT_FORMAT)
+  if (parsed?.format !== CHECKPOINT_FORMAT && parsed?.format !== SHARED_FORMAT)
     throw new Error(
-      `${what} is of format ${showValue(parsed?.format)}; this version of birkhoff reads format ${CHECKPOINT_FORMAT}`,
+      `${what} is of format ${showValue(parsed?.format)}; this version of birkhoff reads formats ${CHECKPOINT_FORMAT} and ${SHARED_FORMAT}`,
     );
   const { sha256: expected, ...state } = parsed;
   return { state, expected, hashed: JSON.stringify(state) };
 }
 
 /** Throws unless a state says which files there are. */
-export function expectMarks({ files }: StateFile, what: string): void {
-  if (isObject(files) && tensorFiles.every((name) => isObject(files[name]))) return;
+export function expectMarks({ format, files, tensors }: StateFile, what: string): void {
+  const isWhole =
+    format === CHECKPOINT_FORMAT
+      ? isObject(files) && tensorFiles.every((name) => isObject(files[name]))
+      : isObject(files) && isObject(tensors) && tensorFiles.every((name) => Array.isArray(tensors[name]));
+  if (isWhole) return;
   throw damagedCheckpoint(what, `${checkpointNames.state}: it does not say which files there are`);
 }
 
@@ -129,6 +145,10 @@ export async function decodeCheckpoint(
   const { state, expected, hashed } = parseState(new TextDecoder().decode(files[checkpointNames.state]), what);
   if ((await sha256(utf8(hashed))) !== expected) throw damagedCheckpoint(what, WRONG_CHECKSUM);
   expectMarks(state, what);
+  if (state.format !== CHECKPOINT_FORMAT)
+    throw new Error(
+      `${what} was written by several processes, each its part. Make one of it: birkhoff merge RUN, and give its three files.`,
+    );
   for (const name of tensorFiles) {
     const { bytes, sha256: wanted } = state.files[name]!;
     if (files[name].length !== bytes)

@@ -3,6 +3,7 @@
 // Plain data, validated once, kept as config.json: with the corpus it repeats the run. Names of fields that older
 // versions wrote stay readable; everything past the parser has today's.
 
+import { expectHas } from "../basics/fields.ts";
 import { z } from "zod";
 import { isObject, isTooDeep } from "../basics/objects.ts";
 import { MOST_SEQUENCES, MOST_TOKENS } from "../basics/bounds.ts";
@@ -224,4 +225,9 @@ export function parseTrainingConfig(value: unknown, source = "the configuration"
   const result = trainingSchema.safeParse(current);
   if (result.success) return result.data;
   throw new Error(`${source} is not valid:\n  ${problems(result.error.issues, current, trainingSchema).join("\n  ")}`);
+}
+
+/** Throw a TypeError unless it has what every training's configuration has. */
+export function expectTrainingConfig(operation: string, config: unknown): void {
+  expectHas(operation, "config", config, ["model", "batch", "optimizer"], "Give what parseTrainingConfig returned.");
 }

@@ -3,6 +3,7 @@
 // A function of the seed and the parameter's name alone, so models that differ only in their
 // connection start from the same embedding, attention and feed-forward weights.
 
+import { expectParameters } from "../graph/parameters.ts";
 import { expectName } from "../basics/fields.ts";
 import type { Initial, Parameter, ParameterSet } from "../graph/parameters.ts";
 import { sizeOf } from "../graph/tensor.ts";
@@ -11,15 +12,24 @@ import type { Runtime } from "../runtime/runtime.ts";
 
 /**
  * The first values of a parameter, row-major: a function of the seed and the parameter's name alone, so
- * models that differ only in their connection start from the same weights elsewhere.
+ * models that differ only in their connection start from the same weights elsewhere. Of a parameter that ranks share
+ * it gives this part's.
  */
-export function initialValues({ name, tensor, initial }: Parameter, seed: number): Float32Array {
+export function initialValues({ name, tensor, initial, share }: Parameter, seed: number): Float32Array {
   const values = new Float32Array(sizeOf(tensor.shape));
+  const from = share ? share.part * values.length : 0;
   const kind = (Object.keys(initial) as (keyof typeof fillers)[]).find((one) => initial[one as never] !== undefined);
   expectName(`initialValues of "${name}"`, "the kind of initial values", kind, Object.keys(fillers));
-  (fillers[kind] as (values: Float32Array, initial: Initial, key: number) => void)(values, initial, keyOf(name, seed));
+  (fillers[kind] as Filler)(values, initial, { key: keyOf(name, seed), from });
   return values;
 }
+
+/** Where the values are drawn from, and the index of the first of them in the parameter. */
+interface Draw {
+  readonly key: number;
+  readonly from: number;
+}
+type Filler = (values: Float32Array, initial: Initial, draw: Draw) => void;
 
 /**
  * Write the first values of all parameters of a set to a runtime.
@@ -27,12 +37,14 @@ export function initialValues({ name, tensor, initial }: Parameter, seed: number
  * @param seed chooses the values; the same seed gives the same values on every machine
  */
 export function initialise(runtime: Pick<Runtime, "write">, parameters: ParameterSet, seed = 1): void {
+  expectParameters("initialise", parameters);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, seed));
 }
 
 const fillers = {
   constant: (values: Float32Array, { constant }: { constant: number }) => void values.fill(constant),
-  values: (values: Float32Array, { values: listed }: { values: readonly number[] }) => values.set(listed),
+  values: (values: Float32Array, { values: listed }: { values: readonly number[] }, { from }: Draw) =>
+    values.set(listed.slice(from, from + values.length)),
   normal: fillNormal,
 };
 
@@ -43,11 +55,12 @@ function keyOf(name: string, seed: number): number {
 }
 
 /** Box-Muller on a hash of the element's index: millions of weights in a fraction of a second. */
-function fillNormal(values: Float32Array, { normal: deviation }: { normal: number }, key: number): void {
-  for (let i = 0; i < values.length; i += 2) {
-    const radius = deviation * Math.sqrt(-2 * Math.log((mix(i, key) + 1) / 4294967296));
-    const angle = (2 * Math.PI * mix(i + 1, key)) / 4294967296;
-    values[i] = radius * Math.cos(angle);
+function fillNormal(values: Float32Array, { normal: deviation }: { normal: number }, { key, from }: Draw): void {
+  // Two at a time: the first may begin with the second of a pair.
+  for (let i = -(from % 2); i < values.length; i += 2) {
+    const radius = deviation * Math.sqrt(-2 * Math.log((mix(from + i, key) + 1) / 4294967296));
+    const angle = (2 * Math.PI * mix(from + i + 1, key)) / 4294967296;
+    if (i >= 0) values[i] = radius * Math.cos(angle);
     if (i + 1 < values.length) values[i + 1] = radius * Math.sin(angle);
   }
 }

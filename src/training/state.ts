@@ -7,6 +7,18 @@ export interface SavedTensor {
   readonly data: Float32Array;
 }
 
+/** A run of numbers of a tensor: those from place `from` on, where all of them lie in one row. */
+export interface TensorPiece extends SavedTensor {
+  readonly from: number;
+}
+
+/** What one rank of several keeps of a state: the pieces of all ranks together are the whole. */
+export interface OwnState {
+  readonly step: number;
+  readonly model: readonly TensorPiece[];
+  readonly optimizer: readonly TensorPiece[];
+}
+
 /** Everything a trainer needs to go on bit by bit: the step, the parameters, the moments. */
 export interface TrainerState {
   readonly step: number;

@@ -3,9 +3,10 @@
 // A trainer holds a model's compiled programs and the position in the run. It touches no files: what
 // is written where is run.ts. Given the same configuration, data and checkpoint it does the same bits.
 
+import { expectTrainingConfig } from "./config.ts";
 import { given } from "../basics/given.ts";
 import type { Batch, Batches } from "../data/batches.ts";
-import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
+import { parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
@@ -21,12 +22,14 @@ import { initialise } from "./initialise.ts";
 import { fixedLimit } from "./optimizers/clipping.ts";
 import { optimizerSchedule } from "./optimizers/table.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
-import { createSharedSteps, type RankWork } from "./parallel/shared-steps.ts";
+import { ownOf } from "./parallel/own.ts";
+import { createSharedSteps } from "./parallel/shared-steps.ts";
+import type { RankWork } from "./parallel/told.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
 import { restoreTensors } from "./restore.ts";
-import type { SavedTensor, TrainerState } from "./state.ts";
+import type { OwnState, SavedTensor, TensorPiece, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
 
 /** What one training step did. */
@@ -104,6 +107,11 @@ export interface Trainer {
   save(): Promise<TrainerState>;
   /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
   view(): Promise<TrainerState>;
+  /**
+   * This rank's part of what `view` shows, and nothing is sent: all parts together are the whole. Of a trainer that is
+   * alone the whole.
+   */
+  viewOwn(): Promise<OwnState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
   /** Give its memory back to the runtime: programs, parameters and moments. All else then throws an Error. */
@@ -126,6 +134,7 @@ export function createTrainer(
   batches: Batches,
   collective: Collective = alone(),
 ): Trainer {
+  expectTrainingConfig("createTrainer", config);
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const programs = compileTraining(runtime, config, collective);
@@ -328,6 +337,22 @@ export function createTrainer(
     },
     save: () => stateOf("save", (tensor) => runtime.read(tensor)),
     view: () => stateOf("view", viewOf),
+    async viewOwn() {
+      expectThere("viewOwn");
+      steps.expectEnded("viewOwn");
+      const { rank, size } = collective;
+      const whole = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<TensorPiece> => ({
+        name,
+        shape: tensor.shape,
+        from: 0,
+        data: floatsOf(await viewOf(tensor)),
+      });
+      const [model, optimizer] = await Promise.all([
+        Promise.all(ownOf(parameters.all, ({ tensor }) => sizeOf(tensor.shape), { rank, size }).map(whole)),
+        shared ? shared.ownMoments() : Promise.all(graph.moments.map(whole)),
+      ]);
+      return { step, model, optimizer };
+    },
     restore(state) {
       expectThere("restore");
       steps.drop();

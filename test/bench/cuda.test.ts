@@ -29,8 +29,10 @@ describe.skipIf(!(await fakeMachine()))("bench/cuda.sh", { timeout: 240_000 }, (
     expect(new Set(figures.map(({ name }) => name))).toEqual(new Set(cuda.names));
     for (const figure of figures) {
       expect(figure).not.toHaveProperty("bar");
+      // At tiny sizes noise may exceed a kernel's own time, which is said in place of a figure.
+      if (String(figure.name).endsWith("_share") && String(figure.skipped).startsWith("rounding alone")) continue;
       if (String(figure.name).endsWith("vs_torch_compile")) expect(figure.skipped).toContain("PyTorch");
-      else expect(figure.value).toEqual(expect.any(Number));
+      else expect(figure).toEqual(expect.objectContaining({ value: expect.any(Number) as number }));
     }
   });
   test("says that the machine of the tests is no GPU", async () => {

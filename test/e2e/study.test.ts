@@ -71,3 +71,30 @@ test("what does not fit is refused", async () => {
     expect.stringContaining('"hops" is given; allowed are bbh, small'),
   ]);
 });
+
+test("an experiment trains its runs, writes its page, and is not trained again", async () => {
+  const args = ["study", "constraints", "--tiny", "--data", "text.txt", "--seeds", "1", "--page", "pages"];
+  const first = await birkhoff(...args);
+  expect(first.code, first.stderr).toBe(0);
+  const page = fs.readFileSync(place.at("pages", "constraints.md"), "utf8");
+  expect(page).toContain("birkhoff study constraints --tiny --seeds 1 --data text.txt --page pages");
+  expect(page).toMatch(/\| `mhc` \| \d\.\d{4} \| – \| 1\.\d\d \| 0 of 1 \|/);
+  expect(fs.readFileSync(place.at("pages", "constraints-loss.svg"), "utf8")).toMatch(/^<svg /);
+  expect(fs.readFileSync(place.at("pages", "README.md"), "utf8")).toContain("[Constraints](constraints.md)");
+
+  const again = await birkhoff(...args, "--json");
+  expect(again.code, again.stderr).toBe(0);
+  const lines = again.stdout
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { event: string; study?: string; done?: number; points?: number });
+  expect(lines[0]!.done).toBe(lines[0]!.points);
+  expect(lines.at(-1)).toMatchObject({ event: "result", study: "constraints", size: "tiny" });
+
+  const refused = async (...given: string[]): Promise<string> => (await birkhoff("study", ...given)).stderr;
+  expect(await refused("constraints", "made")).toContain("trains its own runs. Leave out made");
+  expect(await refused("robustness")).toContain("Give their folders");
+  expect(await refused("robustness", "made", "--tiny")).toContain("--tiny is for experiments, and robustness is none");
+  expect(await refused("constraints", "--draws", "3")).toContain("--draws is for birkhoff study robustness");
+  expect(await refused("constraints", "--tiny", "--small")).toContain("two sizes of one study");
+}, 180_000);

@@ -204,8 +204,8 @@ describe("damage", () => {
       const file = path.join(folder, "state.json");
       fs.writeFileSync(file, fs.readFileSync(file, "utf8").replace('"seconds": 3', '"seconds": 4'));
     },
-    "is of format 2; this version of birkhoff reads format 1": (folder) =>
-      fs.writeFileSync(path.join(folder, "state.json"), '{"format":2}'),
+    "is of format 3; this version of birkhoff reads formats 1 and 2": (folder) =>
+      fs.writeFileSync(path.join(folder, "state.json"), '{"format":3}'),
   };
   for (const [message, harm] of Object.entries(damages)) {
     it(`is found and the older checkpoint taken (${message})`, () => {

@@ -1,7 +1,8 @@
 // Texts for an engine, made from a number.
 
 import { samplingRandom } from "../../src/data/random.ts";
-import type { Engine, TokenEvent, WrittenText } from "../../src/serving/engine.ts";
+import type { Engine, WrittenText } from "../../src/serving/engine.ts";
+import type { TokenEvent } from "../../src/serving/writing.ts";
 import type { TextRequest } from "../../src/serving/text-request.ts";
 import { uniform } from "../ops/harness.ts";
 

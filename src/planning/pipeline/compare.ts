@@ -2,17 +2,11 @@
 // paper's overlap?
 
 import { fullOverlap, layerCosts, noOverlap, type Overlap } from "./layer-costs.ts";
-import type { PipelineShape } from "./orders.ts";
+import type { PipelineShape } from "../../training/parallel/schedules/orders.ts";
 import { type ConnectionCost, type LayerAssumptions, layerTimes } from "./paper-times.ts";
-import {
-  expectSize,
-  type ScheduleName,
-  scheduleNames,
-  schedules,
-  simulateSchedule,
-  type SimulatedSchedule,
-} from "./schedules.ts";
-import type { PipelineCosts } from "./task.ts";
+import { type ScheduleName, scheduleNames, schedules } from "../../training/parallel/schedules/table.ts";
+import { expectSize, simulateSchedule, type SimulatedSchedule } from "./schedules.ts";
+import type { PipelineCosts } from "../../training/parallel/schedules/task.ts";
 
 /** A schedule that ran, or the reason why it cannot run in this shape. */
 export type Compared =

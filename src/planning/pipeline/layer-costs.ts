@@ -13,7 +13,13 @@
 import { expectFields, expectGiven, type FieldRules } from "../../basics/fields.ts";
 import { expectAmount } from "../../basics/ranges.ts";
 import { MOST_LAYERS } from "../../basics/bounds.ts";
-import type { PipelineCosts, TaskKind, PipelinePass, Piece, TaskStream } from "./task.ts";
+import type {
+  PipelineCosts,
+  TaskKind,
+  PipelinePass,
+  Piece,
+  TaskStream,
+} from "../../training/parallel/schedules/task.ts";
 
 /** Times of a computation: forward, backward for its input, backward for its weights. */
 export interface ComputeTimes {

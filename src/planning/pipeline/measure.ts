@@ -1,6 +1,6 @@
 // Question: how much idle time, memory and exposed communication does a timeline have?
 
-import type { PassPart, TimedTask, Timeline } from "./task.ts";
+import type { PassPart, TimedTask, Timeline } from "../../training/parallel/schedules/task.ts";
 
 /** What one stage does in a step. Times are in the unit of the costs. */
 export interface StageReport {

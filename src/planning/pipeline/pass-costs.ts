@@ -6,7 +6,7 @@
 import { MOST_COUNT } from "../../basics/bounds.ts";
 import { expectFields, expectGiven, type FieldRules } from "../../basics/fields.ts";
 import { expectWhole } from "../../basics/ranges.ts";
-import type { PipelineCosts, TaskKind, PipelinePass, Piece } from "./task.ts";
+import type { PipelineCosts, TaskKind, PipelinePass, Piece } from "../../training/parallel/schedules/task.ts";
 
 /** Times of a stage's passes for one micro-batch, all in the same unit. */
 export interface PassTimes {

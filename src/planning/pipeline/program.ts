@@ -3,7 +3,13 @@
 // A forward pass at position q waits for the one at q-1. A backward pass waits for the one at q+1 and for its own
 // forward pass. If the neighbour is on another stage, a message on the sender's link comes in between.
 
-import type { PipelineCosts, PassPart, PipelinePass, Slot, PipelineTask } from "./task.ts";
+import type {
+  PipelineCosts,
+  PassPart,
+  PipelinePass,
+  Slot,
+  PipelineTask,
+} from "../../training/parallel/schedules/task.ts";
 
 interface Entry {
   readonly stage: number;

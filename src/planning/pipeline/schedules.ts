@@ -1,33 +1,14 @@
-// Question: which schedules are there, and how does one run with given costs?
+// Question: how does a schedule run with given costs?
 
 import { expectFields, type FieldRules } from "../../basics/fields.ts";
 import { entryOf } from "../../basics/objects.ts";
 import { showCount } from "../../basics/show.ts";
-import { dualPipe } from "./dualpipe.ts";
-import { gpipe } from "./gpipe.ts";
-import { interleaved } from "./interleaved.ts";
 import { measure, type TimelineReport } from "./measure.ts";
-import { oneForwardOneBackward } from "./one-f-one-b.ts";
-import type { PipelineSchedule, PipelineShape } from "./orders.ts";
+import type { PipelineShape } from "../../training/parallel/schedules/orders.ts";
+import { type ScheduleName, schedules } from "../../training/parallel/schedules/table.ts";
 import { tasksOf } from "./program.ts";
 import { simulate } from "./simulate.ts";
-import type { PipelineCosts, Timeline } from "./task.ts";
-import { zeroBubble } from "./zero-bubble.ts";
-
-/** All schedules by name: their titles, sources, copies of the parameters, and orders. */
-export const schedules: {
-  readonly gpipe: PipelineSchedule;
-  readonly "1f1b": PipelineSchedule;
-  readonly interleaved: PipelineSchedule;
-  readonly "zb-h1": PipelineSchedule;
-  readonly dualpipe: PipelineSchedule;
-} = { gpipe, "1f1b": oneForwardOneBackward, interleaved, "zb-h1": zeroBubble, dualpipe: dualPipe };
-
-/** A pipeline schedule, by the name the command line gives it. */
-export type ScheduleName = keyof typeof schedules;
-
-/** Names of all schedules. */
-export const scheduleNames = Object.keys(schedules) as ScheduleName[];
+import type { PipelineCosts, Timeline } from "../../training/parallel/schedules/task.ts";
 
 /** A schedule that ran: the times of all tasks, and their totals. */
 export interface SimulatedSchedule {

@@ -6,7 +6,7 @@
 // stopped. A kernel takes the same time wherever it runs, and no processor does two things at once.
 
 import { PriorityQueue } from "../../data/priority-queue.ts";
-import type { PipelineTask, Timeline } from "./task.ts";
+import type { PipelineTask, Timeline } from "../../training/parallel/schedules/task.ts";
 
 /** A task and how far it has come. */
 interface Job {

@@ -18,18 +18,20 @@ export function alone(): Collective {
       `${operation}: rank ${rank} is given; this process is alone, so there is none to talk to. Start several by birkhoff launch.`,
     );
   };
-  return {
+  const collective: Collective = {
     name: "alone",
     rank: 0,
     size: 1,
     send: (_values, to) => nobody("send", to),
     receive: (_into, from) => nobody("receive", from),
     allToAll: copied,
+    allToAllParts: ([own], [into]) => copied(own!, into!),
     allGather: copied,
     broadcast: () => done,
     reduceScatter: copied,
     allReduce: () => done,
     barrier: () => done,
+    group: () => collective,
     progress: () => undefined,
     stepping: () => undefined,
     traffic: { sentBytes: 0, waited: 0 },
@@ -38,4 +40,5 @@ export function alone(): Collective {
     },
     close: () => Promise.resolve(),
   };
+  return collective;
 }

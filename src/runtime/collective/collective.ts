@@ -47,6 +47,11 @@ export interface Collective {
   receive(into: Values, from: number): Pending;
   /** Part q of `values` goes to rank q, and part q of `into` comes from it; both are N parts of one size. */
   allToAll(values: Values, into: Values): Pending;
+  /**
+   * The same with parts of any sizes: `parts[q]` goes to rank q, and `into[q]` comes from it, as long as what q sends. An
+   * empty part is not sent. The rank's own part is copied.
+   */
+  allToAllParts(parts: readonly Values[], into: readonly Values[]): Pending;
   /** Every rank gets what all have, one after another: `into` is N times as long as `own`. */
   allGather(own: Values, into: Values): Pending;
   /** Every rank's `values` become those of one. */
@@ -57,6 +62,14 @@ export interface Collective {
   allReduce(values: Float32Array): Pending;
   /** Done when all ranks have begun it. */
   barrier(): Pending;
+  /**
+   * A collective of some of these ranks, in the given order. Every rank of this collective makes as many groups, in the
+   * same order, each with itself in it; those that make one together name the same ranks. Its messages never mix with
+   * others', and `progress` moves everything on.
+   *
+   * @throws RangeError unless the ranks are different ones of this collective, and this rank is among them
+   */
+  group(ranks: readonly number[]): Collective;
   /** Move what has been begun on. */
   progress(): void;
   /** Say whether this rank is within a step, where its work must move: who watches the job ends one that hangs. */

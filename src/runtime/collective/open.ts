@@ -22,13 +22,17 @@ export async function openCollective(options: CollectiveOptions = {}): Promise<C
   const messenger = await enterMpi(launched);
   const collective = overMessages(messenger, options);
   const watched = await joinWatch(collective);
-  return {
-    ...collective,
+  const watchedOf = (of: Collective): Collective => ({
+    ...of,
+    group: (ranks) => watchedOf(of.group(ranks)),
     progress() {
       watched.move();
-      collective.progress();
+      of.progress();
     },
     stepping: (within) => watched.stepping(within),
+  });
+  return {
+    ...watchedOf(collective),
     async close() {
       await collective.barrier().done();
       // Rank 0 may be the watch, and those that have not left it would take its end for the job's.

@@ -42,21 +42,48 @@ export interface Messenger {
   leave(): Promise<void>;
 }
 
-/** Of `send` and `receive`; operations of all ranks are numbered by those after it, in turns. */
-const DIRECT = 0;
-const TAGS = 16384;
+/**
+ * Each group has so many tags of its own: the first of `send` and `receive`, the others of the operations of all ranks,
+ * in turns. MPI promises tags up to 32767.
+ */
+const TAGS = 2048;
+const MOST_GROUPS = 16;
 
 /** Sums of so many values or fewer are added by every rank for itself: one round of messages instead of two. */
 const FEW = 1024;
 
+/** What the groups of one job have in common. */
+interface Job {
+  readonly begun: Set<Pending>;
+  readonly traffic: { sentBytes: number; waited: number };
+  readonly deadline: number;
+  groups: number;
+  closed: boolean;
+}
+
 /** A collective over messages. */
 export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
+  const job: Job = { begun: new Set(), traffic: { sentBytes: 0, waited: 0 }, deadline, groups: 0, closed: false };
+  return groupOf(messenger, job);
+}
+
+/** The ranks of a group, counted from 0, as the messenger of their job knows them. */
+function membersOf(messenger: Messenger, ranks: readonly number[]): Messenger {
+  return {
+    ...messenger,
+    rank: ranks.indexOf(messenger.rank),
+    size: ranks.length,
+    send: (values, to, tag) => messenger.send(values, ranks[to]!, tag),
+    receive: (into, from, tag) => messenger.receive(into, ranks[from]!, tag),
+  };
+}
+
+function groupOf(messenger: Messenger, job: Job): Collective {
   const { rank, size } = messenger;
+  const { begun, traffic, deadline } = job;
   const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
-  const begun = new Set<Pending>();
-  const traffic = { sentBytes: 0, waited: 0 };
+  const direct = TAGS * job.groups++;
   let turn = 0;
-  let closed = false;
 
   /**
    * One operation: rounds of messages, each begun when those of the one before are done.
@@ -64,7 +91,7 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
    * @param rounds each may end with work of its own, done once
    */
   const begin = (operation: string, rounds: readonly (() => Message[] | void)[]): Pending => {
-    if (closed) throw new Error(`${operation}: this collective has been closed; open another.`);
+    if (job.closed) throw new Error(`${operation}: this collective has been closed; open another.`);
     let [round, open]: [number, Message[]] = [0, []];
     const pending: Pending = {
       test() {
@@ -96,7 +123,7 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     traffic.sentBytes += values.byteLength;
     return messenger.send(values, to, tag);
   };
-  const nextTag = (): number => 1 + (turn++ % (TAGS - 1));
+  const nextTag = (): number => direct + 1 + (turn++ % (TAGS - 1));
   const part = <V extends Values>(values: V, index: number): V => {
     const length = values.length / size;
     return values.subarray(length * index, length * (index + 1)) as V;
@@ -135,11 +162,11 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     size,
     send(values, to) {
       expectRank("send", to);
-      return begin("send", [() => [send(values, to, DIRECT)]]);
+      return begin("send", [() => [send(values, to, direct)]]);
     },
     receive(into, from) {
       expectRank("receive", from);
-      return begin("receive", [() => [messenger.receive(into, from, DIRECT)]]);
+      return begin("receive", [() => [messenger.receive(into, from, direct)]]);
     },
     allToAll(values, into) {
       const tag = nextTag();
@@ -148,6 +175,23 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
           `allToAll: ${values.length} and ${into.length} values are given; both must be ${size} parts of one size.`,
         );
       return begin("allToAll", [() => exchange(values, into, tag)]);
+    },
+    allToAllParts(parts, into) {
+      if (parts.length !== size || into.length !== size || parts[rank]!.length !== into[rank]!.length)
+        throw new RangeError(
+          `allToAllParts: ${parts.length} and ${into.length} parts are given; both must be ${size}, and a rank's own parts as long as each other.`,
+        );
+      const tag = nextTag();
+      return begin("allToAllParts", [
+        () => {
+          into[rank]!.set(parts[rank]!);
+          const full = (of: readonly Values[]): number[] => others.filter((each) => of[each]!.length > 0);
+          return [
+            ...full(into).map((from) => messenger.receive(into[from]!, from, tag)),
+            ...full(parts).map((to) => send(parts[to]!, to, tag)),
+          ];
+        },
+      ]);
     },
     allGather(own, into) {
       expectLength("allGather", into, own);
@@ -190,6 +234,18 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
       const tag = nextTag();
       return begin("barrier", [() => gather(new Uint8Array(1), new Uint8Array(size), tag)]);
     },
+    group(ranks) {
+      const members = new Set(ranks);
+      if (members.size !== ranks.length || !members.has(rank) || ranks.some((each) => !(each >= 0 && each < size)))
+        throw new RangeError(
+          `group: the ranks ${ranks.join(", ")} are given; they must be different ones of 0 to ${size - 1}, with ${rank} among them. Name the ranks that make this group together.`,
+        );
+      if (job.groups === MOST_GROUPS)
+        throw new RangeError(
+          `group: there are ${MOST_GROUPS} groups already, the most of one job. Use one that is there.`,
+        );
+      return groupOf(membersOf(messenger, ranks), job);
+    },
     progress() {
       for (const each of begun) each.test();
     },
@@ -197,9 +253,9 @@ export function overMessages(messenger: Messenger, { deadline = DEADLINE }: Coll
     traffic,
     abort: (message) => messenger.abort(message),
     async close() {
-      if (closed) return;
+      if (job.closed) return;
       await collective.barrier().done();
-      closed = true;
+      job.closed = true;
       await messenger.leave();
     },
   };

@@ -31,4 +31,4 @@ export const setting = (name: NumberSetting): z.ZodNumber =>
 export const settingFlag: z.ZodBoolean = z.boolean();
 export const settingCount = (least: number, most: number): z.ZodInt => z.int().min(least).max(most);
 export const settingList = <Name extends string>(names: readonly Name[]): z.ZodArray<z.ZodType<Name>> =>
-  z.array(z.enum(names as unknown as [Name, ...Name[]]) as unknown as z.ZodType<Name>);
+  z.array(z.enum(names));

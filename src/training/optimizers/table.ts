@@ -43,7 +43,7 @@ const entries = {
 type AnyEntry = OptimizerEntry<{ readonly kind?: string }>;
 
 /** The entry of an optimizer; AdamW's where none is named. */
-export const optimizerEntry = (kind: OptimizerKind = "adamw"): AnyEntry => entries[kind] as unknown as AnyEntry;
+export const optimizerEntry = (kind: OptimizerKind = "adamw"): AnyEntry => entries[kind];
 
 export const optimizerKinds: readonly OptimizerKind[] = Object.keys(entries) as OptimizerKind[];
 

@@ -8,7 +8,14 @@
 import { expectFields, expectName, type FieldRules } from "../../basics/fields.ts";
 import { given } from "../../basics/given.ts";
 import { showValue } from "../../basics/show.ts";
-import { type Parameter, type ParameterSet, type Role, roles, trainedParameters } from "../../graph/parameters.ts";
+import {
+  expectParameters,
+  type Parameter,
+  type ParameterSet,
+  type Role,
+  roles,
+  trainedParameters,
+} from "../../graph/parameters.ts";
 import { input } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { expectAdamw } from "../../ops/adamw-rules.ts";
@@ -107,6 +114,7 @@ export function updatesOf(
   loss: Tensor,
   { learningRate, ...chosen }: Readonly<Record<string, unknown>> & Pick<OptimizerOptions, "learningRate">,
 ): OptimizerUpdates {
+  expectParameters(operation, parameters);
   const settings = expectOptimizer(operation, chosen);
   const rate = learningRate ?? optimizerEntry(settings.kind).usual.learningRate;
   if (typeof rate !== "number" && typeof rate !== "function")

@@ -14,7 +14,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TrainerState } from "../state.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { Bucket } from "./layout.ts";
 import { restoreTensors } from "../restore.ts";
 import type { Shard, SharedStep } from "./step.ts";
@@ -37,6 +37,8 @@ export interface Exchange {
   start(): Promise<void>;
   /** The moments of all ranks, by the names that a process alone gives them. All ranks ask at once. */
   moments(): Promise<SavedTensor[]>;
+  /** The moments of this rank alone, in the order of the parameters. */
+  ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
 }
@@ -73,8 +75,8 @@ export function createExchange(
       reducing[at] ??= collective.reduceScatter(ofBucket(bucket), own[at]!);
     }
   };
-  const runPart = (part: ProgramPart): void => {
-    part.run();
+  const runPart = async (part: ProgramPart): Promise<void> => {
+    await part.run();
     for (const state of part.updated) {
       const index = indexOf.get(state);
       if (index !== undefined) hasArrived(index, runtime.view?.(state) ?? runtime.readNow!(state));
@@ -145,7 +147,7 @@ export function createExchange(
     async run(micro) {
       begin();
       const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
-      if (parts) for (const part of parts) runPart(part);
+      if (parts) for (const part of parts) await runPart(part);
       else micro.run();
       // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
       const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);
@@ -189,6 +191,24 @@ export function createExchange(
       for (const { name, tensor } of replicated)
         saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await runtime.read(tensor)) }]);
       return saved.flat();
+    },
+    async ownMoments() {
+      const pieces: (TensorPiece & { readonly parameter: number })[] = [];
+      for (const which of keptNames) {
+        await readGroups(which);
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+          const shape = kept[parameter]![which];
+          if (!shape) continue;
+          // What is smaller than its parameter belongs to a whole one.
+          const data = groups[group]!.slice(place, place + Math.min(length, sizeOf(shape)));
+          pieces.push({ parameter, name: `${trained[parameter]!.name}.${which}`, shape, from, data });
+        }
+      }
+      for (const { name, tensor } of rank === 0 ? replicated : []) {
+        const data = Float32Array.from(await runtime.read(tensor));
+        pieces.push({ parameter: trained.length, name, shape: tensor.shape, from: 0, data });
+      }
+      return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
       take("parameter", model);

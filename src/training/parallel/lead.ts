@@ -6,13 +6,14 @@
 // others read no checkpoint, and need not see its disk.
 
 import type { Collective } from "../../runtime/collective/collective.ts";
-import { broadcastText } from "../../runtime/collective/texts.ts";
-import type { SavedTensor, TrainerState } from "../state.ts";
+import { broadcastText, gatherTexts } from "../../runtime/collective/texts.ts";
+import type { OwnState, SavedTensor, TrainerState } from "../state.ts";
 import type { StepWishes, Trainer } from "../trainer.ts";
 
 /** What rank 0 tells the others to do. */
 type Order =
   | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "instruments" | "rateFactor" | "ahead"> }
+  | { readonly call: "keepOwn"; readonly place: string }
   | { readonly call: "evaluate" | "findNotFinite" | "save" | "end" }
   | { readonly call: "restore"; readonly step: number; readonly model: Outline[]; readonly optimizer: Outline[] };
 
@@ -22,8 +23,21 @@ type Outline = Omit<SavedTensor, "data">;
 const outlineOf = ({ name, shape }: SavedTensor): Outline => ({ name, shape });
 const LEADER = 0;
 
-/** Rank 0's trainer, which the trainers of the other ranks follow; `endFollowers` lets them go. */
-export function leadTrainer(collective: Collective, trainer: Trainer): Trainer {
+/** Keeps one rank's part of a state at a place; what it returns is told to rank 0. It may not throw. */
+export type KeepOwn = (own: OwnState, place: string) => string;
+
+/** A trainer that others may follow. */
+export interface LeadingTrainer extends Trainer {
+  /** Let every rank keep its own part of the state, and hear what each says, in their order; absent of one that is alone. */
+  keepOwn?(place: string): Promise<readonly string[]>;
+}
+
+/**
+ * Rank 0's trainer, which the trainers of the other ranks follow; `endFollowers` lets them go.
+ *
+ * @param keep as the other ranks give it to `followTrainer`
+ */
+export function leadTrainer(collective: Collective, trainer: Trainer, keep: KeepOwn): LeadingTrainer {
   if (collective.size === 1) return trainer;
   let restored: TrainerState | undefined;
   const tell = async (order: Order): Promise<void> => {
@@ -75,6 +89,11 @@ export function leadTrainer(collective: Collective, trainer: Trainer): Trainer {
       () => ({ call: "save" }),
       () => trainer.view(),
     ),
+    viewOwn: () => trainer.viewOwn(),
+    keepOwn: told(
+      (place: string) => ({ call: "keepOwn", place }),
+      async (place: string) => gatherTexts(collective, keep(await trainer.viewOwn(), place)),
+    ),
     restore(state) {
       trainer.restore(state);
       restored = state;
@@ -88,12 +107,13 @@ export async function endFollowers(collective: Collective): Promise<void> {
 }
 
 /** Do what rank 0 tells, until it lets this rank go. */
-export async function followTrainer(collective: Collective, trainer: Trainer): Promise<void> {
+export async function followTrainer(collective: Collective, trainer: Trainer, keep: KeepOwn): Promise<void> {
   const calls: { readonly [C in Order["call"]]: (order: Extract<Order, { call: C }>) => Promise<unknown> } = {
     trainStep: ({ wishes }) => trainer.trainStep(wishes),
     evaluate: () => trainer.evaluate(),
     findNotFinite: () => trainer.findNotFinite(),
     save: () => trainer.view(),
+    keepOwn: async ({ place }) => gatherTexts(collective, keep(await trainer.viewOwn(), place)),
     restore: async (order) => trainer.restore(await hearState(collective, order)),
     end: () => Promise.resolve(),
   };

@@ -17,15 +17,7 @@ import { expectSame } from "./agree.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
 import { ownBatches, type Share } from "./share.ts";
 import type { SharedStep } from "./step.ts";
-
-/** What one rank did since the step before. */
-export interface RankWork {
-  /** Of its own rows. */
-  readonly tokensPerSecond: number;
-  /** Seconds in which it waited for others. */
-  readonly waited: number;
-  readonly sentBytes: number;
-}
+import { createTelling, type RankWork } from "./told.ts";
 
 /** What a step of all ranks tells. */
 export interface SharedStepTold {
@@ -36,7 +28,7 @@ export interface SharedStepTold {
   readonly ranks: readonly RankWork[];
 }
 
-export interface SharedSteps extends Pick<Exchange, "moments"> {
+export interface SharedSteps extends Pick<Exchange, "moments" | "ownMoments"> {
   /** Run this rank's part of a step, from 1; its schedule is written already. */
   run(step: number): Promise<SharedStepTold>;
   restore(state: TrainerState): void;
@@ -66,12 +58,14 @@ export function createSharedSteps(
     readonly last: Program;
   },
 ): SharedSteps {
-  const { size } = collective;
   const { trained, loads } = shared;
   const exchange = createExchange(runtime, collective, shared, share.total);
   const batchOf = ownBatches(batches, share);
   const experts = loads.map(({ shape }) => sizeOf(shape));
-  const clock = createClock(collective, share.batch * batches.contextLength * share.accumulate);
+  const tell = createTelling(collective, {
+    total: share.total,
+    tokens: share.batch * batches.contextLength * share.accumulate,
+  });
   let ready = false;
 
   const feed = (step: number, index: number): void => {
@@ -82,32 +76,9 @@ export function createSharedSteps(
     const parts = program.parts?.();
     if (!parts) program.run();
     for (const part of parts ?? []) {
-      part.run();
+      await part.run();
       collective.progress();
     }
-  };
-  /** The numbers that a rank tells the others: its losses, its loads, its work. */
-  const tell = async (losses: readonly number[], ownLoads: readonly TensorValues[]): Promise<Told> => {
-    const own = Float64Array.from([...losses, ...ownLoads.flatMap((load) => [...load]), ...clock.lap()]);
-    const all = new Float64Array(size * own.length);
-    await collective.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
-    const byRank = Array.from({ length: size }, (_, rank) => [
-      ...all.subarray(rank * own.length, (rank + 1) * own.length),
-    ]);
-    let loss = 0;
-    for (const each of byRank) for (const part of each.slice(0, losses.length)) loss += part / share.total;
-    let at = losses.length;
-    const summed = experts.map((many) => {
-      const sum = new Float32Array(many);
-      for (const each of byRank) for (let e = 0; e < many; e++) sum[e] = sum[e]! + each[at + e]!;
-      at += many;
-      return sum;
-    });
-    const ranks = byRank.map((each): RankWork => {
-      const [tokensPerSecond = 0, waited = 0, sentBytes = 0] = each.slice(at);
-      return { tokensPerSecond, waited, sentBytes };
-    });
-    return { loss, loads: summed, ranks };
   };
 
   return {
@@ -120,9 +91,8 @@ export function createSharedSteps(
       for (let index = 0; index < share.accumulate; index++) {
         feed(step, index);
         const isLast = index === share.accumulate - 1;
-        const sent = isLast ? exchange.run(micro) : runInParts(micro);
-        // Asked for before another program runs.
-        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads"), sent]);
+        await (isLast ? exchange.run(micro) : runInParts(micro));
+        const [[loss = NaN], loadsNow] = await Promise.all([micro.read("loss"), micro.read("loads")]);
         losses.push(loss);
         for (const [layer, load] of loadsNow.entries())
           ownLoads[layer]!.forEach((sum, e) => void (ownLoads[layer]![e] = sum + load[e]!));
@@ -134,6 +104,7 @@ export function createSharedSteps(
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
     moments: () => exchange.moments(),
+    ownMoments: () => exchange.ownMoments(),
     async findNotFinite(step, look) {
       let found: string | undefined;
       for (let index = 0; index < share.accumulate && found === undefined; index++) {
@@ -161,12 +132,6 @@ export function createSharedSteps(
   }
 }
 
-interface Told {
-  readonly loss: number;
-  readonly loads: readonly Float32Array[];
-  readonly ranks: readonly RankWork[];
-}
-
 /** FNV-1a (Fowler, Noll, Vo) by words of 32 bits, with a turn of the sum, so that high bits reach low ones. */
 export function hashOf(values: TensorValues, from = 2166136261): number {
   const words = new Int32Array(values.buffer, values.byteOffset, values.byteLength / 4);
@@ -176,21 +141,4 @@ export function hashOf(values: TensorValues, from = 2166136261): number {
     sum = (sum << 13) | (sum >>> 19);
   }
   return sum;
-}
-
-/** Measures a rank's work from one step to the next. */
-function createClock(
-  { traffic }: Collective,
-  tokens: number,
-): { lap(): [tokensPerSecond: number, waited: number, sentBytes: number] } {
-  let before = { time: performance.now(), ...traffic };
-  return {
-    lap() {
-      const now = { time: performance.now(), ...traffic };
-      const [seconds, waited] = [(now.time - before.time) / 1000, now.waited - before.waited];
-      const sentBytes = now.sentBytes - before.sentBytes;
-      before = now;
-      return [tokens / Math.max(1e-9, seconds - waited), waited, sentBytes];
-    },
-  };
 }

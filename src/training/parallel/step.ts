@@ -11,11 +11,19 @@ import type { LanguageModel } from "../../model/language-model.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
+import type { ProgramSpec } from "../../runtime/program.ts";
 import { withAdaptive } from "../optimizers/clipping.ts";
 import type { States, UpdateRule } from "../optimizers/rule.ts";
 import { ruled, updateRule } from "../optimizers/step.ts";
 import type { OptimizerSettings } from "../optimizers/table.ts";
-import { buildHead, type MicroOutputs, type StepGraph, type StepOptions, type UpdateOutputs } from "../step.ts";
+import {
+  buildHead,
+  type MicroOutputs,
+  type StepGraph,
+  type StepHead,
+  type StepOptions,
+  type UpdateOutputs,
+} from "../step.ts";
 import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
 import type { Place, Share } from "./share.ts";
 
@@ -52,20 +60,12 @@ export function buildSharedStep(
   model: LanguageModel,
   parameters: ParameterSet,
   { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
-  { accumulate, total }: Share,
-  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  share: Share,
+  place: Place,
 ): SharedStep {
   const head = buildHead(model, parameters, options);
   const { trained, loss, schedule } = head;
-  const { rules, groups } = groupRules(trained, optimizer);
-  const layout = createLayout(
-    trained.map(({ tensor }, index) => ({
-      size: sizeOf(tensor.shape),
-      group: groups.findIndex(({ members }) => members.includes(index)),
-      whole: rules[index]!.elementwise === undefined,
-    })),
-    { ranks: size, groups: groups.length, bucketBytes },
-  );
+  const { accumulate } = share;
   const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
@@ -77,7 +77,34 @@ export function buildSharedStep(
     },
     precision,
   );
+  const { update, ...own } = buildShareUpdate({ ...head, sums }, { optimizer, precision }, share, place);
+  return { ...head.inputs, schedule, programs: { micro, update }, trained, sums, ...own };
+}
 
+/** The update of a rank's share of some parameters, from the sums of their gradients. */
+export function buildShareUpdate(
+  {
+    trained,
+    schedule,
+    sums,
+    balanced,
+    ...head
+  }: Pick<StepHead, "trained" | "schedule" | "balanced" | "loads"> & Pick<SharedStep, "sums">,
+  { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
+  { accumulate, total }: Pick<Share, "accumulate" | "total">,
+  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments" | "kept" | "replicated"> & {
+  readonly update: ProgramSpec<UpdateOutputs>;
+} {
+  const { rules, groups } = groupRules(trained, optimizer);
+  const layout = createLayout(
+    trained.map(({ tensor }, index) => ({
+      size: sizeOf(tensor.shape),
+      group: groups.findIndex(({ members }) => members.includes(index)),
+      whole: rules[index]!.elementwise === undefined,
+    })),
+    { ranks: size, groups: groups.length, bucketBytes },
+  );
   const given = input("clip", [2]);
   const { clip, states: replicated, updates: ofClip } = withAdaptive(given, optimizer.clip);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
@@ -105,27 +132,14 @@ export function buildSharedStep(
   });
   const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
   const update = programInPrecision<UpdateOutputs>(
-    { outputs: { clip, squares: [] }, updates: [...updates, ...ofClip, ...head.balanced(loads, clip), ...cleared] },
+    { outputs: { clip, squares: [] }, updates: [...updates, ...ofClip, ...balanced(loads, clip), ...cleared] },
     precision,
   );
   const moments = shards.flatMap((shard, group) =>
     Object.entries(shard?.states ?? {}).map(([which, tensor]) => ({ name: `shard.${group}.${which}`, tensor })),
   );
-  const programs = { micro, update };
-  return {
-    ...head.inputs,
-    schedule,
-    moments: [...moments, ...replicated],
-    programs,
-    trained,
-    layout,
-    sums,
-    shards,
-    clip: given,
-    loads,
-    kept: rules.map(({ states }) => states),
-    replicated,
-  };
+  const kept = rules.map(({ states }) => states);
+  return { moments: [...moments, ...replicated], update, layout, shards, clip: given, loads, kept, replicated };
 }
 
 /** Parameters that are updated as one tensor. */

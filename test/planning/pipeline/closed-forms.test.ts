@@ -3,7 +3,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { passCosts, type PassTimes } from "../../../src/planning/pipeline/pass-costs.ts";
-import { type ScheduleName, simulateSchedule } from "../../../src/planning/pipeline/schedules.ts";
+import { simulateSchedule } from "../../../src/planning/pipeline/schedules.ts";
+import type { ScheduleName } from "../../../src/training/parallel/schedules/table.ts";
 
 const quarters = (from: number, to: number): fc.Arbitrary<number> =>
   fc.integer({ min: from, max: to }).map((value) => value / 4);

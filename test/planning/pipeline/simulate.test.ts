@@ -5,9 +5,10 @@ import { describe, expect, test } from "vitest";
 import { fullOverlap, layerCosts, type LayerTimes, noOverlap } from "../../../src/planning/pipeline/layer-costs.ts";
 import { measure } from "../../../src/planning/pipeline/measure.ts";
 import { passCosts } from "../../../src/planning/pipeline/pass-costs.ts";
-import { scheduleNames, schedules, simulateSchedule } from "../../../src/planning/pipeline/schedules.ts";
+import { simulateSchedule } from "../../../src/planning/pipeline/schedules.ts";
+import { scheduleNames, schedules } from "../../../src/training/parallel/schedules/table.ts";
 import { criticalPath, simulate } from "../../../src/planning/pipeline/simulate.ts";
-import type { PipelineCosts, PipelineTask, TimedTask } from "../../../src/planning/pipeline/task.ts";
+import type { PipelineCosts, PipelineTask, TimedTask } from "../../../src/training/parallel/schedules/task.ts";
 
 // Quarters add without rounding.
 const time = fc.integer({ min: 0, max: 16 }).map((quarters) => quarters / 4);

@@ -20,9 +20,11 @@ const value = fc.oneof(
   fc.constantFrom("1", "a:b", "a-b", "a+b", "a_b", "a/b", "a,b", "..", "é"),
   fc.array(fc.integer(), { maxLength: 3 }),
 );
+/** Values with the same key are the same connection: spaces around a name do not count. */
+const keyOf = (one: SweepValue): string => JSON.stringify(typeof one === "string" ? one.trim() : one);
 const axes = fc.dictionary(
   fc.constantFrom(...paths),
-  fc.uniqueArray(value, { minLength: 1, maxLength: 5, selector: (one) => JSON.stringify(one) }),
+  fc.uniqueArray(value, { minLength: 1, maxLength: 5, selector: keyOf }),
   { minKeys: 1, maxKeys: 4, noNullPrototype: true },
 );
 
@@ -41,7 +43,7 @@ test("more values on an axis leave the names of the points that were there", () 
   fc.assert(
     fc.property(axes, value, (given, more) => {
       const [axis] = Object.keys(given);
-      const values = given[axis!]!.filter((one) => JSON.stringify(one) !== JSON.stringify(more));
+      const values = given[axis!]!.filter((one) => keyOf(one) !== keyOf(more));
       if (values.length === 0) return;
       const before = parseSweep({ name: "x", axes: { ...given, [axis!]: values } });
       const after = parseSweep({ name: "x", axes: { ...given, [axis!]: [more, ...values] } });

@@ -47,6 +47,13 @@ describe.each([2, 3, 4])("%d ranks", (size) => {
       await collective.allToAll(sent, got).done();
       expect([...got]).toEqual(Array.from({ length: size }, (_, from) => 10 * from + rank));
 
+      // Rank q sends q + r numbers to rank r, but none to rank 0.
+      const many = (from: number, to: number): number => (to === 0 ? 0 : from + to);
+      const parts = Array.from({ length: size }, (_, to) => valuesOf(rank, many(rank, to)));
+      const into = Array.from({ length: size }, (_, from) => new Float32Array(many(from, rank)));
+      await collective.allToAllParts(parts, into).done();
+      expect(into).toEqual(Array.from({ length: size }, (_, from) => valuesOf(from, many(from, rank))));
+
       const said = Int32Array.of(rank === 1 ? 42 : 0);
       await collective.broadcast(said, 1).done();
       expect(said[0]).toBe(42);

@@ -66,7 +66,7 @@ describe.each(runtimes)("%s", (_name, open, tolerance) => {
 
   test.each(Object.keys(settings))("%s", async (name) => {
     const { parameters, loss, inputs } = linear();
-    const updates = optimizerUpdates(parameters, loss, { ...settings[name]!, clip: "none" } as OptimizerOptions);
+    const updates = optimizerUpdates(parameters, loss, { ...settings[name]!, clip: "none" });
     const program = runtime.compile({ outputs: {}, updates: updates.updates });
     for (const [index, { tensor }] of parameters.all.entries())
       runtime.write(tensor, numbers(sizeOf(tensor.shape), 100 + index));

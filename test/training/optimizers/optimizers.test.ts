@@ -53,7 +53,7 @@ describe.each(optimizerKinds)("%s", (kind) => {
     const reference = createReferenceRuntime();
     const parameters = createParameters();
     const w = parameters.create("w", [2, 3], { constant: 1 }, "weight");
-    const updates = optimizerUpdates(parameters, sum(square(w)), { kind } as OptimizerOptions);
+    const updates = optimizerUpdates(parameters, sum(square(w)), { kind });
     const program = reference.compile({ outputs: {}, updates: updates.updates });
     const run = (values: readonly number[], step: number): void => {
       reference.write(w, values);
@@ -69,16 +69,16 @@ describe.each(optimizerKinds)("%s", (kind) => {
   });
 
   test("a configuration without its settings has the usual ones", () => {
-    const parsed = tinyTraining("mhc", { optimizer: { kind } } as Changes).optimizer;
+    const parsed = tinyTraining("mhc", { optimizer: { kind } }).optimizer;
     expect(parsed).toMatchObject(usualSettings(kind));
-    expect(parseTrainingConfig(tinyTraining("mhc", { optimizer: { kind } } as Changes)).optimizer).toEqual(parsed);
+    expect(parseTrainingConfig(tinyTraining("mhc", { optimizer: { kind } })).optimizer).toEqual(parsed);
   });
 });
 
 test("every parameter of every connection has its line in the table of groups", () => {
   const seen = new Set<string>();
   for (const kind of connectionKinds) {
-    const { model } = tinyTraining(kind, { model: { valueResidual: true } } as Changes);
+    const { model } = tinyTraining(kind, { model: { valueResidual: true } });
     const parameters = createParameters();
     languageModel(model, parameters);
     for (const { role, part, tensor, name } of parameters.all) {

@@ -8,7 +8,7 @@ import type { TrainingConfig } from "../../../src/training/config.ts";
 import { createLayout } from "../../../src/training/parallel/layout.ts";
 import { createTrainer, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
-import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+import { tinyBatches, tinyTraining } from "../tiny.ts";
 
 const runtimes: Runtime[] = [];
 beforeAll(async () => {
@@ -39,7 +39,7 @@ const cases: readonly (readonly [name: string, optimizer: object])[] = [
 ];
 
 test.each(cases)("%s on 3 ranks is as in one process, and goes on alone", async (_name, optimizer) => {
-  const config = { ...tinyTraining("mhc", { optimizer } as Changes), batch: 1, accumulate: 3 };
+  const config = { ...tinyTraining("mhc", { optimizer }), batch: 1, accumulate: 3 };
   const alone = trainerOf(config);
   const one = await train(alone, 6);
   const state = await alone.save();

@@ -143,10 +143,10 @@ test("rank 0 leads: the others follow its calls, and get what it restores", asyn
   const told = await onAll(createWorld(2), (collective) =>
     withTrainer(trainerOf(config, collective), async (trainer) => {
       if (collective.rank > 0) {
-        await followTrainer(collective, trainer);
+        await followTrainer(collective, trainer, () => "");
         return { step: trainer.step, losses: [] };
       }
-      const lead = leadTrainer(collective, trainer);
+      const lead = leadTrainer(collective, trainer, () => "");
       const first = losses(await trainOn(lead, 3));
       const saved = await lead.save();
       const second = losses(await trainOn(lead, 2));

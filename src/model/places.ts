@@ -5,7 +5,7 @@
 // system prompt, the examples of a test or the turns of a chat are read once by each place. What is read again would be
 // the same bits (shapes.ts), so a text is the same whatever its place held.
 
-import { commonLength } from "../model/decoder.ts";
+import { commonLength } from "./decoder.ts";
 
 export interface Place {
   readonly slot: number;

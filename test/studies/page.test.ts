@@ -1,0 +1,125 @@
+// The shared form of experiments: arms over seeds, differences seed by seed, pages and their summary; and every experiment
+// of the table describes runs that exist.
+
+import { expect, test } from "vitest";
+import type { RunData } from "../../src/runs/run-data.ts";
+import { parseSweep, sweepPoints } from "../../src/runs/sweep/definition.ts";
+import { armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "../../src/studies/arms.ts";
+import { writeStudyPage, writeStudySummary } from "../../src/studies/page.ts";
+import { sizeNames, type StudiedRun, type Study } from "../../src/studies/study.ts";
+import { studies, studyNames } from "../../src/studies/table.ts";
+import { estimatesFigure } from "../../src/report/figures/estimates.ts";
+import { renderSvg } from "../../src/report/render.ts";
+
+const studied = (connection: string, seed: number, bits: number | undefined): StudiedRun<number> => ({
+  result: {
+    name: `${connection},${seed}`,
+    values: { connection, seed },
+    group: { connection },
+    learningRate: 1e-3,
+    seed,
+    diverged: bits === undefined,
+    steps: 9,
+    ...(bits === undefined ? {} : { bitsPerByte: bits }),
+    lossSpikes: 0,
+    gradientExcursions: 0,
+    largestGradientNorm: 1,
+    seconds: 30,
+  },
+  run: {} as RunData,
+});
+const runs = [
+  studied("residual", 1, 2),
+  studied("residual", 2, 3),
+  studied("residual", 3, 4),
+  studied("mhc", 3, 3.5),
+  studied("mhc", 1, 1.5),
+  studied("hc", 1, undefined),
+];
+
+test("arms are runs that differ in the seed; a difference is taken seed by seed", () => {
+  const [residual, mhc, hc] = armsOf(runs, ({ connection }) => String(connection));
+  expect([residual!.label, mhc!.label, hc!.label]).toEqual(["residual", "mhc", "hc"]);
+  expect(over(residual!, bitsPerByte)!.mean).toBe(3);
+  // Standard deviation 1, three values: 4.303 / √3.
+  expect(over(residual!, bitsPerByte)!.half).toBeCloseTo(2.484, 3);
+  // Both seeds that are in both arms differ by half a bit; the spread over seeds does not count.
+  expect(difference(mhc!, residual!, bitsPerByte)).toEqual({ mean: -0.5, half: 0 });
+  expect(excludesZero(difference(mhc!, residual!, bitsPerByte))).toBe(true);
+  expect(difference(hc!, residual!, bitsPerByte)).toBeUndefined();
+  expect([divergedIn(hc!), divergedIn(mhc!)]).toEqual([1, 0]);
+});
+
+test("a page says question, answer, tables, figures, how it was made and what it does not show", async () => {
+  const figure = estimatesFigure({
+    name: "loss",
+    title: "Loss",
+    caption: "Means.",
+    axis: "bits",
+    differences: true,
+    points: [
+      { line: "mhc", found: { mean: -0.5, half: 0.1 } },
+      { line: "hc", found: undefined },
+    ],
+  })!;
+  const { text, figures } = writeStudyPage(
+    { question: "Is it so?" },
+    {
+      answer: "It is, by 0.5.",
+      parts: [
+        {
+          title: "Loss",
+          text: ["Of all."],
+          table: [
+            ["a", "b"],
+            ["1|2", "3"],
+          ],
+          figure,
+        },
+      ],
+      notShown: ["Anything else."],
+    },
+    runs,
+    {
+      name: "example",
+      size: "tiny",
+      command: "birkhoff study example --tiny",
+      runs: { base: { steps: 9 }, axes: { connection: ["residual", "mhc", "hc"], seed: [1, 2, 3] } },
+      machine: "1 core",
+      missing: 3,
+    },
+  );
+  for (const part of [
+    "# Example\n",
+    "**Question.** Is it so?",
+    "settles nothing.) It is, by 0.5.",
+    "| 1\\|2 | 3 |",
+    "![Loss](example-loss.svg)",
+    "birkhoff study example --tiny",
+    "6 runs, seeds 1, 2, 3, 3 minutes of training",
+    "3 runs of the study had not ended",
+    "- Anything else.",
+  ])
+    expect(text).toContain(part);
+  expect(figures.map(({ file }) => file)).toEqual(["example-loss.svg"]);
+  expect(await renderSvg(figure.spec)).toContain("mhc");
+  const summary = writeStudySummary({ "example.md": text, "other.md": "# Other\n" });
+  expect(summary).toContain("- [Example](example.md): Is it so? (At the tiny size");
+  expect(summary).not.toContain("Other");
+});
+
+const experiments = studyNames.flatMap((name) => {
+  const study: Study = studies[name];
+  return study.kind === "experiment" ? [[name, study] as const] : [];
+});
+
+test.each(experiments)(
+  "the experiment %s has runs at every size, three seeds or more at the full one",
+  (name, { sizes }) => {
+    for (const size of sizeNames) {
+      const points = sweepPoints(parseSweep({ name: "study", ...sizes[size], keepCheckpoints: true }, name));
+      expect(points.length).toBeGreaterThan(1);
+    }
+    expect(sizes.full.axes.seed!.length).toBeGreaterThanOrEqual(3);
+  },
+);
