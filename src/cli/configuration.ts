@@ -114,7 +114,9 @@ const fieldOf = (assignment: string): string => currentPath(assignment.split("="
 
 /** Options that are fields of the configuration under the same name, or under another. */
 const fieldOfOption: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(["seed", "batch", "accumulate", "precision", "recompute"].map((name) => [name, name])),
+  ...Object.fromEntries(
+    ["seed", "batch", "accumulate", "precision", "recompute", "sharded"].map((name) => [name, name]),
+  ),
   optimizer: "optimizer.kind",
   warmup: "optimizer.warmup",
   schedule: "optimizer.schedule.kind",
@@ -160,6 +162,7 @@ export function configFrom(
         column: options.column,
         weights: options.weights,
         tokenizer: options.tokenizer,
+        trainingShare: options.trainingShare,
         shuffled: data.mixture && true,
         loss: data.generated && ("answers" as const),
       }),
@@ -173,7 +176,7 @@ export function configFrom(
     },
     batch: options.batch,
     accumulate: options.accumulate,
-    ...given({ precision: options.precision, recompute: options.recompute }),
+    ...given({ precision: options.precision, recompute: options.recompute, sharded: options.sharded }),
     steps,
     optimizer: {
       // AdamW is not named, as in runs that are older than the choice.
@@ -243,7 +246,18 @@ function alarmsFrom({ alarm, alarms }: TrainingOptions): AlarmsConfig | undefine
 }
 
 /** Options that a resumed run still takes. Its configuration fixes all others. */
-const RESUMED = ["recompute", "memory", "tensorboard", "page", "runtime", "threads", "revectorise", "cache", "json"];
+const RESUMED = [
+  "recompute",
+  "sharded",
+  "memory",
+  "tensorboard",
+  "page",
+  "runtime",
+  "threads",
+  "revectorise",
+  "cache",
+  "json",
+];
 
 /** Refuse options that a resumed run takes from its configuration. `own` are the command's own options. */
 export function expectResumable(command: Command, own: readonly string[]): void {
@@ -264,7 +278,9 @@ export function changedConfig(
   const assignments = [
     ...given.map((name) => `${CHANGED[name]}=${JSON.stringify(options[name])}`),
     ...options.set,
-    ...(options.recompute === undefined ? [] : [`recompute=${JSON.stringify(options.recompute)}`]),
+    ...(["recompute", "sharded"] as const).flatMap((name) =>
+      options[name] === undefined ? [] : [`${name}=${JSON.stringify(options[name])}`],
+    ),
   ];
   const config = structuredClone(saved) as unknown as Record<string, unknown>;
   for (const assignment of assignments) assign(config, assignment);

@@ -13,7 +13,7 @@ import { extensionsOf, parseSource, textExtensions } from "../data/corpus.ts";
 import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
-import type { RecomputeConfig } from "../training/config.ts";
+import { type RecomputeConfig, type Sharded, shardings } from "../training/config.ts";
 import { optimizerEntry, type OptimizerKind, optimizerKinds } from "../training/optimizers/table.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
@@ -39,6 +39,13 @@ const usualRates = optimizerKinds
 
 /** Any whole number that JavaScript holds exactly. */
 export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INTEGER);
+
+/** A share above 0, at most 1. */
+function shareOfText(text: string): number {
+  const value = positiveNumber(text);
+  if (value > 1) throw new InvalidArgumentError("It must be a number above 0, at most 1, such as 0.1.");
+  return value;
+}
 
 /** A finite number above zero. */
 export function positiveNumber(text: string): number {
@@ -147,6 +154,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly context?: number;
   readonly precision?: ComputePrecision;
   readonly recompute?: RecomputeConfig;
+  readonly sharded?: Sharded;
   readonly optimizer?: OptimizerKind;
   readonly learningRate?: number;
   readonly warmup?: number;
@@ -158,6 +166,7 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly initialisation?: InitialisationName;
   readonly seed: number;
   readonly splitSeed: number;
+  readonly trainingShare?: number;
   readonly evaluateEvery?: number;
   readonly checkpointEvery?: number;
   readonly sampleEvery?: number;
@@ -227,7 +236,7 @@ export function trainingOptions(command: Command): Command {
     .addOption(
       new Option(
         "--data <source...>",
-        "sotu (State of the Union addresses), a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
+        "sotu (State of the Union addresses), moby-dick, a file of text, .jsonl (.gz, .zst), .parquet or .bin, a folder of such, several of them, - for standard input, or generated:TASKS (docs/reasoning.md)",
       )
         .argParser((text: string, before: readonly string[]) => (before === DEFAULT_DATA ? [text] : [...before, text]))
         .default(DEFAULT_DATA, "sotu"),
@@ -276,6 +285,12 @@ export function trainingOptions(command: Command): Command {
       "save memory: store the state every n sublayers and compute the rest again; auto: the n that needs least memory (default: none)",
       recomputation,
     )
+    .addOption(
+      new Option(
+        "--sharded <what>",
+        "what several processes divide among them: moments, or gradients too, which are then sent after each microbatch (default: gradients where each has one microbatch, else moments; docs/clusters.md)",
+      ).choices(shardings),
+    )
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1, MOST_TOKENS))
     .addOption(
       new Option(
@@ -310,6 +325,11 @@ export function trainingOptions(command: Command): Command {
     )
     .option("--seed <n>", "seed of weights and batches", seed, 1)
     .option("--split-seed <n>", "seed that chooses the validation documents", seed, 0)
+    .option(
+      "--training-share <share>",
+      "learn from this first share of the training text alone, such as 0.1 (default: all of it)",
+      shareOfText,
+    )
     .option("--evaluate-every <n>", "steps between evaluations (default: a tenth of the steps)", wholeNumber(1))
     .option("--checkpoint-every <n>", "steps between checkpoints (default: a fifth of the steps)", wholeNumber(1))
     .option(

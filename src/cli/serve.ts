@@ -1,7 +1,7 @@
 // birkhoff serve: show the live page of all runs under a folder, or answer requests with one of them (serve-api.ts).
 
 import { randomBytes } from "node:crypto";
-import { Command } from "commander";
+import { Command, InvalidArgumentError } from "commander";
 import { prometheusText } from "../interop/prometheus.ts";
 import { listen } from "../report/server/listen.ts";
 import { isLoopback } from "../report/server/loopback.ts";
@@ -15,6 +15,7 @@ import {
   memoryOption,
   type MemoryOption,
   portNumber,
+  positiveNumber,
   wholeNumber,
 } from "./options.ts";
 import { serveApi } from "./serve-api.ts";
@@ -30,7 +31,7 @@ interface ServeOptions extends MachineOptions, MemoryOption {
   readonly public?: boolean;
   readonly slots: number;
   readonly queue: number;
-  readonly chunk: number;
+  readonly stretch: number;
   readonly deadline: number;
   readonly drain: number;
 }
@@ -41,7 +42,7 @@ const apiOptions = [
   "public",
   "slots",
   "queue",
-  "chunk",
+  "stretch",
   "deadline",
   "drain",
   "runtime",
@@ -50,6 +51,12 @@ const apiOptions = [
   "memory",
 ];
 const pageOptions = ["token", "open"];
+
+function stretch(text: string): number {
+  const value = positiveNumber(text);
+  if (value < 1) throw new InvalidArgumentError("It must be a number of at least 1.");
+  return value;
+}
 
 /** What a secret must have at least. */
 const LEAST_SECRET = 8;
@@ -69,7 +76,7 @@ export const serveCommand: Command = memoryOption(machineOptions(new Command("se
   .option("--public", "of --api: let other machines in, with --host and a key")
   .option("--slots <n>", "of --api: texts that are written at a time", wholeNumber(1, 256), 16)
   .option("--queue <n>", "of --api: texts that may wait; more are refused (429)", wholeNumber(0, 4096), 128)
-  .option("--chunk <n>", "of --api: most tokens read in one run while texts are written", wholeNumber(1, 1024), 16)
+  .option("--stretch <v>", "of --api: how many times as long prompts may make a token of another text", stretch, 1.5)
   .option("--deadline <s>", "of --api: seconds that an answer may take", wholeNumber(1, 86_400), 600)
   .option("--drain <s>", "of --api: seconds to finish texts in when the server is stopped", wholeNumber(0, 3600), 30)
   .addHelpText(

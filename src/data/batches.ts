@@ -12,12 +12,13 @@
 // every target is predicted once. An incomplete batch at the end is left out. A file with fewer windows than one
 // batch fills the batch by starting again.
 
+import { given } from "../basics/given.ts";
 import { expectFields, type FieldRules } from "../basics/fields.ts";
 import { MOST_SEQUENCES } from "../basics/bounds.ts";
 import { showMany } from "../basics/show.ts";
 import { streams, uniformInteger } from "./random.ts";
 import type { TokenSource } from "./tokens.ts";
-import { type ShuffleOptions, shuffledWindows } from "./window-order.ts";
+import { type ShuffledSource, type ShuffleOptions, shuffledWindows } from "./window-order.ts";
 
 /** B windows of T tokens, row after row, and the token that follows each. */
 export interface Batch {
@@ -59,6 +60,8 @@ export interface BatchOptions {
   readonly validationLimit?: number;
   /** Read every training window once before any again, in shuffled order. Default: windows start anywhere. */
   readonly shuffle?: ShuffleOptions;
+  /** Training windows come from this first share of the training tokens alone, in (0, 1]. Default: 1. */
+  readonly trainingShare?: number;
 }
 
 const optionRules: FieldRules<BatchOptions> = {
@@ -70,6 +73,7 @@ const optionRules: FieldRules<BatchOptions> = {
   seed: "number",
   validationLimit: "number",
   shuffle: "group",
+  trainingShare: "number",
 };
 
 /** Batches by step: the same step gives the same batch, regardless of earlier calls. */
@@ -100,14 +104,20 @@ export function createBatches(options: BatchOptions): Batches {
     seed,
     validationLimit = Infinity,
     shuffle,
+    trainingShare = 1,
   } = options;
   checkCount("batchSize", batchSize);
   checkCount("contextLength", contextLength);
-  expectWindows({ training: train, validation }, contextLength);
+  if (trainingShare !== 1 && shuffle?.mixture)
+    throw new Error(
+      `createBatches: trainingShare is ${trainingShare}, and the text is a mixture of sources; give a share of one source. Leave trainingShare out.`,
+    );
+  const learned = firstShare(train, trainingShare);
+  expectWindows({ training: learned, validation }, contextLength);
 
-  const starts = train.length - contextLength;
+  const starts = learned.length - contextLength;
   const startOf = shuffle
-    ? shuffledWindows(train, contextLength, seed, shuffle)
+    ? shuffledWindows(learned, contextLength, seed, shuffle)
     : (step: number, row: number): number => uniformInteger(seed, streams.batches, step * MOST_SEQUENCES + row, starts);
   const windows = Math.floor((validation.length - 1) / contextLength);
   const validationCount = Math.max(1, Math.min(validationLimit, Math.floor(windows / batchSize)));
@@ -147,6 +157,20 @@ export function createBatches(options: BatchOptions): Batches {
   };
 }
 
+/** What is known of a part of a source without reading it. */
+type Part = ShuffledSource & Pick<TokenSource, "bytes">;
+
+/** The first share of a source, rounded to whole tokens. */
+function firstShare(source: TokenSource, share: number): Part {
+  if (share === 1) return source;
+  if (!(share > 0 && share < 1))
+    throw new RangeError(
+      `createBatches: trainingShare is ${share}; it must be above 0 and at most 1. Give such as 0.1.`,
+    );
+  const length = Math.round(share * source.length);
+  return { length, bytes: share * source.bytes, ...given({ seams: source.seams?.filter((seam) => seam < length) }) };
+}
+
 function checkCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1) {
     throw new RangeError(`createBatches: ${name} is ${value}; it must be a whole number of at least 1.`);
@@ -158,7 +182,7 @@ function checkCount(name: string, value: number): void {
  *
  * @throws Error with the longest context that both parts have tokens for, if there is one
  */
-function expectWindows(parts: Readonly<Record<"training" | "validation", TokenSource>>, contextLength: number): void {
+function expectWindows(parts: Readonly<Record<"training" | "validation", Part>>, contextLength: number): void {
   const needed = contextLength + 1;
   const short = Object.entries(parts).filter(([, { length }]) => length < needed);
   if (short.length === 0) return;

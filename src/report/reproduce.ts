@@ -49,12 +49,14 @@ export function reproduceCommand(config: TrainingConfig): string {
     ...(config.recompute === undefined || config.recompute === "none"
       ? []
       : [["--recompute", config.recompute, undefined] as const]),
+    ...(config.sharded === undefined ? [] : [["--sharded", config.sharded, undefined] as const]),
     ["--optimizer", kind, "adamw"],
     ["--learning-rate", optimizer.learningRate, optimizerEntry(kind).usual.learningRate],
     ["--warmup", optimizer.warmup, Math.ceil(steps / 20)],
     ["--schedule", schedule.kind, defaults.schedule],
     ["--seed", config.seed, defaults.seed],
     ["--split-seed", data.splitSeed, defaults.splitSeed],
+    ["--training-share", data.trainingShare ?? 1, 1],
     ["--evaluate-every", config.evaluateEvery, Math.ceil(steps / 10)],
     ["--checkpoint-every", config.checkpointEvery, Math.ceil(steps / 5)],
   ];

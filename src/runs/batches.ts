@@ -28,12 +28,17 @@ export function runBatches(
         "set model.vocabulary to the tokenizer's size.",
     );
   }
+  const { trainingShare } = config.data;
   if (generated) {
+    if (trainingShare !== undefined)
+      throw new Error(
+        `data.trainingShare is ${trainingShare}, and the examples are generated without end; leave it out.`,
+      );
     const sizes = { batchSize: batch, contextLength: model.context, seed, validationLimit: limit };
     return { ...createGeneratedBatches({ tasks: generated, tokenizer, ...sizes }), close: () => {} };
   }
   const shuffle = config.data.shuffled ? { rows: batch * accumulate, ...given({ mixture }) } : undefined;
-  const options = { batchSize: batch, contextLength: model.context, seed, ...given({ shuffle }) };
+  const options = { batchSize: batch, contextLength: model.context, seed, ...given({ shuffle, trainingShare }) };
   const { byteLengths } = tokenizer;
   const batches = createBatches({ train, validation, byteLengths, validationLimit: limit, ...options });
   return folder === undefined ? { ...batches, close: () => {} } : readAhead(batches, folder, options, accumulate);

@@ -96,8 +96,11 @@ const fixed = [
   "startedFrom",
   "importedFrom",
 ];
-/** What changes no number of a run: what is computed again to save memory, where the tokens are now, when it writes. */
-const free: ReadonlySet<string> = new Set(["recompute", "data.prepared.folder", "sampleEvery"]);
+/**
+ * What changes no number of a run, or as little as the number of its processes: what is computed again or divided to save
+ * memory, where the tokens are now, when it writes.
+ */
+const free: ReadonlySet<string> = new Set(["recompute", "sharded", "data.prepared.folder", "sampleEvery"]);
 
 const covers = (field: string, path: string): boolean => path === field || path.startsWith(`${field}.`);
 

@@ -68,6 +68,7 @@ export function programInPrecision<O extends Outputs>(
   return {
     outputs: withTensors(spec.outputs, place),
     updates: (spec.updates ?? []).map(([state, value]): [Tensor, Tensor] => [state, place(value)]),
+    passing: (spec.passing ?? []).map(place),
   };
 }
 

@@ -62,6 +62,8 @@ export interface ProgramOf<R> {
    * something else, such as to send what the parts before have made.
    */
   parts?(): readonly ProgramPart[];
+  /** Set where the program waits for other ranks within it: it has parts, and cannot be executed by `run`. */
+  readonly waits?: true;
   /** Execute once in an arena full of a pattern: how many bytes of it were written. */
   touch?(): number | Promise<number>;
 }
@@ -75,6 +77,25 @@ export interface ProgramPart {
   run(): void | Promise<void>;
   /** The states that hold their next values from here on. */
   readonly updated: readonly Tensor[];
+  /** What the part has made of the program's `passing` values, by their place in that list. */
+  readonly passing: readonly PassingValue[];
+}
+
+/** A value that is there until the next part runs. */
+export interface PassingValue {
+  readonly index: number;
+  /** Where it lies; not to be written to. */
+  view(): TensorValues;
+}
+
+/** Execute a program once, whether it waits for other ranks or not. */
+export async function runWhole({
+  waits,
+  parts,
+  run,
+}: Pick<ProgramOf<unknown>, "waits" | "parts" | "run">): Promise<void> {
+  if (!waits) run();
+  else for (const part of parts!()) await part.run();
 }
 
 /** A program by its outputs: what they are read as follows from them. */
@@ -113,6 +134,8 @@ export interface Runtime {
   readNow?(state: Tensor): TensorValues;
   /** What `read` copies: the values where they lie, until the next program runs. Not to be written to. */
   view?(state: Tensor): TensorValues;
+  /** The same of a float32 state, to be written to as well: finite numbers alone, and no other program may run meanwhile. */
+  memory?(state: Tensor): Float32Array;
   /**
    * Give back the place of a state tensor, and with it its values; used again, it begins anew.
    *

@@ -33,8 +33,8 @@ export interface EngineOptions {
   readonly slots: number;
   /** How many more may wait. */
   readonly queue: number;
-  /** Rows of a tick while texts are being written; more make prompts faster and the tokens of others later. */
-  readonly chunk: number;
+  /** How many times as long a run of the model may take at most because it reads prompts beside texts that are written. */
+  readonly stretch: number;
 }
 
 /** The queue has no room for so many texts. */
@@ -86,7 +86,7 @@ export function shapesFor(slots: number): Shape[] {
 
 /** Compile the programs of an engine and try them; then it takes texts. */
 export async function createEngine(runtime: Runtime, model: LanguageModel, options: EngineOptions): Promise<Engine> {
-  const { slots, queue, chunk } = options;
+  const { slots, queue, stretch } = options;
   // The trial of the shapes takes two.
   const decoder = createDecoder(runtime, model, Math.max(2, slots));
   const { shapes, invariant } = await findEqualShapes(
@@ -97,7 +97,7 @@ export async function createEngine(runtime: Runtime, model: LanguageModel, optio
   );
   const meter = createMeter();
   const { counts } = meter;
-  const readers = createReaders<End>(decoder, model.config, slots, servingShapes(shapes, chunk));
+  const readers = createReaders<End>(decoder, model.config, slots, servingShapes(shapes, stretch));
   let waiting: Text[] = [];
   const active = new Map<Running<End>, Text>();
   let loop: Promise<void> | undefined;

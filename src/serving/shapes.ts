@@ -5,15 +5,21 @@
 // choose its kernels by the number of rows: the CPU has one of its own for the coefficients of few streams, and a
 // GPU's library may choose for every shape anew. So the shapes are tried when a server starts: each reads a text in pieces,
 // before and after the rows of a second text, and those that give every score the same bits are of one class. One class
-// is used. It may have a single shape, which is then filled up with padding: one program computes every token.
+// is used. It may have a single shape, which is then filled up with padding: one program computes every token. The trial
+// also tells how long each shape takes, and so how much of a prompt can be read beside texts that are being written.
 
 import { streams, uniformInteger } from "../data/random.ts";
 import type { Decoder, Row } from "../model/decoder.ts";
 import type { Shape, Shapes } from "../model/tick.ts";
 
+/** A shape, and how long a run of it took at best, in milliseconds. */
+export interface TimedShape extends Shape {
+  readonly ms: number;
+}
+
 export interface EqualShapes {
   /** The smallest first; the last has scores for all its rows. */
-  readonly shapes: readonly Shape[];
+  readonly shapes: readonly TimedShape[];
   /** Whether the last gave the same bits beside other rows; if not, nothing can be promised on this machine. */
   readonly invariant: boolean;
 }
@@ -25,18 +31,23 @@ export function shapesUpTo(largest: number, most: number): Shape[] {
 }
 
 /**
- * The shapes of a server, the smallest first; the last has room for a row of each text.
+ * How a server chooses from shapes. While texts are being written, prompts are read with as many rows as fit into a run
+ * that takes at most `stretch` times as long as one without them, and with one row at least.
  *
- * @param chunk rows of a run while texts are being written, unless these alone are more
+ * @param shapes the smallest first; the last has room for a row of each text
  */
-export function servingShapes(shapes: readonly Shape[], chunk: number): Shapes {
-  const largest = shapes.at(-1)!.size;
+export function servingShapes(shapes: readonly TimedShape[], stretch: number): Shapes {
+  const fit = (rows: number, scored: number): TimedShape =>
+    shapes.find(({ size, wanted }) => size >= rows && wanted >= scored)!;
+  const largest = shapes.at(-1)!;
   return {
     room(writing) {
-      const least = Math.min(largest, Math.max(chunk, writing + 1));
-      return writing === 0 ? largest : shapes.find(({ size }) => size >= least)!.size;
+      if (writing === 0) return largest.size;
+      const most = stretch * fit(writing, writing).ms;
+      const short = shapes.findLast(({ size, ms }) => size > writing && ms <= most);
+      return (short ?? shapes.find(({ size }) => size > writing) ?? largest).size;
     },
-    fit: (rows, scored) => shapes.find(({ size, wanted }) => size >= rows && wanted >= scored)!,
+    fit,
   };
 }
 
@@ -57,27 +68,30 @@ export async function findEqualShapes(
   const row = (slot: number, position: number): Row => ({ slot, position, token: token(slot, position) });
 
   /** The scores after every token of text 0, read in pieces; those of text 1 come before or after them. */
-  const read = async ({ size, wanted }: Shape, first: boolean): Promise<Buffer> => {
+  const read = async ({ size, wanted }: Shape, first: boolean): Promise<{ scores: Buffer; ms: number }> => {
     const piece = Math.max(1, wanted >> 1);
     const parts: Buffer[] = [];
+    let ms = Infinity;
     for (let start = 0, before = first; start < length; start += piece, before = !before) {
       const count = Math.min(piece, length - start);
       const others = Array.from({ length: wanted - count }, (_, index) => row(1, (start + index) % context));
       const own = Array.from({ length: count }, (_, index) => row(0, start + index));
+      const began = performance.now();
       const scores = await decoder.read(before ? [...others, ...own] : [...own, ...others], wanted, size);
+      ms = Math.min(ms, performance.now() - began);
       const from = before ? others.length : 0;
       const scored = Float32Array.from(scores.subarray(from * vocabulary, (from + count) * vocabulary));
       parts.push(Buffer.from(scored.buffer));
     }
-    return Buffer.concat(parts);
+    return { scores: Buffer.concat(parts), ms };
   };
 
-  const classes: { readonly scores: Buffer; readonly shapes: Shape[] }[] = [];
+  const classes: { readonly scores: Buffer; readonly shapes: TimedShape[] }[] = [];
   for (const shape of shapes) {
-    const scores = await read(shape, true);
+    const { scores, ms } = await read(shape, true);
     const same = classes.find((each) => each.scores.equals(scores));
-    if (same) same.shapes.push(shape);
-    else classes.push({ scores, shapes: [shape] });
+    if (same) same.shapes.push({ ...shape, ms });
+    else classes.push({ scores, shapes: [{ ...shape, ms }] });
   }
   // A shape with scores for all rows must come last: texts whose every score is wanted are read by it.
   const usable = classes.filter((each) => {
@@ -85,6 +99,6 @@ export async function findEqualShapes(
     return size >= least && wanted === size;
   });
   const [best] = usable.toSorted((a, b) => b.shapes.length - a.shapes.length || a.shapes[0]!.size - b.shapes[0]!.size);
-  const invariant = best!.scores.equals(await read(best!.shapes.at(-1)!, false));
+  const invariant = best!.scores.equals((await read(best!.shapes.at(-1)!, false)).scores);
   return { shapes: best!.shapes, invariant };
 }

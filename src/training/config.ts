@@ -55,6 +55,8 @@ export interface DataConfig {
   readonly tokenizer?: string;
   /** Whether every training window is read once before any is read again; absent: windows start anywhere. */
   readonly shuffled?: boolean;
+  /** The first share of the training text that is learned from, in (0, 1]; absent: all of it. */
+  readonly trainingShare?: number;
   /** Which tokens the loss counts: those of answers, where examples are generated; absent: all. */
   readonly loss?: "answers";
   /** Where the tokens were kept when the run began, and the SHA-256 of the text they were made from. */
@@ -64,6 +66,10 @@ export interface DataConfig {
 /** What a text is called in a sentence. */
 export const showSource = (source: DataConfig["source"]): string =>
   typeof source === "string" ? source : source.join(", ");
+
+/** What several processes divide among them. */
+export type Sharded = "moments" | "gradients";
+export const shardings: readonly Sharded[] = ["moments", "gradients"];
 
 /** Sublayers between stored states, or their number with the least memory; "none" stores everything. */
 export type RecomputeConfig = "none" | "auto" | number;
@@ -82,6 +88,12 @@ export interface TrainingConfig {
   readonly precision?: ComputePrecision;
   /** What the backward pass computes again to save memory; absent as "none". Changes no number of a run. */
   readonly recompute?: RecomputeConfig;
+  /**
+   * Of a training that several processes share: "moments", those of AdamW are divided among them (ZeRO, stage 1), or
+   * "gradients", these too (stage 2), which are then sent after each microbatch. Absent: gradients, where a process has
+   * one microbatch in a step, for then it costs nothing; else moments.
+   */
+  readonly sharded?: Sharded;
   readonly steps: number;
   readonly optimizer: OptimizerConfig;
   /** Steps between evaluations on the validation text; the last step always has one. */
@@ -141,6 +153,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
       weights: z.array(z.number().positive()).exactOptional(),
       tokenizer: z.string().min(1).exactOptional(),
       shuffled: z.boolean().exactOptional(),
+      trainingShare: z.number().gt(0).max(1).exactOptional(),
       loss: z.literal("answers").exactOptional(),
       prepared: z.strictObject({ folder: z.string(), text: z.string() }).optional(),
     }),
@@ -149,6 +162,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     accumulate: count(MOST_SEQUENCES).default(1),
     precision: z.enum(computePrecisions).exactOptional(),
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
+    sharded: z.enum(shardings).exactOptional(),
     steps: count(),
     optimizer: z.discriminatedUnion("kind", [adamw!, ...others]) as unknown as z.ZodType<OptimizerConfig>,
     evaluateEvery: count(),

@@ -36,7 +36,7 @@ const engineOf = (
   options: Partial<Engine["options"]> = {},
   runtime: SynchronousRuntime = wasm,
 ): Promise<Engine> =>
-  createEngine(runtime, modelOn(runtime, config, AWAY), { slots: 16, queue: 64, chunk: 16, ...options });
+  createEngine(runtime, modelOn(runtime, config, AWAY), { slots: 16, queue: 64, stretch: 1.5, ...options });
 
 const closed = new Error("closed");
 
@@ -158,7 +158,7 @@ describe("a text that ends before its time", () => {
         };
       },
     });
-    const engine = await createEngine(runtime, modelOn(wasm, config, AWAY), { slots: 2, queue: 4, chunk: 16 });
+    const engine = await createEngine(runtime, modelOn(wasm, config, AWAY), { slots: 2, queue: 4, stretch: 1.5 });
     const [text] = engine.submit([requestOf(3, config, { prompt: [1], maxTokens: 2, echo: false })]);
     for await (const _ of text!.events) {
       await sleep(1);

@@ -13,12 +13,11 @@
 
 import { Worker } from "node:worker_threads";
 import type { Batch, Batches, BatchOptions } from "../batches.ts";
-import type { ShuffleOptions } from "../window-order.ts";
 
 /** What the thread is told: where the prepared data lies, and how batches are made of it. */
 export interface AheadData {
   readonly folder: string;
-  readonly options: Pick<BatchOptions, "batchSize" | "contextLength" | "seed"> & { readonly shuffle?: ShuffleOptions };
+  readonly options: Pick<BatchOptions, "batchSize" | "contextLength" | "seed" | "shuffle" | "trainingShare">;
   /** A, microbatches of a step. */
   readonly accumulate: number;
   readonly slots: number;

@@ -216,7 +216,7 @@ function sizeOf(model: Fields): string {
 
 /** Runs of one folder with the same configuration, but for the seed and what changes no number. */
 function familyOf(config: Fields, id: string, parent: string): string {
-  const { seed: _, name: __, sampleEvery: ___, recompute: ____, ...same } = config;
+  const { seed: _, name: __, sampleEvery: ___, recompute: ____, sharded: _____, ...same } = config;
   // What a network of one's own computes is in its program alone.
   if (Object.keys(same).length === 0 || isTooDeep(same) || isNetConfig(config)) return id;
   return createHash("sha256")

@@ -27,6 +27,7 @@ export function alone(): Collective {
     allToAll: copied,
     allToAllParts: ([own], [into]) => copied(own!, into!),
     allGather: copied,
+    gather: copied,
     broadcast: () => done,
     reduceScatter: copied,
     allReduce: () => done,

@@ -54,6 +54,8 @@ export interface Collective {
   allToAllParts(parts: readonly Values[], into: readonly Values[]): Pending;
   /** Every rank gets what all have, one after another: `into` is N times as long as `own`. */
   allGather(own: Values, into: Values): Pending;
+  /** One rank gets what all have, one after another; the others' `into` stays as it is, and may be empty. */
+  gather(own: Values, into: Values, to: number): Pending;
   /** Every rank's `values` become those of one. */
   broadcast(values: Values, from: number): Pending;
   /** Rank q gets the sum of all ranks' parts q; `values` are N parts as long as `into`. */

@@ -4,12 +4,14 @@
 //   reduce-scatter   an all-to-all, then each rank adds the parts that it got, in the order of the ranks
 //   all-gather       every rank sends all others what it has
 //   all-reduce       a reduce-scatter, then an all-gather; of few values an all-gather, then each rank adds
+//   gather           every rank sends what it has to one
 //   broadcast        one rank sends to all others
 //   barrier          an all-gather of one byte
 //
 // Every rank sends and receives (N − 1)/N of the values in each of the first three, the least there is. Whose message is
 // missing is known for each, so that an operation which is not done names the ranks that keep it.
 
+import { createPool, type Pool } from "../../basics/pool.ts";
 import {
   type Collective,
   CollectiveError,
@@ -56,6 +58,7 @@ const FEW = 1024;
 interface Job {
   readonly begun: Set<Pending>;
   readonly traffic: { sentBytes: number; waited: number };
+  readonly pool: Pool;
   readonly deadline: number;
   groups: number;
   closed: boolean;
@@ -63,7 +66,8 @@ interface Job {
 
 /** A collective over messages. */
 export function overMessages(messenger: Messenger, { deadline = DEADLINE }: CollectiveOptions = {}): Collective {
-  const job: Job = { begun: new Set(), traffic: { sentBytes: 0, waited: 0 }, deadline, groups: 0, closed: false };
+  const traffic = { sentBytes: 0, waited: 0 };
+  const job: Job = { begun: new Set(), traffic, pool: createPool(), deadline, groups: 0, closed: false };
   return groupOf(messenger, job);
 }
 
@@ -80,7 +84,7 @@ function membersOf(messenger: Messenger, ranks: readonly number[]): Messenger {
 
 function groupOf(messenger: Messenger, job: Job): Collective {
   const { rank, size } = messenger;
-  const { begun, traffic, deadline } = job;
+  const { begun, traffic, pool, deadline } = job;
   const others = Array.from({ length: size }, (_, index) => index).filter((each) => each !== rank);
   const direct = TAGS * job.groups++;
   let turn = 0;
@@ -198,6 +202,16 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       const tag = nextTag();
       return begin("allGather", [() => gather(own, into, tag)]);
     },
+    gather(own, into, to) {
+      const tag = nextTag();
+      if (to !== rank) {
+        expectRank("gather", to);
+        return begin("gather", [() => [send(own, to, tag)]]);
+      }
+      expectLength("gather", into, own);
+      part(into, rank).set(own);
+      return begin("gather", [() => others.map((from) => messenger.receive(part(into, from), from, tag))]);
+    },
     broadcast(values, from) {
       const tag = nextTag();
       if (from !== rank) {
@@ -209,8 +223,12 @@ function groupOf(messenger: Messenger, job: Job): Collective {
     reduceScatter(values, into) {
       expectLength("reduceScatter", values, into);
       const tag = nextTag();
-      const parts = new Float32Array(values.length);
-      return begin("reduceScatter", [() => exchange(values, parts, tag), () => addParts(parts, into)]);
+      const parts = pool.take(values.length);
+      const add = (): void => {
+        addParts(parts, into);
+        pool.give(parts);
+      };
+      return begin("reduceScatter", [() => exchange(values, parts, tag), add]);
     },
     allReduce(values) {
       const tag = nextTag();

@@ -23,17 +23,20 @@ import {
  * @param phases the schedule
  * @param outputs buffers that must survive to the end of the program
  * @param updates [state, new value]: the new value is written over the state when nothing reads the state afterwards
+ * @param passing buffers that must survive to the end of the phase that writes them last
  */
 export function planArena(
   phases: readonly Phase[],
   device: Device,
   outputs: ReadonlySet<Buffer>,
   updates: ReadonlyMap<Buffer, Buffer>,
+  passing: ReadonlySet<Buffer> = new Set(),
 ): ArenaPlan {
   const lives = new Map<Buffer, Life>();
   const sharing = new Map<Buffer, Buffer>();
   const readers = findReaders(phases);
   const stateOfNewValue = new Map([...updates].map(([state, value]) => [value, state]));
+  const isWanted = (buffer: Buffer): boolean => outputs.has(buffer) || passing.has(buffer);
   const rootOf = (buffer: Buffer): Buffer => {
     const shared = sharing.get(buffer);
     return shared ? rootOf(shared) : buffer;
@@ -59,7 +62,9 @@ export function planArena(
     }
   });
   const groupsOf = findGroups(phases, rootOf);
-  const inChain = (root: Buffer): boolean => groupsOf.get(root)!.size === 1 && Number.isFinite(lives.get(root)?.last);
+  const shown = new Set([...passing].map(rootOf));
+  const inChain = (root: Buffer): boolean =>
+    groupsOf.get(root)!.size === 1 && Number.isFinite(lives.get(root)?.last) && !shown.has(root);
   const locals = new Map(
     phases.flatMap((groups) => groups.flatMap((group) => [...findLocals(group, device, inChain, rootOf)])),
   );
@@ -83,14 +88,14 @@ export function planArena(
       const to = call.operands[writeIndex];
       if (!from || to?.buffer !== output || from.buffer.bytes !== output.bytes) continue;
       const source = rootOf(from.buffer);
-      if (source.state !== undefined || state ? source !== state : outputs.has(from.buffer)) continue;
+      if (source.state !== undefined || state ? source !== state : isWanted(from.buffer)) continue;
       // Everything that lives in the source's storage must be dead after this call, but for this
       // call itself and calls before it in the same chain.
       const position = group.calls.indexOf(call);
       const tenants = [source, ...[...sharing].filter(([, root]) => rootOf(root) === source).map(([tenant]) => tenant)];
       const free = tenants.every(
         (tenant) =>
-          !outputs.has(tenant) &&
+          !isWanted(tenant) &&
           (readers.get(tenant) ?? []).every(
             (reader) =>
               reader.phase < phase ||

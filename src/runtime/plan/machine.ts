@@ -20,6 +20,8 @@ export interface Machine {
   withThreads(threads: number): Machine;
   /** Whether its rules ask for the stored form of their operands: casts to and from bfloat16 are then done where values are used and made. */
   readonly takesStored?: boolean;
+  /** Whether its runtime runs programs in parts, between which passing values can be looked at. */
+  readonly runsInParts?: boolean;
   /** A memory like the runtime's, in which nothing lies: it only counts. */
   plannedMemory(): PlannedMemory;
 }
@@ -48,6 +50,8 @@ export interface LoweringContext {
   readonly panelWidth: number;
   /** Only for choosing sizes of tasks where no result depends on them. */
   readonly threads: number;
+  /** Whether what calls prepare of the parameters is kept from run to run. */
+  readonly steady: boolean;
   buffer(tensor: Tensor): Buffer;
   /**
    * Where a value lies and in which form: an operand that is widened bfloat16 lies there before it is widened, and a

@@ -24,8 +24,9 @@ export function createPlannedRuntime(machine: Machine): PlannedRuntime {
     device: machine.device,
     kernels: "none",
     machine,
-    compile({ outputs, updates = [] }) {
-      const { plan, release } = memory.place({ outputs, updates });
+    compile(spec) {
+      const { outputs } = spec;
+      const { plan, release } = memory.place(spec);
       const program = {
         plan,
         run() {},

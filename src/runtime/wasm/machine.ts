@@ -16,11 +16,12 @@ export function wasmMachine(choices: CpuChoices): Machine {
     device,
     implementationOf: (op) => implementations.get(op),
     copy,
+    runsInParts: true,
     withThreads: (threads) => wasmMachine({ ...choices, threads }),
     plannedMemory() {
       const heap = createHeap(STATIC_BYTES);
       reserve(heap, device);
-      const layout = createLayout(heap, machine, { begin() {}, move() {} });
+      const layout = createLayout(heap, machine, { begin() {}, move() {}, write() {}, drop() {} });
       return {
         addState: (tensor) => void layout.state(tensor),
         forget: (tensor) => layout.forget(tensor),

@@ -1,7 +1,7 @@
 // Question: where may a program be cut, and what is done at each cut?
 //
 // At barriers between phases: the groups of a part are a program of their own, a header that points to the same groups.
-// A state is done when the last phase that writes to it is.
+// A state is done when the last phase that writes to it is, and so is a value that is to be looked at.
 
 import { stateOf } from "../../graph/state.ts";
 import type { Tensor } from "../../graph/tensor.ts";
@@ -14,6 +14,8 @@ export interface Cut {
   /** The first group, and the one after the last, counted through all phases. */
   readonly groups: readonly [first: number, end: number];
   readonly updated: readonly Tensor[];
+  /** Indices of the passing values that it makes. */
+  readonly passing: readonly number[];
 }
 
 /** So many phases at most are one part: messages want to be looked after about every millisecond. */
@@ -22,7 +24,7 @@ const MOST_PHASES = 4;
 /** The parts of a plan: each ends where a state is done, or after a few phases. */
 export function cutPlan(
   { phases, arena, bufferOf }: CompiledPlan,
-  { updates = [] }: Pick<ProgramSpec, "updates">,
+  { updates = [], passing = [] }: Pick<ProgramSpec, "updates" | "passing">,
 ): Cut[] {
   const lastWritten = new Map<Buffer, number>();
   phases.forEach((groups, phase) => {
@@ -30,19 +32,21 @@ export function cutPlan(
       for (const call of calls)
         for (const { buffer } of writes(call)) lastWritten.set(arena.sharing.get(buffer) ?? buffer, phase);
   });
-  const doneIn = new Map<number, Tensor[]>();
-  for (const [state] of updates) {
-    const phase = stateOf(state) ? (lastWritten.get(bufferOf(state)) ?? 0) : 0;
-    doneIn.set(phase, [...(doneIn.get(phase) ?? []), state]);
-  }
+  const endOf = (tensor: Tensor): number => {
+    const buffer = bufferOf(tensor);
+    return lastWritten.get(arena.sharing.get(buffer) ?? buffer) ?? 0;
+  };
+  const ends = updates.map(([state]) => (stateOf(state) ? endOf(state) : 0));
+  const passed = passing.map(endOf);
   const cuts: Cut[] = [];
   let [first, end, since] = [0, 0, 0];
   phases.forEach((groups, phase) => {
     end += groups.length;
     since++;
-    const updated = doneIn.get(phase) ?? [];
-    if (updated.length === 0 && since < MOST_PHASES && phase < phases.length - 1) return;
-    cuts.push({ groups: [first, end], updated });
+    const updated = updates.flatMap(([state], index) => (ends[index] === phase ? [state] : []));
+    const made = passed.flatMap((end, index) => (end === phase ? [index] : []));
+    if (updated.length + made.length === 0 && since < MOST_PHASES && phase < phases.length - 1) return;
+    cuts.push({ groups: [first, end], updated, passing: made });
     [first, since] = [end, 0];
   });
   return cuts;

@@ -2,21 +2,26 @@
 //
 //   1. as soon as all gradients of a bucket are there, its reduce-scatter is begun: while the backward pass goes on where
 //      the runtime runs programs in parts, after it elsewhere
-//   2. each rank has the sums of its own parts; the squares of all go round, and with them the norm that clips
+//   2. each rank keeps the sums of its own parts; the squares of all go round, and with them the norm that clips
 //   3. the optimizer on the rank's own numbers (step.ts)
 //   4. an all-gather of each bucket brings every rank the new parameters
+//
+// Gradients lie in buckets only while they are on their way, and few buckets are at once, so no rank has room for all of
+// them (ZeRO, stage 2). Where microbatches are added up on the rank before they are sent, their sums are whole there.
 //
 // The sums are Σ over all microbatches; the update divides by their number. A sum of squares is taken in float64 and
 // added in the order of the row and of the ranks.
 
+import { createPool } from "../../basics/pool.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
-import type { Program, ProgramPart, Runtime } from "../../runtime/runtime.ts";
+import type { Program, Runtime } from "../../runtime/runtime.ts";
+import type { Mesh } from "./mesh.ts";
 import type { MicroOutputs } from "../step.ts";
-import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
-import type { Bucket } from "./layout.ts";
 import { restoreTensors } from "../restore.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
+import type { OwnBucket } from "./own-layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
 
 /** What went round after a step's last microbatch. */
@@ -29,190 +34,297 @@ export interface Gathered {
 
 /** One rank's part in the exchange of every step. */
 export interface Exchange {
-  /** Run the last microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. */
+  /**
+   * Run a microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. What comes of
+   * several is added up until the update.
+   */
   run(micro: Program<MicroOutputs>): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
   start(): Promise<void>;
-  /** The moments of all ranks, by the names that a process alone gives them. All ranks ask at once. */
-  moments(): Promise<SavedTensor[]>;
+  /**
+   * The moments of all ranks, by the names that a process alone gives them. All ranks ask at once.
+   *
+   * @param to the only rank that gets them, by default all do; the others get none
+   */
+  moments(to?: number): Promise<SavedTensor[]>;
   /** The moments of this rank alone, in the order of the parameters. */
   ownMoments(): Promise<TensorPiece[]>;
   /** Take the rank's numbers from a saved state. */
   restore(state: TrainerState): void;
 }
 
+/** So many buckets at most are under way: enough to keep a link busy, and the memory for them is small. */
+const MOST_UNDER_WAY = 16;
+
+/** A bucket of gradients on its way. */
+interface Reduction {
+  readonly bucket: OwnBucket;
+  readonly whole: Float32Array;
+  readonly own: Float32Array;
+  readonly pending: Pending;
+  /** Whether it is added to what is there. */
+  readonly adds: boolean;
+}
+
+/** A float32 state of the runtime that is filled piece by piece; it has its values when it is closed. */
+interface OpenState {
+  readonly values: Float32Array;
+  close(): void;
+}
+
+/**
+ * @param rows all ranks that learn from rows
+ * @param data those of them that have the same part of the experts; all, where each has all experts
+ */
 export function createExchange(
   runtime: Runtime,
-  collective: Collective,
+  { rows, data }: Pick<Mesh, "rows" | "data">,
   { trained, layout, sums, shards, clip, loads, kept, replicated }: SharedStep,
   total: number,
 ): Exchange {
-  const { rank, size } = collective;
-  const { buckets, starts } = layout;
-  /** All numbers in the order of the layout: gradients on their way out, parameters on their way in. */
-  const row = new Float32Array(layout.length);
-  const own = buckets.map(({ part }) => new Float32Array(part));
-  const groups = shards.map((shard) => (shard ? new Float32Array(sizeOf(shard.parameter.shape)) : undefined));
-  const ofBucket = ({ start, part }: Bucket): Float32Array => row.subarray(start, start + size * part);
-  const rowOf = (index: number): Float32Array =>
-    row.subarray(starts[index], starts[index]! + sizeOf(trained[index]!.tensor.shape));
+  const { buckets } = layout;
+  const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
+  const pool = createPool();
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
-  let waiting: Set<number>[] = [];
-  let reducing: (Pending | undefined)[] = [];
+  const bucketsOf = trained.map((_, index) =>
+    buckets.filter(({ stretches }) => stretches.some(({ parameter }) => parameter === index)),
+  );
+  const reducing: Reduction[] = [];
+  /** The gradients of the rank's numbers, from the first microbatch of a step to its update. */
+  let gradients: readonly (OpenState | undefined)[] | undefined;
 
-  const begin = (): void => {
-    waiting = buckets.map(({ parameters }) => new Set(parameters));
-    reducing = buckets.map(() => undefined);
-  };
-  /** A gradient is there: its buckets may be whole with it. They are begun in their order, the same on all ranks. */
-  const hasArrived = (index: number, values: TensorValues): void => {
-    rowOf(index).set(values);
-    for (const set of waiting) set.delete(index);
-    for (const [at, bucket] of buckets.entries()) {
-      if (waiting[at]!.size > 0) return;
-      reducing[at] ??= collective.reduceScatter(ofBucket(bucket), own[at]!);
-    }
-  };
-  const runPart = async (part: ProgramPart): Promise<void> => {
-    await part.run();
-    for (const state of part.updated) {
-      const index = indexOf.get(state);
-      if (index !== undefined) hasArrived(index, runtime.view?.(state) ?? runtime.readNow!(state));
-    }
-    collective.progress();
-  };
-  /** Bring the numbers of a group's tensor to or from the buckets' parts of this rank. */
-  const eachPiece = (work: (part: Float32Array, group: Float32Array) => void): void => {
-    for (const [at, { pieces }] of buckets.entries())
-      for (const { at: from, length, group, place } of pieces[rank]!)
-        work(own[at]!.subarray(from, from + length), groups[group]!.subarray(place, place + length));
-  };
-  const inGroups = (): void => eachPiece((part, group) => group.set(part));
-  /** "parameter", "gradient", or what the optimizer keeps under this name; it may be smaller than the parameter. */
-  const tensorOf = (shard: Shard, which: string): Tensor | undefined =>
-    which === "parameter" || which === "gradient" ? shard[which] : shard.states[which];
-  const writeGroups = (which: string): void => {
-    for (const [group, shard] of shards.entries()) {
-      const tensor = shard && tensorOf(shard, which);
-      if (tensor) runtime.write(tensor, groups[group]!.subarray(0, sizeOf(tensor.shape)));
-    }
-  };
-  const readGroups = async (which: string): Promise<void> => {
-    const readOne = async (shard: Shard | undefined, group: number): Promise<void> => {
-      const tensor = shard && tensorOf(shard, which);
-      if (tensor) groups[group]!.set(await viewOf(tensor));
+  const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
+    runtime.view?.(tensor) ?? (await runtime.read(tensor));
+  const open = (tensor: Tensor): OpenState => {
+    const place = runtime.memory?.(tensor);
+    if (place) return { values: place, close: () => undefined };
+    const values = pool.take(sizeOf(tensor.shape));
+    return {
+      values,
+      close() {
+        runtime.write(tensor, values);
+        pool.give(values);
+      },
     };
-    await Promise.all(shards.map(readOne));
   };
   /** The names under which the optimizer keeps something of any parameter. */
   const keptNames = [...new Set(kept.flatMap((states) => Object.keys(states)))];
-  const viewOf = async (tensor: Tensor): Promise<TensorValues> =>
-    runtime.view?.(tensor) ?? (await runtime.read(tensor));
-  /** Every rank's numbers of a kind, in the row. */
-  const gather = async (which: string): Promise<void> => {
-    await readGroups(which);
-    eachPiece((part, group) => part.set(group));
-    const pending = buckets.map((bucket, at) => collective.allGather(own[at]!, ofBucket(bucket)));
-    for (const each of pending) await each.done();
+  /** "parameter", "gradient", or what the optimizer keeps under this name; of a whole parameter it may be smaller. */
+  const tensorOf = (shard: Shard | undefined, which: string): Tensor | undefined =>
+    which === "parameter" || which === "gradient" ? shard?.[which] : shard?.states[which];
+  const openShards = (which: string): (OpenState | undefined)[] =>
+    shards.map((shard) => {
+      const tensor = tensorOf(shard, which);
+      return tensor && open(tensor);
+    });
+
+  const viewShards = (which: string): Promise<(TensorValues | undefined)[]> =>
+    Promise.all(
+      shards.map(async (shard) => {
+        const tensor = tensorOf(shard, which);
+        return tensor && (await viewOf(tensor));
+      }),
+    );
+
+  const settle = ({ bucket, whole, own, adds }: Reduction): void => {
+    for (const { at, length, group, place } of bucket.pieces) {
+      const into = gradients![group]!.values.subarray(place, place + length);
+      if (adds) for (let i = 0; i < length; i++) into[i] = into[i]! + own[at + i]!;
+      else into.set(own.subarray(at, at + length));
+    }
+    pool.give(whole);
+    pool.give(own);
   };
-  /** The rank's own parts of what is in the row. */
-  const scatter = (which: string): void => {
-    for (const [at, bucket] of buckets.entries())
-      own[at]!.set(ofBucket(bucket).subarray(rank * bucket.part, (rank + 1) * bucket.part));
-    inGroups();
-    writeGroups(which);
+  /** Settle the oldest until so many are under way, and those that have come. */
+  const settleUntil = async (most: number): Promise<void> => {
+    while (reducing.length > 0) {
+      const [{ pending }] = reducing as [Reduction];
+      if (!pending.test()) {
+        if (reducing.length <= most) return;
+        await pending.done();
+      }
+      settle(reducing.shift()!);
+    }
   };
-  /** The rank's own parts of saved tensors. */
-  const take = (which: string, saved: readonly SavedTensor[]): void => {
-    const byName = new Map(saved.map((each) => [each.name, each]));
-    row.fill(0);
-    for (const [index, { name, tensor }] of trained.entries()) {
-      const isParameter = which === "parameter";
+  /** Takes gradients as they are made. Buckets are begun in their order, the same on all ranks. */
+  const createSender = (adds: boolean): { send(index: number, values: TensorValues): void; missing(): number[] } => {
+    const staged = new Map<OwnBucket, Float32Array>();
+    const left = new Map(buckets.map((bucket) => [bucket, bucket.stretches.length]));
+    const sent = new Set<number>();
+    let next = 0;
+    return {
+      send(index, values) {
+        sent.add(index);
+        for (const bucket of bucketsOf[index]!) {
+          let whole = staged.get(bucket);
+          if (!whole) staged.set(bucket, (whole = pool.take(ranksOf(bucket).size * bucket.part)));
+          for (const { parameter, from, length, at } of bucket.stretches)
+            if (parameter === index) whole.set(values.subarray(from, from + length), at);
+          left.set(bucket, left.get(bucket)! - 1);
+        }
+        for (; next < buckets.length && left.get(buckets[next]!) === 0; next++) {
+          const bucket = buckets[next]!;
+          const [whole, own] = [staged.get(bucket)!, pool.take(bucket.part)];
+          reducing.push({ bucket, whole, own, pending: ranksOf(bucket).reduceScatter(whole, own), adds });
+        }
+      },
+      missing: () => trained.flatMap((_, index) => (sent.has(index) ? [] : [index])).reverse(),
+    };
+  };
+
+  /** Who gets a bucket that is for one rank of `rows`: of a part of the experts that rank's neighbour who has it. */
+  const receiverOf = ({ among }: OwnBucket, to: number): number =>
+    among === "rows" ? to : Math.floor((to * data.size) / rows.size);
+  const receivesOf = (bucket: OwnBucket, to: number | undefined): boolean =>
+    to === undefined || receiverOf(bucket, to) === ranksOf(bucket).rank;
+  /** Every rank's numbers of a kind, into an array for each parameter that this rank gets: on one rank, or on all. */
+  const gather = async (which: string, into: readonly (Float32Array | undefined)[], to?: number): Promise<void> => {
+    const groups = await viewShards(which);
+    const under: {
+      readonly bucket: OwnBucket;
+      readonly own: Float32Array;
+      readonly whole: Float32Array;
+      readonly pending: Pending;
+    }[] = [];
+    const land = async (most: number): Promise<void> => {
+      while (under.length > most) {
+        const { bucket, own, whole, pending } = under.shift()!;
+        await pending.done();
+        for (const { parameter, from, length, at } of bucket.stretches)
+          into[parameter]?.set(whole.subarray(at, at + length), from);
+        pool.give(own);
+        pool.give(whole);
+      }
+    };
+    for (const bucket of buckets) {
+      const ranks = ranksOf(bucket);
+      const receives = receivesOf(bucket, to);
+      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
+      for (const { at, length, group, place } of bucket.pieces) {
+        const values = groups[group];
+        if (values) own.set(values.subarray(place, place + length), at);
+      }
+      const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
+      under.push({ bucket, own, whole, pending });
+      await land(MOST_UNDER_WAY);
+    }
+    await land(0);
+  };
+  /** Fill the rank's own numbers of a kind. */
+  const fillShards = (which: string, valuesOf: (index: number) => TensorValues | undefined): void => {
+    const states = openShards(which);
+    for (const { pieces } of buckets)
+      for (const { parameter, from, length, group, place } of pieces) {
+        const values = valuesOf(parameter);
+        if (values) states[group]?.values.set(values.subarray(from, from + length), place);
+      }
+    for (const state of states) state?.close();
+  };
+  const fillFrom = (which: string, saved: readonly SavedTensor[]): void => {
+    const isParameter = which === "parameter";
+    const byName = new Map(saved.map((each) => [each.name, each.data]));
+    const values = trained.map(({ name, tensor }, index) => {
       const shape = isParameter ? tensor.shape : kept[index]![which];
-      if (!shape) continue;
+      if (!shape) return undefined;
       const full = isParameter ? name : `${name}.${which}`;
       const found = byName.get(full);
-      if (found?.data.length !== sizeOf(shape))
-        throw new Error(
-          `The checkpoint has no tensor "${full}" of ${sizeOf(shape)} numbers; it belongs to another ${isParameter ? "model" : "optimizer, or to another model"}.`,
-        );
-      rowOf(index).set(found.data);
-    }
-    scatter(which);
+      if (found?.length === sizeOf(shape)) return found;
+      throw new Error(
+        `The checkpoint has no tensor "${full}" of ${sizeOf(shape)} numbers; it belongs to another model${isParameter ? "" : ", or was made with another optimizer"}.`,
+      );
+    });
+    fillShards(which, (index) => values[index]);
   };
 
   return {
     async run(micro) {
-      begin();
-      const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
-      if (parts) for (const part of parts) await runPart(part);
-      else micro.run();
-      // Here and not later: all ranks begin their operations in one order, whatever their runtimes.
-      const missing = [...new Set(waiting.flatMap((set) => [...set]))].sort((a, b) => b - a);
+      const sender = createSender(gradients !== undefined);
+      gradients ??= openShards("gradient");
+      const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
+      if (!parts) micro.run();
+      for (const part of parts ?? []) {
+        await part.run();
+        for (const { index, view } of part.passing) sender.send(index, view());
+        for (const state of part.updated) {
+          const index = indexOf.get(state);
+          if (index !== undefined) sender.send(index, await viewOf(state));
+        }
+        rows.progress();
+        await settleUntil(MOST_UNDER_WAY);
+      }
+      const missing = sender.missing();
       const values = await Promise.all(missing.map((index) => viewOf(sums[index]!)));
-      for (const [at, index] of missing.entries()) hasArrived(index, values[at]!);
+      for (const [at, index] of missing.entries()) sender.send(index, values[at]!);
     },
     async update(last, { loads: sumsOfLoads, limit }) {
-      for (const each of reducing) await each!.done();
-      inGroups();
-      writeGroups("gradient");
-      const squares = await gatherSquares(collective, buckets, own, { many: trained.length, total });
+      await settleUntil(0);
+      const own = gradients!.map((state) => state?.values);
+      const squares = await gatherSquares(rows, buckets, own, { many: trained.length, total });
+      for (const state of gradients!) state?.close();
+      gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
       const factor = limit === Number.POSITIVE_INFINITY ? 1 : Math.min(1, limit / (norm + 1e-6));
       runtime.write(clip, [norm, factor]);
       for (const [index, load] of loads.entries()) runtime.write(load, sumsOfLoads[index]!);
       last.run();
       if (Number.isFinite(norm)) {
-        await gather("parameter");
-        for (const [index, { tensor }] of trained.entries()) runtime.write(tensor, rowOf(index));
+        const states = trained.map(({ tensor }) => open(tensor));
+        await gather(
+          "parameter",
+          states.map(({ values }) => values),
+        );
+        for (const state of states) state.close();
       }
       return { norm, squares };
     },
     async start() {
-      row.fill(0);
       const values = await Promise.all(trained.map(({ tensor }) => viewOf(tensor)));
-      for (const [index, of] of values.entries()) rowOf(index).set(of);
-      scatter("parameter");
-      for (const group of groups) group?.fill(0);
-      for (const which of keptNames) writeGroups(which);
+      fillShards("parameter", (index) => values[index]!);
+      for (const shard of shards)
+        for (const moment of Object.values(shard?.states ?? {}))
+          runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
-    async moments() {
+    async moments(to) {
+      const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => receivesOf(bucket, to)));
       const saved: SavedTensor[][] = trained.map(() => []);
       for (const which of keptNames) {
-        await gather(which);
-        for (const [index, { name }] of trained.entries()) {
+        const into = trained.map(({ tensor }, index) =>
+          received[index] && kept[index]![which] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
+        );
+        await gather(which, into, to);
+        for (const [index, numbers] of into.entries()) {
           const shape = kept[index]![which];
-          if (shape)
-            saved[index]!.push({ name: `${name}.${which}`, shape, data: rowOf(index).slice(0, sizeOf(shape)) });
+          if (!numbers || !shape) continue;
+          const data = numbers.length === sizeOf(shape) ? numbers : numbers.slice(0, sizeOf(shape));
+          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape, data });
         }
       }
-      for (const { name, tensor } of replicated)
-        saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await runtime.read(tensor)) }]);
+      for (const { name, tensor } of to === undefined || to === rows.rank ? replicated : [])
+        saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await viewOf(tensor)) }]);
       return saved.flat();
     },
     async ownMoments() {
       const pieces: (TensorPiece & { readonly parameter: number })[] = [];
       for (const which of keptNames) {
-        await readGroups(which);
-        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+        const groups = await viewShards(which);
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces)) {
           const shape = kept[parameter]![which];
           if (!shape) continue;
-          // What is smaller than its parameter belongs to a whole one.
-          const data = groups[group]!.slice(place, place + Math.min(length, sizeOf(shape)));
-          pieces.push({ parameter, name: `${trained[parameter]!.name}.${which}`, shape, from, data });
+          const numbers = Float32Array.from(groups[group]!.subarray(place, place + length));
+          pieces.push({ parameter, name: `${trained[parameter]!.name}.${which}`, shape, from, data: numbers });
         }
       }
-      for (const { name, tensor } of rank === 0 ? replicated : []) {
-        const data = Float32Array.from(await runtime.read(tensor));
+      for (const { name, tensor } of rows.rank === 0 ? replicated : []) {
+        const data = Float32Array.from(await viewOf(tensor));
         pieces.push({ parameter: trained.length, name, shape: tensor.shape, from: 0, data });
       }
       return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
-      take("parameter", model);
-      for (const which of keptNames) take(which, optimizer);
+      fillFrom("parameter", model);
+      for (const which of keptNames) fillFrom(which, optimizer);
       restoreTensors(runtime, replicated, optimizer, "optimizer");
     },
   };
@@ -221,17 +333,17 @@ export function createExchange(
 /** Of each parameter the sum of the squares of its mean gradient; each rank knows those of its own pieces. */
 async function gatherSquares(
   collective: Collective,
-  buckets: readonly Bucket[],
-  own: readonly Float32Array[],
+  buckets: readonly OwnBucket[],
+  own: readonly (Float32Array | undefined)[],
   { many, total }: { readonly many: number; readonly total: number },
 ): Promise<number[]> {
-  const { rank, size } = collective;
+  const { size } = collective;
   const mine = new Float64Array(many);
-  for (const [at, { pieces }] of buckets.entries()) {
-    for (const { parameter, at: from, length } of pieces[rank]!) {
-      const values = own[at]!;
+  for (const { pieces } of buckets) {
+    for (const { parameter, length, group, place } of pieces) {
+      const values = own[group]!;
       let sum = 0;
-      for (let i = from; i < from + length; i++) sum += (values[i]! / total) ** 2;
+      for (let i = place; i < place + length; i++) sum += (values[i]! / total) ** 2;
       mine[parameter] = mine[parameter]! + sum;
     }
   }

@@ -1,8 +1,11 @@
 // Question: what does one rank compute in a step that it shares with others?
 //
-// Two programs. The first is a microbatch: forward, backward, and the gradients kept where the exchange finds them. The
-// second is the optimizer on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all
-// of them and the loads of all experts as inputs.
+// Two programs. The first is a microbatch: forward, backward, and the gradients where the exchange finds them. The second
+// is the optimizer on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all of them and
+// the loads of all experts as inputs.
+//
+// Gradients that are sent after each microbatch pass by, where the runtime shows them between the parts of a program;
+// else they are kept in sums, as they are where microbatches are added up before they are sent.
 
 import type { Parameter, ParameterSet } from "../../graph/parameters.ts";
 import { input, persistent } from "../../graph/state.ts";
@@ -10,10 +13,12 @@ import { type Shape, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { LanguageModel } from "../../model/language-model.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
+import type { Machine } from "../../runtime/plan/machine.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
 import type { ProgramSpec } from "../../runtime/program.ts";
+import type { TrainingConfig } from "../config.ts";
 import { withAdaptive } from "../optimizers/clipping.ts";
-import type { States, UpdateRule } from "../optimizers/rule.ts";
+import type { KeptState, States, UpdateRule } from "../optimizers/rule.ts";
 import { ruled, updateRule } from "../optimizers/step.ts";
 import type { OptimizerSettings } from "../optimizers/table.ts";
 import {
@@ -24,7 +29,8 @@ import {
   type StepOptions,
   type UpdateOutputs,
 } from "../step.ts";
-import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
+import { BUCKET_BYTES } from "./layout.ts";
+import { type OwnLayout, ownLayout } from "./own-layout.ts";
 import type { Place, Share } from "./share.ts";
 
 /** A rank's numbers of one group: pieces of parameters that follow one rule, [n], or a whole parameter. */
@@ -38,8 +44,10 @@ export interface Shard {
 /** The graph of a rank's part of a step. */
 export interface SharedStep extends StepGraph {
   readonly trained: readonly Parameter[];
-  readonly layout: Layout;
-  /** The gradient of each trained parameter, summed over the rank's microbatches. */
+  readonly layout: OwnLayout;
+  /** Whether gradients are sent after each microbatch, and no rank keeps more of them than those of its share. */
+  readonly sendsEach: boolean;
+  /** The gradient of each trained parameter, summed over the microbatches before it is sent; none where it passes by. */
   readonly sums: readonly Tensor[];
   /** By group; undefined where the rank has no number of it. */
   readonly shards: readonly (Shard | undefined)[];
@@ -50,35 +58,38 @@ export interface SharedStep extends StepGraph {
   /** What the optimizer keeps of each trained parameter: names and shapes. */
   readonly kept: readonly UpdateRule["states"][];
   /** What it keeps besides, on every rank alike. */
-  readonly replicated: readonly Replicated[];
+  readonly replicated: readonly KeptState[];
 }
 
-/** A state that is the same on every rank. */
-type Replicated = StepGraph["moments"][number];
+export type SharedStepOptions = Omit<StepOptions, "accumulate"> & Pick<TrainingConfig, "sharded">;
 
 export function buildSharedStep(
   model: LanguageModel,
   parameters: ParameterSet,
-  { optimizer, precision, ...options }: Omit<StepOptions, "accumulate">,
+  { optimizer, precision, sharded, ...options }: SharedStepOptions,
   share: Share,
   place: Place,
+  { runsInParts = false }: Pick<Machine, "runsInParts"> = {},
 ): SharedStep {
   const head = buildHead(model, parameters, options);
   const { trained, loss, schedule } = head;
-  const { accumulate } = share;
-  const sums = trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
+  const sendsEach = share.accumulate === 1 || sharded === "gradients";
+  const passes = sendsEach && runsInParts;
+  const sums = passes ? [] : trained.map(({ tensor, name }) => persistent(`${name}.gradient`, tensor.shape));
   const micro = programInPrecision<MicroOutputs>(
     {
       outputs: { loss, loads: head.loads },
       updates: sums.map((sum, index) => {
         const gradient = head.gradients[index]!;
-        return [sum, accumulate === 1 ? gradient : add(sum, gradient)];
+        return [sum, sendsEach ? gradient : add(sum, gradient)];
       }),
+      passing: passes ? head.gradients : [],
     },
     precision,
   );
-  const { update, ...own } = buildShareUpdate({ ...head, sums }, { optimizer, precision }, share, place);
-  return { ...head.inputs, schedule, programs: { micro, update }, trained, sums, ...own };
+  const added = sendsEach ? [] : sums;
+  const { update, ...own } = buildShareUpdate({ ...head, sums: added }, { optimizer, precision }, share, place);
+  return { ...head.inputs, schedule, programs: { micro, update }, trained, sendsEach, sums, ...own };
 }
 
 /** The update of a rank's share of some parameters, from the sums of their gradients. */
@@ -92,33 +103,31 @@ export function buildShareUpdate(
   }: Pick<StepHead, "trained" | "schedule" | "balanced" | "loads"> & Pick<SharedStep, "sums">,
   { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
   { accumulate, total }: Pick<Share, "accumulate" | "total">,
-  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  place: Place,
 ): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments" | "kept" | "replicated"> & {
   readonly update: ProgramSpec<UpdateOutputs>;
 } {
   const { rules, groups } = groupRules(trained, optimizer);
-  const layout = createLayout(
-    trained.map(({ tensor }, index) => ({
+  const layout = ownLayout(
+    trained.map(({ tensor, share }, index) => ({
       size: sizeOf(tensor.shape),
       group: groups.findIndex(({ members }) => members.includes(index)),
       whole: rules[index]!.elementwise === undefined,
+      shared: share !== undefined,
     })),
-    { ranks: size, groups: groups.length, bucketBytes },
+    place,
+    { groups: groups.length, bucketBytes: place.bucketBytes ?? BUCKET_BYTES },
   );
   const given = input("clip", [2]);
   const { clip, states: replicated, updates: ofClip } = withAdaptive(given, optimizer.clip);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
-  const shards = layout.groups[rank]!.map((length, group): Shard | undefined => {
+  const shards = layout.groups.map((length, group): Shard | undefined => {
     if (length === 0) return undefined;
     const { rule, whole } = groups[group]!;
-    const state = (name: string, shape: Shape): Tensor => persistent(`shard.${group}.${name}`, shape);
-    return {
-      parameter: state("parameter", whole ?? [length]),
-      gradient: state("gradient", whole ?? [length]),
-      states: Object.fromEntries(
-        Object.entries(rule.states).map(([name, shape]) => [name, state(name, whole ? shape : [length])]),
-      ),
-    };
+    const state = (name: string, shape: Shape = whole ?? [length]): Tensor =>
+      persistent(`shard.${group}.${name}`, shape);
+    const states = Object.entries(rule.states).map(([name, shape]) => [name, state(name, whole && shape)] as const);
+    return { parameter: state("parameter"), gradient: state("gradient"), states: Object.fromEntries(states) };
   });
   const updates = shards.flatMap((shard, group): (readonly [Tensor, Tensor])[] => {
     if (!shard) return [];
@@ -160,13 +169,9 @@ function groupRules(
   for (const [index, rule] of rules.entries()) {
     const { elementwise } = rule;
     const shared = groups.find((group) => elementwise !== undefined && group.rule.elementwise === elementwise);
+    const whole = elementwise === undefined ? trained[index]!.tensor.shape : undefined;
     if (shared) shared.members.push(index);
-    else
-      groups.push({
-        rule,
-        members: [index],
-        whole: elementwise === undefined ? trained[index]!.tensor.shape : undefined,
-      });
+    else groups.push({ rule, members: [index], whole });
   }
   return { rules, groups };
 }

@@ -7,7 +7,8 @@ import { add } from "../../../src/ops/elementwise.ts";
 import { gradients } from "../../../src/ops/gradients.ts";
 import { constant, input, parameter, persistent } from "../../../src/graph/state.ts";
 import type { Tensor } from "../../../src/graph/tensor.ts";
-import { multiply, scale, square } from "../../../src/ops/elementwise.ts";
+import { given } from "../../../src/basics/given.ts";
+import { multiply, scale, square, tanh } from "../../../src/ops/elementwise.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { sum } from "../../../src/ops/reductions.ts";
 import type { SynchronousRuntime } from "../../../src/runtime/runtime.ts";
@@ -17,7 +18,7 @@ import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { WasmProgram, WasmRuntime } from "../../../src/runtime/wasm/runtime.ts";
 import { relativeError } from "../../ops/harness.ts";
 import { type RandomGraph, randomGraph } from "./random-graph.ts";
-import type { TensorValues } from "../../../src/runtime/program.ts";
+import type { ProgramSpec, TensorValues } from "../../../src/runtime/program.ts";
 
 /** A runtime keeps what was compiled; a few are opened anew for the random graphs. */
 const open: WasmRuntime[] = [];
@@ -68,6 +69,53 @@ describe("random graphs", () => {
       }),
       { numRuns: 30 },
     );
+  });
+});
+
+describe("a program in parts", () => {
+  test("has the states of a whole one, and each passing value after the part that makes it", async () => {
+    let shown = 0;
+    await fc.assert(
+      fc.asyncProperty(randomGraph, async (graph) => {
+        const { spec, states } = graph;
+        const expected = runTwice(runtime, graph);
+        const names = Object.keys(spec.outputs).filter((name) => !states.has(spec.outputs[name]!));
+        const passing = names.map((name) => spec.outputs[name]!);
+        const program = runtime.compile({ outputs: {}, passing, ...given({ updates: spec.updates }) });
+        for (const [state, values] of states) runtime.write(state, values);
+        for (const run of [1, 2]) {
+          const seen: Values = {};
+          for (const part of program.parts()) {
+            await part.run();
+            for (const { index, view } of part.passing) seen[`${names[index]}, run ${run}`] = view().slice();
+          }
+          expect(Object.keys(seen)).toHaveLength(names.length);
+          shown += names.length;
+          for (const [name, values] of Object.entries(seen)) expect(values, name).toEqual(expected[name]);
+          [...states.keys()].forEach((state, index) =>
+            expect(runtime.readNow(state)).toEqual(expected[`state ${index}, run ${run}`]),
+          );
+        }
+        program.release();
+      }),
+      { numRuns: 40 },
+    );
+    expect(shown).toBeGreaterThan(100);
+  });
+  test("keeps passing values no longer than their part", () => {
+    const x = input("x", [64, 64]);
+    const layers = [x];
+    // A second factor must be whole before the product begins.
+    for (let layer = 0; layer < 12; layer++) layers.push(tanh(matmul(x, layers.at(-1)!)));
+    layers.shift();
+    const bytes = (spec: ProgramSpec): number => {
+      const program = runtime.compile(spec);
+      const { bytes } = program.plan.arena;
+      program.release();
+      return bytes;
+    };
+    const own = { y: layers.at(-1)! };
+    expect(bytes({ outputs: own, passing: layers })).toBeLessThan(bytes({ outputs: { ...own, layers } }) / 2);
   });
 });
 

@@ -3,9 +3,13 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Collective } from "../../../src/runtime/collective/collective.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
+import { createParameters, parameterCount } from "../../../src/graph/parameters.ts";
+import { languageModel } from "../../../src/model/language-model.ts";
+import { createPlannedRuntime } from "../../../src/runtime/planned/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
+import { compileTraining } from "../../../src/training/programs.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { COMPARE_EVERY } from "../../../src/training/parallel/shared-steps.ts";
 import type { TrainerState } from "../../../src/training/state.ts";
@@ -111,6 +115,28 @@ test("microbatches of a rank are added up before they are sent", async () => {
   for (const [index, loss] of losses(first!).entries()) expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
 });
 
+test.each(["moments", "gradients"] as const)("what is sharded changes only memory: %s", async (sharded) => {
+  const config = { ...tinyTraining("mhc"), batch: 2, accumulate: 6 };
+  const one = await trainAlone(config, 5);
+  const [first, second] = await trainTogether({ ...config, sharded }, 2, 5);
+  expect(losses(second!)).toEqual(losses(first!));
+  expect(second!.state).toEqual(first!.state);
+  for (const [index, loss] of losses(first!).entries()) expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
+});
+
+test("where gradients are sharded, a rank has no room for all of them", () => {
+  const config = { ...tinyTraining("mhc"), batch: 2, accumulate: 4 };
+  const { machine } = runtimes[0]!;
+  const bytesOf = (sharded: "moments" | "gradients"): number => {
+    const runtime = createPlannedRuntime(machine!);
+    compileTraining(runtime, { ...config, sharded }, { rank: 0, size: 2 });
+    return runtime.memoryBytes();
+  };
+  const parameters = createParameters();
+  languageModel(config.model, parameters);
+  expect(bytesOf("moments") - bytesOf("gradients")).toBeGreaterThan(3 * parameterCount(parameters));
+});
+
 test("a state goes on alone, and with another number of ranks", async () => {
   const config = { ...tinyTraining("mhc"), batch: 4, accumulate: 1 };
   const whole = await trainAlone(config, 6);
@@ -143,11 +169,27 @@ test("rank 0 leads: the others follow its calls, and get what it restores", asyn
   const told = await onAll(createWorld(2), (collective) =>
     withTrainer(trainerOf(config, collective), async (trainer) => {
       if (collective.rank > 0) {
-        await followTrainer(collective, trainer, () => "");
+        const asked: unknown[] = [];
+        await followTrainer(
+          collective,
+          {
+            ...trainer,
+            trainStep: (wishes) => (asked.push(wishes?.instruments), trainer.trainStep(wishes)),
+            view: async (wishes) => {
+              const state = await trainer.view(wishes);
+              asked.push(state.optimizer.length);
+              return state;
+            },
+          },
+          () => "",
+        ); // It reads no instruments, and copies no moments for a state that rank 0 alone needs.
+        expect(asked.filter((each) => each !== undefined)).toEqual([0, 0, 0, 0]);
         return { step: trainer.step, losses: [] };
       }
       const lead = leadTrainer(collective, trainer, () => "");
-      const first = losses(await trainOn(lead, 3));
+      const trained = await trainOn(lead, 3);
+      expect(trained.results[1]!.instruments).toBeDefined();
+      const first = losses(trained);
       const saved = await lead.save();
       const second = losses(await trainOn(lead, 2));
       lead.restore(saved);
@@ -167,9 +209,10 @@ test("parameters that differ are found by their hash, on all ranks", async () =>
   const config = { ...tinyTraining("residual", { model: { layers: 1 } }), batch: 2, accumulate: 1 };
   const told = await onAll(createWorld(2), (collective) => {
     const runtime = runtimes[collective.rank]!;
+    const { memory: _, ...others } = runtime;
     // One rank's machine writes wrong numbers.
     const broken: Runtime = {
-      ...runtime,
+      ...others,
       write: (state, values) =>
         runtime.write(
           state,

@@ -1,0 +1,51 @@
+// Which rows a run of the model has, and which program reads them.
+
+import { expect, test } from "vitest";
+import { planTick, type Wishing } from "../../src/model/tick.ts";
+import { servingShapes, type TimedShape } from "../../src/serving/shapes.ts";
+
+/** Runs of 1, 2, 4, … 64 rows; those of more than 16 give scores for 16 or for all. */
+const shapesOf = (msOf: (rows: number) => number): TimedShape[] =>
+  [1, 2, 4, 8, 16, 32, 64].flatMap((size) =>
+    [...(size > 16 ? [16] : []), size].map((wanted) => ({ size, wanted, ms: msOf(size) })),
+  );
+const linear = servingShapes(
+  shapesOf((rows) => 0.5 + 0.35 * rows),
+  1.6,
+);
+
+/** A text that has so many rows left, of which the last `wanted` give scores. */
+const text = (rows: number, { wanted = 1, done = 0 } = {}): Wishing => ({
+  wish: { rows: Array.from({ length: done + rows }, (_, position) => ({ position, token: position })), wanted },
+  done,
+});
+
+test("prompts make a run of texts that are written as much longer as is allowed, and go on in any case", () => {
+  // 4 rows take 1.9 ms, 8 take 3.3.
+  expect([0, 1, 2, 3, 4, 5, 15, 16].map((writing) => linear.room(writing))).toEqual([64, 2, 4, 4, 8, 8, 16, 32]);
+  const patient = servingShapes(
+    shapesOf((rows) => 0.5 + 0.35 * rows),
+    4,
+  );
+  expect([1, 4, 16].map((writing) => patient.room(writing))).toEqual([8, 16, 64]);
+  // Where rows cost nothing, as on a large GPU, a prompt is read at once.
+  expect(
+    servingShapes(
+      shapesOf(() => 3),
+      1.2,
+    ).room(1),
+  ).toBe(64);
+});
+
+test("texts that are written come first, then prompts, the oldest first, and scored rows last", () => {
+  const [oldest, written, judged] = [text(5), text(1, { done: 9 }), text(9, { wanted: 9 })];
+  const { rows, scored, shape } = planTick([oldest, written, judged], { ...linear, room: () => 8 });
+  expect(rows.map(({ text: of, position }) => [of, position])).toEqual([
+    ...[0, 1, 2, 3].map((position) => [oldest, position]),
+    [written, 9],
+    [oldest, 4],
+    ...[0, 1].map((position) => [judged, position]),
+  ]);
+  expect(scored).toEqual(rows.slice(4));
+  expect(shape).toMatchObject({ size: 8, wanted: 8 });
+});
