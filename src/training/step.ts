@@ -98,11 +98,17 @@ export interface StepHead {
   balanced(loads: readonly Tensor[], clip: Tensor): readonly (readonly [state: Tensor, value: Tensor])[];
 }
 
-/** The forward and the backward pass of a microbatch over a model's parameters. */
+/**
+ * The forward and the backward pass of a microbatch over a model's parameters.
+ *
+ * @param parts equal parts of the rows that pass through the model apart, so that one computes while another waits for
+ *   other ranks; a divisor of the batch
+ */
 export function buildHead(
   model: LanguageModel,
   parameters: ParameterSet,
   { batch, storeEvery, data }: Pick<StepOptions, "batch" | "storeEvery" | "data">,
+  parts = 1,
 ): StepHead {
   const { feedForward } = model.config;
   const trained = trainedParameters(parameters);
@@ -110,24 +116,32 @@ export function buildHead(
   const { tokens, targets, weights } = inputs;
   const schedule = input("schedule", [3]);
 
-  const { hidden_NC, routing, sublayers } = model.hidden(tokens, storeEvery);
-  const loss = model.loss(hidden_NC, targets, weights);
-  const penalties = sublayers.flatMap(({ penalty }) => penalty ?? []);
-  const falling = sublayers.flatMap((sublayer) => sublayer.falling ?? []);
-  const minimised = routing.reduce(
-    (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
-    penalties.reduce(add, loss),
-  );
+  const pass = (part: number) => {
+    const rows = (all: Tensor): Tensor => (parts === 1 ? all : slice(all, 0, (part * batch) / parts, batch / parts));
+    const { hidden_NC, routing, sublayers } = model.hidden(rows(tokens), storeEvery);
+    const loss = model.loss(hidden_NC, rows(targets), weights && rows(weights));
+    const penalties = sublayers.flatMap(({ penalty }) => penalty ?? []);
+    const falling = sublayers.flatMap((sublayer) => sublayer.falling ?? []);
+    const minimised = routing.reduce(
+      (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
+      penalties.reduce(add, loss),
+    );
+    return { loss, minimised, routing, falling };
+  };
+  const passes = Array.from({ length: parts }, (_, part) => pass(part));
+  const meanOf = (losses: readonly Tensor[]): Tensor =>
+    losses.length === 1 ? losses[0]! : scale(losses.reduce(add), 1 / losses.length);
+  const { routing, falling } = passes[0]!;
   const byParameter = gradients(
-    minimised,
+    meanOf(passes.map(({ minimised }) => minimised)),
     trained.map(({ tensor }) => tensor),
   );
   return {
     inputs,
     schedule,
     trained,
-    loss,
-    loads: routing.map(({ load_E }) => load_E),
+    loss: meanOf(passes.map(({ loss }) => loss)),
+    loads: routing.map((_, layer) => passes.map((each) => each.routing[layer]!.load_E).reduce(add)),
     gradients: byParameter,
     balanced: (loads, clip) => [
       ...routing.map(

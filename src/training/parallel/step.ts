@@ -31,7 +31,7 @@ import {
 } from "../step.ts";
 import { BUCKET_BYTES } from "./layout.ts";
 import { type OwnLayout, ownLayout } from "./own-layout.ts";
-import type { Place, Share } from "./share.ts";
+import { type Place, type Share, sharingOf } from "./share.ts";
 
 /** A rank's numbers of one group: pieces of parameters that follow one rule, [n], or a whole parameter. */
 export interface Shard {
@@ -71,7 +71,9 @@ export function buildSharedStep(
   place: Place,
   { runsInParts = false }: Pick<Machine, "runsInParts"> = {},
 ): SharedStep {
-  const head = buildHead(model, parameters, options);
+  // While the rows of one half are on their way to the experts, the other half computes.
+  const halves = sharingOf(place) && options.batch % 2 === 0 ? 2 : 1;
+  const head = buildHead(model, parameters, options, halves);
   const { trained, loss, schedule } = head;
   const sendsEach = share.accumulate === 1 || sharded === "gradients";
   const passes = sendsEach && runsInParts;
