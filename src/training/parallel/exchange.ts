@@ -18,11 +18,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { Mesh } from "./mesh.ts";
-<<<<<<< HEAD
-=======
-import type { MicroOutputs } from "../step.ts";
 import { restoreTensors } from "../restore.ts";
->>>>>>> main
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { OwnBucket } from "./own-layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
@@ -78,7 +74,7 @@ interface OpenState {
 }
 
 /** What the exchange of a rank works on. */
-export type Exchanged = Pick<SharedStep, "trained" | "layout" | "sums" | "shards" | "clip" | "loads">;
+export type Exchanged = Omit<SharedStep, "tokens" | "targets" | "weights" | "schedule" | "programs" | "sendsEach">;
 
 /**
  * @param rows all ranks that learn from rows
@@ -89,11 +85,7 @@ export type Exchanged = Pick<SharedStep, "trained" | "layout" | "sums" | "shards
 export function createExchange(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
-<<<<<<< HEAD
-  { trained, layout, sums, shards, clip, loads }: Exchanged,
-=======
-  { trained, layout, sums, shards, clip, loads, kept, replicated }: SharedStep,
->>>>>>> main
+  { trained, layout, sums, shards, clip, loads, kept, replicated }: Exchanged,
   total: number,
   everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {

@@ -17,7 +17,8 @@ import type { StepConfig, UpdateOutputs } from "../../step.ts";
 import type { Share } from "../share.ts";
 import type { MeshSize } from "../mesh.ts";
 import { shareOf } from "../share.ts";
-import { buildShareUpdate, type SharedStep } from "../step.ts";
+import type { Exchanged } from "../exchange.ts";
+import { buildShareUpdate } from "../step.ts";
 import { schedules, type ScheduleName } from "../schedules/table.ts";
 import { cutModel, mostPieces } from "./cuts.ts";
 import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
@@ -67,7 +68,7 @@ export interface StageGraph {
   readonly boundaries: readonly (readonly number[])[];
   readonly pieces: readonly StagePiece[];
   /** What the exchange works on. */
-  readonly step: Pick<SharedStep, "trained" | "layout" | "sums" | "shards" | "clip" | "loads" | "moments">;
+  readonly step: Exchanged;
   readonly schedule: Tensor;
   readonly update: ProgramSpec<UpdateOutputs>;
 }

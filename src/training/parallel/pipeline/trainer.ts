@@ -12,12 +12,14 @@ import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
-import { adamwSchedule } from "../../adamw-updates.ts";
+import { fixedLimit } from "../../optimizers/clipping.ts";
+import { optimizerSchedule } from "../../optimizers/table.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { initialise } from "../../initialise.ts";
 import { learningRate } from "../../schedule.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
-import { restoreTensors, type StepResult, type Trainer } from "../../trainer.ts";
+import { restoreTensors } from "../../restore.ts";
+import type { StepResult, Trainer } from "../../trainer.ts";
 import { expectSame } from "../agree.ts";
 import { createExchange } from "../exchange.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
@@ -70,7 +72,7 @@ export function createPipelinedTrainer(
   const graph = buildStage(config, runtime.machine, { ...plan, mesh: mesh.size }, { stage, row });
   const { table, share, own, parameters, step: shared } = graph;
   const holders = holdersOf(mesh, table.holders);
-  const limit = optimizer.clip;
+  const limit = fixedLimit(optimizer.clip);
   const pieces = graph.pieces.map(({ graph: piece, slots }): ReadyPiece => ({
     graph: piece,
     slots: slots.map(({ forward, recompute, backward, input, weights }) => ({
@@ -208,14 +210,11 @@ export function createPipelinedTrainer(
     const model: SavedTensor[] = [];
     for (const { name, tensor } of own)
       model.push({ name, shape: tensor.shape, data: floatsOf(await runtime.read(tensor)) });
-    const of = (names: readonly string[], mine: readonly SavedTensor[], shapeOf: (name: string) => readonly number[]) =>
-      gatherTensors(pipeline, names, mine, shapeOf);
-    const shapes = new Map(parameters.all.map(({ name, tensor }) => [name, tensor.shape]));
-    const moments = everyTrained.flatMap(({ name }) => [`${name}.m`, `${name}.v`]);
+    const whole = new Map((await gatherTensors(pipeline, model)).map((each) => [each.name, each]));
     return {
       step,
-      model: await of([...shapes.keys()], model, (name) => shapes.get(name)!),
-      optimizer: await of(moments, await exchange.moments(), (name) => shapes.get(name.slice(0, -2))!),
+      model: parameters.all.map(({ name }) => whole.get(name)!),
+      optimizer: await gatherTensors(pipeline, await exchange.moments()),
     };
   };
 
@@ -237,7 +236,7 @@ export function createPipelinedTrainer(
       expectThere("trainStep");
       const started = performance.now();
       const rate = rateFactor * learningRate(optimizer, step + 1, config.steps);
-      runtime.write(graph.schedule, adamwSchedule(rate, step + 1, optimizer));
+      runtime.write(graph.schedule, optimizerSchedule(rate, step + 1, optimizer));
       const told = await runStep(step + 1);
       if (Number.isFinite(told.gradientNorm)) step = told.step;
       return {
@@ -268,7 +267,9 @@ export function createPipelinedTrainer(
       const model: TensorPiece[] = [];
       for (const { name, tensor } of ownOf(own, (each) => sizeOf(each.tensor.shape), { rank, size }))
         model.push({ name, shape: tensor.shape, from: 0, data: floatsOf(await viewOf(tensor)) });
-      return { step, model, optimizer: await exchange.ownMoments() };
+      const moments = await exchange.ownMoments();
+      const replicated = new Set(shared.replicated.map(({ name }) => name));
+      return { step, model, optimizer: moments.filter(({ name }) => stage === 0 || !replicated.has(name)) };
     },
     restore(state) {
       expectThere("restore");
