@@ -4,8 +4,9 @@
 //
 // cachedAttention  domain: slots * kvHeads, grain 1
 //
-// The new caches may be the old ones. A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
-// where the new one lies elsewhere. Padding (slot -1) gives zeros, written by the tasks of slot 0.
+// The positions of a slot lie in blocks of B. A task is one key head of one slot: it takes the rows of its slot in their
+// order, and writes only into blocks of its slot. Where the new caches are not the old ones, the tasks of slot 0 copy them
+// and take the rows of all slots. Padding (slot -1) gives zeros, written by the tasks of slot 0.
 // Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
 
 import { CachedAttentionArguments } from "./arguments";
@@ -14,36 +15,32 @@ import { checkedIndex } from "./indices";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
-/** scores[j] += sum over four rows of scale q keys[j]; rows are `stride` bytes apart, `count` is a multiple of 8. */
-function addFour(q: usize, scale: f32, keys: usize, stride: usize, scores: usize, count: i32): void {
-  const k1 = keys + stride, k2 = k1 + stride, k3 = k2 + stride;
-  const q0 = f32x4.splat(scale * load<f32>(q)), q1 = f32x4.splat(scale * load<f32>(q, 4));
-  const q2 = f32x4.splat(scale * load<f32>(q, 8)), q3 = f32x4.splat(scale * load<f32>(q, 12));
-  const end = <usize>count << 2;
-  for (let i: usize = 0; i < end; i += 32) {
-    let x = v128.load(scores + i), y = v128.load(scores + i, 16);
-    x = fma(q0, v128.load(keys + i), x);
-    y = fma(q0, v128.load(keys + i, 16), y);
-    x = fma(q1, v128.load(k1 + i), x);
-    y = fma(q1, v128.load(k1 + i, 16), y);
-    x = fma(q2, v128.load(k2 + i), x);
-    y = fma(q2, v128.load(k2 + i, 16), y);
-    x = fma(q3, v128.load(k3 + i), x);
-    y = fma(q3, v128.load(k3 + i, 16), y);
-    v128.store(scores + i, x);
-    v128.store(scores + i, y, 16);
+/** scores[j] = sum over D rows of q_d keys[d, j] for 16 positions; rows are `stride` bytes apart, q is scaled. */
+function scoreWide(q: usize, keys: usize, stride: usize, D: i32, scores: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  const end = q + (<usize>D << 2);
+  for (; q < end; q += 4) {
+    const x = v128.load32_splat(q);
+    a0 = fma(x, v128.load(keys), a0);
+    a1 = fma(x, v128.load(keys, 16), a1);
+    a2 = fma(x, v128.load(keys, 32), a2);
+    a3 = fma(x, v128.load(keys, 48), a3);
+    keys += stride;
   }
+  v128.store(scores, a0); v128.store(scores, a1, 16); v128.store(scores, a2, 32); v128.store(scores, a3, 48);
 }
 
-/** scores[j] += scale q keys[j]. */
-function addOne(q: usize, scale: f32, keys: usize, scores: usize, count: i32): void {
-  const q0 = f32x4.splat(scale * load<f32>(q));
-  const end = <usize>count << 2;
-  for (let i: usize = 0; i < end; i += 32) {
-    const x = fma(q0, v128.load(keys + i), v128.load(scores + i)), y = fma(q0, v128.load(keys + i, 16), v128.load(scores + i, 16));
-    v128.store(scores + i, x);
-    v128.store(scores + i, y, 16);
+/** The same for 8 positions. */
+function scoreNarrow(q: usize, keys: usize, stride: usize, D: i32, scores: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0;
+  const end = q + (<usize>D << 2);
+  for (; q < end; q += 4) {
+    const x = v128.load32_splat(q);
+    a0 = fma(x, v128.load(keys), a0);
+    a1 = fma(x, v128.load(keys, 16), a1);
+    keys += stride;
   }
+  v128.store(scores, a0); v128.store(scores, a1, 16);
 }
 
 /** The largest of `count` scores, a multiple of 8. */
@@ -77,95 +74,125 @@ function exponentiate(scores: usize, count: i32, highest: f32, lanes: usize): f3
   return (load<f32>(lanes) + load<f32>(lanes, 4)) + (load<f32>(lanes, 8) + load<f32>(lanes, 12));
 }
 
-/** Columns [c, c + 32) of sum_j weights[j] values[j]; rows are `stride` bytes apart. */
-function mixWide(weights: usize, values: usize, stride: usize, count: i32, out: usize): void {
+/** Columns [c, c + 32) of sum_j weights[j] values[j]; rows are `stride` bytes apart, heads of blocks `bytes`. */
+function mixWide(weights: usize, values: usize, stride: usize, bytes: usize, parts: usize, B: i32, count: i32, out: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
-  for (let j = 0; j < count; j++) {
-    const p = v128.load32_splat(weights);
-    a0 = fma(p, v128.load(values), a0);
-    a1 = fma(p, v128.load(values, 16), a1);
-    a2 = fma(p, v128.load(values, 32), a2);
-    a3 = fma(p, v128.load(values, 48), a3);
-    a4 = fma(p, v128.load(values, 64), a4);
-    a5 = fma(p, v128.load(values, 80), a5);
-    a6 = fma(p, v128.load(values, 96), a6);
-    a7 = fma(p, v128.load(values, 112), a7);
-    weights += 4;
-    values += stride;
+  for (let start = 0; start < count; start += B) {
+    let v = values + bytes * <usize>load<i32>(parts);
+    parts += 4;
+    const end = weights + (<usize>min(B, count - start) << 2);
+    for (; weights < end; weights += 4) {
+      const p = v128.load32_splat(weights);
+      a0 = fma(p, v128.load(v), a0);
+      a1 = fma(p, v128.load(v, 16), a1);
+      a2 = fma(p, v128.load(v, 32), a2);
+      a3 = fma(p, v128.load(v, 48), a3);
+      a4 = fma(p, v128.load(v, 64), a4);
+      a5 = fma(p, v128.load(v, 80), a5);
+      a6 = fma(p, v128.load(v, 96), a6);
+      a7 = fma(p, v128.load(v, 112), a7);
+      v += stride;
+    }
   }
   v128.store(out, a0); v128.store(out, a1, 16); v128.store(out, a2, 32); v128.store(out, a3, 48);
   v128.store(out, a4, 64); v128.store(out, a5, 80); v128.store(out, a6, 96); v128.store(out, a7, 112);
 }
 
 /** The same for 8 columns. */
-function mixNarrow(weights: usize, values: usize, stride: usize, count: i32, out: usize): void {
+function mixNarrow(weights: usize, values: usize, stride: usize, bytes: usize, parts: usize, B: i32, count: i32, out: usize): void {
   let a0 = f32x4.splat(0), a1 = a0;
-  for (let j = 0; j < count; j++) {
-    const p = v128.load32_splat(weights);
-    a0 = fma(p, v128.load(values), a0);
-    a1 = fma(p, v128.load(values, 16), a1);
-    weights += 4;
-    values += stride;
+  for (let start = 0; start < count; start += B) {
+    let v = values + bytes * <usize>load<i32>(parts);
+    parts += 4;
+    const end = weights + (<usize>min(B, count - start) << 2);
+    for (; weights < end; weights += 4) {
+      const p = v128.load32_splat(weights);
+      a0 = fma(p, v128.load(v), a0);
+      a1 = fma(p, v128.load(v, 16), a1);
+      v += stride;
+    }
   }
   v128.store(out, a0);
   v128.store(out, a1, 16);
 }
 
-/** out[V] = attention of one query over `count` positions. */
+/**
+ * out[V] = attention of one query over `count` positions, of which part p lies in head parts[p] of the blocks.
+ * scratch: 64 bytes, the query, the scores, the result.
+ */
 function attend(
-  q: usize, keys: usize, values: usize, out: usize, count: i32, T: i32, D: i32, V: i32, scale: f32, scratch: usize,
+  q: usize, keys: usize, values: usize, parts: usize, out: usize, count: i32, B: i32, D: i32, V: i32, scale: f32, scratch: usize,
 ): void {
   const padded = (count + 7) & ~7;
-  const scores = scratch + 64;
-  const rowKeys = <usize>T << 2, rowValues = <usize>V << 2;
-  memory.fill(scores, 0, <usize>padded << 2);
-  let d = 0;
-  for (; d + 4 <= D; d += 4) addFour(q + (<usize>d << 2), scale, keys + rowKeys * <usize>d, rowKeys, scores, padded);
-  for (; d < D; d++) addOne(q + (<usize>d << 2), scale, keys + rowKeys * <usize>d, scores, padded);
+  const scaled = scratch + 64, scores = scaled + (<usize>((D + 3) & ~3) << 2);
+  for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(scaled + d, scale * load<f32>(q + d));
+  const rowKeys = <usize>B << 2, rowValues = <usize>V << 2, bytesKeys = rowKeys * <usize>D, bytesValues = rowValues * <usize>B;
+  // What is computed beyond the end of a block is written over by the next one, or masked.
+  for (let start = 0, p = parts; start < count; start += B, p += 4) {
+    const head = keys + bytesKeys * <usize>load<i32>(p), n = min(B, count - start);
+    let c = 0;
+    for (; c + 8 < n && c + 16 <= B; c += 16) scoreWide(scaled, head + (<usize>c << 2), rowKeys, D, scores + (<usize>(start + c) << 2));
+    for (; c < n; c += 8) scoreNarrow(scaled, head + (<usize>c << 2), rowKeys, D, scores + (<usize>(start + c) << 2));
+  }
   for (let j = count; j < padded; j++) store<f32>(scores + (<usize>j << 2), MASKED);
 
   const highest = largest(scores, padded, scratch);
   const sum = exponentiate(scores, padded, highest, scratch);
   const result = scores + (<usize>padded << 2);
   let c = 0;
-  for (; c + 32 <= V; c += 32) mixWide(scores, values + (<usize>c << 2), rowValues, count, result + (<usize>c << 2));
-  for (; c < V; c += 8) mixNarrow(scores, values + (<usize>c << 2), rowValues, count, result + (<usize>c << 2));
+  for (; c + 32 <= V; c += 32) mixWide(scores, values + (<usize>c << 2), rowValues, bytesValues, parts, B, count, result + (<usize>c << 2));
+  for (; c < V; c += 8) mixNarrow(scores, values + (<usize>c << 2), rowValues, bytesValues, parts, B, count, result + (<usize>c << 2));
   const share: f32 = 1 / sum;
   for (let i: usize = 0; i < rowValues; i += 4) store<f32>(out + i, share * load<f32>(result + i));
 }
 
+/** Copies one head of every block. */
+function copyHead(to: usize, from: usize, bytes: usize, kv: i32, kvHeads: i32, count: i32): void {
+  for (let block = 0; block < count; block++) {
+    const at = bytes * <usize>(block * kvHeads + kv);
+    memory.copy(to + at, from + at, bytes);
+  }
+}
+
 export function cachedAttention(args: CachedAttentionArguments, begin: i32, end: i32, scratch: usize): void {
-  const qkv = args.qkv, oldKeys = args.keys, oldValues = args.values;
-  const positions = args.positions, slots = args.slots;
-  const out = args.out, newKeys = args.newKeys, newValues = args.newValues;
-  const R = args.rows, T = args.length, heads = args.heads, kvHeads = args.kvHeads;
-  const D = args.headSize, V = args.valueSize, scale = args.scale;
+  const qkv = args.qkv, positions = args.positions, slots = args.slots, blocks = args.blocks;
+  const out = args.out, keys = args.newKeys, values = args.newValues;
+  const R = args.rows, B = args.blockSize, N = args.blocksOfText, P = args.blockCount;
+  const heads = args.heads, kvHeads = args.kvHeads, D = args.headSize, V = args.valueSize, scale = args.scale;
   const head = <usize>D << 2, valueHead = <usize>V << 2;
   const row = head * <usize>(heads + kvHeads) + valueHead * <usize>kvHeads, outRow = valueHead * <usize>heads;
-  const bytesKeys = head * <usize>T, bytesValues = valueHead * <usize>T;
+  const bytesKeys = head * <usize>B, bytesValues = valueHead * <usize>B;
   const group = heads / kvHeads;
+  const inPlace = keys == args.keys && values == args.values;
+  const parts = scratch, rest = scratch + ((<usize>(N + 15) & ~15) << 2);
   for (let item = begin; item < end; item++) {
     const slot = item / kvHeads, kv = item % kvHeads;
-    const keys = newKeys + bytesKeys * <usize>item, values = newValues + bytesValues * <usize>item;
-    if (newKeys != oldKeys) memory.copy(keys, oldKeys + bytesKeys * <usize>item, bytesKeys);
-    if (newValues != oldValues) memory.copy(values, oldValues + bytesValues * <usize>item, bytesValues);
+    if (!inPlace) {
+      if (slot != 0) continue;
+      if (keys != args.keys) copyHead(keys, args.keys, bytesKeys, kv, kvHeads, P);
+      if (values != args.values) copyHead(values, args.values, bytesValues, kv, kvHeads, P);
+    }
     for (let r = 0; r < R; r++) {
       const wanted = load<i32>(slots + (<usize>r << 2));
       const to = out + outRow * <usize>r + valueHead * <usize>(kv * group);
       if (slot == 0 && (wanted < 0 || checkedIndex(wanted, args.slotCount, r) != wanted)) memory.fill(to, 0, valueHead * <usize>group);
-      if (wanted != slot) continue;
-      const position = checkedIndex(load<i32>(positions + (<usize>r << 2)), T, r);
+      if (inPlace ? wanted != slot : <u32>wanted >= <u32>args.slotCount) continue;
+      const position = checkedIndex(load<i32>(positions + (<usize>r << 2)), N * B, r);
       const own = qkv + row * <usize>r;
+      const table = blocks + (<usize>(wanted * N) << 2), last = position / B;
+      for (let p: usize = 0; p <= <usize>last << 2; p += 4)
+        store<i32>(parts + p, checkedIndex(load<i32>(table + p), P, r) * kvHeads + kv);
+      const part = <usize>load<i32>(parts + (<usize>last << 2)), within = position - last * B;
       const k = own + head * <usize>(heads + kv), v = own + head * <usize>(heads + kvHeads) + valueHead * <usize>kv;
-      let place = keys + (<usize>position << 2);
+      let place = keys + bytesKeys * part + (<usize>within << 2);
       for (let d = 0; d < D; d++) {
         store<f32>(place, load<f32>(k + (<usize>d << 2)));
-        place += <usize>T << 2;
+        place += <usize>B << 2;
       }
-      memory.copy(values + valueHead * <usize>position, v, valueHead);
+      memory.copy(values + bytesValues * part + valueHead * <usize>within, v, valueHead);
       for (let h = 0; h < group; h++) {
         const q = own + head * <usize>(kv * group + h);
-        attend(q, keys, values, to + valueHead * <usize>h, position + 1, T, D, V, scale, scratch);
+        attend(q, keys, values, parts, to + valueHead * <usize>h, position + 1, B, D, V, scale, rest);
       }
     }
   }
