@@ -3,7 +3,7 @@
 //   1. as soon as all gradients of a bucket are there, its reduce-scatter is begun: while the backward pass goes on where
 //      the runtime runs programs in parts, after it elsewhere
 //   2. each rank keeps the sums of its own parts; the squares of all go round, and with them the norm that clips
-//   3. AdamW on the rank's own numbers (step.ts)
+//   3. the optimizer on the rank's own numbers (step.ts)
 //   4. an all-gather of each bucket brings every rank the new parameters
 //
 // Gradients lie in buckets only while they are on their way, and few buckets are at once, so no rank has room for all of
@@ -17,9 +17,11 @@ import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
+import type { Mesh } from "./mesh.ts";
 import type { MicroOutputs } from "../step.ts";
+import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
-import type { Bucket } from "./layout.ts";
+import type { OwnBucket } from "./own-layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
 
 /** What went round after a step's last microbatch. */
@@ -58,7 +60,7 @@ const MOST_UNDER_WAY = 16;
 
 /** A bucket of gradients on its way. */
 interface Reduction {
-  readonly bucket: Bucket;
+  readonly bucket: OwnBucket;
   readonly whole: Float32Array;
   readonly own: Float32Array;
   readonly pending: Pending;
@@ -72,14 +74,18 @@ interface OpenState {
   close(): void;
 }
 
+/**
+ * @param rows all ranks that learn from rows
+ * @param data those of them that have the same part of the experts; all, where each has all experts
+ */
 export function createExchange(
   runtime: Runtime,
-  collective: Collective,
-  { trained, layout, sums, shards, clip, loads }: SharedStep,
+  { rows, data }: Pick<Mesh, "rows" | "data">,
+  { trained, layout, sums, shards, clip, loads, kept, replicated }: SharedStep,
   total: number,
 ): Exchange {
-  const { rank, size } = collective;
   const { buckets } = layout;
+  const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
   const pool = createPool();
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
   const bucketsOf = trained.map((_, index) =>
@@ -103,14 +109,27 @@ export function createExchange(
       },
     };
   };
-  const openShards = (which: keyof Shard): (OpenState | undefined)[] =>
-    shards.map((shard) => shard && open(shard[which]));
+  /** The names under which the optimizer keeps something of any parameter. */
+  const keptNames = [...new Set(kept.flatMap((states) => Object.keys(states)))];
+  /** "parameter", "gradient", or what the optimizer keeps under this name; of a whole parameter it may be smaller. */
+  const tensorOf = (shard: Shard | undefined, which: string): Tensor | undefined =>
+    which === "parameter" || which === "gradient" ? shard?.[which] : shard?.states[which];
+  const openShards = (which: string): (OpenState | undefined)[] =>
+    shards.map((shard) => {
+      const tensor = tensorOf(shard, which);
+      return tensor && open(tensor);
+    });
 
-  const viewShards = (which: keyof Shard): Promise<(TensorValues | undefined)[]> =>
-    Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
+  const viewShards = (which: string): Promise<(TensorValues | undefined)[]> =>
+    Promise.all(
+      shards.map(async (shard) => {
+        const tensor = tensorOf(shard, which);
+        return tensor && (await viewOf(tensor));
+      }),
+    );
 
   const settle = ({ bucket, whole, own, adds }: Reduction): void => {
-    for (const { at, length, group, place } of bucket.pieces[rank]!) {
+    for (const { at, length, group, place } of bucket.pieces) {
       const into = gradients![group]!.values.subarray(place, place + length);
       if (adds) for (let i = 0; i < length; i++) into[i] = into[i]! + own[at + i]!;
       else into.set(own.subarray(at, at + length));
@@ -131,7 +150,7 @@ export function createExchange(
   };
   /** Takes gradients as they are made. Buckets are begun in their order, the same on all ranks. */
   const createSender = (adds: boolean): { send(index: number, values: TensorValues): void; missing(): number[] } => {
-    const staged = new Map<Bucket, Float32Array>();
+    const staged = new Map<OwnBucket, Float32Array>();
     const left = new Map(buckets.map((bucket) => [bucket, bucket.stretches.length]));
     const sent = new Set<number>();
     let next = 0;
@@ -140,7 +159,7 @@ export function createExchange(
         sent.add(index);
         for (const bucket of bucketsOf[index]!) {
           let whole = staged.get(bucket);
-          if (!whole) staged.set(bucket, (whole = pool.take(size * bucket.part)));
+          if (!whole) staged.set(bucket, (whole = pool.take(ranksOf(bucket).size * bucket.part)));
           for (const { parameter, from, length, at } of bucket.stretches)
             if (parameter === index) whole.set(values.subarray(from, from + length), at);
           left.set(bucket, left.get(bucket)! - 1);
@@ -148,19 +167,23 @@ export function createExchange(
         for (; next < buckets.length && left.get(buckets[next]!) === 0; next++) {
           const bucket = buckets[next]!;
           const [whole, own] = [staged.get(bucket)!, pool.take(bucket.part)];
-          reducing.push({ bucket, whole, own, pending: collective.reduceScatter(whole, own), adds });
+          reducing.push({ bucket, whole, own, pending: ranksOf(bucket).reduceScatter(whole, own), adds });
         }
       },
       missing: () => trained.flatMap((_, index) => (sent.has(index) ? [] : [index])).reverse(),
     };
   };
 
-  /** Every rank's numbers of a kind, into an array for each parameter: on one rank, or on all. */
-  const gather = async (which: keyof Shard, into: readonly Float32Array[], to?: number): Promise<void> => {
+  /** Who gets a bucket that is for one rank of `rows`: of a part of the experts that rank's neighbour who has it. */
+  const receiverOf = ({ among }: OwnBucket, to: number): number =>
+    among === "rows" ? to : Math.floor((to * data.size) / rows.size);
+  const receivesOf = (bucket: OwnBucket, to: number | undefined): boolean =>
+    to === undefined || receiverOf(bucket, to) === ranksOf(bucket).rank;
+  /** Every rank's numbers of a kind, into an array for each parameter that this rank gets: on one rank, or on all. */
+  const gather = async (which: string, into: readonly (Float32Array | undefined)[], to?: number): Promise<void> => {
     const groups = await viewShards(which);
-    const receives = to === undefined || to === rank;
     const under: {
-      readonly bucket: Bucket;
+      readonly bucket: OwnBucket;
       readonly own: Float32Array;
       readonly whole: Float32Array;
       readonly pending: Pending;
@@ -169,57 +192,66 @@ export function createExchange(
       while (under.length > most) {
         const { bucket, own, whole, pending } = under.shift()!;
         await pending.done();
-        if (receives)
-          for (const { parameter, from, length, at } of bucket.stretches)
-            into[parameter]!.set(whole.subarray(at, at + length), from);
+        for (const { parameter, from, length, at } of bucket.stretches)
+          into[parameter]?.set(whole.subarray(at, at + length), from);
         pool.give(own);
         pool.give(whole);
       }
     };
     for (const bucket of buckets) {
-      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? size * bucket.part : 0)];
-      for (const { at, length, group, place } of bucket.pieces[rank]!)
-        own.set(groups[group]!.subarray(place, place + length), at);
-      const pending = to === undefined ? collective.allGather(own, whole) : collective.gather(own, whole, to);
+      const ranks = ranksOf(bucket);
+      const receives = receivesOf(bucket, to);
+      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
+      for (const { at, length, group, place } of bucket.pieces) {
+        const values = groups[group];
+        if (values) own.set(values.subarray(place, place + length), at);
+      }
+      const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
       under.push({ bucket, own, whole, pending });
       await land(MOST_UNDER_WAY);
     }
     await land(0);
   };
   /** Fill the rank's own numbers of a kind. */
-  const fillShards = (which: keyof Shard, valuesOf: (index: number) => TensorValues): void => {
+  const fillShards = (which: string, valuesOf: (index: number) => TensorValues | undefined): void => {
     const states = openShards(which);
     for (const { pieces } of buckets)
-      for (const { parameter, from, length, group, place } of pieces[rank]!)
-        states[group]!.values.set(valuesOf(parameter).subarray(from, from + length), place);
+      for (const { parameter, from, length, group, place } of pieces) {
+        const values = valuesOf(parameter);
+        if (values) states[group]?.values.set(values.subarray(from, from + length), place);
+      }
     for (const state of states) state?.close();
   };
-  const fillFrom = (which: keyof Shard, saved: readonly SavedTensor[], ending: string): void => {
+  const fillFrom = (which: string, saved: readonly SavedTensor[]): void => {
+    const isParameter = which === "parameter";
     const byName = new Map(saved.map((each) => [each.name, each.data]));
-    const values = trained.map(({ name, tensor }) => {
-      const found = byName.get(name + ending);
-      if (found?.length === sizeOf(tensor.shape)) return found;
+    const values = trained.map(({ name, tensor }, index) => {
+      const shape = isParameter ? tensor.shape : kept[index]![which];
+      if (!shape) return undefined;
+      const full = isParameter ? name : `${name}.${which}`;
+      const found = byName.get(full);
+      if (found?.length === sizeOf(shape)) return found;
       throw new Error(
-        `The checkpoint has no tensor "${name}${ending}" of ${sizeOf(tensor.shape)} numbers; it belongs to another model.`,
+        `The checkpoint has no tensor "${full}" of ${sizeOf(shape)} numbers; it belongs to another model${isParameter ? "" : ", or was made with another optimizer"}.`,
       );
     });
-    fillShards(which, (index) => values[index]!);
+    fillShards(which, (index) => values[index]);
   };
 
   return {
     async run(micro) {
       const sender = createSender(gradients !== undefined);
       gradients ??= openShards("gradient");
-      const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
+      const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
       if (!parts) micro.run();
       for (const part of parts ?? []) {
         await part.run();
         for (const { index, view } of part.passing) sender.send(index, view());
         for (const state of part.updated) {
           const index = indexOf.get(state);
-          if (index !== undefined) sender.send(index, runtime.view?.(state) ?? runtime.readNow!(state));
+          if (index !== undefined) sender.send(index, await viewOf(state));
         }
-        collective.progress();
+        rows.progress();
         await settleUntil(MOST_UNDER_WAY);
       }
       const missing = sender.missing();
@@ -229,7 +261,7 @@ export function createExchange(
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
       const own = gradients!.map((state) => state?.values);
-      const squares = await gatherSquares(collective, buckets, own, { many: trained.length, total });
+      const squares = await gatherSquares(rows, buckets, own, { many: trained.length, total });
       for (const state of gradients!) state?.close();
       gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
@@ -251,36 +283,49 @@ export function createExchange(
       const values = await Promise.all(trained.map(({ tensor }) => viewOf(tensor)));
       fillShards("parameter", (index) => values[index]!);
       for (const shard of shards)
-        for (const moment of shard ? [shard.m, shard.v] : [])
+        for (const moment of Object.values(shard?.states ?? {}))
           runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
     async moments(to) {
-      const receives = to === undefined || to === rank;
+      const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => receivesOf(bucket, to)));
       const saved: SavedTensor[][] = trained.map(() => []);
-      for (const which of ["m", "v"] as const) {
-        const into = receives ? trained.map(({ tensor }) => new Float32Array(sizeOf(tensor.shape))) : [];
+      for (const which of keptNames) {
+        const into = trained.map(({ tensor }, index) =>
+          received[index] && kept[index]![which] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
+        );
         await gather(which, into, to);
-        for (const [index, data] of into.entries())
-          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape: trained[index]!.tensor.shape, data });
+        for (const [index, numbers] of into.entries()) {
+          const shape = kept[index]![which];
+          if (!numbers || !shape) continue;
+          const data = numbers.length === sizeOf(shape) ? numbers : numbers.slice(0, sizeOf(shape));
+          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape, data });
+        }
       }
+      for (const { name, tensor } of to === undefined || to === rows.rank ? replicated : [])
+        saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await viewOf(tensor)) }]);
       return saved.flat();
     },
     async ownMoments() {
       const pieces: (TensorPiece & { readonly parameter: number })[] = [];
-      for (const which of ["m", "v"] as const) {
+      for (const which of keptNames) {
         const groups = await viewShards(which);
-        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
-          const { name, tensor } = trained[parameter]!;
-          const data = Float32Array.from(groups[group]!.subarray(place, place + length));
-          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data });
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces)) {
+          const shape = kept[parameter]![which];
+          if (!shape) continue;
+          const numbers = Float32Array.from(groups[group]!.subarray(place, place + length));
+          pieces.push({ parameter, name: `${trained[parameter]!.name}.${which}`, shape, from, data: numbers });
         }
+      }
+      for (const { name, tensor } of rows.rank === 0 ? replicated : []) {
+        const data = Float32Array.from(await viewOf(tensor));
+        pieces.push({ parameter: trained.length, name, shape: tensor.shape, from: 0, data });
       }
       return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
-      fillFrom("parameter", model, "");
-      fillFrom("m", optimizer, ".m");
-      fillFrom("v", optimizer, ".v");
+      fillFrom("parameter", model);
+      for (const which of keptNames) fillFrom(which, optimizer);
+      restoreTensors(runtime, replicated, optimizer, "optimizer");
     },
   };
 }
@@ -288,14 +333,14 @@ export function createExchange(
 /** Of each parameter the sum of the squares of its mean gradient; each rank knows those of its own pieces. */
 async function gatherSquares(
   collective: Collective,
-  buckets: readonly Bucket[],
+  buckets: readonly OwnBucket[],
   own: readonly (Float32Array | undefined)[],
   { many, total }: { readonly many: number; readonly total: number },
 ): Promise<number[]> {
-  const { rank, size } = collective;
+  const { size } = collective;
   const mine = new Float64Array(many);
   for (const { pieces } of buckets) {
-    for (const { parameter, length, group, place } of pieces[rank]!) {
+    for (const { parameter, length, group, place } of pieces) {
       const values = own[group]!;
       let sum = 0;
       for (let i = place; i < place + length; i++) sum += (values[i]! / total) ** 2;

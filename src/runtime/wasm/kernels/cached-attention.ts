@@ -7,7 +7,8 @@
 // The positions of a slot lie in blocks of B. A task is one key head of one slot: it takes the rows of its slot in their
 // order, and writes only into blocks of its slot. Where the new caches are not the old ones, the tasks of slot 0 copy them
 // and take the rows of all slots. Padding (slot -1) gives zeros, written by the tasks of slot 0.
-// Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
+// Keys lie with the positions along a row: scores are sums of rows, without sums across lanes, and stay in registers.
+// Each is one chain of multiply-adds in the order of d.
 
 import { CachedAttentionArguments } from "./arguments";
 import { MASKED } from "./attention-softmax";
@@ -15,7 +16,33 @@ import { checkedIndex } from "./indices";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
-/** scores[j] = sum over D rows of q_d keys[d, j] for 16 positions; rows are `stride` bytes apart, q is scaled. */
+/** Positions of a block for which the scores of four blocks are made together: as many as registers hold. */
+const FULL: i32 = 16;
+
+/** scores[0..64) = q . keys of four blocks of 16 positions; `q` has D numbers, scaled. */
+function scoreFour(q: usize, a: usize, b: usize, c: usize, e: usize, D: i32, scores: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0;
+  let c0 = a0, c1 = a0, c2 = a0, c3 = a0, e0 = a0, e1 = a0, e2 = a0, e3 = a0;
+  const end = q + (<usize>D << 2);
+  for (; q < end; q += 4) {
+    const x = v128.load32_splat(q);
+    a0 = fma(x, v128.load(a), a0); a1 = fma(x, v128.load(a, 16), a1);
+    a2 = fma(x, v128.load(a, 32), a2); a3 = fma(x, v128.load(a, 48), a3);
+    b0 = fma(x, v128.load(b), b0); b1 = fma(x, v128.load(b, 16), b1);
+    b2 = fma(x, v128.load(b, 32), b2); b3 = fma(x, v128.load(b, 48), b3);
+    c0 = fma(x, v128.load(c), c0); c1 = fma(x, v128.load(c, 16), c1);
+    c2 = fma(x, v128.load(c, 32), c2); c3 = fma(x, v128.load(c, 48), c3);
+    e0 = fma(x, v128.load(e), e0); e1 = fma(x, v128.load(e, 16), e1);
+    e2 = fma(x, v128.load(e, 32), e2); e3 = fma(x, v128.load(e, 48), e3);
+    a += 64; b += 64; c += 64; e += 64;
+  }
+  v128.store(scores, a0); v128.store(scores, a1, 16); v128.store(scores, a2, 32); v128.store(scores, a3, 48);
+  v128.store(scores, b0, 64); v128.store(scores, b1, 80); v128.store(scores, b2, 96); v128.store(scores, b3, 112);
+  v128.store(scores, c0, 128); v128.store(scores, c1, 144); v128.store(scores, c2, 160); v128.store(scores, c3, 176);
+  v128.store(scores, e0, 192); v128.store(scores, e1, 208); v128.store(scores, e2, 224); v128.store(scores, e3, 240);
+}
+
+/** scores[0..16) = q . keys of one block; rows are `stride` bytes apart. */
 function scoreWide(q: usize, keys: usize, stride: usize, D: i32, scores: usize): void {
   let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
   const end = q + (<usize>D << 2);
@@ -124,11 +151,19 @@ function attend(
   q: usize, keys: usize, values: usize, parts: usize, out: usize, count: i32, B: i32, D: i32, V: i32, scale: f32, scratch: usize,
 ): void {
   const padded = (count + 7) & ~7;
-  const scaled = scratch + 64, scores = scaled + (<usize>((D + 3) & ~3) << 2);
+  const scaled = scratch + 64, scores = scaled + (<usize>((D + 15) & ~15) << 2);
   for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(scaled + d, scale * load<f32>(q + d));
   const rowKeys = <usize>B << 2, rowValues = <usize>V << 2, bytesKeys = rowKeys * <usize>D, bytesValues = rowValues * <usize>B;
+  let start = 0, p = parts;
+  if (B == FULL) {
+    for (; start + 4 * FULL <= count; start += 4 * FULL, p += 16) {
+      const a = keys + bytesKeys * <usize>load<i32>(p), b = keys + bytesKeys * <usize>load<i32>(p, 4);
+      const c = keys + bytesKeys * <usize>load<i32>(p, 8), e = keys + bytesKeys * <usize>load<i32>(p, 12);
+      scoreFour(scaled, a, b, c, e, D, scores + (<usize>start << 2));
+    }
+  }
   // What is computed beyond the end of a block is written over by the next one, or masked.
-  for (let start = 0, p = parts; start < count; start += B, p += 4) {
+  for (; start < count; start += B, p += 4) {
     const head = keys + bytesKeys * <usize>load<i32>(p), n = min(B, count - start);
     let c = 0;
     for (; c + 8 < n && c + 16 <= B; c += 16) scoreWide(scaled, head + (<usize>c << 2), rowKeys, D, scores + (<usize>(start + c) << 2));

@@ -6,7 +6,7 @@
 import { cachedAttentionOperation } from "../../../ops/cached-attention.ts";
 import { type Implementation, implement } from "../implement.ts";
 
-/** Scores and a result that fit into a thread's scratch. */
+/** A query, its scores and a result that fit into a thread's scratch. */
 const LARGEST = 260_000;
 
 export const cachedAttention: readonly Implementation[] = [
@@ -18,7 +18,7 @@ export const cachedAttention: readonly Implementation[] = [
     const { heads, kvHeads, headSize, valueSize, scale } = attributes;
     if (length + blocksOfText + headSize + valueSize > LARGEST) {
       throw new RangeError(
-        `cachedAttention: a cache of ${length} positions and values of ${valueSize} columns; the CPU runtime takes ${LARGEST} of both together; use a shorter context.`,
+        `cachedAttention: a cache of ${length} positions, keys of ${headSize} columns and values of ${valueSize}; the CPU runtime takes ${LARGEST} of these together; use a shorter context.`,
       );
     }
     emit({
