@@ -3,9 +3,9 @@
 // The same model with H_res from different sets: fixed ones (identity, rows only, Sinkhorn-Knopp, exact) and ones that
 // learn something of the constraint. Compared are the validation loss and how far the composite gains leave 1.
 
-import { showEstimate } from "../report/reasoning-tables.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
+import { modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 const connections = [
@@ -22,17 +22,8 @@ const REFERENCE = "mhc";
 
 const runs = (base: StudyRuns["base"], seeds: number): StudyRuns => ({
   base: { data: "sotu", learningRate: 2e-3, ...base },
-  axes: { connection: connections, seed: Array.from({ length: seeds }, (_, index) => index + 1) },
+  axes: { connection: connections, seed: seedsTo(seeds) },
 });
-const shape = (layers: number, width: number, heads: number, context: number): StudyRuns["base"] => ({
-  "model.layers": layers,
-  "model.width": width,
-  "model.heads": heads,
-  "model.kvHeads": heads,
-  "model.hidden": 3 * width,
-  context,
-});
-
 /** The last composite gain of the streams: the largest over all sublayers and both directions. */
 export function largestGain<M>({ run }: StudiedRun<M>): number | undefined {
   const composite = run.gains.findLast((record) => record.composite)?.composite;
@@ -43,9 +34,8 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
   const arms = armsOf(studied, ({ connection }) => String(connection));
   const reference = arms.find(({ label }) => label === REFERENCE);
   const losses = (arm: Arm<unknown>) => over(arm, bitsPerByte);
-  const gap = (arm: Arm<unknown>) => reference && arm !== reference && difference(arm, reference, bitsPerByte);
-  const show = (found: ReturnType<typeof over> | false, digits: number, signed = false): string =>
-    found ? showEstimate(found, digits, signed) : "–";
+  const gap = (arm: Arm<unknown>) =>
+    reference && arm !== reference ? difference(arm, reference, bitsPerByte) : undefined;
   const better = arms.filter((arm) => {
     const found = gap(arm);
     return found && excludesZero(found) && found.mean < 0;
@@ -55,9 +45,9 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
     return found && excludesZero(found) && found.mean > 0;
   });
   const names = (list: readonly Arm<unknown>[]): string =>
-    list.map((arm) => `\`${arm.label}\` (${show(gap(arm), 4, true)})`).join(", ") || "none";
+    list.map((arm) => `\`${arm.label}\` (${showFound(gap(arm), 4, true)})`).join(", ") || "none";
   return {
-    answer: `Beside \`${REFERENCE}\` (${show(reference && losses(reference), 4)} bits per byte), better with certainty: ${names(better)}; worse with certainty: ${names(worse)}.`,
+    answer: `Beside \`${REFERENCE}\` (${showFound(reference && losses(reference), 4)} bits per byte), better with certainty: ${names(better)}; worse with certainty: ${names(worse)}.`,
     parts: [
       {
         title: "Loss and gain",
@@ -68,9 +58,9 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
           ["connection", "bits per byte", `− ${REFERENCE}`, "composite gain", "diverged"],
           ...arms.map((arm) => [
             `\`${arm.label}\``,
-            show(losses(arm), 4),
-            show(gap(arm), 4, true),
-            show(over(arm, largestGain), 2),
+            showFound(losses(arm), 4),
+            showFound(gap(arm), 4, true),
+            showFound(over(arm, largestGain), 2),
             `${divergedIn(arm)} of ${arm.runs.length}`,
           ]),
         ],
@@ -80,7 +70,7 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
           caption: "Differences of the validation loss seed by seed: means and 95 % intervals. Left of 0 is better.",
           axis: "bits per byte beside mhc",
           differences: true,
-          points: arms.map((arm) => ({ line: arm.label, found: gap(arm) || undefined })),
+          points: arms.map((arm) => ({ line: arm.label, found: gap(arm) })),
         }),
       },
     ],
@@ -98,7 +88,7 @@ export const constraints: Experiment = {
   sizes: {
     tiny: runs(
       {
-        ...shape(2, 16, 2, 16),
+        ...modelShape(2, 16, 2, 16),
         learningRate: 1e-2,
         vocabulary: 300,
         batch: 4,
@@ -108,8 +98,8 @@ export const constraints: Experiment = {
       },
       2,
     ),
-    small: runs({ ...shape(8, 64, 4, 64), vocabulary: 512, batch: 8, steps: 300, gainsEvery: 50 }, 3),
-    full: runs({ ...shape(24, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 2000, gainsEvery: 100 }, 5),
+    small: runs({ ...modelShape(8, 64, 4, 64), vocabulary: 512, batch: 8, steps: 300, gainsEvery: 50 }, 3),
+    full: runs({ ...modelShape(24, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 2000, gainsEvery: 100 }, 5),
   },
   page,
 };

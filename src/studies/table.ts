@@ -2,14 +2,22 @@
 
 import { constraints } from "./constraints.ts";
 import { reasoning } from "./reasoning.ts";
+import { generalisation } from "./generalisation.ts";
 import { robustness } from "./robustness.ts";
+import { variability } from "./variability.ts";
 import type { Study } from "./study.ts";
 
 /** The names of all studies. */
-export const studyNames = ["robustness", "reasoning", "constraints"] as const;
+export const studyNames = ["robustness", "reasoning", "constraints", "generalisation", "variability"] as const;
 
 /** One of the names of `studies`. */
 export type StudyName = (typeof studyNames)[number];
 
 /** Every study by the name that the command line uses. */
-export const studies: Readonly<Record<StudyName, Study>> = { robustness, reasoning, constraints };
+export const studies: Readonly<Record<StudyName, Study>> = {
+  robustness,
+  reasoning,
+  constraints,
+  generalisation,
+  variability,
+};
