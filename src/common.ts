@@ -29,7 +29,7 @@ export { residual } from "./connections/residual.ts";
 export { hc, type HcOptions } from "./connections/hc.ts";
 export { mhc } from "./connections/mhc.ts";
 export type { MhcOptions } from "./connections/mhc-options.ts";
-export type { Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
+export type { GainBound, Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";
 export { highway, type HighwayOptions } from "./connections/highway.ts";
 export { dense, type DenseState } from "./connections/dense.ts";

@@ -14,6 +14,7 @@ import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import { readChatTemplate } from "../../src/serving/chat-template.ts";
 import { createEngine } from "../../src/serving/engine.ts";
 import { listenForApi } from "../../src/serving/listen.ts";
+import { createPromptEncoder } from "../../src/serving/prompt-encoder.ts";
 import { initialValues } from "../../src/training/initialise.ts";
 import type { Reply } from "../lib/peer.ts";
 import { ourHello } from "../lib/ours.ts";
@@ -81,7 +82,16 @@ async function start(): Promise<Work> {
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const engine = await createEngine(runtime, model, { slots: Math.max(16, clients), queue: 64, stretch: 1.5 });
   const template = await readChatTemplate(import.meta.dirname);
-  const served = { name: "bench", created: 0, engine, tokenizer, template, context, vocabulary };
+  const served = {
+    name: "bench",
+    created: 0,
+    engine,
+    tokenizer,
+    encoder: createPromptEncoder(tokenizer),
+    template,
+    context,
+    vocabulary,
+  };
   const { url } = await listenForApi(served, { host: "127.0.0.1", port: 0, deadline: 600 });
 
   let turn = 0;

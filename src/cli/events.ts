@@ -12,7 +12,7 @@ import { formatJson } from "../files/json.ts";
 import type { Run } from "../runs/run.ts";
 import type { MetricRecord } from "../training/records.ts";
 
-type EventName = "start" | "step" | "note" | "end" | "run" | "result";
+type EventName = "start" | "restart" | "step" | "note" | "end" | "run" | "result";
 
 /** Says an event. */
 export type Tell = (event: EventName, content: object) => void;

@@ -1,78 +1,32 @@
 // birkhoff launch: train with several processes, by the mpirun that is there, and end them all when one is lost.
 
-import { spawn, spawnSync } from "node:child_process";
-import { realpathSync } from "node:fs";
-import os from "node:os";
+import { readFileSync, realpathSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { Command, Option } from "commander";
-import { shellWord } from "../basics/show.ts";
+import { shellWord, showMany } from "../basics/show.ts";
+import { reason } from "../files/errors.ts";
 import { expectPackages } from "../files/packages.ts";
-import { ABORT_CODE } from "../runtime/collective/mpi/messenger.ts";
-import { WATCH_VARIABLE } from "../runtime/collective/watch/protocol.ts";
-import { startWatch, type Watch } from "../runtime/collective/watch/server.ts";
-import { tellJson } from "./events.ts";
-import { REPEATED_MS } from "./interrupt.ts";
+import { type Tell, tellJson } from "./events.ts";
+import { parseHosts } from "./launch-hosts.ts";
+import { type JobEnd, runJob } from "./launch-job.ts";
+import { findLauncher, type Launcher, launchLine, type MpiName, mpiNames } from "./launch-line.ts";
+import { goOn, lastStepAt, mayBeginAgain, type Onward, repeatable, type RepeatableCommand } from "./launch-restart.ts";
 import { wholeNumber } from "./options.ts";
 import { suggestNames } from "./suggest.ts";
-import { trainCommand } from "./train.ts";
+import { trainCommand, type TrainOptions } from "./train.ts";
 import { say } from "./warn.ts";
 
 interface LaunchOptions {
   readonly processes: number;
   readonly mpi?: MpiName;
   readonly hostfile?: string;
+  readonly restarts: number;
   readonly print?: boolean;
   readonly json?: boolean;
 }
 
-/** A kind of launcher: its names, how it says what it is, and its options. */
-interface Flavour {
-  readonly commands: readonly string[];
-  readonly says: RegExp;
-  options(wishes: Pick<LaunchOptions, "processes" | "hostfile" | "print">): string[];
-  readonly install: string;
-}
-
-const words = (text: string): string[] => text.split(" ");
-
-const flavours = {
-  openmpi: {
-    commands: ["mpirun.openmpi", "mpirun"],
-    says: /Open MPI|OpenRTE/,
-    options: ({ processes, hostfile, print }) => [
-      ...words(`-n ${processes}`),
-      ...(hostfile === undefined ? words("--oversubscribe") : ["--hostfile", hostfile]),
-      // Bound to one core each, processes of several threads would share it.
-      ...words("--bind-to none"),
-      // UCX hooks the allocation of memory, which Node does not survive.
-      ...words("--mca pml ob1 --mca btl tcp,self,vader"),
-      // One call sends a whole bucket.
-      ...words("--mca btl_tcp_sndbuf 4194304 --mca btl_tcp_rcvbuf 4194304"),
-      // A line that somebody else runs has no watch here; rank 0 is it.
-      ...(print ? [] : words(`-x ${WATCH_VARIABLE}`)),
-      ...(process.getuid?.() === 0 ? words("--allow-run-as-root") : []),
-    ],
-    install: "apt-get install openmpi-bin",
-  },
-  mpich: {
-    commands: ["mpirun.mpich", "mpiexec.hydra", "mpiexec", "mpirun"],
-    says: /HYDRA|MPICH|Intel\(R\) MPI/i,
-    options: ({ processes, hostfile }) => [
-      ...words(`-n ${processes}`),
-      ...(hostfile === undefined ? [] : ["-f", hostfile]),
-    ],
-    install: "apt-get install mpich",
-  },
-} as const satisfies Readonly<Record<string, Flavour>>;
-
-type MpiName = keyof typeof flavours;
-const mpiNames = Object.keys(flavours) as MpiName[];
-
-/** The watch names a lost rank within this time. */
-const NAMING_MS = 700;
-
-/** After a rank is lost the launcher has so long to end the others itself. */
-const ENDING_MS = 2500;
+/** Before a job begins again, what was lost has so long to come to rest. */
+const REST_MS = 1000;
 
 export const launchCommand: Command = new Command("launch")
   .description("Train with several processes by MPI, and end them all when one of them is killed or hangs.")
@@ -80,6 +34,12 @@ export const launchCommand: Command = new Command("launch")
   .requiredOption("-n, --processes <n>", "how many processes share the training", wholeNumber(1, 65536))
   .addOption(new Option("--mpi <kind>", "whose mpirun is used (default: the first that is there)").choices(mpiNames))
   .option("--hostfile <file>", "the machines, in the form that this mpirun reads (default: this one alone)")
+  .option(
+    "--restarts <n>",
+    "how often it is started again from its last checkpoint when a process or a machine is lost",
+    wholeNumber(0, 1000),
+    0,
+  )
   .option("--print", "print the mpirun line and run nothing")
   .option("--json", "print JSON lines: the command, and how it ended")
   .addHelpText(
@@ -90,6 +50,7 @@ A step's batch is shared: with -n 4, --batch 32 is 8 sequences for each process.
 Examples:
   birkhoff launch -n 2 -- train --data my.txt --out runs/two
   birkhoff launch -n 8 --hostfile hosts -- train --resume runs/two
+  birkhoff launch -n 8 --hostfile hosts --restarts 3 -- train --data my.txt --out runs/long
   birkhoff launch -n 4 --mpi mpich --print -- train --data my.txt`,
   )
   .action(async (command: string[], options: LaunchOptions) => {
@@ -97,111 +58,76 @@ Examples:
       throw new Error(
         `launch: ${command[0]} is given; only train shares its work among processes. Give -- train and its options.`,
       );
-    await expectOptions(command);
+    const trainOptions = await readOptions(command);
     expectPackages("mpi");
-    const { program, flavour } = findLauncher(options.mpi);
-    const own = flavours[flavour].options(options);
+    const launcher = findLauncher(options.mpi);
     // Other machines need not have the link by which npx found the program.
-    const entry = realpathSync(process.argv[1]!);
-    const line = [program, ...own, process.execPath, ...process.execArgv, entry, ...command];
+    const lineOf = (words: readonly string[]): string[] => [
+      process.execPath,
+      ...process.execArgv,
+      realpathSync(process.argv[1]!),
+      ...words,
+    ];
     const tell = options.json ? tellJson : undefined;
     if (options.print) {
+      const line = launchLine(launcher, options, lineOf(command));
       if (tell) tell("start", { command: line });
       else process.stdout.write(`${line.map(shellWord).join(" ")}\n`);
       return;
     }
-    tell?.("start", { command: line });
-    const { code, trouble } = await runWatched(line);
+    const repeated =
+      options.restarts > 0 ? repeatable(command, trainOptions) : { first: command, again: command, folder: "" };
+    const { code, trouble } = await runAgain(launcher, repeated, options, { lineOf, tell });
     tell?.("result", { code, ...(trouble === undefined ? {} : { trouble }) });
     process.exitCode = code;
   });
 
-/** Read the options of the command here first: what is wrong with them is said once, and not by every process. */
-async function expectOptions(command: readonly string[]): Promise<void> {
-  suggestNames(trainCommand);
-  const program = new Command("birkhoff").option("--debug").addCommand(trainCommand.action(() => undefined));
-  await program.parseAsync([...command], { from: "user" });
-}
-
-/** Run a launcher until it ends, or until a rank is lost. */
-async function runWatched([program, ...args]: readonly string[]): Promise<{ code: number; trouble?: string }> {
-  let trouble: string | undefined;
-  let child: ReturnType<typeof spawn> | undefined;
-  /** When a person asked to save and stop; and the signal by which all processes end without that. */
-  let asked: number | undefined;
-  let ending: NodeJS.Signals | undefined;
-  const watch = await startWatch({
-    onTrouble(message) {
-      if (ending) return;
-      trouble = message;
-      say(`birkhoff: ${message}`);
-      void setTimeout(ENDING_MS, undefined, { ref: false }).then(() => child && endAll(child, watch));
-    },
-  });
-  try {
-    // In a group of its own: a Ctrl-C goes to rank 0 alone, which saves.
-    child = spawn(program!, args, {
-      detached: true,
-      stdio: [process.stdin.isTTY ? "ignore" : "inherit", "inherit", "inherit"],
-      env: { ...plainUnlessShown(process.stdout), ...process.env, [WATCH_VARIABLE]: JSON.stringify(watch.address) },
-    });
-    const own = child;
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-      process.on(signal, () => {
-        const now = performance.now();
-        if (asked !== undefined && now - asked < REPEATED_MS) return;
-        if (asked !== undefined || !watch.interrupt()) ending = signal;
-        if (asked !== undefined) endAll(own, watch);
-        // Before rank 0 is under the watch, and after its training. The launcher ends its processes; were it killed, some
-        // would go on without it.
-        else if (ending) own.kill("SIGTERM");
-        asked ??= now;
-      });
-    process.on("SIGTSTP", () =>
-      say("birkhoff: Ctrl-Z does nothing here, for the job ends when its watch stops; Ctrl-C saves and stops."),
-    );
-    const code = await new Promise<number>((resolve, reject) => {
-      own
-        .on("error", reject)
-        .on("close", (code, signal) => resolve(code ?? 128 + (os.constants.signals[signal!] ?? 0)));
-    });
-    if (ending) return { code: code === 0 ? 0 : 128 + os.constants.signals[ending] };
-    // The watch may still be looking which ranks ended together.
-    if (trouble === undefined && code !== 0) await setTimeout(NAMING_MS);
-    if (trouble === undefined) return { code };
-    endAll(own, watch);
-    return { code: ABORT_CODE, trouble };
-  } finally {
-    watch.close();
-  }
-}
-
-/** Open MPI gives ranks a terminal even where this process writes into a file, which is no place for colours. */
-function plainUnlessShown({ isTTY }: { readonly isTTY?: boolean }): { NO_COLOR?: string } {
-  return isTTY || process.env.FORCE_COLOR !== undefined ? {} : { NO_COLOR: "1" };
-}
-
-/** End the launcher and the processes of this machine that it may have left. */
-function endAll({ pid }: ReturnType<typeof spawn>, watch: Watch): void {
-  const here = watch.processes().filter(({ machine }) => machine === os.hostname());
-  for (const each of [...(pid === undefined ? [] : [-pid]), ...here.map((process) => process.pid)]) {
+/** Run a job, and again from its last checkpoint when a rank is lost, as often as it may. */
+async function runAgain(
+  launcher: Launcher,
+  command: RepeatableCommand,
+  { processes, hostfile, restarts }: LaunchOptions,
+  { lineOf, tell }: { lineOf: (words: readonly string[]) => string[]; tell: Tell | undefined },
+): Promise<JobEnd> {
+  const hosts = hostfile === undefined ? undefined : parseHosts(readFileSync(hostfile, "utf8"));
+  let next: Pick<Onward, "processes" | "hostfile"> = { processes, hostfile };
+  const before = lastStepAt(command.folder);
+  for (let begun = 0; ; begun++) {
+    const line = launchLine(launcher, next, lineOf(begun === 0 ? command.first : command.again));
+    tell?.("start", { command: line });
+    const end = await runJob(line);
+    if (!mayBeginAgain(end) || restarts === 0) return end;
+    if (lastStepAt(command.folder) === before) {
+      say("birkhoff: the job had not done a step, so it is not started again.");
+      return end;
+    }
+    if (begun === restarts) {
+      say(
+        `birkhoff: the job was started again ${showMany(restarts, "time")}, and is given up. Continue: birkhoff train --resume ${shellWord(command.folder)}`,
+      );
+      return end;
+    }
+    await setTimeout(REST_MS);
+    let onward: Onward;
     try {
-      process.kill(each, "SIGKILL");
-    } catch {
-      // It has ended.
+      onward = await goOn(launcher, command.folder, { processes, hosts, ended: end.processes });
+    } catch (error) {
+      say(`birkhoff: the job cannot be started again: ${reason(error)}`);
+      return end;
     }
+    process.once("exit", onward.end);
+    next = onward;
+    say(`birkhoff: started again (${begun + 1} of ${restarts}), ${onward.said}.`);
+    tell?.("restart", { restart: begun + 1, processes: onward.processes, trouble: end.trouble });
   }
 }
 
-/** The first launcher that is there, of the kind that is asked for. */
-function findLauncher(asked: MpiName | undefined): { program: string; flavour: MpiName } {
-  for (const flavour of asked ? [asked] : mpiNames)
-    for (const program of flavours[flavour].commands) {
-      const { stdout, error } = spawnSync(program, ["--version"], { encoding: "utf8", timeout: 10_000 });
-      if (!error && flavours[flavour].says.test(stdout)) return { program, flavour };
-    }
-  const wanted = asked ? flavours[asked] : flavours.openmpi;
-  throw new Error(
-    `launch: there is no ${asked ? wanted.commands.join(" or ") : "mpirun"} here, which starts the processes. Install ${asked ?? "Open MPI or MPICH"}: ${wanted.install}.`,
-  );
+/** Read the options of the command here first: what is wrong with them is said once, and not by every process. */
+async function readOptions(command: readonly string[]): Promise<TrainOptions> {
+  suggestNames(trainCommand);
+  let read: TrainOptions | undefined;
+  trainCommand.action((_: unknown, acting: Command) => void (read = acting.opts<TrainOptions>()));
+  const program = new Command("birkhoff").option("--debug").addCommand(trainCommand);
+  await program.parseAsync([...command], { from: "user" });
+  return read!;
 }

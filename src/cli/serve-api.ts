@@ -14,6 +14,7 @@ import { inPrecision } from "../runtime/precision.ts";
 import { readChatTemplate } from "../serving/chat-template.ts";
 import { createEngine, type EngineOptions, shapesFor } from "../serving/engine.ts";
 import { listenForApi } from "../serving/listen.ts";
+import { createPromptEncoder } from "../serving/prompt-encoder.ts";
 import { parseTrainingConfig } from "../training/config.ts";
 import { restoreTensors } from "../training/trainer.ts";
 import { untilEnded } from "./interrupt.ts";
@@ -50,7 +51,16 @@ export async function serveApi(folder: string, options: ServeApiOptions): Promis
       warn("On this machine the bits of an answer can depend on what else is being answered; /metrics says so too.");
     const created = Math.floor(Date.now() / 1000);
     const { context, vocabulary } = config.model;
-    const served = { name, created, engine, tokenizer, template, context, vocabulary };
+    const served = {
+      name,
+      created,
+      engine,
+      tokenizer,
+      encoder: createPromptEncoder(tokenizer),
+      template,
+      context,
+      vocabulary,
+    };
     const server = await listenForApi(served, options);
     if (options.json)
       process.stdout.write(`${JSON.stringify({ url: server.url, port: server.port, model: name, context })}\n`);

@@ -33,11 +33,12 @@ import { printedSample } from "./text.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
 
-interface TrainOptions extends TrainingOptions {
+export interface TrainOptions extends TrainingOptions {
   readonly connection: ConnectionChoice;
   readonly out?: string;
   readonly resume?: string;
   readonly overwrite?: boolean;
+  readonly continue?: boolean;
   readonly from?: string;
   readonly fromCheckpoint: CheckpointChoice;
 }
@@ -47,6 +48,12 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
   .addOption(connectionOption)
   .option("--out <folder>", "the run folder (default: the first free of runs/<data>-<preset>-<connection>, …-2, …-3)")
   .option("--overwrite", "remove the run that the folder already holds")
+  .addOption(
+    new Option(
+      "--continue",
+      "go on with the run that --out already holds, if it was begun with these options; else begin it. For schedulers that start a command again",
+    ).conflicts(["overwrite", "resume"]),
+  )
   .option(
     "--resume <run>",
     "continue a run from its last checkpoint; its options come from the run, but --steps, --learning-rate, --evaluate-every, --checkpoint-every, --sample-every, --precision and --set change it from there on",
@@ -76,6 +83,7 @@ Examples:
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
   birkhoff train --resume runs/notes
   birkhoff train --resume runs/notes --steps 2000           a finished run, trained on
+  birkhoff train --data my.txt --out runs/my --continue     begins, or goes on
   birkhoff train --from runs/notes --data more/ --learning-rate 5e-4
   birkhoff train --config my-run.yaml --seed 2`,
   )
@@ -92,6 +100,8 @@ Examples:
 
 /** Train as the options say, with the other ranks where there are any. */
 async function train(asking: TrainOptions, command: Command, ranks: Leader): Promise<void> {
+  if (asking.continue && asking.out === undefined)
+    throw new Error("--continue goes on with the run in --out, which is not given: name the folder with --out.");
   if (asking.resume !== undefined) expectResumable(command, ["connection", "out", "overwrite"]);
   const start = asking.from === undefined ? undefined : startOf(asking.from, asking, command);
   const options = command.opts<TrainOptions>();
@@ -101,7 +111,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
   await expectChosen(options);
   let folder = options.resume ?? options.out ?? freeFolder(options);
   // Before the text is read.
-  if (options.resume === undefined && !options.overwrite) expectNoRun(folder);
+  if (options.resume === undefined && !options.overwrite && !options.continue) expectNoRun(folder);
   const name = path.basename(folder);
   const runtime = await openChosen(withThreads(options));
   let data: PreparedFiles | undefined;
@@ -123,7 +133,7 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     await ranks.begin(config, data);
     const openIn = (place: string): Promise<Run> =>
       openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
-        existing: options.resume ? "resume" : options.overwrite ? "overwrite" : "refuse",
+        existing: options.resume || options.continue ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: warn,
         onNote: say,
         collective: ranks.collective,
@@ -245,7 +255,7 @@ const readConfig = (folder: string): TrainingConfig =>
   parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
 
 /** runs/NAME, or the first of runs/NAME-2, runs/NAME-3 … that holds no run; with --overwrite the name itself. */
-function freeFolder(options: TrainOptions, taken: ReadonlySet<string> = new Set()): string {
+export function freeFolder(options: TrainOptions, taken: ReadonlySet<string> = new Set()): string {
   const first = path.join("runs", defaultName(options));
   const isTaken = (folder: string): boolean => taken.has(folder) || isRunFolder(folder);
   let folder = first;

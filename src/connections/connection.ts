@@ -66,6 +66,10 @@ export interface SublayerResult<S extends State = State> {
   readonly streams?: Tensor;
   /** The logits of H_res, before a map turns them into a matrix, [T, S]; absent where H_res has none. */
   readonly logits?: Tensor;
+  /** What is added to the training loss, []; absent: nothing. */
+  readonly penalty?: Tensor;
+  /** A share [1] that falls from 1 to 0 in so many steps while the model trains; absent: none. */
+  readonly falling?: { readonly share: Tensor; readonly steps: number };
 }
 
 /** Changes a sublayer's coefficients [T, M] before they are used; interventions do this. */

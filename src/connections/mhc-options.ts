@@ -11,13 +11,14 @@ import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
-import { count } from "../basics/schemas.ts";
+import { count, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
 import {
   type Initialisation,
   type InitialisationName,
   initialisationNames,
   initialisations,
 } from "./initialisations.ts";
+import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
@@ -43,6 +44,12 @@ export interface MhcOptions {
    * the scale of a plain residual.
    */
   readonly collapse?: StreamsEnd;
+  /** For "learned-slack": ε, by how much sums may leave one, from e^−ε to e^ε. Default 1/32. */
+  readonly slack?: number;
+  /** For "learned-slack": the weight in the training loss of how far it is used, from 0 to 1 a sublayer. Default 0. */
+  readonly slackPenalty?: number;
+  /** For "learned-slack": steps in which the slack falls to zero. Default: it stays. */
+  readonly slackSteps?: number;
   /** How streams are kept between the sublayers. Default "float32"; every formula is computed in float32. */
   readonly streamPrecision?: StreamPrecision;
 }
@@ -54,6 +61,9 @@ export type MhcConfig = Configuration<
   "streams" | "iterations"
 >;
 
+/** The largest ε: a factor of e a sublayer. */
+const MOST_SLACK = 1;
+
 const ends = ["mean", "sum", "learned", "carried"] as const;
 
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
@@ -63,6 +73,9 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
   collapse: z.enum(ends).exactOptional(),
+  slack: positiveFloat32.max(MOST_SLACK).exactOptional(),
+  slackPenalty: finiteFloat32.min(0).exactOptional(),
+  slackSteps: count().exactOptional(),
   streamPrecision: streamPrecisionOption,
 };
 
@@ -77,6 +90,8 @@ export interface MhcChoices {
   readonly rules: ConventionRules;
   readonly end: StreamsEnd;
   readonly streamPrecision: StreamPrecision;
+  readonly slackPenalty: number | undefined;
+  readonly slackSteps: number | undefined;
 }
 
 const optionRules: FieldRules<MhcOptions> = {
@@ -86,6 +101,9 @@ const optionRules: FieldRules<MhcOptions> = {
   initialisation: "anything",
   convention: mhcConventionNames,
   collapse: ends,
+  slack: "number",
+  slackPenalty: "number",
+  slackSteps: "number",
   streamPrecision: precisions,
 };
 
@@ -113,6 +131,9 @@ export function chosen(options: MhcOptions): MhcChoices {
     initialisation = "default",
     convention = "paper",
     collapse,
+    slack,
+    slackPenalty,
+    slackSteps,
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
@@ -120,7 +141,8 @@ export function chosen(options: MhcOptions): MhcChoices {
   if (typeof initialisation === "string") expectName("mhc", "initialisation", initialisation, initialisationNames);
   else expectFields("mhc", initialisation, startRules, "field of an initialisation");
   const end = endOf(convention, collapse);
-  const map = residualMap === "sinkhorn-implicit" ? sinkhornImplicitMap(iterations) : residualMaps[residualMap];
+  expectSlack(residualMap, options);
+  const map = residualMapOf(residualMap, iterations, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, streams);
   expectSinkhorn(residualMap, convention, end);
@@ -128,7 +150,45 @@ export function chosen(options: MhcOptions): MhcChoices {
   // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
   // last bits differ; they still do, so that old runs resume to the bit.
   const rules = convention === "paper" && end !== "learned" ? { norm } : { norm, form };
-  return { streams, iterations, residualMap, map, start, convention, rules, end, streamPrecision };
+  return {
+    streams,
+    iterations,
+    residualMap,
+    map,
+    start,
+    convention,
+    rules,
+    end,
+    streamPrecision,
+    slackPenalty,
+    slackSteps,
+  };
+}
+
+/** A choice for H_res with its own options. */
+function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {
+  if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
+  if (name === "learned-slack") return learnedSlack(slack);
+  return residualMaps[name];
+}
+
+/** Options that only one map has. */
+function expectSlack(
+  residualMap: ResidualMapName,
+  options: Pick<MhcOptions, "slack" | "slackPenalty" | "slackSteps">,
+): void {
+  const given = (["slack", "slackPenalty", "slackSteps"] as const).filter((name) => options[name] !== undefined);
+  if (given.length === 0) return;
+  if (residualMap !== "learned-slack")
+    throw new RangeError(
+      `mhc: ${given[0]} is for residual map "learned-slack", got "${residualMap}". Leave it out, or take residualMap: "learned-slack".`,
+    );
+  const { slack = 1, slackPenalty = 0, slackSteps = 1 } = options;
+  if (!(slack > 0 && slack <= MOST_SLACK))
+    throw new RangeError(`mhc: slack is ${slack}; it must be above 0 and at most ${MOST_SLACK}.`);
+  if (!(slackPenalty >= 0 && Number.isFinite(slackPenalty)))
+    throw new RangeError(`mhc: slackPenalty is ${slackPenalty}; it must be 0 or more.`);
+  expectWhole("mhc", "slackSteps", slackSteps, 1, Number.MAX_SAFE_INTEGER);
 }
 
 function expectSinkhorn(residualMap: ResidualMapName, convention: MhcConventionName, end: StreamsEnd): void {

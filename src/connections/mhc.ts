@@ -20,10 +20,10 @@
 
 import type { ParameterSet } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { composedCoefficients } from "./composed-coefficients.ts";
+import { composedCoefficients, type MapParameters } from "./composed-coefficients.ts";
 import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
-import { type ConnectionParameters, conventionCoefficients } from "./conventions/coefficients.ts";
+import { conventionCoefficients } from "./conventions/coefficients.ts";
 import { endingOf } from "./conventions/ending.ts";
 import type { MhcConventionName } from "./conventions/table.ts";
 import type { ConnectionEntry } from "./entry.ts";
@@ -45,7 +45,8 @@ export function mhc(
 export function mhc(options: MhcOptions): Connection;
 export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
   const choices = chosen(options);
-  const { streams, streamPrecision, iterations, residualMap, map, convention, rules, end } = choices;
+  const { streams, streamPrecision, iterations, residualMap, map, slackPenalty, slackSteps } = choices;
+  const { convention, rules, end } = choices;
   const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
@@ -55,7 +56,7 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
       return (x_TNC) =>
         residualMap === "sinkhorn"
           ? conventionCoefficients(x_TNC, learned, rules, iterations)
-          : composedCoefficients(x_TNC, learned, map);
+          : composedCoefficients(x_TNC, learned, map, { penalty: slackPenalty, steps: slackSteps });
     },
   };
   return end === "carried"
@@ -66,16 +67,21 @@ export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
 /** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
 function sublayerParameters(
   parameters: ParameterSet,
-  { streams: n, map, start }: MhcChoices,
+  { streams: n, map, start, slackSteps }: MhcChoices,
   { channels, index }: SublayerOptions,
-): ConnectionParameters {
-  const size = 2 * n + map.size(n);
-  const res = map.exponential ? start.res(n) : map.bias(n);
-  const bias = [...start.read(n, index), ...start.write(n, index), ...res];
+): MapParameters {
+  const own = map.bias(n);
+  const logits = map.exponential ? [...start.res(n), ...own.slice(n * n)] : own;
+  const learned = map.annealed ? logits.slice(0, -1) : logits;
+  const bias = [...start.read(n, index), ...start.write(n, index), ...learned];
+  const rows = 2 * n + map.size(n) - (map.fixed?.(n) ?? 0);
   return {
-    phi: parameters.create("phi", [size, n * channels], start.phi(size, n * channels), "connection"),
+    phi: parameters.create("phi", [rows, n * channels], start.phi(rows, n * channels), "connection"),
     alpha: parameters.create("alpha", [3], { constant: start.alpha }, "connection"),
-    bias: parameters.create("bias", [size], { values: bias }, "connection"),
+    bias: parameters.create("bias", [bias.length], { values: bias }, "connection"),
+    ...(map.annealed && slackSteps !== undefined
+      ? { share: parameters.create("share", [1], { constant: 1 }, "balance") }
+      : {}),
   };
 }
 

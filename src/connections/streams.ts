@@ -18,13 +18,13 @@ import {
   storages,
   streamsForm,
   type SublayerOptions,
+  type SublayerResult,
   unadjusted,
 } from "./connection.ts";
 
 /** What a connection decides for each token: coefficients [..., M], and the logits [T, S] of H_res, if any. */
-export interface Decided {
+export interface Decided extends Pick<SublayerResult, "logits" | "penalty" | "falling"> {
   readonly coefficients: Tensor;
-  readonly logits?: Tensor;
 }
 
 /** What distinguishes one such connection from another. */

@@ -60,6 +60,14 @@ export function lockFolder(folder: string): () => void {
   return () => release(file);
 }
 
+/** Unlock a folder whose holder is one of these processes, of which its caller knows that they have ended. */
+export function unlockAfter(folder: string, ended: readonly { readonly pid: number; readonly host: string }[]): void {
+  const file = path.join(folder, "lock");
+  const holder = parse(contentOf(file) ?? "");
+  if (holder && ended.some(({ pid, host }) => pid === holder.pid && host === holder.host))
+    fs.rmSync(file, { force: true });
+}
+
 function release(file: string): void {
   const content = held.get(file);
   // Someone may have deleted the lock by hand, and another process may hold the folder since.

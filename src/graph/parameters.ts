@@ -125,7 +125,7 @@ function expectInitial(name: string, initial: Initial): void {
  *
  * @throws Error from `create` when no parameter has that name and shape
  */
-export function existingParameters({ all }: ParameterSet): ParameterSet {
+export function existingParameters({ all }: Pick<ParameterSet, "all">): ParameterSet {
   const at = (prefix: string): ParameterSet => ({
     all,
     create(name, shape) {

@@ -85,7 +85,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
       throw new Error("decode: an attention layer of this model does not attend to a cache.");
     for (const [state] of cached.updates) states.add(state);
     const logits = model.logits(slice(hidden_NC, 0, rows - wanted, wanted));
-    const program = runtime.compile({ outputs: { logits }, updates: cached.updates });
+    const program = runtime.compile({ outputs: { logits }, updates: cached.updates, steady: true });
     return { count: rows, program, tokens, positions, slots: slotOf };
   };
 

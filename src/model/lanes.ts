@@ -37,10 +37,8 @@ export interface Lanes {
   release(): void;
 }
 
-/** No program has fewer rows: the CPU has other kernels for a few rows, which take their sums in another order. */
-const LEAST_ROWS = 32;
-/** No program gives fewer scores, so that there are few programs. */
-const LEAST_SCORES = 16;
+/** No program has fewer rows, or gives fewer scores, so that there are few programs. */
+const [LEAST_ROWS, LEAST_SCORES] = [16, 16];
 /** Above this, scores are counted in such steps. */
 const STEP = 64;
 

@@ -31,9 +31,10 @@ import { modelConnection, sublayerRole } from "./overrides.ts";
 
 /**
  * What can be observed of a sublayer. Where streams are mixed, that includes the coefficients [N, M], the streams
- * [N, n, C] that enter, and the logits [N, S] of H_res if it has any.
+ * [N, n, C] that enter, and the logits [N, S] of H_res if it has any; what its connection adds to the training loss,
+ * and what falls while it trains.
  */
-export interface ObservedSublayer extends Pick<SublayerResult, "coefficients" | "streams" | "logits"> {
+export interface ObservedSublayer extends Omit<SublayerResult, "state"> {
   /** What the block reads, before its norm, [N, C]. */
   readonly read_NC: Tensor;
   /** What the block returns, [N, C]. */

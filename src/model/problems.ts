@@ -13,13 +13,14 @@ type Issue = z.core.$ZodIssue;
  * @param schema what the value was checked with; an unknown field is then told which there are
  */
 export function problems(issues: readonly Issue[], value: unknown, schema?: z.ZodType): string[] {
-  const told = issues.filter((issue) => !issues.some((other) => isStricter(other, issue)));
+  const first = issues.slice(0, MOST_COMPARED);
+  const told = first.filter((issue) => !first.some((other) => isStricter(other, issue)));
   const lines = told
     .slice(0, MOST_PROBLEMS)
     .map((issue) =>
       [...(issue.path.length > 0 ? [issue.path.join(".")] : []), problem(issue, value, schema)].join(": "),
     );
-  const more = told.length - lines.length;
+  const more = told.length + issues.length - first.length - lines.length;
   return more > 0 ? [...lines, `and ${more} more`] : lines;
 }
 
@@ -33,6 +34,9 @@ function isStricter(one: Issue, other: Issue): boolean {
 
 /** So many wrong fields are named; of the others it is said how many they are. */
 const MOST_PROBLEMS = 20;
+
+/** So many are compared with each other: a long list can be wrong everywhere. */
+const MOST_COMPARED = 200;
 
 /** What is wrong with one field, without its name; the issue's path starts at `value`. */
 export function problem(issue: Issue, value: unknown, schema?: z.ZodType): string {

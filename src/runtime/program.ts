@@ -45,6 +45,12 @@ export interface ProgramSpec<O extends Outputs = Outputs> {
   /** Pairs [state, value]: after a run the state holds the value, computed from what all states held before. */
   readonly updates?: readonly (readonly [state: Tensor, value: Tensor])[];
   /**
+   * Whether the parameters are the same from run to run, as where a model writes. What a machine makes of them alone, such
+   * as a matrix in another order, may then be kept for all such programs, and is made again only when they have
+   * changed; it may take as much memory as they do. Default: false
+   */
+  readonly steady?: boolean;
+  /**
    * Values that are looked at while the program runs in parts: each is there after the part that makes it, until the
    * next one runs. Only of a runtime with `Program.parts`.
    */
@@ -90,7 +96,12 @@ export function resultsOf({ outputs, updates = [], passing = [] }: ProgramSpec):
 /** Throw unless a program is described: named outputs of tensors, and updates in pairs. */
 export function expectSpec(spec: ProgramSpec): void {
   const example = "Give such as { outputs: { y }, updates: [[state, value]] }.";
-  expectFields("compile", spec, { outputs: "group", updates: "list", passing: "list" }, "field of a program");
+  expectFields(
+    "compile",
+    spec,
+    { outputs: "group", updates: "list", passing: "list", steady: "flag" },
+    "field of a program",
+  );
   if (spec.outputs === undefined)
     throw new TypeError(`compile: outputs are missing; they must be named tensors, or {} for none. ${example}`);
   for (const [name, output] of Object.entries(spec.outputs)) expectOutput(name, output);

@@ -62,6 +62,8 @@ export interface ProgramOf<R> {
    * something else, such as to send what the parts before have made.
    */
   parts?(): readonly ProgramPart[];
+  /** Set where the program waits for other ranks within it: it has parts, and cannot be executed by `run`. */
+  readonly waits?: true;
   /** Execute once in an arena full of a pattern: how many bytes of it were written. */
   touch?(): number | Promise<number>;
 }
@@ -84,6 +86,16 @@ export interface PassingValue {
   readonly index: number;
   /** Where it lies; not to be written to. */
   view(): TensorValues;
+}
+
+/** Execute a program once, whether it waits for other ranks or not. */
+export async function runWhole({
+  waits,
+  parts,
+  run,
+}: Pick<ProgramOf<unknown>, "waits" | "parts" | "run">): Promise<void> {
+  if (!waits) run();
+  else for (const part of parts!()) await part.run();
 }
 
 /** A program by its outputs: what they are read as follows from them. */

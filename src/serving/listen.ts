@@ -48,7 +48,10 @@ export async function listenForApi(
   return {
     url: address,
     port: bound,
-    close: () => close(),
+    async close() {
+      await close();
+      served.encoder.close();
+    },
     async stop(patience) {
       const end = performance.now() + 1000 * patience;
       const drained = served.engine.drain();
@@ -58,6 +61,7 @@ export async function listenForApi(
         new RequestError(503, "stopped", "The server was stopped before the answer was ready."),
       );
       await close(Math.max(LAST_BYTES_MS, end - performance.now()));
+      served.encoder.close();
     },
   };
 }

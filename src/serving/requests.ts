@@ -7,6 +7,8 @@
 import { randomInt } from "node:crypto";
 import { z } from "zod";
 import { samplingRandom } from "../data/random.ts";
+import { isObject } from "../basics/objects.ts";
+import { showValue } from "../basics/show.ts";
 import { reason } from "../files/errors.ts";
 import { problems } from "../model/problems.ts";
 import type { ChatMessage } from "./chat-template.ts";
@@ -19,7 +21,23 @@ const MOST_TEXTS = 128;
 const MOST_ALTERNATIVES = 20;
 const MOST_STOPS = 16;
 
-const token = z.int().min(0);
+/** Messages of a chat, and parts of a message. */
+const [MOST_MESSAGES, MOST_PARTS] = [1024, 64];
+
+// Lists are as long as a body is, and others wait while they are checked: those of tokens are checked as one value, and
+// of others it is first seen whether there are too many.
+
+const isToken = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isTokens = (value: unknown): value is readonly number[] => Array.isArray(value) && value.every(isToken);
+const isPrompt = (value: unknown): value is string | readonly number[] =>
+  typeof value === "string" || (isTokens(value) && value.length > 0);
+const isPrompts = (value: unknown): value is readonly (string | readonly number[])[] =>
+  Array.isArray(value) && value.length > 0 && value.length <= MOST_TEXTS && value.every(isPrompt);
+
+const checked = <T>(is: (value: unknown) => value is T, must: string): z.ZodType<T> =>
+  z.custom<T>(is, { error: ({ input }) => `${showValue(input)} is given; it must be ${must}` });
+const atMost = <T extends z.ZodType>(most: number, each: T) => z.array(z.unknown()).max(most).pipe(z.array(each));
+
 const count = z.int().min(0);
 const texts = z.int().min(1).max(MOST_TEXTS);
 
@@ -33,27 +51,33 @@ const commonFields = {
   repetition_penalty: z.number().gt(0).max(100).nullish(),
   presence_penalty: z.number().min(-100).max(100).nullish(),
   frequency_penalty: z.number().min(-100).max(100).nullish(),
-  logit_bias: z
-    .record(z.string().regex(/^\d{1,9}$/), z.number().min(-100).max(100), {
-      error: ({ code }) => (code === "invalid_key" ? "this key is no token; it must be a token's number" : undefined),
-    })
-    .nullish(),
+  logit_bias: z.custom<Readonly<Record<string, number>>>(isObject).superRefine(expectBias).nullish(),
   n: texts.nullish(),
-  stop: z.union([z.string().min(1), z.array(z.string().min(1)).max(MOST_STOPS)]).nullish(),
+  stop: z.union([z.string().min(1), atMost(MOST_STOPS, z.string().min(1))]).nullish(),
   seed: z.int().min(0).nullish(),
   stream: z.boolean().nullish(),
   stream_options: z.looseObject({ include_usage: z.boolean().nullish() }).nullish(),
   ignore_eos: z.boolean().nullish(),
 };
 
+/** Every key a token's number, and every value a bias; the first that is not is told. */
+function expectBias(bias: Readonly<Record<string, unknown>>, context: z.RefinementCtx): void {
+  for (const [key, value] of Object.entries(bias)) {
+    const problem = !/^\d{1,9}$/.test(key)
+      ? "this key is no token; it must be a token's number"
+      : typeof value !== "number" || !(Math.abs(value) <= 100)
+        ? `${showValue(value)} is given; it must be a number from -100 to 100`
+        : undefined;
+    if (problem !== undefined) return context.addIssue({ code: "custom", path: [key], message: problem });
+  }
+}
+
 const completionSchema = z.looseObject({
   ...commonFields,
   prompt: z
     .union([
-      z.string(),
-      z.array(token).min(1),
-      z.array(z.string()).min(1).max(MOST_TEXTS),
-      z.array(z.array(token).min(1)).min(1).max(MOST_TEXTS),
+      checked(isPrompt, "a text or a list of tokens, which are whole numbers from 0"),
+      checked(isPrompts, `a list of at most ${MOST_TEXTS} of them`),
     ])
     .nullish(),
   echo: z.boolean().nullish(),
@@ -63,13 +87,16 @@ const completionSchema = z.looseObject({
 
 const contentSchema = z.union([
   z.string(),
-  z
-    .array(z.looseObject({ type: z.literal("text"), text: z.string() }))
-    .transform((parts) => parts.map(({ text }) => text).join("")),
+  atMost(MOST_PARTS, z.looseObject({ type: z.literal("text"), text: z.string() })).transform((parts) =>
+    parts.map(({ text }) => text).join(""),
+  ),
 ]);
 const chatSchema = z.looseObject({
   ...commonFields,
-  messages: z.array(z.looseObject({ role: z.string().min(1).max(64), content: contentSchema })).min(1),
+  messages: atMost(MOST_MESSAGES, z.looseObject({ role: z.string().min(1).max(64), content: contentSchema })).refine(
+    ({ length }) => length > 0,
+    { error: "there are no messages; give one at least" },
+  ),
   max_completion_tokens: count.nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.int().min(0).max(MOST_ALTERNATIVES).nullish(),
@@ -100,11 +127,11 @@ export interface Job {
 }
 
 /** The body of `/v1/completions`; `signal` ends its texts. */
-export function completionJob(body: unknown, served: Served, signal: AbortSignal): Job {
+export async function completionJob(body: unknown, served: Served, signal: AbortSignal): Promise<Job> {
   const asked = parsed(completionSchema, body, served);
   if ((asked.best_of ?? 1) > (asked.n ?? 1))
     throw refusal("best_of", "more than n texts are not compared; leave it out, or give n.");
-  return makeJob("completion", promptsOf(asked.prompt ?? "", served), asked, served, signal, {
+  return makeJob("completion", await promptsOf(asked.prompt ?? "", served), asked, served, signal, {
     maxTokens: asked.max_tokens ?? undefined,
     usual: 16,
     echo: asked.echo ?? false,
@@ -114,9 +141,9 @@ export function completionJob(body: unknown, served: Served, signal: AbortSignal
 }
 
 /** The body of `/v1/chat/completions`. */
-export function chatJob(body: unknown, served: Served, signal: AbortSignal): Job {
+export async function chatJob(body: unknown, served: Served, signal: AbortSignal): Promise<Job> {
   const asked = parsed(chatSchema, body, served);
-  return makeJob("chat", [promptOfChat(asked.messages, served)], asked, served, signal, {
+  return makeJob("chat", [await promptOfChat(asked.messages, served)], asked, served, signal, {
     maxTokens: asked.max_completion_tokens ?? asked.max_tokens ?? undefined,
     usual: Infinity,
     echo: false,
@@ -133,17 +160,20 @@ const tokenizeSchema = z.looseObject({
 });
 
 /** The tokens of the body of `/tokenize`. */
-export function tokenizeRequest(body: unknown, served: Served): readonly number[] {
+export async function tokenizeRequest(body: unknown, served: Served): Promise<readonly number[]> {
   const { prompt, messages, add_special_tokens: special } = parsed(tokenizeSchema, body, served);
-  const { tokenizer } = served;
-  if (typeof prompt === "string") return [...((special ?? true) ? tokenizer.before : []), ...tokenizer.encode(prompt)];
+  const before = (special ?? true) ? served.tokenizer.before : [];
+  if (typeof prompt === "string") return before.concat(...(await served.encoder.encode([prompt])));
   if (!messages) throw refusal("prompt", "nothing is given; it must be a text, or give messages.");
-  return promptOfChat(messages, served).tokens;
+  return (await promptOfChat(messages, served)).tokens;
 }
 
 /** The tokens of the body of `/detokenize`. */
 export function detokenizeRequest(body: unknown, served: Served): readonly number[] {
-  const schema = z.looseObject({ model: z.string().nullish(), tokens: z.array(token) });
+  const schema = z.looseObject({
+    model: z.string().nullish(),
+    tokens: checked(isTokens, "a list of tokens, which are whole numbers from 0"),
+  });
   const { tokens } = parsed(schema, body, served);
   expectTokens("tokens", tokens, served);
   return tokens;
@@ -154,12 +184,15 @@ interface Prompt {
   readonly hidden: number;
 }
 
-function promptsOf(
-  prompt: string | readonly number[] | readonly string[] | readonly (readonly number[])[],
-  { tokenizer }: Served,
-): Prompt[] {
-  const ofText = (text: string): Prompt => {
-    const tokens = [...tokenizer.before, ...tokenizer.encode(text)];
+async function promptsOf(
+  prompt: string | readonly number[] | readonly (string | readonly number[])[],
+  { tokenizer, encoder }: Served,
+): Promise<Prompt[]> {
+  const each = isPrompt(prompt) ? [prompt] : prompt;
+  const encoded = (await encoder.encode(each.filter((one) => typeof one === "string"))).values();
+  return each.map((one) => {
+    if (typeof one !== "string") return { tokens: one, hidden: 0 };
+    const tokens = tokenizer.before.concat(encoded.next().value!);
     if (tokens.length > 0) return { tokens, hidden: tokenizer.before.length };
     if (tokenizer.endOfText === undefined)
       throw refusal(
@@ -167,15 +200,13 @@ function promptsOf(
         "it is empty, and this tokenizer has no token that a text begins with; give at least one character.",
       );
     return { tokens: [tokenizer.endOfText], hidden: 1 };
-  };
-  if (typeof prompt === "string") return [ofText(prompt)];
-  if (prompt.every((each) => typeof each === "number")) return [{ tokens: prompt, hidden: 0 }];
-  return (prompt as readonly (string | readonly number[])[]).map((each) =>
-    typeof each === "string" ? ofText(each) : { tokens: each, hidden: 0 },
-  );
+  });
 }
 
-function promptOfChat(messages: readonly ChatMessage[], { template, tokenizer }: Served): Prompt {
+async function promptOfChat(
+  messages: readonly ChatMessage[],
+  { template, tokenizer, encoder }: Served,
+): Promise<Prompt> {
   const before = template.complete ? [] : tokenizer.before;
   let text: string;
   try {
@@ -183,7 +214,7 @@ function promptOfChat(messages: readonly ChatMessage[], { template, tokenizer }:
   } catch (error) {
     throw refusal("messages", reason(error));
   }
-  return { tokens: [...before, ...tokenizer.encode(text)], hidden: before.length };
+  return { tokens: before.concat(...(await encoder.encode([text]))), hidden: before.length };
 }
 
 type Common = z.infer<z.ZodObject<typeof commonFields>>;

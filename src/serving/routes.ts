@@ -46,11 +46,12 @@ export function createApi(served: Served, { deadline, ...access }: ApiOptions): 
   );
 
   const answering =
-    (jobOf: (body: unknown, served: Served, signal: AbortSignal) => Job) =>
+    (jobOf: (body: unknown, served: Served, signal: AbortSignal) => Promise<Job>) =>
     async (context: Context): Promise<Response> => {
       const watch = watchRequest(context.req.raw.signal, deadline);
       try {
-        const job = jobOf(await bodyOf(context), served, watch.signal);
+        const body = await bodyOf(context);
+        const job = await Promise.race([jobOf(body, served, watch.signal), aborted(watch.signal)]);
         if (job.stream) return streamed(context, job, served, watch);
         return context.json(await whole(job, served));
       } catch (error) {
@@ -75,7 +76,7 @@ export function createApi(served: Served, { deadline, ...access }: ApiOptions): 
     );
   });
   app.post("/tokenize", async (context) => {
-    const tokens = tokenizeRequest(await bodyOf(context), served);
+    const tokens = await tokenizeRequest(await bodyOf(context), served);
     return context.json({ count: tokens.length, max_model_len: length, tokens });
   });
   app.post("/detokenize", async (context) => {
@@ -144,6 +145,12 @@ function watchRequest(client: AbortSignal, deadline: number): Watch {
     },
   };
 }
+
+/** Rejects when a signal is aborted. */
+const aborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason as Error), { once: true });
+  });
 
 async function bodyOf(context: Context): Promise<unknown> {
   // A page of another site may send a form or plain text without asking, but not JSON.

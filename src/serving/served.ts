@@ -3,6 +3,7 @@
 import type { Tokenizer } from "../data/tokenizer.ts";
 import type { ChatTemplate } from "./chat-template.ts";
 import type { Engine } from "./engine.ts";
+import type { PromptEncoder } from "./prompt-encoder.ts";
 
 export interface Served {
   /** The model's name in requests and answers. */
@@ -11,6 +12,7 @@ export interface Served {
   readonly created: number;
   readonly engine: Engine;
   readonly tokenizer: Tokenizer;
+  readonly encoder: PromptEncoder;
   readonly template: ChatTemplate;
   /** How many tokens a prompt and what follows may have together. */
   readonly context: number;

@@ -16,8 +16,7 @@ import { planDisturbing } from "../planning/here/model-memory.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
 import { runBatches } from "../runs/batches.ts";
 import { createPredictor, mostLikely } from "../study/predictions.ts";
-import { type Arm, armsOf, bitsPerByte, over } from "./arms.ts";
-import { largestGain } from "./constraints.ts";
+import { type Arm, armsOf, bitsPerByte, largestGain, over } from "./arms.ts";
 import { modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 

@@ -13,7 +13,7 @@ import { sublayerRuns } from "../model/overrides.ts";
 import type { LanguageModel } from "../model/language-model.ts";
 import { sumSquares } from "../ops/sum-squares.ts";
 import { batchedMatmul } from "../ops/batched-matmul.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import { type Runtime, runWhole } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing, type ObservedMixing } from "../stability/measure.ts";
 
@@ -48,7 +48,7 @@ export function createObserver(runtime: Runtime, model: LanguageModel, length: n
     release: () => program.release(),
     async observe(tokens_T) {
       runtime.write(tokens, tokens_T);
-      program.run();
+      await runWhole(program);
       const seen = await program.read("sublayers");
       const mixing = seen.flatMap(({ coefficients, logits, products }, index): ObservedMixing[] =>
         coefficients ? [{ index, run: runs[index] ?? 0, coefficients, ...given({ logits, products }) }] : [],

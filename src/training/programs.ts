@@ -14,7 +14,8 @@ import { inPrecision } from "../runtime/precision.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
-import { type Place, type Share, shareOf } from "./parallel/share.ts";
+import { wholeParameters } from "./parallel/experts.ts";
+import { type Place, type Share, shareOf, sharingOf } from "./parallel/share.ts";
 import { buildSharedStep, type SharedStep } from "./parallel/step.ts";
 import { resolveRecompute } from "./recomputation.ts";
 import {
@@ -48,7 +49,10 @@ export interface TrainingPrograms {
   readonly shared: { readonly step: SharedStep; readonly share: Share } | undefined;
   evaluation(): EvaluationProgram;
   observer(): Observer;
+  /** Writes with `wholeParameters`. */
   generator(): Generator;
+  /** The parameters themselves; where ranks share experts, with tensors for all of them, which the generator reads. */
+  wholeParameters(): ParameterSet;
   /** Give back all programs and states. */
   release(): void;
 }
@@ -68,7 +72,8 @@ export function compileTraining(
   /** For programs beside the step, which has its precision already. */
   const rounding = inPrecision(runtime, precision);
   const parameters = createParameters();
-  const model = languageModel(config.model, parameters);
+  const sharing = sharingOf(place);
+  const model = languageModel(config.model, parameters, sharing);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
   const options = { batch, accumulate, optimizer, precision, storeEvery, ...given({ data }) };
   const share = place.size > 1 ? shareOf(config, place) : undefined;
@@ -89,6 +94,8 @@ export function compileTraining(
   let evaluation: EvaluationProgram | undefined;
   let observer: Observer | undefined;
   let generator: Generator | undefined;
+  let whole: ParameterSet | undefined;
+  const allParameters = (): ParameterSet => (whole ??= sharing ? wholeParameters(parameters) : parameters);
   const makeEvaluation = (): EvaluationProgram => {
     const inputs = batchInputs(config, "evaluation.");
     const { tokens, targets, weights } = inputs;
@@ -105,10 +112,12 @@ export function compileTraining(
     ...compiled,
     evaluation: () => (evaluation ??= makeEvaluation()),
     observer: () => (observer ??= createObserver(rounding, model, context)),
-    generator: () => (generator ??= createGenerator(rounding, model)),
+    generator: () =>
+      (generator ??= createGenerator(rounding, sharing ? languageModel(config.model, allParameters()) : model)),
+    wholeParameters: allParameters,
     release() {
       for (const each of [compiled.micro, compiled.last, evaluation?.program, observer, generator]) each?.release();
-      for (const { tensor } of [...parameters.all, ...graph.moments]) runtime.forget(tensor);
+      for (const { tensor } of [...parameters.all, ...(whole?.all ?? []), ...graph.moments]) runtime.forget(tensor);
       const updates = listPrograms(graph.programs).flatMap((spec) => spec.updates ?? []);
       for (const [state] of updates) runtime.forget(state);
     },

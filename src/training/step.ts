@@ -12,7 +12,9 @@ import { createParameters, type Parameter, type ParameterSet, trainedParameters 
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { type LanguageModel, languageModel } from "../model/language-model.ts";
-import { scale } from "../ops/elementwise.ts";
+import { relu, scale, subtract } from "../ops/elementwise.ts";
+import { finite } from "../ops/masks.ts";
+import { slice } from "../ops/slice.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
 import { mean } from "../ops/reductions.ts";
 import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
@@ -91,7 +93,7 @@ export interface StepHead {
   readonly loads: readonly Tensor[];
   /** Of each trained parameter. */
   readonly gradients: readonly Tensor[];
-  /** The next biases of the experts, from their loads in the whole batch. */
+  /** The next biases of the experts, from their loads in the whole batch, and the next shares of what falls. */
   balanced(loads: readonly Tensor[], clip: Tensor): readonly (readonly [state: Tensor, value: Tensor])[];
 }
 
@@ -107,11 +109,13 @@ export function buildHead(
   const { tokens, targets, weights } = inputs;
   const schedule = input("schedule", [3]);
 
-  const { hidden_NC, routing } = model.hidden(tokens, storeEvery);
+  const { hidden_NC, routing, sublayers } = model.hidden(tokens, storeEvery);
   const loss = model.loss(hidden_NC, targets, weights);
+  const penalties = sublayers.flatMap(({ penalty }) => penalty ?? []);
+  const falling = sublayers.flatMap((sublayer) => sublayer.falling ?? []);
   const minimised = routing.reduce(
     (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
-    loss,
+    penalties.reduce(add, loss),
   );
   const byParameter = gradients(
     minimised,
@@ -124,10 +128,18 @@ export function buildHead(
     loss,
     loads: routing.map(({ load_E }) => load_E),
     gradients: byParameter,
-    balanced: (loads, clip) =>
-      routing.map(({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate)]),
+    balanced: (loads, clip) => [
+      ...routing.map(
+        ({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate)] as const,
+      ),
+      ...falling.map(({ share, steps }) => [share, fallen(share, clip, steps)] as const),
+    ],
   };
 }
+
+/** A share [1] after a step that changes something: less by 1 / steps, and never below 0. */
+const fallen = (share: Tensor, clip: Tensor, steps: number): Tensor =>
+  relu(subtract(share, scale(finite(slice(clip, 0, 0, 1)), 1 / steps)));
 
 /** The graph of a step over a model's parameters. */
 export function buildStep(model: LanguageModel, parameters: ParameterSet, options: StepOptions): StepGraph {

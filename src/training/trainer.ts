@@ -12,7 +12,8 @@ import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import type { TensorValues } from "../runtime/program.ts";
-import type { Program, Runtime, TracedCall } from "../runtime/runtime.ts";
+import { overRanks } from "../runtime/collective/over-ranks.ts";
+import { type Program, type Runtime, runWhole, type TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { adamwSchedule } from "./adamw-updates.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
@@ -23,6 +24,8 @@ import { initialise } from "./initialise.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
 import { ownOf } from "./parallel/own.ts";
 import { createSharedSteps } from "./parallel/shared-steps.ts";
+import { bringTogether, sumOf, inWholeTensors, partOfState, wholeTensors } from "./parallel/experts.ts";
+import { createMesh, type Mesh } from "./parallel/mesh.ts";
 import type { RankWork } from "./parallel/told.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
@@ -105,8 +108,13 @@ export interface Trainer {
    * undefined where the runtime cannot look, and where the parameters are those of a step that was begun ahead.
    */
   findNotFinite(): Promise<string | undefined>;
-  /** Write on from token ids with the parameters as they are; see `Generator`. */
+  /**
+   * Write on from token ids with the parameters as they are; see `Generator`. Where ranks share experts, rank 0 alone can,
+   * after `gatherExperts`.
+   */
   generate(prompt: readonly number[], options: SamplingOptions): AsyncIterable<number>;
+  /** Bring the experts together on rank 0, so that it can write; absent where each rank has all experts. */
+  gatherExperts?(): Promise<void>;
   /** A copy of all that is trained and kept. */
   save(wishes?: StateWishes): Promise<TrainerState>;
   /** The same without copying where the runtime can: the values where they lie, until the next step. Not to be written to. */
@@ -130,24 +138,31 @@ export interface Trainer {
  * part of them. See src/training/parallel.
  *
  * @param batches what each step learns from and what validation measures: of the whole training, on every rank
- * @param collective this process's way to the others; by default it is alone
+ * @param ranks this process's way to the others, or its place in a mesh of them; by default it is alone
  */
 export function createTrainer(
   runtime: Runtime,
   config: TrainingConfig,
   batches: Batches,
-  collective: Collective = alone(),
+  ranks: Collective | Mesh = alone(),
 ): Trainer {
   expectTrainingConfig("createTrainer", config);
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
-  const programs = compileTraining(runtime, config, collective);
+  const mesh = "world" in ranks ? ranks : createMesh(ranks, { data: ranks.size, pipeline: 1, expert: 1 });
+  const { rows, expert } = mesh;
+  const sharesExperts = expert.size > 1;
+  const programs = compileTraining(
+    sharesExperts ? overRanks(runtime, expert) : runtime,
+    config,
+    sharesExperts ? { ...rows, experts: expert.size } : rows,
+  );
   const { parameters, graph, micro, last } = programs;
   initialise(runtime, parameters, config.seed);
 
   const shared =
     programs.shared &&
-    createSharedSteps(runtime, collective, batches, { ...programs.shared, limit: optimizer.clip, micro, last });
+    createSharedSteps(runtime, mesh, batches, { ...programs.shared, limit: optimizer.clip, micro, last });
 
   const trained = trainedParameters(parameters);
   let step = 0;
@@ -186,7 +201,13 @@ export function createTrainer(
       Promise.all(parameters.all.map(saved)),
       shared ? shared.moments(wishes.for) : Promise.all(graph.moments.map(saved)),
     ]);
-    return { step, model, optimizer };
+    return { step, model: await wholeFor(model, wishes), optimizer: await wholeFor(optimizer, wishes) };
+  };
+  /** Whole tensors where they are wanted. */
+  const wholeFor = async (saved: SavedTensor[], wishes: StateWishes): Promise<SavedTensor[]> => {
+    const replicaOf = (rank: number): number => Math.floor(rank / expert.size);
+    if (!sharesExperts || (wishes.for !== undefined && replicaOf(wishes.for) !== mesh.replica)) return saved;
+    return await wholeTensors(parameters.all, expert, saved);
   };
 
   const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
@@ -293,6 +314,10 @@ export function createTrainer(
           squares: squares.map(([square = NaN]) => square),
           before,
           after: (index) => viewOf(trained[index]!.tensor),
+          ...(sharesExperts && {
+            together: async (index: number, sums: readonly number[]) =>
+              trained[index]!.share ? await sumOf(expert, sums) : sums,
+          }),
         })),
       };
       return { ...result, ...given({ instruments }) };
@@ -303,10 +328,10 @@ export function createTrainer(
       const { inputs, program } = programs.evaluation();
       const lossOf = async (next: Batch): Promise<number> => {
         writeBatch(runtime, inputs, next);
-        program.run();
+        await runWhole(program);
         return (await program.read("loss"))[0] ?? NaN;
       };
-      if (shared) return await meanOfRanks(collective, batches, lossOf);
+      if (shared) return await meanOfRanks(rows, batches, lossOf, sharesExperts);
       const interrupted = listenBetween(signal);
       const started = performance.now();
       let done = 0;
@@ -335,27 +360,39 @@ export function createTrainer(
       steps.expectEnded("generate");
       return programs.generator().generate(prompt, options);
     },
+    ...(sharesExperts && {
+      gatherExperts: () =>
+        bringTogether(runtime, parameters, expert, rows.rank === 0 ? programs.wholeParameters() : undefined),
+    }),
     save: (wishes) => stateOf("save", (tensor) => runtime.read(tensor), wishes),
     view: (wishes) => stateOf("view", viewOf, wishes),
     async viewOwn() {
       expectThere("viewOwn");
       steps.expectEnded("viewOwn");
-      const { rank, size } = collective;
+      const { rank, size } = rows;
       const whole = async ({ name, tensor }: { name: string; tensor: Tensor }): Promise<TensorPiece> => ({
         name,
         shape: tensor.shape,
         from: 0,
         data: floatsOf(await viewOf(tensor)),
       });
+      const everywhere = parameters.all.filter(({ share }) => !share);
+      const parts = ownOf(
+        parameters.all.filter(({ share }) => share),
+        ({ tensor }) => sizeOf(tensor.shape),
+        mesh.data,
+      );
       const [model, optimizer] = await Promise.all([
-        Promise.all(ownOf(parameters.all, ({ tensor }) => sizeOf(tensor.shape), { rank, size }).map(whole)),
+        Promise.all([...ownOf(everywhere, ({ tensor }) => sizeOf(tensor.shape), { rank, size }), ...parts].map(whole)),
         shared ? shared.ownMoments() : Promise.all(graph.moments.map(whole)),
       ]);
-      return { step, model, optimizer };
+      const placed = (pieces: readonly TensorPiece[]): TensorPiece[] => inWholeTensors(parameters.all, pieces);
+      return { step, model: placed(model), optimizer: placed(optimizer) };
     },
-    restore(state) {
+    restore(whole) {
       expectThere("restore");
       steps.drop();
+      const state = partOfState(parameters.all, whole);
       restoreTensors(runtime, parameters.all, state.model, "model");
       if (shared) shared.restore(state);
       else restoreTensors(runtime, graph.moments, state.optimizer, "optimizer");

@@ -15,22 +15,24 @@ export interface ObservedUpdate {
   readonly before: readonly ArrayLike<number>[];
   /** The values of parameter i now; asked for once each, so that no two copies need be held. */
   after(index: number): ArrayLike<number> | Promise<ArrayLike<number>>;
+  /** Adds up what ranks that share a parameter measure of their parts of it; absent where this process has all. */
+  together?(index: number, sums: readonly number[]): Promise<readonly number[]>;
 }
 
 /** Norms of what one step did to the parameters of a language model. */
 export async function measureUpdate(
   trained: readonly Pick<Parameter, "name" | "role">[],
-  { squares, before, after }: ObservedUpdate,
+  { squares, before, after, together = (_, sums) => Promise.resolve(sums) }: ObservedUpdate,
 ): Promise<Required<Pick<Instruments, "gradient" | "groups">>> {
   const groups: Record<string, GroupSquares> = {};
   const sublayers: number[] = [];
   for (const [index, { name, role }] of trained.entries()) {
-    const change = squaresOf(before[index]!, await after(index));
+    const [weight = 0, update = 0] = await together(index, squaresOf(before[index]!, await after(index)));
     const sum = groups[role] ?? { gradient: 0, weight: 0, update: 0 };
     groups[role] = {
       gradient: sum.gradient + squares[index]!,
-      weight: sum.weight + change.weight,
-      update: sum.update + change.update,
+      weight: sum.weight + weight,
+      update: sum.update + update,
     };
     const at = sublayerOf(name);
     if (at !== undefined) sublayers[at] = (sublayers[at] ?? 0) + squares[index]!;
@@ -49,7 +51,8 @@ function sublayerOf(name: string): number | undefined {
   return sublayerRole(first) === role ? first : first + 1;
 }
 
-function squaresOf(before: ArrayLike<number>, after: ArrayLike<number>): Omit<GroupSquares, "gradient"> {
+/** Sums of squares: of the values before, and of their changes. */
+function squaresOf(before: ArrayLike<number>, after: ArrayLike<number>): [weight: number, update: number] {
   let [weight, update] = [0, 0];
   for (let at = 0; at < before.length; at++) {
     const was = before[at]!;
@@ -57,5 +60,5 @@ function squaresOf(before: ArrayLike<number>, after: ArrayLike<number>): Omit<Gr
     weight += was * was;
     update += moved * moved;
   }
-  return { weight, update };
+  return [weight, update];
 }

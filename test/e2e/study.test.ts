@@ -79,7 +79,9 @@ test("an experiment trains its runs, writes its page, and is not trained again",
   expect(first.code, first.stderr).toBe(0);
   const page = fs.readFileSync(place.at("pages", "constraints.md"), "utf8");
   expect(page).toContain("birkhoff study constraints --tiny --seeds 1 --data text.txt --page pages");
-  expect(page).toMatch(/\| `mhc` \| \d\.\d{4} \| – \| 1\.\d\d \| 0 of 1 \|/);
+  expect(page).toMatch(/\| `mhc` \| \d\.\d{4} \| – \| 1\.\d\d\d \| 4\.00 \| 0 of 1 \|/);
+  expect(page).toContain("no measured gain exceeds its bound");
+  expect(page).toContain("temperature τ");
   expect(fs.readFileSync(place.at("pages", "constraints-loss.svg"), "utf8")).toMatch(/^<svg /);
   expect(fs.readFileSync(place.at("pages", "README.md"), "utf8")).toContain("[Constraints](constraints.md)");
 

@@ -153,7 +153,12 @@ describe("mistakes", () => {
     ["no JSON", "{", 400, /cannot be read: .*JSON.* Send one JSON object\./],
     ["no object", "3", 400, /3 is given; it must be/],
     ["a wrong type", { prompt, max_tokens: "many" }, 400, /max_tokens: "many" is given; it must be a number/],
-    ["a prompt of no kind", { prompt: {} }, 400, /^prompt: .* is given; it must be a text, or it must be a list$/],
+    [
+      "a prompt of no kind",
+      { prompt: {} },
+      400,
+      /^prompt: .* is given; it must be a text or a list of tokens, which are whole numbers from 0, or it must be a list of at most 128 of them$/,
+    ],
     ["out of range", { prompt, top_p: 0 }, 400, /top_p: 0 is given; it must be above 0/],
     ["another model", { prompt, model: "gpt-4" }, 404, /no model "gpt-4" here; this server has "tiny"/],
     ["too long", { prompt, max_tokens: 500 }, 400, /reads at most 400 tokens/],
@@ -264,6 +269,30 @@ test("texts become tokens and come back", async () => {
   const tokens = (await (await post("tokenize", { prompt })).json()) as { tokens: number[] };
   expect(tokens.tokens).toEqual([...served.tokenizer.encode(prompt)]);
   expect(await (await post("detokenize", tokens)).json()).toEqual({ prompt });
+});
+
+test("a prompt of megabytes holds up no other, and a list that is wrong everywhere is told at once", async () => {
+  const long = "The union of 48 states keeps peace. ".repeat(40_000);
+  const order: string[] = [];
+  const tokens = post("tokenize", { prompt: long }).then(async (answer) => {
+    order.push("long");
+    return (await answer.json()) as { tokens: number[] };
+  });
+  const short = post("v1/completions", { prompt, max_tokens: 3 }).then(async (answer) => {
+    order.push("short");
+    return answer.status;
+  });
+  expect(await short).toBe(200);
+  expect((await tokens).tokens.join()).toBe(served.tokenizer.encode(long).join());
+  expect(order).toEqual(["short", "long"]);
+  const wrong = [
+    { prompt: Array.from({ length: 1e5 }, () => -1) },
+    { prompt, stop: Array.from({ length: 1e5 }, () => 0) },
+    { prompt, logit_bias: Object.fromEntries(Array.from({ length: 5e4 }, (_, index) => [`t${index}`, 1])) },
+  ];
+  for (const body of wrong) expect((await post("v1/completions", body)).status).toBe(400);
+  const messages = Array.from({ length: 2e4 }, () => ({ role: 1 }));
+  expect(await (await post("v1/chat/completions", { messages })).text()).toContain("at most 1,024 values");
 });
 
 test("Prometheus sees latencies and counts", async () => {

@@ -3,6 +3,7 @@
 import { trainTokenizer } from "../../src/data/tokenizer.ts";
 import { readChatTemplate } from "../../src/serving/chat-template.ts";
 import { createEngine, type EngineOptions } from "../../src/serving/engine.ts";
+import { createPromptEncoder } from "../../src/serving/prompt-encoder.ts";
 import type { Served } from "../../src/serving/served.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { smallText } from "../e2e/cli.ts";
@@ -24,5 +25,14 @@ export async function servedOn(
     ...options,
   });
   const template = await readChatTemplate(folder);
-  return { name: "tiny", created: 0, engine, tokenizer, template, context, vocabulary };
+  return {
+    name: "tiny",
+    created: 0,
+    engine,
+    tokenizer,
+    encoder: createPromptEncoder(tokenizer),
+    template,
+    context,
+    vocabulary,
+  };
 }

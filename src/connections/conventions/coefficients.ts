@@ -55,7 +55,7 @@ export function conventionCoefficients(
   { phi, alpha, bias }: ConnectionParameters,
   { norm, form }: ConventionRules,
   iterations: number,
-): Decided & { readonly logits: Tensor } {
+): Pick<Decided, "coefficients"> & { readonly logits: Tensor } {
   const p = projection(x, phi, norm);
   const coefficients = coefficientsOfProjections(p, alpha, bias, { iterations, form });
   return { coefficients, logits: residualLogits(p, alpha, bias) };

@@ -115,7 +115,7 @@ function sublayerOf(
   weights: ConnectionWeights,
   probe: Omit<Probe, "y">,
   iterations: number,
-): ReturnType<typeof inputsOf> & { readonly decided: Decided } {
+): ReturnType<typeof inputsOf> & { readonly decided: Pick<Decided, "coefficients" | "logits"> } {
   expectWhole("evaluateConnection", "iterations", iterations, 1, MOST_ITERATIONS);
   const given = inputsOf(weights, probe);
   const { x_TNC, stored } = given;

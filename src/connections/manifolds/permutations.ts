@@ -18,10 +18,7 @@ export const permutations: ResidualMap = {
   size: (n) => allPermutations(n).length,
   project(logits, n) {
     const all = allPermutations(n);
-    const matrices = all.flatMap((order) =>
-      order.flatMap((source) => Array.from({ length: n }, (_, j) => (j === source ? 1 : 0))),
-    );
-    return matmul(softmax(logits), constant(matrices, [all.length, n * n]));
+    return matmul(softmax(logits), constant(all.flatMap(permutationMatrix), [all.length, n * n]));
   },
   bias: (n) => mostlyFirst(allPermutations(n).length, IDENTITY_WEIGHT),
   guarantee: { rows: true, columns: true, nonNegative: true, spectralNorm: atMostOne },
@@ -30,8 +27,12 @@ export const permutations: ResidualMap = {
     "a mixture of all n! permutations is practical for up to 5 streams; kronecker and circulant are exact too, for more.",
 };
 
+/** The matrix that takes row i from row order[i], row-major. */
+export const permutationMatrix = (order: readonly number[]): number[] =>
+  order.flatMap((source) => order.map((_, j) => (j === source ? 1 : 0)));
+
 /** All orders of 0 .. n − 1, lexicographic. */
-function allPermutations(n: number): number[][] {
+export function allPermutations(n: number): number[][] {
   const extend = (order: readonly number[]): number[][] =>
     order.length === n
       ? [[...order]]

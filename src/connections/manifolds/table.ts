@@ -7,6 +7,10 @@ import { circulant, leakyCirculant } from "./circulant.ts";
 import { diagonal } from "./diagonal.ts";
 import { identity } from "./identity.ts";
 import { kronecker } from "./kronecker.ts";
+import { learnedMarginals } from "./learned-marginals.ts";
+import { learnedMixture } from "./learned-mixture.ts";
+import { learnedSlack } from "./learned-slack.ts";
+import { learnedTemperature } from "./learned-temperature.ts";
 import { orthostochastic } from "./orthostochastic.ts";
 import { permutations } from "./permutations.ts";
 import { quaternions } from "./quaternions.ts";
@@ -37,6 +41,10 @@ export const residualMapNames = [
   "orthostochastic",
   "spectral-sphere",
   "transport",
+  "learned-temperature",
+  "learned-marginals",
+  "learned-mixture",
+  "learned-slack",
 ] as const;
 
 /** One of the names of `residualMaps`. */
@@ -64,4 +72,8 @@ export const residualMaps: Readonly<Record<ResidualMapName, ResidualMap>> = {
   orthostochastic,
   "spectral-sphere": spectralSphere,
   transport,
+  "learned-temperature": learnedTemperature,
+  "learned-marginals": learnedMarginals,
+  "learned-mixture": learnedMixture,
+  "learned-slack": learnedSlack(),
 };

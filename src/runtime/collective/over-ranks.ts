@@ -46,6 +46,8 @@ export function overRanks(runtime: Runtime, collective: Collective): Runtime {
 interface Part {
   run(look?: Look): void | Promise<void>;
   readonly inner?: Program;
+  /** Which of the caller's passing values its program makes, in the order of its own. */
+  readonly passing: readonly number[];
   readonly updated: readonly Tensor[];
 }
 type Look = (call: TracedCall, values: TensorValues) => void;
@@ -69,8 +71,9 @@ function compileCut<O extends Outputs>(
       return {
         inner,
         updated: step.updated,
+        passing: step.passing,
         async run(look) {
-          if (look) await inner.trace?.(look);
+          if (look && inner.trace) await inner.trace(look);
           else inner.run();
           moveOn();
         },
@@ -79,6 +82,7 @@ function compileCut<O extends Outputs>(
     if ("begin" in step)
       return {
         updated: [],
+        passing: [],
         async run() {
           const { begin, inputs } = step;
           open.set(begin, remoteOperations.get(begin.op)!(begin, await Promise.all(inputs.map(valuesIn)), collective));
@@ -86,6 +90,7 @@ function compileCut<O extends Outputs>(
       };
     return {
       updated: [],
+      passing: [],
       async run() {
         const values = await open.get(step.end)!.done();
         open.delete(step.end);
@@ -94,6 +99,7 @@ function compileCut<O extends Outputs>(
     };
   });
   return {
+    waits: true,
     run() {
       throw new Error(
         "run: this program waits for other ranks within it; execute its parts one after another, and await each.",
@@ -124,7 +130,7 @@ function compileCut<O extends Outputs>(
   };
 
   /** A part in as many as the runtime can make of it: messages are moved on between them. */
-  function partsOf({ run, inner, updated }: Part): readonly ProgramPart[] {
+  function partsOf({ run, inner, updated, passing }: Part): readonly ProgramPart[] {
     const pieces = inner?.parts?.();
     if (!pieces) return [{ run: () => run(), updated, passing: [] }];
     const wanted = new Set(updated);
@@ -135,26 +141,26 @@ function compileCut<O extends Outputs>(
         return ended;
       },
       updated: piece.updated.filter((state) => wanted.has(state)),
-      passing: [],
+      passing: piece.passing.map(({ index, view }) => ({ index: passing[index]!, view })),
     }));
   }
 }
 
 type CutStep =
-  | { readonly spec: ProgramSpec; readonly updated: readonly Tensor[] }
+  | { readonly spec: ProgramSpec; readonly updated: readonly Tensor[]; readonly passing: readonly number[] }
   | { readonly begin: Node; readonly inputs: readonly Tensor[] }
   | { readonly end: Node; readonly outputs: readonly (Tensor | undefined)[] };
 
 /** The parts of a program, and where its outputs are read. */
 function planCut(
-  { outputs, updates = [] }: ProgramSpec,
+  { outputs, updates = [], passing = [] }: ProgramSpec,
   places: Places,
 ): {
   readonly steps: readonly CutStep[];
   readonly outputs: ReadonlyMap<Tensor, Tensor>;
 } {
   const wanted = tensorsOf(outputs);
-  const steps = cutAt([...wanted, ...updates.map(([, value]) => value)], isRemote);
+  const steps = cutAt([...wanted, ...updates.map(([, value]) => value), ...passing], isRemote);
   const made = new Map<Node, number>();
   for (const [index, step] of steps.entries())
     for (const node of "compute" in step ? step.compute : "end" in step ? [step.end] : []) made.set(node, index);
@@ -195,9 +201,12 @@ function planCut(
     const placeOf = rebuilt(step.compute, placed);
     const own = changed.filter(([at]) => at === index);
     const keeps = [...placed].filter(([tensor]) => madeIn(tensor) === index && "compute" in steps[index]!);
+    const passed = passing.flatMap((tensor, at) => (madeIn(tensor) === index ? [at] : []));
     return {
+      passing: passed,
       spec: {
         outputs: {},
+        passing: passed.map((at) => placeOf(passing[at]!)),
         updates: [
           ...keeps.map(([tensor, place]) => [place, storedForm(placeOf(tensor))] as const),
           ...own.map(([, state, value]) => [state, placeOf(value)] as const),

@@ -55,6 +55,8 @@ export interface Call {
   readonly repeated?: boolean;
   /** Never done ahead of the calls that read it, though it may need only states. */
   readonly stays?: boolean;
+  /** It makes its one result of states alone, in a form that is worth keeping where they seldom change. */
+  readonly prepares?: boolean;
   /** What only the machine understands, such as the text of a kernel that is made for this call. */
   readonly work?: object;
 }

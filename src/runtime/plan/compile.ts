@@ -25,6 +25,7 @@ import { type Buffer, type Call, type CompiledPlan, reads, writes } from "./call
 import { fused } from "./fusions.ts";
 import type { LoweringContext, Machine, Stored } from "./machine.ts";
 import { schedule } from "./schedule.ts";
+import { type Prepare, sharedOut, withoutPrepared } from "./steady.ts";
 import { narrowSource, roundings } from "./stored.ts";
 
 export interface CompileOptions {
@@ -32,6 +33,8 @@ export interface CompileOptions {
   readonly keepAll?: boolean;
   /** The buffer of a state tensor, the same for all programs of a runtime. */
   stateBuffer(tensor: Tensor): Buffer;
+  /** Of a machine that keeps what is prepared of steady parameters. */
+  readonly prepare?: Prepare;
 }
 
 /** Options to compile with when nothing is to run: states get buffers without memory, all of them in `states`. */
@@ -54,7 +57,9 @@ export function withoutMemory(): CompileOptions & { states: ReadonlyMap<Tensor, 
 export function compilePlan(spec: ProgramSpec, machine: Machine, options: CompileOptions): CompiledPlan {
   expectSpec(spec);
   const { device } = machine;
-  const { calls, bufferOf } = lowerGraph(spec, machine, options);
+  const prepare = spec.steady && !options.keepAll ? options.prepare : undefined;
+  const { calls: all, bufferOf } = lowerGraph(spec, machine, { ...options, steady: prepare !== undefined });
+  const calls = prepare ? withoutPrepared(all, spec, prepare) : all;
   const changed = (spec.updates ?? [])
     .map(([state, value]) => [bufferOf(state), bufferOf(value)] as const)
     .filter(([state, value]) => state !== value);
@@ -77,7 +82,8 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
     for (const call of calls) for (const operand of call.operands) if (operand) kept.add(operand.buffer);
 
   const wanted = new Set([...kept, ...passing, ...updates.values()]);
-  const phases = schedule(withoutUnread(calls, wanted), device, wanted);
+  const scheduled = schedule(withoutUnread(calls, wanted), device, wanted);
+  const phases = prepare ? sharedOut(scheduled, device) : scheduled;
   let arena = planArena(phases, device, kept, options.keepAll ? new Map() : updates, passing);
   const copies = [...updates].filter(([state, value]) => arena.sharing.get(value) !== state);
   if (copies.length > 0) {
@@ -96,7 +102,7 @@ export function compilePlan(spec: ProgramSpec, machine: Machine, options: Compil
 function lowerGraph(
   spec: ProgramSpec,
   machine: Machine,
-  options: CompileOptions,
+  options: CompileOptions & { readonly steady: boolean },
 ): { calls: Call[]; bufferOf(tensor: Tensor): Buffer } {
   const targets = [...resultsOf(spec), ...(spec.updates ?? []).map(([state]) => state)];
   const needed = withoutIncluded(targets);
@@ -170,6 +176,7 @@ function lowerGraph(
     const context: LoweringContext = {
       panelWidth: machine.device.panelWidth,
       threads: machine.device.threads,
+      steady: options.steady,
       buffer: read,
       stored,
       isRounded: (tensor) => casts.has((tensor.index === 0 && absorbed.get(tensor.node)?.add.outputs[0]) || tensor),

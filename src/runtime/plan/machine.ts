@@ -50,6 +50,8 @@ export interface LoweringContext {
   readonly panelWidth: number;
   /** Only for choosing sizes of tasks where no result depends on them. */
   readonly threads: number;
+  /** Whether what calls prepare of the parameters is kept from run to run. */
+  readonly steady: boolean;
   buffer(tensor: Tensor): Buffer;
   /**
    * Where a value lies and in which form: an operand that is widened bfloat16 lies there before it is widened, and a

@@ -37,7 +37,10 @@ export type InPlace<K extends KernelName> = {
 };
 
 /** What a call of a kernel needs. */
-export interface KernelCall<K extends KernelName> extends Pick<Call, "domain" | "grain" | "lazy" | "repeated"> {
+export interface KernelCall<K extends KernelName> extends Pick<
+  Call,
+  "domain" | "grain" | "lazy" | "prepares" | "repeated"
+> {
   readonly kernel: K;
   readonly operands: Pointers<NoInfer<K>, Operand>;
   readonly words: Words<NoInfer<K>>;

@@ -41,6 +41,8 @@ export interface Calls {
   readonly panelWidth: number;
   /** Only for choosing sizes of tasks where no result depends on them. */
   readonly threads: number;
+  /** Whether panels of a parameter are packed once for many runs. */
+  readonly steady: boolean;
   read(source: Tensor | Buffer, cut: Cut): Operand;
   write(target: Tensor | Buffer, cut: Cut): Operand;
   /** Where an operation's elements are counted; see the word `item` of elementwise kernels. */
@@ -82,6 +84,7 @@ function callsOf(context: LoweringContext): Calls {
   return {
     panelWidth: context.panelWidth,
     threads: context.threads,
+    steady: context.steady,
     read: (source, cut) => operand("read", source, cut),
     write: (target, cut) => operand("write", target, cut),
     itemOf: (tensor) => ({ itemOf: context.buffer(tensor) }),
@@ -182,8 +185,6 @@ export function view<A>(op: Operation<["x"], ["y"], A>): Implementation {
   return implement(op, ({ x, y }, { alias }) => alias(y, x));
 }
 
-/** Up to so many rows (tokens), packing a matrix for a product costs more than it saves. */
-export const FEW_ROWS = 16;
 /** Panels packed by one task. */
 export const PACK_GRAIN = 4;
 
@@ -207,6 +208,7 @@ export function packed(
     domain: panels,
     grain: PACK_GRAIN,
     flops: 0,
+    prepares: true,
     operands: { B: read(source, "whole"), packed: write(panelsOf, "whole") },
     words: { K: inner, N: columns, ldb: stride, transposed: transposed ? 1 : 0, rounded },
   });

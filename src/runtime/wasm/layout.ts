@@ -2,7 +2,7 @@
 //
 //   for good            a control block, scratch of each thread, scratch of the probe
 //   until forgotten     parameters and persistent states; inputs and constants with their last program
-//   until released      the words of a program
+//   until released      the words of a program, and what it has prepared (prepared.ts)
 //   the arena           values while a program runs; all programs share it, for they run one at a time
 //
 // The arena is as large as the largest program needs. When a larger one comes it grows, moves where it must,
@@ -19,6 +19,7 @@ import { createStates } from "../states.ts";
 import { ARGUMENT_BYTES, CONTROL_BYTES, LOCAL_ALIGNMENT, LOCAL_BEGIN, SCRATCH_BYTES } from "./constants.ts";
 import { type Place, programSize } from "./encode.ts";
 import type { Heap } from "./heap.ts";
+import { createPreparations, type OwnPreparations, type Preparations, type ProgramActions } from "./prepared.ts";
 
 /** Addresses below are the kernels' own. */
 export const STATIC_BYTES = 4096;
@@ -60,19 +61,21 @@ export interface PlacedProgram {
   readonly base: number;
   /** Where a buffer lies now; the arena may move when another program is compiled. */
   placeOf(buffer: Buffer): Place;
+  /** What it reads that was prepared of parameters. */
+  readonly prepared: Pick<OwnPreparations, "takeStale">;
   /** Its words can be used again, and its inputs and constants where no other program has them. */
   release(): void;
 }
 
 /** What the layout asks of whoever has the memory. */
-export interface MemoryActions {
+export interface MemoryActions extends ProgramActions {
   /** A state got a place: it holds its first values, or zeros. */
   begin(state: PlacedState): void;
   /** Values of the arena go from one address to another; the two may overlap. */
   move(from: number, to: number, bytes: number): void;
 }
 
-export interface Layout {
+export interface Layout extends Pick<Preparations, "changed" | "exposed"> {
   /** A state's place, made when it is first asked for. */
   state(tensor: Tensor): PlacedState;
   /** Give up a state's place; throws an Error while a program has it. */
@@ -102,6 +105,7 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
       heap.release(place);
     },
   });
+  const preparations = createPreparations(heap, addresses, memory);
   const growArena = (bytes: number): void => {
     if (bytes <= (arena?.bytes ?? 0)) return;
     const before = arena;
@@ -126,8 +130,10 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
     forget: (tensor) => states.forget(tensor),
     place(spec, keepAll, write) {
       const own = states.enter();
+      const prepared = preparations.enter();
       try {
-        const plan = compilePlan(spec, machine, { keepAll, stateBuffer: (tensor) => own.state(tensor).buffer });
+        const stateBuffer = (tensor: Tensor): Buffer => own.state(tensor).buffer;
+        const plan = compilePlan(spec, machine, { keepAll, stateBuffer, prepare: prepared.prepare });
         const { offsets, bytes, locals, sharing } = plan.arena;
         const placeOf = (buffer: Buffer): Place => {
           const root = sharing.get(buffer) ?? buffer;
@@ -144,9 +150,11 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
           plan,
           base,
           placeOf,
+          prepared,
           release() {
             if (!rewrite.delete(program)) return;
             heap.release(base);
+            prepared.leave();
             own.leave();
             dropArena();
           },
@@ -155,11 +163,14 @@ export function createLayout(heap: Heap, machine: Machine, memory: MemoryActions
         rewrite.set(program, () => write(program));
         return program;
       } catch (error) {
+        prepared.leave();
         own.leave();
         dropArena();
         throw error;
       }
     },
+    changed: preparations.changed,
+    exposed: preparations.exposed,
     arena: () => arena ?? { address: 0, bytes: 0 },
   };
 }

@@ -21,7 +21,7 @@ export function wasmMachine(choices: CpuChoices): Machine {
     plannedMemory() {
       const heap = createHeap(STATIC_BYTES);
       reserve(heap, device);
-      const layout = createLayout(heap, machine, { begin() {}, move() {} });
+      const layout = createLayout(heap, machine, { begin() {}, move() {}, write() {}, drop() {} });
       return {
         addState: (tensor) => void layout.state(tensor),
         forget: (tensor) => layout.forget(tensor),

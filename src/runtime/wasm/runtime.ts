@@ -97,6 +97,11 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       floats(address, bytes).fill(0);
       if (state?.values) floats(address, bytes).set(state.values);
     },
+    write(phases, base, placeOf) {
+      const { words } = encodeProgram(phases, base, placeOf, indexOf);
+      new Int32Array(memory.buffer, base, words.length).set(words);
+    },
+    drop() {},
     move: (from, to, bytes) => void new Uint8Array(memory.buffer).copyWithin(to, from, from + bytes),
   });
   const view = (tensor: Tensor, operation = "view"): TensorValues => {
@@ -104,6 +109,12 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
     const { address } = layout.state(tensor);
     const Values = tensor.dtype === "i32" ? Int32Array : Float32Array;
     return new Values(memory.buffer, address, sizeOf(tensor.shape));
+  };
+  /** A view that goes outside: its values may change at any time. */
+  const exposed = (tensor: Tensor, operation = "view"): TensorValues => {
+    const values = view(tensor, operation);
+    layout.exposed(layout.state(tensor).buffer);
+    return values;
   };
   /** A copy of a tensor's values where they lie, in the form of its type. */
   const valuesAt = ({ dtype, shape }: Tensor, address: number): TensorValues => {
@@ -125,8 +136,9 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       new Int32Array(memory.buffer, base, encoded.words.length).set(encoded.words);
       calls = encoded.calls;
     });
-    const { plan, base, placeOf } = placed;
+    const { plan, base, placeOf, prepared } = placed;
     const updated = (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor");
+    const changed = (spec.updates ?? []).map(([state]) => plan.bufferOf(state));
     let released = false;
     const expectThere = (operation: string): void => {
       expectOpen(operation);
@@ -155,8 +167,12 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       expectThere(operation);
       latest = undefined;
       try {
-        const result = engine.over(calls, work);
+        const result = engine.over(calls, () => {
+          for (const stale of prepared.takeStale()) engine.run(stale);
+          return work();
+        });
         latest = program;
+        for (const state of changed) layout.changed(state);
         return result;
       } catch (error) {
         throw error instanceof IndexError ? error.spoiling(updated) : error;
@@ -226,13 +242,14 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
       expectCount(stateOf(tensor)?.name ?? "tensor", values, place.length, tensor.shape);
       if (tensor.dtype === "i32") expectIntegers(stateOf(tensor)?.name ?? "tensor", values);
       place.set(values);
+      layout.changed(layout.state(tensor).buffer);
       if (values instanceof Float32Array) makeNaNsPlain(place);
     },
     readNow,
     read: async (tensor) => readNow(tensor),
-    view: (tensor) => view(tensor),
+    view: (tensor) => exposed(tensor),
     memory(tensor) {
-      const values = view(tensor, "memory");
+      const values = exposed(tensor, "memory");
       if (values instanceof Float32Array) return values;
       throw new TypeError(`memory: a state of ${tensor.dtype} is given; only float32 is written in place. Use write.`);
     },

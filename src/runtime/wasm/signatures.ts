@@ -134,6 +134,10 @@ export const signatures = {
     pointers: { A: "[M, K]", B: "as packB leaves it", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
     words: { K: "i32", N: "i32", lda: "i32", ldc: "i32" },
   },
+  gemmPanels: {
+    pointers: { A: "[M, K]", B: "as packB leaves it", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
+    words: { M: "i32", K: "i32", N: "i32", lda: "i32", ldc: "i32" },
+  },
   // gemv: `block` columns a task
   gemv: {
     pointers: { A: "[M, K]", B: "[K, N]", "C0?": "[M, N]; C itself is allowed", C: "[M, N]" },
@@ -345,10 +349,6 @@ export const signatures = {
   },
   streamProjection: {
     pointers: { x: "[R, K]", w: "[K, P], packed", p: "[R, P]", s: "[R]" },
-    words: { K: "i32", P: "i32", rows: "i32", epsilon: "f32" },
-  },
-  streamProjectionFew: {
-    pointers: { x: "[R, K]", w: "[P, K]", p: "[R, P]", s: "[R]" },
     words: { K: "i32", P: "i32", rows: "i32", epsilon: "f32" },
   },
   streamProjectionBackward: {

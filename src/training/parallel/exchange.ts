@@ -17,9 +17,10 @@ import { sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { Collective, Pending } from "../../runtime/collective/collective.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
+import type { Mesh } from "./mesh.ts";
 import type { MicroOutputs } from "../step.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
-import type { Bucket } from "./layout.ts";
+import type { OwnBucket } from "./own-layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
 
 /** What went round after a step's last microbatch. */
@@ -58,7 +59,7 @@ const MOST_UNDER_WAY = 16;
 
 /** A bucket of gradients on its way. */
 interface Reduction {
-  readonly bucket: Bucket;
+  readonly bucket: OwnBucket;
   readonly whole: Float32Array;
   readonly own: Float32Array;
   readonly pending: Pending;
@@ -72,14 +73,18 @@ interface OpenState {
   close(): void;
 }
 
+/**
+ * @param rows all ranks that learn from rows
+ * @param data those of them that have the same part of the experts; all, where each has all experts
+ */
 export function createExchange(
   runtime: Runtime,
-  collective: Collective,
+  { rows, data }: Pick<Mesh, "rows" | "data">,
   { trained, layout, sums, shards, clip, loads }: SharedStep,
   total: number,
 ): Exchange {
-  const { rank, size } = collective;
   const { buckets } = layout;
+  const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
   const pool = createPool();
   const indexOf = new Map(sums.map((sum, index) => [sum, index]));
   const bucketsOf = trained.map((_, index) =>
@@ -110,7 +115,7 @@ export function createExchange(
     Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
 
   const settle = ({ bucket, whole, own, adds }: Reduction): void => {
-    for (const { at, length, group, place } of bucket.pieces[rank]!) {
+    for (const { at, length, group, place } of bucket.pieces) {
       const into = gradients![group]!.values.subarray(place, place + length);
       if (adds) for (let i = 0; i < length; i++) into[i] = into[i]! + own[at + i]!;
       else into.set(own.subarray(at, at + length));
@@ -131,7 +136,7 @@ export function createExchange(
   };
   /** Takes gradients as they are made. Buckets are begun in their order, the same on all ranks. */
   const createSender = (adds: boolean): { send(index: number, values: TensorValues): void; missing(): number[] } => {
-    const staged = new Map<Bucket, Float32Array>();
+    const staged = new Map<OwnBucket, Float32Array>();
     const left = new Map(buckets.map((bucket) => [bucket, bucket.stretches.length]));
     const sent = new Set<number>();
     let next = 0;
@@ -140,7 +145,7 @@ export function createExchange(
         sent.add(index);
         for (const bucket of bucketsOf[index]!) {
           let whole = staged.get(bucket);
-          if (!whole) staged.set(bucket, (whole = pool.take(size * bucket.part)));
+          if (!whole) staged.set(bucket, (whole = pool.take(ranksOf(bucket).size * bucket.part)));
           for (const { parameter, from, length, at } of bucket.stretches)
             if (parameter === index) whole.set(values.subarray(from, from + length), at);
           left.set(bucket, left.get(bucket)! - 1);
@@ -148,19 +153,27 @@ export function createExchange(
         for (; next < buckets.length && left.get(buckets[next]!) === 0; next++) {
           const bucket = buckets[next]!;
           const [whole, own] = [staged.get(bucket)!, pool.take(bucket.part)];
-          reducing.push({ bucket, whole, own, pending: collective.reduceScatter(whole, own), adds });
+          reducing.push({ bucket, whole, own, pending: ranksOf(bucket).reduceScatter(whole, own), adds });
         }
       },
       missing: () => trained.flatMap((_, index) => (sent.has(index) ? [] : [index])).reverse(),
     };
   };
 
-  /** Every rank's numbers of a kind, into an array for each parameter: on one rank, or on all. */
-  const gather = async (which: keyof Shard, into: readonly Float32Array[], to?: number): Promise<void> => {
+  /** Who gets a bucket that is for one rank of `rows`: of a part of the experts that rank's neighbour who has it. */
+  const receiverOf = ({ among }: OwnBucket, to: number): number =>
+    among === "rows" ? to : Math.floor((to * data.size) / rows.size);
+  const receivesOf = (bucket: OwnBucket, to: number | undefined): boolean =>
+    to === undefined || receiverOf(bucket, to) === ranksOf(bucket).rank;
+  /** Every rank's numbers of a kind, into an array for each parameter that this rank gets: on one rank, or on all. */
+  const gather = async (
+    which: keyof Shard,
+    into: readonly (Float32Array | undefined)[],
+    to?: number,
+  ): Promise<void> => {
     const groups = await viewShards(which);
-    const receives = to === undefined || to === rank;
     const under: {
-      readonly bucket: Bucket;
+      readonly bucket: OwnBucket;
       readonly own: Float32Array;
       readonly whole: Float32Array;
       readonly pending: Pending;
@@ -169,18 +182,19 @@ export function createExchange(
       while (under.length > most) {
         const { bucket, own, whole, pending } = under.shift()!;
         await pending.done();
-        if (receives)
-          for (const { parameter, from, length, at } of bucket.stretches)
-            into[parameter]!.set(whole.subarray(at, at + length), from);
+        for (const { parameter, from, length, at } of bucket.stretches)
+          into[parameter]?.set(whole.subarray(at, at + length), from);
         pool.give(own);
         pool.give(whole);
       }
     };
     for (const bucket of buckets) {
-      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? size * bucket.part : 0)];
-      for (const { at, length, group, place } of bucket.pieces[rank]!)
+      const ranks = ranksOf(bucket);
+      const receives = receivesOf(bucket, to);
+      const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
+      for (const { at, length, group, place } of bucket.pieces)
         own.set(groups[group]!.subarray(place, place + length), at);
-      const pending = to === undefined ? collective.allGather(own, whole) : collective.gather(own, whole, to);
+      const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
       under.push({ bucket, own, whole, pending });
       await land(MOST_UNDER_WAY);
     }
@@ -190,7 +204,7 @@ export function createExchange(
   const fillShards = (which: keyof Shard, valuesOf: (index: number) => TensorValues): void => {
     const states = openShards(which);
     for (const { pieces } of buckets)
-      for (const { parameter, from, length, group, place } of pieces[rank]!)
+      for (const { parameter, from, length, group, place } of pieces)
         states[group]!.values.set(valuesOf(parameter).subarray(from, from + length), place);
     for (const state of states) state?.close();
   };
@@ -210,16 +224,16 @@ export function createExchange(
     async run(micro) {
       const sender = createSender(gradients !== undefined);
       gradients ??= openShards("gradient");
-      const parts = runtime.view || runtime.readNow ? micro.parts?.() : undefined;
+      const parts = runtime.view || runtime.readNow || micro.waits ? micro.parts?.() : undefined;
       if (!parts) micro.run();
       for (const part of parts ?? []) {
         await part.run();
         for (const { index, view } of part.passing) sender.send(index, view());
         for (const state of part.updated) {
           const index = indexOf.get(state);
-          if (index !== undefined) sender.send(index, runtime.view?.(state) ?? runtime.readNow!(state));
+          if (index !== undefined) sender.send(index, await viewOf(state));
         }
-        collective.progress();
+        rows.progress();
         await settleUntil(MOST_UNDER_WAY);
       }
       const missing = sender.missing();
@@ -229,7 +243,7 @@ export function createExchange(
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
       const own = gradients!.map((state) => state?.values);
-      const squares = await gatherSquares(collective, buckets, own, { many: trained.length, total });
+      const squares = await gatherSquares(rows, buckets, own, { many: trained.length, total });
       for (const state of gradients!) state?.close();
       gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
@@ -255,13 +269,17 @@ export function createExchange(
           runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
     async moments(to) {
-      const receives = to === undefined || to === rank;
+      const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => receivesOf(bucket, to)));
       const saved: SavedTensor[][] = trained.map(() => []);
       for (const which of ["m", "v"] as const) {
-        const into = receives ? trained.map(({ tensor }) => new Float32Array(sizeOf(tensor.shape))) : [];
+        const into = trained.map(({ tensor }, index) =>
+          received[index] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
+        );
         await gather(which, into, to);
-        for (const [index, data] of into.entries())
-          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape: trained[index]!.tensor.shape, data });
+        for (const [index, numbers] of into.entries()) {
+          const { name, tensor } = trained[index]!;
+          if (numbers) saved[index]!.push({ name: `${name}.${which}`, shape: tensor.shape, data: numbers });
+        }
       }
       return saved.flat();
     },
@@ -269,10 +287,10 @@ export function createExchange(
       const pieces: (TensorPiece & { readonly parameter: number })[] = [];
       for (const which of ["m", "v"] as const) {
         const groups = await viewShards(which);
-        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces[rank]!)) {
+        for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces)) {
           const { name, tensor } = trained[parameter]!;
-          const data = Float32Array.from(groups[group]!.subarray(place, place + length));
-          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data });
+          const numbers = Float32Array.from(groups[group]!.subarray(place, place + length));
+          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data: numbers });
         }
       }
       return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
@@ -288,14 +306,14 @@ export function createExchange(
 /** Of each parameter the sum of the squares of its mean gradient; each rank knows those of its own pieces. */
 async function gatherSquares(
   collective: Collective,
-  buckets: readonly Bucket[],
+  buckets: readonly OwnBucket[],
   own: readonly (Float32Array | undefined)[],
   { many, total }: { readonly many: number; readonly total: number },
 ): Promise<number[]> {
-  const { rank, size } = collective;
+  const { size } = collective;
   const mine = new Float64Array(many);
   for (const { pieces } of buckets) {
-    for (const { parameter, length, group, place } of pieces[rank]!) {
+    for (const { parameter, length, group, place } of pieces) {
       const values = own[group]!;
       let sum = 0;
       for (let i = place; i < place + length; i++) sum += (values[i]! / total) ** 2;

@@ -12,9 +12,9 @@ import type { StepWishes, Trainer } from "../trainer.ts";
 
 /** What rank 0 tells the others to do. */
 type Order =
-  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "rateFactor" | "ahead"> }
+  | { readonly call: "trainStep"; readonly wishes: Pick<StepWishes, "rateFactor" | "ahead" | "instruments"> }
   | { readonly call: "keepOwn"; readonly place: string }
-  | { readonly call: "evaluate" | "findNotFinite" | "save" | "end" }
+  | { readonly call: "evaluate" | "findNotFinite" | "gatherExperts" | "save" | "end" }
   | { readonly call: "restore"; readonly step: number; readonly model: Outline[]; readonly optimizer: Outline[] };
 
 /** A tensor without its numbers. */
@@ -57,6 +57,9 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
         return collective.abort((error as Error).message);
       }
     };
+  const gatherExperts = trainer.gatherExperts
+    ? told(() => ({ call: "gatherExperts" }), trainer.gatherExperts)
+    : () => Promise.resolve();
   return {
     ...trainer,
     get step() {
@@ -67,10 +70,12 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
     },
     // A step of all ranks is not ended between its microbatches.
     trainStep: told(
-      // Instruments are read by this rank alone.
-      ({ rateFactor, ahead }: StepWishes = {}) => ({
+      // Instruments are read by this rank alone, unless it needs the others' experts for them.
+      ({ rateFactor, ahead, instruments }: StepWishes = {}) => ({
         call: "trainStep",
-        wishes: JSON.parse(JSON.stringify({ rateFactor, ahead })) as StepWishes,
+        wishes: JSON.parse(
+          JSON.stringify({ rateFactor, ahead, ...(trainer.gatherExperts ? { instruments } : {}) }),
+        ) as StepWishes,
       }),
       (wishes: StepWishes = {}) => trainer.trainStep(wishes),
     ),
@@ -90,6 +95,10 @@ export function leadTrainer(collective: Collective, trainer: Trainer, keep: Keep
       () => ({ call: "save" }),
       () => trainer.view({ for: LEADER }),
     ),
+    async *generate(prompt, options) {
+      await gatherExperts();
+      yield* trainer.generate(prompt, options);
+    },
     viewOwn: () => trainer.viewOwn(),
     keepOwn: told(
       (place: string) => ({ call: "keepOwn", place }),
@@ -113,6 +122,7 @@ export async function followTrainer(collective: Collective, trainer: Trainer, ke
     trainStep: ({ wishes }) => trainer.trainStep(wishes),
     evaluate: () => trainer.evaluate(),
     findNotFinite: () => trainer.findNotFinite(),
+    gatherExperts: async () => trainer.gatherExperts?.(),
     save: () => trainer.view({ for: LEADER }),
     keepOwn: async ({ place }) => gatherTexts(collective, keep(await trainer.viewOwn(), place)),
     restore: async (order) => trainer.restore(await hearState(collective, order)),

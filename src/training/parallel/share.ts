@@ -5,6 +5,7 @@
 
 import { given } from "../../basics/given.ts";
 import type { Batch, Batches } from "../../data/batches.ts";
+import type { ExpertSharing } from "../../model/mixture.ts";
 import type { TrainingConfig } from "../config.ts";
 
 /** One rank's rows of each step. */
@@ -25,6 +26,13 @@ export interface Place {
   readonly size: number;
   /** Bytes of a bucket of gradients; see layout.ts. The same on all ranks. */
   readonly bucketBytes?: number;
+  /** How many ranks next to each other share the experts of each layer; absent: each has all. A divisor of `size`. */
+  readonly experts?: number;
+}
+
+/** Which part of the experts a rank holds, and how many parts there are; undefined where it has all. */
+export function sharingOf({ rank, experts = 1 }: Pick<Place, "rank" | "experts">): ExpertSharing | undefined {
+  return experts > 1 ? { ranks: experts, part: rank % experts } : undefined;
 }
 
 /**

@@ -6,7 +6,7 @@
 
 import type { Batches } from "../../data/batches.ts";
 import { sizeOf, type Tensor } from "../../graph/tensor.ts";
-import type { Collective } from "../../runtime/collective/collective.ts";
+import type { Parameter } from "../../graph/parameters.ts";
 import { gatherTexts } from "../../runtime/collective/texts.ts";
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
@@ -15,6 +15,7 @@ import type { MicroOutputs } from "../step.ts";
 import type { TrainerState } from "../state.ts";
 import { expectSame } from "./agree.ts";
 import { createExchange, type Exchange } from "./exchange.ts";
+import type { Mesh } from "./mesh.ts";
 import { ownBatches, type Share } from "./share.ts";
 import type { SharedStep } from "./step.ts";
 import { createTelling, type RankWork } from "./told.ts";
@@ -41,7 +42,7 @@ export const COMPARE_EVERY = 100;
 
 export function createSharedSteps(
   runtime: Runtime,
-  collective: Collective,
+  mesh: Pick<Mesh, "rows" | "data">,
   batches: Batches,
   {
     step: shared,
@@ -59,7 +60,8 @@ export function createSharedSteps(
   },
 ): SharedSteps {
   const { trained, loads } = shared;
-  const exchange = createExchange(runtime, collective, shared, share.total);
+  const { rows: collective } = mesh;
+  const exchange = createExchange(runtime, mesh, shared, share.total);
   const batchOf = ownBatches(batches, share);
   const experts = loads.map(({ shape }) => sizeOf(shape));
   const tell = createTelling(collective, {
@@ -99,7 +101,7 @@ export function createSharedSteps(
       }
       const { loss, loads: summed, ranks } = await tell(losses, ownLoads);
       const { norm, squares } = await exchange.update(last, { loads: summed, limit });
-      if (step % COMPARE_EVERY === 0) await expectSame(collective, `the parameters after step ${step}`, await hash());
+      if (step % COMPARE_EVERY === 0) await expectSameParameters(`the parameters after step ${step}`);
       collective.stepping(false);
       return { loss, gradientNorm: norm, squares, expertLoad: summed.map((load) => [...load]), ranks };
     },
@@ -107,9 +109,10 @@ export function createSharedSteps(
     ownMoments: () => exchange.ownMoments(),
     async findNotFinite(step, look) {
       let found: string | undefined;
-      for (let index = 0; index < share.accumulate && found === undefined; index++) {
+      // Ranks that share experts need each other: none looks at fewer microbatches.
+      for (let index = 0; index < share.accumulate && (found === undefined || micro.waits); index++) {
         feed(step, index);
-        found = await look();
+        found = (await look()) ?? found;
       }
       for (const sum of shared.sums) runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
       const all = await gatherTexts(collective, found ?? "");
@@ -122,11 +125,18 @@ export function createSharedSteps(
     },
   };
 
-  async function hash(): Promise<string> {
+  /** All ranks have the same of what is not shared, and those with the same part of the experts the same of it. */
+  async function expectSameParameters(what: string): Promise<void> {
+    await expectSame(collective, what, await hash(trained.filter((each) => !each.share)));
+    const parts = trained.filter((each) => each.share);
+    if (parts.length > 0) await expectSame(mesh.data, `${what} (experts)`, await hash(parts));
+  }
+
+  async function hash(parameters: readonly Parameter[]): Promise<string> {
     const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
       runtime.view?.(tensor) ?? runtime.read(tensor);
     let sum = 2166136261;
-    for (const { tensor } of trained) sum = hashOf(await viewOf(tensor), sum);
+    for (const { tensor } of parameters) sum = hashOf(await viewOf(tensor), sum);
     return (sum >>> 0).toString(16);
   }
 }

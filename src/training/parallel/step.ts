@@ -26,7 +26,8 @@ import {
   type StepOptions,
   type UpdateOutputs,
 } from "../step.ts";
-import { BUCKET_BYTES, createLayout, type Layout } from "./layout.ts";
+import { BUCKET_BYTES } from "./layout.ts";
+import { type OwnLayout, ownLayout } from "./own-layout.ts";
 import type { Place, Share } from "./share.ts";
 
 /** A rank's numbers of one group: n of them, or none. */
@@ -41,7 +42,7 @@ export interface Shard {
 /** The graph of a rank's part of a step. */
 export interface SharedStep extends StepGraph {
   readonly trained: readonly Parameter[];
-  readonly layout: Layout;
+  readonly layout: OwnLayout;
   /** Whether gradients are sent after each microbatch, and no rank keeps more of them than those of its share. */
   readonly sendsEach: boolean;
   /** The gradient of each trained parameter, summed over the microbatches before it is sent; none where it passes by. */
@@ -99,18 +100,23 @@ export function buildShareUpdate(
   }: Pick<StepHead, "trained" | "schedule" | "balanced" | "loads"> & Pick<SharedStep, "sums">,
   { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
   { accumulate, total }: Pick<Share, "accumulate" | "total">,
-  { rank, size, bucketBytes = BUCKET_BYTES }: Place,
+  place: Place,
 ): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments"> & {
   readonly update: ProgramSpec<UpdateOutputs>;
 } {
   const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
-  const layout = createLayout(
-    trained.map(({ tensor, role }) => ({ size: sizeOf(tensor.shape), group: decayed.includes(role) ? 0 : 1 })),
-    { ranks: size, groups: GROUPS, bucketBytes },
+  const layout = ownLayout(
+    trained.map(({ tensor, role, share }) => ({
+      size: sizeOf(tensor.shape),
+      group: decayed.includes(role) ? 0 : 1,
+      shared: share !== undefined,
+    })),
+    place,
+    { groups: GROUPS, bucketBytes: place.bucketBytes ?? BUCKET_BYTES },
   );
   const clip = input("clip", [2]);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
-  const shards = layout.groups[rank]!.map((length, group): Shard | undefined => {
+  const shards = layout.groups.map((length, group): Shard | undefined => {
     if (length === 0) return undefined;
     const state = (name: string): Tensor => persistent(`shard.${group}.${name}`, [length]);
     return { parameter: state("parameter"), gradient: state("gradient"), m: state("m"), v: state("v") };

@@ -22,7 +22,7 @@ const relaxed = WebAssembly.validate(
   readFileSync(new URL("../../../src/runtime/wasm/build/relaxed.wasm", import.meta.url)),
 );
 
-type Kernel = "packB" | "gemmRows" | "gemmOuter" | "gemmBatched" | "gemv";
+type Kernel = "packB" | "gemmRows" | "gemmPanels" | "gemmOuter" | "gemmBatched" | "gemv";
 type KernelFunction = (args: number, begin: number, end: number, scratch: number) => void;
 
 const memory = new WebAssembly.Memory({ initial: 512, maximum: 512, shared: true });
@@ -265,6 +265,17 @@ describe.each(variants)("matrix products, $name", ({ build, width }) => {
         call(exports, "gemmRows", { A: a, B: panels, C0: c0, C: c }, strides, M, M);
         floats.copyWithin(again / 4, c0 / 4, c0 / 4 + M * N);
         call(exports, "gemmRows", { A: a, B: panels, C0: again, C: again }, strides, M, grain);
+        expect(bits(again, M * N)).toEqual(bits(c, M * N));
+        floats.copyWithin(again / 4, c0 / 4, c0 / 4 + M * N);
+        const domain = Math.ceil(N / exports.panelWidth());
+        call(
+          exports,
+          "gemmPanels",
+          { A: a, B: panels, C0: again, C: again },
+          { M, ...strides },
+          domain,
+          1 + (grain % 4),
+        );
         expect(bits(again, M * N)).toEqual(bits(c, M * N));
 
         const operands = { A: a, B: b, C0: undefined, C: again };

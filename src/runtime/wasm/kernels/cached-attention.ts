@@ -6,7 +6,8 @@
 //
 // The new caches may be the old ones. A task is one key head of one slot: it takes the rows of its slot in their order, and copies the cache
 // where the new one lies elsewhere. Padding (slot -1) gives zeros, written by the tasks of slot 0.
-// Keys lie with the positions along a row: scores are sums of rows, without sums across lanes.
+// Keys lie with the positions along a row: scores are sums of rows, without sums across lanes, and stay in registers.
+// Each is one chain of multiply-adds in the order of d.
 
 import { CachedAttentionArguments } from "./arguments";
 import { MASKED } from "./attention-softmax";
@@ -14,36 +15,43 @@ import { checkedIndex } from "./indices";
 import { expRow } from "./math";
 import { fma } from "./simd";
 
-/** scores[j] += sum over four rows of scale q keys[j]; rows are `stride` bytes apart, `count` is a multiple of 8. */
-function addFour(q: usize, scale: f32, keys: usize, stride: usize, scores: usize, count: i32): void {
-  const k1 = keys + stride, k2 = k1 + stride, k3 = k2 + stride;
-  const q0 = f32x4.splat(scale * load<f32>(q)), q1 = f32x4.splat(scale * load<f32>(q, 4));
-  const q2 = f32x4.splat(scale * load<f32>(q, 8)), q3 = f32x4.splat(scale * load<f32>(q, 12));
-  const end = <usize>count << 2;
-  for (let i: usize = 0; i < end; i += 32) {
-    let x = v128.load(scores + i), y = v128.load(scores + i, 16);
-    x = fma(q0, v128.load(keys + i), x);
-    y = fma(q0, v128.load(keys + i, 16), y);
-    x = fma(q1, v128.load(k1 + i), x);
-    y = fma(q1, v128.load(k1 + i, 16), y);
-    x = fma(q2, v128.load(k2 + i), x);
-    y = fma(q2, v128.load(k2 + i, 16), y);
-    x = fma(q3, v128.load(k3 + i), x);
-    y = fma(q3, v128.load(k3 + i, 16), y);
-    v128.store(scores + i, x);
-    v128.store(scores + i, y, 16);
+/** Positions whose scores are made together: as many as registers hold, or as few as share two of 256 bits. */
+const MANY: i32 = 64, FEW: i32 = 16;
+
+/** scores[0..64) = q . keys; `q` has D numbers, scaled; rows of keys are `stride` bytes apart. */
+function scoreMany(q: usize, keys: usize, stride: usize, D: i32, scores: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0;
+  let b0 = a0, b1 = a0, b2 = a0, b3 = a0, b4 = a0, b5 = a0, b6 = a0, b7 = a0;
+  for (let d = 0; d < D; d++) {
+    const s = v128.load32_splat(q);
+    a0 = fma(s, v128.load(keys), a0); a1 = fma(s, v128.load(keys, 16), a1);
+    a2 = fma(s, v128.load(keys, 32), a2); a3 = fma(s, v128.load(keys, 48), a3);
+    a4 = fma(s, v128.load(keys, 64), a4); a5 = fma(s, v128.load(keys, 80), a5);
+    a6 = fma(s, v128.load(keys, 96), a6); a7 = fma(s, v128.load(keys, 112), a7);
+    b0 = fma(s, v128.load(keys, 128), b0); b1 = fma(s, v128.load(keys, 144), b1);
+    b2 = fma(s, v128.load(keys, 160), b2); b3 = fma(s, v128.load(keys, 176), b3);
+    b4 = fma(s, v128.load(keys, 192), b4); b5 = fma(s, v128.load(keys, 208), b5);
+    b6 = fma(s, v128.load(keys, 224), b6); b7 = fma(s, v128.load(keys, 240), b7);
+    q += 4;
+    keys += stride;
   }
+  v128.store(scores, a0); v128.store(scores, a1, 16); v128.store(scores, a2, 32); v128.store(scores, a3, 48);
+  v128.store(scores, a4, 64); v128.store(scores, a5, 80); v128.store(scores, a6, 96); v128.store(scores, a7, 112);
+  v128.store(scores, b0, 128); v128.store(scores, b1, 144); v128.store(scores, b2, 160); v128.store(scores, b3, 176);
+  v128.store(scores, b4, 192); v128.store(scores, b5, 208); v128.store(scores, b6, 224); v128.store(scores, b7, 240);
 }
 
-/** scores[j] += scale q keys[j]. */
-function addOne(q: usize, scale: f32, keys: usize, scores: usize, count: i32): void {
-  const q0 = f32x4.splat(scale * load<f32>(q));
-  const end = <usize>count << 2;
-  for (let i: usize = 0; i < end; i += 32) {
-    const x = fma(q0, v128.load(keys + i), v128.load(scores + i)), y = fma(q0, v128.load(keys + i, 16), v128.load(scores + i, 16));
-    v128.store(scores + i, x);
-    v128.store(scores + i, y, 16);
+/** The same for 16 positions. */
+function scoreFew(q: usize, keys: usize, stride: usize, D: i32, scores: usize): void {
+  let a0 = f32x4.splat(0), a1 = a0, a2 = a0, a3 = a0;
+  for (let d = 0; d < D; d++) {
+    const s = v128.load32_splat(q);
+    a0 = fma(s, v128.load(keys), a0); a1 = fma(s, v128.load(keys, 16), a1);
+    a2 = fma(s, v128.load(keys, 32), a2); a3 = fma(s, v128.load(keys, 48), a3);
+    q += 4;
+    keys += stride;
   }
+  v128.store(scores, a0); v128.store(scores, a1, 16); v128.store(scores, a2, 32); v128.store(scores, a3, 48);
 }
 
 /** The largest of `count` scores, a multiple of 8. */
@@ -116,12 +124,15 @@ function attend(
   q: usize, keys: usize, values: usize, out: usize, count: i32, T: i32, D: i32, V: i32, scale: f32, scratch: usize,
 ): void {
   const padded = (count + 7) & ~7;
-  const scores = scratch + 64;
+  const scaled = scratch + 64, scores = scaled + (<usize>((D + 15) & ~15) << 2);
   const rowKeys = <usize>T << 2, rowValues = <usize>V << 2;
-  memory.fill(scores, 0, <usize>padded << 2);
-  let d = 0;
-  for (; d + 4 <= D; d += 4) addFour(q + (<usize>d << 2), scale, keys + rowKeys * <usize>d, rowKeys, scores, padded);
-  for (; d < D; d++) addOne(q + (<usize>d << 2), scale, keys + rowKeys * <usize>d, scores, padded);
+  for (let d: usize = 0; d < <usize>D << 2; d += 4) store<f32>(scaled + d, scale * load<f32>(q + d));
+  // The last scores may be those of positions behind the text, which are masked.
+  let from = 0;
+  for (; from + MANY <= count; from += MANY) {
+    scoreMany(scaled, keys + (<usize>from << 2), rowKeys, D, scores + (<usize>from << 2));
+  }
+  for (; from < count; from += FEW) scoreFew(scaled, keys + (<usize>from << 2), rowKeys, D, scores + (<usize>from << 2));
   for (let j = count; j < padded; j++) store<f32>(scores + (<usize>j << 2), MASKED);
 
   const highest = largest(scores, padded, scratch);

@@ -9,7 +9,8 @@
 //
 // The whole tile lives in registers: 6x16 in 12 registers of 256 bits where the engine pairs
 // 128-bit operations (or on a processor with 32 registers), 6x8 in 12 registers of 128 bits elsewhere,
-// 4x8 where multiply-add is two operations and needs a temporary.
+// 4x8 where multiply-add is two operations and needs a temporary. The last rows of a product have lower tiles: a row
+// alone is then as fast as its B can be read.
 //
 // Every output element is the same chain of multiply-adds in the order of k, whatever the tile, its
 // place in it, the panel width or the cut of K into blocks: no choice made here changes a bit.
@@ -160,6 +161,106 @@ function tile4x8(
   v128.store(c, x30); v128.store(c, x31, 16);
 }
 
+function tile4x16(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16), x02 = v128.load(c0, 32), x03 = v128.load(c0, 48);
+  c0 += ldc0;
+  let x10 = v128.load(c0), x11 = v128.load(c0, 16), x12 = v128.load(c0, 32), x13 = v128.load(c0, 48);
+  c0 += ldc0;
+  let x20 = v128.load(c0), x21 = v128.load(c0, 16), x22 = v128.load(c0, 32), x23 = v128.load(c0, 48);
+  c0 += ldc0;
+  let x30 = v128.load(c0), x31 = v128.load(c0, 16), x32 = v128.load(c0, 32), x33 = v128.load(c0, 48);
+  for (let i = 0; i < k; i++) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    let s = v128.load32_splat(a);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01); x02 = fma(s, b2, x02); x03 = fma(s, b3, x03);
+    s = v128.load32_splat(a + aRow);
+    x10 = fma(s, b0, x10); x11 = fma(s, b1, x11); x12 = fma(s, b2, x12); x13 = fma(s, b3, x13);
+    s = v128.load32_splat(a + 2 * aRow);
+    x20 = fma(s, b0, x20); x21 = fma(s, b1, x21); x22 = fma(s, b2, x22); x23 = fma(s, b3, x23);
+    s = v128.load32_splat(a + 3 * aRow);
+    x30 = fma(s, b0, x30); x31 = fma(s, b1, x31); x32 = fma(s, b2, x32); x33 = fma(s, b3, x33);
+    a += aStep;
+    b += bStep;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
+  c += ldc;
+  v128.store(c, x10); v128.store(c, x11, 16); v128.store(c, x12, 32); v128.store(c, x13, 48);
+  c += ldc;
+  v128.store(c, x20); v128.store(c, x21, 16); v128.store(c, x22, 32); v128.store(c, x23, 48);
+  c += ldc;
+  v128.store(c, x30); v128.store(c, x31, 16); v128.store(c, x32, 32); v128.store(c, x33, 48);
+}
+
+function tile2x16(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16), x02 = v128.load(c0, 32), x03 = v128.load(c0, 48);
+  c0 += ldc0;
+  let x10 = v128.load(c0), x11 = v128.load(c0, 16), x12 = v128.load(c0, 32), x13 = v128.load(c0, 48);
+  for (let i = 0; i < k; i++) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    let s = v128.load32_splat(a);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01); x02 = fma(s, b2, x02); x03 = fma(s, b3, x03);
+    s = v128.load32_splat(a + aRow);
+    x10 = fma(s, b0, x10); x11 = fma(s, b1, x11); x12 = fma(s, b2, x12); x13 = fma(s, b3, x13);
+    a += aStep;
+    b += bStep;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
+  c += ldc;
+  v128.store(c, x10); v128.store(c, x11, 16); v128.store(c, x12, 32); v128.store(c, x13, 48);
+}
+
+function tile1x16(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16), x02 = v128.load(c0, 32), x03 = v128.load(c0, 48);
+  for (let i = 0; i < k; i++) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16), b2 = v128.load(b, 32), b3 = v128.load(b, 48);
+    const s = v128.load32_splat(a);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01); x02 = fma(s, b2, x02); x03 = fma(s, b3, x03);
+    a += aStep;
+    b += bStep;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16); v128.store(c, x02, 32); v128.store(c, x03, 48);
+}
+
+function tile2x8(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16);
+  c0 += ldc0;
+  let x10 = v128.load(c0), x11 = v128.load(c0, 16);
+  for (let i = 0; i < k; i++) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    let s = v128.load32_splat(a);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01);
+    s = v128.load32_splat(a + aRow);
+    x10 = fma(s, b0, x10); x11 = fma(s, b1, x11);
+    a += aStep;
+    b += bStep;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16);
+  c += ldc;
+  v128.store(c, x10); v128.store(c, x11, 16);
+}
+
+function tile1x8(
+  a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize, ldc: usize,
+): void {
+  let x00 = v128.load(c0), x01 = v128.load(c0, 16);
+  for (let i = 0; i < k; i++) {
+    const b0 = v128.load(b), b1 = v128.load(b, 16);
+    const s = v128.load32_splat(a);
+    x00 = fma(s, b0, x00); x01 = fma(s, b1, x01);
+    a += aStep;
+    b += bStep;
+  }
+  v128.store(c, x00); v128.store(c, x01, 16);
+}
+
 /** MR rows and 8 or 16 columns. */
 @inline
 export function tile(
@@ -176,6 +277,26 @@ export function tile(
   } else {
     tile4x8(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
     if (width == 16) tile4x8(a, aRow, aStep, b + 32, bStep, k, c0 + 32, ldc0, c + 32, ldc);
+  }
+}
+
+/** As `tile` for 1, 2 or 4 rows. */
+function shortTile(
+  height: i32, a: usize, aRow: usize, aStep: usize, b: usize, bStep: usize, k: i32, c0: usize, ldc0: usize, c: usize,
+  ldc: usize, width: i32,
+): void {
+  if (ASC_FEATURE_RELAXED_SIMD) {
+    if (width == 16 && nr == 16) {
+      if (height == 1) tile1x16(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+      else if (height == 2) tile2x16(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+      else tile4x16(a, aRow, aStep, b, bStep, k, c0, ldc0, c, ldc);
+      return;
+    }
+  }
+  for (let j: usize = 0; j < <usize>width << 2; j += 32) {
+    if (height == 1) tile1x8(a, aRow, aStep, b + j, bStep, k, c0 + j, ldc0, c + j, ldc);
+    else if (height == 2) tile2x8(a, aRow, aStep, b + j, bStep, k, c0 + j, ldc0, c + j, ldc);
+    else tile4x8(a, aRow, aStep, b + j, bStep, k, c0 + j, ldc0, c + j, ldc);
   }
 }
 
@@ -205,12 +326,13 @@ export function multiplyPanels(
     memory.fill(temp, 0, 64);
     ldc0 = 0;
   }
-  const whole = rows / MR * MR;
-  // The last panel, if it has fewer rows: those are copied, for the tile reads MR.
+  const whole = rows / MR * MR, left = rows - whole;
+  // The last panel, if it has fewer rows: a tile as high, or a higher one of copied rows, for it reads them all.
+  const height = left == 3 ? 4 : left == 5 ? MR : left;
   let last = a + aPanel * <usize>(rows / MR), lastRow = aRow;
-  if (whole < rows && aStep == 4) {
+  if (left < height && aStep == 4) {
     const copied = edge + 6 * 16 * 4, bytes = <usize>k << 2;
-    for (let r = 0; r < rows - whole; r++) memory.copy(copied + bytes * <usize>r, last + aRow * <usize>r, bytes);
+    for (let r = 0; r < left; r++) memory.copy(copied + bytes * <usize>r, last + aRow * <usize>r, bytes);
     last = copied;
     lastRow = bytes;
   }
@@ -221,17 +343,24 @@ export function multiplyPanels(
     let panel = a;
     let from = c0 == 0 ? temp : c0 + (<usize>j << 2);
     let to = c + (<usize>j << 2);
-    for (let i = 0; i < rows; i += MR) {
-      if (i < whole && width == half) tile(panel, aRow, aStep, b, stepB, k, from, ldc0, to, ldc, half);
+    for (let i = 0; i < whole; i += MR) {
+      if (width == half) tile(panel, aRow, aStep, b, stepB, k, from, ldc0, to, ldc, half);
       else {
-        const height = min(MR, rows - i);
-        copyTile(from, ldc0, edge, 64, height, width);
-        tile(i < whole ? panel : last, i < whole ? aRow : lastRow, aStep, b, stepB, k, edge, 64, edge, 64, half);
-        copyTile(edge, 64, to, ldc, height, width);
+        copyTile(from, ldc0, edge, 64, MR, width);
+        tile(panel, aRow, aStep, b, stepB, k, edge, 64, edge, 64, half);
+        copyTile(edge, 64, to, ldc, MR, width);
       }
       panel += aPanel;
       from += ldc0 * MR;
       to += ldc * MR;
+    }
+    if (left > 0) {
+      const direct = width == half && left == height;
+      if (!direct) copyTile(from, ldc0, edge, 64, left, width);
+      const c0Of = direct ? from : edge, ldc0Of = direct ? ldc0 : 64, cOf = direct ? to : edge, ldcOf = direct ? ldc : 64;
+      if (height < MR) shortTile(height, last, lastRow, aStep, b, stepB, k, c0Of, ldc0Of, cOf, ldcOf, half);
+      else tile(last, lastRow, aStep, b, stepB, k, c0Of, ldc0Of, cOf, ldcOf, half);
+      if (!direct) copyTile(edge, 64, to, ldc, left, width);
     }
     b += strideB;
   }

@@ -4,10 +4,11 @@
 // `packB` (a parameter changes only once a step), A is read as it lies.
 // The order of the sum over k is the same for every element: see gemm-tile.ts.
 //
-// packB     domain: panels, ceil(N / panelWidth()); a grain of 4 or more reads longer runs
-// gemmRows  domain: M rows, row-wise
+// packB       domain: panels, ceil(N / panelWidth()); a grain of 4 or more reads longer runs
+// gemmRows    domain: M rows, row-wise
+// gemmPanels  domain: panels of B; all M rows: where these are too few to be shared out among the threads
 
-import { PackBArguments, GemmRowsArguments } from "./arguments";
+import { GemmPanelsArguments, GemmRowsArguments, PackBArguments } from "./arguments";
 import { DEPTH, MR, multiplyPanels, panelWidth } from "./gemm-tile";
 import { packAcross, packAlong } from "./gemm-pack";
 import { roundRow } from "./bfloat16";
@@ -32,6 +33,21 @@ export function gemmRows(args: GemmRowsArguments, begin: i32, end: i32, scratch:
     args.K, args.N, <usize>args.lda << 2, <usize>args.ldc << 2,
     begin, end, scratch,
   );
+}
+
+export function gemmPanels(args: GemmPanelsArguments, begin: i32, end: i32, scratch: usize): void {
+  const A = args.A, K = args.K, lda = <usize>args.lda << 2, ldc = <usize>args.ldc << 2;
+  const width = panelWidth(), first = begin * width, columns = min(end * width, args.N) - first;
+  const step = <usize>width << 2, corner = <usize>first << 2;
+  const B = args.B + step * <usize>(K * begin), C = args.C + corner;
+  let c0: usize = args.C0 == 0 ? 0 : args.C0 + corner;
+  for (let k = 0; k < K; k += DEPTH) {
+    multiplyPanels(
+      A + (<usize>k << 2), lda, 4, lda * MR, B + step * <usize>k, step * <usize>K, min(DEPTH, K - k),
+      c0, ldc, C, ldc, args.M, columns, scratch,
+    );
+    c0 = C;
+  }
 }
 
 /** Rows [begin, end) of C; strides in bytes. */

@@ -8,7 +8,7 @@ export { attention } from "./attention";
 export { attentionBackward } from "./attention-backward";
 export { cachedAttention } from "./cached-attention";
 export { gemv } from "./gemv";
-export { packB, gemmRows } from "./gemm";
+export { gemmPanels, gemmRows, packB } from "./gemm";
 export { gemmOuter } from "./gemm-outer";
 export { gemmExperts, outerExperts, packExperts } from "./gemm-experts";
 export { gemmBatched } from "./gemm-batched";
@@ -31,7 +31,7 @@ export { toBfloat16, toFloat32 } from "./casts";
 export { roundToFloat8 } from "./float8";
 export { streamRead, streamReadBackward } from "./stream-read";
 export { streamWrite, streamWriteBackward, streamWriteGather } from "./stream-write";
-export { streamProjection, streamProjectionBackward, streamProjectionFew } from "./stream-projection";
+export { streamProjection, streamProjectionBackward } from "./stream-projection";
 export { sinkhorn, sinkhornBackward } from "./sinkhorn";
 export { manifoldCoefficients, manifoldCoefficientsBackward } from "./manifold-coefficients";
 export {

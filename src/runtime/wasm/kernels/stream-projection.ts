@@ -8,11 +8,10 @@
 // follow while the rows are in the cache. A row whose squares overflow float32 is done once more in float64.
 //
 // streamProjection          row-wise over tokens
-// streamProjectionFew       row-wise over tokens; w as it lies, for so few tokens that packing it would not pay
 // streamProjectionBackward  row-wise over tokens; dx may be addend
 
 import {
-  GemmRowsArguments, StreamProjectionArguments, StreamProjectionFewArguments, StreamProjectionBackwardArguments,
+  GemmRowsArguments, StreamProjectionArguments, StreamProjectionBackwardArguments,
 } from "./arguments";
 import { gemmRows } from "./gemm";
 import { panelWidth } from "./gemm-tile";
@@ -82,24 +81,6 @@ export function streamProjection(args: StreamProjectionArguments, begin: i32, en
     const scale = <f32>1 / sqrt<f32>(squares / <f32>K + epsilon);
     store<f32>(s + (<usize>r << 2), scale);
     for (let m: usize = 0; m < <usize>P; m++) store<f32>(projected + (m << 2), scale * load<f32>(projected + (m << 2)));
-  }
-}
-
-export function streamProjectionFew(args: StreamProjectionFewArguments, begin: i32, end: i32, scratch: usize): void {
-  const x = args.x, w = args.w, p = args.p, s = args.s;
-  const K = args.K, P = args.P, rows = args.rows, epsilon = args.epsilon;
-  const bytes = <usize>K << 2;
-  for (let r = begin * rows; r < end * rows; r++) {
-    const row = x + bytes * <usize>r, projected = p + (<usize>P << 2) * <usize>r;
-    const squares = dotRows(row, row, K, scratch);
-    if (!isFinite(squares)) {
-      // Rows of w as they lie are panels of one column.
-      projectWide(row, w, 1, K, P, epsilon, s + (<usize>r << 2), projected);
-      continue;
-    }
-    const scale = <f32>1 / sqrt<f32>(squares / <f32>K + epsilon);
-    store<f32>(s + (<usize>r << 2), scale);
-    for (let m: usize = 0; m < <usize>P; m++) store<f32>(projected + (m << 2), scale * dotRows(row, w + bytes * m, K, scratch));
   }
 }
 

@@ -6,7 +6,7 @@
 import { cachedAttentionOperation } from "../../../ops/cached-attention.ts";
 import { type Implementation, implement } from "../implement.ts";
 
-/** Scores and a result that fit into a thread's scratch. */
+/** A query, its scores and a result that fit into a thread's scratch. */
 const LARGEST = 260_000;
 
 export const cachedAttention: readonly Implementation[] = [
@@ -14,9 +14,9 @@ export const cachedAttention: readonly Implementation[] = [
     const { qkv, keys, values, positions, slots, out, newKeys, newValues } = tensors;
     const [rows, slotCount, length] = [qkv.shape[0], keys.shape[0], keys.shape[3]] as [number, number, number];
     const { heads, kvHeads, headSize, valueSize, scale } = attributes;
-    if (length + valueSize > LARGEST) {
+    if (length + headSize + valueSize > LARGEST) {
       throw new RangeError(
-        `cachedAttention: a cache of ${length} positions and values of ${valueSize} columns; the CPU runtime takes ${LARGEST} of both together; use a shorter context.`,
+        `cachedAttention: a cache of ${length} positions, keys of ${headSize} columns and values of ${valueSize}; the CPU runtime takes ${LARGEST} of these together; use a shorter context.`,
       );
     }
     emit({

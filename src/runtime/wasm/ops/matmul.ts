@@ -1,14 +1,18 @@
 // Question: how does the CPU multiply matrices?
 
+import { stateOf } from "../../../graph/state.ts";
 import { lastAxis, rowCount, sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { type MatmulAttributes, type MatmulExtents, matmulExtents, matmulOperation } from "../../../ops/matmul.ts";
 import { reshapeOperation } from "../../../ops/reshape.ts";
 import { toFloat32Operation } from "../../../ops/bfloat16.ts";
+import type { Buffer } from "../../plan/calls.ts";
 import { ROW_TILE } from "../constants.ts";
 import { outerGrid } from "../gemm-grid.ts";
-import { type Calls, FEW_ROWS, type Implementation, implement, inputsOf, packed, weightOf } from "../implement.ts";
+import { type Calls, type Implementation, implement, inputsOf, packed, weightOf } from "../implement.ts";
 import { emitBatched } from "./batched-matmul.ts";
 
+/** Up to so many rows, packing a matrix for a product costs more than it saves. */
+const FEW_ROWS = 16;
 /** Columns of a task of a product of few rows: whole lines of a cache, and no more than scratch holds sums for. */
 const FEW_COLUMNS = { unit: 16, most: 4096 };
 
@@ -20,6 +24,7 @@ export const matmul: readonly Implementation[] = [
       const product = { a, b, c, addend, attributes, ...matmulExtents(a.shape, b.shape, attributes) };
       if (transposeA && transposeB) crossed(product, calls);
       else if (transposeA) outer(product, calls);
+      else if (calls.steady && isParameter(b) && product.rows <= mostByPanels(calls)) byPanels(product, calls);
       else if (!transposeB && rowCount(a.shape) <= FEW_ROWS) few(product, calls);
       else rowByRow(product, calls);
     },
@@ -36,11 +41,16 @@ interface Product extends MatmulExtents {
   readonly attributes: MatmulAttributes;
 }
 
+/** op(B) in panels. */
+function panelsOf({ b, inner, columns, attributes: { transposeB } }: Product, calls: Calls): Buffer {
+  return packed(calls, b, { inner, columns, stride: lastAxis(b.shape), transposed: transposeB });
+}
+
 /** A · op(B), row by row of A: B is packed first. */
-function rowByRow({ a, b, c, addend, rows, inner, columns, attributes }: Product, calls: Calls): void {
+function rowByRow(product: Product, calls: Calls): void {
+  const { a, c, addend, rows, inner, columns } = product;
   const { read, write, emit } = calls;
-  const { transposeB } = attributes;
-  const panels = packed(calls, b, { inner, columns, stride: lastAxis(b.shape), transposed: transposeB });
+  const panels = panelsOf(product, calls);
   emit({
     kernel: "gemmRows",
     domain: rows,
@@ -52,6 +62,38 @@ function rowByRow({ a, b, c, addend, rows, inner, columns, attributes }: Product
       C: write(c, "share"),
     },
     words: { K: inner, N: columns, lda: inner, ldc: columns },
+    inPlace: { C: "C0" },
+  });
+}
+
+/** Tiles of rows for each thread up to which these share out the panels instead: more tiles are even enough. */
+const FEW_TILES = 2;
+/** Rows up to which they do, for they all pass a panel before the next, and are to stay in a cache. */
+const MOST_ROWS = 256;
+const mostByPanels = ({ threads }: Calls): number => Math.min(MOST_ROWS, FEW_TILES * threads * ROW_TILE);
+/** Tasks that a thread should find, so that a delayed thread leaves its share to the others; and panels of one at most. */
+const [TASKS_PER_THREAD, MOST_PANELS] = [4, 16];
+
+const isParameter = (matrix: Tensor): boolean => stateOf(weightOf(matrix).source)?.kind === "parameter";
+
+/** A · op(B) of panels that are there already: each thread its own of them, for all rows. */
+function byPanels(product: Product, calls: Calls): void {
+  const { a, c, addend, rows, inner, columns } = product;
+  const { panelWidth, threads, read, write, emit } = calls;
+  const panels = panelsOf(product, calls);
+  const domain = Math.ceil(columns / panelWidth);
+  emit({
+    kernel: "gemmPanels",
+    domain,
+    grain: Math.min(MOST_PANELS, Math.ceil(domain / threads / TASKS_PER_THREAD)),
+    // As in `outer`: a task reads of the addend only what it writes.
+    operands: {
+      A: read(a, "whole"),
+      B: read(panels, "whole"),
+      C0: addend && read(addend, "share"),
+      C: write(c, "share"),
+    },
+    words: { M: rows, K: inner, N: columns, lda: inner, ldc: columns },
     inPlace: { C: "C0" },
   });
 }

@@ -11,7 +11,7 @@ import { streamSizes } from "../../../ops/streams.ts";
 import type { Buffer } from "../../plan/calls.ts";
 import { ROW_TILE } from "../constants.ts";
 import type { Words } from "../call.ts";
-import { type Calls, FEW_ROWS, type Implementation, implement, packed } from "../implement.ts";
+import { type Calls, type Implementation, implement, packed } from "../implement.ts";
 
 /** w [P, K] in panels: of wᵀ for x wᵀ, of w for draw w. */
 function packWeight(calls: Calls, w: Tensor, transposed: boolean): Buffer {
@@ -30,14 +30,13 @@ export const streamProjection: readonly Implementation[] = [
   implement(streamProjectionOperation, ({ x, w, p, s }, calls, attributes) => {
     const { read, write, emit } = calls;
     const { tokens } = streamSizes(x);
-    const few = tokens <= FEW_ROWS;
     emit({
-      kernel: few ? "streamProjectionFew" : "streamProjection",
+      kernel: "streamProjection",
       domain: tokens,
       grain: ROW_TILE,
       operands: {
         x: read(x, "share"),
-        w: read(few ? w : packWeight(calls, w, true), "whole"),
+        w: read(packWeight(calls, w, true), "whole"),
         p: write(p, "share"),
         s: write(s, "share"),
       },

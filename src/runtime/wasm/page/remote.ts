@@ -21,13 +21,14 @@ import {
   tensorsOf,
   valuesOf,
 } from "../../program.ts";
+import type { Phase } from "../../plan/calls.ts";
 import type { ProgramOf, Runtime } from "../../runtime.ts";
 import { bytesOf, fromStored, makeNaNsPlain, toStored } from "../../stored.ts";
 import { cpuDevice, MAXIMUM_PAGES, PAGE } from "../device.ts";
 import { encodeProgram } from "../encode.ts";
 import { tooLarge } from "../engine.ts";
 import { createHeap } from "../heap.ts";
-import { createLayout, reserve, STATIC_BYTES } from "../layout.ts";
+import { createLayout, type PlacedProgram, reserve, STATIC_BYTES } from "../layout.ts";
 import { wasmMachine } from "../machine.ts";
 import { kernelIndices } from "../module.ts";
 import type { WasmOptions } from "../runtime.ts";
@@ -53,12 +54,19 @@ export async function startRemoteRuntime(threads: number, { build }: Pick<WasmOp
     leader.expectThere();
   };
   const set = (address: number, data: ArrayBuffer): void => leader.send("set", { address, data }, [data]);
+  const sendProgram = (phases: readonly Phase[], base: number, find: PlacedProgram["placeOf"]): void => {
+    const { words, calls } = encodeProgram(phases, base, find, indexOf);
+    const named = calls.map(({ record, call: { label } }) => ({ record, call: { label } }));
+    leader.send("program", { base, words: words.buffer as ArrayBuffer, calls: named });
+  };
   const layout = createLayout(heap, machine, {
     begin({ buffer: { bytes, state }, address }) {
       leader.send("clear", { address, bytes });
       if (state?.values) set(address, Float32Array.from(state.values).buffer);
     },
     move: (from, to, bytes) => leader.send("move", { from, to, bytes }),
+    write: sendProgram,
+    drop: (base) => leader.send("forget", { base }),
   });
   const placeOf = (tensor: Tensor): Place => ({ address: layout.state(tensor).address, bytes: bytesOf(tensor) });
 
@@ -80,12 +88,8 @@ export async function startRemoteRuntime(threads: number, { build }: Pick<WasmOp
 
   const compile = <const O extends Outputs>(spec: ProgramSpec<O>): ProgramOf<Readings<O>> => {
     expectOpen("compile");
-    const placed = layout.place(spec, false, ({ plan, base, placeOf: find }) => {
-      const { words, calls } = encodeProgram(plan.phases, base, find, indexOf);
-      const named = calls.map(({ record, call: { label } }) => ({ record, call: { label } }));
-      leader.send("program", { base, words: words.buffer as ArrayBuffer, calls: named });
-    });
-    const { plan, base } = placed;
+    const placed = layout.place(spec, false, ({ plan, base, placeOf: find }) => sendProgram(plan.phases, base, find));
+    const { plan, base, prepared } = placed;
     updatedBy.set(
       base,
       (spec.updates ?? []).map(([state]) => stateOf(state)?.name ?? "tensor"),
@@ -99,7 +103,9 @@ export async function startRemoteRuntime(threads: number, { build }: Pick<WasmOp
       plan,
       run() {
         expectThere("run");
+        for (const stale of prepared.takeStale()) leader.send("run", { base: stale });
         leader.send("run", { base });
+        for (const [state] of spec.updates ?? []) layout.changed(plan.bufferOf(state));
         latest = program;
       },
       async read(name) {
@@ -146,6 +152,7 @@ export async function startRemoteRuntime(threads: number, { build }: Pick<WasmOp
       const data = toStored(tensor, values);
       if (values instanceof Float32Array) makeNaNsPlain(data);
       set(address, data.buffer);
+      layout.changed(layout.state(tensor).buffer);
     },
     async read(tensor) {
       expectOpen("read");
