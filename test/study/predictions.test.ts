@@ -31,7 +31,7 @@ test("accuracy and calibration are those of counted cases", () => {
   judge.add(logs, targets, 5);
   const { accuracy, calibration, bitsPerByte } = judge.judgement();
   expect(accuracy).toBeCloseTo(11 / 20, 12);
-  expect(calibration).toBeCloseTo((10 * 0 + 10 * 0.3) / 20, 6);
+  expect(calibration).toBeCloseTo((10 * 0.3) / 20, 6);
   const bits = -(8 * Math.log2(0.8) + 2 * Math.log2(0.2) + 3 * Math.log2(0.6) + 7 * Math.log2(0.4)) / 5;
   expect(bitsPerByte).toBeCloseTo(bits, 5);
 });
