@@ -16,7 +16,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { batchInputs, writeBatch } from "../training/inputs.ts";
 import type { TrainerState } from "../training/state.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 
 /** Says log p of each token of the vocabulary after each token of a batch, [N, V]. `release` it when done. */
 export interface Predictor {
