@@ -5,11 +5,22 @@ import { constraints } from "./constraints.ts";
 import { dynamic } from "./dynamic.ts";
 import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
+import { generalisation } from "./generalisation.ts";
 import { robustness } from "./robustness.ts";
+import { variability } from "./variability.ts";
 import type { Study } from "./study.ts";
 
 /** The names of all studies. */
-export const studyNames = ["robustness", "reasoning", "constraints", "dynamic", "optimizers", "clipping"] as const;
+export const studyNames = [
+  "robustness",
+  "reasoning",
+  "constraints",
+  "dynamic",
+  "optimizers",
+  "clipping",
+  "generalisation",
+  "variability",
+] as const;
 
 /** One of the names of `studies`. */
 export type StudyName = (typeof studyNames)[number];
@@ -22,4 +33,6 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   dynamic,
   optimizers,
   clipping,
+  generalisation,
+  variability,
 };
