@@ -7,6 +7,7 @@ import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
 import { generalisation } from "./generalisation.ts";
 import { robustness } from "./robustness.ts";
+import { streams } from "./streams.ts";
 import { variability } from "./variability.ts";
 import type { Study } from "./study.ts";
 
@@ -20,6 +21,7 @@ export const studyNames = [
   "clipping",
   "generalisation",
   "variability",
+  "streams",
 ] as const;
 
 /** One of the names of `studies`. */
@@ -35,4 +37,5 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   clipping,
   generalisation,
   variability,
+  streams,
 };
