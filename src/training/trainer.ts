@@ -288,12 +288,12 @@ export function createTrainer(
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
-    (programs.single ? 0 : 4 * parameterCount(parameters));
+    (programs.single ? 0 : trained.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0));
 
   return {
     config,
     parameterCount: parameterCount(parameters),
-    memoryBytes: stateBytes + Math.max(...[micro, last].map(({ plan }) => plan?.arena.bytes ?? 0)),
+    memoryBytes: stateBytes + Math.max(...[micro, last].map(({ bytes, plan }) => bytes ?? plan?.arena.bytes ?? 0)),
     storeEvery: programs.storeEvery,
     program: micro,
     get step() {

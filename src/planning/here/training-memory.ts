@@ -9,10 +9,12 @@ import { connectionOptions, createConnection } from "../../connections/table.ts"
 import { isMixed } from "../../model/overrides.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
+import { alone } from "../../runtime/collective/alone.ts";
+import { overRanks } from "../../runtime/collective/over-ranks.ts";
 import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { type Change, expectFit, HEAP_BYTES, leastNeed, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
-import type { Place } from "../../training/parallel/share.ts";
+import { type Place, sharingOf } from "../../training/parallel/share.ts";
 import { compileTraining } from "../../training/programs.ts";
 
 /** What is trained in one runtime, and what is asked of it beside training. */
@@ -66,7 +68,9 @@ function needOf(
   { sample, place }: { readonly sample: Trainings["sample"]; readonly place: Place | undefined },
 ): MemoryNeed {
   const runtime = createPlannedRuntime(machine);
-  const runs = configs.map((config) => compileTraining(runtime, config, place));
+  // Ranks that share experts have programs in parts, with states between them.
+  const cut = sharingOf(place ?? { rank: 0 }) ? overRanks(runtime, alone()) : runtime;
+  const runs = configs.map((config) => compileTraining(cut, config, place));
   const saved = runs.map(({ parameters, graph }) => [...parameters.all, ...graph.moments].map(({ tensor }) => tensor));
   for (const tensor of saved.flat()) runtime.write(tensor, []);
   for (const run of runs) {
