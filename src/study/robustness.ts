@@ -34,7 +34,7 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type BatchConfig, type BatchInputs, batchInputs, writeBatch } from "../training/inputs.ts";
 import type { TrainerState } from "../training/state.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import { changeableMaps } from "./intervene.ts";
 import { coefficientMap } from "./interventions.ts";
 

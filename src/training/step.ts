@@ -1,7 +1,7 @@
 // Question: what happens in one training step?
 //
 // Everything, inside one compiled program: forward, backward, the norm of all gradients, clipping and
-// AdamW. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
+// the optimizer. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
 import { given } from "../basics/given.ts";
@@ -20,14 +20,15 @@ import { mean } from "../ops/reductions.ts";
 import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
 import type { Outputs, ProgramSpec } from "../runtime/program.ts";
 import { type BatchConfig, type BatchInputs, batchInputs } from "./inputs.ts";
-import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
+import type { KeptState } from "./optimizers/rule.ts";
+import { type OptimizerStep, optimizerStep } from "./optimizers/step.ts";
 import type { OptimizerConfig, TrainingConfig } from "./config.ts";
 
 export interface StepGraph extends BatchInputs {
-  /** [3]: learning rate, 1 − beta1^t, 1 − beta2^t. */
+  /** [3]: the learning rate, and two numbers of the optimizer; see `optimizerSchedule`. */
   readonly schedule: Tensor;
   /** Optimizer state, saved beside the parameters. */
-  readonly moments: readonly { readonly name: string; readonly tensor: Tensor }[];
+  readonly moments: readonly KeptState[];
   readonly programs: StepPrograms;
 }
 
@@ -165,8 +166,8 @@ export function buildStep(model: LanguageModel, parameters: ParameterSet, option
   const updateFrom = (
     byParameter: readonly Tensor[],
     loads: readonly Tensor[],
-  ): { outputs: UpdateOutputs; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
-    const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimizer);
+  ): { outputs: UpdateOutputs; updates: OptimizerStep["updates"]; moments: StepGraph["moments"] } => {
+    const { updates, clip, squares, moments } = optimizerStep(trained, byParameter, schedule, optimizer);
     return { outputs: { clip, squares }, updates: [...updates, ...head.balanced(loads, clip)], moments };
   };
 
