@@ -10,7 +10,16 @@
 import { given } from "../../basics/given.ts";
 import { cutAt, type Step } from "../../graph/cut.ts";
 import { input, stateOf } from "../../graph/state.ts";
-import { ancestors, byteSize, type DType, type Node, repeated, type Shape, standing, type Tensor } from "../../graph/tensor.ts";
+import {
+  ancestors,
+  byteSize,
+  type DType,
+  type Node,
+  repeated,
+  type Shape,
+  standing,
+  type Tensor,
+} from "../../graph/tensor.ts";
 import { toBfloat16, toFloat32 } from "../../ops/bfloat16.ts";
 import { reshape } from "../../ops/reshape.ts";
 import {
