@@ -66,6 +66,35 @@ export function listenForInterrupt(): Interrupt {
   };
 }
 
+/**
+ * What a signal does that no command listens for: the process ends after it has done its last; where somebody is about to
+ * listen, they hear of it then. Asked a second time it ends at once.
+ */
+export function endUnheard({
+  expected,
+  last,
+}: {
+  readonly expected: () => boolean;
+  readonly last: () => Promise<void>;
+}): void {
+  let asked: number | undefined;
+  for (const name of endingSignals)
+    process.on(name, () => {
+      const isHeard = (): boolean => process.listenerCount(name) > 1;
+      if (isHeard()) return;
+      const now = performance.now();
+      if (asked !== undefined && now - asked > REPEATED_MS) process.exit(signalCodes[name]);
+      if (asked !== undefined) return;
+      asked = now;
+      if (!expected()) return void last().finally(() => process.exit(signalCodes[name]));
+      const timer = setInterval(() => {
+        if (!isHeard()) return;
+        clearInterval(timer);
+        process.kill(process.pid, name);
+      }, REPEATED_MS).unref();
+    });
+}
+
 function leave(code: number): never {
   process.stderr.write("\nLeft at once; what came after the last checkpoint is lost.\n");
   process.exit(code);

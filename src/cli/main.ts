@@ -5,10 +5,12 @@ import { showPlain } from "../basics/show.ts";
 import { messageOf } from "../files/errors.ts";
 import { prose } from "../report/terminal.ts";
 import { loadProgram } from "./commands.ts";
+import { hushFollower } from "./followers.ts";
 import { watchOutput } from "./interrupt.ts";
 import { version } from "./version.ts";
 
 watchOutput();
+hushFollower();
 try {
   await (await loadProgram(version, process.argv.slice(2))).parseAsync();
 } catch (error) {

@@ -16,6 +16,8 @@ import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts"
 import { expectSame } from "../training/parallel/agree.ts";
 import { endFollowers } from "../training/parallel/lead.ts";
 import { followRun } from "../runs/run.ts";
+import { followerSpeaks } from "./followers.ts";
+import { endUnheard } from "./interrupt.ts";
 import { version } from "./version.ts";
 
 /** What rank 0 tells the others before the run begins; null when there will be none. */
@@ -40,6 +42,7 @@ export interface Leader {
  * @param open opens the runtime that the command line asks for
  */
 export async function joinRanks(open: () => Promise<Runtime>): Promise<Leader | undefined> {
+  followerSpeaks();
   const collective = await openCollective();
   if (collective.rank === 0) return leadRanks(collective);
   // A person's Ctrl-C is rank 0's to answer.
@@ -57,28 +60,33 @@ export async function joinRanks(open: () => Promise<Runtime>): Promise<Leader | 
 function leadRanks(collective: Collective): Leader {
   let begun = false;
   let ended = collective.size === 1;
+  const end = async (): Promise<void> => {
+    if (ended) return;
+    ended = true;
+    if (begun) await endFollowers(collective);
+    else await broadcastText(collective, 0, JSON.stringify(null satisfies Start));
+    await collective.close();
+  };
+  // The others cannot hear a signal that comes before a training does: they are let go, and nothing is wrong.
+  if (collective.size > 1) endUnheard({ expected: () => begun, last: end });
   return {
     collective,
     async begin(config, data) {
-      if (ended) return;
+      if (collective.size === 1) return;
+      // A signal has come, and the process is about to end.
+      if (ended) await new Promise(() => undefined);
       const prepared = config.data.prepared;
       const folder = prepared?.folder ?? data.summary?.folder;
       if (folder === undefined)
         throw new Error(
           "The tokens of this run are not kept in a folder that other processes can open; train it in one process, or begin a new run.",
         );
+      begun = true;
       const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text };
       await broadcastText(collective, 0, JSON.stringify(start));
-      begun = true;
       await expectSame(collective, "the version of Birkhoff", version);
     },
-    async end() {
-      if (ended) return;
-      ended = true;
-      if (begun) await endFollowers(collective);
-      else await broadcastText(collective, 0, JSON.stringify(null satisfies Start));
-      await collective.close();
-    },
+    end,
   };
 }
 

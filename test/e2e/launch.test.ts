@@ -123,6 +123,22 @@ describe.each(kinds)("%s", (kind, program, variable) => {
       const printed = spawnSync(command[0]!, command.slice(1), { cwd: place.folder, encoding: "utf8" });
       expect(printed.stderr).not.toContain("Warning");
       expect(printed.status).toBe(0);
+      const wrong = spawnSync(command[0]!, [...command.slice(1), "--stepz", "3"], { encoding: "utf8" });
+      expect(wrong.stderr.match(/unknown option '--stepz'/g)).toHaveLength(1);
+      expect(wrong.status).toBe(1);
+    },
+  );
+
+  test.skipIf(!hasMpi)(
+    "a Ctrl-C before the training hears it ends the job as one after that does",
+    { timeout: SECONDS * 1000 },
+    async () => {
+      const job = start(place.folder, launch(2, ...model, "--steps", "100000", "--out", `${kind}-early`));
+      await job.said("reading the text");
+      job.child.kill("SIGINT");
+      const { code, stderr } = await job.finished;
+      expect(stderr).not.toContain("before the others");
+      expect(code).toBe(130);
     },
   );
 
