@@ -2,10 +2,12 @@
 
 import { clipping } from "./clipping.ts";
 import { constraints } from "./constraints.ts";
+import { dynamic } from "./dynamic.ts";
 import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
 import { generalisation } from "./generalisation.ts";
 import { robustness } from "./robustness.ts";
+import { streams } from "./streams.ts";
 import { variability } from "./variability.ts";
 import type { Study } from "./study.ts";
 
@@ -14,10 +16,12 @@ export const studyNames = [
   "robustness",
   "reasoning",
   "constraints",
+  "dynamic",
   "optimizers",
   "clipping",
   "generalisation",
   "variability",
+  "streams",
 ] as const;
 
 /** One of the names of `studies`. */
@@ -28,8 +32,10 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   robustness,
   reasoning,
   constraints,
+  dynamic,
   optimizers,
   clipping,
   generalisation,
   variability,
+  streams,
 };
