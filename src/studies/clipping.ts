@@ -10,6 +10,7 @@ import { showRate } from "../report/sweep-table.ts";
 import { groupBy } from "../runs/sweep/analysis.ts";
 import type { SweepCondition } from "../runs/sweep/definition.ts";
 import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
+import { seedsTo } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** The usual one is the second. */
@@ -45,7 +46,7 @@ function runs(base: StudyRuns["base"], { layers, warmup, rates, rate, depths, wa
       warmup: [...new Set([warmup, ...warmups])].sort((a, b) => a - b),
       precision: ["float32", "bfloat16"],
       learningRate: [...new Set([rate, ...rates])].sort((a, b) => a - b),
-      seed: Array.from({ length: seeds }, (_, index) => index + 1),
+      seed: seedsTo(seeds),
     },
     where,
   };

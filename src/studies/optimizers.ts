@@ -10,6 +10,7 @@ import { showRate } from "../report/sweep-table.ts";
 import { analyseSweep, groupBy } from "../runs/sweep/analysis.ts";
 import { optimizerEntry, type OptimizerKind, optimizerKinds } from "../training/optimizers/table.ts";
 import { type Arm, armsOf, bitsPerByte, difference, excludesZero, over } from "./arms.ts";
+import { modelShape, seedsTo } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** What all others are compared with. */
@@ -31,20 +32,11 @@ function runs(
       optimizer: optimizerKinds,
       connection: connections,
       learningRate: [...new Set(rates.flat())].sort((a, b) => a - b),
-      seed: Array.from({ length: seeds }, (_, index) => index + 1),
+      seed: seedsTo(seeds),
     },
     where: optimizerKinds.map((kind, index) => ({ optimizer: kind, learningRate: rates[index]! })),
   };
 }
-
-const shape = (layers: number, width: number, heads: number, context: number): StudyRuns["base"] => ({
-  "model.layers": layers,
-  "model.width": width,
-  "model.heads": heads,
-  "model.kvHeads": heads,
-  "model.hidden": 3 * width,
-  context,
-});
 
 const NONE = "–";
 
@@ -194,15 +186,15 @@ export const optimizers: Experiment = {
   shows: "trains connections by AdamW, Muon, Lion, gradient descent and Adafactor at many rates",
   sizes: {
     tiny: runs(
-      { ...shape(2, 16, 2, 16), vocabulary: 300, batch: 4, steps: 25, gainsEvery: 25, evaluateBatches: 2 },
+      { ...modelShape(2, 16, 2, 16), vocabulary: 300, batch: 4, steps: 25, gainsEvery: 25, evaluateBatches: 2 },
       { factors: [1, 3], seeds: 1, connections: ["residual", "mhc"] },
     ),
     small: runs(
-      { ...shape(6, 64, 4, 64), vocabulary: 512, batch: 8, steps: 160, gainsEvery: 40 },
+      { ...modelShape(6, 64, 4, 64), vocabulary: 512, batch: 8, steps: 160, gainsEvery: 40 },
       { factors: [0.3, 1, 3, 10], seeds: 2, connections: ["residual", "hc", "mhc"] },
     ),
     full: runs(
-      { ...shape(12, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 1000, gainsEvery: 100 },
+      { ...modelShape(12, 128, 8, 128), vocabulary: 1024, batch: 16, steps: 1000, gainsEvery: 100 },
       { factors: [0.1, 0.3, 1, 3, 10, 30], seeds: 3, connections: ["residual", "hc", "mhc"] },
     ),
   },

@@ -4,11 +4,23 @@ import { clipping } from "./clipping.ts";
 import { constraints } from "./constraints.ts";
 import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
+import { generalisation } from "./generalisation.ts";
 import { robustness } from "./robustness.ts";
+import { streams } from "./streams.ts";
+import { variability } from "./variability.ts";
 import type { Study } from "./study.ts";
 
 /** The names of all studies. */
-export const studyNames = ["robustness", "reasoning", "constraints", "optimizers", "clipping"] as const;
+export const studyNames = [
+  "robustness",
+  "reasoning",
+  "constraints",
+  "optimizers",
+  "clipping",
+  "generalisation",
+  "variability",
+  "streams",
+] as const;
 
 /** One of the names of `studies`. */
 export type StudyName = (typeof studyNames)[number];
@@ -20,4 +32,7 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   constraints,
   optimizers,
   clipping,
+  generalisation,
+  variability,
+  streams,
 };
