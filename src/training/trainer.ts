@@ -96,7 +96,7 @@ export interface Trainer {
   readonly step: number;
   /** Whether a step has been begun ahead that `trainStep` has not told of. */
   readonly begun: boolean;
-  /** The compiled step, for looking at its plan. */
+  /** The compiled step, for looking at its plan; of a stage of a pipeline the forward pass of its first piece. */
   readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
   trainStep(wishes?: StepWishes): Promise<StepResult>;

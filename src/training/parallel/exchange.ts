@@ -18,7 +18,6 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { Mesh } from "./mesh.ts";
-import type { MicroOutputs } from "../step.ts";
 import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { OwnBucket } from "./own-layout.ts";
@@ -38,7 +37,7 @@ export interface Exchange {
    * Run a microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. What comes of
    * several is added up until the update.
    */
-  run(micro: Program<MicroOutputs>): Promise<void>;
+  run(micro: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
@@ -74,15 +73,21 @@ interface OpenState {
   close(): void;
 }
 
+/** What the exchange of a rank works on. */
+export type Exchanged = Omit<SharedStep, "tokens" | "targets" | "weights" | "schedule" | "programs" | "sendsEach">;
+
 /**
  * @param rows all ranks that learn from rows
  * @param data those of them that have the same part of the experts; all, where each has all experts
+ * @param total microbatches whose gradients are added up
+ * @param everySquare the squares of the whole model's parameters from those of these, where others have the rest
  */
 export function createExchange(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
-  { trained, layout, sums, shards, clip, loads, kept, replicated }: SharedStep,
+  { trained, layout, sums, shards, clip, loads, kept, replicated }: Exchanged,
   total: number,
+  everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {
   const { buckets } = layout;
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
@@ -261,7 +266,7 @@ export function createExchange(
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
       const own = gradients!.map((state) => state?.values);
-      const squares = await gatherSquares(rows, buckets, own, { many: trained.length, total });
+      const squares = await everySquare(await gatherSquares(rows, buckets, own, { many: trained.length, total }));
       for (const state of gradients!) state?.close();
       gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
