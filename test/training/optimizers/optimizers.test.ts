@@ -168,7 +168,8 @@ test.each([
   [{ kind: "muon", iterations: 0 }, /iterations is 0/],
   [{ kind: "muon", matrices: ["norm"] }, /matrices is/],
   [{ kind: "adafactor", clip: "sometimes" }, /"sometimes" is given; it must be a largest norm/],
-  [{ kind: "adamw", clip: { kind: "adaptive", threshold: 0 } }, /it must be a largest norm/],
+  [{ kind: "adamw", clip: { kind: "adaptive", threshold: 0 } }, /clip\.threshold: 0 is given; it must be/],
+  [{ kind: "adamw", clip: { kind: "adaptive", treshold: 2 } }, /no field treshold here.*Did you mean "threshold"/],
   [{ kind: "sgd", learningRate: Number.NaN }, /learningRate is NaN/],
   [{}, /it must be an object with the optimizer's kind/],
 ])("optimizerUpdates refuses %j", (options, message) => {
