@@ -38,7 +38,7 @@ const list = (kind: Study["kind"]): string =>
     .join("; ");
 const questions = studyNames.flatMap((name) => {
   const study: Study = studies[name];
-  return study.kind === "experiment" ? [`  ${name.padEnd(14)}${study.question}`] : [];
+  return study.kind === "experiment" ? [`  ${name.padEnd(16)}${study.question}`] : [];
 });
 
 export const studyCommand: Command = memoryOption(machineOptions(new Command("study")), "studying")
