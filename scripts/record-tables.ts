@@ -1,16 +1,19 @@
-// Question: which tables of the documentation say what a run records?
+// Question: which tables of the documentation say what a run records, and which optimizers there are?
 //
-// In docs/instruments.md and docs/interop.md, between <!-- table: NAME --> and <!-- end -->, made from the tables
+// In docs/instruments.md, docs/interop.md and docs/optimizers.md, between <!-- table: NAME --> and <!-- end -->, made from the tables
 // of fields. Run: node scripts/record-tables.ts (a test fails when the pages are not what this makes).
 
 import { readFileSync, writeFileSync } from "node:fs";
 import type { Table } from "../src/stability/fields.ts";
 import { instrumentFields } from "../src/stability/instruments.ts";
+import { updateRule } from "../src/training/optimizers/step.ts";
 import { eventFields, metricFields } from "../src/training/records.ts";
+import { connectionParts } from "../src/training/optimizers/groups.ts";
+import { optimizerEntry, optimizerKinds, usualSettings } from "../src/training/optimizers/table.ts";
 import { scalars } from "../src/training/scalars.ts";
 
 /** The pages that hold such tables. */
-export const recordPages = ["docs/instruments.md", "docs/interop.md"] as const;
+export const recordPages = ["docs/instruments.md", "docs/interop.md", "docs/optimizers.md"] as const;
 
 const code = (text: string): string => `\`${text}\``;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
@@ -55,6 +58,32 @@ const tables: Readonly<Record<string, () => string>> = {
     ),
   metrics: () => table(["field", "what it holds", "what it is"], fieldRows(metricFields)),
   events: () => table(["field", "what it holds", "what it is"], fieldRows(eventFields)),
+  optimizers: () =>
+    table(
+      ["optimizer", "what it is", "learning rate", "weight decay", "its settings", "keeps of a matrix R × C"],
+      optimizerKinds.map((kind) => {
+        const { title, usual, settings } = optimizerEntry(kind);
+        const all = usualSettings(kind);
+        const { states } = updateRule({ shape: [3, 5], role: "weight", part: "down" }, { kind, ...all } as never);
+        const numbers = Object.values(states).map((shape) => shape.join());
+        const kept = numbers.every((shape) => shape === "3,5")
+          ? numbers.length === 1
+            ? "R C"
+            : `${numbers.length} R C`
+          : "R + C";
+        const own = Object.keys(settings).map((name) => `${code(name)} ${JSON.stringify(all[name])}`);
+        return [code(kind), title, String(usual.learningRate), String(usual.weightDecay), own.join(", "), kept];
+      }),
+    ),
+  groups: () =>
+    table(
+      ["parameter", "is", "with `connection` among the matrices"],
+      Object.entries(connectionParts).map(([name, { group, is }]) => [
+        code(name),
+        is,
+        group === "projection" ? "Muon" : "AdamW",
+      ]),
+    ),
   tensorboard: () =>
     table(
       ["tag", "value"],

@@ -50,7 +50,7 @@ export {
   initialisations,
 } from "./connections/initialisations.ts";
 
-// Steps: train the parameters of a graph by AdamW, from first values that a seed chooses.
+// Steps: train the parameters of a graph by AdamW or another optimizer, from first values that a seed chooses.
 export { initialise, initialValues } from "./training/initialise.ts";
 export {
   adamwUpdates,
@@ -59,6 +59,16 @@ export {
   type AdamwOptions,
   type AdamwSettings,
 } from "./training/adamw-updates.ts";
+export {
+  type OptimizerChoice,
+  type OptimizerOptions,
+  optimizerUpdates,
+  type OptimizerUpdates,
+} from "./training/optimizers/updates.ts";
+export type { OptimizerStep } from "./training/optimizers/step.ts";
+export type { KeptState } from "./training/optimizers/rule.ts";
+export type { AdaptiveClip, ClipConfig } from "./training/optimizers/clipping.ts";
+export type { OptimizerKind, OptimizerSettings } from "./training/optimizers/table.ts";
 
 // Runtimes: compile a graph once and run it any number of times.
 export type { Output, Outputs, ProgramSpec, Readings, TensorValues, ValuesOf } from "./runtime/program.ts";

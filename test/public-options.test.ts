@@ -60,6 +60,11 @@ const withOptions: Readonly<Record<string, Case>> = {
   expertMatmul: [(o) => ops.expertMatmul(t, t, t, o), "transpose", "transposed"],
   createLanes: [(o) => evaluation.createLanes(any, { config: { context: 8 } } as never, o), "lane", "lanes"],
   evaluate: [(o) => evaluation.evaluate(any, [], o), "signl", "signal"],
+  optimizerUpdates: [
+    (o) => b.optimizerUpdates(b.createParameters(), t, Object.assign({ kind: "muon" }, o) as never),
+    "momentm",
+    "momentum",
+  ],
   planTask: [(o) => evaluation.planTask({} as never, any, o), "shot", "shots"],
   headCrossEntropy: [(o) => ops.headCrossEntropy(t, t, ids, o), "row", "rows"],
   exportCsv: [(o) => interop.exportCsv("a", "b", o), "owerwrite", "overwrite"],

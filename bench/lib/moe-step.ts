@@ -11,7 +11,7 @@ import type { ParameterSet } from "../../src/graph/parameters.ts";
 import type { MixtureConfig } from "../../src/model/mixture.ts";
 import { stepConfig } from "../../src/planning/step-time.ts";
 import type { WasmRuntime } from "../../src/runtime/wasm/runtime.ts";
-import { adamwSchedule } from "../../src/training/adamw-updates.ts";
+import { optimizerSchedule } from "../../src/training/optimizers/table.ts";
 import { initialise, initialValues } from "../../src/training/initialise.ts";
 import { makeStep, type MicroOutputs } from "../../src/training/step.ts";
 
@@ -61,7 +61,7 @@ export function createStepper(
     parameters,
     step() {
       step++;
-      runtime.write(graph.schedule, adamwSchedule(config.optimizer.learningRate, step, config.optimizer));
+      runtime.write(graph.schedule, optimizerSchedule(config.optimizer.learningRate, step, config.optimizer));
       const ids = Int32Array.from({ length: BATCH * SIZE.context + 1 }, token);
       runtime.write(graph.tokens, ids.subarray(0, -1));
       runtime.write(graph.targets, ids.subarray(1));

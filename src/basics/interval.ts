@@ -26,3 +26,19 @@ export function estimate(values: readonly number[]): Estimate {
   const quantile = quantiles[count - 2] ?? NORMAL;
   return { mean: mean(values), half: quantile * Math.sqrt(sampleVariance(values) / count) };
 }
+
+/**
+ * A number of all measurements together, with an interval by the jackknife: how much it changes when one is left out.
+ *
+ * @param values at least one
+ * @param of the number of some of them
+ * @param least how many values the number needs: with no more there is no interval
+ */
+export function jackknife<V>(values: readonly V[], of: (kept: readonly V[]) => number, least: number): Estimate {
+  const count = values.length;
+  const whole = of(values);
+  if (count <= least) return { mean: whole };
+  const without = values.map((_, left) => of(values.filter((_, at) => at !== left)));
+  const deviation = Math.sqrt((sampleVariance(without) * (count - 1) ** 2) / count);
+  return { mean: whole, half: (quantiles[count - 2] ?? NORMAL) * deviation };
+}

@@ -14,11 +14,9 @@ import { sublayerConnections } from "../model/overrides.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { type AlarmsConfig, silentAlarms } from "../training/alarms.ts";
 import { currentPath, parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
+import { optimizerEntry, type OptimizerKind, optimizerKinds, paperSettings } from "../training/optimizers/table.ts";
 import { type ConnectionChoice, connectionOf, describeOptions, parseValue, writeChoice } from "./connections.ts";
 import { expectUnused, isGiven, sourceOf, trainingOptions, type TrainingOptions } from "./options.ts";
-
-/** The AdamW settings of the mHC paper (Table 5), for presets built like its models. */
-const PAPER_OPTIMIZER = { beta1: 0.9, beta2: 0.95, epsilon: 1e-20, weightDecay: 0.1 } as const;
 
 /** Options of connections that the command gives to every choice whose kind has them. */
 const sharedOptions = ["streams", "iterations", "residualMap", "convention", "initialisation"] as const;
@@ -119,6 +117,7 @@ const fieldOfOption: Readonly<Record<string, string>> = {
   ...Object.fromEntries(
     ["seed", "batch", "accumulate", "precision", "recompute", "sharded"].map((name) => [name, name]),
   ),
+  optimizer: "optimizer.kind",
   warmup: "optimizer.warmup",
   schedule: "optimizer.schedule.kind",
   context: "model.context",
@@ -149,6 +148,7 @@ export function configFrom(
   const evaluateEvery = options.evaluateEvery ?? Math.ceil(steps / 10);
   const connection = connectionOf(choice, Object.fromEntries(sharedOptions.map((name) => [name, options[name]])));
   const { size } = options.preset;
+  const optimizer = optimizerOf(options);
   const config: Record<string, unknown> = {
     name,
     seed: options.seed,
@@ -179,10 +179,12 @@ export function configFrom(
     ...given({ precision: options.precision, recompute: options.recompute, sharded: options.sharded }),
     steps,
     optimizer: {
-      learningRate: options.learningRate,
+      // AdamW is not named, as in runs that are older than the choice.
+      ...given({ kind: options.optimizer === "adamw" ? undefined : options.optimizer }),
+      learningRate: options.learningRate ?? optimizerEntry(optimizer).usual.learningRate,
       warmup: options.warmup ?? Math.ceil(steps / 20),
       schedule: { kind: options.schedule },
-      ...(size.feedForward ? PAPER_OPTIMIZER : {}),
+      ...(size.feedForward ? paperSettings(optimizer) : {}),
     },
     evaluateEvery,
     checkpointEvery: options.checkpointEvery ?? Math.ceil(steps / 5),
@@ -204,6 +206,13 @@ export function configFrom(
     assign(config, assignment);
   }
   return parseTrainingConfig(config, "The configuration made from these options");
+}
+
+/** The optimizer that the options name, by its option or by --set; a wrong name is told of with the configuration. */
+function optimizerOf({ optimizer, set }: Pick<TrainingOptions, "optimizer" | "set">): OptimizerKind | undefined {
+  const assigned = set.findLast((assignment) => fieldOf(assignment) === "optimizer.kind");
+  const named = assigned === undefined ? optimizer : assigned.slice(assigned.indexOf("=") + 1);
+  return optimizerKinds.find((kind) => kind === named);
 }
 
 /** Set a field by its path: optimizer.clip=0.5. A value that is not JSON is text. */

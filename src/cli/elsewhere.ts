@@ -38,9 +38,14 @@ const named: Readonly<Record<string, readonly string[]>> = {
   "--set optimizer.clip=…": ["--max-grad-norm", "--clip-grad", "--gradient-clip", "--clip-norm"],
   "--set optimizer.epsilon=…": ["--eps", "--adam-eps", "--adam-epsilon"],
   "--set optimizer.schedule.final=…": ["--min-lr", "--final-lr", "--min-lr-ratio"],
-  // The optimizer is AdamW; what can be chosen are its settings.
   "--set optimizer.weightDecay=…": ["--weight-decay", "--wd"],
-  "--set optimizer.beta1=…": ["--optimizer", "--optimiser", "--optim", "--adam", "--adamw"],
+  "--set optimizer.momentum=…": ["--momentum"],
+  "--optimizer": ["--optimiser", "--optim", "--opt"],
+  "--optimizer adamw": ["--adam", "--adamw"],
+  "--optimizer muon": ["--muon"],
+  "--optimizer lion": ["--lion"],
+  "--optimizer sgd": ["--sgd"],
+  "--optimizer adafactor": ["--adafactor"],
   "--set evaluateBatches=…": ["--eval-iters", "--val-batches"],
   "--preset moe-nano": ["--moe"],
   "--precision fp8": ["--fp8", "--float8"],
@@ -72,10 +77,6 @@ const absent: readonly (readonly [names: readonly string[], sentence: string])[]
   [
     ["--fp16", "--half", "--float16", "--int8"],
     "Models train in float32 or, with --precision bfloat16 or fp8, in mixed precision (docs/precision.md).",
-  ],
-  [
-    ["--muon", "--sgd", "--lion", "--adafactor", "--momentum"],
-    "The optimizer is AdamW; --set optimizer.beta1=0.9 and the like change its settings.",
   ],
   [
     ["--wandb", "--mlflow", "--report-to"],

@@ -10,6 +10,9 @@ import { type Tell, tellJson } from "./events.ts";
 import { parseHosts } from "./launch-hosts.ts";
 import { type JobEnd, runJob } from "./launch-job.ts";
 import { findLauncher, type Launcher, launchLine, type MpiName, mpiNames } from "./launch-line.ts";
+import { slurmScript } from "./launch-slurm.ts";
+import { kubernetesObject } from "./launch-kubernetes.ts";
+import { sweepJob, trainingJob, wishesOf } from "./launch-cluster.ts";
 import { goOn, lastStepAt, mayBeginAgain, type Onward, repeatable, type RepeatableCommand } from "./launch-restart.ts";
 import { wholeNumber } from "./options.ts";
 import { suggestNames } from "./suggest.ts";
@@ -21,6 +24,8 @@ interface LaunchOptions {
   readonly mpi?: MpiName;
   readonly hostfile?: string;
   readonly restarts: number;
+  readonly slurm?: true | readonly string[];
+  readonly kubernetes?: readonly string[];
   readonly print?: boolean;
   readonly json?: boolean;
 }
@@ -30,8 +35,12 @@ const REST_MS = 1000;
 
 export const launchCommand: Command = new Command("launch")
   .description("Train with several processes by MPI, and end them all when one of them is killed or hangs.")
-  .argument("<command...>", "what each process runs, after --: train and its options")
-  .requiredOption("-n, --processes <n>", "how many processes share the training", wholeNumber(1, 65536))
+  .argument("<command...>", "what each process runs, after --: train and its options; for a scheduler also sweep")
+  .requiredOption(
+    "-n, --processes <n>",
+    "how many processes share the training, or how many runs of a sweep go on at once",
+    wholeNumber(1, 65536),
+  )
   .addOption(new Option("--mpi <kind>", "whose mpirun is used (default: the first that is there)").choices(mpiNames))
   .option("--hostfile <file>", "the machines, in the form that this mpirun reads (default: this one alone)")
   .option(
@@ -41,6 +50,18 @@ export const launchCommand: Command = new Command("launch")
     0,
   )
   .option("--print", "print the mpirun line and run nothing")
+  .addOption(
+    new Option(
+      "--slurm [directives...]",
+      "print a script for sbatch and run nothing; directives are KEY=VALUE by their long names, such as time=12:00:00",
+    ).conflicts(["hostfile", "print", "kubernetes", "json"]),
+  )
+  .addOption(
+    new Option(
+      "--kubernetes <wishes...>",
+      "print an MPIJob of kubeflow and run nothing; image=NAME claim=NAME, and mount, namespace, cpu, memory, gpu",
+    ).conflicts(["hostfile", "print", "json"]),
+  )
   .option("--json", "print JSON lines: the command, and how it ended")
   .addHelpText(
     "after",
@@ -51,13 +72,21 @@ Examples:
   birkhoff launch -n 2 -- train --data my.txt --out runs/two
   birkhoff launch -n 8 --hostfile hosts -- train --resume runs/two
   birkhoff launch -n 8 --hostfile hosts --restarts 3 -- train --data my.txt --out runs/long
-  birkhoff launch -n 4 --mpi mpich --print -- train --data my.txt`,
+  birkhoff launch -n 4 --mpi mpich --print -- train --data my.txt
+  birkhoff launch -n 8 --slurm time=12:00:00 partition=long -- train --data my.txt --out runs/long > job.sh; sbatch job.sh
+  birkhoff launch -n 4 --slurm -- sweep rates.json | sbatch
+  birkhoff launch -n 8 --kubernetes image=me/birkhoff claim=work -- train --data my.txt --out runs/long | kubectl apply -f -`,
   )
   .action(async (command: string[], options: LaunchOptions) => {
-    if (command[0] !== "train")
+    const isForScheduler = options.slurm !== undefined || options.kubernetes !== undefined;
+    if (command[0] !== "train" && !(isForScheduler && command[0] === "sweep"))
       throw new Error(
-        `launch: ${command[0]} is given; only train shares its work among processes. Give -- train and its options.`,
+        `launch: ${command[0]} is given; only train shares its work among processes${isForScheduler ? ", and sweep its runs" : ""}. Give -- train and its options.`,
       );
+    if (isForScheduler) {
+      process.stdout.write(await forScheduler(command, options));
+      return;
+    }
     const trainOptions = await readOptions(command);
     expectPackages("mpi");
     const launcher = findLauncher(options.mpi);
@@ -81,6 +110,21 @@ Examples:
     tell?.("result", { code, ...(trouble === undefined ? {} : { trouble }) });
     process.exitCode = code;
   });
+
+/** What a scheduler is given. */
+async function forScheduler(command: readonly string[], options: LaunchOptions): Promise<string> {
+  const { processes, restarts, mpi = "openmpi", slurm, kubernetes } = options;
+  const common = { processes, restarts, mpi };
+  const job =
+    command[0] === "sweep" ? await sweepJob(command, common) : trainingJob(command, await readOptions(command), common);
+  if (!kubernetes) {
+    const entry = [process.execPath, ...process.execArgv, realpathSync(process.argv[1]!)];
+    return slurmScript(job, entry, wishesOf("--slurm", slurm === true ? [] : slurm!));
+  }
+  const object = kubernetesObject(job, wishesOf("--kubernetes", kubernetes));
+  expectPackages("yaml");
+  return (await import("yaml")).stringify(object);
+}
 
 /** Run a job, and again from its last checkpoint when a rank is lost, as often as it may. */
 async function runAgain(

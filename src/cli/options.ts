@@ -14,6 +14,7 @@ import { presets } from "../model/config.ts";
 import { type AlarmName, alarmNames } from "../stability/alarms.ts";
 import { alarmActions, type AlarmSetting } from "../training/alarms.ts";
 import { type RecomputeConfig, type Sharded, shardings } from "../training/config.ts";
+import { optimizerEntry, type OptimizerKind, optimizerKinds } from "../training/optimizers/table.ts";
 import { type RuntimeChoice, runtimeChoices } from "../runtime/open.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { parseChoice } from "./connections.ts";
@@ -28,6 +29,13 @@ export function wholeNumber(minimum: number, most: number = MOST_COUNT): (text: 
     return value;
   };
 }
+
+/** 0.002, of lion 0.0003 and so on. */
+const usualRates = optimizerKinds
+  .map((kind) => [kind, optimizerEntry(kind).usual.learningRate] as const)
+  .filter(([kind, rate]) => kind === "adamw" || rate !== optimizerEntry("adamw").usual.learningRate)
+  .map(([kind, rate]) => (kind === "adamw" ? String(rate) : `of ${kind} ${rate}`))
+  .join(", ");
 
 /** Any whole number that JavaScript holds exactly. */
 export const seed: (text: string) => number = wholeNumber(0, Number.MAX_SAFE_INTEGER);
@@ -147,7 +155,8 @@ export interface TrainingOptions extends MachineOptions, MemoryOption {
   readonly precision?: ComputePrecision;
   readonly recompute?: RecomputeConfig;
   readonly sharded?: Sharded;
-  readonly learningRate: number;
+  readonly optimizer?: OptimizerKind;
+  readonly learningRate?: number;
   readonly warmup?: number;
   readonly schedule: "step" | "cosine" | "constant";
   readonly streams: number;
@@ -283,7 +292,13 @@ export function trainingOptions(command: Command): Command {
       ).choices(shardings),
     )
     .option("--context <n>", "tokens in a sequence (default: the preset's)", wholeNumber(1, MOST_TOKENS))
-    .option("--learning-rate <rate>", "highest learning rate", positiveNumber, 2e-3)
+    .addOption(
+      new Option(
+        "--optimizer <kind>",
+        "how parameters follow their gradients; muon: orthogonal steps of matrices (default: adamw; docs/optimizers.md)",
+      ).choices(optimizerKinds),
+    )
+    .option("--learning-rate <rate>", `highest learning rate (default: ${usualRates})`, positiveNumber)
     .option("--warmup <n>", "steps over which the learning rate rises (default: 5 % of the steps)", wholeNumber(0))
     .addOption(
       new Option(

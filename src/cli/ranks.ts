@@ -4,6 +4,7 @@
 // others hear from it what is trained, on which prepared tokens, and share its steps until it lets them go.
 
 import { availableParallelism } from "node:os";
+import { given } from "../basics/given.ts";
 import { openPrepared } from "../data/prepare.ts";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import { reason } from "../files/errors.ts";
@@ -15,13 +16,19 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
 import { expectSame } from "../training/parallel/agree.ts";
 import { endFollowers } from "../training/parallel/lead.ts";
+import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import { followRun } from "../runs/run.ts";
 import { followerSpeaks } from "./followers.ts";
 import { endUnheard } from "./interrupt.ts";
 import { version } from "./version.ts";
 
 /** What rank 0 tells the others before the run begins; null when there will be none. */
-type Start = { readonly config: TrainingConfig; readonly folder: string; readonly text: string } | null;
+type Start = {
+  readonly config: TrainingConfig;
+  readonly folder: string;
+  readonly text: string;
+  readonly spread?: PipelinePlan;
+} | null;
 
 /** Rank 0 of the processes that share a training, or the only one. */
 export interface Leader {
@@ -30,6 +37,7 @@ export interface Leader {
   begin(
     config: TrainingConfig,
     data: PreparedFiles & { readonly summary?: { readonly folder: string } },
+    spread?: PipelinePlan,
   ): Promise<void>;
   /** Let the others go. */
   end(): Promise<void>;
@@ -71,7 +79,7 @@ function leadRanks(collective: Collective): Leader {
   if (collective.size > 1) endUnheard({ expected: () => begun, last: end });
   return {
     collective,
-    async begin(config, data) {
+    async begin(config, data, spread) {
       if (collective.size === 1) return;
       // A signal has come, and the process is about to end.
       if (ended) await new Promise(() => undefined);
@@ -82,7 +90,7 @@ function leadRanks(collective: Collective): Leader {
           "The tokens of this run are not kept in a folder that other processes can open; train it in one process, or begin a new run.",
         );
       begun = true;
-      const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text };
+      const start: Start = { config, folder, text: prepared?.text ?? data.train.origin.text, ...given({ spread }) };
       await broadcastText(collective, 0, JSON.stringify(start));
       await expectSame(collective, "the version of Birkhoff", version);
     },
@@ -92,14 +100,14 @@ function leadRanks(collective: Collective): Leader {
 
 async function follow(
   collective: Collective,
-  { config, folder, text }: NonNullable<Start>,
+  { config, folder, text, spread }: NonNullable<Start>,
   runtime: Runtime,
 ): Promise<void> {
   try {
     await expectSame(collective, "the version of Birkhoff", version);
     const data = openTokens(folder, text);
     try {
-      await followRun(runtime, parseTrainingConfig(config), data, collective);
+      await followRun(runtime, parseTrainingConfig(config), data, collective, spread);
     } finally {
       data.close();
     }

@@ -31,11 +31,12 @@ export interface TrainingRoom {
 export function trainingRoom(
   { machine, device }: Pick<Runtime, "machine" | "device">,
   { memory }: MemoryOption,
-  { place, ...wording }: MemoryWording & Pick<Trainings, "place">,
+  { place, spread, ...wording }: MemoryWording & Pick<Trainings, "place" | "spread">,
 ): TrainingRoom {
   const check = (configs: readonly TrainingConfig[], writes: boolean): void => {
     const sample = writes ? largestSample : undefined;
-    if (machine) expectMemory({ configs, sample, ...given({ place }) }, machine, memoryLimits(device, memory), wording);
+    if (machine)
+      expectMemory({ configs, sample, ...given({ place, spread }) }, machine, memoryLimits(device, memory), wording);
   };
   const modelsOf = (configs: readonly TrainingConfig[]): string => JSON.stringify(configs.map(({ model }) => model));
   let fitting: string | undefined;

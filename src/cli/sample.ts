@@ -16,7 +16,7 @@ import { parseTrainingConfig } from "../training/config.ts";
 import { type Change, expectFit, leastNeed, memoryLimits } from "../planning/here/memory-limit.ts";
 import { planWriting, type RunningModel } from "../planning/here/model-memory.ts";
 import { openRunFolder } from "../runs/run-folder.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import { acceptConfig } from "./config-file.ts";
 import { memoryOption, type MemoryOption, seed, wholeNumber, machineOptions, type MachineOptions } from "./options.ts";
 import { listenForInterrupt } from "./interrupt.ts";

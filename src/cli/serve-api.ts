@@ -16,7 +16,7 @@ import { createEngine, type EngineOptions, shapesFor } from "../serving/engine.t
 import { listenForApi } from "../serving/listen.ts";
 import { createPromptEncoder } from "../serving/prompt-encoder.ts";
 import { parseTrainingConfig } from "../training/config.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import { untilEnded } from "./interrupt.ts";
 import type { MachineOptions, MemoryOption } from "./options.ts";
 import { openChosen } from "./runtime.ts";

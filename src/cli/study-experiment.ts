@@ -14,7 +14,7 @@ import { shellWord, showMany } from "../basics/show.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { hasCode, reason } from "../files/errors.ts";
 import { parseJson } from "../files/json.ts";
-import { MissingPackages } from "../files/packages.ts";
+import { expectPackages, MissingPackages } from "../files/packages.ts";
 import { readText } from "../files/read.ts";
 import { ensureWritableFolder } from "../files/space.ts";
 import { renderSvg } from "../report/render.ts";
@@ -46,6 +46,7 @@ export interface ExperimentOptions extends Omit<SweepTraining, "threads"> {
 
 /** Train what has not been trained, measure what has not been measured, and write the page. */
 export async function runExperiment(name: string, study: Experiment, options: ExperimentOptions): Promise<void> {
+  for (const part of study.needs ?? []) expectPackages(part);
   const size = sizeOf(options);
   const runs = asked(study.sizes[size], options);
   const sweep = parseSweep({ name: `study-${name}-${size}`, ...runs, keepCheckpoints: true }, `study ${name}`);

@@ -24,7 +24,7 @@ import {
   sweepPoints,
   type SweepValue,
 } from "../runs/sweep/definition.ts";
-import { readOutcome, sweepFiles, writeSweepPlan } from "../runs/sweep/folder.ts";
+import { isSweepFolder, readOutcome, readSweepPlan, sweepFiles, writeSweepPlan } from "../runs/sweep/folder.ts";
 import { type QueueResult, runJobs } from "../runs/sweep/queue.ts";
 import type { SweepJob } from "../runs/sweep/worker.ts";
 import { plannedMachine } from "../runtime/machines.ts";
@@ -44,6 +44,8 @@ import { say, warn } from "./warn.ts";
 /** How the runs of a sweep use this machine. */
 export interface SweepTraining extends MemoryOption {
   readonly workers?: number;
+  /** The only point to train, from 1, where others are trained elsewhere at the same time. */
+  readonly point?: number;
   readonly threads: number;
   readonly runtime: RuntimeChoice;
   readonly revectorise: boolean;
@@ -62,7 +64,8 @@ export async function trainSweep(sweep: SweepDefinition, folder: string, options
     warn(
       `${showMany(wished, "worker")} of ${showMany(options.threads, "thread")} need more than the ${showMany(cores, "core")}; each run will be slower`,
     );
-  const points = sweepPoints(sweep);
+  const all = sweepPoints(sweep);
+  const points = options.point === undefined ? all : [pointOf(all, options.point)];
   await expectChosen(options);
   // With tiles of 16 columns or of 8: which one the machine uses is not known before a run starts.
   const machine = plannedMachine({ threads: options.threads });
@@ -86,10 +89,12 @@ export async function trainSweep(sweep: SweepDefinition, folder: string, options
   const unfinished = (): SweepJob[] => jobs.filter(isUnfinished);
   const workers = atATime(unfinished().map(({ name, config }) => ({ name, config })));
   ensureWritableFolder(folder);
-  const unlock = lockFolder(folder);
+  // Several tasks of an array are in the folder at once, each with a run of its own, which it locks.
+  const unlock = options.point === undefined ? lockFolder(folder) : () => undefined;
   try {
     sweepLeftovers(folder, [...sweepFiles, SWEEP_CHART]);
-    writeSweepPlan(folder, { sweep, texts });
+    const known = isSweepFolder(folder) ? readSweepPlan(folder).texts : {};
+    writeSweepPlan(folder, { sweep, texts: { ...known, ...texts } });
     const left = unfinished().sort((a, b) => cost(b) - cost(a));
     const fewer = workers < Math.min(wished, left.length) ? `, because more do not fit into memory` : "";
     say(
@@ -107,6 +112,12 @@ export async function trainSweep(sweep: SweepDefinition, folder: string, options
   } finally {
     unlock();
   }
+}
+
+function pointOf(points: readonly SweepPoint[], number: number): SweepPoint {
+  const point = points[number - 1];
+  if (point) return point;
+  throw new RangeError(`--point ${number} is given; the sweep has the points 1 to ${points.length}. Give one of them.`);
 }
 
 async function runAll(

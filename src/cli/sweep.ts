@@ -3,7 +3,7 @@
 import { existsSync, statSync } from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { shellWord, showMany } from "../basics/show.ts";
 import { writeFileAtomically } from "../files/atomic.ts";
 import { readDataFile } from "../files/data-file.ts";
@@ -21,7 +21,7 @@ import { memoryOption, positiveNumber, runtimeOption, wholeNumber } from "./opti
 import { SWEEP_CHART, type SweepTraining, trainSweep } from "./sweep-train.ts";
 import { warn } from "./warn.ts";
 
-interface SweepOptions extends SweepTraining {
+export interface SweepOptions extends SweepTraining {
   readonly out?: string;
   readonly report?: boolean;
   readonly tolerance: number;
@@ -37,6 +37,11 @@ export const sweepCommand: Command = acceptConfig(
   )
   .option("--out <folder>", "folder of the run folders (default: runs/<name of the sweep>)")
   .option("--workers <n>", "most runs at a time, if memory allows (default: cores / threads)", wholeNumber(1, 1024))
+  .addOption(
+    new Option("--point <n>", "train only the n-th run, from 1, as a task of an array does: others may train at once")
+      .argParser(wholeNumber(1, 1_000_000))
+      .conflicts(["report", "workers"]),
+  )
   .option("--threads <n>", "threads of each run", wholeNumber(1, 256), 1)
   .option("--no-revectorise", "do not ask V8 for 256-bit vectors")
   .option("--cache <folder>", "where tokenizers and tokens are kept (default: ~/.cache/birkhoff)")
@@ -71,18 +76,27 @@ Examples:
   birkhoff sweep examples/sweeps/lr-depth-small.json
   birkhoff sweep rates.json --out runs/rates --workers 2
   birkhoff sweep runs/rates                          continue, or look at the results
+  birkhoff sweep rates.json --point 3                one run, for an array of jobs (birkhoff launch --slurm)
   birkhoff sweep runs/rates --report --json`,
   )
   .action(async (file: string, options: SweepOptions) => {
     const { sweep, folder } = await openSweep(file, options);
+    if (options.point !== undefined) {
+      const left = await trainSweep(sweep, folder, options);
+      if (!left && !options.json)
+        process.stdout.write(
+          `The results of all runs, when they are done: birkhoff sweep ${shellWord(folder)} --report\n`,
+        );
+      return;
+    }
     const stopped = options.report ? false : await trainSweep(sweep, folder, options);
     await report(sweep, folder, stopped, options);
   });
 
 /** The sweep that a file or a folder holds, and the folder of its runs. */
-async function openSweep(
+export async function openSweep(
   file: string,
-  { out, report }: SweepOptions,
+  { out, report }: Pick<SweepOptions, "out" | "report">,
 ): Promise<{ sweep: SweepDefinition; folder: string }> {
   if (existsSync(file) && statSync(file).isDirectory()) {
     if (!isSweepFolder(file)) throw new Error(`${file} holds no sweep (no sweep.json); give the sweep's file first.`);

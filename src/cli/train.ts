@@ -18,11 +18,24 @@ import { expectNoRun, FolderTakenError } from "../runs/run-folder.ts";
 import { FolderInUseError } from "../files/lock.ts";
 import { expectPackages } from "../files/packages.ts";
 import { openRun, type Run } from "../runs/run.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { type MeshSize, parseMesh } from "../training/parallel/mesh.ts";
+import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
+import { type ScheduleName, scheduleNames } from "../training/parallel/schedules/table.ts";
+import { planSpread } from "../training/parallel/spread.ts";
 import { acceptConfig, inherit } from "./config-file.ts";
 import { fieldsOf } from "./run-config.ts";
 import { type ConnectionChoice, writeChoice } from "./connections.ts";
 import { changedConfig, checkConfig, configFrom, expectEffect, expectResumable } from "./configuration.ts";
-import { connectionOption, isGiven, sourceName, trainingOptions, type TrainingOptions } from "./options.ts";
+import {
+  connectionOption,
+  expectUnused,
+  isGiven,
+  sourceName,
+  trainingOptions,
+  type TrainingOptions,
+  wholeNumber,
+} from "./options.ts";
 import { keepPage, showPage } from "./page.ts";
 import { joinRanks, type Leader, threadsHere } from "./ranks.ts";
 import { type TrainingRoom, trainingRoom } from "./room.ts";
@@ -30,6 +43,7 @@ import { expectChosen, openChosen } from "./runtime.ts";
 import { prepare, prepareRun, summaryRow, tellOfDefaultText, textOf, trainAll } from "./session.ts";
 import { samplePrompt, writeSample } from "../runs/write-sample.ts";
 import { printedSample } from "./text.ts";
+import { drawTimeline } from "./timeline.ts";
 import { startOf as startLine, tellJson } from "./events.ts";
 import { say, warn } from "./warn.ts";
 
@@ -41,6 +55,10 @@ export interface TrainOptions extends TrainingOptions {
   readonly continue?: boolean;
   readonly from?: string;
   readonly fromCheckpoint: CheckpointChoice;
+  readonly mesh?: Partial<MeshSize>;
+  readonly pipelineSchedule: ScheduleName;
+  readonly pipelineChunks: number;
+  readonly timeline?: string;
 }
 
 export const trainCommand: Command = acceptConfig(trainingOptions(new Command("train")))
@@ -69,6 +87,19 @@ export const trainCommand: Command = acceptConfig(trainingOptions(new Command("t
       .argParser(checkpointChoice)
       .default("last"),
   )
+  .addOption(
+    new Option(
+      "--mesh <sizes>",
+      "how processes share the model, such as data=2,pipeline=2: the product is their number (default: data alone; docs/clusters.md)",
+    ).argParser(meshSizes),
+  )
+  .addOption(
+    new Option("--pipeline-schedule <name>", "of a mesh with pipeline: the order of its passes (docs/pipeline.md)")
+      .choices(scheduleNames)
+      .default("1f1b"),
+  )
+  .option("--pipeline-chunks <v>", "of the interleaved schedule: pieces of the model in a stage", wholeNumber(1, 64), 2)
+  .option("--timeline <file>", "of a mesh with pipeline: draw the last step beside what is simulated, as a page")
   .addHelpText(
     "after",
     `
@@ -81,6 +112,7 @@ Examples:
   birkhoff train --data fineweb/*.parquet --tokenizer gpt2/tokenizer.json --preset gpt2-small --learning-rate 6e-4
   birkhoff train --data fineweb/ code.jsonl --weights 3,1
   birkhoff train --data my.txt --alarm gain=100:stop --alarm spike=6:rollback
+  birkhoff launch -n 4 -- train --data my.txt --accumulate 8 --mesh data=2,pipeline=2
   birkhoff train --resume runs/notes
   birkhoff train --resume runs/notes --steps 2000           a finished run, trained on
   birkhoff train --data my.txt --out runs/my --continue     begins, or goes on
@@ -118,10 +150,12 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
   let run: Run | undefined;
   let page: PageBeside | undefined;
   try {
+    const spread = spreadOf(options, command, ranks.collective, runtime);
     const room = trainingRoom(runtime, options, {
       resumed: resumed !== undefined,
       connections: (field, [value]) => `--connection ${writeChoice(options.connection, field, value)}`,
       place: ranks.collective,
+      ...given({ spread }),
     });
     const begun = resumed
       ? await beginAgain(resumed, options.resume!, options, room)
@@ -130,14 +164,17 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
     data = begun.data;
     const { tokenizer } = data;
     const prompt = samplePrompt(data);
-    await ranks.begin(config, data);
+    const plan = spread?.(config);
+    if (isPipelined(plan))
+      say("a pipeline reads no instruments and writes no samples: no process has the whole model (docs/clusters.md)");
+    await ranks.begin(config, data, plan);
     const openIn = (place: string): Promise<Run> =>
       openRun(runtime, { ...config, name: resumed ? config.name : path.basename(place) }, begun.data, place, {
         existing: options.resume || options.continue ? "resume" : options.overwrite ? "overwrite" : "refuse",
         onWarning: warn,
         onNote: say,
         collective: ranks.collective,
-        ...given({ changed: asked?.changed }),
+        ...given({ changed: asked?.changed, spread: plan }),
       });
     const named = (options.resume ?? options.out) !== undefined || options.overwrite;
     const opened = named ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
@@ -157,12 +194,14 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
       process.stdout.write(
         `\n${drawCurves([{ name: "training loss", values: run.metrics.map(({ loss }) => loss) }], look)}\n\n${summaryTable([row], look.width)}\n`,
       );
-      const sample = stopped ? undefined : await writeSample(run, tokenizer, prompt);
+      // No rank of a pipeline has the whole model.
+      const sample = stopped || isPipelined(plan) ? undefined : await writeSample(run, tokenizer, prompt);
       if (sample) process.stdout.write(prose(`\n${printedSample(sample.prompt + sample.text)}\n`, process.stdout));
       process.stdout.write(
         `\n${stopped ? `Continue: birkhoff train --resume ${shellWord(folder)}` : `Saved in: ${showPlain(folder)}`}\n`,
       );
     }
+    if (plan && options.timeline !== undefined) say(drawTimeline(options.timeline, run, plan));
     if (stopped) return;
   } finally {
     run?.close();
@@ -244,6 +283,32 @@ function storedText({ config }: StartingPoint, command: Command): TextFacts | un
 }
 
 type TextFacts = PreparedFiles & { readonly summary: { readonly folder: string } };
+
+/** How the processes share the model, as far as it is asked for. */
+function spreadOf(
+  { mesh, pipelineSchedule: schedule, pipelineChunks: chunks, timeline }: TrainOptions,
+  command: Command,
+  { size }: Leader["collective"],
+  { machine }: Runtime,
+): ((config: TrainingConfig) => PipelinePlan) | undefined {
+  const ofPipelines = ["pipelineSchedule", "pipelineChunks", "timeline"];
+  if ((mesh?.pipeline ?? 1) === 1) expectUnused(command, ofPipelines, "without --mesh pipeline=N of at least 2 stages");
+  if (!mesh) return undefined;
+  return (config) => ({
+    ...planSpread(config, machine, size, { mesh, schedule, chunks }),
+    ...(timeline === undefined ? {} : { watched: true }),
+  });
+}
+
+const isPipelined = (plan: PipelinePlan | undefined): boolean => (plan?.mesh.pipeline ?? 1) > 1;
+
+function meshSizes(text: string): Partial<MeshSize> {
+  try {
+    return parseMesh(text);
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message);
+  }
+}
 
 function checkpointChoice(text: string): CheckpointChoice {
   if (text === "last" || text === "best") return text;

@@ -128,13 +128,11 @@ function choosing(model: Answerer, prompt: string, choices: readonly string[]): 
     ? [{ context: first, continuations: pairs.map(({ continuation }) => continuation) }]
     : pairs.map(({ context, continuation }) => ({ context, continuations: [continuation] }));
   return {
-    tokens: first,
+    // The readings of several contexts lie in each other's place.
+    tokens: shared ? first : [],
     *read(held) {
       const scores = [];
-      for (const request of requests) {
-        scores.push(...(yield* readRequest(request, held)));
-        held = 0;
-      }
+      for (const request of requests) scores.push(...(yield* readRequest(request, held)));
       return {
         answer: { choices: scores.map(({ logProbability, greedy }) => [logProbability, greedy] as const) },
         cut,

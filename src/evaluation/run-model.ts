@@ -13,7 +13,7 @@ import { openRunFolder } from "../runs/run-folder.ts";
 import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../training/config.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import type { Answerer } from "./answers.ts";
 
 /** A run whose model can be asked. */

@@ -105,7 +105,7 @@ export const packageParts: Readonly<Record<PackagePart, PartPackages>> = {
   yaml: {
     what: "configurations in YAML",
     packages: ["yaml"],
-    neededBy: "a .yaml file of --config, --preset or sweep needs it",
+    neededBy: "a .yaml file of --config, --preset or sweep, and launch --kubernetes need it",
     instead: "or write the file as JSON",
   },
 };

@@ -28,6 +28,8 @@ export interface Parameter {
   readonly part: string;
   readonly initial: Initial;
   readonly role: Role;
+  /** Widths of the matrices that lie side by side in its last axis; absent: it is one. */
+  readonly columns?: readonly number[];
   /** Set where the tensor is one of several equal parts, along the first axis, of a parameter that ranks share. */
   readonly share?: ParameterShare;
 }
@@ -51,15 +53,20 @@ export interface ParameterSet {
    * Record a parameter; its full name is the set's prefix and `name`, joined by a dot.
    *
    * @param shape of this part, where it is shared
-   * @param options exact: no precision rounds it, whatever its role (default: false); share: which part of a parameter
-   *   this is (default: all of it)
+   * @param options exact: no precision rounds it, whatever its role (default: false); columns: the widths of the matrices
+   *   that lie side by side in its last axis, which an optimizer may take one by one (default: it is one); share: which
+   *   part of a parameter this is (default: all of it)
    */
   create(
     name: string,
     shape: Shape,
     initial: Initial,
     role: Role,
-    options?: { readonly exact?: boolean; readonly share?: ParameterShare },
+    options?: {
+      readonly exact?: boolean;
+      readonly columns?: readonly number[];
+      readonly share?: ParameterShare;
+    },
   ): Tensor;
   /** The same set under a longer prefix. */
   under(prefix: string): ParameterSet;
@@ -77,7 +84,7 @@ export function createParameters(): ParameterSet {
   const names = new Set<string>();
   const at = (prefix: string): ParameterSet => ({
     all,
-    create(name, shape, initial, role, { exact = false, share } = {}) {
+    create(name, shape, initial, role, { exact = false, columns, share } = {}) {
       const full = prefix + name;
       expectInitial(full, initial);
       expectName(`Parameter "${full}"`, "role", role, roles);
@@ -87,9 +94,13 @@ export function createParameters(): ParameterSet {
           `Parameter "${full}" of shape [${shape.join(", ")}] needs ${sizeOf(shape)} initial values, got ${initial.values.length}.`,
         );
       }
+      if (columns && columns.reduce((sum, width) => sum + width, 0) !== shape.at(-1))
+        throw new RangeError(
+          `Parameter "${full}" of shape [${shape.join(", ")}] has columns of ${columns.join(" + ")}; together they must be its last axis.`,
+        );
       names.add(full);
       const tensor = parameter(full, shape, exact ? undefined : role);
-      all.push({ tensor, name: full, part: name, initial, role, ...given({ share }) });
+      all.push({ tensor, name: full, part: name, initial, role, ...given({ columns, share }) });
       return tensor;
     },
     under: (next) => at(`${prefix}${next}.`),

@@ -42,11 +42,9 @@ export const wholeSequences: Attending = {
   attend: (qkv_BTE, heads) => attention(qkv_BTE, heads),
 };
 
-/** Keys and values of the tokens read so far, in every layer, for S texts of up to T tokens. */
+/** Keys and values of the tokens read so far, in every layer, in P blocks of B positions. */
 export interface KeyValueCache {
-  readonly slots: number;
-  readonly length: number;
-  /** For each layer: keys [S, kvHeads, headSize, T], values [S, kvHeads, T, valueSize]. */
+  /** For each layer: keys [P, kvHeads, headSize, B], values [P, kvHeads, B, valueSize]. */
   layer(index: number, heads: Heads): { readonly keys: Tensor; readonly values: Tensor };
   /** Cosines and sines of all positions, [T, dimension]; a program that updates them writes them once. */
   readonly angles: Tensor;
@@ -55,25 +53,24 @@ export interface KeyValueCache {
 }
 
 /**
- * @param size slots S, positions T = length; dimension and theta of the rotary angles
+ * @param size blocks P of positions B each; positions T = length; dimension and theta of the rotary angles
  */
 export function keyValueCache(size: {
-  slots: number;
+  blocks: number;
+  blockSize: number;
   length: number;
   dimension: number;
   theta: number;
 }): KeyValueCache {
-  const { slots, length, dimension, theta } = size;
+  const { blocks, blockSize, length, dimension, theta } = size;
   const layers = new Map<number, { keys: Tensor; values: Tensor }>();
   return {
-    slots,
-    length,
     layer(index, { kvHeads, headSize, valueSize = headSize }) {
       let made = layers.get(index);
       if (!made) {
         made = {
-          keys: persistent(`cache.${index}.keys`, [slots, kvHeads, headSize, length]),
-          values: persistent(`cache.${index}.values`, [slots, kvHeads, length, valueSize]),
+          keys: persistent(`cache.${index}.keys`, [blocks, kvHeads, headSize, blockSize]),
+          values: persistent(`cache.${index}.values`, [blocks, kvHeads, blockSize, valueSize]),
         };
         layers.set(index, made);
       }
@@ -92,9 +89,13 @@ export interface Cached extends Attending {
 /**
  * Rows of tokens, [R, 1], that attend to a cache and are added to it.
  *
- * @param rows i32 [R]: the position of each row in its text, and the text's slot, or −1 for padding
+ * @param rows i32 [R]: the position of each row in its text, and the text's slot, or −1 for padding; blocks i32 [S, N]:
+ *   where the texts of the slots lie
  */
-export function cachedTexts(cache: KeyValueCache, rows: { positions: Tensor; slots: Tensor }): Cached {
+export function cachedTexts(
+  cache: KeyValueCache,
+  { blocks, ...rows }: { positions: Tensor; slots: Tensor; blocks: Tensor },
+): Cached {
   const updates: [Tensor, Tensor][] = [];
   return {
     remembers: true,
@@ -103,7 +104,12 @@ export function cachedTexts(cache: KeyValueCache, rows: { positions: Tensor; slo
     attend(qkv_R1E, heads, layer) {
       const before = cache.layer(layer, heads);
       const [count, , width] = qkv_R1E.shape as [number, number, number];
-      const { out, keys, values } = cachedAttention(reshape(qkv_R1E, [count, width]), before, rows, heads);
+      const { out, keys, values } = cachedAttention(
+        reshape(qkv_R1E, [count, width]),
+        { ...before, blocks },
+        rows,
+        heads,
+      );
       updates.push([before.keys, keys], [before.values, values]);
       return reshape(out, [count, 1, out.shape[1]!]);
     },

@@ -3,6 +3,10 @@
 // There is one program for R rows. A row is a token of some text: its slot in the cache, its position, its id.
 // A prompt that is read at once is rows of one text at successive positions; a step of decoding is one row of each
 // of many texts. The program returns the scores after the last L rows; earlier rows only fill the cache.
+//
+// The cache is a pool of blocks of B positions, and a table says which blocks hold the text of a slot. A slot has blocks
+// of its own to begin with; blocks.ts lets texts with a common beginning share them.
+//
 // Programs are compiled when first needed, for numbers of rows that are powers of two; the rest is padding.
 // The most recently used programs are kept.
 
@@ -27,6 +31,10 @@ export interface Row {
 export interface Decoder {
   /** How many texts the cache has room for; slots are numbered from 0. */
   readonly slots: number;
+  /** How many blocks the pool has: so many for each slot. */
+  readonly blocks: number;
+  /** Which blocks hold the text of a slot, in order. Slot s begins with blocks s · N to (s + 1) · N − 1. */
+  place(slot: number, blocks: readonly number[]): void;
   /**
    * Read rows, in order, and return the scores of the token after each of the last `wanted`: [wanted, V].
    *
@@ -39,6 +47,9 @@ export interface Decoder {
   /** Release the programs and the cache. */
   release(): void;
 }
+
+/** Positions of a block. */
+export const BLOCK = 16;
 
 /** A prompt can need one program for each power of two; more are needed only when texts end one by one. */
 export const KEPT_PROGRAMS = 16;
@@ -55,13 +66,23 @@ interface Compiled {
 /** Make the cache of a model for some texts; a slot takes layers · context · 2 · kvHeads · headSize floats, with latent attention layers · context · (R + 2L). */
 export function createDecoder(runtime: Runtime, model: LanguageModel, slots: number): Decoder {
   const { context, vocabulary, ropeTheta } = model.config;
-  const cache = keyValueCache({ slots, length: context, dimension: rotarySize(model.config), theta: ropeTheta });
+  const each = Math.ceil(context / BLOCK);
+  const blocks = slots * each;
+  const cache = keyValueCache({
+    blocks,
+    blockSize: BLOCK,
+    length: context,
+    dimension: rotarySize(model.config),
+    theta: ropeTheta,
+  });
   const table = runtime.compile({ outputs: {}, updates: [[cache.angles, cache.table]] });
   table.run();
   table.release();
   /** The most recently used one comes last. */
   const programs = new Map<string, Compiled>();
   const states = new Set([cache.angles]);
+  const tableTensor = input("decode.blocks", [slots, each], "i32");
+  const blocksOf = Int32Array.from({ length: blocks }, (_, block) => block);
 
   const compiled = (rows: number, wanted: number, count = powerOfTwo(rows)): Compiled => {
     const key = `${count} ${wanted}`;
@@ -79,7 +100,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
     const tokens = input("decode.tokens", [rows, 1], "i32");
     const positions = input("decode.positions", [rows], "i32");
     const slotOf = input("decode.slots", [rows], "i32");
-    const cached = cachedTexts(cache, { positions, slots: slotOf });
+    const cached = cachedTexts(cache, { positions, slots: slotOf, blocks: tableTensor });
     const { hidden_NC } = model.hidden(tokens, undefined, cached);
     if (cached.updates.length !== 2 * model.config.layers)
       throw new Error("decode: an attention layer of this model does not attend to a cache.");
@@ -91,6 +112,10 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
 
   return {
     slots,
+    blocks,
+    place(slot, own) {
+      blocksOf.set(own, slot * each);
+    },
     read(rows, wanted, size) {
       for (const row of rows) expectRow(row, { slots, context, vocabulary });
       const { count, program, ...inputs } = compiled(rows.length, wanted, size);
@@ -112,6 +137,7 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
         inputs.slots,
         column(-1, ({ slot }) => slot),
       );
+      runtime.write(tableTensor, blocksOf);
       program.run();
       return program.readNow?.("logits") ?? program.read("logits");
     },
@@ -122,14 +148,6 @@ export function createDecoder(runtime: Runtime, model: LanguageModel, slots: num
       for (const state of states) runtime.forget(state);
     },
   };
-}
-
-/** How many tokens two texts have in common from their start: what a slot that holds one need not read of the other. */
-export function commonLength(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length);
-  let length = 0;
-  while (length < most && a[length] === b[length]) length++;
-  return length;
 }
 
 function expectRow(

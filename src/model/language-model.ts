@@ -241,7 +241,8 @@ function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: nu
   const { width, heads, kvHeads } = config;
   const headSize = width / heads;
   const packed = (heads + 2 * kvHeads) * headSize;
-  const qkv_CE = parameters.create("qkv", [width, packed], { normal: DEVIATION }, "weight");
+  const columns = [width, kvHeads * headSize, kvHeads * headSize];
+  const qkv_CE = parameters.create("qkv", [width, packed], { normal: DEVIATION }, "weight", { columns });
   const output_CC = parameters.create("output", [width, width], { normal: outputDeviation(config) }, "weight");
   const withValues = config.valueResidual ? valueResidual(parameters, layer, kvHeads * headSize) : undefined;
   return (x_NC: Tensor, context: SequenceContext): Tensor => {
@@ -273,7 +274,8 @@ function valueResidual(parameters: ParameterSet, layer: number, size: number) {
 
 function feedForwardBlock(parameters: ParameterSet, config: ModelConfig) {
   const { width, hidden } = config;
-  const gateUp_CH = parameters.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight");
+  const columns = [hidden, hidden];
+  const gateUp_CH = parameters.create("gateUp", [width, 2 * hidden], { normal: DEVIATION }, "weight", { columns });
   const down_HC = parameters.create("down", [hidden, width], { normal: outputDeviation(config) }, "weight");
   return (x_NC: Tensor): Tensor => matmul(swiglu(matmul(x_NC, gateUp_CH)), down_HC);
 }

@@ -162,7 +162,10 @@ export function mixtureBlock(
     );
   const own = experts / ranks;
   const share = ranks > 1 ? { share: { part, of: ranks } } : {};
-  const gateUp_ECH = parameters.create("experts.gateUp", [own, width, 2 * hidden], deviation, "weight", share);
+  const gateUp_ECH = parameters.create("experts.gateUp", [own, width, 2 * hidden], deviation, "weight", {
+    ...share,
+    columns: [hidden, hidden],
+  });
   const down_EHC = parameters.create("experts.down", [own, hidden, width], smaller, "weight", share);
   const feed = (rows_PC: Tensor, offsets: Tensor): Tensor =>
     expertMatmul(swiglu(expertMatmul(rows_PC, gateUp_ECH, offsets)), down_EHC, offsets);
@@ -172,7 +175,9 @@ export function mixtureBlock(
     return returnFromExperts(feed(there.rows, there.offsets), there);
   };
   const all = shared > 0 && {
-    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight"),
+    gateUp_CH: parameters.create("shared.gateUp", [width, 2 * shared * hidden], deviation, "weight", {
+      columns: [shared * hidden, shared * hidden],
+    }),
     down_HC: parameters.create("shared.down", [shared * hidden, width], smaller, "weight"),
   };
   return (x_NC, { length, routing }) => {

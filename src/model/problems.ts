@@ -59,7 +59,7 @@ export function problem(issue: Issue, value: unknown, schema?: z.ZodType): strin
     case "invalid_value":
       return `${given}; it must be ${issue.values.map((each) => JSON.stringify(each)).join(", ")}${meant(actual, issue.values)}`;
     case "invalid_union": {
-      const options = "options" in issue ? (issue.options as unknown[]) : [];
+      const options = ("options" in issue ? (issue.options as unknown[]) : []).filter((one) => one !== undefined);
       const [key] = "discriminator" in issue ? [issue.discriminator] : [];
       if (options.length > 0 && key !== undefined) {
         const kind = typeof actual === "object" && actual !== null ? (actual as Record<string, unknown>)[key] : actual;
@@ -75,7 +75,11 @@ export function problem(issue: Issue, value: unknown, schema?: z.ZodType): strin
       const there = known.length === 0 ? "" : `; there ${known.length === 1 ? "is" : "are"} ${known.join(", ")}`;
       const hints = issue.keys
         .slice(0, 3)
-        .map((key) => didYouMean(key, known) || (schema ? nearestPath(key, pathsOf(schema)) : ""))
+        .map((key) => {
+          const paths = schema ? pathsOf(schema) : [];
+          if (paths.includes([...issue.path, key].join("."))) return ` ${showList([key])} is of another kind.`;
+          return didYouMean(key, known) || nearestPath(key, paths);
+        })
         .join("");
       return `there is no field ${showList(issue.keys)} here${there}${hints && `.${hints}`}`;
     }

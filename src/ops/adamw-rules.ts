@@ -21,19 +21,20 @@ const [LEAST, MOST] = ["1.4e-45", "3.4e38"];
 
 const finite = (value: number): boolean => Number.isFinite(Math.fround(value));
 
-const beta: Rule = {
+const beta: SettingRule = {
   fits: (value) => value >= 0 && Math.fround(value) < 1,
   allowed: "from 0 to below 1, in float32 at most 0.99999997",
 };
 
-interface Rule {
+/** Which values a setting may have. */
+export interface SettingRule {
   fits(value: number): boolean;
   /** The allowed values, to stand after "it must be". */
   readonly allowed: string;
 }
 
 /** What each setting may be. */
-export const adamwRules: Readonly<Record<AdamwSetting, Rule>> = {
+export const adamwRules: Readonly<Record<AdamwSetting, SettingRule>> = {
   beta1: beta,
   beta2: beta,
   epsilon: {

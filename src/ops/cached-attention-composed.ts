@@ -36,18 +36,31 @@ interface Sizes {
 const MASKED = -Infinity;
 
 export function composedCachedAttention(
-  { qkv, keys, values, positions, slots }: Readonly<Record<"qkv" | "keys" | "values" | "positions" | "slots", Tensor>>,
+  {
+    qkv,
+    keys,
+    values,
+    blocks,
+    positions,
+    slots,
+  }: Readonly<Record<"qkv" | "keys" | "values" | "blocks" | "positions" | "slots", Tensor>>,
   { heads, kvHeads, headSize: D, valueSize: V, scale }: Sizes,
 ): { out: Tensor; newKeys: Tensor; newValues: Tensor } {
   const R = rowCount(qkv.shape);
-  const T = lastAxis(keys.shape);
-  const [S = 1] = keys.shape;
+  const [P = 1, , , B = 1] = keys.shape;
+  const [S = 1, N = 1] = blocks.shape;
+  const T = N * B;
   const group = heads / kvHeads;
 
   const slot = toFloats(slots);
   const used = positive(shift(slot, 0.5));
   const safeSlot = multiply(slot, used);
-  const place = add(times(safeSlot, T), toFloats(positions));
+  // The block of a row: number ⌊t / B⌋ of its slot.
+  const position = toFloats(positions);
+  const number = toFloats(toIndices(times(shift(position, (1 - B) / 2), 1 / B)));
+  const table = toFloats(blocks);
+  const block = gather(reshape(table, [S * N, 1]), toIndices(add(times(safeSlot, N), number)));
+  const place = add(times(subtract(reshape(block, [R]), number), B), position);
 
   // Pairs of rows [R, R].
   const pairs = (of: Tensor): [mine: Tensor, other: Tensor] => [broadcastLast(of, R), broadcast(of, [R, R])];
@@ -69,13 +82,14 @@ export function composedCachedAttention(
   const q = reshape(queries, [kvHeads, R * group, D]);
   const [k, v] = [part(heads * D, D), part((heads + kvHeads) * D, V)];
 
-  // The caches of every row's slot, [kvHeads, R, ...].
-  const ofRows = (cache: Tensor, rows: number, columns: number): Tensor => {
-    const table = reshape(cache, [S, kvHeads * rows * columns]);
-    return permute(reshape(gather(table, toIndices(safeSlot)), [R, kvHeads, rows, columns]), [1, 0, 2, 3]);
+  // The caches of every row's slot, [kvHeads, R, D, T] and [kvHeads, R, T, V].
+  const blocksOfRows = toIndices(gather(table, toIndices(safeSlot)));
+  const ofRows = (cache: Tensor, rows: number, columns: number, axes: readonly number[]): Tensor => {
+    const found = gather(reshape(cache, [P, kvHeads * rows * columns]), blocksOfRows);
+    return permute(reshape(found, [R, N, kvHeads, rows, columns]), axes);
   };
-  const oldKeys = ofRows(keys, D, T);
-  const oldValues = ofRows(values, T, V);
+  const oldKeys = reshape(ofRows(keys, D, B, [2, 0, 3, 1, 4]), [kvHeads, R, D, T]);
+  const oldValues = reshape(ofRows(values, B, V, [2, 0, 1, 3, 4]), [kvHeads, R, T, V]);
 
   const perRow = (x: Tensor): Tensor => reshape(x, [kvHeads, R, group, lastAxis(x.shape)]);
   const at = oneHot(positions, T); // [R, T]
@@ -99,11 +113,11 @@ export function composedCachedAttention(
   const o = add(fromOld, reshape(fromNew, fromOld.shape));
   const out = reshape(permute(o, [1, 0, 2, 3]), [R, heads * V]);
 
-  // [S · T, ...]: what the last writers leave at their places, and whether any row writes there.
-  const written = reshape(scatterAdd(toIndices(place), reshape(last, [R, 1]), S * T), [S, T]);
+  // [P · B, ...]: what the last writers leave at their places, and whether any row writes there.
+  const written = reshape(scatterAdd(toIndices(place), reshape(last, [R, 1]), P * B), [P, B]);
   const left = (x: Tensor, size: number): Tensor => {
     const rows = scaleRows(reshape(permute(x, [1, 0, 2]), [R, kvHeads * size]), last);
-    return reshape(scatterAdd(toIndices(place), rows, S * T), [S, T, kvHeads, size]);
+    return reshape(scatterAdd(toIndices(place), rows, P * B), [P, B, kvHeads, size]);
   };
   const kept = (shape: readonly number[], axes: readonly number[]): Tensor =>
     permute(broadcastLast(broadcastLast(shift(negate(written), 1), shape[0] ?? 1), shape[1] ?? 1), axes);

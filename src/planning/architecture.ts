@@ -67,9 +67,10 @@ export interface TrainingShape {
   readonly steps: number;
   readonly learningRate: number;
   readonly warmup: number;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
+  /** Of AdamW, where the optimizer has them. */
+  readonly beta1?: number;
+  readonly beta2?: number;
+  readonly epsilon?: number;
   readonly weightDecay: number;
 }
 

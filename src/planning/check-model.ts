@@ -45,9 +45,9 @@ const training = z.strictObject({
   steps: amount,
   learningRate: amount,
   warmup: z.number().min(0),
-  beta1: z.number(),
-  beta2: z.number(),
-  epsilon: z.number(),
+  beta1: z.number().exactOptional(),
+  beta2: z.number().exactOptional(),
+  epsilon: z.number().exactOptional(),
   weightDecay: z.number(),
 });
 

@@ -7,7 +7,7 @@ import { type Buffer, sumBytes } from "../runtime/plan/calls.ts";
 import { compilePlan, withoutMemory } from "../runtime/plan/compile.ts";
 import type { Machine } from "../runtime/plan/machine.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
-import { adamwSchedule } from "../training/adamw-updates.ts";
+import { optimizerSchedule } from "../training/optimizers/table.ts";
 import { initialValues } from "../training/initialise.ts";
 import { chooseRecompute, type StepMemory } from "../training/recomputation.ts";
 import { listPrograms, makeStep, type MicroOutputs, type StepConfig } from "../training/step.ts";
@@ -41,7 +41,7 @@ export function loadStep(runtime: Runtime, config: StepConfig, storeEvery?: numb
   const tokens = Int32Array.from({ length: config.batch * context }, (_, i) => (7919 * i + (i >> 3)) % vocabulary);
   runtime.write(graph.tokens, tokens);
   runtime.write(graph.targets, tokens);
-  runtime.write(graph.schedule, adamwSchedule(1e-3, 1, config.optimizer));
+  runtime.write(graph.schedule, optimizerSchedule(1e-3, 1, config.optimizer));
   return { micro, programs };
 }
 

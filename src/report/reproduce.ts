@@ -9,6 +9,7 @@ import { connectionOptions, defaultConnection } from "../connections/table.ts";
 import { presets } from "../model/config.ts";
 import { isMixed } from "../model/overrides.ts";
 import type { TrainingConfig } from "../training/config.ts";
+import { optimizerEntry, paperSettings, usualSettings } from "../training/optimizers/table.ts";
 
 /** The defaults of `birkhoff train`. */
 const defaults = {
@@ -18,7 +19,6 @@ const defaults = {
   steps: 700,
   batch: 16,
   accumulate: 1,
-  learningRate: 2e-3,
   schedule: "step",
   seed: 1,
   splitSeed: 0,
@@ -30,7 +30,9 @@ export function reproduceCommand(config: TrainingConfig): string {
   const [preset, size] = nearestPreset(model);
   const { schedule } = optimizer;
   const connection = isMixed(model.connection) ? undefined : connectionChoice(model.connection);
-  const asPaper = size.feedForward !== undefined;
+  const { kind = "adamw" } = optimizer;
+  const settings: Readonly<Record<string, unknown>> = { ...optimizer };
+  const usual = { ...usualSettings(kind), ...(size.feedForward ? paperSettings(kind) : {}) };
   const options: readonly (readonly [option: string, value: string | number, usual: string | number | undefined])[] = [
     ["--extensions", data.extensions?.join() ?? "", ""],
     ["--column", data.column ?? "", ""],
@@ -48,7 +50,8 @@ export function reproduceCommand(config: TrainingConfig): string {
       ? []
       : [["--recompute", config.recompute, undefined] as const]),
     ...(config.sharded === undefined ? [] : [["--sharded", config.sharded, undefined] as const]),
-    ["--learning-rate", optimizer.learningRate, defaults.learningRate],
+    ["--optimizer", kind, "adamw"],
+    ["--learning-rate", optimizer.learningRate, optimizerEntry(kind).usual.learningRate],
     ["--warmup", optimizer.warmup, Math.ceil(steps / 20)],
     ["--schedule", schedule.kind, defaults.schedule],
     ["--seed", config.seed, defaults.seed],
@@ -64,12 +67,7 @@ export function reproduceCommand(config: TrainingConfig): string {
     ["model.normEpsilon", model.normEpsilon, 1e-20],
     ["model.valueResidual", model.valueResidual, undefined],
     ...(connection === undefined ? [["model.connection", model.connection, undefined] as const] : []),
-    ["optimizer.beta1", optimizer.beta1, 0.9],
-    ["optimizer.beta2", optimizer.beta2, 0.95],
-    ["optimizer.epsilon", optimizer.epsilon, asPaper ? 1e-20 : 1e-8],
-    ["optimizer.weightDecay", optimizer.weightDecay, 0.1],
-    ["optimizer.decayed", optimizer.decayed, ["weight"]],
-    ["optimizer.clip", optimizer.clip, 1],
+    ...Object.entries(usual).map(([name, value]) => [`optimizer.${name}`, settings[name], value] as const),
     ...(schedule.kind === "cosine" ? [["optimizer.schedule.final", schedule.final, 0.1] as const] : []),
     ["evaluateBatches", config.evaluateBatches, 8],
     ["keepCheckpoints", config.keepCheckpoints, 2],

@@ -40,7 +40,9 @@ import {
 } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { evaluationFields, gainRecord, metricRecord } from "../training/step-records.ts";
-import { createTrainer, type StepResult, type Trainer } from "../training/trainer.ts";
+import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
+import { createSpreadTrainer } from "../training/parallel/spread.ts";
+import type { StepResult, Trainer } from "../training/trainer.ts";
 import { runBatches } from "./batches.ts";
 import { warnOfStep, warnOfWarmup } from "./begin-warnings.ts";
 import { latestCheckpoint, loadCheckpoint, loadState } from "./checkpoint.ts";
@@ -101,6 +103,8 @@ export interface RunOptions {
    * this process's alone.
    */
   readonly collective?: Collective;
+  /** How the training is spread over these processes. By default each has the whole model. */
+  readonly spread?: PipelinePlan;
 }
 
 const optionRules: FieldRules<RunOptions> = {
@@ -109,6 +113,7 @@ const optionRules: FieldRules<RunOptions> = {
   onWarning: "function",
   onNote: "function",
   collective: "group",
+  spread: "group",
 };
 
 /** Of the programs that decide a run's bits, for its config.json. */
@@ -138,7 +143,11 @@ export async function openRun(
   let trainer: LeadingTrainer | undefined;
   let folder: RunFolder | undefined;
   try {
-    trainer = leadTrainer(collective, createTrainer(runtime, config, batches, collective), keepPieces(collective));
+    trainer = leadTrainer(
+      collective,
+      createSpreadTrainer(runtime, config, batches, collective, options.spread),
+      keepPieces(collective),
+    );
     const resumes = options.existing === "resume" && fs.existsSync(folderPath);
     folder = createRunFolder(folderPath, config, {
       existing: options.existing ?? "refuse",
@@ -152,7 +161,8 @@ export async function openRun(
     warnOfStep(config, data.train, options.onWarning);
     await startFrom(trainer, folder, config, data, options);
     if (resumes) noteStart(folder, config, options.onNote);
-    return await trainIn(folder, trainer, batches, data, options.onWarning);
+    const writes = (options.spread?.mesh.pipeline ?? 1) === 1;
+    return await trainIn(folder, trainer, batches, data, { onWarning: options.onWarning, writes });
   } catch (error) {
     batches.close();
     folder?.close();
@@ -165,6 +175,7 @@ export async function openRun(
  * Share a run that rank 0 opens, until it lets this rank go. All that is decided, written and shown is rank 0's.
  *
  * @param data as rank 0 has it, opened here
+ * @param spread as rank 0 gives it to `openRun`
  * @throws what a step throws, and Error when rank 0 does not answer
  */
 export async function followRun(
@@ -172,12 +183,13 @@ export async function followRun(
   config: TrainingConfig,
   data: PreparedFiles,
   collective: Collective,
+  spread?: PipelinePlan,
 ): Promise<void> {
   expectTrainingConfig("followRun", config);
   const batches = runBatches(config, data);
   let trainer: Trainer | undefined;
   try {
-    trainer = createTrainer(runtime, config, batches, collective);
+    trainer = createSpreadTrainer(runtime, config, batches, collective, spread);
     await followTrainer(collective, trainer, keepPieces(collective));
   } finally {
     trainer?.release();
@@ -247,13 +259,13 @@ function restoreTokenizer(file: string, tokenizer: Tokenizer, onWarning: (messag
   onWarning(`${file} is written again from the prepared data, for ${problem}`);
 }
 
-/** The run of a trainer that stands where its folder does. */
+/** The run of a trainer that stands where its folder does; `writes`: whether it can write texts, having the whole model. */
 async function trainIn(
   folder: RunFolder,
   trainer: LeadingTrainer,
   batches: ReturnType<typeof runBatches>,
   data: PreparedFiles,
-  onWarning: RunOptions["onWarning"],
+  { onWarning, writes }: { readonly onWarning: RunOptions["onWarning"]; readonly writes: boolean },
 ): Promise<Run> {
   const { config } = trainer;
   const alarms = planAlarms(config.model, config.alarms);
@@ -361,7 +373,7 @@ async function trainIn(
       const bad = await trySave();
       if (bad !== undefined) await react(step, [notSavedAlarm(step, bad, checkpointBefore(), config.optimizer)]);
     }
-    if (trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
+    if (writes && trainer.step === step && config.sampleEvery && due(step, config.sampleEvery)) await sample(signal);
     return record;
   };
   const advance = async (signal?: AbortSignal): Promise<MetricRecord> => {

@@ -11,13 +11,15 @@ import { MOST_COUNT } from "../basics/bounds.ts";
 import { showValue } from "../basics/show.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
-import { adamwDefaults } from "../training/adamw-updates.ts";
+import { optimizerEntry } from "../training/optimizers/table.ts";
+import { expectOptimizer } from "../training/optimizers/updates.ts";
 import {
   createNetTrainer,
   type Net,
   type NetTrainer,
   type NetTraining,
   netTrainingRules,
+  netOptimizer,
   scheduleOf,
 } from "../training/net-trainer.ts";
 import { type NetConfig, parseNetConfig } from "../training/net-config.ts";
@@ -292,19 +294,20 @@ function configOf(
   }: NetTraining &
     Pick<NetConfig, "evaluateEvery" | "checkpointEvery" | "keepCheckpoints" | "gainsEvery"> & { connection?: string },
 ): NetConfig {
-  const { steps, batch: _, learningRate = 3e-3, warmup = 0, schedule = "constant", ...others } = options;
+  const { steps, batch: _, learningRate, warmup = 0, schedule = "constant", ...others } = options;
   const { evaluateEvery, checkpointEvery, keepCheckpoints, gainsEvery, ...settings } = others;
+  const chosen = netOptimizer(settings);
+  const rate = learningRate ?? (chosen ? optimizerEntry(chosen.kind).usual.learningRate : 3e-3);
   return {
     kind: "net",
     name,
     steps,
     model: { parameters: parameterCount, ...(connection === undefined ? {} : { connection: { kind: connection } }) },
     optimizer: {
-      learningRate: typeof learningRate === "number" ? learningRate : "by step",
+      learningRate: typeof rate === "number" ? rate : "by step",
       warmup,
       schedule: scheduleOf(schedule),
-      ...adamwDefaults,
-      ...given(settings),
+      ...expectOptimizer("trainNet", chosen ?? given(settings)),
     },
     evaluateEvery,
     checkpointEvery,

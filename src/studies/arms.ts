@@ -66,3 +66,9 @@ export const bitsPerByte = <M>({ result }: StudiedRun<M>): number | undefined =>
 /** How many of the seeds diverged. */
 export const divergedIn = <M>({ runs }: Pick<Arm<M>, "runs">): number =>
   runs.filter(({ result }) => result.diverged).length;
+
+/** The last composite gain of the streams: the largest over all sublayers and both directions. */
+export function largestGain<M>({ run }: StudiedRun<M>): number | undefined {
+  const composite = run.gains.findLast((record) => record.composite)?.composite;
+  return composite && Math.max(...composite.forward, ...composite.backward);
+}

@@ -13,9 +13,9 @@ import { type ResidualMapName, residualMaps } from "../connections/manifolds/tab
 import type { ConnectionConfig } from "../connections/table.ts";
 import { sublayerConnections } from "../model/overrides.ts";
 import { estimatesFigure } from "../report/figures/estimates.ts";
-import { showEstimate } from "../report/reasoning-tables.ts";
 import type { SavedTensor } from "../training/state.ts";
-import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
+import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, largestGain, over } from "./arms.ts";
+import { modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, Measurement, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** What all the others are compared with. */
@@ -39,17 +39,8 @@ const connections = (steps: number): string[] => [
 
 const runs = (steps: number, seeds: number, base: StudyRuns["base"]): StudyRuns => ({
   base: { data: "sotu", learningRate: 2e-3, steps, ...base },
-  axes: { connection: connections(steps), seed: Array.from({ length: seeds }, (_, index) => index + 1) },
+  axes: { connection: connections(steps), seed: seedsTo(seeds) },
 });
-const shape = (layers: number, width: number, heads: number, context: number): StudyRuns["base"] => ({
-  "model.layers": layers,
-  "model.width": width,
-  "model.heads": heads,
-  "model.kvHeads": heads,
-  "model.hidden": 3 * width,
-  context,
-});
-
 /** What a sublayer learned of its constraint, from the fixed logits of its map, one number each. */
 const learned: Partial<
   Record<ResidualMapName, Readonly<Record<string, (fixed: readonly number[], n: number) => number>>>
@@ -109,12 +100,6 @@ function mapOf(
   return { map: residualMap === "learned-slack" ? learnedSlack(slack) : residualMaps[residualMap], n };
 }
 
-/** The last composite gain of the streams: the largest over all sublayers and both directions. */
-function largestGain<M>({ run }: StudiedRun<M>): number | undefined {
-  const composite = run.gains.findLast((record) => record.composite)?.composite;
-  return composite && Math.max(...composite.forward, ...composite.backward);
-}
-
 /** The largest that the gain can be, whatever is learned; undefined for a connection without such matrices. */
 function boundOf({ run }: StudiedRun<Learned>): number | undefined {
   const { model } = run.config ?? {};
@@ -135,11 +120,9 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
   const losses = (arm: Arm<Learned>) => over(arm, bitsPerByte);
   const gap = (arm: Arm<Learned>) =>
     reference && arm !== reference ? difference(arm, reference, bitsPerByte) : undefined;
-  const show = (found: ReturnType<typeof over>, digits: number, signed = false): string =>
-    found ? showEstimate(found, digits, signed) : "–";
   const certain = (sign: 1 | -1): string => {
     const found = arms.filter((arm) => excludesZero(gap(arm)) && Math.sign(gap(arm)!.mean) === sign);
-    return found.map((arm) => `\`${arm.label}\` (${show(gap(arm), 4, true)})`).join(", ") || "none";
+    return found.map((arm) => `\`${arm.label}\` (${showFound(gap(arm), 4, true)})`).join(", ") || "none";
   };
   const quantities = Object.values(learned).flatMap((of) => Object.keys(of));
   const rows = arms.flatMap((arm) =>
@@ -148,11 +131,13 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
       if (values.length === 0) return [];
       const all = values.flat();
       const across = over({ runs: arm.runs }, ({ measured }) => measured?.[name] && mean(measured[name]));
-      return [[`\`${arm.label}\``, name, show(across, 4), Math.min(...all).toFixed(4), Math.max(...all).toFixed(4)]];
+      return [
+        [`\`${arm.label}\``, name, showFound(across, 4), Math.min(...all).toFixed(4), Math.max(...all).toFixed(4)],
+      ];
     }),
   );
   return {
-    answer: `${studied.some(exceedsBound) ? "No: a measured gain exceeds its bound." : "Yes: no measured gain exceeds its bound."} Whether it pays: beside \`${REFERENCE}\` (${show(reference && losses(reference), 4)} bits per byte), better with certainty: ${certain(-1)}; worse with certainty: ${certain(1)}.`,
+    answer: `${studied.some(exceedsBound) ? "No: a measured gain exceeds its bound." : "Yes: no measured gain exceeds its bound."} Whether it pays: beside \`${REFERENCE}\` (${showFound(reference && losses(reference), 4)} bits per byte), better with certainty: ${certain(-1)}; worse with certainty: ${certain(1)}.`,
     parts: [
       {
         title: "Loss and gain",
@@ -163,9 +148,9 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
           ["connection", "bits per byte", `− ${REFERENCE}`, "composite gain", "bound", "diverged"],
           ...arms.map((arm) => [
             `\`${arm.label}\``,
-            show(losses(arm), 4),
-            show(gap(arm), 4, true),
-            show(over(arm, largestGain), 3),
+            showFound(losses(arm), 4),
+            showFound(gap(arm), 4, true),
+            showFound(over(arm, largestGain), 3),
             boundOf(arm.runs[0]!)?.toPrecision(3) ?? (largestGain(arm.runs[0]!) === undefined ? "–" : "none"),
             `${divergedIn(arm)} of ${arm.runs.length}`,
           ]),
@@ -206,15 +191,15 @@ export const constraints: Experiment<Learned> = {
   shows: "trains mHC with fixed and with learned constraints",
   sizes: {
     tiny: runs(40, 2, {
-      ...shape(2, 16, 2, 16),
+      ...modelShape(2, 16, 2, 16),
       learningRate: 1e-2,
       vocabulary: 300,
       batch: 4,
       gainsEvery: 20,
       evaluateBatches: 2,
     }),
-    small: runs(300, 3, { ...shape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 100 }),
-    full: runs(2000, 5, { ...shape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
+    small: runs(300, 3, { ...modelShape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 100 }),
+    full: runs(2000, 5, { ...modelShape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
   },
   measurement,
   page,

@@ -12,6 +12,7 @@ import type { z } from "zod";
 import type { PreparedFiles } from "../data/prepared-files.ts";
 import type { MemoryNeed } from "../planning/here/memory-limit.ts";
 import type { StepRecord } from "../files/json.ts";
+import type { PackagePart } from "../files/packages.ts";
 import type { Figure } from "../report/figures/figure.ts";
 import type { RunData } from "../runs/run-data.ts";
 import type { SweepResult } from "../runs/sweep/analysis.ts";
@@ -110,6 +111,8 @@ export interface Experiment<M = unknown> {
   readonly question: string;
   /** What it does, in a few words for the help. */
   readonly shows: string;
+  /** Packages that its measurements need, asked for before anything is trained. */
+  readonly needs?: readonly PackagePart[];
   readonly sizes: Readonly<Record<SizeName, StudyRuns>>;
   readonly measurement?: Measurement<M>;
   /** @param runs that ended, at least one, in the order of the sweep */

@@ -25,7 +25,7 @@ import type { Checkpoint } from "../runs/checkpoint.ts";
 import { findFileConnections } from "./lint-file.ts";
 import { createObserver } from "../training/observe.ts";
 import { randomProbe } from "../interop/probes.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 
 /**
  * Read the instruments of a checkpoint on a text; values that need a training step (gradients, updates) are absent.

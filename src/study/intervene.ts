@@ -46,7 +46,7 @@ import { writeFileAtomically } from "../files/atomic.ts";
 import { formatRecord } from "../files/json.ts";
 import { interventionsFile } from "../runs/run-folder.ts";
 import type { TrainerState } from "../training/state.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 
 /** What one intervention does to the loss. */
 export interface InterventionRow {

@@ -21,7 +21,7 @@ import { inPrecision } from "../runtime/precision.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import type { TrainerState } from "../training/state.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 
 /** What is asked. */
 export interface ReasoningOptions {

@@ -34,8 +34,9 @@ import type { Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "../training/config.ts";
 import { type BatchConfig, type BatchInputs, batchInputs, writeBatch } from "../training/inputs.ts";
 import type { TrainerState } from "../training/state.ts";
-import { restoreTensors } from "../training/trainer.ts";
+import { restoreTensors } from "../training/restore.ts";
 import { changeableMaps } from "./intervene.ts";
+import { logSoftmax } from "./predictions.ts";
 import { coefficientMap } from "./interventions.ts";
 
 /** How many draws, and how large the disturbances are. */
@@ -145,21 +146,6 @@ interface Said {
   readonly loss: number;
   /** log p [N, V]. */
   readonly logs: Float32Array;
-}
-
-/** Rows of logits as logarithms of probabilities. */
-function logSoftmax(logits: ArrayLike<number>, V: number): Float32Array {
-  const logs = Float32Array.from(logits);
-  for (let from = 0; from < logs.length; from += V) {
-    const row = logs.subarray(from, from + V);
-    let largest = -Infinity;
-    for (const value of row) if (value > largest) largest = value;
-    let total = 0;
-    for (const value of row) total += Math.exp(value - largest);
-    const shift = largest + Math.log(total);
-    for (let v = 0; v < V; v++) row[v]! -= shift;
-  }
-  return logs;
 }
 
 /** Mean divergence and share of flips between what was said of the same tokens, over those that count. */

@@ -9,12 +9,11 @@ import { isObject, isTooDeep } from "../basics/objects.ts";
 import { MOST_SEQUENCES, MOST_TOKENS } from "../basics/bounds.ts";
 import { count, countFromZero, positiveFloat32, seedNumber } from "../basics/schemas.ts";
 import { pathsOf, problems } from "../model/problems.ts";
-import type { Role } from "../graph/parameters.ts";
-import { adamwRules, type AdamwSetting } from "../ops/adamw-rules.ts";
 import { type ModelConfig, modelSchema } from "../model/config.ts";
 import { withOlderMeaning } from "../model/mixture.ts";
 import { type ComputePrecision, computePrecisions } from "../runtime/precision.ts";
 import { type AlarmsConfig, alarmsSchema, mayRollBack } from "./alarms.ts";
+import { type OptimizerKind, optimizerKinds, type OptimizerSettings, settingsOf } from "./optimizers/table.ts";
 
 /**
  * step: the mHC paper's, full rate, × 0.316 from 80 % of the steps, × 0.1 from 90 %.
@@ -25,21 +24,16 @@ export type ScheduleConfig =
   | { readonly kind: "cosine"; readonly final: number }
   | { readonly kind: "constant" };
 
-/** AdamW, its schedule and clipping. */
-export interface OptimizerConfig {
+/** The rate of each step. */
+export interface RateConfig {
   readonly learningRate: number;
   /** Steps over which the rate rises linearly from zero. */
   readonly warmup: number;
   readonly schedule: ScheduleConfig;
-  readonly beta1: number;
-  readonly beta2: number;
-  readonly epsilon: number;
-  readonly weightDecay: number;
-  /** Roles of parameters that decay; norms, embeddings and connections do not by default. */
-  readonly decayed: readonly Role[];
-  /** Largest norm of all gradients together. */
-  readonly clip: number;
 }
+
+/** An optimizer, AdamW where no kind is named, with its settings, its schedule and clipping. */
+export type OptimizerConfig = RateConfig & OptimizerSettings;
 
 /** The text of a run. */
 export interface DataConfig {
@@ -124,12 +118,26 @@ export interface TrainingConfig {
 
 const share = z.number().min(0).max(1);
 
-/** A setting of AdamW, checked by AdamW's own rules. */
-const adamwSetting = (name: AdamwSetting): z.ZodNumber =>
-  z.number().superRefine((value, context) => {
-    const { fits, allowed } = adamwRules[name];
-    if (!fits(value)) context.addIssue({ code: "custom", message: `${value} is given; it must be ${allowed}` });
+const rateFields = {
+  learningRate: positiveFloat32,
+  warmup: countFromZero(),
+  schedule: z.discriminatedUnion("kind", [
+    z.strictObject({ kind: z.literal("step") }),
+    z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
+    z.strictObject({ kind: z.literal("constant") }),
+  ]),
+};
+
+const optimizerOf = (kind: OptimizerKind) => {
+  const named = z.literal(kind);
+  return z.strictObject({
+    kind: kind === "adamw" ? named.optional() : named,
+    ...rateFields,
+    ...settingsOf(kind),
   });
+};
+
+const [adamw, ...others] = optimizerKinds.map(optimizerOf);
 
 const trainingSchema: z.ZodType<TrainingConfig> = z
   .strictObject({
@@ -156,21 +164,7 @@ const trainingSchema: z.ZodType<TrainingConfig> = z
     recompute: z.union([z.enum(["none", "auto"]), count()]).exactOptional(),
     sharded: z.enum(shardings).exactOptional(),
     steps: count(),
-    optimizer: z.strictObject({
-      learningRate: positiveFloat32,
-      warmup: countFromZero(),
-      schedule: z.discriminatedUnion("kind", [
-        z.strictObject({ kind: z.literal("step") }),
-        z.strictObject({ kind: z.literal("cosine"), final: share.default(0.1) }),
-        z.strictObject({ kind: z.literal("constant") }),
-      ]),
-      beta1: adamwSetting("beta1").default(0.9),
-      beta2: adamwSetting("beta2").default(0.95),
-      epsilon: adamwSetting("epsilon").default(1e-8),
-      weightDecay: adamwSetting("weightDecay").default(0.1),
-      decayed: z.array(z.enum(["weight", "embedding", "norm", "connection"])).default(["weight"]),
-      clip: adamwSetting("clip").default(1),
-    }),
+    optimizer: z.discriminatedUnion("kind", [adamw!, ...others]) as unknown as z.ZodType<OptimizerConfig>,
     evaluateEvery: count(),
     evaluateBatches: count().default(8),
     checkpointEvery: count(),

@@ -6,8 +6,8 @@ import { z } from "zod";
 import { isObject } from "../basics/objects.ts";
 import { count, countFromZero } from "../basics/schemas.ts";
 import { problems } from "../model/problems.ts";
-import type { AdamwSettings } from "./adamw-updates.ts";
 import type { ScheduleConfig } from "./config.ts";
+import type { OptimizerSettings } from "./optimizers/table.ts";
 
 /** The training of a network of one's own as plain data. */
 export interface NetConfig {
@@ -20,7 +20,7 @@ export interface NetConfig {
     /** What joins its blocks, if the program says so. */
     readonly connection?: { readonly kind: string };
   };
-  readonly optimizer: AdamwSettings & {
+  readonly optimizer: OptimizerSettings & {
     /** "by step" where a function gives it; metrics.jsonl has the rate of each step. */
     readonly learningRate: number | "by step";
     readonly warmup: number;

@@ -1,6 +1,6 @@
 // Question: how is a network of one's own trained, step by step?
 //
-// A network is a loss over a set of parameters. Its training is one program: gradients, clipping, AdamW. Each step takes
+// A network is a loss over a set of parameters. Its training is one program: gradients, clipping, an optimizer. Each step takes
 // the inputs of its batch and the rate of its schedule; what the connections mix is looked at by another program, so
 // that looking changes no bit. It touches no files; runs/train-net.ts records what it does.
 
@@ -17,10 +17,12 @@ import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing } from "../stability/measure.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import { adamwFields, type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
+import { optimizerEntry } from "./optimizers/table.ts";
+import { type OptimizerChoice, optimizerUpdates } from "./optimizers/updates.ts";
 import type { ScheduleConfig } from "./config.ts";
 import { learningRate as scheduledRate, scheduleKinds } from "./schedule.ts";
 import type { SavedTensor, TrainerState } from "./state.ts";
-import { restoreTensors } from "./trainer.ts";
+import { restoreTensors } from "./restore.ts";
 
 /** A network of one's own, as far as its training sees it. */
 export interface Net {
@@ -37,8 +39,10 @@ export interface Net {
 /** The inputs of a step, each with its values, row-major: a list of pairs or a Map. */
 export type NetBatch = Iterable<readonly [input: Tensor, values: ArrayLike<number>]>;
 
-/** How a network is trained: AdamW's settings, and what each step learns from. */
+/** How a network is trained: AdamW's settings, or another optimizer, and what each step learns from. */
 export interface NetTraining extends AdamwOptions {
+  /** An optimizer with its settings, such as { kind: "muon" }, in place of AdamW and of AdamW's settings here. */
+  readonly optimizer?: OptimizerChoice;
   /** How many steps the training has. */
   readonly steps: number;
   /** The inputs of a step, from 1. Let it depend on the step alone, and a resumed run has the bits of one that never ended. */
@@ -57,6 +61,7 @@ const netRules: FieldRules<Net> = { parameters: "group", loss: "group", mixing: 
 /** The kinds of the fields, for those that add to them. */
 export const netTrainingRules: FieldRules<NetTraining> = {
   ...adamwFields,
+  optimizer: "group",
   steps: "number",
   batch: "function",
   warmup: "number",
@@ -95,7 +100,7 @@ export interface NetTrainer {
    *   count, a saved state must be restored
    */
   trainStep(look?: boolean, ahead?: boolean): Promise<NetStep>;
-  /** A copy of all that is trained and kept: the step, the parameters, AdamW's moments. */
+  /** A copy of all that is trained and kept: the step, the parameters, what the optimizer keeps. */
   save(): Promise<TrainerState>;
   /** Go on from a saved state; throws an Error when a tensor is missing or has another shape. */
   restore(state: TrainerState): void;
@@ -126,10 +131,14 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
   expectGiven("createNetTrainer", net, netRules, ["parameters", "loss"]);
   const { steps, batch, warmup, schedule, learningRate, ...settings } = training;
   expectWhole("createNetTrainer", "steps", steps, 1, MOST_COUNT);
-  const rate = rateOf({ steps, ...given({ warmup, schedule, learningRate }) });
+  const optimizer = netOptimizer(settings);
+  const usual = optimizer && optimizerEntry(optimizer.kind).usual.learningRate;
+  const rate = rateOf({ steps, ...given({ warmup, schedule, learningRate: learningRate ?? usual }) });
   const rows = mixing.map(expectCoefficients);
-  const adamw = adamwUpdates(parameters, loss, { ...settings, learningRate: rate });
-  const program = runtime.compile({ outputs: { loss, clip: adamw.clip }, updates: adamw.updates });
+  const updates = optimizer
+    ? optimizerUpdates(parameters, loss, { ...optimizer, learningRate: rate })
+    : adamwUpdates(parameters, loss, { ...settings, learningRate: rate });
+  const program = runtime.compile({ outputs: { loss, clip: updates.clip }, updates: updates.updates });
   const looking = mixing.length > 0 ? runtime.compile({ outputs: { mixing } }) : undefined;
   const inputs = inputsOf([loss, ...mixing]);
   let step = 0;
@@ -169,7 +178,7 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
     const fed = performance.now() - started;
     const instruments = wanted ? await look() : undefined;
     const computing = performance.now() - fed;
-    adamw.write(runtime, current);
+    updates.write(runtime, current);
     program.run();
     const told = Promise.all([program.read("loss"), program.read("clip")]).then(
       ([[value = NaN], [gradientNorm = NaN]]): Told => ({
@@ -202,23 +211,36 @@ export function createNetTrainer(runtime: Runtime, net: Net, training: NetTraini
       ahead.expectEnded("save");
       const [model, optimizer] = await Promise.all([
         Promise.all(parameters.all.map(saved)),
-        Promise.all(adamw.moments.map(saved)),
+        Promise.all(updates.moments.map(saved)),
       ]);
       return { step, model, optimizer };
     },
     restore(state) {
       ahead.drop();
       restoreTensors(runtime, parameters.all, state.model, "model");
-      restoreTensors(runtime, adamw.moments, state.optimizer, "optimizer");
+      restoreTensors(runtime, updates.moments, state.optimizer, "optimizer");
       step = state.step;
     },
     release() {
       ahead.drop();
       program.release();
       looking?.release();
-      for (const { tensor } of adamw.moments) runtime.forget(tensor);
+      for (const { tensor } of updates.moments) runtime.forget(tensor);
     },
   };
+}
+
+/** The optimizer that is named, without AdamW's settings beside it; undefined where AdamW is meant. */
+export function netOptimizer({
+  optimizer,
+  ...settings
+}: Omit<AdamwOptions, "learningRate"> & Pick<NetTraining, "optimizer">): OptimizerChoice | undefined {
+  if (!optimizer) return undefined;
+  const [beside] = Object.keys(given(settings));
+  if (beside === undefined) return optimizer;
+  throw new TypeError(
+    `createNetTrainer: optimizer is given, and ${beside} beside it; the optimizer has its own settings. Give { optimizer: { kind: …, ${beside}: … } }.`,
+  );
 }
 
 /** The learning rate of each step, from 1. */

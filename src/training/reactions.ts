@@ -11,7 +11,8 @@
 import { given } from "../basics/given.ts";
 import { DIVERGED_STEPS, type Excursion } from "../stability/alarms.ts";
 import { type AlarmAction, type AlarmPlan, describeEvent, rateFactorAt, shortFactor } from "./alarms.ts";
-import type { OptimizerConfig } from "./config.ts";
+import type { AdamwRule } from "./optimizers/adamw.ts";
+import type { OptimizerRule } from "./optimizers/table.ts";
 import type { EventRecord, MetricRecord } from "./records.ts";
 
 /** A run that ended before its last step and does not go on by itself. */
@@ -166,8 +167,9 @@ export function notSavedAlarm(
   step: number,
   tensor: string,
   newest: SavedStep | undefined,
-  { epsilon }: Pick<OptimizerConfig, "epsilon">,
+  optimizer: OptimizerRule | Pick<AdamwRule, "epsilon">,
 ): Alarm & Required<Pick<Alarm, "failure">> {
+  const epsilon = "epsilon" in optimizer ? optimizer.epsilon : Infinity;
   const remedy =
     epsilon < LEAST_SAFE_EPSILON
       ? `Raise optimizer.epsilon, which is ${epsilon}: squares of small gradients are 0 in float32, and then a step is divided by it alone; 1e-8 is usual.`

@@ -1,7 +1,7 @@
 // Question: what happens in one training step?
 //
 // Everything, inside one compiled program: forward, backward, the norm of all gradients, clipping and
-// AdamW. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
+// the optimizer. With gradient accumulation there are two programs: one adds a microbatch's gradients to a
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
 import { given } from "../basics/given.ts";
@@ -20,14 +20,15 @@ import { mean } from "../ops/reductions.ts";
 import { type ComputePrecision, programInPrecision } from "../runtime/precision.ts";
 import type { Outputs, ProgramSpec } from "../runtime/program.ts";
 import { type BatchConfig, type BatchInputs, batchInputs } from "./inputs.ts";
-import { type AdamwStep, adamwStep } from "./adamw-updates.ts";
+import type { KeptState } from "./optimizers/rule.ts";
+import { type OptimizerStep, optimizerStep } from "./optimizers/step.ts";
 import type { OptimizerConfig, TrainingConfig } from "./config.ts";
 
 export interface StepGraph extends BatchInputs {
-  /** [3]: learning rate, 1 − beta1^t, 1 − beta2^t. */
+  /** [3]: the learning rate, and two numbers of the optimizer; see `optimizerSchedule`. */
   readonly schedule: Tensor;
   /** Optimizer state, saved beside the parameters. */
-  readonly moments: readonly { readonly name: string; readonly tensor: Tensor }[];
+  readonly moments: readonly KeptState[];
   readonly programs: StepPrograms;
 }
 
@@ -97,11 +98,17 @@ export interface StepHead {
   balanced(loads: readonly Tensor[], clip: Tensor): readonly (readonly [state: Tensor, value: Tensor])[];
 }
 
-/** The forward and the backward pass of a microbatch over a model's parameters. */
+/**
+ * The forward and the backward pass of a microbatch over a model's parameters.
+ *
+ * @param parts equal parts of the rows that pass through the model apart, so that one computes while another waits for
+ *   other ranks; a divisor of the batch
+ */
 export function buildHead(
   model: LanguageModel,
   parameters: ParameterSet,
   { batch, storeEvery, data }: Pick<StepOptions, "batch" | "storeEvery" | "data">,
+  parts = 1,
 ): StepHead {
   const { feedForward } = model.config;
   const trained = trainedParameters(parameters);
@@ -109,24 +116,32 @@ export function buildHead(
   const { tokens, targets, weights } = inputs;
   const schedule = input("schedule", [3]);
 
-  const { hidden_NC, routing, sublayers } = model.hidden(tokens, storeEvery);
-  const loss = model.loss(hidden_NC, targets, weights);
-  const penalties = sublayers.flatMap(({ penalty }) => penalty ?? []);
-  const falling = sublayers.flatMap((sublayer) => sublayer.falling ?? []);
-  const minimised = routing.reduce(
-    (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
-    penalties.reduce(add, loss),
-  );
+  const pass = (part: number) => {
+    const rows = (all: Tensor): Tensor => (parts === 1 ? all : slice(all, 0, (part * batch) / parts, batch / parts));
+    const { hidden_NC, routing, sublayers } = model.hidden(rows(tokens), storeEvery);
+    const loss = model.loss(hidden_NC, rows(targets), weights && rows(weights));
+    const penalties = sublayers.flatMap(({ penalty }) => penalty ?? []);
+    const falling = sublayers.flatMap((sublayer) => sublayer.falling ?? []);
+    const minimised = routing.reduce(
+      (sum, { unevenness_B }) => (unevenness_B ? add(sum, scale(mean(unevenness_B), feedForward!.balanceLoss!)) : sum),
+      penalties.reduce(add, loss),
+    );
+    return { loss, minimised, routing, falling };
+  };
+  const passes = Array.from({ length: parts }, (_, part) => pass(part));
+  const meanOf = (losses: readonly Tensor[]): Tensor =>
+    losses.length === 1 ? losses[0]! : scale(losses.reduce(add), 1 / losses.length);
+  const { routing, falling } = passes[0]!;
   const byParameter = gradients(
-    minimised,
+    meanOf(passes.map(({ minimised }) => minimised)),
     trained.map(({ tensor }) => tensor),
   );
   return {
     inputs,
     schedule,
     trained,
-    loss,
-    loads: routing.map(({ load_E }) => load_E),
+    loss: meanOf(passes.map(({ loss }) => loss)),
+    loads: routing.map((_, layer) => passes.map((each) => each.routing[layer]!.load_E).reduce(add)),
     gradients: byParameter,
     balanced: (loads, clip) => [
       ...routing.map(
@@ -151,8 +166,8 @@ export function buildStep(model: LanguageModel, parameters: ParameterSet, option
   const updateFrom = (
     byParameter: readonly Tensor[],
     loads: readonly Tensor[],
-  ): { outputs: UpdateOutputs; updates: AdamwStep["updates"]; moments: StepGraph["moments"] } => {
-    const { updates, clip, squares, moments } = adamwStep(trained, byParameter, schedule, optimizer);
+  ): { outputs: UpdateOutputs; updates: OptimizerStep["updates"]; moments: StepGraph["moments"] } => {
+    const { updates, clip, squares, moments } = optimizerStep(trained, byParameter, schedule, optimizer);
     return { outputs: { clip, squares }, updates: [...updates, ...head.balanced(loads, clip)], moments };
   };
 

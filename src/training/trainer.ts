@@ -6,7 +6,7 @@
 import { expectTrainingConfig } from "./config.ts";
 import { given } from "../basics/given.ts";
 import type { Batch, Batches } from "../data/batches.ts";
-import { type Parameter, parameterCount, trainedParameters } from "../graph/parameters.ts";
+import { parameterCount, trainedParameters } from "../graph/parameters.ts";
 import { sizeOf, type Tensor } from "../graph/tensor.ts";
 import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
@@ -15,12 +15,13 @@ import type { TensorValues } from "../runtime/program.ts";
 import { overRanks } from "../runtime/collective/over-ranks.ts";
 import { type Program, type Runtime, runWhole, type TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
-import { adamwSchedule } from "./adamw-updates.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import type { TrainingConfig } from "./config.ts";
 import { type Evaluation, meanLoss } from "./evaluation.ts";
 import { writeBatch } from "./inputs.ts";
 import { initialise } from "./initialise.ts";
+import { fixedLimit } from "./optimizers/clipping.ts";
+import { optimizerSchedule } from "./optimizers/table.ts";
 import { meanOfRanks } from "./parallel/evaluation.ts";
 import { ownOf } from "./parallel/own.ts";
 import { createSharedSteps } from "./parallel/shared-steps.ts";
@@ -30,6 +31,7 @@ import type { RankWork } from "./parallel/told.ts";
 import { compileTraining } from "./programs.ts";
 import type { MicroOutputs } from "./step.ts";
 import { learningRate } from "./schedule.ts";
+import { restoreTensors } from "./restore.ts";
 import type { OwnState, SavedTensor, TensorPiece, TrainerState } from "./state.ts";
 import { measureUpdate } from "./update-norms.ts";
 
@@ -94,7 +96,7 @@ export interface Trainer {
   readonly step: number;
   /** Whether a step has been begun ahead that `trainStep` has not told of. */
   readonly begun: boolean;
-  /** The compiled step, for looking at its plan. */
+  /** The compiled step, for looking at its plan; of a stage of a pipeline the forward pass of its first piece. */
   readonly program: Program<MicroOutputs>;
   /** Train on the next batch; a step whose gradients have no finite norm changes nothing and does not count. */
   trainStep(wishes?: StepWishes): Promise<StepResult>;
@@ -162,7 +164,12 @@ export function createTrainer(
 
   const shared =
     programs.shared &&
-    createSharedSteps(runtime, mesh, batches, { ...programs.shared, limit: optimizer.clip, micro, last });
+    createSharedSteps(runtime, mesh, batches, {
+      ...programs.shared,
+      limit: fixedLimit(optimizer.clip),
+      micro,
+      last,
+    });
 
   const trained = trainedParameters(parameters);
   let step = 0;
@@ -222,7 +229,7 @@ export function createTrainer(
     const before = asked ? await readTrained() : undefined;
     const started = performance.now();
     const rate = rateFactor * learningRate(optimizer, current, config.steps);
-    runtime.write(graph.schedule, adamwSchedule(rate, current, optimizer));
+    runtime.write(graph.schedule, optimizerSchedule(rate, current, optimizer));
     const tokens = batch * context * accumulate;
     if (shared) {
       const { expertLoad, squares, ...rest } = await shared.run(current);
@@ -448,23 +455,4 @@ async function firstNotFinite(program: Program<MicroOutputs>): Promise<string | 
 /** As a checkpoint keeps them: the values themselves where they are float32. */
 function floatsOf(values: TensorValues): Float32Array {
   return values instanceof Float32Array ? values : Float32Array.from(values);
-}
-
-export function restoreTensors(
-  runtime: Runtime,
-  wanted: readonly Pick<Parameter, "name" | "tensor">[],
-  saved: readonly SavedTensor[],
-  file: string,
-): void {
-  const byName = new Map(saved.map((tensor) => [tensor.name, tensor]));
-  for (const { name, tensor } of wanted) {
-    const found = byName.get(name);
-    if (!found) throw new Error(`The checkpoint's ${file} file has no tensor "${name}"; it belongs to another model.`);
-    if (found.shape.join() !== tensor.shape.join()) {
-      throw new Error(
-        `The checkpoint's "${name}" has shape [${found.shape.join(", ")}], the model needs [${tensor.shape.join(", ")}].`,
-      );
-    }
-    runtime.write(tensor, found.data);
-  }
 }

@@ -27,10 +27,7 @@ test.each([
     "error: unknown option '--weight-decay'\n",
     `error: unknown option '--weight-decay'. Did you mean "--set optimizer.weightDecay=…"?\n`,
   ],
-  [
-    "error: unknown option '--optimiser'\n",
-    `error: unknown option '--optimiser'. Did you mean "--set optimizer.beta1=…"?\n`,
-  ],
+  ["error: unknown option '--optimiser'\n", `error: unknown option '--optimiser'. Did you mean "--optimizer"?\n`],
   ["error: unknown option '--mhc'\n", `error: unknown option '--mhc'. Did you mean "--connection mhc"?\n`],
   ["error: unknown option '--block-size'\n", `error: unknown option '--block-size'. Did you mean "--context"?\n`],
   [

@@ -114,6 +114,20 @@ describe.each(kinds)("%s", (kind, program, variable) => {
   );
 
   test.skipIf(!hasMpi)(
+    "a mesh of two replicas of two stages has the losses of one process, and draws its step",
+    { timeout: SECONDS * 1000 },
+    async () => {
+      const out = `${kind}-mesh`;
+      const mesh = [...model, "--batch", "1", "--accumulate", "4", "--mesh", "data=2,pipeline=2"];
+      const page = place.at(`${kind}-timeline.html`);
+      const { stderr } = await train(...launch(4, ...mesh, "--steps", "20", "--out", out, "--timeline", page));
+      expect(worst(lossesOf(out), alone)).toBeLessThan(1e-5);
+      expect(stderr).toMatch(/bubble of step 20: [\d.]+ %; simulated: [\d.]+ %/);
+      expect(fs.readFileSync(page, "utf8")).toContain("1F1B, step 20 as it ran");
+    },
+  );
+
+  test.skipIf(!hasMpi)(
     "the printed line trains without launch, and all ranks leave rank 0's watch before it ends",
     { timeout: SECONDS * 1000 },
     async () => {

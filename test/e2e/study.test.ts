@@ -2,6 +2,7 @@
 
 import fs from "node:fs";
 import { afterAll, expect, test } from "vitest";
+import { studies, studyNames } from "../../src/studies/table.ts";
 import { makeWorkplace, run } from "./cli.ts";
 
 const place = makeWorkplace();
@@ -100,3 +101,15 @@ test("an experiment trains its runs, writes its page, and is not trained again",
   expect(await refused("constraints", "--draws", "3")).toContain("--draws is for birkhoff study robustness");
   expect(await refused("constraints", "--tiny", "--small")).toContain("two sizes of one study");
 }, 180_000);
+
+const others = studyNames.filter((name) => studies[name].kind === "experiment" && name !== "constraints");
+test.each(others)("study %s runs to its page at the tiny size", { timeout: 180_000 }, async (name) => {
+  const made = await birkhoff("study", name, "--tiny", "--data", "text.txt", "--page", "pages");
+  expect(made.code, made.stderr).toBe(0);
+  const page = fs.readFileSync(place.at("pages", `${name}.md`), "utf8");
+  expect(page).toContain(`birkhoff study ${name} --tiny --data text.txt --page pages`);
+  expect(page).toContain("## What it does not show");
+  expect(page).not.toMatch(/undefined|NaN|\[object/);
+  for (const [, figure] of page.matchAll(/\]\(([\w-]+\.svg)\)/g))
+    expect(fs.readFileSync(place.at("pages", figure!), "utf8")).toMatch(/^<svg /);
+});

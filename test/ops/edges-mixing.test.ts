@@ -57,7 +57,8 @@ describe.each([1, 5, 20, 300])("attention over %i tokens", (T) => {
 test.each([1, 3, 9])("a cache of %i positions, with scores of any size", (T) => {
   const [qkv, keys, values] = [input("qkv", [T, 12]), input("keys", [1, 1, 4, 16]), input("values", [1, 1, 16, 4])];
   const [positions, slots] = [input("positions", [T], "i32"), input("slots", [T], "i32")];
-  const { out } = cachedAttention(qkv, { keys, values }, { positions, slots }, { heads: 1, headSize: 4 });
+  const blocks = input("blocks", [1, 1], "i32");
+  const { out } = cachedAttention(qkv, { keys, values, blocks }, { positions, slots }, { heads: 1, headSize: 4 });
   const numbers = Array.from({ length: T }, (_, t) => t);
   for (const size of [0, 1, 1e3, 1e8, 1e15, 1e16])
     for (const sign of [1, -1])
@@ -67,6 +68,7 @@ test.each([1, 3, 9])("a cache of %i positions, with scores of any size", (T) => 
         gradient: false,
         also: [
           [positions, numbers],
+          [blocks, [0]],
           [slots, numbers.map(() => 0)],
         ],
       });

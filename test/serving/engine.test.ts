@@ -65,26 +65,59 @@ describe.each(Object.entries(configs))("%s", (_, config) => {
   });
 });
 
-test("what a place holds of a text is not read again, and changes nothing", async () => {
+test("what the cache holds of a text is not read again, and changes nothing", async () => {
   const config = configs["mHC"]!;
   const engine = await engineOf(config, { slots: 2 });
-  const shared = [7, 3, 9, 1, 4, 4, 2, 8, 30, 31, 5, 6];
+  // Two blocks and something of a third.
+  const shared = Array.from({ length: 36 }, (_, index) => (7 * index + 3) % config.vocabulary);
   const request = requestOf(6, config, { prompt: [...shared, 11], maxTokens: 8, echo: false });
   const first = await alone(engine, request);
   const { counts } = engine.meter;
   expect(counts.sharedTokens).toBe(0);
   const other = await alone(engine, { ...request, prompt: [...shared, 12, 13] });
-  expect(counts.sharedTokens).toBe(shared.length);
-  // The second place holds nothing yet; of the whole prompt the last token is read.
+  expect(counts.sharedTokens).toBe(32);
   expect(await alone(engine, request)).toEqual(first);
-  expect(counts.sharedTokens).toBe(2 * shared.length);
-  expect(await alone(engine, request)).toEqual(first);
-  expect(counts.sharedTokens).toBe(3 * shared.length);
+  expect(counts.sharedTokens).toBe(64);
   const fresh = await engineOf(config, { slots: 2 });
   expect(await alone(fresh, { ...request, prompt: [...shared, 12, 13] })).toEqual(other);
   // Where the prompt's own log-probabilities are wanted, all of it is read.
   await alone(engine, { ...request, echo: true });
-  expect(counts.sharedTokens).toBe(3 * shared.length);
+  expect(counts.sharedTokens).toBe(64);
+  await Promise.all([engine, fresh].map((each) => each.close(closed)));
+});
+
+test("a prompt that texts of the same time have in common is read once, also when its reader goes", async () => {
+  const config = configs["mHC"]!;
+  const engine = await engineOf(config, { slots: 8 });
+  const shared = Array.from({ length: 36 }, (_, index) => (11 * index + 5) % config.vocabulary);
+  const requests = Array.from({ length: 7 }, (_, seed) =>
+    requestOf(seed, config, { prompt: [...shared, seed], maxTokens: 5, echo: false, stopToken: undefined }),
+  );
+  const expected = [];
+  for (const request of requests) {
+    const fresh = await engineOf(config, { slots: 1 });
+    expected.push(await alone(fresh, request));
+    await fresh.close(closed);
+  }
+  const { counts } = engine.meter;
+  expect(await Promise.all(engine.submit(requests).map(readAll))).toEqual(expected);
+  // Of seven prompts the first is read, and of the others what follows two blocks.
+  expect(counts.sharedTokens).toBe(6 * 32);
+  expect(counts.rows).toBe(37 + 6 * 5 + 7 * 4);
+  // The first has gone before it has read all; another reads what is left.
+  const controller = new AbortController();
+  const prompt = [...shared.toReversed(), 1];
+  const [going, ...staying] = engine.submit([
+    { ...requests[0]!, prompt, signal: controller.signal },
+    ...requests.map((request) => ({ ...request, prompt })),
+  ]);
+  const gone = readAll(going!);
+  controller.abort(new Error("gone"));
+  await expect(gone).rejects.toThrow("gone");
+  const left = await Promise.all(staying.map(readAll));
+  const fresh = await engineOf(config, { slots: 1 });
+  for (const [index, request] of requests.entries())
+    expect(await alone(fresh, { ...request, prompt })).toEqual(left[index]);
   await Promise.all([engine, fresh].map((each) => each.close(closed)));
 });
 

@@ -10,6 +10,7 @@ import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 import { initialValues } from "../../src/training/initialise.ts";
+import type { AdamwSettings } from "../../src/training/adamw-updates.ts";
 import { buildStep, type StepGraph } from "../../src/training/step.ts";
 import { relativeError } from "../ops/harness.ts";
 import { tinyBatches, tinyTraining } from "./tiny.ts";
@@ -48,7 +49,7 @@ async function train(
   const { micro, last, single } = compileStep(runtime, graph.programs);
   for (const parameter of parameters.all) runtime.write(parameter.tensor, initialValues(parameter, 1));
   const norms = await oneByOne(Array(STEPS).keys(), async (index) => {
-    const { beta1, beta2 } = config.optimizer;
+    const { beta1, beta2 } = config.optimizer as AdamwSettings;
     runtime.write(graph.schedule, [RATE, 1 - beta1 ** (index + 1), 1 - beta2 ** (index + 1)]);
     for (let part = 0; part < config.accumulate; part++) {
       const { tokens, targets } = batches.trainingBatch(index, part);
@@ -68,7 +69,7 @@ async function train(
 
 /** The same by hand: gradients from the reference runtime, everything else in plain numbers. */
 function trainByHand({ config, parameters, model, graph }: Built): { values: Values; norms: number[] } {
-  const { beta1, beta2, epsilon, weightDecay, decayed, clip } = config.optimizer;
+  const { beta1, beta2, epsilon, weightDecay, decayed, clip } = config.optimizer as AdamwSettings & { clip: number };
   const runtime = createReferenceRuntime();
   const loss = model.loss(model.hidden(graph.tokens).hidden_NC, graph.targets);
   const found = gradients(

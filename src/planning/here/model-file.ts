@@ -9,6 +9,7 @@
 //                be left out
 
 import path from "node:path";
+import { given } from "../../basics/given.ts";
 import { isObject, isTooDeep } from "../../basics/objects.ts";
 import { reason } from "../../files/errors.ts";
 import { isFolder } from "../../files/places.ts";
@@ -17,6 +18,7 @@ import { type ModelConfig, modelSchema } from "../../model/config.ts";
 import { isMixed } from "../../model/overrides.ts";
 import { problems } from "../../model/problems.ts";
 import { parseTrainingConfig, withOlderMeanings } from "../../training/config.ts";
+import type { AdamwRule } from "../../training/optimizers/adamw.ts";
 import type { ConnectionShape, PlannedModel } from "../architecture.ts";
 import { expectPlannedModel } from "../check-model.ts";
 import { architectureOf } from "../presets.ts";
@@ -63,8 +65,9 @@ function ofRun(value: unknown, file: string): ReadModel {
   const config = parseTrainingConfig(withOlderMeanings(value), file);
   const { model, batch, accumulate, steps, optimizer } = config;
   const { connection, notes } = streamsOf(model);
-  const { learningRate, warmup, beta1, beta2, epsilon, weightDecay } = optimizer;
-  const rates = { learningRate, warmup, beta1, beta2, epsilon, weightDecay };
+  const { learningRate, warmup, weightDecay } = optimizer;
+  const { beta1, beta2, epsilon } = optimizer as Partial<AdamwRule>;
+  const rates = { learningRate, warmup, weightDecay, ...given({ beta1, beta2, epsilon }) };
   const training = { batch: batch * accumulate, context: model.context, steps, ...rates };
   const planned = { ...architectureOf(config.name, model, connection), training };
   return { model: planned, notes };

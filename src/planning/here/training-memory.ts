@@ -6,13 +6,17 @@
 // copy of the parameters, and what Node's own heap grows by.
 
 import { connectionOptions, createConnection } from "../../connections/table.ts";
+import { modelParameters } from "../../model/language-model.ts";
 import { isMixed } from "../../model/overrides.ts";
+import { parameterCount } from "../../graph/parameters.ts";
 import { sizeOf } from "../../graph/tensor.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { createPlannedRuntime } from "../../runtime/planned/runtime.ts";
 import type { TrainingConfig } from "../../training/config.ts";
 import { type Change, expectFit, HEAP_BYTES, leastNeed, type MemoryLimits, type MemoryNeed } from "./memory-limit.ts";
 import type { Place } from "../../training/parallel/share.ts";
+import { predictStages } from "../../training/parallel/pipeline/memory.ts";
+import type { PipelinePlan } from "../../training/parallel/pipeline/stage.ts";
 import { compileTraining } from "../../training/programs.ts";
 
 /** What is trained in one runtime, and what is asked of it beside training. */
@@ -23,6 +27,8 @@ export interface Trainings {
   readonly sample?: { readonly prompt: number; readonly tokens: number } | undefined;
   /** This process among those that share the training; by default it is alone. */
   readonly place?: Place;
+  /** How it is spread over the ranks that share it; by default each has the whole model. */
+  readonly spread?: (config: TrainingConfig) => PipelinePlan;
 }
 
 /** What may be changed, in the words of the command that was given. */
@@ -50,23 +56,35 @@ interface TrainingChange extends Change {
  * @param changed what is changed in them
  */
 export function planMemoryNeed(
-  { configs, sample, place }: Trainings,
+  { configs, sample, place, spread }: Trainings,
   machine: Machine,
   changed: readonly TrainingChange[] = [],
 ): MemoryNeed {
   const made = configs.map((config) => changed.reduce((next, { apply }) => apply(next) ?? next, config));
   const together = changed.some(({ alone }) => alone) ? made.map((config) => [config]) : [made];
-  const needs = together.map((runs) => needOf(runs, machine, { sample, place }));
+  const needs = together.map((runs) => needOf(runs, machine, { sample, place, spread }));
   return needs.reduce((a, b) => (b.machineBytes > a.machineBytes ? b : a));
 }
 
 function needOf(
   configs: readonly TrainingConfig[],
   machine: Machine,
-  { sample, place }: { readonly sample: Trainings["sample"]; readonly place: Place | undefined },
+  {
+    sample,
+    place,
+    spread,
+  }: {
+    readonly sample: Trainings["sample"];
+    readonly place: Place | undefined;
+    readonly spread: Trainings["spread"];
+  },
 ): MemoryNeed {
+  const [first] = configs;
+  const plan = first && spread?.(first);
+  if (plan && plan.mesh.pipeline > 1) return largestStage(first, machine, plan);
   const runtime = createPlannedRuntime(machine);
-  const runs = configs.map((config) => compileTraining(runtime, config, place));
+  const own = place && plan && plan.mesh.expert > 1 ? { ...place, experts: plan.mesh.expert } : place;
+  const runs = configs.map((config) => compileTraining(runtime, config, own));
   const saved = runs.map(({ parameters, graph }) => [...parameters.all, ...graph.moments].map(({ tensor }) => tensor));
   for (const tensor of saved.flat()) runtime.write(tensor, []);
   for (const run of runs) {
@@ -77,6 +95,14 @@ function needOf(
   const checkpoints = saved.map((tensors) => tensors.reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0));
   const runtimeBytes = runtime.memoryBytes();
   return { runtimeBytes, machineBytes: runtimeBytes + Math.max(...checkpoints) + HEAP_BYTES };
+}
+
+/** What the stage needs that needs most; rank 0 has the whole state while a checkpoint is read. */
+function largestStage(config: TrainingConfig, machine: Machine, plan: PipelinePlan): MemoryNeed {
+  const stages = predictStages(config, machine, plan);
+  const runtimeBytes = Math.max(...stages.map(({ stateBytes, arenaBytes }) => stateBytes + arenaBytes));
+  const checkpoint = 12 * parameterCount(modelParameters(config.model));
+  return { runtimeBytes, machineBytes: runtimeBytes + checkpoint + HEAP_BYTES };
 }
 
 /** The least that the largest of some trainings needs: its weights and two moments of each. */

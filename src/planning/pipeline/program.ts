@@ -50,7 +50,10 @@ export function tasksOf(orders: readonly (readonly Slot[])[], positions: number,
         passes.set(key, entry);
         return entry;
       });
-      for (const piece of costs.pieces(slot.map(({ pass }) => pass))) {
+      for (const piece of costs.pieces(
+        slot.map(({ pass }) => pass),
+        slot,
+      )) {
         const { label, kind, stream, duration } = piece;
         const parts = piece.parts.map((index) => slot[index]!);
         const task = add({ stage, stream, kind, label, duration, parts, after: piece.after.map((i) => first + i) });

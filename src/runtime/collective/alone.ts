@@ -26,6 +26,11 @@ export function alone(): Collective {
     receive: (_into, from) => nobody("receive", from),
     allToAll: copied,
     allToAllParts: ([own], [into]) => copied(own!, into!),
+    allToAllTold(own, all, partsOf) {
+      all.set(own);
+      const { parts, into } = partsOf();
+      return copied(parts[0]!, into[0]!);
+    },
     allGather: copied,
     gather: copied,
     broadcast: () => done,

@@ -11,6 +11,12 @@
 /** Values that are sent as they lie: float32, or integers of 32 bits or bytes. */
 export type Values = Float32Array | Int32Array | Uint8Array;
 
+/** What goes to each rank, and what comes from each. */
+export interface Parts {
+  readonly parts: readonly Values[];
+  readonly into: readonly Values[];
+}
+
 /** An operation that has been begun. What it sends may not change, and what it fills not be read, until it is done. */
 export interface Pending {
   /** Whether it is done. Looking moves its messages on. */
@@ -52,6 +58,11 @@ export interface Collective {
    * empty part is not sent. The rank's own part is copied.
    */
   allToAllParts(parts: readonly Values[], into: readonly Values[]): Pending;
+  /**
+   * The same where no rank knows how much comes: first every rank gets what all say of themselves, `all`, N times as long
+   * as `own`; then the parts are asked for.
+   */
+  allToAllTold(own: Values, all: Values, parts: () => Parts): Pending;
   /** Every rank gets what all have, one after another: `into` is N times as long as `own`. */
   allGather(own: Values, into: Values): Pending;
   /** One rank gets what all have, one after another; the others' `into` stays as it is, and may be empty. */

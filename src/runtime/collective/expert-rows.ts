@@ -7,7 +7,7 @@
 import { lastAxis, type Node, type Operation, operandsOf, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import { expertsResendOperation, expertsReturnOperation, expertsSendOperation } from "../../ops/expert-exchange.ts";
 import type { TensorValues } from "../program.ts";
-import type { Collective, Pending } from "./collective.ts";
+import type { Collective, Parts } from "./collective.ts";
 
 /** A node under way. */
 export interface UnderWay {
@@ -82,24 +82,16 @@ function eachRun({ in: counts, runs }: Ways, visit: (sorted: number, bySender: n
   }
 }
 
-/** Rows that are under way to their experts. */
-function toExperts(
-  rows: Float32Array,
-  ways: Ways,
-  into: Float32Array,
-  width: number,
-  collective: Collective,
-): UnderWay {
+/** Rows as they go to their experts: what is sent and received, and how it is sorted there. */
+function toExperts(rows: Float32Array, ways: Ways, width: number): Parts & { sort(into: Float32Array): void } {
   const received = new Float32Array(width * ways.starts.at(-1)!);
-  const pending = collective.allToAllParts(partsOf(rows, ways.out, width), partsOf(received, ways.in, width));
   return {
-    test: () => pending.test(),
-    async done() {
-      await pending.done();
+    parts: partsOf(rows, ways.out, width),
+    into: partsOf(received, ways.in, width),
+    sort(into) {
       eachRun(ways, (sorted, bySender, many) =>
         into.set(received.subarray(bySender * width, (bySender + many) * width), sorted * width),
       );
-      return [into];
     },
   };
 }
@@ -108,29 +100,36 @@ function beginSend(node: Node, [rows, offsets]: readonly TensorValues[], collect
   const { sent } = operandsOf(expertsSendOperation, node);
   const own = Int32Array.from({ length: offsets!.length - 1 }, (_, e) => offsets![e + 1]! - offsets![e]!);
   const counts = new Int32Array(collective.size * own.length);
-  const counted: Pending = collective.allGather(own, counts);
-  let starts: Int32Array | undefined;
-  let moving: UnderWay | undefined;
-  const move = (): UnderWay => {
-    if (moving) return moving;
-    const ways = waysOf(counts, collective);
-    starts = ways.starts;
-    return (moving = toExperts(floatsOf(rows!), ways, roomFor(sent), lastAxis(sent.shape), collective));
-  };
-  const under: UnderWay = {
-    test: () => counted.test() && move().test(),
+  let ways: Ways | undefined;
+  let moving: ReturnType<typeof toExperts> | undefined;
+  const pending = collective.allToAllTold(own, counts, () => {
+    ways = waysOf(counts, collective);
+    return (moving = toExperts(floatsOf(rows!), ways, lastAxis(sent.shape)));
+  });
+  return {
+    test: () => pending.test(),
     async done() {
-      await counted.done();
-      return [...(await move().done()), starts!, counts];
+      await pending.done();
+      const into = roomFor(sent);
+      moving!.sort(into);
+      return [into, ways!.starts, counts];
     },
   };
-  under.test();
-  return under;
 }
 
 function beginResend(node: Node, [rows, counts]: readonly TensorValues[], collective: Collective): UnderWay {
   const { sent } = operandsOf(expertsResendOperation, node);
-  return toExperts(floatsOf(rows!), waysOf(counts!, collective), roomFor(sent), lastAxis(sent.shape), collective);
+  const moving = toExperts(floatsOf(rows!), waysOf(counts!, collective), lastAxis(sent.shape));
+  const pending = collective.allToAllParts(moving.parts, moving.into);
+  return {
+    test: () => pending.test(),
+    async done() {
+      await pending.done();
+      const into = roomFor(sent);
+      moving.sort(into);
+      return [into];
+    },
+  };
 }
 
 function beginReturn(node: Node, [rows, counts]: readonly TensorValues[], collective: Collective): UnderWay {

@@ -17,6 +17,7 @@ import {
   CollectiveError,
   type CollectiveOptions,
   DEADLINE,
+  type Parts,
   type Pending,
   showRanks,
   type Values,
@@ -151,6 +152,18 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       ...others.map((to) => send(part(values, to), to, tag)),
     ];
   };
+  const exchangeParts = ({ parts, into }: Parts, tag: number): Message[] => {
+    if (parts.length !== size || into.length !== size || parts[rank]!.length !== into[rank]!.length)
+      throw new RangeError(
+        `allToAllParts: ${parts.length} and ${into.length} parts are given; both must be ${size}, and a rank's own parts as long as each other.`,
+      );
+    into[rank]!.set(parts[rank]!);
+    const full = (of: readonly Values[]): number[] => others.filter((each) => of[each]!.length > 0);
+    return [
+      ...full(into).map((from) => messenger.receive(into[from]!, from, tag)),
+      ...full(parts).map((to) => send(parts[to]!, to, tag)),
+    ];
+  };
   const gather = (own: Values, into: Values, tag: number): Message[] => {
     part(into, rank).set(own);
     return [
@@ -181,21 +194,14 @@ function groupOf(messenger: Messenger, job: Job): Collective {
       return begin("allToAll", [() => exchange(values, into, tag)]);
     },
     allToAllParts(parts, into) {
-      if (parts.length !== size || into.length !== size || parts[rank]!.length !== into[rank]!.length)
-        throw new RangeError(
-          `allToAllParts: ${parts.length} and ${into.length} parts are given; both must be ${size}, and a rank's own parts as long as each other.`,
-        );
       const tag = nextTag();
-      return begin("allToAllParts", [
-        () => {
-          into[rank]!.set(parts[rank]!);
-          const full = (of: readonly Values[]): number[] => others.filter((each) => of[each]!.length > 0);
-          return [
-            ...full(into).map((from) => messenger.receive(into[from]!, from, tag)),
-            ...full(parts).map((to) => send(parts[to]!, to, tag)),
-          ];
-        },
-      ]);
+      return begin("allToAllParts", [() => exchangeParts({ parts, into }, tag)]);
+    },
+    allToAllTold(own, all, parts) {
+      expectLength("allToAllTold", all, own);
+      // Both now: what comes first to one rank may come last to another.
+      const [first, second] = [nextTag(), nextTag()];
+      return begin("allToAllTold", [() => gather(own, all, first), () => exchangeParts(parts(), second)]);
     },
     allGather(own, into) {
       expectLength("allGather", into, own);

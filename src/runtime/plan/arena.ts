@@ -92,6 +92,8 @@ export function planArena(
       // Everything that lives in the source's storage must be dead after this call, but for this
       // call itself and calls before it in the same chain.
       const position = group.calls.indexOf(call);
+      // A call may say so of an operand that its tasks do not share, if it reads it by this operand alone.
+      const alone = call.operands.filter((operand) => operand?.buffer === from.buffer).length === 1;
       const tenants = [source, ...[...sharing].filter(([, root]) => rootOf(root) === source).map(([tenant]) => tenant)];
       const free = tenants.every(
         (tenant) =>
@@ -99,6 +101,7 @@ export function planArena(
           (readers.get(tenant) ?? []).every(
             (reader) =>
               reader.phase < phase ||
+              (alone && reader.call === call) ||
               (reader.aligned && reader.group === group && group.calls.indexOf(reader.call) <= position),
           ),
       );

@@ -3,7 +3,7 @@
 //   1. as soon as all gradients of a bucket are there, its reduce-scatter is begun: while the backward pass goes on where
 //      the runtime runs programs in parts, after it elsewhere
 //   2. each rank keeps the sums of its own parts; the squares of all go round, and with them the norm that clips
-//   3. AdamW on the rank's own numbers (step.ts)
+//   3. the optimizer on the rank's own numbers (step.ts)
 //   4. an all-gather of each bucket brings every rank the new parameters
 //
 // Gradients lie in buckets only while they are on their way, and few buckets are at once, so no rank has room for all of
@@ -18,7 +18,7 @@ import type { Collective, Pending } from "../../runtime/collective/collective.ts
 import type { TensorValues } from "../../runtime/program.ts";
 import type { Program, Runtime } from "../../runtime/runtime.ts";
 import type { Mesh } from "./mesh.ts";
-import type { MicroOutputs } from "../step.ts";
+import { restoreTensors } from "../restore.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../state.ts";
 import type { OwnBucket } from "./own-layout.ts";
 import type { Shard, SharedStep } from "./step.ts";
@@ -37,7 +37,7 @@ export interface Exchange {
    * Run a microbatch, and begin to send what it makes: all of it is on its way when the promise resolves. What comes of
    * several is added up until the update.
    */
-  run(micro: Program<MicroOutputs>): Promise<void>;
+  run(micro: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
   /** End what `run` has begun, update the rank's numbers, and bring all parameters up to date. */
   update(last: Program, inputs: { readonly loads: readonly Float32Array[]; readonly limit: number }): Promise<Gathered>;
   /** Take the rank's numbers from the parameters in the runtime, with moments of zero. */
@@ -73,15 +73,21 @@ interface OpenState {
   close(): void;
 }
 
+/** What the exchange of a rank works on. */
+export type Exchanged = Omit<SharedStep, "tokens" | "targets" | "weights" | "schedule" | "programs" | "sendsEach">;
+
 /**
  * @param rows all ranks that learn from rows
  * @param data those of them that have the same part of the experts; all, where each has all experts
+ * @param total microbatches whose gradients are added up
+ * @param everySquare the squares of the whole model's parameters from those of these, where others have the rest
  */
 export function createExchange(
   runtime: Runtime,
   { rows, data }: Pick<Mesh, "rows" | "data">,
-  { trained, layout, sums, shards, clip, loads }: SharedStep,
+  { trained, layout, sums, shards, clip, loads, kept, replicated }: Exchanged,
   total: number,
+  everySquare: (own: readonly number[]) => Promise<readonly number[]> = (own) => Promise.resolve(own),
 ): Exchange {
   const { buckets } = layout;
   const ranksOf = ({ among }: OwnBucket): Collective => (among === "rows" ? rows : data);
@@ -108,11 +114,24 @@ export function createExchange(
       },
     };
   };
-  const openShards = (which: keyof Shard): (OpenState | undefined)[] =>
-    shards.map((shard) => shard && open(shard[which]));
+  /** The names under which the optimizer keeps something of any parameter. */
+  const keptNames = [...new Set(kept.flatMap((states) => Object.keys(states)))];
+  /** "parameter", "gradient", or what the optimizer keeps under this name; of a whole parameter it may be smaller. */
+  const tensorOf = (shard: Shard | undefined, which: string): Tensor | undefined =>
+    which === "parameter" || which === "gradient" ? shard?.[which] : shard?.states[which];
+  const openShards = (which: string): (OpenState | undefined)[] =>
+    shards.map((shard) => {
+      const tensor = tensorOf(shard, which);
+      return tensor && open(tensor);
+    });
 
-  const viewShards = (which: keyof Shard): Promise<(TensorValues | undefined)[]> =>
-    Promise.all(shards.map(async (shard) => shard && (await viewOf(shard[which]))));
+  const viewShards = (which: string): Promise<(TensorValues | undefined)[]> =>
+    Promise.all(
+      shards.map(async (shard) => {
+        const tensor = tensorOf(shard, which);
+        return tensor && (await viewOf(tensor));
+      }),
+    );
 
   const settle = ({ bucket, whole, own, adds }: Reduction): void => {
     for (const { at, length, group, place } of bucket.pieces) {
@@ -166,11 +185,7 @@ export function createExchange(
   const receivesOf = (bucket: OwnBucket, to: number | undefined): boolean =>
     to === undefined || receiverOf(bucket, to) === ranksOf(bucket).rank;
   /** Every rank's numbers of a kind, into an array for each parameter that this rank gets: on one rank, or on all. */
-  const gather = async (
-    which: keyof Shard,
-    into: readonly (Float32Array | undefined)[],
-    to?: number,
-  ): Promise<void> => {
+  const gather = async (which: string, into: readonly (Float32Array | undefined)[], to?: number): Promise<void> => {
     const groups = await viewShards(which);
     const under: {
       readonly bucket: OwnBucket;
@@ -192,8 +207,10 @@ export function createExchange(
       const ranks = ranksOf(bucket);
       const receives = receivesOf(bucket, to);
       const [own, whole] = [pool.take(bucket.part), pool.take(receives ? ranks.size * bucket.part : 0)];
-      for (const { at, length, group, place } of bucket.pieces)
-        own.set(groups[group]!.subarray(place, place + length), at);
+      for (const { at, length, group, place } of bucket.pieces) {
+        const values = groups[group];
+        if (values) own.set(values.subarray(place, place + length), at);
+      }
       const pending = to === undefined ? ranks.allGather(own, whole) : ranks.gather(own, whole, receiverOf(bucket, to));
       under.push({ bucket, own, whole, pending });
       await land(MOST_UNDER_WAY);
@@ -201,23 +218,29 @@ export function createExchange(
     await land(0);
   };
   /** Fill the rank's own numbers of a kind. */
-  const fillShards = (which: keyof Shard, valuesOf: (index: number) => TensorValues): void => {
+  const fillShards = (which: string, valuesOf: (index: number) => TensorValues | undefined): void => {
     const states = openShards(which);
     for (const { pieces } of buckets)
-      for (const { parameter, from, length, group, place } of pieces)
-        states[group]!.values.set(valuesOf(parameter).subarray(from, from + length), place);
+      for (const { parameter, from, length, group, place } of pieces) {
+        const values = valuesOf(parameter);
+        if (values) states[group]?.values.set(values.subarray(from, from + length), place);
+      }
     for (const state of states) state?.close();
   };
-  const fillFrom = (which: keyof Shard, saved: readonly SavedTensor[], ending: string): void => {
+  const fillFrom = (which: string, saved: readonly SavedTensor[]): void => {
+    const isParameter = which === "parameter";
     const byName = new Map(saved.map((each) => [each.name, each.data]));
-    const values = trained.map(({ name, tensor }) => {
-      const found = byName.get(name + ending);
-      if (found?.length === sizeOf(tensor.shape)) return found;
+    const values = trained.map(({ name, tensor }, index) => {
+      const shape = isParameter ? tensor.shape : kept[index]![which];
+      if (!shape) return undefined;
+      const full = isParameter ? name : `${name}.${which}`;
+      const found = byName.get(full);
+      if (found?.length === sizeOf(shape)) return found;
       throw new Error(
-        `The checkpoint has no tensor "${name}${ending}" of ${sizeOf(tensor.shape)} numbers; it belongs to another model.`,
+        `The checkpoint has no tensor "${full}" of ${sizeOf(shape)} numbers; it belongs to another model${isParameter ? "" : ", or was made with another optimizer"}.`,
       );
     });
-    fillShards(which, (index) => values[index]!);
+    fillShards(which, (index) => values[index]);
   };
 
   return {
@@ -243,7 +266,7 @@ export function createExchange(
     async update(last, { loads: sumsOfLoads, limit }) {
       await settleUntil(0);
       const own = gradients!.map((state) => state?.values);
-      const squares = await gatherSquares(rows, buckets, own, { many: trained.length, total });
+      const squares = await everySquare(await gatherSquares(rows, buckets, own, { many: trained.length, total }));
       for (const state of gradients!) state?.close();
       gradients = undefined;
       const norm = Math.fround(Math.sqrt(squares.reduce((sum, each) => sum + each, 0)));
@@ -265,40 +288,49 @@ export function createExchange(
       const values = await Promise.all(trained.map(({ tensor }) => viewOf(tensor)));
       fillShards("parameter", (index) => values[index]!);
       for (const shard of shards)
-        for (const moment of shard ? [shard.m, shard.v] : [])
+        for (const moment of Object.values(shard?.states ?? {}))
           runtime.write(moment, new Float32Array(sizeOf(moment.shape)));
     },
     async moments(to) {
       const received = trained.map((_, index) => bucketsOf[index]!.some((bucket) => receivesOf(bucket, to)));
       const saved: SavedTensor[][] = trained.map(() => []);
-      for (const which of ["m", "v"] as const) {
+      for (const which of keptNames) {
         const into = trained.map(({ tensor }, index) =>
-          received[index] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
+          received[index] && kept[index]![which] ? new Float32Array(sizeOf(tensor.shape)) : undefined,
         );
         await gather(which, into, to);
         for (const [index, numbers] of into.entries()) {
-          const { name, tensor } = trained[index]!;
-          if (numbers) saved[index]!.push({ name: `${name}.${which}`, shape: tensor.shape, data: numbers });
+          const shape = kept[index]![which];
+          if (!numbers || !shape) continue;
+          const data = numbers.length === sizeOf(shape) ? numbers : numbers.slice(0, sizeOf(shape));
+          saved[index]!.push({ name: `${trained[index]!.name}.${which}`, shape, data });
         }
       }
+      for (const { name, tensor } of to === undefined || to === rows.rank ? replicated : [])
+        saved.push([{ name, shape: tensor.shape, data: Float32Array.from(await viewOf(tensor)) }]);
       return saved.flat();
     },
     async ownMoments() {
       const pieces: (TensorPiece & { readonly parameter: number })[] = [];
-      for (const which of ["m", "v"] as const) {
+      for (const which of keptNames) {
         const groups = await viewShards(which);
         for (const { parameter, from, length, group, place } of buckets.flatMap((bucket) => bucket.pieces)) {
-          const { name, tensor } = trained[parameter]!;
+          const shape = kept[parameter]![which];
+          if (!shape) continue;
           const numbers = Float32Array.from(groups[group]!.subarray(place, place + length));
-          pieces.push({ parameter, name: `${name}.${which}`, shape: tensor.shape, from, data: numbers });
+          pieces.push({ parameter, name: `${trained[parameter]!.name}.${which}`, shape, from, data: numbers });
         }
+      }
+      for (const { name, tensor } of rows.rank === 0 ? replicated : []) {
+        const data = Float32Array.from(await viewOf(tensor));
+        pieces.push({ parameter: trained.length, name, shape: tensor.shape, from: 0, data });
       }
       return pieces.sort((a, b) => a.parameter - b.parameter || a.name.localeCompare(b.name) || a.from - b.from);
     },
     restore({ model, optimizer }) {
-      fillFrom("parameter", model, "");
-      fillFrom("m", optimizer, ".m");
-      fillFrom("v", optimizer, ".v");
+      fillFrom("parameter", model);
+      for (const which of keptNames) fillFrom(which, optimizer);
+      restoreTensors(runtime, replicated, optimizer, "optimizer");
     },
   };
 }

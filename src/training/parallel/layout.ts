@@ -7,8 +7,10 @@
 //   row      | bucket 0        | bucket 1        | …
 //   bucket   | part 0 | part 1 | … | part N − 1  |        the last bucket is shorter, and filled up with zeros
 //
-// A part may hold pieces of several parameters. AdamW works on one number at a time, so a rank's pieces are put one
-// behind another into two tensors: those that decay and those that do not.
+// A part may hold pieces of several parameters. Where an optimizer works on one number at a time, as AdamW does, a rank's
+// pieces are put one behind another into a tensor for each rule: those that decay and those that do not. A parameter that
+// can only be updated as a whole, such as a matrix of Muon's, is one rank's: it lies in one part, in buckets apart from
+// the others, whose parts are filled up with zeros to the length of the fullest.
 
 /** A run of numbers of one parameter. */
 export interface Stretch {
@@ -57,6 +59,8 @@ const MULTIPLE = 16;
 export interface Sized {
   readonly size: number;
   readonly group: number;
+  /** Whether one rank must have all of it; its group is then its own. */
+  readonly whole?: boolean;
 }
 
 /**
@@ -68,9 +72,9 @@ export function createLayout(
   { ranks, groups, bucketBytes }: { readonly ranks: number; readonly groups: number; readonly bucketBytes: number },
 ): Layout {
   let total = 0;
-  const placed = parameters
-    .map((each, parameter) => ({ ...each, parameter }))
-    .reverse()
+  const turned = parameters.map((each, parameter) => ({ ...each, parameter })).reverse();
+  const placed = turned
+    .filter(({ whole }) => !whole)
     .map((each) => ({ ...each, start: (total += each.size) - each.size }));
   /** What lies between two places of the row. */
   const between = (low: number, high: number): (Stretch & { readonly group: number })[] =>
@@ -94,5 +98,50 @@ export function createLayout(
     buckets.push({ part, stretches: between(start, end), pieces });
     start = end;
   }
+  const wholes = together(
+    turned.filter(({ whole }) => whole),
+    { least: Math.floor(bucketBytes / 4), many: PER_RANK * ranks },
+  );
+  buckets.push(...wholes.map((inside) => bucketOfWholes(inside, lengths)));
   return { buckets, groups: lengths };
+}
+
+/** A bucket of whole parameters has so many for each rank, that their sums can be made alike. */
+const PER_RANK = 4;
+
+interface Whole extends Sized {
+  readonly parameter: number;
+}
+
+/** Neighbours of at least so many numbers and so many parameters together. */
+function together(
+  wholes: readonly Whole[],
+  { least, many }: { readonly least: number; readonly many: number },
+): Whole[][] {
+  const all: Whole[][] = [];
+  let [now, size]: [Whole[], number] = [[], 0];
+  for (const each of wholes) {
+    now.push(each);
+    size += each.size;
+    if (size < least || now.length < many) continue;
+    all.push(now);
+    [now, size] = [[], 0];
+  }
+  return now.length > 0 ? [...all, now] : all;
+}
+
+/** Each parameter to the rank that has least so far, the largest first. Fills in `lengths`. */
+function bucketOfWholes(inside: readonly Whole[], lengths: readonly number[][]): Bucket {
+  const filled = lengths.map(() => 0);
+  const pieces = lengths.map((): Piece[] => []);
+  const largestFirst = [...inside].sort((a, b) => b.size - a.size || b.parameter - a.parameter);
+  for (const { parameter, size, group } of largestFirst) {
+    const rank = filled.indexOf(Math.min(...filled));
+    pieces[rank]!.push({ parameter, from: 0, length: size, at: filled[rank]!, group, place: 0 });
+    filled[rank] = filled[rank]! + size;
+    lengths[rank]![group] = size;
+  }
+  const part = MULTIPLE * Math.ceil(Math.max(...filled) / MULTIPLE);
+  const stretches = pieces.flatMap((own, rank) => own.map((piece) => ({ ...piece, at: rank * part + piece.at })));
+  return { part, stretches, pieces };
 }

@@ -1,7 +1,7 @@
 // Question: what does one rank compute in a step that it shares with others?
 //
 // Two programs. The first is a microbatch: forward, backward, and the gradients where the exchange finds them. The second
-// is AdamW on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all of them and
+// is the optimizer on this rank's share of the numbers (layout.ts), with the gradients of all ranks, the norm of all of them and
 // the loads of all experts as inputs.
 //
 // Gradients that are sent after each microbatch pass by, where the runtime shows them between the parts of a program;
@@ -9,15 +9,18 @@
 
 import type { Parameter, ParameterSet } from "../../graph/parameters.ts";
 import { input, persistent } from "../../graph/state.ts";
-import { sizeOf, type Tensor } from "../../graph/tensor.ts";
+import { type Shape, sizeOf, type Tensor } from "../../graph/tensor.ts";
 import type { LanguageModel } from "../../model/language-model.ts";
-import { adamw } from "../../ops/adamw.ts";
 import { add, scale } from "../../ops/elementwise.ts";
 import { fill } from "../../ops/fill.ts";
 import type { Machine } from "../../runtime/plan/machine.ts";
 import { programInPrecision } from "../../runtime/precision.ts";
 import type { ProgramSpec } from "../../runtime/program.ts";
 import type { TrainingConfig } from "../config.ts";
+import { withAdaptive } from "../optimizers/clipping.ts";
+import type { KeptState, States, UpdateRule } from "../optimizers/rule.ts";
+import { ruled, updateRule } from "../optimizers/step.ts";
+import type { OptimizerSettings } from "../optimizers/table.ts";
 import {
   buildHead,
   type MicroOutputs,
@@ -28,15 +31,14 @@ import {
 } from "../step.ts";
 import { BUCKET_BYTES } from "./layout.ts";
 import { type OwnLayout, ownLayout } from "./own-layout.ts";
-import type { Place, Share } from "./share.ts";
+import { type Place, type Share, sharingOf } from "./share.ts";
 
-/** A rank's numbers of one group: n of them, or none. */
+/** A rank's numbers of one group: pieces of parameters that follow one rule, [n], or a whole parameter. */
 export interface Shard {
-  /** [n] each. */
   readonly parameter: Tensor;
   readonly gradient: Tensor;
-  readonly m: Tensor;
-  readonly v: Tensor;
+  /** What the optimizer keeps of them, by name. */
+  readonly states: States;
 }
 
 /** The graph of a rank's part of a step. */
@@ -53,12 +55,13 @@ export interface SharedStep extends StepGraph {
   readonly clip: Tensor;
   /** The tokens of each expert in the whole step, by layer. */
   readonly loads: readonly Tensor[];
+  /** What the optimizer keeps of each trained parameter: names and shapes. */
+  readonly kept: readonly UpdateRule["states"][];
+  /** What it keeps besides, on every rank alike. */
+  readonly replicated: readonly KeptState[];
 }
 
 export type SharedStepOptions = Omit<StepOptions, "accumulate"> & Pick<TrainingConfig, "sharded">;
-
-/** Numbers that decay, and those that do not. */
-const GROUPS = 2;
 
 export function buildSharedStep(
   model: LanguageModel,
@@ -68,7 +71,9 @@ export function buildSharedStep(
   place: Place,
   { runsInParts = false }: Pick<Machine, "runsInParts"> = {},
 ): SharedStep {
-  const head = buildHead(model, parameters, options);
+  // While the rows of one half are on their way to the experts, the other half computes.
+  const halves = sharingOf(place) && options.batch % 2 === 0 ? 2 : 1;
+  const head = buildHead(model, parameters, options, halves);
   const { trained, loss, schedule } = head;
   const sendsEach = share.accumulate === 1 || sharded === "gradients";
   const passes = sendsEach && runsInParts;
@@ -101,45 +106,74 @@ export function buildShareUpdate(
   { optimizer, precision }: Pick<StepOptions, "optimizer" | "precision">,
   { accumulate, total }: Pick<Share, "accumulate" | "total">,
   place: Place,
-): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments"> & {
+): Pick<SharedStep, "layout" | "shards" | "clip" | "loads" | "moments" | "kept" | "replicated"> & {
   readonly update: ProgramSpec<UpdateOutputs>;
 } {
-  const { decayed, beta1, beta2, epsilon, weightDecay } = optimizer;
+  const { rules, groups } = groupRules(trained, optimizer);
   const layout = ownLayout(
-    trained.map(({ tensor, role, share }) => ({
+    trained.map(({ tensor, share }, index) => ({
       size: sizeOf(tensor.shape),
-      group: decayed.includes(role) ? 0 : 1,
+      group: groups.findIndex(({ members }) => members.includes(index)),
+      whole: rules[index]!.elementwise === undefined,
       shared: share !== undefined,
     })),
     place,
-    { groups: GROUPS, bucketBytes: place.bucketBytes ?? BUCKET_BYTES },
+    { groups: groups.length, bucketBytes: place.bucketBytes ?? BUCKET_BYTES },
   );
-  const clip = input("clip", [2]);
+  const given = input("clip", [2]);
+  const { clip, states: replicated, updates: ofClip } = withAdaptive(given, optimizer.clip);
   const loads = head.loads.map(({ shape }, index) => input(`load.${index}`, shape));
   const shards = layout.groups.map((length, group): Shard | undefined => {
     if (length === 0) return undefined;
-    const state = (name: string): Tensor => persistent(`shard.${group}.${name}`, [length]);
-    return { parameter: state("parameter"), gradient: state("gradient"), m: state("m"), v: state("v") };
+    const { rule, whole } = groups[group]!;
+    const state = (name: string, shape: Shape = whole ?? [length]): Tensor =>
+      persistent(`shard.${group}.${name}`, shape);
+    const states = Object.entries(rule.states).map(([name, shape]) => [name, state(name, whole && shape)] as const);
+    return { parameter: state("parameter"), gradient: state("gradient"), states: Object.fromEntries(states) };
   });
   const updates = shards.flatMap((shard, group): (readonly [Tensor, Tensor])[] => {
     if (!shard) return [];
-    const { parameter, m, v } = shard;
+    const { parameter: param, states } = shard;
     const gradient = scale(shard.gradient, 1 / total);
-    const settings = { beta1, beta2, epsilon, weightDecay: group === 0 ? weightDecay : 0 };
-    const [next, nextM, nextV] = adamw({ param: parameter, gradient, m, v, schedule, clip }, settings);
+    const next = groups[group]!.rule.next({ param, gradient, states, schedule, clip });
     return [
-      [parameter, next],
-      [m, nextM],
-      [v, nextV],
+      [param, next.param],
+      ...Object.entries(states).map(([name, state]): [Tensor, Tensor] => [state, next.states[name]!]),
     ];
   });
   const cleared = accumulate === 1 ? [] : sums.map((sum) => [sum, fill(sum.shape, 0)] as const);
   const update = programInPrecision<UpdateOutputs>(
-    { outputs: { clip, squares: [] }, updates: [...updates, ...balanced(loads, clip), ...cleared] },
+    { outputs: { clip, squares: [] }, updates: [...updates, ...ofClip, ...balanced(loads, clip), ...cleared] },
     precision,
   );
   const moments = shards.flatMap((shard, group) =>
-    shard ? (["m", "v"] as const).map((which) => ({ name: `shard.${group}.${which}`, tensor: shard[which] })) : [],
+    Object.entries(shard?.states ?? {}).map(([which, tensor]) => ({ name: `shard.${group}.${which}`, tensor })),
   );
-  return { moments, update, layout, shards, clip, loads };
+  const kept = rules.map(({ states }) => states);
+  return { moments: [...moments, ...replicated], update, layout, shards, clip: given, loads, kept, replicated };
+}
+
+/** Parameters that are updated as one tensor. */
+interface RuleGroup {
+  readonly rule: UpdateRule;
+  readonly members: number[];
+  /** The shape of its only parameter, which cannot be taken in pieces. */
+  readonly whole: Shape | undefined;
+}
+
+/** The rule of each parameter, and which of them share one. */
+function groupRules(
+  trained: readonly Parameter[],
+  optimizer: OptimizerSettings,
+): { readonly rules: readonly UpdateRule[]; readonly groups: readonly RuleGroup[] } {
+  const rules = trained.map((parameter) => updateRule(ruled(parameter), optimizer));
+  const groups: RuleGroup[] = [];
+  for (const [index, rule] of rules.entries()) {
+    const { elementwise } = rule;
+    const shared = groups.find((group) => elementwise !== undefined && group.rule.elementwise === elementwise);
+    const whole = elementwise === undefined ? trained[index]!.tensor.shape : undefined;
+    if (shared) shared.members.push(index);
+    else groups.push({ rule, members: [index], whole });
+  }
+  return { rules, groups };
 }

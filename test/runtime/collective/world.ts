@@ -14,6 +14,7 @@ export function createWorld(size: number, options: CollectiveOptions = {}): Coll
 }
 
 function messengerOf(sent: Map<string, Values[]>, rank: number, size: number): Messenger {
+  const receives = new Map<string, { next: number }>();
   const channel = (from: number, to: number, tag: number): Values[] => {
     const key = `${from} ${to} ${tag}`;
     const list = sent.get(key) ?? [];
@@ -29,11 +30,16 @@ function messengerOf(sent: Map<string, Values[]>, rank: number, size: number): M
       return { peer: to, test: () => true };
     },
     receive(into, from, tag) {
+      const key = `${from} ${tag}`;
+      const turn = { next: 0, ...receives.get(key) };
+      const place = turn.next++;
+      receives.set(key, turn);
       let done = false;
       return {
         peer: from,
+        // Receives get the messages in the order in which they were begun, whichever is looked at first.
         test() {
-          const next = done ? undefined : channel(from, rank, tag).shift();
+          const next = done ? undefined : channel(from, rank, tag)[place];
           if (next) {
             if (next.byteLength !== into.byteLength) throw new Error("a message of another length");
             into.set(next);

@@ -50,7 +50,11 @@ describe("few rows", () => {
   });
 
   test("a cache is written in its place", () => {
-    const cache = { keys: persistent("keys", [2, 1, 4, 9]), values: persistent("values", [2, 1, 9, 4]) };
+    const cache = {
+      keys: persistent("keys", [4, 1, 4, 8]),
+      values: persistent("values", [4, 1, 8, 4]),
+      blocks: input("blocks", [2, 2], "i32"),
+    };
     const rows = { positions: input("positions", [1], "i32"), slots: input("slots", [1], "i32") };
     const { out, ...next } = cachedAttention(input("qkv", [1, 12]), cache, rows, { heads: 1, headSize: 4 });
     const program = compile({ out }, [

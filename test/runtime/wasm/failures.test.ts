@@ -49,7 +49,8 @@ const cases: Readonly<Record<string, () => Case>> = {
   },
   cachedAttention: () => {
     const slots = ids();
-    const cache = { keys: input("keys", [SIZE, 1, 4, 8]), values: input("values", [SIZE, 1, 8, 4]) };
+    const blocks = input("blocks", [SIZE, 1], "i32");
+    const cache = { keys: input("keys", [2, 1, 4, 8]), values: input("values", [2, 1, 8, 4]), blocks };
     const { out } = cachedAttention(
       input("qkv", [ROWS, 12]),
       cache,

@@ -84,9 +84,10 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
     const T = 70;
     const [qkv, keys, values] = [input("qkv", [1, 6]), input("keys", [1, 1, 2, T]), input("values", [1, 1, T, 2])];
     const [positions, slots] = [input("positions", [1], "i32"), input("slots", [1], "i32")];
+    const blocks = input("blocks", [1, 1], "i32");
     const { out } = cachedAttention(
       qkv,
-      { keys, values },
+      { keys, values, blocks },
       { positions, slots },
       { heads: 1, kvHeads: 1, headSize: 2, valueSize: 2 },
     );
@@ -95,6 +96,7 @@ describe.skipIf(!(await hasWebgpu()))("on WebGPU", { timeout: 120_000 }, () => {
       [keys, Array.from({ length: 2 * T }, (_, at) => (at < 66 ? -Infinity : 0))],
       [values, Array.from({ length: 2 * T }, () => 3)],
       [positions, [66]],
+      [blocks, [0]],
       [slots, [0]],
     ]);
     expect([...found]).toEqual([5, 7]);

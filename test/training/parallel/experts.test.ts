@@ -1,12 +1,19 @@
 // Ranks that share the experts of a mixture train as one process does, alone and beside data parallelism.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cutAt } from "../../../src/graph/cut.ts";
+import { createParameters } from "../../../src/graph/parameters.ts";
+import { flopsOf, type Node } from "../../../src/graph/tensor.ts";
+import { languageModel } from "../../../src/model/language-model.ts";
+import { remoteOperations } from "../../../src/runtime/collective/expert-rows.ts";
+import { resultsOf } from "../../../src/runtime/program.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import type { TrainingConfig } from "../../../src/training/config.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { createMesh, type Mesh } from "../../../src/training/parallel/mesh.ts";
+import { buildSharedStep } from "../../../src/training/parallel/step.ts";
 import type { OwnState, TensorPiece, TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
@@ -124,6 +131,38 @@ describe.each([
       for (const { name, data: values } of all[0]!.state[which]) expect(whole.get(name), name).toEqual(values);
     }
   });
+});
+
+test.each([
+  [2, 0.9],
+  [1, 0.3],
+])("with %d sequences a microbatch, much is computed while rows are under way", (batch, least) => {
+  const { model, optimizer } = tinyTraining("mhc", changes(4));
+  const parameters = createParameters();
+  const sharing = { ranks: 2, part: 0 };
+  const { programs } = buildSharedStep(
+    languageModel(model, parameters, sharing),
+    parameters,
+    { batch, optimizer },
+    { batch, accumulate: 1, first: 0, total: 2 },
+    { rank: 0, size: 2, experts: 2 },
+  );
+  const steps = cutAt(resultsOf(programs.micro), (node) => remoteOperations.has(node.op));
+  const underWay = new Map<Node, number>();
+  const hidden: number[] = [];
+  for (const step of steps) {
+    if ("begin" in step) underWay.set(step.begin, 0);
+    else if ("end" in step) hidden.push(underWay.get(step.end)!);
+    else {
+      const flops = step.compute.reduce((sum, node) => sum + flopsOf(node), 0);
+      for (const [node, sum] of underWay) underWay.set(node, sum + flops);
+    }
+  }
+  // Of three layers with experts, in each half: there and back, forward and in the backward pass.
+  expect(hidden).toHaveLength(3 * 4 * batch);
+  // Sixteen products of a row and a matrix.
+  const much = 16 * 2 * model.width ** 2;
+  expect(hidden.filter((flops) => flops > much).length / hidden.length).toBeGreaterThanOrEqual(least);
 });
 
 test("a state goes on with another mesh, and alone", async () => {

@@ -1,7 +1,7 @@
 // Question: how does a GPU attend to the keys and values that earlier tokens left behind?
 //
 // A group of threads for each row and head. 64 positions at a time: a thread finds the score of one of them, by columns
-// of the key, so neighbours read neighbours; then each thread adds up its columns of the values. The softmax is kept up
+// of the key, so neighbours in a block read neighbours; then each thread adds up its columns of the values. The softmax is kept up
 // to date as the positions pass. The key of a position is that of the last row before which wrote it, or the cache's.
 //
 // The cache is written after that, so that it may lie where it lay: a cell whose value stays is read and not stored.
@@ -16,15 +16,22 @@ import { float } from "../work.ts";
 export const cachedAttention: readonly Implementation[] = [
   calls(
     cachedAttentionOperation,
-    ({ qkv, keys, values, positions, slots, out, newKeys, newValues }, attributes, context, _addend, scope) => {
+    ({ qkv, keys, values, blocks, positions, slots, out, newKeys, newValues }, attributes, context, _addend, scope) => {
       const { heads, kvHeads, headSize: D, valueSize: V, scale } = attributes;
-      const [R, E, T] = [rowCount(qkv.shape), lastAxis(qkv.shape), lastAxis(keys.shape)];
-      const [S = 1] = keys.shape;
+      const [R, E, B] = [rowCount(qkv.shape), lastAxis(qkv.shape), lastAxis(keys.shape)];
+      const [P = 1] = keys.shape;
+      const [S = 1, N = 1] = blocks.shape;
+      const T = N * B;
       checkIndices(context, slots, { operation: "cachedAttention", scope, rows: S }, slots);
       checkIndices(context, positions, { operation: "cachedAttention", scope, rows: T }, slots);
+      checkIndices(context, blocks, { operation: "cachedAttention", scope, rows: P });
       const each = Math.ceil(V / WIDTH);
       const columns = Array.from({ length: each }, (_, at) => at);
-      const rows = { positions: operand(context, positions), slots: operand(context, slots) };
+      const rows = {
+        positions: operand(context, positions),
+        slots: operand(context, slots),
+        blocks: operand(context, blocks),
+      };
       const [packed, result] = [operand(context, qkv), operand(context, out)];
       context.emit(
         kernelCall({
@@ -36,6 +43,7 @@ export const cachedAttention: readonly Implementation[] = [
             `var<workgroup> query: array<f32, ${D}>;`,
             `var<workgroup> weights: array<f32, ${WIDTH}>;`,
             `var<workgroup> sources: array<u32, ${WIDTH}>;`,
+            `var<workgroup> places: array<u32, ${WIDTH}>;`,
             ...groupReduction("fold", (a, b) => `${a} + ${b}`),
             ...groupReduction("foldLargest", (a, b) => `larger(${a}, ${b})`),
           ],
@@ -46,7 +54,7 @@ export const cachedAttention: readonly Implementation[] = [
   let head: u32 = group % ${u(heads)};
   let kvHead: u32 = head / ${u(heads / kvHeads)};
   let slot: i32 = slots[row];
-  let cache: u32 = (u32(max(slot, 0)) % ${u(S)}) * ${u(kvHeads)} + kvHead;
+  let table: u32 = (u32(max(slot, 0)) % ${u(S)}) * ${u(N)};
   if (lane == 0u) { sharedLast = min(u32(max(positions[row], 0)), ${u(T - 1)}); }
   let last: u32 = workgroupUniformLoad(&sharedLast);
   for (var d: u32 = lane; d < ${u(D)}; d += ${u(WIDTH)}) { query[d] = qkv[row * ${u(E)} + head * ${u(D)} + d]; }
@@ -63,6 +71,9 @@ ${columns.map((at) => `  var o${at}: f32 = 0.0f;`).join("\n")}
       }
     }
     sources[lane] = source;
+    // The head of the block that holds this position.
+    let part: u32 = (u32(max(blocks[table + min(at, last) / ${u(B)}], 0)) % ${u(P)}) * ${u(kvHeads)} + kvHead;
+    places[lane] = part * ${u(B)} + at % ${u(B)};
     workgroupBarrier();
     var score: f32 = fromBits(4286578688u);
     if (at <= last) {
@@ -72,7 +83,7 @@ ${columns.map((at) => `  var o${at}: f32 = 0.0f;`).join("\n")}
           score += query[d] * qkv[source * ${u(E)} + ${u(heads * D)} + kvHead * ${u(D)} + d];
         }
       } else {
-        for (var d: u32 = 0u; d < ${u(D)}; d += 1u) { score += query[d] * keys[(cache * ${u(D)} + d) * ${u(T)} + at]; }
+        for (var d: u32 = 0u; d < ${u(D)}; d += 1u) { score += query[d] * keys[(part * ${u(D)} + d) * ${u(B)} + at % ${u(B)}]; }
       }
       score = score * ${float(scale)};
     }
@@ -93,7 +104,7 @@ ${columns
         for (var j: u32 = 0u; j < seen; j += 1u) {
           if (sources[j] < ${u(R)}) {
             sum += weights[j] * qkv[sources[j] * ${u(E)} + ${u((heads + kvHeads) * D)} + kvHead * ${u(V)} + v];
-          } else { sum += weights[j] * values[(cache * ${u(T)} + first + j) * ${u(V)} + v]; }
+          } else { sum += weights[j] * values[places[j] * ${u(V)} + v]; }
         }
         o${at} = o${at} * keep + sum;
       }
@@ -127,7 +138,12 @@ ${columns
 ${place}
     var value: f32 = from[i];
     for (var row: u32 = 0u; row < ${u(R)}; row += 1u) {
-      if (slots[row] == i32(slot) && positions[row] == i32(at)) { value = qkv[row * ${u(E)} + ${source}]; }
+      // The place that the row writes.
+      let slot: u32 = u32(max(slots[row], 0)) % ${u(S)};
+      let position: u32 = min(u32(max(positions[row], 0)), ${u(T - 1)});
+      if (slots[row] >= 0 && position % ${u(B)} == at && u32(blocks[slot * ${u(N)} + position / ${u(B)}]) == block) {
+        value = qkv[row * ${u(E)} + ${source}];
+      }
     }
     if (bitcast<u32>(to[i]) != bitcast<u32>(value)) { to[i] = value; }
   }`,
@@ -138,10 +154,10 @@ ${place}
         "cacheKeys",
         keys,
         newKeys,
-        `    let at: u32 = i % ${u(T)};
-    let d: u32 = (i / ${u(T)}) % ${u(D)};
-    let kvHead: u32 = (i / ${u(D * T)}) % ${u(kvHeads)};
-    let slot: u32 = i / ${u(kvHeads * D * T)};`,
+        `    let at: u32 = i % ${u(B)};
+    let d: u32 = (i / ${u(B)}) % ${u(D)};
+    let kvHead: u32 = (i / ${u(D * B)}) % ${u(kvHeads)};
+    let block: u32 = i / ${u(kvHeads * D * B)};`,
         `${u(heads * D)} + kvHead * ${u(D)} + d`,
       );
       write(
@@ -149,9 +165,9 @@ ${place}
         values,
         newValues,
         `    let d: u32 = i % ${u(V)};
-    let at: u32 = (i / ${u(V)}) % ${u(T)};
-    let kvHead: u32 = (i / ${u(V * T)}) % ${u(kvHeads)};
-    let slot: u32 = i / ${u(kvHeads * V * T)};`,
+    let at: u32 = (i / ${u(V)}) % ${u(B)};
+    let kvHead: u32 = (i / ${u(V * B)}) % ${u(kvHeads)};
+    let block: u32 = i / ${u(kvHeads * V * B)};`,
         `${u((heads + kvHeads) * D)} + kvHead * ${u(V)} + d`,
       );
     },

@@ -58,7 +58,8 @@ export interface Piece {
 
 /** The costs of a schedule's passes: the pieces of a slot, and the time of a message between stages. */
 export interface PipelineCosts {
-  pieces(passes: readonly PipelinePass[]): readonly Piece[];
+  /** @param slot where it matters which piece of the model passes: the passes with their positions */
+  pieces(passes: readonly PipelinePass[], slot?: Slot): readonly Piece[];
   readonly message: number;
 }
 

@@ -1,0 +1,22 @@
+// Question: what do experiments say in the same way?
+
+import type { Estimate } from "../basics/interval.ts";
+import { showEstimate } from "../report/reasoning-tables.ts";
+import type { StudyRuns } from "./study.ts";
+
+/** The fields of a model of a width and depth, with a feed-forward block of three times the width. */
+export const modelShape = (layers: number, width: number, heads: number, context: number): StudyRuns["base"] => ({
+  "model.layers": layers,
+  "model.width": width,
+  "model.heads": heads,
+  "model.kvHeads": heads,
+  "model.hidden": 3 * width,
+  context,
+});
+
+/** Seeds 1 to count. */
+export const seedsTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index + 1);
+
+/** A mean with its interval; – where there is none. */
+export const showFound = (found: Estimate | undefined, digits: number, signed = false): string =>
+  found ? showEstimate(found, digits, signed) : "–";

@@ -1,0 +1,123 @@
+// Question: how is a model measured whose layers are spread over ranks?
+//
+// Batch i passes through the stages of the replica i mod R, forward alone; a stage begins the next batch when it has sent
+// on what it made of this one. The losses are added up in the order of the batches, as one process adds them.
+
+import type { Batches, ValidationBatch } from "../../../data/batches.ts";
+import type { Tensor } from "../../../graph/tensor.ts";
+import type { Collective, Pending } from "../../../runtime/collective/collective.ts";
+import type { Program, Runtime } from "../../../runtime/runtime.ts";
+import type { TrainingConfig } from "../../config.ts";
+import { type Evaluation, meanLoss } from "../../evaluation.ts";
+import { type Mesh, rankAt } from "../mesh.ts";
+import { cutModel } from "./cuts.ts";
+import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
+import { floatsOf, runInParts } from "./run-schedule.ts";
+import type { StageGraph } from "./stage.ts";
+
+type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;
+
+interface EvaluatedPiece {
+  readonly graph: PieceGraph;
+  readonly program: EvaluationProgram;
+}
+
+export interface StageEvaluation {
+  evaluate(): Promise<Evaluation>;
+  /** Those that have been made. */
+  programs(): readonly EvaluationProgram[];
+}
+
+export function createStageEvaluation(
+  runtime: Runtime,
+  config: TrainingConfig,
+  batches: Batches,
+  { size, world, rows, pipeline }: Mesh,
+  { table, model, parameters, storeEvery }: StageGraph,
+): StageEvaluation {
+  const { batch, precision, data } = config;
+  /** The first microbatch's way through the stages serves all. */
+  const stageAt = (position: number): number => table.to({ kind: "state", position, microBatch: 0 })!;
+  let made:
+    | { readonly pieces: readonly EvaluatedPiece[]; readonly boundaries: readonly (readonly number[])[] }
+    | undefined;
+  const make = (): NonNullable<typeof made> => {
+    const { own, boundaries } = buildPieces(
+      model,
+      parameters,
+      cutModel(config.model, table.pieces, storeEvery),
+      table.positions.filter((position) => stageAt(position) === table.stage),
+      { batch, precision, storeEvery: undefined, accumulate: 1, ...(data ? { data } : {}) },
+      ({ tensor }) => tensor,
+    );
+    return { boundaries, pieces: own.map((graph) => ({ graph, program: runtime.compile(graph.evaluation) })) };
+  };
+  const feed = ({ position, batch: inputs }: PieceGraph, next: ValidationBatch): void => {
+    if (position === 0) runtime.write(inputs.tokens, next.tokens);
+    if (position < table.pieces - 1) return;
+    runtime.write(inputs.targets, next.targets);
+    if (inputs.weights) runtime.write(inputs.weights, next.weights ?? new Float32Array(next.targets.length).fill(1));
+  };
+  const lossOf = async (next: ValidationBatch, sending: Pending[]): Promise<number> => {
+    const { pieces, boundaries } = (made ??= make());
+    let loss = 0;
+    let here: readonly Float32Array[] = [];
+    for (const { graph, program } of pieces) {
+      const { position, entering } = graph;
+      feed(graph, next);
+      if (position > 0) {
+        const from = stageAt(position - 1);
+        const values = from === table.stage ? here : await receiveAll(pipeline, boundaries[position]!, from);
+        writeAll(entering, values);
+      }
+      await runInParts(program, () => world.progress());
+      const [values, read] = await Promise.all([program.read("leaving"), program.read("loss")]);
+      if (read) loss = read[0] ?? NaN;
+      here = values.map(floatsOf);
+      const to = position + 1 < table.pieces ? stageAt(position + 1) : undefined;
+      if (to !== undefined && to !== table.stage) sending.push(...here.map((tensor) => pipeline.send(tensor, to)));
+    }
+    return loss;
+  };
+  const writeAll = (tensors: readonly Tensor[], values: readonly Float32Array[]): void => {
+    for (const [index, tensor] of tensors.entries()) runtime.write(tensor, values[index]!);
+  };
+
+  return {
+    programs: () => made?.pieces.map(({ program }) => program) ?? [],
+    async evaluate() {
+      const rounds = Math.ceil(batches.validationCount / rows.size);
+      const own = new Float64Array(rounds);
+      const sending: Pending[] = [];
+      let index = 0;
+      for (const next of batches.validationBatches()) {
+        if (index % rows.size === rows.rank) own[Math.floor(index / rows.size)] = await lossOf(next, sending);
+        index++;
+        world.progress();
+      }
+      for (const each of sending) await each.done();
+      const all = new Float64Array(world.size * rounds);
+      await world.allGather(new Uint8Array(own.buffer), new Uint8Array(all.buffer)).done();
+      const ends = Array.from({ length: rows.size }, (_, row) =>
+        rankAt(size, {
+          stage: stageAt(table.pieces - 1),
+          replica: Math.floor(row / size.expert),
+          part: row % size.expert,
+        }),
+      );
+      let next = 0;
+      return await meanLoss(batches.validationBatches(), () => {
+        const loss = all[ends[next % rows.size]! * rounds + Math.floor(next / rows.size)]!;
+        next++;
+        return Promise.resolve(loss);
+      });
+    },
+  };
+}
+
+async function receiveAll(pipeline: Collective, sizes: readonly number[], from: number): Promise<Float32Array[]> {
+  const tensors = sizes.map((size) => new Float32Array(size));
+  const pending = tensors.map((tensor) => pipeline.receive(tensor, from));
+  for (const each of pending) await each.done();
+  return tensors;
+}

@@ -1,0 +1,41 @@
+// Question: how many bytes does a stage take?
+//
+// Its states, which all its programs share, and the largest arena. The same programs are planned without memory for a
+// prediction and compiled for a run, so that both say the same to the byte.
+
+import { stateOf } from "../../../graph/state.ts";
+import { ancestors, byteSize, type Tensor } from "../../../graph/tensor.ts";
+import { compilePlan, withoutMemory } from "../../../runtime/plan/compile.ts";
+import type { Machine } from "../../../runtime/plan/machine.ts";
+import { type ProgramSpec, resultsOf } from "../../../runtime/program.ts";
+import { placeOf } from "../mesh.ts";
+import { buildStage, type PipelinePlan, type StageConfig, stagePrograms } from "./stage.ts";
+
+/** Bytes of one rank. */
+export interface StageMemory {
+  readonly stage: number;
+  readonly stateBytes: number;
+  readonly arenaBytes: number;
+}
+
+/** Parameters, moments, sums, inputs and slots. */
+export function stageStateBytes(programs: readonly ProgramSpec[]): number {
+  const states = new Set<Tensor>();
+  for (const spec of programs) {
+    for (const [state] of spec.updates ?? []) states.add(state);
+    for (const { outputs } of ancestors(resultsOf(spec))) if (stateOf(outputs[0]!)) states.add(outputs[0]!);
+  }
+  return [...states].reduce((sum, state) => sum + byteSize(state), 0);
+}
+
+/** What each rank of a mesh will take, in their order; of those with the same stage the shares of the moments differ. */
+export function predictStages(config: StageConfig, machine: Machine, plan: PipelinePlan): StageMemory[] {
+  const { data, pipeline, expert } = plan.mesh;
+  return Array.from({ length: data * pipeline * expert }, (_, rank) => {
+    const { stage, replica, part } = placeOf(plan.mesh, rank);
+    const programs = stagePrograms(buildStage(config, machine, plan, { stage, row: replica * expert + part }));
+    const options = withoutMemory();
+    const arenas = programs.map((spec) => compilePlan(spec, machine, options).arena.bytes);
+    return { stage, stateBytes: stageStateBytes(programs), arenaBytes: Math.max(...arenas) };
+  });
+}

@@ -1,0 +1,146 @@
+// Question: how does a stage run its part of a schedule?
+//
+// Pass by pass, in the order of the table that the planner simulates. A pass takes what the neighbour has sent, runs its
+// program, and sends its result on before the next begins; messages are moved on between the parts of a program. What the
+// backward pass computes again first is done before the gradient is waited for.
+
+import type { TensorValues } from "../../../runtime/program.ts";
+import type { Program, ProgramPart } from "../../../runtime/runtime.ts";
+import type { PassPart } from "../schedules/task.ts";
+import type { Mail } from "./mail.ts";
+import type { PieceGraph, PieceOutputs } from "./piece.ts";
+import { type Parcel, parcelOf, type StageTable } from "./stage-table.ts";
+import type { DonePass } from "./timeline.ts";
+
+/** The compiled programs of a slot. */
+export interface SlotPrograms {
+  readonly forward: Program<PieceOutputs>;
+  readonly recompute: Program<PieceOutputs> | undefined;
+  readonly backward: Program<PieceOutputs> | undefined;
+  readonly input: Program<PieceOutputs> | undefined;
+  readonly weights: Program<PieceOutputs> | undefined;
+}
+
+/** A piece, ready to run. */
+export interface ReadyPiece {
+  readonly graph: PieceGraph;
+  readonly slots: readonly SlotPrograms[];
+}
+
+/** What a stage's passes came to. */
+export interface Passed {
+  /** Of each microbatch that ended in this stage; 0 of the others. */
+  readonly losses: readonly number[];
+  /** Of each piece, the loads of its layers, summed over the microbatches. */
+  readonly loads: ReadonlyMap<number, readonly Float32Array[]>;
+  readonly passes: readonly DonePass[];
+}
+
+export interface ScheduleRun {
+  readonly table: StageTable;
+  readonly pieces: readonly ReadyPiece[];
+  readonly microBatches: number;
+  readonly mail: Mail;
+  /** Write tokens or targets of a microbatch, as its piece needs them. */
+  feed(graph: PieceGraph, microBatch: number): void;
+  write(tensors: PieceGraph["entering"], values: readonly Float32Array[]): void;
+  /** Run the pass that completes the gradients; absent where they are complete only after all passes. */
+  complete?(program: Pick<Program, "run" | "parts" | "waits">): Promise<void>;
+  /** Between the parts of a program. */
+  progress(): void;
+}
+
+/** What is kept of a microbatch from pass to pass. */
+interface Held {
+  readonly entering: readonly Float32Array[];
+  arriving: readonly Float32Array[];
+}
+
+export async function runSchedule(run: ScheduleRun): Promise<Passed> {
+  const { table, mail, microBatches } = run;
+  const byPosition = new Map(run.pieces.map((piece) => [piece.graph.position, piece]));
+  const losses = Array.from({ length: microBatches }, () => 0);
+  const loads = new Map<number, Float32Array[]>();
+  const held = new Map<string, Held>();
+  const passes: DonePass[] = [];
+  const parts = table.order.flat();
+  const lastPart = parts.at(-1);
+
+  const compute = async (
+    part: PassPart,
+    kind: DonePass["kind"],
+    program: Program<PieceOutputs>,
+    completes = false,
+  ): Promise<void> => {
+    const start = performance.now();
+    if (completes && run.complete) await run.complete(program);
+    else await runInParts(program, run.progress);
+    passes.push({ part, kind, start, end: performance.now() });
+  };
+  const sendOn = (part: PassPart, values: readonly TensorValues[]): void => {
+    const parcel = parcelOf(part, table.pieces);
+    if (parcel) mail.send(parcel, values.map(floatsOf));
+  };
+  const take = (kind: Parcel["kind"], { position, microBatch }: PassPart): Promise<readonly Float32Array[]> =>
+    mail.take({ kind, position, microBatch });
+
+  for (const part of parts) {
+    const { pass, position, microBatch } = part;
+    const { graph, slots } = byPosition.get(position)!;
+    const programs = slots[table.slotOf(position, microBatch)]!;
+    const key = `${position} ${microBatch}`;
+    const isLast = position === table.pieces - 1;
+    if (pass === "forward") {
+      const entering = position === 0 ? [] : await take("state", part);
+      held.set(key, { entering, arriving: [] });
+      run.feed(graph, microBatch);
+      run.write(graph.entering, entering);
+      await compute(part, "forward", programs.forward);
+      const [leaving, own] = await Promise.all([programs.forward.read("leaving"), programs.forward.read("loads")]);
+      sendOn(part, leaving);
+      const sums = loads.get(position) ?? own.map((load) => new Float32Array(load.length));
+      loads.set(position, sums);
+      for (const [layer, load] of own.entries()) load.forEach((tokens, e) => void (sums[layer]![e]! += tokens));
+      continue;
+    }
+    const mine = held.get(key)!;
+    if (pass !== "weights") {
+      if (programs.recompute) {
+        run.feed(graph, microBatch);
+        run.write(graph.entering, mine.entering);
+        await compute(part, "recompute", programs.recompute);
+      }
+      if (!isLast) mine.arriving = await take("gradient", part);
+    }
+    run.feed(graph, microBatch);
+    run.write(graph.entering, mine.entering);
+    run.write(graph.arriving, mine.arriving);
+    const program = programs[pass]!;
+    await compute(part, pass === "weights" ? "weights" : "backward", program, part === lastPart);
+    if (pass !== "input") held.delete(key);
+    if (pass === "weights") continue;
+    const [loss, gradients] = await Promise.all([program.read("loss"), program.read("gradients")]);
+    if (loss) losses[microBatch] = loss[0] ?? NaN;
+    sendOn(part, gradients);
+  }
+
+  await mail.end();
+  return { losses, loads, passes };
+}
+
+/** Run a program, and let something happen between its parts. */
+export async function runInParts(
+  program: { run(): void; parts?(): readonly ProgramPart[] },
+  progress: () => void,
+): Promise<void> {
+  const parts = program.parts?.() ?? [];
+  // One that computes nothing, such as the first stage's gradient of what entered, has no parts.
+  if (parts.length === 0) program.run();
+  for (const part of parts) {
+    await part.run();
+    progress();
+  }
+}
+
+export const floatsOf = (values: TensorValues): Float32Array =>
+  values instanceof Float32Array ? values : Float32Array.from(values);

@@ -1,0 +1,301 @@
+// Question: how is a model trained whose layers are spread over ranks?
+//
+// Every rank has the parameters of its stage alone. A step is the stage's part of the schedule (run-schedule.ts), then the
+// exchange among those that have the same parameters (../exchange.ts), whose norm is that of the gradients of all stages.
+// Between steps it answers what any trainer does; what needs the whole model at once, text and instruments, it cannot.
+
+import type { Batches } from "../../../data/batches.ts";
+import { parameterCount, trainedParameters } from "../../../graph/parameters.ts";
+import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
+import { mixtureOf } from "../../../model/mixture.ts";
+import type { Collective } from "../../../runtime/collective/collective.ts";
+import { gatherTexts } from "../../../runtime/collective/texts.ts";
+import type { TensorValues } from "../../../runtime/program.ts";
+import type { Runtime } from "../../../runtime/runtime.ts";
+import { fixedLimit } from "../../optimizers/clipping.ts";
+import { optimizerSchedule } from "../../optimizers/table.ts";
+import type { TrainingConfig } from "../../config.ts";
+import { initialise } from "../../initialise.ts";
+import { learningRate } from "../../schedule.ts";
+import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
+import { restoreTensors } from "../../restore.ts";
+import type { StepResult, Trainer } from "../../trainer.ts";
+import { expectSame } from "../agree.ts";
+import { createExchange } from "../exchange.ts";
+import { type Mesh, rankAt } from "../mesh.ts";
+import { ownOf } from "../own.ts";
+import { ownBatches } from "../share.ts";
+import { COMPARE_EVERY, hashOf } from "../shared-steps.ts";
+import { createTelling } from "../told.ts";
+import { createStageEvaluation } from "./evaluation.ts";
+import { gatherTensors } from "./gather.ts";
+import { openMail } from "./mail.ts";
+import { stageStateBytes } from "./memory.ts";
+import type { PieceGraph } from "./piece.ts";
+import { floatsOf, type ReadyPiece, runSchedule } from "./run-schedule.ts";
+import { buildStage, type PipelinePlan, stagePrograms } from "./stage.ts";
+import type { Parcel } from "./stage-table.ts";
+import type { StageRecord } from "./timeline.ts";
+
+/** A trainer of one stage, and of whoever has the same. */
+export interface PipelinedTrainer extends Trainer {
+  /** Microbatches of a step that pass through the stages of one replica. */
+  readonly microBatches: number;
+  /** What the stages of the first replica did in the last step, where the plan has it watched. */
+  timeline(): readonly StageRecord[];
+}
+
+/**
+ * Compile a stage's programs and write the first values of its parameters. All ranks of the mesh have such a trainer, and
+ * call its methods in the same order.
+ *
+ * @param plan the schedule, and pieces of the model on a stage
+ * @throws RangeError when the model, the batch or the schedule does not fit the mesh; it says what does
+ */
+export function createPipelinedTrainer(
+  runtime: Runtime,
+  config: TrainingConfig,
+  batches: Batches,
+  mesh: Mesh,
+  plan: Omit<PipelinePlan, "mesh">,
+): PipelinedTrainer {
+  const { batch, accumulate, optimizer } = config;
+  const { context } = config.model;
+  const { world, pipeline, stage } = mesh;
+  if (mesh.size.expert > 1)
+    throw new RangeError(
+      `--mesh expert=${mesh.size.expert},pipeline=${mesh.size.pipeline}: experts cannot be shared within a pipeline. Take --mesh data=${mesh.size.data * mesh.size.expert},pipeline=${mesh.size.pipeline}.`,
+    );
+  const rows = mesh.rows.size;
+  const row = mesh.rows.rank;
+  // The order of the schedule decides who holds what; it is the same whatever the part.
+  const graph = buildStage(config, runtime.machine, { ...plan, mesh: mesh.size }, { stage, row });
+  const { table, share, own, parameters, step: shared } = graph;
+  const holders = holdersOf(mesh, table.holders);
+  const limit = fixedLimit(optimizer.clip);
+  const pieces = graph.pieces.map(({ graph: piece, slots }): ReadyPiece => ({
+    graph: piece,
+    slots: slots.map(({ forward, recompute, backward, input, weights }) => ({
+      forward: runtime.compile(forward),
+      recompute: recompute && runtime.compile(recompute),
+      backward: backward && runtime.compile(backward),
+      input: input && runtime.compile(input),
+      weights: weights && runtime.compile(weights),
+    })),
+  }));
+  const last = runtime.compile(graph.update);
+  const programs = [
+    ...pieces.flatMap(({ slots }) =>
+      slots.flatMap((slot) => Object.values(slot) as (ReadyPiece["slots"][number]["forward"] | undefined)[]),
+    ),
+    last,
+  ].filter((program) => program !== undefined);
+  initialise(runtime, { ...parameters, all: own }, config.seed);
+
+  const everyTrained = trainedParameters(parameters);
+  const indexOf = new Map(everyTrained.map((parameter, index) => [parameter, index]));
+  /** The squares of all stages' parameters; where several stages have one, they say the same. */
+  const everySquare = async (mine: readonly number[]): Promise<number[]> => {
+    const whole = new Float64Array(everyTrained.length).fill(-1);
+    for (const [at, parameter] of shared.trained.entries()) whole[indexOf.get(parameter)!] = mine[at]!;
+    const all = new Float64Array(pipeline.size * whole.length);
+    await pipeline.allGather(new Uint8Array(whole.buffer), new Uint8Array(all.buffer)).done();
+    return everyTrained.map((_, index) => {
+      for (let at = index; at < all.length; at += whole.length) if (!(all[at]! < 0)) return all[at]!;
+      return NaN;
+    });
+  };
+  const exchange = createExchange(runtime, { rows: holders, data: holders }, shared, share.total, everySquare);
+  const batchOf = ownBatches(batches, share);
+  const tell = createTelling(world, { total: share.total, tokens: share.batch * context * share.accumulate });
+  const layers = Array.from({ length: config.model.layers }, (_, layer) => layer).filter((layer) =>
+    mixtureOf(config.model, layer),
+  );
+  const experts = config.model.feedForward?.experts ?? 0;
+  const evaluation = createStageEvaluation(runtime, config, batches, mesh, graph);
+  const sizes = ({ kind, position }: Parcel): readonly number[] =>
+    graph.boundaries[kind === "state" ? position : position + 1]!;
+
+  let step = 0;
+  let ready = false;
+  let released = false;
+  let records: readonly StageRecord[] = [];
+  const expectThere = (operation: string): void => {
+    if (released) throw new Error(`${operation}: this trainer has been released; make another.`);
+  };
+  const cannot = (operation: string, instead: string): never => {
+    throw new Error(`${operation}: the layers of this model are on ${pipeline.size} ranks; ${instead}`);
+  };
+  const viewOf = (tensor: Tensor): TensorValues | Promise<TensorValues> =>
+    runtime.view?.(tensor) ?? runtime.read(tensor);
+  const write = (tensors: readonly Tensor[], values: readonly Float32Array[]): void => {
+    for (const [index, tensor] of tensors.entries()) runtime.write(tensor, values[index]!);
+  };
+  const feedOf =
+    (current: number) =>
+    ({ position, batch: inputs }: PieceGraph, microBatch: number): void => {
+      const next = batchOf(current - 1, microBatch);
+      if (position === 0) runtime.write(inputs.tokens, next.tokens);
+      if (position < table.pieces - 1) return;
+      runtime.write(inputs.targets, next.targets);
+      if (inputs.weights) runtime.write(inputs.weights, next.weights ?? new Float32Array(next.targets.length).fill(1));
+    };
+  const hash = async (): Promise<string> => {
+    let sum = 2166136261;
+    for (const { tensor } of shared.trained) sum = hashOf(await viewOf(tensor), sum);
+    return (sum >>> 0).toString(16);
+  };
+
+  /** This stage's passes, and the sums of the gradients under way. */
+  const pass = async (current: number): Promise<{ losses: readonly number[]; loads: Float32Array[] }> => {
+    const mail = openMail(pipeline, table, sizes);
+    await world.barrier().done();
+    const zero = performance.now();
+    const single = pieces.length === 1;
+    const { losses, loads, passes } = await runSchedule({
+      table,
+      pieces,
+      microBatches: share.accumulate,
+      mail,
+      feed: feedOf(current),
+      write,
+      ...(single ? { complete: (program) => exchange.run(program) } : {}),
+      progress() {
+        mail.progress();
+        world.progress();
+      },
+    });
+    if (!single) await exchange.run({ run: () => undefined });
+    const since = <T extends { readonly time: number }>(all: readonly T[]): T[] =>
+      all.map((each) => ({ ...each, time: each.time - zero }));
+    const record: StageRecord = {
+      stage,
+      passes: passes.map((each) => ({ ...each, start: each.start - zero, end: each.end - zero })),
+      sent: since(mail.sent),
+      came: since(mail.came),
+      end: (passes.at(-1)?.end ?? zero) - zero,
+    };
+    if (plan.watched) {
+      const all = (await gatherTexts(world, JSON.stringify(record))).map((text) => JSON.parse(text) as StageRecord);
+      records = Array.from(
+        { length: pipeline.size },
+        (_, index) => all[rankAt(mesh.size, { stage: index, replica: 0, part: 0 })]!,
+      );
+    }
+    return { losses, loads: pieces.flatMap(({ graph: { position } }) => loads.get(position) ?? []) };
+  };
+  const runStep = async (current: number): Promise<Omit<StepResult, "learningRate" | "seconds" | "tokens">> => {
+    world.stepping(true);
+    if (!ready) await exchange.start();
+    ready = true;
+    const { losses, loads } = await pass(current);
+    const routing = graph.pieces.flatMap(({ graph: piece }) => piece.routing);
+    const told = await tell(
+      losses,
+      layers.map((layer) => loads[routing.findIndex((each) => each.layer === layer)] ?? new Float32Array(experts)),
+    );
+    const mine = routing.map(({ layer }) => told.loads[layers.indexOf(layer)]!);
+    const { norm } = await exchange.update(last, { loads: mine, limit });
+    if (current % COMPARE_EVERY === 0) await expectSame(holders, `the parameters after step ${current}`, await hash());
+    world.stepping(false);
+    return {
+      step: current,
+      loss: told.loss,
+      gradientNorm: norm,
+      ranks: told.ranks,
+      ...(layers.length > 0 ? { expertLoad: told.loads.map((load) => [...load]) } : {}),
+    };
+  };
+  const stateOf = async (): Promise<TrainerState> => {
+    const model: SavedTensor[] = [];
+    for (const { name, tensor } of own)
+      model.push({ name, shape: tensor.shape, data: floatsOf(await runtime.read(tensor)) });
+    const whole = new Map((await gatherTensors(pipeline, model)).map((each) => [each.name, each]));
+    return {
+      step,
+      model: parameters.all.map(({ name }) => whole.get(name)!),
+      optimizer: await gatherTensors(pipeline, await exchange.moments()),
+    };
+  };
+
+  const trainer: PipelinedTrainer = {
+    config,
+    parameterCount: parameterCount(parameters),
+    memoryBytes:
+      stageStateBytes(stagePrograms(graph)) + Math.max(...programs.map(({ plan: of }) => of?.arena.bytes ?? 0)),
+    storeEvery: graph.storeEvery,
+    microBatches: share.accumulate,
+    // Its loss is there in the last stage alone.
+    program: pieces[0]!.slots[0]!.forward as unknown as Trainer["program"],
+    get step() {
+      return step;
+    },
+    begun: false,
+    timeline: () => records,
+    async trainStep({ rateFactor = 1 } = {}) {
+      expectThere("trainStep");
+      const started = performance.now();
+      const rate = rateFactor * learningRate(optimizer, step + 1, config.steps);
+      runtime.write(graph.schedule, optimizerSchedule(rate, step + 1, optimizer));
+      const told = await runStep(step + 1);
+      if (Number.isFinite(told.gradientNorm)) step = told.step;
+      return {
+        ...told,
+        learningRate: rate,
+        seconds: (performance.now() - started) / 1000,
+        tokens: batch * context * accumulate,
+      };
+    },
+    evaluate() {
+      expectThere("evaluate");
+      return evaluation.evaluate();
+    },
+    async findNotFinite() {
+      expectThere("findNotFinite");
+      // The sums hold what is not finite, and are added to.
+      for (const sum of share.accumulate > 1 ? shared.sums : [])
+        runtime.write(sum, new Float32Array(sizeOf(sum.shape)));
+      return undefined;
+    },
+    generate: () =>
+      cannot("generate", "none has all of them. Write text with its checkpoint in one process: birkhoff sample."),
+    save: stateOf,
+    view: stateOf,
+    async viewOwn() {
+      expectThere("viewOwn");
+      const { rank, size } = holders;
+      const model: TensorPiece[] = [];
+      for (const { name, tensor } of ownOf(own, (each) => sizeOf(each.tensor.shape), { rank, size }))
+        model.push({ name, shape: tensor.shape, from: 0, data: floatsOf(await viewOf(tensor)) });
+      const moments = await exchange.ownMoments();
+      const replicated = new Set(shared.replicated.map(({ name }) => name));
+      return { step, model, optimizer: moments.filter(({ name }) => stage === 0 || !replicated.has(name)) };
+    },
+    restore(state) {
+      expectThere("restore");
+      restoreTensors(runtime, own, state.model, "model");
+      exchange.restore(state);
+      ready = true;
+      step = state.step;
+    },
+    release() {
+      released = true;
+      for (const program of [...programs, ...evaluation.programs()]) program.release();
+      const updates = stagePrograms(graph).flatMap((spec) => spec.updates ?? []);
+      const states = [...own.map(({ tensor }) => tensor), ...shared.moments.map(({ tensor }) => tensor)];
+      for (const state of new Set([...states, ...updates.map(([to]) => to)])) runtime.forget(state);
+    },
+  };
+  return trainer;
+
+  /** Those that have this rank's parameters, in the order of stages and rows. */
+  function holdersOf({ size, rows: ofStage }: Mesh, stages: readonly number[]): Collective {
+    if (stages.length === 1) return ofStage;
+    const ranks = stages.flatMap((each) =>
+      Array.from({ length: rows }, (_, index) =>
+        rankAt(size, { stage: each, replica: Math.floor(index / size.expert), part: index % size.expert }),
+      ),
+    );
+    return ranks.length === world.size ? world : world.group(ranks);
+  }
+}

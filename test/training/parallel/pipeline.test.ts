@@ -1,0 +1,213 @@
+// A model whose layers are spread over ranks has the losses of one process, with every schedule and every mesh of four.
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { comparePipeline } from "../../../src/planning/pipeline/measured.ts";
+import type { Runtime } from "../../../src/runtime/runtime.ts";
+import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
+import type { TrainingConfig } from "../../../src/training/config.ts";
+import { createMesh, type MeshSize } from "../../../src/training/parallel/mesh.ts";
+import { predictStages } from "../../../src/training/parallel/pipeline/memory.ts";
+import type { PipelinePlan } from "../../../src/training/parallel/pipeline/stage.ts";
+import { createPipelinedTrainer } from "../../../src/training/parallel/pipeline/trainer.ts";
+import type { ScheduleName } from "../../../src/training/parallel/schedules/table.ts";
+import { planSpread } from "../../../src/training/parallel/spread.ts";
+import type { TrainerState } from "../../../src/training/state.ts";
+import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
+import { createWorld, onAll } from "../../runtime/collective/world.ts";
+import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
+
+const STEPS = 20;
+
+const runtimes: Runtime[] = [];
+beforeAll(async () => {
+  for (let rank = 0; rank < 4; rank++) runtimes.push(await createWasmRuntime({ threads: 1 }));
+});
+afterAll(() => runtimes.forEach((runtime) => runtime.close()));
+
+interface Trained {
+  readonly results: readonly StepResult[];
+  readonly state: TrainerState;
+  readonly validation: number;
+  readonly memoryBytes: number;
+}
+
+async function trainOn(trainer: Trainer, steps: number): Promise<Trained> {
+  const results: StepResult[] = [];
+  try {
+    for (let step = 0; step < steps; step++) results.push(await trainer.trainStep());
+    const { loss: validation } = await trainer.evaluate();
+    return { results, state: await trainer.save(), validation, memoryBytes: trainer.memoryBytes };
+  } finally {
+    trainer.release();
+  }
+}
+
+const trainAlone = (config: TrainingConfig, steps = STEPS): Promise<Trained> =>
+  trainOn(createTrainer(runtimes[0]!, config, tinyBatches(config)), steps);
+
+const planOf = (schedule: ScheduleName, chunks = 1): Omit<PipelinePlan, "mesh"> => ({
+  schedule,
+  chunks,
+  bucketBytes: 2048,
+});
+
+const trainTogether = (
+  config: TrainingConfig,
+  size: MeshSize,
+  plan: Omit<PipelinePlan, "mesh">,
+  steps = STEPS,
+): Promise<Trained[]> =>
+  onAll(createWorld(size.data * size.pipeline * size.expert, { deadline: 60 }), (world) =>
+    trainOn(
+      createPipelinedTrainer(runtimes[world.rank]!, config, tinyBatches(config), createMesh(world, size), plan),
+      steps,
+    ),
+  );
+
+/** Train some steps from a state. */
+async function goOn(trainer: Trainer, state: TrainerState, steps: number): Promise<number[]> {
+  trainer.restore(state);
+  return losses(await trainOn(trainer, steps));
+}
+
+const losses = ({ results }: Trained): number[] => results.map(({ loss }) => loss);
+
+const mixture: Changes = {
+  model: {
+    feedForward: {
+      kind: "moe",
+      experts: 4,
+      active: 2,
+      shared: 1,
+      hidden: 8,
+      denseLayers: 0,
+      balanceRate: 0.01,
+      balanceLoss: 0.01,
+    },
+  },
+};
+const four = { data: 1, pipeline: 4, expert: 1 };
+const two = { data: 1, pipeline: 2, expert: 1 };
+const square = { data: 2, pipeline: 2, expert: 1 };
+
+function expectClose(ranks: readonly Trained[], one: Trained): void {
+  for (const each of ranks) {
+    expect(losses(each)).toEqual(losses(ranks[0]!));
+    expect(each.validation).toBe(ranks[0]!.validation);
+  }
+  for (const [index, loss] of losses(ranks[0]!).entries())
+    expect(Math.abs(loss - losses(one)[index]!)).toBeLessThan(1e-5);
+  expect(Math.abs(ranks[0]!.validation - one.validation)).toBeLessThan(1e-4);
+}
+
+describe.each([
+  ["residual", {}, four, "1f1b", 1],
+  ["mhc", {}, four, "1f1b", 1],
+  ["mhc", mixture, four, "zb-h1", 1],
+  ["residual", mixture, square, "1f1b", 1],
+  ["mhc", mixture, square, "gpipe", 1],
+  ["mhc", { recompute: 1 }, square, "zb-h1", 1],
+  ["mhc", { model: { valueResidual: true } }, two, "interleaved", 2],
+  ["mhc", { recompute: 2 }, two, "dualpipe", 1],
+  ["dense", {}, two, "1f1b", 1],
+] as const)("%s %j on %j by %s", (kind, changes, size, schedule, chunks) => {
+  test("has the losses of one process within 1e-5, and the same on every rank and each time", async () => {
+    const config = { ...tinyTraining(kind, changes), batch: 1, accumulate: 4 * size.data };
+    const one = await trainAlone(config);
+    const ranks = await trainTogether(config, size, planOf(schedule, chunks));
+    expectClose(ranks, one);
+    expect(ranks[0]!.results[3]!.expertLoad).toEqual(one.results[3]!.expertLoad);
+    expect(ranks[0]!.state.model.map(({ name }) => name)).toEqual(one.state.model.map(({ name }) => name));
+    const again = await trainTogether(config, size, planOf(schedule, chunks), 4);
+    for (const each of again) expect(losses(each)).toEqual(losses(ranks[0]!).slice(0, 4));
+    const { machine } = runtimes[0]!;
+    const predicted = predictStages(config, machine!, { ...planOf(schedule, chunks), mesh: size });
+    expect(predicted.map(({ stateBytes, arenaBytes }) => stateBytes + arenaBytes)).toEqual(
+      ranks.map(({ memoryBytes }) => memoryBytes),
+    );
+  });
+});
+
+test("a state goes on alone and as another mesh, and each rank's own parts are the whole", async () => {
+  const config = { ...tinyTraining("mhc"), batch: 1, accumulate: 4 };
+  const one = await trainAlone(config, 6);
+  const trained = await onAll(createWorld(4), async (world) => {
+    const trainer = createPipelinedTrainer(
+      runtimes[world.rank]!,
+      config,
+      tinyBatches(config),
+      createMesh(world, square),
+      planOf("zb-h1"),
+    );
+    for (let step = 0; step < 3; step++) await trainer.trainStep();
+    const kept = { own: await trainer.viewOwn(), state: await trainer.save() };
+    trainer.release();
+    return kept;
+  });
+  const { state } = trained[0]!;
+  for (const kind of ["model", "optimizer"] as const) {
+    const pieces = trained.flatMap(({ own }) => own[kind]);
+    for (const { name, data } of state[kind]) {
+      const whole = new Float32Array(data.length).fill(NaN);
+      for (const piece of pieces) if (piece.name === name) whole.set(piece.data, piece.from);
+      expect(whole).toEqual(data);
+    }
+  }
+  const alone = await goOn(createTrainer(runtimes[0]!, config, tinyBatches(config)), state, 3);
+  const other = await onAll(createWorld(2), (world) =>
+    goOn(
+      createPipelinedTrainer(
+        runtimes[world.rank]!,
+        config,
+        tinyBatches(config),
+        createMesh(world, two),
+        planOf("1f1b"),
+      ),
+      state,
+      3,
+    ),
+  );
+  for (const each of [alone, ...other])
+    for (const [index, loss] of each.entries()) expect(Math.abs(loss - losses(one)[3 + index]!)).toBeLessThan(1e-5);
+});
+
+test("what does not fit is refused, with what does", () => {
+  const config = { ...tinyTraining("mhc"), batch: 1, accumulate: 3 };
+  const wishes = { schedule: "dualpipe", chunks: 1 } as const;
+  const plan = planSpread(config, undefined, 2, { ...wishes, mesh: { pipeline: 2 } });
+  expect(plan).toEqual({ ...wishes, mesh: two });
+  expect(() => predictStages(config, runtimes[0]!.machine!, plan)).toThrow(
+    "--pipeline-schedule dualpipe: DualPipe needs an even number of micro-batches, at least twice its 2 stages, got 3; take 4.",
+  );
+  expect(() => planSpread(config, undefined, 8, { ...wishes, mesh: { pipeline: 8 } })).toThrow(
+    "the model can be cut into 4 stages at most",
+  );
+  const recomputed = { ...config, recompute: 2 };
+  expect(() => planSpread(recomputed, undefined, 3, { ...wishes, mesh: { pipeline: 3 } })).toThrow(
+    "the model can be cut into 2 stages at most",
+  );
+});
+
+test("the measured step has every pass and message of the table, and is compared with its simulation", async () => {
+  const config = { ...tinyTraining("mhc", { recompute: 2 }), batch: 1, accumulate: 4 };
+  const [first] = await onAll(createWorld(2), async (world) => {
+    const plan = { ...planOf("zb-h1"), watched: true };
+    const mesh = createMesh(world, two);
+    const trainer = createPipelinedTrainer(runtimes[world.rank]!, config, tinyBatches(config), mesh, plan);
+    await trainer.trainStep();
+    const { microBatches } = trainer;
+    const compared = comparePipeline(trainer.timeline(), { ...plan, mesh: two }, microBatches);
+    trainer.release();
+    return compared;
+  });
+  const { measured, simulated } = first!;
+  const count = (run: typeof measured, kind: string): number =>
+    run.timeline.tasks.filter((task) => task.kind === kind).length;
+  // The last stage waits for no gradient, so it computes nothing again early.
+  for (const run of [measured, simulated])
+    expect(["forward", "backward", "weights", "recompute"].map((kind) => count(run, kind))).toEqual([8, 8, 8, 4]);
+  expect(count(measured, "message")).toBe(8);
+  expect(measured.report.bubble).toBeGreaterThan(0);
+  expect(measured.report.bubble).toBeLessThan(1);
+  for (const { start, end } of measured.timeline.tasks) expect(end).toBeGreaterThanOrEqual(start);
+});
