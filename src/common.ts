@@ -20,6 +20,7 @@ export type {
   Collapse,
   Connection,
   Ending,
+  Sequences,
   State,
   Sublayer,
   SublayerOptions,
@@ -28,6 +29,7 @@ export type {
 export { residual } from "./connections/residual.ts";
 export { hc, type HcOptions } from "./connections/hc.ts";
 export { mhc } from "./connections/mhc.ts";
+export type { Dynamic } from "./connections/dynamic.ts";
 export type { MhcOptions } from "./connections/mhc-options.ts";
 export type { GainBound, Guarantee, ResidualMap } from "./connections/manifolds/residual-map.ts";
 export { type ResidualMapName, residualMapNames, residualMaps } from "./connections/manifolds/table.ts";

@@ -407,7 +407,7 @@ const wrong: Readonly<Record<string, readonly [call: () => unknown, message: Reg
   ],
   "prepareData of no kind": [
     () => source({ kind: "constructor" }),
-    /kind is "constructor"; it must be one of sotu, generated, path/,
+    /kind is "constructor"; it must be one of sotu, moby-dick, generated, path/,
   ],
   "prepareData without a path": [() => source({ kind: "path" }), /path is missing; it must be a text/],
   "prepareData of nothing": [() => runs.prepareData(js({})), /source is missing/],

@@ -75,14 +75,21 @@ export interface SublayerResult<S extends State = State> {
 /** Changes a sublayer's coefficients [T, M] before they are used; interventions do this. */
 export type Adjust = (coefficients: Tensor) => Tensor;
 
+/** What a connection can ask about the sequences that its tokens belong to. */
+export interface Sequences {
+  /** The mean of each token's row and the rows of the earlier tokens of its sequence: [T, K] → [T, K]. */
+  meanSoFar(x_TK: Tensor): Tensor;
+}
+
 /** The connection around one block. */
 export interface Sublayer<S extends State = State> {
   /**
    * Read the state, run the block, write its result back.
    *
    * @param adjust where n streams are mixed: maps the coefficients to those that are used. Default: no change
+   * @param sequences of the tokens; a language model gives them. Only connections that depend on a sequence ask for them
    */
-  apply(state: S, block: Block, adjust?: Adjust): SublayerResult<S>;
+  apply(state: S, block: Block, adjust?: Adjust, sequences?: Sequences): SublayerResult<S>;
 }
 
 /** How a state becomes the channels that leave the network. */

@@ -5,10 +5,12 @@ import { z } from "zod";
 import type { StreamPrecision } from "../ops/bfloat16.ts";
 import { expectFields, expectName, type FieldRules } from "../basics/fields.ts";
 import { expectStreams, precisions } from "./connection.ts";
+import type { SlackRules } from "./composed-coefficients.ts";
 import type { ConventionRules } from "./conventions/coefficients.ts";
 import type { StreamsEnd } from "./conventions/convention.ts";
 import { endOf } from "./conventions/ending.ts";
 import { type MhcConventionName, mhcConventionNames, mhcConventions } from "./conventions/table.ts";
+import { type Dynamic, dynamics } from "./dynamic.ts";
 import { type Configuration, type ConnectionEntry, streamPrecisionOption, streamsOption } from "./entry.ts";
 import { MOST_ITERATIONS } from "../basics/bounds.ts";
 import { count, finiteFloat32, positiveFloat32 } from "../basics/schemas.ts";
@@ -20,6 +22,7 @@ import {
 } from "./initialisations.ts";
 import { learnedSlack } from "./manifolds/learned-slack.ts";
 import { expectSupport, type ResidualMap } from "./manifolds/residual-map.ts";
+import { sinkhornMap } from "./manifolds/sinkhorn.ts";
 import { sinkhornImplicitMap } from "./manifolds/sinkhorn-implicit.ts";
 import { type ResidualMapName, residualMapNames, residualMaps } from "./manifolds/table.ts";
 
@@ -44,6 +47,13 @@ export interface MhcOptions {
    * the scale of a plain residual.
    */
   readonly collapse?: StreamsEnd;
+  /**
+   * What the maps depend on: each token's streams ("token", as in the paper), the mean of what was read of its sequence
+   * so far ("sequence"), or nothing ("none": static, without φ and α). Default "token".
+   */
+  readonly dynamic?: Dynamic;
+  /** Sublayers that share what the φ of the first of them reads off the streams. Default 1. */
+  readonly group?: number;
   /** For "learned-slack": ε, by how much sums may leave one, from e^−ε to e^ε. Default 1/32. */
   readonly slack?: number;
   /** For "learned-slack": the weight in the training loss of how far it is used, from 0 to 1 a sublayer. Default 0. */
@@ -64,6 +74,9 @@ export type MhcConfig = Configuration<
 /** The largest ε: a factor of e a sublayer. */
 const MOST_SLACK = 1;
 
+/** Most sublayers in a group; there are seldom as many in a network. */
+const MOST_GROUP = 4096;
+
 const ends = ["mean", "sum", "learned", "carried"] as const;
 
 export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
@@ -73,6 +86,8 @@ export const mhcSchemas: ConnectionEntry<MhcConfig>["options"] = {
   initialisation: z.enum(initialisationNames).exactOptional(),
   convention: z.enum(mhcConventionNames).exactOptional(),
   collapse: z.enum(ends).exactOptional(),
+  dynamic: z.enum(dynamics).exactOptional(),
+  group: count(MOST_GROUP).exactOptional(),
   slack: positiveFloat32.max(MOST_SLACK).exactOptional(),
   slackPenalty: finiteFloat32.min(0).exactOptional(),
   slackSteps: count().exactOptional(),
@@ -90,8 +105,9 @@ export interface MhcChoices {
   readonly rules: ConventionRules;
   readonly end: StreamsEnd;
   readonly streamPrecision: StreamPrecision;
-  readonly slackPenalty: number | undefined;
-  readonly slackSteps: number | undefined;
+  readonly dynamic: Dynamic;
+  readonly group: number;
+  readonly slack: SlackRules;
 }
 
 const optionRules: FieldRules<MhcOptions> = {
@@ -101,6 +117,8 @@ const optionRules: FieldRules<MhcOptions> = {
   initialisation: "anything",
   convention: mhcConventionNames,
   collapse: ends,
+  dynamic: dynamics,
+  group: "number",
   slack: "number",
   slackPenalty: "number",
   slackSteps: "number",
@@ -134,6 +152,8 @@ export function chosen(options: MhcOptions): MhcChoices {
     slack,
     slackPenalty,
     slackSteps,
+    dynamic = "token",
+    group = 1,
     streamPrecision = "float32",
   } = options;
   expectStreams("mhc", streams);
@@ -145,6 +165,7 @@ export function chosen(options: MhcOptions): MhcChoices {
   const map = residualMapOf(residualMap, iterations, slack);
   const start = typeof initialisation === "string" ? initialisations[initialisation] : initialisation;
   expectSupport(residualMap, map, streams);
+  expectDynamic(dynamic, group, convention, end);
   expectSinkhorn(residualMap, convention, end);
   const { norm, form } = mhcConventions[convention];
   // The paper's form has special kernels. Networks with a learned end have always used the general ones, whose
@@ -160,13 +181,29 @@ export function chosen(options: MhcOptions): MhcChoices {
     rules,
     end,
     streamPrecision,
-    slackPenalty,
-    slackSteps,
+    dynamic,
+    group,
+    slack: { penalty: slackPenalty, steps: slackSteps },
   };
+}
+
+function expectDynamic(dynamic: Dynamic, group: number, convention: MhcConventionName, end: StreamsEnd): void {
+  expectName("mhc", "dynamic", dynamic, dynamics);
+  expectWhole("mhc", "group", group, 1, MOST_GROUP);
+  if (dynamic === "none" && group > 1)
+    throw new RangeError(
+      `mhc: group is ${group}, but with dynamic: "none" nothing is read that a group could share. Leave one of them out.`,
+    );
+  if (dynamic === "token" && group === 1) return;
+  if (convention === "paper" && (end === "mean" || end === "sum")) return;
+  throw new RangeError(
+    `mhc: dynamic: "${dynamic}" and group: ${group} are for convention "paper" with its streams joined by mean or sum, got convention "${convention}" and collapse "${end}". Leave one of them out.`,
+  );
 }
 
 /** A choice for H_res with its own options. */
 function residualMapOf(name: ResidualMapName, iterations: number, slack: number | undefined): ResidualMap {
+  if (name === "sinkhorn") return sinkhornMap(iterations);
   if (name === "sinkhorn-implicit") return sinkhornImplicitMap(iterations);
   if (name === "learned-slack") return learnedSlack(slack);
   return residualMaps[name];

@@ -15,15 +15,15 @@
 // Sinkhorn-Knopp makes columns, then rows, sum to one, 20 times over, which projects H_res onto the
 // doubly stochastic matrices (the Birkhoff polytope). Those have spectral norm 1 and are closed under
 // products, so no depth of layers can blow a signal up; rows come last, so the forward gain is exactly 1.
-// The option residualMap selects other choices for H_res (manifolds/); the option convention selects how other
+// The option dynamic selects what the coefficients depend on (dynamic.ts), the option residualMap selects other choices for H_res (manifolds/); the option convention selects how other
 // implementations changed the formulas above (conventions/).
 
-import type { ParameterSet } from "../graph/parameters.ts";
-import type { Tensor } from "../graph/tensor.ts";
-import { composedCoefficients, type MapParameters } from "./composed-coefficients.ts";
+import type { Initial, ParameterSet } from "../graph/parameters.ts";
+import type { Shape, Tensor } from "../graph/tensor.ts";
 import type { Connection, SublayerOptions } from "./connection.ts";
 import { carriedConnection } from "./conventions/carried.ts";
 import { conventionCoefficients } from "./conventions/coefficients.ts";
+import { decideDynamically, type DynamicParameters, groupedConnection } from "./dynamic.ts";
 import { endingOf } from "./conventions/ending.ts";
 import type { MhcConventionName } from "./conventions/table.ts";
 import type { ConnectionEntry } from "./entry.ts";
@@ -45,41 +45,48 @@ export function mhc(
 export function mhc(options: MhcOptions): Connection;
 export function mhc(options: MhcOptions = {}): Connection<Tensor> | Connection {
   const choices = chosen(options);
-  const { streams, streamPrecision, iterations, residualMap, map, slackPenalty, slackSteps } = choices;
-  const { convention, rules, end } = choices;
+  const { streams, streamPrecision, iterations, residualMap, dynamic, group, convention, rules, end } = choices;
   const connection: Omit<StreamsConnection, "collapse"> = {
     name: "mhc",
     streams,
     streamPrecision,
     deciding(parameters, sublayer) {
-      const learned = sublayerParameters(parameters, choices, sublayer); // φ, α, b
-      return (x_TNC) =>
-        residualMap === "sinkhorn"
-          ? conventionCoefficients(x_TNC, learned, rules, iterations)
-          : composedCoefficients(x_TNC, learned, map, { penalty: slackPenalty, steps: slackSteps });
+      const learned = sublayerParameters(parameters, choices, sublayer);
+      const { phi, alpha, bias } = learned;
+      return (x_TNC, sequences) =>
+        residualMap === "sinkhorn" && dynamic === "token" && phi && alpha
+          ? conventionCoefficients(x_TNC, { phi, alpha, bias }, rules, iterations)
+          : decideDynamically(x_TNC, learned, choices, sequences);
     },
   };
-  return end === "carried"
-    ? carriedConnection(connection)
-    : streamsConnection({ ...connection, ...endingOf(end, convention, streams) });
+  if (end === "carried") return carriedConnection(connection);
+  const ended = { ...connection, ...endingOf(end, convention, streams) };
+  return group === 1
+    ? streamsConnection(ended)
+    : groupedConnection(ended, choices, (parameters, sublayer) => sublayerParameters(parameters, choices, sublayer));
 }
 
 /** φ, α and b of one sublayer; rows of φ and entries of b are pre (n) | post (n) | res. */
 function sublayerParameters(
   parameters: ParameterSet,
-  { streams: n, map, start, slackSteps }: MhcChoices,
+  { streams: n, map, start, slack, dynamic, group }: MhcChoices,
   { channels, index }: SublayerOptions,
-): MapParameters {
+): DynamicParameters {
   const own = map.bias(n);
   const logits = map.exponential ? [...start.res(n), ...own.slice(n * n)] : own;
   const learned = map.annealed ? logits.slice(0, -1) : logits;
   const bias = [...start.read(n, index), ...start.write(n, index), ...learned];
   const rows = 2 * n + map.size(n) - (map.fixed?.(n) ?? 0);
+  const create = (name: string, size: Shape, initial: Initial): Tensor =>
+    parameters.create(name, size, initial, "connection");
+  const isDynamic = dynamic !== "none";
   return {
-    phi: parameters.create("phi", [rows, n * channels], start.phi(rows, n * channels), "connection"),
-    alpha: parameters.create("alpha", [3], { constant: start.alpha }, "connection"),
-    bias: parameters.create("bias", [bias.length], { values: bias }, "connection"),
-    ...(map.annealed && slackSteps !== undefined
+    ...(isDynamic && index % group === 0
+      ? { phi: create("phi", [rows, n * channels], start.phi(rows, n * channels)) }
+      : {}),
+    ...(isDynamic ? { alpha: create("alpha", [3], { constant: start.alpha }) } : {}),
+    bias: create("bias", [bias.length], { values: bias }),
+    ...(map.annealed && slack.steps !== undefined
       ? { share: parameters.create("share", [1], { constant: 1 }, "balance") }
       : {}),
   };

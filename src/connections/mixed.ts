@@ -47,7 +47,7 @@ export function mixed(connections: readonly Connection[]): Connection {
       const sublayer = connection.sublayer(parameters, { channels, index: index - start });
       const previous = start === index ? connections[index - 1] : undefined;
       const taken = (state: State): State => (previous ? connection.expand(previous.collapse(state)) : state);
-      return { apply: (state, block, adjust) => sublayer.apply(taken(state), block, adjust) };
+      return { apply: (state, ...others) => sublayer.apply(taken(state), ...others) };
     },
     collapse: (state) => last.collapse(state),
     ...(last.ending ? { ending: (parameters, options) => last.ending!(parameters, options) } : {}),

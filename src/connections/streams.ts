@@ -15,6 +15,7 @@ import {
   type Connection,
   expectChannels,
   expectSublayer,
+  type Sequences,
   storages,
   streamsForm,
   type SublayerOptions,
@@ -27,6 +28,9 @@ export interface Decided extends Pick<SublayerResult, "logits" | "penalty" | "fa
   readonly coefficients: Tensor;
 }
 
+/** Decides from streams [T, n, C] in float32. */
+export type Deciding = (x_TNC: Tensor, sequences?: Sequences) => Decided;
+
 /** What distinguishes one such connection from another. */
 export interface StreamsConnection {
   readonly name: string;
@@ -34,7 +38,7 @@ export interface StreamsConnection {
   readonly streams: number;
   readonly streamPrecision: StreamPrecision;
   /** Makes the parameters of a sublayer, and returns the function that decides from streams [T, n, C] in float32. */
-  deciding(parameters: ParameterSet, options: SublayerOptions): (x_TNC: Tensor) => Decided;
+  deciding(parameters: ParameterSet, options: SublayerOptions): Deciding;
   /** [T, n, C] → [T, C] */
   collapse(x_TNC: Tensor): Tensor;
   /** Where the end of the network is learned: makes its parameters, and returns the function that collapses. */
@@ -59,10 +63,10 @@ export function streamsConnection({
       expectSublayer(name, options);
       const decide = deciding(parameters, options);
       return {
-        apply(state, block, adjust = unadjusted) {
+        apply(state, block, adjust = unadjusted, sequences) {
           const x_TNC = use(state);
           expectChannels(name, x_TNC, options.channels);
-          const decided = decide(x_TNC);
+          const decided = decide(x_TNC, sequences);
           const coefficients = adjust(decided.coefficients);
           const y_TC = block(streamRead(x_TNC, coefficients));
           const next = keep(streamWrite(x_TNC, coefficients, y_TC));

@@ -94,6 +94,8 @@ function conventionOf(config: ConnectionConfig): KnownConvention {
   if (config.kind === "mhc") {
     if ((config.residualMap ?? "sinkhorn") !== "sinkhorn")
       return { skip: `its residual map is ${config.residualMap}, not Sinkhorn's` };
+    if ((config.dynamic ?? "token") !== "token" || (config.group ?? 1) > 1)
+      return { skip: "its maps do not depend on each token alone" };
     return { convention: config.convention ?? "paper" };
   }
   if (config.kind !== "hc") return { skip: `it is ${config.kind}` };

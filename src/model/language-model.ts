@@ -7,11 +7,12 @@
 // Legend: B sequences, T tokens a sequence, N = B·T tokens, C channels, V vocabulary, M coefficients.
 
 import { expectModelConfig } from "./config.ts";
-import type { Adjust, State, Sublayer, SublayerResult } from "../connections/connection.ts";
+import type { Adjust, Sequences, State, Sublayer, SublayerResult } from "../connections/connection.ts";
 import { add } from "../ops/elementwise.ts";
 import { createParameters, type ParameterSet, expectParameters } from "../graph/parameters.ts";
 import { checkpoint, keep, scope, sizeOf, type Tensor } from "../graph/tensor.ts";
 import { concat } from "../ops/concat.ts";
+import { fill } from "../ops/fill.ts";
 import { headCrossEntropy } from "../ops/head-cross-entropy.ts";
 import { multiply } from "../ops/elementwise.ts";
 import { embedding } from "../ops/gather.ts";
@@ -145,7 +146,7 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet, sha
           seen = { read_NC, result_NC };
           return result_NC;
         };
-        const result = wiring.apply(state, observed, context.adjustments[index]);
+        const result = wiring.apply(state, observed, context.adjustments[index], sequencesOf(context, layers + index));
         if (!seen) throw new Error(`${connection.name}: its sublayer did not call the block it was given.`);
         return { ...result, ...seen };
       });
@@ -235,6 +236,25 @@ interface SequenceContext {
   readonly routing: Routing[];
   /** The values of the first attention layer, [B, T, kvHeads · headSize], after it was built. */
   firstValues?: Tensor;
+}
+
+/** Columns of the zeros that stand for queries and keys. */
+const NO_KEYS = 4;
+
+/**
+ * What a connection can ask of the context: a mean over earlier tokens is attention whose queries and keys are zero, so
+ * that a decoder keeps what it needs as it keeps keys and values.
+ */
+function sequencesOf({ batch, length, attending }: SequenceContext, place: number): Sequences {
+  return {
+    meanSoFar(x_NK) {
+      const size = x_NK.shape[1]!;
+      const nothing = fill([batch, length, 2 * NO_KEYS], 0);
+      const packed = concat([nothing, reshape(x_NK, [batch, length, size])], 2);
+      const heads = { heads: 1, kvHeads: 1, headSize: NO_KEYS, valueSize: size };
+      return reshape(attending.attend(packed, heads, place), x_NK.shape);
+    },
+  };
 }
 
 function attentionBlock(parameters: ParameterSet, config: ModelConfig, layer: number) {

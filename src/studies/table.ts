@@ -2,6 +2,7 @@
 
 import { clipping } from "./clipping.ts";
 import { constraints } from "./constraints.ts";
+import { dynamic } from "./dynamic.ts";
 import { optimizers } from "./optimizers.ts";
 import { reasoning } from "./reasoning.ts";
 import { generalisation } from "./generalisation.ts";
@@ -15,6 +16,7 @@ export const studyNames = [
   "robustness",
   "reasoning",
   "constraints",
+  "dynamic",
   "optimizers",
   "clipping",
   "generalisation",
@@ -30,6 +32,7 @@ export const studies: Readonly<Record<StudyName, Study>> = {
   robustness,
   reasoning,
   constraints,
+  dynamic,
   optimizers,
   clipping,
   generalisation,

@@ -12,6 +12,7 @@ import { createBatches } from "../../src/data/batches.ts";
 import { openPrepared, prepareData, type PrepareOptions } from "../../src/data/prepare.ts";
 import type { PreparedData } from "../../src/data/prepared-files.ts";
 import { packageZstd } from "../../src/data/stored/lines.ts";
+import { textsOfParquet } from "../../src/data/stored/parquet.ts";
 import { readAhead } from "../../src/data/stored/read-ahead.ts";
 import { makeShards } from "../../src/data/stored/shards.ts";
 import { formatTokenizer } from "../../src/data/tokenizer-json.ts";
@@ -106,6 +107,35 @@ describe("every kind of file", () => {
     stream.end(bytesOfZstd());
     for await (const chunk of stream) chunks.push(chunk as Buffer);
     expect(Buffer.concat(chunks).toString()).toBe(lines);
+  });
+
+  test("parquet whose heads of pages are damaged ends at once, and says what cannot be", async () => {
+    const texts = Array.from({ length: 300 }, (_, row) => `the quick brown fox ${row} jumps`);
+    const columns = [{ name: "text", data: texts, type: "STRING" as const }];
+    const sound = Buffer.from(parquetWriteBuffer({ columnData: columns, rowGroupSize: 77 }));
+    const messages: string[] = [];
+    for (let byte = 4; byte < 60; byte++)
+      for (const bit of [0, 3, 7]) {
+        const hurt = Buffer.from(sound);
+        hurt[byte]! ^= 1 << bit;
+        fs.writeFileSync(at("bits.parquet"), hurt);
+        try {
+          for await (const text of textsOfParquet(at("bits.parquet"), "text")) expect(text).toBeTypeOf("string");
+        } catch (error) {
+          messages.push((error as Error).message);
+        }
+      }
+    for (const message of messages)
+      expect(message).toMatch(/bits\.parquet cannot be read as parquet: .*fetch it again/);
+    for (const found of [
+      /has a page at \d+ whose head contradicts itself/,
+      /has a page of \d+ bytes at/,
+      /has a page of \d+ bytes unpacked/,
+    ])
+      expect(
+        messages.some((message) => found.test(message)),
+        String(found),
+      ).toBe(true);
   });
 
   test("parquet with gzip, and another column", async () => {
@@ -247,6 +277,7 @@ describe("what is broken is told by its file and place", () => {
         () => Buffer.from(fs.readFileSync(at("a.parquet"))).fill(7, 100, 2000),
         /^hurt\.parquet cannot be read as parquet: .*fetch it again/,
       ],
+      ["none.parquet", () => "", /^none\.parquet is empty: it has 0 bytes\. Fetch it again, or leave it out/],
       ["none.bin", () => "", /^none\.bin is empty: it must hold token ids\. Write it again/],
       [
         "odd.bin",

@@ -90,20 +90,27 @@ def triviaqa(_):
 
 
 def drop(_):
+    # The fields of the hub, in its order: the harness prints their names where a prompt shows an answer.
+    fields = ("number", "date", "spans", "worker_id", "hit_id")
+    blank = {"number": "", "date": {"day": "", "month": "", "year": ""}, "spans": [], "worker_id": "", "hit_id": ""}
+
+    def of_hub(answer):
+        return {key: answer.get(key, blank[key]) for key in fields}
+
     rows = []
     with open(first("drop/drop_dataset_dev.json", "drop/drop*.json"), encoding="utf-8") as file:
         for section, content in json.load(file).items():
             for pair in content["qa_pairs"]:
-                validated = pair.get("validated_answers", [])
+                validated = [of_hub(one) for one in pair.get("validated_answers", [])]
                 rows.append(
                     {
                         "section_id": section,
                         "query_id": pair.get("query_id", ""),
                         "passage": content["passage"],
                         "question": pair["question"],
-                        "answer": pair["answer"],
+                        "answer": of_hub(pair["answer"]),
                         "validated_answers": {
-                            key: [one[key] for one in validated] for key in ("number", "date", "spans")
+                            key: [one[key] for one in validated] for key in fields
                         },
                     }
                 )

@@ -8,6 +8,7 @@ import zlib from "node:zlib";
 import type { AsyncBuffer, Compressors, FileMetaData } from "hyparquet";
 import { reason } from "../../files/errors.ts";
 import { expectPackages } from "../../files/packages.ts";
+import { expectCounts } from "./parquet-counts.ts";
 
 /** Rows that are in memory at a time, where a group has more. */
 const ROWS = 4096;
@@ -20,9 +21,11 @@ const ROWS = 4096;
 export async function* textsOfParquet(file: string, column: string): AsyncGenerator<string, void, undefined> {
   expectPackages("parquet");
   const { parquetMetadataAsync, parquetReadObjects } = await import("hyparquet");
+  const { parquetHeader } = await import("hyparquet/src/column.js");
   const descriptor = openFile(file);
   try {
     const buffer = bufferOf(descriptor);
+    if (buffer.byteLength === 0) throw new Error(`${file} is empty: it has 0 bytes. Fetch it again, or leave it out`);
     const naming = async <T>(action: () => Promise<T>): Promise<T> => {
       try {
         return await action();
@@ -37,8 +40,10 @@ export async function* textsOfParquet(file: string, column: string): AsyncGenera
     expectColumn(file, column, metadata);
     const compressors = await compressorsOf(metadata);
     let row = 0;
-    for (const { num_rows: rows } of metadata.row_groups) {
+    for (const { num_rows: rows, columns } of metadata.row_groups) {
       const end = row + Number(rows);
+      const meta = columns.find(({ meta_data: each }) => each?.path_in_schema.join(".") === column)?.meta_data;
+      if (meta) await naming(() => expectCounts(buffer, meta, Number(rows), parquetHeader));
       for (; row < end; row = Math.min(end, row + ROWS)) {
         const asked = { file: buffer, metadata, columns: [column], rowStart: row, rowEnd: Math.min(end, row + ROWS) };
         const read = await naming(() => parquetReadObjects({ ...asked, compressors }));

@@ -1,7 +1,7 @@
 // Question: how does DROP ask?
 //
-// Dua et al. 2019, arXiv 1903.00161: questions about a passage whose answers are numbers, dates or spans. Where prompts show
-// examples, the harness's template prints the names of the answer's fields; here it prints the answer.
+// Dua et al. 2019, arXiv 1903.00161: questions about a passage whose answers are numbers, dates or spans. Where a prompt shows
+// an example, the harness's template prints the names of the fields of the answer's record, and no answer: so it is here.
 
 import { z } from "zod";
 import type { DataFile } from "../data-folder.ts";
@@ -39,6 +39,9 @@ function spansOf({ number, spans, date }: z.infer<typeof answerSchema>): string[
   return [strip([date.day, date.month, date.year].join(" "))];
 }
 
+/** What the harness makes of every answer that a prompt shows: the fields of the record on the hub, joined. */
+const SHOWN = ["number", "date", "spans", "worker_id", "hit_id"].join(",");
+
 const read = (file: DataFile): WritingExample[] =>
   Object.entries(file.json(schema)).flatMap(([section, { passage, qa_pairs: pairs }]) =>
     pairs.map(({ question, query_id: id, answer, validated_answers: others }) => {
@@ -47,7 +50,7 @@ const read = (file: DataFile): WritingExample[] =>
       return {
         doc: { section_id: section, id, passage, question, answers },
         question: `${passage} ${question}`,
-        answer: answers[0]!.join(","),
+        answer: SHOWN,
         target: answers.map((spans) => spans.join(",")),
         judge: (text) => ({ ...scoreDrop([text], answers) }),
       };

@@ -61,7 +61,7 @@ const shapesOf = (shape: Shape): Readonly<Record<string, Shape>> =>
 export const adafactorEntry: OptimizerEntry<AdafactorRule> = {
   kind: "adafactor",
   title: "second moments of rows and columns alone (arXiv 1804.04235)",
-  usual: { learningRate: 1e-2, weightDecay: 0 },
+  usual: { learningRate: 0.1, weightDecay: 0 },
   settings: {
     decay: setting("decay").default(0.8),
     epsilon: setting("epsilon").default(2 ** -23),

@@ -26,7 +26,7 @@ const sign = (x: Tensor): Tensor => subtract(positive(x), positive(negate(x)));
 export const lionEntry: OptimizerEntry<LionRule> = {
   kind: "lion",
   title: "the sign of a momentum (arXiv 2302.06675)",
-  usual: { learningRate: 3e-4, weightDecay: 0.7 },
+  usual: { learningRate: 1e-3, weightDecay: 0.2 },
   settings: { beta1: setting("beta1").default(0.9), beta2: setting("beta2").default(0.99) },
   schedule: (rate) => [rate, 0, 0],
   rule: ({ shape }, { beta1, beta2 }, weightDecay) =>

@@ -38,7 +38,7 @@ export interface MuonRule extends Iterations {
 export const muonEntry: OptimizerEntry<MuonRule> = {
   kind: "muon",
   title: "orthogonal steps of matrices, AdamW for the rest (arXiv 2502.16982)",
-  usual: { learningRate: 2e-3, weightDecay: 0.1 },
+  usual: { learningRate: 5e-3, weightDecay: 0.1 },
   settings: {
     momentum: setting("momentum").default(0.95),
     nesterov: settingFlag.default(true),

@@ -21,7 +21,7 @@ export interface SgdRule {
 export const sgdEntry: OptimizerEntry<SgdRule> = {
   kind: "sgd",
   title: "gradient descent with momentum, as torch.optim.SGD",
-  usual: { learningRate: 0.3, weightDecay: 1e-4 },
+  usual: { learningRate: 0.1, weightDecay: 1e-4 },
   settings: { momentum: setting("momentum").default(0.9), nesterov: settingFlag.default(false) },
   schedule: (rate) => [rate, 0, 0],
   rule: ({ shape }, { momentum, nesterov }, weightDecay) =>

@@ -17,6 +17,7 @@ import { sgdEntry, type SgdRule } from "./sgd.ts";
 /** How parameters follow their gradients: an optimizer by its kind, with its own settings. */
 export type OptimizerRule = AdamwRule | MuonRule | LionRule | SgdRule | AdafactorRule;
 
+/** The name of an optimizer: "adamw", "muon", "lion", "sgd" or "adafactor". */
 export type OptimizerKind = Exclude<OptimizerRule["kind"], undefined>;
 
 /** What all optimizers have. */

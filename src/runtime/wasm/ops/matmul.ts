@@ -24,7 +24,7 @@ export const matmul: readonly Implementation[] = [
       const product = { a, b, c, addend, attributes, ...matmulExtents(a.shape, b.shape, attributes) };
       if (transposeA && transposeB) crossed(product, calls);
       else if (transposeA) outer(product, calls);
-      else if (calls.steady && isParameter(b) && product.rows <= mostByPanels(calls)) byPanels(product, calls);
+      else if (isByPanels(product, calls)) byPanels(product, calls);
       else if (!transposeB && rowCount(a.shape) <= FEW_ROWS) few(product, calls);
       else rowByRow(product, calls);
     },
@@ -74,6 +74,9 @@ const mostByPanels = ({ threads }: Calls): number => Math.min(MOST_ROWS, FEW_TIL
 /** Tasks that a thread should find, so that a delayed thread leaves its share to the others; and panels of one at most. */
 const [TASKS_PER_THREAD, MOST_PANELS] = [4, 16];
 
+/** A single row reads a matrix as fast where it lies. */
+const isByPanels = ({ b, rows }: Product, calls: Calls): boolean =>
+  calls.steady && isParameter(b) && rows > 1 && rows <= mostByPanels(calls);
 const isParameter = (matrix: Tensor): boolean => stateOf(weightOf(matrix).source)?.kind === "parameter";
 
 /** A · op(B) of panels that are there already: each thread its own of them, for all rows. */
