@@ -40,6 +40,7 @@ import {
 } from "../training/reactions.ts";
 import type { EventRecord, GainRecord, MetricRecord } from "../training/records.ts";
 import { evaluationFields, gainRecord, metricRecord } from "../training/step-records.ts";
+import { createStragglerTeller } from "../training/stragglers.ts";
 import type { PipelinePlan } from "../training/parallel/pipeline/stage.ts";
 import { createSpreadTrainer } from "../training/parallel/spread.ts";
 import type { StepResult, Trainer } from "../training/trainer.ts";
@@ -277,6 +278,7 @@ async function trainIn(
   const checkpointBefore = (step?: number): SavedStep | undefined =>
     latestCheckpoint(folder.folder, () => undefined, step);
 
+  const tellOfStragglers = createStragglerTeller((message) => onWarning?.(`${config.name}: ${message}`));
   const saveTrainer = createSaver(trainer, folder, onWarning);
   /** Save this step, unless it is saved. When a tensor is not finite nothing is saved and its name returned. */
   const trySave = async (): Promise<string | undefined> => {
@@ -365,6 +367,7 @@ async function trainIn(
     // Rounded before the alarms see it: a resumed run replays what is in the file.
     const gain = result.instruments && gainRecord(step, result.instruments);
     const excursions = history.add(record, gain, { whole: !owed });
+    tellOfStragglers(history.metrics);
     await react(
       step,
       excursions.map((excursion) => alarmOf(excursion, record)),

@@ -64,6 +64,8 @@ export interface ProgramOf<R> {
   parts?(): readonly ProgramPart[];
   /** Set where the program waits for other ranks within it: it has parts, and cannot be executed by `run`. */
   readonly waits?: true;
+  /** Of one that is made of several: bytes of the states between them and of the largest arena. */
+  readonly bytes?: number;
   /** Execute once in an arena full of a pattern: how many bytes of it were written. */
   touch?(): number | Promise<number>;
 }

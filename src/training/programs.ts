@@ -11,6 +11,9 @@ import type { Tensor } from "../graph/tensor.ts";
 import { createGenerator, type Generator } from "../model/generate.ts";
 import { languageModel } from "../model/language-model.ts";
 import { inPrecision } from "../runtime/precision.ts";
+import { alone } from "../runtime/collective/alone.ts";
+import type { Collective } from "../runtime/collective/collective.ts";
+import { overRanks } from "../runtime/collective/over-ranks.ts";
 import type { Program, Runtime } from "../runtime/runtime.ts";
 import type { TrainingConfig } from "./config.ts";
 import { createObserver, type Observer } from "./observe.ts";
@@ -61,18 +64,21 @@ export interface TrainingPrograms {
  * Compile a run's step; the rest is compiled when it is first asked for.
  *
  * @param place the rank and how many there are; of one it is a training alone
+ * @param experts the ranks that share experts with this one, where some do; a plan needs none
  */
 export function compileTraining(
-  runtime: Runtime,
+  machine: Runtime,
   config: StepConfig & Pick<TrainingConfig, "recompute" | "sharded">,
   place: Place = { rank: 0, size: 1 },
+  experts: Collective = alone(),
 ): TrainingPrograms {
+  const sharing = sharingOf(place);
+  const runtime = sharing ? overRanks(machine, experts) : machine;
   const { batch, accumulate, optimizer, precision, data, sharded } = config;
   const { context } = config.model;
   /** For programs beside the step, which has its precision already. */
   const rounding = inPrecision(runtime, precision);
   const parameters = createParameters();
-  const sharing = sharingOf(place);
   const model = languageModel(config.model, parameters, sharing);
   const storeEvery = resolveRecompute(config, runtime.machine, config.recompute);
   const options = { batch, accumulate, optimizer, precision, storeEvery, ...given({ data }) };

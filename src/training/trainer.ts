@@ -12,7 +12,6 @@ import type { SamplingOptions } from "../model/generate.ts";
 import { alone } from "../runtime/collective/alone.ts";
 import type { Collective } from "../runtime/collective/collective.ts";
 import type { TensorValues } from "../runtime/program.ts";
-import { overRanks } from "../runtime/collective/over-ranks.ts";
 import { type Program, type Runtime, runWhole, type TracedCall } from "../runtime/runtime.ts";
 import type { Instruments } from "../stability/instruments.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
@@ -154,11 +153,7 @@ export function createTrainer(
   const mesh = "world" in ranks ? ranks : createMesh(ranks, { data: ranks.size, pipeline: 1, expert: 1 });
   const { rows, expert } = mesh;
   const sharesExperts = expert.size > 1;
-  const programs = compileTraining(
-    sharesExperts ? overRanks(runtime, expert) : runtime,
-    config,
-    sharesExperts ? { ...rows, experts: expert.size } : rows,
-  );
+  const programs = compileTraining(runtime, config, sharesExperts ? { ...rows, experts: expert.size } : rows, expert);
   const { parameters, graph, micro, last } = programs;
   initialise(runtime, parameters, config.seed);
 
@@ -295,12 +290,12 @@ export function createTrainer(
 
   const stateBytes =
     [...parameters.all, ...graph.moments].reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) +
-    (programs.single ? 0 : 4 * parameterCount(parameters));
+    (programs.single ? 0 : trained.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0));
 
   return {
     config,
     parameterCount: parameterCount(parameters),
-    memoryBytes: stateBytes + Math.max(...[micro, last].map(({ plan }) => plan?.arena.bytes ?? 0)),
+    memoryBytes: stateBytes + Math.max(...[micro, last].map(({ bytes, plan }) => bytes ?? plan?.arena.bytes ?? 0)),
     storeEvery: programs.storeEvery,
     program: micro,
     get step() {

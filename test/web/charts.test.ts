@@ -195,6 +195,7 @@ describe("the table of runs", () => {
     seed: 1,
     family: id,
     experts: false,
+    ranks: [],
     net: false,
     tokensPerStep: 64,
     begun: 0,

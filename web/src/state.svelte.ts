@@ -12,7 +12,17 @@ import { addRow, type Axis, type RunCurves, runCurves, usualWindow } from "./lib
 import { familiesOf } from "./lib/families.ts";
 import { assignVariants, type Look, lookOf } from "./lib/looks.ts";
 
-export const tabs = ["Curves", "Table", "Gains", "Mixing", "Experts", "Samples", "Alarms", "Configuration"] as const;
+export const tabs = [
+  "Curves",
+  "Table",
+  "Gains",
+  "Mixing",
+  "Experts",
+  "Processes",
+  "Samples",
+  "Alarms",
+  "Configuration",
+] as const;
 export type Tab = (typeof tabs)[number];
 const MOST_CHOSEN = 24;
 /** The number of runs that are shown when the page opens. */
@@ -82,9 +92,17 @@ export const onlyNets = (): boolean => page.chosen.every((id) => cardOf(id)?.net
 export const familyOf = (id: string): string => cardOf(id)?.family ?? id;
 /** The chosen runs by their families. */
 export const chosenFamilies = (): string[][] => familiesOf(page.chosen, familyOf);
+/** What a run must have for a tab; all others are for every run. */
+const needs: Partial<Record<Tab, (card: RunCard) => boolean>> = {
+  Experts: ({ experts }) => experts,
+  Processes: ({ ranks }) => ranks.length > 0,
+};
 /** The tabs that the chosen runs have something for. */
 export const shownTabs = (): Tab[] =>
-  tabs.filter((tab) => tab !== "Experts" || page.chosen.some((id) => cardOf(id)?.experts));
+  tabs.filter((tab) => {
+    const has = needs[tab];
+    return !has || page.cards.some((card) => page.chosen.includes(card.id) && has(card));
+  });
 /** Steps over which curves are smoothed. */
 export function smoothingWindow(): number {
   return page.smoothing ?? usualWindow(Math.max(0, ...page.chosen.map((id) => cardOf(id)?.step ?? 0)));

@@ -5,11 +5,13 @@
 
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { given } from "../../basics/given.ts";
 import { mean, median } from "../../basics/numbers.ts";
 import { connectionKind } from "../../connections/table.ts";
 import { presets } from "../../model/config.ts";
 import { holderOf } from "../../files/lock.ts";
 import type { EventRecord, MetricRecord } from "../../training/records.ts";
+import { paceOfRanks, type RankNumbers } from "../../training/stragglers.ts";
 import { isNetConfig } from "../../training/net-config.ts";
 import { lastRecord, type Left, recordOf, type RecordFiles } from "../../runs/record-shapes.ts";
 import { isObject, isTooDeep } from "../../basics/objects.ts";
@@ -138,6 +140,7 @@ function makeCard(
     seed: wholeOf(config.seed),
     family: familyOf(config, id, parent),
     experts: fieldsOf(model.feedForward).kind === "moe",
+    ranks: paceOfRanks(newestRecords.map(rankNumbers)),
     net: isNetConfig(config),
     tokensPerStep: tokens.every((value) => value !== null) ? tokens.reduce((a, b) => a * b, 1) : null,
     begun: Math.round(statsOf(path.join(folder, "config.json"))?.mtimeMs ?? 0),
@@ -146,6 +149,17 @@ function makeCard(
     alarms: events.length,
     problem: problems[0] ?? null,
   };
+}
+
+/** What a record says of the ranks, as far as it is sound. */
+function rankNumbers(record: Left<MetricRecord>): RankNumbers {
+  const list = (values: unknown): readonly number[] | undefined =>
+    Array.isArray(values) && values.every((value) => typeof value === "number") ? values : undefined;
+  return given({
+    rankSpeed: list(record.rankSpeed),
+    rankWaiting: list(record.rankWaiting),
+    rankSent: list(record.rankSent),
+  });
 }
 
 function stateOf(run: {

@@ -3,6 +3,7 @@
 // The tables of fields (training/scalars.ts), which the page and the server share, say which curves there are and how
 // they are drawn. JSON cannot express numbers that are not finite: in lists they are sent as null.
 
+import type { RankPace } from "../../training/stragglers.ts";
 import type { CurveName } from "../../training/scalars.ts";
 
 /** training: a process holds the folder; stopped: it can be resumed; diverged: it cannot as it is. */
@@ -40,6 +41,8 @@ export interface RunCard {
   readonly family: string;
   /** Whether it has a mixture of experts. */
   readonly experts: boolean;
+  /** Of a training that several processes share: how each of them went on lately; else none. */
+  readonly ranks: readonly RankPace[];
   /** Whether it is a network of one's own, whose loss has a unit of its own. */
   readonly net: boolean;
   /** Tokens that one step trains on; null where the configuration does not tell. */

@@ -10,7 +10,16 @@
 import { given } from "../../basics/given.ts";
 import { cutAt, type Step } from "../../graph/cut.ts";
 import { input, stateOf } from "../../graph/state.ts";
-import { ancestors, type DType, type Node, repeated, type Shape, standing, type Tensor } from "../../graph/tensor.ts";
+import {
+  ancestors,
+  byteSize,
+  type DType,
+  type Node,
+  repeated,
+  type Shape,
+  standing,
+  type Tensor,
+} from "../../graph/tensor.ts";
 import { toBfloat16, toFloat32 } from "../../ops/bfloat16.ts";
 import { reshape } from "../../ops/reshape.ts";
 import {
@@ -98,8 +107,10 @@ function compileCut<O extends Outputs>(
       },
     };
   });
+  const arenas = parts.map(({ inner }) => inner?.plan?.arena.bytes ?? 0);
   return {
     waits: true,
+    bytes: cut.betweenBytes + Math.max(...arenas),
     run() {
       throw new Error(
         "run: this program waits for other ranks within it; execute its parts one after another, and await each.",
@@ -158,6 +169,8 @@ function planCut(
 ): {
   readonly steps: readonly CutStep[];
   readonly outputs: ReadonlyMap<Tensor, Tensor>;
+  /** What the states between the parts take. */
+  readonly betweenBytes: number;
 } {
   const wanted = tensorsOf(outputs);
   const steps = cutAt([...wanted, ...updates.map(([, value]) => value), ...passing], isRemote);
@@ -215,7 +228,11 @@ function planCut(
       updated: own.map(([, state]) => state),
     };
   });
-  return { steps: planned, outputs: new Map(wanted.map((tensor) => [tensor, kept(tensor)])) };
+  return {
+    steps: planned,
+    outputs: new Map(wanted.map((tensor) => [tensor, kept(tensor)])),
+    betweenBytes: [...new Set(placed.values())].reduce((sum, place) => sum + byteSize(place), 0),
+  };
 }
 
 function readsOf(step: Step): readonly Tensor[] {

@@ -2,11 +2,12 @@
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { cutAt } from "../../../src/graph/cut.ts";
-import { createParameters } from "../../../src/graph/parameters.ts";
-import { flopsOf, type Node } from "../../../src/graph/tensor.ts";
+import { createParameters, trainedParameters } from "../../../src/graph/parameters.ts";
+import { flopsOf, type Node, sizeOf } from "../../../src/graph/tensor.ts";
 import { languageModel } from "../../../src/model/language-model.ts";
 import { remoteOperations } from "../../../src/runtime/collective/expert-rows.ts";
 import { resultsOf } from "../../../src/runtime/program.ts";
+import { createPlannedRuntime } from "../../../src/runtime/planned/runtime.ts";
 import { createReferenceRuntime } from "../../../src/runtime/reference/runtime.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
@@ -14,6 +15,7 @@ import type { TrainingConfig } from "../../../src/training/config.ts";
 import { endFollowers, followTrainer, leadTrainer } from "../../../src/training/parallel/lead.ts";
 import { createMesh, type Mesh } from "../../../src/training/parallel/mesh.ts";
 import { buildSharedStep } from "../../../src/training/parallel/step.ts";
+import { compileTraining } from "../../../src/training/programs.ts";
 import type { OwnState, TensorPiece, TrainerState } from "../../../src/training/state.ts";
 import { createTrainer, type StepResult, type Trainer } from "../../../src/training/trainer.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
@@ -165,6 +167,31 @@ test.each([
   expect(hidden.filter((flops) => flops > much).length / hidden.length).toBeGreaterThanOrEqual(least);
 });
 
+test("a plan of a rank has the programs that it runs, to the byte", async () => {
+  const config = { ...tinyTraining("mhc", changes()), batch: 4, accumulate: 1 };
+  const bytes = await onMesh(1, 2, (mesh) =>
+    withTrainer(trainerOf(config, mesh), (trainer) => Promise.resolve(trainer.memoryBytes)),
+  );
+  const { machine } = runtimes[0]!;
+  for (const [rank, measured] of bytes.entries()) {
+    const { parameters, graph, micro, last } = compileTraining(createPlannedRuntime(machine!), config, {
+      rank,
+      size: 2,
+      experts: 2,
+    });
+    const states = [...parameters.all, ...graph.moments, ...trainedParameters(parameters)];
+    const arenas = [micro, last].map((program) => program.bytes ?? program.plan?.arena.bytes ?? 0);
+    expect(states.reduce((sum, { tensor }) => sum + 4 * sizeOf(tensor.shape), 0) + Math.max(...arenas)).toBe(measured);
+  }
+  const alone = await withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), (trainer) =>
+    Promise.resolve(trainer.parameterCount),
+  );
+  const [count] = await onMesh(1, 2, (mesh) =>
+    withTrainer(trainerOf(config, mesh), (trainer) => Promise.resolve(trainer.parameterCount)),
+  );
+  expect(count).toBe(alone);
+});
+
 test("a state goes on with another mesh, and alone", async () => {
   const config = { ...tinyTraining("residual", changes()), batch: 4, accumulate: 1 };
   const whole = await trainAlone(config, 6);
@@ -177,6 +204,22 @@ test("a state goes on with another mesh, and alone", async () => {
   const shared = await onMesh(1, 2, (mesh) => withTrainer(trainerOf(config, mesh), goOn));
   const both = await onMesh(2, 2, (mesh) => withTrainer(trainerOf(config, mesh), goOn));
   for (const each of [alone, ...shared, ...both]) expect(worst(each, losses(whole).slice(3))).toBeLessThan(1e-5);
+});
+
+test.each<NonNullable<Changes["optimizer"]>>([
+  { kind: "muon", matrices: ["weight"] },
+  { kind: "adafactor", learningRate: 1e-2 },
+])("%j keeps of shared experts what one process keeps of all", async (optimizer) => {
+  const config = { ...tinyTraining("residual", { ...changes(), optimizer }), batch: 4 };
+  const whole = await trainAlone(config, 5);
+  const [first] = await trainTogether(config, 2, 2, 5);
+  expect(worst(losses(first!), losses(whole))).toBeLessThan(1e-5);
+  const shapes = ({ state }: Trained): string[] => state.optimizer.map(({ name, shape }) => `${name} ${shape.join()}`);
+  expect(shapes(first!)).toEqual(shapes(whole));
+  await withTrainer(createTrainer(runtimes[0]!, config, tinyBatches(config)), async (trainer) => {
+    trainer.restore(first!.state);
+    expect(trainer.step).toBe(5);
+  });
 });
 
 test("rank 0 leads, reads instruments and writes a text with all experts", async () => {
