@@ -161,7 +161,7 @@ function page(studied: readonly StudiedRun<Learned>[]): StudyPage {
           caption: "Differences of the validation loss seed by seed: means and 95 % intervals. Left of 0 is better.",
           axis: "bits per byte beside mhc",
           differences: true,
-          points: arms.map((arm) => ({ line: arm.label, found: gap(arm) })),
+          points: arms.map((arm) => ({ line: arm.label.replace("residualMap=", ""), found: gap(arm) })),
         }),
       },
       ...(rows.length === 0

@@ -83,8 +83,8 @@ function needOf(
   const plan = first && spread?.(first);
   if (plan && plan.mesh.pipeline > 1) return largestStage(first, machine, plan);
   const runtime = createPlannedRuntime(machine);
-  const own = place && plan && plan.mesh.expert > 1 ? { ...place, experts: plan.mesh.expert } : place;
-  const runs = configs.map((config) => compileTraining(runtime, config, own));
+  // Where experts are shared a rank has fewer of them than this.
+  const runs = configs.map((config) => compileTraining(runtime, config, place));
   const saved = runs.map(({ parameters, graph }) => [...parameters.all, ...graph.moments].map(({ tensor }) => tensor));
   for (const tensor of saved.flat()) runtime.write(tensor, []);
   for (const run of runs) {
