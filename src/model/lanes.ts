@@ -64,7 +64,8 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
     count,
     async *run<R>(errands: Iterable<Errand<R>>): AsyncIterable<readonly [number, R]> {
       const waiting = errands[Symbol.iterator]();
-      const numbers = new Map<Running<unknown>, number>();
+      /** Weak, so that an errand that has ended takes its scores with it. */
+      const numbers = new WeakMap<Running<unknown>, number>();
       let begun = 0;
       /** Whether the places hold what their texts say. */
       let sound = true;
@@ -78,12 +79,13 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
           const ended = readers.advance();
           for (const [, end] of ended) if ("error" in end) throw end.error;
           for (const [running, end] of ended) yield [numbers.get(running)!, (end as { readonly result: R }).result];
-          if (readers.running.length > 0) {
-            sound = false;
-            await readers.run();
-            sound = true;
-            await options.pause?.();
-          } else if (ended.length === 0) return;
+          // Their lanes take the next texts before the model runs.
+          if (ended.length > 0) continue;
+          if (readers.running.length === 0) return;
+          sound = false;
+          await readers.run();
+          sound = true;
+          await options.pause?.();
         }
       } finally {
         for (const running of readers.running) readers.leave(running, sound);

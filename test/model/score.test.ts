@@ -1,10 +1,14 @@
 // The likelihood of continuations is that of the whole text, and does not depend on what is scored with it.
 
+import { setImmediate as turn } from "node:timers/promises";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectionKinds } from "../../src/connections/table.ts";
 import { input } from "../../src/graph/state.ts";
 import { createLanes, type LaneOptions } from "../../src/model/lanes.ts";
 import type { LanguageModel } from "../../src/model/language-model.ts";
+import type { Reading } from "../../src/model/reading.ts";
 import { type ContinuationScore, scoreContinuations, type ScoreRequest } from "../../src/model/score.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
@@ -132,6 +136,30 @@ describe("scores of continuations", () => {
     const found: (readonly ContinuationScore[])[] = [];
     for await (const { request, scores } of scoreContinuations(lanes, requests)) found[request] = scores;
     expect(found).toEqual(await scoresOf(requests));
+    lanes.release();
+  });
+
+  test("what has ended keeps no scores, however many requests there are", async () => {
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc") as () => void;
+    const lanes = createLanes(wasm, model, { lanes: 2 });
+    const seen: WeakRef<object>[] = [];
+    const errands = Array.from({ length: 40 }, (_, token) => ({
+      tokens: [],
+      *read(): Reading<undefined> {
+        const [scores] = yield { rows: [{ position: 0, token: token % config.vocabulary }], wanted: 1 };
+        seen.push(new WeakRef(scores!));
+      },
+    }));
+    let left = Infinity;
+    for await (const [number] of lanes.run(errands)) {
+      if (number < 38) continue;
+      await turn();
+      collect();
+      left = seen.filter((ref) => ref.deref()).length;
+    }
+    expect(seen).toHaveLength(40);
+    expect(left).toBeLessThan(8);
     lanes.release();
   });
 
