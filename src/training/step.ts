@@ -5,7 +5,6 @@
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
 import { given } from "../basics/given.ts";
-import { add } from "../ops/elementwise.ts";
 import { fill } from "../ops/fill.ts";
 import { gradients } from "../ops/gradients.ts";
 import { createParameters, type Parameter, type ParameterSet, trainedParameters } from "../graph/parameters.ts";
@@ -14,7 +13,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import type { SublayerResult } from "../connections/connection.ts";
 import { type LanguageModel, languageModel } from "../model/language-model.ts";
 import type { MixtureConfig, Routing } from "../model/mixture.ts";
-import { relu, scale, subtract } from "../ops/elementwise.ts";
+import { add, relu, scale, subtract } from "../ops/elementwise.ts";
 import { finite } from "../ops/masks.ts";
 import { slice } from "../ops/slice.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
