@@ -1,10 +1,16 @@
-// Question: how much faster do two processes train than one?
+// Question: how much faster do two processes train than one, and what do their messages cost?
 //
-// The same model, with as many sequences for each process: two have twice the batch of one, in the best case in the same
-// time. Each process has one thread. Runs of one and of two take turns, each a command of its own with real MPI; the speed
-// of a run is the median of its steps, without those of its beginning. The figure is the speed of two by twice that of one.
+//   mpi.scaling.two          The same model, with as many sequences for each process: two have twice the batch of one, in the
+//                            best case in the same time. Each has one thread. Runs of one and of two take turns, each a
+//                            command of its own with real MPI; the speed of a run is the median of its steps, without
+//                            those of its beginning. The figure is the speed of two by twice that of one.
+//   mpi.scaling.machine      The same of two runs that know nothing of each other: what this machine's two cores, caches
+//                            and memory give to two processes, and no exchange can exceed.
+//   mpi.step.vs_torch_ddp    The step of two processes beside that of PyTorch's DistributedDataParallel over gloo.
+//   mpi.overlap.hidden       The share of the gradients' messages that hides behind the backward pass, on a link of 400 Mbit/s
+//                            in each direction: the loopback of a network namespace, which root alone can make.
 
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
@@ -14,16 +20,17 @@ import { median } from "../src/basics/numbers.ts";
 import { uniformInteger } from "../src/data/random.ts";
 import { createBackground } from "./lib/background.ts";
 import type { Group } from "./lib/group.ts";
-import { type Measured, ratio, type Side } from "./lib/report.ts";
+import { type Figure, ratio, type Side } from "./lib/report.ts";
 
-const FIGURE = "mpi.scaling.two";
-const BAR = 0.9;
 const BATCH = 4;
 const STEPS = 9;
 /** Steps in which memory is touched for the first time. */
 const WARM = 3;
 const ROUNDS = 4;
 const PAUSE_MS = 200;
+/** Steps of one process of a peer; rounds of what is overlapped. */
+const PEER_STEPS = 8;
+const OVERLAP_ROUNDS = 11;
 
 const main = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 
@@ -33,27 +40,25 @@ function writeText(file: string): void {
   writeFileSync(file, Array.from({ length: 200_000 }, (_, i) => (i % 7 === 6 ? " " : letter(i))).join(""));
 }
 
+/** Run a program to its end; what it has written to standard output. */
+async function outputOf(command: readonly string[], folder: string): Promise<string> {
+  const child = spawn(command[0]!, command.slice(1), { cwd: folder, stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.setEncoding("utf8").on("data", (text: string) => (stdout += text));
+  child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
+  const code = await new Promise((resolve, reject) => child.on("error", reject).on("close", resolve));
+  if (code !== 0) throw new Error(`${command.join(" ")} ended with ${String(code)}: ${stderr}`);
+  return stdout;
+}
+
 /** Tokens a second of a run by so many processes. */
-function speedOf(folder: string, processes: number, round: number): number {
-  const out = `run-${processes}-${round}`;
-  const train = [
-    "train",
-    "--data",
-    "text.txt",
-    "--cache",
-    "cache",
-    "--out",
-    out,
-    "--preset",
-    "micro",
-    "--connection",
-    "mhc",
-  ];
-  train.push("--threads", "1", "--batch", String(BATCH * processes), "--steps", String(STEPS), "--vocabulary", "260");
-  train.push("--evaluate-every", "1000", "--checkpoint-every", "1000", "--json");
+async function speedOf(folder: string, processes: number, out: string): Promise<number> {
+  const options =
+    "--data text.txt --cache cache --preset micro --connection mhc --threads 1 --vocabulary 260 " +
+    `--evaluate-every 1000 --checkpoint-every 1000 --json --steps ${STEPS} --batch ${BATCH * processes} --out ${out}`;
+  const train = ["train", ...options.split(" ")];
   const command = processes === 1 ? train : ["launch", "-n", String(processes), "--", ...train];
-  const { status, stderr } = spawnSync(process.execPath, [main, ...command], { cwd: folder, encoding: "utf8" });
-  if (status !== 0) throw new Error(`a run of ${processes} ended with ${status}: ${stderr}`);
+  await outputOf([process.execPath, main, ...command], folder);
   const lines = readFileSync(path.join(folder, out, "metrics.jsonl"), "utf8")
     .trim()
     .split("\n")
@@ -61,42 +66,164 @@ function speedOf(folder: string, processes: number, round: number): number {
   return median(lines.map((line) => (JSON.parse(line) as { tokensPerSecond: number }).tokensPerSecond));
 }
 
-const sideOf = (label: string, values: readonly number[], factor: number): Side => ({
+const sideOf = (label: string, values: readonly number[], unit: string, factor = 1): Side => ({
   label,
   value: factor * median(values),
-  unit: "tokens/s",
+  unit,
   median: factor * median(values),
-  best: factor * Math.max(...values),
+  best: factor * (unit === "ms" ? Math.min(...values) : Math.max(...values)),
   samples: values.length,
 });
 
+/** The line of the launcher that starts two processes of Node with a program; or why there is none. */
+function launcher(...options: string[]): readonly string[] | string {
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath,
+    [main, "launch", "-n", "2", ...options, "--print", "--json", "--", "train"],
+    { encoding: "utf8" },
+  );
+  if (status !== 0) return stderr.trim();
+  const { command } = JSON.parse(stdout.trim().split("\n")[0]!) as { command: string[] };
+  return command.slice(0, command.indexOf(process.execPath) + 1);
+}
+
+const peer = (name: string): string => fileURLToPath(new URL(`./peers/${name}`, import.meta.url));
+const model = (rounds: number): string[] =>
+  `--connection mhc --layers 4 --channels 256 --heads 8 --tokens 256 --vocabulary 1024 --batch ${BATCH} --threads 1 --rounds ${rounds}`.split(
+    " ",
+  );
+type Answer = { readonly [times in "step" | "compute" | "messages" | "together"]: readonly number[] } & {
+  readonly skipped?: string;
+};
+const answerOf = (text: string): Answer => JSON.parse(text.split("\n").find((line) => line.startsWith("{"))!) as Answer;
+
+const scaling: Measure = async function* (folder, rounds, note) {
+  writeText(path.join(folder, "text.txt"));
+  const [one, two, apart]: [number[], number[], number[]] = [[], [], []];
+  const background = createBackground();
+  for (let round = 0; round < rounds; round++) {
+    note(`one process and two, round ${round + 1}`);
+    await background.watch(sleep(PAUSE_MS));
+    one.push(await speedOf(folder, 1, `one-${round}`));
+    two.push(await speedOf(folder, 2, `two-${round}`));
+    const both = await Promise.all(["a", "b"].map((name) => speedOf(folder, 1, `apart-${name}-${round}`)));
+    apart.push(both.reduce((sum, speed) => sum + speed, 0));
+  }
+  const twice = sideOf("twice one process", one, "tokens/s", 2);
+  const sides = [
+    ["mpi.scaling.two", sideOf("two processes", two, "tokens/s"), { bar: 0.9 }],
+    ["mpi.scaling.machine", sideOf("two runs that share nothing", apart, "tokens/s"), {}],
+  ] as const;
+  for (const [name, side, bar] of sides)
+    yield { ...ratio(name, side, twice, { higher_is_better: true, ...bar }), background: background.share() };
+};
+
+const againstTorch: Measure = async function* (folder, rounds, note) {
+  const name = "mpi.step.vs_torch_ddp";
+  const line = launcher();
+  if (typeof line === "string") {
+    yield { name, skipped: line };
+    return;
+  }
+  const python = process.env["BIRKHOFF_PYTHON"] || "python3";
+  if (spawnSync(python, ["--version"]).status !== 0) {
+    yield { name, skipped: `${python} cannot be run; install Python 3, or set BIRKHOFF_PYTHON` };
+    return;
+  }
+  const [ours, theirs]: [number[], number[]] = [[], []];
+  const background = createBackground();
+  for (let round = 0; round < rounds; round++) {
+    note(`two processes here and by PyTorch, round ${round + 1}`);
+    await background.watch(sleep(PAUSE_MS));
+    const own = await outputOf([...line, peer("our-ranks.ts"), "step", ...model(PEER_STEPS)], folder);
+    ours.push(median(answerOf(own).step));
+    const said = answerOf(await outputOf([python, peer("ddp.py"), ...model(PEER_STEPS)], folder));
+    if (said.skipped !== undefined) {
+      yield { name, skipped: said.skipped };
+      return;
+    }
+    theirs.push(median(said.step));
+  }
+  // The figure says how many times as fast: the time of theirs by that of ours.
+  const figure = ratio(name, sideOf("torch DDP over gloo", theirs, "ms"), sideOf("birkhoff", ours, "ms"), {
+    higher_is_better: true,
+    bar: 2,
+  });
+  yield { ...figure, ours: figure.theirs!, theirs: figure.ours!, background: background.share() };
+};
+
+/** The two directions of loopback share one queue; in a step as much goes one way as the other. */
+const LINK = "ip link set lo up && tc qdisc add dev lo root tbf rate 800mbit burst 256kb latency 100ms";
+
+const overlap: Measure = async function* (folder, _rounds, note) {
+  const name = "mpi.overlap.hidden";
+  const line = launcher("--mpi", "openmpi");
+  if (typeof line === "string") {
+    yield { name, skipped: line };
+    return;
+  }
+  if (spawnSync("unshare", ["-n", "sh", "-c", LINK]).status !== 0) {
+    yield { name, skipped: "a network namespace with a slow link cannot be made; it needs root, ip and tc" };
+    return;
+  }
+  note("a microbatch, its gradients' messages, and both together");
+  const slow = line.map((word) => (word === "tcp,self,vader" ? "tcp,self" : word));
+  const [mpirun, ...rest] = [slow[0]!, "--mca", "btl_tcp_if_include", "lo", ...slow.slice(1)];
+  const said = await outputOf(
+    [
+      "unshare",
+      "-n",
+      "sh",
+      "-c",
+      `${LINK} && exec "$@"`,
+      "sh",
+      mpirun,
+      ...rest,
+      peer("our-ranks.ts"),
+      "overlap",
+    ].concat(model(OVERLAP_ROUNDS)),
+    folder,
+  );
+  const times = answerOf(said);
+  // The least of each: what else the machine does only adds.
+  const [compute, messages, together] = [times.compute, times.messages, times.together].map((ms) => Math.min(...ms));
+  const hidden = compute! + messages! - together!;
+  const side = (label: string, value: number): Side => ({ label, value, unit: "ms", samples: OVERLAP_ROUNDS });
+  yield {
+    ...ratio(
+      name,
+      side("hidden: the microbatch and its messages, one after the other, less both together", hidden),
+      side("the shorter of the two", Math.min(compute!, messages!)),
+      { higher_is_better: true, bar: 0.9 },
+    ),
+    unit: "of the messages",
+  };
+};
+
+type Measure = (folder: string, rounds: number, note: (text: string) => void) => AsyncGenerator<Figure>;
+
+const measures: readonly { readonly names: readonly string[]; readonly measure: Measure }[] = [
+  { names: ["mpi.scaling.two", "mpi.scaling.machine"], measure: scaling },
+  { names: ["mpi.step.vs_torch_ddp"], measure: againstTorch },
+  { names: ["mpi.overlap.hidden"], measure: overlap },
+];
+
 export const mpi: Group = {
-  names: [FIGURE],
+  names: measures.flatMap(({ names }) => names),
   onRequest: true,
-  async *measure(_names, { rounds, note }) {
-    const there = spawnSync(process.execPath, [main, "launch", "-n", "2", "--print", "--", "train"], {
-      encoding: "utf8",
-    });
-    if (there.status !== 0) {
-      yield { name: FIGURE, skipped: there.stderr.trim() };
+  async *measure(chosen, { rounds, note }) {
+    const line = launcher();
+    if (typeof line === "string") {
+      for (const name of chosen) yield { name, skipped: line };
       return;
     }
     const folder = mkdtempSync(path.join(os.tmpdir(), "birkhoff-mpi-"));
     try {
-      writeText(path.join(folder, "text.txt"));
-      const [one, two]: [number[], number[]] = [[], []];
-      const background = createBackground();
-      for (let round = 0; round < Math.min(rounds, ROUNDS); round++) {
-        note(`one process and two, round ${round + 1}`);
-        await background.watch(sleep(PAUSE_MS));
-        one.push(speedOf(folder, 1, round));
-        two.push(speedOf(folder, 2, round));
+      for (const { names, measure } of measures) {
+        if (!names.some((name) => chosen.includes(name))) continue;
+        for await (const figure of measure(folder, Math.min(rounds, ROUNDS), note))
+          if (chosen.includes(figure.name)) yield figure;
       }
-      const figure: Measured = ratio(FIGURE, sideOf("two processes", two, 1), sideOf("twice one process", one, 2), {
-        higher_is_better: true,
-        bar: BAR,
-      });
-      yield { ...figure, background: background.share() };
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -61,7 +61,7 @@ const withOptions: Readonly<Record<string, Case>> = {
   createLanes: [(o) => evaluation.createLanes(any, { config: { context: 8 } } as never, o), "lane", "lanes"],
   evaluate: [(o) => evaluation.evaluate(any, [], o), "signl", "signal"],
   optimizerUpdates: [
-    (o) => b.optimizerUpdates(b.createParameters(), t, Object.assign({ kind: "muon" }, o) as never),
+    (o) => b.optimizerUpdates(b.createParameters(), t, Object.assign({ kind: "muon" }, o)),
     "momentm",
     "momentum",
   ],

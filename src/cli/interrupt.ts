@@ -86,7 +86,10 @@ export function endUnheard({
       if (asked !== undefined && now - asked > REPEATED_MS) process.exit(signalCodes[name]);
       if (asked !== undefined) return;
       asked = now;
-      if (!expected()) return void last().finally(() => process.exit(signalCodes[name]));
+      if (!expected()) {
+        void last().finally(() => process.exit(signalCodes[name]));
+        return;
+      }
       const timer = setInterval(() => {
         if (!isHeard()) return;
         clearInterval(timer);

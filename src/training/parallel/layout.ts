@@ -1,7 +1,7 @@
 // Question: which numbers travel together, and which rank keeps which optimizer states?
 //
 // All gradients in one row, those of the last parameter first, for the backward pass makes them first. The row is cut into
-// buckets of some 2 MB, and each bucket into N equal parts, part r for rank r: it adds up the gradients of its parts and
+// buckets of some 1 MB, and each bucket into N equal parts, part r for rank r: it adds up the gradients of its parts and
 // has the moments of these alone (Rajbhandari et al. 2020, ZeRO stage 1, arXiv 1910.02054).
 //
 //   row      | bucket 0        | bucket 1        | …
@@ -46,8 +46,11 @@ export interface Layout {
   readonly groups: readonly (readonly number[])[];
 }
 
-/** Bytes of a bucket: what is sent at once costs little each, and enough are there to begin before the end. */
-export const BUCKET_BYTES: number = 2 ** 21;
+/**
+ * Bytes of a bucket: what is sent at once costs little each, and enough are there to begin before the end. The last one can
+ * hide behind nothing.
+ */
+export const BUCKET_BYTES: number = 2 ** 20;
 
 /** Parts are whole vectors of the processor. */
 const MULTIPLE = 16;

@@ -91,7 +91,12 @@ export function createStageEvaluation(
       const sending: Pending[] = [];
       let index = 0;
       for (const next of batches.validationBatches()) {
-        if (index % rows.size === rows.rank) own[Math.floor(index / rows.size)] = await lossOf(next, sending);
+        if (index % rows.size === rows.rank) {
+          // So that no stage runs far ahead of those behind it, and keeps what it made for them.
+          const earlier = sending.splice(0);
+          own[Math.floor(index / rows.size)] = await lossOf(next, sending);
+          for (const each of earlier) await each.done();
+        }
         index++;
         world.progress();
       }
