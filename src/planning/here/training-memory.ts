@@ -125,14 +125,28 @@ export function expectMemory(
   limits: MemoryLimits,
   wording: MemoryWording = {},
 ): MemoryNeed {
-  const { configs } = trainings;
+  const { configs, place, spread } = trainings;
+  const isPossible = (config: TrainingConfig): boolean => {
+    try {
+      spread?.(config);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const helps = ({ apply }: TrainingChange): boolean =>
+    configs.every((config) => {
+      const made = apply(config);
+      return made !== undefined && isPossible(made);
+    });
   return expectFit(
     `${configs.map(({ name }) => name).join(", ")}: training`,
     limits,
     (made) => planMemoryNeed(trainings, machine, made),
-    changes(configs, wording).filter(({ apply }) => configs.every((config) => apply(config))),
+    changes(configs, wording).filter(helps),
     "Take a smaller model, or free memory.",
-    leastTraining(configs),
+    // Of several ranks each has a part of the moments, or of the model.
+    (place?.size ?? 1) > 1 ? undefined : leastTraining(configs),
   );
 }
 

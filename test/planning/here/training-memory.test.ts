@@ -6,6 +6,8 @@ import { presets } from "../../../src/model/config.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
 import { parseTrainingConfig, type TrainingConfig } from "../../../src/training/config.ts";
 import { memoryLimits, type MemoryNeed } from "../../../src/planning/here/memory-limit.ts";
+import type { PipelinePlan } from "../../../src/training/parallel/pipeline/stage.ts";
+import { planSpread } from "../../../src/training/parallel/spread.ts";
 import { createTrainer } from "../../../src/training/trainer.ts";
 import { expectMemory, planMemoryNeed } from "../../../src/planning/here/training-memory.ts";
 import { type Changes, tinyBatches, tinySize, tinyTraining } from "../../training/tiny.ts";
@@ -184,4 +186,17 @@ test("a change of the connection is offered in the command's words; a run that g
   const resumed = refusal([wide], 2 ** 20, { resumed: true });
   expect(resumed.match(/needs/g)).toHaveLength(1);
   expect(resumed).toContain("--recompute auto: needs");
+});
+
+test("of stages no change is offered that their mesh does not allow, and a rank need not have room for the whole model", () => {
+  const deep = config("mhc", { batch: 1, accumulate: 4 }, { layers: 4 });
+  const wishes = { mesh: { pipeline: 8 }, schedule: "1f1b", chunks: 1 } as const;
+  const spread = (of: TrainingConfig): PipelinePlan => {
+    if (of.recompute !== undefined) throw new RangeError("--mesh: there are fewer places to cut at.");
+    return planSpread(of, machine, 8, wishes);
+  };
+  const place = { rank: 0, size: 8 };
+  expect(() =>
+    expectMemory({ configs: [deep], place, spread }, machine, memoryLimits(machine.device, 2 ** 20)),
+  ).toThrow(/training would need \d(?!.*recompute)[^]*--context/);
 });
