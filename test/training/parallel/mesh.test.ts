@@ -64,13 +64,18 @@ const limits: MeshLimits = { ranks: 8, pieces: 4, experts: 4, rows: 32 };
 test("what is left out is filled in", () => {
   expect(fitMesh({}, limits)).toEqual({ data: 8, pipeline: 1, expert: 1 });
   expect(fitMesh({ pipeline: 2 }, limits)).toEqual({ data: 4, pipeline: 2, expert: 1 });
-  expect(fitMesh({ data: 2, pipeline: 2, expert: 2 }, limits)).toEqual({ data: 2, pipeline: 2, expert: 2 });
+  expect(fitMesh({ data: 2, expert: 4 }, limits)).toEqual({ data: 2, pipeline: 1, expert: 4 });
 });
 
 test.each([
   [{ data: 2, pipeline: 2 }, limits, "that is 4 processes, and 8 are there. Take --mesh data=4,pipeline=2,expert=1."],
   [{ pipeline: 8 }, limits, "cut into 4 stages at most"],
   [{ pipeline: 8 }, limits, "Take --mesh data=2,pipeline=4,expert=1."],
+  [
+    { pipeline: 2, expert: 2 },
+    limits,
+    "experts cannot be shared within a pipeline. Take --mesh data=4,pipeline=1,expert=2.",
+  ],
   [{ expert: 8 }, limits, "4 experts cannot be shared equally by 8 ranks. Take --mesh data=2,pipeline=1,expert=4."],
   [{ expert: 2 }, { ranks: 2, pieces: 2, rows: 4 }, "no mixture of experts to be shared. Take --mesh data="],
   [{ data: 8 }, { ...limits, rows: 4 }, "4 sequences a step cannot be shared equally by 8 ranks"],
