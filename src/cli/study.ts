@@ -36,9 +36,10 @@ const list = (kind: Study["kind"]): string =>
     .filter((name) => studies[name].kind === kind)
     .map((name) => `${name} ${studies[name].shows}`)
     .join("; ");
+const longest = Math.max(...studyNames.map(({ length }) => length));
 const questions = studyNames.flatMap((name) => {
   const study: Study = studies[name];
-  return study.kind === "experiment" ? [`  ${name.padEnd(14)}${study.question}`] : [];
+  return study.kind === "experiment" ? [`  ${name.padEnd(longest + 2)}${study.question}`] : [];
 });
 
 export const studyCommand: Command = memoryOption(machineOptions(new Command("study")), "studying")

@@ -70,9 +70,8 @@ export function projectedCoefficients(
   n: number,
   slack: SlackRules = {},
 ): Decided {
-  const size = map.size(n),
-    fixed = map.fixed?.(n) ?? 0,
-    rows = 2 * n + size - fixed;
+  const [size, fixed] = [map.size(n), map.fixed?.(n) ?? 0];
+  const rows = 2 * n + size - fixed;
   const tokens = rowCount(p.shape);
   const scales = perGroup(alpha, [n, n, size - fixed]);
   const own = fixed === 0 ? bias : slice(bias, 0, 0, rows);

@@ -15,8 +15,9 @@
 // Sinkhorn-Knopp makes columns, then rows, sum to one, 20 times over, which projects H_res onto the
 // doubly stochastic matrices (the Birkhoff polytope). Those have spectral norm 1 and are closed under
 // products, so no depth of layers can blow a signal up; rows come last, so the forward gain is exactly 1.
-// The option dynamic selects what the coefficients depend on (dynamic.ts), the option residualMap selects other choices for H_res (manifolds/); the option convention selects how other
-// implementations changed the formulas above (conventions/).
+// The option dynamic selects what the coefficients depend on (dynamic.ts); the option residualMap selects other choices
+// for H_res (manifolds/); the option convention selects how other implementations changed the formulas above
+// (conventions/).
 
 import type { Initial, ParameterSet } from "../graph/parameters.ts";
 import type { Shape, Tensor } from "../graph/tensor.ts";

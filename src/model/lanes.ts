@@ -58,35 +58,32 @@ export function createLanes(runtime: Runtime, model: LanguageModel, options: Lan
   const count = options.lanes ?? Math.max(1, Math.min(32, Math.floor(2 ** 26 / cacheSize(model))));
   const most = options.rows ?? Math.max(LEAST_ROWS, Math.min(512, 2 ** Math.floor(24 - Math.log2(vocabulary))));
   const decoder = createDecoder(runtime, model, count);
-  const readers = createReaders<unknown>(decoder, model.config, count, shapesOf(most));
 
   return {
     count,
     async *run<R>(errands: Iterable<Errand<R>>): AsyncIterable<readonly [number, R]> {
+      // The parameters may have changed since the run before: nothing that it read is used.
+      const readers = createReaders<R>(decoder, model.config, count, shapesOf(most));
       const waiting = errands[Symbol.iterator]();
-      const numbers = new Map<Running<unknown>, number>();
+      /** Weak, so that an errand that has ended takes its scores with it. */
+      const numbers = new WeakMap<Running<R>, number>();
       let begun = 0;
-      /** Whether the places hold what their texts say. */
-      let sound = true;
-      try {
-        for (;;) {
-          while (readers.free > 0) {
-            const next = waiting.next();
-            if (next.done) break;
-            numbers.set(readers.begin(next.value), begun++);
-          }
-          const ended = readers.advance();
-          for (const [, end] of ended) if ("error" in end) throw end.error;
-          for (const [running, end] of ended) yield [numbers.get(running)!, (end as { readonly result: R }).result];
-          if (readers.running.length > 0) {
-            sound = false;
-            await readers.run();
-            sound = true;
-            await options.pause?.();
-          } else if (ended.length === 0) return;
+      for (;;) {
+        while (readers.free > 0) {
+          const next = waiting.next();
+          if (next.done) break;
+          numbers.set(readers.begin(next.value), begun++);
         }
-      } finally {
-        for (const running of readers.running) readers.leave(running, sound);
+        const ended = readers.advance();
+        for (const [running, end] of ended) {
+          if ("error" in end) throw end.error;
+          yield [numbers.get(running)!, end.result];
+        }
+        // Their lanes take the next texts before the model runs.
+        if (ended.length > 0) continue;
+        if (readers.running.length === 0) return;
+        await readers.run();
+        await options.pause?.();
       }
     },
     prepare() {

@@ -71,6 +71,11 @@ export interface Piece {
   readonly storeEvery?: number | undefined;
 }
 
+/** What some sublayers made. */
+export interface Through extends Omit<Hidden, "hidden_NC"> {
+  readonly leaving: Passing;
+}
+
 /** A decoder-only transformer over parameters that exist once; each method builds a graph. */
 export interface LanguageModel {
   readonly config: ModelConfig;
@@ -79,7 +84,7 @@ export interface LanguageModel {
   /** What enters the first sublayer, of tokens [B, T]. */
   enter(tokens_BT: Tensor): Passing;
   /** What some sublayers make of what enters them. */
-  through(entering: Passing, piece: Piece): { readonly leaving: Passing; readonly routing: readonly Routing[] };
+  through(entering: Passing, piece: Piece): Through;
   /** What leaves the last sublayer, normalised: [N, C]. */
   leave(leaving: Passing): Tensor;
   /**
@@ -200,10 +205,11 @@ export function languageModel(config: ModelConfig, parameters: ParameterSet, sha
     through({ state: entering, firstValues: given_BTV }, piece) {
       const context = contextOf(piece);
       if (given_BTV) context.firstValues = given_BTV;
-      const { state } = run(entering, context, blocks.slice(piece.from, piece.to), piece.storeEvery);
+      const { state, sublayers } = run(entering, context, blocks.slice(piece.from, piece.to), piece.storeEvery);
       const { firstValues } = context;
       return {
         leaving: { state, ...(config.valueResidual && firstValues ? { firstValues } : {}) },
+        sublayers,
         routing: context.routing,
       };
     },

@@ -187,13 +187,13 @@ export function gainText(gain: number): string {
   return gain < 1e5 ? gain.toFixed(1) : gain.toExponential(1);
 }
 
-/** The parameter count of the newest checkpoint, from the shapes of its weights. Router biases do not count. */
+/** The parameter count of the newest checkpoint. What no gradient moves, router biases and shares of slack, does not count. */
 function parameterCount({ folder, checkpoints }: RunData): number | undefined {
   const last = checkpoints.at(-1);
   if (last === undefined) return undefined;
   try {
     const sizes = weightsOf(path.join(folder, "checkpoints", `step-${last}`))
-      .filter(({ name }) => !name.endsWith(".routerBias"))
+      .filter(({ name }) => !name.endsWith(".routerBias") && !name.endsWith(".connection.share"))
       .map(({ shape }) => shape.reduce((product, size) => product * size, 1));
     const total = sizes.reduce((sum, size) => sum + size, 0);
     return Number.isSafeInteger(total) && total > 0 ? total : undefined;

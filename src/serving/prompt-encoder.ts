@@ -29,7 +29,7 @@ export function createPromptEncoder(tokenizer: Tokenizer): PromptEncoder {
       return [...new Uint32Array(raw.buffer)];
     } catch (error) {
       // A thread that ended is not asked again.
-      if (thread === used) close();
+      if (used.ended && thread === used) close();
       throw error;
     }
   };

@@ -29,6 +29,8 @@ const [MOST_MESSAGES, MOST_PARTS] = [1024, 64];
 
 const isToken = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 const isTokens = (value: unknown): value is readonly number[] => Array.isArray(value) && value.every(isToken);
+/** Its fields are looked at one by one, until one is wrong. */
+const isBias = (value: unknown): value is Readonly<Record<string, number>> => isObject(value);
 const isPrompt = (value: unknown): value is string | readonly number[] =>
   typeof value === "string" || (isTokens(value) && value.length > 0);
 const isPrompts = (value: unknown): value is readonly (string | readonly number[])[] =>
@@ -51,7 +53,12 @@ const commonFields = {
   repetition_penalty: z.number().gt(0).max(100).nullish(),
   presence_penalty: z.number().min(-100).max(100).nullish(),
   frequency_penalty: z.number().min(-100).max(100).nullish(),
-  logit_bias: z.custom<Readonly<Record<string, number>>>(isObject).superRefine(expectBias).nullish(),
+  logit_bias: checked<Readonly<Record<string, number>>>(
+    isBias,
+    "a group of fields: tokens' numbers, and a bias of each",
+  )
+    .superRefine(expectBias)
+    .nullish(),
   n: texts.nullish(),
   stop: z.union([z.string().min(1), atMost(MOST_STOPS, z.string().min(1))]).nullish(),
   seed: z.int().min(0).nullish(),

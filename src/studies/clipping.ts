@@ -10,7 +10,7 @@ import { showRate } from "../report/sweep-table.ts";
 import { groupBy } from "../runs/sweep/analysis.ts";
 import type { SweepCondition } from "../runs/sweep/definition.ts";
 import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
-import { seedsTo } from "./shapes.ts";
+import { modelShape, seedsTo } from "./shapes.ts";
 import type { Experiment, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 /** The usual one is the second. */
@@ -52,13 +52,11 @@ function runs(base: StudyRuns["base"], { layers, warmup, rates, rate, depths, wa
   };
 }
 
-const shape = (width: number, heads: number, context: number): StudyRuns["base"] => ({
-  "model.width": width,
-  "model.heads": heads,
-  "model.kvHeads": heads,
-  "model.hidden": 3 * width,
-  context,
-});
+/** The depth is an axis. */
+function shape(width: number, heads: number, context: number): StudyRuns["base"] {
+  const { "model.layers": _, ...fields } = modelShape(0, width, heads, context);
+  return fields;
+}
 
 const NONE = "–";
 

@@ -15,6 +15,7 @@ import { intervene } from "../study/intervene.ts";
 import { parseIntervention } from "../study/interventions.ts";
 import { measureRoutes, type Routes } from "../study/routes.ts";
 import { type Arm, armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "./arms.ts";
+import { modelShape, seedsTo, showFound } from "./shapes.ts";
 import type { Experiment, Measurement, StudiedRun, StudyPage, StudyRuns } from "./study.ts";
 
 const REFERENCE = "mhc";
@@ -22,15 +23,7 @@ const connections = ["residual", REFERENCE, "mhc:dynamic=sequence", "mhc:group=4
 
 const runs = (steps: number, seeds: number, base: StudyRuns["base"]): StudyRuns => ({
   base: { data: "sotu", learningRate: 2e-3, steps, ...base },
-  axes: { connection: connections, seed: Array.from({ length: seeds }, (_, index) => index + 1) },
-});
-const shape = (layers: number, width: number, heads: number, context: number): StudyRuns["base"] => ({
-  "model.layers": layers,
-  "model.width": width,
-  "model.heads": heads,
-  "model.kvHeads": heads,
-  "model.hidden": 3 * width,
-  context,
+  axes: { connection: connections, seed: seedsTo(seeds) },
 });
 
 /** What is measured of a run; of a residual model nothing. */
@@ -117,8 +110,6 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
   const none = arms.find(({ label }) => label === "mhc:dynamic=none");
   const gap = (arm: Arm<Measured>) =>
     reference && arm !== reference ? difference(arm, reference, bitsPerByte) : undefined;
-  const show = (found: ReturnType<typeof over>, digits: number, signed = false): string =>
-    found ? showEstimate(found, digits, signed) : "–";
   const trained = none && gap(none);
   const frozen = reference && over(reference, ({ measured }) => measured?.changes?.freeze);
   const verdict = excludesZero(trained)
@@ -133,7 +124,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
   const mixing = arms.filter((arm) => over(arm, overSublayers("res", "variation")));
   const example = reference?.runs.find(({ measured }) => measured?.routes)?.measured?.routes;
   return {
-    answer: `Trained without dynamic maps, mHC ends ${show(trained, 4, true)} bits per byte beside dynamic ones (${verdict}); a model trained with them loses ${show(frozen, 4, true)} nats a token when they are replaced by their means.`,
+    answer: `Trained without dynamic maps, mHC ends ${showFound(trained, 4, true)} bits per byte beside dynamic ones (${verdict}); a model trained with them loses ${showFound(frozen, 4, true)} nats a token when they are replaced by their means.`,
     parts: [
       {
         title: "Trained with and without",
@@ -142,8 +133,8 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
           ["connection", "bits per byte", `− ${REFERENCE}`, "diverged"],
           ...arms.map((arm) => [
             `\`${arm.label}\``,
-            show(over(arm, bitsPerByte), 4),
-            show(gap(arm), 4, true),
+            showFound(over(arm, bitsPerByte), 4),
+            showFound(gap(arm), 4, true),
             `${divergedIn(arm)} of ${arm.runs.length}`,
           ]),
         ],
@@ -166,7 +157,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
           ...mixing.map((arm) => [
             `\`${arm.label}\``,
             ...interventions.map((name) =>
-              show(
+              showFound(
                 over(arm, ({ measured }) => measured?.changes?.[name]),
                 4,
                 true,
@@ -198,7 +189,7 @@ function page(studied: readonly StudiedRun<Measured>[]): StudyPage {
           ["connection", "read", "write", "`H_res`", "of it by token", "by place"],
           ...mixing.map((arm) => [
             `\`${arm.label}\``,
-            ...(["pre", "post", "res"] as const).map((map) => show(over(arm, overSublayers(map, "variation")), 4)),
+            ...(["pre", "post", "res"] as const).map((map) => showFound(over(arm, overSublayers(map, "variation")), 4)),
             percent("res", "byToken", arm),
             percent("res", "byPlace", arm),
           ]),
@@ -238,15 +229,15 @@ export const dynamic: Experiment<Measured> = {
   shows: "trains mHC with maps that depend on the token, on the sequence, or on nothing",
   sizes: {
     tiny: runs(40, 2, {
-      ...shape(2, 16, 2, 16),
+      ...modelShape(2, 16, 2, 16),
       learningRate: 1e-2,
       vocabulary: 300,
       batch: 4,
       gainsEvery: 20,
       evaluateBatches: 2,
     }),
-    small: runs(400, 5, { ...shape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 100 }),
-    full: runs(2000, 5, { ...shape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
+    small: runs(400, 5, { ...modelShape(8, 64, 4, 64), vocabulary: 512, batch: 8, gainsEvery: 100 }),
+    full: runs(2000, 5, { ...modelShape(24, 128, 8, 128), vocabulary: 1024, batch: 16, gainsEvery: 200 }),
   },
   measurement,
   page,

@@ -83,11 +83,9 @@ function page(studied: readonly StudiedRun<unknown>[]): StudyPage {
       (b.group.tolerance?.decades ?? 0) > (a.group.tolerance?.decades ?? 0) ? b : a,
     );
     const beside = gap(first.line);
-    const certainly = beside && excludesZero(beside) ? "" : ", which is not certain";
-    const better =
-      first.line.optimizer === REFERENCE
-        ? ""
-        : `, ${showEstimate(beside ?? first.found, 4, true)} beside AdamW${certainly}`;
+    const certainly = excludesZero(beside) ? "" : ", which is not certain";
+    // AdamW may have diverged at every rate.
+    const better = beside ? `, ${showEstimate(beside, 4, true)} beside AdamW${certainly}` : "";
     const decades = widest.group.tolerance;
     const range = decades
       ? `; the widest range of good rates is ${widest.optimizer}'s, ${decades.openLow || decades.openHigh ? "at least " : ""}${decades.decades.toFixed(2)} decades`

@@ -2,8 +2,9 @@
 //
 // model.safetensors, optimizer.safetensors and state.json. The last has the sizes and SHA-256 of the other two, and one
 // of itself. One that several ranks have written has files of each of them in place of the two
-// (runs/shared-checkpoint.ts), and its state.json says which tensors they make up. runs/checkpoint.ts keeps them in the folder of a run, safe from kills; here they are bytes, for a program
-// that keeps them elsewhere, such as a page. Both are the same bytes.
+// (runs/shared-checkpoint.ts), and its state.json says which tensors they make up. runs/checkpoint.ts keeps them in the
+// folder of a run, safe from kills; here they are bytes, for a program that keeps them elsewhere, such as a page. Both
+// are the same bytes.
 
 import { isObject } from "../basics/objects.ts";
 import { showValue } from "../basics/show.ts";

@@ -1,7 +1,7 @@
 // Question: how is a network of one's own trained, step by step?
 //
-// A network is a loss over a set of parameters. Its training is one program: gradients, clipping, an optimizer. Each step takes
-// the inputs of its batch and the rate of its schedule; what the connections mix is looked at by another program, so
+// A network is a loss over a set of parameters. Its training is one program: gradients, clipping, an optimizer. Each step
+// takes the inputs of its batch and the rate of its schedule; what the connections mix is looked at by another program, so
 // that looking changes no bit. It touches no files; runs/train-net.ts records what it does.
 
 import { MOST_COUNT } from "../basics/bounds.ts";
@@ -17,7 +17,7 @@ import type { Instruments } from "../stability/instruments.ts";
 import { measureMixing } from "../stability/measure.ts";
 import { type BegunStep, createSteps, secondsOf } from "./ahead.ts";
 import { adamwFields, type AdamwOptions, adamwUpdates } from "./adamw-updates.ts";
-import { optimizerEntry } from "./optimizers/table.ts";
+import { optimizerEntry, optimizerKinds } from "./optimizers/table.ts";
 import { type OptimizerChoice, optimizerUpdates } from "./optimizers/updates.ts";
 import type { ScheduleConfig } from "./config.ts";
 import { learningRate as scheduledRate, scheduleKinds } from "./schedule.ts";
@@ -237,6 +237,7 @@ export function netOptimizer({
 }: Omit<AdamwOptions, "learningRate"> & Pick<NetTraining, "optimizer">): OptimizerChoice | undefined {
   if (!optimizer) return undefined;
   const [beside] = Object.keys(given(settings));
+  expectName("createNetTrainer", "optimizer.kind", optimizer.kind, optimizerKinds);
   if (beside === undefined) return optimizer;
   throw new TypeError(
     `createNetTrainer: optimizer is given, and ${beside} beside it; the optimizer has its own settings. Give { optimizer: { kind: …, ${beside}: … } }.`,

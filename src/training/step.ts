@@ -5,14 +5,15 @@
 // sum, the other updates from the sum. A step whose gradient norm is not finite changes nothing.
 
 import { given } from "../basics/given.ts";
-import { add } from "../ops/elementwise.ts";
 import { fill } from "../ops/fill.ts";
 import { gradients } from "../ops/gradients.ts";
 import { createParameters, type Parameter, type ParameterSet, trainedParameters } from "../graph/parameters.ts";
 import { input, persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import type { SublayerResult } from "../connections/connection.ts";
 import { type LanguageModel, languageModel } from "../model/language-model.ts";
-import { relu, scale, subtract } from "../ops/elementwise.ts";
+import type { MixtureConfig, Routing } from "../model/mixture.ts";
+import { add, relu, scale, subtract } from "../ops/elementwise.ts";
 import { finite } from "../ops/masks.ts";
 import { slice } from "../ops/slice.ts";
 import { balanceBias } from "../ops/balance-bias.ts";
@@ -143,14 +144,25 @@ export function buildHead(
     loss: meanOf(passes.map(({ loss }) => loss)),
     loads: routing.map((_, layer) => passes.map((each) => each.routing[layer]!.load_E).reduce(add)),
     gradients: byParameter,
-    balanced: (loads, clip) => [
-      ...routing.map(
-        ({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, feedForward!.balanceRate)] as const,
-      ),
-      ...falling.map(({ share, steps }) => [share, fallen(share, clip, steps)] as const),
-    ],
+    balanced: balancedBy({ routing, falling }, feedForward),
   };
 }
+
+/** A share that falls while the model trains. */
+export type Falling = NonNullable<SublayerResult["falling"]>;
+
+/** How the states change that no gradient moves: the biases of the experts, and the shares of what falls. */
+export const balancedBy =
+  (
+    { routing, falling }: { readonly routing: readonly Routing[]; readonly falling: readonly Falling[] },
+    mixture: MixtureConfig | undefined,
+  ): StepHead["balanced"] =>
+  (loads, clip) => [
+    ...routing.map(
+      ({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, mixture!.balanceRate)] as const,
+    ),
+    ...falling.map(({ share, steps }) => [share, fallen(share, clip, steps)] as const),
+  ];
 
 /** A share [1] after a step that changes something: less by 1 / steps, and never below 0. */
 const fallen = (share: Tensor, clip: Tensor, steps: number): Tensor =>

@@ -1,14 +1,20 @@
 // The likelihood of continuations is that of the whole text, and does not depend on what is scored with it.
 
+import { setImmediate as turn } from "node:timers/promises";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connectionKinds } from "../../src/connections/table.ts";
 import { input } from "../../src/graph/state.ts";
-import { createLanes, type LaneOptions } from "../../src/model/lanes.ts";
-import type { LanguageModel } from "../../src/model/language-model.ts";
+import { createParameters } from "../../src/graph/parameters.ts";
+import { createLanes, type LaneOptions, type Lanes } from "../../src/model/lanes.ts";
+import { type LanguageModel, languageModel } from "../../src/model/language-model.ts";
+import type { Reading } from "../../src/model/reading.ts";
 import { type ContinuationScore, scoreContinuations, type ScoreRequest } from "../../src/model/score.ts";
 import { createReferenceRuntime } from "../../src/runtime/reference/runtime.ts";
 import type { SynchronousRuntime } from "../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../src/runtime/wasm/node/runtime.ts";
+import { initialValues } from "../../src/training/initialise.ts";
 import { uniform } from "../ops/harness.ts";
 import { modelOn, tinyConfig } from "./tiny.ts";
 
@@ -132,6 +138,55 @@ describe("scores of continuations", () => {
     const found: (readonly ContinuationScore[])[] = [];
     for await (const { request, scores } of scoreContinuations(lanes, requests)) found[request] = scores;
     expect(found).toEqual(await scoresOf(requests));
+    lanes.release();
+  });
+
+  test("are those of the parameters of now, also where the texts were read before", async () => {
+    const parameters = createParameters();
+    const own = languageModel(config, parameters);
+    const lanes = createLanes(wasm, own, { lanes: 2 });
+    const begins = tokens(36);
+    const request = { context: begins, continuations: [tokens(3)] };
+    const read = async (used: Lanes): Promise<readonly ContinuationScore[]> => {
+      for await (const { scores } of scoreContinuations(used, [request])) return scores;
+      throw new Error("There are no scores.");
+    };
+    const found = [];
+    for (const seed of [1, 2]) {
+      for (const each of parameters.all)
+        wasm.write(
+          each.tensor,
+          initialValues(each, seed).map((value) => 3 * value),
+        );
+      found.push(await read(lanes));
+    }
+    const fresh = createLanes(wasm, own, { lanes: 2 });
+    expect(found[1]).toEqual(await read(fresh));
+    expect(found[1]).not.toEqual(found[0]);
+    for (const each of [lanes, fresh]) each.release();
+  });
+
+  test("what has ended keeps no scores, however many requests there are", async () => {
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc") as () => void;
+    const lanes = createLanes(wasm, model, { lanes: 2 });
+    const seen: WeakRef<object>[] = [];
+    const errands = Array.from({ length: 40 }, (_, token) => ({
+      tokens: [],
+      *read(): Reading<undefined> {
+        const [scores] = yield { rows: [{ position: 0, token: token % config.vocabulary }], wanted: 1 };
+        seen.push(new WeakRef(scores!));
+      },
+    }));
+    let left = Infinity;
+    for await (const [number] of lanes.run(errands)) {
+      if (number < 38) continue;
+      await turn();
+      collect();
+      left = seen.filter((ref) => ref.deref()).length;
+    }
+    expect(seen).toHaveLength(40);
+    expect(left).toBeLessThan(8);
     lanes.release();
   });
 

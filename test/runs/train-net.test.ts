@@ -152,6 +152,8 @@ test.each<[Partial<TrainNetOptions> | Record<string, unknown>, RegExp]>([
   [{ schedule: { kind: "cosine", final: 2 } }, /only "cosine" has a final share of the rate, from 0 to 1/],
   [{ learningRate: () => 1, warmup: 3 }, /learningRate is a function of the step, and warmup is given, too/],
   [{ learningRate: -1 }, /learningRate/],
+  [{ optimizer: { kind: "lyon" } }, /optimizer\.kind is "lyon"; it must be one of adamw.* Did you mean "lion"\?/],
+  [{ optimizer: {} }, /optimizer\.kind is undefined; it must be one of adamw/],
   [{ existing: "resume" }, /existing is "resume", but there is no folder/],
   [{ gainsEvery: 0 }, /trainNet: gainsEvery is 0/],
   [{ batch: () => [] }, /the input "x" of shape \[16, 8\] is in no batch and holds only zeros; give its 128 values/],

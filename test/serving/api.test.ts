@@ -159,6 +159,7 @@ describe("mistakes", () => {
       400,
       /^prompt: .* is given; it must be a text or a list of tokens, which are whole numbers from 0, or it must be a list of at most 128 of them$/,
     ],
+    ["a bias of no kind", { prompt, logit_bias: 3 }, 400, /logit_bias: 3 is given; it must be a group of fields/],
     ["out of range", { prompt, top_p: 0 }, 400, /top_p: 0 is given; it must be above 0/],
     ["another model", { prompt, model: "gpt-4" }, 404, /no model "gpt-4" here; this server has "tiny"/],
     ["too long", { prompt, max_tokens: 500 }, 400, /reads at most 400 tokens/],

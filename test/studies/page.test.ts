@@ -6,7 +6,7 @@ import type { RunData } from "../../src/runs/run-data.ts";
 import { parseSweep, sweepPoints } from "../../src/runs/sweep/definition.ts";
 import { armsOf, bitsPerByte, difference, divergedIn, excludesZero, over } from "../../src/studies/arms.ts";
 import { writeStudyPage, writeStudySummary } from "../../src/studies/page.ts";
-import { sizeNames, type StudiedRun, type Study } from "../../src/studies/study.ts";
+import { type Experiment, sizeNames, type StudiedRun, type Study } from "../../src/studies/study.ts";
 import { studies, studyNames } from "../../src/studies/table.ts";
 import { estimatesFigure } from "../../src/report/figures/estimates.ts";
 import { renderSvg } from "../../src/report/render.ts";
@@ -106,6 +106,21 @@ test("a page says question, answer, tables, figures, how it was made and what it
   const summary = writeStudySummary({ "example.md": text, "other.md": "# Other\n" });
   expect(summary).toContain("- [Example](example.md): Is it so? (At the tiny size");
   expect(summary).not.toContain("Other");
+});
+
+test("the best optimizer is said to be beside AdamW only where AdamW has a loss", () => {
+  const of = (optimizer: string, bits: number | undefined): StudiedRun<unknown> => {
+    const { result, run } = studied("mhc", 1, bits);
+    const values = { optimizer, connection: "mhc", learningRate: 1e-3, seed: 1 };
+    return { run, result: { ...result, name: optimizer, values, group: { optimizer, connection: "mhc" } } };
+  };
+  const answer = (adamw: number | undefined): string => {
+    const { page } = studies.optimizers as Experiment;
+    return page([of("adamw", adamw), of("muon", 2)]).answer;
+  };
+  expect(answer(2.5)).toContain("−0.5000 beside AdamW");
+  expect(answer(undefined)).toContain("mhc is best with muon at");
+  expect(answer(undefined)).not.toContain("beside AdamW");
 });
 
 const experiments = studyNames.flatMap((name) => {

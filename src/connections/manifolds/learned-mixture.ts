@@ -9,8 +9,8 @@
 //
 // Bound. A convex mixture of doubly stochastic matrices is one, and products of them are: both composite gains are
 // exactly 1 at any depth, every spectral norm is 1, whatever the weights.
-// Degrees of freedom (n − 1)² of D and n! of the weights; n stops at 5. Start: a_0 = a_1 = 0.49, logits 4 on the
-// diagonal.
+// Degrees of freedom (n − 1)², those of the doubly stochastic matrices, by n² logits of D and 1 + n! weights; n stops at 5.
+// Start: a_0 = a_1 = 0.49, logits 4 on the diagonal.
 
 import { constant } from "../../graph/state.ts";
 import { rowCount } from "../../graph/tensor.ts";

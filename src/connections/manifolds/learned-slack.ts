@@ -10,8 +10,10 @@
 // sublayers both composite gains are at most e^(ρεL), and no sum is below e^(−ρεL). ‖H‖₂ ≤ √(‖H‖₁ ‖H‖∞) ≤ e^(ρε).
 // With ε = 1/(2L) a whole network's gain stays below √e.
 //
-// Departure, for a penalty: the mean of tanh² over u and v; 0 exactly where H = D.
-// Degrees of freedom (n − 1)² of D and 2n. Start: u = v = 0, H = D, logits 4 on the diagonal.
+// Departure, for a penalty: the mean of tanh² over u and v; 0 exactly where u = v = 0, and then H = D. (H = D also where
+// all tanh u_i are one number and all tanh v_j its negative; the penalty brings that number to 0.)
+// Degrees of freedom (n − 1)² of D and 2n − 1 of u and v: as many as a matrix has. Start: u = v = 0, H = D, logits 4 on
+// the diagonal.
 
 import { rowCount } from "../../graph/tensor.ts";
 import { birkhoffProjection } from "../../ops/birkhoff-projection.ts";

@@ -17,6 +17,8 @@ export interface Encoders {
   /** How many batches may wait for their ids at a time. */
   readonly ahead: number;
   encode(pieces: readonly TextPiece[]): Promise<EncodedPieces>;
+  /** Whether a thread has ended, after which nothing more is encoded. */
+  readonly ended: boolean;
   close(): void;
 }
 
@@ -28,7 +30,7 @@ export const encoderThreads = (): number => Math.max(1, Math.min(MOST_THREADS, a
 /** @param threads 0: the calling thread encodes itself, for texts that are not worth the start of another */
 export function startEncoders(tokenizer: Tokenizer, width: TokenWidth, threads: number): Encoders {
   if (threads === 0)
-    return { ahead: 1, encode: async (pieces) => encodePieces(tokenizer, pieces, width), close: () => {} };
+    return { ahead: 1, encode: async (pieces) => encodePieces(tokenizer, pieces, width), ended: false, close() {} };
   const { beginToken, endToken } = tokenizer.definition;
   const workerData: EncoderData = {
     tokenizer: formatTokenizer(tokenizer),
@@ -53,11 +55,14 @@ export function startEncoders(tokenizer: Tokenizer, width: TokenWidth, threads: 
     worker.on("error", fail);
     worker.on("exit", (code) => fail(new Error(`a thread that tokenizes has ended with code ${code}`)));
     worker.unref();
-    return { worker, waiting };
+    return { worker, waiting, fail };
   });
   let next = 0;
   return {
     ahead: 2 * threads,
+    get ended() {
+      return failed !== undefined;
+    },
     encode(pieces) {
       if (failed) return Promise.reject(failed);
       const { worker, waiting } = encoders[next++ % threads]!;
@@ -68,8 +73,9 @@ export function startEncoders(tokenizer: Tokenizer, width: TokenWidth, threads: 
       });
     },
     close() {
-      for (const { worker } of encoders) {
+      for (const { worker, fail } of encoders) {
         worker.removeAllListeners();
+        fail(new Error("a thread that tokenizes was closed"));
         void worker.terminate();
       }
     },

@@ -65,7 +65,7 @@ export function estimatesFigure(options: EstimatesOptions): Figure | undefined {
     title,
     caption,
     spec: wholeSpec({
-      width: WIDTH - 320,
+      width: WIDTH - 360,
       height: Math.max(90, lines.length * (12 + 9 * seriesNames.length)),
       layer: [
         ...zero,
@@ -77,7 +77,7 @@ export function estimatesFigure(options: EstimatesOptions): Figure | undefined {
               type: "nominal",
               title: null,
               sort: lines,
-              axis: { labelLimit: 290, ticks: false, grid: true, minExtent: 0, maxExtent: 300 },
+              axis: { labelLimit: 0, ticks: false, grid: true, minExtent: 0, maxExtent: 340 },
             },
             ...(several
               ? {

@@ -78,6 +78,10 @@ export function createPreparations(
     return { buffer, address, base, sources, stale: true, users: 0 };
   };
 
+  const changed = (state: Buffer): void => {
+    for (const one of kept.values()) if (one.sources.includes(state)) one.stale = true;
+  };
+
   return {
     enter() {
       const own = new Map<string, Kept>();
@@ -110,12 +114,10 @@ export function createPreparations(
         },
       };
     },
-    changed(state) {
-      for (const one of kept.values()) if (one.sources.includes(state)) one.stale = true;
-    },
+    changed,
     exposed(state) {
       seen.add(state);
-      this.changed(state);
+      changed(state);
     },
   };
 }

@@ -166,13 +166,14 @@ export async function startWasmRuntime(host: WasmHost, options: WasmOptions): Pr
     const execute = <T>(operation: string, work: () => T): T => {
       expectThere(operation);
       latest = undefined;
+      // Also where it fails half-way.
+      for (const state of changed) layout.changed(state);
       try {
         const result = engine.over(calls, () => {
           for (const stale of prepared.takeStale()) engine.run(stale);
           return work();
         });
         latest = program;
-        for (const state of changed) layout.changed(state);
         return result;
       } catch (error) {
         throw error instanceof IndexError ? error.spoiling(updated) : error;

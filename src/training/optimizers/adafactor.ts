@@ -64,7 +64,7 @@ export const adafactorEntry: OptimizerEntry<AdafactorRule> = {
   usual: { learningRate: 0.1, weightDecay: 0 },
   settings: {
     decay: setting("decay").default(0.8),
-    epsilon: setting("epsilon").default(2 ** -23),
+    epsilon: setting("leastRoot").default(2 ** -23),
     leastSize: setting("leastSize").default(1e-3),
     threshold: setting("threshold").default(1),
   },

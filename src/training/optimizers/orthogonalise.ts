@@ -4,10 +4,10 @@
 //
 //   X ← a X + b (X Xᵀ) X + c (X Xᵀ)² X
 //
-// With (a, b, c) = (3.4445, −4.7750, 2.0315) five iterations bring singular values from 0.01 on into about 0.7 to 1.2; they
+// With (a, b, c) = (3.4445, −4.7750, 2.0315) five iterations bring singular values from 0.01 on into 0.68 to 1.14; they
 // do not settle at one. (2, −1.5, 0.5), which may follow, settles them there. Products take the shorter side.
 //
-// Shapes: [R, C], or [B, R, C] for B matrices.
+// Shapes: [R, C], or [..., R, C] for many matrices.
 
 import { type Tensor } from "../../graph/tensor.ts";
 import { batchedMatmul } from "../../ops/batched-matmul.ts";
@@ -33,7 +33,7 @@ const SETTLING = [2, -1.5, 0.5] as const;
 /** The least norm that is divided by. */
 const LEAST_NORM = 1e-7;
 
-/** Each matrix of g with its singular values brought near one: [R, C] or [B, R, C] → the same. */
+/** Each matrix of g with its singular values brought near one: [..., R, C] → the same. */
 export function orthogonalise(g: Tensor, { iterations, finishing }: Iterations): Tensor {
   const [R, C] = g.shape.slice(-2) as [number, number];
   const product = g.shape.length === 2 ? matmul : batchedMatmul;
@@ -52,7 +52,7 @@ function norms(g: Tensor): Tensor {
   const { shape } = g;
   const floored = (norm: Tensor): Tensor => select(shift(norm, -LEAST_NORM), norm, fill(norm.shape, LEAST_NORM));
   if (shape.length === 2) return broadcast(floored(sqrt(reshape(sumSquares(g), []))), shape);
-  const [B, R, C] = shape as [number, number, number];
-  const rows = reshape(square(g), [B, R * C]);
-  return reshape(broadcastLast(floored(sqrt(sumLast(rows))), R * C), shape);
+  const size = shape.at(-2)! * shape.at(-1)!;
+  const rows = reshape(square(g), [...shape.slice(0, -2), size]);
+  return reshape(broadcastLast(floored(sqrt(sumLast(rows))), size), shape);
 }

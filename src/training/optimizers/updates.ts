@@ -5,7 +5,7 @@
 //
 // What changes from step to step is one input, schedule [3] = the learning rate and two numbers of the optimizer's own.
 
-import { expectFields, expectName, type FieldRules } from "../../basics/fields.ts";
+import { expectFields, expectList, expectName, type FieldRules } from "../../basics/fields.ts";
 import { given } from "../../basics/given.ts";
 import { showValue } from "../../basics/show.ts";
 import {
@@ -77,8 +77,7 @@ export function expectOptimizer(operation: string, options: object): OptimizerSe
   const asked: Readonly<Record<string, unknown>> = given(chosen);
   const settings = Object.entries(schemas).map(([name, schema]) => {
     if (name === "clip") return [name, expectClip(operation, asked[name] ?? 1)];
-    if (name === "decayed")
-      for (const role of (asked[name] ?? []) as unknown[]) expectName(operation, name, role, roles);
+    if (name === "decayed" && asked[name] !== undefined) return [name, expectRoles(operation, asked[name])];
     const result = schema.safeParse(asked[name]);
     if (result.success) return [name, result.data];
     throw new RangeError(
@@ -86,6 +85,12 @@ export function expectOptimizer(operation: string, options: object): OptimizerSe
     );
   });
   return { ...(kind === "adamw" ? {} : { kind }), ...Object.fromEntries(settings) } as OptimizerSettings;
+}
+
+function expectRoles(operation: string, decayed: unknown): readonly Role[] {
+  expectList(operation, "decayed", decayed, "roles");
+  for (const role of decayed as readonly unknown[]) expectName(operation, "decayed", role, roles);
+  return decayed as Role[];
 }
 
 /**

@@ -91,7 +91,7 @@ export function wholeParameters({ all }: ParameterSet): ParameterSet {
 /**
  * Bring the values of the shared parameters together. All ranks call it at once.
  *
- * @param whole where they are written; absent on ranks that need them not
+ * @param whole where they are written; absent on ranks that do not need them
  */
 export async function bringTogether(
   runtime: Runtime,

@@ -133,6 +133,7 @@ test.each([
   [[5, 3], 0],
   [[3, 5], 3],
   [[2, 4, 4], 6],
+  [[2, 3, 4, 5], 6],
 ])("orthogonalise: the singular values of %j lie near one", (shape, finishing) => {
   const reference = createReferenceRuntime();
   const g = persistent("g", shape);
@@ -170,6 +171,10 @@ test.each([
   [{ kind: "adafactor", clip: "sometimes" }, /"sometimes" is given; it must be a largest norm/],
   [{ kind: "adamw", clip: { kind: "adaptive", threshold: 0 } }, /it must be a largest norm/],
   [{ kind: "sgd", learningRate: Number.NaN }, /learningRate is NaN/],
+  // Its square is 0 in float32, and a parameter without a gradient would become 0 / 0.
+  [{ kind: "adafactor", epsilon: 1e-30 }, /epsilon is 1e-30.*from 1\.1e-19/],
+  [{ kind: "lion", decayed: 3 }, /decayed is 3; it must be a list of roles/],
+  [{ kind: "lion", decayed: ["weights"] }, /decayed is "weights"; it must be one of weight/],
   [{}, /it must be an object with the optimizer's kind/],
 ])("optimizerUpdates refuses %j", (options, message) => {
   const parameters = createParameters();

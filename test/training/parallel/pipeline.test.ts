@@ -1,6 +1,7 @@
 // A model whose layers are spread over ranks has the losses of one process, with every schedule and every mesh of four.
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { connectionSchema } from "../../../src/connections/table.ts";
 import { comparePipeline } from "../../../src/planning/pipeline/measured.ts";
 import type { Runtime } from "../../../src/runtime/runtime.ts";
 import { createWasmRuntime } from "../../../src/runtime/wasm/node/runtime.ts";
@@ -86,6 +87,20 @@ const mixture: Changes = {
     },
   },
 };
+/** Connections that add to the training loss, have a share that falls, and send on what they read for a group. */
+const slack: Changes = {
+  model: {
+    connection: connectionSchema.parse({
+      kind: "mhc",
+      residualMap: "learned-slack",
+      slack: 0.5,
+      slackPenalty: 10,
+      slackSteps: 10,
+      dynamic: "sequence",
+      group: 2,
+    }),
+  },
+};
 const four = { data: 1, pipeline: 4, expert: 1 };
 const two = { data: 1, pipeline: 2, expert: 1 };
 const square = { data: 2, pipeline: 2, expert: 1 };
@@ -109,6 +124,7 @@ describe.each([
   ["mhc", { recompute: 1 }, square, "zb-h1", 1],
   ["mhc", { model: { valueResidual: true } }, two, "interleaved", 2],
   ["mhc", { recompute: 2 }, two, "dualpipe", 1],
+  ["mhc", slack, four, "1f1b", 1],
   ["dense", {}, two, "1f1b", 1],
 ] as const)("%s %j on %j by %s", (kind, changes, size, schedule, chunks) => {
   test("has the losses of one process within 1e-5, and the same on every rank and each time", async () => {
@@ -118,6 +134,8 @@ describe.each([
     expectClose(ranks, one);
     expect(ranks[0]!.results[3]!.expertLoad).toEqual(one.results[3]!.expertLoad);
     expect(ranks[0]!.state.model.map(({ name }) => name)).toEqual(one.state.model.map(({ name }) => name));
+    const shares = ({ state }: Trained) => state.model.filter(({ name }) => name.endsWith(".share"));
+    expect(shares(ranks[0]!)).toEqual(shares(one));
     const again = await trainTogether(config, size, planOf(schedule, chunks), 4);
     for (const each of again) expect(losses(each)).toEqual(losses(ranks[0]!).slice(0, 4));
     const { machine } = runtimes[0]!;

@@ -1,6 +1,6 @@
 // Question: what does a new token see of those before it?
 //
-//   keys[s, :, t] = k,  values[s, t] = v;  s_j = scale q.keys[s, :, j],  out = sum_j softmax(s)_j values[s, j],  j <= t
+//   key_t = k,  value_t = v;  s_j = scale q.key_j,  out = sum_j softmax(s)_j value_j,  j <= t,  all of one slot
 //
 // cachedAttention  domain: slots * kvHeads, grain 1
 //

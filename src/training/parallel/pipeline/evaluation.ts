@@ -1,7 +1,7 @@
 // Question: how is a model measured whose layers are spread over ranks?
 //
-// Batch i passes through the stages of the replica i mod R, forward alone; a stage begins the next batch while what it made
-// of this one is under way, and has few messages under way at once. The losses are added up in the order of the batches, as one process adds them.
+// Batch i passes through the stages of the replica i mod R, forward alone; a stage begins the next batch when it has sent
+// on what it made of this one. The losses are added up in the order of the batches, as one process adds them.
 
 import type { Batches, ValidationBatch } from "../../../data/batches.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
@@ -14,9 +14,6 @@ import { cutModel } from "./cuts.ts";
 import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
 import { floatsOf, runInParts } from "./run-schedule.ts";
 import type { StageGraph } from "./stage.ts";
-
-/** Messages of a stage that may be under way: the first stage does not run ahead of the last. */
-const MOST_SENDING = 4;
 
 type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;
 
@@ -94,10 +91,14 @@ export function createStageEvaluation(
       const sending: Pending[] = [];
       let index = 0;
       for (const next of batches.validationBatches()) {
-        if (index % rows.size === rows.rank) own[Math.floor(index / rows.size)] = await lossOf(next, sending);
+        if (index % rows.size === rows.rank) {
+          // So that no stage runs far ahead of those behind it, and keeps what it made for them.
+          const earlier = sending.splice(0);
+          own[Math.floor(index / rows.size)] = await lossOf(next, sending);
+          for (const each of earlier) await each.done();
+        }
         index++;
         world.progress();
-        while (sending.length > MOST_SENDING) await sending.shift()!.done();
       }
       for (const each of sending) await each.done();
       const all = new Float64Array(world.size * rounds);

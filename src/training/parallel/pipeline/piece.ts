@@ -15,7 +15,7 @@ import type { ParameterSet, Parameter } from "../../../graph/parameters.ts";
 import { trainedParameters } from "../../../graph/parameters.ts";
 import { input, persistent, stateOf } from "../../../graph/state.ts";
 import { ancestors, type Node, sizeOf, type Tensor } from "../../../graph/tensor.ts";
-import type { LanguageModel, Passing } from "../../../model/language-model.ts";
+import type { LanguageModel, ObservedSublayer, Passing } from "../../../model/language-model.ts";
 import { toBfloat16 } from "../../../ops/bfloat16.ts";
 import { add, scale } from "../../../ops/elementwise.ts";
 import { fill } from "../../../ops/fill.ts";
@@ -26,7 +26,7 @@ import { carriedForm, cutGraph } from "../../../runtime/cut.ts";
 import { programInPrecision } from "../../../runtime/precision.ts";
 import type { ProgramSpec } from "../../../runtime/program.ts";
 import { type BatchInputs, batchInputs } from "../../inputs.ts";
-import type { StepOptions } from "../../step.ts";
+import type { Falling, StepOptions } from "../../step.ts";
 import { type CutPiece, passingOf, tensorsOf } from "./cuts.ts";
 
 /** The phases, in their order. */
@@ -55,6 +55,7 @@ export interface PieceGraph extends CutPiece {
   /** What it has of the model; one that nobody uses belongs to the first piece. */
   readonly parameters: readonly Parameter[];
   readonly routing: readonly Routing[];
+  readonly falling: readonly Falling[];
   /** Whether anything is done while the gradient is under way. */
   readonly recomputes: boolean;
   /** The forward pass alone, with the loss in the last piece. */
@@ -109,14 +110,14 @@ export function buildPieces(
           tensorsOf(before).map(({ dtype }, at) => (dtype === "bf16" ? toBfloat16(entering[at]!) : entering[at]!)),
         )
       : model.enter(inputs.tokens);
-    const { leaving, routing } = model.through(passing, { batch, length, from, to, storeEvery });
+    const { leaving, sublayers, routing } = model.through(passing, { batch, length, from, to, storeEvery });
     const last = position === cut.length - 1;
     const loss = last ? model.loss(model.leave(leaving), inputs.targets, inputs.weights) : undefined;
     const edge = tensorsOf(leaving).map(carriedForm);
     const nodes = new Set(ancestors([...edge, ...(loss ? [loss] : [])]));
     const own = parameters.all.filter(({ tensor }) => nodes.has(tensor.node));
     for (const parameter of own) unused.delete(parameter);
-    drafts.push({ position, from, to, entering, edge, routing, loss, own });
+    drafts.push({ position, from, to, entering, edge, sublayers, routing, loss, own });
     before = leaving;
   }
   const own = drafts
@@ -132,6 +133,7 @@ interface Draft extends CutPiece {
   readonly position: number;
   readonly entering: readonly Tensor[];
   readonly edge: readonly Tensor[];
+  readonly sublayers: readonly ObservedSublayer[];
   readonly routing: readonly Routing[];
   readonly loss: Tensor | undefined;
   readonly own: readonly Parameter[];
@@ -139,16 +141,17 @@ interface Draft extends CutPiece {
 
 function completePiece(
   model: LanguageModel,
-  { position, from, to, entering, edge, routing, loss, own }: Draft,
+  { position, from, to, entering, edge, sublayers, routing, loss, own }: Draft,
   batch: BatchInputs,
   { precision, accumulate }: PieceOptions,
   sumOf: (parameter: Parameter) => Tensor,
 ): PieceGraph {
   const { balanceLoss = 0 } = model.config.feedForward ?? {};
   const arriving = loss ? [] : edge.map(({ shape }) => input(`arriving.${position}`, shape));
-  const minimised = routing.flatMap(({ unevenness_B }) =>
-    unevenness_B ? [scale(mean(unevenness_B), balanceLoss)] : [],
-  );
+  const minimised = [
+    ...sublayers.flatMap(({ penalty }) => penalty ?? []),
+    ...routing.flatMap(({ unevenness_B }) => (unevenness_B ? [scale(mean(unevenness_B), balanceLoss)] : [])),
+  ];
   const seeds: (readonly [Tensor, Tensor])[] = [
     ...(loss ? [[loss, fill([], 1)] as const] : edge.map((tensor, at) => [tensor, arriving[at]!] as const)),
     ...minimised.map((tensor) => [tensor, fill([], 1)] as const),
@@ -195,6 +198,7 @@ function completePiece(
     arriving,
     parameters: own,
     routing,
+    falling: sublayers.flatMap(({ falling }) => falling ?? []),
     recomputes: early.length > 0,
     evaluation: { outputs: { leaving: loss ? [] : outputs.edge, loss: outputs.loss } },
     slot(index) {

@@ -8,12 +8,11 @@ import { createParameters, type Parameter, type ParameterSet } from "../../../gr
 import { input, persistent } from "../../../graph/state.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import { languageModel, type LanguageModel } from "../../../model/language-model.ts";
-import { balanceBias } from "../../../ops/balance-bias.ts";
 import type { ProgramSpec } from "../../../runtime/program.ts";
 import type { Machine } from "../../../runtime/plan/machine.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { resolveRecompute } from "../../recomputation.ts";
-import type { StepConfig, UpdateOutputs } from "../../step.ts";
+import { balancedBy, type StepConfig, type UpdateOutputs } from "../../step.ts";
 import type { Share } from "../share.ts";
 import type { MeshSize } from "../mesh.ts";
 import { shareOf } from "../share.ts";
@@ -114,7 +113,6 @@ export function buildStage(
   const own = parameters.all.filter((parameter) => mine.has(parameter));
   const trained = own.filter(({ role }) => role !== "balance");
   const routing = graphs.flatMap((graph) => graph.routing);
-  const { balanceRate = 0 } = config.model.feedForward ?? {};
   const schedule = input("schedule", [3]);
   const { update, ...step } = buildShareUpdate(
     {
@@ -122,8 +120,7 @@ export function buildStage(
       schedule,
       sums: trained.map(sumOf),
       loads: routing.map(({ load_E }) => load_E),
-      balanced: (loads, clip) =>
-        routing.map(({ bias_E }, index) => [bias_E, balanceBias(bias_E, loads[index]!, clip, balanceRate)]),
+      balanced: balancedBy({ routing, falling: graphs.flatMap(({ falling }) => falling) }, config.model.feedForward),
     },
     { optimizer, precision },
     share,

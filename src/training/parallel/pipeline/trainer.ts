@@ -62,10 +62,6 @@ export function createPipelinedTrainer(
   const { batch, accumulate, optimizer } = config;
   const { context } = config.model;
   const { world, pipeline, stage } = mesh;
-  if (mesh.size.expert > 1)
-    throw new RangeError(
-      `--mesh expert=${mesh.size.expert},pipeline=${mesh.size.pipeline}: experts cannot be shared within a pipeline. Take --mesh data=${mesh.size.data * mesh.size.expert},pipeline=${mesh.size.pipeline}.`,
-    );
   const rows = mesh.rows.size;
   const row = mesh.rows.rank;
   // The order of the schedule decides who holds what; it is the same whatever the part.
