@@ -211,7 +211,7 @@ export function configFrom(
 /** The optimizer that the options name, by its option or by --set; a wrong name is told of with the configuration. */
 function optimizerOf({ optimizer, set }: Pick<TrainingOptions, "optimizer" | "set">): OptimizerKind | undefined {
   const assigned = set.findLast((assignment) => fieldOf(assignment) === "optimizer.kind");
-  const named = assigned === undefined ? optimizer : assigned.slice(assigned.indexOf("=") + 1);
+  const named = assigned === undefined ? optimizer : parseValue(assigned.slice(assigned.indexOf("=") + 1));
   return optimizerKinds.find((kind) => kind === named);
 }
 

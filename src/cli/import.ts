@@ -82,7 +82,7 @@ docs/files.md says what can be imported and what cannot.`,
       const { layers, width, heads, connection } = config.model;
       const kind = "kind" in connection ? connection.kind : "mixed";
       const lines = [
-        `${run}: ${kind}, ${layers} layers, width ${width}, heads ${heads}, ${parameters.toLocaleString("en")} parameters, from ${folder}.`,
+        `${run}: ${kind}, ${layers} layers, width ${width}, heads ${heads}, ${parameters.toLocaleString("en")} parameters, from ${folder === "." ? "this folder" : folder}.`,
         ...(difference === undefined
           ? []
           : [`Largest difference of a logit between the model and the run: ${difference.toExponential(1)}.`]),

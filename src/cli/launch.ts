@@ -1,11 +1,12 @@
 // birkhoff launch: train with several processes, by the mpirun that is there, and end them all when one is lost.
 
-import { readFileSync, realpathSync } from "node:fs";
+import { realpathSync } from "node:fs";
 import { setTimeout } from "node:timers/promises";
 import { Command, Option } from "commander";
 import { shellWord, showMany } from "../basics/show.ts";
 import { reason } from "../files/errors.ts";
 import { expectPackages } from "../files/packages.ts";
+import { readText } from "../files/read.ts";
 import { type Tell, tellJson } from "./events.ts";
 import { parseHosts } from "./launch-hosts.ts";
 import { type JobEnd, runJob } from "./launch-job.ts";
@@ -126,6 +127,17 @@ async function forScheduler(command: readonly string[], options: LaunchOptions):
   return (await import("yaml")).stringify(object);
 }
 
+/** The machines that a file names; an error says which option named it. */
+function readHosts(file: string): ReturnType<typeof parseHosts> {
+  let text: string;
+  try {
+    text = readText(file);
+  } catch (error) {
+    throw new Error(`--hostfile: cannot read ${file}: ${reason(error)}`, { cause: error });
+  }
+  return parseHosts(text);
+}
+
 /** Run a job, and again from its last checkpoint when a rank is lost, as often as it may. */
 async function runAgain(
   launcher: Launcher,
@@ -133,7 +145,7 @@ async function runAgain(
   { processes, hostfile, restarts }: LaunchOptions,
   { lineOf, tell }: { lineOf: (words: readonly string[]) => string[]; tell: Tell | undefined },
 ): Promise<JobEnd> {
-  const hosts = hostfile === undefined ? undefined : parseHosts(readFileSync(hostfile, "utf8"));
+  const hosts = hostfile === undefined ? undefined : readHosts(hostfile);
   let next: Pick<Onward, "processes" | "hostfile" | "more"> & Partial<Onward> = { processes, hostfile, more: [] };
   const before = lastStepAt(command.folder);
   for (let begun = 0; ; begun++) {

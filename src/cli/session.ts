@@ -101,7 +101,7 @@ export async function prepare(wishes: TextWishes): Promise<PreparedData> {
  */
 export async function prepareRun(
   {
-    data: { source, prepared, tokenizer: own, shuffled, trainingShare: _t, ...wishes },
+    data: { source, prepared, tokenizer: own, shuffled, trainingShare: _share, ...wishes },
     importedFrom,
     startedFrom,
   }: Pick<TrainingConfig, "data" | "importedFrom" | "startedFrom">,

@@ -2,8 +2,8 @@
 //
 // In training they come from the other tokens of its sequence, all computed at once. In generation they come from
 // a cache that earlier tokens filled: rows [R, 1] of any texts, each at its own position. The blocks of the model
-// are the same in both cases; an `Attending` decides what they attend to. Connections work token by token and
-// need none.
+// are the same in both cases; an `Attending` decides what they attend to. Connections work token by token;
+// one that asks for a mean over earlier tokens attends to them, too.
 
 import { persistent } from "../graph/state.ts";
 import type { Tensor } from "../graph/tensor.ts";

@@ -6,6 +6,7 @@ import { checkConfig, expectEffect } from "../../src/cli/configuration.ts";
 import { parseChoices } from "../../src/cli/connections.ts";
 import { trainingOptions, type TrainingOptions } from "../../src/cli/options.ts";
 import { printedSample } from "../../src/cli/text.ts";
+import { optimizerEntry } from "../../src/training/optimizers/table.ts";
 
 function expectOptions(connections: string, ...args: string[]): void {
   const command = trainingOptions(new Command("train"));
@@ -49,6 +50,19 @@ test("what one of several connections has, and what was not given, passes", () =
   expectOptions("mhc:residualMap=cayley,mhc", "--iterations", "5");
   expectOptions("mhc:residualMap=sinkhorn-implicit:iterations=5", "--set", "seed=2");
   expectOptions("residual", "--alarm", "gain=off", "--alarm", "spike:stop", "--no-alarms");
+});
+
+test.each([
+  ["--optimizer", "lion"],
+  ["--set", "optimizer.kind=lion"],
+  ["--set", 'optimizer.kind="lion"'],
+])("%s %s has the rate that is usual for it", (...args) => {
+  const command = trainingOptions(new Command("train"));
+  command.parse(args, { from: "user" });
+  const [choice] = parseChoices("residual");
+  const { optimizer } = checkConfig(command.opts<TrainingOptions>(), choice!, "named");
+  expect(optimizer.kind).toBe("lion");
+  expect(optimizer.learningRate).toBe(optimizerEntry("lion").usual.learningRate);
 });
 
 test("a printed sample is one short paragraph without control characters", () => {

@@ -25,6 +25,7 @@ import { fill } from "../../ops/fill.ts";
 import { finite, positive } from "../../ops/masks.ts";
 import { select } from "../../ops/select.ts";
 import { slice } from "../../ops/slice.ts";
+import { problem } from "../../model/problems.ts";
 import type { KeptState } from "./rule.ts";
 import { setting, settingCount } from "./setting-rules.ts";
 
@@ -59,6 +60,13 @@ const clipForms = z.union([setting("clip"), z.literal("none"), adaptiveFields]);
 export const clipSchema: z.ZodType<ClipConfig> = z.unknown().transform((value, context): ClipConfig => {
   const result = clipForms.safeParse(typeof value === "string" ? (ownEntry(byName, value) ?? value) : value);
   if (result.success) return result.data;
+  if (isObject(value) && value["kind"] === "adaptive") {
+    // It is clear which form is meant: say what is wrong in it.
+    const issues = adaptiveFields.safeParse(value).error?.issues ?? [];
+    for (const issue of issues)
+      context.addIssue({ code: "custom", path: [...issue.path], message: problem(issue, value, adaptiveFields) });
+    return z.NEVER;
+  }
   const allowed = '"none", "adaptive", or { "kind": "adaptive", "threshold": 2.5, "smoothing": 0.97, "warmup": 25 }';
   context.addIssue({
     code: "custom",
@@ -77,7 +85,9 @@ export function expectClip(operation: string, clip: unknown): ClipConfig {
   if (typeof clip === "number") expectAdamw(operation, { clip });
   const result = clipSchema.safeParse(isObject(clip) ? given(clip) : clip);
   if (result.success) return result.data;
-  throw new RangeError(`${operation}: clip: ${result.error.issues[0]?.message ?? "it cannot be"}.`);
+  const [wrong] = result.error.issues;
+  const field = ["clip", ...(wrong?.path ?? [])].join(".");
+  throw new RangeError(`${operation}: ${field}: ${wrong?.message ?? "it cannot be"}.`);
 }
 
 /** A step's clipping as a part of its graph. */

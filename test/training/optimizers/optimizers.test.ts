@@ -169,7 +169,8 @@ test.each([
   [{ kind: "muon", iterations: 0 }, /iterations is 0/],
   [{ kind: "muon", matrices: ["norm"] }, /matrices is/],
   [{ kind: "adafactor", clip: "sometimes" }, /"sometimes" is given; it must be a largest norm/],
-  [{ kind: "adamw", clip: { kind: "adaptive", threshold: 0 } }, /it must be a largest norm/],
+  [{ kind: "adamw", clip: { kind: "adaptive", threshold: 0 } }, /clip\.threshold: 0 is given; it must be/],
+  [{ kind: "adamw", clip: { kind: "adaptive", treshold: 2 } }, /no field treshold here.*Did you mean "threshold"/],
   [{ kind: "sgd", learningRate: Number.NaN }, /learningRate is NaN/],
   // Its square is 0 in float32, and a parameter without a gradient would become 0 / 0.
   [{ kind: "adafactor", epsilon: 1e-30 }, /epsilon is 1e-30.*from 1\.1e-19/],

@@ -33,9 +33,14 @@ export function predictStages(config: StageConfig, machine: Machine, plan: Pipel
   const { data, pipeline, expert } = plan.mesh;
   return Array.from({ length: data * pipeline * expert }, (_, rank) => {
     const { stage, replica, part } = placeOf(plan.mesh, rank);
-    const programs = stagePrograms(buildStage(config, machine, plan, { stage, row: replica * expert + part }));
+    const { pieces, update } = buildStage(config, machine, plan, { stage, row: replica * expert + part });
+    // The slots of a piece differ in their states alone.
+    const firstSlots = pieces.map((piece) => ({ ...piece, slots: piece.slots.slice(0, 1) }));
     const options = withoutMemory();
-    const arenas = programs.map((spec) => compilePlan(spec, machine, options).arena.bytes);
-    return { stage, stateBytes: stageStateBytes(programs), arenaBytes: Math.max(...arenas) };
+    const arenas = stagePrograms({ pieces: firstSlots, update }).map(
+      (spec) => compilePlan(spec, machine, options).arena.bytes,
+    );
+    const stateBytes = stageStateBytes(stagePrograms({ pieces, update }));
+    return { stage, stateBytes, arenaBytes: Math.max(...arenas) };
   });
 }
