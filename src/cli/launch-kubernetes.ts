@@ -6,10 +6,10 @@
 //
 // Source: https://github.com/kubeflow/mpi-operator (manifests/base/kubeflow.org_mpijobs.yaml)
 
-import type { ClusterJob } from "./launch-cluster.ts";
-import { withOption } from "./launch-cluster.ts";
-import type { MpiName } from "./launch-line.ts";
 import { didYouMean } from "../basics/names.ts";
+import { shellWord } from "../basics/show.ts";
+import { type ClusterJob, withOption } from "./launch-cluster.ts";
+import type { MpiName } from "./launch-line.ts";
 
 /** What may be asked for. */
 const known = {
@@ -56,7 +56,7 @@ export function kubernetesObject(job: ClusterJob, given: Readonly<Record<string,
   });
   const metadata = { name, ...(wishes.namespace === undefined ? {} : { namespace: wishes.namespace }) };
   if (points !== undefined) {
-    const line = ["birkhoff", ...command].map(quoted).join(" ");
+    const line = ["birkhoff", ...command].map(shellWord).join(" ");
     const shell = ["sh", "-c", `exec ${line} --point "$((JOB_COMPLETION_INDEX + 1))"`];
     return {
       apiVersion: "batch/v1",
@@ -106,8 +106,6 @@ export function kubernetesObject(job: ClusterJob, given: Readonly<Record<string,
     },
   };
 }
-
-const quoted = (word: string): string => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`);
 
 function expectKnown(given: Readonly<Record<string, string>>): Readonly<Partial<Record<Wish, string>>> {
   const names = Object.keys(known);

@@ -2,17 +2,19 @@
 //
 // When it had done a step, and was not asked to end: an error that comes before would come again. The same command goes
 // on from the last checkpoint (train --continue). With a hostfile, machines that do not answer are left out; the others
-// have as many processes as before, or the most with which the rows of a step can be shared.
+// have as many processes as their slots allow, and with which the rows of a step can be shared. Of a mesh only data shrinks.
 
 import fs from "node:fs";
 import path from "node:path";
-import { showMany } from "../basics/show.ts";
+import { given } from "../basics/given.ts";
+import { shellWord, showMany } from "../basics/show.ts";
 import { unlockAfter } from "../files/lock.ts";
 import { describeResumable } from "../runs/description.ts";
 import { isRunFolder } from "../runs/find-runs.ts";
 import { latestCheckpoint } from "../runs/checkpoint.ts";
 import { ABORT_CODE } from "../runtime/collective/mpi/messenger.ts";
 import { parseTrainingConfig } from "../training/config.ts";
+import { type MeshSize, showMesh } from "../training/parallel/mesh.ts";
 import type { JobEnd } from "./launch-job.ts";
 import { askHosts, type Host, removeHosts, writeHosts } from "./launch-hosts.ts";
 import type { Launcher } from "./launch-line.ts";
@@ -23,15 +25,19 @@ export interface RepeatableCommand {
   readonly first: readonly string[];
   readonly again: readonly string[];
   readonly folder: string;
+  /** As it was asked for. */
+  readonly mesh?: Partial<MeshSize>;
 }
 
 /** @param options as train reads them from the command */
 export function repeatable(command: readonly string[], options: TrainOptions): RepeatableCommand {
-  if (options.resume !== undefined) return { first: command, again: command, folder: options.resume };
+  const { mesh } = options;
+  if (options.resume !== undefined)
+    return { first: command, again: command, folder: options.resume, ...given({ mesh }) };
   const folder = options.out ?? freeFolder(options);
   const first = options.out === undefined ? [...command, "--out", folder] : command;
   const kept = first.filter((word) => word !== "--overwrite");
-  return { first, again: options.continue ? kept : [...kept, "--continue"], folder };
+  return { first, again: options.continue ? kept : [...kept, "--continue"], folder, ...given({ mesh }) };
 }
 
 /** Whether a job may begin again. */
@@ -51,6 +57,8 @@ export function lastStepAt(folder: string): number {
 export interface Onward {
   readonly processes: number;
   readonly hostfile: string | undefined;
+  /** What the command is given besides. */
+  readonly more: readonly string[];
   /** For people. */
   readonly said: string;
   /** Remove what was written for it. */
@@ -64,7 +72,7 @@ export interface Onward {
  */
 export async function goOn(
   launcher: Launcher,
-  folder: string,
+  { folder, mesh = {} }: Pick<RepeatableCommand, "folder" | "mesh">,
   { processes, hosts, ended }: { processes: number; hosts: readonly Host[] | undefined; ended: JobEnd["processes"] },
 ): Promise<Onward> {
   // Its holder was a process of this job, perhaps on a machine of which nothing can be seen any more.
@@ -78,6 +86,7 @@ export async function goOn(
     return {
       processes,
       hostfile: undefined,
+      more: [],
       said: `${from} with ${showMany(processes, "process", "processes")}`,
       end: () => undefined,
     };
@@ -85,21 +94,30 @@ export async function goOn(
   if (here.length === 0) throw new Error(`none of the machines answers: ${hosts.map(({ name }) => name).join(", ")}.`);
   const slots = (some: readonly Host[]): number => some.reduce((sum, host) => sum + host.slots, 0);
   const most = Math.max(1, Math.floor((processes * slots(here)) / slots(hosts)));
-  const left = gone.length === 0 ? processes : mostThatShare(folder, most);
+  const { pipeline = 1, expert = 1 } = mesh;
+  const size = gone.length === 0 ? undefined : mostThatShare(folder, most, { pipeline, expert });
+  const left = size ? size.data * pipeline * expert : processes;
   const hostfile = writeHosts(here);
   const names = gone.map(({ name }) => name).join(", ");
   return {
     processes: left,
     hostfile,
+    more: size && mesh.data !== undefined ? ["--mesh", showMesh(size)] : [],
     said: `${from} with ${showMany(left, "process", "processes")}${gone.length === 0 ? "" : `; without ${names}, which ${gone.length === 1 ? "does" : "do"} not answer`}`,
     end: () => removeHosts(hostfile),
   };
 }
 
-/** The most processes up to a number among which the rows of a run's step can be shared. */
-function mostThatShare(folder: string, most: number): number {
+/** The largest mesh of so many processes or fewer among which the rows of a run's step can be shared. */
+function mostThatShare(
+  folder: string,
+  most: number,
+  { pipeline, expert }: Pick<MeshSize, "pipeline" | "expert">,
+): MeshSize {
   const { batch, accumulate } = parseTrainingConfig(describeResumable(folder).config, path.join(folder, "config.json"));
-  let processes = most;
-  while ((batch * accumulate) % processes > 0) processes--;
-  return processes;
+  for (let data = Math.floor(most / pipeline / expert); data > 0; data--)
+    if ((batch * accumulate) % (data * expert) === 0) return { data, pipeline, expert };
+  throw new Error(
+    `--mesh pipeline=${pipeline},expert=${expert} needs ${pipeline * expert} processes, and there is room for ${most}. Launch it again with --resume ${shellWord(folder)} and a smaller mesh.`,
+  );
 }

@@ -5,8 +5,7 @@
 // again, as often as --restarts says. The same command goes on from the last checkpoint each time.
 
 import { shellWord } from "../basics/show.ts";
-import type { ClusterJob } from "./launch-cluster.ts";
-import { withOption } from "./launch-cluster.ts";
+import { type ClusterJob, withOption } from "./launch-cluster.ts";
 import type { MpiName } from "./launch-line.ts";
 
 /** How srun wires up the processes of each library. */

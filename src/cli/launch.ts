@@ -146,12 +146,12 @@ async function runAgain(
   { lineOf, tell }: { lineOf: (words: readonly string[]) => string[]; tell: Tell | undefined },
 ): Promise<JobEnd> {
   const hosts = hostfile === undefined ? undefined : readHosts(hostfile);
-  let next: Pick<Onward, "processes" | "hostfile"> = { processes, hostfile };
+  let next: Pick<Onward, "processes" | "hostfile" | "more"> & Partial<Onward> = { processes, hostfile, more: [] };
   const before = lastStepAt(command.folder);
   for (let begun = 0; ; begun++) {
-    const line = launchLine(launcher, next, lineOf(begun === 0 ? command.first : command.again));
+    const line = launchLine(launcher, next, lineOf([...(begun === 0 ? command.first : command.again), ...next.more]));
     tell?.("start", { command: line });
-    const end = await runJob(line);
+    const end = await runJob(line).finally(next.end);
     if (!mayBeginAgain(end) || restarts === 0) return end;
     if (lastStepAt(command.folder) === before) {
       say("birkhoff: the job had not done a step, so it is not started again.");
@@ -166,12 +166,11 @@ async function runAgain(
     await setTimeout(REST_MS);
     let onward: Onward;
     try {
-      onward = await goOn(launcher, command.folder, { processes, hosts, ended: end.processes });
+      onward = await goOn(launcher, command, { processes, hosts, ended: end.processes });
     } catch (error) {
       say(`birkhoff: the job cannot be started again: ${reason(error)}`);
       return end;
     }
-    process.once("exit", onward.end);
     next = onward;
     say(`birkhoff: started again (${begun + 1} of ${restarts}), ${onward.said}.`);
     tell?.("restart", { restart: begun + 1, processes: onward.processes, trouble: end.trouble });

@@ -5,8 +5,8 @@
 // sizes and SHA-256 of the other two, and one of itself. The folder is written as
 // .writing-step-N-<pid>, every file and the folder synced, and then renamed: a folder named step-N is
 // whole. Older ones go only after that. Of several ranks each may have written files of its own
-// (shared-checkpoint.ts); whoever reads a checkpoint here need not know. A step that is saved again is put in place of its predecessor,
-// which for that moment is named step-N.replaced and still counts.
+// (shared-checkpoint.ts); whoever reads a checkpoint here need not know. A step that is saved again is
+// put in place of its predecessor, which for that moment is named step-N.replaced and still counts.
 
 import { randomBytes } from "node:crypto";
 import fs from "node:fs";
@@ -83,8 +83,8 @@ export interface CheckpointBegun {
   readonly folder: string;
   /** Write state.json, and give the folder its name; what `keep` does not keep goes after that. */
   finish(content: Omit<StateFile, "step">, keep: number | "all"): CheckpointPlace;
-  /** Remove what was written; the error that says what is to be done. */
-  fail(error: unknown, bytes: number): Error;
+  /** Remove what was written; the error that says what is to be done. `bytes`: what there was no room for, if known. */
+  fail(error: unknown, bytes?: number): Error;
 }
 
 /** Begin to write the checkpoint of a step. */
@@ -93,11 +93,11 @@ export function beginCheckpoint(runFolder: string, step: number, write: Write = 
   const place = path.join(root, `step-${step}`);
   // Another rank that sees a folder of this name sees this one.
   const folder = path.join(root, `.writing-step-${step}-${process.pid}-${randomBytes(4).toString("hex")}`);
-  const fail = (error: unknown, bytes: number): Error => {
+  const fail = (error: unknown, bytes = 0): Error => {
     remove(folder);
     return new Error(
       `the checkpoint of step ${step} could not be written to ${root}: ${reason(error)}. ${lastGood(runFolder)} ` +
-        `Free ${Math.ceil(bytes / 2 ** 20)} MiB or mend the disk, then resume the run`,
+        `${bytes > 0 ? `Free ${Math.ceil(bytes / 2 ** 20)} MiB` : "Free some room"} or mend the disk, then resume the run`,
       { cause: error },
     );
   };
@@ -107,7 +107,7 @@ export function beginCheckpoint(runFolder: string, step: number, write: Write = 
     removeLeftovers(runFolder);
     fs.mkdirSync(folder);
   } catch (error) {
-    throw fail(error, 0);
+    throw fail(error);
   }
   return {
     folder,

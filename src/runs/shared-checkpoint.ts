@@ -12,6 +12,7 @@ import os from "node:os";
 import path from "node:path";
 import { writeAll } from "../files/atomic.ts";
 import { reason } from "../files/errors.ts";
+import { sizeOf } from "../files/safetensors-format.ts";
 import { indexName } from "../files/shard-names.ts";
 import { encodeSafetensors } from "../files/write-safetensors.ts";
 import { type Collective, showRanks } from "../runtime/collective/collective.ts";
@@ -129,7 +130,7 @@ export async function saveShared(
     if (index) marks[indexName] = writeMarked(path.join(begun.folder, indexName), [Buffer.from(index)]);
     return { place: begun.finish({ format: SHARED_FORMAT, files: marks, tensors, state }, keep) };
   } catch (error) {
-    throw begun.fail(error, 0);
+    throw begun.fail(error);
   }
 }
 
@@ -162,7 +163,7 @@ function union(files: readonly WrittenFile[], kind: TensorFile): Outline[] {
 function indexOf(files: readonly WrittenFile[]): string | undefined {
   const weights = files.filter(({ of }) => of === names.model);
   if (weights.some(({ tensors }) => tensors.some(({ whole }) => !whole))) return undefined;
-  const size = weights.reduce((sum, { mark }) => sum + mark.bytes, 0);
+  const size = weights.flatMap(({ tensors }) => tensors).reduce((sum, { shape }) => sum + 4 * sizeOf(shape), 0);
   const map = Object.fromEntries(weights.flatMap(({ name, tensors }) => tensors.map((tensor) => [tensor.name, name])));
   return `${JSON.stringify({ metadata: { total_size: size }, weight_map: map }, undefined, 2)}\n`;
 }

@@ -5,12 +5,16 @@ import { spawnSync } from "node:child_process";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { type ClusterJob, trainingJob, wishesOf } from "../../src/cli/launch-cluster.ts";
+import { parseHosts } from "../../src/cli/launch-hosts.ts";
+import { goOn, type Onward } from "../../src/cli/launch-restart.ts";
 import { kubernetesObject } from "../../src/cli/launch-kubernetes.ts";
 import { slurmScript } from "../../src/cli/launch-slurm.ts";
 import type { TrainOptions } from "../../src/cli/train.ts";
+import type { MeshSize } from "../../src/training/parallel/mesh.ts";
 
 const training: ClusterJob = {
   name: "long",
@@ -175,6 +179,42 @@ describe("the object of Kubernetes", () => {
       "imag is given; it must be image, claim",
     );
   });
+});
+
+test("without a machine a job has fewer processes, of a mesh fewer replicas, or is given up", async () => {
+  const run = path.join(folder, "run");
+  fs.cpSync(fileURLToPath(new URL("../fixtures/runs-0.1/hyper", import.meta.url)), run, { recursive: true });
+  const program = path.join(folder, "mpirun");
+  fs.writeFileSync(program, '#!/bin/bash\n! grep -q gone "$4"\n', { mode: 0o755 });
+  const goOnWith = (mesh: Partial<MeshSize> | undefined, hosts: string): Promise<Onward> =>
+    goOn(
+      { program, flavour: "mpich" },
+      { folder: run, ...(mesh ? { mesh } : {}) },
+      {
+        processes: 4,
+        hosts: parseHosts(hosts),
+        ended: [],
+      },
+    );
+  const [all, some] = ["here:2\nthere:2", "here:2\ngone:2"];
+  const ends = await Promise.all([
+    goOnWith({ data: 2, pipeline: 2 }, all),
+    goOnWith(undefined, some),
+    goOnWith({ pipeline: 2 }, some),
+    goOnWith({ data: 2, pipeline: 2 }, some),
+  ]);
+  expect(ends.map(({ processes, more }) => [processes, ...more])).toEqual([
+    [4],
+    [2],
+    [2],
+    [2, "--mesh", "data=1,pipeline=2,expert=1"],
+  ]);
+  expect(fs.readFileSync(ends[3].hostfile!, "utf8")).toBe("here:2\n");
+  for (const each of ends) each.end();
+  expect(fs.existsSync(ends[3].hostfile!)).toBe(false);
+  await expect(goOnWith({ pipeline: 4 }, some)).rejects.toThrow(
+    "--mesh pipeline=4,expert=1 needs 4 processes, and there is room for 2. Launch it again with --resume",
+  );
 });
 
 test("a command that a scheduler starts again goes on, and never removes its run", () => {

@@ -28,8 +28,13 @@ describe.each(Object.keys(expected))("%s", (name) => {
     expect(stderr).toContain("step 5/8");
     const records = losses(place.at(name)) as { step: number; loss: number; gradientNorm: number }[];
     const bits = records.map(({ step, loss, gradientNorm }) => ({ step, loss, gradientNorm }));
-    if (fusesMultiplyAdd()) expect(bits).toEqual(expected[name]);
-    else expect(bits.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
+    if (fusesMultiplyAdd()) {
+      const lossesOf = (steps: typeof bits) => steps.map(({ step, loss }) => ({ step, loss }));
+      expect(lossesOf(bits)).toEqual(lossesOf(expected[name]!));
+      // The projection of 16 tokens or fewer adds in the order of many, so that a norm may differ in its last bit.
+      for (const [index, { gradientNorm }] of bits.entries())
+        expect(Math.abs(gradientNorm / expected[name]![index]!.gradientNorm - 1)).toBeLessThan(2 ** -22);
+    } else expect(bits.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
   });
 
   test.each([["inspect"], ["report"], ["sample", "--seed", "1"]])("%s reads it", async (command, ...options) => {

@@ -95,6 +95,8 @@ test("each rank writes its part, all of them are the state, and merged it has th
   const opened = openShards(weightsFile(place));
   expect(opened.tensors.map(({ name }) => name).sort()).toEqual([...names].sort());
   opened.close();
+  const index = JSON.parse(fs.readFileSync(weightsFile(place), "utf8")) as { metadata: { total_size: number } };
+  expect(index.metadata.total_size).toBe(whole.model.reduce((sum, { data }) => sum + data.byteLength, 0));
   expect(weightsHash(place)).toMatch(/^[\da-f]{64}$/);
 
   expect(mergeCheckpoint(folder, { step: 1, folder: place })).toBe(true);

@@ -103,6 +103,8 @@ export function openMail(
     },
     progress() {
       pipeline.progress();
+      // What has gone need not be kept.
+      while (sending[0]?.test()) sending.shift();
       for (const each of expected.values()) see(each);
     },
     async end() {

@@ -130,6 +130,7 @@ export function createPipelinedTrainer(
   const feedOf =
     (current: number) =>
     ({ position, batch: inputs }: PieceGraph, microBatch: number): void => {
+      if (position > 0 && position < table.pieces - 1) return;
       const next = batchOf(current - 1, microBatch);
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
       if (position < table.pieces - 1) return;
