@@ -76,7 +76,7 @@ function leadRanks(collective: Collective): Leader {
     await collective.close();
   };
   // The others cannot hear a signal that comes before a training does: they are let go, and nothing is wrong.
-  if (collective.size > 1) endUnheard({ expected: () => begun, last: end });
+  if (collective.size > 1) endUnheard({ expected: () => begun && !ended, last: end });
   return {
     collective,
     async begin(config, data, spread) {
