@@ -18,6 +18,8 @@ const rows = text
   .split("\n")
   .filter((line) => line.startsWith("| `"))
   .map((line) => line.split("|").map((cell) => cell.trim()))
+  // A shorter table further down has options of mHC.
+  .filter(({ length }) => length === 10)
   .map(([, kind, , , , parameters, form, numbers]) => ({
     choice: parseChoice(kind!.replaceAll("`", "")),
     parameters: Number(parameters!.replaceAll(",", "")),

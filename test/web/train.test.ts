@@ -289,12 +289,12 @@ describe.skipIf(missing)("training in a tab", () => {
     await button("Turn projection off").click();
     await button("Turn projection on").waitFor();
     const marks = () => page.getByLabel("Composite gain by step").locator("text.mark").allTextContents();
-    expect(await marks()).toEqual(["projection off"]);
+    await expect.poll(marks).toEqual(["projection off"]);
     await page.reload();
     await button("Go on with it").click();
     await button("Turn projection on").click();
     await button("Turn projection off").waitFor();
-    expect(await marks()).toEqual(["projection off", "projection on"]);
+    await expect.poll(marks).toEqual(["projection off", "projection on"]);
     expect(await step()).toBe(before);
   }, 120_000);
 
