@@ -15,7 +15,7 @@ import type { MpiName } from "./launch-line.ts";
 const known = {
   image: "an image with Node, birkhoff, koffi, MPI and sshd",
   claim: "the PersistentVolumeClaim with the texts and runs, which all pods can write to",
-  mount: "where it is mounted, and commands run (default: /work)",
+  mount: "where it is mounted, and commands run (default: /data)",
   namespace: "of the job",
   cpu: "cores of each process (default: its --threads, else 1)",
   memory: "of each process, such as 8Gi",
@@ -33,7 +33,7 @@ const implementations: Readonly<Record<MpiName, string>> = { openmpi: "OpenMPI",
 export function kubernetesObject(job: ClusterJob, given: Readonly<Record<string, string>>): object {
   const wishes = expectKnown(given);
   const { name, processes, mpi, restarts, words, points } = job;
-  const mount = wishes.mount ?? "/work";
+  const mount = wishes.mount ?? "/data";
   const cpu = wishes.cpu ?? String(job.threads ?? 1);
   const limits = {
     cpu,

@@ -100,8 +100,8 @@ const container = z.strictObject({
   name: z.string(),
   image: z.literal("me/birkhoff"),
   command: z.array(z.string()).min(1),
-  workingDir: z.literal("/work"),
-  volumeMounts: z.array(z.strictObject({ name: z.literal("work"), mountPath: z.literal("/work") })).length(1),
+  workingDir: z.literal("/data"),
+  volumeMounts: z.array(z.strictObject({ name: z.literal("work"), mountPath: z.literal("/data") })).length(1),
   resources: z
     .strictObject({ limits: z.record(z.enum(["cpu", "memory", "nvidia.com/gpu"]), z.string()).and(z.unknown()) })
     .optional(),
@@ -144,7 +144,7 @@ describe("the object of Kubernetes", () => {
     const { Launcher, Worker } = mpiJob.parse(kubernetesObject(training, wishes)).spec.mpiReplicaSpecs;
     expect([Launcher.replicas, Worker.replicas]).toEqual([1, 8]);
     expect(Launcher.template.spec.containers[0]!.command.join(" ")).toBe(
-      "birkhoff launch -n 8 --mpi openmpi --hostfile /etc/mpi/hostfile --restarts 2 -- train --data my text.txt --threads 4 --out runs/long --continue --cache /work/cache",
+      "birkhoff launch -n 8 --mpi openmpi --hostfile /etc/mpi/hostfile --restarts 2 -- train --data my text.txt --threads 4 --out runs/long --continue --cache /data/cache",
     );
     expect(Worker.template.spec.containers[0]!.resources).toEqual({
       limits: { cpu: "4", memory: "8Gi", "nvidia.com/gpu": "1" },
@@ -170,7 +170,7 @@ describe("the object of Kubernetes", () => {
     const said = spawnSync("sh", ["-c", text!.replace("exec birkhoff", "echo")], {
       env: { JOB_COMPLETION_INDEX: "2" },
     });
-    expect(said.stdout.toString()).toBe("sweep rates.json --threads 1 --cache /work/cache --point 3\n");
+    expect(said.stdout.toString()).toBe("sweep rates.json --threads 1 --cache /data/cache --point 3\n");
   });
 
   test("says what is missing or not known", () => {
