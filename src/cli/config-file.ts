@@ -147,12 +147,14 @@ const isField = (key: string): boolean =>
   !key.split(".").some(isInherited) &&
   configPaths().some((path) => path === key || path.startsWith(`${key}.`));
 
-/** Fields that follow from an option which is to stay: a preset decides all sizes. */
+/** Fields that follow from an option which is to stay: a preset decides all sizes, an optimizer its settings. */
 function isOverruled(receiver: Receiver, path: string): boolean {
   const [group, field = ""] = path.split(".");
   if (group === "model") return stays(receiver, field === "connection" ? field : sizes.has(field) ? "preset" : "");
-  return path.startsWith("optimizer.schedule.") && stays(receiver, "schedule");
+  if (group !== "optimizer") return false;
+  return ofAnyOptimizer.has(field) ? field === "schedule" && stays(receiver, field) : stays(receiver, "optimizer");
 }
+const ofAnyOptimizer: ReadonlySet<string> = new Set(["warmup", "schedule", "clip", "decayed"]);
 const sizes: ReadonlySet<string> = new Set(Object.values(presets).flatMap((size) => Object.keys(size)));
 
 /** Whether an option that is to stay says a field, by whatever name. */

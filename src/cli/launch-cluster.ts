@@ -10,6 +10,7 @@ import type { MpiName } from "./launch-line.ts";
 import { repeatable } from "./launch-restart.ts";
 import { openSweep, sweepCommand, type SweepOptions } from "./sweep.ts";
 import type { TrainOptions } from "./train.ts";
+import { say } from "./warn.ts";
 
 /** A job for a scheduler. */
 export interface ClusterJob {
@@ -44,6 +45,10 @@ type Common = Pick<ClusterJob, "processes" | "mpi" | "restarts">;
 /** @param options as train reads them */
 export function trainingJob(command: readonly string[], options: TrainOptions, common: Common): ClusterJob {
   const { again, folder } = repeatable(command, options);
+  if (options.overwrite)
+    say(
+      `--overwrite is left out, for the job may be started again: it goes on with a run that is in ${folder}. Remove that for a new one.`,
+    );
   return { ...common, name: nameOf(folder), threads: options.threads, words: again };
 }
 

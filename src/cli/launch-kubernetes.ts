@@ -17,7 +17,7 @@ const known = {
   claim: "the PersistentVolumeClaim with the texts and runs, which all pods can write to",
   mount: "where it is mounted, and commands run (default: /data)",
   namespace: "of the job",
-  cpu: "cores of each process (default: its --threads, else 1)",
+  cpu: "cores of each process, such as 4 or 500m (default: its --threads, else 1)",
   memory: "of each process, such as 8Gi",
   gpu: "GPUs of each process",
 } as const;
@@ -40,7 +40,7 @@ export function kubernetesObject(job: ClusterJob, given: Readonly<Record<string,
     ...(wishes.memory === undefined ? {} : { memory: wishes.memory }),
     ...(wishes.gpu === undefined ? {} : { "nvidia.com/gpu": wishes.gpu }),
   };
-  const command = withOption(withOption(words, "--threads", cpu), "--cache", `${mount}/cache`);
+  const command = withOption(withOption(words, "--threads", threadsOf(cpu)), "--cache", `${mount}/cache`);
   const pod = (what: string, line: readonly string[], more: object = {}): object => ({
     containers: [
       {
@@ -105,6 +105,14 @@ export function kubernetesObject(job: ClusterJob, given: Readonly<Record<string,
       },
     },
   };
+}
+
+/** A thread for each whole core, and at least one. */
+function threadsOf(cpu: string): string {
+  const [, number, milli] = /^(\d+(?:\.\d+)?)(m?)$/.exec(cpu) ?? [];
+  if (number === undefined)
+    throw new Error(`--kubernetes: cpu=${cpu} is given; it must be a number of cores, such as 4 or 500m.`);
+  return String(Math.max(1, Math.floor(Number(number) / (milli === "m" ? 1000 : 1))));
 }
 
 function expectKnown(given: Readonly<Record<string, string>>): Readonly<Partial<Record<Wish, string>>> {

@@ -5,8 +5,30 @@
 // again, as often as --restarts says. The same command goes on from the last checkpoint each time.
 
 import { shellWord } from "../basics/show.ts";
-import { type ClusterJob, withOption } from "./launch-cluster.ts";
+import { type ClusterJob, wishesOf, withOption } from "./launch-cluster.ts";
 import type { MpiName } from "./launch-line.ts";
+
+/** Directives of sbatch that have no value. */
+const alone: ReadonlySet<string> = new Set([
+  "contiguous",
+  "exclusive",
+  "hold",
+  "no-kill",
+  "overcommit",
+  "oversubscribe",
+  "reboot",
+  "spread-job",
+  "use-min-nodes",
+]);
+
+/** Directives as they are written: KEY=VALUE, or a word alone. */
+export const directivesOf = (texts: readonly string[]): Readonly<Record<string, string | true>> => ({
+  ...wishesOf(
+    "--slurm",
+    texts.filter((text) => !alone.has(text)),
+  ),
+  ...Object.fromEntries(texts.filter((text) => alone.has(text)).map((word) => [word, true])),
+});
 
 /** How srun wires up the processes of each library. */
 const wiring: Readonly<Record<MpiName, string>> = { openmpi: "pmix", mpich: "pmi2" };
@@ -21,10 +43,10 @@ const NOTICE = 120;
 export function slurmScript(
   { name, processes, mpi, restarts, threads, words, points }: ClusterJob,
   entry: readonly string[],
-  wishes: Readonly<Record<string, string>>,
+  wishes: ReturnType<typeof directivesOf>,
 ): string {
   const isSweep = points !== undefined;
-  const cpus = wishes["cpus-per-task"] ?? String(threads ?? 1);
+  const cpus = String(wishes["cpus-per-task"] ?? threads ?? 1);
   const directives: Record<string, string | true> = {
     "job-name": name,
     ...(isSweep ? { array: `1-${points}%${processes}` } : { ntasks: String(processes) }),

@@ -11,7 +11,7 @@ import { type Tell, tellJson } from "./events.ts";
 import { parseHosts } from "./launch-hosts.ts";
 import { type JobEnd, runJob } from "./launch-job.ts";
 import { findLauncher, type Launcher, launchLine, type MpiName, mpiNames } from "./launch-line.ts";
-import { slurmScript } from "./launch-slurm.ts";
+import { directivesOf, slurmScript } from "./launch-slurm.ts";
 import { kubernetesObject } from "./launch-kubernetes.ts";
 import { sweepJob, trainingJob, wishesOf } from "./launch-cluster.ts";
 import { goOn, lastStepAt, mayBeginAgain, type Onward, repeatable, type RepeatableCommand } from "./launch-restart.ts";
@@ -54,7 +54,7 @@ export const launchCommand: Command = new Command("launch")
   .addOption(
     new Option(
       "--slurm [directives...]",
-      "print a script for sbatch and run nothing; directives are KEY=VALUE by their long names, such as time=12:00:00",
+      "print a script for sbatch and run nothing; directives are KEY=VALUE by their long names, such as time=12:00:00, or exclusive and the like",
     ).conflicts(["hostfile", "print", "kubernetes", "json"]),
   )
   .addOption(
@@ -120,7 +120,7 @@ async function forScheduler(command: readonly string[], options: LaunchOptions):
     command[0] === "sweep" ? await sweepJob(command, common) : trainingJob(command, await readOptions(command), common);
   if (!kubernetes) {
     const entry = [process.execPath, ...process.execArgv, realpathSync(process.argv[1]!)];
-    return slurmScript(job, entry, wishesOf("--slurm", slurm === true ? [] : slurm!));
+    return slurmScript(job, entry, directivesOf(slurm === true ? [] : slurm!));
   }
   const object = kubernetesObject(job, wishesOf("--kubernetes", kubernetes));
   expectPackages("yaml");

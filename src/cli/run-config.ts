@@ -1,13 +1,14 @@
 // Question: which options and fields does the config.json of a run stand for?
 //
 // All that repeats it, but for its name, its folder, and what its text decides. Where a number follows from the number
-// of steps, it follows from that of the new run.
+// of steps, it follows from that of the new run; a rate that is the usual one of its optimizer, from the new optimizer.
 
 import type { Command } from "commander";
 import { isObject } from "../basics/objects.ts";
 import { isMixed } from "../model/overrides.ts";
 import { connectionChoice } from "../report/reproduce.ts";
 import { parseTrainingConfig, type TrainingConfig, withOlderMeanings } from "../training/config.ts";
+import { optimizerEntry } from "../training/optimizers/table.ts";
 import { warn } from "./warn.ts";
 
 /** Whether a file is the config.json of a run. */
@@ -46,12 +47,16 @@ export function fieldsOf(config: TrainingConfig, command: Command): Record<strin
   };
 }
 
-/** Without the numbers that `birkhoff train` derives from the steps, where they are those. */
+/** Without the numbers that `birkhoff train` derives from the steps and the optimizer, where they are those. */
 function derivedLeftOut(config: TrainingConfig): Record<string, unknown> {
   const { steps, optimizer, evaluateEvery, checkpointEvery } = config;
-  const { warmup, ...others } = optimizer;
+  const { warmup, learningRate, ...others } = optimizer;
   return {
-    optimizer: warmup === Math.ceil(steps / 20) ? others : optimizer,
+    optimizer: {
+      ...others,
+      ...(warmup === Math.ceil(steps / 20) ? {} : { warmup }),
+      ...(learningRate === optimizerEntry(optimizer.kind).usual.learningRate ? {} : { learningRate }),
+    },
     ...(evaluateEvery === Math.ceil(steps / 10) ? { evaluateEvery: undefined } : {}),
     ...(checkpointEvery === Math.ceil(steps / 5) ? { checkpointEvery: undefined } : {}),
   };

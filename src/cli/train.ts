@@ -177,7 +177,8 @@ async function train(asking: TrainOptions, command: Command, ranks: Leader): Pro
         ...given({ changed: asked?.changed, spread: plan }),
       });
     const named = (options.resume ?? options.out) !== undefined || options.overwrite;
-    const opened = named ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
+    // All ranks make the groups of a mesh at once: rank 0 cannot make them again.
+    const opened = named || plan ? { run: await openIn(folder), folder } : await openFree(options, folder, openIn);
     ({ run, folder } = opened);
     if (options.tensorboard || (options.resume !== undefined && hasEventFiles(folder)))
       run = recordTensorBoard(run, folder);
@@ -293,6 +294,7 @@ function spreadOf(
 ): ((config: TrainingConfig) => PipelinePlan) | undefined {
   const ofPipelines = ["pipelineSchedule", "pipelineChunks", "timeline"];
   if ((mesh?.pipeline ?? 1) === 1) expectUnused(command, ofPipelines, "without --mesh pipeline=N of at least 2 stages");
+  if (schedule !== "interleaved") expectUnused(command, ["pipelineChunks"], "without --pipeline-schedule interleaved");
   if (!mesh) return undefined;
   return (config) => ({
     ...planSpread(config, machine, size, { mesh, schedule, chunks }),

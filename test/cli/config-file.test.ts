@@ -11,6 +11,7 @@ import { acceptConfig } from "../../src/cli/config-file.ts";
 import type { ConnectionChoice } from "../../src/cli/connections.ts";
 import { connectionOption, trainingOptions, type TrainingOptions } from "../../src/cli/options.ts";
 import { sampleCommand } from "../../src/cli/sample.ts";
+import { optimizerEntry } from "../../src/training/optimizers/table.ts";
 import type { TrainingConfig } from "../../src/training/config.ts";
 
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), "birkhoff-config-"));
@@ -124,6 +125,18 @@ test("the command line wins over the file, also by another name of the same fiel
   const assignments = { set: ["batch=8", "optimizer.learningRate=2", "optimizer.clip=3"] };
   expect((await optionsOf(assignments, ["--batch", "2", "--learning-rate", "1"])).set).toEqual(["optimizer.clip=3"]);
   expect((await optionsOf(assignments)).set).toEqual(assignments.set);
+});
+
+test("another optimizer has settings of its own, and the usual rate where the file has its optimizer's usual one", async () => {
+  const { optimizer } = await configOf({ "optimizer.clip": 0.5, schedule: "cosine" });
+  const run = async (made: object, ...args: string[]) =>
+    (await configOf({ config: { ...(await configOf({})), optimizer: made } }, args)).optimizer;
+  const sgd = await run(optimizer, "--optimizer", "sgd");
+  expect(sgd).toMatchObject({ kind: "sgd", clip: 0.5, schedule: { kind: "cosine" } });
+  expect(sgd.learningRate).toBe(optimizerEntry("sgd").usual.learningRate);
+  expect(sgd).not.toHaveProperty("beta1");
+  expect(await run({ ...optimizer, learningRate: 0.5 }, "--optimizer", "lion")).toMatchObject({ learningRate: 0.5 });
+  expect(await run(optimizer)).toEqual(optimizer);
 });
 
 test.each([

@@ -12,7 +12,7 @@ import { type ClusterJob, trainingJob, wishesOf } from "../../src/cli/launch-clu
 import { parseHosts } from "../../src/cli/launch-hosts.ts";
 import { goOn, type Onward } from "../../src/cli/launch-restart.ts";
 import { kubernetesObject } from "../../src/cli/launch-kubernetes.ts";
-import { slurmScript } from "../../src/cli/launch-slurm.ts";
+import { directivesOf, slurmScript } from "../../src/cli/launch-slurm.ts";
 import type { TrainOptions } from "../../src/cli/train.ts";
 import type { MeshSize } from "../../src/training/parallel/mesh.ts";
 
@@ -90,9 +90,12 @@ describe("the script of Slurm", () => {
     ]);
   });
 
-  test("wishes are KEY=VALUE", () => {
-    expect(wishesOf("--slurm", ["time=1:00", "comment=a=b"])).toEqual({ time: "1:00", comment: "a=b" });
-    expect(() => wishesOf("--slurm", ["train"])).toThrow('--slurm: "train" is given; what follows must be KEY=VALUE');
+  test("directives are KEY=VALUE, some of them a word", () => {
+    expect(wishesOf("--kubernetes", ["image=a", "mount=/a=b"])).toEqual({ image: "a", mount: "/a=b" });
+    const directives = directivesOf(["time=1:00", "exclusive"]);
+    expect(directives).toEqual({ time: "1:00", exclusive: true });
+    expect(slurmScript(training, ["node"], directives)).toContain("#SBATCH --time=1:00\n#SBATCH --exclusive\n");
+    expect(() => directivesOf(["train"])).toThrow('--slurm: "train" is given; what follows must be KEY=VALUE');
   });
 });
 
@@ -171,6 +174,15 @@ describe("the object of Kubernetes", () => {
       env: { JOB_COMPLETION_INDEX: "2" },
     });
     expect(said.stdout.toString()).toBe("sweep rates.json --threads 1 --cache /data/cache --point 3\n");
+  });
+
+  test("has a thread for each whole core", () => {
+    const said = (cpu: string): string =>
+      JSON.stringify(kubernetesObject({ ...training, words: ["train"] }, { ...wishes, cpu }));
+    for (const [cpu, threads] of Object.entries({ 4: 4, "0.5": 1, "500m": 1, "2500m": 2 }))
+      expect(said(cpu)).toContain(`"--threads","${threads}"`);
+    expect(said("500m")).toContain('"cpu":"500m"');
+    expect(() => said("half")).toThrow("cpu=half is given; it must be a number of cores");
   });
 
   test("says what is missing or not known", () => {
