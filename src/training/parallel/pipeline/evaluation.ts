@@ -6,13 +6,14 @@
 import type { Batches, ValidationBatch } from "../../../data/batches.ts";
 import type { Tensor } from "../../../graph/tensor.ts";
 import type { Collective, Pending } from "../../../runtime/collective/collective.ts";
+import { floatsOf } from "../../../runtime/program.ts";
 import type { Program, Runtime } from "../../../runtime/runtime.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { type Evaluation, meanLoss } from "../../evaluation.ts";
 import { type Mesh, rankAt } from "../mesh.ts";
 import { cutModel } from "./cuts.ts";
 import { buildPieces, type PieceGraph, type PieceOutputs } from "./piece.ts";
-import { floatsOf, runInParts } from "./run-schedule.ts";
+import { runInParts } from "./run-schedule.ts";
 import type { StageGraph } from "./stage.ts";
 
 type EvaluationProgram = Program<Pick<PieceOutputs, "leaving" | "loss">>;

@@ -4,7 +4,7 @@
 // program, and sends its result on before the next begins; messages are moved on between the parts of a program. What the
 // backward pass computes again first is done before the gradient is waited for.
 
-import type { TensorValues } from "../../../runtime/program.ts";
+import { floatsOf, type TensorValues } from "../../../runtime/program.ts";
 import type { Program, ProgramPart } from "../../../runtime/runtime.ts";
 import type { PassPart } from "../schedules/task.ts";
 import type { Mail } from "./mail.ts";
@@ -141,6 +141,3 @@ export async function runInParts(
     progress();
   }
 }
-
-export const floatsOf = (values: TensorValues): Float32Array =>
-  values instanceof Float32Array ? values : Float32Array.from(values);

@@ -10,7 +10,7 @@ import { sizeOf, type Tensor } from "../../../graph/tensor.ts";
 import { mixtureOf } from "../../../model/mixture.ts";
 import type { Collective } from "../../../runtime/collective/collective.ts";
 import { gatherTexts } from "../../../runtime/collective/texts.ts";
-import type { TensorValues } from "../../../runtime/program.ts";
+import { floatsOf, lastingStatesOf, type TensorValues } from "../../../runtime/program.ts";
 import type { Runtime } from "../../../runtime/runtime.ts";
 import { fixedLimit } from "../../optimizers/clipping.ts";
 import { optimizerSchedule } from "../../optimizers/table.ts";
@@ -32,7 +32,7 @@ import { gatherTensors } from "./gather.ts";
 import { openMail } from "./mail.ts";
 import { stageStateBytes } from "./memory.ts";
 import type { PieceGraph } from "./piece.ts";
-import { floatsOf, type ReadyPiece, runSchedule } from "./run-schedule.ts";
+import { type ReadyPiece, runSchedule } from "./run-schedule.ts";
 import { buildStage, type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
 import type { StageRecord } from "./timeline.ts";
@@ -203,7 +203,8 @@ export function createPipelinedTrainer(
       ...(layers.length > 0 ? { expertLoad: told.loads.map((load) => [...load]) } : {}),
     };
   };
-  const stateOf = async (): Promise<TrainerState> => {
+  const stateOf = async (operation: string): Promise<TrainerState> => {
+    expectThere(operation);
     const model: SavedTensor[] = [];
     for (const { name, tensor } of own)
       model.push({ name, shape: tensor.shape, data: floatsOf(await runtime.read(tensor)) });
@@ -256,8 +257,8 @@ export function createPipelinedTrainer(
     },
     generate: () =>
       cannot("generate", "none has all of them. Write text with its checkpoint in one process: birkhoff sample."),
-    save: stateOf,
-    view: stateOf,
+    save: () => stateOf("save"),
+    view: () => stateOf("view"),
     async viewOwn() {
       expectThere("viewOwn");
       const { rank, size } = holders;
@@ -278,9 +279,8 @@ export function createPipelinedTrainer(
     release() {
       released = true;
       for (const program of [...programs, ...evaluation.programs()]) program.release();
-      const updates = stagePrograms(graph).flatMap((spec) => spec.updates ?? []);
-      const states = [...own.map(({ tensor }) => tensor), ...shared.moments.map(({ tensor }) => tensor)];
-      for (const state of new Set([...states, ...updates.map(([to]) => to)])) runtime.forget(state);
+      for (const { tensor } of [...own, ...shared.moments]) runtime.forget(tensor);
+      for (const state of lastingStatesOf(stagePrograms(graph))) runtime.forget(state);
     },
   };
   return trainer;
