@@ -16,6 +16,7 @@ import { fixedLimit } from "../../optimizers/clipping.ts";
 import { optimizerSchedule } from "../../optimizers/table.ts";
 import type { TrainingConfig } from "../../config.ts";
 import { initialise } from "../../initialise.ts";
+import { writeTargets } from "../../inputs.ts";
 import { learningRate } from "../../schedule.ts";
 import type { SavedTensor, TensorPiece, TrainerState } from "../../state.ts";
 import { restoreTensors } from "../../restore.ts";
@@ -31,7 +32,7 @@ import { createStageEvaluation } from "./evaluation.ts";
 import { gatherTensors } from "./gather.ts";
 import { openMail } from "./mail.ts";
 import { stageStateBytes } from "./memory.ts";
-import type { PieceGraph } from "./piece.ts";
+import { type PieceGraph, programsOf } from "./piece.ts";
 import { type ReadyPiece, runSchedule } from "./run-schedule.ts";
 import { buildStage, type PipelinePlan, stagePrograms } from "./stage.ts";
 import type { Parcel } from "./stage-table.ts";
@@ -80,12 +81,7 @@ export function createPipelinedTrainer(
     })),
   }));
   const last = runtime.compile(graph.update);
-  const programs = [
-    ...pieces.flatMap(({ slots }) =>
-      slots.flatMap((slot) => Object.values(slot) as (ReadyPiece["slots"][number]["forward"] | undefined)[]),
-    ),
-    last,
-  ].filter((program) => program !== undefined);
+  const programs = [...pieces.flatMap(({ slots }) => slots.flatMap(programsOf)), last];
   initialise(runtime, { ...parameters, all: own }, config.seed);
 
   const everyTrained = trainedParameters(parameters);
@@ -133,9 +129,7 @@ export function createPipelinedTrainer(
       if (position > 0 && position < table.pieces - 1) return;
       const next = batchOf(current - 1, microBatch);
       if (position === 0) runtime.write(inputs.tokens, next.tokens);
-      if (position < table.pieces - 1) return;
-      runtime.write(inputs.targets, next.targets);
-      if (inputs.weights) runtime.write(inputs.weights, next.weights ?? new Float32Array(next.targets.length).fill(1));
+      if (position === table.pieces - 1) writeTargets(runtime, inputs, next);
     };
   const hash = async (): Promise<string> => {
     let sum = 2166136261;
