@@ -6,27 +6,12 @@ import { createSpreadTrainer } from "../../../src/training/parallel/spread.ts";
 import type { MeshSize } from "../../../src/training/parallel/mesh.ts";
 import { createWorld, onAll } from "../../runtime/collective/world.ts";
 import { type Changes, tinyBatches, tinyTraining } from "../tiny.ts";
-
-const mixture: Changes = {
-  model: {
-    layers: 1,
-    feedForward: {
-      kind: "moe",
-      experts: 4,
-      active: 2,
-      shared: 1,
-      hidden: 8,
-      denseLayers: 0,
-      balanceRate: 0.01,
-      balanceLoss: 0.01,
-    },
-  },
-};
+import { mixture } from "./ranks.ts";
 
 const cases: readonly (readonly [Changes, MeshSize])[] = [
   [{}, { data: 2, pipeline: 1, expert: 1 }],
   [{ sharded: "gradients" }, { data: 2, pipeline: 1, expert: 1 }],
-  [mixture, { data: 1, pipeline: 1, expert: 2 }],
+  [{ model: { ...mixture.model, layers: 1 } }, { data: 1, pipeline: 1, expert: 2 }],
   [{}, { data: 1, pipeline: 2, expert: 1 }],
 ];
 
